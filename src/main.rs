@@ -1,0 +1,3 @@
+//! The `dtgate` program: parses arguments, runs the command, turns the result into an exit code.
+
+fn main() {}

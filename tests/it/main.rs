@@ -1,0 +1,1 @@
+//! One binary: the list of modules is the index.
