@@ -1,0 +1,437 @@
+//! Token ids, secrets and credentials, and the removal of secrets from text.
+//!
+//! A token is written `prefix.public.secret` (`dt0c01.ST2E….G3DF…`). Prefix and public part "can be
+//! safely displayed and used for logging"; the secret part has a type that cannot be printed. What
+//! cannot be told apart (tokens older than the format, and ids of unknown form) is shown as a keyed
+//! hash.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::percent_decode_str;
+use serde::{Serialize, Serializer};
+use sha2::Sha256;
+use thiserror::Error;
+
+/// The public name of a token: safe to log, record and compare.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TokenId(String);
+
+/// Text that may be a secret. It can be sent on and compared; it cannot be printed or serialised.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenSecret(String);
+
+/// The key that turns an unprintable token into a stable public name. Each journal has its own, so
+/// that hashes tell nothing outside of it.
+#[derive(Clone)]
+pub struct HashKey([u8; 32]);
+
+/// A token as it stands in a path or a header: its public name, and what has to be sent.
+#[derive(Clone)]
+pub struct TokenReference {
+    id: TokenId,
+    raw: TokenSecret,
+}
+
+/// Who calls, as far as the credential tells without asking anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    pub id: TokenId,
+    pub kind: CredentialKind,
+}
+
+/// The forms of credential that clients send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialKind {
+    /// `Authorization: Api-Token …` or `?api-token=…`.
+    ApiToken,
+    /// `Authorization: Bearer …`: a platform token or an OAuth access token.
+    Bearer,
+    /// Any other scheme.
+    Other,
+}
+
+/// Why a path segment names no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "a token id is a UUID, or letters, digits, '-', '_' and '.', at most {} long",
+    MAX_LENGTH
+)]
+pub struct IdError;
+
+impl TokenId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for TokenId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl TokenSecret {
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself, for the one who sends it on.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSecret")
+    }
+}
+
+impl HashKey {
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// A public name for something that must not be shown.
+    pub fn name(&self, secret: &str) -> TokenId {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(secret.as_bytes());
+        let hash = mac.finalize().into_bytes();
+        let mut name = "hmac-sha256:".to_owned();
+        for byte in hash.iter().take(16) {
+            use fmt::Write;
+            write!(name, "{byte:02x}").expect("writing to a string cannot fail");
+        }
+        TokenId(name)
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey")
+    }
+}
+
+impl TokenReference {
+    /// Reads the `{id}` of a path. It may be the public id or, on DELETE, the whole secret.
+    ///
+    /// UUIDs are made lower case, so that one token has one spelling for policies and upstream.
+    pub fn parse(segment: &str, key: &HashKey) -> Result<Self, IdError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if segment.is_empty()
+            || segment.len() > MAX_LENGTH
+            || !segment.chars().all(allowed)
+            || segment.chars().all(|c| c == '.')
+        {
+            return Err(IdError);
+        }
+        if is_uuid(segment) {
+            let id = segment.to_ascii_lowercase();
+            return Ok(Self {
+                id: TokenId(id.clone()),
+                raw: TokenSecret(id),
+            });
+        }
+        Ok(Self {
+            id: public_id(segment, key),
+            raw: TokenSecret(segment.to_owned()),
+        })
+    }
+
+    pub fn id(&self) -> &TokenId {
+        &self.id
+    }
+
+    /// What has to stand in the path.
+    pub fn raw(&self) -> &TokenSecret {
+        &self.raw
+    }
+}
+
+impl fmt::Debug for TokenReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenReference").field(&self.id).finish()
+    }
+}
+
+impl Caller {
+    /// Reads the value of an `Authorization` header. Scheme names ignore case, as RFC 9110 says.
+    pub fn from_authorization(value: &str, key: &HashKey) -> Self {
+        let (scheme, credential) = value.trim().split_once(' ').unwrap_or(("", value));
+        let credential = credential.trim();
+        let kind = match scheme.to_ascii_lowercase().as_str() {
+            "api-token" => CredentialKind::ApiToken,
+            "bearer" => CredentialKind::Bearer,
+            _ => CredentialKind::Other,
+        };
+        Self {
+            id: match kind {
+                CredentialKind::ApiToken | CredentialKind::Bearer => public_id(credential, key),
+                CredentialKind::Other => key.name(value),
+            },
+            kind,
+        }
+    }
+
+    /// Reads the value of an `api-token` query parameter.
+    pub fn from_query(value: &str, key: &HashKey) -> Self {
+        Self {
+            id: public_id(value, key),
+            kind: CredentialKind::ApiToken,
+        }
+    }
+}
+
+/// `prefix.public` where the text has that form, with or without a secret behind it; else its hash.
+fn public_id(text: &str, key: &HashKey) -> TokenId {
+    let mut parts = text.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(prefix), Some(public), _) if is_prefix(prefix) && is_public(public) => {
+            TokenId(format!("{prefix}.{public}"))
+        }
+        _ => key.name(text),
+    }
+}
+
+/// `dt0c01`, `dt0s16`, …
+fn is_prefix(text: &str) -> bool {
+    matches!(
+        text.as_bytes(),
+        [b'd', b't', b'0', kind, a, b] if kind.is_ascii_alphabetic() && a.is_ascii_digit() && b.is_ascii_digit()
+    )
+}
+
+/// 24 characters today, 8 for `ActiveGate` and platform tokens, 6 in the documentation's own example.
+/// Longer text could be a secret that lost its public part.
+fn is_public(text: &str) -> bool {
+    (1..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// Whether text contains something of the form of a whole token, secret part included.
+pub fn contains_secret(text: &str) -> bool {
+    find_secret(text).is_some()
+}
+
+/// Text with the secret part of every token in it replaced. `dt0c01.PUB.SECRET` keeps its public part.
+pub fn redact(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, end)) = find_secret(rest) {
+        clean.push_str(rest.get(..start).unwrap_or_default());
+        clean.push_str("[secret]");
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    clean.push_str(rest);
+    clean
+}
+
+/// Where the first secret part stands: after `dt0xNN.` and a public part, at least [`MIN_SECRET`] long.
+/// Shorter last parts are what documentation and tests invent (`dt0c01.A.B`); they are no secrets.
+fn find_secret(text: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let run = |from: usize| {
+        bytes
+            .iter()
+            .skip(from)
+            .take_while(|byte| token_byte(byte))
+            .count()
+    };
+    let dot = |at: usize| bytes.get(at) == Some(&b'.');
+    (0..bytes.len()).find_map(|at| {
+        let prefix = text.get(at..at + 6)?.to_ascii_lowercase();
+        if !is_prefix(&prefix) || !dot(at + 6) {
+            return None;
+        }
+        let public = run(at + 7);
+        let secret_at = at + 7 + public + 1;
+        let secret = run(secret_at);
+        (public > 0 && dot(secret_at - 1) && secret >= MIN_SECRET)
+            .then_some((secret_at, secret_at + secret))
+    })
+}
+
+/// A path as it may be logged: without query, and without whatever stands in a token's place.
+pub fn redact_path(path: &str) -> String {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    if contains_secret(&percent_decode_str(path).decode_utf8_lossy()) && !contains_secret(path) {
+        return "[a path with an encoded token]".to_owned();
+    }
+    let mut after_collection = false;
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| {
+            let folded = segment.to_lowercase();
+            let hide = after_collection && !segment.is_empty() && folded != "lookup";
+            if !segment.is_empty() {
+                after_collection = super::catalogue::COLLECTIONS.contains(&folded.as_str());
+            }
+            if hide && !is_uuid(segment) && !is_public_id(segment) {
+                "{id}".to_owned()
+            } else {
+                redact(segment)
+            }
+        })
+        .collect();
+    segments.join("/")
+}
+
+fn is_public_id(segment: &str) -> bool {
+    segment
+        .split_once('.')
+        .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
+}
+
+const MAX_LENGTH: usize = 160;
+const MIN_SECRET: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
+
+    fn key() -> HashKey {
+        HashKey::new([7; 32])
+    }
+
+    fn id(segment: &str) -> String {
+        TokenReference::parse(segment, &key())
+            .unwrap()
+            .id()
+            .to_string()
+    }
+
+    #[test]
+    fn a_whole_token_is_reduced_to_its_public_part() {
+        assert_eq!(id(SECRET), "dt0c01.ST2EY72KQINMH574WMNVI7YN");
+        assert_eq!(id("dt0c01.A.B"), "dt0c01.A");
+        assert_eq!(
+            id("dt0g02.4KWZO5EF.XXXXXXXXXXXXXXXXXXXXXXXX"),
+            "dt0g02.4KWZO5EF"
+        );
+    }
+
+    #[test]
+    fn uuids_and_public_ids_stay_what_they_are() {
+        assert_eq!(
+            id("D5836312-5790-4e80-afcf-09971954c3ea"),
+            "d5836312-5790-4e80-afcf-09971954c3ea"
+        );
+        assert_eq!(
+            id("dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"),
+            "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"
+        );
+    }
+
+    #[test]
+    fn what_may_be_a_secret_of_the_old_format_is_hashed_with_the_key() {
+        let old = "aB3dE5gH7jK9mN1pQ3sT5";
+        assert!(id(old).starts_with("hmac-sha256:"));
+        assert_ne!(HashKey::new([8; 32]).name(old), key().name(old));
+        // A secret that lost its public part is no public part.
+        assert!(
+            id("dt0c01.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6").starts_with("hmac")
+        );
+    }
+
+    #[test]
+    fn ids_that_could_be_read_as_paths_are_refused() {
+        for segment in [
+            "",
+            ".",
+            "..",
+            "...",
+            "a/b",
+            "a%2fb",
+            "a;b",
+            "a b",
+            "a\\b",
+            "ä",
+            &"a".repeat(161),
+        ] {
+            assert!(
+                TokenReference::parse(segment, &key()).is_err(),
+                "{segment:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_that_holds_a_secret_prints_it() {
+        let reference = TokenReference::parse(SECRET, &key()).unwrap();
+        let printed = format!("{reference:?} {:?} {:?}", reference.raw(), key());
+        assert!(!printed.contains("G3DFPBEJ"), "{printed}");
+    }
+
+    #[test]
+    fn credentials_show_their_public_part() {
+        let caller = |value: &str| Caller::from_authorization(value, &key());
+        assert_eq!(
+            caller(&format!("Api-Token {SECRET}")).id.as_str(),
+            "dt0c01.ST2EY72KQINMH574WMNVI7YN"
+        );
+        assert_eq!(
+            caller(&format!("api-token  {SECRET}")).kind,
+            CredentialKind::ApiToken
+        );
+        assert_eq!(
+            caller("Bearer dt0s16.TYUHJKNM.SECRET").id.as_str(),
+            "dt0s16.TYUHJKNM"
+        );
+        assert!(
+            caller("Bearer eyJhbGciOi.eyJzdWIi.c2ln")
+                .id
+                .as_str()
+                .starts_with("hmac")
+        );
+        assert_eq!(caller("Basic dXNlcjpwYXNz").kind, CredentialKind::Other);
+        assert!(caller(SECRET).id.as_str().starts_with("hmac"));
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_text() {
+        let text = format!("a {SECRET}, b Dt0C01.ab.{} c", "x".repeat(20));
+        assert_eq!(
+            redact(&text),
+            "a dt0c01.ST2EY72KQINMH574WMNVI7YN.[secret], b Dt0C01.ab.[secret] c"
+        );
+        assert!(contains_secret(SECRET));
+        assert!(!contains_secret("dt0c01.ST2EY72KQINMH574WMNVI7YN"));
+        assert_eq!(redact("ädt0c01.ü"), "ädt0c01.ü");
+    }
+
+    #[test]
+    fn a_logged_path_has_no_query_and_no_old_token() {
+        for (path, logged) in [
+            ("/api/v2/metrics?api-token=x", "/api/v2/metrics"),
+            (
+                "/api/v1/tokens/aB3dE5gH7jK9mN1pQ3sT5",
+                "/api/v1/tokens/{id}",
+            ),
+            (
+                "/api/v1/Tokens//aB3dE5gH7jK9mN1pQ3sT5/x",
+                "/api/v1/Tokens//{id}/x",
+            ),
+            ("/api/v2/apiTokens/dt0c01.A", "/api/v2/apiTokens/dt0c01.A"),
+            ("/api/v2/apiTokens/lookup", "/api/v2/apiTokens/lookup"),
+        ] {
+            assert_eq!(redact_path(path), logged);
+        }
+        assert!(!redact_path(&format!("/x/{SECRET}/y")).contains("G3DF"));
+        assert!(!redact_path(&format!("/x/{}", SECRET.replace('.', "%2e"))).contains("G3DF"));
+    }
+}

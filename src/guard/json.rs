@@ -1,0 +1,248 @@
+//! Strict JSON: accepts only text that every reader understands alike.
+//!
+//! JSON as written leaves room for two readers to see two values: duplicate members, members that
+//! differ by case, numbers past the range of a double, invalid UTF-8, unlimited depth. All of that is
+//! refused, so that "what a lenient reader could make of it" is one value. It refuses to know what the
+//! members mean.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use thiserror::Error;
+use unicode_normalization::UnicodeNormalization;
+
+/// Why bytes are not strict JSON, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message} at line {line} column {column}")]
+pub struct JsonError {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in bytes.
+    pub column: usize,
+    pub message: String,
+}
+
+/// Reads one JSON object.
+///
+/// `words` are the member names that mean something to whoever reads the object later. A name that is
+/// not one of them but would be taken for one by a reader that folds case, trims or normalises is
+/// refused, at the top level; two names in one object that fold alike are refused everywhere.
+pub fn parse_object(
+    bytes: &[u8],
+    words: impl Iterator<Item = &'static str>,
+) -> Result<Map<String, Value>, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let (line, column) = position(bytes, error.valid_up_to());
+        JsonError {
+            line,
+            column,
+            message: "not UTF-8".to_owned(),
+        }
+    })?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Strict { depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| JsonError::from_serde(&error))?;
+    let Value::Object(members) = value else {
+        return Err(JsonError {
+            line: 1,
+            column: 1,
+            message: "the body must be a JSON object".to_owned(),
+        });
+    };
+    for word in words {
+        let folded = fold(word);
+        if let Some(twin) = members
+            .keys()
+            .find(|name| *name != word && fold(name) == folded)
+        {
+            let (line, column) = find_name(text, twin);
+            return Err(JsonError {
+                line,
+                column,
+                message: format!("member {twin:?} could be taken for {word:?}"),
+            });
+        }
+    }
+    Ok(members)
+}
+
+/// What the most lenient reader makes of a member name: compatibility forms resolved, case folded,
+/// and everything that cannot be seen taken away.
+///
+/// Lower case of upper case folds the pairs that lower case alone leaves apart (`ſ` and `s`, the
+/// Kelvin sign and `k`), as Go's `encoding/json` does.
+pub fn fold(name: &str) -> String {
+    let visible = |c: &char| !c.is_whitespace() && !c.is_control() && !is_invisible(*c);
+    if name.is_ascii() {
+        return name
+            .chars()
+            .filter(visible)
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
+    }
+    name.nfkc()
+        .filter(visible)
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .nfkc()
+        .filter(visible)
+        .collect()
+}
+
+/// Format characters and fillers that render as nothing (Unicode `Default_Ignorable_Code_Point`, the
+/// part that could stand in a name).
+fn is_invisible(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F
+            | 0x202A..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0
+            | 0xFFF0..=0xFFFB | 0x1_D173..=0x1_D17A | 0xE_0000..=0xE_0FFF
+    )
+}
+
+/// Deserialises any value, strictly. The depth counts objects and arrays around it.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(Self {
+            depth: self.depth + 1,
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
+        if value < -MAX_EXACT {
+            return Err(E::custom(TOO_LARGE));
+        }
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        if i64::try_from(value).map_or(true, |value| value > MAX_EXACT) {
+            return Err(E::custom(TOO_LARGE));
+        }
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        #[expect(clippy::cast_precision_loss, reason = "2^53 is exact in a double")]
+        let exact = value.abs() <= MAX_EXACT as f64;
+        match Number::from_f64(value) {
+            Some(number) if exact => Ok(Value::Number(number)),
+            _ => Err(E::custom(TOO_LARGE)),
+        }
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(inner)? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut object = Map::new();
+        let mut folded_names = std::collections::HashMap::new();
+        while let Some(name) = members.next_key::<String>()? {
+            // A control character could end or split the name for another reader.
+            if name.chars().any(char::is_control) {
+                return Err(A::Error::custom(format_args!(
+                    "member name {name:?} contains a control character"
+                )));
+            }
+            if let Some(twin) = folded_names.insert(fold(&name), name.clone()) {
+                return Err(A::Error::custom(if twin == name {
+                    format!("duplicate member {name:?}")
+                } else {
+                    format!("member {name:?} could be taken for {twin:?}")
+                }));
+            }
+            let value = members.next_value_seed(inner)?;
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+impl JsonError {
+    fn from_serde(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let message = text
+            .rsplit_once(" at line ")
+            .map_or(text.as_str(), |(message, _)| message);
+        Self {
+            line: error.line(),
+            column: error.column(),
+            message: message.to_owned(),
+        }
+    }
+}
+
+fn position(bytes: &[u8], offset: usize) -> (usize, usize) {
+    let before = bytes.get(..offset).unwrap_or(bytes);
+    let mut lines = before.split(|byte| *byte == b'\n');
+    let column = lines.next_back().map_or(1, |line| line.len() + 1);
+    (lines.count() + 1, column)
+}
+
+/// Where a member name stands, as far as its plain spelling can be found; else the first character.
+fn find_name(text: &str, name: &str) -> (usize, usize) {
+    let quoted = Value::String(name.to_owned()).to_string();
+    text.find(&quoted)
+        .map_or((1, 1), |offset| position(text.as_bytes(), offset))
+}
+
+/// Objects and arrays inside each other. A token change needs two.
+const MAX_DEPTH: usize = 32;
+
+/// The integers that every reader keeps exactly: those of a double (RFC 7493, section 2.2).
+const MAX_EXACT: i64 = (1 << 53) - 1;
+
+const TOO_LARGE: &str = "number outside of the range that every reader keeps exactly (2^53)";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use http::Request;
+use http_body_util::Full;
+use serde_json::json;
+
+use super::*;
+
+const PUT: &str = "PUT /api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea";
+const SECRET: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
+
+fn key() -> HashKey {
+    HashKey::new([1; 32])
+}
+
+fn limits() -> Limits {
+    Limits {
+        body: 1024,
+        body_timeout: Duration::from_secs(5),
+    }
+}
+
+fn parts(line: &str, headers: &[(&str, &str)]) -> Parts {
+    let (method, target) = line.split_once(' ').unwrap();
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+async fn understood(line: &str, headers: &[(&str, &str)], body: &str) -> Result<Call, ReadError> {
+    match head(&parts(line, headers), &key())? {
+        Route::Guarded(head) => call(head, Full::new(Bytes::from(body.to_owned())), limits()).await,
+        Route::Open => panic!("{line} is open"),
+    }
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[tokio::test]
+async fn promise_1_what_goes_upstream_is_written_from_what_was_judged() {
+    let call = understood(
+        PUT,
+        &[JSON],
+        "{ \"revoked\" : null,\n \"scopes\":[ \"Read\\u0043onfig\" ], \"x\": {\"a\":1.0} }",
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        call.change().scopes.as_deref(),
+        Some(&["ReadConfig".to_owned()][..])
+    );
+    assert_eq!(
+        &call.forwarded()[..],
+        br#"{"scopes":["ReadConfig"],"x":{"a":1.0}}"#
+    );
+    assert_ne!(call.received_sha256(), call.forwarded_sha256());
+}
+
+#[tokio::test]
+async fn media_types_that_leave_the_charset_open_are_refused() {
+    for value in [
+        "text/plain",
+        "application/json; charset=utf-16",
+        "application/json, text/plain",
+        "application/json; a=b",
+        "application/json; charset=utf-8; charset=utf-16",
+        "application/x-www-form-urlencoded",
+        "application/problem+json",
+        "",
+    ] {
+        let answer = understood(PUT, &[("content-type", value)], "{}").await;
+        assert!(matches!(answer, Err(ReadError::MediaType)), "{value}");
+    }
+    assert!(matches!(
+        understood(PUT, &[], "{}").await,
+        Err(ReadError::MediaType)
+    ));
+    assert!(matches!(
+        understood(PUT, &[JSON, JSON], "{}").await,
+        Err(ReadError::MediaType)
+    ));
+    for value in [
+        "application/json;charset=UTF-8",
+        "Application/JSON; charset=\"utf-8\"",
+    ] {
+        assert!(
+            understood(PUT, &[("content-type", value)], "{}")
+                .await
+                .is_ok(),
+            "{value}"
+        );
+    }
+    for encoding in ["gzip", "identity", "br"] {
+        let answer = understood(PUT, &[JSON, ("content-encoding", encoding)], "{}").await;
+        assert!(matches!(answer, Err(ReadError::Encoding)), "{encoding}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_is_refused_and_not_cut() {
+    let long = format!("{{\"name\":\"{}\"}}", "n".repeat(1024));
+    assert!(matches!(
+        understood(PUT, &[JSON], &long).await,
+        Err(ReadError::TooLarge(1024))
+    ));
+}
+
+#[tokio::test]
+async fn a_delete_with_a_body_is_refused() {
+    let line = "DELETE /api/v2/apiTokens/dt0c01.A";
+    assert!(
+        understood(line, &[], "")
+            .await
+            .unwrap()
+            .forwarded()
+            .is_empty()
+    );
+    assert!(matches!(
+        understood(line, &[JSON], "{}").await,
+        Err(ReadError::Body(_))
+    ));
+}
+
+#[tokio::test]
+async fn promise_4_a_body_that_holds_a_secret_is_refused() {
+    let own = format!("Api-Token {SECRET}");
+    let old = ("authorization", "Api-Token aB3dE5gH7jK9mN1pQ3sT5");
+    for (header, body) in [
+        (old, json!({"name": SECRET})),
+        (old, json!({"x": [{"y": SECRET}]})),
+        (old, json!({(SECRET): 1})),
+        (
+            ("authorization", &*own),
+            json!({"name": "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM"}),
+        ),
+        (old, json!({"scopes": ["my aB3dE5gH7jK9mN1pQ3sT5"]})),
+    ] {
+        let answer = understood(PUT, &[JSON, header], &body.to_string()).await;
+        assert!(matches!(answer, Err(ReadError::Secret(_))), "{body}");
+    }
+}
+
+#[test]
+fn one_credential_at_most() {
+    let auth = ("authorization", "Api-Token dt0c01.A.B");
+    for (line, headers) in [
+        (format!("{PUT}?api-token=dt0c01.A.B"), vec![JSON, auth]),
+        (format!("{PUT}?Api-Token=dt0c01.A.B"), vec![JSON, auth]),
+        (
+            format!("{PUT}?%61pi-token=dt0c01.A.B&API-TOKEN=x"),
+            vec![JSON],
+        ),
+        (PUT.to_owned(), vec![JSON, auth, auth]),
+        (format!("{PUT}?api-token=a%26b"), vec![JSON]),
+        (format!("{PUT}?api-token="), vec![JSON]),
+    ] {
+        assert!(
+            matches!(
+                head(&parts(&line, &headers), &key()),
+                Err(ReadError::Credential(_))
+            ),
+            "{line}"
+        );
+    }
+    let Ok(Route::Guarded(head)) = head(
+        &parts(&format!("{PUT}?%41pi-token=dt0c01.A.B"), &[JSON]),
+        &key(),
+    ) else {
+        panic!("a token in the query is a credential");
+    };
+    assert_eq!(head.caller().unwrap().id.as_str(), "dt0c01.A");
+    assert!(head.target().expose().ends_with("?api-token=dt0c01.A.B"));
+}
+
+#[test]
+fn promise_2_overrides_of_method_and_path_are_refused() {
+    for (line, header) in [
+        ("GET /api/v1/tokens/x", ("x-http-method-override", "PUT")),
+        ("POST /api/v1/tokens/lookup", ("X-HTTP-Method", "DELETE")),
+        ("GET /api/v1/tokens/x", ("x_http_method_override", "PUT")),
+        (
+            "POST /api/v2/metrics",
+            ("x-original-url", "/api/v1/tokens/x"),
+        ),
+        (
+            "POST /api/v2/metrics",
+            ("x-rewrite-url", "/api/v1/%74okens/x"),
+        ),
+    ] {
+        assert!(
+            matches!(
+                head(&parts(line, &[header]), &key()),
+                Err(ReadError::Override(_))
+            ),
+            "{line} {header:?}"
+        );
+    }
+    let line = "GET /api/v1/tokens/x?_method=PUT";
+    assert!(matches!(
+        head(&parts(line, &[]), &key()),
+        Err(ReadError::Query)
+    ));
+    let line = "POST /api/v2/metrics?_method=PUT";
+    assert!(matches!(
+        head(&parts(line, &[("x-http-method-override", "PUT")]), &key()),
+        Ok(Route::Open)
+    ));
+}
+
+#[test]
+fn other_query_parameters_of_a_guarded_operation_are_refused() {
+    let answer = head(&parts(&format!("{PUT}?dryRun=true"), &[JSON]), &key());
+    assert!(matches!(answer, Err(ReadError::Query)));
+}
+
+#[test]
+fn two_hosts_are_refused_on_every_path() {
+    let answer = head(&parts("GET /x", &[("host", "a"), ("host", "b")]), &key());
+    assert!(matches!(answer, Err(ReadError::Host)));
+}
