@@ -85,6 +85,7 @@ pub fn fold(name: &str) -> String {
     }
     name.nfkc()
         .filter(visible)
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .nfkc()
