@@ -1,0 +1,180 @@
+//! Header fields on their way through: what belongs to one connection is taken off, what a proxy owes
+//! is added (RFC 9110, section 7.6).
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{Method, Version};
+
+/// The name of the request id, both ways. A client's own is kept for the upstream and never trusted.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Makes a request's header fields fit for the next hop.
+pub(super) fn for_upstream(headers: &mut HeaderMap, version: Version, request_id: &str) {
+    remove_hop_by_hop(headers);
+    // Answered by us: hyper sends 100 (Continue) as soon as the body is asked for.
+    headers.remove(EXPECT);
+    // The upstream has its own name, which the client for it fills in.
+    headers.remove(HOST);
+    join_cookies(headers);
+    add_via(headers, version);
+    if !headers.contains_key(&REQUEST_ID) {
+        headers.insert(REQUEST_ID, value(request_id));
+    }
+}
+
+/// The same for a request whose body was written anew: fields that described the old one go.
+pub(super) fn for_upstream_with_body(
+    headers: &mut HeaderMap,
+    version: Version,
+    request_id: &str,
+    has_body: bool,
+) {
+    for_upstream(headers, version, request_id);
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(CONTENT_TYPE);
+    if has_body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+}
+
+/// Makes a response's header fields fit for the client.
+pub(super) fn for_client(headers: &mut HeaderMap, version: Version, request_id: &str) {
+    remove_hop_by_hop(headers);
+    add_via(headers, version);
+    headers.insert(REQUEST_ID, value(request_id));
+}
+
+/// Counts `Max-Forwards` down on the two methods that have it. False: it was zero, and the request
+/// must not be forwarded.
+pub(super) fn may_forward(method: &Method, headers: &mut HeaderMap) -> bool {
+    if *method != Method::OPTIONS && *method != Method::TRACE {
+        return true;
+    }
+    let Some(text) = headers.get("max-forwards").and_then(|value| value.to_str().ok()) else {
+        return true;
+    };
+    match text.trim().parse::<u32>() {
+        Ok(0) => false,
+        Ok(hops) => {
+            headers.insert("max-forwards", HeaderValue::from(hops - 1));
+            true
+        }
+        Err(_) => true,
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// HTTP/2 lets a client split its cookies; HTTP/1.1 must see one field (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+fn add_via(headers: &mut HeaderMap, version: Version) {
+    let protocol = match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    headers.append(VIA, value(&format!("{protocol} dtgate")));
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_invalid| HeaderValue::from_static(""))
+}
+
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn fields_of_one_connection_do_not_cross_the_gate() {
+        let mut headers = map(&[
+            ("connection", "close, X-Mine"),
+            ("connection", "keep-alive"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("proxy-authorization", "Basic x"),
+            ("x-other", "2"),
+            ("host", "gate"),
+        ]);
+        for_upstream(&mut headers, Version::HTTP_11, "id-1");
+        let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-other", "via", "x-request-id"]);
+    }
+
+    #[test]
+    fn via_is_appended_to_what_is_there() {
+        let mut headers = map(&[("via", "1.0 fred")]);
+        for_client(&mut headers, Version::HTTP_2, "id-1");
+        let via: Vec<_> = headers.get_all(VIA).iter().collect();
+        assert_eq!(via, ["1.0 fred", "2 dtgate"]);
+    }
+
+    #[test]
+    fn split_cookies_become_one_field() {
+        let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2")]);
+        for_upstream(&mut headers, Version::HTTP_2, "id-1");
+        assert_eq!(headers.get(COOKIE).unwrap(), "a=1; b=2");
+        assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+    }
+
+    #[test]
+    fn max_forwards_counts_down_and_stops_at_zero() {
+        let mut headers = map(&[("max-forwards", "2")]);
+        assert!(may_forward(&Method::OPTIONS, &mut headers));
+        assert_eq!(headers.get("max-forwards").unwrap(), "1");
+        assert!(!may_forward(&Method::TRACE, &mut map(&[("max-forwards", "0")])));
+        assert!(may_forward(&Method::GET, &mut map(&[("max-forwards", "0")])));
+    }
+
+    #[test]
+    fn a_clients_request_id_goes_upstream_and_ours_comes_back() {
+        let mut headers = map(&[("x-request-id", "theirs")]);
+        for_upstream(&mut headers, Version::HTTP_11, "ours");
+        assert_eq!(headers.get(&REQUEST_ID).unwrap(), "theirs");
+        for_client(&mut headers, Version::HTTP_11, "ours");
+        assert_eq!(headers.get(&REQUEST_ID).unwrap(), "ours");
+    }
+}

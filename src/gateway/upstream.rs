@@ -1,0 +1,293 @@
+//! The upstream: one pooled client, deadlines, and the only place that sends anything to Dynatrace.
+//!
+//! Guarded operations are sent by [`Upstream::forward`], which takes a [`Permit`] and nothing else;
+//! open traffic is streamed by [`Upstream::stream`]. A guarded request is sent once: the client
+//! repeats only what provably never left (a pooled connection that was closed before the first byte).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::permit::Permit;
+use crate::listener::{Body, BodyError};
+use crate::value;
+
+/// Where requests go.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `http://…` or `https://…`, with or without a path in front of every request's own.
+    pub url: Option<Base>,
+    /// PEM file of the certification authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    pub connect_timeout: value::Duration,
+    /// From the last byte of the request to the first of the answer.
+    pub response_timeout: value::Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: value::Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: None,
+            ca: None,
+            connect_timeout: Duration::from_secs(5).into(),
+            response_timeout: Duration::from_secs(60).into(),
+            idle_timeout: Duration::from_secs(30).into(),
+        }
+    }
+}
+
+/// The part of an upstream URL that every request shares.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Base {
+    scheme: Scheme,
+    authority: Authority,
+    prefix: String,
+}
+
+/// Why text is no upstream URL.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("an upstream is written http://host[:port][/path] or https://…, without user, query or fragment")]
+pub struct BaseError;
+
+impl TryFrom<String> for Base {
+    type Error = BaseError;
+
+    fn try_from(text: String) -> Result<Self, BaseError> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for Base {
+    type Err = BaseError;
+
+    fn from_str(text: &str) -> Result<Self, BaseError> {
+        let uri: Uri = text.parse().map_err(|_invalid| BaseError)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Err(BaseError);
+        };
+        let known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
+        if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#') {
+            return Err(BaseError);
+        }
+        Ok(Self {
+            scheme: scheme.clone(),
+            authority: authority.clone(),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Display for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+impl Base {
+    fn join(&self, path_and_query: &str) -> Result<Uri, UpstreamError> {
+        let path: PathAndQuery = format!("{}{path_and_query}", self.prefix)
+            .parse()
+            .map_err(|_invalid| UpstreamError::Target)?;
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build()
+            .map_err(|_invalid| UpstreamError::Target)
+    }
+}
+
+/// Why the client for the upstream could not be built.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    #[error("{}: {reason}", path.display())]
+    Ca { path: PathBuf, reason: String },
+    #[error("no upstream: give --upstream URL, or upstream.url in the configuration")]
+    Missing,
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Why there is no answer from the upstream.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    #[error("no connection to the upstream")]
+    Connect(#[source] hyper_util::client::legacy::Error),
+    #[error("the upstream answered {0}, a redirect, to a guarded operation")]
+    Redirect(StatusCode),
+    #[error("the connection to the upstream broke before it answered")]
+    Send(#[source] hyper_util::client::legacy::Error),
+    #[error("the request target cannot be written below the upstream's URL")]
+    Target,
+    #[error("the upstream did not answer within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+}
+
+impl UpstreamError {
+    /// Whether it is certain that the upstream did not act on the request.
+    pub(super) fn never_arrived(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Target => true,
+            Self::Redirect(_) | Self::Send(_) | Self::Timeout(_) => false,
+        }
+    }
+}
+
+/// The client for the one upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    base: Base,
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    response_timeout: Duration,
+}
+
+impl Upstream {
+    pub fn new(config: &Config) -> Result<Self, BuildError> {
+        let base = config.url.clone().ok_or(BuildError::Missing)?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(config.connect_timeout.into()));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(config.ca.as_deref())?)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from(config.idle_timeout))
+            .build(connector);
+        Ok(Self {
+            base,
+            client,
+            response_timeout: config.response_timeout.into(),
+        })
+    }
+
+    /// Sends a guarded request: the canonical path and the bytes that were judged. Once.
+    pub(super) async fn forward(
+        &self,
+        permit: Permit,
+        headers: HeaderMap,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let call = permit.into_call();
+        let body = Body::new(Full::new(call.forwarded().clone()).map_err(|never| match never {}));
+        let mut request = Request::new(body);
+        *request.method_mut() = call
+            .head()
+            .path()
+            .endpoint()
+            .method
+            .parse()
+            .map_err(|_invalid| UpstreamError::Target)?;
+        *request.uri_mut() = self.base.join(call.head().target().expose())?;
+        *request.headers_mut() = headers;
+        let response = self.send(request).await?;
+        // A client that follows it would repeat the write elsewhere, or take a login page for success.
+        if response.status().is_redirection() {
+            return Err(UpstreamError::Redirect(response.status()));
+        }
+        Ok(response)
+    }
+
+    /// Streams open traffic, its target byte for byte.
+    pub(super) async fn stream(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        // `OPTIONS *` is about the server itself.
+        let target = if target == "*" { "/" } else { target };
+        *request.uri_mut() = self.base.join(target)?;
+        *request.version_mut() = http::Version::HTTP_11;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+        match tokio::time::timeout(self.response_timeout, self.client.request(request)).await {
+            Err(_elapsed) => Err(UpstreamError::Timeout(self.response_timeout)),
+            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Connect(error)),
+            Ok(Err(error)) => Err(UpstreamError::Send(error)),
+            Ok(Ok(response)) => Ok(response),
+        }
+    }
+}
+
+/// Boxes an upstream's body for the way back.
+pub(super) fn boxed(body: Incoming) -> Body {
+    Body::new(body.map_err(BodyError::from))
+}
+
+/// A body of bytes that we wrote.
+pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Body::new(Full::new(bytes.into()).map_err(|never| match never {}))
+}
+
+fn tls(ca: Option<&Path>) -> Result<ClientConfig, BuildError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = ca {
+        let failed = |reason: String| BuildError::Ca {
+            path: path.to_owned(),
+            reason,
+        };
+        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| failed(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(failed("no certificate in it".to_owned()));
+        }
+        for certificate in certificates {
+            roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+        }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a system certificate could not be read");
+        }
+        roots.add_parsable_certificates(found.certs);
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_joined_byte_for_byte() {
+        let base: Base = "https://ag.example:9999/e/abc/".parse().unwrap();
+        for target in ["/api/v2/x?a=%2F&b", "//double", "/a/../b;c=d", "/%7Euser?x=%zz"] {
+            let uri = base.join(target).unwrap();
+            assert_eq!(uri.path_and_query().unwrap().as_str(), format!("/e/abc{target}"));
+        }
+    }
+
+    #[test]
+    fn urls_with_more_than_a_place_in_them_are_refused() {
+        for url in ["", "host:80", "/path", "ftp://host", "http://user:pass@host", "http://host/?a=b", "http://host/#x"] {
+            assert!(url.parse::<Base>().is_err(), "{url}");
+        }
+        let base: Base = "http://127.0.0.1:9100".parse().unwrap();
+        assert_eq!(base.to_string(), "http://127.0.0.1:9100");
+    }
+}
