@@ -1,1 +1,93 @@
-//! Placeholder.
+//! Rego in, decisions out.
+//!
+//! A [`Policy`] is a checked bundle and an engine that asks all of it. It guarantees that a [`Judged`]
+//! value was judged by it: nobody else can make one. It knows nothing of HTTP, and it does no I/O after
+//! it was loaded.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+mod builtins;
+mod bundle;
+mod check;
+mod decision;
+mod engine;
+pub mod input;
+mod modes;
+pub mod suite;
+mod tree;
+mod walk;
+
+pub use bundle::{Bundle, LoadError, Problem};
+pub use decision::{Decision, Effect, Mode, POLICY_ERROR, Rule, Verdict, Violation};
+pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
+pub use input::Input;
+
+/// The policies in force. Clones share one engine.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    engine: Arc<Engine>,
+}
+
+/// Something together with the decision about it. Only [`Policy::judge`] makes one.
+#[derive(Debug)]
+#[must_use = "what was judged must be recorded"]
+pub struct Judged<T> {
+    subject: T,
+    decision: Decision,
+}
+
+impl Policy {
+    /// Loads the policies of a directory; `limit` is for each rule of each policy.
+    pub fn load(directory: impl AsRef<Path>, limit: Duration) -> Result<Self, LoadError> {
+        Ok(Self { engine: Arc::new(Engine::new(Bundle::load(directory)?, limit)) })
+    }
+
+    /// Asks every policy about the input that stands for the subject.
+    pub fn judge<T>(&self, subject: T, input: &Input) -> Judged<T> {
+        Judged { subject, decision: self.engine.decide(input) }
+    }
+
+    /// The decision alone, for explanations and replays: it opens no door.
+    pub fn decide(&self, input: &Input) -> Decision {
+        self.engine.decide(input)
+    }
+
+    /// The decision, and the lines that led to it.
+    pub fn explain(&self, input: &Input) -> Explanation {
+        self.engine.explain(input)
+    }
+
+    /// The digest of everything that can change a decision.
+    pub fn revision(&self) -> &str {
+        self.engine.revision()
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.engine.names()
+    }
+
+    /// Whether a policy may read this member of the input, as in `input.token.current`.
+    pub fn reads(&self, member: &str) -> bool {
+        self.engine.reads(member)
+    }
+}
+
+impl<T> Judged<T> {
+    pub fn subject(&self) -> &T {
+        &self.subject
+    }
+
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    pub fn is_allowed(&self) -> bool {
+        self.decision.verdict == Verdict::Allow
+    }
+
+    /// Ends the proof: from here on the caller vouches for the two belonging together.
+    #[expect(dead_code, reason = "the journal is the first to take a judged request apart")]
+    pub(crate) fn into_parts(self) -> (T, Decision) {
+        (self.subject, self.decision)
+    }
+}

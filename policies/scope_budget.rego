@@ -1,0 +1,32 @@
+# METADATA
+# title: Scope budget
+# description: A request may ask for so many scopes and no more; two small tokens are safer than a large one.
+package dtgate.scope_budget
+
+import data.dtgate.lib
+
+deny contains violation if {
+	_max_usable
+	asked := count(lib.asked_scopes)
+	asked > data.guardrails.scope_budget.max
+	violation := {
+		"code": "scope-budget",
+		"message": sprintf("%d scopes are requested and at most %d are allowed; split the work over several tokens", [
+			asked,
+			data.guardrails.scope_budget.max,
+		]),
+		"path": "scopes",
+	}
+}
+
+deny contains lib.unusable_setting("guardrails.scope_budget.max", "a whole number, 0 or more") if {
+	not _max_usable
+}
+
+deny contains violation if some violation in lib.unreadable
+
+_max_usable if {
+	is_number(data.guardrails.scope_budget.max)
+	data.guardrails.scope_budget.max >= 0
+	data.guardrails.scope_budget.max == floor(data.guardrails.scope_budget.max)
+}

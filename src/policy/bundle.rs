@@ -1,0 +1,309 @@
+//! A directory of policies, read and checked: whatever is wrong with it is found here, all at once.
+//!
+//! A [`Bundle`] that exists compiles, calls nothing it must not, names no input member that does not exist,
+//! and says of every policy how it is applied. It decides nothing; that is the engine's part.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
+
+use regorus::unstable::{Module, Rule as RegoRule, RuleHead};
+use serde::Serialize;
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    check::{self, Program, Read, at},
+    decision::{Mode, Rule},
+    input, modes,
+    modes::Enforcement,
+    tree::{File, Tree},
+    walk,
+};
+
+/// One thing that is wrong with the policies, and where. Line 0: the file as a whole.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Problem {
+    pub path: String,
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(path: &str, line: usize, column: usize, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line, column, message: message.into() }
+    }
+
+    pub(super) fn of_file(path: &Path, message: &impl fmt::Display) -> Self {
+        Self::new(&path.display().to_string(), 0, 0, message.to_string())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, line, column, message } = self;
+        match line {
+            0 => write!(out, "{path}: {message}"),
+            _ => write!(out, "{path}:{line}:{column}: {message}"),
+        }
+    }
+}
+
+/// Everything that is wrong with the policies, in the order of the files.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct LoadError {
+    pub problems: Vec<Problem>,
+}
+
+/// The rules of one policy, and how it is applied.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) rules: BTreeSet<Rule>,
+    pub(super) enforcement: Enforcement,
+}
+
+pub struct Bundle {
+    pub(super) rego: regorus::Engine,
+    pub(super) policies: BTreeMap<String, Definition>,
+    pub(super) revision: String,
+    pub(super) reads: BTreeSet<Read>,
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Bundle").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+impl Bundle {
+    /// Reads and checks the policies in a directory.
+    pub fn load(directory: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let directory = directory.as_ref();
+        let mut tree = Tree::read(&[directory]);
+        let mut problems = std::mem::take(&mut tree.problems);
+        let revision = revision(&tree);
+        let (mut rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
+        problems.extend(broken);
+
+        let modules = rego.get_modules().clone();
+        let found = policies(&modules, &mut problems);
+        if let Some(dtgate) = tree.data.get("dtgate") {
+            // Data below a package would hide its rules, or be hidden by them.
+            if dtgate.as_object().is_none_or(|members| !members.is_empty()) {
+                let message = "data.dtgate is where the policies are: settings belong to data.guardrails";
+                problems.push(in_data(&tree, &["dtgate"], message));
+            }
+        }
+        let mut enforcement = modes::read(tree.data.get("modes"), &found.keys().map(String::as_str).collect::<Vec<_>>(), |path, message| {
+            problems.push(in_data(&tree, path, message));
+        });
+        let program = Program::new(&modules);
+        program.calls(|_| false, &mut problems);
+        program.references(&mut problems);
+        let reads = program.reads(&mut problems);
+        if tree.policies.is_empty() || (found.is_empty() && problems.is_empty()) {
+            problems.push(Problem::of_file(directory, &"there is no policy here"));
+        }
+        if problems.is_empty() {
+            problems.extend(prepare(&mut rego).err());
+        }
+        finish(problems)?;
+
+        let policies = found
+            .into_iter()
+            .map(|(name, rules)| {
+                let enforcement = enforcement.remove(&name).unwrap_or_default();
+                (name, Definition { rules, enforcement })
+            })
+            .collect();
+        Ok(Self { rego, policies, revision, reads })
+    }
+
+    /// SHA-256 over the names and contents of everything that can change a decision: policies and data, not tests.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.policies.keys().map(String::as_str)
+    }
+}
+
+/// The problems in order and once each, or nothing to complain about.
+pub(super) fn finish(mut problems: Vec<Problem>) -> Result<(), LoadError> {
+    problems.sort();
+    problems.dedup();
+    if problems.is_empty() { Ok(()) } else { Err(LoadError { problems }) }
+}
+
+/// An engine with everything that parses in it, and what does not.
+pub(super) fn compile(
+    files: &[&File],
+    data: &serde_json::Map<String, Json>,
+) -> (regorus::Engine, Vec<Problem>) {
+    let mut rego = regorus::Engine::new();
+    rego.set_strict_builtin_errors(true);
+    rego.set_gather_prints(true);
+    let mut problems = Vec::new();
+    for file in files {
+        if let Err(error) = rego.add_policy(file.path.clone(), file.text.clone()) {
+            problems.push(engine_problem(&error.to_string(), &file.path));
+        }
+    }
+    if let Err(error) = rego.add_data(input::to_rego(Json::Object(data.clone()))) {
+        problems.push(engine_problem(&error.to_string(), "data"));
+    }
+    (rego, problems)
+}
+
+/// Makes the engine do now what it would otherwise do, and complain about, at the first question.
+pub(super) fn prepare(rego: &mut regorus::Engine) -> Result<(), Problem> {
+    rego.eval_query("true".to_owned(), false)
+        .map(drop)
+        .map_err(|error| engine_problem(&error.to_string(), "policies"))
+}
+
+/// Takes file, line and column out of an error of the engine: `--> file:line:column`, a drawing, `error: text`.
+pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
+    let place = text.lines().find_map(|line| {
+        let mut parts = line.trim().strip_prefix("--> ")?.rsplitn(3, ':');
+        let column: usize = parts.next()?.parse().ok()?;
+        let line: usize = parts.next()?.parse().ok()?;
+        Some((parts.next()?, line, column))
+    });
+    let message = text.lines().find_map(|line| line.trim().strip_prefix("error: "));
+    let message = message.unwrap_or_else(|| text.trim().lines().next().unwrap_or("unknown error"));
+    match place {
+        Some((path, line, column)) => {
+            let source = text.lines().find_map(|drawn| drawn.trim_start().strip_prefix(&format!("{line} "))?.trim_start().strip_prefix("| "));
+            Problem::new(path, line, source.map_or(column, |source| true_column(source, column)), message)
+        }
+        None => Problem::new(path, 0, 0, message),
+    }
+}
+
+/// The engine counts a tab as four columns; editors and OPA count one.
+fn true_column(line: &str, column: usize) -> usize {
+    let mut reached = 1;
+    let before = line.chars().take_while(|character| {
+        let before = reached < column;
+        reached += if *character == '\t' { 4 } else { 1 };
+        before
+    });
+    before.count() + 1
+}
+
+/// The policies that the modules define, with the rules of each.
+fn policies(
+    modules: &[regorus::unstable::Ref<Module>],
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, BTreeSet<Rule>> {
+    let mut found: BTreeMap<String, BTreeSet<Rule>> = BTreeMap::new();
+    let mut first_places = BTreeMap::new();
+    for module in modules {
+        let package = check::package(module);
+        let package: Vec<&str> = package.iter().map(String::as_str).collect();
+        let name = match package.as_slice() {
+            ["data", "dtgate", "lib", ..] => continue,
+            ["data", "dtgate", name] => (*name).to_owned(),
+            _ => {
+                let message = "the package of a policy must be directly below dtgate, as in dtgate.naming; helpers belong to dtgate.lib";
+                problems.push(at(&module.package.span, message));
+                continue;
+            }
+        };
+        first_places.entry(name.clone()).or_insert(&module.package.span);
+        let rules = found.entry(name).or_default();
+        for rule in &module.policy {
+            let (head, is_partial_set) = match rule.as_ref() {
+                RegoRule::Spec { head: RuleHead::Set { refr, key, .. }, .. } => (refr, key.is_some()),
+                RegoRule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. }, .. }
+                | RegoRule::Default { refr, .. } => (refr, false),
+            };
+            let path = walk::path(head).unwrap_or_default();
+            let judging = match path.first().and_then(|step| step.name.as_deref()) {
+                Some("deny") => Rule::Deny,
+                Some("warn") => Rule::Warn,
+                _ => continue,
+            };
+            if is_partial_set && path.len() == 1 {
+                rules.insert(judging);
+            } else {
+                let name = judging.name();
+                let message = format!("{name} must be a set that grows: {name} contains violation if {{ … }}");
+                problems.push(at(rule.span(), message));
+                // It was meant, so it is not also missing.
+                rules.insert(judging);
+            }
+        }
+    }
+    for (name, rules) in &found {
+        if let (true, Some(place)) = (rules.is_empty(), first_places.get(name)) {
+            problems.push(at(place, format!("policy {name} defines neither deny nor warn")));
+        }
+    }
+    found
+}
+
+/// A problem with a member of the data, at the line where the last part of its path seems to be.
+fn in_data(tree: &Tree, path: &[&str], message: impl Into<String>) -> Problem {
+    let place = tree.data_files.iter().find_map(|file| {
+        let mut wanted = path.iter().peekable();
+        let mut lines = file.text.lines().enumerate();
+        let mut last = None;
+        while wanted.peek().is_some() {
+            let (number, line) = lines.next()?;
+            while let Some(column) = wanted.peek().and_then(|name| key(line, name)) {
+                wanted.next();
+                last = Some((&file.path, number + 1, column));
+                if file.name.ends_with(".yaml") {
+                    break;
+                }
+            }
+        }
+        last
+    });
+    match (place, tree.data_files.first()) {
+        (Some((path, line, column)), _) => Problem::new(path, line, column, message),
+        (None, Some(file)) => Problem::new(&file.path, 0, 0, message),
+        (None, None) => Problem::new("data", 0, 0, message),
+    }
+}
+
+/// The column at which the name stands as a key.
+fn key(line: &str, name: &str) -> Option<usize> {
+    line.match_indices(name).find_map(|(start, found)| {
+        let (before, rest) = line.split_at(start);
+        let after = rest.strip_prefix(found)?.trim_start_matches(['"', '\'', ' ']);
+        let starts = before.chars().next_back().is_none_or(|last| " \t{,\"'".contains(last));
+        (starts && after.starts_with(':')).then(|| before.chars().count() + 1)
+    })
+}
+
+fn revision(tree: &Tree) -> String {
+    let mut files: Vec<&File> = tree.policies.iter().chain(&tree.data_files).collect();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut hash = Sha256::new();
+    for file in files {
+        // Lengths keep names and contents apart, so that no two bundles hash the same bytes.
+        for part in [&file.name, &file.text] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+    }
+    data_encoding::HEXLOWER.encode(&hash.finalize())
+}
+
+/// The mode of a policy that says nothing about it.
+impl Default for Enforcement {
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, until: None }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,286 @@
+//! What is refused before a policy may judge anything: functions it must not call, calls that can never
+//! end, and members of the input that do not exist.
+//!
+//! It reads syntax only. Whether a policy is a good one is not its question.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead, Span};
+
+use super::{
+    builtins,
+    bundle::Problem,
+    input,
+    walk::{self, Site},
+};
+
+/// A path with every step known, as in `data.dtgate.lib.plain`.
+type Path = Vec<String>;
+
+/// One reference below `input`; `None` where a step is computed.
+pub(super) type Read = Vec<Option<String>>;
+
+/// All modules that are compiled together, and the functions that they define.
+pub(super) struct Program<'a> {
+    modules: &'a [Ref<Module>],
+    functions: BTreeMap<Path, usize>,
+    /// All rules, functions among them.
+    rules: BTreeSet<Path>,
+}
+
+impl<'a> Program<'a> {
+    pub(super) fn new(modules: &'a [Ref<Module>]) -> Self {
+        let mut functions = BTreeMap::new();
+        let mut rules = BTreeSet::new();
+        for module in modules {
+            let package = package(module);
+            for rule in &module.policy {
+                rules.insert([package.clone(), known(head(rule))].concat());
+                if let Some((name, arity)) = function(rule) {
+                    functions.insert([package.clone(), name].concat(), arity);
+                }
+            }
+        }
+        Self { modules, functions, rules }
+    }
+
+    /// Refuses functions that do not exist, are called wrongly, or that a decision must not rest on.
+    ///
+    /// A test may use whatever works: it decides nothing.
+    pub(super) fn calls(&self, is_test: impl Fn(&str) -> bool, problems: &mut Vec<Problem>) {
+        let mut graph: BTreeMap<Path, BTreeMap<Path, Problem>> = BTreeMap::new();
+        for module in self.modules {
+            let names = Names::of(module);
+            let lenient = is_test(names.file);
+            for rule in &module.policy {
+                let caller = function(rule).map(|(name, _)| [names.package.clone(), name].concat());
+                walk::rule(rule, &mut |site| {
+                    let (Site::Call { function: called, .. } | Site::With(called)) = site else {
+                        return;
+                    };
+                    match self.call(&names, lenient, site) {
+                        Err(message) => problems.push(at(called.span(), message)),
+                        Ok(Some(callee)) => {
+                            if let Some(caller) = &caller {
+                                let text = format!("{} calls itself", caller.join("."));
+                                let problem = at(called.span(), text);
+                                graph.entry(caller.clone()).or_default().entry(callee).or_insert(problem);
+                            }
+                        }
+                        Ok(None) => {}
+                    }
+                });
+            }
+        }
+        problems.extend(cycles(&graph));
+    }
+
+    /// The function of the policies that is meant, if it is one.
+    fn call(&self, names: &Names<'_>, lenient: bool, site: Site<'_>) -> Result<Option<Path>, String> {
+        let (expression, arguments) = match site {
+            Site::Call { function, arguments } => (function, Some(arguments)),
+            Site::With(expression) => (expression, None),
+            Site::Reference(_) => return Ok(None),
+        };
+        let Some(path) = dotted(expression) else {
+            // The engine drops computed steps from the name of a function: `http[x].send` would be `http.send`.
+            return match arguments {
+                Some(_) => Err("a function must be called by its plain name".to_owned()),
+                None => Ok(None),
+            };
+        };
+        let candidates = [names.resolve(&path), [names.package.clone(), path.clone()].concat()];
+        if let Some((callee, arity)) = candidates.iter().find_map(|path| self.functions.get_key_value(path)) {
+            return match arguments {
+                // One argument more receives the result.
+                Some(arguments) if arguments != *arity && arguments != arity + 1 => {
+                    Err(format!("{} takes {arity} arguments, not {arguments}", path.join(".")))
+                }
+                _ => Ok(Some(callee.clone())),
+            };
+        }
+        let name = path.join(".");
+        match (builtins::refusal(&name), arguments) {
+            (Some(reason), _) if !lenient => Err(format!("{name} may not be used: {reason}")),
+            (_, Some(_)) if !builtins::is_known(&name) => Err(self.unknown(&name, names)),
+            _ => Ok(None),
+        }
+    }
+
+    fn unknown(&self, name: &str, names: &Names<'_>) -> String {
+        let mut candidates: Vec<&str> = builtins::allowed().collect();
+        candidates.extend(self.functions.keys().filter_map(|path| match path.split_last() {
+            Some((last, package)) if package == names.package => Some(last.as_str()),
+            _ => None,
+        }));
+        match input::nearest(name, candidates.into_iter()) {
+            Some(nearest) => format!("there is no function {name}: did you mean {nearest}?"),
+            None => format!("there is no function {name}"),
+        }
+    }
+
+    /// Refuses references to rules below `data.dtgate` that nobody defines: they would be undefined for ever,
+    /// and a policy that rests on one would never object.
+    pub(super) fn references(&self, problems: &mut Vec<Problem>) {
+        for module in self.modules {
+            let names = Names::of(module);
+            for rule in &module.policy {
+                walk::rule(rule, &mut |site| {
+                    let Site::Reference(reference) = site else { return };
+                    let path = names.resolve(&known(reference));
+                    let exists = |rule: &Path| rule.iter().zip(&path).all(|(one, other)| one == other);
+                    if matches!(path.as_slice(), [data, dtgate, ..] if data == "data" && dtgate == "dtgate")
+                        && !self.rules.iter().any(exists)
+                    {
+                        problems.push(at(reference.span(), format!("there is no rule {}", path.join("."))));
+                    }
+                });
+            }
+        }
+    }
+
+    /// Everything that the rules read from the input; members that do not exist become problems.
+    pub(super) fn reads(&self, problems: &mut Vec<Problem>) -> BTreeSet<Read> {
+        let mut reads = BTreeSet::new();
+        for module in self.modules {
+            let names = Names::of(module);
+            for rule in &module.policy {
+                walk::rule(rule, &mut |site| {
+                    let Site::Reference(reference) = site else { return };
+                    let Some((read, spans)) = names.input(reference) else { return };
+                    let steps: Vec<_> = read.iter().map(Option::as_deref).collect();
+                    if let Some(missing) = input::missing(&steps) {
+                        // Steps that an import brought along have no place in this reference.
+                        let span = spans.get(missing.step).copied().flatten();
+                        problems.push(at(span.unwrap_or(reference.span()), missing.message));
+                    }
+                    reads.insert(read);
+                });
+            }
+        }
+        reads
+    }
+}
+
+/// What names mean in one module.
+struct Names<'a> {
+    file: &'a str,
+    package: Path,
+    imports: BTreeMap<String, Path>,
+}
+
+impl<'a> Names<'a> {
+    fn of(module: &'a Module) -> Self {
+        let mut imports = BTreeMap::new();
+        for import in &module.imports {
+            let Some(path) = walk::fixed_path(&import.refr) else { continue };
+            let alias = import.r#as.as_ref().map(|alias| alias.text().to_owned());
+            if let Some(alias) = alias.or_else(|| path.last().cloned()) {
+                imports.insert(alias, path);
+            }
+        }
+        Self { file: module.package.span.source.get_path(), package: package(module), imports }
+    }
+
+    /// The path with an import at its start written out.
+    fn resolve(&self, path: &[String]) -> Path {
+        match path.split_first().map(|(first, rest)| (self.imports.get(first), rest)) {
+            Some((Some(import), rest)) => [import, rest].concat(),
+            _ => path.to_vec(),
+        }
+    }
+
+    /// The reference as a way into the input, with the place of each step, if it is one.
+    fn input<'e>(&self, reference: &'e Expr) -> Option<(Read, Vec<Option<&'e Span>>)> {
+        let steps = walk::path(reference)?;
+        let first = steps.first()?.name.as_deref()?;
+        let start = match self.imports.get(first) {
+            Some(import) => import.clone(),
+            None => vec![first.to_owned()],
+        };
+        if start.first()? != "input" {
+            return None;
+        }
+        let mut read: Read = start.iter().cloned().map(Some).collect();
+        let mut spans = vec![None; start.len()];
+        for step in steps.into_iter().skip(1) {
+            read.push(step.name);
+            spans.push(Some(step.span));
+        }
+        Some((read, spans))
+    }
+}
+
+/// A problem at a place in a policy.
+pub(super) fn at(span: &Span, message: impl Into<String>) -> Problem {
+    let start = usize::try_from(span.start).unwrap_or(usize::MAX);
+    // The engine counts a tab as four columns; editors and OPA count one.
+    let before = span.source.get_contents().get(..start).unwrap_or_default();
+    let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+    let line = usize::try_from(span.line).unwrap_or(usize::MAX);
+    Problem::new(span.source.get_path(), line, column, message)
+}
+
+/// `data.dtgate.naming`
+pub(super) fn package(module: &Module) -> Path {
+    let mut path = vec!["data".to_owned()];
+    path.extend(walk::fixed_path(&module.package.refr).unwrap_or_default());
+    path
+}
+
+fn head(rule: &Rule) -> &Expr {
+    match rule {
+        Rule::Spec {
+            head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. },
+            ..
+        }
+        | Rule::Default { refr, .. } => refr,
+    }
+}
+
+/// The steps of a reference up to the first that is computed.
+fn known(reference: &Expr) -> Path {
+    walk::path(reference).unwrap_or_default().into_iter().map_while(|step| step.name).collect()
+}
+
+/// The name, without the package, and the number of arguments, if the rule is a function.
+fn function(rule: &Rule) -> Option<(Path, usize)> {
+    match rule {
+        Rule::Spec { head: RuleHead::Func { refr, args, .. }, .. } => Some((walk::fixed_path(refr)?, args.len())),
+        Rule::Default { refr, args, .. } if !args.is_empty() => Some((walk::fixed_path(refr)?, args.len())),
+        _ => None,
+    }
+}
+
+/// The path when it is written with dots only.
+fn dotted(mut expression: &Expr) -> Option<Path> {
+    let whole = expression;
+    loop {
+        match expression {
+            Expr::Var { .. } => return walk::fixed_path(whole),
+            Expr::RefDot { refr, .. } => expression = refr,
+            _ => return None,
+        }
+    }
+}
+
+/// Functions that can call themselves. The engine would follow them until the stack ends, and the process with it.
+fn cycles(graph: &BTreeMap<Path, BTreeMap<Path, Problem>>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (function, calls) in graph {
+        for (callee, problem) in calls {
+            let mut seen = BTreeSet::new();
+            let mut pending = vec![callee];
+            while let Some(next) = pending.pop() {
+                if next == function {
+                    problems.push(problem.clone());
+                    break;
+                }
+                if seen.insert(next) {
+                    pending.extend(graph.get(next).into_iter().flat_map(BTreeMap::keys));
+                }
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,230 @@
+//! What the policies said about one request, and what follows from it.
+//!
+//! It guarantees that what follows is read off one table, [`Violation::effect`], and that the same
+//! findings always come in the same order. It does not know how they are answered or written down.
+
+use std::{fmt, time::Duration};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
+
+/// The code of a violation that stands for a policy which could not be asked.
+pub const POLICY_ERROR: &str = "policy-error";
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Allow,
+    Deny,
+}
+
+/// How much a policy may do.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Let pass, record only.
+    DryRun,
+    /// What it denies is refused.
+    #[default]
+    Enforce,
+    /// Let pass, tell the caller.
+    Warn,
+}
+
+impl Mode {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "dry_run" => Some(Self::DryRun),
+            "enforce" => Some(Self::Enforce),
+            "warn" => Some(Self::Warn),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::DryRun => "dry_run",
+            Self::Enforce => "enforce",
+            Self::Warn => "warn",
+        })
+    }
+}
+
+/// The rule that a violation is an element of.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    Deny,
+    Warn,
+}
+
+impl Rule {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+/// What a violation leads to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// The request is refused.
+    Deny,
+    /// Nobody but the journal hears of it.
+    Record,
+    /// The caller is told, the request passes.
+    Warn,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Violation {
+    /// The package below `dtgate`.
+    pub policy: String,
+    /// The mode that was applied. A policy that failed is always applied as `enforce`.
+    pub mode: Mode,
+    pub rule: Rule,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whatever else the policy put into the element.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub details: Map<String, Json>,
+}
+
+impl Violation {
+    /// A policy that could not be asked: it denies, whatever its mode, because what was not judged must not pass.
+    pub(super) fn failed(policy: &str, rule: Rule, message: &str) -> Self {
+        Self {
+            policy: policy.to_owned(),
+            mode: Mode::Enforce,
+            rule: Rule::Deny,
+            message: format!("policy {policy} could not be evaluated: {message}"),
+            path: None,
+            code: Some(POLICY_ERROR.to_owned()),
+            details: Map::from_iter([("failed_rule".to_owned(), rule.name().into())]),
+        }
+    }
+
+    /// Reads one element of `deny` or `warn`.
+    pub(super) fn read(policy: &str, mode: Mode, rule: Rule, element: Json) -> Result<Self, String> {
+        let (message, path, code, details) = match element {
+            Json::String(message) => (message, None, None, Map::new()),
+            Json::Object(mut members) => {
+                let mut text = |name: &str| match members.remove(name) {
+                    None => Ok(None),
+                    Some(Json::String(text)) => Ok(Some(text)),
+                    Some(other) => Err(format!("{name} of a violation must be a string, not {other}")),
+                };
+                let message = text("message")?.ok_or("a violation must have a message")?;
+                (message, text("path")?, text("code")?, members)
+            }
+            other => return Err(format!("a violation must be a string or an object, not {other}")),
+        };
+        if message.trim().is_empty() {
+            return Err("the message of a violation must not be empty".to_owned());
+        }
+        Ok(Self { policy: policy.to_owned(), mode, rule, message, path, code, details })
+    }
+
+    pub fn effect(&self) -> Effect {
+        match (self.mode, self.rule) {
+            (Mode::Enforce, Rule::Deny) => Effect::Deny,
+            (Mode::Enforce | Mode::Warn, Rule::Warn) | (Mode::Warn, Rule::Deny) => Effect::Warn,
+            (Mode::DryRun, Rule::Deny | Rule::Warn) => Effect::Record,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Decision {
+    pub verdict: Verdict,
+    /// All of them, not only those that deny; by policy, then rule, path and message.
+    pub violations: Vec<Violation>,
+    /// The revision of the bundle that decided.
+    pub revision: String,
+    #[serde(rename = "evaluation_ns", serialize_with = "nanoseconds")]
+    pub evaluation: Duration,
+}
+
+impl Decision {
+    pub(super) fn new(mut violations: Vec<Violation>, revision: String, evaluation: Duration) -> Self {
+        violations.sort_by(|one, other| {
+            let order = (&one.policy, one.rule, &one.path, &one.message, &one.code);
+            order.cmp(&(&other.policy, other.rule, &other.path, &other.message, &other.code))
+        });
+        let denies = violations.iter().any(|violation| violation.effect() == Effect::Deny);
+        let verdict = if denies { Verdict::Deny } else { Verdict::Allow };
+        Self { verdict, violations, revision, evaluation }
+    }
+
+    /// The violations that lead to this effect.
+    pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &Violation> {
+        self.violations.iter().filter(move |violation| violation.effect() == effect)
+    }
+}
+
+fn nanoseconds<S: Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(mode: Mode, rule: Rule, element: Json) -> Result<Violation, String> {
+        Violation::read("naming", mode, rule, element)
+    }
+
+    #[test]
+    fn the_effect_follows_from_mode_and_rule() {
+        let effect = |mode, rule| read(mode, rule, json!("no")).unwrap().effect();
+        assert_eq!(effect(Mode::Enforce, Rule::Deny), Effect::Deny);
+        assert_eq!(effect(Mode::Enforce, Rule::Warn), Effect::Warn);
+        assert_eq!(effect(Mode::Warn, Rule::Deny), Effect::Warn);
+        assert_eq!(effect(Mode::Warn, Rule::Warn), Effect::Warn);
+        assert_eq!(effect(Mode::DryRun, Rule::Deny), Effect::Record);
+        assert_eq!(effect(Mode::DryRun, Rule::Warn), Effect::Record);
+        assert_eq!(Violation::failed("naming", Rule::Warn, "no").effect(), Effect::Deny);
+    }
+
+    #[test]
+    fn an_element_is_text_or_an_object_with_a_message() {
+        let violation = read(
+            Mode::Warn,
+            Rule::Deny,
+            json!({"message": "no", "path": "name", "code": "bad-name", "pattern": "^a"}),
+        )
+        .unwrap();
+        assert_eq!(
+            serde_json::to_value(violation).unwrap(),
+            json!({
+                "policy": "naming", "mode": "warn", "rule": "deny", "message": "no", "path": "name",
+                "code": "bad-name", "details": {"pattern": "^a"},
+            })
+        );
+        for wrong in [json!(1), json!({}), json!({"message": 1}), json!(""), json!({"message": "no", "path": ["a"]})] {
+            assert!(read(Mode::Enforce, Rule::Deny, wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_violations_does_not_depend_on_how_they_were_found() {
+        let violations = || {
+            ["b", "a", "c"].map(|message| read(Mode::Enforce, Rule::Warn, json!(message)).unwrap()).to_vec()
+        };
+        let forward = Decision::new(violations(), "r".into(), Duration::ZERO);
+        let backward = Decision::new(violations().into_iter().rev().collect(), "r".into(), Duration::ZERO);
+        assert_eq!(forward, backward);
+        assert_eq!(forward.verdict, Verdict::Allow);
+        assert_eq!(forward.with_effect(Effect::Warn).count(), 3);
+    }
+}

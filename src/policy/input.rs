@@ -1,0 +1,399 @@
+//! The input document: all that a policy can know about a request.
+//!
+//! It is one value with one spelling: what the policies judge is what the journal keeps and a replay
+//! reads. It holds plain values and no secrets, and knows neither where they came from nor what HTTP is.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+/// Members below these are not ours to name.
+const OPEN: [&str; 4] = [
+    "input.attributes.request.http.headers",
+    "input.parsed_body",
+    "input.parsed_query",
+    "input.unknown_members",
+];
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Input {
+    pub operation: String,
+    pub api: String,
+    pub environment: Environment,
+    pub caller: Caller,
+    pub token: Option<Target>,
+    pub change: Change,
+    pub unknown_members: Map<String, Json>,
+    #[serde(with = "instant")]
+    pub time: jiff::Timestamp,
+    /// The same request in the shape of OPA-Envoy; only built when a loaded policy reads it.
+    #[serde(flatten)]
+    pub envoy: Option<Envoy>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Environment {
+    pub name: String,
+    pub id: String,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Caller {
+    pub address: String,
+    pub token: Option<CallerToken>,
+    pub certificate: Option<Json>,
+}
+
+/// The public part of the credential that the caller shows.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct CallerToken {
+    pub id: String,
+    pub kind: String,
+}
+
+/// The token that is to be changed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Target {
+    pub id: String,
+    pub current: Option<Json>,
+}
+
+/// What the caller wants to be different. `None` in `requested`: the request does not mention it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Change {
+    pub name: Wish<String>,
+    pub enabled: Wish<bool>,
+    pub scopes: Scopes,
+    pub expiration: Requested<String>,
+    pub personal: Requested<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Wish<T> {
+    pub requested: Option<T>,
+    pub current: Option<T>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Requested<T> {
+    pub requested: Option<T>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Scopes {
+    pub requested: Option<Vec<String>>,
+    pub current: Option<Vec<String>>,
+    pub added: Option<Vec<String>>,
+    pub removed: Option<Vec<String>>,
+    pub kept: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Envoy {
+    pub attributes: Attributes,
+    pub parsed_path: Vec<String>,
+    pub parsed_query: Map<String, Json>,
+    pub parsed_body: Json,
+    pub truncated_body: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Attributes {
+    pub request: AttributesRequest,
+    pub source: AttributesSource,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct AttributesRequest {
+    pub http: AttributesHttp,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct AttributesHttp {
+    pub method: String,
+    pub path: String,
+    pub host: String,
+    pub headers: Map<String, Json>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct AttributesSource {
+    pub address: AttributesAddress,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttributesAddress {
+    pub socket_address: SocketAddress,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct SocketAddress {
+    pub address: String,
+}
+
+impl Input {
+    /// The document as the journal writes it.
+    pub fn to_json(&self) -> Json {
+        serde_json::to_value(self).expect("an input has string keys and finite numbers only")
+    }
+
+    /// The document as the engine reads it, made from the very same JSON.
+    pub(super) fn to_rego(&self) -> regorus::Value {
+        to_rego(self.to_json())
+    }
+
+    /// What `time.now_ns()` answers: exactly `input.time`, so that a replayed record decides the same.
+    pub(super) fn now_ns(&self) -> i64 {
+        self.time.as_millisecond().saturating_mul(1_000_000)
+    }
+}
+
+/// Every member that a policy may name, for the documentation.
+pub fn members() -> Vec<String> {
+    let mut found = Vec::new();
+    collect("input", &SAMPLE, &mut found);
+    found
+}
+
+/// Where a reference leaves the document.
+pub(super) struct Missing {
+    /// The step that is not there, counted from `input` as zero.
+    pub(super) step: usize,
+    pub(super) message: String,
+}
+
+/// Follows a reference below `input` as far as it can be known before there is a request.
+pub(super) fn missing(steps: &[Option<&str>]) -> Option<Missing> {
+    let mut here: &Json = &SAMPLE;
+    let mut path = "input".to_owned();
+    for (step, name) in steps.iter().enumerate().skip(1) {
+        if OPEN.contains(&path.as_str()) {
+            return None;
+        }
+        here = match (here, name) {
+            (Json::Object(members), Some(name)) => match members.get(*name) {
+                Some(next) => next,
+                None => return Some(Missing { step, message: unknown(&path, name, members) }),
+            },
+            (Json::Array(items), None) => items.first()?,
+            (Json::Array(_), Some(name)) => {
+                return Some(Missing { step, message: format!("{path} is a list: it has no member {name}") });
+            }
+            // What is null in the sample has a shape that is not promised; a computed member cannot be known.
+            (Json::Null | Json::Object(_), _) => return None,
+            (Json::Bool(_) | Json::Number(_) | Json::String(_), name) => {
+                let name = name.unwrap_or("[…]");
+                return Some(Missing { step, message: format!("{path} is a plain value: it has no member {name}") });
+            }
+        };
+        path.push('.');
+        path.push_str(name.unwrap_or("[]"));
+    }
+    None
+}
+
+/// Converts without the detour through text, which would turn large integers into floats.
+pub(super) fn to_rego(json: Json) -> regorus::Value {
+    use regorus::Value;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => value.into(),
+        Json::String(value) => value.into(),
+        Json::Array(items) => items.into_iter().map(to_rego).collect::<Vec<Value>>().into(),
+        Json::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (Value::from(name), to_rego(value)))
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into(),
+        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(value), ..) => value.into(),
+            (_, Some(value), _) => value.into(),
+            (.., Some(value)) => value.into(),
+            // Not reachable without arbitrary-precision numbers; text keeps every digit.
+            _ => Value::from_numeric_string(&number.to_string()).unwrap_or(Value::Undefined),
+        },
+    }
+}
+
+fn unknown(path: &str, name: &str, members: &Map<String, Json>) -> String {
+    let mut message = format!("the input document has no member {path}.{name}");
+    if let Some(nearest) = nearest(name, members.keys().map(String::as_str)) {
+        message.push_str(&format!(": did you mean {path}.{nearest}?"));
+    }
+    message
+}
+
+/// The candidate that looks most like the name, if any looks like it at all.
+pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.75)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+fn collect(path: &str, here: &Json, found: &mut Vec<String>) {
+    if path != "input" {
+        found.push(path.to_owned());
+    }
+    if let (Json::Object(members), false) = (here, OPEN.contains(&path)) {
+        for (name, value) in members {
+            collect(&format!("{path}.{name}"), value, found);
+        }
+    }
+}
+
+/// A document in which every member that has a promised shape is present.
+static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
+    let text = || Some(String::new());
+    let texts = || Some(vec![String::new()]);
+    Input {
+        operation: String::new(),
+        api: String::new(),
+        environment: Environment { name: String::new(), id: String::new() },
+        caller: Caller {
+            address: String::new(),
+            token: Some(CallerToken { id: String::new(), kind: String::new() }),
+            certificate: None,
+        },
+        token: Some(Target { id: String::new(), current: None }),
+        change: Change {
+            name: Wish { requested: text(), current: text() },
+            enabled: Wish { requested: Some(true), current: Some(true) },
+            scopes: Scopes {
+                requested: texts(),
+                current: texts(),
+                added: texts(),
+                removed: texts(),
+                kept: texts(),
+            },
+            expiration: Requested { requested: text() },
+            personal: Requested { requested: Some(true) },
+        },
+        unknown_members: Map::new(),
+        time: jiff::Timestamp::UNIX_EPOCH,
+        envoy: Some(Envoy {
+            attributes: Attributes {
+                request: AttributesRequest {
+                    http: AttributesHttp {
+                        method: String::new(),
+                        path: String::new(),
+                        host: String::new(),
+                        headers: Map::new(),
+                    },
+                },
+                source: AttributesSource {
+                    address: AttributesAddress { socket_address: SocketAddress { address: String::new() } },
+                },
+            },
+            parsed_path: vec![String::new()],
+            parsed_query: Map::new(),
+            parsed_body: json!({}),
+            truncated_body: false,
+        }),
+    }
+    .to_json()
+});
+
+/// `2026-11-24T10:00:00.000Z`: milliseconds, as Dynatrace writes them.
+mod instant {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(time: &jiff::Timestamp, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<jiff::Timestamp, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The request of the seed: 1 scope, API v1.
+    pub(in super::super) fn input() -> Input {
+        serde_json::from_value(json!({
+            "operation": "token.update",
+            "api": "v1",
+            "environment": {"name": "prod", "id": "abc12345"},
+            "caller": {
+                "address": "10.1.2.3",
+                "token": {"id": "dt0c01.ST2EY72KQINMH574WMNVI7YN", "kind": "api-token"},
+                "certificate": null,
+            },
+            "token": {"id": "d5836312-5790-4e80-afcf-09971954c3ea", "current": null},
+            "change": {
+                "name": {"requested": "payments-prod-ci", "current": null},
+                "enabled": {"requested": null, "current": null},
+                "scopes": {"requested": ["ReadConfig"], "current": null, "added": null, "removed": null, "kept": null},
+                "expiration": {"requested": null},
+                "personal": {"requested": null},
+            },
+            "unknown_members": {},
+            "time": "2026-11-24T10:00:00.000Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_document_read_back_is_the_same_document() {
+        let input = input();
+        let text = input.to_json().to_string();
+        assert!(text.contains(r#""time":"2026-11-24T10:00:00.000Z""#), "{text}");
+        assert!(!text.contains("parsed_body"));
+        assert_eq!(serde_json::from_str::<Input>(&text).unwrap(), input);
+    }
+
+    #[test]
+    fn engine_and_journal_see_the_same_document() {
+        let mut input = input();
+        input.unknown_members.insert("large".into(), json!([u64::MAX, i64::MIN, 1.5, null, {"a": true}]));
+        let rego = serde_json::to_value(input.to_rego()).unwrap();
+        assert_eq!(rego, input.to_json());
+    }
+
+    #[test]
+    fn now_is_the_time_in_the_document() {
+        let mut input = input();
+        input.time = "2026-11-24T10:00:00.123456789Z".parse().unwrap();
+        assert_eq!(input.now_ns() % 1_000_000_000, 123_000_000);
+    }
+
+    #[test]
+    fn only_members_that_exist_can_be_named() {
+        let message = |path: &str| {
+            let steps: Vec<_> = path.split('.').map(|step| (step != "*").then_some(step)).collect();
+            missing(&steps).map(|missing| missing.message)
+        };
+        for known in [
+            "input",
+            "input.change.scopes.requested.*",
+            "input.change.*.anything",
+            "input.unknown_members.whatever.else",
+            "input.parsed_body.scopes",
+            "input.token.current.name",
+            "input.attributes.source.address.socketAddress.address",
+        ] {
+            assert_eq!(message(known), None, "{known}");
+        }
+        assert_eq!(
+            message("input.change.scope.requested").unwrap(),
+            "the input document has no member input.change.scope: did you mean input.change.scopes?"
+        );
+        assert!(message("input.operation.name").unwrap().contains("plain value"));
+        assert!(message("input.change.scopes.requested.first").unwrap().contains("is a list"));
+        assert!(!message("input.zzz").unwrap().contains("did you mean"));
+    }
+
+    #[test]
+    fn the_list_of_members_is_complete() {
+        let members = members();
+        assert!(members.contains(&"input.change.personal.requested".to_owned()));
+        assert!(members.contains(&"input.truncated_body".to_owned()));
+        assert_eq!(members.len(), 48, "{members:#?}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Walks the syntax tree of a policy and names every place where it calls, reads or replaces something.
+//!
+//! It guarantees that no expression is left out, wherever it stands: heads, defaults, comprehensions,
+//! `every`, `with`, index brackets. What is allowed there is decided by its callers.
+
+use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleAssign, RuleHead, Span};
+
+/// One place of interest. References are whole: `input.a.b` is one, not three.
+#[derive(Clone, Copy)]
+pub(super) enum Site<'a> {
+    Call { function: &'a Expr, arguments: usize },
+    Reference(&'a Expr),
+    /// The target or the replacement of a `with`: both can name a function without calling it.
+    With(&'a Expr),
+}
+
+/// One step of a reference; `None` where the step is only known when it is evaluated.
+pub(super) struct Step<'a> {
+    pub(super) name: Option<String>,
+    pub(super) span: &'a Span,
+}
+
+/// Calls `see` for every site in the rule.
+pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
+    match rule {
+        Rule::Default { refr, args, value, .. } => {
+            indices(refr, see);
+            args.iter().for_each(|argument| expression(argument, see));
+            expression(value, see);
+        }
+        Rule::Spec { head, bodies, .. } => {
+            match head {
+                RuleHead::Compr { refr, assign, .. } => {
+                    indices(refr, see);
+                    assignment(assign.as_ref(), see);
+                }
+                RuleHead::Func { refr, args, assign, .. } => {
+                    indices(refr, see);
+                    args.iter().for_each(|argument| expression(argument, see));
+                    assignment(assign.as_ref(), see);
+                }
+                RuleHead::Set { refr, key, .. } => {
+                    indices(refr, see);
+                    key.iter().for_each(|key| expression(key, see));
+                }
+            }
+            for body in bodies {
+                assignment(body.assign.as_ref(), see);
+                query(&body.query, see);
+            }
+        }
+    }
+}
+
+/// The steps of a reference that starts at a variable, or nothing when it starts at something else.
+pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
+    let mut steps = Vec::new();
+    let mut current = reference;
+    loop {
+        match current {
+            Expr::Var { span, .. } => {
+                steps.push(Step { name: Some(span.text().to_owned()), span });
+                break;
+            }
+            Expr::RefDot { refr, field, .. } => {
+                steps.push(Step { name: Some(field.0.text().to_owned()), span: &field.0 });
+                current = refr;
+            }
+            Expr::RefBrack { refr, index, .. } => {
+                let name = match index.as_ref() {
+                    Expr::String { value, .. } | Expr::RawString { value, .. } => {
+                        value.as_string().ok().map(|name| name.to_string())
+                    }
+                    _ => None,
+                };
+                steps.push(Step { name, span: index.span() });
+                current = refr;
+            }
+            _ => return None,
+        }
+    }
+    steps.reverse();
+    Some(steps)
+}
+
+/// The path when every step is known, as in `data.dtgate.naming`.
+pub(super) fn fixed_path(reference: &Expr) -> Option<Vec<String>> {
+    path(reference)?.into_iter().map(|step| step.name).collect()
+}
+
+fn assignment(assign: Option<&RuleAssign>, see: &mut dyn FnMut(Site<'_>)) {
+    if let Some(assign) = assign {
+        expression(&assign.value, see);
+    }
+}
+
+fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
+    for statement in &body.stmts {
+        match &statement.literal {
+            Literal::SomeVars { .. } => {}
+            Literal::SomeIn { key, value, collection, .. } => {
+                key.iter().for_each(|key| expression(key, see));
+                expression(value, see);
+                expression(collection, see);
+            }
+            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, see),
+            Literal::Every { domain, query: body, .. } => {
+                expression(domain, see);
+                query(body, see);
+            }
+        }
+        for replacement in &statement.with_mods {
+            see(Site::With(&replacement.refr));
+            indices(&replacement.refr, see);
+            see(Site::With(&replacement.r#as));
+            expression(&replacement.r#as, see);
+        }
+    }
+}
+
+fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
+    match expr {
+        Expr::String { .. }
+        | Expr::RawString { .. }
+        | Expr::Number { .. }
+        | Expr::Bool { .. }
+        | Expr::Null { .. } => {}
+        Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
+            see(Site::Reference(expr));
+            indices(expr, see);
+        }
+        Expr::Array { items, .. } | Expr::Set { items, .. } => each(items, see),
+        Expr::Object { fields, .. } => {
+            for (_, key, value) in fields {
+                expression(key, see);
+                expression(value, see);
+            }
+        }
+        Expr::ArrayCompr { term, query: body, .. } | Expr::SetCompr { term, query: body, .. } => {
+            expression(term, see);
+            query(body, see);
+        }
+        Expr::ObjectCompr { key, value, query: body, .. } => {
+            expression(key, see);
+            expression(value, see);
+            query(body, see);
+        }
+        Expr::Call { fcn, params, .. } => {
+            see(Site::Call { function: fcn, arguments: params.len() });
+            indices(fcn, see);
+            each(params, see);
+        }
+        Expr::UnaryExpr { expr, .. } => expression(expr, see),
+        Expr::BinExpr { lhs, rhs, .. }
+        | Expr::BoolExpr { lhs, rhs, .. }
+        | Expr::ArithExpr { lhs, rhs, .. }
+        | Expr::AssignExpr { lhs, rhs, .. } => {
+            expression(lhs, see);
+            expression(rhs, see);
+        }
+        Expr::Membership { key, value, collection, .. } => {
+            key.iter().for_each(|key| expression(key, see));
+            expression(value, see);
+            expression(collection, see);
+        }
+    }
+}
+
+fn each(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
+    items.iter().for_each(|item| expression(item, see));
+}
+
+/// What stands in the brackets of a reference, and what it starts from when that is not a variable.
+fn indices(reference: &Expr, see: &mut dyn FnMut(Site<'_>)) {
+    let mut current = reference;
+    loop {
+        match current {
+            Expr::Var { .. } => return,
+            Expr::RefDot { refr, .. } => current = refr,
+            Expr::RefBrack { refr, index, .. } => {
+                expression(index, see);
+                current = refr;
+            }
+            other => return expression(other, see),
+        }
+    }
+}
