@@ -1,1 +1,283 @@
-//! Placeholder.
+//! The commands: arguments in, an exit code out.
+//!
+//! 0: fine. 1: could not do it. 2: did it, and the answer is no (a test failed, a chain is broken, a
+//! request is denied). Data goes to standard output, logs and errors to standard error.
+
+mod audit;
+mod demo;
+mod eval;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::json;
+
+use crate::app::{self, App};
+use crate::audit::Durability;
+use crate::config::Config;
+use crate::gateway::upstream::{Base, Upstream};
+use crate::listener;
+use crate::policy::Problem;
+use crate::simulate::{self, Simulator};
+use crate::telemetry;
+
+/// The policy gate in front of the Dynatrace API.
+#[derive(Debug, Parser)]
+#[command(name = "dtgate", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read the journal: prove it, or look at it
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Check configuration and policies as `serve` would load them, and start nothing
+    Check(Check),
+    /// Show the gate at work: simulator, gate, shipped policies, two requests, the journal
+    Demo(demo::Demo),
+    /// Judge one request from a file: the decision, the violations, the lines that fired
+    Eval(eval::Eval),
+    /// Run the gate
+    Serve(Serve),
+    /// Run a Dynatrace token API in memory, for trying things out
+    Simulate(Simulate),
+    /// Run the tests of policies, as `opa test`
+    Test(Test),
+}
+
+/// The form of what a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For programs
+    Json,
+    /// For people
+    Pretty,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Configuration file; every flag here overrides it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where /healthz, /readyz and /metrics are [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Where requests go: http://… or https://…
+    #[arg(long, value_name = "URL")]
+    upstream: Option<Base>,
+    /// PEM file of the authorities to trust for the upstream, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// Directory of policies [default: policies]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// Directory of the journal [default: journal]
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// What an acknowledged record has survived [default: synced]
+    #[arg(long)]
+    durability: Option<Durability>,
+    /// Certificate of the TLS listener (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Key of the TLS listener (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Listen without TLS beyond loopback: tokens then cross the network readable
+    #[arg(long)]
+    allow_plaintext: bool,
+    /// Form of the log
+    #[arg(long, value_name = "FORMAT")]
+    log: Option<telemetry::Format>,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of policies [default: policies]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct Simulate {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+struct Test {
+    /// Directories of policies and tests
+    #[arg(value_name = "PATH", default_value = "policies")]
+    paths: Vec<PathBuf>,
+    /// Run only tests whose name (data.package.test_name) matches
+    #[arg(long, short, value_name = "REGEX")]
+    run: Option<String>,
+    /// Show every test, not only those that did not pass
+    #[arg(long, short)]
+    verbose: bool,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+/// Runs the command of the arguments. Errors are for the caller to print.
+pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Audit(command) => command.run(out),
+        Command::Check(check) => check.run(out),
+        Command::Demo(demo) => block_on(demo.run(out)),
+        Command::Eval(eval) => block_on(eval.run(out)),
+        Command::Serve(serve) => serve.run(),
+        Command::Simulate(simulate) => block_on(simulate.run(out)),
+        Command::Test(test) => test.run(out),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("runtime")?
+        .block_on(future)
+}
+
+impl Serve {
+    fn config(self) -> anyhow::Result<Config> {
+        let mut config = load(self.config.as_ref())?;
+        set(&mut config.listener.address, self.listen);
+        set(&mut config.admin.address, self.admin);
+        set(&mut config.policies.directory, self.policies);
+        set(&mut config.journal.directory, self.journal);
+        set(&mut config.journal.durability, self.durability);
+        set(&mut config.log.format, self.log);
+        config.upstream.url = self.upstream.or(config.upstream.url);
+        config.upstream.ca = self.upstream_ca.or(config.upstream.ca);
+        config.listener.allow_plaintext |= self.allow_plaintext;
+        if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
+            config.listener.tls = Some(listener::tls::Config { certificate, key });
+        }
+        Ok(config)
+    }
+
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.config()?;
+        telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+        block_on(async {
+            let shutdown = app::signals().context("signals")?;
+            let app = App::build(&config).await?;
+            tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
+            app.run(shutdown).await;
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+impl Check {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let mut config = load(self.config.as_ref())?;
+        set(&mut config.policies.directory, self.policies);
+        config.listener.check().context("listener")?;
+        config.log.filter().map_err(anyhow::Error::msg)?;
+        if self.config.is_some() {
+            Upstream::new(&config.upstream).context("upstream")?;
+        }
+        match crate::policy::Policy::load(&config.policies.directory, config.policies.time_limit.into()) {
+            Ok(policy) => {
+                let names: Vec<&str> = policy.names().collect();
+                match self.format {
+                    Format::Json => writeln!(out, "{}", json!({"ok": true, "policies": names, "revision": policy.revision()}))?,
+                    Format::Pretty => writeln!(out, "{} policies: {}\nrevision {}", names.len(), names.join(", "), policy.revision())?,
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
+                match self.format {
+                    Format::Json => writeln!(out, "{}", json!({"ok": false, "problems": problems}))?,
+                    Format::Pretty => writeln!(out, "{}", problems.join("\n"))?,
+                }
+                Ok(ExitCode::from(1))
+            }
+        }
+    }
+}
+
+impl Simulate {
+    async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let socket = tokio::net::TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        let mut shutdown = app::signals().context("signals")?;
+        writeln!(out, "The Dynatrace token API, in memory, at http://{}", socket.local_addr()?)?;
+        for seed in simulate::seeds::ALL {
+            writeln!(out, "  {:<18} {:<38} {}", seed.name, seed.id, seed.secret)?;
+        }
+        out.flush()?;
+        let simulator = Simulator::seeded(simulate::Options::default(), app::now);
+        simulate::serve(socket, simulator, async move {
+            if shutdown.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+        .await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Test {
+    fn run(self, _out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        anyhow::bail!("{:?} {:?} {:?} {:?}", self.paths, self.run, self.verbose, self.format)
+    }
+}
+
+fn load(path: Option<&PathBuf>) -> anyhow::Result<Config> {
+    Ok(path.map(|path| Config::load(path)).transpose()?.unwrap_or_default())
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dtgate.toml");
+        std::fs::write(&path, "[upstream]\nurl = \"http://a\"\n[journal]\ndirectory = \"j\"\n").unwrap();
+        let line = ["dtgate", "serve", "--config", path.to_str().unwrap(), "--upstream", "http://b"];
+        let Command::Serve(serve) = Cli::parse_from(line).command else {
+            panic!("serve is serve");
+        };
+        let config = serve.config().unwrap();
+        assert_eq!(config.upstream.url.unwrap().to_string(), "http://b");
+        assert_eq!(config.journal.directory, PathBuf::from("j"));
+    }
+}

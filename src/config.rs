@@ -1,1 +1,136 @@
-//! Placeholder.
+//! The whole configuration: a TOML file, then what the command line overrides.
+//!
+//! Each section is the `Config` of the module that it configures. Unknown keys are errors; an error
+//! names file, line and column.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::value::Duration;
+use crate::{audit, gateway, listener, telemetry};
+
+/// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub listener: listener::Config,
+    pub admin: Admin,
+    pub upstream: gateway::upstream::Config,
+    pub policies: Policies,
+    pub journal: audit::Config,
+    pub limits: gateway::Config,
+    pub log: telemetry::Config,
+}
+
+/// The listener for operators.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+        }
+    }
+}
+
+/// Which policies judge, and for how long one decision may take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policies {
+    pub directory: PathBuf,
+    /// Past it the request is refused.
+    pub time_limit: Duration,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("policies"),
+            time_limit: std::time::Duration::from_millis(100).into(),
+        }
+    }
+}
+
+/// Why a file is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    #[error("{}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Parse {
+        path: PathBuf,
+        line: usize,
+        column: usize,
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            ConfigError::Parse {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+                message: error.message().to_owned(),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dtgate.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    fn refusal(text: &str) -> String {
+        let refusal = load(text).unwrap_err().to_string();
+        refusal.split_once("dtgate.toml:").map(|(_, rest)| rest.to_owned()).unwrap_or(refusal)
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        let config = load("").unwrap();
+        assert_eq!(config.listener.address.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.limits.body.bytes(), 65536);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place() {
+        let refusal = refusal("[upstream]\nurl = \"http://127.0.0.1:1\"\nurll = \"x\"\n");
+        assert!(refusal.starts_with("3:1: unknown field `urll`"), "{refusal}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_with_its_place() {
+        let refused = refusal("[limits]\nbody = \"much\"\n");
+        assert!(refused.starts_with("2:8: \"much\" is no size"), "{refused}");
+        let refused = refusal("[journal]\ndurability = \"maybe\"\n");
+        assert!(refused.starts_with("2:14: unknown variant"), "{refused}");
+        let refused = refusal("[upstream\n");
+        assert!(refused.starts_with("1:"), "{refused}");
+    }
+}

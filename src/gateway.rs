@@ -1,2 +1,411 @@
-//! x
+//! The data plane: the request path, from a head to an answer.
+//!
+//! ```text
+//! admit ─ head ─┬─ open ────────────────────────────────────────► stream
+//!               └─ guarded ─ call ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
+//!                                                   └─► refuse
+//! ```
+//!
+//! A guarded request runs in a task of its own: hyper drops a handler whose client hangs up, and nobody
+//! may cancel a write between its record and its outcome.
+
 mod headers;
+mod permit;
+mod record;
+mod rejection;
+pub mod upstream;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::audit::Audit;
+use crate::audit::event::{Answer, Event};
+use crate::dynatrace::token::{HashKey, redact, redact_path};
+use crate::guard::{self, Head, ReadError, Route};
+use crate::listener::{Body, Peer, Work};
+use crate::policy::{Decision, Effect, Input, Policy, Verdict};
+use crate::telemetry::Metrics;
+use crate::value::{Duration, Size};
+use permit::Permit;
+use record::Recorder;
+use rejection::{Reason, Rejection};
+use upstream::{Upstream, UpstreamError};
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The longest body of a guarded request.
+    pub body: Size,
+    /// How long a guarded request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// Requests whose answer has not begun; more are answered 503.
+    pub in_flight: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            body: Size::new(64 * 1024),
+            body_timeout: std::time::Duration::from_secs(10).into(),
+            in_flight: 1024,
+        }
+    }
+}
+
+/// Everything the request path needs. Built once, by `app`.
+pub struct Gateway {
+    limits: guard::Limits,
+    slots: Arc<Semaphore>,
+    upstream: Upstream,
+    policy: Policy,
+    /// Whether a policy reads the request in the shape of OPA-Envoy.
+    reads_envoy: bool,
+    audit: Audit,
+    metrics: Metrics,
+    key: HashKey,
+    now: fn() -> jiff::Timestamp,
+    /// Held by every detached request, so that a drain waits for it.
+    work: Work,
+}
+
+/// The parts that a gateway is made of.
+pub struct Parties {
+    pub upstream: Upstream,
+    pub policy: Policy,
+    pub audit: Audit,
+    pub metrics: Metrics,
+    pub key: HashKey,
+    pub now: fn() -> jiff::Timestamp,
+    pub work: Work,
+}
+
+/// One request's identity, and when it began.
+struct Started {
+    id: String,
+    client_id: Option<String>,
+    peer: String,
+    method: Method,
+    path: String,
+    version: Version,
+    at: Instant,
+}
+
+/// What the log says about a request besides its head.
+#[derive(Default)]
+struct Story {
+    guarded: bool,
+    decision_id: Option<String>,
+    verdict: Option<&'static str>,
+    operation: Option<&'static str>,
+    error: Option<String>,
+}
+
+/// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
+#[derive(Clone)]
+pub struct Service(Arc<Gateway>);
+
+impl tower::Service<Request<Body>> for Service {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gateway = self.0.clone();
+        Box::pin(async move { Ok(gateway.answer(request).await) })
+    }
+}
+
+impl Gateway {
+    pub fn new(config: &Config, parties: Parties) -> Self {
+        Self {
+            limits: config.read(),
+            slots: Arc::new(Semaphore::new(config.in_flight)),
+            upstream: parties.upstream,
+            reads_envoy: reads_envoy(&parties.policy),
+            policy: parties.policy,
+            audit: parties.audit,
+            metrics: parties.metrics,
+            key: parties.key,
+            now: parties.now,
+            work: parties.work,
+        }
+    }
+
+    pub fn into_service(self) -> Service {
+        Service(Arc::new(self))
+    }
+
+    /// Answers any request, and logs one line about it.
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let started = Started::of(&request);
+        let _in_flight = self.metrics.begin();
+        let mut story = Story::default();
+        let answered = self.clone().admit(request, &started, &mut story).await;
+        let response = answered.unwrap_or_else(|rejection| {
+            story.error = Some(redact(&rejection.to_string()));
+            story.decision_id = rejection.decision_id.clone().or(story.decision_id.take());
+            let mut response = rejection.into_response(&started.id);
+            headers::for_client(response.headers_mut(), started.version, &started.id);
+            decision_header(response.headers_mut(), story.decision_id.as_deref());
+            response
+        });
+        self.metrics.request(story.guarded, response.status());
+        log(&started, &story, &response);
+        response
+    }
+
+    async fn admit(self: Arc<Self>, request: Request<Body>, started: &Started, story: &mut Story) -> Result<Response<Body>, Rejection> {
+        let Ok(_slot) = self.slots.clone().try_acquire_owned() else {
+            return Err(Reason::Busy.into());
+        };
+        if request.method() == Method::CONNECT {
+            return Err(Reason::Connect.into());
+        }
+        let (parts, body) = request.into_parts();
+        match guard::head(&parts, &self.key) {
+            Ok(Route::Open) => self.stream(Request::from_parts(parts, body), started).await,
+            Ok(Route::Guarded(head)) => {
+                story.guarded = true;
+                story.operation = Some(head.path().endpoint().operation.as_str());
+                let recorder = Recorder::new(&self.key, self.policy.revision(), started, &parts, Some(&head));
+                let work = self.work.clone();
+                let task = tokio::spawn(async move {
+                    let answer = self.guarded(recorder, head, parts, body).await;
+                    drop(work);
+                    answer
+                });
+                let (response, verdict) = task.await.unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
+                story.verdict = Some(verdict);
+                Ok(response)
+            }
+            Err(error) => {
+                story.guarded = true;
+                let recorder = Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
+                let work = self.work.clone();
+                let task = tokio::spawn(async move {
+                    let rejection = self.refuse(recorder, error).await;
+                    drop(work);
+                    rejection
+                });
+                Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
+            }
+        }
+    }
+
+    /// Open traffic: both bodies are streamed, nothing is kept.
+    async fn stream(&self, mut request: Request<Body>, started: &Started) -> Result<Response<Body>, Rejection> {
+        if !headers::may_forward(&started.method, request.headers_mut()) {
+            let mut response = Response::new(upstream::whole(""));
+            headers::for_client(response.headers_mut(), started.version, &started.id);
+            return Ok(response);
+        }
+        headers::for_upstream(request.headers_mut(), started.version, &started.id);
+        let sent = Instant::now();
+        let response = self.upstream.stream(request).await.map_err(Reason::from)?;
+        self.metrics.upstream(sent.elapsed());
+        Ok(passed_on(response, &started.id))
+    }
+
+    /// The way of one guarded request. Every step takes what only the step before can make.
+    async fn guarded(&self, recorder: Recorder, head: Head, parts: Parts, body: Body) -> Result<(Response<Body>, &'static str), Rejection> {
+        let call = match guard::call(head, body, self.limits).await {
+            Ok(call) => call,
+            Err(error) => return Err(self.refuse(recorder, error).await),
+        };
+        let input = recorder.input(&call, &parts, self.reads_envoy, (self.now)());
+        let judged = self.policy.judge(call, &input);
+        self.count(&recorder, judged.decision());
+        let event = recorder.decision(&judged, &input);
+        let waiting = Instant::now();
+        let recorded = self.audit.decided(judged, event).await.map_err(|error| self.unrecorded(error))?;
+        self.metrics.journal(waiting.elapsed());
+        let sequence = recorded.sequence();
+        let (permit, decision) = Permit::grant(recorded).map_err(|decision| Rejection {
+            reason: Reason::Denied(Box::new(decision)),
+            decision_id: Some(recorder.decision_id.clone()),
+        })?;
+        let headers = recorder.upstream_headers(parts.headers, permit.call());
+        let sent = Instant::now();
+        let answer = self.upstream.forward(permit, headers).await;
+        self.metrics.upstream(sent.elapsed());
+        self.record_outcome(&recorder, sequence, &answer, sent.elapsed()).await;
+        let response = answer.map_err(|error| Rejection {
+            reason: error.into(),
+            decision_id: Some(recorder.decision_id.clone()),
+        })?;
+        let mut response = passed_on(response, &recorder.request_id);
+        decision_header(response.headers_mut(), Some(&recorder.decision_id));
+        warn(response.headers_mut(), &decision);
+        Ok((response, "allow"))
+    }
+
+    /// Records a request that policies never saw, and refuses it.
+    async fn refuse(&self, recorder: Recorder, error: ReadError) -> Rejection {
+        let event = recorder.refusal(&error, (self.now)());
+        match self.audit.record(Event::Decision(Box::new(event))).await {
+            Ok(_sequence) => Rejection {
+                reason: error.into(),
+                decision_id: Some(recorder.decision_id),
+            },
+            Err(error) => self.unrecorded(error),
+        }
+    }
+
+    fn unrecorded(&self, error: crate::audit::RecordError) -> Rejection {
+        self.metrics.journal_failure();
+        Reason::from(error).into()
+    }
+
+    /// The change has happened, or may have: the caller gets the true answer even when the outcome
+    /// cannot be recorded. The journal then shows the decision as in doubt.
+    async fn record_outcome(
+        &self,
+        recorder: &Recorder,
+        sequence: u64,
+        answer: &Result<Response<Incoming>, UpstreamError>,
+        elapsed: std::time::Duration,
+    ) {
+        let (outcome, status, detail) = match answer {
+            Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
+            Err(UpstreamError::Redirect(status)) => (Answer::Answered, Some(status.as_u16()), Some("redirect".to_owned())),
+            Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
+            Err(error) => (Answer::Unknown, None, Some(error.to_string())),
+        };
+        let event = recorder.outcome((self.now)(), sequence, outcome, status, detail, elapsed);
+        if let Err(error) = self.audit.record(event).await {
+            self.metrics.journal_failure();
+            tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
+        }
+    }
+
+    fn count(&self, recorder: &Recorder, decision: &Decision) {
+        let verdict = verdict(decision.verdict);
+        self.metrics.decision(recorder.operation(), verdict, decision.evaluation);
+        for violation in &decision.violations {
+            self.metrics.violation(&violation.policy, &violation.mode.to_string());
+        }
+    }
+}
+
+/// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
+pub fn reads_envoy(policy: &Policy) -> bool {
+    ["attributes", "parsed_path", "parsed_query", "parsed_body", "truncated_body"]
+        .iter()
+        .any(|member| policy.reads(&format!("input.{member}")))
+}
+
+/// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
+///
+/// `None`: it is open traffic, which no policy sees.
+pub async fn rehearse(
+    request: Request<Body>,
+    limits: &Config,
+    with_envoy: bool,
+    time: jiff::Timestamp,
+) -> Result<Option<Input>, ReadError> {
+    let key = HashKey::new([0; 32]);
+    let started = Started::of(&request);
+    let (parts, body) = request.into_parts();
+    let Route::Guarded(head) = guard::head(&parts, &key)? else {
+        return Ok(None);
+    };
+    let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
+    let call = guard::call(head, body, limits.read()).await?;
+    Ok(Some(recorder.input(&call, &parts, with_envoy, time)))
+}
+
+impl Config {
+    fn read(&self) -> guard::Limits {
+        guard::Limits {
+            body: self.body.in_memory(),
+            body_timeout: self.body_timeout.into(),
+        }
+    }
+}
+
+impl Started {
+    fn of(request: &Request<Body>) -> Self {
+        let client_id = request.headers().get(&headers::REQUEST_ID);
+        Self {
+            id: Uuid::now_v7().to_string(),
+            client_id: client_id.map(|value| redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(128).collect()),
+            peer: request
+                .extensions()
+                .get::<Peer>()
+                .map_or_else(String::new, |peer| peer.address.ip().to_canonical().to_string()),
+            method: request.method().clone(),
+            path: redact_path(request.uri().path()),
+            version: request.version(),
+            at: Instant::now(),
+        }
+    }
+}
+
+fn passed_on(response: Response<Incoming>, request_id: &str) -> Response<Body> {
+    let version = response.version();
+    let mut response = response.map(upstream::boxed);
+    *response.version_mut() = Version::default();
+    headers::for_client(response.headers_mut(), version, request_id);
+    response
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    }
+}
+
+fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>) {
+    if let Some(value) = decision_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+        headers.insert("dtgate-decision-id", value);
+    }
+}
+
+/// One `Warning: 299` a violation that only warns. Header text is ASCII; the rest is in the journal.
+fn warn(headers: &mut HeaderMap, decision: &Decision) {
+    for violation in decision.with_effect(Effect::Warn) {
+        let text: String = format!("{} ({})", violation.message, violation.policy)
+            .chars()
+            .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+            .flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] })
+            .collect();
+        if let Ok(value) = HeaderValue::from_str(&format!("299 dtgate \"{text}\"")) {
+            headers.append(http::header::WARNING, value);
+        }
+    }
+}
+
+fn log(started: &Started, story: &Story, response: &Response<Body>) {
+    let duration_ms = started.at.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(
+        request.id = %started.id,
+        request.client_id = started.client_id,
+        peer.address = %started.peer,
+        method = %started.method,
+        path = %started.path,
+        status = response.status().as_u16(),
+        duration_ms,
+        route = if story.guarded { "guarded" } else { "open" },
+        operation = story.operation,
+        verdict = story.verdict.or(story.guarded.then_some("deny")),
+        decision.id = story.decision_id,
+        error = story.error,
+        "request"
+    );
+}

@@ -15,11 +15,11 @@ use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret, contains_secret};
+use crate::value::sha256_hex;
 use json::JsonError;
 use path::{CanonicalPath, PathError, Target};
 
@@ -161,8 +161,8 @@ where
         Bytes::new()
     };
     Ok(Call {
-        received_sha256: sha256(&received),
-        forwarded_sha256: sha256(&forwarded),
+        received_sha256: sha256_hex(&received),
+        forwarded_sha256: sha256_hex(&forwarded),
         head,
         understood,
         forwarded,
@@ -379,16 +379,6 @@ fn is_json(headers: &HeaderMap) -> bool {
             ),
             (Some(_), Some(_)) => false,
         }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-            text
-        })
 }
 
 /// The query parameter that stands for the header; Dynatrace's own examples also write `Api-Token`.

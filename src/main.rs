@@ -1,3 +1,30 @@
 //! The `dtgate` program: parses arguments, runs the command, turns the result into an exit code.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dtgate::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // 2 means "the answer is no" here, not "bad arguments".
+            let code = if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            return error.print().map_or(ExitCode::from(1), |()| code);
+        }
+    };
+    match cli::run(cli, &mut anstream::stdout()) {
+        Ok(code) => code,
+        // Whoever reads has seen enough (`dtgate audit tail | head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => writeln!(anstream::stderr(), "dtgate: {error:#}").map_or(ExitCode::from(1), |()| ExitCode::from(1)),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

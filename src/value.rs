@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// A length of time, written `500ms`, `30s`, `1h 30m`.
@@ -99,6 +100,22 @@ impl TryFrom<String> for Size {
 /// RFC 3339 in UTC with milliseconds: `2026-11-24T10:00:00.000Z`.
 pub fn rfc3339_millis(time: jiff::Timestamp) -> String {
     format!("{time:.3}")
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+        .map(|digit| char::from(*digit))
+        .collect()
 }
 
 #[cfg(test)]

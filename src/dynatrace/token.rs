@@ -60,6 +60,16 @@ pub enum CredentialKind {
 )]
 pub struct IdError;
 
+impl CredentialKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiToken => "api-token",
+            Self::Bearer => "bearer",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl TokenId {
     pub fn as_str(&self) -> &str {
         &self.0

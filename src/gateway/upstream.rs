@@ -189,7 +189,7 @@ impl Upstream {
         permit: Permit,
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let call = permit.into_call();
+        let call = permit.call();
         let body = Body::new(Full::new(call.forwarded().clone()).map_err(|never| match never {}));
         let mut request = Request::new(body);
         *request.method_mut() = call

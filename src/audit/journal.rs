@@ -1,0 +1,326 @@
+//! The files: segments of JSON lines, opened, extended, closed, recovered.
+//!
+//! What [`Journal::append`] has returned for is on disk (or, buffered, with the kernel). What it
+//! failed for leaves no trace once [`Journal::recover`] has succeeded: those events were answered with
+//! an error, so nothing that was forwarded is lost with them.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::chain::{Head, LinkError};
+use super::event::{Event, Recovery};
+use super::{Config, Durability};
+use crate::value::rfc3339_millis;
+
+/// Why a journal cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error(
+        "{}:{line}: {source}; this is no torn end but a change of what was written: \
+         run `dtgate audit verify`, and start with a new directory if it must go on",
+        path.display()
+    )]
+    Broken {
+        path: PathBuf,
+        line: u64,
+        #[source]
+        source: LinkError,
+    },
+    #[error("{} is in use by another dtgate", .0.display())]
+    InUse(PathBuf),
+    #[error("{}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The open journal. One thread owns it.
+pub(super) struct Journal {
+    directory: PathBuf,
+    segment: PathBuf,
+    file: File,
+    /// Length of the segment as far as it is known to be on disk and acknowledged.
+    durable: u64,
+    head: Head,
+    buffer: Vec<u8>,
+    durability: Durability,
+    segment_size: u64,
+    unsynced: bool,
+    /// Held, never read: the lock ends with the process.
+    _lock: File,
+}
+
+/// What opening found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) in_doubt: Vec<String>,
+    /// Name of the file that holds a torn end, and why it was one.
+    pub(super) torn: Option<(String, String)>,
+}
+
+impl Journal {
+    pub(super) fn open(config: &Config) -> Result<(Self, Found), OpenError> {
+        let directory = config.directory.clone();
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(at(&directory))?;
+        let lock_path = directory.join("lock");
+        let lock = options().create(true).append(true).open(&lock_path).map_err(at(&lock_path))?;
+        if lock.try_lock().is_err() {
+            return Err(OpenError::InUse(directory));
+        }
+        let segments = segments(&directory).map_err(at(&directory))?;
+        let (segment, head, found) = match segments.split_last() {
+            None => (segment_path(&directory, 1), Head::origin(), Found::default()),
+            Some((last, before)) => {
+                let start = head_of(last, before)?;
+                let (head, found) = settle(last, start)?;
+                (last.clone(), head, found)
+            }
+        };
+        let file = options().create(true).append(true).open(&segment).map_err(at(&segment))?;
+        let durable = file.metadata().map_err(at(&segment))?.len();
+        sync_directory(&directory).map_err(at(&directory))?;
+        let journal = Self {
+            directory,
+            segment,
+            file,
+            durable,
+            head,
+            buffer: Vec::with_capacity(64 * 1024),
+            durability: config.durability,
+            segment_size: config.segment_size.bytes(),
+            unsynced: false,
+            _lock: lock,
+        };
+        Ok((journal, found))
+    }
+
+    /// Writes all events, syncs once, and returns the number of each, in order.
+    #[expect(single_use_lifetimes, reason = "an anonymous lifetime cannot stand in `impl Trait` yet")]
+    pub(super) fn append<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> io::Result<Vec<u64>> {
+        if self.durable >= self.segment_size {
+            self.rotate()?;
+        }
+        let mut head = self.head.clone();
+        self.buffer.clear();
+        let numbers = events
+            .map(|event| head.encode(event, &mut self.buffer))
+            .collect::<serde_json::Result<Vec<u64>>>()?;
+        self.file.write_all(&self.buffer)?;
+        match self.durability {
+            Durability::Synced => self.file.sync_data()?,
+            Durability::Buffered => self.unsynced = true,
+        }
+        self.durable += self.buffer.len() as u64;
+        self.head = head;
+        Ok(numbers)
+    }
+
+    /// Brings to disk what buffered appends left with the kernel.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced {
+            self.file.sync_data()?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Makes the journal writable after an append failed: cuts what was not acknowledged, and goes on
+    /// in a new segment, because a file whose sync failed once cannot be trusted to sync again.
+    pub(super) fn recover(&mut self, now: jiff::Timestamp, reason: &str, refused_events: u64) -> io::Result<()> {
+        if let Ok(old) = OpenOptions::new().write(true).open(&self.segment) {
+            old.set_len(self.durable)?;
+            old.sync_all()?;
+        } else if self.durable > 0 {
+            return Err(io::Error::other(format!("{} is gone", self.segment.display())));
+        }
+        self.begin_segment()?;
+        let event = Event::Recovery(Recovery {
+            timestamp: rfc3339_millis(now),
+            reason: reason.to_owned(),
+            refused_events,
+            set_aside: None,
+        });
+        self.append(std::iter::once(&event))?;
+        self.file.sync_all()
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.unsynced = false;
+        self.begin_segment()
+    }
+
+    /// Opens the segment that begins with the next record. Nothing acknowledged can be in a file of
+    /// that name: it would have advanced the number.
+    fn begin_segment(&mut self) -> io::Result<()> {
+        std::fs::metadata(&self.directory)?;
+        let segment = segment_path(&self.directory, self.head.next);
+        let file = options().create(true).append(true).open(&segment)?;
+        file.set_len(0)?;
+        file.sync_all()?;
+        sync_directory(&self.directory)?;
+        (self.segment, self.file, self.durable) = (segment, file, 0);
+        Ok(())
+    }
+}
+
+/// The segments of a journal, oldest first.
+pub fn segments(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if first_record(&path).is_some() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The number of the record that a segment begins with, by its name.
+pub fn first_record(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
+    (name.len() == 20).then(|| name.parse().ok()).flatten()
+}
+
+fn segment_path(directory: &Path, first: u64) -> PathBuf {
+    directory.join(format!("{first:020}.jsonl"))
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Where the chain stands before the last segment: after the last line of the one before it.
+fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
+    let next = first_record(last).unwrap_or(1);
+    // A segment can be left empty when the disk filled up just as it began.
+    for path in before.iter().rev() {
+        let mut hash = None;
+        for line in lines(path)? {
+            hash = Some(crate::value::sha256_hex(&line?));
+        }
+        if let Some(hash) = hash {
+            return Ok(Head { next, hash });
+        }
+    }
+    if next == 1 {
+        return Ok(Head::origin());
+    }
+    // Older segments were moved away: the first line's own word is all there is to hold on to.
+    let named = lines(last)?
+        .next()
+        .transpose()?
+        .and_then(|line| serde_json::from_slice::<Value>(&line).ok())
+        .and_then(|record| record.get("prev")?.as_str().map(str::to_owned));
+    Ok(Head {
+        next,
+        hash: named.unwrap_or_else(|| "0".repeat(64)),
+    })
+}
+
+type Line = Result<Vec<u8>, OpenError>;
+
+fn lines(path: &Path) -> Result<impl Iterator<Item = Line>, OpenError> {
+    let io = {
+        let path = path.to_owned();
+        move |source| OpenError::Io {
+            path: path.clone(),
+            source,
+        }
+    };
+    let file = File::open(path).map_err(&io)?;
+    Ok(BufReader::new(file).split(b'\n').map(move |line| line.map_err(&io)))
+}
+
+/// Follows the last segment to its end and sets a torn end aside.
+fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let content = std::fs::read(path).map_err(io)?;
+    let mut head = start;
+    let mut doubt = super::verify::Doubt::default();
+    let mut good = 0;
+    let mut number = 0;
+    while let Some(length) = content.iter().skip(good).position(|byte| *byte == b'\n') {
+        let line = content.get(good..good + length).unwrap_or_default();
+        number += 1;
+        match head.follow(line) {
+            Ok(record) => doubt.see(&record),
+            Err(error) if is_torn(content.get(good..).unwrap_or_default(), &head) => {
+                return set_aside(path, &content, good, &error.to_string()).map_err(io).map(|torn| {
+                    (head, Found { in_doubt: doubt.ids(), torn: Some(torn) })
+                });
+            }
+            Err(source) => {
+                return Err(OpenError::Broken {
+                    path: path.to_owned(),
+                    line: number,
+                    source,
+                });
+            }
+        }
+        good += length + 1;
+    }
+    let torn = if good < content.len() {
+        Some(set_aside(path, &content, good, "the last line is incomplete").map_err(io)?)
+    } else {
+        None
+    };
+    Ok((head, Found { in_doubt: doubt.ids(), torn }))
+}
+
+/// Whether a bad line can be what a crash leaves: nothing readable follows it, or the file has a hole
+/// (pages of one unacknowledged batch reach the disk in any order).
+fn is_torn(rest: &[u8], head: &Head) -> bool {
+    rest.contains(&0)
+        || rest
+            .split(|byte| *byte == b'\n')
+            .all(|line| match head.clone().follow(line) {
+                Err(LinkError::Form(_)) => true,
+                Ok(_) | Err(LinkError::Previous { .. } | LinkError::Sequence { .. }) => false,
+            })
+}
+
+fn set_aside(path: &Path, content: &[u8], good: usize, reason: &str) -> io::Result<(String, String)> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut number = 1;
+    let (aside, mut file) = loop {
+        let aside = path.with_file_name(format!("{name}.torn-{number}"));
+        match options().create_new(true).write(true).open(&aside) {
+            Ok(file) => break (aside, file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    };
+    file.write_all(content.get(good..).unwrap_or_default())?;
+    file.sync_all()?;
+    let segment = OpenOptions::new().write(true).open(path)?;
+    segment.set_len(good as u64)?;
+    segment.sync_all()?;
+    let aside = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((aside, reason.to_owned()))
+}

@@ -1,0 +1,99 @@
+//! Records as they are written, one line each: for people, or raw.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+use super::segments;
+
+/// Reads the records of a journal in order, and goes on where it stopped when more are written.
+#[derive(Debug)]
+pub struct Tail {
+    directory: PathBuf,
+    current: Option<(PathBuf, BufReader<File>)>,
+    partial: String,
+}
+
+impl Tail {
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            current: None,
+            partial: String::new(),
+        }
+    }
+
+    /// The next complete line, or `None` when everything written so far was read.
+    pub fn next_line(&mut self) -> io::Result<Option<String>> {
+        loop {
+            if let Some((_, reader)) = &mut self.current {
+                reader.read_line(&mut self.partial)?;
+                if self.partial.ends_with('\n') {
+                    let line = self.partial.trim_end().to_owned();
+                    self.partial.clear();
+                    return Ok(Some(line));
+                }
+            }
+            let after = self.current.as_ref().map(|(path, _)| path.clone());
+            let next = segments(&self.directory)?
+                .into_iter()
+                .find(|path| after.as_ref().is_none_or(|after| path > after));
+            let Some(path) = next else {
+                return Ok(None);
+            };
+            let file = File::open(&path)?;
+            self.partial.clear();
+            self.current = Some((path, BufReader::new(file)));
+        }
+    }
+}
+
+/// One record as people read it: time, number, verdict, what and on which token, why.
+pub fn render(line: &str) -> String {
+    let Ok(record) = serde_json::from_str::<Value>(line) else {
+        return line.to_owned();
+    };
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let number = |pointer: &str| record.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let (word, style) = match (text("/kind"), text("/verdict")) {
+        ("decision", "allow") => ("allow", AnsiColor::Green.on_default()),
+        ("decision", _) => ("deny", AnsiColor::Red.on_default()),
+        ("recovery", _) => ("recovery", AnsiColor::Yellow.on_default()),
+        (kind, _) => (kind, Style::new().dimmed()),
+    };
+    let mut out = format!("{}  {:>6}  {style}{word:<8}{style:#}  ", text("/timestamp"), number("/seq"));
+    match text("/kind") {
+        "decision" => {
+            let operation = text("/operation");
+            let shown = if operation.is_empty() { text("/request/method") } else { operation };
+            append(&mut out, format_args!("{shown:<12}  {}", text("/request/path")));
+            if !text("/error").is_empty() {
+                append(&mut out, format_args!("  {}", text("/error")));
+            }
+            let violations = record.pointer("/result/violations").and_then(Value::as_array);
+            for violation in violations.into_iter().flatten() {
+                let member = |name: &str| violation.get(name).and_then(Value::as_str).unwrap_or_default();
+                append(
+                    &mut out,
+                    format_args!("\n{:>46}{} ({}): {}", "", member("policy"), member("mode"), member("message")),
+                );
+            }
+        }
+        "outcome" => append(
+            &mut out,
+            format_args!("of {:<9}  {} {}", number("/decision_seq"), text("/outcome"), number("/status")),
+        ),
+        "start" => append(&mut out, format_args!("dtgate {}", text("/version"))),
+        "recovery" => append(&mut out, format_args!("{}", text("/reason"))),
+        _ => {}
+    }
+    out.trim_end().to_owned()
+}
+
+fn append(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to a string cannot fail");
+}

@@ -1,0 +1,215 @@
+use std::fs;
+use std::path::Path;
+
+use super::event::{Answer, Outcome};
+use super::verify::{NotedHead, VerifyError, verify};
+use super::*;
+
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::UNIX_EPOCH
+}
+
+fn config(directory: &Path) -> Config {
+    Config {
+        directory: directory.join("journal"),
+        ..Config::default()
+    }
+}
+
+fn event(number: u64) -> Event {
+    Event::Outcome(Outcome {
+        timestamp: rfc3339_millis(now()),
+        decision_id: format!("id-{number}"),
+        decision_seq: number,
+        outcome: Answer::Answered,
+        status: Some(204),
+        detail: None,
+        duration_ms: 1,
+    })
+}
+
+/// A journal with `records` events between start and stop.
+async fn written(config: &Config, records: u64) {
+    let (audit, writer) = Audit::open(config, "r", now).unwrap();
+    for number in 0..records {
+        audit.record(event(number)).await.unwrap();
+    }
+    drop(audit);
+    writer.join();
+}
+
+fn segment(config: &Config) -> PathBuf {
+    segments(&config.directory).unwrap().pop().unwrap()
+}
+
+#[tokio::test]
+async fn promise_5_any_changed_byte_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 3).await;
+    let path = segment(&config);
+    let content = fs::read(&path).unwrap();
+    let whole = verify(&config.directory, None).unwrap();
+    let noted = NotedHead {
+        seq: whole.head_seq,
+        hash: whole.head_hash,
+    };
+    for at in 0..content.len() {
+        let mut changed = content.clone();
+        changed[at] ^= 1;
+        fs::write(&path, changed).unwrap();
+        assert!(verify(&config.directory, Some(&noted)).is_err(), "byte {at}");
+    }
+}
+
+#[tokio::test]
+async fn promise_5_removed_and_swapped_records_and_segments_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::new(600);
+    written(&config, 12).await;
+    let paths = segments(&config.directory).unwrap();
+    assert!(paths.len() > 3, "{paths:?}");
+    assert_eq!(verify(&config.directory, None).unwrap().records, 14);
+    let path = &paths[1];
+    let content = fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = content.lines().collect();
+    for changed in [[&lines[1..], &[]].concat(), [&lines[1..], &lines[..1]].concat(), [&lines[..], &lines[..1]].concat()] {
+        fs::write(path, changed.join("\n") + "\n").unwrap();
+        assert!(matches!(
+            verify(&config.directory, None),
+            Err(VerifyError::Broken { .. } | VerifyError::Missing { .. })
+        ));
+    }
+    fs::remove_file(path).unwrap();
+    assert!(matches!(verify(&config.directory, None), Err(VerifyError::Missing { .. })));
+}
+
+#[tokio::test]
+async fn a_clean_cut_is_found_against_a_noted_head() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 3).await;
+    let report = verify(&config.directory, None).unwrap();
+    let noted: NotedHead = format!("{}:{}", report.head_seq, report.head_hash).parse().unwrap();
+    verify(&config.directory, Some(&noted)).unwrap();
+    let path = segment(&config);
+    let content = fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> = content.lines().take(3).collect();
+    fs::write(&path, kept.join("\n") + "\n").unwrap();
+    verify(&config.directory, None).unwrap();
+    assert!(matches!(verify(&config.directory, Some(&noted)), Err(VerifyError::Head { .. })));
+}
+
+#[tokio::test]
+async fn an_end_torn_at_any_byte_is_set_aside_and_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 2).await;
+    let path = segment(&config);
+    let content = fs::read(&path).unwrap();
+    let last_line = content[..content.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for cut in last_line + 1..content.len() {
+        fs::remove_dir_all(&config.directory).unwrap();
+        fs::create_dir(&config.directory).unwrap();
+        fs::write(&path, &content[..cut]).unwrap();
+        let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+        drop(audit);
+        writer.join();
+        verify(&config.directory, None).unwrap();
+        let aside = path.with_extension("jsonl.torn-1");
+        assert_eq!(fs::read(aside).unwrap(), &content[last_line..cut], "cut at {cut}");
+        assert!(fs::read_to_string(&path).unwrap().contains("\"kind\":\"recovery\""));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 4).await;
+    let path = segment(&config);
+    let content = fs::read(&path).unwrap();
+    let mut edited = content.clone();
+    edited[200] = b'!';
+    fs::write(&path, edited).unwrap();
+    assert!(matches!(Audit::open(&config, "r", now), Err(OpenError::Broken { .. })));
+    let mut hole = content;
+    let middle = hole.len() / 2;
+    hole[middle..middle + 64].fill(0);
+    fs::write(&path, hole).unwrap();
+    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    drop(audit);
+    writer.join();
+    verify(&config.directory, None).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_records_make_one_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let tasks: Vec<_> = (0..64)
+        .map(|task| {
+            let audit = audit.clone();
+            tokio::spawn(async move {
+                let mut numbers = Vec::new();
+                for number in 0..8 {
+                    numbers.push(audit.record(event(task * 8 + number)).await.unwrap());
+                }
+                numbers
+            })
+        })
+        .collect();
+    let mut numbers = Vec::new();
+    for task in tasks {
+        numbers.extend(task.await.unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..514).collect::<Vec<u64>>());
+    assert!(audit.counters().batches.load(Ordering::Relaxed) <= 512);
+    drop(audit);
+    writer.join();
+    assert_eq!(verify(&config.directory, None).unwrap().outcomes, 512);
+}
+
+#[tokio::test]
+async fn one_journal_has_one_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    assert!(matches!(Audit::open(&config, "r", now), Err(OpenError::InUse(_))));
+    drop(audit);
+    writer.join();
+    written(&config, 1).await;
+}
+
+#[tokio::test]
+async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    // Every record wants a segment of its own, so that a missing directory is felt at once.
+    config.segment_size = Size::new(1);
+    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let first = audit.record(event(1)).await.unwrap();
+    let away = directory.path().join("away");
+    fs::rename(&config.directory, &away).unwrap();
+    for number in 2..5 {
+        audit.record(event(number)).await.unwrap_err();
+    }
+    audit.health().unwrap_err();
+    fs::rename(&away, &config.directory).unwrap();
+    // The writer tries again by itself; nobody has to write for that.
+    let recovered = async {
+        while audit.health().is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recovered).await.unwrap();
+    let next = audit.record(event(5)).await.unwrap();
+    assert_eq!(next, first + 2, "one recovery record between");
+    drop(audit);
+    writer.join();
+    let report = verify(&config.directory, None).unwrap();
+    assert_eq!(report.outcomes, 2);
+}

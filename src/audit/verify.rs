@@ -1,0 +1,185 @@
+//! Proof, offline: reading a journal to its end is verifying it.
+//!
+//! Finds edited, removed, added and reordered records and missing segments. What it cannot find by
+//! itself is a journal whose end was cut off cleanly, or that was written anew as a whole: compare the
+//! reported head with one noted earlier (`--expect-head`).
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::chain::{Head, LinkError};
+use super::{first_record, segments};
+
+/// What a whole journal contains.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub segments: usize,
+    pub records: u64,
+    pub allowed: u64,
+    pub denied: u64,
+    pub outcomes: u64,
+    /// Allowed decisions without outcome, oldest first: a crash came between, or they are under way.
+    pub in_doubt: Vec<String>,
+    /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
+    pub head_seq: u64,
+    pub head_hash: String,
+}
+
+/// Why a journal is no evidence.
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    #[error("{}:{line}: {source}", path.display())]
+    Broken {
+        path: PathBuf,
+        line: u64,
+        #[source]
+        source: LinkError,
+    },
+    #[error("{} holds no journal", .0.display())]
+    Empty(PathBuf),
+    #[error("record {seq} with hash {hash} is not in the journal, though it was noted as its head once")]
+    Head { seq: u64, hash: String },
+    #[error("{}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}: the segment that begins with record {expected} is missing before it", path.display())]
+    Missing { path: PathBuf, expected: u64 },
+    #[error("{}:{line}: the last line is incomplete; dtgate sets it aside when it starts", path.display())]
+    Torn { path: PathBuf, line: u64 },
+}
+
+impl VerifyError {
+    /// Whether the journal could be read and is broken, as opposed to not readable at all.
+    pub fn is_verdict(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => true,
+            Self::Empty(_) | Self::Io { .. } => false,
+        }
+    }
+}
+
+/// A head that was noted earlier, written `SEQ:HASH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotedHead {
+    pub seq: u64,
+    pub hash: String,
+}
+
+impl std::str::FromStr for NotedHead {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wanted = "write a head as audit verify prints it: SEQ:HASH";
+        let (seq, hash) = text.split_once(':').ok_or(wanted)?;
+        Ok(Self {
+            seq: seq.parse().map_err(|_invalid| wanted)?,
+            hash: hash.to_owned(),
+        })
+    }
+}
+
+/// Reads the journal in `directory` from its first record to its last.
+pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| VerifyError::Io { path, source }
+    };
+    let segments = segments(directory).map_err(io(directory))?;
+    if segments.is_empty() {
+        return Err(VerifyError::Empty(directory.to_owned()));
+    }
+    let mut head = Head::origin();
+    let mut report = Report::default();
+    let mut doubt = Doubt::default();
+    let mut noted_found = noted.is_none();
+    for path in &segments {
+        if first_record(path) != Some(head.next) {
+            return Err(VerifyError::Missing {
+                path: path.clone(),
+                expected: head.next,
+            });
+        }
+        let mut reader = BufReader::new(File::open(path).map_err(io(path))?);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if reader.read_until(b'\n', &mut line).map_err(io(path))? == 0 {
+                break;
+            }
+            if line.pop() != Some(b'\n') {
+                return Err(VerifyError::Torn {
+                    path: path.clone(),
+                    line: number,
+                });
+            }
+            let record = head.follow(&line).map_err(|source| VerifyError::Broken {
+                path: path.clone(),
+                line: number,
+                source,
+            })?;
+            report.see(&record);
+            doubt.see(&record);
+            noted_found |= noted.is_some_and(|noted| noted.seq + 1 == head.next && noted.hash == head.hash);
+        }
+        report.segments += 1;
+    }
+    if let Some(noted) = noted.filter(|_| !noted_found) {
+        return Err(VerifyError::Head {
+            seq: noted.seq,
+            hash: noted.hash.clone(),
+        });
+    }
+    report.in_doubt = doubt.ids();
+    report.head_seq = head.next - 1;
+    report.head_hash = head.hash;
+    Ok(report)
+}
+
+impl Report {
+    fn see(&mut self, record: &Value) {
+        self.records += 1;
+        match (text(record, "kind"), text(record, "verdict")) {
+            ("decision", "allow") => self.allowed += 1,
+            ("decision", _) => self.denied += 1,
+            ("outcome", _) => self.outcomes += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Allowed decisions that wait for their outcome.
+#[derive(Debug, Default)]
+pub(super) struct Doubt(BTreeSet<(u64, String)>);
+
+impl Doubt {
+    pub(super) fn see(&mut self, record: &Value) {
+        let number = |name| record.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let id = || text(record, "decision_id").to_owned();
+        match (text(record, "kind"), text(record, "verdict")) {
+            ("decision", "allow") => {
+                self.0.insert((number("seq"), id()));
+            }
+            ("outcome", _) => {
+                self.0.remove(&(number("decision_seq"), id()));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn ids(self) -> Vec<String> {
+        self.0.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+fn text<'a>(record: &'a Value, name: &str) -> &'a str {
+    record.get(name).and_then(Value::as_str).unwrap_or_default()
+}

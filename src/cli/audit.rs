@@ -1,0 +1,132 @@
+//! `dtgate audit`: prove the journal, or look at it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::Format;
+use crate::audit::tail::{Tail, render};
+use crate::audit::verify::{NotedHead, verify};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show records, oldest first
+    Tail(TailArgs),
+    /// Prove that no record was changed, removed or added
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TailArgs {
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", default_value = "journal")]
+    journal: PathBuf,
+    /// Show only the last COUNT records
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    lines: Option<usize>,
+    /// Stay, and show what is written from now on
+    #[arg(short, long)]
+    follow: bool,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", default_value = "journal")]
+    journal: PathBuf,
+    /// A head that an earlier run printed; it must still be in the journal
+    #[arg(long, value_name = "SEQ:HASH")]
+    expect_head: Option<NotedHead>,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+impl Command {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Tail(tail) => tail.run(out),
+            Self::Verify(verify) => verify.run(out),
+        }
+    }
+}
+
+impl TailArgs {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let in_journal = || format!("journal {}", self.journal.display());
+        let mut tail = Tail::new(&self.journal);
+        let mut kept = std::collections::VecDeque::new();
+        while let Some(line) = tail.next_line().with_context(in_journal)? {
+            kept.push_back(line);
+            if self.lines.is_some_and(|most| kept.len() > most) {
+                kept.pop_front();
+            }
+        }
+        for line in kept {
+            self.print(out, &line)?;
+        }
+        while self.follow {
+            match tail.next_line().with_context(in_journal)? {
+                Some(line) => self.print(out, &line)?,
+                None => std::thread::sleep(POLL),
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn print(&self, out: &mut impl Write, line: &str) -> std::io::Result<()> {
+        match self.format {
+            Format::Json => writeln!(out, "{line}")?,
+            Format::Pretty => writeln!(out, "{}", render(line))?,
+        }
+        out.flush()
+    }
+}
+
+impl Verify {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        match verify(&self.journal, self.expect_head.as_ref()) {
+            Ok(report) => {
+                match self.format {
+                    Format::Json => writeln!(out, "{}", json!({"ok": true, "report": report}))?,
+                    Format::Pretty => {
+                        writeln!(out, "The chain holds.")?;
+                        for (name, value) in [
+                            ("segments", report.segments as u64),
+                            ("records", report.records),
+                            ("allowed", report.allowed),
+                            ("denied", report.denied),
+                            ("outcomes", report.outcomes),
+                            ("in doubt", report.in_doubt.len() as u64),
+                        ] {
+                            writeln!(out, "  {name:<9} {value:>8}")?;
+                        }
+                        for id in &report.in_doubt {
+                            writeln!(out, "            allowed, without outcome: {id}")?;
+                        }
+                        writeln!(out, "  head      {}:{}", report.head_seq, report.head_hash)?;
+                    }
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) if error.is_verdict() => {
+                match self.format {
+                    Format::Json => writeln!(out, "{}", json!({"ok": false, "error": error.to_string()}))?,
+                    Format::Pretty => writeln!(out, "The chain is broken.\n  {}", error.to_string())?,
+                }
+                Ok(ExitCode::from(2))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+
+/// How often a journal is looked at for new records.
+const POLL: Duration = Duration::from_millis(200);

@@ -1,0 +1,171 @@
+//! `dtgate demo`: simulator, gate and shipped policies on loopback; the vendor's own example request, a
+//! compliant one, and what the journal says about both.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bytes::Bytes;
+use clap::Args;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::sync::watch;
+
+use crate::app::{self, App};
+use crate::audit::tail::{Tail, render};
+use crate::config::Config;
+use crate::simulate::{self, Simulator, TokenView, seeds};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// End after the two requests; exit 0 when both answers were right, 1 otherwise
+    #[arg(long)]
+    once: bool,
+    /// Directory of policies
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    policies: PathBuf,
+}
+
+/// The request of the vendor's documentation, "PUT update a token", byte for byte.
+const EXAMPLE: &str = include_str!("demo/example.json");
+
+const COMPLIANT: &str = r#"{"name":"payments-prod-ci","scopes":["DataExport","metrics.read","ReadConfig"]}"#;
+
+impl Demo {
+    pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        telemetry::start(&telemetry::Config {
+            filter: "warn".to_owned(),
+            ..telemetry::Config::default()
+        })
+        .map_err(anyhow::Error::msg)?;
+        let journal = Scratch::new()?;
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let socket = tokio::net::TcpListener::bind(any_port).await.context("simulator")?;
+        let upstream = socket.local_addr()?;
+        let simulator = Simulator::seeded(simulate::Options::default(), app::now);
+        let (stop, stopped) = watch::channel(false);
+        let simulation = tokio::spawn(simulate::serve(socket, simulator.clone(), until(stopped.clone())));
+
+        let mut config = Config::default();
+        config.listener.address = any_port;
+        config.admin.address = any_port;
+        config.upstream.url = Some(format!("http://{upstream}").parse()?);
+        config.policies.directory.clone_from(&self.policies);
+        config.journal.directory = journal.0.join("journal");
+        let app = App::build(&config).await?;
+        let (gate, admin) = (app.address(), app.admin_address());
+        let gateway = tokio::spawn(app.run(stopped));
+
+        writeln!(out, "simulator  http://{upstream}")?;
+        writeln!(out, "gate       http://{gate}   (admin http://{admin})")?;
+        writeln!(out, "policies   {}\n", self.policies.display())?;
+        let right = show(out, gate, &simulator, &config.journal.directory).await?;
+        if !self.once {
+            hints(out, gate, admin, &config.journal.directory)?;
+            until(app::signals().context("signals")?).await;
+        }
+        stop.send_replace(true);
+        gateway.await.context("gate")?;
+        simulation.await.context("simulator")??;
+        Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+/// Sends both requests and shows everything. Whether the answers were right.
+async fn show(out: &mut impl Write, gate: SocketAddr, simulator: &Simulator, journal: &Path) -> anyhow::Result<bool> {
+    writeln!(out, "1. The vendor's own example: 16 scopes, WriteConfig among them")?;
+    let before = token(out, simulator, "before")?;
+    let (denied, answer) = put(out, gate, EXAMPLE).await?;
+    let unchanged = token(out, simulator, "after ")? == before;
+    writeln!(out, "\n2. A compliant request")?;
+    let (allowed, _) = put(out, gate, COMPLIANT).await?;
+    let after = token(out, simulator, "after ")?;
+    writeln!(out, "\nThe journal (dtgate audit tail)")?;
+    let mut tail = Tail::new(journal);
+    while let Some(line) = tail.next_line()? {
+        writeln!(out, "{}", render(&line))?;
+    }
+    let right = denied == StatusCode::FORBIDDEN
+        && answer.contains("WriteConfig")
+        && unchanged
+        && allowed == StatusCode::NO_CONTENT
+        && after.name == "payments-prod-ci";
+    writeln!(out, "\n{}", if right { "Both answers were right." } else { "An answer was WRONG." })?;
+    Ok(right)
+}
+
+async fn put(out: &mut impl Write, gate: SocketAddr, body: &str) -> anyhow::Result<(StatusCode, String)> {
+    let target = format!("http://{gate}/api/v1/tokens/{}", seeds::ADMIN.id);
+    writeln!(out, "   PUT /api/v1/tokens/{}", seeds::ADMIN.id)?;
+    let request = Request::put(target)
+        .header("authorization", format!("Api-Token {}", seeds::MANAGEMENT.secret))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body.to_owned())))?;
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request).await?;
+    let status = response.status();
+    let answer = response.into_body().collect().await?.to_bytes();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    writeln!(out, "   {status}")?;
+    let value: Option<serde_json::Value> = serde_json::from_str(&answer).ok();
+    if let Some(value) = value {
+        for line in serde_json::to_string_pretty(&value)?.lines() {
+            writeln!(out, "   {line}")?;
+        }
+    }
+    Ok((status, answer))
+}
+
+/// Shows the token as the simulator has it.
+fn token(out: &mut impl Write, simulator: &Simulator, when: &str) -> anyhow::Result<TokenView> {
+    let token = simulator.token(seeds::ADMIN.id).context("the simulator has lost the token")?;
+    writeln!(out, "   {when} {}: {}", token.name, token.scopes.join(", "))?;
+    Ok(token)
+}
+
+fn hints(out: &mut impl Write, gate: SocketAddr, admin: SocketAddr, journal: &Path) -> std::io::Result<()> {
+    let auth = format!("-H 'Authorization: Api-Token {}'", seeds::API_TOKENS.secret);
+    writeln!(out, "\nThe gate stays up; try (Ctrl-C ends it, and removes its journal):\n")?;
+    writeln!(out, "curl -i http://{gate}/api/v2/apiTokens {auth}")?;
+    writeln!(
+        out,
+        "curl -i -X POST http://{gate}/api/v2/apiTokens {auth} \\\n  -H 'Content-Type: application/json' -d '{{\"name\":\"payments-prod-ci\",\"scopes\":[\"metrics.read\"]}}'"
+    )?;
+    writeln!(
+        out,
+        "curl -i -X POST http://{gate}/api/v2/apiTokens {auth} \\\n  -H 'Content-Type: application/json' -d '{{\"name\":\"x\",\"scopes\":[\"apiTokens.write\"]}}'"
+    )?;
+    writeln!(out, "curl http://{admin}/readyz; curl http://{admin}/metrics")?;
+    writeln!(out, "dtgate audit verify --journal {0}\ndtgate audit tail --journal {0}", journal.display())?;
+    out.flush()
+}
+
+async fn until(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A directory that ends with the demo.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("dtgate-demo-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "left behind");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `dtgate eval`: one request from a file, judged as the gate would.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+
+use super::Format;
+use crate::app;
+use crate::config::Config;
+use crate::gateway::{self, reads_envoy};
+use crate::listener::Body;
+use crate::policy::{Effect, Explanation, Input, Verdict};
+
+#[derive(Debug, Args)]
+pub(super) struct Eval {
+    /// The request as HTTP writes it (request line, headers, empty line, body), or an input document (JSON)
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// Directory of policies
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    policies: PathBuf,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+impl Eval {
+    pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let mut config = Config::default();
+        config.policies.directory.clone_from(&self.policies);
+        let policy = app::policies(&config)?;
+        let bytes = std::fs::read(&self.request).with_context(|| self.request.display().to_string())?;
+        let input: Input = if bytes.trim_ascii_start().starts_with(b"{") {
+            serde_json::from_slice(&bytes).with_context(|| format!("{}: input document", self.request.display()))?
+        } else {
+            let request = parse(&bytes).with_context(|| self.request.display().to_string())?;
+            match gateway::rehearse(request, &config.limits, reads_envoy(&policy), app::now()).await {
+                Ok(Some(input)) => input,
+                Ok(None) => {
+                    writeln!(out, "open traffic: no policy is asked, it is streamed through")?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(error) => {
+                    match self.format {
+                        Format::Json => writeln!(out, "{}", json!({"verdict": "deny", "error": error.to_string()}))?,
+                        Format::Pretty => writeln!(out, "deny, before any policy: {error}")?,
+                    }
+                    return Ok(ExitCode::from(2));
+                }
+            }
+        };
+        let explanation = policy.explain(&input);
+        match self.format {
+            Format::Json => writeln!(out, "{}", json!({"input": input.to_json(), "explanation": explanation}))?,
+            Format::Pretty => show(out, &input, &explanation)?,
+        }
+        Ok(match explanation.decision.verdict {
+            Verdict::Allow => ExitCode::SUCCESS,
+            Verdict::Deny => ExitCode::from(2),
+        })
+    }
+}
+
+fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::io::Result<()> {
+    let decision = &explanation.decision;
+    let word = match decision.verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    };
+    writeln!(out, "{word}  {} ({})", input.operation, input.api)?;
+    for violation in &decision.violations {
+        let effect = match violation.effect() {
+            Effect::Deny => "denies",
+            Effect::Record => "records",
+            Effect::Warn => "warns",
+        };
+        let path = violation.path.as_deref().unwrap_or("-");
+        writeln!(out, "  {:<18} {effect:<8} {path:<12} {}", violation.policy, violation.message)?;
+    }
+    writeln!(out, "lines evaluated")?;
+    for (file, rows) in &explanation.lines {
+        let rows: Vec<String> = rows.iter().map(u32::to_string).collect();
+        writeln!(out, "  {file}: {}", rows.join(" "))?;
+    }
+    for line in &explanation.prints {
+        writeln!(out, "print: {line}")?;
+    }
+    Ok(())
+}
+
+/// Reads a request as it stands in a file. Line ends may be CRLF or LF.
+fn parse(bytes: &[u8]) -> anyhow::Result<Request<Body>> {
+    let (head, body) = split(bytes);
+    let head = std::str::from_utf8(head).context("the head is not UTF-8")?;
+    let mut lines = head.lines();
+    let mut words = lines.next().unwrap_or_default().split_whitespace();
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        bail!("the first line must be METHOD PATH, as in: PUT /api/v1/tokens/ID");
+    };
+    let mut request = Request::builder().method(method).uri(target);
+    for (number, line) in lines.enumerate() {
+        let Some((name, value)) = line.split_once(':') else {
+            bail!("line {}: a header is written NAME: VALUE", number + 2);
+        };
+        request = request.header(name.trim(), value.trim());
+    }
+    // Hosts of files are written for people: the gate would have it, the file may not.
+    let body = Full::from(body.to_vec()).map_err(|never| match never {});
+    Ok(request.body(Body::new(body))?)
+}
+
+fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let find = |mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).map(|at| (at, mark.len()));
+    let ends = [find(b"\r\n\r\n"), find(b"\n\n")];
+    let Some((at, length)) = ends.into_iter().flatten().min() else {
+        return (bytes, &[]);
+    };
+    let body = bytes.get(at + length..).unwrap_or_default();
+    // Editors end a file with a newline that is not part of the body.
+    (bytes.get(..at).unwrap_or_default(), body.trim_ascii_end())
+}

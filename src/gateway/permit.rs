@@ -1,0 +1,34 @@
+//! The only key to the upstream for a guarded operation, and the one place where a verdict is obeyed.
+
+use crate::audit::Recorded;
+use crate::guard::Call;
+use crate::policy::{Decision, Verdict};
+
+/// A call that was allowed, and whose decision is on disk. [`super::upstream`] takes nothing else.
+#[derive(Debug)]
+pub(super) struct Permit(Call);
+
+impl Permit {
+    /// Obeys the verdict of a recorded decision.
+    ///
+    /// Only a [`Recorded`] call gets here, and only the journal makes one: forwarding what was not
+    /// recorded does not compile.
+    ///
+    /// ```compile_fail
+    /// use dtgate::{audit::Recorded, guard::Call};
+    /// fn forge(call: Call) -> Recorded<Call> {
+    ///     Recorded { judged: call, sequence: 1 }
+    /// }
+    /// ```
+    pub(super) fn grant(recorded: Recorded<Call>) -> Result<(Self, Decision), Decision> {
+        let (call, decision) = recorded.into_parts();
+        match decision.verdict {
+            Verdict::Allow => Ok((Self(call), decision)),
+            Verdict::Deny => Err(decision),
+        }
+    }
+
+    pub(super) fn call(&self) -> &Call {
+        &self.0
+    }
+}

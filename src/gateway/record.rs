@@ -1,0 +1,226 @@
+//! What is known about one guarded request, as policies see it and as the journal keeps it.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::request::Parts;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Started, headers, verdict};
+use crate::audit::event::{self, Answer, Event, Outcome};
+use crate::dynatrace::catalogue::Operation;
+use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
+use crate::guard::{self, Call, Head, ReadError};
+use crate::policy::input::{
+    self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, CallerToken, Change, Environment,
+    Envoy, SocketAddress, Target,
+};
+use crate::policy::{Input, Judged, Verdict};
+use crate::value::rfc3339_millis;
+
+/// Makes every record of one request, under one decision id.
+pub(super) struct Recorder {
+    pub(super) decision_id: String,
+    pub(super) request_id: String,
+    client_id: Option<String>,
+    peer: String,
+    method: String,
+    path: String,
+    version: http::Version,
+    caller: Option<Caller>,
+    operation: Option<Operation>,
+    revision: String,
+}
+
+impl Recorder {
+    pub(super) fn new(key: &HashKey, revision: &str, started: &Started, parts: &Parts, head: Option<&Head>) -> Self {
+        Self {
+            decision_id: Uuid::now_v7().to_string(),
+            request_id: started.id.clone(),
+            client_id: started.client_id.clone(),
+            peer: started.peer.clone(),
+            method: started.method.to_string(),
+            path: head.map_or_else(|| started.path.clone(), |head| head.path().public()),
+            version: started.version,
+            caller: match head {
+                Some(head) => head.caller().cloned(),
+                None => guard::caller(parts, key),
+            },
+            operation: head.map(|head| head.path().endpoint().operation),
+            revision: revision.to_owned(),
+        }
+    }
+
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation.map_or("unknown", Operation::as_str)
+    }
+
+    /// The document that policies judge.
+    pub(super) fn input(&self, call: &Call, parts: &Parts, with_envoy: bool, time: jiff::Timestamp) -> Input {
+        let path = call.head().path();
+        Input {
+            operation: self.operation().to_owned(),
+            api: path.endpoint().api.as_str().to_owned(),
+            environment: Environment {
+                name: "default".to_owned(),
+                id: path.environment().unwrap_or_default().to_owned(),
+            },
+            caller: input::Caller {
+                address: self.peer.clone(),
+                token: self.caller.as_ref().map(|caller| CallerToken {
+                    id: caller.id.to_string(),
+                    kind: caller.kind.as_str().to_owned(),
+                }),
+                certificate: None,
+            },
+            token: path.token().map(|token| Target {
+                id: token.id().to_string(),
+                current: None,
+            }),
+            change: change(call),
+            unknown_members: call.understood().unknown_members.clone(),
+            time,
+            envoy: with_envoy.then(|| self.envoy(call, parts)),
+        }
+    }
+
+    fn envoy(&self, call: &Call, parts: &Parts) -> Envoy {
+        let host = parts.headers.get(http::header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str().into()));
+        Envoy {
+            attributes: Attributes {
+                request: AttributesRequest {
+                    http: AttributesHttp {
+                        method: self.method.clone(),
+                        path: self.path.clone(),
+                        host: host.unwrap_or_default().into_owned(),
+                        headers: public_headers(&parts.headers),
+                    },
+                },
+                source: AttributesSource {
+                    address: AttributesAddress {
+                        socket_address: SocketAddress {
+                            address: self.peer.clone(),
+                        },
+                    },
+                },
+            },
+            parsed_path: self.path.trim_start_matches('/').split('/').map(str::to_owned).collect(),
+            // The one parameter that a guarded operation may have is a secret.
+            parsed_query: Map::new(),
+            parsed_body: Value::Object(call.understood().members.clone()),
+            truncated_body: false,
+        }
+    }
+
+    /// The record of a judged request.
+    pub(super) fn decision(&self, judged: &Judged<Call>, input: &Input) -> event::Decision {
+        let (decision, call) = (judged.decision(), judged.subject());
+        let allowed = decision.verdict == Verdict::Allow;
+        let time = rfc3339_millis(input.time);
+        event::Decision {
+            input: input.to_json(),
+            result: json!({"allow": allowed, "violations": decision.violations}),
+            metrics: json!({"timer_rego_query_eval_ns": u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX)}),
+            verdict: verdict(decision.verdict),
+            request: event::Request {
+                received_sha256: Some(call.received_sha256().to_owned()),
+                forwarded_sha256: allowed.then(|| call.forwarded_sha256().to_owned()),
+                ..self.request()
+            },
+            error: None,
+            ..self.event(time)
+        }
+    }
+
+    /// The record of a request that was refused before policies could see it.
+    pub(super) fn refusal(&self, error: &ReadError, time: jiff::Timestamp) -> event::Decision {
+        event::Decision {
+            error: Some(redact(&error.to_string())),
+            ..self.event(rfc3339_millis(time))
+        }
+    }
+
+    fn event(&self, timestamp: String) -> event::Decision {
+        event::Decision {
+            timestamp,
+            decision_id: self.decision_id.clone(),
+            labels: Map::from_iter([("version".to_owned(), json!(env!("CARGO_PKG_VERSION")))]),
+            path: "dtgate",
+            input: Value::Null,
+            result: json!({"allow": false, "violations": []}),
+            bundles: json!({"policies": {"revision": self.revision}}),
+            metrics: json!({}),
+            requested_by: self.peer.clone(),
+            verdict: "deny",
+            operation: self.operation.map(Operation::as_str),
+            caller: self.caller.as_ref().map(|caller| json!(caller)),
+            request: self.request(),
+            error: None,
+        }
+    }
+
+    fn request(&self) -> event::Request {
+        event::Request {
+            id: self.request_id.clone(),
+            client_id: self.client_id.clone(),
+            method: self.method.clone(),
+            path: self.path.clone(),
+            received_sha256: None,
+            forwarded_sha256: None,
+        }
+    }
+
+    /// The record of what became of an allowed request.
+    pub(super) fn outcome(
+        &self,
+        time: jiff::Timestamp,
+        decision_seq: u64,
+        outcome: Answer,
+        status: Option<u16>,
+        detail: Option<String>,
+        elapsed: Duration,
+    ) -> Event {
+        Event::Outcome(Outcome {
+            timestamp: rfc3339_millis(time),
+            decision_id: self.decision_id.clone(),
+            decision_seq,
+            outcome,
+            status,
+            detail,
+            duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    pub(super) fn upstream_headers(&self, mut headers: HeaderMap, call: &Call) -> HeaderMap {
+        let has_body = call.head().path().endpoint().operation.has_body();
+        headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
+        headers
+    }
+}
+
+fn change(call: &Call) -> Change {
+    let requested = call.change();
+    let mut change = Change::default();
+    change.name.requested.clone_from(&requested.name);
+    change.enabled.requested = requested.enabled;
+    change.scopes.requested.clone_from(&requested.scopes);
+    change.expiration.requested.clone_from(&requested.expiration);
+    change.personal.requested = requested.personal;
+    change
+}
+
+/// Header fields that may be shown: none that is made to carry a secret, none that happens to.
+fn public_headers(headers: &HeaderMap) -> Map<String, Value> {
+    headers
+        .iter()
+        .filter(|(name, value)| {
+            let name = name.as_str();
+            !SECRET_WORDS.iter().any(|word| name.contains(word)) && value.to_str().is_ok_and(|text| !contains_secret(text))
+        })
+        .map(|(name, value)| (name.as_str().to_owned(), json!(String::from_utf8_lossy(value.as_bytes()))))
+        .collect()
+}
+
+const SECRET_WORDS: &[&str] = &["auth", "cookie", "csrf", "key", "secret", "session", "token"];

@@ -1,0 +1,200 @@
+//! Every way to refuse a request: status, what the client reads, what the log says.
+//!
+//! The only place where an error becomes a status. There is no wildcard arm: a new reason does not
+//! compile until it has a status.
+
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use thiserror::Error;
+
+use super::upstream::{UpstreamError, whole};
+use crate::audit::RecordError;
+use crate::dynatrace::token::redact;
+use crate::dynatrace::{ConstraintViolation, ErrorEnvelope, ParameterLocation};
+use crate::guard::ReadError;
+use crate::guard::path::PathError;
+use crate::listener::Body;
+use crate::policy::{Decision, Effect};
+
+/// A request that gets no answer from the upstream.
+#[derive(Debug, Error)]
+#[error("{reason}")]
+pub(super) struct Rejection {
+    pub(super) reason: Reason,
+    /// The id under which the journal has it.
+    pub(super) decision_id: Option<String>,
+}
+
+/// Why.
+#[derive(Debug, Error)]
+pub(super) enum Reason {
+    #[error("too many requests at once")]
+    Busy,
+    #[error("denied by policy")]
+    Denied(Box<Decision>),
+    #[error("the method CONNECT asks for a tunnel")]
+    Connect,
+    #[error("the handler ended by a panic")]
+    Panic,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+impl From<Reason> for Rejection {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            decision_id: None,
+        }
+    }
+}
+
+impl Reason {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::Read(error) => read_status(error),
+            // Not 503: Terraform would try it again for five minutes.
+            Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Upstream(error) => match error {
+                UpstreamError::Connect(_) | UpstreamError::Redirect(_) | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
+                UpstreamError::Target => StatusCode::BAD_REQUEST,
+                UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            },
+        }
+    }
+
+    /// What happened to the request, so that nobody has to guess.
+    fn fate(&self) -> &'static str {
+        match self {
+            Self::Busy | Self::Connect | Self::Denied(_) | Self::Read(_) | Self::Record(_) => {
+                "This request was not sent to Dynatrace."
+            }
+            Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
+            Self::Upstream(error) if error.never_arrived() => "This request did not reach Dynatrace.",
+            Self::Upstream(_) => "Dynatrace may have acted on this request: look before you repeat it.",
+        }
+    }
+}
+
+fn read_status(error: &ReadError) -> StatusCode {
+    match error {
+        ReadError::Body(_)
+        | ReadError::Change(_)
+        | ReadError::Credential(_)
+        | ReadError::Host
+        | ReadError::Json(_)
+        | ReadError::Override(_)
+        | ReadError::Query
+        | ReadError::Secret(_) => StatusCode::BAD_REQUEST,
+        ReadError::Encoding | ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ReadError::Path(error) => match error {
+            PathError::Id(_) | PathError::LookAlike => StatusCode::BAD_REQUEST,
+            PathError::Internal => StatusCode::FORBIDDEN,
+            PathError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+        },
+        ReadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+        ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+    }
+}
+
+impl Rejection {
+    pub(super) fn status(&self) -> StatusCode {
+        self.reason.status()
+    }
+
+    /// The answer in Dynatrace's own form. `id` names the request when no decision does.
+    pub(super) fn into_response(self, request_id: &str) -> Response<Body> {
+        let status = self.status();
+        let named = match &self.decision_id {
+            Some(decision) => format!("decision {decision}"),
+            None => format!("request {request_id}"),
+        };
+        let message = match &self.reason {
+            Reason::Denied(decision) => denied(decision),
+            other => format!("Refused by dtgate: {other}"),
+        };
+        let message = redact(&format!("{message} ({named}). {}", self.reason.fate()));
+        let body = ErrorEnvelope::new(status.as_u16(), message, self.violations()).to_json();
+        let mut response = Response::new(whole(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        match &self.reason {
+            Reason::Busy => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Reason::Read(ReadError::Path(PathError::Method(methods))) => {
+                if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+                    headers.insert(ALLOW, allow);
+                }
+            }
+            Reason::Connect | Reason::Denied(_) | Reason::Panic | Reason::Read(_) | Reason::Record(_) | Reason::Upstream(_) => {}
+        }
+        response
+    }
+
+    fn violations(&self) -> Vec<ConstraintViolation> {
+        match &self.reason {
+            Reason::Denied(decision) => decision
+                .with_effect(Effect::Deny)
+                .map(|violation| ConstraintViolation {
+                    path: violation.path.clone().unwrap_or_default(),
+                    message: redact(&format!("{} ({})", violation.message, violation.policy)),
+                    parameter_location: ParameterLocation::PayloadBody,
+                    location: None,
+                })
+                .collect(),
+            Reason::Read(error) => error
+                .member()
+                .map(|path| ConstraintViolation {
+                    path: redact(path),
+                    message: redact(&error.to_string()),
+                    parameter_location: ParameterLocation::PayloadBody,
+                    location: None,
+                })
+                .into_iter()
+                .collect(),
+            Reason::Busy | Reason::Connect | Reason::Panic | Reason::Record(_) | Reason::Upstream(_) => Vec::new(),
+        }
+    }
+}
+
+/// One sentence that says who denied, and why, even where a client shows nothing else.
+fn denied(decision: &Decision) -> String {
+    let violations: Vec<_> = decision.with_effect(Effect::Deny).collect();
+    let first = violations
+        .first()
+        .map_or_else(String::new, |violation| format!("{} (policy {})", violation.message, violation.policy));
+    match violations.len() {
+        0 | 1 => format!("Denied by dtgate: {first}"),
+        count => format!("Denied by dtgate: {count} violations, the first: {first}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_refusal_is_one_that_terraform_repeats_but_the_one_meant_to_be() {
+        let reasons = [
+            Reason::Busy,
+            Reason::Connect,
+            Reason::Panic,
+            Reason::Read(ReadError::Host),
+            Reason::Read(ReadError::TooLarge(1)),
+            Reason::Upstream(UpstreamError::Target),
+        ];
+        for reason in reasons {
+            let repeated = matches!(reason.status().as_u16(), 429 | 503);
+            assert_eq!(repeated, matches!(reason, Reason::Busy), "{reason}");
+        }
+    }
+}
