@@ -44,15 +44,25 @@ impl tower::Service<Request<Body>> for Admin {
 impl Admin {
     fn answer(&self, request: &Request<Body>) -> Response<Body> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            let mut response = answer(
+                StatusCode::METHOD_NOT_ALLOWED,
+                TEXT,
+                "only GET\n".to_owned(),
+            );
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         match request.uri().path() {
             "/healthz" => answer(StatusCode::OK, TEXT, "ok\n".to_owned()),
             "/readyz" => self.ready(),
             "/metrics" => answer(StatusCode::OK, METRICS, self.metrics.encode()),
-            _ => answer(StatusCode::NOT_FOUND, TEXT, "/healthz, /readyz and /metrics are here\n".to_owned()),
+            _ => answer(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "/healthz, /readyz and /metrics are here\n".to_owned(),
+            ),
         }
     }
 
@@ -75,7 +85,9 @@ impl Admin {
 fn answer(status: StatusCode, media_type: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::from(text).map_err(|never| match never {})));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

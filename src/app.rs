@@ -21,7 +21,10 @@ use crate::policy::Policy;
 use crate::telemetry::Metrics;
 
 /// The clock. Everybody else is given the time.
-#[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks the system for the time"
+)]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
@@ -39,23 +42,32 @@ pub struct App {
 
 /// Loads policies the way `serve` and `check` do.
 pub fn policies(config: &Config) -> anyhow::Result<Policy> {
-    Policy::load(&config.policies.directory, config.policies.time_limit.into()).context("policies")
+    Policy::load(
+        &config.policies.directory,
+        config.policies.time_limit.into(),
+    )
+    .context("policies")
 }
 
 impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
-        let listener = Listener::bind(config.listener.clone()).await.context("listener")?;
+        let listener = Listener::bind(config.listener.clone())
+            .await
+            .context("listener")?;
         let admin_config = listener::Config {
             address: config.admin.address,
             allow_plaintext: config.listener.allow_plaintext,
             max_connections: 64,
             ..listener::Config::default()
         };
-        let admin_listener = Listener::bind(admin_config).await.context("admin listener")?;
+        let admin_listener = Listener::bind(admin_config)
+            .await
+            .context("admin listener")?;
         let upstream = Upstream::new(&config.upstream).context("upstream")?;
         let policy = policies(config)?;
-        let (audit, writer) = Audit::open(&config.journal, policy.revision(), now).context("journal")?;
+        let (audit, writer) =
+            Audit::open(&config.journal, policy.revision(), now).context("journal")?;
         let key = hash_key(&config.journal.directory).context("the journal's hash.key")?;
         let metrics = Metrics::new(policy.revision());
         let (work, drain) = drain_pair();
@@ -99,8 +111,13 @@ impl App {
         let (stop_admin, admin_shutdown) = watch::channel(false);
         let admin = tokio::spawn(self.admin_listener.serve(self.admin, admin_shutdown));
         self.listener.serve(self.service, shutdown).await;
-        if tokio::time::timeout(self.drain_timeout, self.drain.finished()).await.is_err() {
-            tracing::warn!("requests still under way after the drain time-out: the journal shows them in doubt");
+        if tokio::time::timeout(self.drain_timeout, self.drain.finished())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "requests still under way after the drain time-out: the journal shows them in doubt"
+            );
         }
         stop_admin.send_replace(true);
         if admin.await.is_err() {
@@ -108,7 +125,10 @@ impl App {
         }
         let writer = self.writer;
         let closed = tokio::task::spawn_blocking(move || writer.join());
-        if tokio::time::timeout(self.drain_timeout, closed).await.is_err() {
+        if tokio::time::timeout(self.drain_timeout, closed)
+            .await
+            .is_err()
+        {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
     }
@@ -134,11 +154,17 @@ pub fn signals() -> std::io::Result<watch::Receiver<bool>> {
 /// The key for names of what must not be shown; made once for each journal, readable by its owner only.
 fn hash_key(directory: &Path) -> std::io::Result<HashKey> {
     let path = directory.join("hash.key");
-    let made = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+    let made = std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path);
     match made {
         Ok(mut file) => {
             // Two random UUIDs: 244 bits from the system's generator.
-            let key: [u8; 32] = Sha256::digest([*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat()).into();
+            let key: [u8; 32] =
+                Sha256::digest([*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat())
+                    .into();
             file.write_all(&key)?;
             file.sync_all()?;
             Ok(HashKey::new(key))
@@ -146,7 +172,11 @@ fn hash_key(directory: &Path) -> std::io::Result<HashKey> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let key = std::fs::read(&path)?;
             let key = <[u8; 32]>::try_from(key).map_err(|key| {
-                std::io::Error::other(format!("{} has {} bytes, not 32", path.display(), key.len()))
+                std::io::Error::other(format!(
+                    "{} has {} bytes, not 32",
+                    path.display(),
+                    key.len()
+                ))
             })?;
             Ok(HashKey::new(key))
         }

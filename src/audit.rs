@@ -130,7 +130,11 @@ struct Pending {
 
 impl Audit {
     /// Opens the journal, recovers it, records the start, and starts the writer.
-    pub fn open(config: &Config, revision: &str, now: fn() -> jiff::Timestamp) -> Result<(Self, Writer), OpenError> {
+    pub fn open(
+        config: &Config,
+        revision: &str,
+        now: fn() -> jiff::Timestamp,
+    ) -> Result<(Self, Writer), OpenError> {
         let (mut journal, found) = Journal::open(config)?;
         let mut events = Vec::new();
         if let Some((set_aside, reason)) = found.torn {
@@ -171,7 +175,11 @@ impl Audit {
     }
 
     /// Records a decision. The request comes back only when the decision is on disk.
-    pub async fn decided<T>(&self, judged: Judged<T>, event: event::Decision) -> Result<Recorded<T>, RecordError> {
+    pub async fn decided<T>(
+        &self,
+        judged: Judged<T>,
+        event: event::Decision,
+    ) -> Result<Recorded<T>, RecordError> {
         let sequence = self.record(Event::Decision(Box::new(event))).await?;
         Ok(Recorded { judged, sequence })
     }
@@ -192,7 +200,11 @@ impl Audit {
         if self.queue.is_closed() {
             return Err("the journal's writer has ended".to_owned());
         }
-        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = self
+            .shared
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         trouble.clone().map_or(Ok(()), Err)
     }
 
@@ -202,7 +214,12 @@ impl Audit {
 }
 
 /// The writer: everything that has queued up is one batch.
-async fn write(mut journal: Journal, mut queue: mpsc::Receiver<Pending>, shared: &Shared, now: fn() -> jiff::Timestamp) {
+async fn write(
+    mut journal: Journal,
+    mut queue: mpsc::Receiver<Pending>,
+    shared: &Shared,
+    now: fn() -> jiff::Timestamp,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut trouble: Option<Trouble> = None;
     loop {
@@ -223,23 +240,36 @@ async fn write(mut journal: Journal, mut queue: mpsc::Receiver<Pending>, shared:
         }
         if let Some(failed) = &mut trouble {
             failed.refused += batch.len() as u64;
-            shared.counters.failures.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            shared
+                .counters
+                .failures
+                .fetch_add(batch.len() as u64, Ordering::Relaxed);
             for pending in batch.drain(..) {
                 pending.answer(Err(RecordError(failed.reason.clone())));
             }
         }
         let reason = trouble.as_ref().map(|failed| failed.reason.clone());
-        *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        *shared
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = reason;
     }
     let stop = Event::Stop(Stop {
         timestamp: rfc3339_millis(now()),
     });
-    if let Err(error) = journal.append(std::iter::once(&stop)).and_then(|_numbers| journal.sync()) {
+    if let Err(error) = journal
+        .append(std::iter::once(&stop))
+        .and_then(|_numbers| journal.sync())
+    {
         tracing::error!(%error, "the journal could not be closed");
     }
 }
 
-fn append(journal: &mut Journal, batch: &mut Vec<Pending>, counters: &Counters) -> Result<(), Trouble> {
+fn append(
+    journal: &mut Journal,
+    batch: &mut Vec<Pending>,
+    counters: &Counters,
+) -> Result<(), Trouble> {
     let started = Instant::now();
     let numbers = journal
         .append(batch.iter().map(|pending| &pending.event))
@@ -248,9 +278,13 @@ fn append(journal: &mut Journal, batch: &mut Vec<Pending>, counters: &Counters) 
             Trouble::new(&error)
         })?;
     let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    counters.sync_nanoseconds.fetch_add(elapsed, Ordering::Relaxed);
+    counters
+        .sync_nanoseconds
+        .fetch_add(elapsed, Ordering::Relaxed);
     counters.batches.fetch_add(1, Ordering::Relaxed);
-    counters.records.fetch_add(numbers.len() as u64, Ordering::Relaxed);
+    counters
+        .records
+        .fetch_add(numbers.len() as u64, Ordering::Relaxed);
     for (pending, number) in batch.drain(..).zip(numbers) {
         pending.answer(Ok(number));
     }

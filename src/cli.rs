@@ -197,19 +197,34 @@ impl Check {
         if self.config.is_some() {
             Upstream::new(&config.upstream).context("upstream")?;
         }
-        match crate::policy::Policy::load(&config.policies.directory, config.policies.time_limit.into()) {
+        match crate::policy::Policy::load(
+            &config.policies.directory,
+            config.policies.time_limit.into(),
+        ) {
             Ok(policy) => {
                 let names: Vec<&str> = policy.names().collect();
                 match self.format {
-                    Format::Json => writeln!(out, "{}", json!({"ok": true, "policies": names, "revision": policy.revision()}))?,
-                    Format::Pretty => writeln!(out, "{} policies: {}\nrevision {}", names.len(), names.join(", "), policy.revision())?,
+                    Format::Json => writeln!(
+                        out,
+                        "{}",
+                        json!({"ok": true, "policies": names, "revision": policy.revision()})
+                    )?,
+                    Format::Pretty => writeln!(
+                        out,
+                        "{} policies: {}\nrevision {}",
+                        names.len(),
+                        names.join(", "),
+                        policy.revision()
+                    )?,
                 }
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {
                 let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
                 match self.format {
-                    Format::Json => writeln!(out, "{}", json!({"ok": false, "problems": problems}))?,
+                    Format::Json => {
+                        writeln!(out, "{}", json!({"ok": false, "problems": problems}))?
+                    }
                     Format::Pretty => writeln!(out, "{}", problems.join("\n"))?,
                 }
                 Ok(ExitCode::from(1))
@@ -224,7 +239,11 @@ impl Simulate {
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
         let mut shutdown = app::signals().context("signals")?;
-        writeln!(out, "The Dynatrace token API, in memory, at http://{}", socket.local_addr()?)?;
+        writeln!(
+            out,
+            "The Dynatrace token API, in memory, at http://{}",
+            socket.local_addr()?
+        )?;
         for seed in simulate::seeds::ALL {
             writeln!(out, "  {:<18} {:<38} {}", seed.name, seed.id, seed.secret)?;
         }
@@ -242,12 +261,21 @@ impl Simulate {
 
 impl Test {
     fn run(self, _out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("{:?} {:?} {:?} {:?}", self.paths, self.run, self.verbose, self.format)
+        anyhow::bail!(
+            "{:?} {:?} {:?} {:?}",
+            self.paths,
+            self.run,
+            self.verbose,
+            self.format
+        )
     }
 }
 
 fn load(path: Option<&PathBuf>) -> anyhow::Result<Config> {
-    Ok(path.map(|path| Config::load(path)).transpose()?.unwrap_or_default())
+    Ok(path
+        .map(|path| Config::load(path))
+        .transpose()?
+        .unwrap_or_default())
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {
@@ -271,8 +299,19 @@ mod tests {
     fn flags_override_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dtgate.toml");
-        std::fs::write(&path, "[upstream]\nurl = \"http://a\"\n[journal]\ndirectory = \"j\"\n").unwrap();
-        let line = ["dtgate", "serve", "--config", path.to_str().unwrap(), "--upstream", "http://b"];
+        std::fs::write(
+            &path,
+            "[upstream]\nurl = \"http://a\"\n[journal]\ndirectory = \"j\"\n",
+        )
+        .unwrap();
+        let line = [
+            "dtgate",
+            "serve",
+            "--config",
+            path.to_str().unwrap(),
+            "--upstream",
+            "http://b",
+        ];
         let Command::Serve(serve) = Cli::parse_from(line).command else {
             panic!("serve is serve");
         };

@@ -84,7 +84,10 @@ impl Config {
             source,
         })?;
         toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
             ConfigError::Parse {
                 path: path.to_owned(),
                 line: before.matches('\n').count() + 1,
@@ -108,7 +111,10 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let refusal = load(text).unwrap_err().to_string();
-        refusal.split_once("dtgate.toml:").map(|(_, rest)| rest.to_owned()).unwrap_or(refusal)
+        refusal
+            .split_once("dtgate.toml:")
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or(refusal)
     }
 
     #[test]
@@ -121,7 +127,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_an_error_with_its_place() {
         let refusal = refusal("[upstream]\nurl = \"http://127.0.0.1:1\"\nurll = \"x\"\n");
-        assert!(refusal.starts_with("3:1: unknown field `urll`"), "{refusal}");
+        assert!(
+            refusal.starts_with("3:1: unknown field `urll`"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -169,7 +169,12 @@ impl Gateway {
         response
     }
 
-    async fn admit(self: Arc<Self>, request: Request<Body>, started: &Started, story: &mut Story) -> Result<Response<Body>, Rejection> {
+    async fn admit(
+        self: Arc<Self>,
+        request: Request<Body>,
+        started: &Started,
+        story: &mut Story,
+    ) -> Result<Response<Body>, Rejection> {
         let Ok(_slot) = self.slots.clone().try_acquire_owned() else {
             return Err(Reason::Busy.into());
         };
@@ -182,20 +187,29 @@ impl Gateway {
             Ok(Route::Guarded(head)) => {
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
-                let recorder = Recorder::new(&self.key, self.policy.revision(), started, &parts, Some(&head));
+                let recorder = Recorder::new(
+                    &self.key,
+                    self.policy.revision(),
+                    started,
+                    &parts,
+                    Some(&head),
+                );
                 let work = self.work.clone();
                 let task = tokio::spawn(async move {
                     let answer = self.guarded(recorder, head, parts, body).await;
                     drop(work);
                     answer
                 });
-                let (response, verdict) = task.await.unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
+                let (response, verdict) = task
+                    .await
+                    .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
                 story.verdict = Some(verdict);
                 Ok(response)
             }
             Err(error) => {
                 story.guarded = true;
-                let recorder = Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
+                let recorder =
+                    Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
                 let work = self.work.clone();
                 let task = tokio::spawn(async move {
                     let rejection = self.refuse(recorder, error).await;
@@ -208,7 +222,11 @@ impl Gateway {
     }
 
     /// Open traffic: both bodies are streamed, nothing is kept.
-    async fn stream(&self, mut request: Request<Body>, started: &Started) -> Result<Response<Body>, Rejection> {
+    async fn stream(
+        &self,
+        mut request: Request<Body>,
+        started: &Started,
+    ) -> Result<Response<Body>, Rejection> {
         if !headers::may_forward(&started.method, request.headers_mut()) {
             let mut response = Response::new(upstream::whole(""));
             headers::for_client(response.headers_mut(), started.version, &started.id);
@@ -222,7 +240,13 @@ impl Gateway {
     }
 
     /// The way of one guarded request. Every step takes what only the step before can make.
-    async fn guarded(&self, recorder: Recorder, head: Head, parts: Parts, body: Body) -> Result<(Response<Body>, &'static str), Rejection> {
+    async fn guarded(
+        &self,
+        recorder: Recorder,
+        head: Head,
+        parts: Parts,
+        body: Body,
+    ) -> Result<(Response<Body>, &'static str), Rejection> {
         let call = match guard::call(head, body, self.limits).await {
             Ok(call) => call,
             Err(error) => return Err(self.refuse(recorder, error).await),
@@ -232,7 +256,11 @@ impl Gateway {
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
         let waiting = Instant::now();
-        let recorded = self.audit.decided(judged, event).await.map_err(|error| self.unrecorded(error))?;
+        let recorded = self
+            .audit
+            .decided(judged, event)
+            .await
+            .map_err(|error| self.unrecorded(error))?;
         self.metrics.journal(waiting.elapsed());
         let sequence = recorded.sequence();
         let (permit, decision) = Permit::grant(recorded).map_err(|decision| Rejection {
@@ -243,7 +271,8 @@ impl Gateway {
         let sent = Instant::now();
         let answer = self.upstream.forward(permit, headers).await;
         self.metrics.upstream(sent.elapsed());
-        self.record_outcome(&recorder, sequence, &answer, sent.elapsed()).await;
+        self.record_outcome(&recorder, sequence, &answer, sent.elapsed())
+            .await;
         let response = answer.map_err(|error| Rejection {
             reason: error.into(),
             decision_id: Some(recorder.decision_id.clone()),
@@ -282,7 +311,11 @@ impl Gateway {
     ) {
         let (outcome, status, detail) = match answer {
             Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
-            Err(UpstreamError::Redirect(status)) => (Answer::Answered, Some(status.as_u16()), Some("redirect".to_owned())),
+            Err(UpstreamError::Redirect(status)) => (
+                Answer::Answered,
+                Some(status.as_u16()),
+                Some("redirect".to_owned()),
+            ),
             Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
             Err(error) => (Answer::Unknown, None, Some(error.to_string())),
         };
@@ -295,18 +328,26 @@ impl Gateway {
 
     fn count(&self, recorder: &Recorder, decision: &Decision) {
         let verdict = verdict(decision.verdict);
-        self.metrics.decision(recorder.operation(), verdict, decision.evaluation);
+        self.metrics
+            .decision(recorder.operation(), verdict, decision.evaluation);
         for violation in &decision.violations {
-            self.metrics.violation(&violation.policy, &violation.mode.to_string());
+            self.metrics
+                .violation(&violation.policy, &violation.mode.to_string());
         }
     }
 }
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
 pub fn reads_envoy(policy: &Policy) -> bool {
-    ["attributes", "parsed_path", "parsed_query", "parsed_body", "truncated_body"]
-        .iter()
-        .any(|member| policy.reads(&format!("input.{member}")))
+    [
+        "attributes",
+        "parsed_path",
+        "parsed_query",
+        "parsed_body",
+        "truncated_body",
+    ]
+    .iter()
+    .any(|member| policy.reads(&format!("input.{member}")))
 }
 
 /// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
@@ -343,11 +384,18 @@ impl Started {
         let client_id = request.headers().get(&headers::REQUEST_ID);
         Self {
             id: Uuid::now_v7().to_string(),
-            client_id: client_id.map(|value| redact(&String::from_utf8_lossy(value.as_bytes())).chars().take(128).collect()),
+            client_id: client_id.map(|value| {
+                redact(&String::from_utf8_lossy(value.as_bytes()))
+                    .chars()
+                    .take(128)
+                    .collect()
+            }),
             peer: request
                 .extensions()
                 .get::<Peer>()
-                .map_or_else(String::new, |peer| peer.address.ip().to_canonical().to_string()),
+                .map_or_else(String::new, |peer| {
+                    peer.address.ip().to_canonical().to_string()
+                }),
             method: request.method().clone(),
             path: redact_path(request.uri().path()),
             version: request.version(),
@@ -382,8 +430,20 @@ fn warn(headers: &mut HeaderMap, decision: &Decision) {
     for violation in decision.with_effect(Effect::Warn) {
         let text: String = format!("{} ({})", violation.message, violation.policy)
             .chars()
-            .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
-            .flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] })
+            .map(|c| {
+                if c.is_ascii_graphic() || c == ' ' {
+                    c
+                } else {
+                    '?'
+                }
+            })
+            .flat_map(|c| {
+                if matches!(c, '"' | '\\') {
+                    vec!['\\', c]
+                } else {
+                    vec![c]
+                }
+            })
             .collect();
         if let Ok(value) = HeaderValue::from_str(&format!("299 dtgate \"{text}\"")) {
             headers.append(http::header::WARNING, value);

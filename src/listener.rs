@@ -106,7 +106,9 @@ impl Config {
     pub fn check(&self) -> Result<(), BindError> {
         match &self.tls {
             Some(tls) => tls::acceptor(tls).map(drop).map_err(BindError::from),
-            None if self.allow_plaintext || self.address.ip().to_canonical().is_loopback() => Ok(()),
+            None if self.allow_plaintext || self.address.ip().to_canonical().is_loopback() => {
+                Ok(())
+            }
             None => Err(BindError::Plaintext(self.address)),
         }
     }
@@ -121,7 +123,11 @@ impl Listener {
         };
         let socket = TcpListener::bind(config.address).await.map_err(failed)?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
-        Ok(Self { socket, tls, config })
+        Ok(Self {
+            socket,
+            tls,
+            config,
+        })
     }
 
     /// Where it listens, with the port that the system chose for port 0.
@@ -132,7 +138,10 @@ impl Listener {
     /// Serves until `shutdown` turns true, then drains.
     pub async fn serve<S>(self, service: S, mut shutdown: watch::Receiver<bool>)
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
         S::Future: Send + 'static,
     {
         let slots = Arc::new(Semaphore::new(self.config.max_connections));
@@ -146,7 +155,12 @@ impl Listener {
             let Some((stream, address, slot)) = accepted else {
                 continue;
             };
-            let (shared, service, shutdown, open) = (shared.clone(), service.clone(), shutdown.clone(), open.clone());
+            let (shared, service, shutdown, open) = (
+                shared.clone(),
+                service.clone(),
+                shutdown.clone(),
+                open.clone(),
+            );
             tokio::spawn(async move {
                 shared.connection(stream, address, service, shutdown).await;
                 drop((slot, open));
@@ -154,12 +168,18 @@ impl Listener {
         }
         drop(open);
         let drain_timeout = shared.config.drain_timeout.into();
-        if tokio::time::timeout(drain_timeout, closed.finished()).await.is_err() {
+        if tokio::time::timeout(drain_timeout, closed.finished())
+            .await
+            .is_err()
+        {
             tracing::warn!("connections still open after the drain time-out are cut");
         }
     }
 
-    async fn accept(&self, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(
+        &self,
+        slots: &Arc<Semaphore>,
+    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
         let slot = slots.clone().acquire_owned().await.ok()?;
         match self.socket.accept().await {
             Ok((stream, address)) => Some((stream, address, slot)),
@@ -172,9 +192,17 @@ impl Listener {
         }
     }
 
-    async fn connection<S>(&self, stream: TcpStream, address: SocketAddr, service: S, shutdown: watch::Receiver<bool>)
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    async fn connection<S>(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        service: S,
+        shutdown: watch::Receiver<bool>,
+    ) where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
         S::Future: Send + 'static,
     {
         let peer = Peer {
@@ -187,19 +215,36 @@ impl Listener {
         match &self.tls {
             None => self.http(stream, peer, service, shutdown).await,
             Some(acceptor) => {
-                match tokio::time::timeout(self.config.handshake_timeout.into(), acceptor.accept(stream)).await {
+                match tokio::time::timeout(
+                    self.config.handshake_timeout.into(),
+                    acceptor.accept(stream),
+                )
+                .await
+                {
                     Ok(Ok(stream)) => self.http(stream, peer, service, shutdown).await,
-                    Ok(Err(error)) => tracing::debug!(%error, peer.address = %address, "TLS handshake"),
-                    Err(_elapsed) => tracing::debug!(peer.address = %address, "TLS handshake timed out"),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, peer.address = %address, "TLS handshake")
+                    }
+                    Err(_elapsed) => {
+                        tracing::debug!(peer.address = %address, "TLS handshake timed out")
+                    }
                 }
             }
         }
     }
 
-    async fn http<S, I>(&self, stream: I, peer: Peer, service: S, mut shutdown: watch::Receiver<bool>)
-    where
+    async fn http<S, I>(
+        &self,
+        stream: I,
+        peer: Peer,
+        service: S,
+        mut shutdown: watch::Receiver<bool>,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
         S::Future: Send + 'static,
     {
         let service = service.map_request(move |mut request: Request<Incoming>| {
@@ -217,7 +262,8 @@ impl Listener {
             .max_concurrent_streams(256)
             .keep_alive_interval(Some(Duration::from_secs(30)))
             .max_header_list_size(64 * 1024);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -247,7 +293,10 @@ pub fn drain_pair() -> (Work, Drain) {
 
 /// While a clone of it lives, [`Drain::finished`] waits.
 #[derive(Clone, Debug)]
-pub struct Work(#[expect(dead_code, reason = "it is there to be dropped")] tokio::sync::mpsc::Sender<Infallible>);
+pub struct Work(
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    tokio::sync::mpsc::Sender<Infallible>,
+);
 
 /// Waits for all [`Work`].
 #[derive(Debug)]

@@ -11,7 +11,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // 2 means "the answer is no" here, not "bad arguments".
-            let code = if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS };
+            let code = if error.use_stderr() {
+                ExitCode::from(1)
+            } else {
+                ExitCode::SUCCESS
+            };
             return error.print().map_or(ExitCode::from(1), |()| code);
         }
     };
@@ -19,7 +23,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever reads has seen enough (`dtgate audit tail | head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => writeln!(anstream::stderr(), "dtgate: {error:#}").map_or(ExitCode::from(1), |()| ExitCode::from(1)),
+        Err(error) => writeln!(anstream::stderr(), "dtgate: {error:#}")
+            .map_or(ExitCode::from(1), |()| ExitCode::from(1)),
     }
 }
 

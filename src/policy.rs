@@ -39,12 +39,17 @@ pub struct Judged<T> {
 impl Policy {
     /// Loads the policies of a directory; `limit` is for each rule of each policy.
     pub fn load(directory: impl AsRef<Path>, limit: Duration) -> Result<Self, LoadError> {
-        Ok(Self { engine: Arc::new(Engine::new(Bundle::load(directory)?, limit)) })
+        Ok(Self {
+            engine: Arc::new(Engine::new(Bundle::load(directory)?, limit)),
+        })
     }
 
     /// Asks every policy about the input that stands for the subject.
     pub fn judge<T>(&self, subject: T, input: &Input) -> Judged<T> {
-        Judged { subject, decision: self.engine.decide(input) }
+        Judged {
+            subject,
+            decision: self.engine.decide(input),
+        }
     }
 
     /// The decision alone, for explanations and replays: it opens no door.

@@ -46,7 +46,8 @@ impl Default for Config {
 
 impl Config {
     pub fn filter(&self) -> Result<EnvFilter, String> {
-        EnvFilter::try_new(&self.filter).map_err(|error| format!("log filter {:?}: {error}", self.filter))
+        EnvFilter::try_new(&self.filter)
+            .map_err(|error| format!("log filter {:?}: {error}", self.filter))
     }
 }
 
@@ -58,7 +59,9 @@ pub fn start(config: &Config) -> Result<(), String> {
         .with_target(false);
     let started = match config.format {
         Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Format::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging was started before");
@@ -113,19 +116,55 @@ impl Metrics {
             upstream: seconds(),
             in_flight: Gauge::default(),
         };
-        registry.register("requests", "Requests answered, by route and class of status", metrics.requests.clone());
-        registry.register("decisions", "Guarded requests, by operation and verdict", metrics.decisions.clone());
-        registry.register("violations", "Objections of policies, by policy and mode", metrics.violations.clone());
-        registry.register("evaluation_seconds", "Time that all policies took for one request", metrics.evaluation.clone());
-        registry.register("journal_seconds", "Time from a decision to its being on disk", metrics.journal.clone());
-        registry.register("journal_failures", "Events that could not be recorded", metrics.journal_failures.clone());
-        registry.register("upstream_seconds", "Time from sending to the first byte of the answer", metrics.upstream.clone());
-        registry.register("in_flight", "Requests whose answer has not begun", metrics.in_flight.clone());
+        registry.register(
+            "requests",
+            "Requests answered, by route and class of status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "decisions",
+            "Guarded requests, by operation and verdict",
+            metrics.decisions.clone(),
+        );
+        registry.register(
+            "violations",
+            "Objections of policies, by policy and mode",
+            metrics.violations.clone(),
+        );
+        registry.register(
+            "evaluation_seconds",
+            "Time that all policies took for one request",
+            metrics.evaluation.clone(),
+        );
+        registry.register(
+            "journal_seconds",
+            "Time from a decision to its being on disk",
+            metrics.journal.clone(),
+        );
+        registry.register(
+            "journal_failures",
+            "Events that could not be recorded",
+            metrics.journal_failures.clone(),
+        );
+        registry.register(
+            "upstream_seconds",
+            "Time from sending to the first byte of the answer",
+            metrics.upstream.clone(),
+        );
+        registry.register(
+            "in_flight",
+            "Requests whose answer has not begun",
+            metrics.in_flight.clone(),
+        );
         let info = vec![
             ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("revision".to_owned(), revision.to_owned()),
         ];
-        registry.register("build", "The program and its policies", prometheus_client::metrics::info::Info::new(info));
+        registry.register(
+            "build",
+            "The program and its policies",
+            prometheus_client::metrics::info::Info::new(info),
+        );
         Self {
             registry: Arc::new(registry),
             ..metrics
@@ -141,12 +180,16 @@ impl Metrics {
             _ => "5xx",
         };
         let route = if guarded { "guarded" } else { "open" };
-        self.requests.get_or_create(&RequestLabels { route, status }).inc();
+        self.requests
+            .get_or_create(&RequestLabels { route, status })
+            .inc();
     }
 
     /// One judged request. Operation and verdict come from fixed sets.
     pub fn decision(&self, operation: &'static str, verdict: &'static str, evaluation: Duration) {
-        self.decisions.get_or_create(&DecisionLabels { operation, verdict }).inc();
+        self.decisions
+            .get_or_create(&DecisionLabels { operation, verdict })
+            .inc();
         self.evaluation.observe(evaluation.as_secs_f64());
     }
 

@@ -136,6 +136,9 @@ mod tests {
 
     #[test]
     fn timestamps_always_have_milliseconds() {
-        assert_eq!(rfc3339_millis(jiff::Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            rfc3339_millis(jiff::Timestamp::UNIX_EPOCH),
+            "1970-01-01T00:00:00.000Z"
+        );
     }
 }

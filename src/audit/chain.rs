@@ -34,10 +34,16 @@ impl Head {
     }
 
     /// Appends an event to `buffer` as the next line.
-    pub(super) fn encode(&mut self, event: &impl Serialize, buffer: &mut Vec<u8>) -> serde_json::Result<u64> {
+    pub(super) fn encode(
+        &mut self,
+        event: &impl Serialize,
+        buffer: &mut Vec<u8>,
+    ) -> serde_json::Result<u64> {
         let sequence = self.next;
         let start = buffer.len();
-        buffer.extend_from_slice(format!("{{\"seq\":{sequence},\"prev\":\"{}\",", self.hash).as_bytes());
+        buffer.extend_from_slice(
+            format!("{{\"seq\":{sequence},\"prev\":\"{}\",", self.hash).as_bytes(),
+        );
         let brace = buffer.len();
         if let Err(error) = serde_json::to_writer(&mut *buffer, event) {
             buffer.truncate(start);
@@ -53,7 +59,8 @@ impl Head {
 
     /// Checks that a line (without its newline) comes next, and steps over it.
     pub fn follow(&mut self, line: &[u8]) -> Result<Value, LinkError> {
-        let record: Value = serde_json::from_slice(line).map_err(|error| LinkError::Form(error.to_string()))?;
+        let record: Value =
+            serde_json::from_slice(line).map_err(|error| LinkError::Form(error.to_string()))?;
         let (Some(sequence), Some(previous)) = (
             record.get("seq").and_then(Value::as_u64),
             record.get("prev").and_then(Value::as_str),
@@ -87,18 +94,31 @@ mod tests {
     fn what_is_encoded_can_be_followed_and_nothing_else() {
         let (mut writer, mut buffer) = (Head::origin(), Vec::new());
         for number in 0..3 {
-            writer.encode(&json!({"kind": "x", "n": number}), &mut buffer).unwrap();
+            writer
+                .encode(&json!({"kind": "x", "n": number}), &mut buffer)
+                .unwrap();
         }
-        let lines: Vec<&[u8]> = buffer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&[u8]> = buffer
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .collect();
         let mut reader = Head::origin();
         for line in &lines {
             reader.follow(line).unwrap();
         }
         assert_eq!(reader, writer);
-        assert!(matches!(Head::origin().follow(lines[1]), Err(LinkError::Sequence { .. })));
-        let edited = String::from_utf8(lines[0].to_vec()).unwrap().replace("\"n\":0", "\"n\":9");
+        assert!(matches!(
+            Head::origin().follow(lines[1]),
+            Err(LinkError::Sequence { .. })
+        ));
+        let edited = String::from_utf8(lines[0].to_vec())
+            .unwrap()
+            .replace("\"n\":0", "\"n\":9");
         let mut reader = Head::origin();
         reader.follow(edited.as_bytes()).unwrap();
-        assert!(matches!(reader.follow(lines[1]), Err(LinkError::Previous { .. })));
+        assert!(matches!(
+            reader.follow(lines[1]),
+            Err(LinkError::Previous { .. })
+        ));
     }
 }

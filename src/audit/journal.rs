@@ -78,20 +78,32 @@ impl Journal {
             .create(&directory)
             .map_err(at(&directory))?;
         let lock_path = directory.join("lock");
-        let lock = options().create(true).append(true).open(&lock_path).map_err(at(&lock_path))?;
+        let lock = options()
+            .create(true)
+            .append(true)
+            .open(&lock_path)
+            .map_err(at(&lock_path))?;
         if lock.try_lock().is_err() {
             return Err(OpenError::InUse(directory));
         }
         let segments = segments(&directory).map_err(at(&directory))?;
         let (segment, head, found) = match segments.split_last() {
-            None => (segment_path(&directory, 1), Head::origin(), Found::default()),
+            None => (
+                segment_path(&directory, 1),
+                Head::origin(),
+                Found::default(),
+            ),
             Some((last, before)) => {
                 let start = head_of(last, before)?;
                 let (head, found) = settle(last, start)?;
                 (last.clone(), head, found)
             }
         };
-        let file = options().create(true).append(true).open(&segment).map_err(at(&segment))?;
+        let file = options()
+            .create(true)
+            .append(true)
+            .open(&segment)
+            .map_err(at(&segment))?;
         let durable = file.metadata().map_err(at(&segment))?.len();
         sync_directory(&directory).map_err(at(&directory))?;
         let journal = Self {
@@ -110,8 +122,14 @@ impl Journal {
     }
 
     /// Writes all events, syncs once, and returns the number of each, in order.
-    #[expect(single_use_lifetimes, reason = "an anonymous lifetime cannot stand in `impl Trait` yet")]
-    pub(super) fn append<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> io::Result<Vec<u64>> {
+    #[expect(
+        single_use_lifetimes,
+        reason = "an anonymous lifetime cannot stand in `impl Trait` yet"
+    )]
+    pub(super) fn append<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> io::Result<Vec<u64>> {
         if self.durable >= self.segment_size {
             self.rotate()?;
         }
@@ -141,12 +159,20 @@ impl Journal {
 
     /// Makes the journal writable after an append failed: cuts what was not acknowledged, and goes on
     /// in a new segment, because a file whose sync failed once cannot be trusted to sync again.
-    pub(super) fn recover(&mut self, now: jiff::Timestamp, reason: &str, refused_events: u64) -> io::Result<()> {
+    pub(super) fn recover(
+        &mut self,
+        now: jiff::Timestamp,
+        reason: &str,
+        refused_events: u64,
+    ) -> io::Result<()> {
         if let Ok(old) = OpenOptions::new().write(true).open(&self.segment) {
             old.set_len(self.durable)?;
             old.sync_all()?;
         } else if self.durable > 0 {
-            return Err(io::Error::other(format!("{} is gone", self.segment.display())));
+            return Err(io::Error::other(format!(
+                "{} is gone",
+                self.segment.display()
+            )));
         }
         self.begin_segment()?;
         let event = Event::Recovery(Recovery {
@@ -251,7 +277,9 @@ fn lines(path: &Path) -> Result<impl Iterator<Item = Line>, OpenError> {
         }
     };
     let file = File::open(path).map_err(&io)?;
-    Ok(BufReader::new(file).split(b'\n').map(move |line| line.map_err(&io)))
+    Ok(BufReader::new(file)
+        .split(b'\n')
+        .map(move |line| line.map_err(&io)))
 }
 
 /// Follows the last segment to its end and sets a torn end aside.
@@ -271,9 +299,17 @@ fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
         match head.follow(line) {
             Ok(record) => doubt.see(&record),
             Err(error) if is_torn(content.get(good..).unwrap_or_default(), &head) => {
-                return set_aside(path, &content, good, &error.to_string()).map_err(io).map(|torn| {
-                    (head, Found { in_doubt: doubt.ids(), torn: Some(torn) })
-                });
+                return set_aside(path, &content, good, &error.to_string())
+                    .map_err(io)
+                    .map(|torn| {
+                        (
+                            head,
+                            Found {
+                                in_doubt: doubt.ids(),
+                                torn: Some(torn),
+                            },
+                        )
+                    });
             }
             Err(source) => {
                 return Err(OpenError::Broken {
@@ -290,7 +326,13 @@ fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
     } else {
         None
     };
-    Ok((head, Found { in_doubt: doubt.ids(), torn }))
+    Ok((
+        head,
+        Found {
+            in_doubt: doubt.ids(),
+            torn,
+        },
+    ))
 }
 
 /// Whether a bad line can be what a crash leaves: nothing readable follows it, or the file has a hole
@@ -305,8 +347,17 @@ fn is_torn(rest: &[u8], head: &Head) -> bool {
             })
 }
 
-fn set_aside(path: &Path, content: &[u8], good: usize, reason: &str) -> io::Result<(String, String)> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+fn set_aside(
+    path: &Path,
+    content: &[u8],
+    good: usize,
+    reason: &str,
+) -> io::Result<(String, String)> {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let mut number = 1;
     let (aside, mut file) = loop {
         let aside = path.with_file_name(format!("{name}.torn-{number}"));
@@ -321,6 +372,10 @@ fn set_aside(path: &Path, content: &[u8], good: usize, reason: &str) -> io::Resu
     let segment = OpenOptions::new().write(true).open(path)?;
     segment.set_len(good as u64)?;
     segment.sync_all()?;
-    let aside = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let aside = aside
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     Ok((aside, reason.to_owned()))
 }

@@ -57,35 +57,74 @@ pub fn render(line: &str) -> String {
     let Ok(record) = serde_json::from_str::<Value>(line) else {
         return line.to_owned();
     };
-    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let number = |pointer: &str| record.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let text = |pointer: &str| {
+        record
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let number = |pointer: &str| {
+        record
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
     let (word, style) = match (text("/kind"), text("/verdict")) {
         ("decision", "allow") => ("allow", AnsiColor::Green.on_default()),
         ("decision", _) => ("deny", AnsiColor::Red.on_default()),
         ("recovery", _) => ("recovery", AnsiColor::Yellow.on_default()),
         (kind, _) => (kind, Style::new().dimmed()),
     };
-    let mut out = format!("{}  {:>6}  {style}{word:<8}{style:#}  ", text("/timestamp"), number("/seq"));
+    let mut out = format!(
+        "{}  {:>6}  {style}{word:<8}{style:#}  ",
+        text("/timestamp"),
+        number("/seq")
+    );
     match text("/kind") {
         "decision" => {
             let operation = text("/operation");
-            let shown = if operation.is_empty() { text("/request/method") } else { operation };
-            append(&mut out, format_args!("{shown:<12}  {}", text("/request/path")));
+            let shown = if operation.is_empty() {
+                text("/request/method")
+            } else {
+                operation
+            };
+            append(
+                &mut out,
+                format_args!("{shown:<12}  {}", text("/request/path")),
+            );
             if !text("/error").is_empty() {
                 append(&mut out, format_args!("  {}", text("/error")));
             }
-            let violations = record.pointer("/result/violations").and_then(Value::as_array);
+            let violations = record
+                .pointer("/result/violations")
+                .and_then(Value::as_array);
             for violation in violations.into_iter().flatten() {
-                let member = |name: &str| violation.get(name).and_then(Value::as_str).unwrap_or_default();
+                let member = |name: &str| {
+                    violation
+                        .get(name)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                };
                 append(
                     &mut out,
-                    format_args!("\n{:>46}{} ({}): {}", "", member("policy"), member("mode"), member("message")),
+                    format_args!(
+                        "\n{:>46}{} ({}): {}",
+                        "",
+                        member("policy"),
+                        member("mode"),
+                        member("message")
+                    ),
                 );
             }
         }
         "outcome" => append(
             &mut out,
-            format_args!("of {:<9}  {} {}", number("/decision_seq"), text("/outcome"), number("/status")),
+            format_args!(
+                "of {:<9}  {} {}",
+                number("/decision_seq"),
+                text("/outcome"),
+                number("/status")
+            ),
         ),
         "start" => append(&mut out, format_args!("dtgate {}", text("/version"))),
         "recovery" => append(&mut out, format_args!("{}", text("/reason"))),
@@ -95,5 +134,6 @@ pub fn render(line: &str) -> String {
 }
 
 fn append(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("writing to a string cannot fail");
+    out.write_fmt(text)
+        .expect("writing to a string cannot fail");
 }

@@ -58,7 +58,10 @@ async fn promise_5_any_changed_byte_is_found() {
         let mut changed = content.clone();
         changed[at] ^= 1;
         fs::write(&path, changed).unwrap();
-        assert!(verify(&config.directory, Some(&noted)).is_err(), "byte {at}");
+        assert!(
+            verify(&config.directory, Some(&noted)).is_err(),
+            "byte {at}"
+        );
     }
 }
 
@@ -74,7 +77,11 @@ async fn promise_5_removed_and_swapped_records_and_segments_are_found() {
     let path = &paths[1];
     let content = fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = content.lines().collect();
-    for changed in [[&lines[1..], &[]].concat(), [&lines[1..], &lines[..1]].concat(), [&lines[..], &lines[..1]].concat()] {
+    for changed in [
+        [&lines[1..], &[]].concat(),
+        [&lines[1..], &lines[..1]].concat(),
+        [&lines[..], &lines[..1]].concat(),
+    ] {
         fs::write(path, changed.join("\n") + "\n").unwrap();
         assert!(matches!(
             verify(&config.directory, None),
@@ -82,7 +89,10 @@ async fn promise_5_removed_and_swapped_records_and_segments_are_found() {
         ));
     }
     fs::remove_file(path).unwrap();
-    assert!(matches!(verify(&config.directory, None), Err(VerifyError::Missing { .. })));
+    assert!(matches!(
+        verify(&config.directory, None),
+        Err(VerifyError::Missing { .. })
+    ));
 }
 
 #[tokio::test]
@@ -91,14 +101,19 @@ async fn a_clean_cut_is_found_against_a_noted_head() {
     let config = config(directory.path());
     written(&config, 3).await;
     let report = verify(&config.directory, None).unwrap();
-    let noted: NotedHead = format!("{}:{}", report.head_seq, report.head_hash).parse().unwrap();
+    let noted: NotedHead = format!("{}:{}", report.head_seq, report.head_hash)
+        .parse()
+        .unwrap();
     verify(&config.directory, Some(&noted)).unwrap();
     let path = segment(&config);
     let content = fs::read_to_string(&path).unwrap();
     let kept: Vec<&str> = content.lines().take(3).collect();
     fs::write(&path, kept.join("\n") + "\n").unwrap();
     verify(&config.directory, None).unwrap();
-    assert!(matches!(verify(&config.directory, Some(&noted)), Err(VerifyError::Head { .. })));
+    assert!(matches!(
+        verify(&config.directory, Some(&noted)),
+        Err(VerifyError::Head { .. })
+    ));
 }
 
 #[tokio::test]
@@ -108,7 +123,11 @@ async fn an_end_torn_at_any_byte_is_set_aside_and_recorded() {
     written(&config, 2).await;
     let path = segment(&config);
     let content = fs::read(&path).unwrap();
-    let last_line = content[..content.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let last_line = content[..content.len() - 1]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .unwrap()
+        + 1;
     for cut in last_line + 1..content.len() {
         fs::remove_dir_all(&config.directory).unwrap();
         fs::create_dir(&config.directory).unwrap();
@@ -118,8 +137,16 @@ async fn an_end_torn_at_any_byte_is_set_aside_and_recorded() {
         writer.join();
         verify(&config.directory, None).unwrap();
         let aside = path.with_extension("jsonl.torn-1");
-        assert_eq!(fs::read(aside).unwrap(), &content[last_line..cut], "cut at {cut}");
-        assert!(fs::read_to_string(&path).unwrap().contains("\"kind\":\"recovery\""));
+        assert_eq!(
+            fs::read(aside).unwrap(),
+            &content[last_line..cut],
+            "cut at {cut}"
+        );
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .contains("\"kind\":\"recovery\"")
+        );
     }
 }
 
@@ -133,7 +160,10 @@ async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
     let mut edited = content.clone();
     edited[200] = b'!';
     fs::write(&path, edited).unwrap();
-    assert!(matches!(Audit::open(&config, "r", now), Err(OpenError::Broken { .. })));
+    assert!(matches!(
+        Audit::open(&config, "r", now),
+        Err(OpenError::Broken { .. })
+    ));
     let mut hole = content;
     let middle = hole.len() / 2;
     hole[middle..middle + 64].fill(0);
@@ -178,7 +208,10 @@ async fn one_journal_has_one_writer() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
     let (audit, writer) = Audit::open(&config, "r", now).unwrap();
-    assert!(matches!(Audit::open(&config, "r", now), Err(OpenError::InUse(_))));
+    assert!(matches!(
+        Audit::open(&config, "r", now),
+        Err(OpenError::InUse(_))
+    ));
     drop(audit);
     writer.join();
     written(&config, 1).await;
@@ -205,7 +238,9 @@ async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), recovered).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), recovered)
+        .await
+        .unwrap();
     let next = audit.record(event(5)).await.unwrap();
     assert_eq!(next, first + 2, "one recovery record between");
     drop(audit);

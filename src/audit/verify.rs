@@ -43,7 +43,9 @@ pub enum VerifyError {
     },
     #[error("{} holds no journal", .0.display())]
     Empty(PathBuf),
-    #[error("record {seq} with hash {hash} is not in the journal, though it was noted as its head once")]
+    #[error(
+        "record {seq} with hash {hash} is not in the journal, though it was noted as its head once"
+    )]
     Head { seq: u64, hash: String },
     #[error("{}", path.display())]
     Io {
@@ -61,7 +63,9 @@ impl VerifyError {
     /// Whether the journal could be read and is broken, as opposed to not readable at all.
     pub fn is_verdict(&self) -> bool {
         match self {
-            Self::Broken { .. } | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => true,
+            Self::Broken { .. } | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => {
+                true
+            }
             Self::Empty(_) | Self::Io { .. } => false,
         }
     }
@@ -128,7 +132,8 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
             })?;
             report.see(&record);
             doubt.see(&record);
-            noted_found |= noted.is_some_and(|noted| noted.seq + 1 == head.next && noted.hash == head.hash);
+            noted_found |=
+                noted.is_some_and(|noted| noted.seq + 1 == head.next && noted.hash == head.hash);
         }
         report.segments += 1;
     }

@@ -117,8 +117,12 @@ impl Verify {
             }
             Err(error) if error.is_verdict() => {
                 match self.format {
-                    Format::Json => writeln!(out, "{}", json!({"ok": false, "error": error.to_string()}))?,
-                    Format::Pretty => writeln!(out, "The chain is broken.\n  {}", error.to_string())?,
+                    Format::Json => {
+                        writeln!(out, "{}", json!({"ok": false, "error": error.to_string()}))?
+                    }
+                    Format::Pretty => {
+                        writeln!(out, "The chain is broken.\n  {}", error.to_string())?
+                    }
                 }
                 Ok(ExitCode::from(2))
             }
@@ -126,7 +130,6 @@ impl Verify {
         }
     }
 }
-
 
 /// How often a journal is looked at for new records.
 const POLL: Duration = Duration::from_millis(200);

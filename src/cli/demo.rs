@@ -34,7 +34,8 @@ pub(super) struct Demo {
 /// The request of the vendor's documentation, "PUT update a token", byte for byte.
 const EXAMPLE: &str = include_str!("demo/example.json");
 
-const COMPLIANT: &str = r#"{"name":"payments-prod-ci","scopes":["DataExport","metrics.read","ReadConfig"]}"#;
+const COMPLIANT: &str =
+    r#"{"name":"payments-prod-ci","scopes":["DataExport","metrics.read","ReadConfig"]}"#;
 
 impl Demo {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
@@ -45,11 +46,17 @@ impl Demo {
         .map_err(anyhow::Error::msg)?;
         let journal = Scratch::new()?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let socket = tokio::net::TcpListener::bind(any_port).await.context("simulator")?;
+        let socket = tokio::net::TcpListener::bind(any_port)
+            .await
+            .context("simulator")?;
         let upstream = socket.local_addr()?;
         let simulator = Simulator::seeded(simulate::Options::default(), app::now);
         let (stop, stopped) = watch::channel(false);
-        let simulation = tokio::spawn(simulate::serve(socket, simulator.clone(), until(stopped.clone())));
+        let simulation = tokio::spawn(simulate::serve(
+            socket,
+            simulator.clone(),
+            until(stopped.clone()),
+        ));
 
         let mut config = Config::default();
         config.listener.address = any_port;
@@ -72,13 +79,25 @@ impl Demo {
         stop.send_replace(true);
         gateway.await.context("gate")?;
         simulation.await.context("simulator")??;
-        Ok(if right { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        Ok(if right {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
     }
 }
 
 /// Sends both requests and shows everything. Whether the answers were right.
-async fn show(out: &mut impl Write, gate: SocketAddr, simulator: &Simulator, journal: &Path) -> anyhow::Result<bool> {
-    writeln!(out, "1. The vendor's own example: 16 scopes, WriteConfig among them")?;
+async fn show(
+    out: &mut impl Write,
+    gate: SocketAddr,
+    simulator: &Simulator,
+    journal: &Path,
+) -> anyhow::Result<bool> {
+    writeln!(
+        out,
+        "1. The vendor's own example: 16 scopes, WriteConfig among them"
+    )?;
     let before = token(out, simulator, "before")?;
     let (denied, answer) = put(out, gate, EXAMPLE).await?;
     let unchanged = token(out, simulator, "after ")? == before;
@@ -95,15 +114,30 @@ async fn show(out: &mut impl Write, gate: SocketAddr, simulator: &Simulator, jou
         && unchanged
         && allowed == StatusCode::NO_CONTENT
         && after.name == "payments-prod-ci";
-    writeln!(out, "\n{}", if right { "Both answers were right." } else { "An answer was WRONG." })?;
+    writeln!(
+        out,
+        "\n{}",
+        if right {
+            "Both answers were right."
+        } else {
+            "An answer was WRONG."
+        }
+    )?;
     Ok(right)
 }
 
-async fn put(out: &mut impl Write, gate: SocketAddr, body: &str) -> anyhow::Result<(StatusCode, String)> {
+async fn put(
+    out: &mut impl Write,
+    gate: SocketAddr,
+    body: &str,
+) -> anyhow::Result<(StatusCode, String)> {
     let target = format!("http://{gate}/api/v1/tokens/{}", seeds::ADMIN.id);
     writeln!(out, "   PUT /api/v1/tokens/{}", seeds::ADMIN.id)?;
     let request = Request::put(target)
-        .header("authorization", format!("Api-Token {}", seeds::MANAGEMENT.secret))
+        .header(
+            "authorization",
+            format!("Api-Token {}", seeds::MANAGEMENT.secret),
+        )
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body.to_owned())))?;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
@@ -123,14 +157,24 @@ async fn put(out: &mut impl Write, gate: SocketAddr, body: &str) -> anyhow::Resu
 
 /// Shows the token as the simulator has it.
 fn token(out: &mut impl Write, simulator: &Simulator, when: &str) -> anyhow::Result<TokenView> {
-    let token = simulator.token(seeds::ADMIN.id).context("the simulator has lost the token")?;
+    let token = simulator
+        .token(seeds::ADMIN.id)
+        .context("the simulator has lost the token")?;
     writeln!(out, "   {when} {}: {}", token.name, token.scopes.join(", "))?;
     Ok(token)
 }
 
-fn hints(out: &mut impl Write, gate: SocketAddr, admin: SocketAddr, journal: &Path) -> std::io::Result<()> {
+fn hints(
+    out: &mut impl Write,
+    gate: SocketAddr,
+    admin: SocketAddr,
+    journal: &Path,
+) -> std::io::Result<()> {
     let auth = format!("-H 'Authorization: Api-Token {}'", seeds::API_TOKENS.secret);
-    writeln!(out, "\nThe gate stays up; try (Ctrl-C ends it, and removes its journal):\n")?;
+    writeln!(
+        out,
+        "\nThe gate stays up; try (Ctrl-C ends it, and removes its journal):\n"
+    )?;
     writeln!(out, "curl -i http://{gate}/api/v2/apiTokens {auth}")?;
     writeln!(
         out,
@@ -140,8 +184,15 @@ fn hints(out: &mut impl Write, gate: SocketAddr, admin: SocketAddr, journal: &Pa
         out,
         "curl -i -X POST http://{gate}/api/v2/apiTokens {auth} \\\n  -H 'Content-Type: application/json' -d '{{\"name\":\"x\",\"scopes\":[\"apiTokens.write\"]}}'"
     )?;
-    writeln!(out, "curl http://{admin}/readyz; curl http://{admin}/metrics")?;
-    writeln!(out, "dtgate audit verify --journal {0}\ndtgate audit tail --journal {0}", journal.display())?;
+    writeln!(
+        out,
+        "curl http://{admin}/readyz; curl http://{admin}/metrics"
+    )?;
+    writeln!(
+        out,
+        "dtgate audit verify --journal {0}\ndtgate audit tail --journal {0}",
+        journal.display()
+    )?;
     out.flush()
 }
 

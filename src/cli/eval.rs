@@ -34,20 +34,30 @@ impl Eval {
         let mut config = Config::default();
         config.policies.directory.clone_from(&self.policies);
         let policy = app::policies(&config)?;
-        let bytes = std::fs::read(&self.request).with_context(|| self.request.display().to_string())?;
+        let bytes =
+            std::fs::read(&self.request).with_context(|| self.request.display().to_string())?;
         let input: Input = if bytes.trim_ascii_start().starts_with(b"{") {
-            serde_json::from_slice(&bytes).with_context(|| format!("{}: input document", self.request.display()))?
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("{}: input document", self.request.display()))?
         } else {
             let request = parse(&bytes).with_context(|| self.request.display().to_string())?;
-            match gateway::rehearse(request, &config.limits, reads_envoy(&policy), app::now()).await {
+            match gateway::rehearse(request, &config.limits, reads_envoy(&policy), app::now()).await
+            {
                 Ok(Some(input)) => input,
                 Ok(None) => {
-                    writeln!(out, "open traffic: no policy is asked, it is streamed through")?;
+                    writeln!(
+                        out,
+                        "open traffic: no policy is asked, it is streamed through"
+                    )?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 Err(error) => {
                     match self.format {
-                        Format::Json => writeln!(out, "{}", json!({"verdict": "deny", "error": error.to_string()}))?,
+                        Format::Json => writeln!(
+                            out,
+                            "{}",
+                            json!({"verdict": "deny", "error": error.to_string()})
+                        )?,
                         Format::Pretty => writeln!(out, "deny, before any policy: {error}")?,
                     }
                     return Ok(ExitCode::from(2));
@@ -56,7 +66,11 @@ impl Eval {
         };
         let explanation = policy.explain(&input);
         match self.format {
-            Format::Json => writeln!(out, "{}", json!({"input": input.to_json(), "explanation": explanation}))?,
+            Format::Json => writeln!(
+                out,
+                "{}",
+                json!({"input": input.to_json(), "explanation": explanation})
+            )?,
             Format::Pretty => show(out, &input, &explanation)?,
         }
         Ok(match explanation.decision.verdict {
@@ -80,7 +94,11 @@ fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::
             Effect::Warn => "warns",
         };
         let path = violation.path.as_deref().unwrap_or("-");
-        writeln!(out, "  {:<18} {effect:<8} {path:<12} {}", violation.policy, violation.message)?;
+        writeln!(
+            out,
+            "  {:<18} {effect:<8} {path:<12} {}",
+            violation.policy, violation.message
+        )?;
     }
     writeln!(out, "lines evaluated")?;
     for (file, rows) in &explanation.lines {
@@ -115,7 +133,12 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Request<Body>> {
 }
 
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let find = |mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).map(|at| (at, mark.len()));
+    let find = |mark: &[u8]| {
+        bytes
+            .windows(mark.len())
+            .position(|window| window == mark)
+            .map(|at| (at, mark.len()))
+    };
     let ends = [find(b"\r\n\r\n"), find(b"\n\n")];
     let Some((at, length)) = ends.into_iter().flatten().min() else {
         return (bytes, &[]);

@@ -2,8 +2,8 @@
 //! is added (RFC 9110, section 7.6).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{Method, Version};
 
@@ -52,7 +52,10 @@ pub(super) fn may_forward(method: &Method, headers: &mut HeaderMap) -> bool {
     if *method != Method::OPTIONS && *method != Method::TRACE {
         return true;
     }
-    let Some(text) = headers.get("max-forwards").and_then(|value| value.to_str().ok()) else {
+    let Some(text) = headers
+        .get("max-forwards")
+        .and_then(|value| value.to_str().ok())
+    else {
         return true;
     };
     match text.trim().parse::<u32>() {
@@ -80,7 +83,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 
 /// HTTP/2 lets a client split its cookies; HTTP/1.1 must see one field (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     if crumbs.len() < 2 {
         return;
     }
@@ -121,7 +128,12 @@ mod tests {
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
             .collect()
     }
 
@@ -165,8 +177,14 @@ mod tests {
         let mut headers = map(&[("max-forwards", "2")]);
         assert!(may_forward(&Method::OPTIONS, &mut headers));
         assert_eq!(headers.get("max-forwards").unwrap(), "1");
-        assert!(!may_forward(&Method::TRACE, &mut map(&[("max-forwards", "0")])));
-        assert!(may_forward(&Method::GET, &mut map(&[("max-forwards", "0")])));
+        assert!(!may_forward(
+            &Method::TRACE,
+            &mut map(&[("max-forwards", "0")])
+        ));
+        assert!(may_forward(
+            &Method::GET,
+            &mut map(&[("max-forwards", "0")])
+        ));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
 use crate::guard::{self, Call, Head, ReadError};
 use crate::policy::input::{
-    self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, CallerToken, Change, Environment,
-    Envoy, SocketAddress, Target,
+    self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
+    CallerToken, Change, Environment, Envoy, SocketAddress, Target,
 };
 use crate::policy::{Input, Judged, Verdict};
 use crate::value::rfc3339_millis;
@@ -34,7 +34,13 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(key: &HashKey, revision: &str, started: &Started, parts: &Parts, head: Option<&Head>) -> Self {
+    pub(super) fn new(
+        key: &HashKey,
+        revision: &str,
+        started: &Started,
+        parts: &Parts,
+        head: Option<&Head>,
+    ) -> Self {
         Self {
             decision_id: Uuid::now_v7().to_string(),
             request_id: started.id.clone(),
@@ -57,7 +63,13 @@ impl Recorder {
     }
 
     /// The document that policies judge.
-    pub(super) fn input(&self, call: &Call, parts: &Parts, with_envoy: bool, time: jiff::Timestamp) -> Input {
+    pub(super) fn input(
+        &self,
+        call: &Call,
+        parts: &Parts,
+        with_envoy: bool,
+        time: jiff::Timestamp,
+    ) -> Input {
         let path = call.head().path();
         Input {
             operation: self.operation().to_owned(),
@@ -86,8 +98,16 @@ impl Recorder {
     }
 
     fn envoy(&self, call: &Call, parts: &Parts) -> Envoy {
-        let host = parts.headers.get(http::header::HOST).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str().into()));
+        let host = parts
+            .headers
+            .get(http::header::HOST)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let host = host.or_else(|| {
+            parts
+                .uri
+                .authority()
+                .map(|authority| authority.as_str().into())
+        });
         Envoy {
             attributes: Attributes {
                 request: AttributesRequest {
@@ -106,7 +126,12 @@ impl Recorder {
                     },
                 },
             },
-            parsed_path: self.path.trim_start_matches('/').split('/').map(str::to_owned).collect(),
+            parsed_path: self
+                .path
+                .trim_start_matches('/')
+                .split('/')
+                .map(str::to_owned)
+                .collect(),
             // The one parameter that a guarded operation may have is a secret.
             parsed_query: Map::new(),
             parsed_body: Value::Object(call.understood().members.clone()),
@@ -206,7 +231,10 @@ fn change(call: &Call) -> Change {
     change.name.requested.clone_from(&requested.name);
     change.enabled.requested = requested.enabled;
     change.scopes.requested.clone_from(&requested.scopes);
-    change.expiration.requested.clone_from(&requested.expiration);
+    change
+        .expiration
+        .requested
+        .clone_from(&requested.expiration);
     change.personal.requested = requested.personal;
     change
 }
@@ -217,10 +245,18 @@ fn public_headers(headers: &HeaderMap) -> Map<String, Value> {
         .iter()
         .filter(|(name, value)| {
             let name = name.as_str();
-            !SECRET_WORDS.iter().any(|word| name.contains(word)) && value.to_str().is_ok_and(|text| !contains_secret(text))
+            !SECRET_WORDS.iter().any(|word| name.contains(word))
+                && value.to_str().is_ok_and(|text| !contains_secret(text))
         })
-        .map(|(name, value)| (name.as_str().to_owned(), json!(String::from_utf8_lossy(value.as_bytes()))))
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                json!(String::from_utf8_lossy(value.as_bytes())),
+            )
+        })
         .collect()
 }
 
-const SECRET_WORDS: &[&str] = &["auth", "cookie", "csrf", "key", "secret", "session", "token"];
+const SECRET_WORDS: &[&str] = &[
+    "auth", "cookie", "csrf", "key", "secret", "session", "token",
+];

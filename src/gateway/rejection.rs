@@ -63,7 +63,9 @@ impl Reason {
             // Not 503: Terraform would try it again for five minutes.
             Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => match error {
-                UpstreamError::Connect(_) | UpstreamError::Redirect(_) | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
+                UpstreamError::Connect(_) | UpstreamError::Redirect(_) | UpstreamError::Send(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
                 UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
@@ -77,8 +79,12 @@ impl Reason {
                 "This request was not sent to Dynatrace."
             }
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
-            Self::Upstream(error) if error.never_arrived() => "This request did not reach Dynatrace.",
-            Self::Upstream(_) => "Dynatrace may have acted on this request: look before you repeat it.",
+            Self::Upstream(error) if error.never_arrived() => {
+                "This request did not reach Dynatrace."
+            }
+            Self::Upstream(_) => {
+                "Dynatrace may have acted on this request: look before you repeat it."
+            }
         }
     }
 }
@@ -125,7 +131,10 @@ impl Rejection {
         let mut response = Response::new(whole(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        );
         match &self.reason {
             Reason::Busy => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -135,7 +144,12 @@ impl Rejection {
                     headers.insert(ALLOW, allow);
                 }
             }
-            Reason::Connect | Reason::Denied(_) | Reason::Panic | Reason::Read(_) | Reason::Record(_) | Reason::Upstream(_) => {}
+            Reason::Connect
+            | Reason::Denied(_)
+            | Reason::Panic
+            | Reason::Read(_)
+            | Reason::Record(_)
+            | Reason::Upstream(_) => {}
         }
         response
     }
@@ -161,7 +175,11 @@ impl Rejection {
                 })
                 .into_iter()
                 .collect(),
-            Reason::Busy | Reason::Connect | Reason::Panic | Reason::Record(_) | Reason::Upstream(_) => Vec::new(),
+            Reason::Busy
+            | Reason::Connect
+            | Reason::Panic
+            | Reason::Record(_)
+            | Reason::Upstream(_) => Vec::new(),
         }
     }
 }
@@ -169,9 +187,9 @@ impl Rejection {
 /// One sentence that says who denied, and why, even where a client shows nothing else.
 fn denied(decision: &Decision) -> String {
     let violations: Vec<_> = decision.with_effect(Effect::Deny).collect();
-    let first = violations
-        .first()
-        .map_or_else(String::new, |violation| format!("{} (policy {})", violation.message, violation.policy));
+    let first = violations.first().map_or_else(String::new, |violation| {
+        format!("{} (policy {})", violation.message, violation.policy)
+    });
     match violations.len() {
         0 | 1 => format!("Denied by dtgate: {first}"),
         count => format!("Denied by dtgate: {count} violations, the first: {first}"),

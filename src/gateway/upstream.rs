@@ -65,7 +65,9 @@ pub struct Base {
 
 /// Why text is no upstream URL.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("an upstream is written http://host[:port][/path] or https://…, without user, query or fragment")]
+#[error(
+    "an upstream is written http://host[:port][/path] or https://…, without user, query or fragment"
+)]
 pub struct BaseError;
 
 impl TryFrom<String> for Base {
@@ -85,7 +87,8 @@ impl std::str::FromStr for Base {
             return Err(BaseError);
         };
         let known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
-        if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#') {
+        if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#')
+        {
             return Err(BaseError);
         }
         Ok(Self {
@@ -210,8 +213,14 @@ impl Upstream {
     }
 
     /// Streams open traffic, its target byte for byte.
-    pub(super) async fn stream(&self, mut request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    pub(super) async fn stream(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str);
         // `OPTIONS *` is about the server itself.
         let target = if target == "*" { "/" } else { target };
         *request.uri_mut() = self.base.join(target)?;
@@ -253,7 +262,9 @@ fn tls(ca: Option<&Path>) -> Result<ClientConfig, BuildError> {
             return Err(failed("no certificate in it".to_owned()));
         }
         for certificate in certificates {
-            roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| failed(error.to_string()))?;
         }
     } else {
         let found = rustls_native_certs::load_native_certs();
@@ -276,15 +287,31 @@ mod tests {
     #[test]
     fn targets_are_joined_byte_for_byte() {
         let base: Base = "https://ag.example:9999/e/abc/".parse().unwrap();
-        for target in ["/api/v2/x?a=%2F&b", "//double", "/a/../b;c=d", "/%7Euser?x=%zz"] {
+        for target in [
+            "/api/v2/x?a=%2F&b",
+            "//double",
+            "/a/../b;c=d",
+            "/%7Euser?x=%zz",
+        ] {
             let uri = base.join(target).unwrap();
-            assert_eq!(uri.path_and_query().unwrap().as_str(), format!("/e/abc{target}"));
+            assert_eq!(
+                uri.path_and_query().unwrap().as_str(),
+                format!("/e/abc{target}")
+            );
         }
     }
 
     #[test]
     fn urls_with_more_than_a_place_in_them_are_refused() {
-        for url in ["", "host:80", "/path", "ftp://host", "http://user:pass@host", "http://host/?a=b", "http://host/#x"] {
+        for url in [
+            "",
+            "host:80",
+            "/path",
+            "ftp://host",
+            "http://user:pass@host",
+            "http://host/?a=b",
+            "http://host/#x",
+        ] {
             assert!(url.parse::<Base>().is_err(), "{url}");
         }
         let base: Base = "http://127.0.0.1:9100".parse().unwrap();

@@ -29,13 +29,15 @@ pub enum TlsError {
 }
 
 pub(super) fn acceptor(config: &Config) -> Result<tokio_rustls::TlsAcceptor, TlsError> {
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&config.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| TlsError::file(&config.certificate, &error))?;
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&config.certificate)
+            .and_then(Iterator::collect)
+            .map_err(|error| TlsError::file(&config.certificate, &error))?;
     if certificates.is_empty() {
         return Err(TlsError::file(&config.certificate, &"no certificate in it"));
     }
-    let key = PrivateKeyDer::from_pem_file(&config.key).map_err(|error| TlsError::file(&config.key, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&config.key)
+        .map_err(|error| TlsError::file(&config.key, &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -10,9 +10,18 @@ use regorus::unstable::BUILTINS;
 const REFUSED: [(&str, &str); 9] = [
     ("crypto.", "dtgate has no cryptography for policies"),
     ("http.send", "a decision may not depend on another service"),
-    ("io.jwt.", "dtgate does not verify JSON web tokens in policies"),
-    ("net.lookup_ip_addr", "a decision may not depend on another service"),
-    ("opa.runtime", "a decision may not depend on where it is made"),
+    (
+        "io.jwt.",
+        "dtgate does not verify JSON web tokens in policies",
+    ),
+    (
+        "net.lookup_ip_addr",
+        "a decision may not depend on another service",
+    ),
+    (
+        "opa.runtime",
+        "a decision may not depend on where it is made",
+    ),
     ("providers.", "dtgate has no credentials for policies"),
     ("rand.", "a decision must come out the same again"),
     ("rego.", "dtgate does not have policies that read policies"),
@@ -23,7 +32,13 @@ const REFUSED: [(&str, &str); 9] = [
 pub(super) fn refusal(name: &str) -> Option<&'static str> {
     REFUSED
         .iter()
-        .find(|(refused, _)| if refused.ends_with('.') { name.starts_with(refused) } else { name == *refused })
+        .find(|(refused, _)| {
+            if refused.ends_with('.') {
+                name.starts_with(refused)
+            } else {
+                name == *refused
+            }
+        })
         .map(|(_, reason)| *reason)
 }
 
@@ -34,7 +49,10 @@ pub(super) fn is_known(name: &str) -> bool {
 
 /// Every name a policy may call.
 pub(super) fn allowed() -> impl Iterator<Item = &'static str> {
-    BUILTINS.keys().copied().filter(|name| refusal(name).is_none())
+    BUILTINS
+        .keys()
+        .copied()
+        .filter(|name| refusal(name).is_none())
 }
 
 #[cfg(test)]
@@ -43,7 +61,13 @@ mod tests {
 
     #[test]
     fn what_does_not_repeat_is_refused() {
-        for name in ["http.send", "io.jwt.decode_verify", "crypto.sha256", "rand.intn", "rego.metadata.rule"] {
+        for name in [
+            "http.send",
+            "io.jwt.decode_verify",
+            "crypto.sha256",
+            "rand.intn",
+            "rego.metadata.rule",
+        ] {
             assert!(refusal(name).is_some(), "{name}");
         }
         for name in ["time.now_ns", "print", "count", "regex.match", "randomly"] {
@@ -55,7 +79,11 @@ mod tests {
     #[test]
     fn the_engine_has_no_unexamined_builtin_that_could_reach_outside() {
         let suspicious: Vec<_> = allowed()
-            .filter(|name| ["http", "jwt", "rand", "runtime", "lookup", "now", "uuid"].iter().any(|part| name.contains(part)))
+            .filter(|name| {
+                ["http", "jwt", "rand", "runtime", "lookup", "now", "uuid"]
+                    .iter()
+                    .any(|part| name.contains(part))
+            })
             .collect();
         assert_eq!(suspicious, ["time.now_ns"]);
     }

@@ -34,7 +34,12 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(path: &str, line: usize, column: usize, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), line, column, message: message.into() }
+        Self {
+            path: path.to_owned(),
+            line,
+            column,
+            message: message.into(),
+        }
     }
 
     pub(super) fn of_file(path: &Path, message: &impl fmt::Display) -> Self {
@@ -44,7 +49,12 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, column, message } = self;
+        let Self {
+            path,
+            line,
+            column,
+            message,
+        } = self;
         match line {
             0 => write!(out, "{path}: {message}"),
             _ => write!(out, "{path}:{line}:{column}: {message}"),
@@ -75,7 +85,9 @@ pub struct Bundle {
 
 impl fmt::Debug for Bundle {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Bundle").field("revision", &self.revision).finish_non_exhaustive()
+        out.debug_struct("Bundle")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,13 +106,18 @@ impl Bundle {
         if let Some(dtgate) = tree.data.get("dtgate") {
             // Data below a package would hide its rules, or be hidden by them.
             if dtgate.as_object().is_none_or(|members| !members.is_empty()) {
-                let message = "data.dtgate is where the policies are: settings belong to data.guardrails";
+                let message =
+                    "data.dtgate is where the policies are: settings belong to data.guardrails";
                 problems.push(in_data(&tree, &["dtgate"], message));
             }
         }
-        let mut enforcement = modes::read(tree.data.get("modes"), &found.keys().map(String::as_str).collect::<Vec<_>>(), |path, message| {
-            problems.push(in_data(&tree, path, message));
-        });
+        let mut enforcement = modes::read(
+            tree.data.get("modes"),
+            &found.keys().map(String::as_str).collect::<Vec<_>>(),
+            |path, message| {
+                problems.push(in_data(&tree, path, message));
+            },
+        );
         let program = Program::new(&modules);
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
@@ -120,7 +137,12 @@ impl Bundle {
                 (name, Definition { rules, enforcement })
             })
             .collect();
-        Ok(Self { rego, policies, revision, reads })
+        Ok(Self {
+            rego,
+            policies,
+            revision,
+            reads,
+        })
     }
 
     /// SHA-256 over the names and contents of everything that can change a decision: policies and data, not tests.
@@ -137,7 +159,11 @@ impl Bundle {
 pub(super) fn finish(mut problems: Vec<Problem>) -> Result<(), LoadError> {
     problems.sort();
     problems.dedup();
-    if problems.is_empty() { Ok(()) } else { Err(LoadError { problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(LoadError { problems })
+    }
 }
 
 /// An engine with everything that parses in it, and what does not.
@@ -175,12 +201,25 @@ pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
         let line: usize = parts.next()?.parse().ok()?;
         Some((parts.next()?, line, column))
     });
-    let message = text.lines().find_map(|line| line.trim().strip_prefix("error: "));
+    let message = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("error: "));
     let message = message.unwrap_or_else(|| text.trim().lines().next().unwrap_or("unknown error"));
     match place {
         Some((path, line, column)) => {
-            let source = text.lines().find_map(|drawn| drawn.trim_start().strip_prefix(&format!("{line} "))?.trim_start().strip_prefix("| "));
-            Problem::new(path, line, source.map_or(column, |source| true_column(source, column)), message)
+            let source = text.lines().find_map(|drawn| {
+                drawn
+                    .trim_start()
+                    .strip_prefix(&format!("{line} "))?
+                    .trim_start()
+                    .strip_prefix("| ")
+            });
+            Problem::new(
+                path,
+                line,
+                source.map_or(column, |source| true_column(source, column)),
+                message,
+            )
         }
         None => Problem::new(path, 0, 0, message),
     }
@@ -216,12 +255,20 @@ fn policies(
                 continue;
             }
         };
-        first_places.entry(name.clone()).or_insert(&module.package.span);
+        first_places
+            .entry(name.clone())
+            .or_insert(&module.package.span);
         let rules = found.entry(name).or_default();
         for rule in &module.policy {
             let (head, is_partial_set) = match rule.as_ref() {
-                RegoRule::Spec { head: RuleHead::Set { refr, key, .. }, .. } => (refr, key.is_some()),
-                RegoRule::Spec { head: RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. }, .. }
+                RegoRule::Spec {
+                    head: RuleHead::Set { refr, key, .. },
+                    ..
+                } => (refr, key.is_some()),
+                RegoRule::Spec {
+                    head: RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. },
+                    ..
+                }
                 | RegoRule::Default { refr, .. } => (refr, false),
             };
             let path = walk::path(head).unwrap_or_default();
@@ -234,7 +281,9 @@ fn policies(
                 rules.insert(judging);
             } else {
                 let name = judging.name();
-                let message = format!("{name} must be a set that grows: {name} contains violation if {{ … }}");
+                let message = format!(
+                    "{name} must be a set that grows: {name} contains violation if {{ … }}"
+                );
                 problems.push(at(rule.span(), message));
                 // It was meant, so it is not also missing.
                 rules.insert(judging);
@@ -243,7 +292,10 @@ fn policies(
     }
     for (name, rules) in &found {
         if let (true, Some(place)) = (rules.is_empty(), first_places.get(name)) {
-            problems.push(at(place, format!("policy {name} defines neither deny nor warn")));
+            problems.push(at(
+                place,
+                format!("policy {name} defines neither deny nor warn"),
+            ));
         }
     }
     found
@@ -278,8 +330,13 @@ fn in_data(tree: &Tree, path: &[&str], message: impl Into<String>) -> Problem {
 fn key(line: &str, name: &str) -> Option<usize> {
     line.match_indices(name).find_map(|(start, found)| {
         let (before, rest) = line.split_at(start);
-        let after = rest.strip_prefix(found)?.trim_start_matches(['"', '\'', ' ']);
-        let starts = before.chars().next_back().is_none_or(|last| " \t{,\"'".contains(last));
+        let after = rest
+            .strip_prefix(found)?
+            .trim_start_matches(['"', '\'', ' ']);
+        let starts = before
+            .chars()
+            .next_back()
+            .is_none_or(|last| " \t{,\"'".contains(last));
         (starts && after.starts_with(':')).then(|| before.chars().count() + 1)
     })
 }
@@ -301,7 +358,10 @@ fn revision(tree: &Tree) -> String {
 /// The mode of a policy that says nothing about it.
 impl Default for Enforcement {
     fn default() -> Self {
-        Self { mode: Mode::Enforce, until: None }
+        Self {
+            mode: Mode::Enforce,
+            until: None,
+        }
     }
 }
 

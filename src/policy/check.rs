@@ -41,7 +41,11 @@ impl<'a> Program<'a> {
                 }
             }
         }
-        Self { modules, functions, rules }
+        Self {
+            modules,
+            functions,
+            rules,
+        }
     }
 
     /// Refuses functions that do not exist, are called wrongly, or that a decision must not rest on.
@@ -55,7 +59,11 @@ impl<'a> Program<'a> {
             for rule in &module.policy {
                 let caller = function(rule).map(|(name, _)| [names.package.clone(), name].concat());
                 walk::rule(rule, &mut |site| {
-                    let (Site::Call { function: called, .. } | Site::With(called)) = site else {
+                    let (Site::Call {
+                        function: called, ..
+                    }
+                    | Site::With(called)) = site
+                    else {
                         return;
                     };
                     match self.call(&names, lenient, site) {
@@ -64,7 +72,11 @@ impl<'a> Program<'a> {
                             if let Some(caller) = &caller {
                                 let text = format!("{} calls itself", caller.join("."));
                                 let problem = at(called.span(), text);
-                                graph.entry(caller.clone()).or_default().entry(callee).or_insert(problem);
+                                graph
+                                    .entry(caller.clone())
+                                    .or_default()
+                                    .entry(callee)
+                                    .or_insert(problem);
                             }
                         }
                         Ok(None) => {}
@@ -76,9 +88,17 @@ impl<'a> Program<'a> {
     }
 
     /// The function of the policies that is meant, if it is one.
-    fn call(&self, names: &Names<'_>, lenient: bool, site: Site<'_>) -> Result<Option<Path>, String> {
+    fn call(
+        &self,
+        names: &Names<'_>,
+        lenient: bool,
+        site: Site<'_>,
+    ) -> Result<Option<Path>, String> {
         let (expression, arguments) = match site {
-            Site::Call { function, arguments } => (function, Some(arguments)),
+            Site::Call {
+                function,
+                arguments,
+            } => (function, Some(arguments)),
             Site::With(expression) => (expression, None),
             Site::Reference(_) => return Ok(None),
         };
@@ -89,13 +109,20 @@ impl<'a> Program<'a> {
                 None => Ok(None),
             };
         };
-        let candidates = [names.resolve(&path), [names.package.clone(), path.clone()].concat()];
-        if let Some((callee, arity)) = candidates.iter().find_map(|path| self.functions.get_key_value(path)) {
+        let candidates = [
+            names.resolve(&path),
+            [names.package.clone(), path.clone()].concat(),
+        ];
+        if let Some((callee, arity)) = candidates
+            .iter()
+            .find_map(|path| self.functions.get_key_value(path))
+        {
             return match arguments {
                 // One argument more receives the result.
-                Some(arguments) if arguments != *arity && arguments != arity + 1 => {
-                    Err(format!("{} takes {arity} arguments, not {arguments}", path.join(".")))
-                }
+                Some(arguments) if arguments != *arity && arguments != arity + 1 => Err(format!(
+                    "{} takes {arity} arguments, not {arguments}",
+                    path.join(".")
+                )),
                 _ => Ok(Some(callee.clone())),
             };
         }
@@ -109,10 +136,14 @@ impl<'a> Program<'a> {
 
     fn unknown(&self, name: &str, names: &Names<'_>) -> String {
         let mut candidates: Vec<&str> = builtins::allowed().collect();
-        candidates.extend(self.functions.keys().filter_map(|path| match path.split_last() {
-            Some((last, package)) if package == names.package => Some(last.as_str()),
-            _ => None,
-        }));
+        candidates.extend(
+            self.functions
+                .keys()
+                .filter_map(|path| match path.split_last() {
+                    Some((last, package)) if package == names.package => Some(last.as_str()),
+                    _ => None,
+                }),
+        );
         match input::nearest(name, candidates.into_iter()) {
             Some(nearest) => format!("there is no function {name}: did you mean {nearest}?"),
             None => format!("there is no function {name}"),
@@ -126,13 +157,19 @@ impl<'a> Program<'a> {
             let names = Names::of(module);
             for rule in &module.policy {
                 walk::rule(rule, &mut |site| {
-                    let Site::Reference(reference) = site else { return };
+                    let Site::Reference(reference) = site else {
+                        return;
+                    };
                     let path = names.resolve(&known(reference));
-                    let exists = |rule: &Path| rule.iter().zip(&path).all(|(one, other)| one == other);
+                    let exists =
+                        |rule: &Path| rule.iter().zip(&path).all(|(one, other)| one == other);
                     if matches!(path.as_slice(), [data, dtgate, ..] if data == "data" && dtgate == "dtgate")
                         && !self.rules.iter().any(exists)
                     {
-                        problems.push(at(reference.span(), format!("there is no rule {}", path.join("."))));
+                        problems.push(at(
+                            reference.span(),
+                            format!("there is no rule {}", path.join(".")),
+                        ));
                     }
                 });
             }
@@ -146,8 +183,12 @@ impl<'a> Program<'a> {
             let names = Names::of(module);
             for rule in &module.policy {
                 walk::rule(rule, &mut |site| {
-                    let Site::Reference(reference) = site else { return };
-                    let Some((read, spans)) = names.input(reference) else { return };
+                    let Site::Reference(reference) = site else {
+                        return;
+                    };
+                    let Some((read, spans)) = names.input(reference) else {
+                        return;
+                    };
                     let steps: Vec<_> = read.iter().map(Option::as_deref).collect();
                     if let Some(missing) = input::missing(&steps) {
                         // Steps that an import brought along have no place in this reference.
@@ -173,18 +214,27 @@ impl<'a> Names<'a> {
     fn of(module: &'a Module) -> Self {
         let mut imports = BTreeMap::new();
         for import in &module.imports {
-            let Some(path) = walk::fixed_path(&import.refr) else { continue };
+            let Some(path) = walk::fixed_path(&import.refr) else {
+                continue;
+            };
             let alias = import.r#as.as_ref().map(|alias| alias.text().to_owned());
             if let Some(alias) = alias.or_else(|| path.last().cloned()) {
                 imports.insert(alias, path);
             }
         }
-        Self { file: module.package.span.source.get_path(), package: package(module), imports }
+        Self {
+            file: module.package.span.source.get_path(),
+            package: package(module),
+            imports,
+        }
     }
 
     /// The path with an import at its start written out.
     fn resolve(&self, path: &[String]) -> Path {
-        match path.split_first().map(|(first, rest)| (self.imports.get(first), rest)) {
+        match path
+            .split_first()
+            .map(|(first, rest)| (self.imports.get(first), rest))
+        {
             Some((Some(import), rest)) => [import, rest].concat(),
             _ => path.to_vec(),
         }
@@ -216,7 +266,12 @@ pub(super) fn at(span: &Span, message: impl Into<String>) -> Problem {
     let start = usize::try_from(span.start).unwrap_or(usize::MAX);
     // The engine counts a tab as four columns; editors and OPA count one.
     let before = span.source.get_contents().get(..start).unwrap_or_default();
-    let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
+    let column = before
+        .chars()
+        .rev()
+        .take_while(|character| *character != '\n')
+        .count()
+        + 1;
     let line = usize::try_from(span.line).unwrap_or(usize::MAX);
     Problem::new(span.source.get_path(), line, column, message)
 }
@@ -231,7 +286,8 @@ pub(super) fn package(module: &Module) -> Path {
 fn head(rule: &Rule) -> &Expr {
     match rule {
         Rule::Spec {
-            head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. },
+            head:
+                RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. },
             ..
         }
         | Rule::Default { refr, .. } => refr,
@@ -240,14 +296,23 @@ fn head(rule: &Rule) -> &Expr {
 
 /// The steps of a reference up to the first that is computed.
 fn known(reference: &Expr) -> Path {
-    walk::path(reference).unwrap_or_default().into_iter().map_while(|step| step.name).collect()
+    walk::path(reference)
+        .unwrap_or_default()
+        .into_iter()
+        .map_while(|step| step.name)
+        .collect()
 }
 
 /// The name, without the package, and the number of arguments, if the rule is a function.
 fn function(rule: &Rule) -> Option<(Path, usize)> {
     match rule {
-        Rule::Spec { head: RuleHead::Func { refr, args, .. }, .. } => Some((walk::fixed_path(refr)?, args.len())),
-        Rule::Default { refr, args, .. } if !args.is_empty() => Some((walk::fixed_path(refr)?, args.len())),
+        Rule::Spec {
+            head: RuleHead::Func { refr, args, .. },
+            ..
+        } => Some((walk::fixed_path(refr)?, args.len())),
+        Rule::Default { refr, args, .. } if !args.is_empty() => {
+            Some((walk::fixed_path(refr)?, args.len()))
+        }
         _ => None,
     }
 }

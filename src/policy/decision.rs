@@ -112,24 +112,43 @@ impl Violation {
     }
 
     /// Reads one element of `deny` or `warn`.
-    pub(super) fn read(policy: &str, mode: Mode, rule: Rule, element: Json) -> Result<Self, String> {
+    pub(super) fn read(
+        policy: &str,
+        mode: Mode,
+        rule: Rule,
+        element: Json,
+    ) -> Result<Self, String> {
         let (message, path, code, details) = match element {
             Json::String(message) => (message, None, None, Map::new()),
             Json::Object(mut members) => {
                 let mut text = |name: &str| match members.remove(name) {
                     None => Ok(None),
                     Some(Json::String(text)) => Ok(Some(text)),
-                    Some(other) => Err(format!("{name} of a violation must be a string, not {other}")),
+                    Some(other) => Err(format!(
+                        "{name} of a violation must be a string, not {other}"
+                    )),
                 };
                 let message = text("message")?.ok_or("a violation must have a message")?;
                 (message, text("path")?, text("code")?, members)
             }
-            other => return Err(format!("a violation must be a string or an object, not {other}")),
+            other => {
+                return Err(format!(
+                    "a violation must be a string or an object, not {other}"
+                ));
+            }
         };
         if message.trim().is_empty() {
             return Err("the message of a violation must not be empty".to_owned());
         }
-        Ok(Self { policy: policy.to_owned(), mode, rule, message, path, code, details })
+        Ok(Self {
+            policy: policy.to_owned(),
+            mode,
+            rule,
+            message,
+            path,
+            code,
+            details,
+        })
     }
 
     pub fn effect(&self) -> Effect {
@@ -154,19 +173,42 @@ pub struct Decision {
 }
 
 impl Decision {
-    pub(super) fn new(mut violations: Vec<Violation>, revision: String, evaluation: Duration) -> Self {
+    pub(super) fn new(
+        mut violations: Vec<Violation>,
+        revision: String,
+        evaluation: Duration,
+    ) -> Self {
         violations.sort_by(|one, other| {
             let order = (&one.policy, one.rule, &one.path, &one.message, &one.code);
-            order.cmp(&(&other.policy, other.rule, &other.path, &other.message, &other.code))
+            order.cmp(&(
+                &other.policy,
+                other.rule,
+                &other.path,
+                &other.message,
+                &other.code,
+            ))
         });
-        let denies = violations.iter().any(|violation| violation.effect() == Effect::Deny);
-        let verdict = if denies { Verdict::Deny } else { Verdict::Allow };
-        Self { verdict, violations, revision, evaluation }
+        let denies = violations
+            .iter()
+            .any(|violation| violation.effect() == Effect::Deny);
+        let verdict = if denies {
+            Verdict::Deny
+        } else {
+            Verdict::Allow
+        };
+        Self {
+            verdict,
+            violations,
+            revision,
+            evaluation,
+        }
     }
 
     /// The violations that lead to this effect.
     pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &Violation> {
-        self.violations.iter().filter(move |violation| violation.effect() == effect)
+        self.violations
+            .iter()
+            .filter(move |violation| violation.effect() == effect)
     }
 }
 
@@ -193,7 +235,10 @@ mod tests {
         assert_eq!(effect(Mode::Warn, Rule::Warn), Effect::Warn);
         assert_eq!(effect(Mode::DryRun, Rule::Deny), Effect::Record);
         assert_eq!(effect(Mode::DryRun, Rule::Warn), Effect::Record);
-        assert_eq!(Violation::failed("naming", Rule::Warn, "no").effect(), Effect::Deny);
+        assert_eq!(
+            Violation::failed("naming", Rule::Warn, "no").effect(),
+            Effect::Deny
+        );
     }
 
     #[test]
@@ -211,18 +256,33 @@ mod tests {
                 "code": "bad-name", "details": {"pattern": "^a"},
             })
         );
-        for wrong in [json!(1), json!({}), json!({"message": 1}), json!(""), json!({"message": "no", "path": ["a"]})] {
-            assert!(read(Mode::Enforce, Rule::Deny, wrong.clone()).is_err(), "{wrong}");
+        for wrong in [
+            json!(1),
+            json!({}),
+            json!({"message": 1}),
+            json!(""),
+            json!({"message": "no", "path": ["a"]}),
+        ] {
+            assert!(
+                read(Mode::Enforce, Rule::Deny, wrong.clone()).is_err(),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn the_order_of_violations_does_not_depend_on_how_they_were_found() {
         let violations = || {
-            ["b", "a", "c"].map(|message| read(Mode::Enforce, Rule::Warn, json!(message)).unwrap()).to_vec()
+            ["b", "a", "c"]
+                .map(|message| read(Mode::Enforce, Rule::Warn, json!(message)).unwrap())
+                .to_vec()
         };
         let forward = Decision::new(violations(), "r".into(), Duration::ZERO);
-        let backward = Decision::new(violations().into_iter().rev().collect(), "r".into(), Duration::ZERO);
+        let backward = Decision::new(
+            violations().into_iter().rev().collect(),
+            "r".into(),
+            Duration::ZERO,
+        );
         assert_eq!(forward, backward);
         assert_eq!(forward.verdict, Verdict::Allow);
         assert_eq!(forward.with_effect(Effect::Warn).count(), 3);

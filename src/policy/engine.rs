@@ -59,7 +59,9 @@ struct Interpreter {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Engine").field("revision", &self.revision).finish_non_exhaustive()
+        out.debug_struct("Engine")
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,9 +70,23 @@ impl Engine {
     ///
     /// A builtin cannot be interrupted: the limit is seen when it returns.
     pub fn new(bundle: Bundle, limit: Duration) -> Self {
-        let Bundle { mut rego, policies, revision, reads } = bundle;
-        rego.set_execution_timer_config(ExecutionTimerConfig { limit, check_interval: STEPS });
-        Self { prepared: rego, idle: Mutex::default(), policies, reads, revision }
+        let Bundle {
+            mut rego,
+            policies,
+            revision,
+            reads,
+        } = bundle;
+        rego.set_execution_timer_config(ExecutionTimerConfig {
+            limit,
+            check_interval: STEPS,
+        });
+        Self {
+            prepared: rego,
+            idle: Mutex::default(),
+            policies,
+            reads,
+            revision,
+        }
     }
 
     pub fn revision(&self) -> &str {
@@ -91,11 +107,18 @@ impl Engine {
 
     /// Asks every policy, never only the first that objects.
     pub fn decide(&self, input: &Input) -> Decision {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let mut interpreter = idle.unwrap_or_else(|| Interpreter::clone_of(&self.prepared));
         let decision = self.ask_all(input, &self.prepared, &mut interpreter, |_| {});
         interpreter.forget();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(interpreter);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(interpreter);
         decision
     }
 
@@ -107,15 +130,27 @@ impl Engine {
         let mut prints = Vec::new();
         let mut collect = |interpreter: &mut Interpreter| {
             prints.extend(interpreter.rego.take_prints().unwrap_or_default());
-            for file in interpreter.rego.get_coverage_report().into_iter().flat_map(|report| report.files) {
+            for file in interpreter
+                .rego
+                .get_coverage_report()
+                .into_iter()
+                .flat_map(|report| report.files)
+            {
                 lines.entry(file.path).or_default().extend(file.covered);
             }
         };
         let mut interpreter = Interpreter::clone_of(&watched);
         let decision = self.ask_all(input, &watched, &mut interpreter, &mut collect);
         collect(&mut interpreter);
-        let lines = lines.into_iter().map(|(file, rows)| (file, rows.into_iter().collect())).collect();
-        Explanation { decision, lines, prints }
+        let lines = lines
+            .into_iter()
+            .map(|(file, rows)| (file, rows.into_iter().collect()))
+            .collect();
+        Explanation {
+            decision,
+            lines,
+            prints,
+        }
     }
 
     /// `broken` sees an interpreter that failed before it is replaced.
@@ -154,8 +189,12 @@ impl Interpreter {
         let mut rego = prepared.clone();
         let now_ns = Arc::new(AtomicI64::new(0));
         let clock = Arc::clone(&now_ns);
-        rego.add_extension("time.now_ns".to_owned(), 0, Box::new(move |_| Ok(clock.load(Ordering::Relaxed).into())))
-            .expect("a prepared engine has no clock of its own");
+        rego.add_extension(
+            "time.now_ns".to_owned(),
+            0,
+            Box::new(move |_| Ok(clock.load(Ordering::Relaxed).into())),
+        )
+        .expect("a prepared engine has no clock of its own");
         Self { rego, now_ns }
     }
 
@@ -185,7 +224,10 @@ impl Interpreter {
 }
 
 fn read_all(policy: &str, mode: Mode, rule: Rule, elements: &Value) -> Vec<Violation> {
-    let elements = elements.as_set().into_iter().flat_map(|elements| elements.iter());
+    let elements = elements
+        .as_set()
+        .into_iter()
+        .flat_map(|elements| elements.iter());
     elements
         .map(|element| {
             let json = serde_json::to_value(element).map_err(|error| error.to_string());

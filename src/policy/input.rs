@@ -175,17 +175,28 @@ pub(super) fn missing(steps: &[Option<&str>]) -> Option<Missing> {
         here = match (here, name) {
             (Json::Object(members), Some(name)) => match members.get(*name) {
                 Some(next) => next,
-                None => return Some(Missing { step, message: unknown(&path, name, members) }),
+                None => {
+                    return Some(Missing {
+                        step,
+                        message: unknown(&path, name, members),
+                    });
+                }
             },
             (Json::Array(items), None) => items.first()?,
             (Json::Array(_), Some(name)) => {
-                return Some(Missing { step, message: format!("{path} is a list: it has no member {name}") });
+                return Some(Missing {
+                    step,
+                    message: format!("{path} is a list: it has no member {name}"),
+                });
             }
             // What is null in the sample has a shape that is not promised; a computed member cannot be known.
             (Json::Null | Json::Object(_), _) => return None,
             (Json::Bool(_) | Json::Number(_) | Json::String(_), name) => {
                 let name = name.unwrap_or("[…]");
-                return Some(Missing { step, message: format!("{path} is a plain value: it has no member {name}") });
+                return Some(Missing {
+                    step,
+                    message: format!("{path} is a plain value: it has no member {name}"),
+                });
             }
         };
         path.push('.');
@@ -201,7 +212,11 @@ pub(super) fn to_rego(json: Json) -> regorus::Value {
         Json::Null => Value::Null,
         Json::Bool(value) => value.into(),
         Json::String(value) => value.into(),
-        Json::Array(items) => items.into_iter().map(to_rego).collect::<Vec<Value>>().into(),
+        Json::Array(items) => items
+            .into_iter()
+            .map(to_rego)
+            .collect::<Vec<Value>>()
+            .into(),
         Json::Object(members) => members
             .into_iter()
             .map(|(name, value)| (Value::from(name), to_rego(value)))
@@ -226,7 +241,10 @@ fn unknown(path: &str, name: &str, members: &Map<String, Json>) -> String {
 }
 
 /// The candidate that looks most like the name, if any looks like it at all.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= 0.75)
@@ -252,16 +270,31 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
     Input {
         operation: String::new(),
         api: String::new(),
-        environment: Environment { name: String::new(), id: String::new() },
+        environment: Environment {
+            name: String::new(),
+            id: String::new(),
+        },
         caller: Caller {
             address: String::new(),
-            token: Some(CallerToken { id: String::new(), kind: String::new() }),
+            token: Some(CallerToken {
+                id: String::new(),
+                kind: String::new(),
+            }),
             certificate: None,
         },
-        token: Some(Target { id: String::new(), current: None }),
+        token: Some(Target {
+            id: String::new(),
+            current: None,
+        }),
         change: Change {
-            name: Wish { requested: text(), current: text() },
-            enabled: Wish { requested: Some(true), current: Some(true) },
+            name: Wish {
+                requested: text(),
+                current: text(),
+            },
+            enabled: Wish {
+                requested: Some(true),
+                current: Some(true),
+            },
             scopes: Scopes {
                 requested: texts(),
                 current: texts(),
@@ -270,7 +303,9 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
                 kept: texts(),
             },
             expiration: Requested { requested: text() },
-            personal: Requested { requested: Some(true) },
+            personal: Requested {
+                requested: Some(true),
+            },
         },
         unknown_members: Map::new(),
         time: jiff::Timestamp::UNIX_EPOCH,
@@ -285,7 +320,11 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
                     },
                 },
                 source: AttributesSource {
-                    address: AttributesAddress { socket_address: SocketAddress { address: String::new() } },
+                    address: AttributesAddress {
+                        socket_address: SocketAddress {
+                            address: String::new(),
+                        },
+                    },
                 },
             },
             parsed_path: vec![String::new()],
@@ -301,11 +340,16 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
 mod instant {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(time: &jiff::Timestamp, out: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        time: &jiff::Timestamp,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
         out.collect_str(&format_args!("{time:.3}"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<jiff::Timestamp, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<jiff::Timestamp, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
@@ -343,7 +387,10 @@ pub(super) mod tests {
     fn a_document_read_back_is_the_same_document() {
         let input = input();
         let text = input.to_json().to_string();
-        assert!(text.contains(r#""time":"2026-11-24T10:00:00.000Z""#), "{text}");
+        assert!(
+            text.contains(r#""time":"2026-11-24T10:00:00.000Z""#),
+            "{text}"
+        );
         assert!(!text.contains("parsed_body"));
         assert_eq!(serde_json::from_str::<Input>(&text).unwrap(), input);
     }
@@ -351,7 +398,10 @@ pub(super) mod tests {
     #[test]
     fn engine_and_journal_see_the_same_document() {
         let mut input = input();
-        input.unknown_members.insert("large".into(), json!([u64::MAX, i64::MIN, 1.5, null, {"a": true}]));
+        input.unknown_members.insert(
+            "large".into(),
+            json!([u64::MAX, i64::MIN, 1.5, null, {"a": true}]),
+        );
         let rego = serde_json::to_value(input.to_rego()).unwrap();
         assert_eq!(rego, input.to_json());
     }
@@ -366,7 +416,10 @@ pub(super) mod tests {
     #[test]
     fn only_members_that_exist_can_be_named() {
         let message = |path: &str| {
-            let steps: Vec<_> = path.split('.').map(|step| (step != "*").then_some(step)).collect();
+            let steps: Vec<_> = path
+                .split('.')
+                .map(|step| (step != "*").then_some(step))
+                .collect();
             missing(&steps).map(|missing| missing.message)
         };
         for known in [
@@ -384,8 +437,16 @@ pub(super) mod tests {
             message("input.change.scope.requested").unwrap(),
             "the input document has no member input.change.scope: did you mean input.change.scopes?"
         );
-        assert!(message("input.operation.name").unwrap().contains("plain value"));
-        assert!(message("input.change.scopes.requested.first").unwrap().contains("is a list"));
+        assert!(
+            message("input.operation.name")
+                .unwrap()
+                .contains("plain value")
+        );
+        assert!(
+            message("input.change.scopes.requested.first")
+                .unwrap()
+                .contains("is a list")
+        );
         assert!(!message("input.zzz").unwrap().contains("did you mean"));
     }
 

@@ -35,7 +35,10 @@ pub(super) fn read(
         None | Some(Json::Null) => return read,
         Some(Json::Object(modes)) => modes,
         Some(_) => {
-            complain(&["modes"], "data.modes must be an object: one mode a policy".to_owned());
+            complain(
+                &["modes"],
+                "data.modes must be an object: one mode a policy".to_owned(),
+            );
             return read;
         }
     };
@@ -52,7 +55,10 @@ pub(super) fn read(
             Ok(enforcement) => {
                 read.insert(policy.clone(), enforcement);
             }
-            Err(message) => complain(&["modes", policy], format!("data.modes.{policy}: {message}")),
+            Err(message) => complain(
+                &["modes", policy],
+                format!("data.modes.{policy}: {message}"),
+            ),
         }
     }
     read
@@ -65,7 +71,10 @@ fn enforcement(setting: &Json) -> Result<Enforcement, String> {
     };
     match setting {
         Json::Object(members) => {
-            let mut found = Enforcement { mode: Mode::Enforce, until: None };
+            let mut found = Enforcement {
+                mode: Mode::Enforce,
+                until: None,
+            };
             if !members.contains_key("mode") {
                 return Err("the member mode is missing".to_owned());
             }
@@ -73,18 +82,27 @@ fn enforcement(setting: &Json) -> Result<Enforcement, String> {
                 match name.as_str() {
                     "mode" => found.mode = mode(value)?,
                     "until" => found.until = Some(until(value)?),
-                    other => return Err(format!("there is no member {other}: only mode and until")),
+                    other => {
+                        return Err(format!("there is no member {other}: only mode and until"));
+                    }
                 }
             }
             Ok(found)
         }
-        other => Ok(Enforcement { mode: mode(other)?, until: None }),
+        other => Ok(Enforcement {
+            mode: mode(other)?,
+            until: None,
+        }),
     }
 }
 
 /// A date includes its whole day (UTC); a timestamp is exact.
 fn until(value: &Json) -> Result<jiff::Timestamp, String> {
-    let wrong = || format!("until is a date such as 2027-01-31 or a timestamp such as 2027-01-31T18:00:00Z, not {value}");
+    let wrong = || {
+        format!(
+            "until is a date such as 2027-01-31 or a timestamp such as 2027-01-31T18:00:00Z, not {value}"
+        )
+    };
     let text = value.as_str().ok_or_else(wrong)?;
     if let Ok(timestamp) = text.parse() {
         return Ok(timestamp);
@@ -95,7 +113,9 @@ fn until(value: &Json) -> Result<jiff::Timestamp, String> {
     }
     let date: jiff::civil::Date = text.parse().map_err(|_error| wrong())?;
     let next = date.tomorrow().map_err(|_error| wrong())?;
-    jiff::tz::Offset::UTC.to_timestamp(next.to_datetime(jiff::civil::Time::midnight())).map_err(|_error| wrong())
+    jiff::tz::Offset::UTC
+        .to_timestamp(next.to_datetime(jiff::civil::Time::midnight()))
+        .map_err(|_error| wrong())
 }
 
 #[cfg(test)]
@@ -117,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_exact() {
-        let found = enforcement(&json!({"mode": "dry_run", "until": "2027-01-31T18:00:00+01:00"})).unwrap();
+        let found =
+            enforcement(&json!({"mode": "dry_run", "until": "2027-01-31T18:00:00+01:00"})).unwrap();
         assert_eq!(found.at(at("2027-01-31T16:59:59Z")), Mode::DryRun);
         assert_eq!(found.at(at("2027-01-31T17:00:00Z")), Mode::Enforce);
     }

@@ -40,7 +40,11 @@ impl Tree {
             match fs::metadata(root) {
                 Ok(metadata) if metadata.is_dir() => tree.directory(root, &mut Vec::new()),
                 Ok(_) => {
-                    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    let name = root
+                        .file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned();
                     tree.file(root, &[], &name);
                 }
                 Err(error) => tree.problems.push(Problem::of_file(root, &error)),
@@ -61,7 +65,8 @@ impl Tree {
             let path = entry.path();
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
-                self.problems.push(Problem::of_file(&path, &"the name is not UTF-8"));
+                self.problems
+                    .push(Problem::of_file(&path, &"the name is not UTF-8"));
                 continue;
             };
             if name.starts_with('.') {
@@ -90,7 +95,9 @@ impl Tree {
 
     fn file(&mut self, path: &Path, below: &[String], name: &str) {
         let is_data = matches!(name, "data.json" | "data.yaml");
-        let is_rego = Path::new(name).extension().is_some_and(|extension| extension == "rego");
+        let is_rego = Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "rego");
         if !is_data && !is_rego {
             return;
         }
@@ -103,7 +110,11 @@ impl Tree {
             whole_name.push('/');
         }
         whole_name.push_str(name);
-        let file = File { path: path.display().to_string(), name: whole_name, text };
+        let file = File {
+            path: path.display().to_string(),
+            name: whole_name,
+            text,
+        };
         if is_data {
             self.data_file(file, below);
         } else if name.ends_with("_test.rego") {
@@ -115,11 +126,18 @@ impl Tree {
 
     fn data_file(&mut self, file: File, below: &[String]) {
         let parsed = if file.name.ends_with(".json") {
-            serde_json::from_str::<Strict>(&file.text)
-                .map_err(|error| (error.line(), error.column(), without_place(&error.to_string())))
+            serde_json::from_str::<Strict>(&file.text).map_err(|error| {
+                (
+                    error.line(),
+                    error.column(),
+                    without_place(&error.to_string()),
+                )
+            })
         } else {
             yaml_serde::from_str::<Strict>(&file.text).map_err(|error| {
-                let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
+                let (line, column) = error
+                    .location()
+                    .map_or((0, 0), |place| (place.line(), place.column()));
                 (line, column, without_place(&error.to_string()))
             })
         };
@@ -136,11 +154,15 @@ impl Tree {
                     }
                     // An empty file, or one that holds only comments.
                     Json::Null => {}
-                    _ => self.problems.push(Problem::new(&file.path, 1, 1, "data must be an object")),
+                    _ => {
+                        self.problems
+                            .push(Problem::new(&file.path, 1, 1, "data must be an object"))
+                    }
                 }
             }
             Err((line, column, message)) => {
-                self.problems.push(Problem::new(&file.path, line, column, message));
+                self.problems
+                    .push(Problem::new(&file.path, line, column, message));
             }
         }
         self.data_files.push(file);
@@ -163,7 +185,11 @@ fn merge(into: &mut Map<String, Json>, from: Map<String, Json>, path: &str) -> R
 }
 
 fn without_place(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
+    message
+        .split(" at line ")
+        .next()
+        .unwrap_or(message)
+        .to_owned()
 }
 
 /// JSON in which no member stands twice: the second of two `guardrails` would silently erase the first.
@@ -198,7 +224,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(Json::Number).ok_or_else(|| E::custom("a number must be finite"))
+        number
+            .map(Json::Number)
+            .ok_or_else(|| E::custom("a number must be finite"))
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Json, E> {

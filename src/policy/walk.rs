@@ -8,7 +8,10 @@ use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleAssign, RuleHead, S
 /// One place of interest. References are whole: `input.a.b` is one, not three.
 #[derive(Clone, Copy)]
 pub(super) enum Site<'a> {
-    Call { function: &'a Expr, arguments: usize },
+    Call {
+        function: &'a Expr,
+        arguments: usize,
+    },
     Reference(&'a Expr),
     /// The target or the replacement of a `with`: both can name a function without calling it.
     With(&'a Expr),
@@ -23,7 +26,9 @@ pub(super) struct Step<'a> {
 /// Calls `see` for every site in the rule.
 pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
     match rule {
-        Rule::Default { refr, args, value, .. } => {
+        Rule::Default {
+            refr, args, value, ..
+        } => {
             indices(refr, see);
             args.iter().for_each(|argument| expression(argument, see));
             expression(value, see);
@@ -34,7 +39,9 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
                     indices(refr, see);
                     assignment(assign.as_ref(), see);
                 }
-                RuleHead::Func { refr, args, assign, .. } => {
+                RuleHead::Func {
+                    refr, args, assign, ..
+                } => {
                     indices(refr, see);
                     args.iter().for_each(|argument| expression(argument, see));
                     assignment(assign.as_ref(), see);
@@ -59,11 +66,17 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
     loop {
         match current {
             Expr::Var { span, .. } => {
-                steps.push(Step { name: Some(span.text().to_owned()), span });
+                steps.push(Step {
+                    name: Some(span.text().to_owned()),
+                    span,
+                });
                 break;
             }
             Expr::RefDot { refr, field, .. } => {
-                steps.push(Step { name: Some(field.0.text().to_owned()), span: &field.0 });
+                steps.push(Step {
+                    name: Some(field.0.text().to_owned()),
+                    span: &field.0,
+                });
                 current = refr;
             }
             Expr::RefBrack { refr, index, .. } => {
@@ -73,7 +86,10 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
                     }
                     _ => None,
                 };
-                steps.push(Step { name, span: index.span() });
+                steps.push(Step {
+                    name,
+                    span: index.span(),
+                });
                 current = refr;
             }
             _ => return None,
@@ -98,13 +114,22 @@ fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
     for statement in &body.stmts {
         match &statement.literal {
             Literal::SomeVars { .. } => {}
-            Literal::SomeIn { key, value, collection, .. } => {
+            Literal::SomeIn {
+                key,
+                value,
+                collection,
+                ..
+            } => {
                 key.iter().for_each(|key| expression(key, see));
                 expression(value, see);
                 expression(collection, see);
             }
             Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, see),
-            Literal::Every { domain, query: body, .. } => {
+            Literal::Every {
+                domain,
+                query: body,
+                ..
+            } => {
                 expression(domain, see);
                 query(body, see);
             }
@@ -136,17 +161,30 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
                 expression(value, see);
             }
         }
-        Expr::ArrayCompr { term, query: body, .. } | Expr::SetCompr { term, query: body, .. } => {
+        Expr::ArrayCompr {
+            term, query: body, ..
+        }
+        | Expr::SetCompr {
+            term, query: body, ..
+        } => {
             expression(term, see);
             query(body, see);
         }
-        Expr::ObjectCompr { key, value, query: body, .. } => {
+        Expr::ObjectCompr {
+            key,
+            value,
+            query: body,
+            ..
+        } => {
             expression(key, see);
             expression(value, see);
             query(body, see);
         }
         Expr::Call { fcn, params, .. } => {
-            see(Site::Call { function: fcn, arguments: params.len() });
+            see(Site::Call {
+                function: fcn,
+                arguments: params.len(),
+            });
             indices(fcn, see);
             each(params, see);
         }
@@ -158,7 +196,12 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             expression(lhs, see);
             expression(rhs, see);
         }
-        Expr::Membership { key, value, collection, .. } => {
+        Expr::Membership {
+            key,
+            value,
+            collection,
+            ..
+        } => {
             key.iter().for_each(|key| expression(key, see));
             expression(value, see);
             expression(collection, see);

@@ -1,11 +1,7 @@
 use serde_json::json;
 
 use super::{
-    super::{
-        Effect, POLICY_ERROR, Verdict,
-        bundle::tests::directory,
-        input::tests::input,
-    },
+    super::{Effect, POLICY_ERROR, Verdict, bundle::tests::directory, input::tests::input},
     *,
 };
 
@@ -13,7 +9,11 @@ fn engine(files: &[(&str, &str)]) -> Engine {
     engine_with(files, Duration::from_secs(5), |_| {})
 }
 
-fn engine_with(files: &[(&str, &str)], limit: Duration, tamper: impl FnOnce(&mut regorus::Engine)) -> Engine {
+fn engine_with(
+    files: &[(&str, &str)],
+    limit: Duration,
+    tamper: impl FnOnce(&mut regorus::Engine),
+) -> Engine {
     let mut bundle = Bundle::load(directory(files).path()).unwrap();
     tamper(&mut bundle.rego);
     Engine::new(bundle, limit)
@@ -23,54 +23,94 @@ fn engine_with(files: &[(&str, &str)], limit: Duration, tamper: impl FnOnce(&mut
 fn lines(decision: &Decision) -> Vec<String> {
     let line = |violation: &Violation| {
         let code = violation.code.as_deref().unwrap_or("-");
-        let Violation { policy, mode, message, rule, .. } = violation;
+        let Violation {
+            policy,
+            mode,
+            message,
+            rule,
+            ..
+        } = violation;
         format!("{policy} {mode} {} {code} {message}", rule.name())
     };
     decision.violations.iter().map(line).collect()
 }
 
 fn always(name: &str, rules: &str) -> (String, String) {
-    (format!("{name}.rego"), format!("package dtgate.{name}\n\n{rules}\n"))
+    (
+        format!("{name}.rego"),
+        format!("package dtgate.{name}\n\n{rules}\n"),
+    )
 }
 
 fn files(policies: &[(&str, &str)]) -> Vec<(String, String)> {
-    policies.iter().map(|(name, rules)| always(name, rules)).collect()
+    policies
+        .iter()
+        .map(|(name, rules)| always(name, rules))
+        .collect()
 }
 
 fn engine_of(policies: &[(&str, &str)], data: &str) -> Engine {
     let mut files = files(policies);
     files.push(("data.yaml".to_owned(), data.to_owned()));
-    engine(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>())
+    engine(
+        &files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .collect::<Vec<_>>(),
+    )
 }
 
 #[test]
 fn every_policy_is_asked_and_all_violations_are_told() {
     let engine = engine_of(
         &[
-            ("b", "deny contains {\"message\": \"two\", \"path\": \"name\", \"limit\": 3} if input.api == \"v1\""),
-            ("a", "deny contains \"one\" if true\n\nwarn contains \"careful\" if true"),
+            (
+                "b",
+                "deny contains {\"message\": \"two\", \"path\": \"name\", \"limit\": 3} if input.api == \"v1\"",
+            ),
+            (
+                "a",
+                "deny contains \"one\" if true\n\nwarn contains \"careful\" if true",
+            ),
             ("c", "deny contains \"never\" if input.api == \"v3\""),
         ],
         "{}",
     );
     let decision = engine.decide(&input());
     assert_eq!(decision.verdict, Verdict::Deny);
-    assert_eq!(lines(&decision), ["a enforce deny - one", "a enforce warn - careful", "b enforce deny - two"]);
+    assert_eq!(
+        lines(&decision),
+        [
+            "a enforce deny - one",
+            "a enforce warn - careful",
+            "b enforce deny - two"
+        ]
+    );
     assert_eq!(decision.violations[2].path.as_deref(), Some("name"));
-    assert_eq!(decision.violations[2].details, *json!({"limit": 3}).as_object().unwrap());
+    assert_eq!(
+        decision.violations[2].details,
+        *json!({"limit": 3}).as_object().unwrap()
+    );
     assert_eq!(decision.revision, engine.revision());
 }
 
 #[test]
 fn a_request_that_nobody_objects_to_is_allowed() {
-    let decision = engine_of(&[("a", "deny contains \"x\" if input.api == \"v2\"")], "{}").decide(&input());
-    assert_eq!((decision.verdict, decision.violations.len()), (Verdict::Allow, 0));
+    let decision =
+        engine_of(&[("a", "deny contains \"x\" if input.api == \"v2\"")], "{}").decide(&input());
+    assert_eq!(
+        (decision.verdict, decision.violations.len()),
+        (Verdict::Allow, 0)
+    );
 }
 
 #[test]
 fn a_mode_lets_pass_until_it_ends() {
     let engine = engine_of(
-        &[("a", "deny contains \"a\" if true"), ("b", "deny contains \"b\" if true")],
+        &[
+            ("a", "deny contains \"a\" if true"),
+            ("b", "deny contains \"b\" if true"),
+        ],
         "modes:\n  a: dry_run\n  b: {mode: warn, until: \"2026-11-30\"}\n",
     );
     let mut input = input();
@@ -81,14 +121,20 @@ fn a_mode_lets_pass_until_it_ends() {
     input.time = "2026-12-01T00:00:00Z".parse().unwrap();
     let decision = engine.decide(&input);
     assert_eq!(decision.verdict, Verdict::Deny);
-    assert_eq!(lines(&decision), ["a dry_run deny - a", "b enforce deny - b"]);
+    assert_eq!(
+        lines(&decision),
+        ["a dry_run deny - a", "b enforce deny - b"]
+    );
 }
 
 #[test]
 fn a_policy_that_fails_denies_in_every_mode_and_the_others_still_speak() {
     let engine = engine_of(
         &[
-            ("broken", "deny contains \"x\" if {\n\tinput.api\n\tto_number(input.operation) == 1\n}"),
+            (
+                "broken",
+                "deny contains \"x\" if {\n\tinput.api\n\tto_number(input.operation) == 1\n}",
+            ),
             ("fine", "warn contains \"careful\" if true"),
         ],
         "modes: {broken: dry_run}",
@@ -98,30 +144,63 @@ fn a_policy_that_fails_denies_in_every_mode_and_the_others_still_speak() {
         assert_eq!(decision.verdict, Verdict::Deny);
         assert_eq!(decision.violations.len(), 2);
         let violation = &decision.violations[0];
-        assert_eq!((violation.policy.as_str(), violation.code.as_deref()), ("broken", Some(POLICY_ERROR)));
-        assert!(violation.message.contains("broken.rego:5:17: "), "{}", violation.message);
+        assert_eq!(
+            (violation.policy.as_str(), violation.code.as_deref()),
+            ("broken", Some(POLICY_ERROR))
+        );
+        assert!(
+            violation.message.contains("broken.rego:5:17: "),
+            "{}",
+            violation.message
+        );
     }
 }
 
 #[test]
 fn an_error_behind_a_negation_denies_too() {
-    let engine = engine_of(&[("a", "deny contains \"x\" if not to_number(input.operation) == 1")], "{}");
-    assert_eq!(engine.decide(&input()).violations[0].code.as_deref(), Some(POLICY_ERROR));
+    let engine = engine_of(
+        &[(
+            "a",
+            "deny contains \"x\" if not to_number(input.operation) == 1",
+        )],
+        "{}",
+    );
+    assert_eq!(
+        engine.decide(&input()).violations[0].code.as_deref(),
+        Some(POLICY_ERROR)
+    );
 }
 
 #[test]
 fn an_element_of_the_wrong_kind_denies() {
-    for element in ["1", "{\"msg\": \"x\"}", "{\"message\": 7}", "[\"x\"]", "null", "{\"message\": \"x\", \"path\": 3}"] {
-        let engine = engine_of(&[("a", &format!("warn contains {element} if true"))], "modes: {a: dry_run}");
+    for element in [
+        "1",
+        "{\"msg\": \"x\"}",
+        "{\"message\": 7}",
+        "[\"x\"]",
+        "null",
+        "{\"message\": \"x\", \"path\": 3}",
+    ] {
+        let engine = engine_of(
+            &[("a", &format!("warn contains {element} if true"))],
+            "modes: {a: dry_run}",
+        );
         let decision = engine.decide(&input());
         assert_eq!(decision.verdict, Verdict::Deny, "{element}");
-        assert_eq!(decision.violations[0].code.as_deref(), Some(POLICY_ERROR), "{element}");
+        assert_eq!(
+            decision.violations[0].code.as_deref(),
+            Some(POLICY_ERROR),
+            "{element}"
+        );
     }
 }
 
 #[test]
 fn a_policy_that_calls_itself_in_a_circle_denies() {
-    let engine = engine_of(&[("a", "deny contains \"x\" if b\n\nb if c\n\nc if b")], "{}");
+    let engine = engine_of(
+        &[("a", "deny contains \"x\" if b\n\nb if c\n\nc if b")],
+        "{}",
+    );
     let decision = engine.decide(&input());
     assert_eq!(decision.violations[0].code.as_deref(), Some(POLICY_ERROR));
 }
@@ -130,22 +209,39 @@ fn a_policy_that_calls_itself_in_a_circle_denies() {
 fn a_policy_that_runs_away_is_stopped_and_denies() {
     let endless = "deny contains \"x\" if {\n\tsome a in numbers.range(1, 3000)\n\tsome b in numbers.range(1, 3000)\n\ta * b == 0\n}";
     let files = files(&[("a", endless), ("b", "warn contains \"careful\" if true")]);
-    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     let engine = engine_with(&files, Duration::from_millis(20), |_| {});
     let decision = engine.decide(&input());
-    assert!(decision.evaluation < Duration::from_secs(2), "{:?}", decision.evaluation);
+    assert!(
+        decision.evaluation < Duration::from_secs(2),
+        "{:?}",
+        decision.evaluation
+    );
     assert_eq!(decision.verdict, Verdict::Deny);
     assert_eq!(decision.violations[0].code.as_deref(), Some(POLICY_ERROR));
-    assert!(decision.violations[0].message.contains("time"), "{}", decision.violations[0].message);
+    assert!(
+        decision.violations[0].message.contains("time"),
+        "{}",
+        decision.violations[0].message
+    );
     assert_eq!(decision.violations[1].message, "careful");
 }
 
 #[test]
 fn a_panic_in_the_engine_denies_and_the_next_request_is_judged() {
     let engine = engine_with(
-        &[("a.rego", "package dtgate.a\n\ndeny contains \"x\" if upper(input.api) == \"V2\"\n")],
+        &[(
+            "a.rego",
+            "package dtgate.a\n\ndeny contains \"x\" if upper(input.api) == \"V2\"\n",
+        )],
         Duration::from_secs(5),
-        |rego| rego.add_extension("upper".into(), 1, Box::new(|_| panic!("boom"))).unwrap(),
+        |rego| {
+            rego.add_extension("upper".into(), 1, Box::new(|_| panic!("boom")))
+                .unwrap()
+        },
     );
     for _ in 0..2 {
         let decision = engine.decide(&input());
@@ -157,18 +253,33 @@ fn a_panic_in_the_engine_denies_and_the_next_request_is_judged() {
 #[test]
 fn now_is_the_time_of_the_request() {
     let engine = engine_of(
-        &[("a", "warn contains message if message := sprintf(\"%d\", [time.now_ns()])\n\nwarn contains m if m := time.format(time.parse_rfc3339_ns(input.time))")],
+        &[(
+            "a",
+            "warn contains message if message := sprintf(\"%d\", [time.now_ns()])\n\nwarn contains m if m := time.format(time.parse_rfc3339_ns(input.time))",
+        )],
         "{}",
     );
     let mut input = input();
-    assert_eq!(engine.decide(&input).violations[0].message, "1795514400000000000");
+    assert_eq!(
+        engine.decide(&input).violations[0].message,
+        "1795514400000000000"
+    );
     input.time = "2026-11-24T10:00:01Z".parse().unwrap();
-    assert_eq!(engine.decide(&input).violations[0].message, "1795514401000000000");
+    assert_eq!(
+        engine.decide(&input).violations[0].message,
+        "1795514401000000000"
+    );
 }
 
 #[test]
 fn threads_that_ask_at_once_do_not_see_each_others_request() {
-    let engine = engine_of(&[("a", "warn contains input.caller.address if true\n\nwarn contains sprintf(\"%d\", [time.now_ns()]) if true")], "{}");
+    let engine = engine_of(
+        &[(
+            "a",
+            "warn contains input.caller.address if true\n\nwarn contains sprintf(\"%d\", [time.now_ns()]) if true",
+        )],
+        "{}",
+    );
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let engine = &engine;
@@ -198,16 +309,37 @@ fn an_explanation_names_the_lines_that_were_evaluated() {
     assert_eq!(explanation.lines.len(), 1);
     assert!(explanation.lines[0].0.ends_with("/a.rego"));
     assert_eq!(explanation.lines[0].1, [4, 5, 6]);
-    assert!(explanation.prints[0].ends_with("asked"), "{:?}", explanation.prints);
+    assert!(
+        explanation.prints[0].ends_with("asked"),
+        "{:?}",
+        explanation.prints
+    );
 }
 
 #[test]
 fn what_the_policies_read_is_known() {
-    let engine = engine_of(&[("a", "deny contains \"x\" if input.change.scopes.added == [input.caller[input.api]]")], "{}");
-    for member in ["input", "input.change", "input.change.scopes.added", "input.caller.token", "input.caller.certificate"] {
+    let engine = engine_of(
+        &[(
+            "a",
+            "deny contains \"x\" if input.change.scopes.added == [input.caller[input.api]]",
+        )],
+        "{}",
+    );
+    for member in [
+        "input",
+        "input.change",
+        "input.change.scopes.added",
+        "input.caller.token",
+        "input.caller.certificate",
+    ] {
         assert!(engine.reads(member), "{member}");
     }
-    for member in ["input.token.current", "input.change.name", "input.parsed_body", "input.attributes"] {
+    for member in [
+        "input.token.current",
+        "input.change.name",
+        "input.parsed_body",
+        "input.attributes",
+    ] {
         assert!(!engine.reads(member), "{member}");
     }
 }
@@ -216,27 +348,62 @@ fn what_the_policies_read_is_known() {
 #[ignore = "tmp"]
 fn tmp_shipped() {
     let policy = super::super::Policy::load("/tmp/w/policies/policies", DEFAULT_LIMIT);
-    let policy = match policy { Ok(p) => p, Err(e) => panic!("\n{e}") };
+    let policy = match policy {
+        Ok(p) => p,
+        Err(e) => panic!("\n{e}"),
+    };
     let mut input = input();
-    input.change.scopes.requested = Some(["ReadConfig","DataExport","WriteConfig","logs.read","metrics.read","entities.read","events.read","problems.read","settings.read","slo.read","a","b","c","d","e","f"].map(str::to_owned).to_vec());
+    input.change.scopes.requested = Some(
+        [
+            "ReadConfig",
+            "DataExport",
+            "WriteConfig",
+            "logs.read",
+            "metrics.read",
+            "entities.read",
+            "events.read",
+            "problems.read",
+            "settings.read",
+            "slo.read",
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "f",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    );
     let d = policy.decide(&input);
     println!("{}", serde_json::to_string_pretty(&d).unwrap());
     let t = Instant::now();
-    for _ in 0..200 { policy.decide(&input); }
+    for _ in 0..200 {
+        policy.decide(&input);
+    }
     println!("decide: {:?} per", t.elapsed() / 200);
     let t = Instant::now();
-    for _ in 0..2000 { std::hint::black_box(input.to_rego()); }
+    for _ in 0..2000 {
+        std::hint::black_box(input.to_rego());
+    }
     println!("to_rego: {:?} per", t.elapsed() / 2000);
     // one query
     let bundle = Bundle::load("/tmp/w/policies/policies").unwrap();
     let mut rego = bundle.rego;
     let mut body = String::from("package gate_all\n\nv := {\n");
-    for (n, def) in &bundle.policies { for r in &def.rules { body += &format!("\"{n}.{}\": data.dtgate.{n}.{},\n", r.name(), r.name()); } }
+    for (n, def) in &bundle.policies {
+        for r in &def.rules {
+            body += &format!("\"{n}.{}\": data.dtgate.{n}.{},\n", r.name(), r.name());
+        }
+    }
     body += "}\n";
     rego.add_policy("x".into(), body).unwrap();
     rego.set_input(input.to_rego());
     rego.eval_rule("data.gate_all.v".into()).unwrap();
     let t = Instant::now();
-    for _ in 0..200 { rego.set_input(input.to_rego()); rego.eval_rule("data.gate_all.v".into()).unwrap(); }
+    for _ in 0..200 {
+        rego.set_input(input.to_rego());
+        rego.eval_rule("data.gate_all.v".into()).unwrap();
+    }
     println!("one rule: {:?} per", t.elapsed() / 200);
 }
