@@ -14,7 +14,7 @@ use super::{
     body::Members,
     call::Call,
     reply::{self, Refusal},
-    scopes::{self, Version},
+    scopes::Version,
     state::{Change, State, Token, Wanted, require},
 };
 

@@ -1,1 +1,9 @@
-//! One binary: the list of modules is the index.
+//! The real binary between real sockets. One test binary: this list of modules is the index.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed setup step should fail the test"
+)]
+
+mod harness;
+mod promises;

@@ -1,0 +1,368 @@
+//! A gate under test: the real program, a lenient recording upstream, a journal in a directory of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The token that requests of the tests change.
+pub(crate) const TOKEN: &str = "/api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea";
+/// The secret part of the credential that requests of the tests carry.
+pub(crate) const SECRET: &str = "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
+/// A body that every shipped policy lets pass.
+pub(crate) const GOOD: &str = r#"{"name":"payments-prod-ci","scopes":["metrics.read"]}"#;
+/// A body that the shipped policies refuse.
+pub(crate) const BAD: &str = r#"{"scopes":["WriteConfig"]}"#;
+
+/// One request as the upstream received it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The first line, as it came.
+    pub line: String,
+    /// Name (lower case) and value.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// How the upstream answers: a function of what it received, giving the raw bytes of a response.
+pub(crate) type Answer = dyn Fn(&Seen) -> Vec<u8> + Send + Sync;
+
+/// An upstream that takes anything, keeps everything, and understands nothing.
+pub(crate) struct Upstream {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Upstream {
+    /// Answers 204 to every request.
+    pub(crate) fn lenient() -> Self {
+        Self::answering(|_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())
+    }
+
+    pub(crate) fn answering(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let answer: Arc<Answer> = Arc::new(answer);
+        let kept = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (kept, answer) = (kept.clone(), answer.clone());
+                std::thread::spawn(move || serve(&stream, &kept, answer.as_ref()));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// Everything that arrived so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn serve(stream: &TcpStream, kept: &Mutex<Vec<Seen>>, answer: &Answer) {
+    let mut reader = BufReader::new(stream);
+    while let Some(seen) = read_message(&mut reader) {
+        kept.lock().unwrap().push(seen.clone());
+        let mut writer = stream;
+        if writer.write_all(&answer(&seen)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads one HTTP/1.1 message; a body by its length, or in chunks.
+pub(crate) fn read_message(reader: &mut impl BufRead) -> Option<Seen> {
+    let line = read_line(reader)?;
+    let mut headers = Vec::new();
+    loop {
+        let header = read_line(reader)?;
+        if header.is_empty() {
+            break;
+        }
+        let (name, value) = header.split_once(':')?;
+        headers.push((name.trim().to_lowercase(), value.trim().to_owned()));
+    }
+    let mut seen = Seen {
+        line,
+        headers,
+        body: Vec::new(),
+    };
+    if let Some(length) = seen
+        .header("content-length")
+        .and_then(|text| text.parse::<usize>().ok())
+    {
+        seen.body.resize(length, 0);
+        reader.read_exact(&mut seen.body).ok()?;
+    } else if seen
+        .header("transfer-encoding")
+        .is_some_and(|value| value.contains("chunked"))
+    {
+        loop {
+            let size = read_line(reader)?;
+            let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+            let mut chunk = vec![0; size];
+            reader.read_exact(&mut chunk).ok()?;
+            seen.body.extend(chunk);
+            read_line(reader)?;
+            if size == 0 {
+                break;
+            }
+        }
+    }
+    Some(seen)
+}
+
+fn read_line(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line).ok()?;
+    if line.pop() != Some(b'\n') {
+        return None;
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
+
+/// What the gate answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answered {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(have, _)| have == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The message of Dynatrace's error envelope.
+    pub(crate) fn message(&self) -> String {
+        self.json()["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+/// The program, running. It is killed when this is dropped.
+pub(crate) struct Gate {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub child: Child,
+    pub directory: TempDir,
+    log: Arc<Mutex<String>>,
+}
+
+/// Starts a gate with the shipped policies before `upstream`.
+pub(crate) fn gate(upstream: SocketAddr) -> Gate {
+    Gate::start(tempfile::tempdir().unwrap(), upstream, &[])
+}
+
+impl Gate {
+    /// Starts the program with its journal below `directory`, and more arguments.
+    pub(crate) fn start(directory: TempDir, upstream: SocketAddr, arguments: &[&str]) -> Self {
+        let mut command = program();
+        command
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--log",
+                "json",
+            ])
+            .arg("--upstream")
+            .arg(format!("http://{upstream}"))
+            .arg("--journal")
+            .arg(directory.path().join("journal"))
+            .args(arguments);
+        if !arguments.contains(&"--policies") {
+            command.arg("--policies").arg(policies());
+        }
+        Self::spawn(directory, command)
+    }
+
+    /// Starts any command that serves and logs as JSON, and waits until it says where.
+    pub(crate) fn spawn(directory: TempDir, mut command: Command) -> Self {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut reader = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let addresses = loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            assert!(
+                !line.is_empty(),
+                "the gate did not start: {}",
+                log.lock().unwrap()
+            );
+            log.lock().unwrap().push_str(&line);
+            let record: Value = serde_json::from_str(&line).unwrap_or_default();
+            if record["message"] == "serving" {
+                let address = |name: &str| record[name].as_str().unwrap().parse().unwrap();
+                break (address("listen"), address("admin"));
+            }
+        };
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in reader.lines().map_while(Result::ok) {
+                let mut log = kept.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self {
+            address: addresses.0,
+            admin: addresses.1,
+            child,
+            directory,
+            log,
+        }
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.directory.path().join("journal")
+    }
+
+    /// All records, oldest first.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        records(&self.journal())
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// One request with the tests' credential; `body` makes it JSON.
+    pub(crate) fn send(&self, method: &str, target: &str, body: &str) -> Answered {
+        let media_type = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/json\r\n"
+        };
+        let credential = format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
+        self.raw(&format!(
+            "{method} {target} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {credential}\r\n{media_type}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    /// Bytes as they are, on a connection of their own.
+    pub(crate) fn raw(&self, bytes: impl AsRef<[u8]>) -> Answered {
+        exchange(self.address, bytes.as_ref())
+    }
+
+    /// Sends a signal by name (`TERM`, `KILL`, `STOP`, …).
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the program to end by itself.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// One exchange on a new connection.
+pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answered {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut reader = BufReader::new(stream);
+    read_answer(&mut reader)
+        .unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(bytes)))
+}
+
+pub(crate) fn read_answer(reader: &mut (impl BufRead + Read)) -> Option<Answered> {
+    let message = read_message(reader)?;
+    Some(Answered {
+        status: message.line.split(' ').nth(1)?.parse().ok()?,
+        body: String::from_utf8_lossy(&message.body).into_owned(),
+        headers: message.headers,
+    })
+}
+
+/// The records of a journal.
+pub(crate) fn records(journal: &Path) -> Vec<Value> {
+    let mut segments: Vec<PathBuf> = std::fs::read_dir(journal)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    segments.sort();
+    let content: String = segments
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    content
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// The program under test.
+pub(crate) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_dtgate"))
+}
+
+/// The shipped policies.
+pub(crate) fn policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+/// Waits, without sleeping longer than needed, until something holds; panics after half a minute.
+pub(crate) fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let started = std::time::Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "never: {what}");
+        std::thread::yield_now();
+    }
+}
