@@ -21,7 +21,7 @@ use crate::audit::Durability;
 use crate::config::Config;
 use crate::gateway::upstream::{Base, Upstream};
 use crate::listener;
-use crate::policy::Problem;
+use crate::policy::{Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry;
 
@@ -45,7 +45,7 @@ enum Command {
     /// Judge one request from a file: the decision, the violations, the lines that fired
     Eval(eval::Eval),
     /// Run the gate
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Run a Dynatrace token API in memory, for trying things out
     Simulate(Simulate),
     /// Run the tests of policies, as `opa test`
@@ -125,12 +125,21 @@ struct Test {
     /// Directories of policies and tests
     #[arg(value_name = "PATH", default_value = "policies")]
     paths: Vec<PathBuf>,
-    /// Run only tests whose name (data.package.test_name) matches
+    /// Run only tests whose name (`data.package.test_name`) matches
     #[arg(long, short, value_name = "REGEX")]
     run: Option<String>,
     /// Show every test, not only those that did not pass
     #[arg(long, short)]
     verbose: bool,
+    /// Report which lines the tests evaluated, as JSON
+    #[arg(long, short)]
+    coverage: bool,
+    /// Fail when less than this share of lines was evaluated
+    #[arg(long, value_name = "PERCENT")]
+    threshold: Option<f64>,
+    /// Skipped tests (`todo_test_…`) are no failure
+    #[arg(long, short = 'z')]
+    exit_zero_on_skipped: bool,
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
@@ -223,7 +232,7 @@ impl Check {
                 let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
                 match self.format {
                     Format::Json => {
-                        writeln!(out, "{}", json!({"ok": false, "problems": problems}))?
+                        writeln!(out, "{}", json!({"ok": false, "problems": problems}))?;
                     }
                     Format::Pretty => writeln!(out, "{}", problems.join("\n"))?,
                 }
@@ -260,14 +269,23 @@ impl Simulate {
 }
 
 impl Test {
-    fn run(self, _out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        anyhow::bail!(
-            "{:?} {:?} {:?} {:?}",
-            self.paths,
-            self.run,
-            self.verbose,
-            self.format
-        )
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let run = self.run.as_deref().map(regex::Regex::new).transpose();
+        let options = suite::Options {
+            run: run.context("--run")?,
+            format: match self.format {
+                Format::Json => suite::Format::Json,
+                Format::Pretty => suite::Format::Pretty,
+            },
+            verbose: self.verbose,
+            coverage: self.coverage,
+            threshold: self.threshold,
+            exit_zero_on_skipped: self.exit_zero_on_skipped,
+        };
+        Ok(match suite::run(&self.paths, &options, out)? {
+            suite::Outcome::Passed => ExitCode::SUCCESS,
+            suite::Outcome::Failed => ExitCode::from(2),
+        })
     }
 }
 

@@ -1,4 +1,38 @@
 //! dtgate: the policy gate in front of the Dynatrace API.
+//!
+//! A reverse proxy. Requests that change an API token are read whole, understood, judged by Rego
+//! policies, recorded durably, and only then forwarded or refused. Everything else streams through.
+//!
+//! ```text
+//! listen ─ admit ─ route ─┬─ open traffic ──────────────────────────────────────► forward (streamed)
+//!                         └─ guarded: read ─ understand ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
+//!                                                                         └─► refuse (ErrorEnvelope)
+//! ```
+//!
+//! A guarded request becomes a sequence of values, each of which can only be made from the one before:
+//! [`guard::Head`] → [`guard::Call`] → [`policy::Judged`] → [`audit::Recorded`] → `Permit` → response.
+//! Forwarding what was not judged and recorded does not compile.
+//!
+//! | module        | what lives there                                                                |
+//! |---------------|---------------------------------------------------------------------------------|
+//! | [`value`]     | durations, sizes, hashes as people and files write them                         |
+//! | [`dynatrace`] | the domain: endpoint catalogue, token ids and secrets, changes, error envelope  |
+//! | [`guard`]     | untrusted bytes in, `Head` and `Call` out: canonical paths, strict JSON         |
+//! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
+//! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
+//! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
+//! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |
+//! | [`telemetry`] | logs, and every metric in one list                                              |
+//! | [`admin`]     | health, readiness, metrics for operators                                        |
+//! | [`simulate`]  | the Dynatrace token API in memory                                               |
+//! | [`config`]    | the sections of all modules, gathered                                           |
+//! | [`app`]       | the composition root: builds every part once, runs, drains; owns the clock      |
+//! | [`cli`]       | the commands                                                                    |
+//!
+//! Words: an *environment* is addressed by `/e/{id}`; an *operation* is what the catalogue calls a
+//! request; a *call* is one that was understood; a *decision* is a *verdict* with its *violations*; a
+//! *record* is one line of the *journal*, which consists of *segments*; a *rejection* is a refusal on
+//! its way to the client.
 
 pub mod admin;
 pub mod app;

@@ -203,7 +203,10 @@ fn looked_up(call: &Call) -> Result<String, Refusal> {
 
 fn new_scopes(members: &mut Members, call: &Call, version: Version) -> Vec<String> {
     let requested = members.texts("scopes");
-    let requested = members.required("scopes", requested.filter(|list| !list.is_empty()));
+    if requested.as_ref().is_some_and(Vec::is_empty) {
+        members.violate("scopes", "Must not be empty.");
+    }
+    let requested = members.required("scopes", requested);
     accepted(members, &requested, call, version)
 }
 

@@ -111,7 +111,7 @@ pub fn render(line: &str) -> String {
                         "\n{:>46}{} ({}): {}",
                         "",
                         member("policy"),
-                        member("mode"),
+                        weight(violation),
                         member("message")
                     ),
                 );
@@ -131,6 +131,20 @@ pub fn render(line: &str) -> String {
         _ => {}
     }
     out.trim_end().to_owned()
+}
+
+/// What a violation came to: its policy's mode, or less where the policy itself only warns.
+fn weight(violation: &Value) -> &str {
+    let member = |name: &str| {
+        violation
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    if member("mode") == "enforce" && member("rule") == "warn" {
+        return "warn";
+    }
+    member("mode")
 }
 
 fn append(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -82,18 +82,20 @@ impl Members {
         }
     }
 
+    /// Only a list of which every element is a string is one.
     pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
         let Value::Array(elements) = self.take(name)? else {
             return self.wrong(name, "Must be an array.");
         };
-        let mut texts = Vec::with_capacity(elements.len());
+        let count = elements.len();
+        let mut texts = Vec::with_capacity(count);
         for (index, element) in elements.into_iter().enumerate() {
             match element {
                 Value::String(text) => texts.push(text),
                 _ => self.violate(format!("{name}[{index}]"), "Must be a string."),
             }
         }
-        Some(texts)
+        (texts.len() == count).then_some(texts)
     }
 
     pub(super) fn object(&mut self, name: &str) -> Option<Self> {

@@ -60,7 +60,7 @@ impl Call {
     fn credential(&self) -> Result<String, Refusal> {
         let failed = || Refusal::unauthorized("Token Authentication failed");
         let Some(header) = self.headers.get(AUTHORIZATION) else {
-            let parameter = self.query.first_any_case("api-token");
+            let parameter = self.query.credential();
             return parameter.map(ToOwned::to_owned).ok_or_else(failed);
         };
         let header = header.to_str().unwrap_or_default();
@@ -125,10 +125,13 @@ impl Query {
         )
     }
 
-    /// The query written again, fit for [`Query::parse`].
+    /// The query written again, fit for [`Query::parse`], but for the credential: this goes into
+    /// an answer.
     pub(super) fn text(&self) -> String {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let pairs = self.0.iter();
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.retain(|(name, _)| !is_credential(name));
+        let pairs = pairs.into_iter();
         let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
@@ -144,7 +147,7 @@ impl Query {
 
     /// Whether anything but these and the credential was sent.
     pub(super) fn has_other_than(&self, names: &[&str]) -> bool {
-        let expected = |name: &str| names.contains(&name) || name.eq_ignore_ascii_case("api-token");
+        let expected = |name: &str| names.contains(&name) || is_credential(name);
         self.0.iter().any(|(name, _)| !expected(name))
     }
 
@@ -186,9 +189,15 @@ impl Query {
         moment
     }
 
-    fn first_any_case(&self, name: &str) -> Option<&str> {
+    /// The first of them; a second is not looked at.
+    fn credential(&self) -> Option<&str> {
         let mut pairs = self.0.iter();
-        let found = pairs.find(|pair| pair.0.eq_ignore_ascii_case(name));
+        let found = pairs.find(|(name, _)| is_credential(name));
         found.map(|pair| pair.1.as_str())
     }
+}
+
+/// Dynatrace's own documents write both `api-token` and `Api-Token`.
+fn is_credential(name: &str) -> bool {
+    name.eq_ignore_ascii_case("api-token")
 }

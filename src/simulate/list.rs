@@ -36,7 +36,7 @@ const SHOWN: usize = 5;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
+struct List {
     total_count: usize,
     page_size: usize,
     next_page_key: Option<String>,
@@ -96,7 +96,7 @@ fn page(
     let mut tokens: Vec<_> = state.tokens.iter().filter(wanted).collect();
     tokens.sort_by(|one, other| order.compare(one, other));
     let end = offset.saturating_add(size);
-    let page = Page {
+    let list = List {
         total_count: tokens.len(),
         page_size: size,
         next_page_key: (end < tokens.len()).then(|| packed(end, query)),
@@ -107,7 +107,7 @@ fn page(
             .map(|token| shown(token, &fields))
             .collect(),
     };
-    Ok(reply::json(StatusCode::OK, &page))
+    Ok(reply::json(StatusCode::OK, &list))
 }
 
 /// `+a,-b` changes the default, `a,b` replaces it; the id is always there.
@@ -209,8 +209,14 @@ impl Order {
 
 /// Hexadecimal, because a key must survive a query string that nobody encodes.
 fn packed(offset: usize, query: &Query) -> String {
-    let plain = format!("{offset}?{}", query.text());
-    plain.bytes().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&format!("{offset}?{}", query.text()))
+}
+
+pub(super) fn hexadecimal(text: &str) -> String {
+    let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 fn unpacked(key: &str) -> Option<(usize, String)> {

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER},
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::Serialize;
 
@@ -18,7 +18,13 @@ pub(super) struct Refusal {
     /// Without a message the answer has no body at all, as v2 answers 404.
     message: Option<String>,
     violations: Vec<Violation>,
-    header: Option<(HeaderName, HeaderValue)>,
+    hint: Option<Hint>,
+}
+
+/// What a refusal says in a header.
+enum Hint {
+    Allow(&'static str),
+    RetryAfter(u64),
 }
 
 impl Refusal {
@@ -27,7 +33,7 @@ impl Refusal {
             status,
             message: Some(message.into()),
             violations: Vec::new(),
-            header: None,
+            hint: None,
         }
     }
 
@@ -36,7 +42,7 @@ impl Refusal {
             status,
             message: None,
             violations: Vec::new(),
-            header: None,
+            hint: None,
         }
     }
 
@@ -66,7 +72,7 @@ impl Refusal {
             "HTTP 405 Method Not Allowed",
         );
         Self {
-            header: Some((ALLOW, HeaderValue::from_static(allowed))),
+            hint: Some(Hint::Allow(allowed)),
             ..refusal
         }
     }
@@ -77,7 +83,7 @@ impl Refusal {
             "Too many requests. Try again later.",
         );
         Self {
-            header: Some((RETRY_AFTER, HeaderValue::from(retry_after))),
+            hint: Some(Hint::RetryAfter(retry_after)),
             ..refusal
         }
     }
@@ -96,8 +102,15 @@ impl Refusal {
             ),
             None => empty(self.status),
         };
-        if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+        let headers = response.headers_mut();
+        match self.hint {
+            Some(Hint::Allow(methods)) => {
+                headers.insert(ALLOW, HeaderValue::from_static(methods));
+            }
+            Some(Hint::RetryAfter(seconds)) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            None => {}
         }
         response
     }

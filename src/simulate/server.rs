@@ -7,7 +7,10 @@ use std::{convert::Infallible, io, net::IpAddr};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -65,16 +68,23 @@ async fn exchange(
     peer: IpAddr,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
-    let response = match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(body) => simulator.answer(Request::from_parts(parts, body.to_bytes()), peer),
-        Err(error) if error.is::<LengthLimitError>() => Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "The request body exceeds 1 MiB.",
-        )
-        .into_response(),
-        Err(_) => Refusal::bad("The request body could not be read.").into_response(),
+    // Who announces too much need not send it to be told.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let response = if announced > BODY_LIMIT {
+        too_large()
+    } else {
+        match Limited::new(body, BODY_LIMIT).collect().await {
+            Ok(body) => simulator.answer(Request::from_parts(parts, body.to_bytes()), peer),
+            Err(error) if error.is::<LengthLimitError>() => too_large(),
+            Err(_) => Refusal::bad("The request body could not be read.").into_response(),
+        }
     };
     response.map(Full::new)
+}
+
+fn too_large() -> Response<Bytes> {
+    let message = "The request body exceeds 1 MiB.";
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message).into_response()
 }
 
 #[cfg(test)]

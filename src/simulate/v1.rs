@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{ACCEPT, LOCATION},
 };
-use jiff::{Span, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
@@ -121,32 +121,27 @@ fn expiry(members: &mut Members, now: Timestamp) -> Option<Timestamp> {
     let value = duration.number("value");
     let value = duration.required("value", value);
     let unit = duration.text("unit");
-    let span = Span::new();
-    let span = match unit.as_deref().unwrap_or("MILLIS") {
-        "DAYS" => value
-            .checked_mul(24)
-            .and_then(|hours| span.try_hours(hours).ok()),
-        "HOURS" => span.try_hours(value).ok(),
-        "MILLIS" => span.try_milliseconds(value).ok(),
-        "MINUTES" => span.try_minutes(value).ok(),
-        "SECONDS" => span.try_seconds(value).ok(),
+    let milliseconds = match unit.as_deref().unwrap_or("MILLIS") {
+        "DAYS" => 86_400_000,
+        "HOURS" => 3_600_000,
+        "MILLIS" => 1,
+        "MINUTES" => 60_000,
+        "SECONDS" => 1000,
         _ => {
             duration.violate("unit", "Must be DAYS, HOURS, MILLIS, MINUTES or SECONDS.");
-            None
+            1
         }
     };
+    let span = value.checked_mul(milliseconds);
+    let span = span.map(SignedDuration::from_millis);
     let expires = span.and_then(|span| now.checked_add(span).ok());
     if value < 0 {
         duration.violate("value", "Must not be negative.");
-    } else if span.is_some() && expires.is_none() || span.is_none() && unit_known(unit.as_deref()) {
+    } else if expires.is_none() {
         duration.violate("value", "Too large.");
     }
     members.close("expiresIn", duration);
     expires
-}
-
-fn unit_known(unit: Option<&str>) -> bool {
-    unit.is_none_or(|unit| ["DAYS", "HOURS", "MILLIS", "MINUTES", "SECONDS"].contains(&unit))
 }
 
 fn lookup(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {

@@ -304,7 +304,7 @@ fn a_member_of_the_input_that_does_not_exist_is_refused_through_every_spelling()
         ),
         (
             "deny contains \"x\" if some x in input.change.scopes.requestd",
-            "3:53",
+            "3:52",
         ),
         (
             "deny contains x if x := {\"message\": input.time.year}",

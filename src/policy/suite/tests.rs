@@ -1,0 +1,309 @@
+use serde_json::{Value as Json, json};
+
+use super::{super::bundle::tests::directory, *};
+
+const POLICY: &str = "package dtgate.a
+
+deny contains \"no\" if input.x == 1
+
+unused if {
+\tinput.y
+\tinput.z
+}
+";
+
+const TESTS: &str = "package dtgate.a_test
+
+import data.dtgate.a
+
+test_ok if {
+\t\"no\" in a.deny with input as {\"x\": 1}
+}
+
+test_fail if {
+\tcount(a.deny) == 0 with input as {\"x\": 1}
+}
+
+test_number := 3
+
+todo_test_later if false
+
+test_error if {
+\tto_number(input.s) == 1 with input as {\"s\": \"abc\"}
+}
+
+test_cases[note] if {
+\tsome note, case in {
+\t\t\"one\": {\"x\": 1, \"n\": 1},
+\t\t\"two\": {\"x\": 2, \"n\": 1},
+\t}
+\tcount(a.deny) == case.n with input as {\"x\": case.x}
+}
+
+test_print if {
+\tprint(\"hello\", 1)
+\tfalse
+}
+";
+
+/// The outcome and the report, without the name of the directory and without durations.
+fn report(files: &[(&str, &str)], options: &Options) -> (Outcome, String) {
+    let directory = directory(files);
+    let mut out = Vec::new();
+    let outcome = run(&[directory.path()], options, &mut out).unwrap();
+    let text = String::from_utf8(out)
+        .unwrap()
+        .replace(&format!("{}/", directory.path().display()), "");
+    let duration = Regex::new(r"\([0-9.]+(ns|µs|ms|s)\)").unwrap();
+    (outcome, duration.replace_all(&text, "(…)").into_owned())
+}
+
+fn both() -> [(&'static str, &'static str); 2] {
+    [("a.rego", POLICY), ("a_test.rego", TESTS)]
+}
+
+fn options(run: &str) -> Options {
+    Options {
+        run: Some(Regex::new(run).unwrap()),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn the_pretty_report_is_that_of_opa() {
+    let (outcome, text) = report(&both(), &Options::default());
+    assert_eq!(outcome, Outcome::Failed);
+    let line = "-".repeat(80);
+    assert_eq!(
+        text,
+        format!(
+            "a_test.rego:9:
+data.dtgate.a_test.test_fail: FAIL (…)
+a_test.rego:13:
+data.dtgate.a_test.test_number: FAIL (…)
+a_test.rego:17:
+data.dtgate.a_test.test_error: ERROR (…)
+  a_test.rego:18: eval_builtin_error: could not parse string as number
+a_test.rego:21:
+data.dtgate.a_test.test_cases: FAIL (…)
+  one: PASS
+  two: FAIL
+a_test.rego:29:
+data.dtgate.a_test.test_print: FAIL (…)
+
+  hello 1
+
+a_test.rego:15:
+data.dtgate.a_test.todo_test_later: SKIPPED
+{line}
+PASS: 2/8
+FAIL: 4/8
+SKIPPED: 1/8
+ERROR: 1/8
+"
+        )
+    );
+}
+
+#[test]
+fn tests_that_pass_are_only_told_on_request() {
+    assert_eq!(
+        report(&both(), &options("test_ok")),
+        (Outcome::Passed, "PASS: 1/1\n".to_owned())
+    );
+    let (_, text) = report(
+        &both(),
+        &Options {
+            verbose: true,
+            ..options("test_ok")
+        },
+    );
+    assert!(
+        text.starts_with("a_test.rego:5:\ndata.dtgate.a_test.test_ok: PASS (…)\n-----"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_skipped_test_is_not_a_passed_one() {
+    assert_eq!(report(&both(), &options("later")).0, Outcome::Failed);
+    let options = Options {
+        exit_zero_on_skipped: true,
+        ..options("later")
+    };
+    assert_eq!(report(&both(), &options).0, Outcome::Passed);
+}
+
+#[test]
+fn nothing_to_run_is_not_a_failure() {
+    assert_eq!(
+        report(&both(), &options("nothing")),
+        (Outcome::Passed, String::new())
+    );
+}
+
+#[test]
+fn the_json_report_is_that_of_opa() {
+    let (_, text) = report(
+        &both(),
+        &Options {
+            format: Format::Json,
+            ..Options::default()
+        },
+    );
+    let mut results: Json = serde_json::from_str(&text).unwrap();
+    for result in results.as_array_mut().unwrap() {
+        assert!(
+            result
+                .as_object_mut()
+                .unwrap()
+                .remove("duration")
+                .unwrap()
+                .is_u64()
+        );
+    }
+    let result = |row: u32, name: &str, more: Json| {
+        let mut result = json!({
+            "location": {"file": "a_test.rego", "row": row, "col": 1}, "package": "data.dtgate.a_test", "name": name,
+        });
+        result
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        result
+    };
+    let error = json!({"error": {
+        "code": "eval_builtin_error",
+        "message": "could not parse string as number",
+        "location": {"file": "a_test.rego", "row": 18, "col": 17},
+    }});
+    let cases = json!({"fail": true, "sub_results": {"one": {"name": "one"}, "two": {"name": "two", "fail": true}}});
+    assert_eq!(
+        results,
+        json!([
+            result(5, "test_ok", json!({})),
+            result(9, "test_fail", json!({"fail": true})),
+            result(13, "test_number", json!({"fail": true})),
+            result(15, "todo_test_later", json!({"skip": true})),
+            result(17, "test_error", error),
+            result(21, "test_cases", cases),
+            result(
+                29,
+                "test_print",
+                json!({"fail": true, "output": "aGVsbG8gMQo="})
+            ),
+        ])
+    );
+}
+
+#[test]
+fn cases_that_cannot_be_listed_are_an_error_and_never_pass() {
+    let tests = "package a_test\n\ntest_x[note] if {\n\tcases := {\"one\": 1, \"two\": 2}\n\tsome note, case in cases\n\tcase == 1\n}\n\ntest_y[note] if note := \"a\"\n";
+    let (outcome, text) = report(&[("a_test.rego", tests)], &Options::default());
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(text.ends_with("ERROR: 2/2\n"), "{text}");
+}
+
+#[test]
+fn a_test_may_replace_the_clock_and_data_and_functions() {
+    let tests = "package a_test
+
+f(x) := x
+
+test_clock if {
+\ttime.now_ns() == 5 with time.now_ns as 5
+}
+
+test_data if {
+\tdata.settings.max == 3 with data.settings.max as 3
+}
+
+test_function if {
+\tf(1) == 7 with f as 7
+}
+
+test_twin if true
+
+test_twin if true
+";
+    let (outcome, text) = report(
+        &[("a_test.rego", tests), ("data.yaml", "settings: {max: 1}")],
+        &Options::default(),
+    );
+    assert_eq!((outcome, text.as_str()), (Outcome::Passed, "PASS: 5/5\n"));
+}
+
+#[test]
+fn coverage_names_covered_rows_as_ranges() {
+    let options = Options {
+        coverage: true,
+        ..options("test_ok")
+    };
+    let (outcome, text) = report(&both(), &options);
+    let report: Json = serde_json::from_str(&text).unwrap();
+    assert_eq!(outcome, Outcome::Passed);
+    assert_eq!(
+        report["files"]["a.rego"],
+        json!({
+            "covered": [{"start": {"row": 3}, "end": {"row": 3}}],
+            "not_covered": [{"start": {"row": 6}, "end": {"row": 7}}],
+            "covered_lines": 1, "not_covered_lines": 2, "coverage": 100.0 / 3.0,
+        })
+    );
+}
+
+#[test]
+fn too_little_coverage_fails_and_says_where() {
+    let files = [
+        ("a.rego", POLICY),
+        ("a_test.rego", "package a_test\n\ntest_ok if true\n"),
+    ];
+    let (outcome, text) = report(
+        &files,
+        &Options {
+            threshold: Some(90.0),
+            ..Options::default()
+        },
+    );
+    assert_eq!(outcome, Outcome::Failed);
+    assert_eq!(
+        text,
+        "Code coverage threshold not met: got 25.00 instead of 90.00\nLines not covered:\n\ta.rego:3\n\ta.rego:6-7\n"
+    );
+    assert_eq!(
+        report(
+            &files,
+            &Options {
+                threshold: Some(25.0),
+                ..Options::default()
+            }
+        )
+        .0,
+        Outcome::Passed
+    );
+}
+
+#[test]
+fn tests_that_do_not_compile_are_an_error() {
+    let directory = directory(&[("a_test.rego", "package a_test\n\ntest_a if nosuch(1)\n")]);
+    let error = run(&[directory.path()], &Options::default(), &mut Vec::new()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("a_test.rego:3:11: there is no function nosuch"),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_file_can_be_tested_alone() {
+    let directory = directory(&[
+        ("a_test.rego", "package a_test\n\ntest_a if true\n"),
+        ("b.rego", "nonsense"),
+    ]);
+    let path = directory.path().join("a_test.rego");
+    assert_eq!(
+        run(&[path], &Options::default(), &mut Vec::new()).unwrap(),
+        Outcome::Passed
+    );
+}
