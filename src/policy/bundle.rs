@@ -312,7 +312,7 @@ fn in_data(tree: &Tree, path: &[&str], message: impl Into<String>) -> Problem {
             while let Some(column) = wanted.peek().and_then(|name| key(line, name)) {
                 wanted.next();
                 last = Some((&file.path, number + 1, column));
-                if file.name.ends_with(".yaml") {
+                if !file.is_json() {
                     break;
                 }
             }

@@ -57,25 +57,21 @@ impl<'a> Program<'a> {
             let names = Names::of(module);
             let lenient = is_test(names.file);
             for rule in &module.policy {
-                let caller = function(rule).map(|(name, _)| [names.package.clone(), name].concat());
+                let this = function(rule).map(|(name, _)| [names.package.clone(), name].concat());
                 walk::rule(rule, &mut |site| {
-                    let (Site::Call {
-                        function: called, ..
-                    }
-                    | Site::With(called)) = site
-                    else {
+                    let (Site::Call { function: name, .. } | Site::With(name)) = site else {
                         return;
                     };
                     match self.call(&names, lenient, site) {
-                        Err(message) => problems.push(at(called.span(), message)),
-                        Ok(Some(callee)) => {
-                            if let Some(caller) = &caller {
-                                let text = format!("{} calls itself", caller.join("."));
-                                let problem = at(called.span(), text);
+                        Err(message) => problems.push(at(name.span(), message)),
+                        Ok(Some(target)) => {
+                            if let Some(this) = &this {
+                                let text = format!("{} calls itself", this.join("."));
+                                let problem = at(name.span(), text);
                                 graph
-                                    .entry(caller.clone())
+                                    .entry(this.clone())
                                     .or_default()
-                                    .entry(callee)
+                                    .entry(target)
                                     .or_insert(problem);
                             }
                         }
@@ -135,7 +131,7 @@ impl<'a> Program<'a> {
     }
 
     fn unknown(&self, name: &str, names: &Names<'_>) -> String {
-        let mut candidates: Vec<&str> = builtins::allowed().collect();
+        let mut candidates: Vec<&str> = builtins::allowed();
         candidates.extend(
             self.functions
                 .keys()
@@ -144,10 +140,8 @@ impl<'a> Program<'a> {
                     _ => None,
                 }),
         );
-        match input::nearest(name, candidates.into_iter()) {
-            Some(nearest) => format!("there is no function {name}: did you mean {nearest}?"),
-            None => format!("there is no function {name}"),
-        }
+        let guess = input::guess(name, "", &candidates);
+        format!("there is no function {name}{guess}")
     }
 
     /// Refuses references to rules below `data.dtgate` that nobody defines: they would be undefined for ever,
@@ -193,7 +187,10 @@ impl<'a> Program<'a> {
                     if let Some(missing) = input::missing(&steps) {
                         // Steps that an import brought along have no place in this reference.
                         let span = spans.get(missing.step).copied().flatten();
-                        problems.push(at(span.unwrap_or(reference.span()), missing.message));
+                        problems.push(at(
+                            span.unwrap_or_else(|| reference.span()),
+                            missing.message,
+                        ));
                     }
                     reads.insert(read);
                 });

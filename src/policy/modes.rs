@@ -44,10 +44,8 @@ pub(super) fn read(
     };
     for (policy, setting) in modes {
         if !policies.contains(&policy.as_str()) {
-            let mut message = format!("data.modes.{policy} names a policy that does not exist");
-            if let Some(nearest) = input::nearest(policy, policies.iter().copied()) {
-                message.push_str(&format!(": did you mean {nearest}?"));
-            }
+            let guess = input::guess(policy, "", policies);
+            let message = format!("data.modes.{policy} names a policy that does not exist{guess}");
             complain(&["modes", policy], message);
             continue;
         }

@@ -86,10 +86,10 @@ pub fn run<P: AsRef<Path>>(
     } else {
         Outcome::Failed
     };
-    if let Some(threshold) = options.threshold {
-        if !coverage.meets(threshold, out)? {
-            return Ok(Outcome::Failed);
-        }
+    if let Some(threshold) = options.threshold
+        && !coverage.meets(threshold, out)?
+    {
+        return Ok(Outcome::Failed);
     }
     if options.coverage || options.threshold.is_some() {
         coverage.write(out)?;
@@ -208,10 +208,9 @@ impl Test {
                         let notes = notes.as_set().into_iter().flat_map(|notes| notes.iter());
                         let cases: BTreeMap<_, _> = notes
                             .map(|note| {
-                                let name = note.as_string().map_or_else(
-                                    |_error| note.to_string(),
-                                    |text| text.to_string(),
-                                );
+                                let name = note
+                                    .as_string()
+                                    .map_or_else(|_error| note.to_string(), ToString::to_string);
                                 (
                                     name.clone(),
                                     SubResult {
@@ -370,29 +369,33 @@ fn lister(rule: &Rule, number: usize) -> Option<String> {
     let [body] = bodies.as_slice() else {
         return None;
     };
-    body.query
-        .stmts
-        .iter()
-        .find_map(|statement| match &statement.literal {
-            Literal::SomeIn {
-                key: Some(key),
-                collection,
-                ..
-            } if is_note(key) => Some(format!(
-                "\n__cases_{number} contains note if some note, _ in {}\n",
-                collection.span().text()
-            )),
-            Literal::SomeIn {
-                key: None,
-                value,
-                collection,
-                ..
-            } if is_note(value) => Some(format!(
-                "\n__cases_{number} contains note if some note in {}\n",
-                collection.span().text()
-            )),
-            _ => None,
-        })
+    body.query.stmts.iter().find_map(|statement| {
+        let Literal::SomeIn {
+            key,
+            value,
+            collection,
+            ..
+        } = &statement.literal
+        else {
+            return None;
+        };
+        let names = match key {
+            Some(key) if is_note(key) => "note, _",
+            None if is_note(value) => "note",
+            _ => return None,
+        };
+        // The engine's spans of objects and lists end in the right place but do not start there,
+        // so ` in CASES` is taken from the end of what stands before it.
+        let collection = collection.span();
+        let (start, end) = (
+            usize::try_from(value.span().end).ok()?,
+            usize::try_from(collection.end).ok()?,
+        );
+        let cases = collection.source.get_contents().get(start..end)?;
+        Some(format!(
+            "\n__cases_{number} contains note if some {names}{cases}\n"
+        ))
+    })
 }
 
 #[cfg(test)]

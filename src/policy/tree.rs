@@ -22,6 +22,14 @@ pub(super) struct File {
     pub(super) text: String,
 }
 
+impl File {
+    pub(super) fn is_json(&self) -> bool {
+        Path::new(&self.name)
+            .extension()
+            .is_some_and(|extension| extension == "json")
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Tree {
     pub(super) policies: Vec<File>,
@@ -125,7 +133,7 @@ impl Tree {
     }
 
     fn data_file(&mut self, file: File, below: &[String]) {
-        let parsed = if file.name.ends_with(".json") {
+        let parsed = if file.is_json() {
             serde_json::from_str::<Strict>(&file.text).map_err(|error| {
                 (
                     error.line(),
@@ -155,8 +163,8 @@ impl Tree {
                     // An empty file, or one that holds only comments.
                     Json::Null => {}
                     _ => {
-                        self.problems
-                            .push(Problem::new(&file.path, 1, 1, "data must be an object"))
+                        let message = "data must be an object";
+                        self.problems.push(Problem::new(&file.path, 1, 1, message));
                     }
                 }
             }

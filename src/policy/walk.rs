@@ -30,7 +30,7 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
             refr, args, value, ..
         } => {
             indices(refr, see);
-            args.iter().for_each(|argument| expression(argument, see));
+            each(args, see);
             expression(value, see);
         }
         Rule::Spec { head, bodies, .. } => {
@@ -43,12 +43,12 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
                     refr, args, assign, ..
                 } => {
                     indices(refr, see);
-                    args.iter().for_each(|argument| expression(argument, see));
+                    each(args, see);
                     assignment(assign.as_ref(), see);
                 }
                 RuleHead::Set { refr, key, .. } => {
                     indices(refr, see);
-                    key.iter().for_each(|key| expression(key, see));
+                    each(key.as_slice(), see);
                 }
             }
             for body in bodies {
@@ -82,7 +82,7 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
             Expr::RefBrack { refr, index, .. } => {
                 let name = match index.as_ref() {
                     Expr::String { value, .. } | Expr::RawString { value, .. } => {
-                        value.as_string().ok().map(|name| name.to_string())
+                        value.as_string().ok().map(ToString::to_string)
                     }
                     _ => None,
                 };
@@ -120,7 +120,7 @@ fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
                 collection,
                 ..
             } => {
-                key.iter().for_each(|key| expression(key, see));
+                each(key.as_slice(), see);
                 expression(value, see);
                 expression(collection, see);
             }
@@ -202,7 +202,7 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             collection,
             ..
         } => {
-            key.iter().for_each(|key| expression(key, see));
+            each(key.as_slice(), see);
             expression(value, see);
             expression(collection, see);
         }
@@ -210,7 +210,9 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
 }
 
 fn each(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
-    items.iter().for_each(|item| expression(item, see));
+    for item in items {
+        expression(item, see);
+    }
 }
 
 /// What stands in the brackets of a reference, and what it starts from when that is not a variable.

@@ -240,7 +240,7 @@ fn a_panic_in_the_engine_denies_and_the_next_request_is_judged() {
         Duration::from_secs(5),
         |rego| {
             rego.add_extension("upper".into(), 1, Box::new(|_| panic!("boom")))
-                .unwrap()
+                .unwrap();
         },
     );
     for _ in 0..2 {
