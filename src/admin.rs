@@ -1,96 +1,290 @@
-//! The admin listener: for operators and their programs, never for clients of Dynatrace.
+//! The operator's listener: is the gate alive, is it ready, and what has it counted.
 //!
-//! | path       | answer                                                             |
-//! |------------|--------------------------------------------------------------------|
-//! | `/healthz` | 200 while the program lives                                        |
-//! | `/readyz`  | 200 when policies are loaded and the journal is written, else 503 with the reasons |
-//! | `/metrics` | all metrics, in the text format of Prometheus                      |
+//! | path       | answer                                                                      |
+//! | ---------- | --------------------------------------------------------------------------- |
+//! | `/healthz` | 200 as long as the process answers at all                                   |
+//! | `/readyz`  | 200 when every check is fine, otherwise 503; either way all checks, as JSON |
+//! | `/metrics` | `OpenMetrics` text                                                            |
+//!
+//! `GET` and `HEAD` only. Changes nothing and shows no token. Does not know what is checked.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{ALLOW, CONTENT_TYPE};
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use serde_json::json;
+use http_body_util::Full;
+use serde::{Deserialize, Serialize};
+use tower::Service;
 
-use crate::audit::Audit;
-use crate::listener::Body;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 
-/// Answers on the admin listener.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    pub audit: Audit,
-    pub metrics: Metrics,
-    pub revision: String,
+/// Where the operator asks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Plain HTTP. Nothing here is secret, so an address beyond loopback (for probes) is the operator's
+    /// choice.
+    pub listen: SocketAddr,
 }
 
-impl tower::Service<Request<Body>> for Admin {
-    type Response = Response<Body>;
+/// One thing that has to be well before the gate can do its work.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    /// What is well, or what is wrong and for whom to act.
+    pub detail: String,
+}
+
+/// All checks, made anew for every question.
+pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
+
+/// The service behind the operator's listener.
+#[derive(Clone)]
+pub struct Admin {
+    checks: Checks,
+    metrics: Metrics,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    error: &'static str,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+        }
+    }
+}
+
+impl Admin {
+    pub fn new(checks: Checks, metrics: Metrics) -> Self {
+        Self { checks, metrics }
+    }
+
+    /// The answer to a method and a path; nothing else of a request matters here.
+    pub fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let route = match path {
+            "/healthz" => Self::health,
+            "/metrics" => Self::metrics,
+            "/readyz" => Self::readiness,
+            _ => {
+                return json(
+                    StatusCode::NOT_FOUND,
+                    &Refusal {
+                        error: NO_SUCH_PATH,
+                    },
+                );
+            }
+        };
+        match *method {
+            Method::GET => route(self),
+            // The length stays that of the answer to GET.
+            Method::HEAD => route(self).map(|_| Full::default()),
+            _ => {
+                let mut response = json(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    &Refusal { error: READ_ONLY },
+                );
+                response
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                response
+            }
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "a route like the others")]
+    fn health(&self) -> Response<Full<Bytes>> {
+        response(StatusCode::OK, JSON, r#"{"alive":true}"#)
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        response(
+            StatusCode::OK,
+            telemetry::CONTENT_TYPE,
+            self.metrics.encode(),
+        )
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let checks = (self.checks)();
+        let ready = checks.iter().all(|check| check.ok);
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        json(status, &Readiness { ready, checks })
+    }
+}
+
+impl<B> Service<Request<B>> for Admin {
+    type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(self.answer(&request)))
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.answer(request.method(), request.uri().path())))
     }
 }
 
-impl Admin {
-    fn answer(&self, request: &Request<Body>) -> Response<Body> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut response = answer(
-                StatusCode::METHOD_NOT_ALLOWED,
-                TEXT,
-                "only GET\n".to_owned(),
-            );
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        match request.uri().path() {
-            "/healthz" => answer(StatusCode::OK, TEXT, "ok\n".to_owned()),
-            "/readyz" => self.ready(),
-            "/metrics" => answer(StatusCode::OK, METRICS, self.metrics.encode()),
-            _ => answer(
-                StatusCode::NOT_FOUND,
-                TEXT,
-                "/healthz, /readyz and /metrics are here\n".to_owned(),
-            ),
-        }
-    }
-
-    fn ready(&self) -> Response<Body> {
-        let journal = self.audit.health();
-        let status = if journal.is_ok() {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
-        let body = json!({
-            "ready": journal.is_ok(),
-            "policies": self.revision,
-            "journal": journal.err().unwrap_or_else(|| "writable".to_owned()),
-        });
-        answer(status, JSON, format!("{body}\n"))
-    }
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    let text = serde_json::to_vec(body).expect("texts and booleans make valid JSON");
+    response(status, JSON, text)
 }
 
-fn answer(status: StatusCode, media_type: &'static str, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::from(text).map_err(|never| match never {})));
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let body = body.into();
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, length);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json; charset=utf-8";
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
+const NO_SUCH_PATH: &str = "there are /healthz, /readyz and /metrics";
+const READ_ONLY: &str = "only GET and HEAD are answered here";
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn admin(journal: bool) -> Admin {
+        let checks = move || {
+            let policies = Check {
+                name: "policies",
+                ok: true,
+                detail: "9 loaded".to_owned(),
+            };
+            let detail = if journal {
+                "writable"
+            } else {
+                "no space left on device"
+            };
+            let journal = Check {
+                name: "journal",
+                ok: journal,
+                detail: detail.to_owned(),
+            };
+            vec![policies, journal]
+        };
+        Admin::new(Arc::new(checks), Metrics::new("1.2.3"))
+    }
+
+    async fn ask(admin: Admin, method: Method, path: &str) -> (Response<()>, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(())
+            .unwrap();
+        let (head, body) = admin.oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        (
+            Response::from_parts(head, ()),
+            String::from_utf8(body).unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_default_stays_on_this_machine_and_an_unknown_key_is_refused() {
+        assert!(
+            toml::from_str::<Config>("")
+                .unwrap()
+                .listen
+                .ip()
+                .is_loopback()
+        );
+        toml::from_str::<Config>("tls = true").unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn it_is_alive_even_when_it_is_not_ready() {
+        let (response, body) = ask(admin(false), Method::GET, "/healthz").await;
+        assert_eq!(
+            (response.status(), body.as_str()),
+            (StatusCode::OK, r#"{"alive":true}"#)
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_when_every_check_is_fine_and_says_why_when_not() {
+        let (response, body) = ask(admin(true), Method::GET, "/readyz").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            body,
+            r#"{"ready":true,"checks":[{"name":"policies","ok":true,"detail":"9 loaded"},{"name":"journal","ok":true,"detail":"writable"}]}"#
+        );
+        let (response, body) = ask(admin(false), Method::GET, "/readyz?verbose").await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.starts_with(r#"{"ready":false,"#), "{body}");
+        assert!(
+            body.contains(r#""detail":"no space left on device""#),
+            "{body}"
+        );
+    }
+
+    #[tokio::test]
+    async fn metrics_are_openmetrics_text() {
+        let (response, body) = ask(admin(true), Method::GET, "/metrics").await;
+        assert_eq!(response.headers()[CONTENT_TYPE], telemetry::CONTENT_TYPE);
+        assert!(
+            body.contains("dtgate_build_info{version=\"1.2.3\"} 1\n"),
+            "{body}"
+        );
+        assert!(body.ends_with("# EOF\n"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn head_is_get_without_the_body() {
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            let (get, full) = ask(admin(false), Method::GET, path).await;
+            let (head, empty) = ask(admin(false), Method::HEAD, path).await;
+            assert_eq!(
+                (head.status(), head.headers()),
+                (get.status(), get.headers())
+            );
+            assert_eq!(head.headers()[CONTENT_LENGTH], full.len().to_string());
+            assert_eq!(empty, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_paths_and_methods_are_refused() {
+        for path in ["/", "/healthz/", "/api/v1/tokens"] {
+            let (response, _) = ask(admin(true), Method::GET, path).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        }
+        let (response, _) = ask(admin(true), Method::POST, "/readyz").await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[ALLOW], "GET, HEAD");
+    }
+}

@@ -3,22 +3,27 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
+use http::Response;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::util::MapResponse;
 use uuid::Uuid;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Check, Checks};
 use crate::audit::{Audit, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Parties, Service, upstream::Upstream};
-use crate::listener::{self, Drain, Listener, drain_pair};
+use crate::listener::{self, Drained, Listener, Tracker, boxed};
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
+use crate::value::Duration;
 
 /// The clock. Everybody else is given the time.
 #[expect(
@@ -36,8 +41,8 @@ pub struct App {
     service: Service,
     admin: Admin,
     writer: Writer,
-    drain: Drain,
-    drain_timeout: std::time::Duration,
+    tracker: Tracker,
+    drain_timeout: Duration,
 }
 
 /// Loads policies the way `serve` and `check` do.
@@ -51,31 +56,22 @@ pub fn policies(config: &Config) -> anyhow::Result<Policy> {
 
 impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
-    pub async fn build(config: &Config) -> anyhow::Result<Self> {
-        let listener = Listener::bind(config.listener.clone())
-            .await
-            .context("listener")?;
-        let admin_config = listener::Config {
-            address: config.admin.address,
-            allow_plaintext: config.listener.allow_plaintext,
-            max_connections: 64,
-            ..listener::Config::default()
-        };
-        let admin_listener = Listener::bind(admin_config)
-            .await
-            .context("admin listener")?;
+    ///
+    /// Has to be called within a tokio runtime.
+    pub fn build(config: &Config) -> anyhow::Result<Self> {
+        let listener = Listener::bind(&config.listener).context("listener")?;
+        let admin_listener = listen_for_operators(config).context("admin listener")?;
         let upstream = Upstream::new(&config.upstream).context("upstream")?;
         let policy = policies(config)?;
         let (audit, writer) =
             Audit::open(&config.journal, policy.revision(), now).context("journal")?;
         let key = hash_key(&config.journal.directory).context("the journal's hash.key")?;
-        let metrics = Metrics::new(policy.revision());
-        let (work, drain) = drain_pair();
-        let admin = Admin {
-            audit: audit.clone(),
-            metrics: metrics.clone(),
-            revision: policy.revision().to_owned(),
-        };
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        metrics.policies_loaded(policy.revision());
+        let connections = listener.connections();
+        metrics.connections_from(move || connections.count());
+        let tracker = Tracker::default();
+        let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
         let parties = Parties {
             upstream,
             policy,
@@ -83,7 +79,7 @@ impl App {
             metrics,
             key,
             now,
-            work,
+            tracker: tracker.clone(),
         };
         Ok(Self {
             listener,
@@ -91,41 +87,43 @@ impl App {
             service: Gateway::new(&config.limits, parties).into_service(),
             admin,
             writer,
-            drain,
-            drain_timeout: config.listener.drain_timeout.into(),
+            tracker,
+            drain_timeout: config.listener.drain_timeout,
         })
     }
 
     /// Where clients are served.
     pub fn address(&self) -> SocketAddr {
-        self.listener.address()
+        self.listener.local_addr()
     }
 
     /// Where operators are.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin_listener.address()
+        self.admin_listener.local_addr()
     }
 
-    /// Serves until `shutdown` turns true, then drains: connections, detached requests, the journal.
-    pub async fn run(self, shutdown: watch::Receiver<bool>) {
-        let (stop_admin, admin_shutdown) = watch::channel(false);
-        let admin = tokio::spawn(self.admin_listener.serve(self.admin, admin_shutdown));
-        self.listener.serve(self.service, shutdown).await;
-        if tokio::time::timeout(self.drain_timeout, self.drain.finished())
-            .await
-            .is_err()
-        {
+    /// Serves until `shutdown`, then drains: connections, detached requests, the journal.
+    pub async fn run(self, shutdown: CancellationToken) {
+        // Operators can look on until the last request is done.
+        let stop_admin = CancellationToken::new();
+        let service = MapResponse::new(self.admin, |response: Response<_>| response.map(boxed));
+        let serving = self
+            .admin_listener
+            .serve(service, Tracker::default(), stop_admin.clone());
+        let admin = tokio::spawn(serving);
+        let drained = self.listener.serve(self.service, self.tracker, shutdown);
+        if let Drained::Cut { tasks: 1.., .. } = drained.await {
             tracing::warn!(
                 "requests still under way after the drain time-out: the journal shows them in doubt"
             );
         }
-        stop_admin.send_replace(true);
+        stop_admin.cancel();
         if admin.await.is_err() {
             tracing::error!("the admin listener ended by a panic");
         }
         let writer = self.writer;
         let closed = tokio::task::spawn_blocking(move || writer.join());
-        if tokio::time::timeout(self.drain_timeout, closed)
+        if tokio::time::timeout(self.drain_timeout.as_std(), closed)
             .await
             .is_err()
         {
@@ -134,10 +132,41 @@ impl App {
     }
 }
 
-/// Turns true on SIGTERM and SIGINT.
-pub fn signals() -> std::io::Result<watch::Receiver<bool>> {
+fn listen_for_operators(config: &Config) -> Result<Listener, listener::BindError> {
+    Listener::bind(&listener::Config {
+        listen: config.admin.listen,
+        // No token comes here, and probes come from other machines.
+        allow_plaintext: true,
+        drain_timeout: Duration::from_secs(1),
+        max_connections: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
+        ..listener::Config::default()
+    })
+}
+
+/// What has to be well before guarded requests can be answered.
+fn checks(policy: &Policy, audit: Audit) -> Checks {
+    // A gate without policies does not start.
+    let policies = Check {
+        name: "policies",
+        ok: true,
+        detail: format!("{} loaded, {}", policy.names().count(), policy.revision()),
+    };
+    Arc::new(move || {
+        let journal = audit.health();
+        let journal = Check {
+            name: "journal",
+            ok: journal.is_ok(),
+            detail: journal.err().unwrap_or_else(|| "writable".to_owned()),
+        };
+        vec![policies.clone(), journal]
+    })
+}
+
+/// Cancelled by SIGTERM and SIGINT.
+pub fn signals() -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (stop, stopped) = watch::channel(false);
+    let stopped = CancellationToken::new();
+    let stop = stopped.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -146,7 +175,7 @@ pub fn signals() -> std::io::Result<watch::Receiver<bool>> {
             _ = interrupt.recv() => "SIGINT",
         };
         tracing::info!(signal = name, "draining");
-        stop.send_replace(true);
+        stop.cancel();
     });
     Ok(stopped)
 }

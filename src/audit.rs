@@ -43,7 +43,7 @@ impl Default for Config {
         Self {
             directory: PathBuf::from("journal"),
             durability: Durability::Synced,
-            segment_size: Size::new(64 * 1024 * 1024),
+            segment_size: Size::from_mib(64),
         }
     }
 }

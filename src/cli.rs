@@ -20,7 +20,7 @@ use crate::app::{self, App};
 use crate::audit::Durability;
 use crate::config::Config;
 use crate::gateway::upstream::{Base, Upstream};
-use crate::listener;
+use crate::listener::Tls;
 use crate::policy::{Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry;
@@ -168,8 +168,8 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 impl Serve {
     fn config(self) -> anyhow::Result<Config> {
         let mut config = load(self.config.as_ref())?;
-        set(&mut config.listener.address, self.listen);
-        set(&mut config.admin.address, self.admin);
+        set(&mut config.listener.listen, self.listen);
+        set(&mut config.admin.listen, self.admin);
         set(&mut config.policies.directory, self.policies);
         set(&mut config.journal.directory, self.journal);
         set(&mut config.journal.durability, self.durability);
@@ -178,17 +178,17 @@ impl Serve {
         config.upstream.ca = self.upstream_ca.or(config.upstream.ca);
         config.listener.allow_plaintext |= self.allow_plaintext;
         if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
-            config.listener.tls = Some(listener::tls::Config { certificate, key });
+            config.listener.tls = Tls::Files { certificate, key };
         }
         Ok(config)
     }
 
     fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config()?;
-        telemetry::start(&config.log).map_err(anyhow::Error::msg)?;
+        telemetry::init(&config.log).context("log")?;
         block_on(async {
             let shutdown = app::signals().context("signals")?;
-            let app = App::build(&config).await?;
+            let app = App::build(&config)?;
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
             app.run(shutdown).await;
             tracing::info!("stopped");
@@ -202,7 +202,6 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.policies.directory, self.policies);
         config.listener.check().context("listener")?;
-        config.log.filter().map_err(anyhow::Error::msg)?;
         if self.config.is_some() {
             Upstream::new(&config.upstream).context("upstream")?;
         }
@@ -247,7 +246,7 @@ impl Simulate {
         let socket = tokio::net::TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
-        let mut shutdown = app::signals().context("signals")?;
+        let shutdown = app::signals().context("signals")?;
         writeln!(
             out,
             "The Dynatrace token API, in memory, at http://{}",
@@ -258,12 +257,7 @@ impl Simulate {
         }
         out.flush()?;
         let simulator = Simulator::seeded(simulate::Options::default(), app::now);
-        simulate::serve(socket, simulator, async move {
-            if shutdown.wait_for(|stop| *stop).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-        .await?;
+        simulate::serve(socket, simulator, shutdown.cancelled_owned()).await?;
         Ok(ExitCode::SUCCESS)
     }
 }

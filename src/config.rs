@@ -3,41 +3,25 @@
 //! Each section is the `Config` of the module that it configures. Unknown keys are errors; an error
 //! names file, line and column.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::value::Duration;
-use crate::{audit, gateway, listener, telemetry};
+use crate::{admin, audit, gateway, listener, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub listener: listener::Config,
-    pub admin: Admin,
+    pub admin: admin::Config,
     pub upstream: gateway::upstream::Config,
     pub policies: Policies,
     pub journal: audit::Config,
     pub limits: gateway::Config,
     pub log: telemetry::Config,
-}
-
-/// The listener for operators.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Admin {
-    pub address: SocketAddr,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
-        }
-    }
 }
 
 /// Which policies judge, and for how long one decision may take.
@@ -53,7 +37,7 @@ impl Default for Policies {
     fn default() -> Self {
         Self {
             directory: PathBuf::from("policies"),
-            time_limit: std::time::Duration::from_millis(100).into(),
+            time_limit: Duration::from_millis(100),
         }
     }
 }
@@ -120,8 +104,8 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_configuration() {
         let config = load("").unwrap();
-        assert_eq!(config.listener.address.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.limits.body.bytes(), 65536);
+        assert_eq!(config.listener.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.limits.body.as_u64(), 65536);
     }
 
     #[test]
@@ -136,7 +120,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_an_error_with_its_place() {
         let refused = refusal("[limits]\nbody = \"much\"\n");
-        assert!(refused.starts_with("2:8: \"much\" is no size"), "{refused}");
+        assert!(
+            refused.starts_with("2:8: \"much\" is not a size"),
+            "{refused}"
+        );
         let refused = refusal("[journal]\ndurability = \"maybe\"\n");
         assert!(refused.starts_with("2:14: unknown variant"), "{refused}");
         let refused = refusal("[upstream\n");

@@ -28,11 +28,11 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::audit::Audit;
 use crate::audit::event::{Answer, Event};
+use crate::audit::{Audit, RecordError};
 use crate::dynatrace::token::{HashKey, redact, redact_path};
 use crate::guard::{self, Head, ReadError, Route};
-use crate::listener::{Body, Peer, Work};
+use crate::listener::{Body, Peer, Tracker, boxed, empty};
 use crate::policy::{Decision, Effect, Input, Policy, Verdict};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
@@ -56,8 +56,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            body: Size::new(64 * 1024),
-            body_timeout: std::time::Duration::from_secs(10).into(),
+            body: Size::from_kib(64),
+            body_timeout: Duration::from_secs(10),
             in_flight: 1024,
         }
     }
@@ -75,8 +75,8 @@ pub struct Gateway {
     metrics: Metrics,
     key: HashKey,
     now: fn() -> jiff::Timestamp,
-    /// Held by every detached request, so that a drain waits for it.
-    work: Work,
+    /// Runs every detached request, so that a drain waits for it.
+    tracker: Tracker,
 }
 
 /// The parts that a gateway is made of.
@@ -87,7 +87,7 @@ pub struct Parties {
     pub metrics: Metrics,
     pub key: HashKey,
     pub now: fn() -> jiff::Timestamp,
-    pub work: Work,
+    pub tracker: Tracker,
 }
 
 /// One request's identity, and when it began.
@@ -142,7 +142,7 @@ impl Gateway {
             metrics: parties.metrics,
             key: parties.key,
             now: parties.now,
-            work: parties.work,
+            tracker: parties.tracker,
         }
     }
 
@@ -164,7 +164,12 @@ impl Gateway {
             decision_header(response.headers_mut(), story.decision_id.as_deref());
             response
         });
-        self.metrics.request(story.guarded, response.status());
+        self.metrics.request(
+            story.guarded,
+            story.operation,
+            &started.method,
+            response.status(),
+        );
         log(&started, &story, &response);
         response
     }
@@ -194,12 +199,9 @@ impl Gateway {
                     &parts,
                     Some(&head),
                 );
-                let work = self.work.clone();
-                let task = tokio::spawn(async move {
-                    let answer = self.guarded(recorder, head, parts, body).await;
-                    drop(work);
-                    answer
-                });
+                let tracker = self.tracker.clone();
+                let task =
+                    tracker.spawn(async move { self.guarded(recorder, head, parts, body).await });
                 let (response, verdict) = task
                     .await
                     .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
@@ -210,12 +212,8 @@ impl Gateway {
                 story.guarded = true;
                 let recorder =
                     Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
-                let work = self.work.clone();
-                let task = tokio::spawn(async move {
-                    let rejection = self.refuse(recorder, error).await;
-                    drop(work);
-                    rejection
-                });
+                let tracker = self.tracker.clone();
+                let task = tracker.spawn(async move { self.refuse(recorder, error).await });
                 Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
             }
         }
@@ -228,14 +226,14 @@ impl Gateway {
         started: &Started,
     ) -> Result<Response<Body>, Rejection> {
         if !headers::may_forward(&started.method, request.headers_mut()) {
-            let mut response = Response::new(upstream::whole(""));
+            let mut response = Response::new(empty());
             headers::for_client(response.headers_mut(), started.version, &started.id);
             return Ok(response);
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
         let sent = Instant::now();
         let response = self.upstream.stream(request).await.map_err(Reason::from)?;
-        self.metrics.upstream(sent.elapsed());
+        self.metrics.upstream_answered(sent.elapsed());
         Ok(passed_on(response, &started.id))
     }
 
@@ -255,13 +253,10 @@ impl Gateway {
         let judged = self.policy.judge(call, &input);
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
-        let waiting = Instant::now();
         let recorded = self
-            .audit
-            .decided(judged, event)
+            .recorded(self.audit.decided(judged, event))
             .await
-            .map_err(|error| self.unrecorded(error))?;
-        self.metrics.journal(waiting.elapsed());
+            .map_err(Reason::from)?;
         let sequence = recorded.sequence();
         let (permit, decision) = Permit::grant(recorded).map_err(|decision| Rejection {
             reason: Reason::Denied(Box::new(decision)),
@@ -270,7 +265,7 @@ impl Gateway {
         let headers = recorder.upstream_headers(parts.headers, permit.call());
         let sent = Instant::now();
         let answer = self.upstream.forward(permit, headers).await;
-        self.metrics.upstream(sent.elapsed());
+        self.metrics.upstream_answered(sent.elapsed());
         self.record_outcome(&recorder, sequence, &answer, sent.elapsed())
             .await;
         let response = answer.map_err(|error| Rejection {
@@ -286,18 +281,28 @@ impl Gateway {
     /// Records a request that policies never saw, and refuses it.
     async fn refuse(&self, recorder: Recorder, error: ReadError) -> Rejection {
         let event = recorder.refusal(&error, (self.now)());
-        match self.audit.record(Event::Decision(Box::new(event))).await {
+        let event = Event::Decision(Box::new(event));
+        match self.recorded(self.audit.record(event)).await {
             Ok(_sequence) => Rejection {
                 reason: error.into(),
                 decision_id: Some(recorder.decision_id),
             },
-            Err(error) => self.unrecorded(error),
+            Err(error) => Reason::from(error).into(),
         }
     }
 
-    fn unrecorded(&self, error: crate::audit::RecordError) -> Rejection {
-        self.metrics.journal_failure();
-        Reason::from(error).into()
+    /// Waits for the journal, and counts the wait or the failure.
+    async fn recorded<T>(
+        &self,
+        recording: impl Future<Output = Result<T, RecordError>>,
+    ) -> Result<T, RecordError> {
+        let waiting = Instant::now();
+        let recorded = recording.await;
+        match recorded {
+            Ok(_) => self.metrics.recorded(waiting.elapsed()),
+            Err(_) => self.metrics.record_failed(),
+        }
+        recorded
     }
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
@@ -320,8 +325,7 @@ impl Gateway {
             Err(error) => (Answer::Unknown, None, Some(error.to_string())),
         };
         let event = recorder.outcome((self.now)(), sequence, outcome, status, detail, elapsed);
-        if let Err(error) = self.audit.record(event).await {
-            self.metrics.journal_failure();
+        if let Err(error) = self.recorded(self.audit.record(event)).await {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }
@@ -373,7 +377,7 @@ pub async fn rehearse(
 impl Config {
     fn read(&self) -> guard::Limits {
         guard::Limits {
-            body: self.body.in_memory(),
+            body: self.body.as_usize(),
             body_timeout: self.body_timeout.into(),
         }
     }
@@ -406,7 +410,7 @@ impl Started {
 
 fn passed_on(response: Response<Incoming>, request_id: &str) -> Response<Body> {
     let version = response.version();
-    let mut response = response.map(upstream::boxed);
+    let mut response = response.map(boxed);
     *response.version_mut() = Version::default();
     headers::for_client(response.headers_mut(), version, request_id);
     response

@@ -1,142 +1,193 @@
-//! Sockets: accept, TLS, HTTP/1.1 and HTTP/2, deadlines, drain. Knows no token.
+//! Sockets, TLS and HTTP: from a listening address to requests with one body type.
 //!
-//! A broken connection ends itself and nothing else. After the shutdown signal no connection is
-//! accepted, each open one may finish what it is doing, and after the drain time-out the rest is cut.
+//! Guarantees: plain HTTP never leaves the machine by accident; every wait on a client has a limit;
+//! neither a client nor a lack of sockets ends the server; a drain lets running requests finish, and the
+//! work they left behind. Knows no token and nothing of what the service does.
 
-pub mod tls;
+mod body;
+mod connection;
+mod pace;
+mod tls;
+mod tracker;
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
-use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tower::{Service, ServiceExt};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tracing::{info, warn};
 
-use crate::value;
+use crate::value::{Duration, Size};
+use connection::Protocol;
 
-/// The one body type: boxed once, here, so that every signature behind it is short.
-pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+pub use body::{Body, BodyError, boxed, empty, full};
+pub use tls::{LoadError, LoadErrorKind};
+pub use tracker::Tracker;
 
-/// Why a body broke off.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub struct BodyError(#[from] pub(crate) hyper::Error);
+/// Where to listen, and how patiently.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Port 0 asks the system for a free one.
+    pub listen: SocketAddr,
+    pub tls: Tls,
+    /// Plain HTTP on an address that others can reach: tokens cross the network readable.
+    pub allow_plaintext: bool,
+    /// From the first byte of a request head to its last.
+    pub header_timeout: Duration,
+    /// From the first byte of a TLS handshake to its last.
+    pub handshake_timeout: Duration,
+    /// How long a connection without a request is kept, and one whose client takes no byte of its answer.
+    pub idle_timeout: Duration,
+    /// How long requests may still run when the program is told to stop.
+    pub drain_timeout: Duration,
+    /// More connections wait in the system's queue until one ends.
+    pub max_connections: NonZeroU32,
+    /// All of a request's head: method, path and header lines.
+    pub max_header_size: Size,
+}
 
-/// Who is at the other end of a connection; in the extensions of every request.
-#[derive(Clone, Copy, Debug)]
+/// Whether the listener speaks TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Tls {
+    Files { certificate: PathBuf, key: PathBuf },
+    Off,
+}
+
+/// Who sent a request; found in its extensions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Peer {
     pub address: SocketAddr,
     pub tls: bool,
 }
 
-/// How connections are accepted and for how long.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    pub address: SocketAddr,
-    /// Absent: plain HTTP, on loopback only.
-    pub tls: Option<tls::Config>,
-    /// Lets plain HTTP listen beyond loopback. Tokens then cross the network readable.
-    pub allow_plaintext: bool,
-    pub handshake_timeout: value::Duration,
-    /// For the head of a request, and so for an idle HTTP/1.1 connection.
-    pub header_timeout: value::Duration,
-    pub max_connections: usize,
-    pub drain_timeout: value::Duration,
+/// A bound socket that does not serve yet.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    protocol: Arc<Protocol>,
+    slots: Arc<Semaphore>,
+    open: Tracker,
+    drain_timeout: std::time::Duration,
+    tls: bool,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            tls: None,
-            allow_plaintext: false,
-            handshake_timeout: Duration::from_secs(10).into(),
-            header_timeout: Duration::from_secs(60).into(),
-            max_connections: 10_000,
-            drain_timeout: Duration::from_secs(30).into(),
-        }
-    }
+/// Counts the open connections of a listener, also while it serves.
+#[derive(Clone, Debug)]
+pub struct Connections(Tracker);
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub enum Drained {
+    /// Everything that had begun was finished.
+    Clean,
+    /// The time was up: so many connections were cut, so many tasks left behind.
+    Cut { connections: usize, tasks: usize },
 }
 
-/// Why no socket listens.
-#[derive(Debug, Error)]
+/// Why a listener could not be made.
+#[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("cannot listen on {address}")]
     Address {
         address: SocketAddr,
         #[source]
-        source: std::io::Error,
+        error: io::Error,
     },
     #[error(
-        "{0} is not a loopback address, and plain HTTP would show every token on the way: \
-         configure TLS, or say --allow-plaintext"
+        "max_header_size = \"{size}\" is out of range: write a size from \"{SMALLEST_HEAD}\" to \"{LARGEST_HEAD}\""
     )]
-    Plaintext(SocketAddr),
+    HeaderSize { size: Size },
+    #[error(
+        "plain HTTP on {address} would show every token to the network: configure `tls`, listen on a \
+         loopback address such as 127.0.0.1, or accept it with `allow_plaintext = true` (--allow-plaintext)"
+    )]
+    Plaintext { address: SocketAddr },
     #[error(transparent)]
-    Tls(#[from] tls::TlsError),
-    #[error("give both a certificate and a key, not only {}", .0.display())]
-    Half(PathBuf),
-}
-
-/// A bound socket.
-pub struct Listener {
-    socket: TcpListener,
-    tls: Option<TlsAcceptor>,
-    config: Config,
+    Tls(#[from] LoadError),
 }
 
 impl Config {
-    /// What can be known to be wrong without binding.
+    /// Finds what can be known to be wrong without binding.
     pub fn check(&self) -> Result<(), BindError> {
+        self.acceptor().map(drop)
+    }
+
+    /// What accepts TLS; `None`: plain HTTP, and that is fine.
+    fn acceptor(&self) -> Result<Option<TlsAcceptor>, BindError> {
+        if !(SMALLEST_HEAD..=LARGEST_HEAD).contains(&self.max_header_size) {
+            return Err(BindError::HeaderSize {
+                size: self.max_header_size,
+            });
+        }
         match &self.tls {
-            Some(tls) => tls::acceptor(tls).map(drop).map_err(BindError::from),
-            None if self.allow_plaintext || self.address.ip().to_canonical().is_loopback() => {
-                Ok(())
+            Tls::Files { certificate, key } => Ok(Some(tls::acceptor(certificate, key)?)),
+            // `::ffff:127.0.0.1` is loopback too.
+            Tls::Off if self.listen.ip().to_canonical().is_loopback() || self.allow_plaintext => {
+                Ok(None)
             }
-            None => Err(BindError::Plaintext(self.address)),
+            Tls::Off => Err(BindError::Plaintext {
+                address: self.listen,
+            }),
         }
     }
 }
 
 impl Listener {
-    pub async fn bind(config: Config) -> Result<Self, BindError> {
-        config.check()?;
-        let failed = |source| BindError::Address {
-            address: config.address,
-            source,
-        };
-        let socket = TcpListener::bind(config.address).await.map_err(failed)?;
-        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    /// Binds the address and loads the certificate, so that what is wrong shows before anything serves.
+    ///
+    /// Has to be called within a tokio runtime.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let acceptor = config.acceptor()?;
+        let tls = acceptor.is_some();
+        let slots = usize::try_from(config.max_connections.get())
+            .map_or(Semaphore::MAX_PERMITS, |most| {
+                most.min(Semaphore::MAX_PERMITS)
+            });
+        let (socket, address) = listen(config.listen).map_err(|error| BindError::Address {
+            address: config.listen,
+            error,
+        })?;
         Ok(Self {
             socket,
+            address,
+            protocol: Arc::new(Protocol::new(config, acceptor)),
+            slots: Arc::new(Semaphore::new(slots)),
+            open: Tracker::default(),
+            drain_timeout: config.drain_timeout.as_std(),
             tls,
-            config,
         })
     }
 
-    /// Where it listens, with the port that the system chose for port 0.
-    pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().unwrap_or(self.config.address)
+    /// The address with the port that was really taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Serves until `shutdown` turns true, then drains.
-    pub async fn serve<S>(self, service: S, mut shutdown: watch::Receiver<bool>)
+    pub fn connections(&self) -> Connections {
+        Connections(self.open.clone())
+    }
+
+    /// Serves until `shutdown`, then lets what has begun finish: connections first, then the tasks that
+    /// their requests left in `tracker`. Both share the one drain time.
+    pub async fn serve<S>(
+        self,
+        service: S,
+        tracker: Tracker,
+        shutdown: CancellationToken,
+    ) -> Drained
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + Clone
@@ -144,166 +195,141 @@ impl Listener {
             + 'static,
         S::Future: Send + 'static,
     {
-        let slots = Arc::new(Semaphore::new(self.config.max_connections));
-        let (open, closed) = drain_pair();
-        let shared = Arc::new(self);
+        info!(listen.address = %self.address, listen.tls = self.tls, "listening");
+        let cut = CancellationToken::new();
+        shutdown
+            .run_until_cancelled(self.accept_all(service, &shutdown, &cut))
+            .await;
+
+        // From here on new connections are refused rather than left waiting.
+        let Self {
+            socket,
+            address,
+            open,
+            ..
+        } = self;
+        drop(socket);
+        info!(listen.address = %address, connections = open.count(), "draining");
+        let finished = async {
+            open.wait().await;
+            tracker.wait().await;
+        };
+        if timeout(self.drain_timeout, finished).await.is_ok() {
+            return Drained::Clean;
+        }
+        let (connections, tasks) = (open.count(), tracker.count());
+        cut.cancel();
+        open.wait().await;
+        warn!(listen.address = %address, connections, tasks, "drain time is up");
+        Drained::Cut { connections, tasks }
+    }
+
+    /// Gives every connection a task of its own, for as long as it is polled.
+    async fn accept_all<S>(&self, service: S, shutdown: &CancellationToken, cut: &CancellationToken)
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+    {
         loop {
-            let accepted = tokio::select! {
-                () = stopped(&mut shutdown) => break,
-                accepted = shared.accept(&slots) => accepted,
+            // The slot comes first: a connection that is not accepted costs us nothing.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+                return;
             };
-            let Some((stream, address, slot)) = accepted else {
-                continue;
+            let (stream, address) = accept(&self.socket).await;
+            let peer = Peer {
+                address,
+                tls: self.tls,
             };
-            let (shared, service, shutdown, open) = (
-                shared.clone(),
-                service.clone(),
-                shutdown.clone(),
-                open.clone(),
-            );
-            tokio::spawn(async move {
-                shared.connection(stream, address, service, shutdown).await;
-                drop((slot, open));
+            let (protocol, service) = (Arc::clone(&self.protocol), service.clone());
+            let (shutdown, cut) = (shutdown.clone(), cut.clone());
+            self.open.spawn(async move {
+                let serving = protocol.serve(stream, peer, service, &shutdown);
+                cut.run_until_cancelled(serving).await;
+                drop(slot);
             });
         }
-        drop(open);
-        let drain_timeout = shared.config.drain_timeout.into();
-        if tokio::time::timeout(drain_timeout, closed.finished())
-            .await
-            .is_err()
-        {
-            tracing::warn!("connections still open after the drain time-out are cut");
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: Tls::Off,
+            allow_plaintext: false,
+            header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            // Longer than the pools of common clients (Go keeps 90 s): the client closes first, and no
+            // request meets a connection that is just being closed.
+            idle_timeout: Duration::from_secs(120),
+            drain_timeout: Duration::from_secs(25),
+            max_connections: NonZeroU32::new(4096).unwrap_or(NonZeroU32::MIN),
+            max_header_size: Size::from_kib(64),
         }
     }
+}
 
-    async fn accept(
-        &self,
-        slots: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let slot = slots.clone().acquire_owned().await.ok()?;
-        match self.socket.accept().await {
-            Ok((stream, address)) => Some((stream, address, slot)),
+impl Peer {
+    pub fn of<B>(request: &Request<B>) -> Option<Self> {
+        request.extensions().get().copied()
+    }
+}
+
+impl Connections {
+    /// Open connections, those in their handshake included.
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // A restart must not wait for the last connections of the previous process to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let socket = socket.listen(BACKLOG)?;
+    let address = socket.local_addr()?;
+    Ok((socket, address))
+}
+
+/// The next connection; no error ends the wait for it.
+async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match socket.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_the_client(&error) => {}
+            // Out of file descriptors or memory, most likely. Trying again at once would only burn a
+            // processor; the connection stays in the queue meanwhile.
             Err(error) => {
-                // Out of file descriptors, mostly: some connection must end before another can begin.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                None
+                warn!(%error, "cannot accept connections");
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-
-    async fn connection<S>(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        service: S,
-        shutdown: watch::Receiver<bool>,
-    ) where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
-        let peer = Peer {
-            address,
-            tls: self.tls.is_some(),
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-        match &self.tls {
-            None => self.http(stream, peer, service, shutdown).await,
-            Some(acceptor) => {
-                match tokio::time::timeout(
-                    self.config.handshake_timeout.into(),
-                    acceptor.accept(stream),
-                )
-                .await
-                {
-                    Ok(Ok(stream)) => self.http(stream, peer, service, shutdown).await,
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, peer.address = %address, "TLS handshake")
-                    }
-                    Err(_elapsed) => {
-                        tracing::debug!(peer.address = %address, "TLS handshake timed out")
-                    }
-                }
-            }
-        }
-    }
-
-    async fn http<S, I>(
-        &self,
-        stream: I,
-        peer: Peer,
-        service: S,
-        mut shutdown: watch::Receiver<bool>,
-    ) where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
-        let service = service.map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            request.map(|body| Body::new(body.map_err(BodyError)))
-        });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from(self.config.header_timeout));
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(256)
-            .keep_alive_interval(Some(Duration::from_secs(30)))
-            .max_header_list_size(64 * 1024);
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopped(&mut shutdown) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, peer.address = %peer.address, "connection");
-        }
-    }
 }
 
-/// Returns when the signal was given, or can no longer be given.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    if shutdown.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// The client went away before we got to it.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
 }
 
-/// Counts work that must be finished before the program ends: clones of the [`Work`] token are alive.
-pub fn drain_pair() -> (Work, Drain) {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    (Work(sender), Drain(receiver))
-}
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+const BACKLOG: u32 = 1024;
+/// hyper's smallest read buffer.
+const SMALLEST_HEAD: Size = Size::from_kib(8);
+const LARGEST_HEAD: Size = Size::from_mib(1);
 
-/// While a clone of it lives, [`Drain::finished`] waits.
-#[derive(Clone, Debug)]
-pub struct Work(
-    #[expect(dead_code, reason = "it is there to be dropped")]
-    tokio::sync::mpsc::Sender<Infallible>,
-);
-
-/// Waits for all [`Work`].
-#[derive(Debug)]
-pub struct Drain(tokio::sync::mpsc::Receiver<Infallible>);
-
-impl Drain {
-    pub async fn finished(mut self) {
-        while self.0.recv().await.is_some() {}
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,240 +1,192 @@
-//! Logs and metrics: the subscriber, and every metric in one list.
+//! What the operator sees of a running gate: the log's set-up, and every metric in one list.
 //!
-//! Labels come from small fixed sets: no id, no path, nothing that a client chooses.
+//! The log goes to stderr, as text for people or as JSON for machines. Nothing here knows a token, and no
+//! metric takes a label that a client can choose.
 
-use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+mod metrics;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
-use serde::Deserialize;
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// How logs are written, to standard error.
-#[derive(Clone, Debug, Deserialize)]
+pub use metrics::{CONTENT_TYPE, InFlight, Metrics};
+
+/// What is logged, and how it is written.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub format: Format,
-    /// As `RUST_LOG`: `info`, `warn`, `dtgate=debug`.
-    pub filter: String,
+    pub filter: Filter,
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// One JSON object a line, for programs.
+    /// One JSON object a line, for programs
     Json,
-    /// For people.
+    /// For people
+    #[default]
     Text,
 }
 
-impl Default for Config {
+/// A level such as `info`, or a list of levels by module such as `info,dtgate::policy=debug`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Filter(String);
+
+/// A filter that would not log what its author expects.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "{text:?} is not a log filter: write a level (\"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\") \
+     or levels by module, such as \"info,dtgate::policy=debug\""
+)]
+pub struct FilterError {
+    text: String,
+}
+
+/// Sends everything that is logged from now on to stderr. Works once in a process.
+pub fn init(config: &Config) -> Result<(), TryInitError> {
+    // The convention of no-color.org: any value but the empty one.
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = stderr().is_terminal() && !no_color;
+    dispatch(config, colour, stderr).try_init()
+}
+
+impl Default for Filter {
     fn default() -> Self {
-        Self {
-            format: Format::Text,
-            filter: "info".to_owned(),
+        Self("info".to_owned())
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        // To the library a bare word is the name of a module: a misspelt level would silence everything.
+        let is_plain = |directive: &str| {
+            directive.contains(['=', '['])
+                || LEVELS
+                    .iter()
+                    .any(|level| level.eq_ignore_ascii_case(directive))
+        };
+        if text.split(',').all(|directive| is_plain(directive.trim()))
+            && EnvFilter::try_new(text).is_ok()
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(FilterError {
+                text: text.to_owned(),
+            })
         }
     }
 }
 
-impl Config {
-    pub fn filter(&self) -> Result<EnvFilter, String> {
-        EnvFilter::try_new(&self.filter)
-            .map_err(|error| format!("log filter {:?}: {error}", self.filter))
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-/// Starts logging. A second call changes nothing.
-pub fn start(config: &Config) -> Result<(), String> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(config.filter()?)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    let started = match config.format {
-        Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
-    };
-    if started.is_err() {
-        tracing::debug!("logging was started before");
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
-    Ok(())
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    route: &'static str,
-    status: &'static str,
+fn dispatch<W>(config: &Config, colour: bool, writer: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.filter.0))
+        .with_writer(writer);
+    match config.format {
+        Format::Json => subscriber
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .into(),
+        Format::Text => subscriber.with_ansi(colour).with_target(false).into(),
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecisionLabels {
-    operation: &'static str,
-    verdict: &'static str,
-}
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ViolationLabels {
-    policy: String,
-    mode: String,
-}
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
-/// Every metric. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    registry: Arc<Registry>,
-    requests: Family<RequestLabels, Counter>,
-    decisions: Family<DecisionLabels, Counter>,
-    violations: Family<ViolationLabels, Counter>,
-    evaluation: Histogram,
-    journal: Histogram,
-    journal_failures: Counter,
-    upstream: Histogram,
-    in_flight: Gauge<i64, std::sync::atomic::AtomicI64>,
-}
+    use super::*;
 
-impl Metrics {
-    pub fn new(revision: &str) -> Self {
-        let seconds = || Histogram::new(exponential_buckets(0.000_01, 4.0, 10));
-        let mut registry = Registry::with_prefix("dtgate");
-        let metrics = Self {
-            registry: Arc::default(),
-            requests: Family::default(),
-            decisions: Family::default(),
-            violations: Family::default(),
-            evaluation: seconds(),
-            journal: seconds(),
-            journal_failures: Counter::<u64, AtomicU64>::default(),
-            upstream: seconds(),
-            in_flight: Gauge::default(),
-        };
-        registry.register(
-            "requests",
-            "Requests answered, by route and class of status",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "decisions",
-            "Guarded requests, by operation and verdict",
-            metrics.decisions.clone(),
-        );
-        registry.register(
-            "violations",
-            "Objections of policies, by policy and mode",
-            metrics.violations.clone(),
-        );
-        registry.register(
-            "evaluation_seconds",
-            "Time that all policies took for one request",
-            metrics.evaluation.clone(),
-        );
-        registry.register(
-            "journal_seconds",
-            "Time from a decision to its being on disk",
-            metrics.journal.clone(),
-        );
-        registry.register(
-            "journal_failures",
-            "Events that could not be recorded",
-            metrics.journal_failures.clone(),
-        );
-        registry.register(
-            "upstream_seconds",
-            "Time from sending to the first byte of the answer",
-            metrics.upstream.clone(),
-        );
-        registry.register(
-            "in_flight",
-            "Requests whose answer has not begun",
-            metrics.in_flight.clone(),
-        );
-        let info = vec![
-            ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("revision".to_owned(), revision.to_owned()),
-        ];
-        registry.register(
-            "build",
-            "The program and its policies",
-            prometheus_client::metrics::info::Info::new(info),
-        );
-        Self {
-            registry: Arc::new(registry),
-            ..metrics
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
     }
 
-    pub fn request(&self, guarded: bool, status: http::StatusCode) {
-        let status = match status.as_u16() / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
-        let route = if guarded { "guarded" } else { "open" };
-        self.requests
-            .get_or_create(&RequestLabels { route, status })
-            .inc();
+    /// What a configuration makes of one info and one debug event.
+    fn logged(text: &str) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let config = toml::from_str(text).unwrap();
+        let dispatch = dispatch(&config, false, move || writer.clone());
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::info!(token.id = "dt0c01.PUBLIC", "token updated");
+            tracing::debug!("a detail");
+        });
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// One judged request. Operation and verdict come from fixed sets.
-    pub fn decision(&self, operation: &'static str, verdict: &'static str, evaluation: Duration) {
-        self.decisions
-            .get_or_create(&DecisionLabels { operation, verdict })
-            .inc();
-        self.evaluation.observe(evaluation.as_secs_f64());
+    #[test]
+    fn text_is_one_readable_line_without_colour_codes() {
+        let line = logged("");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(
+            line.contains(" INFO ") && line.contains("token updated"),
+            "{line}"
+        );
+        assert!(
+            line.contains("token.id=\"dt0c01.PUBLIC\"") && !line.contains('\u{1b}'),
+            "{line}"
+        );
     }
 
-    pub fn violation(&self, policy: &str, mode: &str) {
-        let labels = ViolationLabels {
-            policy: policy.to_owned(),
-            mode: mode.to_owned(),
-        };
-        self.violations.get_or_create(&labels).inc();
+    #[test]
+    fn json_is_one_flat_object_a_line() {
+        let line = logged("format = 'json'");
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["level"], "INFO");
+        assert_eq!(object["message"], "token updated");
+        assert_eq!(object["token.id"], "dt0c01.PUBLIC");
     }
 
-    pub fn journal(&self, elapsed: Duration) {
-        self.journal.observe(elapsed.as_secs_f64());
+    #[test]
+    fn the_filter_decides_what_is_logged() {
+        assert_eq!(logged("filter = 'debug'").lines().count(), 2);
+        assert_eq!(logged("filter = 'off'"), "");
+        assert_eq!(logged("filter = 'warn,dtgate=debug'").lines().count(), 2);
     }
 
-    pub fn journal_failure(&self) {
-        self.journal_failures.inc();
-    }
-
-    pub fn upstream(&self, elapsed: Duration) {
-        self.upstream.observe(elapsed.as_secs_f64());
-    }
-
-    /// Counts a request as in flight until what it returns is dropped.
-    pub fn begin(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
-    }
-
-    /// In the text format of Prometheus and OpenMetrics.
-    pub fn encode(&self) -> String {
-        let mut out = String::new();
-        if let Err(error) = text::encode(&mut out, &self.registry) {
-            tracing::error!(%error, "metrics");
+    #[test]
+    fn a_filter_that_would_silence_everything_by_a_slip_is_refused() {
+        for slip in ["inof", "", "info,", "dtgate=loud", "info;debug"] {
+            let error = slip.parse::<Filter>().unwrap_err().to_string();
+            assert!(error.contains("\"info\""), "{error}");
         }
-        out
-    }
-}
-
-/// A request whose answer has not begun.
-#[derive(Debug)]
-pub struct InFlight(Gauge<i64, std::sync::atomic::AtomicI64>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

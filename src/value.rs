@@ -1,103 +1,38 @@
-//! Values as people write them in configurations and on command lines. Pure.
+//! Values as people write them, in the configuration file and on the command line.
+//!
+//! A text is either understood completely or refused with a message that shows what would be accepted;
+//! what is displayed can be read back without loss. Knows no setting: which value is sensible where is
+//! the business of the module whose `Config` holds it.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use bytesize::ByteSize;
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
-/// A length of time, written `500ms`, `30s`, `1h 30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
+/// A span of time that is longer than nothing, written as `500ms`, `10s` or `1h 30m`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Duration(std::time::Duration);
 
-/// A number of bytes, written `64 KiB`, `10 MB`, `512 B`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
+/// A number of bytes that is more than nothing, written as `64 KiB`, `10 MB` or a plain number.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Size(u64);
 
-/// Why text is no value.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ValueError {
-    #[error("{0:?} is no duration: write for example 500ms, 30s or 1h, more than zero")]
-    Duration(String),
-    #[error("{0:?} is no size: write for example 64 KiB or 10 MB, more than zero")]
-    Size(String),
+/// A text that is not the value it should be. The message says what would be accepted.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{text:?} is not a {kind}: {reason}; write {examples}")]
+pub struct ParseError {
+    text: String,
+    kind: &'static str,
+    reason: String,
+    examples: &'static str,
 }
 
-impl FromStr for Duration {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        match humantime::parse_duration(text) {
-            Ok(duration) if !duration.is_zero() => Ok(Self(duration)),
-            _ => Err(ValueError::Duration(text.to_owned())),
-        }
-    }
-}
-
-impl TryFrom<String> for Duration {
-    type Error = ValueError;
-
-    fn try_from(text: String) -> Result<Self, ValueError> {
-        text.parse()
-    }
-}
-
-impl From<std::time::Duration> for Duration {
-    fn from(duration: std::time::Duration) -> Self {
-        Self(duration)
-    }
-}
-
-impl From<Duration> for std::time::Duration {
-    fn from(duration: Duration) -> Self {
-        duration.0
-    }
-}
-
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
-    }
-}
-
-impl Size {
-    pub const fn new(bytes: u64) -> Self {
-        Self(bytes)
-    }
-
-    pub fn bytes(self) -> u64 {
-        self.0
-    }
-
-    /// As an amount of memory; what does not fit is the largest amount there is.
-    pub fn in_memory(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl FromStr for Size {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        match text.parse::<bytesize::ByteSize>() {
-            Ok(size) if size.as_u64() > 0 => Ok(Self(size.as_u64())),
-            _ => Err(ValueError::Size(text.to_owned())),
-        }
-    }
-}
-
-impl TryFrom<String> for Size {
-    type Error = ValueError;
-
-    fn try_from(text: String) -> Result<Self, ValueError> {
-        text.parse()
-    }
-}
-
-/// RFC 3339 in UTC with milliseconds: `2026-11-24T10:00:00.000Z`.
+/// The one way this program writes a point in time: UTC, always with milliseconds.
+///
+/// Digits below the millisecond are cut, not rounded, so a time never moves into the next second.
 pub fn rfc3339_millis(time: jiff::Timestamp) -> String {
     format!("{time:.3}")
 }
@@ -118,27 +53,332 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+impl Duration {
+    pub const fn from_millis(millis: u64) -> Self {
+        Self::checked(std::time::Duration::from_millis(millis))
+    }
+
+    pub const fn from_secs(secs: u64) -> Self {
+        Self::checked(std::time::Duration::from_secs(secs))
+    }
+
+    pub const fn as_std(self) -> std::time::Duration {
+        self.0
+    }
+
+    /// For values in our own code, where a zero is a mistake that every start of the program shows.
+    const fn checked(duration: std::time::Duration) -> Self {
+        assert!(!duration.is_zero(), "a duration is longer than nothing");
+        Self(duration)
+    }
+}
+
+impl From<Duration> for std::time::Duration {
+    fn from(duration: Duration) -> Self {
+        duration.0
+    }
+}
+
+impl FromStr for Duration {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let refuse = |reason: String| ParseError {
+            text: text.to_owned(),
+            kind: "duration",
+            reason,
+            examples: DURATION_EXAMPLES,
+        };
+        let duration =
+            humantime::parse_duration(text.trim()).map_err(|error| refuse(error.to_string()))?;
+        if duration.is_zero() {
+            return Err(refuse("it must be longer than nothing".to_owned()));
+        }
+        // Deadlines are "now plus this": a sum beyond the clock's range would panic where it is made.
+        if duration > LONGEST {
+            return Err(refuse("it must not be longer than a century".to_owned()));
+        }
+        Ok(Self(duration))
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Duration;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a duration: {DURATION_EXAMPLES}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl Serialize for Duration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Size {
+    pub const fn from_bytes(bytes: u64) -> Self {
+        assert!(bytes > 0, "a size is more than nothing");
+        Self(bytes)
+    }
+
+    pub const fn from_kib(kib: u64) -> Self {
+        Self::from_bytes(kib * ByteSize::kib(1).as_u64())
+    }
+
+    pub const fn from_mib(mib: u64) -> Self {
+        Self::from_bytes(mib * ByteSize::mib(1).as_u64())
+    }
+
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// As a length in memory; what memory cannot hold is as good as "no limit".
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl FromStr for Size {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let refuse = |reason: &str| ParseError {
+            text: text.to_owned(),
+            kind: "size",
+            reason: reason.to_owned(),
+            examples: SIZE_EXAMPLES,
+        };
+        let trimmed = text.trim();
+        if !trimmed.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(refuse("it does not start with a number"));
+        }
+        let size = ByteSize::from_str(trimmed)
+            .map_err(|_text_for_programmers| refuse("the number or its unit is unknown"))?;
+        // The parser saturates: beyond the range it would answer with a size nobody wrote.
+        if size.as_u64() == u64::MAX {
+            return Err(refuse("it is too large"));
+        }
+        if size.as_u64() == 0 {
+            return Err(refuse("it must be more than nothing"));
+        }
+        Ok(Self(size.as_u64()))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS
+            .into_iter()
+            .find(|(bytes, _)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
+        match unit {
+            Some((bytes, name)) => write!(f, "{} {name}", self.0 / bytes),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrNumber;
+
+        impl Visitor<'_> for TextOrNumber {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a size: {SIZE_EXAMPLES}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<Size, E> {
+                if bytes == 0 {
+                    return Err(E::invalid_value(Unexpected::Unsigned(bytes), &self));
+                }
+                Ok(Size(bytes))
+            }
+
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Size, E> {
+                match u64::try_from(bytes) {
+                    Ok(bytes) => self.visit_u64(bytes),
+                    Err(_negative) => Err(E::invalid_value(Unexpected::Signed(bytes), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(TextOrNumber)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+const DURATION_EXAMPLES: &str = r#""500ms", "10s" or "1h 30m""#;
+const LONGEST: std::time::Duration = std::time::Duration::from_hours(100 * 366 * 24);
+const SIZE_EXAMPLES: &str = r#""64 KiB", "10 MB" or a number of bytes"#;
+const UNITS: [(u64, &str); 4] = [
+    (ByteSize::tib(1).as_u64(), "TiB"),
+    (ByteSize::gib(1).as_u64(), "GiB"),
+    (ByteSize::mib(1).as_u64(), "MiB"),
+    (ByteSize::kib(1).as_u64(), "KiB"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug, serde::Deserialize)]
+    struct Sample {
+        limit: Option<Size>,
+        wait: Option<Duration>,
+    }
+
     #[test]
-    fn durations_and_sizes_are_read_as_people_write_them() {
-        assert_eq!("1h 30m".parse::<Duration>().unwrap().to_string(), "1h 30m");
-        assert_eq!("64 KiB".parse::<Size>().unwrap().bytes(), 65536);
-        for text in ["", "0s", "5", "-1s"] {
-            assert!(text.parse::<Duration>().is_err(), "{text:?}");
-        }
-        for text in ["", "0", "x", "-1 KB"] {
-            assert!(text.parse::<Size>().is_err(), "{text:?}");
+    fn a_duration_is_read_as_people_write_it() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            (" 1h 30m ", 5_400_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Duration::from_millis(millis)), "{text}");
         }
     }
 
     #[test]
-    fn timestamps_always_have_milliseconds() {
+    fn a_wrong_duration_is_refused_and_the_message_shows_a_right_one() {
+        for text in [
+            "",
+            "10",
+            "ten seconds",
+            "-1s",
+            "0s",
+            "1000years",
+            "10 parsecs",
+        ] {
+            let error = text.parse::<Duration>().unwrap_err().to_string();
+            assert!(error.contains(r#""10s""#), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_read_as_people_write_it() {
+        for (text, bytes) in [
+            ("65536", 65_536),
+            ("64 KiB", 65_536),
+            ("64KiB", 65_536),
+            ("1.5 MiB", 1_572_864),
+            ("10 MB", 10_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Size::from_bytes(bytes)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_size_is_refused_and_the_message_shows_a_right_one() {
+        for text in [
+            "",
+            "-1",
+            "0",
+            "0 KiB",
+            "much",
+            "64 furlongs",
+            "1.2.3 KiB",
+            "99999999999 EiB",
+        ] {
+            let error = text.parse::<Size>().unwrap_err().to_string();
+            assert!(error.contains(r#""64 KiB""#), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_displayed_is_read_back_as_the_same_value() {
+        for bytes in [
+            1,
+            1000,
+            1023,
+            1024,
+            65_536,
+            65_537,
+            3 << 30,
+            1 << 40,
+            u64::MAX - 1,
+        ] {
+            let size = Size::from_bytes(bytes);
+            assert_eq!(size.to_string().parse(), Ok(size));
+        }
+        for millis in [1, 999, 1000, 90_000, 86_400_001] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(duration.to_string().parse(), Ok(duration));
+        }
+        assert_eq!(Size::from_kib(64).to_string(), "64 KiB");
+    }
+
+    #[test]
+    fn a_configuration_file_holds_texts_and_a_wrong_type_is_told_what_is_expected() {
+        let sample: Sample = toml::from_str("limit = '1 MiB'\nwait = '2m'").unwrap();
+        assert_eq!(sample.limit, Some(Size::from_mib(1)));
+        assert_eq!(sample.wait, Some(Duration::from_secs(120)));
+        let sample: Sample = toml::from_str("limit = 4096").unwrap();
+        assert_eq!(sample.limit, Some(Size::from_kib(4)));
+
+        for text in [
+            "wait = 10",
+            "wait = '10'",
+            "limit = -1",
+            "limit = 0",
+            "limit = true",
+        ] {
+            let error = toml::from_str::<Sample>(text).unwrap_err().to_string();
+            assert!(
+                error.contains(r#""10s""#) || error.contains(r#""64 KiB""#),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn digests_are_written_in_lower_case_hexadecimal() {
+        assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
         assert_eq!(
-            rfc3339_millis(jiff::Timestamp::UNIX_EPOCH),
-            "1970-01-01T00:00:00.000Z"
+            sha256_hex(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_time_is_written_in_utc_with_exactly_three_digits() {
+        for (text, written) in [
+            ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00.000Z"),
+            ("2026-11-24T11:00:00.5+01:00", "2026-11-24T10:00:00.500Z"),
+            ("2026-11-24T10:00:00.999999999Z", "2026-11-24T10:00:00.999Z"),
+        ] {
+            let time: jiff::Timestamp = text.parse().unwrap();
+            assert_eq!(rfc3339_millis(time), written);
+        }
     }
 }

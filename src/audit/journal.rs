@@ -114,7 +114,7 @@ impl Journal {
             head,
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
-            segment_size: config.segment_size.bytes(),
+            segment_size: config.segment_size.as_u64(),
             unsynced: false,
             _lock: lock,
         };

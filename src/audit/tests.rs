@@ -69,7 +69,7 @@ async fn promise_5_any_changed_byte_is_found() {
 async fn promise_5_removed_and_swapped_records_and_segments_are_found() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
-    config.segment_size = Size::new(600);
+    config.segment_size = Size::from_bytes(600);
     written(&config, 12).await;
     let paths = segments(&config.directory).unwrap();
     assert!(paths.len() > 3, "{paths:?}");
@@ -222,7 +222,7 @@ async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
     // Every record wants a segment of its own, so that a missing directory is felt at once.
-    config.segment_size = Size::new(1);
+    config.segment_size = Size::from_bytes(1);
     let (audit, writer) = Audit::open(&config, "r", now).unwrap();
     let first = audit.record(event(1)).await.unwrap();
     let away = directory.path().join("away");

@@ -13,7 +13,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App};
 use crate::audit::tail::{Tail, render};
@@ -39,11 +39,11 @@ const COMPLIANT: &str =
 
 impl Demo {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        telemetry::start(&telemetry::Config {
-            filter: "warn".to_owned(),
+        telemetry::init(&telemetry::Config {
+            filter: "warn".parse()?,
             ..telemetry::Config::default()
         })
-        .map_err(anyhow::Error::msg)?;
+        .context("log")?;
         let journal = Scratch::new()?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let socket = tokio::net::TcpListener::bind(any_port)
@@ -51,22 +51,22 @@ impl Demo {
             .context("simulator")?;
         let upstream = socket.local_addr()?;
         let simulator = Simulator::seeded(simulate::Options::default(), app::now);
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
         let simulation = tokio::spawn(simulate::serve(
             socket,
             simulator.clone(),
-            until(stopped.clone()),
+            stop.clone().cancelled_owned(),
         ));
 
         let mut config = Config::default();
-        config.listener.address = any_port;
-        config.admin.address = any_port;
+        config.listener.listen = any_port;
+        config.admin.listen = any_port;
         config.upstream.url = Some(format!("http://{upstream}").parse()?);
         config.policies.directory.clone_from(&self.policies);
         config.journal.directory = journal.0.join("journal");
-        let app = App::build(&config).await?;
+        let app = App::build(&config)?;
         let (gate, admin) = (app.address(), app.admin_address());
-        let gateway = tokio::spawn(app.run(stopped));
+        let gateway = tokio::spawn(app.run(stop.clone()));
 
         writeln!(out, "simulator  http://{upstream}")?;
         writeln!(out, "gate       http://{gate}   (admin http://{admin})")?;
@@ -74,9 +74,9 @@ impl Demo {
         let right = show(out, gate, &simulator, &config.journal.directory).await?;
         if !self.once {
             hints(out, gate, admin, &config.journal.directory)?;
-            until(app::signals().context("signals")?).await;
+            app::signals().context("signals")?.cancelled().await;
         }
-        stop.send_replace(true);
+        stop.cancel();
         gateway.await.context("gate")?;
         simulation.await.context("simulator")??;
         Ok(if right {
@@ -194,12 +194,6 @@ fn hints(
         journal.display()
     )?;
     out.flush()
-}
-
-async fn until(mut stop: watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// A directory that ends with the demo.

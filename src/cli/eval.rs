@@ -7,14 +7,13 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use http::Request;
-use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
 use super::Format;
 use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
-use crate::listener::Body;
+use crate::listener::{Body, full};
 use crate::policy::{Effect, Explanation, Input, Verdict};
 
 #[derive(Debug, Args)]
@@ -128,8 +127,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Request<Body>> {
         request = request.header(name.trim(), value.trim());
     }
     // Hosts of files are written for people: the gate would have it, the file may not.
-    let body = Full::from(body.to_vec()).map_err(|never| match never {});
-    Ok(request.body(Body::new(body))?)
+    Ok(request.body(full(body.to_vec()))?)
 }
 
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {

@@ -7,13 +7,13 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use thiserror::Error;
 
-use super::upstream::{UpstreamError, whole};
+use super::upstream::UpstreamError;
 use crate::audit::RecordError;
 use crate::dynatrace::token::redact;
 use crate::dynatrace::{ConstraintViolation, ErrorEnvelope, ParameterLocation};
 use crate::guard::ReadError;
 use crate::guard::path::PathError;
-use crate::listener::Body;
+use crate::listener::{Body, full};
 use crate::policy::{Decision, Effect};
 
 /// A request that gets no answer from the upstream.
@@ -128,7 +128,7 @@ impl Rejection {
         };
         let message = redact(&format!("{message} ({named}). {}", self.reason.fate()));
         let body = ErrorEnvelope::new(status.as_u16(), message, self.violations()).to_json();
-        let mut response = Response::new(whole(body));
+        let mut response = Response::new(full(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(

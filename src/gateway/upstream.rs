@@ -7,10 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -24,7 +22,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::permit::Permit;
-use crate::listener::{Body, BodyError};
+use crate::listener::{Body, full};
 use crate::value;
 
 /// Where requests go.
@@ -47,9 +45,9 @@ impl Default for Config {
         Self {
             url: None,
             ca: None,
-            connect_timeout: Duration::from_secs(5).into(),
-            response_timeout: Duration::from_secs(60).into(),
-            idle_timeout: Duration::from_secs(30).into(),
+            connect_timeout: value::Duration::from_secs(5),
+            response_timeout: value::Duration::from_secs(60),
+            idle_timeout: value::Duration::from_secs(30),
         }
     }
 }
@@ -193,8 +191,7 @@ impl Upstream {
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let call = permit.call();
-        let body = Body::new(Full::new(call.forwarded().clone()).map_err(|never| match never {}));
-        let mut request = Request::new(body);
+        let mut request = Request::new(full(call.forwarded().clone()));
         *request.method_mut() = call
             .head()
             .path()
@@ -236,16 +233,6 @@ impl Upstream {
             Ok(Ok(response)) => Ok(response),
         }
     }
-}
-
-/// Boxes an upstream's body for the way back.
-pub(super) fn boxed(body: Incoming) -> Body {
-    Body::new(body.map_err(BodyError::from))
-}
-
-/// A body of bytes that we wrote.
-pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
-    Body::new(Full::new(bytes.into()).map_err(|never| match never {}))
 }
 
 fn tls(ca: Option<&Path>) -> Result<ClientConfig, BuildError> {

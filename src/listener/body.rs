@@ -1,0 +1,76 @@
+//! The one body type of requests and responses.
+//!
+//! Boxed once, so that every signature behind the listener is short and the stack's type stays small.
+//! Streams: nothing here collects or copies what passes.
+
+use std::convert::Infallible;
+use std::error::Error;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+
+/// A request or response body, streamed.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// The body broke off: the peer went away or did not keep to the protocol.
+///
+/// A type of our own, because a boxed error as a body's error does not pass the `Send` checks of a
+/// spawned task.
+#[derive(Debug, thiserror::Error)]
+#[error("the body broke off")]
+pub struct BodyError(#[source] Box<dyn Error + Send + Sync>);
+
+/// Boxes any body of bytes.
+pub fn boxed<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+/// No bytes at all.
+pub fn empty() -> Body {
+    boxed(Empty::new())
+}
+
+/// All bytes at once.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    boxed(Full::new(bytes.into()))
+}
+
+impl BodyError {
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+}
+
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<Infallible> for BodyError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_boxed_body_gives_back_its_bytes() {
+        assert_eq!(full("abc").collect().await.unwrap().to_bytes(), "abc");
+        assert!(empty().collect().await.unwrap().to_bytes().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_limited_body_can_be_collected_inside_a_spawned_task() {
+        let collected =
+            tokio::spawn(async { http_body_util::Limited::new(full("abc"), 2).collect().await });
+        assert!(collected.await.unwrap().is_err());
+    }
+}

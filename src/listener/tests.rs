@@ -1,0 +1,257 @@
+//! The listener between real sockets on loopback.
+
+mod drain;
+mod limits;
+
+use std::fs;
+use std::future::ready;
+
+use bytes::Bytes;
+use http::{StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tower::service_fn;
+
+use super::*;
+
+struct Running {
+    address: SocketAddr,
+    connections: Connections,
+    tracker: Tracker,
+    shutdown: CancellationToken,
+    server: JoinHandle<Drained>,
+}
+
+fn start<S, F>(config: Config, handle: S) -> Running
+where
+    S: Fn(Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        ..config
+    };
+    let listener = Listener::bind(&config).unwrap();
+    let (tracker, shutdown) = (Tracker::default(), CancellationToken::new());
+    let service = service_fn(move |request| {
+        let answer = handle(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    Running {
+        address: listener.local_addr(),
+        connections: listener.connections(),
+        tracker: tracker.clone(),
+        shutdown: shutdown.clone(),
+        server: tokio::spawn(listener.serve(service, tracker, shutdown)),
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn until_no_connection_is_open(&self) {
+        while self.connections.count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn stop(self) -> Drained {
+        self.shutdown.cancel();
+        self.server.await.unwrap()
+    }
+}
+
+/// Answers with what the listener says about the request.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a service")]
+fn describe(request: Request<Body>) -> std::future::Ready<Response<Body>> {
+    let tls = Peer::of(&request).is_some_and(|peer| peer.tls);
+    ready(Response::new(full(format!(
+        "{:?} tls={tls} {}",
+        request.version(),
+        request.uri().path()
+    ))))
+}
+
+/// Reads until the head and the announced body of an HTTP/1 answer are there.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    loop {
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let announced = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |length| length.parse().unwrap());
+            if body.len() >= announced {
+                return text;
+            }
+        }
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "closed after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest).await {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
+
+fn soon() -> Duration {
+    Duration::from_millis(50)
+}
+
+fn localhost(directory: &tempfile::TempDir) -> (Tls, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (
+        directory.path().join("tls.crt"),
+        directory.path().join("tls.key"),
+    );
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let trusted = CertificateDer::from_pem_file(&certificate).unwrap();
+    (Tls::Files { certificate, key }, trusted)
+}
+
+fn trusting(certificate: CertificateDer<'static>) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_root_certificates(roots)
+    .with_no_client_auth()
+}
+
+#[tokio::test]
+async fn one_http_1_connection_carries_many_requests() {
+    let running = start(Config::default(), describe);
+    let mut stream = running.connect().await;
+    for path in ["/one", "/two", "/three"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: gate\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let text = answer(&mut stream).await;
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        assert!(
+            text.ends_with(&format!("HTTP/1.1 tls=false {path}")),
+            "{text}"
+        );
+    }
+    assert_eq!(running.connections.count(), 1);
+    assert_eq!(running.stop().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn plaintext_http_2_is_understood_when_the_client_knows_it() {
+    let running = start(Config::default(), describe);
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http();
+    let uri = format!("http://{}/h2c", running.address).parse().unwrap();
+    let body = client
+        .get(uri)
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    assert_eq!(body, "HTTP/2.0 tls=false /h2c");
+    assert_eq!(running.stop().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn tls_offers_http_2_and_http_1_and_tells_the_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let (tls, certificate) = localhost(&directory);
+    let running = start(
+        Config {
+            tls,
+            ..Config::default()
+        },
+        describe,
+    );
+    let uri: http::Uri = format!("https://localhost:{}/", running.address.port())
+        .parse()
+        .unwrap();
+    for version in [Version::HTTP_2, Version::HTTP_11] {
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(trusting(certificate.clone()))
+            .https_only();
+        let connector = match version {
+            Version::HTTP_2 => connector.enable_all_versions().build(),
+            _ => connector.enable_http1().build(),
+        };
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+        let response = client.get(uri.clone()).await.unwrap();
+        assert_eq!(response.version(), version);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, format!("{version:?} tls=true /"));
+    }
+    assert_eq!(running.stop().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn plain_http_beyond_loopback_is_refused_unless_it_was_asked_for() {
+    let open = Config {
+        listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+        ..Config::default()
+    };
+    let error = Listener::bind(&open).err().unwrap().to_string();
+    for word in [
+        "0.0.0.0:0",
+        "`tls`",
+        "127.0.0.1",
+        "allow_plaintext = true",
+        "--allow-plaintext",
+    ] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let running = start(Config::default(), describe);
+    let taken = Config {
+        listen: running.address,
+        ..Config::default()
+    };
+    let error = Listener::bind(&taken).err().unwrap().to_string();
+    assert_eq!(error, format!("cannot listen on {}", running.address));
+}
+
+#[test]
+fn a_configuration_is_read_and_an_unknown_key_is_refused() {
+    let text = "listen = '[::1]:8443'\nmax_header_size = '32 KiB'\n\
+                tls = { files = { certificate = 'a.pem', key = 'b.pem' } }";
+    let config: Config = toml::from_str(text).unwrap();
+    assert!(matches!(config.tls, Tls::Files { .. }));
+    assert_eq!(config.max_header_size, Size::from_kib(32));
+    assert!(matches!(
+        toml::from_str::<Config>("tls = 'off'").unwrap().tls,
+        Tls::Off
+    ));
+    for wrong in [
+        "lisen = '127.0.0.1:1'",
+        "max_connections = 0",
+        "tls = { files = { certificate = 'a.pem', key = 'b.pem', chain = 'c.pem' } }",
+        "tls = { files = { certificate = 'a.pem' } }",
+    ] {
+        toml::from_str::<Config>(wrong).unwrap_err();
+    }
+}

@@ -1,0 +1,386 @@
+//! Every metric of the gate, in one list, as `OpenMetrics` text.
+//!
+//! Label values are constants of our own code or names of loaded policies, never text of a client, so the
+//! number of series is bounded by the configuration. Counting is a hash and an atomic addition.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+/// The type of what `Metrics::encode` returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics. Clones count into the same numbers.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+/// A request that is being handled; dropped when it has its answer.
+#[derive(Debug)]
+#[must_use]
+pub struct InFlight(Gauge);
+
+struct Inner {
+    registry: Registry,
+    families: Families,
+    count_connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+}
+
+struct Families {
+    connections: Gauge,
+    decisions: Family<DecisionLabels, Counter>,
+    evaluation: Histogram,
+    in_flight: Gauge,
+    journal: Histogram,
+    journal_failures: Counter,
+    journal_records: Counter,
+    policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
+    requests: Family<RequestLabels, Counter>,
+    upstream: Histogram,
+    violations: Family<ViolationLabels, Counter>,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct DecisionLabels {
+    operation: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct PolicyLabels {
+    revision: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct RequestLabels {
+    route: &'static str,
+    operation: &'static str,
+    method: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ViolationLabels {
+    policy: String,
+    mode: String,
+}
+
+impl Metrics {
+    /// `version` is that of the program.
+    pub fn new(version: &'static str) -> Self {
+        let mut registry = Registry::with_prefix("dtgate");
+        let to = &mut registry;
+        let build = Info::new(BuildLabels { version });
+        to.register("build", "The program that runs", build);
+        let families = Families {
+            connections: add(
+                to,
+                "connections",
+                "Open client connections, handshakes included",
+            ),
+            decisions: add(to, "decisions", "Judged requests, by operation and verdict"),
+            evaluation: add_seconds(
+                to,
+                "evaluation",
+                "Time to judge one request by all policies",
+                EVALUATION_BUCKETS,
+            ),
+            in_flight: add(
+                to,
+                "in_flight",
+                "Requests that do not have their answer yet",
+            ),
+            journal: add_seconds(
+                to,
+                "journal",
+                "Time a request waits until its record is durable",
+                JOURNAL_BUCKETS,
+            ),
+            journal_failures: add(
+                to,
+                "journal_failures",
+                "Records that could not be made durable",
+            ),
+            journal_records: add(to, "journal_records", "Records that are durable"),
+            policy: add(to, "policy_info", "The policies that judge now"),
+            requests: add(
+                to,
+                "requests",
+                "Answered requests, by route, operation, method and status class",
+            ),
+            upstream: add_seconds(
+                to,
+                "upstream",
+                "Time until the upstream's answer begins",
+                UPSTREAM_BUCKETS,
+            ),
+            violations: add(
+                to,
+                "violations",
+                "Objections of policies, by policy and mode",
+            ),
+        };
+        let count_connections = OnceLock::new();
+        Self(Arc::new(Inner {
+            registry,
+            families,
+            count_connections,
+        }))
+    }
+
+    /// A request got its answer. `operation` is a name from the catalogue, if one is known.
+    pub fn request(
+        &self,
+        guarded: bool,
+        operation: Option<&'static str>,
+        method: &Method,
+        status: StatusCode,
+    ) {
+        let labels = RequestLabels {
+            route: if guarded { "guarded" } else { "open" },
+            operation: operation.unwrap_or("none"),
+            method: known(method),
+            status: class(status),
+        };
+        self.0.families.requests.get_or_create(&labels).inc();
+    }
+
+    /// One judged request, and how long all policies took for it.
+    pub fn decision(&self, operation: &'static str, verdict: &'static str, took: Duration) {
+        let labels = DecisionLabels { operation, verdict };
+        self.0.families.decisions.get_or_create(&labels).inc();
+        self.0.families.evaluation.observe(took.as_secs_f64());
+    }
+
+    /// One objection. `policy` has to be the name of a loaded one.
+    pub fn violation(&self, policy: &str, mode: &str) {
+        let labels = ViolationLabels {
+            policy: policy.to_owned(),
+            mode: mode.to_owned(),
+        };
+        self.0.families.violations.get_or_create(&labels).inc();
+    }
+
+    /// A record is durable, `waited` after it was handed to the journal.
+    pub fn recorded(&self, waited: Duration) {
+        self.0.families.journal_records.inc();
+        self.0.families.journal.observe(waited.as_secs_f64());
+    }
+
+    pub fn record_failed(&self) {
+        self.0.families.journal_failures.inc();
+    }
+
+    pub fn upstream_answered(&self, took: Duration) {
+        self.0.families.upstream.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request as in flight until the returned guard is dropped.
+    pub fn begin(&self) -> InFlight {
+        self.0.families.in_flight.inc();
+        InFlight(self.0.families.in_flight.clone())
+    }
+
+    /// From now on the policies of this revision judge.
+    pub fn policies_loaded(&self, revision: &str) {
+        let labels = PolicyLabels {
+            revision: revision.to_owned(),
+        };
+        self.0.families.policy.clear();
+        self.0.families.policy.get_or_create(&labels).set(1);
+    }
+
+    /// Where to ask for the number of open connections when the metrics are read. Only the first counts.
+    pub fn connections_from(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+        self.0.count_connections.get_or_init(|| Box::new(count));
+    }
+
+    /// All metrics as `OpenMetrics` text.
+    pub fn encode(&self) -> String {
+        if let Some(count) = self.0.count_connections.get() {
+            self.0
+                .families
+                .connections
+                .set(i64::try_from(count()).unwrap_or(i64::MAX));
+        }
+        let mut text = String::with_capacity(16 << 10);
+        text::encode(&mut text, &self.0.registry).expect("a string takes every write");
+        text
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Makes a metric and puts it into the list.
+fn add<M: Metric + Clone + Default>(to: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    to.register(name, help, metric.clone());
+    metric
+}
+
+fn add_seconds<const N: usize>(
+    to: &mut Registry,
+    name: &str,
+    help: &str,
+    buckets: [f64; N],
+) -> Histogram {
+    let histogram = Histogram::new(buckets);
+    to.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+    histogram
+}
+
+/// Clients may invent methods; the metrics do not grow with them.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] = [
+        Method::DELETE,
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::POST,
+        Method::PUT,
+    ];
+    match KNOWN.iter().position(|candidate| candidate == method) {
+        Some(0) => "DELETE",
+        Some(1) => "GET",
+        Some(2) => "HEAD",
+        Some(3) => "OPTIONS",
+        Some(4) => "PATCH",
+        Some(5) => "POST",
+        Some(6) => "PUT",
+        _ => "other",
+    }
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
+
+/// Around the 20 to 50 microseconds that a judgement takes, up to its time limit.
+const EVALUATION_BUCKETS: [f64; 13] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
+    0.1, 1.0,
+];
+/// From a fast disk's sync to a disk that is about to fail.
+const JOURNAL_BUCKETS: [f64; 12] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5,
+];
+const UPSTREAM_BUCKETS: [f64; 12] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_there_under_its_documented_name() {
+        let metrics = Metrics::new("1.2.3");
+        let update = "token.update";
+        metrics.request(true, Some(update), &Method::PUT, StatusCode::FORBIDDEN);
+        metrics.decision(update, "deny", Duration::from_micros(30));
+        metrics.violation("naming", "enforce");
+        metrics.violation("naming", "enforce");
+        metrics.recorded(Duration::from_millis(2));
+        metrics.record_failed();
+        metrics.upstream_answered(Duration::from_millis(20));
+        metrics.connections_from(|| 7);
+        metrics.policies_loaded("sha256:aa");
+        let in_flight = metrics.begin();
+        let text = metrics.encode();
+        for line in [
+            r#"dtgate_build_info{version="1.2.3"} 1"#,
+            "dtgate_connections 7",
+            r#"dtgate_decisions_total{operation="token.update",verdict="deny"} 1"#,
+            "dtgate_evaluation_seconds_count 1",
+            r#"dtgate_evaluation_seconds_bucket{le="0.00005"} 1"#,
+            "dtgate_in_flight 1",
+            "dtgate_journal_seconds_sum 0.002",
+            "dtgate_journal_failures_total 1",
+            "dtgate_journal_records_total 1",
+            r#"dtgate_policy_info{revision="sha256:aa"} 1"#,
+            r#"dtgate_requests_total{route="guarded",operation="token.update",method="PUT",status="4xx"} 1"#,
+            "dtgate_upstream_seconds_count 1",
+            r#"dtgate_violations_total{policy="naming",mode="enforce"} 2"#,
+        ] {
+            assert!(
+                text.lines().any(|candidate| candidate == line),
+                "{line} is not in\n{text}"
+            );
+        }
+        drop(in_flight);
+        assert!(metrics.encode().contains("dtgate_in_flight 0\n"));
+    }
+
+    #[test]
+    fn the_text_is_well_formed_also_before_anything_happened() {
+        let text = Metrics::new("1.2.3").encode();
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        for line in text.lines() {
+            let sample = line.rsplit_once(' ').and_then(|(name, value)| {
+                Some((name.starts_with("dtgate_"), value.parse::<f64>().ok()?))
+            });
+            assert!(
+                line.starts_with("# ") || sample.is_some_and(|(ours, _)| ours),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_make_series_with_invented_methods() {
+        let metrics = Metrics::new("1.2.3");
+        for method in ["BREW", "PROPFIND", "put"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            metrics.request(false, None, &method, StatusCode::OK);
+        }
+        let text = metrics.encode();
+        assert!(
+            text.contains(r#"{route="open",operation="none",method="other",status="2xx"} 3"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn only_the_policies_that_judge_now_are_shown() {
+        let metrics = Metrics::new("1.2.3");
+        metrics.policies_loaded("old");
+        metrics.policies_loaded("new");
+        let text = metrics.encode();
+        assert!(
+            text.contains(r#"revision="new""#) && !text.contains(r#"revision="old""#),
+            "{text}"
+        );
+    }
+}
