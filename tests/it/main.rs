@@ -5,5 +5,6 @@
     reason = "a failed setup step should fail the test"
 )]
 
+mod crash;
 mod harness;
 mod promises;
