@@ -23,7 +23,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt};
 
@@ -97,6 +97,12 @@ pub enum BindError {
 /// A bound socket.
 pub struct Listener {
     socket: TcpListener,
+    terms: Terms,
+}
+
+/// What every connection needs. Not the socket: that must close when the drain begins, not when the
+/// last connection ends.
+struct Terms {
     tls: Option<TlsAcceptor>,
     config: Config,
 }
@@ -125,14 +131,15 @@ impl Listener {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         Ok(Self {
             socket,
-            tls,
-            config,
+            terms: Terms { tls, config },
         })
     }
 
     /// Where it listens, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().unwrap_or(self.config.address)
+        self.socket
+            .local_addr()
+            .unwrap_or(self.terms.config.address)
     }
 
     /// Serves until `shutdown` turns true, then drains.
@@ -144,30 +151,32 @@ impl Listener {
             + 'static,
         S::Future: Send + 'static,
     {
-        let slots = Arc::new(Semaphore::new(self.config.max_connections));
+        let slots = Arc::new(Semaphore::new(self.terms.config.max_connections));
         let (open, closed) = drain_pair();
-        let shared = Arc::new(self);
+        let (socket, terms) = (self.socket, Arc::new(self.terms));
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut shutdown) => break,
-                accepted = shared.accept(&slots) => accepted,
+                accepted = accept(&socket, &slots) => accepted,
             };
             let Some((stream, address, slot)) = accepted else {
                 continue;
             };
-            let (shared, service, shutdown, open) = (
-                shared.clone(),
+            let (terms, service, shutdown, open) = (
+                terms.clone(),
                 service.clone(),
                 shutdown.clone(),
                 open.clone(),
             );
             tokio::spawn(async move {
-                shared.connection(stream, address, service, shutdown).await;
+                terms.connection(stream, address, service, shutdown).await;
                 drop((slot, open));
             });
         }
+        // Whoever comes now is refused at once, and can go to another gate.
+        drop(socket);
         drop(open);
-        let drain_timeout = shared.config.drain_timeout.into();
+        let drain_timeout = terms.config.drain_timeout.into();
         if tokio::time::timeout(drain_timeout, closed.finished())
             .await
             .is_err()
@@ -175,23 +184,9 @@ impl Listener {
             tracing::warn!("connections still open after the drain time-out are cut");
         }
     }
+}
 
-    async fn accept(
-        &self,
-        slots: &Arc<Semaphore>,
-    ) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let slot = slots.clone().acquire_owned().await.ok()?;
-        match self.socket.accept().await {
-            Ok((stream, address)) => Some((stream, address, slot)),
-            Err(error) => {
-                // Out of file descriptors, mostly: some connection must end before another can begin.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                None
-            }
-        }
-    }
-
+impl Terms {
     async fn connection<S>(
         &self,
         stream: TcpStream,
@@ -274,6 +269,22 @@ impl Listener {
         };
         if let Err(error) = ended {
             tracing::debug!(%error, peer.address = %peer.address, "connection");
+        }
+    }
+}
+
+async fn accept(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    match socket.accept().await {
+        Ok((stream, address)) => Some((stream, address, slot)),
+        Err(error) => {
+            // Out of file descriptors, mostly: some connection must end before another can begin.
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
         }
     }
 }
