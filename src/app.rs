@@ -135,8 +135,12 @@ impl App {
 }
 
 /// Turns true on SIGTERM and SIGINT.
+///
+/// Also takes SIGXFSZ, so that a file that may not grow (`RLIMIT_FSIZE`) is a failed write, which the
+/// journal heals from, and not the end of the process. A handler once set stays set.
 pub fn signals() -> std::io::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
+    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -150,6 +154,9 @@ pub fn signals() -> std::io::Result<watch::Receiver<bool>> {
     });
     Ok(stopped)
 }
+
+/// Its number on all systems that this is built for; tokio has no name for it.
+const SIGXFSZ: i32 = 25;
 
 /// The key for names of what must not be shown; made once for each journal, readable by its owner only.
 fn hash_key(directory: &Path) -> std::io::Result<HashKey> {
