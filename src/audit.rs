@@ -122,6 +122,14 @@ struct Shared {
     trouble: Mutex<Option<String>>,
 }
 
+impl Shared {
+    /// Lets [`Audit::health`] know.
+    fn tell(&self, trouble: Option<&Trouble>) {
+        let reason = trouble.map(|trouble| trouble.reason.clone());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
 #[derive(Debug)]
 struct Pending {
     event: Event,
@@ -230,6 +238,7 @@ async fn write(
         }
         if let Some(failed) = trouble.take() {
             trouble = failed.try_recovery(&mut journal, now);
+            shared.tell(trouble.as_ref());
         }
         if trouble.is_none() && !batch.is_empty() {
             trouble = append(&mut journal, &mut batch, &shared.counters).err();
@@ -240,6 +249,8 @@ async fn write(
         }
         if let Some(failed) = &mut trouble {
             failed.refused += batch.len() as u64;
+            // Before anybody is answered: whoever was refused must not find the gate ready.
+            shared.tell(Some(failed));
             shared
                 .counters
                 .failures
@@ -248,11 +259,6 @@ async fn write(
                 pending.answer(Err(RecordError(failed.reason.clone())));
             }
         }
-        let reason = trouble.as_ref().map(|failed| failed.reason.clone());
-        *shared
-            .trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = reason;
     }
     let stop = Event::Stop(Stop {
         timestamp: rfc3339_millis(now()),
