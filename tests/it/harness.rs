@@ -367,14 +367,16 @@ pub(crate) fn records(journal: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// Has `dtgate audit verify` prove the chain; panics with its words when it does not hold.
-pub(crate) fn verify(journal: &Path) {
+/// Has `dtgate audit verify` prove the chain, and gives its report; panics with its words when it does not hold.
+pub(crate) fn verify(journal: &Path) -> Value {
     let output = program()
-        .args(["audit", "verify", "--journal"])
+        .args(["audit", "verify", "--format", "json", "--journal"])
         .arg(journal)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    verdict["report"].clone()
 }
 
 /// The program under test.

@@ -6,5 +6,7 @@
 )]
 
 mod crash;
+mod disconnect;
+mod disk;
 mod harness;
 mod promises;
