@@ -237,7 +237,12 @@ async fn write(
             break;
         }
         if let Some(failed) = trouble.take() {
-            trouble = failed.try_recovery(&mut journal, now);
+            // A disk in trouble is not asked with every request.
+            trouble = if failed.tried.elapsed() < RETRY {
+                Some(failed)
+            } else {
+                failed.try_recovery(&mut journal, now)
+            };
             shared.tell(trouble.as_ref());
         }
         if trouble.is_none() && !batch.is_empty() {
@@ -259,6 +264,11 @@ async fn write(
                 pending.answer(Err(RecordError(failed.reason.clone())));
             }
         }
+    }
+    // What a failed write left behind must not stand before the last record: it would break the chain.
+    if let Some(failed) = trouble.and_then(|failed| failed.try_recovery(&mut journal, now)) {
+        tracing::error!(error = failed.reason, "the journal could not be closed");
+        return;
     }
     let stop = Event::Stop(Stop {
         timestamp: rfc3339_millis(now()),
@@ -321,11 +331,8 @@ impl Trouble {
         }
     }
 
-    /// Tries to write again, not more often than [`RETRY`]. What is left of the trouble comes back.
+    /// Tries to write again. What is left of the trouble comes back.
     fn try_recovery(mut self, journal: &mut Journal, now: fn() -> jiff::Timestamp) -> Option<Self> {
-        if self.tried.elapsed() < RETRY {
-            return Some(self);
-        }
         match journal.recover(now(), &self.reason, self.refused) {
             Ok(()) => {
                 tracing::warn!(refused = self.refused, "the journal is written again");
