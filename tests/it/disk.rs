@@ -83,6 +83,27 @@ fn a_record_that_fits_only_in_part_is_cut_off_again() {
 }
 
 #[test]
+fn a_gate_told_to_end_in_trouble_leaves_a_chain_that_holds() {
+    for space_is_back in [true, false] {
+        let upstream = Upstream::lenient();
+        let mut gate = gate(upstream.address);
+        let segment = gate.journal().join("00000000000000000001.jsonl");
+        let length = std::fs::metadata(&segment).unwrap().len();
+        if !limit(&gate, &(length + 100).to_string()) {
+            return;
+        }
+        let answer = gate.send("PUT", TOKEN, GOOD);
+        assert_eq!(answer.status, 500, "{answer:?}");
+        assert!(limit(&gate, if space_is_back { "unlimited" } else { "0" }));
+        gate.signal("TERM");
+        assert!(gate.wait().success());
+        verify(&gate.journal());
+        let last = gate.records().pop().unwrap();
+        assert_eq!(last["kind"] == "stop", space_is_back, "{last}");
+    }
+}
+
+#[test]
 fn an_outcome_that_cannot_be_recorded_leaves_the_decision_in_doubt_and_the_answer_true() {
     let (arrived, arrivals) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel();
