@@ -163,8 +163,12 @@ fn checks(policy: &Policy, audit: Audit) -> Checks {
 }
 
 /// Cancelled by SIGTERM and SIGINT.
+///
+/// Also takes SIGXFSZ, so that a file that may not grow (`RLIMIT_FSIZE`) is a failed write, which the
+/// journal heals from, and not the end of the process. A handler once set stays set.
 pub fn signals() -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
+    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
     let stopped = CancellationToken::new();
     let stop = stopped.clone();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -179,6 +183,9 @@ pub fn signals() -> std::io::Result<CancellationToken> {
     });
     Ok(stopped)
 }
+
+/// Its number on all systems that this is built for; tokio has no name for it.
+const SIGXFSZ: i32 = 25;
 
 /// The key for names of what must not be shown; made once for each journal, readable by its owner only.
 fn hash_key(directory: &Path) -> std::io::Result<HashKey> {

@@ -122,6 +122,14 @@ struct Shared {
     trouble: Mutex<Option<String>>,
 }
 
+impl Shared {
+    /// Lets [`Audit::health`] know.
+    fn tell(&self, trouble: Option<&Trouble>) {
+        let reason = trouble.map(|trouble| trouble.reason.clone());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
 #[derive(Debug)]
 struct Pending {
     event: Event,
@@ -229,7 +237,13 @@ async fn write(
             break;
         }
         if let Some(failed) = trouble.take() {
-            trouble = failed.try_recovery(&mut journal, now);
+            // A disk in trouble is not asked with every request.
+            trouble = if failed.tried.elapsed() < RETRY {
+                Some(failed)
+            } else {
+                failed.try_recovery(&mut journal, now)
+            };
+            shared.tell(trouble.as_ref());
         }
         if trouble.is_none() && !batch.is_empty() {
             trouble = append(&mut journal, &mut batch, &shared.counters).err();
@@ -240,6 +254,8 @@ async fn write(
         }
         if let Some(failed) = &mut trouble {
             failed.refused += batch.len() as u64;
+            // Before anybody is answered: whoever was refused must not find the gate ready.
+            shared.tell(Some(failed));
             shared
                 .counters
                 .failures
@@ -248,11 +264,11 @@ async fn write(
                 pending.answer(Err(RecordError(failed.reason.clone())));
             }
         }
-        let reason = trouble.as_ref().map(|failed| failed.reason.clone());
-        *shared
-            .trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+    // What a failed write left behind must not stand before the last record: it would break the chain.
+    if let Some(failed) = trouble.and_then(|failed| failed.try_recovery(&mut journal, now)) {
+        tracing::error!(error = failed.reason, "the journal could not be closed");
+        return;
     }
     let stop = Event::Stop(Stop {
         timestamp: rfc3339_millis(now()),
@@ -315,11 +331,8 @@ impl Trouble {
         }
     }
 
-    /// Tries to write again, not more often than [`RETRY`]. What is left of the trouble comes back.
+    /// Tries to write again. What is left of the trouble comes back.
     fn try_recovery(mut self, journal: &mut Journal, now: fn() -> jiff::Timestamp) -> Option<Self> {
-        if self.tried.elapsed() < RETRY {
-            return Some(self);
-        }
         match journal.recover(now(), &self.reason, self.refused) {
             Ok(()) => {
                 tracing::warn!(refused = self.refused, "the journal is written again");

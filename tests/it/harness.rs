@@ -1,6 +1,6 @@
 //! A gate under test: the real program, a lenient recording upstream, a journal in a directory of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -264,17 +264,7 @@ impl Gate {
 
     /// One request with the tests' credential; `body` makes it JSON.
     pub(crate) fn send(&self, method: &str, target: &str, body: &str) -> Answered {
-        let media_type = if body.is_empty() {
-            ""
-        } else {
-            "Content-Type: application/json\r\n"
-        };
-        let credential = format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
-        self.raw(&format!(
-            "{method} {target} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {credential}\r\n{media_type}\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
+        self.raw(request(method, target, body))
     }
 
     /// Bytes as they are, on a connection of their own.
@@ -290,6 +280,18 @@ impl Gate {
         assert!(status.unwrap().success());
     }
 
+    /// Ends the program as a crash would, and gives back the directory for the next one.
+    pub(crate) fn crash(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
+    }
+
+    /// What `/readyz` answers: status and body.
+    pub(crate) fn ready(&self) -> Answered {
+        exchange(self.admin, b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n")
+    }
+
     /// Waits for the program to end by itself.
     pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
@@ -301,6 +303,26 @@ impl Drop for Gate {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The bytes of one request with the tests' credential; `body` makes it JSON.
+fn request(method: &str, target: &str, body: &str) -> String {
+    let media_type = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/json\r\n"
+    };
+    let credential = format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {credential}\r\n{media_type}\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// The bytes of a change of the tests' token, for a connection that a test handles itself.
+pub(crate) fn put(body: &str) -> String {
+    request("PUT", TOKEN, body)
 }
 
 /// One exchange on a new connection.
@@ -315,7 +337,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answered {
         .unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(bytes)))
 }
 
-pub(crate) fn read_answer(reader: &mut (impl BufRead + Read)) -> Option<Answered> {
+pub(crate) fn read_answer(reader: &mut impl BufRead) -> Option<Answered> {
     let message = read_message(reader)?;
     Some(Answered {
         status: message.line.split(' ').nth(1)?.parse().ok()?,
@@ -343,6 +365,18 @@ pub(crate) fn records(journal: &Path) -> Vec<Value> {
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
+}
+
+/// Has `dtgate audit verify` prove the chain, and gives its report; panics with its words when it does not hold.
+pub(crate) fn verify(journal: &Path) -> Value {
+    let output = program()
+        .args(["audit", "verify", "--format", "json", "--journal"])
+        .arg(journal)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    verdict["report"].clone()
 }
 
 /// The program under test.
