@@ -53,16 +53,18 @@ pub fn parse_object(
         });
     };
     for word in words {
-        let folded = fold(word);
+        let folded = letters(word);
         if let Some(twin) = members
             .keys()
-            .find(|name| *name != word && fold(name) == folded)
+            .find(|name| *name != word && letters(name) == folded)
         {
             let (line, column) = find_name(text, twin);
             return Err(JsonError {
                 line,
                 column,
-                message: format!("member {twin:?} could be taken for {word:?}"),
+                message: format!(
+                    "a member could be taken for {word:?}, and is not written like it"
+                ),
             });
         }
     }
@@ -91,6 +93,11 @@ pub fn fold(name: &str) -> String {
         .nfkc()
         .filter(visible)
         .collect()
+}
+
+/// The letters of a folded name: some readers take `scopes[]`, `scopes[0]` and `"scopes"` for `scopes`.
+fn letters(name: &str) -> String {
+    fold(name).chars().filter(|c| c.is_alphabetic()).collect()
 }
 
 /// Format characters and fillers that render as nothing (Unicode `Default_Ignorable_Code_Point`, the
@@ -191,15 +198,16 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = members.next_key::<String>()? {
             // A control character could end or split the name for another reader.
             if name.chars().any(char::is_control) {
-                return Err(A::Error::custom(format_args!(
-                    "member name {name:?} contains a control character"
-                )));
+                return Err(A::Error::custom(
+                    "a member name contains a control character",
+                ));
             }
+            // Neither name is repeated here: people put secrets everywhere.
             if let Some(twin) = folded_names.insert(fold(&name), name.clone()) {
                 return Err(A::Error::custom(if twin == name {
-                    format!("duplicate member {name:?}")
+                    "duplicate member"
                 } else {
-                    format!("member {name:?} could be taken for {twin:?}")
+                    "two members that could be taken for each other"
                 }));
             }
             let value = members.next_value_seed(inner)?;

@@ -185,6 +185,12 @@ fn lenient(path: &str) -> Reading {
             .filter(|segment| !segment.is_empty() && *segment != ".")
             .collect();
         let resolved = resolve(&segments);
+        // Servers disagree on whether dots are resolved before or after slashes are merged and escapes
+        // decoded. With dots in it, a path that names the tokens anywhere may lead there.
+        if segments.contains(&"..") {
+            reading.token_like |= segments.iter().any(|segment| is_collection(segment));
+            reading.internal |= segments.contains(&INTERNAL_ROOT);
+        }
         for segments in [&segments, &resolved] {
             reading.token_like |= segments.windows(2).any(|pair| match pair {
                 [version, collection] => is_version(version) && is_collection(collection),
@@ -263,22 +269,34 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes()))
 }
 
-/// Invalid UTF-8 as a careless decoder reads it: `C0 AF` is a slash.
+/// Invalid UTF-8 as a careless decoder reads it: `C0 AF`, `E0 80 AF` and `F0 80 80 AF` are slashes.
 fn lossy(bytes: &[u8]) -> String {
+    let ascii = |high: u8, low: u8| ((high & 1) << 6) | (low & 0x3F);
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     loop {
-        match rest {
-            [lead @ 0xC0..=0xC1, tail @ 0x80..=0xBF, after @ ..] => {
-                plain.push(((lead & 1) << 6) | (tail & 0x3F));
-                rest = after;
+        rest = match rest {
+            [lead @ 0xC0..=0xC1, low @ 0x80..=0xBF, after @ ..] => {
+                plain.push(ascii(*lead, *low));
+                after
+            }
+            [0xE0, high @ 0x80..=0x81, low @ 0x80..=0xBF, after @ ..]
+            | [
+                0xF0,
+                0x80,
+                high @ 0x80..=0x81,
+                low @ 0x80..=0xBF,
+                after @ ..,
+            ] => {
+                plain.push(ascii(*high, *low));
+                after
             }
             [byte, after @ ..] => {
                 plain.push(*byte);
-                rest = after;
+                after
             }
             [] => return String::from_utf8_lossy(&plain).into_owned(),
-        }
+        };
     }
 }
 

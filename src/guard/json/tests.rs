@@ -17,7 +17,7 @@ fn refusal(text: &str) -> String {
 fn duplicate_members_are_refused_with_their_place() {
     assert_eq!(
         refusal("{\"scopes\": [],\n \"scopes\": [\"WriteConfig\"]}"),
-        "duplicate member \"scopes\" at line 2 column 9"
+        "duplicate member at line 2 column 9"
     );
     assert!(refusal(r#"{"scopes":[],"\u0073copes":["WriteConfig"]}"#).starts_with("duplicate"));
     assert!(refusal(r#"{"x":{"a":1,"a":2}}"#).starts_with("duplicate"));
@@ -39,6 +39,9 @@ fn twins_of_known_members_are_refused_alone_and_beside_them() {
         "expiresin",
         "EXPIRESIN",
         "sco\u{ad}pes",
+        "scopes[]",
+        "scopes[0]",
+        "_scopes",
     ] {
         let quoted = Value::String(name.to_owned());
         let message = refusal(&format!("{{{quoted}:[]}}"));
