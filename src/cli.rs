@@ -34,6 +34,10 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once in the life of the process"
+)]
 enum Command {
     /// Read the journal: prove it, or look at it
     #[command(subcommand)]
@@ -125,7 +129,7 @@ struct Test {
     /// Directories of policies and tests
     #[arg(value_name = "PATH", default_value = "policies")]
     paths: Vec<PathBuf>,
-    /// Run only tests whose name (data.package.test_name) matches
+    /// Run only tests whose name (`data.package.test_name`) matches
     #[arg(long, short, value_name = "REGEX")]
     run: Option<String>,
     /// Show every test, not only those that did not pass
@@ -222,7 +226,7 @@ impl Check {
                 let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
                 match self.format {
                     Format::Json => {
-                        writeln!(out, "{}", json!({"ok": false, "problems": problems}))?
+                        writeln!(out, "{}", json!({"ok": false, "problems": problems}))?;
                     }
                     Format::Pretty => writeln!(out, "{}", problems.join("\n"))?,
                 }

@@ -71,13 +71,15 @@ impl TailArgs {
         for line in kept {
             self.print(out, &line)?;
         }
-        while self.follow {
+        if !self.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        loop {
             match tail.next_line().with_context(in_journal)? {
                 Some(line) => self.print(out, &line)?,
                 None => std::thread::sleep(POLL),
             }
         }
-        Ok(ExitCode::SUCCESS)
     }
 
     fn print(&self, out: &mut impl Write, line: &str) -> std::io::Result<()> {
@@ -118,10 +120,10 @@ impl Verify {
             Err(error) if error.is_verdict() => {
                 match self.format {
                     Format::Json => {
-                        writeln!(out, "{}", json!({"ok": false, "error": error.to_string()}))?
+                        writeln!(out, "{}", json!({"ok": false, "error": error.to_string()}))?;
                     }
                     Format::Pretty => {
-                        writeln!(out, "The chain is broken.\n  {}", error.to_string())?
+                        writeln!(out, "The chain is broken.\n  {error}")?;
                     }
                 }
                 Ok(ExitCode::from(2))
