@@ -158,7 +158,10 @@ impl Gateway {
         let answered = self.clone().admit(request, &started, &mut story).await;
         let response = answered.unwrap_or_else(|rejection| {
             story.error = Some(redact(&rejection.to_string()));
-            story.decision_id = rejection.decision_id.clone().or(story.decision_id.take());
+            story.decision_id = rejection
+                .decision_id
+                .clone()
+                .or_else(|| story.decision_id.take());
             let mut response = rejection.into_response(&started.id);
             headers::for_client(response.headers_mut(), started.version, &started.id);
             decision_header(response.headers_mut(), story.decision_id.as_deref());
@@ -253,12 +256,12 @@ impl Gateway {
         let judged = self.policy.judge(call, &input);
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
-        let recorded = self
+        let durable = self
             .recorded(self.audit.decided(judged, event))
             .await
             .map_err(Reason::from)?;
-        let sequence = recorded.sequence();
-        let (permit, decision) = Permit::grant(recorded).map_err(|decision| Rejection {
+        let sequence = durable.sequence();
+        let (permit, decision) = Permit::grant(durable).map_err(|decision| Rejection {
             reason: Reason::Denied(Box::new(decision)),
             decision_id: Some(recorder.decision_id.clone()),
         })?;
@@ -467,7 +470,7 @@ fn log(started: &Started, story: &Story, response: &Response<Body>) {
         duration_ms,
         route = if story.guarded { "guarded" } else { "open" },
         operation = story.operation,
-        verdict = story.verdict.or(story.guarded.then_some("deny")),
+        verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         decision.id = story.decision_id,
         error = story.error,
         "request"

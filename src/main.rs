@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             } else {
                 ExitCode::SUCCESS
             };
-            return error.print().map_or(ExitCode::from(1), |()| code);
+            return error.print().map_or_else(|_| ExitCode::from(1), |()| code);
         }
     };
     match cli::run(cli, &mut anstream::stdout()) {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         // Whoever reads has seen enough (`dtgate audit tail | head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => writeln!(anstream::stderr(), "dtgate: {error:#}")
-            .map_or(ExitCode::from(1), |()| ExitCode::from(1)),
+            .map_or_else(|_| ExitCode::from(1), |()| ExitCode::from(1)),
     }
 }
 
