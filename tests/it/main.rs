@@ -7,4 +7,5 @@
 
 mod harness;
 mod promises;
+mod proxy;
 mod traces;
