@@ -5,6 +5,7 @@
     reason = "a failed setup step should fail the test"
 )]
 
+mod cli;
 mod harness;
 mod promises;
 mod proxy;
