@@ -9,4 +9,5 @@ mod cli;
 mod harness;
 mod promises;
 mod proxy;
+mod tls;
 mod traces;
