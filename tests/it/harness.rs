@@ -1,6 +1,6 @@
 //! A gate under test: the real program, a lenient recording upstream, a journal in a directory of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -270,7 +270,7 @@ impl Gate {
             "Content-Type: application/json\r\n"
         };
         let credential = format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
-        self.raw(&format!(
+        self.raw(format!(
             "{method} {target} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {credential}\r\n{media_type}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
@@ -355,7 +355,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answered {
         .unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(bytes)))
 }
 
-pub(crate) fn read_answer(reader: &mut (impl BufRead + Read)) -> Option<Answered> {
+pub(crate) fn read_answer(reader: &mut impl BufRead) -> Option<Answered> {
     let message = read_message(reader)?;
     Some(Answered {
         status: message.line.split(' ').nth(1)?.parse().ok()?,

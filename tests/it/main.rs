@@ -1,13 +1,19 @@
 //! The real binary between real sockets. One test binary: this list of modules is the index.
 
 #![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
     clippy::unwrap_used,
-    reason = "a failed setup step should fail the test"
+    reason = "a test that panics has failed, which is what it is for"
 )]
 
 mod cli;
+mod failures;
 mod harness;
 mod promises;
 mod proxy;
 mod tls;
 mod traces;
+mod wire;
