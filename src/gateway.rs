@@ -10,6 +10,7 @@
 //! may cancel a write between its record and its outcome.
 
 mod headers;
+mod pace;
 mod permit;
 mod record;
 mod rejection;

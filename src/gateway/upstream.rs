@@ -21,6 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::pace::Pace;
 use super::permit::Permit;
 use crate::listener::{Body, full};
 use crate::value;
@@ -34,7 +35,8 @@ pub struct Config {
     /// PEM file of the certification authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     pub connect_timeout: value::Duration,
-    /// From the last byte of the request to the first of the answer.
+    /// From the last byte of the request to the first of the answer; before that, how long the upstream may
+    /// take to accept what is there to send. Waiting for the client does not count.
     pub response_timeout: value::Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: value::Duration,
@@ -226,12 +228,21 @@ impl Upstream {
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        match tokio::time::timeout(self.response_timeout, self.client.request(request)).await {
-            Err(_elapsed) => Err(UpstreamError::Timeout(self.response_timeout)),
-            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Connect(error)),
-            Ok(Err(error)) => Err(UpstreamError::Send(error)),
-            Ok(Ok(response)) => Ok(response),
-        }
+        let (parts, body) = request.into_parts();
+        let (pace, body) = Pace::of(body);
+        let answer = tokio::select! {
+            answer = self.client.request(Request::from_parts(parts, body)) => answer,
+            () = pace.exceeded(self.response_timeout) => {
+                return Err(UpstreamError::Timeout(self.response_timeout));
+            }
+        };
+        answer.map_err(|error| {
+            if error.is_connect() {
+                UpstreamError::Connect(error)
+            } else {
+                UpstreamError::Send(error)
+            }
+        })
     }
 }
 

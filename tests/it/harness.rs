@@ -325,6 +325,46 @@ pub(crate) fn put(body: &str) -> String {
     request("PUT", TOKEN, body)
 }
 
+/// The simulator of the token API, running as a program of its own. It is killed when this is dropped.
+pub(crate) struct Simulator {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Simulator {
+    pub(crate) fn start() -> Self {
+        let mut child = program()
+            .args(["simulate", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        reader.read_line(&mut line).unwrap();
+        let (_, address) = line.trim().rsplit_once("http://").unwrap();
+        let address = address.parse().unwrap();
+        // It prints more; whoever closed the pipe would end it.
+        std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+        Self { address, child }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A request as a client sent it, from `tests/data`.
+pub(crate) fn data(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(format!("{name}.http"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// One exchange on a new connection.
 pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answered {
     let mut stream = TcpStream::connect(address).unwrap();

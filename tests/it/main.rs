@@ -3,13 +3,21 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
     clippy::unwrap_used,
-    reason = "a failed setup step should fail the test"
+    reason = "a test that panics has failed, which is what it is for"
 )]
 
 mod architecture;
 mod crash;
 mod disconnect;
 mod disk;
+mod cli;
+mod failures;
 mod harness;
 mod promises;
+mod proxy;
+mod tls;
+mod traces;
+mod wire;

@@ -1,0 +1,318 @@
+//! The commands as a person or a pipeline uses them: exit codes, and words that name the place.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{BAD, GOOD, Gate, TOKEN, Upstream, data, exchange, gate, policies, program};
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    let output: Output = program().args(arguments).output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Ran {
+    fn all(&self) -> String {
+        format!("exit {}\n{}{}", self.code, self.out, self.err)
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A directory with one policy.
+fn policy(rego: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("mine.rego"), rego).unwrap();
+    directory
+}
+
+#[test]
+fn the_demo_shows_both_answers_and_exits_0() {
+    let ran = run(&["demo", "--once", "--policies", text(&policies())]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    for shown in [
+        "403 Forbidden",
+        "WriteConfig",
+        "204 No Content",
+        "payments-prod-ci",
+        "Both answers were right.",
+    ] {
+        assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
+    }
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn the_shipped_policies_are_fine() {
+    let ran = run(&["check", "--policies", text(&policies())]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.out.contains("forbidden_scopes"), "{}", ran.out);
+    let ran = run(&["check", "--format", "json", "--policies", text(&policies())]);
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(answer["ok"], true);
+}
+
+#[test]
+fn a_policy_that_does_not_compile_is_named_with_line_and_column() {
+    let directory = policy(
+        "package dtgate.mine\n\ndeny contains \"x\" if {\n\tinput.change.name.requested == \n}\n",
+    );
+    let ran = run(&["check", "--policies", text(directory.path())]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    let (_, place) = ran
+        .out
+        .split_once("mine.rego:")
+        .unwrap_or_else(|| panic!("{}", ran.all()));
+    let mut numbers = place.split(':').map(|number| number.trim().parse::<u32>());
+    assert!(matches!(numbers.next(), Some(Ok(4 | 5))), "{}", ran.out);
+    assert!(matches!(numbers.next(), Some(Ok(1..))), "{}", ran.out);
+}
+
+#[test]
+fn functions_that_a_decision_must_not_rest_on_are_refused_by_name_and_line() {
+    for (name, call) in [
+        (
+            "http.send",
+            "http.send({\"method\": \"get\", \"url\": \"http://127.0.0.1\"}).status_code == 200",
+        ),
+        ("rand.intn", "rand.intn(\"x\", 2) == 1"),
+        ("io.jwt.decode", "io.jwt.decode(\"a.b.c\")[0]"),
+        ("opa.runtime", "opa.runtime().env.HOME"),
+    ] {
+        let directory = policy(&format!(
+            "package dtgate.mine\n\ndeny contains \"x\" if {{\n\t{call}\n}}\n"
+        ));
+        let ran = run(&["check", "--policies", text(directory.path())]);
+        assert_eq!(ran.code, 1, "{name}: {}", ran.all());
+        assert!(ran.out.contains(name), "{name}: {}", ran.out);
+        assert!(ran.out.contains("mine.rego:4:"), "{name}: {}", ran.out);
+    }
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_is_named_with_line_and_column() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dtgate.toml");
+    std::fs::write(&path, "[limits]\nbody = \"64 KiB\"\nbodies = 1\n").unwrap();
+    for command in ["check", "serve"] {
+        let ran = run(&[command, "--config", text(&path)]);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert!(
+            ran.err.contains("dtgate.toml:3:1: unknown field `bodies`"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn a_gate_does_not_start_on_a_broken_policy() {
+    let directory = policy("package dtgate.mine\n\ndeny contains \"x\" if nothing(1)\n");
+    let journal = directory.path().join("journal");
+    let ran = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--upstream",
+        "http://127.0.0.1:1",
+        "--policies",
+        text(directory.path()),
+        "--journal",
+        text(&journal),
+    ]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.err.contains("mine.rego:3:"), "{}", ran.err);
+    assert!(!journal.exists(), "nothing was begun");
+}
+
+#[test]
+fn wrong_arguments_are_1_because_2_is_an_answer() {
+    assert_eq!(run(&["serve", "--nonsense"]).code, 1);
+    assert_eq!(run(&["--version"]).code, 0);
+}
+
+#[test]
+fn a_request_in_a_file_is_judged_as_the_gate_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let judge = |name: &str, content: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        run(&[
+            "eval",
+            "--request",
+            text(&path),
+            "--policies",
+            text(&policies()),
+        ])
+    };
+    let request = |body: &str| {
+        format!("PUT {TOKEN} HTTP/1.1\nHost: x\nContent-Type: application/json\n\n{body}\n")
+    };
+    let ran = judge("good", request(GOOD).as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.out.starts_with("allow"), "{}", ran.out);
+    let ran = judge("bad", request(BAD).as_bytes());
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    assert!(ran.out.contains("WriteConfig"), "{}", ran.out);
+    assert!(ran.out.contains("forbidden_scopes.rego"), "{}", ran.out);
+    let ran = judge("example", &data("seed-curl"));
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    let ran = judge("read", &data("terraform-read"));
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let ran = judge(
+        "twice",
+        request("{\"name\":\"a\",\"name\":\"b\"}").as_bytes(),
+    );
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    let ran = judge("none", b"hello");
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    let ran = run(&["eval", "--request", text(&directory.path().join("absent"))]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+}
+
+fn used() -> (Gate, Upstream) {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    (gate, upstream)
+}
+
+#[test]
+fn the_journal_can_be_looked_at_while_the_gate_runs() {
+    let (gate, _upstream) = used();
+    let journal = gate.journal();
+    let ran = run(&["audit", "tail", "--journal", text(&journal)]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    for shown in [
+        "start",
+        "allow",
+        "deny",
+        "token.update",
+        "answered 204",
+        "forbidden_scopes (enforce): scope \"WriteConfig\"",
+    ] {
+        assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
+    }
+    assert!(!ran.out.contains('\u{1b}'), "no colours in a pipe");
+    let ran = run(&[
+        "audit",
+        "tail",
+        "-n",
+        "1",
+        "--format",
+        "json",
+        "--journal",
+        text(&journal),
+    ]);
+    let record: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(record["verdict"], "deny");
+}
+
+#[test]
+fn the_journal_can_be_proved() {
+    let (mut gate, _upstream) = used();
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+    let journal = gate.journal();
+    let ran = run(&["audit", "verify", "--journal", text(&journal)]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.out.starts_with("The chain holds."), "{}", ran.out);
+    let count = |name: &str| {
+        let line = ran
+            .out
+            .lines()
+            .find(|line| line.trim_start().starts_with(name))
+            .unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(
+        [
+            count("allowed"),
+            count("denied"),
+            count("outcomes"),
+            count("in doubt")
+        ],
+        ["1", "1", "1", "0"]
+    );
+    // The noted head is still there; another one is not.
+    let head = count("head");
+    let prove = |head: &str| {
+        run(&[
+            "audit",
+            "verify",
+            "--expect-head",
+            head,
+            "--journal",
+            text(&journal),
+        ])
+        .code
+    };
+    assert_eq!(prove(&head), 0);
+    let (number, hash) = head.split_once(':').unwrap();
+    let other: String = hash
+        .chars()
+        .map(|c| if c == 'a' { 'b' } else { 'a' })
+        .collect();
+    assert_eq!(prove(&format!("{number}:{other}")), 2);
+    assert_eq!(
+        run(&[
+            "audit",
+            "verify",
+            "--journal",
+            text(&journal.join("absent"))
+        ])
+        .code,
+        1
+    );
+}
+
+#[test]
+fn operators_see_whether_it_lives_is_ready_and_counts() {
+    let (gate, _upstream) = used();
+    let get = |path: &str| {
+        exchange(
+            gate.admin,
+            format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
+        )
+    };
+    assert_eq!(get("/healthz").status, 200);
+    let ready = get("/readyz");
+    assert_eq!(ready.status, 200, "{ready:?}");
+    let metrics = get("/metrics");
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.body.contains("token.update"), "{}", metrics.body);
+    assert!(
+        metrics.body.contains("forbidden_scopes"),
+        "{}",
+        metrics.body
+    );
+    assert!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
+    assert_eq!(get("/").status, 404);
+    let posted = exchange(
+        gate.admin,
+        b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(
+        (posted.status, posted.header("allow")),
+        (405, Some("GET, HEAD"))
+    );
+    // None of it is where clients connect.
+    assert_eq!(gate.send("GET", "/metrics", "").status, 204);
+}
