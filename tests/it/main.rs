@@ -6,5 +6,6 @@
 )]
 
 mod architecture;
+mod docs;
 mod harness;
 mod promises;
