@@ -230,6 +230,7 @@ async fn write(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut trouble: Option<Trouble> = None;
+    let mut synced = Instant::now();
     loop {
         // Woken without events too: to sync what is buffered, and to see whether the disk is back.
         let waited = tokio::time::timeout(IDLE, queue.recv_many(&mut batch, BATCH)).await;
@@ -247,10 +248,11 @@ async fn write(
         }
         if trouble.is_none() && !batch.is_empty() {
             trouble = append(&mut journal, &mut batch, &shared.counters).err();
-        } else if trouble.is_none()
-            && let Err(error) = journal.sync()
-        {
-            trouble = Some(Trouble::new(&error));
+        }
+        // What is buffered stays so for a second at most, however busy the journal is.
+        if trouble.is_none() && synced.elapsed() >= IDLE {
+            trouble = journal.sync().err().map(|error| Trouble::new(&error));
+            synced = Instant::now();
         }
         if let Some(failed) = &mut trouble {
             failed.refused += batch.len() as u64;

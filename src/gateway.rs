@@ -32,9 +32,9 @@ use uuid::Uuid;
 use crate::audit::event::{Answer, Event};
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::token::{HashKey, redact, redact_path};
-use crate::guard::{self, Head, ReadError, Route};
+use crate::guard::{self, Call, Head, ReadError, Route};
 use crate::listener::{Body, Peer, Tracker, boxed, empty};
-use crate::policy::{Decision, Effect, Input, Policy, Verdict};
+use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
 use permit::Permit;
@@ -70,6 +70,8 @@ pub struct Gateway {
     slots: Arc<Semaphore>,
     upstream: Upstream,
     policy: Policy,
+    /// Decisions that may be made at once.
+    judges: Semaphore,
     /// Whether a policy reads the request in the shape of OPA-Envoy.
     reads_envoy: bool,
     audit: Audit,
@@ -137,6 +139,7 @@ impl Gateway {
             limits: config.read(),
             slots: Arc::new(Semaphore::new(config.in_flight)),
             upstream: parties.upstream,
+            judges: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             reads_envoy: reads_envoy(&parties.policy),
             policy: parties.policy,
             audit: parties.audit,
@@ -254,7 +257,7 @@ impl Gateway {
             Err(error) => return Err(self.refuse(recorder, error).await),
         };
         let input = recorder.input(&call, &parts, self.reads_envoy, (self.now)());
-        let judged = self.policy.judge(call, &input);
+        let (judged, input) = self.judge(call, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
         let durable = self
@@ -280,6 +283,16 @@ impl Gateway {
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         warn(response.headers_mut(), &decision);
         Ok((response, "allow"))
+    }
+
+    /// Asks the policies, off the threads that move bytes and not for more requests at once than there
+    /// are cores: a policy that runs to its time limit must not stall open traffic.
+    async fn judge(&self, call: Call, input: Input) -> Result<(Judged<Call>, Input), Rejection> {
+        let _turn = self.judges.acquire().await;
+        let policy = self.policy.clone();
+        tokio::task::spawn_blocking(move || (policy.judge(call, &input), input))
+            .await
+            .map_err(|_panic| Reason::Panic.into())
     }
 
     /// Records a request that policies never saw, and refuses it.

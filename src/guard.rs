@@ -10,7 +10,8 @@ pub mod path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap};
+use http::Version;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
@@ -69,6 +70,8 @@ pub struct Call {
 pub enum ReadError {
     #[error("the request body did not arrive whole: {0}")]
     Body(String),
+    #[error("the Connection header names a field that belongs to the request: {0:?}")]
+    Connection(String),
     #[error(transparent)]
     Change(#[from] ChangeError),
     #[error("{0}")]
@@ -108,8 +111,15 @@ impl ReadError {
 
 /// Reads the head of any request.
 pub fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
-    if parts.headers.get_all(HOST).iter().nth(1).is_some() {
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    let named = parts.uri.authority().is_some() || parts.version <= Version::HTTP_10;
+    if hosts > 1 || (hosts == 0 && !named) {
         return Err(ReadError::Host);
+    }
+    // Other codings would be taken off with this connection's framing, and nobody would undo them.
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(ReadError::Encoding);
     }
     let path = parts.uri.path();
     refuse_overrides(parts)?;
@@ -122,6 +132,7 @@ pub fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
     if path.endpoint().operation.has_body() && !is_json(&parts.headers) {
         return Err(ReadError::MediaType);
     }
+    refuse_connection_fields(&parts.headers)?;
     let credential = credential(parts)?;
     Ok(Route::Guarded(Head {
         path,
@@ -185,6 +196,12 @@ impl Head {
 
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
+    }
+
+    /// The `Authorization` field as it goes upstream: what the caller was read from.
+    pub fn authorization(&self) -> Option<&TokenSecret> {
+        let credential = self.credential.as_ref()?;
+        (!credential.in_query).then_some(&credential.secret)
     }
 
     /// Path and query as they go upstream. It may hold secrets.
@@ -309,6 +326,19 @@ fn refuse_overrides(parts: &Parts) -> Result<(), ReadError> {
     }
 }
 
+/// `Connection` takes fields off the request. Those that say who asks, and for what, must stay.
+fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadError> {
+    for value in headers.get_all(CONNECTION) {
+        for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
+            let name = name.trim().to_ascii_lowercase();
+            if !name.is_empty() && !CONNECTION_OPTIONS.contains(&name.as_str()) {
+                return Err(ReadError::Connection(name.chars().take(32).collect()));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// One credential at most, in the header or as the one query parameter that a guarded operation has.
 fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError> {
     let mut found = None;
@@ -319,8 +349,17 @@ fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError> {
         if found.is_some() {
             return Err(ReadError::Credential("more than one Authorization header"));
         }
+        // One scheme and one token, or two readers could take two callers from it.
+        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        let [scheme, token] = words.as_slice() else {
+            return Err(ReadError::Credential("the Authorization header is not one scheme and one token"));
+        };
+        if !scheme.chars().chain(token.chars()).all(plain) {
+            return Err(ReadError::Credential("the Authorization header is not one scheme and one token"));
+        }
         found = Some(Credential {
-            secret: TokenSecret::new(text.to_owned()),
+            secret: TokenSecret::new(format!("{scheme} {token}")),
             in_query: false,
         });
     }
@@ -383,6 +422,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The query parameter that stands for the header; Dynatrace's own examples also write `Api-Token`.
 const API_TOKEN: &str = "api-token";
+
+/// What a client may say about its connection.
+const CONNECTION_OPTIONS: &[&str] = &[
+    "close", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
+    "upgrade",
+];
 
 const METHOD_OVERRIDES: &[&str] = &[
     "x-http-method",

@@ -154,7 +154,7 @@ async fn an_end_torn_at_any_byte_is_set_aside_and_recorded() {
 async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
-    written(&config, 4).await;
+    written(&config, 40).await;
     let path = segment(&config);
     let content = fs::read(&path).unwrap();
     let mut edited = content.clone();
@@ -166,7 +166,13 @@ async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
     ));
     let mut hole = content;
     let middle = hole.len() / 2;
-    hole[middle..middle + 64].fill(0);
+    hole[middle] = 0;
+    fs::write(&path, &hole).unwrap();
+    assert!(matches!(
+        Audit::open(&config, "r", now),
+        Err(OpenError::Broken { .. })
+    ));
+    hole[middle..middle + 1024].fill(0);
     fs::write(&path, hole).unwrap();
     let (audit, writer) = Audit::open(&config, "r", now).unwrap();
     drop(audit);

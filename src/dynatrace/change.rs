@@ -135,6 +135,12 @@ fn scopes(value: &Value) -> Result<Vec<String>, ChangeError> {
             value,
         ));
     };
+    if elements.len() > MAX_SCOPES {
+        return Err(ChangeError::new(
+            "scopes",
+            format!("\"scopes\" has {} elements; at most {MAX_SCOPES} are read", elements.len()),
+        ));
+    }
     elements
         .iter()
         .enumerate()
@@ -225,6 +231,9 @@ impl ChangeError {
         Self::new(path, format!("{path:?} must be {wanted}, not {found}"))
     }
 }
+
+/// Dynatrace knows about a hundred scopes; longer lists only keep policies busy.
+const MAX_SCOPES: usize = 500;
 
 #[cfg(test)]
 mod tests {

@@ -144,6 +144,12 @@ impl TokenReference {
         {
             return Err(IdError);
         }
+        // Spellings of one id that a server could read as another's: an upper-case prefix, a UUID without
+        // its leading zeros.
+        let prefix = segment.split('.').next().unwrap_or_default();
+        if is_prefix(&prefix.to_ascii_lowercase()) && !is_prefix(prefix) || is_loose_uuid(segment) {
+            return Err(IdError);
+        }
         if is_uuid(segment) {
             let id = segment.to_ascii_lowercase();
             return Ok(Self {
@@ -205,8 +211,8 @@ impl Caller {
 fn public_id(text: &str, key: &HashKey) -> TokenId {
     let mut parts = text.splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(prefix), Some(public), _) if is_prefix(prefix) && is_public(public) => {
-            TokenId(format!("{prefix}.{public}"))
+        (Some(prefix), Some(public), _) if is_prefix(&prefix.to_ascii_lowercase()) && is_public(public) => {
+            TokenId(format!("{}.{public}", prefix.to_ascii_lowercase()))
         }
         _ => key.name(text),
     }
@@ -228,6 +234,14 @@ fn is_public(text: &str) -> bool {
 
 fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+}
+
+/// Five groups of hexadecimal digits, but not of the canonical lengths.
+fn is_loose_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.len() == 5
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && !is_uuid(text)
 }
 
 /// Whether text contains something of the form of a whole token, secret part included.
@@ -275,10 +289,22 @@ fn find_secret(text: &str) -> Option<(usize, usize)> {
 }
 
 /// A path as it may be logged: without query, and without whatever stands in a token's place.
+///
+/// A path that is encoded, or spelled in a way that hides where its segments are, is not shown at all
+/// when it could hold a token.
 pub fn redact_path(path: &str) -> String {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if contains_secret(&percent_decode_str(path).decode_utf8_lossy()) && !contains_secret(path) {
-        return "[a path with an encoded token]".to_owned();
+    if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"%;\\".contains(&byte)) || path.contains("..") {
+        let mut text = path.to_lowercase();
+        for _ in 0..MAX_ROUNDS {
+            if contains_secret(&text) || text.contains("token") || text.contains("dt0") {
+                return "[not shown: a path that may hold a token]".to_owned();
+            }
+            text = percent_decode_str(&text).decode_utf8_lossy().to_lowercase();
+        }
+        if text.contains('%') {
+            return "[not shown: a path encoded many times]".to_owned();
+        }
     }
     let mut after_collection = false;
     let segments: Vec<String> = path
@@ -286,9 +312,10 @@ pub fn redact_path(path: &str) -> String {
         .map(|segment| {
             let folded = segment.to_lowercase();
             let hide = after_collection && !segment.is_empty() && folded != "lookup";
-            if !segment.is_empty() {
-                after_collection = super::catalogue::COLLECTIONS.contains(&folded.as_str());
-            }
+            // Everything behind the collection: nobody knows at which place a look-alike has its token.
+            after_collection |= super::catalogue::COLLECTIONS
+                .iter()
+                .any(|collection| folded.starts_with(collection));
             if hide && !is_uuid(segment) && !is_public_id(segment) {
                 "{id}".to_owned()
             } else {
@@ -307,6 +334,9 @@ fn is_public_id(segment: &str) -> bool {
 
 const MAX_LENGTH: usize = 160;
 const MIN_SECRET: usize = 16;
+
+/// Rounds of percent decoding before a path is given up.
+const MAX_ROUNDS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -434,7 +464,7 @@ mod tests {
             ),
             (
                 "/api/v1/Tokens//aB3dE5gH7jK9mN1pQ3sT5/x",
-                "/api/v1/Tokens//{id}/x",
+                "/api/v1/Tokens//{id}/{id}",
             ),
             ("/api/v2/apiTokens/dt0c01.A", "/api/v2/apiTokens/dt0c01.A"),
             ("/api/v2/apiTokens/lookup", "/api/v2/apiTokens/lookup"),

@@ -93,6 +93,7 @@ fn read_status(error: &ReadError) -> StatusCode {
     match error {
         ReadError::Body(_)
         | ReadError::Change(_)
+        | ReadError::Connection(_)
         | ReadError::Credential(_)
         | ReadError::Host
         | ReadError::Json(_)

@@ -10,10 +10,11 @@
 )]
 
 mod architecture;
+mod cli;
 mod crash;
 mod disconnect;
 mod disk;
-mod cli;
+mod docs;
 mod failures;
 mod harness;
 mod promises;

@@ -1,0 +1,259 @@
+//! What is written down is true: the shipped configuration, the commands shown, the examples.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::harness::{policies, program};
+
+const PAGES: [&str; 7] = [
+    "README.md",
+    "docs/architecture.md",
+    "docs/configuration.md",
+    "docs/input.md",
+    "docs/journal.md",
+    "docs/operations.md",
+    "policies/README.md",
+];
+
+#[test]
+fn the_shipped_configuration_is_accepted() {
+    let output = run(&["check", "--config", "deploy/dtgate.toml"]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other() {
+    let documented: BTreeSet<String> = page("docs/configuration.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split('`').next())
+        .filter(|key| key.contains('.'))
+        .map(str::to_owned)
+        .collect();
+    let mut section = String::new();
+    let mut shipped = BTreeSet::new();
+    for line in page("deploy/dtgate.toml").lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        {
+            shipped.insert(format!("{section}.{key}"));
+        }
+    }
+    assert_eq!(shipped, documented);
+}
+
+#[test]
+fn every_command_and_flag_that_is_shown_exists() {
+    let mut seen = 0;
+    for name in PAGES {
+        for shown in commands(&page(name)) {
+            let words: Vec<&str> = shown.split_whitespace().collect();
+            let depth = if words.first() == Some(&"audit") {
+                2
+            } else {
+                1
+            };
+            let mut arguments = words[..depth.min(words.len())].to_vec();
+            if arguments.last().is_some_and(|word| word.starts_with('-')) {
+                continue;
+            }
+            arguments.push("--help");
+            let output = run(&arguments);
+            assert!(
+                output.status.success(),
+                "{name}: dtgate {shown}: {output:?}"
+            );
+            let help = String::from_utf8_lossy(&output.stdout);
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(has_flag(&help, flag), "{name}: dtgate {shown}: no {flag}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} commands found");
+}
+
+#[test]
+fn every_flag_of_the_configuration_page_is_one_of_serve() {
+    let output = run(&["serve", "--help"]);
+    let help = String::from_utf8_lossy(&output.stdout);
+    let text = page("docs/configuration.md");
+    let table = text.split("## Flags").nth(1).unwrap();
+    let mut shown = BTreeSet::new();
+    for flag in table
+        .split(['`', ' '])
+        .filter(|word| word.starts_with("--"))
+    {
+        if flag.chars().any(char::is_alphabetic) {
+            assert!(has_flag(&help, flag), "no {flag}");
+            shown.insert(flag.to_owned());
+        }
+    }
+    for flag in help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--"))
+    {
+        let general = ["--help", "--version", "--config"].contains(&flag);
+        assert!(general || shown.contains(flag), "{flag} is not documented");
+    }
+}
+
+#[test]
+fn the_policy_of_the_readme_loads_and_decides_as_its_test_says() {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&policies(), directory.path());
+    let readme = page("README.md");
+    for name in ["no_logs.rego", "no_logs_test.rego"] {
+        let block = block_after(&readme, &format!("`policies/{name}`:"), "rego");
+        std::fs::write(directory.path().join(name), block).unwrap();
+    }
+    let place = directory.path().to_str().unwrap();
+    let checked = run(&["check", "--policies", place]);
+    assert!(checked.status.success(), "{checked:?}");
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("no_logs"));
+    let tested = run(&["test", "--verbose", "--run", r"no_logs_test\.", place]);
+    assert!(tested.status.success(), "{tested:?}");
+    assert!(
+        String::from_utf8_lossy(&tested.stdout).contains("PASS: 2/2"),
+        "{tested:?}"
+    );
+    let request = directory.path().join("request.http");
+    for (scope, code) in [("logs.read", 2), ("metrics.read", 0)] {
+        let text = format!(
+            "PUT /api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea HTTP/1.1\nContent-Type: application/json\n\n{{\"scopes\":[\"{scope}\"]}}\n"
+        );
+        std::fs::write(&request, text).unwrap();
+        let path = request.to_str().unwrap();
+        let judged = run(&["eval", "--request", path, "--policies", place]);
+        assert_eq!(judged.status.code(), Some(code), "{scope}: {judged:?}");
+        let denied = String::from_utf8_lossy(&judged.stdout).contains("reads logs");
+        assert_eq!(denied, code == 2, "{judged:?}");
+    }
+}
+
+#[test]
+fn the_input_document_of_the_documentation_can_be_judged() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("input.json");
+    let example = block_after(&page("docs/input.md"), "# The input document", "json");
+    std::fs::write(&file, &example).unwrap();
+    let path = file.to_str().unwrap();
+    let output = run(&["eval", "--request", path, "--format", "json"]);
+    assert!(output.status.success(), "{output:?}");
+    let judged: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&example).unwrap();
+    assert_eq!(judged["input"], written);
+}
+
+#[test]
+fn every_member_of_the_input_is_documented() {
+    let text = page("docs/input.md");
+    for member in dtgate::policy::input::members() {
+        let last = member.rsplit('.').next().unwrap();
+        assert!(text.contains(last), "{member}");
+    }
+}
+
+#[test]
+fn the_tests_that_the_readme_names_exist() {
+    let tests = page("tests/it/promises.rs");
+    let readme = page("README.md");
+    let named: Vec<&str> = readme
+        .split('`')
+        .filter(|word| word.starts_with("promise_"))
+        .collect();
+    for promise in 1..=5 {
+        let prefix = format!("promise_{promise}_");
+        assert!(
+            named.iter().any(|name| name.starts_with(&prefix)),
+            "{prefix}"
+        );
+    }
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}()")), "{name}");
+    }
+}
+
+#[test]
+fn every_page_that_is_linked_exists() {
+    for name in PAGES {
+        let text = page(name);
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let target = link.split('#').next().unwrap();
+            if !target.is_empty() && !target.contains("://") {
+                let here = root().join(name);
+                let path = here.parent().unwrap().join(target);
+                assert!(path.exists(), "{name}: {link}");
+            }
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program()
+        .current_dir(root())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// Whether a help text lists the flag itself, and not only one that begins like it.
+fn has_flag(help: &str, flag: &str) -> bool {
+    help.split([' ', ',', '\n']).any(|word| word == flag)
+}
+
+/// What stands behind `dtgate` in code, up to the end of the command.
+fn commands(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        } else if fenced {
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            let shown = line.strip_prefix("dtgate ");
+            let shown = shown.or_else(|| line.split_once(" -- ").map(|(_, shown)| shown));
+            found.extend(shown.map(|shown| shown.split('#').next().unwrap().to_owned()));
+        } else {
+            let code = line.split('`').skip(1).step_by(2);
+            found.extend(code.filter_map(|code| code.strip_prefix("dtgate ").map(str::to_owned)));
+        }
+    }
+    found
+}
+
+/// The first block of a language behind a text.
+fn block_after(page: &str, text: &str, language: &str) -> String {
+    let rest = page.split_once(text).unwrap().1;
+    let rest = rest.split_once(&format!("```{language}\n")).unwrap().1;
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
