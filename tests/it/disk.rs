@@ -38,7 +38,10 @@ fn a_full_disk_refuses_changes_lets_the_rest_pass_and_heals_without_a_restart() 
         let ready = gate.ready();
         assert_eq!(ready.status, 503, "{ready:?}");
         assert_eq!(ready.json()["ready"], false);
-        let reason = ready.json()["journal"].as_str().unwrap().to_owned();
+        let checks = ready.json()["checks"].clone();
+        let mut checks = checks.as_array().unwrap().iter();
+        let journal = checks.find(|check| check["name"] == "journal").unwrap();
+        let reason = journal["detail"].as_str().unwrap();
         assert!(reason.contains("too large"), "{reason}");
     }
     assert_eq!(changes(&upstream), 1, "a change went upstream unrecorded");
