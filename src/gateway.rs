@@ -162,6 +162,9 @@ impl Gateway {
         let answered = self.clone().admit(request, &started, &mut story).await;
         let response = answered.unwrap_or_else(|rejection| {
             story.error = Some(redact(&rejection.to_string()));
+            // What was forwarded was allowed, whatever became of it.
+            let forwarded = matches!(rejection.reason, Reason::Upstream(_));
+            story.verdict = (story.guarded && forwarded).then_some("allow");
             story.decision_id = rejection
                 .decision_id
                 .clone()
@@ -187,7 +190,8 @@ impl Gateway {
         started: &Started,
         story: &mut Story,
     ) -> Result<Response<Body>, Rejection> {
-        let Ok(_slot) = self.slots.clone().try_acquire_owned() else {
+        // Goes with the work: a client that hangs up does not make room for another request's.
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             return Err(Reason::Busy.into());
         };
         if request.method() == Method::CONNECT {
@@ -207,8 +211,11 @@ impl Gateway {
                     Some(&head),
                 );
                 let tracker = self.tracker.clone();
-                let task =
-                    tracker.spawn(async move { self.guarded(recorder, head, parts, body).await });
+                let task = tracker.spawn(async move {
+                    let answer = self.guarded(recorder, head, parts, body).await;
+                    drop(slot);
+                    answer
+                });
                 let (response, verdict) = task
                     .await
                     .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
@@ -220,7 +227,11 @@ impl Gateway {
                 let recorder =
                     Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
                 let tracker = self.tracker.clone();
-                let task = tracker.spawn(async move { self.refuse(recorder, error).await });
+                let task = tracker.spawn(async move {
+                    let rejection = self.refuse(recorder, error).await;
+                    drop(slot);
+                    rejection
+                });
                 Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
             }
         }
@@ -371,6 +382,17 @@ pub fn reads_envoy(policy: &Policy) -> bool {
     .any(|member| policy.reads(&format!("input.{member}")))
 }
 
+/// Whether text is part of the credential that a request presents: people paste into any field.
+fn presents(request: &Request<Body>, text: &str) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let mut fields = request
+        .headers()
+        .get_all(http::header::AUTHORIZATION)
+        .iter();
+    query.contains(text)
+        || fields.any(|value| String::from_utf8_lossy(value.as_bytes()).contains(text))
+}
+
 /// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
 ///
 /// `None`: it is open traffic, which no policy sees.
@@ -405,12 +427,9 @@ impl Started {
         let client_id = request.headers().get(&headers::REQUEST_ID);
         Self {
             id: Uuid::now_v7().to_string(),
-            client_id: client_id.map(|value| {
-                redact(&String::from_utf8_lossy(value.as_bytes()))
-                    .chars()
-                    .take(128)
-                    .collect()
-            }),
+            client_id: client_id
+                .map(|value| redact(&String::from_utf8_lossy(value.as_bytes())))
+                .filter(|id| id.len() <= 128 && !presents(request, id)),
             peer: request
                 .extensions()
                 .get::<Peer>()

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Version;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
@@ -353,10 +355,14 @@ fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError> {
         let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
         let [scheme, token] = words.as_slice() else {
-            return Err(ReadError::Credential("the Authorization header is not one scheme and one token"));
+            return Err(ReadError::Credential(
+                "the Authorization header is not one scheme and one token",
+            ));
         };
         if !scheme.chars().chain(token.chars()).all(plain) {
-            return Err(ReadError::Credential("the Authorization header is not one scheme and one token"));
+            return Err(ReadError::Credential(
+                "the Authorization header is not one scheme and one token",
+            ));
         }
         found = Some(Credential {
             secret: TokenSecret::new(format!("{scheme} {token}")),
@@ -425,7 +431,14 @@ const API_TOKEN: &str = "api-token";
 
 /// What a client may say about its connection.
 const CONNECTION_OPTIONS: &[&str] = &[
-    "close", "http2-settings", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
+    "close",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
     "upgrade",
 ];
 

@@ -335,10 +335,14 @@ fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
     ))
 }
 
+/// A hole is made of whole sectors. Fewer null bytes were written by somebody.
+const HOLE: usize = 512;
+
 /// Whether a bad line can be what a crash leaves: nothing readable follows it, or the file has a hole
 /// (pages of one unacknowledged batch reach the disk in any order).
 fn is_torn(rest: &[u8], head: &Head) -> bool {
-    rest.windows(HOLE).any(|window| window.iter().all(|byte| *byte == 0))
+    rest.windows(HOLE)
+        .any(|window| window.iter().all(|byte| *byte == 0))
         || rest
             .split(|byte| *byte == b'\n')
             .all(|line| match head.clone().follow(line) {

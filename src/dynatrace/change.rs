@@ -138,7 +138,10 @@ fn scopes(value: &Value) -> Result<Vec<String>, ChangeError> {
     if elements.len() > MAX_SCOPES {
         return Err(ChangeError::new(
             "scopes",
-            format!("\"scopes\" has {} elements; at most {MAX_SCOPES} are read", elements.len()),
+            format!(
+                "\"scopes\" has {} elements; at most {MAX_SCOPES} are read",
+                elements.len()
+            ),
         ));
     }
     elements

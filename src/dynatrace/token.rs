@@ -211,7 +211,9 @@ impl Caller {
 fn public_id(text: &str, key: &HashKey) -> TokenId {
     let mut parts = text.splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(prefix), Some(public), _) if is_prefix(&prefix.to_ascii_lowercase()) && is_public(public) => {
+        (Some(prefix), Some(public), _)
+            if is_prefix(&prefix.to_ascii_lowercase()) && is_public(public) =>
+        {
             TokenId(format!("{}.{public}", prefix.to_ascii_lowercase()))
         }
         _ => key.name(text),
@@ -240,7 +242,9 @@ fn is_uuid(text: &str) -> bool {
 fn is_loose_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.len() == 5
-        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
         && !is_uuid(text)
 }
 
@@ -294,7 +298,11 @@ fn find_secret(text: &str) -> Option<(usize, usize)> {
 /// when it could hold a token.
 pub fn redact_path(path: &str) -> String {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"%;\\".contains(&byte)) || path.contains("..") {
+    if !path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"%;\\".contains(&byte))
+        || path.contains("..")
+    {
         let mut text = path.to_lowercase();
         for _ in 0..MAX_ROUNDS {
             if contains_secret(&text) || text.contains("token") || text.contains("dt0") {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -222,7 +222,11 @@ impl Recorder {
     pub(super) fn upstream_headers(&self, mut headers: HeaderMap, call: &Call) -> HeaderMap {
         let has_body = call.head().path().endpoint().operation.has_body();
         // Written anew from what the caller was read from, as the body is.
-        if let Some(value) = call.head().authorization().and_then(|text| HeaderValue::from_str(text.expose()).ok()) {
+        if let Some(value) = call
+            .head()
+            .authorization()
+            .and_then(|text| HeaderValue::from_str(text.expose()).ok())
+        {
             headers.insert(AUTHORIZATION, value);
         }
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
