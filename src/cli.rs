@@ -34,10 +34,6 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once in the life of the process"
-)]
 enum Command {
     /// Read the journal: prove it, or look at it
     #[command(subcommand)]

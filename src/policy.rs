@@ -91,10 +91,6 @@ impl<T> Judged<T> {
     }
 
     /// Ends the proof: from here on the caller vouches for the two belonging together.
-    #[expect(
-        dead_code,
-        reason = "the journal is the first to take a judged request apart"
-    )]
     pub(crate) fn into_parts(self) -> (T, Decision) {
         (self.subject, self.decision)
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use http::Request;
+use http::header::HOST;
 use serde_json::json;
 
 use super::Format;
@@ -126,7 +127,13 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Request<Body>> {
         };
         request = request.header(name.trim(), value.trim());
     }
-    // Hosts of files are written for people: the gate would have it, the file may not.
+    // Every client sends one; people leave it out of a file.
+    if request
+        .headers_ref()
+        .is_some_and(|headers| !headers.contains_key(HOST))
+    {
+        request = request.header(HOST, "localhost");
+    }
     Ok(request.body(full(body.to_vec()))?)
 }
 

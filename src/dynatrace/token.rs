@@ -409,6 +409,8 @@ mod tests {
             "a b",
             "a\\b",
             "ä",
+            "DT0C01.AAAAAAAAAAAAAAAAAAAAAAAA",
+            "d5836312-5790-4e80-afcf-9971954c3ea",
             &"a".repeat(161),
         ] {
             assert!(
@@ -481,5 +483,15 @@ mod tests {
         }
         assert!(!redact_path(&format!("/x/{SECRET}/y")).contains("G3DF"));
         assert!(!redact_path(&format!("/x/{}", SECRET.replace('.', "%2e"))).contains("G3DF"));
+        for path in [
+            "/api/v1/%74okens/dt0c01%252eABCDEF%252eZQSECRETZQSECRETZQSECRET",
+            "/api/v1/%74okens/dt0c01.X.BBBBBBBBBBBBBBBBBBBB/dt0c01%2eABCDEF%2eZQSECRETZQSECRETZQSECRET",
+            "/api/v1/tokens;x/ZQSECRET",
+            "/api/v1/tokens/../%74okens/ZQSECRET",
+            "/x/dt0c01%252eABCDEF%252eZQSECRETZQSECRETZQSECRET",
+            "/api/v1/tokens/a/b/ZQSECRET",
+        ] {
+            assert!(!redact_path(path).contains("ZQSECRET"), "{path}");
+        }
     }
 }

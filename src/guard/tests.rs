@@ -21,6 +21,9 @@ fn limits() -> Limits {
 fn parts(line: &str, headers: &[(&str, &str)]) -> Parts {
     let (method, target) = line.split_once(' ').unwrap();
     let mut request = Request::builder().method(method).uri(target);
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "gate");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -217,4 +220,56 @@ fn other_query_parameters_of_a_guarded_operation_are_refused() {
 fn two_hosts_are_refused_on_every_path() {
     let answer = head(&parts("GET /x", &[("host", "a"), ("host", "b")]), &key());
     assert!(matches!(answer, Err(ReadError::Host)));
+}
+
+#[test]
+fn what_a_connection_header_would_take_off_is_refused_on_guarded_requests() {
+    for value in [
+        "authorization",
+        "close, Authorization",
+        "content-type",
+        "x-mine",
+    ] {
+        let answer = head(&parts(PUT, &[JSON, ("connection", value)]), &key());
+        assert!(matches!(answer, Err(ReadError::Connection(_))), "{value}");
+    }
+    let answer = head(
+        &parts(PUT, &[JSON, ("connection", "keep-alive, TE")]),
+        &key(),
+    );
+    assert!(answer.is_ok());
+}
+
+#[test]
+fn a_credential_that_can_be_read_in_two_ways_is_refused() {
+    for value in [
+        "Api-Token dt0c01.OTHER.x dt0c01.CALLER.y",
+        "Api-Token\tdt0c01.A.B",
+        "Api-Token dt0c01.A.B,",
+        "dt0c01.A.B",
+        "",
+    ] {
+        let answer = head(&parts(PUT, &[JSON, ("authorization", value)]), &key());
+        assert!(matches!(answer, Err(ReadError::Credential(_))), "{value:?}");
+    }
+    let Ok(Route::Guarded(head)) = head(
+        &parts(PUT, &[JSON, ("authorization", "api-token   DT0C01.A.B")]),
+        &key(),
+    ) else {
+        panic!("spaces between scheme and token mean nothing");
+    };
+    assert_eq!(head.caller().unwrap().id.as_str(), "dt0c01.A");
+    assert_eq!(
+        head.authorization().unwrap().expose(),
+        "api-token DT0C01.A.B"
+    );
+}
+
+#[test]
+fn a_request_without_host_and_transfer_codings_but_chunked_are_refused() {
+    let mut without = parts("GET /x", &[]);
+    without.headers.clear();
+    assert!(matches!(head(&without, &key()), Err(ReadError::Host)));
+    let coded = parts("POST /x", &[("transfer-encoding", "gzip, chunked")]);
+    assert!(matches!(head(&coded, &key()), Err(ReadError::Encoding)));
 }

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "listener",
             "policy",
             "telemetry",
+            "value",
         ],
     ),
     ("audit", &["policy", "value"]),
