@@ -15,9 +15,9 @@ impl Permit {
     /// recorded does not compile.
     ///
     /// ```compile_fail
-    /// use dtgate::{audit::Recorded, guard::Call};
-    /// fn forge(call: Call) -> Recorded<Call> {
-    ///     Recorded { judged: call, sequence: 1 }
+    /// use dtgate::{audit::Recorded, policy::Judged};
+    /// fn forge<T>(judged: Judged<T>) -> Recorded<T> {
+    ///     Recorded { judged, sequence: 1 }
     /// }
     /// ```
     pub(super) fn grant(recorded: Recorded<Call>) -> Result<(Self, Decision), Decision> {

@@ -36,7 +36,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["audit", "gateway", "listener", "telemetry", "value"],
+        &[
+            "admin",
+            "audit",
+            "gateway",
+            "listener",
+            "telemetry",
+            "value",
+        ],
     ),
     ("dynatrace", &[]),
     (

@@ -299,9 +299,32 @@ impl Gate {
 }
 
 impl Drop for Gate {
+    /// Ends the program, and looks through everything it has written: promise 4 is part of every test.
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            return;
+        }
+        let secret = SECRET.split_at(20).0;
+        assert!(
+            !self.log().contains(secret),
+            "a secret in the log: {}",
+            self.log()
+        );
+        for entry in std::fs::read_dir(self.journal())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let content = std::fs::read(entry.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&content);
+            assert!(
+                !text.contains(secret),
+                "a secret in {}",
+                entry.path().display()
+            );
+        }
     }
 }
 

@@ -127,27 +127,79 @@ fn promise_4_no_secret_is_written() {
     let upstream = Upstream::lenient();
     let gate = gate(upstream.address);
     let whole = format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
-    gate.send("PUT", TOKEN, GOOD);
-    gate.send("DELETE", &format!("/api/v2/apiTokens/{whole}"), "");
-    gate.send(
-        "GET",
-        &format!("/api/v2/apiTokens/{whole}?api-token={whole}"),
-        "",
-    );
-    gate.send("GET", &format!("/x/{}", whole.replace('.', "%2E")), "");
-    gate.send("PUT", TOKEN, &format!("{{\"name\":\"{whole}\"}}"));
-    gate.send("PUT", TOKEN, &format!("{{\"{whole}\":1,\"{whole}\":2}}"));
-    gate.send("PUT", &format!("{TOKEN}?{whole}=1"), GOOD);
-    gate.send("POST", &format!("/api/v2/apiTokens/{whole}/x"), GOOD);
-    gate.raw(format!(
-        "PUT {TOKEN} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {whole}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
-    ));
+    let encoded = whole.replace('.', "%2E");
+    let mut answers = String::new();
+    for (method, target, body) in [
+        ("PUT", TOKEN.to_owned(), GOOD.to_owned()),
+        (
+            "DELETE",
+            format!("/api/v2/apiTokens/{whole}"),
+            String::new(),
+        ),
+        (
+            "GET",
+            format!("/api/v2/apiTokens/{whole}?api-token={whole}"),
+            String::new(),
+        ),
+        ("GET", format!("/x/{encoded}"), String::new()),
+        (
+            "GET",
+            format!("/x/{}", encoded.replace('%', "%25")),
+            String::new(),
+        ),
+        (
+            "DELETE",
+            format!("/api/v1/%74okens/dt0c01.X.BBBBBBBBBBBBBBBBBBBB/{encoded}"),
+            String::new(),
+        ),
+        (
+            "DELETE",
+            format!("/api/v1/tokens;x/{SECRET}"),
+            String::new(),
+        ),
+        (
+            "DELETE",
+            format!("/api/v1/tokens/../%74okens/{SECRET}"),
+            String::new(),
+        ),
+        ("PUT", TOKEN.to_owned(), format!("{{\"name\":\"{whole}\"}}")),
+        (
+            "PUT",
+            TOKEN.to_owned(),
+            format!("{{\"{whole}\":1,\"{whole}\":2}}"),
+        ),
+        // As a token of the old format, which nothing but the caller's own credential gives away.
+        (
+            "PUT",
+            TOKEN.to_owned(),
+            format!("{{\"{SECRET}\":1,\"{SECRET}\":2}}"),
+        ),
+        (
+            "PUT",
+            TOKEN.to_owned(),
+            format!("{{\"scopes\":[\"{SECRET}\"]}}"),
+        ),
+        ("PUT", format!("{TOKEN}?{whole}=1"), GOOD.to_owned()),
+        (
+            "POST",
+            format!("/api/v2/apiTokens/{whole}/x"),
+            GOOD.to_owned(),
+        ),
+    ] {
+        answers.push_str(&format!("{:?}", gate.send(method, &target, &body)));
+    }
+    for id in [&whole, SECRET] {
+        let answer = gate.raw(format!(
+            "PUT {TOKEN} HTTP/1.1\r\nHost: x\r\nAuthorization: Api-Token {whole}\r\nX-Request-Id: {id}\r\n\
+             Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+        ));
+        answers.push_str(&format!("{answer:?}"));
+    }
     let metrics =
         crate::harness::exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
-    let written = format!("{:?}{}{metrics}", gate.records(), gate.log());
+    let written = format!("{:?}{}{metrics}{answers}", gate.records(), gate.log());
     assert!(written.contains("dt0c01.ST2EY72KQINMH574WMNVI7YN"));
-    assert!(!written.contains(SECRET), "{written}");
-    assert!(!written.contains(SECRET.split_at(20).0));
+    assert!(!written.contains(SECRET.split_at(20).0), "{written}");
 }
 
 #[test]
