@@ -14,6 +14,7 @@ mod pace;
 mod permit;
 mod record;
 mod rejection;
+mod story;
 pub mod upstream;
 
 use std::convert::Infallible;
@@ -27,19 +28,19 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use crate::audit::event::{Answer, Event};
 use crate::audit::{Audit, RecordError};
-use crate::dynatrace::token::{HashKey, redact, redact_path};
+use crate::dynatrace::token::{HashKey, redact};
 use crate::guard::{self, Call, Head, ReadError, Route};
-use crate::listener::{Body, Peer, Tracker, boxed, empty};
+use crate::listener::{Body, Tracker, boxed, empty};
 use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
 use permit::Permit;
 use record::Recorder;
 use rejection::{Reason, Rejection};
+use story::{Started, Story, log};
 use upstream::{Upstream, UpstreamError};
 
 /// What one request may cost.
@@ -91,27 +92,6 @@ pub struct Parties {
     pub key: HashKey,
     pub now: fn() -> jiff::Timestamp,
     pub tracker: Tracker,
-}
-
-/// One request's identity, and when it began.
-struct Started {
-    id: String,
-    client_id: Option<String>,
-    peer: String,
-    method: Method,
-    path: String,
-    version: Version,
-    at: Instant,
-}
-
-/// What the log says about a request besides its head.
-#[derive(Default)]
-struct Story {
-    guarded: bool,
-    decision_id: Option<String>,
-    verdict: Option<&'static str>,
-    operation: Option<&'static str>,
-    error: Option<String>,
 }
 
 /// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
@@ -382,17 +362,6 @@ pub fn reads_envoy(policy: &Policy) -> bool {
     .any(|member| policy.reads(&format!("input.{member}")))
 }
 
-/// Whether text is part of the credential that a request presents: people paste into any field.
-fn presents(request: &Request<Body>, text: &str) -> bool {
-    let query = request.uri().query().unwrap_or_default();
-    let mut fields = request
-        .headers()
-        .get_all(http::header::AUTHORIZATION)
-        .iter();
-    query.contains(text)
-        || fields.any(|value| String::from_utf8_lossy(value.as_bytes()).contains(text))
-}
-
 /// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
 ///
 /// `None`: it is open traffic, which no policy sees.
@@ -418,28 +387,6 @@ impl Config {
         guard::Limits {
             body: self.body.as_usize(),
             body_timeout: self.body_timeout.into(),
-        }
-    }
-}
-
-impl Started {
-    fn of(request: &Request<Body>) -> Self {
-        let client_id = request.headers().get(&headers::REQUEST_ID);
-        Self {
-            id: Uuid::now_v7().to_string(),
-            client_id: client_id
-                .map(|value| redact(&String::from_utf8_lossy(value.as_bytes())))
-                .filter(|id| id.len() <= 128 && !presents(request, id)),
-            peer: request
-                .extensions()
-                .get::<Peer>()
-                .map_or_else(String::new, |peer| {
-                    peer.address.ip().to_canonical().to_string()
-                }),
-            method: request.method().clone(),
-            path: redact_path(request.uri().path()),
-            version: request.version(),
-            at: Instant::now(),
         }
     }
 }
@@ -489,23 +436,4 @@ fn warn(headers: &mut HeaderMap, decision: &Decision) {
             headers.append(http::header::WARNING, value);
         }
     }
-}
-
-fn log(started: &Started, story: &Story, response: &Response<Body>) {
-    let duration_ms = started.at.elapsed().as_secs_f64() * 1000.0;
-    tracing::info!(
-        request.id = %started.id,
-        request.client_id = started.client_id,
-        peer.address = %started.peer,
-        method = %started.method,
-        path = %started.path,
-        status = response.status().as_u16(),
-        duration_ms,
-        route = if story.guarded { "guarded" } else { "open" },
-        operation = story.operation,
-        verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
-        decision.id = story.decision_id,
-        error = story.error,
-        "request"
-    );
 }

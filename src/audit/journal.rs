@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -143,9 +143,23 @@ impl Journal {
             Durability::Synced => self.file.sync_data()?,
             Durability::Buffered => self.unsynced = true,
         }
+        self.look(self.durable + self.buffer.len() as u64)?;
         self.durable += self.buffer.len() as u64;
         self.head = head;
         Ok(numbers)
+    }
+
+    /// Makes sure that the file written to is still the one that readers will find: a segment that was
+    /// moved away, removed or replaced takes writes and syncs all the same.
+    fn look(&self, length: u64) -> io::Result<()> {
+        let (found, written) = (std::fs::metadata(&self.segment)?, self.file.metadata()?);
+        if (found.dev(), found.ino(), found.len()) == (written.dev(), written.ino(), length) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "{} is not the file that dtgate writes to any more",
+            self.segment.display()
+        )))
     }
 
     /// Brings to disk what buffered appends left with the kernel.
@@ -166,6 +180,14 @@ impl Journal {
         refused_events: u64,
     ) -> io::Result<()> {
         if let Ok(old) = OpenOptions::new().write(true).open(&self.segment) {
+            // Never cut, or stretch, what somebody else has put there.
+            self.look(old.metadata()?.len())?;
+            if old.metadata()?.len() < self.durable {
+                return Err(io::Error::other(format!(
+                    "{} has lost records",
+                    self.segment.display()
+                )));
+            }
             old.set_len(self.durable)?;
             old.sync_all()?;
         } else if self.durable > 0 {

@@ -54,9 +54,10 @@ impl Tail {
 
 /// One record as people read it: time, number, verdict, what and on which token, why.
 pub fn render(line: &str) -> String {
-    let Ok(record) = serde_json::from_str::<Value>(line) else {
-        return line.to_owned();
+    let Ok(mut record) = serde_json::from_str::<Value>(line) else {
+        return plain(line);
     };
+    clean(&mut record);
     let text = |pointer: &str| {
         record
             .pointer(pointer)
@@ -145,6 +146,29 @@ fn weight(violation: &Value) -> &str {
         return "warn";
     }
     member("mode")
+}
+
+/// Makes all text fit for a terminal: a caller's name for a token must not move the cursor, nor turn the
+/// direction of what is read.
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = plain(text),
+        Value::Array(elements) => elements.iter_mut().for_each(clean),
+        Value::Object(members) => members.values_mut().for_each(clean),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .flat_map(|c| {
+            let hidden = c.is_control() || turns(c);
+            let escaped = hidden.then(|| c.escape_unicode());
+            let shown = (!hidden).then_some(c);
+            escaped.into_iter().flatten().chain(shown)
+        })
+        .collect()
 }
 
 fn append(out: &mut String, text: std::fmt::Arguments<'_>) {

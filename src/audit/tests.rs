@@ -254,3 +254,29 @@ async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a
     let report = verify(&config.directory, None).unwrap();
     assert_eq!(report.outcomes, 2);
 }
+
+#[tokio::test]
+async fn promise_3_a_segment_that_was_taken_away_acknowledges_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    audit.record(event(1)).await.unwrap();
+    let path = segment(&config);
+    let away = directory.path().join("away");
+    fs::rename(&path, &away).unwrap();
+    audit.record(event(2)).await.unwrap_err();
+    fs::write(&path, "").unwrap();
+    audit.record(event(3)).await.unwrap_err();
+    drop(audit);
+    writer.join();
+    fs::rename(&away, &path).unwrap();
+    assert!(!fs::read_to_string(&path).unwrap().contains("id-3"));
+}
+
+#[test]
+fn records_are_shown_without_what_could_steer_a_terminal() {
+    let line =
+        "{\"kind\":\"recovery\",\"seq\":1,\"timestamp\":\"t\",\"reason\":\"a\\u001b[2Jb\\u202ec\"}";
+    let shown = tail::render(line);
+    assert!(shown.contains("a\\u{1b}[2Jb\\u{202e}c"), "{shown}");
+}

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Started, headers, verdict};
+use super::story::Started;
+use super::{headers, verdict};
 use crate::audit::event::{self, Answer, Event, Outcome};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
@@ -47,7 +48,7 @@ impl Recorder {
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
             peer: started.peer.clone(),
-            method: started.method.to_string(),
+            method: redact(started.method.as_str()),
             path: head.map_or_else(|| started.path.clone(), |head| head.path().public()),
             version: started.version,
             caller: match head {

@@ -178,11 +178,21 @@ impl Decision {
         revision: String,
         evaluation: Duration,
     ) -> Self {
+        // By length first, so that scopes[2] stands before scopes[13].
+        let length = |violation: &Violation| violation.path.as_ref().map_or(0, String::len);
         violations.sort_by(|one, other| {
-            let order = (&one.policy, one.rule, &one.path, &one.message, &one.code);
+            let order = (
+                &one.policy,
+                one.rule,
+                length(one),
+                &one.path,
+                &one.message,
+                &one.code,
+            );
             order.cmp(&(
                 &other.policy,
                 other.rule,
+                length(other),
                 &other.path,
                 &other.message,
                 &other.code,

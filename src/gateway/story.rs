@@ -1,0 +1,82 @@
+//! One request in the log: who it is, and what became of it. Nothing that could be a secret.
+
+use std::time::Instant;
+
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Response, Version};
+use uuid::Uuid;
+
+use super::headers;
+use crate::dynatrace::token::{redact, redact_path};
+use crate::listener::{Body, Peer};
+
+/// One request's identity, and when it began.
+pub(super) struct Started {
+    pub(super) id: String,
+    pub(super) client_id: Option<String>,
+    pub(super) peer: String,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) version: Version,
+    pub(super) at: Instant,
+}
+
+/// What the log says about a request besides its head.
+#[derive(Default)]
+pub(super) struct Story {
+    pub(super) guarded: bool,
+    pub(super) decision_id: Option<String>,
+    pub(super) verdict: Option<&'static str>,
+    pub(super) operation: Option<&'static str>,
+    pub(super) error: Option<String>,
+}
+
+impl Started {
+    pub(super) fn of(request: &Request<Body>) -> Self {
+        let client_id = request.headers().get(&headers::REQUEST_ID);
+        Self {
+            id: Uuid::now_v7().to_string(),
+            client_id: client_id
+                .map(|value| redact(&String::from_utf8_lossy(value.as_bytes())))
+                .filter(|id| id.len() <= 128 && !presents(request, id)),
+            peer: request
+                .extensions()
+                .get::<Peer>()
+                .map_or_else(String::new, |peer| {
+                    peer.address.ip().to_canonical().to_string()
+                }),
+            method: request.method().clone(),
+            path: redact_path(request.uri().path()),
+            version: request.version(),
+            at: Instant::now(),
+        }
+    }
+}
+
+/// Whether text is part of the credential that a request presents: people paste into any field.
+fn presents(request: &Request<Body>, text: &str) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let mut fields = request.headers().get_all(AUTHORIZATION).iter();
+    query.contains(text)
+        || fields.any(|value| String::from_utf8_lossy(value.as_bytes()).contains(text))
+}
+
+/// The one line of a request.
+pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>) {
+    let duration_ms = started.at.elapsed().as_secs_f64() * 1000.0;
+    tracing::info!(
+        request.id = %started.id,
+        request.client_id = started.client_id,
+        peer.address = %started.peer,
+        method = %redact(started.method.as_str()),
+        path = %started.path,
+        status = response.status().as_u16(),
+        duration_ms,
+        route = if story.guarded { "guarded" } else { "open" },
+        operation = story.operation,
+        verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
+        decision.id = story.decision_id,
+        error = story.error,
+        "request"
+    );
+}
