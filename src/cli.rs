@@ -19,9 +19,12 @@ use serde_json::json;
 use crate::app::{self, App};
 use crate::audit::Durability;
 use crate::config::Config;
-use crate::gateway::upstream::{Base, Upstream};
-use crate::listener::Tls;
-use crate::policy::{Problem, suite};
+use crate::gateway::{
+    self,
+    upstream::{Base, Upstream},
+};
+use crate::listener::{self, Tls};
+use crate::policy::{POLICY_ERROR, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry;
 
@@ -210,6 +213,15 @@ impl Check {
             config.policies.time_limit.into(),
         ) {
             Ok(policy) => {
+                if let Some(trouble) = block_on(rehearsal(&policy, &config))? {
+                    match self.format {
+                        Format::Json => {
+                            writeln!(out, "{}", json!({"ok": false, "problems": trouble}))?;
+                        }
+                        Format::Pretty => writeln!(out, "{}", trouble.join("\n"))?,
+                    }
+                    return Ok(ExitCode::from(1));
+                }
                 let names: Vec<&str> = policy.names().collect();
                 match self.format {
                     Format::Json => writeln!(
@@ -239,6 +251,31 @@ impl Check {
             }
         }
     }
+}
+
+/// Judges one plain request: policies that cannot judge it (a setting is missing, an element has the wrong
+/// type) would refuse everything, and nobody wants to find out in production.
+async fn rehearsal(
+    policy: &crate::policy::Policy,
+    config: &Config,
+) -> anyhow::Result<Option<Vec<String>>> {
+    let body = r#"{"name":"payments-prod-ci","scopes":["metrics.read"]}"#;
+    let request = http::Request::post("http://localhost/api/v2/apiTokens")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(listener::full(body))?;
+    let envoy = gateway::reads_envoy(policy);
+    let Some(input) = gateway::rehearse(request, &config.limits, envoy, app::now()).await? else {
+        return Ok(None);
+    };
+    let decision = policy.decide(&input);
+    let broken = |code: &str| code == POLICY_ERROR || code == "unusable-setting";
+    let troubles: Vec<String> = decision
+        .violations
+        .iter()
+        .filter(|violation| violation.code.as_deref().is_some_and(broken))
+        .map(|violation| format!("{}: {}", violation.policy, violation.message))
+        .collect();
+    Ok((!troubles.is_empty()).then_some(troubles))
 }
 
 impl Simulate {

@@ -200,6 +200,7 @@ impl Gateway {
                     .await
                     .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
                 story.verdict = Some(verdict);
+                story.decision_id = decision_of(response.headers());
                 Ok(response)
             }
             Err(error) => {
@@ -404,6 +405,11 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Allow => "allow",
         Verdict::Deny => "deny",
     }
+}
+
+fn decision_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("dtgate-decision-id")?;
+    value.to_str().ok().map(str::to_owned)
 }
 
 fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>) {

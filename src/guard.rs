@@ -82,7 +82,7 @@ pub enum ReadError {
     Encoding,
     #[error("a request must have exactly one Host")]
     Host,
-    #[error("malformed JSON: {0}")]
+    #[error("the body: {0}")]
     Json(#[from] JsonError),
     #[error("the Content-Type must be application/json in UTF-8")]
     MediaType,
@@ -259,6 +259,11 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
             "{} takes no body",
             endpoint.operation
         )));
+    }
+    if received.is_empty() {
+        return Err(ReadError::Body(
+            "it is empty, and a JSON object is expected".to_owned(),
+        ));
     }
     let members = json::parse_object(received, change::all_words())?;
     let own = head

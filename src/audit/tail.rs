@@ -82,56 +82,89 @@ pub fn render(line: &str) -> String {
         number("/seq")
     );
     match text("/kind") {
-        "decision" => {
-            let operation = text("/operation");
-            let shown = if operation.is_empty() {
-                text("/request/method")
-            } else {
-                operation
+        "decision" => decision(&mut out, &record),
+        "outcome" => {
+            let detail = match number("/status") {
+                0 => text("/detail").to_owned(),
+                status => status.to_string(),
             };
             append(
                 &mut out,
-                format_args!("{shown:<12}  {}", text("/request/path")),
+                format_args!(
+                    "of {:<9}  {} {detail}",
+                    number("/decision_seq"),
+                    text("/outcome")
+                ),
             );
-            if !text("/error").is_empty() {
-                append(&mut out, format_args!("  {}", text("/error")));
-            }
-            let violations = record
-                .pointer("/result/violations")
-                .and_then(Value::as_array);
-            for violation in violations.into_iter().flatten() {
-                let member = |name: &str| {
-                    violation
-                        .get(name)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                };
-                append(
-                    &mut out,
-                    format_args!(
-                        "\n{:>46}{} ({}): {}",
-                        "",
-                        member("policy"),
-                        weight(violation),
-                        member("message")
-                    ),
-                );
-            }
         }
-        "outcome" => append(
-            &mut out,
-            format_args!(
-                "of {:<9}  {} {}",
-                number("/decision_seq"),
-                text("/outcome"),
-                number("/status")
-            ),
-        ),
         "start" => append(&mut out, format_args!("dtgate {}", text("/version"))),
         "recovery" => append(&mut out, format_args!("{}", text("/reason"))),
         _ => {}
     }
     out.trim_end().to_owned()
+}
+
+/// What was asked and by whom, and every objection on a line of its own.
+fn decision(out: &mut String, record: &Value) {
+    let text = |pointer: &str| {
+        record
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+
+    let operation = text("/operation");
+    let shown = if operation.is_empty() {
+        text("/request/method")
+    } else {
+        operation
+    };
+    append(out, format_args!("{shown:<12}  {}", text("/request/path")));
+    if !text("/error").is_empty() {
+        append(out, format_args!("  {}", text("/error")));
+    }
+    append(out, format_args!("\n{:>46}{}", "", who_and_what(record)));
+    let violations = record
+        .pointer("/result/violations")
+        .and_then(Value::as_array);
+    for violation in violations.into_iter().flatten() {
+        let member = |name: &str| {
+            violation
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        append(
+            out,
+            format_args!(
+                "\n{:>46}{} ({}): {}",
+                "",
+                member("policy"),
+                weight(violation),
+                member("message")
+            ),
+        );
+    }
+}
+
+/// Who asked, for which name and how many scopes, and the id that an answer names.
+fn who_and_what(record: &Value) -> String {
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
+    let mut words = vec![format!(
+        "by {}",
+        text("/caller/id").unwrap_or("nobody known")
+    )];
+    if let Some(name) = text("/input/change/name/requested") {
+        words.push(format!("name {name}"));
+    }
+    let scopes = record
+        .pointer("/input/change/scopes/requested")
+        .and_then(Value::as_array);
+    if let Some(scopes) = scopes {
+        words.push(format!("{} scopes", scopes.len()));
+    }
+    words.push(format!("decision {}", text("/decision_id").unwrap_or("-")));
+    words.join(", ")
 }
 
 /// What a violation came to: its policy's mode, or less where the policy itself only warns.

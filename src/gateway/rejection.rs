@@ -125,6 +125,7 @@ impl Rejection {
         };
         let message = match &self.reason {
             Reason::Denied(decision) => denied(decision),
+            Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
             other => format!("Refused by dtgate: {other}"),
         };
         let message = redact(&format!("{message} ({named}). {}", self.reason.fate()));

@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Why bytes are not strict JSON, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{message} at line {line} column {column}")]
+#[error("line {line} column {column}: {message}")]
 pub struct JsonError {
     /// Counted from 1.
     pub line: usize,

@@ -122,7 +122,7 @@ impl Bundle {
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
         let reads = program.reads(&mut problems);
-        if tree.policies.is_empty() || (found.is_empty() && problems.is_empty()) {
+        if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));
         }
         if problems.is_empty() {

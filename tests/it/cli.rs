@@ -316,3 +316,31 @@ fn operators_see_whether_it_lives_is_ready_and_counts() {
     // None of it is where clients connect.
     assert_eq!(gate.send("GET", "/metrics", "").status, 204);
 }
+
+#[test]
+fn a_policy_whose_setting_is_missing_does_not_pass_the_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(policies())
+        .arg(directory.path().join("policies"))
+        .status();
+    assert!(copied.unwrap().success());
+    let data = directory.path().join("policies/data.yaml");
+    let text = std::fs::read_to_string(&data).unwrap();
+    std::fs::write(
+        &data,
+        text.replace("  forbidden_scopes:", "  frobidden_scopes:"),
+    )
+    .unwrap();
+    let output = program()
+        .args(["check", "--policies"])
+        .arg(directory.path().join("policies"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).starts_with("forbidden_scopes: "),
+        "{output:?}"
+    );
+}

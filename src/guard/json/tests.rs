@@ -17,10 +17,10 @@ fn refusal(text: &str) -> String {
 fn duplicate_members_are_refused_with_their_place() {
     assert_eq!(
         refusal("{\"scopes\": [],\n \"scopes\": [\"WriteConfig\"]}"),
-        "duplicate member at line 2 column 9"
+        "line 2 column 9: duplicate member"
     );
-    assert!(refusal(r#"{"scopes":[],"\u0073copes":["WriteConfig"]}"#).starts_with("duplicate"));
-    assert!(refusal(r#"{"x":{"a":1,"a":2}}"#).starts_with("duplicate"));
+    assert!(refusal(r#"{"scopes":[],"\u0073copes":["WriteConfig"]}"#).contains("duplicate"));
+    assert!(refusal(r#"{"x":{"a":1,"a":2}}"#).contains("duplicate"));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn what_is_no_utf8_or_no_json_is_refused() {
         parse_object(b"{\"a\":\n\"\xff\"}", std::iter::empty())
             .unwrap_err()
             .to_string(),
-        "not UTF-8 at line 2 column 2"
+        "line 2 column 2: not UTF-8"
     );
     for text in [
         "",
@@ -126,7 +126,7 @@ fn numbers_that_readers_keep_differently_are_refused() {
 fn depth_is_limited() {
     let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
     assert!(parse(&nested(MAX_DEPTH - 1)).is_ok());
-    assert!(refusal(&nested(MAX_DEPTH)).starts_with("nested deeper"));
+    assert!(refusal(&nested(MAX_DEPTH)).contains("nested deeper"));
     assert!(parse(&nested(10_000)).is_err());
 }
 
