@@ -1,0 +1,169 @@
+//! The fields of a request's head: what they may say, and what would make another request of it.
+//!
+//! One credential that reads in one way, one media type, no override of method or path.
+
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap};
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+use super::{ReadError, json, path};
+use crate::dynatrace::token::TokenSecret;
+
+/// What the caller presents, as it has to be sent on or looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Credential {
+    pub(super) secret: TokenSecret,
+    pub(super) in_query: bool,
+}
+
+/// Servers and frameworks can be told by header or parameter to see another method or path.
+pub(super) fn refuse_overrides(parts: &Parts) -> Result<(), ReadError> {
+    let token_path = || path::is_token_like(parts.uri.path());
+    for (name, value) in &parts.headers {
+        // Gateways that speak CGI take `_` and `-` for the same.
+        let folded = name.as_str().replace('_', "-");
+        let refused = if METHOD_OVERRIDES.contains(&folded.as_str()) {
+            token_path()
+        } else if PATH_OVERRIDES.contains(&folded.as_str()) {
+            token_path() || path::is_token_like(&String::from_utf8_lossy(value.as_bytes()))
+        } else {
+            false
+        };
+        if refused {
+            return Err(ReadError::Override(name.as_str().to_owned()));
+        }
+    }
+    let overridden = parameters(parts).find(|(name, _)| {
+        matches!(
+            name.as_str(),
+            "_method" | "x-http-method-override" | "method_override"
+        )
+    });
+    match overridden {
+        Some(_) if token_path() => Err(ReadError::Query),
+        _ => Ok(()),
+    }
+}
+
+/// `Connection` takes fields off the request. Those that say who asks, and for what, must stay.
+pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadError> {
+    for value in headers.get_all(CONNECTION) {
+        for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
+            let name = name.trim().to_ascii_lowercase();
+            if !name.is_empty() && !CONNECTION_OPTIONS.contains(&name.as_str()) {
+                return Err(ReadError::Connection(name.chars().take(32).collect()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One credential at most, in the header or as the one query parameter that a guarded operation has.
+pub(super) fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError> {
+    let mut found = None;
+    for value in parts.headers.get_all(AUTHORIZATION) {
+        let text = value.to_str().map_err(|_opaque| {
+            ReadError::Credential("the Authorization header is not plain text")
+        })?;
+        if found.is_some() {
+            return Err(ReadError::Credential("more than one Authorization header"));
+        }
+        // One scheme and one token, or two readers could take two callers from it.
+        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        let [scheme, token] = words.as_slice() else {
+            return Err(ReadError::Credential(
+                "the Authorization header is not one scheme and one token",
+            ));
+        };
+        if !scheme.chars().chain(token.chars()).all(plain) {
+            return Err(ReadError::Credential(
+                "the Authorization header is not one scheme and one token",
+            ));
+        }
+        found = Some(Credential {
+            secret: TokenSecret::new(format!("{scheme} {token}")),
+            in_query: false,
+        });
+    }
+    for (name, value) in parameters(parts) {
+        if name != API_TOKEN {
+            return Err(ReadError::Query);
+        }
+        if found.is_some() {
+            return Err(ReadError::Credential(
+                "more than one credential (header and query parameter count)",
+            ));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if value.is_empty() || !value.chars().all(plain) {
+            return Err(ReadError::Credential(
+                "the query parameter api-token is not written like a token",
+            ));
+        }
+        found = Some(Credential {
+            secret: TokenSecret::new(value),
+            in_query: true,
+        });
+    }
+    Ok(found)
+}
+
+/// The query's parameters, names decoded and folded, values decoded.
+fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)> {
+    let query = parts.uri.query().unwrap_or_default();
+    query
+        .split(['&', ';'])
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            (json::fold(&decode(name)), decode(value))
+        })
+}
+
+/// `application/json`, with `charset=utf-8` or without parameters.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let mut parts = text.split(';').map(|part| part.trim().to_ascii_lowercase());
+    parts.next().as_deref() == Some("application/json")
+        && match (parts.next(), parts.next()) {
+            (None, _) => true,
+            (Some(parameter), None) => matches!(
+                parameter.as_str(),
+                "charset=utf-8" | "charset=\"utf-8\"" | "charset=utf8"
+            ),
+            (Some(_), Some(_)) => false,
+        }
+}
+
+/// The query parameter that stands for the header; Dynatrace's own examples also write `Api-Token`.
+pub(super) const API_TOKEN: &str = "api-token";
+
+/// What a client may say about its connection.
+const CONNECTION_OPTIONS: &[&str] = &[
+    "close",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const METHOD_OVERRIDES: &[&str] = &[
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+];
+
+const PATH_OVERRIDES: &[&str] = &["x-original-uri", "x-original-url", "x-rewrite-url"];
