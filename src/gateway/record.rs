@@ -79,6 +79,7 @@ impl Recorder {
             environment: Environment {
                 name: "default".to_owned(),
                 id: path.environment().unwrap_or_default().to_owned(),
+                data: Map::new(),
             },
             caller: input::Caller {
                 address: self.peer.clone(),
@@ -91,8 +92,10 @@ impl Recorder {
             token: path.token().map(|token| Target {
                 id: token.id().to_string(),
                 current: None,
+                lookup_error: None,
             }),
             change: change(call),
+            settings: None,
             unknown_members: call.understood().unknown_members.clone(),
             time,
             envoy: with_envoy.then(|| self.envoy(call, parts)),

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 /// Members below these are not ours to name.
-const OPEN: [&str; 4] = [
+const OPEN: [&str; 5] = [
     "input.attributes.request.http.headers",
+    "input.environment.data",
     "input.parsed_body",
     "input.parsed_query",
     "input.unknown_members",
@@ -24,6 +25,8 @@ pub struct Input {
     pub caller: Caller,
     pub token: Option<Target>,
     pub change: Change,
+    /// Only on a write of settings that govern tokens.
+    pub settings: Option<Settings>,
     pub unknown_members: Map<String, Json>,
     #[serde(with = "instant")]
     pub time: jiff::Timestamp,
@@ -36,6 +39,9 @@ pub struct Input {
 pub struct Environment {
     pub name: String,
     pub id: String,
+    /// What the configuration says about the environment, for policies only.
+    #[serde(default)]
+    pub data: Map<String, Json>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -56,7 +62,29 @@ pub struct CallerToken {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Target {
     pub id: String,
-    pub current: Option<Json>,
+    /// `None`: no policy asked for it, or it could not be looked up.
+    pub current: Option<Current>,
+    /// Why the token could not be looked up.
+    #[serde(default)]
+    pub lookup_error: Option<String>,
+}
+
+/// The token as it is before the change, in one vocabulary for v1 and v2.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Current {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub enabled: Option<bool>,
+    pub owner: Option<String>,
+    pub scopes: Vec<String>,
+    pub personal: Option<bool>,
+    pub expiration: Option<String>,
+}
+
+/// The settings schemas that a request writes objects of.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Settings {
+    pub schemas: Vec<String>,
 }
 
 /// What the caller wants to be different. `None` in `requested`: the request does not mention it.
@@ -67,6 +95,10 @@ pub struct Change {
     pub scopes: Scopes,
     pub expiration: Requested<String>,
     pub personal: Requested<bool>,
+    /// The members that would differ from the token as it is (`name`, `enabled`, `scopes`, `expiration`,
+    /// `personal`); `None` when that is not known. Empty: nothing changes.
+    #[serde(default)]
+    pub differs: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -273,6 +305,7 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
         environment: Environment {
             name: String::new(),
             id: String::new(),
+            data: Map::new(),
         },
         caller: Caller {
             address: String::new(),
@@ -284,7 +317,16 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
         },
         token: Some(Target {
             id: String::new(),
-            current: None,
+            current: Some(Current {
+                id: text(),
+                name: text(),
+                enabled: Some(true),
+                owner: text(),
+                scopes: vec![String::new()],
+                personal: Some(true),
+                expiration: text(),
+            }),
+            lookup_error: text(),
         }),
         change: Change {
             name: Wish {
@@ -306,7 +348,11 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
             personal: Requested {
                 requested: Some(true),
             },
+            differs: texts(),
         },
+        settings: Some(Settings {
+            schemas: vec![String::new()],
+        }),
         unknown_members: Map::new(),
         time: jiff::Timestamp::UNIX_EPOCH,
         envoy: Some(Envoy {

@@ -89,6 +89,11 @@ fn only_members_that_exist_can_be_named() {
             .unwrap()
             .contains("is a list")
     );
+    assert!(
+        message("input.token.current.scope")
+            .unwrap()
+            .contains("did you mean input.token.current.scopes?")
+    );
     assert!(!message("input.zzz").unwrap().contains("did you mean"));
 }
 
@@ -97,5 +102,5 @@ fn the_list_of_members_is_complete() {
     let members = members();
     assert!(members.contains(&"input.change.personal.requested".to_owned()));
     assert!(members.contains(&"input.truncated_body".to_owned()));
-    assert_eq!(members.len(), 48, "{members:#?}");
+    assert_eq!(members.len(), 60, "{members:#?}");
 }
