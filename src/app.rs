@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use http::Response;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::admin::{Admin, Check, Checks};
 use crate::audit::{Audit, Writer};
 use crate::config::Config;
+use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Parties, Service, upstream::Upstream};
 use crate::listener::{self, Drained, Listener, Tracker, boxed};
@@ -54,6 +56,11 @@ pub fn policies(config: &Config) -> anyhow::Result<Policy> {
     .context("policies")
 }
 
+/// The endpoint catalogue with the configuration's changes.
+pub fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
+    Catalogue::new(&config.endpoints).context("endpoints")
+}
+
 impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
     ///
@@ -62,9 +69,11 @@ impl App {
         let listener = Listener::bind(&config.listener).context("listener")?;
         let admin_listener = listen_for_operators(config).context("admin listener")?;
         let upstream = Upstream::new(&config.upstream).context("upstream")?;
+        let catalogue = catalogue(config)?;
+        let overridden = overridden(&catalogue);
         let policy = policies(config)?;
         let (audit, writer) =
-            Audit::open(&config.journal, policy.revision(), now).context("journal")?;
+            Audit::open(&config.journal, policy.revision(), overridden, now).context("journal")?;
         let key = hash_key(&config.journal.directory).context("the journal's hash.key")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         metrics.policies_loaded(policy.revision());
@@ -73,6 +82,7 @@ impl App {
         let tracker = Tracker::default();
         let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
         let parties = Parties {
+            catalogue,
             upstream,
             policy,
             audit,
@@ -130,6 +140,19 @@ impl App {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
     }
+}
+
+/// What the configuration changes about endpoints: said in the log, and in the journal's start record.
+fn overridden(catalogue: &Catalogue) -> Map<String, Value> {
+    let mut changed = Map::new();
+    for (operation, documented, wanted) in catalogue.overridden() {
+        tracing::warn!(
+            %operation, handling = %wanted, instead_of = %documented,
+            "the configuration changes how an operation is handled"
+        );
+        changed.insert(operation.to_string(), json!(wanted));
+    }
+    changed
 }
 
 fn listen_for_operators(config: &Config) -> Result<Listener, listener::BindError> {

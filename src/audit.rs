@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -137,10 +138,12 @@ struct Pending {
 }
 
 impl Audit {
-    /// Opens the journal, recovers it, records the start, and starts the writer.
+    /// Opens the journal, recovers it, records the start, and starts the writer. `endpoints`: what the
+    /// configuration changes about them.
     pub fn open(
         config: &Config,
         revision: &str,
+        endpoints: Map<String, Value>,
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let (mut journal, found) = Journal::open(config)?;
@@ -158,6 +161,7 @@ impl Audit {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),
             revision: revision.to_owned(),
+            endpoints,
             in_doubt: found.in_doubt,
         }));
         let failed = |source| OpenError::Io {

@@ -5,6 +5,7 @@
 
 mod audit;
 mod demo;
+mod endpoints;
 mod eval;
 
 use std::io::Write;
@@ -45,6 +46,8 @@ enum Command {
     Check(Check),
     /// Show the gate at work: simulator, gate, shipped policies, two requests, the journal
     Demo(demo::Demo),
+    /// List the endpoints that the gate knows: operation, handling, method, path, and why
+    Endpoints(endpoints::Endpoints),
     /// Judge one request from a file: the decision, the violations, the lines that fired
     Eval(eval::Eval),
     /// Run the gate
@@ -153,6 +156,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => command.run(out),
         Command::Check(check) => check.run(out),
         Command::Demo(demo) => block_on(demo.run(out)),
+        Command::Endpoints(endpoints) => endpoints.run(out),
         Command::Eval(eval) => block_on(eval.run(out)),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),
@@ -263,8 +267,9 @@ async fn rehearsal(
     let request = http::Request::post("http://localhost/api/v2/apiTokens")
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(listener::full(body))?;
-    let envoy = gateway::reads_envoy(policy);
-    let Some(input) = gateway::rehearse(request, &config.limits, envoy, app::now()).await? else {
+    let (catalogue, envoy) = (app::catalogue(config)?, gateway::reads_envoy(policy));
+    let rehearsed = gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now());
+    let Some(input) = rehearsed.await? else {
         return Ok(None);
     };
     let decision = policy.decide(&input);

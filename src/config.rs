@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::dynatrace::catalogue::Overrides;
 use crate::value::Duration;
 use crate::{admin, audit, gateway, listener, telemetry};
 
@@ -21,6 +22,8 @@ pub struct Config {
     pub policies: Policies,
     pub journal: audit::Config,
     pub limits: gateway::Config,
+    /// How operations are handled, where the catalogue's own way is not wanted.
+    pub endpoints: Overrides,
     pub log: telemetry::Config,
 }
 

@@ -31,9 +31,10 @@ use tokio::sync::Semaphore;
 
 use crate::audit::event::{Answer, Event};
 use crate::audit::{Audit, RecordError};
+use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
-use crate::guard::{self, Call, Head, ReadError, Route};
-use crate::listener::{Body, Tracker, boxed, empty};
+use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
+use crate::listener::{Body, Tracker, boxed, empty, full};
 use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
@@ -49,6 +50,8 @@ use upstream::{Upstream, UpstreamError};
 pub struct Config {
     /// The longest body of a guarded request.
     pub body: Size,
+    /// The longest body of a write of settings, which is read to know whether it is guarded.
+    pub settings_body: Size,
     /// How long a guarded request's body may take to arrive.
     pub body_timeout: Duration,
     /// Requests whose answer has not begun; more are answered 503.
@@ -59,6 +62,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             body: Size::from_kib(64),
+            // Dynatrace accepts 1 MB.
+            settings_body: Size::from_kib(1024),
             body_timeout: Duration::from_secs(10),
             in_flight: 1024,
         }
@@ -68,6 +73,7 @@ impl Default for Config {
 /// Everything the request path needs. Built once, by `app`.
 pub struct Gateway {
     limits: guard::Limits,
+    catalogue: Catalogue,
     slots: Arc<Semaphore>,
     upstream: Upstream,
     policy: Policy,
@@ -85,6 +91,7 @@ pub struct Gateway {
 
 /// The parts that a gateway is made of.
 pub struct Parties {
+    pub catalogue: Catalogue,
     pub upstream: Upstream,
     pub policy: Policy,
     pub audit: Audit,
@@ -92,6 +99,12 @@ pub struct Parties {
     pub key: HashKey,
     pub now: fn() -> jiff::Timestamp,
     pub tracker: Tracker,
+}
+
+/// What a request is, with the body that is still to be used.
+enum Routed {
+    Guarded(Box<Head>, Body),
+    Open(Body),
 }
 
 /// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
@@ -117,6 +130,7 @@ impl Gateway {
     pub fn new(config: &Config, parties: Parties) -> Self {
         Self {
             limits: config.read(),
+            catalogue: parties.catalogue,
             slots: Arc::new(Semaphore::new(config.in_flight)),
             upstream: parties.upstream,
             judges: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
@@ -178,9 +192,9 @@ impl Gateway {
             return Err(Reason::Connect.into());
         }
         let (parts, body) = request.into_parts();
-        match guard::head(&parts, &self.key) {
-            Ok(Route::Open) => self.stream(Request::from_parts(parts, body), started).await,
-            Ok(Route::Guarded(head)) => {
+        match self.route(&parts, body).await {
+            Ok(Routed::Open(body)) => self.stream(Request::from_parts(parts, body), started).await,
+            Ok(Routed::Guarded(head, body)) => {
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
                 let recorder = Recorder::new(
@@ -192,7 +206,7 @@ impl Gateway {
                 );
                 let tracker = self.tracker.clone();
                 let task = tracker.spawn(async move {
-                    let answer = self.guarded(recorder, head, parts, body).await;
+                    let answer = self.guarded(recorder, *head, parts, body).await;
                     drop(slot);
                     answer
                 });
@@ -205,6 +219,7 @@ impl Gateway {
             }
             Err(error) => {
                 story.guarded = true;
+                story.operation = error.operation().map(Operation::as_str);
                 let recorder =
                     Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
                 let tracker = self.tracker.clone();
@@ -216,6 +231,18 @@ impl Gateway {
                 Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
             }
         }
+    }
+
+    /// Guarded or open; a body that had to be read for it is given back.
+    async fn route(&self, parts: &Parts, body: Body) -> Result<Routed, ReadError> {
+        Ok(match guard::head(parts, &self.catalogue, &self.key)? {
+            Route::Guarded(head) => Routed::Guarded(head, body),
+            Route::Open => Routed::Open(body),
+            Route::Unsure(head) => match guard::sift(*head, body, self.limits).await? {
+                Sifted::Guarded(head, body) => Routed::Guarded(head, full(body)),
+                Sifted::Open(body) => Routed::Open(full(body)),
+            },
+        })
     }
 
     /// Open traffic: both bodies are streamed, nothing is kept.
@@ -369,14 +396,20 @@ pub fn reads_envoy(policy: &Policy) -> bool {
 pub async fn rehearse(
     request: Request<Body>,
     limits: &Config,
+    catalogue: &Catalogue,
     with_envoy: bool,
     time: jiff::Timestamp,
 ) -> Result<Option<Input>, ReadError> {
     let key = HashKey::new([0; 32]);
     let started = Started::of(&request);
     let (parts, body) = request.into_parts();
-    let Route::Guarded(head) = guard::head(&parts, &key)? else {
-        return Ok(None);
+    let (head, body) = match guard::head(&parts, catalogue, &key)? {
+        Route::Guarded(head) => (*head, body),
+        Route::Open => return Ok(None),
+        Route::Unsure(head) => match guard::sift(*head, body, limits.read()).await? {
+            Sifted::Guarded(head, body) => (*head, full(body)),
+            Sifted::Open(_) => return Ok(None),
+        },
     };
     let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
     let call = guard::call(head, body, limits.read()).await?;
@@ -387,6 +420,7 @@ impl Config {
     fn read(&self) -> guard::Limits {
         guard::Limits {
             body: self.body.as_usize(),
+            settings_body: self.settings_body.as_usize(),
             body_timeout: self.body_timeout.into(),
         }
     }

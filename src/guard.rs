@@ -7,6 +7,7 @@
 mod fields;
 pub mod json;
 pub mod path;
+mod settings;
 
 use std::time::Duration;
 
@@ -18,11 +19,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::dynatrace::catalogue::{Catalogue, Content, ID, Only, Operation};
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret, contains_secret};
 use crate::value::sha256_hex;
 use fields::{
-    API_TOKEN, Credential, credential, is_json, refuse_connection_fields, refuse_overrides,
+    API_TOKEN, Credential, asks_for, credential, is_json, parameters, refuse_connection_fields,
+    refuse_overrides,
 };
 use json::JsonError;
 use path::{CanonicalPath, PathError, Target};
@@ -32,15 +35,26 @@ use path::{CanonicalPath, PathError, Target};
 pub struct Limits {
     /// Bytes of a body. What is longer is refused, never cut.
     pub body: usize,
+    /// The same for settings, which have to be read to know whether they are guarded.
+    pub settings_body: usize,
     pub body_timeout: Duration,
 }
 
 /// Where a request goes from its head alone.
 #[derive(Debug)]
 pub enum Route {
-    Guarded(Head),
+    Guarded(Box<Head>),
     /// Streamed through, byte for byte.
     Open,
+    /// Which of the two, its body has to tell: [`sift`].
+    Unsure(Box<Head>),
+}
+
+/// Where a request goes that had to be read for it, with its body.
+#[derive(Debug)]
+pub enum Sifted {
+    Guarded(Box<Head>, Bytes),
+    Open(Bytes),
 }
 
 /// The head of a guarded request, understood. Its body is still to be read.
@@ -49,6 +63,10 @@ pub struct Head {
     path: CanonicalPath,
     caller: Option<Caller>,
     credential: Option<Credential>,
+    /// The query as it came, where the operation has one. It may hold secrets.
+    query: Option<TokenSecret>,
+    /// Of its parameters those that are no credential, names folded, values decoded.
+    parameters: Vec<(String, String)>,
 }
 
 /// A guarded request, read whole and understood.
@@ -76,6 +94,8 @@ pub enum ReadError {
     Encoding,
     #[error("a request must have exactly one Host")]
     Host,
+    #[error("the objectId does not show its schema: it is not one that Dynatrace gives out")]
+    ObjectId,
     #[error("the body: {0}")]
     Json(#[from] JsonError),
     #[error("the Content-Type must be application/json in UTF-8")]
@@ -96,6 +116,14 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The operation that was refused, where the catalogue refuses it as a whole.
+    pub fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Path(PathError::Refused { operation, .. }) => Some(*operation),
+            _ => None,
+        }
+    }
+
     /// The member of the body that is to blame, if it is one.
     pub fn member(&self) -> Option<&str> {
         match self {
@@ -106,7 +134,7 @@ impl ReadError {
 }
 
 /// Reads the head of any request.
-pub fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
+pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route, ReadError> {
     let hosts = parts.headers.get_all(HOST).iter().count();
     let named = parts.uri.authority().is_some() || parts.version <= Version::HTTP_10;
     if hosts > 1 || (hosts == 0 && !named) {
@@ -117,31 +145,66 @@ pub fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Err(ReadError::Encoding);
     }
-    let path = parts.uri.path();
-    refuse_overrides(parts)?;
-    let Target::Guarded(path) = path::classify(parts.method.as_str(), path, key)? else {
+    refuse_overrides(parts, catalogue)?;
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let Target::Guarded(path) = path::classify(method, path, catalogue, key)? else {
         return Ok(Route::Open);
+    };
+    let endpoint = path.endpoint();
+    let unsure = match endpoint.only {
+        Only::Query(name) if !asks_for(parts, name) => return Ok(Route::Open),
+        Only::Always | Only::Query(_) => false,
+        Only::TokenSchemas => match path.object().map(settings::schema) {
+            None => true,
+            Some(Some(schema)) if !settings::governs_tokens(&schema) => return Ok(Route::Open),
+            Some(Some(_)) => false,
+            Some(None) => return Err(ReadError::ObjectId),
+        },
     };
     if parts.headers.contains_key(CONTENT_ENCODING) {
         return Err(ReadError::Encoding);
     }
-    if path.endpoint().operation.has_body() && !is_json(&parts.headers) {
+    if endpoint.content.is_read() && !is_json(&parts.headers) {
         return Err(ReadError::MediaType);
     }
     refuse_connection_fields(&parts.headers)?;
-    let credential = credential(parts)?;
-    Ok(Route::Guarded(Head {
+    let credential = credential(parts, endpoint)?;
+    let caller = credential.as_ref().map(|credential| {
+        let text = credential.secret.expose();
+        if credential.in_query {
+            Caller::from_query(text, key)
+        } else {
+            Caller::from_authorization(text, key)
+        }
+    });
+    let query = parts.uri.query().filter(|_| endpoint.query);
+    let parameters = parameters(parts).filter(|(name, _)| name != API_TOKEN);
+    let head = Box::new(Head {
+        parameters: parameters.collect(),
+        query: query.map(|query| TokenSecret::new(query.to_owned())),
         path,
-        caller: credential.as_ref().map(|credential| {
-            let text = credential.secret.expose();
-            if credential.in_query {
-                Caller::from_query(text, key)
-            } else {
-                Caller::from_authorization(text, key)
-            }
-        }),
+        caller,
         credential,
-    }))
+    });
+    Ok(if unsure {
+        Route::Unsure(head)
+    } else {
+        Route::Guarded(head)
+    })
+}
+
+/// Reads the body that has to tell whether a request is guarded.
+pub async fn sift<B>(head: Head, body: B, limits: Limits) -> Result<Sifted, ReadError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let received = whole(body, limits.settings_body, limits.body_timeout).await?;
+    Ok(if settings::mentioned(&received)?.is_empty() {
+        Sifted::Open(received)
+    } else {
+        Sifted::Guarded(Box::new(head), received)
+    })
 }
 
 /// Reads the body of a guarded request to its end, and understands it.
@@ -150,22 +213,12 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let read = Limited::new(body, limits.body).collect();
-    let collected = tokio::time::timeout(limits.body_timeout, read)
-        .await
-        .map_err(|_elapsed| ReadError::Timeout(limits.body_timeout))?;
-    let received = match collected {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(ReadError::TooLarge(limits.body));
-        }
-        Err(error) => return Err(ReadError::Body(error.to_string())),
-    };
+    let received = whole(body, limits.body, limits.body_timeout).await?;
     let understood = understand(&head, &received)?;
-    let forwarded = if head.path.endpoint().operation.has_body() {
-        Bytes::from(serde_json::to_vec(&understood.members).expect("a JSON object can be written"))
-    } else {
+    let forwarded = if understood.body.is_null() {
         Bytes::new()
+    } else {
+        Bytes::from(serde_json::to_vec(&understood.body).expect("JSON can be written"))
     };
     Ok(Call {
         received_sha256: sha256_hex(&received),
@@ -174,6 +227,23 @@ where
         understood,
         forwarded,
     })
+}
+
+/// A body to its end, or none of it.
+async fn whole<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, ReadError>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let read = Limited::new(body, limit).collect();
+    let collected = tokio::time::timeout(timeout, read)
+        .await
+        .map_err(|_elapsed| ReadError::Timeout(timeout))?;
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge(limit)),
+        Err(error) => Err(ReadError::Body(error.to_string())),
+    }
 }
 
 /// Who calls, for the record of a request whose head was refused.
@@ -203,14 +273,20 @@ impl Head {
     /// Path and query as they go upstream. It may hold secrets.
     pub fn target(&self) -> TokenSecret {
         let path = self.path.raw();
-        match &self.credential {
-            Some(credential) if credential.in_query => TokenSecret::new(format!(
+        match (&self.query, &self.credential) {
+            (Some(query), _) => TokenSecret::new(format!("{}?{}", path.expose(), query.expose())),
+            (None, Some(credential)) if credential.in_query => TokenSecret::new(format!(
                 "{}?{API_TOKEN}={}",
                 path.expose(),
                 credential.secret.expose()
             )),
-            _ => path,
+            (None, _) => path,
         }
+    }
+
+    /// The query's parameters that are no credential.
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
     }
 }
 
@@ -245,7 +321,7 @@ impl Call {
 
 fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
     let endpoint = head.path.endpoint();
-    if !endpoint.operation.has_body() {
+    if !endpoint.content.is_read() {
         if received.is_empty() {
             return Ok(Understood::default());
         }
@@ -256,29 +332,50 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
     }
     if received.is_empty() {
         return Err(ReadError::Body(
-            "it is empty, and a JSON object is expected".to_owned(),
+            "it is empty, and JSON is expected".to_owned(),
         ));
     }
-    let members = json::parse_object(received, change::all_words())?;
+    let value = match endpoint.content {
+        Content::Token(_) | Content::Named(_) => {
+            json::parse_object(received, change::all_words()).map(Value::Object)
+        }
+        Content::Settings => json::parse(received),
+        Content::Nothing | Content::Object | Content::Opaque => {
+            json::parse_object(received, std::iter::empty()).map(Value::Object)
+        }
+    }?;
     let own = head
         .credential
         .as_ref()
         .map(|credential| secret_part(credential.secret.expose()));
-    let value = Value::Object(members);
     if any_text(&value, &|text| {
         contains_secret(text)
             || own.is_some_and(|own| own.len() >= MIN_OWN_SECRET && text.contains(own))
     }) {
         return Err(ReadError::Secret("the body"));
     }
-    let Value::Object(members) = value else {
-        return Ok(Understood::default());
-    };
-    Ok(change::understand(
-        endpoint.api,
-        endpoint.operation,
-        members,
-    )?)
+    Ok(match (endpoint.content, value) {
+        (Content::Token(words), Value::Object(members)) => {
+            let creates = !endpoint.path.ends_with(ID);
+            change::understand(words, creates, members)?
+        }
+        (Content::Named(words), Value::Object(members)) => {
+            change::understand(words, false, members)?
+        }
+        (Content::Settings, body) => Understood {
+            schemas: match head.path.object().and_then(settings::schema) {
+                Some(schema) => settings::governing(&schema),
+                None => settings::mentioned(received)?,
+            },
+            body,
+            ..Understood::default()
+        },
+        (_, body) => Understood {
+            unknown_members: body.as_object().cloned().unwrap_or_default(),
+            body,
+            ..Understood::default()
+        },
+    })
 }
 
 /// The part of a credential that must never be written: all of it but scheme and public id.

@@ -92,6 +92,9 @@ pub struct Start {
     pub version: &'static str,
     /// Digest of the policies.
     pub revision: String,
+    /// Operations that the configuration handles otherwise than the catalogue, and how.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub endpoints: Map<String, Value>,
     /// Allowed decisions near the end of the journal that have no outcome: a crash came between.
     pub in_doubt: Vec<String>,
 }

@@ -97,7 +97,17 @@ pub fn render(line: &str) -> String {
                 ),
             );
         }
-        "start" => append(&mut out, format_args!("dtgate {}", text("/version"))),
+        "start" => {
+            append(&mut out, format_args!("dtgate {}", text("/version")));
+            let changed = record.pointer("/endpoints").and_then(Value::as_object);
+            for (operation, handling) in changed.into_iter().flatten() {
+                let handling = handling.as_str().unwrap_or_default();
+                append(
+                    &mut out,
+                    format_args!("\n    {operation} is handled as {handling}"),
+                );
+            }
+        }
         "recovery" => append(&mut out, format_args!("{}", text("/reason"))),
         _ => {}
     }

@@ -30,7 +30,7 @@ fn event(number: u64) -> Event {
 
 /// A journal with `records` events between start and stop.
 async fn written(config: &Config, records: u64) {
-    let (audit, writer) = Audit::open(config, "r", now).unwrap();
+    let (audit, writer) = Audit::open(config, "r", Map::new(), now).unwrap();
     for number in 0..records {
         audit.record(event(number)).await.unwrap();
     }
@@ -132,7 +132,7 @@ async fn an_end_torn_at_any_byte_is_set_aside_and_recorded() {
         fs::remove_dir_all(&config.directory).unwrap();
         fs::create_dir(&config.directory).unwrap();
         fs::write(&path, &content[..cut]).unwrap();
-        let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+        let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
         drop(audit);
         writer.join();
         verify(&config.directory, None).unwrap();
@@ -161,7 +161,7 @@ async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
     edited[200] = b'!';
     fs::write(&path, edited).unwrap();
     assert!(matches!(
-        Audit::open(&config, "r", now),
+        Audit::open(&config, "r", Map::new(), now),
         Err(OpenError::Broken { .. })
     ));
     let mut hole = content;
@@ -169,12 +169,12 @@ async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
     hole[middle] = 0;
     fs::write(&path, &hole).unwrap();
     assert!(matches!(
-        Audit::open(&config, "r", now),
+        Audit::open(&config, "r", Map::new(), now),
         Err(OpenError::Broken { .. })
     ));
     hole[middle..middle + 1024].fill(0);
     fs::write(&path, hole).unwrap();
-    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
     drop(audit);
     writer.join();
     verify(&config.directory, None).unwrap();
@@ -184,7 +184,7 @@ async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
 async fn concurrent_records_make_one_chain() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
-    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
     let tasks: Vec<_> = (0..64)
         .map(|task| {
             let audit = audit.clone();
@@ -213,9 +213,9 @@ async fn concurrent_records_make_one_chain() {
 async fn one_journal_has_one_writer() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
-    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
     assert!(matches!(
-        Audit::open(&config, "r", now),
+        Audit::open(&config, "r", Map::new(), now),
         Err(OpenError::InUse(_))
     ));
     drop(audit);
@@ -229,7 +229,7 @@ async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a
     let mut config = config(directory.path());
     // Every record wants a segment of its own, so that a missing directory is felt at once.
     config.segment_size = Size::from_bytes(1);
-    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
     let first = audit.record(event(1)).await.unwrap();
     let away = directory.path().join("away");
     fs::rename(&config.directory, &away).unwrap();
@@ -259,7 +259,7 @@ async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a
 async fn promise_3_a_segment_that_was_taken_away_acknowledges_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
-    let (audit, writer) = Audit::open(&config, "r", now).unwrap();
+    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
     audit.record(event(1)).await.unwrap();
     let path = segment(&config);
     let away = directory.path().join("away");

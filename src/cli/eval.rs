@@ -41,8 +41,11 @@ impl Eval {
                 .with_context(|| format!("{}: input document", self.request.display()))?
         } else {
             let request = parse(&bytes).with_context(|| self.request.display().to_string())?;
-            match gateway::rehearse(request, &config.limits, reads_envoy(&policy), app::now()).await
-            {
+            let catalogue = app::catalogue(&config)?;
+            let envoy = reads_envoy(&policy);
+            let rehearsed =
+                gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now());
+            match rehearsed.await {
                 Ok(Some(input)) => input,
                 Ok(None) => {
                     writeln!(

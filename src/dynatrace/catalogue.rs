@@ -1,78 +1,88 @@
-//! The catalogue: every endpoint of the token API, what it does and how the gate handles it.
+//! The catalogue: every endpoint by which a credential can be minted, disclosed, widened, revived or
+//! removed, what it does and how the gate handles it.
 //!
-//! It is data. Code asks it questions and adds no conditions of its own, so that adding an endpoint
-//! is adding a row. Paths are written as Dynatrace documents them, below the API root; the optional
-//! `/e/{environment-id}` in front (Managed and `ActiveGate`) is not repeated in each row.
+//! It is data ([`table`]). Code asks it questions and adds no conditions of its own, so that adding an
+//! endpoint is adding a row. The configuration can change how an operation is handled; a [`Catalogue`]
+//! is the table with those changes, which it can name.
 
+mod table;
+
+use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-/// What the caller wants to do to a token; the first word of every policy's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub enum Operation {
-    #[serde(rename = "token.create")]
-    Create,
-    #[serde(rename = "token.delete")]
-    Delete,
-    #[serde(rename = "token.update")]
-    Update,
-    #[serde(rename = "token.list")]
-    List,
-    #[serde(rename = "token.lookup")]
-    Lookup,
-    #[serde(rename = "token.read")]
-    Read,
-}
+pub use table::{ENDPOINTS, Operation};
 
-impl Operation {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "token.create",
-            Self::Delete => "token.delete",
-            Self::Update => "token.update",
-            Self::List => "token.list",
-            Self::Lookup => "token.lookup",
-            Self::Read => "token.read",
-        }
-    }
-
-    /// Whether a request for this operation carries a JSON body.
-    pub fn has_body(self) -> bool {
-        matches!(self, Self::Create | Self::Update)
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Which of the two token APIs an endpoint belongs to. They differ in vocabulary, not in meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// The API that an endpoint belongs to, as policies see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
+    /// Environment API v1.
     V1,
+    /// Environment API v2.
     V2,
-}
-
-impl Api {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "v1",
-            Self::V2 => "v2",
-        }
-    }
+    /// Configuration API v1.
+    ConfigV1,
+    /// Cluster API v1 (Managed).
+    ClusterV1,
+    /// Cluster API v2 (Managed).
+    ClusterV2,
+    /// What is below `/platform/` and has no classic form.
+    Platform,
+    /// Belongs to another host than an environment's.
+    Account,
+    /// The web UI's own.
+    Internal,
 }
 
 /// What the gate does with a request for an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Handling {
     /// Read whole, judged, recorded, then forwarded or refused.
     Judge,
-    /// Streamed through: it changes no credential.
+    /// Streamed through, like everything that is on no list.
     Pass,
+    /// Recorded and refused: the gate cannot see what the request would do.
+    Refuse,
+}
+
+/// The vocabulary of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// `revoked`, `expiresIn`.
+    V1,
+    /// `enabled`, `expirationDate`, `personalAccessToken`.
+    V2,
+}
+
+/// What a request's body is to the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// There is none.
+    Nothing,
+    /// A change of a token; a create needs name and scopes.
+    Token(Words),
+    /// An object that may have a name and an expiration among other members.
+    Named(Words),
+    /// Any JSON object.
+    Object,
+    /// Settings objects: an array of them, or one.
+    Settings,
+    /// Never read: it holds a secret, or it is not JSON. Such an operation cannot be judged.
+    Opaque,
+}
+
+/// Which requests of an endpoint are meant; the others are open traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    Always,
+    /// Those with this query parameter, unless it says `false`.
+    Query(&'static str),
+    /// Those that write objects of [`TOKEN_SCHEMAS`].
+    TokenSchemas,
 }
 
 /// One row of the catalogue.
@@ -80,242 +90,254 @@ pub enum Handling {
 pub struct Endpoint {
     pub operation: Operation,
     pub api: Api,
+    /// [`ANY`] stands for every method.
     pub method: &'static str,
-    /// Segments below the root (or below `/e/{environment-id}`); `{id}` stands for any one segment.
-    pub path: &'static [&'static str],
+    /// Below the root, as Dynatrace documents it. `{id}` stands for a token, another name in braces for
+    /// any one segment, and a last `{*}` for all that follows.
+    ///
+    /// The optional `/e/{environment-id}` in front (Managed and `ActiveGate`) is not repeated in each row,
+    /// nor that the platform proxy serves `/api/…` as `/platform/classic/environment-api/…`.
+    pub path: &'static str,
     pub handling: Handling,
+    pub content: Content,
+    pub only: Only,
+    /// Whether query parameters mean something here, other than the one that is a credential.
+    pub query: bool,
     /// Why it is handled so.
     pub why: &'static str,
 }
 
-/// The token endpoints of the Environment API, v1 (deprecated, still live) and v2.
-///
-/// Source: Dynatrace documentation, "Environment API, Tokens v1" and "Access tokens API v2".
-pub const CATALOGUE: &[Endpoint] = &[
-    row(
-        Operation::List,
-        Api::V1,
-        "GET",
-        V1,
-        Handling::Pass,
-        "reads metadata only",
-    ),
-    row(
-        Operation::Create,
-        Api::V1,
-        "POST",
-        V1,
-        Handling::Judge,
-        "mints a token",
-    ),
-    row(
-        Operation::Lookup,
-        Api::V1,
-        "POST",
-        V1_LOOKUP,
-        Handling::Pass,
-        "reads metadata only",
-    ),
-    row(
-        Operation::Read,
-        Api::V1,
-        "GET",
-        V1_ID,
-        Handling::Pass,
-        "reads metadata only",
-    ),
-    row(
-        Operation::Update,
-        Api::V1,
-        "PUT",
-        V1_ID,
-        Handling::Judge,
-        "renames, widens, revokes or revives a token",
-    ),
-    row(
-        Operation::Delete,
-        Api::V1,
-        "DELETE",
-        V1_ID,
-        Handling::Judge,
-        "removes a token for good",
-    ),
-    row(
-        Operation::List,
-        Api::V2,
-        "GET",
-        V2,
-        Handling::Pass,
-        "reads metadata only",
-    ),
-    row(
-        Operation::Create,
-        Api::V2,
-        "POST",
-        V2,
-        Handling::Judge,
-        "mints a token",
-    ),
-    row(
-        Operation::Lookup,
-        Api::V2,
-        "POST",
-        V2_LOOKUP,
-        Handling::Pass,
-        "reads metadata only; Monaco needs it",
-    ),
-    row(
-        Operation::Read,
-        Api::V2,
-        "GET",
-        V2_ID,
-        Handling::Pass,
-        "reads metadata only",
-    ),
-    row(
-        Operation::Update,
-        Api::V2,
-        "PUT",
-        V2_ID,
-        Handling::Judge,
-        "renames, widens, disables or enables a token",
-    ),
-    row(
-        Operation::Delete,
-        Api::V2,
-        "DELETE",
-        V2_ID,
-        Handling::Judge,
-        "removes a token for good",
-    ),
-];
-
-const V1: &[&str] = &["api", "v1", "tokens"];
-const V1_LOOKUP: &[&str] = &["api", "v1", "tokens", "lookup"];
-const V1_ID: &[&str] = &["api", "v1", "tokens", ID];
-const V2: &[&str] = &["api", "v2", "apiTokens"];
-const V2_LOOKUP: &[&str] = &["api", "v2", "apiTokens", "lookup"];
-const V2_ID: &[&str] = &["api", "v2", "apiTokens", ID];
+/// The method of a row that means all of them.
+pub const ANY: &str = "*";
 
 /// The placeholder for the one segment that names a token.
 pub const ID: &str = "{id}";
 
-/// Collections of tokens, lower case, as the last fixed segment of a path names them.
-///
-/// Below any API version these words mean tokens, wherever the path begins: the same API is also
-/// served by the platform proxy (`/platform/classic/environment-api/v2/apiTokens`) and, for cluster
-/// tokens, by the cluster API (`/api/cluster/v2/tokens`).
-pub const COLLECTIONS: &[&str] = &["apitokens", "tokens"];
+/// The placeholder for all segments that follow.
+pub const REST: &str = "{*}";
 
-/// The root of the web UI's internal API. It is undocumented and authenticated by cookie, so nobody
-/// can say what it changes.
-pub const INTERNAL_ROOT: &str = "rest";
+/// The settings schemas that govern tokens: `patEnabled` revives every personal access token, and the
+/// other one turns off that `ActiveGates` need a token.
+pub const TOKEN_SCHEMAS: &[&str] = &["builtin:activegate-token", "builtin:tokens.token-settings"];
 
 /// The segment that introduces an environment id on Managed clusters and `ActiveGates`.
 pub const ENVIRONMENT: &str = "e";
 
+/// Where the platform proxy serves what `/api` is on the classic host.
+pub const PROXY: &[&str] = &["platform", "classic", "environment-api"];
+
+/// How the configuration wants operations handled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Overrides(BTreeMap<Operation, Handling>);
+
+/// Why an operation cannot be handled as the configuration says.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OverrideError {
+    #[error(
+        "{0} cannot be judged: its body holds a secret or is not JSON, and is never read; it can be passed or refused"
+    )]
+    Opaque(Operation),
+}
+
+/// The table as it is in force.
+#[derive(Debug)]
+pub struct Catalogue {
+    rows: Vec<Row>,
+    overrides: Overrides,
+}
+
+/// An endpoint, and how it is handled in force.
+#[derive(Debug)]
+pub struct Row {
+    pub endpoint: &'static Endpoint,
+    pub handling: Handling,
+    pub segments: Vec<&'static str>,
+    /// The segments by which a path is recognised under a lenient reading: lower case, and without the
+    /// leading `api`, which the proxy does not have.
+    pub mark: Vec<String>,
+    /// The row is about everything below a root: it is recognised at the root only.
+    pub anchored: bool,
+}
+
 /// What the catalogue says about a method on a path it knows.
 #[derive(Debug)]
-pub enum Find {
-    Endpoint(&'static Endpoint),
+pub enum Find<'a> {
+    Row(&'a Row),
     /// The path is known, the method is not; these are.
     Method(Vec<&'static str>),
     /// No row has this path.
     Unknown,
 }
 
-/// Looks a method and the segments of a canonical path up.
-///
-/// A row with a fixed last segment wins over one with `{id}`: `tokens/lookup` names no token.
-pub fn find(method: &str, segments: &[&str]) -> Find {
-    let fixed = |endpoint: &&Endpoint| endpoint.path == segments;
-    let any = |endpoint: &&Endpoint| matches_path(endpoint.path, segments);
-    let rows: Vec<&'static Endpoint> = if CATALOGUE.iter().any(|row| fixed(&row)) {
-        CATALOGUE.iter().filter(fixed).collect()
-    } else {
-        CATALOGUE.iter().filter(any).collect()
-    };
-    match rows.iter().find(|row| row.method == method) {
-        Some(row) => Find::Endpoint(row),
-        None if rows.is_empty() => Find::Unknown,
-        None => Find::Method(rows.iter().map(|row| row.method).collect()),
+impl Catalogue {
+    pub fn new(overrides: &Overrides) -> Result<Self, OverrideError> {
+        let opaque = ENDPOINTS.iter().find(|endpoint| {
+            endpoint.content == Content::Opaque
+                && overrides.0.get(&endpoint.operation) == Some(&Handling::Judge)
+        });
+        if let Some(endpoint) = opaque {
+            return Err(OverrideError::Opaque(endpoint.operation));
+        }
+        let handling = |endpoint: &Endpoint| {
+            let wanted = overrides.0.get(&endpoint.operation);
+            *wanted.unwrap_or(&endpoint.handling)
+        };
+        Ok(Self {
+            rows: ENDPOINTS
+                .iter()
+                .map(|endpoint| Row::new(endpoint, handling(endpoint)))
+                .collect(),
+            overrides: overrides.clone(),
+        })
+    }
+
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The operations that the configuration handles otherwise than the table, with both handlings.
+    pub fn overridden(&self) -> impl Iterator<Item = (Operation, Handling, Handling)> {
+        self.overrides.0.iter().filter_map(|(operation, wanted)| {
+            let row = ENDPOINTS.iter().find(|row| row.operation == *operation)?;
+            (row.handling != *wanted).then_some((*operation, row.handling, *wanted))
+        })
+    }
+
+    /// Looks a method and the segments of a canonical path up.
+    ///
+    /// The row that leaves least open wins: `tokens/lookup` names no token.
+    pub fn find(&self, method: &str, segments: &[&str]) -> Find<'_> {
+        let matching = self.rows.iter().filter(|row| row.matches(segments));
+        let Some(least) = matching.clone().map(Row::openness).min() else {
+            return Find::Unknown;
+        };
+        let rows: Vec<&Row> = matching.filter(|row| row.openness() == least).collect();
+        let fits = |row: &&&Row| row.endpoint.method == ANY || row.endpoint.method == method;
+        match rows.iter().find(fits) {
+            Some(row) => Find::Row(row),
+            None => Find::Method(rows.iter().map(|row| row.endpoint.method).collect()),
+        }
     }
 }
 
-fn matches_path(path: &[&str], segments: &[&str]) -> bool {
-    path.len() == segments.len()
-        && path
-            .iter()
-            .zip(segments)
-            .all(|(pattern, segment)| *pattern == ID || pattern == segment)
+impl Row {
+    fn new(endpoint: &'static Endpoint, handling: Handling) -> Self {
+        let segments: Vec<&str> = endpoint.path.split('/').skip(1).collect();
+        let anchored = segments.last() == Some(&REST);
+        let mark = match segments.as_slice() {
+            ["api", below @ ..] if !anchored => below,
+            all => all,
+        };
+        Self {
+            mark: mark.iter().map(|segment| segment.to_lowercase()).collect(),
+            endpoint,
+            handling,
+            anchored,
+            segments,
+        }
+    }
+
+    /// Whether requests that could be for this endpoint must not slip through.
+    pub fn is_guarded(&self) -> bool {
+        self.handling != Handling::Pass
+    }
+
+    fn matches(&self, segments: &[&str]) -> bool {
+        let fits = |(pattern, segment): (&&str, &&str)| is_open(pattern) || pattern == segment;
+        match self.segments.split_last() {
+            Some((&REST, before)) => {
+                segments.len() >= before.len() && before.iter().zip(segments).all(fits)
+            }
+            _ => {
+                self.segments.len() == segments.len()
+                    && self.segments.iter().zip(segments).all(fits)
+            }
+        }
+    }
+
+    /// How much a row leaves open: a rest more than any number of single segments.
+    fn openness(&self) -> usize {
+        let open = |segment: &&str| match *segment {
+            REST => 100,
+            other => usize::from(is_open(other)),
+        };
+        self.segments.iter().map(open).sum()
+    }
 }
 
-const fn row(
-    operation: Operation,
-    api: Api,
-    method: &'static str,
-    path: &'static [&'static str],
-    handling: Handling,
-    why: &'static str,
-) -> Endpoint {
-    Endpoint {
-        operation,
-        api,
-        method,
-        path,
-        handling,
-        why,
+/// Whether a segment of a pattern stands for any other.
+pub fn is_open(segment: &str) -> bool {
+    segment.starts_with('{')
+}
+
+impl Api {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::ConfigV1 => "config-v1",
+            Self::ClusterV1 => "cluster-v1",
+            Self::ClusterV2 => "cluster-v2",
+            Self::Platform => "platform",
+            Self::Account => "account",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Handling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Judge => "judge",
+            Self::Pass => "pass",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
+impl Content {
+    /// Whether it is JSON that the gate reads.
+    pub fn is_read(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Opaque)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Operation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The name is on no row.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no operation; `dtgate endpoints` lists them")]
+pub struct UnknownOperation(String);
+
+impl FromStr for Operation {
+    type Err = UnknownOperation;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOperation> {
+        ENDPOINTS
+            .iter()
+            .map(|row| row.operation)
+            .find(|operation| operation.as_str() == text)
+            .ok_or_else(|| UnknownOperation(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_write_of_a_token_is_judged() {
-        for row in CATALOGUE {
-            let writes = matches!(
-                row.operation,
-                Operation::Create | Operation::Update | Operation::Delete
-            );
-            assert_eq!(writes, row.handling == Handling::Judge, "{row:?}");
-        }
-    }
-
-    #[test]
-    fn lookup_names_no_token() {
-        let Find::Endpoint(row) = find("POST", &["api", "v1", "tokens", "lookup"]) else {
-            panic!("lookup is on the catalogue");
-        };
-        assert_eq!(row.operation, Operation::Lookup);
-        assert!(matches!(
-            find("PUT", &["api", "v1", "tokens", "lookup"]),
-            Find::Method(_)
-        ));
-    }
-
-    #[test]
-    fn a_known_path_with_an_unknown_method_names_the_known_ones() {
-        let Find::Method(methods) = find("PATCH", &["api", "v2", "apiTokens", "x"]) else {
-            panic!("PATCH is on no row");
-        };
-        assert_eq!(methods, ["GET", "PUT", "DELETE"]);
-        assert!(matches!(
-            find("PUT", &["api", "v3", "tokens"]),
-            Find::Unknown
-        ));
-    }
-
-    #[test]
-    fn each_collection_of_the_catalogue_is_in_the_list_that_look_alikes_are_held_against() {
-        for row in CATALOGUE {
-            assert!(
-                row.path
-                    .iter()
-                    .any(|segment| COLLECTIONS.contains(&segment.to_lowercase().as_str())),
-                "{row:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::catalogue::{Api, Operation};
+use super::catalogue::Words;
 
 /// What is requested; a member that the caller did not send (or sent as null) is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,11 @@ pub struct Understood {
     pub change: TokenChange,
     /// Members that the API does not declare, as sent. Dynatrace ignores them; Terraform sends some.
     pub unknown_members: Map<String, Value>,
-    /// The body without the members that mean nothing (known ones that are null): this is sent.
-    pub members: Map<String, Value>,
+    /// The body without the members that mean nothing (known ones that are null): this is sent. Null when
+    /// there is none.
+    pub body: Value,
+    /// The settings schemas that govern tokens, of those that the body writes.
+    pub schemas: Vec<&'static str>,
 }
 
 /// Why a body is not a token change.
@@ -43,10 +46,10 @@ pub struct ChangeError {
 
 /// The members that an API declares, for create and update together: Terraform sends the members of
 /// one in the other, and each must have its type wherever it stands.
-pub fn vocabulary(api: Api) -> &'static [&'static str] {
-    match api {
-        Api::V1 => &["name", "scopes", "revoked", "expiresIn"],
-        Api::V2 => &[
+pub fn vocabulary(words: Words) -> &'static [&'static str] {
+    match words {
+        Words::V1 => &["name", "scopes", "revoked", "expiresIn"],
+        Words::V2 => &[
             "name",
             "scopes",
             "enabled",
@@ -59,29 +62,30 @@ pub fn vocabulary(api: Api) -> &'static [&'static str] {
 /// The members that either API declares. What one API knows is no unknown member of the other: it
 /// would be judged as noise and could be read as an order.
 pub fn all_words() -> impl Iterator<Item = &'static str> {
-    vocabulary(Api::V1)
+    vocabulary(Words::V1)
         .iter()
-        .chain(vocabulary(Api::V2))
+        .chain(vocabulary(Words::V2))
         .copied()
 }
 
-/// Takes a body apart. Its member names are already known to be unique and unmistakable.
+/// Takes a body apart that speaks of a token; one that `creates` it has to say name and scopes. Its member
+/// names are already known to be unique and unmistakable.
 pub fn understand(
-    api: Api,
-    operation: Operation,
+    words: Words,
+    creates: bool,
     members: Map<String, Value>,
 ) -> Result<Understood, ChangeError> {
     let mut change = TokenChange::default();
     let mut unknown_members = Map::new();
     let mut sent = Map::new();
     for (name, value) in members {
-        if !vocabulary(api).contains(&name.as_str()) {
+        if !vocabulary(words).contains(&name.as_str()) {
             if all_words().any(|word| word == name) {
                 return Err(ChangeError::new(
                     &name,
                     format!(
-                        "{name:?} is a member of the other token API, not of {}",
-                        api.as_str()
+                        "{name:?} is a word of the other token API: this one says {}",
+                        vocabulary(words).join(", ")
                     ),
                 ));
             }
@@ -93,7 +97,7 @@ pub fn understand(
         }
         sent.insert(name, value);
     }
-    if operation == Operation::Create {
+    if creates {
         // Dynatrace declares both as required; a create without them can only be a mistake.
         for (missing, name) in [
             (change.name.is_none(), "name"),
@@ -110,7 +114,8 @@ pub fn understand(
     Ok(Understood {
         change,
         unknown_members,
-        members: sent,
+        body: Value::Object(sent),
+        schemas: Vec::new(),
     })
 }
 
@@ -250,14 +255,14 @@ mod tests {
         members
     }
 
-    fn update(api: Api, body: Value) -> Result<Understood, ChangeError> {
-        understand(api, Operation::Update, members(body))
+    fn update(words: Words, body: Value) -> Result<Understood, ChangeError> {
+        understand(words, false, members(body))
     }
 
     #[test]
     fn v1_revoked_is_v2_enabled_turned_round() {
-        let v1 = update(Api::V1, json!({"revoked": true})).unwrap().change;
-        let v2 = update(Api::V2, json!({"enabled": false})).unwrap().change;
+        let v1 = update(Words::V1, json!({"revoked": true})).unwrap().change;
+        let v2 = update(Words::V2, json!({"enabled": false})).unwrap().change;
         assert_eq!(v1, v2);
         assert_eq!(v1.enabled, Some(false));
     }
@@ -265,85 +270,87 @@ mod tests {
     #[test]
     fn null_is_absent_and_is_not_sent() {
         let understood = understand(
-            Api::V2,
-            Operation::Create,
+            Words::V2,
+            true,
             members(json!({"personalAccessToken": null, "expirationDate": null, "name": "n", "scopes": []})),
         )
         .unwrap();
         assert_eq!(understood.change.personal, None);
-        assert_eq!(
-            Value::Object(understood.members),
-            json!({"name": "n", "scopes": []})
-        );
+        assert_eq!(understood.body, json!({"name": "n", "scopes": []}));
     }
 
     #[test]
     fn unknown_members_are_kept_and_sent() {
-        let understood = update(Api::V2, json!({"name": "n", "owner": {"a": null}})).unwrap();
+        let understood = update(Words::V2, json!({"name": "n", "owner": {"a": null}})).unwrap();
         assert_eq!(
             Value::Object(understood.unknown_members),
             json!({"owner": {"a": null}})
         );
-        assert_eq!(
-            Value::Object(understood.members),
-            json!({"name": "n", "owner": {"a": null}})
-        );
+        assert_eq!(understood.body, json!({"name": "n", "owner": {"a": null}}));
     }
 
     #[test]
     fn wrong_types_are_refused_with_their_path() {
-        for (api, body, path) in [
-            (Api::V1, json!({"revoked": "true"}), "revoked"),
-            (Api::V2, json!({"enabled": 1}), "enabled"),
-            (Api::V1, json!({"name": ["a"]}), "name"),
-            (Api::V1, json!({"scopes": "WriteConfig"}), "scopes"),
-            (Api::V1, json!({"scopes": ["a", null]}), "scopes[1]"),
+        for (words, body, path) in [
+            (Words::V1, json!({"revoked": "true"}), "revoked"),
+            (Words::V2, json!({"enabled": 1}), "enabled"),
+            (Words::V1, json!({"name": ["a"]}), "name"),
+            (Words::V1, json!({"scopes": "WriteConfig"}), "scopes"),
+            (Words::V1, json!({"scopes": ["a", null]}), "scopes[1]"),
             (
-                Api::V1,
+                Words::V1,
                 json!({"scopes": ["a", ["WriteConfig"]]}),
                 "scopes[1]",
             ),
-            (Api::V2, json!({"scopes": {"0": "WriteConfig"}}), "scopes"),
-            (Api::V2, json!({"expirationDate": 5}), "expirationDate"),
+            (Words::V2, json!({"scopes": {"0": "WriteConfig"}}), "scopes"),
+            (Words::V2, json!({"expirationDate": 5}), "expirationDate"),
             (
-                Api::V2,
+                Words::V2,
                 json!({"personalAccessToken": "no"}),
                 "personalAccessToken",
             ),
-            (Api::V1, json!({"expiresIn": 5}), "expiresIn"),
+            (Words::V1, json!({"expiresIn": 5}), "expiresIn"),
             (
-                Api::V1,
+                Words::V1,
                 json!({"expiresIn": {"value": -1}}),
                 "expiresIn.value",
             ),
             (
-                Api::V1,
+                Words::V1,
                 json!({"expiresIn": {"value": 1, "unit": "days"}}),
                 "expiresIn.unit",
             ),
             (
-                Api::V1,
+                Words::V1,
                 json!({"expiresIn": {"value": 1, "Unit": "DAYS"}}),
                 "expiresIn.Unit",
             ),
             (
-                Api::V1,
+                Words::V1,
                 json!({"scopes": ["WriteConfig\u{0}"]}),
                 "scopes[0]",
             ),
         ] {
-            assert_eq!(update(api, body.clone()).unwrap_err().path, path, "{body}");
+            assert_eq!(
+                update(words, body.clone()).unwrap_err().path,
+                path,
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn a_word_of_the_other_api_is_refused() {
         assert_eq!(
-            update(Api::V1, json!({"enabled": true})).unwrap_err().path,
+            update(Words::V1, json!({"enabled": true}))
+                .unwrap_err()
+                .path,
             "enabled"
         );
         assert_eq!(
-            update(Api::V2, json!({"revoked": false})).unwrap_err().path,
+            update(Words::V2, json!({"revoked": false}))
+                .unwrap_err()
+                .path,
             "revoked"
         );
     }
@@ -355,7 +362,7 @@ mod tests {
             json!({"name": "n"}),
             json!({"name": null, "scopes": []}),
         ] {
-            assert!(understand(Api::V1, Operation::Create, members(body)).is_err());
+            assert!(understand(Words::V1, true, members(body)).is_err());
         }
     }
 
@@ -366,7 +373,9 @@ mod tests {
             (json!({"value": 5}), "now+5ms"),
             (json!({"value": 5, "unit": null}), "now+5ms"),
         ] {
-            let change = update(Api::V1, json!({"expiresIn": body})).unwrap().change;
+            let change = update(Words::V1, json!({"expiresIn": body}))
+                .unwrap()
+                .change;
             assert_eq!(change.expiration.as_deref(), Some(text));
         }
     }

@@ -321,7 +321,7 @@ pub fn redact_path(path: &str) -> String {
             let folded = segment.to_lowercase();
             let hide = after_collection && !segment.is_empty() && folded != "lookup";
             // Everything behind the collection: nobody knows at which place a look-alike has its token.
-            after_collection |= super::catalogue::COLLECTIONS
+            after_collection |= COLLECTIONS
                 .iter()
                 .any(|collection| folded.starts_with(collection));
             if hide && !is_uuid(segment) && !is_public_id(segment) {
@@ -334,11 +334,24 @@ pub fn redact_path(path: &str) -> String {
     segments.join("/")
 }
 
+/// Whether a lower-case path segment is one of the words that Dynatrace has for tokens. The bare `tokens`
+/// says little where it stands alone: it counts only when asked for.
+pub fn is_token_word(segment: &str, bare: bool) -> bool {
+    match segment {
+        "agentconnectiontoken" | "tenanttokenrotation" | "tokenmanagementtoken" => true,
+        "tokens" => bare,
+        other => COLLECTIONS.contains(&other),
+    }
+}
+
 fn is_public_id(segment: &str) -> bool {
     segment
         .split_once('.')
         .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
 }
+
+/// Lower case: the segments behind which a path names a token.
+const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", "tokens"];
 
 const MAX_LENGTH: usize = 160;
 const MIN_SECRET: usize = 16;

@@ -16,7 +16,7 @@ use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
 use crate::guard::{self, Call, Head, ReadError};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
-    CallerToken, Change, Environment, Envoy, SocketAddress, Target,
+    CallerToken, Change, Environment, Envoy, Settings, SocketAddress, Target,
 };
 use crate::policy::{Input, Judged, Verdict};
 use crate::value::rfc3339_millis;
@@ -95,7 +95,7 @@ impl Recorder {
                 lookup_error: None,
             }),
             change: change(call),
-            settings: None,
+            settings: settings(call),
             unknown_members: call.understood().unknown_members.clone(),
             time,
             envoy: with_envoy.then(|| self.envoy(call, parts)),
@@ -137,9 +137,8 @@ impl Recorder {
                 .split('/')
                 .map(str::to_owned)
                 .collect(),
-            // The one parameter that a guarded operation may have is a secret.
-            parsed_query: Map::new(),
-            parsed_body: Value::Object(call.understood().members.clone()),
+            parsed_query: parsed_query(call),
+            parsed_body: call.understood().body.clone(),
             truncated_body: false,
         }
     }
@@ -167,6 +166,7 @@ impl Recorder {
     /// The record of a request that was refused before policies could see it.
     pub(super) fn refusal(&self, error: &ReadError, time: jiff::Timestamp) -> event::Decision {
         event::Decision {
+            operation: error.operation().or(self.operation).map(Operation::as_str),
             error: Some(redact(&error.to_string())),
             ..self.event(rfc3339_millis(time))
         }
@@ -224,7 +224,7 @@ impl Recorder {
     }
 
     pub(super) fn upstream_headers(&self, mut headers: HeaderMap, call: &Call) -> HeaderMap {
-        let has_body = call.head().path().endpoint().operation.has_body();
+        let has_body = !call.forwarded().is_empty();
         // Written anew from what the caller was read from, as the body is.
         if let Some(value) = call
             .head()
@@ -236,6 +236,25 @@ impl Recorder {
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
         headers
     }
+}
+
+fn settings(call: &Call) -> Option<Settings> {
+    let schemas = &call.understood().schemas;
+    (!schemas.is_empty()).then(|| Settings {
+        schemas: schemas.iter().map(|schema| (*schema).to_owned()).collect(),
+    })
+}
+
+/// As OPA-Envoy has it: per name all values. The credential is not among them.
+fn parsed_query(call: &Call) -> Map<String, Value> {
+    let mut query: Map<String, Value> = Map::new();
+    for (name, value) in call.head().parameters() {
+        let values = query.entry(name.clone()).or_insert_with(|| json!([]));
+        if let Value::Array(values) = values {
+            values.push(json!(redact(value)));
+        }
+    }
+    query
 }
 
 fn change(call: &Call) -> Change {

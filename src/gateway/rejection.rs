@@ -97,14 +97,17 @@ fn read_status(error: &ReadError) -> StatusCode {
         | ReadError::Credential(_)
         | ReadError::Host
         | ReadError::Json(_)
+        | ReadError::ObjectId
         | ReadError::Override(_)
         | ReadError::Query
         | ReadError::Secret(_) => StatusCode::BAD_REQUEST,
         ReadError::Encoding | ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ReadError::Path(error) => match error {
-            PathError::Id(_) | PathError::LookAlike => StatusCode::BAD_REQUEST,
-            PathError::Internal => StatusCode::FORBIDDEN,
+            PathError::Id(_) | PathError::LookAlike(_) | PathError::Unknown => {
+                StatusCode::BAD_REQUEST
+            }
             PathError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            PathError::Refused { .. } => StatusCode::FORBIDDEN,
         },
         ReadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
         ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -205,7 +205,9 @@ impl Upstream {
         *request.headers_mut() = headers;
         let response = self.send(request).await?;
         // A client that follows it would repeat the write elsewhere, or take a login page for success.
-        if response.status().is_redirection() {
+        // 304 is none: it answers a download that asked whether there is anything new.
+        let status = response.status();
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(UpstreamError::Redirect(response.status()));
         }
         Ok(response)

@@ -7,6 +7,7 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use super::{ReadError, json, path};
+use crate::dynatrace::catalogue::{Catalogue, Endpoint};
 use crate::dynatrace::token::TokenSecret;
 
 /// What the caller presents, as it has to be sent on or looked for.
@@ -17,15 +18,15 @@ pub(super) struct Credential {
 }
 
 /// Servers and frameworks can be told by header or parameter to see another method or path.
-pub(super) fn refuse_overrides(parts: &Parts) -> Result<(), ReadError> {
-    let token_path = || path::is_token_like(parts.uri.path());
+pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(), ReadError> {
+    let suspect = || path::is_suspect(parts.uri.path(), catalogue);
     for (name, value) in &parts.headers {
         // Gateways that speak CGI take `_` and `-` for the same.
         let folded = name.as_str().replace('_', "-");
         let refused = if METHOD_OVERRIDES.contains(&folded.as_str()) {
-            token_path()
+            suspect()
         } else if PATH_OVERRIDES.contains(&folded.as_str()) {
-            token_path() || path::is_token_like(&String::from_utf8_lossy(value.as_bytes()))
+            suspect() || path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue)
         } else {
             false
         };
@@ -40,7 +41,7 @@ pub(super) fn refuse_overrides(parts: &Parts) -> Result<(), ReadError> {
         )
     });
     match overridden {
-        Some(_) if token_path() => Err(ReadError::Query),
+        Some(_) if suspect() => Err(ReadError::Query),
         _ => Ok(()),
     }
 }
@@ -58,8 +59,12 @@ pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadEr
     Ok(())
 }
 
-/// One credential at most, in the header or as the one query parameter that a guarded operation has.
-pub(super) fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError> {
+/// One credential at most, in the header or as a query parameter; others are accepted only where the
+/// operation has some.
+pub(super) fn credential(
+    parts: &Parts,
+    endpoint: &Endpoint,
+) -> Result<Option<Credential>, ReadError> {
     let mut found = None;
     for value in parts.headers.get_all(AUTHORIZATION) {
         let text = value.to_str().map_err(|_opaque| {
@@ -88,6 +93,9 @@ pub(super) fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError>
     }
     for (name, value) in parameters(parts) {
         if name != API_TOKEN {
+            if endpoint.query {
+                continue;
+            }
             return Err(ReadError::Query);
         }
         if found.is_some() {
@@ -109,8 +117,13 @@ pub(super) fn credential(parts: &Parts) -> Result<Option<Credential>, ReadError>
     Ok(found)
 }
 
+/// Whether a query parameter is there, under any spelling, and does not say `false`.
+pub(super) fn asks_for(parts: &Parts, wanted: &str) -> bool {
+    parameters(parts).any(|(name, value)| name == wanted && value != "false")
+}
+
 /// The query's parameters, names decoded and folded, values decoded.
-fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)> {
+pub(super) fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)> {
     let query = parts.uri.query().unwrap_or_default();
     query
         .split(['&', ';'])

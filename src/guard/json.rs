@@ -23,6 +23,11 @@ pub struct JsonError {
     pub message: String,
 }
 
+/// Reads any JSON value.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    parse_text(as_text(bytes)?)
+}
+
 /// Reads one JSON object.
 ///
 /// `words` are the member names that mean something to whoever reads the object later. A name that is
@@ -32,19 +37,8 @@ pub fn parse_object(
     bytes: &[u8],
     words: impl Iterator<Item = &'static str>,
 ) -> Result<Map<String, Value>, JsonError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let (line, column) = position(bytes, error.valid_up_to());
-        JsonError {
-            line,
-            column,
-            message: "not UTF-8".to_owned(),
-        }
-    })?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| JsonError::from_serde(&error))?;
+    let text = as_text(bytes)?;
+    let value = parse_text(text)?;
     let Value::Object(members) = value else {
         return Err(JsonError {
             line: 1,
@@ -69,6 +63,25 @@ pub fn parse_object(
         }
     }
     Ok(members)
+}
+
+fn as_text(bytes: &[u8]) -> Result<&str, JsonError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (line, column) = position(bytes, error.valid_up_to());
+        JsonError {
+            line,
+            column,
+            message: "not UTF-8".to_owned(),
+        }
+    })
+}
+
+fn parse_text(text: &str) -> Result<Value, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Strict { depth: 0 }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| JsonError::from_serde(&error))
 }
 
 /// What the most lenient reader makes of a member name: compatibility forms resolved, case folded,
@@ -218,7 +231,7 @@ impl<'de> Visitor<'de> for Strict {
 }
 
 impl JsonError {
-    fn from_serde(error: &serde_json::Error) -> Self {
+    pub(super) fn from_serde(error: &serde_json::Error) -> Self {
         let text = error.to_string();
         let message = text
             .rsplit_once(" at line ")

@@ -3,6 +3,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::*;
+use crate::dynatrace::catalogue::Overrides;
 
 const PUT: &str = "PUT /api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea";
 const SECRET: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
@@ -14,6 +15,7 @@ fn key() -> HashKey {
 fn limits() -> Limits {
     Limits {
         body: 1024,
+        settings_body: 4096,
         body_timeout: Duration::from_secs(5),
     }
 }
@@ -30,10 +32,22 @@ fn parts(line: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
+fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
+    super::head(parts, &Catalogue::new(&Overrides::default()).unwrap(), key)
+}
+
 async fn understood(line: &str, headers: &[(&str, &str)], body: &str) -> Result<Call, ReadError> {
     match head(&parts(line, headers), &key())? {
-        Route::Guarded(head) => call(head, Full::new(Bytes::from(body.to_owned())), limits()).await,
+        Route::Guarded(head) => {
+            call(*head, Full::new(Bytes::from(body.to_owned())), limits()).await
+        }
         Route::Open => panic!("{line} is open"),
+        Route::Unsure(head) => {
+            match sift(*head, Full::new(Bytes::from(body.to_owned())), limits()).await? {
+                Sifted::Guarded(head, body) => call(*head, Full::new(body), limits()).await,
+                Sifted::Open(_) => panic!("{line} is open"),
+            }
+        }
     }
 }
 
@@ -272,4 +286,136 @@ fn a_request_without_host_and_transfer_codings_but_chunked_are_refused() {
     assert!(matches!(head(&without, &key()), Err(ReadError::Host)));
     let coded = parts("POST /x", &[("transfer-encoding", "gzip, chunked")]);
     assert!(matches!(head(&coded, &key()), Err(ReadError::Encoding)));
+}
+
+const SETTINGS: &str = "POST /api/v2/settings/objects";
+/// An objectId of the schema builtin:tokens.token-settings, and one of another.
+const TOKEN_OBJECT: &str = "vu9U3hXa3q0AAAABAB1idWlsdGluOnRva2Vucy50b2tlbi1zZXR0aW5ncwAGdGVuYW50";
+const OTHER_OBJECT: &str = "vu9U3hXa3q0AAAABABhidWlsdGluOmFsZXJ0aW5nLnByb2ZpbGUABnRlbmFudA";
+
+async fn sifted(body: &str) -> Result<Sifted, ReadError> {
+    let Ok(Route::Unsure(head)) = head(&parts(SETTINGS, &[JSON]), &key()) else {
+        panic!("the body has to tell");
+    };
+    sift(*head, Full::new(Bytes::from(body.to_owned())), limits()).await
+}
+
+#[tokio::test]
+async fn settings_that_are_not_about_tokens_pass_byte_for_byte() {
+    let body = " [ {\"schemaId\":\"builtin:alerting.profile\", \"value\":{\"a\":1e3,\"A\":2}} ]";
+    let Ok(Sifted::Open(passed)) = sifted(body).await else {
+        panic!("nothing here is about tokens");
+    };
+    assert_eq!(&passed[..], body.as_bytes());
+    assert!(matches!(sifted("[{]").await, Err(ReadError::Json(_))));
+    let long = format!("[\"{}\"]", "x".repeat(5000));
+    assert!(matches!(
+        sifted(&long).await,
+        Err(ReadError::TooLarge(4096))
+    ));
+}
+
+#[tokio::test]
+async fn token_settings_are_guarded_among_others_too() {
+    let body = r#"[{"schemaId":"builtin:alerting.profile"},{"schemaId":"builtin:token\u0073.token-settings","value":{"patEnabled":true}}]"#;
+    let call = understood(&format!("{SETTINGS}?validateOnly=true"), &[JSON], body)
+        .await
+        .unwrap();
+    assert_eq!(call.understood().schemas, ["builtin:tokens.token-settings"]);
+    assert_eq!(
+        call.head().path().endpoint().operation.as_str(),
+        "token_settings.update"
+    );
+    assert!(
+        call.head()
+            .target()
+            .expose()
+            .ends_with("/objects?validateOnly=true")
+    );
+    // What is judged is read by one reader only.
+    let twins = r#"[{"schemaId":"builtin:tokens.token-settings","SchemaId":"x"}]"#;
+    assert!(matches!(
+        understood(SETTINGS, &[JSON], twins).await,
+        Err(ReadError::Json(_))
+    ));
+}
+
+#[tokio::test]
+async fn an_object_id_tells_whether_it_is_about_tokens() {
+    for method in ["PUT", "DELETE"] {
+        let line = |object: &str| format!("{method} /api/v2/settings/objects/{object}");
+        let route = |object: &str| head(&parts(&line(object), &[JSON]), &key());
+        assert!(matches!(route(TOKEN_OBJECT), Ok(Route::Guarded(_))));
+        assert!(matches!(route(OTHER_OBJECT), Ok(Route::Open)));
+        assert!(matches!(route("anything"), Err(ReadError::ObjectId)));
+    }
+    let line = format!("PUT /api/v2/settings/objects/{TOKEN_OBJECT}");
+    let call = understood(&line, &[JSON], r#"{"value":{"patEnabled":true}}"#)
+        .await
+        .unwrap();
+    assert_eq!(call.understood().schemas, ["builtin:tokens.token-settings"]);
+}
+
+#[test]
+fn an_environment_that_is_made_with_a_token_is_guarded() {
+    for (query, guarded) in [
+        ("", false),
+        ("?createToken=false", false),
+        ("?createToken=true", true),
+        ("?CREATETOKEN=1", true),
+        ("?create%54oken", true),
+        ("?createToken=false&createToken=true", true),
+        ("?a=b;createToken=true", true),
+    ] {
+        for line in [
+            "POST /api/cluster/v2/environments",
+            "PUT /api/cluster/v2/environments/x",
+        ] {
+            let route = head(&parts(&format!("{line}{query}"), &[JSON]), &key()).unwrap();
+            assert_eq!(matches!(route, Route::Guarded(_)), guarded, "{line}{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_activegate_token_has_a_name_and_members_of_its_own() {
+    let body = r#"{"name":"ag","activeGateType":"ENVIRONMENT","expirationDate":"now+3M"}"#;
+    let call = understood("POST /api/v2/activeGateTokens", &[JSON], body)
+        .await
+        .unwrap();
+    assert_eq!(call.change().name.as_deref(), Some("ag"));
+    assert_eq!(call.change().expiration.as_deref(), Some("now+3M"));
+    assert_eq!(
+        call.understood().unknown_members["activeGateType"],
+        "ENVIRONMENT"
+    );
+    assert_eq!(call.change().scopes, None);
+}
+
+#[tokio::test]
+async fn a_rotation_takes_no_body_and_a_download_keeps_its_query() {
+    let rotation = "POST /api/v2/tenantTokenRotation/start";
+    assert!(
+        understood(rotation, &[("content-length", "0")], "")
+            .await
+            .is_ok()
+    );
+    assert!(matches!(
+        understood(rotation, &[], "{}").await,
+        Err(ReadError::Body(_))
+    ));
+    let line =
+        "GET /api/v1/deployment/installer/agent/unix/default/latest?arch=x86&Api-Token=dt0c01.A.B";
+    let call = understood(line, &[], "").await.unwrap();
+    assert!(
+        call.head()
+            .target()
+            .expose()
+            .ends_with("?arch=x86&Api-Token=dt0c01.A.B")
+    );
+    assert_eq!(call.head().caller().unwrap().id.as_str(), "dt0c01.A");
+    assert_eq!(
+        call.head().parameters(),
+        [("arch".to_owned(), "x86".to_owned())]
+    );
 }

@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "app",
             "audit",
             "config",
+            "dynatrace",
             "gateway",
             "listener",
             "policy",
@@ -39,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "admin",
             "audit",
+            "dynatrace",
             "gateway",
             "listener",
             "telemetry",

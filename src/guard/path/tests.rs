@@ -1,6 +1,12 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::dynatrace::catalogue::Overrides;
+
+static CATALOGUE: LazyLock<Catalogue> =
+    LazyLock::new(|| Catalogue::new(&Overrides::default()).unwrap());
 
 const UUID: &str = "d5836312-5790-4e80-afcf-09971954c3ea";
 
@@ -10,15 +16,15 @@ fn key() -> HashKey {
 
 /// How a request is classified, in one word, with the path that would go upstream.
 fn read(method: &str, path: &str) -> String {
-    match classify(method, path, &key()) {
+    match classify(method, path, &CATALOGUE, &key()) {
         Ok(Target::Open) => "open".to_owned(),
         Ok(Target::Guarded(path)) => {
             format!("{} {}", path.endpoint().operation, path.raw().expose())
         }
         Err(PathError::Id(_)) => "id".to_owned(),
-        Err(PathError::Internal) => "internal".to_owned(),
-        Err(PathError::LookAlike) => "look-alike".to_owned(),
+        Err(PathError::LookAlike(_) | PathError::Unknown) => "look-alike".to_owned(),
         Err(PathError::Method(_)) => "method".to_owned(),
+        Err(PathError::Refused { operation, .. }) => format!("refused {operation}"),
     }
 }
 
@@ -63,7 +69,6 @@ fn reads_and_lookups_are_open() {
         ("POST", "/api/v2/metrics/ingest"),
         ("DELETE", "/api/config/v1/dashboards/tokens"),
         ("PUT", "/"),
-        ("PUT", "/api/v1/tokensX/a"),
         ("PUT", "/api/v1/a%2fb"),
         ("GET", "/api/v1/%74okens/a"),
     ] {
@@ -124,10 +129,25 @@ fn look_alikes_are_refused() {
         "/api/v1/tokens:update",
         "/api/v1/tokens/x/y",
         "/api/v1/to%E2%80%8Bkens/x",
-        "/platform/classic/environment-api/v2/apiTokens/x",
-        "/platform/classic/environment-api/v1/tokens/x",
-        "/api/cluster/v2/tokens/x",
+        "/platform/classic/environment-api/v2/apitokens/x",
+        "/platform/classic/api/v1/tokens/x",
+        "/api/cluster/v3/tokens/x",
+        "/api/v1/tokensX/a",
         "/api/v3/tokens",
+        "/api/v3/platform-tokens",
+        "/api/v2/activegatetokens/x",
+        "/v1/activegate/tokens/x/y",
+        "/platform/fleet-management/v1/activegate/tokens/d\\x",
+        "/api/v2/tenantTokenRotation/restart",
+        "/api/v2/settings/objects%3fx=y",
+        "/API/v2/settings/objects",
+        "/api/v2/settings%2fobjects/x",
+        "/x/../api/v2/settings/objects/y",
+        "/platform/automation/v1/Workflows/x",
+        "/platform/app-engine/registry/v1/apps;a/x",
+        "/platform/app-engine/registry/v1/x/%2e%2e/apps",
+        "/api/cluster/v2/environments/x/tokenmanagementtoken",
+        "/api/config/v1/dashboards/x/sharesettings",
         "/foo/api/v1/tokens/x",
         "/e/a%62c/api/v1/tokens/x",
         "/e/abc/e/abc/api/v1/tokens/x",
@@ -147,29 +167,164 @@ fn look_alikes_are_refused() {
 }
 
 #[test]
-fn the_internal_api_is_refused_on_every_method() {
-    for path in [
-        "/rest/x",
-        "//rest",
-        "/REST/x",
-        "/e/abc/rest/x",
-        "/x/../rest/y",
-        "/x%2fy/../%72est/tokens",
-        "/%72est/x",
-        "/rest;a/x",
+fn what_nobody_can_judge_is_refused_on_every_method() {
+    for (path, reading) in [
+        ("/rest/x", "refused internal_api.call"),
+        ("//rest", "refused internal_api.call"),
+        ("/e/abc/rest/x", "refused internal_api.call"),
+        (
+            "/iam/v1/accounts/x/platform-tokens",
+            "refused account_api.call",
+        ),
+        (
+            "/platform/app-engine/function-executor/v1/executions",
+            "refused function.execute",
+        ),
+        ("/REST/x", "look-alike"),
+        ("/x/../rest/y", "look-alike"),
+        ("/x%2fy/../%72est/tokens", "look-alike"),
+        ("/%72est/x", "look-alike"),
+        ("/rest;a/x", "look-alike"),
+        ("/rest/a%20b", "look-alike"),
     ] {
-        assert_eq!(read("GET", path), "internal", "{path}");
+        for method in ["GET", "HEAD", "POST"] {
+            assert_eq!(read(method, path), reading, "{method} {path}");
+        }
     }
-    assert_eq!(read("GET", "/api/v2/rest"), "open");
-    assert_eq!(read("GET", "/restaurant"), "open");
+    for path in ["/api/v2/rest", "/restaurant", "/api/v2/iam", "/iamb"] {
+        assert_eq!(read("GET", path), "open", "{path}");
+    }
+}
+
+#[test]
+fn reads_that_disclose_are_guarded_and_other_reads_are_not() {
+    let proxy = "/platform/classic/environment-api/v2/agentConnectionToken";
+    for (path, reading) in [
+        (
+            "/api/v2/agentConnectionToken",
+            "agent_connection_token.read /api/v2/agentConnectionToken",
+        ),
+        (proxy, &format!("agent_connection_token.read {proxy}")),
+        (
+            "/e/abc/api/v1/deployment/installer/agent/connectioninfo/",
+            "connection_info.read /e/abc/api/v1/deployment/installer/agent/connectioninfo",
+        ),
+        (
+            "/api/v1/deployment/installer/agent/unix/default/latest",
+            "installer.download /api/v1/deployment/installer/agent/unix/default/latest",
+        ),
+        (
+            "/api/config/v1/dashboards/a-b/shareSettings",
+            "dashboard_sharing.read /api/config/v1/dashboards/a-b/shareSettings",
+        ),
+        ("/api/v2/agentconnectiontoken", "look-alike"),
+        ("/api/v2/agentConnection%54oken", "look-alike"),
+        ("/api/v1/deployment/%69nstaller/x", "look-alike"),
+        (
+            "/platform/classic/environment-api/v1/deployment/Installer/x",
+            "look-alike",
+        ),
+        ("/api/v2/apiTokens", "open"),
+        ("/api/v2/settings/objects", "open"),
+        ("/api/config/v1/dashboards/a-b", "open"),
+        ("/api/cluster/v2/environments/x", "open"),
+        ("/platform/automation/v1/workflows", "open"),
+    ] {
+        assert_eq!(read("GET", path), reading, "{path}");
+    }
+    assert_eq!(read("HEAD", "/api/v2/agentConnectionToken"), "open");
+}
+
+#[test]
+fn the_platform_proxy_and_the_cluster_are_guarded_under_their_own_paths() {
+    for (method, path, operation) in [
+        (
+            "PUT",
+            "/platform/classic/environment-api/v2/apiTokens/x",
+            "token.update",
+        ),
+        (
+            "POST",
+            "/platform/classic/environment-api/v1/tokens",
+            "token.create",
+        ),
+        (
+            "DELETE",
+            "/platform/classic/environment-api/v2/activeGateTokens/x",
+            "activegate_token.delete",
+        ),
+        (
+            "POST",
+            "/platform/classic/environment-api/v2/tenantTokenRotation/start",
+            "tenant_token_rotation.start",
+        ),
+        ("PUT", "/api/cluster/v2/tokens/x", "cluster_token.update"),
+        ("POST", "/api/cluster/v1/tokens", "cluster_token.create"),
+        (
+            "POST",
+            "/api/cluster/v2/environments/a/tokenManagementToken",
+            "token_management_token.create",
+        ),
+        (
+            "POST",
+            "/e/a/platform/fleet-management/v1/activegate/tokens",
+            "activegate_token.create",
+        ),
+        (
+            "POST",
+            "/platform/app-engine/edge-connect/v1/edge-connects",
+            "edge_connect.create",
+        ),
+    ] {
+        assert_eq!(read(method, path), format!("{operation} {path}"));
+    }
+}
+
+#[test]
+fn what_only_resembles_a_guarded_path_is_open() {
+    for (method, path) in [
+        ("POST", "/platform/automation/v1/workflows/x/run"),
+        ("DELETE", "/platform/automation/v1/workflows/x"),
+        ("POST", "/api/v2/credentials"),
+        ("PUT", "/api/v2/extensions/com.acme.token-monitor/1.0"),
+        (
+            "DELETE",
+            "/api/config/v1/calculatedMetrics/service/calc:service.tokencount",
+        ),
+        ("PUT", "/api/v2/settings/schemas"),
+        ("POST", "/api/v2/events/ingest"),
+        ("PUT", "/api/config/v1/dashboards/x"),
+        ("POST", "/platform/storage/query/v1/query:execute"),
+        ("POST", "/api/v2/synthetic/executions/batch"),
+    ] {
+        assert_eq!(read(method, path), "open", "{method} {path}");
+    }
+}
+
+#[test]
+fn an_override_opens_what_it_names_and_nothing_else() {
+    let overrides =
+        toml::from_str("'internal_api.call' = 'pass'\n'token.delete' = 'refuse'").unwrap();
+    let catalogue = Catalogue::new(&overrides).unwrap();
+    let open = |method: &str, path: &str| {
+        matches!(classify(method, path, &catalogue, &key()), Ok(Target::Open))
+    };
+    assert!(open("POST", "/rest/a%20b"));
+    assert!(!open("POST", "/rest/../api/v1/tokens"));
+    assert!(!open("POST", "/iam/x"));
+    let refused = classify("DELETE", "/api/v1/tokens/x", &catalogue, &key());
+    assert!(matches!(refused, Err(PathError::Refused { .. })));
 }
 
 #[test]
 fn the_public_path_has_no_secret() {
     let secret = format!("dt0c01.{}.{}", "A".repeat(24), "B".repeat(64));
-    let Ok(Target::Guarded(path)) =
-        classify("DELETE", &format!("/api/v2/apiTokens/{secret}"), &key())
-    else {
+    let Ok(Target::Guarded(path)) = classify(
+        "DELETE",
+        &format!("/api/v2/apiTokens/{secret}"),
+        &CATALOGUE,
+        &key(),
+    ) else {
         panic!("a secret names a token on DELETE");
     };
     assert!(path.raw().expose().contains("BBBB"));
@@ -224,6 +379,75 @@ fn resolved(path: &str, merge: bool) -> String {
     format!("/{}", kept.join("/"))
 }
 
+/// What can be done to a path at a character that is not its first.
+const STRANGE: &[fn(&mut String, usize)] = &[
+    |path, at| path.insert(at, '/'),
+    |path, at| path.insert_str(at, "/./"),
+    |path, at| path.insert_str(at, "/x/../"),
+    |path, at| path.insert_str(at, "%2f"),
+    |path, at| path.insert_str(at, ";a=b"),
+    |path, at| path.insert_str(at, "%3f"),
+    |path, at| path.insert(at, '\\'),
+    |path, at| {
+        let c = path.get(at..=at).unwrap_or("/").to_owned();
+        let code =
+            percent_encoding::percent_encode(c.as_bytes(), percent_encoding::NON_ALPHANUMERIC);
+        let hex = c
+            .bytes()
+            .next()
+            .map_or(String::new(), |byte| format!("%{byte:02x}"));
+        let code = if c.len() == 1 { hex } else { code.to_string() };
+        path.replace_range(at..at + c.len(), &code);
+    },
+    |path, at| {
+        let c = path.get(at..=at).unwrap_or("/").to_uppercase();
+        path.replace_range(at..at + c.len(), &c);
+    },
+    |path, at| path.insert_str(at, "%25"),
+    |path, _| path.insert_str(0, "/e/abc"),
+    |path, _| path.insert_str(0, "/x/.."),
+    |path, _| path.push_str("/y/.."),
+    |path, _| path.push('/'),
+    |path, _| {
+        if let Some(below) = path.strip_prefix("/api/v") {
+            *path = format!("/platform/classic/environment-api/v{below}");
+        }
+    },
+];
+
+/// Whether an upstream that folds case would take a path for that of a guarded row.
+fn reaches_guarded(method: &str, path: &str) -> bool {
+    let path = path.to_lowercase();
+    let mut segments: Vec<&str> = path.split('/').skip(1).collect();
+    if segments.first() == Some(&"e") && segments.len() > 2 && is_name(segments[1]) {
+        segments.drain(..2);
+    }
+    if let Some(below) = segments.strip_prefix(PROXY) {
+        segments = [&["api"], below].concat();
+    }
+    CATALOGUE.rows().iter().any(|row| {
+        let pattern: Vec<String> = row.segments.iter().map(|s| s.to_lowercase()).collect();
+        let rest = pattern.last().is_some_and(|last| last == "{*}");
+        let length = pattern.len() - usize::from(rest);
+        row.is_guarded()
+            && matches!(row.endpoint.method, m if m == method || m == ANY)
+            && (segments.len() == length || rest && segments.len() > length)
+            && pattern
+                .iter()
+                .take(length)
+                .zip(&segments)
+                .all(|(pattern, segment)| {
+                    pattern == segment || is_open(pattern) && is_name(segment)
+                })
+    })
+}
+
+/// Whether Dynatrace could have given this name to something.
+fn is_name(segment: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    !segment.is_empty() && segment.chars().all(plain)
+}
+
 fn piece() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
         "/",
@@ -273,7 +497,7 @@ proptest! {
             below.starts_with("/api/v1/tokens") && matches!(below.as_bytes().get(14), None | Some(b'/'))
                 || below.starts_with("/api/v2/apitokens") && matches!(below.as_bytes().get(17), None | Some(b'/'))
         };
-        match classify("PUT", &path, &key()) {
+        match classify("PUT", &path, &CATALOGUE, &key()) {
             Ok(Target::Open) => {
                 for reading in upstream_readings(&path) {
                     prop_assert!(!guarded(&reading), "{} read as {}", path, reading);
@@ -284,7 +508,7 @@ proptest! {
                 for reading in upstream_readings(&raw) {
                     prop_assert!(reading == raw || reading == raw.to_lowercase(), "{} became {}, read as {}", path, raw, reading);
                 }
-                let again = classify("PUT", &raw, &key());
+                let again = classify("PUT", &raw, &CATALOGUE, &key());
                 prop_assert!(matches!(again, Ok(Target::Guarded(path)) if path.raw().expose() == raw));
             }
             Err(_) => {}
@@ -292,8 +516,31 @@ proptest! {
     }
 
     #[test]
+    fn a_guarded_path_that_is_written_strangely_is_never_open(
+        row in any::<prop::sample::Index>(),
+        spellings in prop::collection::vec((any::<prop::sample::Index>(), 0..STRANGE.len()), 1..4),
+    ) {
+        let guarded: Vec<&Row> = CATALOGUE.rows().iter().filter(|row| row.is_guarded()).collect();
+        let row = guarded[row.index(guarded.len())];
+        let method = if row.endpoint.method == ANY { "POST" } else { row.endpoint.method };
+        let mut path = row.endpoint.path.replace("{id}", "dt0c01.AB").replace("{*}", "a/b");
+        while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
+            path.replace_range(from..=to, "x1");
+        }
+        for (index, strange) in spellings {
+            let places: Vec<usize> = path.char_indices().map(|(at, _)| at).skip(1).collect();
+            STRANGE[strange](&mut path, places[index.index(places.len())]);
+        }
+        if matches!(classify(method, &path, &CATALOGUE, &key()), Ok(Target::Open)) {
+            for reading in upstream_readings(&path) {
+                prop_assert!(!reaches_guarded(method, &reading), "{} {} read as {}", method, path, reading);
+            }
+        }
+    }
+
+    #[test]
     fn any_path_is_answered_without_a_panic(path in "\\PC{0,40}", method in "[A-Z]{0,8}") {
-        let answer = classify(&method, &path, &key());
+        let answer = classify(&method, &path, &CATALOGUE, &key());
         prop_assert!(answer.is_ok() || answer.is_err());
     }
 }

@@ -1,0 +1,103 @@
+//! `dtgate endpoints`: the catalogue, as it is in force.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+use serde_json::json;
+
+use super::Format;
+use crate::app;
+use crate::dynatrace::catalogue::{Handling, Only, Row};
+
+#[derive(Debug, Args)]
+pub(super) struct Endpoints {
+    /// Configuration file; what it changes under [endpoints] is marked
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+impl Endpoints {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let catalogue = app::catalogue(&super::load(self.config.as_ref())?)?;
+        match self.format {
+            Format::Json => {
+                let rows: Vec<_> = catalogue.rows().iter().map(as_json).collect();
+                writeln!(out, "{}", json!(rows))?;
+            }
+            Format::Pretty => {
+                let width = |text: fn(&Row) -> String| {
+                    let widths = catalogue.rows().iter().map(|row| text(row).len());
+                    widths.max().unwrap_or_default()
+                };
+                let (operations, paths) = (width(operation), width(path));
+                for row in catalogue.rows() {
+                    let style = style(row.handling);
+                    writeln!(
+                        out,
+                        "{:<operations$}  {style}{:<6}{style:#}  {:<6}  {:<paths$}  {}{}",
+                        operation(row),
+                        row.handling,
+                        row.endpoint.method,
+                        path(row),
+                        if is_changed(row) { "(configured) " } else { "" },
+                        row.endpoint.why,
+                    )?;
+                }
+                writeln!(
+                    out,
+                    "\nEach path also behind /e/{{environment-id}}, and /api/… also as /platform/classic/environment-api/….\n\
+                     What is not listed is streamed through, unless it could be read as one of these or speaks of tokens."
+                )?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn operation(row: &Row) -> String {
+    row.endpoint.operation.to_string()
+}
+
+/// The path, and what narrows it.
+fn path(row: &Row) -> String {
+    let path = row.endpoint.path;
+    match row.endpoint.only {
+        Only::Always => path.to_owned(),
+        Only::Query(_) => format!("{path}?createToken=true"),
+        Only::TokenSchemas => format!("{path} (token settings)"),
+    }
+}
+
+fn is_changed(row: &Row) -> bool {
+    row.handling != row.endpoint.handling
+}
+
+fn style(handling: Handling) -> Style {
+    match handling {
+        Handling::Judge => AnsiColor::Yellow.on_default(),
+        Handling::Pass => AnsiColor::Green.on_default(),
+        Handling::Refuse => AnsiColor::Red.on_default(),
+    }
+}
+
+fn as_json(row: &Row) -> serde_json::Value {
+    json!({
+        "operation": row.endpoint.operation,
+        "handling": row.handling,
+        "documented_handling": row.endpoint.handling,
+        "api": row.endpoint.api.as_str(),
+        "method": row.endpoint.method,
+        "path": row.endpoint.path,
+        "only": match row.endpoint.only {
+            Only::Always => None,
+            Only::Query(_) => Some("createToken"),
+            Only::TokenSchemas => Some("token settings"),
+        },
+        "why": row.endpoint.why,
+    })
+}

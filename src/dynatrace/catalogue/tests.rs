@@ -1,0 +1,136 @@
+use super::*;
+
+fn find<'a>(catalogue: &'a Catalogue, method: &str, path: &str) -> Option<&'a Row> {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match catalogue.find(method, &segments) {
+        Find::Row(row) => Some(row),
+        Find::Method(_) | Find::Unknown => None,
+    }
+}
+
+#[test]
+fn lookup_names_no_token() {
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    let row = find(&catalogue, "POST", "/api/v1/tokens/lookup").unwrap();
+    assert_eq!(row.endpoint.operation, Operation::TokenLookup);
+    assert!(find(&catalogue, "PUT", "/api/v1/tokens/lookup").is_none());
+}
+
+#[test]
+fn the_row_that_leaves_least_open_wins() {
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    for (path, operation) in [
+        (
+            "/api/v1/deployment/installer/agent/connectioninfo",
+            Operation::ConnectionInfoRead,
+        ),
+        (
+            "/api/v1/deployment/installer/agent/unix/default/latest",
+            Operation::InstallerDownload,
+        ),
+    ] {
+        let row = find(&catalogue, "GET", path).unwrap();
+        assert_eq!(row.endpoint.operation, operation, "{path}");
+    }
+}
+
+#[test]
+fn a_known_path_with_an_unknown_method_names_the_known_ones() {
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    let Find::Method(methods) = catalogue.find("PATCH", &["api", "v2", "apiTokens", "x"]) else {
+        panic!("PATCH is on no row");
+    };
+    assert_eq!(methods, ["GET", "PUT", "DELETE"]);
+    assert!(matches!(
+        catalogue.find("PUT", &["api", "v3", "tokens"]),
+        Find::Unknown
+    ));
+}
+
+#[test]
+fn the_table_is_consistent() {
+    for row in ENDPOINTS {
+        let text = format!("{row:?}");
+        assert!(
+            row.path.starts_with('/') && !row.path.ends_with('/'),
+            "{text}"
+        );
+        assert!(!row.why.is_empty(), "{text}");
+        // What is judged must be readable, and reads have nothing to read.
+        assert!(
+            row.handling != Handling::Judge || row.content != Content::Opaque,
+            "{text}"
+        );
+        if matches!(row.method, "GET" | "DELETE") {
+            assert_eq!(row.content, Content::Nothing, "{text}");
+        }
+        // An operation is handled in one way, or an override would mean several.
+        for other in ENDPOINTS
+            .iter()
+            .filter(|other| other.operation == row.operation)
+        {
+            assert_eq!(row.handling, other.handling, "{text}");
+        }
+        let twins = ENDPOINTS
+            .iter()
+            .filter(|other| other.method == row.method && other.path == row.path);
+        assert_eq!(twins.count(), 1, "{text}");
+        assert_eq!(row.operation.as_str().parse(), Ok(row.operation));
+    }
+}
+
+#[test]
+fn writes_of_tokens_are_judged_and_lookups_never_read() {
+    for row in ENDPOINTS {
+        let name = row.operation.as_str();
+        let token = name.starts_with("token.") || name.starts_with("cluster_token.");
+        let writes = [".create", ".update", ".delete"]
+            .iter()
+            .any(|verb| name.ends_with(verb));
+        if token {
+            assert_eq!(writes, row.handling == Handling::Judge, "{name}");
+        }
+        if name.ends_with(".lookup") {
+            assert_eq!(row.content, Content::Opaque, "{name}");
+        }
+    }
+}
+
+fn overrides(toml: &str) -> Result<Overrides, String> {
+    toml::from_str(toml).map_err(|error| error.message().to_owned())
+}
+
+#[test]
+fn an_override_changes_every_row_of_its_operation_and_can_be_named() {
+    let overrides = overrides("'connection_info.read' = 'pass'\n'token.read' = 'pass'").unwrap();
+    let catalogue = Catalogue::new(&overrides).unwrap();
+    let changed: Vec<_> = catalogue.overridden().collect();
+    assert_eq!(
+        changed,
+        [(
+            Operation::ConnectionInfoRead,
+            Handling::Judge,
+            Handling::Pass
+        )],
+        "what stays as it is, is no change"
+    );
+    let rows = catalogue.rows().iter();
+    let rows = rows.filter(|row| row.endpoint.operation == Operation::ConnectionInfoRead);
+    assert!(rows.clone().count() > 2);
+    assert!(rows.into_iter().all(|row| row.handling == Handling::Pass));
+}
+
+#[test]
+fn what_cannot_be_is_no_override() {
+    assert!(
+        overrides("'token.creat' = 'pass'")
+            .unwrap_err()
+            .contains("dtgate endpoints")
+    );
+    assert!(overrides("'token.create' = 'ignore'").is_err());
+    let lookup = overrides("'token.lookup' = 'judge'").unwrap();
+    assert_eq!(
+        Catalogue::new(&lookup).unwrap_err(),
+        OverrideError::Opaque(Operation::TokenLookup)
+    );
+}
