@@ -209,6 +209,12 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.policies.directory, self.policies);
         config.listener.check().context("listener")?;
+        let changes: Vec<String> = app::catalogue(&config)?
+            .overridden()
+            .map(|(operation, documented, wanted)| {
+                format!("{operation} is handled as {wanted}, not {documented}")
+            })
+            .collect();
         if self.config.is_some() {
             Upstream::new(&config.upstream).context("upstream")?;
         }
@@ -231,15 +237,15 @@ impl Check {
                     Format::Json => writeln!(
                         out,
                         "{}",
-                        json!({"ok": true, "policies": names, "revision": policy.revision()})
+                        json!({"ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes})
                     )?,
-                    Format::Pretty => writeln!(
-                        out,
-                        "{} policies: {}\nrevision {}",
-                        names.len(),
-                        names.join(", "),
-                        policy.revision()
-                    )?,
+                    Format::Pretty => {
+                        writeln!(out, "{} policies: {}", names.len(), names.join(", "))?;
+                        writeln!(out, "revision {}", policy.revision())?;
+                        for change in changes {
+                            writeln!(out, "{change}")?;
+                        }
+                    }
                 }
                 Ok(ExitCode::SUCCESS)
             }
