@@ -21,7 +21,7 @@ use crate::audit::{Audit, Writer};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
-use crate::gateway::{Gateway, Parties, Service, upstream::Upstream};
+use crate::gateway::{Gateway, Parties, Service, lookup::Lookup, upstream::Upstream};
 use crate::listener::{self, Drained, Listener, Tracker, boxed};
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
@@ -72,6 +72,7 @@ impl App {
         let catalogue = catalogue(config)?;
         let overridden = overridden(&catalogue);
         let policy = policies(config)?;
+        let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         let (audit, writer) =
             Audit::open(&config.journal, policy.revision(), overridden, now).context("journal")?;
         let key = hash_key(&config.journal.directory).context("the journal's hash.key")?;
@@ -84,6 +85,7 @@ impl App {
         let parties = Parties {
             catalogue,
             upstream,
+            lookup,
             policy,
             audit,
             metrics,

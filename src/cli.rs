@@ -22,6 +22,7 @@ use crate::audit::Durability;
 use crate::config::Config;
 use crate::gateway::{
     self,
+    lookup::Lookup,
     upstream::{Base, Upstream},
 };
 use crate::listener::{self, Tls};
@@ -223,6 +224,7 @@ impl Check {
             config.policies.time_limit.into(),
         ) {
             Ok(policy) => {
+                Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
                 if let Some(trouble) = block_on(rehearsal(&policy, &config))? {
                     match self.format {
                         Format::Json => {

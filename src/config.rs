@@ -19,6 +19,7 @@ pub struct Config {
     pub listener: listener::Config,
     pub admin: admin::Config,
     pub upstream: gateway::upstream::Config,
+    pub lookup: gateway::lookup::Config,
     pub policies: Policies,
     pub journal: audit::Config,
     pub limits: gateway::Config,

@@ -4,6 +4,7 @@
 
 pub mod catalogue;
 pub mod change;
+pub mod current;
 pub mod token;
 
 use serde::Serialize;

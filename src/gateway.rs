@@ -1,20 +1,22 @@
 //! The data plane: the request path, from a head to an answer.
 //!
 //! ```text
-//! admit ─ head ─┬─ open ────────────────────────────────────────► stream
-//!               └─ guarded ─ call ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
-//!                                                   └─► refuse
+//! admit ─ head ─┬─ open ──────────────────────────────────────────────────► stream
+//!               └─ guarded ─ call ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
+//!                                                             └─► refuse
 //! ```
 //!
 //! A guarded request runs in a task of its own: hyper drops a handler whose client hangs up, and nobody
 //! may cancel a write between its record and its outcome.
 
 mod headers;
+pub mod lookup;
 mod pace;
 mod permit;
 mod record;
 mod rejection;
 mod story;
+mod turns;
 pub mod upstream;
 
 use std::convert::Infallible;
@@ -38,6 +40,7 @@ use crate::listener::{Body, Tracker, boxed, empty, full};
 use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
+use lookup::{Asking, Found, Lookup};
 use permit::Permit;
 use record::Recorder;
 use rejection::{Reason, Rejection};
@@ -76,6 +79,7 @@ pub struct Gateway {
     catalogue: Catalogue,
     slots: Arc<Semaphore>,
     upstream: Upstream,
+    lookup: Lookup,
     policy: Policy,
     /// Decisions that may be made at once.
     judges: Semaphore,
@@ -93,6 +97,7 @@ pub struct Gateway {
 pub struct Parties {
     pub catalogue: Catalogue,
     pub upstream: Upstream,
+    pub lookup: Lookup,
     pub policy: Policy,
     pub audit: Audit,
     pub metrics: Metrics,
@@ -133,6 +138,7 @@ impl Gateway {
             catalogue: parties.catalogue,
             slots: Arc::new(Semaphore::new(config.in_flight)),
             upstream: parties.upstream,
+            lookup: parties.lookup,
             judges: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             reads_envoy: reads_envoy(&parties.policy),
             policy: parties.policy,
@@ -275,7 +281,15 @@ impl Gateway {
             Ok(call) => call,
             Err(error) => return Err(self.refuse(recorder, error).await),
         };
-        let input = recorder.input(&call, &parts, self.reads_envoy, (self.now)());
+        // Holds the token's turn until the upstream has answered.
+        let found = self.look_up(&recorder, &call, &parts).await;
+        let input = recorder.input(
+            &call,
+            &parts,
+            found.as_ref(),
+            self.reads_envoy,
+            (self.now)(),
+        );
         let (judged, input) = self.judge(call, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
@@ -302,6 +316,23 @@ impl Gateway {
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         warn(response.headers_mut(), &decision);
         Ok((response, "allow"))
+    }
+
+    /// The token as it is, when a policy wants to know.
+    async fn look_up(&self, recorder: &Recorder, call: &Call, parts: &Parts) -> Option<Found> {
+        let asked = Instant::now();
+        let environment = call.head().path().environment().unwrap_or_default();
+        let looking = self.lookup.look(Asking {
+            upstream: &self.upstream,
+            environment,
+            call,
+            parts,
+            request_id: &recorder.request_id,
+        });
+        let found = looking.await?;
+        self.metrics
+            .looked_up(found.error.is_none(), asked.elapsed());
+        Some(found)
     }
 
     /// Asks the policies, off the threads that move bytes and not for more requests at once than there
@@ -413,7 +444,7 @@ pub async fn rehearse(
     };
     let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
     let call = guard::call(head, body, limits.read()).await?;
-    Ok(Some(recorder.input(&call, &parts, with_envoy, time)))
+    Ok(Some(recorder.input(&call, &parts, None, with_envoy, time)))
 }
 
 impl Config {

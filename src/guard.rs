@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::dynatrace::catalogue::{Catalogue, Content, ID, Only, Operation};
+use crate::dynatrace::catalogue::{Catalogue, Content, Only, Operation};
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret, contains_secret};
 use crate::value::sha256_hex;
@@ -270,6 +270,16 @@ impl Head {
         (!credential.in_query).then_some(&credential.secret)
     }
 
+    /// The credential as an `Authorization` field, wherever it was presented: Dynatrace takes both for the same.
+    pub fn credential(&self) -> Option<TokenSecret> {
+        let credential = self.credential.as_ref()?;
+        Some(if credential.in_query {
+            TokenSecret::new(format!("Api-Token {}", credential.secret.expose()))
+        } else {
+            credential.secret.clone()
+        })
+    }
+
     /// Path and query as they go upstream. It may hold secrets.
     pub fn target(&self) -> TokenSecret {
         let path = self.path.raw();
@@ -356,8 +366,7 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
     }
     Ok(match (endpoint.content, value) {
         (Content::Token(words), Value::Object(members)) => {
-            let creates = !endpoint.path.ends_with(ID);
-            change::understand(words, creates, members)?
+            change::understand(words, endpoint.operation.makes_token(), members)?
         }
         (Content::Named(words), Value::Object(members)) => {
             change::understand(words, false, members)?

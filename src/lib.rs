@@ -4,9 +4,9 @@
 //! policies, recorded durably, and only then forwarded or refused. Everything else streams through.
 //!
 //! ```text
-//! listen ─ admit ─ route ─┬─ open traffic ──────────────────────────────────────► forward (streamed)
-//!                         └─ guarded: read ─ understand ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
-//!                                                                         └─► refuse (ErrorEnvelope)
+//! listen ─ admit ─ route ─┬─ open traffic ────────────────────────────────────────────► forward (streamed)
+//!                         └─ guarded: read ─ understand ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
+//!                                                                                   └─► refuse (ErrorEnvelope)
 //! ```
 //!
 //! A guarded request becomes a sequence of values, each of which can only be made from the one before:

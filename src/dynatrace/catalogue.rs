@@ -303,6 +303,24 @@ impl Content {
     }
 }
 
+impl Operation {
+    /// Whether it makes an API token of an environment or a cluster.
+    pub fn makes_token(self) -> bool {
+        matches!(self, Self::TokenCreate | Self::ClusterTokenCreate)
+    }
+
+    /// Whether it changes or removes one that exists, which can be looked up.
+    pub fn changes_token(self) -> bool {
+        matches!(
+            self,
+            Self::ClusterTokenDelete
+                | Self::ClusterTokenUpdate
+                | Self::TokenDelete
+                | Self::TokenUpdate
+        )
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

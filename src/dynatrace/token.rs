@@ -116,7 +116,7 @@ impl HashKey {
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(secret.as_bytes());
         let hash = mac.finalize().into_bytes();
-        let mut name = "hmac-sha256:".to_owned();
+        let mut name = HASHED.to_owned();
         for byte in hash.iter().take(16) {
             use fmt::Write;
             write!(name, "{byte:02x}").expect("writing to a string cannot fail");
@@ -165,6 +165,11 @@ impl TokenReference {
 
     pub fn id(&self) -> &TokenId {
         &self.id
+    }
+
+    /// Whether it has no public form: an id of unknown form, or a secret older than the format.
+    pub fn is_hashed(&self) -> bool {
+        self.id.0.starts_with(HASHED)
     }
 
     /// What has to stand in the path.
@@ -352,6 +357,9 @@ fn is_public_id(segment: &str) -> bool {
 
 /// Lower case: the segments behind which a path names a token.
 const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", "tokens"];
+
+/// What the public name of a secret begins with.
+const HASHED: &str = "hmac-sha256:";
 
 const MAX_LENGTH: usize = 160;
 const MIN_SECRET: usize = 16;

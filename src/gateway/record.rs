@@ -8,15 +8,17 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::lookup::Found;
 use super::story::Started;
 use super::{headers, verdict};
 use crate::audit::event::{self, Answer, Event, Outcome};
 use crate::dynatrace::catalogue::Operation;
+use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
 use crate::guard::{self, Call, Head, ReadError};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
-    CallerToken, Change, Environment, Envoy, Settings, SocketAddress, Target,
+    CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
 };
 use crate::policy::{Input, Judged, Verdict};
 use crate::value::rfc3339_millis;
@@ -69,6 +71,7 @@ impl Recorder {
         &self,
         call: &Call,
         parts: &Parts,
+        found: Option<&Found>,
         with_envoy: bool,
         time: jiff::Timestamp,
     ) -> Input {
@@ -91,10 +94,12 @@ impl Recorder {
             },
             token: path.token().map(|token| Target {
                 id: token.id().to_string(),
-                current: None,
-                lookup_error: None,
+                current: found.and_then(|found| found.current.as_ref()).map(current),
+                lookup_error: found
+                    .and_then(|found| found.error.as_ref())
+                    .map(|error| redact(&error.to_string())),
             }),
-            change: change(call),
+            change: change(call, found.and_then(|found| found.current.as_ref())),
             settings: settings(call),
             unknown_members: call.understood().unknown_members.clone(),
             time,
@@ -257,7 +262,7 @@ fn parsed_query(call: &Call) -> Map<String, Value> {
     query
 }
 
-fn change(call: &Call) -> Change {
+fn change(call: &Call, current: Option<&CurrentToken>) -> Change {
     let requested = call.change();
     let mut change = Change::default();
     change.name.requested.clone_from(&requested.name);
@@ -268,7 +273,38 @@ fn change(call: &Call) -> Change {
         .requested
         .clone_from(&requested.expiration);
     change.personal.requested = requested.personal;
+    let difference = match current {
+        Some(current) => {
+            change.name.current.clone_from(&current.name);
+            change.enabled.current = current.enabled;
+            change.scopes.current = Some(current.scopes.clone());
+            let difference = current.difference(requested);
+            let differs = difference.differs.iter().map(|&member| member.to_owned());
+            change.differs = Some(differs.collect());
+            difference
+        }
+        None if call.head().path().endpoint().operation.makes_token() => {
+            Difference::of_creation(requested)
+        }
+        None => return change,
+    };
+    change.scopes.added = Some(difference.added);
+    change.scopes.removed = Some(difference.removed);
+    change.scopes.kept = Some(difference.kept);
     change
+}
+
+fn current(token: &CurrentToken) -> Current {
+    let text = |text: &Option<String>| text.as_deref().map(redact);
+    Current {
+        id: text(&token.id),
+        name: token.name.clone(),
+        enabled: token.enabled,
+        owner: token.owner.clone(),
+        scopes: token.scopes.clone(),
+        personal: token.personal,
+        expiration: token.expiration.clone(),
+    }
 }
 
 /// Header fields that may be shown: none that is made to carry a secret, none that happens to.

@@ -1,14 +1,15 @@
 //! The upstream: one pooled client, deadlines, and the only place that sends anything to Dynatrace.
 //!
 //! Guarded operations are sent by [`Upstream::forward`], which takes a [`Permit`] and nothing else;
-//! open traffic is streamed by [`Upstream::stream`]. A guarded request is sent once: the client
+//! open traffic is streamed by [`Upstream::stream`]; [`Upstream::ask`] asks about a token, and can do no more. A guarded request is sent once: the client
 //! repeats only what provably never left (a pooled connection that was closed before the first byte).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -23,6 +24,7 @@ use thiserror::Error;
 
 use super::pace::Pace;
 use super::permit::Permit;
+use crate::dynatrace::token::TokenSecret;
 use crate::listener::{Body, full};
 use crate::value;
 
@@ -155,6 +157,39 @@ impl UpstreamError {
     }
 }
 
+/// A question about a token. It changes nothing: there is no other than these two.
+#[derive(Debug)]
+pub(super) struct Question {
+    method: Method,
+    /// It may hold a secret.
+    path: TokenSecret,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Question {
+    /// `GET {collection}/{id}`.
+    pub(super) fn read(collection: &str, id: &str, headers: HeaderMap) -> Self {
+        Self {
+            method: Method::GET,
+            path: TokenSecret::new(format!("{collection}/{id}")),
+            headers,
+            body: String::new(),
+        }
+    }
+
+    /// `POST {collection}/lookup`, which takes a token's secret and for which every scope suffices.
+    pub(super) fn lookup(collection: &str, mut headers: HeaderMap, body: String) -> Self {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self {
+            method: Method::POST,
+            path: TokenSecret::new(format!("{collection}/lookup")),
+            headers,
+            body,
+        }
+    }
+}
+
 /// The client for the one upstream.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -211,6 +246,18 @@ impl Upstream {
             return Err(UpstreamError::Redirect(response.status()));
         }
         Ok(response)
+    }
+
+    /// Asks about a token before a change of it is judged.
+    pub(super) async fn ask(
+        &self,
+        question: Question,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let mut request = Request::new(full(question.body));
+        *request.method_mut() = question.method;
+        *request.uri_mut() = self.base.join(question.path.expose())?;
+        *request.headers_mut() = question.headers;
+        self.send(request).await
     }
 
     /// Streams open traffic, its target byte for byte.

@@ -81,6 +81,8 @@ pub struct Bundle {
     pub(super) policies: BTreeMap<String, Definition>,
     pub(super) revision: String,
     pub(super) reads: BTreeSet<Read>,
+    /// Whether a token that could not be looked up denies.
+    pub(super) lookup_required: bool,
 }
 
 impl fmt::Debug for Bundle {
@@ -118,6 +120,9 @@ impl Bundle {
                 problems.push(in_data(&tree, path, message));
             },
         );
+        let lookup_required = modes::lookup_required(tree.data.get("lookup"), |path, message| {
+            problems.push(in_data(&tree, path, message));
+        });
         let program = Program::new(&modules);
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
@@ -142,6 +147,7 @@ impl Bundle {
             policies,
             revision,
             reads,
+            lookup_required,
         })
     }
 

@@ -11,6 +11,9 @@ use serde_json::{Map, Value as Json};
 /// The code of a violation that stands for a policy which could not be asked.
 pub const POLICY_ERROR: &str = "policy-error";
 
+/// Whose violation it is that a token could not be looked up. No package can have this name: it has a blank.
+const LOOKUP: &str = "token lookup";
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -108,6 +111,20 @@ impl Violation {
             path: None,
             code: Some(POLICY_ERROR.to_owned()),
             details: Map::from_iter([("failed_rule".to_owned(), rule.name().into())]),
+        }
+    }
+
+    /// A token that policies ask about and that could not be looked up: it denies, because what they would say
+    /// about it is not known.
+    pub(super) fn not_looked_up(reason: &str) -> Self {
+        Self {
+            policy: LOOKUP.to_owned(),
+            mode: Mode::Enforce,
+            rule: Rule::Deny,
+            message: format!("the policies judge by the token as it is, and {reason}"),
+            path: None,
+            code: Some("lookup-failed".to_owned()),
+            details: Map::new(),
         }
     }
 

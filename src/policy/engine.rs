@@ -37,6 +37,7 @@ pub struct Engine {
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
     reads: BTreeSet<Read>,
+    lookup_required: bool,
     revision: String,
 }
 
@@ -75,6 +76,7 @@ impl Engine {
             policies,
             revision,
             reads,
+            lookup_required,
         } = bundle;
         rego.set_execution_timer_config(ExecutionTimerConfig {
             limit,
@@ -85,6 +87,7 @@ impl Engine {
             idle: Mutex::default(),
             policies,
             reads,
+            lookup_required,
             revision,
         }
     }
@@ -168,6 +171,9 @@ impl Engine {
         let document = input.to_rego();
         interpreter.begin(&document, input.now_ns());
         let mut violations = Vec::new();
+        if self.lookup_required && !input.only_disables() {
+            violations.extend(input.lookup_error().map(Violation::not_looked_up));
+        }
         for (policy, definition) in &self.policies {
             let mode = definition.enforcement.at(input.time);
             for rule in &definition.rules {

@@ -95,8 +95,8 @@ pub struct Change {
     pub scopes: Scopes,
     pub expiration: Requested<String>,
     pub personal: Requested<bool>,
-    /// The members that would differ from the token as it is (`name`, `enabled`, `scopes`, `expiration`,
-    /// `personal`); `None` when that is not known. Empty: nothing changes.
+    /// The members that would differ from the token as it is (`name`, `enabled`, `scopes`); `None` when that is
+    /// not known. Empty: nothing changes.
     #[serde(default)]
     pub differs: Option<Vec<String>>,
 }
@@ -169,6 +169,23 @@ impl Input {
     /// The document as the journal writes it.
     pub fn to_json(&self) -> Json {
         serde_json::to_value(self).expect("an input has string keys and finite numbers only")
+    }
+
+    /// Why the token could not be looked up.
+    pub(super) fn lookup_error(&self) -> Option<&str> {
+        self.token.as_ref()?.lookup_error.as_deref()
+    }
+
+    /// Whether the request asks for nothing but that the token be disabled: a leaked token must be stopped
+    /// even when nobody can say what it is.
+    pub(super) fn only_disables(&self) -> bool {
+        let change = &self.change;
+        change.enabled.requested == Some(false)
+            && change.name.requested.is_none()
+            && change.scopes.requested.is_none()
+            && change.expiration.requested.is_none()
+            && change.personal.requested.is_none()
+            && self.unknown_members.is_empty()
     }
 
     /// The document as the engine reads it, made from the very same JSON.

@@ -1,4 +1,4 @@
-//! How much each policy may do, and until when: `data.modes`.
+//! How much each policy may do, and until when: `data.modes`. Whether a lookup may fail: `data.lookup`.
 //!
 //! It guarantees that a mode nobody can understand is refused, never taken for a lenient one.
 
@@ -60,6 +60,37 @@ pub(super) fn read(
         }
     }
     read
+}
+
+/// Reads `data.lookup.required`; calls `complain` as [`read`] does. What is not said is required.
+pub(super) fn lookup_required(
+    lookup: Option<&Json>,
+    mut complain: impl FnMut(&[&str], String),
+) -> bool {
+    let members = match lookup {
+        None | Some(Json::Null) => return true,
+        Some(Json::Object(members)) => members,
+        Some(_) => {
+            let message = "data.lookup must be an object with the member required";
+            complain(&["lookup"], message.to_owned());
+            return true;
+        }
+    };
+    let mut required = true;
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("required", Json::Bool(wanted)) => required = *wanted,
+            ("required", other) => complain(
+                &["lookup", "required"],
+                format!("data.lookup.required is true or false, not {other}"),
+            ),
+            (other, _) => complain(
+                &["lookup", other],
+                format!("data.lookup has no member {other}: only required"),
+            ),
+        }
+    }
+    required
 }
 
 fn enforcement(setting: &Json) -> Result<Enforcement, String> {

@@ -43,6 +43,8 @@ struct Families {
     journal: Histogram,
     journal_failures: Counter,
     journal_records: Counter,
+    lookup: Histogram,
+    lookup_failures: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
@@ -116,6 +118,13 @@ impl Metrics {
                 "Records that could not be made durable",
             ),
             journal_records: add(to, "journal_records", "Records that are durable"),
+            lookup: add_seconds(
+                to,
+                "lookup",
+                "Time to look a token up, the wait for other changes of it included",
+                UPSTREAM_BUCKETS,
+            ),
+            lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
             policy: add(to, "policy_info", "The policies that judge now"),
             requests: add(
                 to,
@@ -183,6 +192,13 @@ impl Metrics {
 
     pub fn record_failed(&self) {
         self.0.families.journal_failures.inc();
+    }
+
+    pub fn looked_up(&self, found: bool, took: Duration) {
+        self.0.families.lookup.observe(took.as_secs_f64());
+        if !found {
+            self.0.families.lookup_failures.inc();
+        }
     }
 
     pub fn upstream_answered(&self, took: Duration) {
@@ -314,6 +330,8 @@ mod tests {
         metrics.violation("naming", "enforce");
         metrics.recorded(Duration::from_millis(2));
         metrics.record_failed();
+        metrics.looked_up(true, Duration::from_millis(3));
+        metrics.looked_up(false, Duration::from_millis(3));
         metrics.upstream_answered(Duration::from_millis(20));
         metrics.connections_from(|| 7);
         metrics.policies_loaded("sha256:aa");
@@ -327,6 +345,8 @@ mod tests {
             r#"dtgate_evaluation_seconds_bucket{le="0.00005"} 1"#,
             "dtgate_in_flight 1",
             "dtgate_journal_seconds_sum 0.002",
+            "dtgate_lookup_failures_total 1",
+            "dtgate_lookup_seconds_count 2",
             "dtgate_journal_failures_total 1",
             "dtgate_journal_records_total 1",
             r#"dtgate_policy_info{revision="sha256:aa"} 1"#,

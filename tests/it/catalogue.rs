@@ -72,7 +72,7 @@ fn body(known: &Known) -> &'static str {
 
 #[test]
 fn promise_2_every_endpoint_that_is_known_is_handled_as_the_catalogue_says() {
-    let upstream = Upstream::lenient();
+    let upstream = Upstream::answering_all(|_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
     let (gate, _files) = gate_that_denies(&upstream, "");
     let mut judged = 0;
     for (at, known) in known().iter().enumerate() {

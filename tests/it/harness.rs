@@ -53,7 +53,21 @@ impl Upstream {
         Self::answering(|_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())
     }
 
+    /// Answers as a function says; but to whoever looks a token up it tells one of its own, and does not count
+    /// that among what it has seen.
     pub(crate) fn answering(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start(answer, true)
+    }
+
+    /// Answers everything as a function says, lookups too.
+    pub(crate) fn answering_all(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start(answer, false)
+    }
+
+    fn start(
+        answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
+        tells_tokens: bool,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -62,7 +76,7 @@ impl Upstream {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (kept, answer) = (kept.clone(), answer.clone());
-                std::thread::spawn(move || serve(&stream, &kept, answer.as_ref()));
+                std::thread::spawn(move || serve(&stream, &kept, answer.as_ref(), tells_tokens));
             }
         });
         Self { address, seen }
@@ -74,15 +88,38 @@ impl Upstream {
     }
 }
 
-fn serve(stream: &TcpStream, kept: &Mutex<Vec<Seen>>, answer: &Answer) {
+fn serve(stream: &TcpStream, kept: &Mutex<Vec<Seen>>, answer: &Answer, tells_tokens: bool) {
     let mut reader = BufReader::new(stream);
     while let Some(seen) = read_message(&mut reader) {
+        if tells_tokens && is_lookup(&seen.line) {
+            let mut writer = stream;
+            if writer.write_all(token().as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         kept.lock().unwrap().push(seen.clone());
         let mut writer = stream;
         if writer.write_all(&answer(&seen)).is_err() {
             return;
         }
     }
+}
+
+/// Whether a request asks about one token: every change of one is preceded by that.
+pub(crate) fn is_lookup(line: &str) -> bool {
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let collection = path.rsplit('/').nth(1).unwrap_or_default();
+    line.starts_with("GET ") && matches!(collection, "tokens" | "apiTokens") && !path.contains('%')
+}
+
+/// The answer to it: a token that has what [`GOOD`] asks for, and may lose anything.
+pub(crate) fn token() -> String {
+    let body = r#"{"name":"payments-prod-ci","scopes":["metrics.read"]}"#;
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// Reads one HTTP/1.1 message; a body by its length, or in chunks.
@@ -355,6 +392,14 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
+    /// The whole token that it knows under this name.
+    pub(crate) fn secret(name: &str) -> &'static str {
+        let seed = dtgate::simulate::seeds::ALL
+            .iter()
+            .find(|seed| seed.name == name);
+        seed.unwrap().secret
+    }
+
     pub(crate) fn start() -> Self {
         let mut child = program()
             .args(["simulate", "--listen", "127.0.0.1:0"])

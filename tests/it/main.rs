@@ -18,6 +18,7 @@ mod disk;
 mod docs;
 mod failures;
 mod harness;
+mod lookup;
 mod promises;
 mod proxy;
 mod tls;

@@ -142,7 +142,7 @@ fn an_upstream_is_trusted_by_the_given_authority_only() {
         write(directory.path(), trusted);
         let ca = directory.path().join("certificate.pem");
         let gate = serve(directory, &url, &["--upstream-ca", ca.to_str().unwrap()]);
-        let answer = gate.send("PUT", TOKEN, GOOD);
+        let answer = gate.send("POST", "/api/v1/tokens", GOOD);
         assert_eq!(answer.status, status, "{answer:?}");
         let last = gate.records().pop().unwrap();
         assert_eq!(last["outcome"], outcome, "{last}");

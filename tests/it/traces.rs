@@ -271,7 +271,7 @@ fn a_redirect_of_a_write_never_reaches_a_client() {
         "307 Temporary Redirect",
         "308 Permanent Redirect",
     ] {
-        let upstream = Upstream::answering(move |_| {
+        let upstream = Upstream::answering_all(move |_| {
             format!("HTTP/1.1 {status}\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n")
                 .into_bytes()
         });

@@ -418,3 +418,17 @@ fn links_to_files_are_followed_and_what_cannot_be_read_is_a_problem() {
         .collect();
     assert_eq!(names, ["gone.rego", "latin.rego", "more"]);
 }
+
+#[test]
+fn a_setting_of_the_lookup_that_nobody_understands_is_refused() {
+    let of = |data: &str| problems(&[("naming.rego", FINE), ("data.yaml", data)]);
+    assert!(of("lookup: {required: false}\n").is_empty());
+    assert_eq!(
+        of("lookup:\n  required: maybe\n"),
+        [r#"data.yaml:2:3: data.lookup.required is true or false, not "maybe""#]
+    );
+    assert_eq!(
+        of("lookup:\n  require: false\n"),
+        ["data.yaml:2:3: data.lookup has no member require: only required"]
+    );
+}

@@ -343,3 +343,28 @@ fn what_the_policies_read_is_known() {
         assert!(!engine.reads(member), "{member}");
     }
 }
+
+#[test]
+fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
+    let silent = [("naming", "deny contains \"never\" if false")];
+    let strict = engine_of(&silent, "guardrails: {}");
+    let relaxed = engine_of(&silent, "lookup: {required: false}");
+    let mut failed = input();
+    let token = failed.token.as_mut().unwrap();
+    token.lookup_error = Some("Dynatrace answered 404".to_owned());
+    let decision = strict.decide(&failed);
+    assert_eq!(
+        lines(&decision),
+        [
+            "token lookup enforce deny lookup-failed the policies judge by the token as it is, and Dynatrace answered 404"
+        ]
+    );
+    assert_eq!(decision.verdict, Verdict::Deny);
+    assert_eq!(relaxed.decide(&failed).verdict, Verdict::Allow);
+
+    failed.change = crate::policy::input::Change::default();
+    failed.change.enabled.requested = Some(false);
+    assert_eq!(strict.decide(&failed).verdict, Verdict::Allow);
+    failed.change.name.requested = Some("n".to_owned());
+    assert_eq!(strict.decide(&failed).verdict, Verdict::Deny);
+}

@@ -1,0 +1,274 @@
+//! The token as it is now, asked for before a change of it is judged, when a policy wants to know.
+//!
+//! The question is asked with the caller's own credential, or with a read-only token of the gate's. The turn
+//! of the token comes with the answer: while it is held nobody else changes the token through this gate, so
+//! that the difference is still true when the change is sent.
+
+use std::path::{Path, PathBuf};
+
+use http::header::{ACCEPT, AUTHORIZATION, COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+use thiserror::Error;
+
+use super::headers;
+use super::turns::{Turn, Turns};
+use super::upstream::{Question, Upstream, UpstreamError};
+use crate::dynatrace::current::CurrentToken;
+use crate::dynatrace::token::{TokenReference, TokenSecret};
+use crate::guard::Call;
+use crate::policy::Policy;
+use crate::value::Duration;
+
+/// How tokens are looked up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// File with a token that may read tokens (`apiTokens.read`), used instead of the caller's.
+    pub token_file: Option<PathBuf>,
+    /// For one lookup, and for the wait until another change of the same token is done.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            token_file: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the gate's own token cannot be used.
+#[derive(Debug, Error)]
+pub enum TokenFileError {
+    #[error("{}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{}: one token is expected in it, and nothing else", path.display())]
+    NoToken { path: PathBuf },
+}
+
+/// Looks tokens up.
+#[derive(Debug)]
+pub struct Lookup {
+    /// Whether a loaded policy reads what only a lookup can tell.
+    wanted: bool,
+    /// The value of `Authorization`, where the gate has a token of its own.
+    own: Option<TokenSecret>,
+    timeout: Duration,
+    turns: Turns,
+}
+
+/// Who asks, about what, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) upstream: &'a Upstream,
+    /// Ids are those of one environment.
+    pub(super) environment: &'a str,
+    pub(super) call: &'a Call,
+    pub(super) parts: &'a Parts,
+    pub(super) request_id: &'a str,
+}
+
+/// What is known about a token, and the right to change it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) current: Option<CurrentToken>,
+    /// Why it is not known.
+    pub(super) error: Option<LookupError>,
+    /// Held until the change was answered.
+    turns: Vec<Turn>,
+}
+
+/// Why a token is not known.
+#[derive(Debug, Error)]
+pub(super) enum LookupError {
+    #[error("Dynatrace's answer is no token ({0})")]
+    Answer(String),
+    #[error("the token cannot be looked up: {0}")]
+    Request(&'static str),
+    #[error("{}", status_text(*.0))]
+    Status(StatusCode),
+    #[error("Dynatrace did not tell the token within {}", humantime::format_duration(*.0))]
+    Timeout(std::time::Duration),
+    #[error("another change of this token was not done within {}; try again", humantime::format_duration(*.0))]
+    Turn(std::time::Duration),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+fn status_text(status: StatusCode) -> String {
+    let reason = match status.as_u16() {
+        401 => "the credential is not valid there",
+        403 => {
+            "the credential may not read tokens: give it apiTokens.read (TenantTokenManagement for v1), or let whoever runs the gate set lookup.token_file"
+        }
+        404 => "there is no such token",
+        _ => "no token could be read from that",
+    };
+    format!(
+        "Dynatrace answered {} to the lookup: {reason}",
+        status.as_u16()
+    )
+}
+
+impl Lookup {
+    pub fn new(config: &Config, policy: &Policy) -> Result<Self, TokenFileError> {
+        let wanted = MEMBERS.iter().any(|member| policy.reads(member));
+        Ok(Self {
+            wanted,
+            own: config.token_file.as_deref().map(own_token).transpose()?,
+            timeout: config.timeout,
+            turns: Turns::default(),
+        })
+    }
+
+    /// Looks up the token that a call would change. `None`: nobody wants to know, or there is none.
+    pub(super) async fn look(&self, asking: Asking<'_>) -> Option<Found> {
+        let path = asking.call.head().path();
+        let token = path.token()?;
+        if !self.wanted || !path.endpoint().operation.changes_token() {
+            return None;
+        }
+        let id = token.id().as_str();
+        let mut found = self.in_turn(id, token, &asking).await;
+        // Two ids of one token (a UUID and a public id) must not be two turns, so that the turn of the id which
+        // Dynatrace gives is taken as well. Whoever has that one waits for no further: no circle can form.
+        let other = found.current.as_ref().and_then(|token| token.id.clone());
+        if let Some(other) = other.filter(|other| other != id) {
+            let turns = std::mem::take(&mut found.turns);
+            found = self.in_turn(&other, token, &asking).await;
+            found.turns.extend(turns);
+        }
+        Some(found)
+    }
+
+    /// Waits for the turn of an id, then asks.
+    async fn in_turn(&self, id: &str, token: &TokenReference, asking: &Asking<'_>) -> Found {
+        let timeout = self.timeout.into();
+        let key = format!("{} {id}", asking.environment);
+        let Ok(turn) = tokio::time::timeout(timeout, self.turns.take(&key)).await else {
+            return Found {
+                error: Some(LookupError::Turn(timeout)),
+                ..Found::default()
+            };
+        };
+        let told = tokio::time::timeout(timeout, self.ask(token, asking)).await;
+        let (current, error) = match told.unwrap_or(Err(LookupError::Timeout(timeout))) {
+            Ok(current) => (Some(current), None),
+            Err(error) => (None, Some(error)),
+        };
+        Found {
+            current,
+            error,
+            turns: vec![turn],
+        }
+    }
+
+    /// Asks by the id in the path, or by the secret where the path has one that names no id.
+    async fn ask(
+        &self,
+        token: &TokenReference,
+        asking: &Asking<'_>,
+    ) -> Result<CurrentToken, LookupError> {
+        let upstream = asking.upstream;
+        let collection = self.collection(asking.call)?;
+        let headers = self.headers(asking)?;
+        // The public id of a whole token; else what stands in the path.
+        let id = if token.is_hashed() {
+            token.raw().expose()
+        } else {
+            token.id().as_str()
+        };
+        let get = Question::read(&collection, id, headers.clone());
+        match told(upstream.ask(get).await?).await {
+            Err(LookupError::Status(StatusCode::NOT_FOUND)) if token.is_hashed() => {
+                let body = json!({"token": token.raw().expose()}).to_string();
+                let lookup = Question::lookup(&collection, headers, body);
+                told(upstream.ask(lookup).await?).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Where the tokens are: as in the request. A token that may only read is one for v2.
+    fn collection(&self, call: &Call) -> Result<String, LookupError> {
+        let path = call.head().path().public();
+        let (collection, _id) = path
+            .rsplit_once('/')
+            .ok_or(LookupError::Request("its path has no collection"))?;
+        Ok(match (&self.own, collection.strip_suffix("/v1/tokens")) {
+            (Some(_), Some(root)) if !root.ends_with("/cluster") => format!("{root}/v2/apiTokens"),
+            _ => collection.to_owned(),
+        })
+    }
+
+    fn headers(&self, asking: &Asking<'_>) -> Result<HeaderMap, LookupError> {
+        let mut fields = HeaderMap::new();
+        let credential = self.own.clone().or_else(|| asking.call.head().credential());
+        if let Some(credential) = credential {
+            let mut value = HeaderValue::from_str(credential.expose())
+                .map_err(|_invalid| LookupError::Request("its credential is not plain text"))?;
+            value.set_sensitive(true);
+            fields.insert(AUTHORIZATION, value);
+        } else {
+            // A session of the web UI.
+            for cookie in asking.parts.headers.get_all(COOKIE) {
+                fields.append(COOKIE, cookie.clone());
+            }
+        }
+        fields.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers::for_upstream(&mut fields, asking.parts.version, asking.request_id);
+        Ok(fields)
+    }
+}
+
+/// The answer's body is read here and nowhere else: it is neither logged nor recorded.
+async fn told(response: Response<Incoming>) -> Result<CurrentToken, LookupError> {
+    if response.status() != StatusCode::OK {
+        return Err(LookupError::Status(response.status()));
+    }
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
+    let body = body.map_err(|error| LookupError::Answer(error.to_string()))?;
+    CurrentToken::parse(&body.to_bytes()).map_err(|error| LookupError::Answer(error.to_string()))
+}
+
+fn own_token(path: &Path) -> Result<TokenSecret, TokenFileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TokenFileError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenFileError::NoToken {
+            path: path.to_owned(),
+        });
+    }
+    Ok(TokenSecret::new(format!("Api-Token {token}")))
+}
+
+/// What only a lookup can fill. Whoever reads `input.change.scopes` as a whole reads these as well.
+const MEMBERS: &[&str] = &[
+    "input.change.differs",
+    "input.change.enabled.current",
+    "input.change.name.current",
+    "input.change.scopes.added",
+    "input.change.scopes.current",
+    "input.change.scopes.kept",
+    "input.change.scopes.removed",
+    "input.token.current",
+    "input.token.lookup_error",
+];
+
+/// A token with a hundred scopes has a few KiB.
+const MAX_ANSWER: usize = 256 * 1024;
