@@ -1,6 +1,8 @@
 # METADATA
 # title: Forbidden scopes
-# description: Scopes that no caller may put on a token.
+# description: |
+#   Scopes that no caller may put on a token. One that the token has already may not be asked for again either: with
+#   the next update it has to go.
 package dtgate.forbidden_scopes
 
 import data.dtgate.lib
@@ -18,7 +20,7 @@ deny contains violation if {
 # Whether Dynatrace would read such a name as the real one is not known, so it counts as the real one.
 deny contains violation if {
 	some i, scope in lib.asked_scopes
-	not data.dynatrace.scopes[scope]
+	not lib.scopes[scope]
 	not scope in data.guardrails.forbidden_scopes
 	lib.plain(scope) in _plain_forbidden
 	violation := {

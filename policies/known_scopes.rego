@@ -2,13 +2,14 @@
 # title: Known scopes
 # description: |
 #   Only scopes that Dynatrace is known to have may be requested. Dynatrace was seen to drop a name it does not know
-#   without a word, so a typing error would make a token that cannot do its work.
+#   without a word, so a typing error would make a token that cannot do its work. What the token has already is known
+#   to Dynatrace, whatever it is.
 package dtgate.known_scopes
 
 import data.dtgate.lib
 
 deny contains violation if {
-	some i, scope in _doubtful
+	some i, scope in _new
 	not _in_catalogue(scope)
 	finding := _finding(scope)
 	violation := {
@@ -19,8 +20,8 @@ deny contains violation if {
 }
 
 deny contains violation if {
-	some i, scope in _doubtful
-	data.dynatrace.scopes[scope].status == "response_only"
+	some i, scope in _new
+	lib.scopes[scope].status == "response_only"
 	violation := {
 		"code": "scope-response-only",
 		"message": sprintf(
@@ -32,8 +33,8 @@ deny contains violation if {
 }
 
 deny contains violation if {
-	some i, scope in _doubtful
-	data.dynatrace.scopes[scope].status == "renamed"
+	some i, scope in _new
+	lib.scopes[scope].status == "renamed"
 	violation := {
 		"code": "scope-renamed",
 		"message": sprintf("scope %q was renamed; %s", [scope, _successor(scope)]),
@@ -68,14 +69,20 @@ _doubtful := {i: scope |
 	not _always_known(scope)
 }
 
+# The same, without what the token has already.
+_new := {i: scope |
+	some i, scope in _doubtful
+	lib.gained[i]
+}
+
 _legacy contains violation if {
 	some i, scope in _doubtful
-	data.dynatrace.scopes[scope].status in {"legacy", "removed"}
+	lib.scopes[scope].status in {"legacy", "removed"}
 	violation := {
 		"code": "scope-legacy",
 		"message": sprintf("scope %q (%s) is from an older Dynatrace, which may ignore it; leave it out if you can", [
 			scope,
-			object.get(data.dynatrace.scopes[scope], "description", "no description"),
+			object.get(lib.scopes[scope], "description", "no description"),
 		]),
 		"path": sprintf("scopes[%d]", [i]),
 	}
@@ -85,11 +92,11 @@ _legacy_usable if data.guardrails.known_scopes.legacy in {"allow", "warn", "deny
 
 _extra_usable if lib.texts(data.guardrails.known_scopes.extra)
 
-_current(scope) if data.dynatrace.scopes[scope].status == "current"
+_current(scope) if lib.scopes[scope].status == "current"
 
 # With a status that no rule here looks at, a scope would pass; it counts as unknown.
 _in_catalogue(scope) if {
-	data.dynatrace.scopes[scope].status in {"legacy", "removed", "renamed", "response_only"}
+	lib.scopes[scope].status in {"legacy", "removed", "renamed", "response_only"}
 }
 
 _always_known(scope) if scope in data.guardrails.known_scopes.extra
@@ -115,12 +122,12 @@ _advice(scope) := concat("", [
 }
 
 # An entry without a successor must not silence the rule that asks for it.
-_successor(scope) := sprintf("ask for %q instead", [data.dynatrace.scopes[scope].replaced_by]) if {
-	is_string(data.dynatrace.scopes[scope].replaced_by)
+_successor(scope) := sprintf("ask for %q instead", [lib.scopes[scope].replaced_by]) if {
+	is_string(lib.scopes[scope].replaced_by)
 } else := "ask for it by its new name"
 
 # Only what may be requested is worth a suggestion.
 _meant := {lower(name): name |
-	some name, scope in data.dynatrace.scopes
+	some name, scope in lib.scopes
 	scope.status in {"current", "legacy", "removed"}
 }

@@ -1,6 +1,8 @@
 # METADATA
 # title: Naming
-# description: A token's name says whose it is, for which stage and what for.
+# description: |
+#   A token's name says whose it is, for which stage and what for. A name that the token has already is nobody's
+#   mistake today: Terraform repeats it with every update.
 package dtgate.naming
 
 import data.dtgate.lib
@@ -8,8 +10,9 @@ import data.dtgate.lib
 # A pattern that is no regular expression matches nothing in OPA and is an error in regorus: either denies.
 deny contains violation if {
 	_pattern_usable
+	lib.about_tokens
+	lib.renaming
 	name := input.change.name.requested
-	is_string(name)
 	not regex.match(data.guardrails.naming.pattern, name)
 	violation := {
 		"code": "name-pattern",

@@ -2,19 +2,19 @@
 # title: No self-update
 # description: |
 #   A token may not change, disable or delete itself: a token that may write tokens could otherwise widen itself, and
-#   one that disables itself locks its owner out. Recognised by the public token id. A token that is addressed by its old id (a
-#   UUID) is not recognised; there only Dynatrace's own refusal helps.
+#   one that disables itself locks its owner out. Recognised by the public token id: the one in the path, or the one
+#   that Dynatrace tells of a token which is addressed by an old id (a UUID).
 package dtgate.no_self_update
 
 import data.dtgate.lib
 
 deny contains violation if {
-	not lib.creating
-	is_string(input.token.id)
+	lib.about_tokens
+	not lib.only_disabling
 	is_string(input.caller.token.id)
 
 	# An id that differs only in case would be a stranger's to us and maybe not to Dynatrace.
-	lower(input.token.id) == lower(input.caller.token.id)
+	lower(input.caller.token.id) in lib.token_ids
 	violation := {
 		"code": "self-update",
 		"message": sprintf("token %s may not %s itself; use another token for this request", [
@@ -29,9 +29,9 @@ deny contains violation if some violation in lib.unreadable
 
 default _verb := "change"
 
-_verb := "delete" if input.operation == "token.delete"
+_verb := "delete" if lib.deleting
 
 _verb := "disable" if {
-	input.operation == "token.update"
+	not lib.deleting
 	input.change.enabled.requested == false
 }

@@ -9,10 +9,15 @@ test_another_token_may_be_changed if {
 	count(_denied(requests.documented)) == 0
 }
 
-test_a_creation_is_never_an_update_of_the_caller if {
+test_a_creation_names_no_token if {
 	count(_denied(requests.create({"name": "payments-prod-ci"}))) == 0
-	odd := object.union(requests.create({"name": "payments-prod-ci"}), {"token": {"id": requests.caller_id}})
-	count(_denied(odd)) == 0
+	count(_denied(_of_itself(requests.create({"name": "payments-prod-ci"})))) == 0
+}
+
+test_an_old_id_hides_nobody if {
+	uuid := object.union(requests.delete, {"token": {"id": "d5836312-5790-4e80-afcf-09971954c3ea"}})
+	count(_denied(_of_itself(uuid))) == 0
+	requests.codes(_denied(_of_itself(requests.known(uuid, requests.existing)))) == {"self-update"}
 }
 
 test_a_caller_without_a_known_token_id_is_nobody if {
@@ -31,7 +36,7 @@ test_a_token_may_not_change_itself if {
 }
 
 test_a_token_may_not_disable_itself if {
-	requests.messages(_denied(_of_itself(requests.update({"enabled": false})))) == {sprintf(
+	requests.messages(_denied(_of_itself(requests.update({"name": "n", "enabled": false})))) == {sprintf(
 		"token %s may not disable itself; use another token for this request",
 		[requests.token_id],
 	)}

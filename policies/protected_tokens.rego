@@ -1,28 +1,28 @@
 # METADATA
 # title: Protected tokens
 # description: |
-#   Tokens that others depend on may not be revoked, renamed, emptied of their scopes or deleted. While the gate does
-#   not know a token's present name, every name that is sent along counts as a new one.
+#   Tokens that others depend on may not be revoked, renamed, emptied of their scopes or deleted. They are listed by id,
+#   or by the name that they have now; no other token may take such a name.
 package dtgate.protected_tokens
 
 import data.dtgate.lib
 
 deny contains violation if {
 	_protected
-	input.operation == "token.delete"
+	lib.deleting
 	violation := _violation("deleted", "id")
 }
 
 deny contains violation if {
 	_protected
 	input.change.enabled.requested == false
+	not input.change.enabled.current == false
 	violation := _violation("revoked", "enabled")
 }
 
 deny contains violation if {
 	_protected
-	is_string(input.change.name.requested)
-	not input.change.name.requested == input.change.name.current
+	lib.renaming
 	violation := _violation("renamed", "name")
 }
 
@@ -32,6 +32,34 @@ deny contains violation if {
 	is_array(input.change.scopes.requested)
 	count(input.change.scopes.requested) == 0
 	violation := _violation("emptied of scopes", "scopes")
+}
+
+# Whoever finds a token by its name would find this one.
+deny contains violation if {
+	lib.about_tokens
+	lib.renaming
+	_names_usable
+	input.change.name.requested in data.guardrails.protected_tokens.names
+	violation := {
+		"code": "protected-name",
+		"message": sprintf("the name %q belongs to a protected token; choose another", [input.change.name.requested]),
+		"path": "name",
+	}
+}
+
+# Only where names are listed does it matter what the token is called now.
+deny contains violation if {
+	_existing
+	_names_usable
+	count(data.guardrails.protected_tokens.names) > 0
+	not is_string(input.change.name.current)
+	violation := {
+		"code": "protected-name-unknown",
+		"message": sprintf("nobody can tell whether token %s is a protected one, because its name is not known", [
+			input.token.id,
+		]),
+		"path": "id",
+	}
 }
 
 deny contains lib.unusable_setting("guardrails.protected_tokens.ids", "a list of token ids") if {
@@ -44,16 +72,21 @@ deny contains lib.unusable_setting("guardrails.protected_tokens.names", "a list 
 
 deny contains violation if some violation in lib.unreadable
 
-_protected if {
+_existing if {
+	lib.about_tokens
 	not lib.creating
-	_ids_usable
-	is_string(input.token.id)
-	some id in data.guardrails.protected_tokens.ids
-	lower(input.token.id) == lower(id)
 }
 
 _protected if {
-	not lib.creating
+	_existing
+	_ids_usable
+	some protected in data.guardrails.protected_tokens.ids
+	lower(protected) in lib.token_ids
+}
+
+_protected if {
+	_existing
+	_names_usable
 	input.change.name.current in data.guardrails.protected_tokens.names
 }
 

@@ -3,7 +3,7 @@ package dtgate.protected_tokens_test
 import data.dtgate.lib.requests_test as requests
 import data.dtgate.protected_tokens
 
-other := {"ids": ["dt0c01.BBBBBBBBBBBBBBBBBBBBBBBB"], "names": ["ops-prod-breakglass"]}
+other := {"ids": ["dt0c01.BBBBBBBBBBBBBBBBBBBBBBBB"], "names": []}
 
 by_id := {"ids": ["dt0c01.BBBBBBBBBBBBBBBBBBBBBBBB", requests.token_id], "names": []}
 
@@ -13,7 +13,7 @@ test_tokens_that_are_not_listed_pass if {
 	every request in [
 		requests.delete,
 		requests.update({"name": "a", "enabled": false, "scopes": []}),
-		requests.create({"name": "ops-prod-breakglass", "enabled": false, "scopes": []}),
+		requests.create({"name": "payments-prod-ci", "enabled": false, "scopes": []}),
 		requests.documented,
 	] {
 		count(_denied(request, other)) == 0
@@ -74,17 +74,33 @@ test_a_token_is_protected_by_its_present_name if {
 	count(_denied(_named(requests.delete, "payments-prod-ci"), by_name)) == 0
 }
 
-test_a_name_that_is_only_asked_for_protects_nothing if {
-	count(_denied(requests.update({"name": "ops-prod-breakglass"}), by_name)) == 0
+test_a_protected_name_is_for_its_token_only if {
+	every request in [
+		requests.known(requests.update({"name": "ops-prod-breakglass"}), requests.existing),
+		requests.create({"name": "ops-prod-breakglass", "scopes": []}),
+	] {
+		requests.codes(_denied(request, by_name)) == {"protected-name"}
+	}
 }
 
-test_a_creation_touches_no_protected_token if {
-	odd := object.union(
-		_named(requests.update({"name": "new", "scopes": []}), "ops-prod-breakglass"),
-		{"operation": "token.create"},
-	)
-	count(_denied(odd, by_name)) == 0
-	count(_denied(odd, by_id)) == 0
+test_without_its_name_no_token_is_known_to_be_unprotected if {
+	every request in [requests.delete, requests.update({"enabled": false}), requests.update({"scopes": ["metrics.read"]})] {
+		requests.codes(_denied(request, by_name)) == {"protected-name-unknown"}
+		requests.codes(_denied(requests.known(request, requests.existing), by_name)) == set()
+	}
+}
+
+test_what_terraform_repeats_touches_no_protected_token if {
+	again := object.union(requests.existing, {"scopes": ["entities.read", "metrics.read"]})
+	count(_denied(requests.known(requests.update(again), requests.existing), by_id)) == 0
+	off := requests.known(requests.update({"enabled": false}), object.union(requests.existing, {"enabled": false}))
+	count(_denied(off, by_id)) == 0
+}
+
+test_a_token_is_protected_under_all_its_ids if {
+	uuid := object.union(requests.delete, {"token": {"id": "d5836312-5790-4e80-afcf-09971954c3ea"}})
+	count(_denied(uuid, by_id)) == 0
+	_whats(_denied(requests.known(uuid, requests.existing), by_id)) == {["id", "deleted"]}
 }
 
 test_unusable_settings_deny_everything if {

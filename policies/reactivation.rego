@@ -1,19 +1,21 @@
 # METADATA
 # title: Reactivation
 # description: |
-#   A revoked token stays revoked: whoever needs one again makes a new one. While the gate does not know whether the
-#   token was revoked, every update that says `enabled: true` (v1: `revoked: false`) counts, so this ships as a warning.
+#   A revoked token stays revoked: whoever needs one again makes a new one. Terraform says `enabled: true` with every
+#   update, so that it counts only where the token is disabled, or where nobody knows.
 package dtgate.reactivation
 
 import data.dtgate.lib
 
 deny contains violation if {
-	input.operation == "token.update"
+	lib.about_tokens
+	not lib.creating
 	input.change.enabled.requested == true
+	not input.change.enabled.current == true
 	violation := {
 		"code": "reactivation",
 		"message": sprintf(
-			"this update enables token %s, which revives it if it was revoked; leave it out, or make a new token",
+			"token %s is disabled and would be revived (or nobody knows its state); leave that out, or make a new token",
 			[input.token.id],
 		),
 		"path": "enabled",

@@ -13,19 +13,26 @@ test_other_changes_pass if {
 
 test_an_enabled_new_token_passes if {
 	count(_denied(requests.create({"name": "payments-prod-ci", "enabled": true}))) == 0
-	odd := object.union(requests.update({"enabled": true}), {"operation": "token.create"})
-	count(_denied(odd)) == 0
+}
+
+test_a_token_that_is_enabled_may_be_said_to_be_so if {
+	count(_denied(requests.known(requests.update({"enabled": true}), requests.existing))) == 0
 }
 
 test_enabling_a_token_is_denied if {
 	_denied(requests.update({"enabled": true})) == {{
 		"code": "reactivation",
 		"message": concat("", [
-			"this update enables token dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA, which revives it if it was revoked; ",
-			"leave it out, or make a new token",
+			"token dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA is disabled and would be revived (or nobody knows its state); ",
+			"leave that out, or make a new token",
 		]),
 		"path": "enabled",
 	}}
+}
+
+test_enabling_a_disabled_token_is_denied if {
+	disabled := object.union(requests.existing, {"enabled": false})
+	requests.codes(_denied(requests.known(requests.update({"enabled": true}), disabled))) == {"reactivation"}
 }
 
 test_what_cannot_be_read_is_denied if {

@@ -1,12 +1,15 @@
 # METADATA
 # title: Scope budget
-# description: A request may ask for so many scopes and no more; two small tokens are safer than a large one.
+# description: |
+#   A token may have so many scopes and no more; two small ones are safer than a large one. One that has more already may
+#   keep them or lose some, not gain any.
 package dtgate.scope_budget
 
 import data.dtgate.lib
 
 deny contains violation if {
 	_max_usable
+	count(lib.gained) > 0
 	asked := count(lib.asked_scopes)
 	asked > data.guardrails.scope_budget.max
 	violation := {

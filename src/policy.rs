@@ -13,6 +13,7 @@ mod decision;
 mod engine;
 pub mod input;
 mod modes;
+mod remedy;
 pub mod suite;
 mod tree;
 mod walk;
@@ -21,6 +22,7 @@ pub use bundle::{Bundle, LoadError, Problem};
 pub use decision::{Decision, Effect, Mode, POLICY_ERROR, Rule, Verdict, Violation};
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
+pub use remedy::Remedy;
 
 /// The policies in force. Clones share one engine.
 #[derive(Clone, Debug)]
@@ -48,18 +50,28 @@ impl Policy {
     pub fn judge<T>(&self, subject: T, input: &Input) -> Judged<T> {
         Judged {
             subject,
-            decision: self.engine.decide(input),
+            decision: self.decide(input),
         }
     }
 
     /// The decision alone, for explanations and replays: it opens no door.
     pub fn decide(&self, input: &Input) -> Decision {
-        self.engine.decide(input)
+        let decision = self.engine.decide(input);
+        self.with_remedy(input, decision)
     }
 
     /// The decision, and the lines that led to it.
     pub fn explain(&self, input: &Input) -> Explanation {
-        self.engine.explain(input)
+        let mut explanation = self.engine.explain(input);
+        explanation.decision = self.with_remedy(input, explanation.decision);
+        explanation
+    }
+
+    /// A denial, with the part of the request that would pass.
+    fn with_remedy(&self, input: &Input, mut decision: Decision) -> Decision {
+        decision.remedy =
+            remedy::find(input, &decision, |less| self.engine.decide(less)).map(Box::new);
+        decision
     }
 
     /// The digest of everything that can change a decision.

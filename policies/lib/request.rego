@@ -20,9 +20,10 @@ unreadable contains violation if {
 	}
 }
 
-_unreadable_parts["operation"] := "token.create, token.update or token.delete" if not _operation_readable
+_unreadable_parts["operation"] := "text" if not _operation_readable
 
 _unreadable_parts["id"] := "text" if {
+	about_tokens
 	not creating
 	not _id_readable
 }
@@ -45,8 +46,83 @@ default asked_scopes := []
 asked_scopes := input.change.scopes.requested if _scopes_given
 
 # METADATA
+# description: |
+#   The request makes, changes or removes an API token. Whatever else the gate judges (rotations, ActiveGate tokens,
+#   settings, downloads) is a matter of the policy minting; the policies about tokens are silent there.
+about_tokens if input.operation in token_operations
+
+# METADATA
+# description: The operations that the policies about tokens judge.
+# scope: document
+token_operations := {
+	"cluster_token.create",
+	"cluster_token.delete",
+	"cluster_token.update",
+	"token.create",
+	"token.delete",
+	"token.update",
+}
+
+# METADATA
 # description: The request makes a new token.
-creating if input.operation == "token.create"
+creating if input.operation in {"cluster_token.create", "token.create"}
+
+# METADATA
+# description: The request removes a token.
+deleting if input.operation in {"cluster_token.delete", "token.delete"}
+
+# METADATA
+# description: |
+#   The scopes, by place, that the token would gain. When the gate could not look the token up these are all that are
+#   asked for.
+gained[i] := scope if {
+	some i, scope in asked_scopes
+	not _kept(scope)
+}
+
+# METADATA
+# description: The ids of the token to change in lower case, the one in the path and the one that Dynatrace tells.
+# scope: rule
+token_ids contains lower(input.token.id) if _id_readable
+
+token_ids contains lower(input.token.current.id) if is_string(input.token.current.id)
+
+# METADATA
+# description: The request asks for a name that the token does not have.
+renaming if {
+	is_string(input.change.name.requested)
+	not input.change.name.requested == input.change.name.current
+}
+
+# METADATA
+# description: |
+#   All that the request does is disable the token. This must always be possible: a leaked token has to be stopped, and
+#   Terraform makes a disabled token by making it first and disabling it then.
+only_disabling if {
+	_updating
+	input.change.enabled.requested == false
+	input.change.differs == ["enabled"]
+}
+
+only_disabling if {
+	_updating
+	input.change.enabled.requested == false
+	is_null(input.change.name.requested)
+	is_null(input.change.scopes.requested)
+}
+
+_updating if input.operation in {"cluster_token.update", "token.update"}
+
+# METADATA
+# description: The catalogue of scopes for the token that the request is about.
+# scope: document
+default scopes := {}
+
+scopes := data.dynatrace.cluster_scopes if input.operation in _cluster_operations
+
+scopes := data.dynatrace.scopes if not input.operation in _cluster_operations
+
+_cluster_operations := {"cluster_token.create", "cluster_token.delete", "cluster_token.update"}
 
 # METADATA
 # description: The violation for a setting that is missing or wrong, with what it should be.
@@ -68,7 +144,7 @@ texts(value) if {
 }
 
 # Each of these is a rule of its own: `not f(input.x)` is undefined, not true, in OPA when there is no input.x.
-_operation_readable if input.operation in {"token.create", "token.update", "token.delete"}
+_operation_readable if is_string(input.operation)
 
 _id_readable if is_string(input.token.id)
 
@@ -85,6 +161,12 @@ _scopes_readable if is_null(input.change.scopes.requested)
 _scopes_readable if _scopes_given
 
 _scopes_given if texts(input.change.scopes.requested)
+
+# `scope in null` is an error in regorus.
+_kept(scope) if {
+	is_array(input.change.scopes.kept)
+	scope in input.change.scopes.kept
+}
 
 _caller_readable if is_null(input.caller.token)
 

@@ -155,6 +155,12 @@ fn decision(out: &mut String, record: &Value) {
             ),
         );
     }
+    if !text("/result/remedy/text").is_empty() {
+        append(
+            out,
+            format_args!("\n{:>46}{}", "", text("/result/remedy/text")),
+        );
+    }
 }
 
 /// Who asked, for which name and how many scopes, and the id that an answer names.
@@ -172,6 +178,16 @@ fn who_and_what(record: &Value) -> String {
         .and_then(Value::as_array);
     if let Some(scopes) = scopes {
         words.push(format!("{} scopes", scopes.len()));
+    }
+    if let Some(differs) = record
+        .pointer("/input/change/differs")
+        .and_then(Value::as_array)
+    {
+        let members: Vec<&str> = differs.iter().filter_map(Value::as_str).collect();
+        words.push(match members.as_slice() {
+            [] => "changes nothing".to_owned(),
+            members => format!("changes {}", members.join(" and ")),
+        });
     }
     words.push(format!("decision {}", text("/decision_id").unwrap_or("-")));
     words.join(", ")

@@ -103,6 +103,9 @@ fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::
             violation.policy, violation.message
         )?;
     }
+    if let Some(remedy) = &decision.remedy {
+        writeln!(out, "  {}", remedy.text)?;
+    }
     writeln!(out, "lines evaluated")?;
     for (file, rows) in &explanation.lines {
         let rows: Vec<String> = rows.iter().map(u32::to_string).collect();

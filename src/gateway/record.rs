@@ -20,7 +20,7 @@ use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
 };
-use crate::policy::{Input, Judged, Verdict};
+use crate::policy::{Decision, Input, Judged, Verdict};
 use crate::value::rfc3339_millis;
 
 /// Makes every record of one request, under one decision id.
@@ -155,7 +155,7 @@ impl Recorder {
         let time = rfc3339_millis(input.time);
         event::Decision {
             input: input.to_json(),
-            result: json!({"allow": allowed, "violations": decision.violations}),
+            result: result(decision),
             metrics: json!({"timer_rego_query_eval_ns": u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX)}),
             verdict: verdict(decision.verdict),
             request: event::Request {
@@ -241,6 +241,15 @@ impl Recorder {
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
         headers
     }
+}
+
+fn result(decision: &Decision) -> Value {
+    let allowed = decision.verdict == Verdict::Allow;
+    let mut result = json!({"allow": allowed, "violations": decision.violations});
+    if let (Some(remedy), Some(members)) = (&decision.remedy, result.as_object_mut()) {
+        members.insert("remedy".to_owned(), json!(remedy));
+    }
+    result
 }
 
 fn settings(call: &Call) -> Option<Settings> {

@@ -195,10 +195,21 @@ fn denied(decision: &Decision) -> String {
     let first = violations.first().map_or_else(String::new, |violation| {
         format!("{} (policy {})", violation.message, violation.policy)
     });
-    match violations.len() {
+    let denied = match violations.len() {
         0 | 1 => format!("Denied by dtgate: {first}"),
         count => format!("Denied by dtgate: {count} violations, the first: {first}"),
+    };
+    match &decision.remedy {
+        Some(remedy) => format!("{denied}. {}", upper_first(&remedy.text)),
+        None => denied,
     }
+}
+
+/// Text as the begin of a sentence.
+fn upper_first(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::{fmt, time::Duration};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use super::remedy::Remedy;
+
 /// The code of a violation that stands for a policy which could not be asked.
 pub const POLICY_ERROR: &str = "policy-error";
 
@@ -183,6 +185,9 @@ pub struct Decision {
     pub verdict: Verdict,
     /// All of them, not only those that deny; by policy, then rule, path and message.
     pub violations: Vec<Violation>,
+    /// Of a denial: the part of the request that would pass, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Box<Remedy>>,
     /// The revision of the bundle that decided.
     pub revision: String,
     #[serde(rename = "evaluation_ns", serialize_with = "nanoseconds")]
@@ -226,6 +231,7 @@ impl Decision {
         Self {
             verdict,
             violations,
+            remedy: None,
             revision,
             evaluation,
         }

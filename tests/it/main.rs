@@ -21,6 +21,7 @@ mod harness;
 mod lookup;
 mod promises;
 mod proxy;
+mod shipped;
 mod tls;
 mod traces;
 mod wire;

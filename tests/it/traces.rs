@@ -197,9 +197,9 @@ fn what_breaks_the_shipped_rules_is_denied_in_dynatraces_own_form() {
         ("dt-put-scopes", "\"x\""),
         ("terraform-create-enabled", "\"tf\""),
         ("terraform-create-disabled", "\"tf\""),
-        ("terraform-create-disabled-put", "\"tf\""),
-        ("terraform-update", "\"tf\""),
-        ("terraform-update-environment", "\"tf\""),
+        // The name is the token's own: only the scopes are new.
+        ("terraform-update", "\"a\""),
+        ("terraform-update-environment", "\"a\""),
     ] {
         let answer = gate.raw(data(name));
         assert_denied(&answer);

@@ -1,0 +1,77 @@
+# METADATA
+# title: Escalation
+# description: |
+#   What a token gains must be its caller's to give: a scope of the caller's team, and never one that makes other
+#   credentials. What a token has already is no gain.
+package dtgate.escalation
+
+import data.dtgate.lib
+
+deny contains violation if {
+	some i, scope in lib.gained
+	_mints(scope)
+	violation := {
+		"code": "escalation-mint",
+		"message": sprintf("scope %q makes or shows other credentials and may not be gained; leave it out", [scope]),
+		"path": sprintf("scopes[%d]", [i]),
+	}
+}
+
+# With the first team that is listed, whoever belongs to none may give nothing.
+deny contains violation if {
+	_usable
+	count(data.guardrails.escalation.teams) > 0
+	some i, scope in lib.gained
+	not _owned(scope)
+	violation := {
+		"code": "escalation-team",
+		"message": sprintf("scope %q is not one that %s may give; leave it out, or ask its team", [scope, _caller]),
+		"path": sprintf("scopes[%d]", [i]),
+	}
+}
+
+deny contains lib.unusable_setting(
+	"guardrails.escalation",
+	"an object with mint_classes (a list of classes) and teams (by name: callers, scopes and classes, each a list)",
+) if {
+	not _usable
+}
+
+deny contains violation if some violation in lib.unreadable
+
+_mints(scope) if {
+	lib.texts(data.guardrails.escalation.mint_classes)
+	lib.scopes[scope].class in data.guardrails.escalation.mint_classes
+}
+
+_owned(scope) if {
+	some team in _teams
+	scope in team.scopes
+}
+
+_owned(scope) if {
+	some team in _teams
+	lib.scopes[scope].class in team.classes
+}
+
+# The caller's.
+_teams contains team if {
+	_usable
+	some team in data.guardrails.escalation.teams
+	is_string(input.caller.token.id)
+	input.caller.token.id in team.callers
+}
+
+default _caller := "a caller without a token"
+
+_caller := sprintf("caller %s", [input.caller.token.id]) if is_string(input.caller.token.id)
+
+_usable if {
+	lib.texts(data.guardrails.escalation.mint_classes)
+	is_object(data.guardrails.escalation.teams)
+	every team in data.guardrails.escalation.teams {
+		lib.texts(team.callers)
+		lib.texts(team.scopes)
+		lib.texts(team.classes)
+	}
+}

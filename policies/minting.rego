@@ -1,0 +1,65 @@
+# METADATA
+# title: Minting
+# description: |
+#   Everything that the gate judges and that is no change of an API token makes, shows, revives or removes another
+#   credential: rotations, ActiveGate tokens, links without login, settings of tokens, downloads with a token inside. It
+#   is denied unless its operation is listed with the caller. What no policy here was written for is denied as well.
+package dtgate.minting
+
+import data.dtgate.lib
+
+deny contains violation if {
+	not lib.about_tokens
+	not _listed
+	not _harmless
+	violation := {
+		"code": "minting",
+		"message": sprintf(
+			"%s is not open to %s%s; have whoever runs the gate list it under guardrails.minting.callers",
+			[_operation, _caller, _schemas],
+		),
+		"path": "operation",
+	}
+}
+
+deny contains lib.unusable_setting("guardrails.minting.callers", "by operation a list of token ids, or \"*\" for everybody") if {
+	not _usable
+}
+
+deny contains violation if some violation in lib.unreadable
+
+_listed if {
+	_usable
+	"*" in data.guardrails.minting.callers[input.operation]
+}
+
+_listed if {
+	_usable
+	is_string(input.caller.token.id)
+	input.caller.token.id in data.guardrails.minting.callers[input.operation]
+}
+
+# Share settings that open a dashboard to nobody without login.
+_harmless if {
+	input.operation == "dashboard_sharing.update"
+	object.get(input.unknown_members, "publicAccess", {"managementZoneIds": []}).managementZoneIds == []
+}
+
+default _operation := "this request"
+
+_operation := input.operation if is_string(input.operation)
+
+default _caller := "callers without a token"
+
+_caller := sprintf("caller %s", [input.caller.token.id]) if is_string(input.caller.token.id)
+
+default _schemas := ""
+
+_schemas := sprintf(" (%s)", [concat(", ", input.settings.schemas)]) if lib.texts(input.settings.schemas)
+
+_usable if {
+	is_object(data.guardrails.minting.callers)
+	every callers in data.guardrails.minting.callers {
+		lib.texts(callers)
+	}
+}

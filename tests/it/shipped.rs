@@ -1,0 +1,127 @@
+//! The shipped policies as a caller meets them, before the simulator.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gate, Simulator, gate};
+
+fn send(gate: &Gate, method: &str, target: &str, body: &Value) -> crate::harness::Answered {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let secret = Simulator::secret("api tokens");
+    gate.raw(format!(
+        "{method} {target} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {secret}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+#[test]
+fn a_refusal_names_the_largest_part_that_would_pass() {
+    let simulator = Simulator::start();
+    let gate = gate(simulator.address);
+    let mut scopes = vec![
+        "metrics.read",
+        "metrics.ingest",
+        "logs.read",
+        "logs.ingest",
+        "entities.read",
+        "problems.read",
+        "events.read",
+        "events.ingest",
+        "slo.read",
+        "releases.read",
+        "DataExport",
+        "WriteConfig",
+    ];
+    let answer = send(
+        &gate,
+        "POST",
+        "/api/v2/apiTokens",
+        &json!({"name": "payments-prod-ci", "scopes": scopes}),
+    );
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let message = answer.message();
+    assert!(
+        message.contains("11 of 12 scopes are fine; without WriteConfig this passes"),
+        "{message}"
+    );
+    let record = gate.records().pop().unwrap();
+    assert_eq!(
+        record["result"]["remedy"]["scopes"],
+        json!(["WriteConfig"]),
+        "{record}"
+    );
+    // And so it does.
+    scopes.pop();
+    let answer = send(
+        &gate,
+        "POST",
+        "/api/v2/apiTokens",
+        &json!({"name": "payments-prod-ci", "scopes": scopes}),
+    );
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert!(
+        gate.records()
+            .iter()
+            .all(|record| record["verdict"] != "allow" || record["result"].get("remedy").is_none())
+    );
+}
+
+#[test]
+fn terraforms_create_then_disable_leaves_no_orphan() {
+    let simulator = Simulator::start();
+    let gate = gate(simulator.address);
+    let body = json!({"name": "payments-prod-ci", "enabled": false, "scopes": ["metrics.read"]});
+    let created = send(&gate, "POST", "/api/v2/apiTokens", &body);
+    assert_eq!(created.status, 201, "{created:?}");
+    let target = format!(
+        "/api/v2/apiTokens/{}",
+        created.json()["id"].as_str().unwrap()
+    );
+    assert_eq!(send(&gate, "PUT", &target, &body).status, 204);
+    let read = send(&gate, "GET", &target, &Value::Null);
+    assert_eq!(read.json()["enabled"], json!(false));
+    // It stays disabled: reviving it is refused, saying once more that it is disabled is not.
+    assert_eq!(send(&gate, "PUT", &target, &body).status, 204);
+    let revived = send(&gate, "PUT", &target, &json!({"enabled": true}));
+    assert_eq!(revived.status, 403, "{revived:?}");
+    assert!(revived.message().contains("reactivation"), "{revived:?}");
+}
+
+#[test]
+fn a_token_that_breaks_every_rule_can_be_disabled() {
+    let simulator = Simulator::start();
+    let gate = gate(simulator.address);
+    let admin = "/api/v2/apiTokens/dt0c01.ADMINAAAAAAAAAAAAAAAAAAA";
+    assert_eq!(
+        send(&gate, "PUT", admin, &json!({"enabled": false})).status,
+        204
+    );
+    let scopes = json!({"scopes": ["metrics.read", "hub.read"]});
+    assert_eq!(
+        send(&gate, "PUT", admin, &scopes).status,
+        204,
+        "it may lose what it has"
+    );
+}
+
+#[test]
+fn what_makes_other_credentials_is_denied_until_it_is_listed() {
+    let simulator = Simulator::start();
+    let gate = gate(simulator.address);
+    let answer = send(
+        &gate,
+        "POST",
+        "/api/v2/tenantTokenRotation/start",
+        &Value::Null,
+    );
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let message = answer.message();
+    assert!(
+        message.contains("tenant_token_rotation.start is not open to caller"),
+        "{message}"
+    );
+    assert!(message.contains("policy minting"), "{message}");
+}
