@@ -125,6 +125,9 @@ struct Simulate {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
+    /// Send every request to a login page, as a misrouted request finds it
+    #[arg(long)]
+    redirect_to_login: bool,
 }
 
 #[derive(Debug, Args)]
@@ -306,7 +309,11 @@ impl Simulate {
             writeln!(out, "  {:<18} {:<38} {}", seed.name, seed.id, seed.secret)?;
         }
         out.flush()?;
-        let simulator = Simulator::seeded(simulate::Options::default(), app::now);
+        let options = simulate::Options {
+            redirect_to_login: self.redirect_to_login,
+            ..simulate::Options::default()
+        };
+        let simulator = Simulator::seeded(options, app::now);
         simulate::serve(socket, simulator, shutdown.cancelled_owned()).await?;
         Ok(ExitCode::SUCCESS)
     }

@@ -6,6 +6,7 @@
 //!
 //! It knows nothing of the gate, reads no clock and no randomness, and never panics on a request.
 
+mod activegate;
 mod body;
 mod call;
 mod list;
@@ -16,6 +17,7 @@ mod scopes;
 pub mod seeds;
 mod selector;
 mod server;
+mod settings;
 mod state;
 mod v1;
 mod v2;
@@ -148,6 +150,17 @@ fn respond(state: &mut State, call: &Call, path: &[&str]) -> Result<Response<Byt
     match path {
         ["api", "v1", "tokens", below @ ..] => v1::answer(state, call, below),
         ["api", "v2", "apiTokens", below @ ..] => v2::answer(state, call, below),
+        ["api", "v2", "activeGateTokens", below @ ..] => activegate::answer(state, call, below),
+        ["api", "v2", "agentConnectionToken"] => activegate::agent_connection_token(state, call),
+        [
+            "api",
+            "v1",
+            "deployment",
+            "installer",
+            "agent" | "gateway",
+            "connectioninfo",
+        ] => activegate::connection_info(state, call),
+        ["api", "v2", "settings", "objects", below @ ..] => settings::answer(state, call, below),
         ["api", "v2", "tenantTokenRotation", step] => open::rotation(state, call, step),
         ["api", "v2", "metrics"] => open::metrics(state, call),
         ["api", "v2", "metrics", "ingest"] => open::ingest(state, call),

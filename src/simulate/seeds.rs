@@ -127,6 +127,11 @@ pub(super) fn tokens() -> Vec<Token> {
         "metrics.read",
         "metrics.ingest",
         "tenantTokenRotation.write",
+        "activeGateTokenManagement.read",
+        "activeGateTokenManagement.write",
+        "agentTokenManagement.read",
+        "InstallerDownload",
+        "settings.write",
     ];
     vec![
         token(MANAGEMENT, &["TenantTokenManagement"]),

@@ -9,7 +9,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{reply::Refusal, scopes, seeds};
+use super::{activegate::GateToken, reply::Refusal, scopes, seeds};
 
 /// A whole credential. It cannot be printed or serialised; only [`Secret::reveal`] gives it away.
 #[derive(Clone)]
@@ -88,6 +88,10 @@ pub(super) struct State {
     /// Every secret ever minted has its number, so none comes twice.
     minted: u64,
     pub(super) tenant: Tenant,
+    /// The tokens of `ActiveGates`, oldest first.
+    pub(super) gates: Vec<GateToken>,
+    /// The token by which agents connect.
+    pub(super) agents: Secret,
     pub(super) window: Window,
 }
 
@@ -113,6 +117,8 @@ impl State {
                 active: Secret::new(letters(u64::MAX).take(32).collect()),
                 next: None,
             },
+            gates: Vec::new(),
+            agents: Secret::new(letters(u64::MAX - 1).take(32).collect()),
             window: Window::default(),
         }
     }
@@ -207,7 +213,17 @@ impl State {
         Secret::new(letters(number).take(32).collect())
     }
 
-    fn next_number(&mut self) -> u64 {
+    /// Id and secret of a new token for an `ActiveGate`, whose public part has eight letters.
+    pub(super) fn mint_gate_token(&mut self) -> (String, Secret) {
+        let mut letters = letters(self.next_number());
+        let public: String = letters.by_ref().take(8).collect();
+        let id = format!("dt0g02.{public}");
+        let secret: String = letters.take(64).collect();
+        let secret = Secret::new(format!("{id}.{secret}"));
+        (id, secret)
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
         self.minted += 1;
         self.minted
     }

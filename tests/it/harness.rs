@@ -401,8 +401,18 @@ impl Simulator {
     }
 
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One that sends every request to a page that answers 200.
+    pub(crate) fn redirecting() -> Self {
+        Self::with(&["--redirect-to-login"])
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let mut child = program()
             .args(["simulate", "--listen", "127.0.0.1:0"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -12,6 +12,7 @@
 mod architecture;
 mod catalogue;
 mod cli;
+mod clients;
 mod crash;
 mod disconnect;
 mod disk;

@@ -18,12 +18,12 @@ use tempfile::TempDir;
 
 use crate::harness::{Answered, BAD, GOOD, Gate, TOKEN, Upstream, policies, program, read_message};
 
-fn certified() -> CertifiedKey<KeyPair> {
+pub(crate) fn certified() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
 }
 
 /// Writes certificate and key where the gate finds them.
-fn write(directory: &Path, certified: &CertifiedKey<KeyPair>) {
+pub(crate) fn write(directory: &Path, certified: &CertifiedKey<KeyPair>) {
     std::fs::write(directory.join("certificate.pem"), certified.cert.pem()).unwrap();
     std::fs::write(
         directory.join("key.pem"),

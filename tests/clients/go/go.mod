@@ -1,0 +1,3 @@
+module dtgate.test/client
+
+go 1.21
