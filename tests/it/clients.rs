@@ -312,7 +312,12 @@ fn a_login_page_is_never_success_for_gos_client() {
         return;
     };
     let simulator = Simulator::redirecting();
-    let gate = gate(simulator.address);
+    // A policy that asks for the token as it is would deny before anything is sent.
+    let blind = tempfile::tempdir().unwrap();
+    let rego = "package dtgate.blind\n\ndeny contains \"never\" if false\n";
+    std::fs::write(blind.path().join("blind.rego"), rego).unwrap();
+    let arguments = ["--policies", blind.path().to_str().unwrap()];
+    let gate = Gate::start(tempfile::tempdir().unwrap(), simulator.address, &arguments);
     // Without the gate it does just that.
     let base = format!("http://{}", simulator.address);
     let fooled = go_steps(&client, &base, "update", None);
