@@ -113,9 +113,12 @@ fn create(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {
     let expires = expiry(&mut members, call.now);
     members.finish()?;
     let (id, secret) = state.mint_gate_token();
-    let mut created = json!({"id": id, "token": secret.reveal()});
+    let mut created = Map::from_iter([
+        ("id".to_owned(), json!(id)),
+        ("token".to_owned(), json!(secret.reveal())),
+    ]);
     if let Some(expires) = expires {
-        created["expirationDate"] = json!(moment::print(expires));
+        created.insert("expirationDate".to_owned(), json!(moment::print(expires)));
     }
     state.gates.push(GateToken {
         id,
@@ -126,7 +129,7 @@ fn create(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {
         created: call.now,
         expires,
     });
-    Ok(reply::json(StatusCode::CREATED, &created))
+    Ok(reply::json(StatusCode::CREATED, &Value::Object(created)))
 }
 
 fn expiry(members: &mut Members, now: Timestamp) -> Option<Timestamp> {
