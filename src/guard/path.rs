@@ -159,7 +159,7 @@ fn strict(method: &str, path: &str, key: &HashKey) -> Result<Option<Target>, Pat
 }
 
 /// "has to match `[a-zA-Z0-9_-]{1,70}`" (cluster API, create environment).
-fn is_environment(segment: &str) -> bool {
+pub fn is_environment(segment: &str) -> bool {
     (1..=70).contains(&segment.len())
         && segment
             .bytes()
@@ -213,7 +213,7 @@ fn lenient(path: &str) -> Reading {
 }
 
 /// A segment without what a server might cut off: matrix parameters, a null byte's tail.
-fn word(segment: &str) -> &str {
+pub(super) fn word(segment: &str) -> &str {
     segment.split([';', '\0']).next().unwrap_or_default()
 }
 
@@ -246,7 +246,7 @@ fn is_collection(segment: &str) -> bool {
 }
 
 /// One round of percent decoding, `%uXXXX` and overlong UTF-8 included.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes: Vec<u8> = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("%u") {
@@ -300,7 +300,7 @@ fn lossy(bytes: &[u8]) -> String {
     }
 }
 
-const MAX_ROUNDS: usize = 8;
+pub(super) const MAX_ROUNDS: usize = 8;
 
 #[cfg(test)]
 mod tests;
