@@ -110,7 +110,11 @@ mod tests {
             ("/e/x", Some("x"), ""),
             ("/e/x/", Some("x"), "/"),
             ("//e//x//api", Some("x"), "//api"),
-            ("/e/Ab-1_2/a%2Fb;c=d/./f/../g", Some("Ab-1_2"), "/a%2Fb;c=d/./f/../g"),
+            (
+                "/e/Ab-1_2/a%2Fb;c=d/./f/../g",
+                Some("Ab-1_2"),
+                "/a%2Fb;c=d/./f/../g",
+            ),
             ("/e/x/%65/y", Some("x"), "/%65/y"),
             ("/api/e/x", None, "/api/e/x"),
             ("/e", None, "/e"),
