@@ -17,7 +17,6 @@ pub fn host(parts: &Parts) -> Result<Option<String>, ReadError> {
     let mut fields = parts.headers.get_all(HOST).iter();
     let authority = parts.uri.authority();
     match (authority, fields.next(), fields.next()) {
-        (_, Some(_), Some(_)) => Err(ReadError::Host),
         (Some(authority), None, _) => Ok(name(authority)),
         (Some(authority), Some(field), None) => match (name(authority), read(field)) {
             (Some(one), Some(other)) if one == other => Ok(Some(one)),
@@ -25,7 +24,7 @@ pub fn host(parts: &Parts) -> Result<Option<String>, ReadError> {
         },
         (None, Some(field), None) => Ok(read(field)),
         (None, None, _) if parts.version <= Version::HTTP_10 => Ok(None),
-        (None, None, _) => Err(ReadError::Host),
+        _ => Err(ReadError::Host),
     }
 }
 
