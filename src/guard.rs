@@ -5,15 +5,16 @@
 //! journal and the upstream.
 
 mod fields;
+pub mod host;
 pub mod json;
 pub mod path;
+pub mod prefix;
 mod settings;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, TRANSFER_ENCODING};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -92,7 +93,7 @@ pub enum ReadError {
     Credential(&'static str),
     #[error("Content-Encoding is not accepted here: send the body as it is")]
     Encoding,
-    #[error("a request must have exactly one Host")]
+    #[error("a request must name exactly one host, in Host and in its target alike")]
     Host,
     #[error("the objectId does not show its schema: it is not one that Dynatrace gives out")]
     ObjectId,
@@ -135,11 +136,7 @@ impl ReadError {
 
 /// Reads the head of any request.
 pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route, ReadError> {
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    let named = parts.uri.authority().is_some() || parts.version <= Version::HTTP_10;
-    if hosts > 1 || (hosts == 0 && !named) {
-        return Err(ReadError::Host);
-    }
+    host::host(parts)?;
     // Other codings would be taken off with this connection's framing, and nobody would undo them.
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {

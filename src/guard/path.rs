@@ -195,7 +195,7 @@ fn strict(
 }
 
 /// "has to match `[a-zA-Z0-9_-]{1,70}`" (cluster API, create environment).
-fn is_environment(segment: &str) -> bool {
+pub fn is_environment(segment: &str) -> bool {
     (1..=70).contains(&segment.len())
         && segment
             .bytes()
@@ -344,7 +344,7 @@ fn speaks_of_tokens(segments: &[&str]) -> bool {
 }
 
 /// A segment without what a server might cut off: matrix parameters, a null byte's tail.
-fn word(segment: &str) -> &str {
+pub(super) fn word(segment: &str) -> &str {
     segment.split([';', '\0']).next().unwrap_or_default()
 }
 
@@ -383,7 +383,7 @@ fn stem(segment: &str) -> &str {
 }
 
 /// One round of percent decoding, `%uXXXX` and overlong UTF-8 included.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let mut bytes: Vec<u8> = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("%u") {
@@ -441,7 +441,7 @@ fn lossy(bytes: &[u8]) -> String {
 const SLASHES: &[char] = &['/', '\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'];
 const OTHER_SLASHES: &[char] = &['\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'];
 
-const MAX_ROUNDS: usize = 8;
+pub(super) const MAX_ROUNDS: usize = 8;
 
 #[cfg(test)]
 mod tests;
