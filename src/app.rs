@@ -21,7 +21,7 @@ use crate::audit::{Audit, Writer};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
-use crate::gateway::{Gateway, Parties, Service, lookup::Lookup, upstream::Upstream};
+use crate::gateway::{Gateway, Parties, Service, environment::Environments, lookup::Lookup};
 use crate::listener::{self, Drained, Listener, Tracker, boxed};
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
@@ -68,7 +68,7 @@ impl App {
     pub fn build(config: &Config) -> anyhow::Result<Self> {
         let listener = Listener::bind(&config.listener).context("listener")?;
         let admin_listener = listen_for_operators(config).context("admin listener")?;
-        let upstream = Upstream::new(&config.upstream).context("upstream")?;
+        let environments = Environments::new(&config.upstream, &config.environments)?;
         let catalogue = catalogue(config)?;
         let overridden = overridden(&catalogue);
         let policy = policies(config)?;
@@ -84,7 +84,7 @@ impl App {
         let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
         let parties = Parties {
             catalogue,
-            upstream,
+            environments,
             lookup,
             policy,
             audit,

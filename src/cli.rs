@@ -20,11 +20,7 @@ use serde_json::json;
 use crate::app::{self, App};
 use crate::audit::Durability;
 use crate::config::Config;
-use crate::gateway::{
-    self,
-    lookup::Lookup,
-    upstream::{Base, Upstream},
-};
+use crate::gateway::{self, environment::Environments, lookup::Lookup, upstream::Base};
 use crate::listener::{self, Tls};
 use crate::policy::{POLICY_ERROR, Problem, suite};
 use crate::simulate::{self, Simulator};
@@ -220,7 +216,7 @@ impl Check {
             })
             .collect();
         if self.config.is_some() {
-            Upstream::new(&config.upstream).context("upstream")?;
+            Environments::new(&config.upstream, &config.environments)?;
         }
         match crate::policy::Policy::load(
             &config.policies.directory,

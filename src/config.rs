@@ -3,6 +3,7 @@
 //! Each section is the `Config` of the module that it configures. Unknown keys are errors; an error
 //! names file, line and column.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub struct Config {
     pub listener: listener::Config,
     pub admin: admin::Config,
     pub upstream: gateway::upstream::Config,
+    /// Several of them, by name, instead of the one.
+    pub environments: BTreeMap<String, gateway::environment::Config>,
     pub lookup: gateway::lookup::Config,
     pub policies: Policies,
     pub journal: audit::Config,

@@ -1,7 +1,7 @@
 //! The data plane: the request path, from a head to an answer.
 //!
 //! ```text
-//! admit ─ head ─┬─ open ──────────────────────────────────────────────────► stream
+//! admit ─ route ─┬─ open ──────────────────────────────────────────────────► stream
 //!               └─ guarded ─ call ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
 //!                                                             └─► refuse
 //! ```
@@ -9,6 +9,7 @@
 //! A guarded request runs in a task of its own: hyper drops a handler whose client hangs up, and nobody
 //! may cancel a write between its record and its outcome.
 
+pub mod environment;
 mod headers;
 pub mod lookup;
 mod pace;
@@ -37,9 +38,10 @@ use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
 use crate::listener::{Body, Tracker, boxed, empty, full};
-use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict};
+use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict, input};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
+use environment::{Addressed, Environment, Environments};
 use lookup::{Asking, Found, Lookup};
 use permit::Permit;
 use record::Recorder;
@@ -78,7 +80,7 @@ pub struct Gateway {
     limits: guard::Limits,
     catalogue: Catalogue,
     slots: Arc<Semaphore>,
-    upstream: Upstream,
+    environments: Environments,
     lookup: Lookup,
     policy: Policy,
     /// Decisions that may be made at once.
@@ -96,7 +98,7 @@ pub struct Gateway {
 /// The parts that a gateway is made of.
 pub struct Parties {
     pub catalogue: Catalogue,
-    pub upstream: Upstream,
+    pub environments: Environments,
     pub lookup: Lookup,
     pub policy: Policy,
     pub audit: Audit,
@@ -108,7 +110,7 @@ pub struct Parties {
 
 /// What a request is, with the body that is still to be used.
 enum Routed {
-    Guarded(Box<Head>, Body),
+    Guarded(Arc<Environment>, Box<Head>, Body),
     Open(Body),
 }
 
@@ -137,7 +139,7 @@ impl Gateway {
             limits: config.read(),
             catalogue: parties.catalogue,
             slots: Arc::new(Semaphore::new(config.in_flight)),
-            upstream: parties.upstream,
+            environments: parties.environments,
             lookup: parties.lookup,
             judges: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             reads_envoy: reads_envoy(&parties.policy),
@@ -199,8 +201,14 @@ impl Gateway {
         }
         let (parts, body) = request.into_parts();
         match self.route(&parts, body).await {
-            Ok(Routed::Open(body)) => self.stream(Request::from_parts(parts, body), started).await,
-            Ok(Routed::Guarded(head, body)) => {
+            Ok(Routed::Open(body)) => {
+                let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
+                story.environment = Some(environment.name.clone());
+                let request = Request::from_parts(parts, body);
+                self.stream(&environment, &target, request, started).await
+            }
+            Ok(Routed::Guarded(environment, head, body)) => {
+                story.environment = Some(environment.name.clone());
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
                 let recorder = Recorder::new(
@@ -212,7 +220,9 @@ impl Gateway {
                 );
                 let tracker = self.tracker.clone();
                 let task = tracker.spawn(async move {
-                    let answer = self.guarded(recorder, *head, parts, body).await;
+                    let answer = self
+                        .guarded(recorder, environment, *head, parts, body)
+                        .await;
                     drop(slot);
                     answer
                 });
@@ -223,14 +233,14 @@ impl Gateway {
                 story.decision_id = decision_of(response.headers());
                 Ok(response)
             }
-            Err(error) => {
+            Err(reason) => {
                 story.guarded = true;
-                story.operation = error.operation().map(Operation::as_str);
+                story.operation = reason.operation().map(Operation::as_str);
                 let recorder =
                     Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
                 let tracker = self.tracker.clone();
                 let task = tracker.spawn(async move {
-                    let rejection = self.refuse(recorder, error).await;
+                    let rejection = self.refuse(recorder, reason).await;
                     drop(slot);
                     rejection
                 });
@@ -240,20 +250,24 @@ impl Gateway {
     }
 
     /// Guarded or open; a body that had to be read for it is given back.
-    async fn route(&self, parts: &Parts, body: Body) -> Result<Routed, ReadError> {
-        Ok(match guard::head(parts, &self.catalogue, &self.key)? {
-            Route::Guarded(head) => Routed::Guarded(head, body),
-            Route::Open => Routed::Open(body),
+    async fn route(&self, parts: &Parts, body: Body) -> Result<Routed, Reason> {
+        let (head, body) = match guard::head(parts, &self.catalogue, &self.key)? {
+            Route::Guarded(head) => (head, body),
+            Route::Open => return Ok(Routed::Open(body)),
             Route::Unsure(head) => match guard::sift(*head, body, self.limits).await? {
-                Sifted::Guarded(head, body) => Routed::Guarded(head, full(body)),
-                Sifted::Open(body) => Routed::Open(full(body)),
+                Sifted::Guarded(head, body) => (head, full(body)),
+                Sifted::Open(body) => return Ok(Routed::Open(full(body))),
             },
-        })
+        };
+        let environment = self.environments.guarded(parts, &head)?;
+        Ok(Routed::Guarded(environment, head, body))
     }
 
     /// Open traffic: both bodies are streamed, nothing is kept.
     async fn stream(
         &self,
+        environment: &Environment,
+        target: &str,
         mut request: Request<Body>,
         started: &Started,
     ) -> Result<Response<Body>, Rejection> {
@@ -264,33 +278,31 @@ impl Gateway {
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
         let sent = Instant::now();
-        let response = self.upstream.stream(request).await.map_err(Reason::from)?;
+        let response = environment.upstream.stream(target, request).await;
+        let response = response.map_err(Reason::from)?;
         self.metrics.upstream_answered(sent.elapsed());
-        Ok(passed_on(response, &started.id))
+        Ok(passed_on(response, &started.id, (self.now)()))
     }
 
     /// The way of one guarded request. Every step takes what only the step before can make.
     async fn guarded(
         &self,
         recorder: Recorder,
+        environment: Arc<Environment>,
         head: Head,
         parts: Parts,
         body: Body,
     ) -> Result<(Response<Body>, &'static str), Rejection> {
         let call = match guard::call(head, body, self.limits).await {
             Ok(call) => call,
-            Err(error) => return Err(self.refuse(recorder, error).await),
+            Err(error) => return Err(self.refuse(recorder, error.into()).await),
         };
         // Holds the token's turn until the upstream has answered.
-        let found = self.look_up(&recorder, &call, &parts).await;
-        let input = recorder.input(
-            &call,
-            &parts,
-            found.as_ref(),
-            self.reads_envoy,
-            (self.now)(),
-        );
-        let (judged, input) = self.judge(call, input).await?;
+        let found = self.look_up(&recorder, &environment, &call, &parts).await;
+        let told = environment.input(call.head());
+        let time = (self.now)();
+        let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time);
+        let (judged, input) = self.judge(Addressed { call, environment }, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
         let durable = self
@@ -304,7 +316,7 @@ impl Gateway {
         })?;
         let headers = recorder.upstream_headers(parts.headers, permit.call());
         let sent = Instant::now();
-        let answer = self.upstream.forward(permit, headers).await;
+        let answer = Upstream::forward(permit, headers).await;
         self.metrics.upstream_answered(sent.elapsed());
         self.record_outcome(&recorder, sequence, &answer, sent.elapsed())
             .await;
@@ -312,18 +324,22 @@ impl Gateway {
             reason: error.into(),
             decision_id: Some(recorder.decision_id.clone()),
         })?;
-        let mut response = passed_on(response, &recorder.request_id);
+        let mut response = passed_on(response, &recorder.request_id, (self.now)());
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         warn(response.headers_mut(), &decision);
         Ok((response, "allow"))
     }
 
     /// The token as it is, when a policy wants to know.
-    async fn look_up(&self, recorder: &Recorder, call: &Call, parts: &Parts) -> Option<Found> {
+    async fn look_up(
+        &self,
+        recorder: &Recorder,
+        environment: &Environment,
+        call: &Call,
+        parts: &Parts,
+    ) -> Option<Found> {
         let asked = Instant::now();
-        let environment = call.head().path().environment().unwrap_or_default();
         let looking = self.lookup.look(Asking {
-            upstream: &self.upstream,
             environment,
             call,
             parts,
@@ -337,21 +353,25 @@ impl Gateway {
 
     /// Asks the policies, off the threads that move bytes and not for more requests at once than there
     /// are cores: a policy that runs to its time limit must not stall open traffic.
-    async fn judge(&self, call: Call, input: Input) -> Result<(Judged<Call>, Input), Rejection> {
+    async fn judge(
+        &self,
+        addressed: Addressed,
+        input: Input,
+    ) -> Result<(Judged<Addressed>, Input), Rejection> {
         let _turn = self.judges.acquire().await;
         let policy = self.policy.clone();
-        tokio::task::spawn_blocking(move || (policy.judge(call, &input), input))
+        tokio::task::spawn_blocking(move || (policy.judge(addressed, &input), input))
             .await
             .map_err(|_panic| Reason::Panic.into())
     }
 
     /// Records a request that policies never saw, and refuses it.
-    async fn refuse(&self, recorder: Recorder, error: ReadError) -> Rejection {
-        let event = recorder.refusal(&error, (self.now)());
+    async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
+        let event = recorder.refusal(&reason, (self.now)());
         let event = Event::Decision(Box::new(event));
         match self.recorded(self.audit.record(event)).await {
             Ok(_sequence) => Rejection {
-                reason: error.into(),
+                reason,
                 decision_id: Some(recorder.decision_id),
             },
             Err(error) => Reason::from(error).into(),
@@ -444,7 +464,24 @@ pub async fn rehearse(
     };
     let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
     let call = guard::call(head, body, limits.read()).await?;
-    Ok(Some(recorder.input(&call, &parts, None, with_envoy, time)))
+    let environment = input::Environment {
+        name: environment::DEFAULT.to_owned(),
+        id: call
+            .head()
+            .path()
+            .environment()
+            .unwrap_or_default()
+            .to_owned(),
+        data: serde_json::Map::new(),
+    };
+    Ok(Some(recorder.input(
+        &call,
+        environment,
+        &parts,
+        None,
+        with_envoy,
+        time,
+    )))
 }
 
 impl Config {
@@ -457,11 +494,16 @@ impl Config {
     }
 }
 
-fn passed_on(response: Response<Incoming>, request_id: &str) -> Response<Body> {
+fn passed_on(
+    response: Response<Incoming>,
+    request_id: &str,
+    now: jiff::Timestamp,
+) -> Response<Body> {
     let version = response.version();
     let mut response = response.map(boxed);
     *response.version_mut() = Version::default();
     headers::for_client(response.headers_mut(), version, request_id);
+    headers::limit_reset(response.headers_mut(), now);
     response
 }
 

@@ -277,9 +277,13 @@ impl Head {
         })
     }
 
-    /// Path and query as they go upstream. It may hold secrets.
-    pub fn target(&self) -> TokenSecret {
-        let path = self.path.raw();
+    /// Path and query as they go upstream, without the environment's prefix if it `strips`. It may hold secrets.
+    pub fn target(&self, strips: bool) -> TokenSecret {
+        let path = if strips {
+            self.path.raw_below()
+        } else {
+            self.path.raw()
+        };
         match (&self.query, &self.credential) {
             (Some(query), _) => TokenSecret::new(format!("{}?{}", path.expose(), query.expose())),
             (None, Some(credential)) if credential.in_query => TokenSecret::new(format!(

@@ -46,6 +46,39 @@ pub(super) fn for_client(headers: &mut HeaderMap, version: Version, request_id: 
     headers.insert(REQUEST_ID, value(request_id));
 }
 
+/// Makes `X-RateLimit-Reset` a time in seconds, at most an hour away, or takes it off.
+///
+/// Dynatrace documents microseconds since 1970; Monaco reads seconds, and would wait for thousands of years. The
+/// limit and what remains of it are passed on: they slow no client down.
+pub(super) fn limit_reset(headers: &mut HeaderMap, now: jiff::Timestamp) {
+    let mut fields = headers.get_all(&LIMIT_RESET).iter();
+    let reset = match (fields.next(), fields.next()) {
+        (None, _) => return,
+        (Some(field), None) => field.to_str().ok().and_then(seconds),
+        (Some(_), Some(_)) => None,
+    };
+    let near = |reset: &i64| *reset <= now.as_second().saturating_add(3600);
+    match reset.filter(near) {
+        Some(reset) => drop(headers.insert(LIMIT_RESET, HeaderValue::from(reset))),
+        None => drop(headers.remove(&LIMIT_RESET)),
+    }
+}
+
+/// Seconds since 1970, whatever the unit: what would be later than the year 5000 is in a smaller one.
+fn seconds(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: i64 = text.parse().ok()?;
+    let unit = match number {
+        ..100_000_000_000 => 1,
+        100_000_000_000..100_000_000_000_000 => 1_000,
+        100_000_000_000_000.. => 1_000_000,
+    };
+    Some(number.saturating_add(unit - 1) / unit)
+}
+
 /// Counts `Max-Forwards` down on the two methods that have it. False: it was zero, and the request
 /// must not be forwarded.
 pub(super) fn may_forward(method: &Method, headers: &mut HeaderMap) -> bool {
@@ -105,6 +138,8 @@ fn add_via(headers: &mut HeaderMap, version: Version) {
     headers.append(VIA, value(&format!("{protocol} dtgate")));
 }
 
+const LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_invalid| HeaderValue::from_static(""))
 }
@@ -154,6 +189,40 @@ mod tests {
         for_upstream(&mut headers, Version::HTTP_11, "id-1");
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["x-other", "via", "x-request-id"]);
+    }
+
+    #[test]
+    fn a_rate_limits_reset_is_in_seconds_and_near() {
+        let now: jiff::Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        let second = now.as_second();
+        for (given, passed) in [
+            (format!("{}", second + 30), Some(second + 30)),
+            (format!("{}000", second + 30), Some(second + 30)),
+            (format!("{}000001", second + 30), Some(second + 31)),
+            (format!("{}", second - 5), Some(second - 5)),
+            ("0".to_owned(), Some(0)),
+            (format!("{}", second + 4000), None),
+            (format!("{}000000", second + 4000), None),
+            ("99999999999999999999".to_owned(), None),
+            ("-1".to_owned(), None),
+            ("soon".to_owned(), None),
+            (String::new(), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(LIMIT_RESET, given.parse().unwrap());
+            headers.insert("x-ratelimit-limit", HeaderValue::from_static("50"));
+            limit_reset(&mut headers, now);
+            let found = headers
+                .get(&LIMIT_RESET)
+                .map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(found, passed.map(|reset| reset.to_string()), "{given}");
+            assert!(headers.contains_key("x-ratelimit-limit"));
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(LIMIT_RESET, HeaderValue::from(second));
+        twice.append(LIMIT_RESET, HeaderValue::from(second));
+        limit_reset(&mut twice, now);
+        assert!(!twice.contains_key(&LIMIT_RESET));
     }
 
     #[test]

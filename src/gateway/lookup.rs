@@ -15,9 +15,10 @@ use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 
+use super::environment::Environment;
 use super::headers;
 use super::turns::{Turn, Turns};
-use super::upstream::{Question, Upstream, UpstreamError};
+use super::upstream::{Question, UpstreamError};
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::token::{TokenReference, TokenSecret};
 use crate::guard::Call;
@@ -70,9 +71,7 @@ pub struct Lookup {
 /// Who asks, about what, and where.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking<'a> {
-    pub(super) upstream: &'a Upstream,
-    /// Ids are those of one environment.
-    pub(super) environment: &'a str,
+    pub(super) environment: &'a Environment,
     pub(super) call: &'a Call,
     pub(super) parts: &'a Parts,
     pub(super) request_id: &'a str,
@@ -154,7 +153,13 @@ impl Lookup {
     /// Waits for the turn of an id, then asks.
     async fn in_turn(&self, id: &str, token: &TokenReference, asking: &Asking<'_>) -> Found {
         let timeout = self.timeout.into();
-        let key = format!("{} {id}", asking.environment);
+        // Ids are those of one environment.
+        let environment = asking.call.head().path().environment();
+        let key = format!(
+            "{} {} {id}",
+            asking.environment.name,
+            environment.unwrap_or_default()
+        );
         let Ok(turn) = tokio::time::timeout(timeout, self.turns.take(&key)).await else {
             return Found {
                 error: Some(LookupError::Turn(timeout)),
@@ -179,8 +184,8 @@ impl Lookup {
         token: &TokenReference,
         asking: &Asking<'_>,
     ) -> Result<CurrentToken, LookupError> {
-        let upstream = asking.upstream;
-        let collection = self.collection(asking.call)?;
+        let upstream = &asking.environment.upstream;
+        let collection = self.collection(asking);
         let headers = self.headers(asking)?;
         // The public id of a whole token; else what stands in the path.
         let id = if token.is_hashed() {
@@ -200,15 +205,13 @@ impl Lookup {
     }
 
     /// Where the tokens are: as in the request. A token that may only read is one for v2.
-    fn collection(&self, call: &Call) -> Result<String, LookupError> {
-        let path = call.head().path().public();
-        let (collection, _id) = path
-            .rsplit_once('/')
-            .ok_or(LookupError::Request("its path has no collection"))?;
-        Ok(match (&self.own, collection.strip_suffix("/v1/tokens")) {
+    fn collection(&self, asking: &Asking<'_>) -> String {
+        let path = asking.call.head().path();
+        let collection = path.collection(asking.environment.strips());
+        match (&self.own, collection.strip_suffix("/v1/tokens")) {
             (Some(_), Some(root)) if !root.ends_with("/cluster") => format!("{root}/v2/apiTokens"),
-            _ => collection.to_owned(),
-        })
+            _ => collection,
+        }
     }
 
     fn headers(&self, asking: &Asking<'_>) -> Result<HeaderMap, LookupError> {

@@ -8,14 +8,16 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::environment::Addressed;
 use super::lookup::Found;
+use super::rejection::Reason;
 use super::story::Started;
 use super::{headers, verdict};
 use crate::audit::event::{self, Answer, Event, Outcome};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
-use crate::guard::{self, Call, Head, ReadError};
+use crate::guard::{self, Call, Head};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
@@ -70,6 +72,7 @@ impl Recorder {
     pub(super) fn input(
         &self,
         call: &Call,
+        environment: Environment,
         parts: &Parts,
         found: Option<&Found>,
         with_envoy: bool,
@@ -79,11 +82,7 @@ impl Recorder {
         Input {
             operation: self.operation().to_owned(),
             api: path.endpoint().api.as_str().to_owned(),
-            environment: Environment {
-                name: "default".to_owned(),
-                id: path.environment().unwrap_or_default().to_owned(),
-                data: Map::new(),
-            },
+            environment,
             caller: input::Caller {
                 address: self.peer.clone(),
                 token: self.caller.as_ref().map(|caller| CallerToken {
@@ -149,8 +148,8 @@ impl Recorder {
     }
 
     /// The record of a judged request.
-    pub(super) fn decision(&self, judged: &Judged<Call>, input: &Input) -> event::Decision {
-        let (decision, call) = (judged.decision(), judged.subject());
+    pub(super) fn decision(&self, judged: &Judged<Addressed>, input: &Input) -> event::Decision {
+        let (decision, call) = (judged.decision(), &judged.subject().call);
         let allowed = decision.verdict == Verdict::Allow;
         let time = rfc3339_millis(input.time);
         event::Decision {
@@ -169,10 +168,10 @@ impl Recorder {
     }
 
     /// The record of a request that was refused before policies could see it.
-    pub(super) fn refusal(&self, error: &ReadError, time: jiff::Timestamp) -> event::Decision {
+    pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> event::Decision {
         event::Decision {
-            operation: error.operation().or(self.operation).map(Operation::as_str),
-            error: Some(redact(&error.to_string())),
+            operation: reason.operation().or(self.operation).map(Operation::as_str),
+            error: Some(redact(&reason.to_string())),
             ..self.event(rfc3339_millis(time))
         }
     }

@@ -7,8 +7,10 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use thiserror::Error;
 
+use super::environment::RouteError;
 use super::upstream::UpstreamError;
 use crate::audit::RecordError;
+use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::redact;
 use crate::dynatrace::{ConstraintViolation, ErrorEnvelope, ParameterLocation};
 use crate::guard::ReadError;
@@ -41,6 +43,8 @@ pub(super) enum Reason {
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
 
@@ -54,12 +58,24 @@ impl From<Reason> for Rejection {
 }
 
 impl Reason {
+    /// The operation that was refused, where the catalogue refuses it as a whole.
+    pub(super) fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Read(error) => error.operation(),
+            _ => None,
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Read(error) => read_status(error),
+            Self::Route(RouteError::Host) => StatusCode::BAD_REQUEST,
+            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => {
+                StatusCode::MISDIRECTED_REQUEST
+            }
             // Not 503: Terraform would try it again for five minutes.
             Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => match error {
@@ -75,9 +91,12 @@ impl Reason {
     /// What happened to the request, so that nobody has to guess.
     fn fate(&self) -> &'static str {
         match self {
-            Self::Busy | Self::Connect | Self::Denied(_) | Self::Read(_) | Self::Record(_) => {
-                "This request was not sent to Dynatrace."
-            }
+            Self::Busy
+            | Self::Connect
+            | Self::Denied(_)
+            | Self::Read(_)
+            | Self::Record(_)
+            | Self::Route(_) => "This request was not sent to Dynatrace.",
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
             Self::Upstream(error) if error.never_arrived() => {
                 "This request did not reach Dynatrace."
@@ -154,6 +173,7 @@ impl Rejection {
             | Reason::Panic
             | Reason::Read(_)
             | Reason::Record(_)
+            | Reason::Route(_)
             | Reason::Upstream(_) => {}
         }
         response
@@ -184,6 +204,7 @@ impl Rejection {
             | Reason::Connect
             | Reason::Panic
             | Reason::Record(_)
+            | Reason::Route(_)
             | Reason::Upstream(_) => Vec::new(),
         }
     }

@@ -25,6 +25,7 @@ pub(super) struct Started {
 #[derive(Default)]
 pub(super) struct Story {
     pub(super) guarded: bool,
+    pub(super) environment: Option<String>,
     pub(super) decision_id: Option<String>,
     pub(super) verdict: Option<&'static str>,
     pub(super) operation: Option<&'static str>,
@@ -73,6 +74,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>) {
         status = response.status().as_u16(),
         duration_ms,
         route = if story.guarded { "guarded" } else { "open" },
+        environment = story.environment,
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         decision.id = story.decision_id,

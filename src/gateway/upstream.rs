@@ -29,7 +29,7 @@ use crate::listener::{Body, full};
 use crate::value;
 
 /// Where requests go.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `http://…` or `https://…`, with or without a path in front of every request's own.
@@ -221,13 +221,14 @@ impl Upstream {
         })
     }
 
-    /// Sends a guarded request: the canonical path and the bytes that were judged. Once.
+    /// Sends a guarded request to the environment that it was judged for: the canonical path and the bytes that
+    /// were judged. Once.
     pub(super) async fn forward(
-        &self,
         permit: Permit,
         headers: HeaderMap,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let call = permit.call();
+        let (call, environment) = (permit.call(), permit.environment());
+        let upstream = &environment.upstream;
         let mut request = Request::new(full(call.forwarded().clone()));
         *request.method_mut() = call
             .head()
@@ -236,9 +237,10 @@ impl Upstream {
             .method
             .parse()
             .map_err(|_invalid| UpstreamError::Target)?;
-        *request.uri_mut() = self.base.join(call.head().target().expose())?;
+        let target = call.head().target(environment.strips());
+        *request.uri_mut() = upstream.base.join(target.expose())?;
         *request.headers_mut() = headers;
-        let response = self.send(request).await?;
+        let response = upstream.send(request).await?;
         // A client that follows it would repeat the write elsewhere, or take a login page for success.
         // 304 is none: it answers a download that asked whether there is anything new.
         let status = response.status();
@@ -263,12 +265,9 @@ impl Upstream {
     /// Streams open traffic, its target byte for byte.
     pub(super) async fn stream(
         &self,
+        target: &str,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let target = request
-            .uri()
-            .path_and_query()
-            .map_or("/", PathAndQuery::as_str);
         // `OPTIONS *` is about the server itself.
         let target = if target == "*" { "/" } else { target };
         *request.uri_mut() = self.base.join(target)?;

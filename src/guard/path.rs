@@ -106,6 +106,21 @@ impl CanonicalPath {
         TokenSecret::new(self.with_id(|token| token.raw().expose()))
     }
 
+    /// The same without `/e/{environment-id}`.
+    pub fn raw_below(&self) -> TokenSecret {
+        TokenSecret::new(self.below(|token| token.raw().expose()))
+    }
+
+    /// The path up to the token's id, with the environment's prefix or without.
+    pub fn collection(&self, below: bool) -> String {
+        let path = if below {
+            self.below(|_| "")
+        } else {
+            self.with_id(|_| "")
+        };
+        path.trim_end_matches('/').to_owned()
+    }
+
     /// The same with the token's public id, for people, policies and the journal.
     pub fn public(&self) -> String {
         redact(&self.with_id(|token| token.id().as_str()))
@@ -119,6 +134,11 @@ impl CanonicalPath {
             path.push('/');
             path.push_str(environment);
         }
+        path + &self.below(id)
+    }
+
+    fn below<'a>(&'a self, id: impl Fn(&'a TokenReference) -> &'a str) -> String {
+        let mut path = String::new();
         for segment in &self.segments {
             path.push('/');
             path.push_str(match &self.token {

@@ -17,6 +17,7 @@ mod crash;
 mod disconnect;
 mod disk;
 mod docs;
+mod environments;
 mod failures;
 mod harness;
 mod lookup;

@@ -1,0 +1,459 @@
+//! Which environment a request is for: by its host, and by `/e/{environment-id}`.
+//!
+//! One gate serves one environment, whatever a request calls it, or a table of them. With a table, what names
+//! no environment of it, or could name two, is refused: nobody could say whose rules were asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use http::request::Parts;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::upstream::{self, BuildError, Upstream};
+use crate::dynatrace::token::{contains_secret, redact};
+use crate::guard::host::{self, canonical};
+use crate::guard::path::is_environment;
+use crate::guard::prefix::{self, Ambiguous};
+use crate::guard::{Call, Head};
+use crate::policy::input;
+
+/// One environment of several.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Names by which clients reach it, without port. None: any.
+    pub hosts: Vec<Host>,
+    /// The environment id of `/e/{environment-id}`. None: requests without one.
+    pub id: Option<Id>,
+    pub prefix: PathPrefix,
+    pub upstream: upstream::Config,
+    /// For policies, as `input.environment.data`.
+    pub data: Data,
+}
+
+/// What becomes of `/e/{environment-id}` on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathPrefix {
+    #[default]
+    Keep,
+    Strip,
+}
+
+/// A host name or address, in its one spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Host(String);
+
+/// An environment id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Id(String);
+
+/// What the configuration tells policies.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Data(Map<String, Value>);
+
+impl TryFrom<String> for Host {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let host = canonical(&text);
+        host.map(Self)
+            .ok_or_else(|| format!("{text:?} is no host: give a name or an address, without port"))
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if is_environment(&text) {
+            Ok(Self(text))
+        } else {
+            Err(format!(
+                "{text:?} is no environment id: 1 to 70 letters, digits, '-' and '_'"
+            ))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = toml::Table::deserialize(deserializer)?;
+        let members = table
+            .into_iter()
+            .map(|(name, value)| Ok((name, json(value)?)));
+        let members = members.collect::<Result<Map<_, _>, &str>>();
+        let data = members.map_err(serde::de::Error::custom)?;
+        // Every record of the environment has it.
+        if contains_secret(&Value::Object(data.clone()).to_string()) {
+            return Err(serde::de::Error::custom(
+                "data contains the secret part of a token",
+            ));
+        }
+        Ok(Self(data))
+    }
+}
+
+fn json(value: toml::Value) -> Result<Value, &'static str> {
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => {
+            Value::Number(serde_json::Number::from_f64(number).ok_or("a number is not finite")?)
+        }
+        toml::Value::Boolean(flag) => Value::Bool(flag),
+        toml::Value::Datetime(time) => Value::String(time.to_string()),
+        toml::Value::Array(values) => values.into_iter().map(json).collect::<Result<_, _>>()?,
+        toml::Value::Table(table) => {
+            let members = table
+                .into_iter()
+                .map(|(name, value)| Ok((name, json(value)?)));
+            Value::Object(members.collect::<Result<_, &str>>()?)
+        }
+    })
+}
+
+/// Why environments cannot be told apart, or reached.
+#[derive(Debug, Error)]
+pub enum EnvironmentError {
+    #[error("give [upstream] for one environment, or [environments] for several, not both")]
+    Both,
+    #[error("environments.{0} has neither hosts nor id: nothing would say when it is meant")]
+    Nowhere(String),
+    #[error(
+        "environments.{one} and environments.{other} could both be meant by the same request ({by})"
+    )]
+    Same {
+        one: String,
+        other: String,
+        by: String,
+    },
+    #[error("environments.{name}.upstream")]
+    Upstream {
+        name: String,
+        #[source]
+        source: BuildError,
+    },
+    #[error("upstream")]
+    Single(#[source] BuildError),
+}
+
+/// One Dynatrace environment, and how it is reached.
+#[derive(Debug)]
+pub struct Environment {
+    pub(super) name: String,
+    data: Map<String, Value>,
+    pub(super) upstream: Upstream,
+    strip: bool,
+}
+
+/// The environments of this gate.
+#[derive(Debug)]
+pub struct Environments(Table);
+
+#[derive(Debug)]
+enum Table {
+    /// Any host, any path.
+    One(Arc<Environment>),
+    /// By id and host.
+    Several(HashMap<(Option<String>, Option<String>), Arc<Environment>>),
+}
+
+/// A call together with the environment that it is for: what is judged for one can go to no other.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    pub(super) call: Call,
+    pub(super) environment: Arc<Environment>,
+}
+
+/// Why a request is for no environment.
+#[derive(Debug, Error)]
+pub enum RouteError {
+    #[error(transparent)]
+    Ambiguous(#[from] Ambiguous),
+    #[error("a request must name exactly one host, in Host and in its target alike")]
+    Host,
+    #[error("no environment of this gate is {0}; ask whoever runs the gate for the right address")]
+    Unknown(String),
+}
+
+impl Environments {
+    /// Builds the client of every environment.
+    pub fn new(
+        one: &upstream::Config,
+        several: &BTreeMap<String, Config>,
+    ) -> Result<Self, EnvironmentError> {
+        if several.is_empty() {
+            let environment = Environment {
+                name: DEFAULT.to_owned(),
+                data: Map::new(),
+                upstream: Upstream::new(one).map_err(EnvironmentError::Single)?,
+                strip: false,
+            };
+            return Ok(Self(Table::One(Arc::new(environment))));
+        }
+        if *one != upstream::Config::default() {
+            return Err(EnvironmentError::Both);
+        }
+        let mut table: HashMap<_, Arc<Environment>> = HashMap::new();
+        for (name, config) in several {
+            if config.hosts.is_empty() && config.id.is_none() {
+                return Err(EnvironmentError::Nowhere(name.clone()));
+            }
+            let upstream =
+                Upstream::new(&config.upstream).map_err(|source| EnvironmentError::Upstream {
+                    name: name.clone(),
+                    source,
+                })?;
+            let environment = Arc::new(Environment {
+                name: name.clone(),
+                data: config.data.0.clone(),
+                upstream,
+                strip: config.prefix == PathPrefix::Strip,
+            });
+            let id = config.id.as_ref().map(|id| id.0.clone());
+            let mut hosts: Vec<_> = config.hosts.iter().map(|host| Some(&host.0)).collect();
+            if hosts.is_empty() {
+                hosts.push(None);
+            }
+            for host in hosts {
+                let key = (id.clone(), host.cloned());
+                let by = named(key.0.as_deref(), key.1.as_deref());
+                if let Some(other) = table.insert(key, environment.clone()) {
+                    return Err(EnvironmentError::Same {
+                        one: other.name.clone(),
+                        other: name.clone(),
+                        by,
+                    });
+                }
+            }
+        }
+        Ok(Self(Table::Several(table)))
+    }
+
+    /// The environment of open traffic, and the target as it goes upstream.
+    pub(super) fn open(&self, parts: &Parts) -> Result<(Arc<Environment>, String), RouteError> {
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let table = match &self.0 {
+            Table::One(environment) => return Ok((environment.clone(), target.to_owned())),
+            Table::Several(table) => table,
+        };
+        let prefix = prefix::prefix(parts.uri.path())?;
+        let environment = find(table, parts, prefix.id)?;
+        if !environment.strip {
+            return Ok((environment, target.to_owned()));
+        }
+        // What is left must not name another environment of the same cluster.
+        let rest = target.get(prefix.length..).unwrap_or_default();
+        let path = rest.split('?').next().unwrap_or_default();
+        if prefix::prefix(path)?.id.is_some() {
+            return Err(RouteError::Ambiguous(Ambiguous));
+        }
+        let root = if path.starts_with('/') { "" } else { "/" };
+        Ok((environment, format!("{root}{rest}")))
+    }
+
+    /// The environment of a guarded request.
+    pub(super) fn guarded(
+        &self,
+        parts: &Parts,
+        head: &Head,
+    ) -> Result<Arc<Environment>, RouteError> {
+        match &self.0 {
+            Table::One(environment) => Ok(environment.clone()),
+            Table::Several(table) => find(table, parts, head.path().environment()),
+        }
+    }
+}
+
+fn find(
+    table: &HashMap<(Option<String>, Option<String>), Arc<Environment>>,
+    parts: &Parts,
+    id: Option<&str>,
+) -> Result<Arc<Environment>, RouteError> {
+    let host = host::host(parts).map_err(|_ambiguous| RouteError::Host)?;
+    let id = id.map(str::to_owned);
+    let exact = table.get(&(id.clone(), host.clone()));
+    let found = exact.or_else(|| table.get(&(id.clone(), None)));
+    found
+        .cloned()
+        .ok_or_else(|| RouteError::Unknown(redact(&named(id.as_deref(), host.as_deref()))))
+}
+
+/// The two things that name an environment, for people.
+fn named(id: Option<&str>, host: Option<&str>) -> String {
+    let path = id.map_or_else(|| "without /e/".to_owned(), |id| format!("/e/{id}"));
+    match host {
+        Some(host) => format!("{path} at {host}"),
+        None => format!("{path} at any host"),
+    }
+}
+
+impl Environment {
+    /// Whether `/e/{environment-id}` stays here.
+    pub(super) fn strips(&self) -> bool {
+        self.strip
+    }
+
+    /// What policies see of it; the id is that of the request's path.
+    pub(super) fn input(&self, head: &Head) -> input::Environment {
+        input::Environment {
+            name: self.name.clone(),
+            id: head.path().environment().unwrap_or_default().to_owned(),
+            data: self.data.clone(),
+        }
+    }
+}
+
+/// The name of the only environment.
+pub(super) const DEFAULT: &str = "default";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environments(text: &str) -> Result<Environments, String> {
+        #[derive(Deserialize)]
+        struct File {
+            #[serde(default)]
+            upstream: upstream::Config,
+            environments: BTreeMap<String, Config>,
+        }
+        let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        Environments::new(&file.upstream, &file.environments).map_err(|error| error.to_string())
+    }
+
+    const URL: &str = "upstream.url = \"http://127.0.0.1:9\"\n";
+
+    fn open(environments: &Environments, host: &str, target: &str) -> String {
+        let request = http::Request::get(target).header("host", host);
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        match environments.open(&parts) {
+            Ok((environment, target)) => format!("{} {target}", environment.name),
+            Err(RouteError::Ambiguous(_)) => "ambiguous".to_owned(),
+            Err(error) => error.to_string().split(';').next().unwrap().to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_environment_is_found_by_host_and_by_prefix() {
+        let several = environments(&format!(
+            "[environments.prod]\nhosts = [\"Prod.Example.\", \"p\"]\n{URL}\
+             [environments.dev]\nhosts = [\"shared\"]\nid = \"dev1\"\n{URL}\
+             [environments.any]\nid = \"any1\"\nprefix = \"strip\"\n{URL}"
+        ))
+        .unwrap();
+        for (host, target, found) in [
+            ("prod.example", "/api/v2/x?a=/e/y", "prod /api/v2/x?a=/e/y"),
+            ("PROD.example.:8443", "/", "prod /"),
+            ("p", "//a/./b", "prod //a/./b"),
+            ("shared", "/e/dev1/x", "dev /e/dev1/x"),
+            ("shared", "//e//dev1//x", "dev //e//dev1//x"),
+            ("anything", "/e/any1/x?y", "any /x?y"),
+            ("p", "/e/any1?y", "any /?y"),
+            ("p", "/e/any1//x", "any //x"),
+            ("p", "/e/any1", "any /"),
+            (
+                "p",
+                "/e/dev1/x",
+                "no environment of this gate is /e/dev1 at p",
+            ),
+            (
+                "shared",
+                "/x",
+                "no environment of this gate is without /e/ at shared",
+            ),
+            (
+                "other",
+                "/x",
+                "no environment of this gate is without /e/ at other",
+            ),
+            ("shared", "/e/dev1/../any1/x", "ambiguous"),
+            ("shared", "/%65/dev1/x", "ambiguous"),
+            ("anything", "/e/any1/e/dev1/x", "ambiguous"),
+        ] {
+            assert_eq!(open(&several, host, target), found, "{host} {target}");
+        }
+    }
+
+    #[test]
+    fn one_environment_takes_everything() {
+        let one: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
+        let one = Environments::new(&one, &BTreeMap::new()).unwrap();
+        for target in ["/e/x/../y", "/", "/%65/x"] {
+            assert_eq!(open(&one, "h", target), format!("default {target}"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_or_reached_is_an_error() {
+        for (text, reason) in [
+            (
+                format!("[environments.a]\n{URL}"),
+                "environments.a has neither hosts nor id",
+            ),
+            (
+                format!(
+                    "[environments.a]\nhosts = [\"x\"]\n{URL}[environments.b]\nhosts = [\"y\", \"X.\"]\n{URL}"
+                ),
+                "environments.a and environments.b could both be meant by the same request (without /e/ at x)",
+            ),
+            (
+                format!("[environments.a]\nid = \"x\"\n{URL}[environments.b]\nid = \"x\"\n{URL}"),
+                "environments.a and environments.b could both be meant by the same request (/e/x at any host)",
+            ),
+            (
+                "[environments.a]\nid = \"x\"\n".to_owned(),
+                "environments.a.upstream",
+            ),
+            (
+                format!("[upstream]\nurl = \"http://a\"\n[environments.a]\nid = \"x\"\n{URL}"),
+                "not both",
+            ),
+            (
+                format!("[environments.a]\nid = \"x/y\"\n{URL}"),
+                "\"x/y\" is no environment id",
+            ),
+            (
+                format!("[environments.a]\nhosts = [\"x:80\"]\n{URL}"),
+                "\"x:80\" is no host",
+            ),
+            (
+                format!("[environments.a]\nid = \"x\"\nprefix = \"drop\"\n{URL}"),
+                "drop",
+            ),
+            (
+                format!("[environments.a]\nid = \"x\"\ndata = {{ n = nan }}\n{URL}"),
+                "not finite",
+            ),
+            (
+                format!(
+                    "[environments.a]\nid = \"x\"\ndata = {{ t = \"dt0c01.{0}.{0}{0}\" }}\n{URL}",
+                    "A".repeat(24)
+                ),
+                "secret part of a token",
+            ),
+        ] {
+            let error = environments(&text).err().unwrap_or_default();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn data_is_what_policies_can_read() {
+        let data = "data = { tier = \"prod\", n = 1, f = 0.5, on = true, since = 2026-01-01, deep = { a = [1, \"x\"] } }\n";
+        let file: BTreeMap<String, Config> =
+            toml::from_str(&format!("[a]\nid = \"x\"\n{data}")).unwrap();
+        assert_eq!(
+            Value::Object(file["a"].data.0.clone()),
+            serde_json::json!({"tier": "prod", "n": 1, "f": 0.5, "on": true, "since": "2026-01-01", "deep": {"a": [1, "x"]}})
+        );
+    }
+}
