@@ -113,9 +113,12 @@ fn create(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {
     let expires = expiry(&mut members, call.now);
     members.finish()?;
     let (id, secret) = state.mint_gate_token();
-    let mut created = json!({"id": id, "token": secret.reveal()});
+    let mut created = Map::new();
+    created.insert("id".to_owned(), json!(id));
+    created.insert("token".to_owned(), json!(secret.reveal()));
     if let Some(expires) = expires {
-        created["expirationDate"] = json!(moment::print(expires));
+        let date = json!(moment::print(expires));
+        created.insert("expirationDate".to_owned(), date);
     }
     state.gates.push(GateToken {
         id,
