@@ -14,7 +14,7 @@ use crate::dynatrace::catalogue::{Handling, Only, Row};
 
 #[derive(Debug, Args)]
 pub(super) struct Endpoints {
-    /// Configuration file; what it changes under [endpoints] is marked
+    /// Configuration file; what its section `endpoints` changes is marked
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Pretty)]

@@ -27,6 +27,9 @@ pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(
             suspect()
         } else if PATH_OVERRIDES.contains(&folded.as_str()) {
             suspect() || path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue)
+        } else if FORWARDED_PATHS.contains(&folded.as_str()) {
+            // Honest where a proxy in front says what it has rewritten; on another path it leads elsewhere.
+            path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue) && !suspect()
         } else {
             false
         };
@@ -126,7 +129,8 @@ pub(super) fn asks_for(parts: &Parts, wanted: &str) -> bool {
 pub(super) fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)> {
     let query = parts.uri.query().unwrap_or_default();
     query
-        .split(['&', ';'])
+        // A second `?` is part of a value to most readers, and begins anew for some.
+        .split(['&', ';', '?'])
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -180,3 +184,12 @@ const METHOD_OVERRIDES: &[&str] = &[
 ];
 
 const PATH_OVERRIDES: &[&str] = &["x-original-uri", "x-original-url", "x-rewrite-url"];
+
+const FORWARDED_PATHS: &[&str] = &[
+    "x-envoy-original-path",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-original-path",
+];

@@ -207,6 +207,11 @@ fn promise_2_overrides_of_method_and_path_are_refused() {
             "POST /api/v2/metrics",
             ("x-rewrite-url", "/api/v1/%74okens/x"),
         ),
+        (
+            "POST /api/v2/metrics",
+            ("X-Forwarded-Uri", "/api/v1/tokens/x"),
+        ),
+        ("POST /api/v2/metrics", ("x-forwarded-prefix", "/rest/x")),
     ] {
         assert!(
             matches!(
@@ -216,6 +221,12 @@ fn promise_2_overrides_of_method_and_path_are_refused() {
             "{line} {header:?}"
         );
     }
+    // A proxy in front tells what it has rewritten.
+    let forwarded = ("x-envoy-original-path", "/dynatrace/api/v1/tokens/x");
+    assert!(matches!(
+        head(&parts(PUT, &[JSON, forwarded]), &key()),
+        Ok(Route::Guarded(_))
+    ));
     let line = "GET /api/v1/tokens/x?_method=PUT";
     assert!(matches!(
         head(&parts(line, &[]), &key()),

@@ -113,12 +113,12 @@ fn create(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {
     let expires = expiry(&mut members, call.now);
     members.finish()?;
     let (id, secret) = state.mint_gate_token();
-    let mut created = Map::from_iter([
-        ("id".to_owned(), json!(id)),
-        ("token".to_owned(), json!(secret.reveal())),
-    ]);
+    let mut created = Map::new();
+    created.insert("id".to_owned(), json!(id));
+    created.insert("token".to_owned(), json!(secret.reveal()));
     if let Some(expires) = expires {
-        created.insert("expirationDate".to_owned(), json!(moment::print(expires)));
+        let date = json!(moment::print(expires));
+        created.insert("expirationDate".to_owned(), date);
     }
     state.gates.push(GateToken {
         id,
@@ -129,7 +129,7 @@ fn create(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {
         created: call.now,
         expires,
     });
-    Ok(reply::json(StatusCode::CREATED, &Value::Object(created)))
+    Ok(reply::json(StatusCode::CREATED, &created))
 }
 
 fn expiry(members: &mut Members, now: Timestamp) -> Option<Timestamp> {

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod bypass;
 mod catalogue;
 mod cli;
 mod clients;
