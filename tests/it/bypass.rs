@@ -6,6 +6,7 @@
 //! that no record speaks of.
 
 mod cases;
+mod framing;
 mod judge;
 
 use std::io::{BufReader, Read, Write};
@@ -52,18 +53,17 @@ fn assert_nothing_got_by(upstream: &Upstream, gate: &Gate, case: impl Fn(usize) 
     if let Some(granting) = seen.iter().find(|seen| judge::may_grant(seen)) {
         panic!("WriteConfig arrived: {}", blamed(granting));
     }
-    let changes: Vec<_> = seen
+    let changes = seen
         .iter()
         .filter(|seen| judge::may_change_a_token(seen))
-        .collect();
+        .count();
     let allowed = gate
         .records()
         .iter()
         .filter(|record| record["kind"] == "decision" && record["verdict"] == "allow")
         .count();
     assert_eq!(
-        changes.len(),
-        allowed,
+        changes, allowed,
         "changes that arrived, and decisions that allowed one"
     );
 }
@@ -195,7 +195,7 @@ fn what_keeps_the_rules_arrives_under_every_plain_spelling() {
         ("POST", "/api/v1/tokens/"),
         ("POST", "/api/v2/apiTokens"),
     ] {
-        for framing in cases::HONEST_FRAMINGS {
+        for framing in framing::HONEST {
             let case = Case {
                 method: method.to_owned(),
                 target: target.to_owned(),

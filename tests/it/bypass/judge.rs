@@ -203,7 +203,7 @@ fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let (used, code) = escape(rest).unwrap_or((first.len_utf8(), None));
+        let (used, code) = escape(rest).unwrap_or_else(|| (first.len_utf8(), None));
         match code {
             // One byte of several: together they are a character.
             Some(code) if rest.starts_with('%') && code < 256 => {
