@@ -9,12 +9,14 @@
 //! A guarded request runs in a task of its own: hyper drops a handler whose client hangs up, and nobody
 //! may cancel a write between its record and its outcome.
 
+mod answer;
 pub mod environment;
 mod headers;
 pub mod lookup;
 mod pace;
 mod permit;
 mod record;
+mod rehearsal;
 mod rejection;
 mod story;
 mod turns;
@@ -27,7 +29,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -36,15 +38,17 @@ use crate::audit::event::{Answer, Event};
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
-use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
-use crate::listener::{Body, Tracker, boxed, empty, full};
-use crate::policy::{Decision, Effect, Input, Judged, Policy, Verdict, input};
+use crate::guard::{self, Call, Head, Route, Sifted};
+use crate::listener::{Body, Tracker, empty, full};
+use crate::policy::{Decision, Input, Judged, Policy};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
+use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use environment::{Addressed, Environment, Environments};
 use lookup::{Asking, Found, Lookup};
 use permit::Permit;
 use record::Recorder;
+pub use rehearsal::{reads_envoy, rehearse};
 use rejection::{Reason, Rejection};
 use story::{Started, Story, log};
 use upstream::{Upstream, UpstreamError};
@@ -428,125 +432,12 @@ impl Gateway {
     }
 }
 
-/// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
-pub fn reads_envoy(policy: &Policy) -> bool {
-    [
-        "attributes",
-        "parsed_path",
-        "parsed_query",
-        "parsed_body",
-        "truncated_body",
-    ]
-    .iter()
-    .any(|member| policy.reads(&format!("input.{member}")))
-}
-
-/// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
-///
-/// `None`: it is open traffic, which no policy sees.
-pub async fn rehearse(
-    request: Request<Body>,
-    limits: &Config,
-    catalogue: &Catalogue,
-    with_envoy: bool,
-    time: jiff::Timestamp,
-) -> Result<Option<Input>, ReadError> {
-    let key = HashKey::new([0; 32]);
-    let started = Started::of(&request);
-    let (parts, body) = request.into_parts();
-    let (head, body) = match guard::head(&parts, catalogue, &key)? {
-        Route::Guarded(head) => (*head, body),
-        Route::Open => return Ok(None),
-        Route::Unsure(head) => match guard::sift(*head, body, limits.read()).await? {
-            Sifted::Guarded(head, body) => (*head, full(body)),
-            Sifted::Open(_) => return Ok(None),
-        },
-    };
-    let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
-    let call = guard::call(head, body, limits.read()).await?;
-    let environment = input::Environment {
-        name: environment::DEFAULT.to_owned(),
-        id: call
-            .head()
-            .path()
-            .environment()
-            .unwrap_or_default()
-            .to_owned(),
-        data: serde_json::Map::new(),
-    };
-    Ok(Some(recorder.input(
-        &call,
-        environment,
-        &parts,
-        None,
-        with_envoy,
-        time,
-    )))
-}
-
 impl Config {
     fn read(&self) -> guard::Limits {
         guard::Limits {
             body: self.body.as_usize(),
             settings_body: self.settings_body.as_usize(),
             body_timeout: self.body_timeout.into(),
-        }
-    }
-}
-
-fn passed_on(
-    response: Response<Incoming>,
-    request_id: &str,
-    now: jiff::Timestamp,
-) -> Response<Body> {
-    let version = response.version();
-    let mut response = response.map(boxed);
-    *response.version_mut() = Version::default();
-    headers::for_client(response.headers_mut(), version, request_id);
-    headers::limit_reset(response.headers_mut(), now);
-    response
-}
-
-fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Allow => "allow",
-        Verdict::Deny => "deny",
-    }
-}
-
-fn decision_of(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("dtgate-decision-id")?;
-    value.to_str().ok().map(str::to_owned)
-}
-
-fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>) {
-    if let Some(value) = decision_id.and_then(|id| HeaderValue::from_str(id).ok()) {
-        headers.insert("dtgate-decision-id", value);
-    }
-}
-
-/// One `Warning: 299` a violation that only warns. Header text is ASCII; the rest is in the journal.
-fn warn(headers: &mut HeaderMap, decision: &Decision) {
-    for violation in decision.with_effect(Effect::Warn) {
-        let text: String = format!("{} ({})", violation.message, violation.policy)
-            .chars()
-            .map(|c| {
-                if c.is_ascii_graphic() || c == ' ' {
-                    c
-                } else {
-                    '?'
-                }
-            })
-            .flat_map(|c| {
-                if matches!(c, '"' | '\\') {
-                    vec!['\\', c]
-                } else {
-                    vec![c]
-                }
-            })
-            .collect();
-        if let Ok(value) = HeaderValue::from_str(&format!("299 dtgate \"{text}\"")) {
-            headers.append(http::header::WARNING, value);
         }
     }
 }

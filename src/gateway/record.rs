@@ -8,11 +8,12 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::answer::verdict;
 use super::environment::Addressed;
+use super::headers;
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
-use super::{headers, verdict};
 use crate::audit::event::{self, Answer, Event, Outcome};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dynatrace::catalogue::Overrides;
+use crate::dynatrace::catalogue::{ANY, Overrides, Row};
 
 static CATALOGUE: LazyLock<Catalogue> =
     LazyLock::new(|| Catalogue::new(&Overrides::default()).unwrap());

@@ -1,0 +1,65 @@
+//! The upstream's answer on its way to the client, and what the gate says in its headers.
+
+use http::{HeaderMap, HeaderValue, Response, Version};
+use hyper::body::Incoming;
+
+use super::headers;
+use crate::listener::{Body, boxed};
+use crate::policy::{Decision, Effect, Verdict};
+
+pub(super) fn passed_on(
+    response: Response<Incoming>,
+    request_id: &str,
+    now: jiff::Timestamp,
+) -> Response<Body> {
+    let version = response.version();
+    let mut response = response.map(boxed);
+    *response.version_mut() = Version::default();
+    headers::for_client(response.headers_mut(), version, request_id);
+    headers::limit_reset(response.headers_mut(), now);
+    response
+}
+
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allow",
+        Verdict::Deny => "deny",
+    }
+}
+
+pub(super) fn decision_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("dtgate-decision-id")?;
+    value.to_str().ok().map(str::to_owned)
+}
+
+pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>) {
+    if let Some(value) = decision_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+        headers.insert("dtgate-decision-id", value);
+    }
+}
+
+/// One `Warning: 299` a violation that only warns. Header text is ASCII; the rest is in the journal.
+pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision) {
+    for violation in decision.with_effect(Effect::Warn) {
+        let text: String = format!("{} ({})", violation.message, violation.policy)
+            .chars()
+            .map(|c| {
+                if c.is_ascii_graphic() || c == ' ' {
+                    c
+                } else {
+                    '?'
+                }
+            })
+            .flat_map(|c| {
+                if matches!(c, '"' | '\\') {
+                    vec!['\\', c]
+                } else {
+                    vec![c]
+                }
+            })
+            .collect();
+        if let Ok(value) = HeaderValue::from_str(&format!("299 dtgate \"{text}\"")) {
+            headers.append(http::header::WARNING, value);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The lenient reading of a path: could any server take it for that of a guarded operation?
+
+use percent_encoding::percent_decode;
+
+use crate::dynatrace::catalogue::{ANY, Catalogue, ENVIRONMENT, Operation, PROXY, Row, is_open};
+use crate::dynatrace::token::is_token_word;
+use crate::guard::json::fold;
+
+/// What a method may do, as far as the catalogue is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Changes nothing, and its answer shows nothing.
+    Quiet,
+    /// Changes nothing; its answer may disclose a credential.
+    Get,
+    /// Whatever else there is.
+    Write,
+}
+
+impl Kind {
+    pub(super) fn of(method: &str) -> Self {
+        match method {
+            "HEAD" | "OPTIONS" => Self::Quiet,
+            "GET" => Self::Get,
+            _ => Self::Write,
+        }
+    }
+
+    fn concerns(self, row: &Row) -> bool {
+        let method = row.endpoint.method;
+        row.is_guarded()
+            && match self {
+                Self::Quiet => method == ANY,
+                Self::Get => matches!(method, ANY | "GET"),
+                Self::Write => method != "GET",
+            }
+    }
+}
+
+/// What a path could be taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspect {
+    Row(Operation),
+    /// No row that is known, but it speaks of tokens.
+    Token,
+}
+
+/// Looks for a guarded operation in everything that some server might make of a path: each round of
+/// decoding counts, with and without its dots resolved.
+pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<Suspect> {
+    let rows: Vec<&Row> = catalogue
+        .rows()
+        .iter()
+        .filter(|row| kind.concerns(row))
+        .collect();
+    let mut text = path.to_owned();
+    for _ in 0..=MAX_ROUNDS {
+        let folded = fold(&text);
+        // A server that decodes before it looks for the query ends the path at an encoded `?`.
+        let cut = folded.split(['?', '#']).next().unwrap_or_default();
+        for path in [folded.as_str(), cut] {
+            // All slashes are one, or each is what it is: `;a\b` ends in one place or another.
+            for separators in [SLASHES, &['/', '\\'], &['/']] {
+                let found = find_suspect(kind, &rows, path, separators);
+                if found.is_some() {
+                    return found;
+                }
+                if !folded.contains(OTHER_SLASHES) {
+                    break;
+                }
+            }
+        }
+        let decoded = decode(&folded);
+        if decoded == text {
+            return None;
+        }
+        text = decoded;
+    }
+    // Encoded so often that no honest client did it.
+    Some(Suspect::Token)
+}
+
+/// The same in one reading, folded.
+fn find_suspect(kind: Kind, rows: &[&Row], path: &str, slashes: &[char]) -> Option<Suspect> {
+    let segments: Vec<&str> = path
+        .split(slashes)
+        .map(word)
+        .filter(|segment| !segment.is_empty() && *segment != ".")
+        .collect();
+    let row = rows.iter().find(|row| could_be(row, &segments));
+    row.map(|row| Suspect::Row(row.endpoint.operation))
+        .or_else(|| (kind == Kind::Write && speaks_of_tokens(&segments)).then_some(Suspect::Token))
+}
+
+/// Whether folded segments could be those of a row, somewhere behind any root.
+fn could_be(row: &Row, segments: &[&str]) -> bool {
+    if !segments.contains(&"..") {
+        return is_at(row, segments);
+    }
+    // Servers disagree on whether dots are resolved before or after slashes are merged and escapes
+    // decoded. With dots in it, a path that names what a row ends in may lead there.
+    let named = row.mark.iter().rev().find(|segment| !is_open(segment));
+    named.is_some_and(|name| segments.iter().any(|segment| is_word(segment, name)))
+        || is_at(row, &resolve(segments))
+}
+
+fn is_at(row: &Row, segments: &[&str]) -> bool {
+    let fits = |pattern: &[String], segments: &[&str]| {
+        let pairs = pattern.iter().zip(segments);
+        pattern.len() <= segments.len()
+            && pairs
+                .into_iter()
+                .all(|(pattern, segment)| is_open(pattern) || is_word(segment, pattern))
+    };
+    if !row.anchored {
+        // What follows the name of tokens is theirs too; elsewhere it is something else.
+        let tokens = row.mark.iter().any(|word| word.contains("token"));
+        return (0..segments.len())
+            .filter(|from| tokens || segments.len() - from == row.mark.len())
+            .any(|from| fits(&row.mark, segments.get(from..).unwrap_or_default()));
+    }
+    let before = row.mark.split_last().map_or(&[][..], |(_, before)| before);
+    let below = match segments {
+        [ENVIRONMENT, _, below @ ..] => below,
+        all => all,
+    };
+    fits(before, segments)
+        || fits(before, below)
+        || below.strip_prefix(PROXY).is_some_and(
+            |below| matches!(before, [api, rest @ ..] if api == "api" && fits(rest, below)),
+        )
+}
+
+/// Whether a path is about tokens in a way that no honest path is that has nothing to do with them: right
+/// behind a version, or by a word of their own (`apiTokens`).
+fn speaks_of_tokens(segments: &[&str]) -> bool {
+    let behind_version = |segments: &[&str]| {
+        segments.windows(2).any(
+            |pair| matches!(pair, [version, name] if is_version(version) && name.contains("token")),
+        )
+    };
+    let dotted = segments.contains(&"..");
+    behind_version(segments)
+        || behind_version(&resolve(segments))
+        || segments
+            .iter()
+            .any(|segment| is_token_word(stem(segment), dotted))
+}
+
+/// A segment without what a server might cut off: matrix parameters, a null byte's tail.
+pub(in crate::guard) fn word(segment: &str) -> &str {
+    segment.split([';', '\0']).next().unwrap_or_default()
+}
+
+fn resolve<'a>(segments: &[&'a str]) -> Vec<&'a str> {
+    let mut resolved = Vec::new();
+    for segment in segments {
+        if *segment == ".." {
+            resolved.pop();
+        } else {
+            resolved.push(*segment);
+        }
+    }
+    resolved
+}
+
+fn is_version(segment: &str) -> bool {
+    segment
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// `tokens`, and `tokens.json`, `tokens:verb`, `tokens,x`.
+fn is_word(segment: &str, word: &str) -> bool {
+    segment.strip_prefix(word).is_some_and(|rest| {
+        let next = rest.chars().next();
+        next.is_none_or(|c| !c.is_alphanumeric())
+    })
+}
+
+/// What stands before the first character that is no letter or digit.
+fn stem(segment: &str) -> &str {
+    let end = segment
+        .find(|c: char| !c.is_alphanumeric())
+        .unwrap_or(segment.len());
+    segment.get(..end).unwrap_or_default()
+}
+
+/// One round of percent decoding, `%uXXXX` and overlong UTF-8 included.
+pub(in crate::guard) fn decode(text: &str) -> String {
+    let mut bytes: Vec<u8> = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("%u") {
+        let (before, from) = rest.split_at(at);
+        bytes.extend(percent_decode(before.as_bytes()));
+        let unit = from
+            .get(2..6)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok())
+            .and_then(char::from_u32);
+        let used = if let Some(c) = unit {
+            bytes.extend(c.to_string().bytes());
+            6
+        } else {
+            bytes.extend(b"%u");
+            2
+        };
+        rest = from.get(used..).unwrap_or_default();
+    }
+    bytes.extend(percent_decode(rest.as_bytes()));
+    String::from_utf8(bytes).unwrap_or_else(|error| lossy(error.as_bytes()))
+}
+
+/// Invalid UTF-8 as a careless decoder reads it: `C0 AF`, `E0 80 AF` and `F0 80 80 AF` are slashes.
+fn lossy(bytes: &[u8]) -> String {
+    let ascii = |high: u8, low: u8| ((high & 1) << 6) | (low & 0x3F);
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [lead @ 0xC0..=0xC1, low @ 0x80..=0xBF, after @ ..] => {
+                plain.push(ascii(*lead, *low));
+                after
+            }
+            [0xE0, high @ 0x80..=0x81, low @ 0x80..=0xBF, after @ ..]
+            | [
+                0xF0,
+                0x80,
+                high @ 0x80..=0x81,
+                low @ 0x80..=0xBF,
+                after @ ..,
+            ] => {
+                plain.push(ascii(*high, *low));
+                after
+            }
+            [byte, after @ ..] => {
+                plain.push(*byte);
+                after
+            }
+            [] => return String::from_utf8_lossy(&plain).into_owned(),
+        };
+    }
+}
+
+/// What some server takes for the end of a segment.
+const SLASHES: &[char] = &['/', '\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'];
+const OTHER_SLASHES: &[char] = &['\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'];
+
+pub(in crate::guard) const MAX_ROUNDS: usize = 8;
