@@ -186,7 +186,11 @@ impl Rejection {
                 .map(|violation| ConstraintViolation {
                     path: violation.path.clone().unwrap_or_default(),
                     message: redact(&format!("{} ({})", violation.message, violation.policy)),
-                    parameter_location: ParameterLocation::PayloadBody,
+                    parameter_location: match violation.path.as_deref() {
+                        // What the policies so call is not in the body.
+                        Some("id" | "operation") => ParameterLocation::Path,
+                        _ => ParameterLocation::PayloadBody,
+                    },
                     location: None,
                 })
                 .collect(),

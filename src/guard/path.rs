@@ -43,7 +43,7 @@ pub enum PathError {
     LookAlike(Operation),
     #[error("the method is not one of {}", .0.join(", "))]
     Method(Vec<&'static str>),
-    #[error("{operation} is refused here: {why}")]
+    #[error("{operation} is not passed on: {why}")]
     Refused {
         operation: Operation,
         why: &'static str,
