@@ -71,7 +71,8 @@ pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<S
             }
         }
         let decoded = decode(&folded);
-        if decoded == text {
+        // Folding plain text twice is folding it once.
+        if decoded == text || (text.is_ascii() && decoded == folded) {
             return None;
         }
         text = decoded;
