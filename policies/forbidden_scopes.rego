@@ -2,12 +2,13 @@
 # title: Forbidden scopes
 # description: |
 #   Scopes that no caller may put on a token. One that the token has already may not be asked for again either: with
-#   the next update it has to go.
+#   the next update it has to go, unless all that the update does is disable the token.
 package dtgate.forbidden_scopes
 
 import data.dtgate.lib
 
 deny contains violation if {
+	not lib.only_disabling
 	some i, scope in lib.asked_scopes
 	scope in data.guardrails.forbidden_scopes
 	violation := {
@@ -19,6 +20,7 @@ deny contains violation if {
 
 # Whether Dynatrace would read such a name as the real one is not known, so it counts as the real one.
 deny contains violation if {
+	not lib.only_disabling
 	some i, scope in lib.asked_scopes
 	not lib.scopes[scope]
 	not scope in data.guardrails.forbidden_scopes

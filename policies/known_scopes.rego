@@ -76,6 +76,7 @@ _new := {i: scope |
 }
 
 _legacy contains violation if {
+	not lib.only_disabling
 	some i, scope in _doubtful
 	lib.scopes[scope].status in {"legacy", "removed"}
 	violation := {

@@ -63,13 +63,16 @@ test_everybody_is_everybody if {
 
 test_share_settings_pass_as_long_as_nobody_gets_in_without_login if {
 	every members in [
-		{"enabled": true},
 		{"enabled": true, "publicAccess": {"managementZoneIds": [], "urls": {}}},
-		{"permissions": [{"type": "ALL", "permission": "VIEW"}]},
+		{"publicAccess": {"managementZoneIds": []}},
 	] {
 		count(_denied(requests.other("dashboard_sharing.update", members))) == 0
 	}
 	every members in [
+		{},
+		{"enabled": true},
+		{"PublicAccess": {"managementZoneIds": ["0"]}},
+		{"publicAccess": {"ManagementZoneIds": ["0"]}},
 		{"publicAccess": {"managementZoneIds": ["0"]}},
 		{"publicAccess": {"managementZoneIds": "0"}},
 		{"publicAccess": {}},

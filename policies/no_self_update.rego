@@ -1,8 +1,8 @@
 # METADATA
 # title: No self-update
 # description: |
-#   A token may not change, disable or delete itself: a token that may write tokens could otherwise widen itself, and
-#   one that disables itself locks its owner out. Recognised by the public token id: the one in the path, or the one
+#   A token may not change or delete itself: a token that may write tokens could otherwise widen itself. Disabling alone
+#   is left to Dynatrace, which refuses it. A caller whose token is older than the public ids is not recognised. Recognised by the public token id: the one in the path, or the one
 #   that Dynatrace tells of a token which is addressed by an old id (a UUID).
 package dtgate.no_self_update
 

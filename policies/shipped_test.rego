@@ -101,11 +101,13 @@ test_whatever_is_made_can_be_disabled_with_the_same_body if {
 
 # Even a token that breaks every rule, by a caller that could make none, and when nobody knows what it is.
 test_a_token_can_always_be_disabled if {
-	scopes := ["apiTokens.write", "WriteConfig", "not.known"]
+	scopes := ["apiTokens.write", "WriteConfig", "not.known", "LogImport"]
 	token := {"name": "Wrong Name", "enabled": true, "scopes": scopes}
 	alone := requests.from(requests.update({"enabled": false}), {"id": requests.token_id, "kind": "api-token"})
-	every request in [alone, requests.known(alone, token)] {
+	whole := requests.known(requests.update(object.union(token, {"enabled": false})), token)
+	every request in [alone, requests.known(alone, token), whole] {
 		denied := _denied with input as request
+			with data.guardrails.known_scopes.legacy as "deny"
 		{policy | some policy, violations in denied; count(violations) > 0} == set()
 	}
 }

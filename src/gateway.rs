@@ -314,8 +314,13 @@ impl Gateway {
             .await
             .map_err(Reason::from)?;
         let sequence = durable.sequence();
+        let missing = found.as_ref().is_some_and(Found::is_missing);
         let (permit, decision) = Permit::grant(durable).map_err(|decision| Rejection {
-            reason: Reason::Denied(Box::new(decision)),
+            reason: if missing && decision.only_lookup_failed() {
+                Reason::Missing(Box::new(decision))
+            } else {
+                Reason::Denied(Box::new(decision))
+            },
             decision_id: Some(recorder.decision_id.clone()),
         })?;
         let headers = recorder.upstream_headers(parts.headers, permit.call());

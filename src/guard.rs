@@ -25,8 +25,8 @@ use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret, contains_secret};
 use crate::value::sha256_hex;
 use fields::{
-    API_TOKEN, Credential, asks_for, credential, is_json, parameters, refuse_connection_fields,
-    refuse_overrides,
+    API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
+    refuse_connection_fields, refuse_overrides,
 };
 use json::JsonError;
 use path::{CanonicalPath, PathError, Target};
@@ -158,10 +158,14 @@ pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route
             Some(None) => return Err(ReadError::ObjectId),
         },
     };
+    if !unsure {
+        path.accept()?;
+    }
     if parts.headers.contains_key(CONTENT_ENCODING) {
         return Err(ReadError::Encoding);
     }
-    if endpoint.content.is_read() && !is_json(&parts.headers) {
+    let optional = matches!(endpoint.content, Content::Named(_)) && has_no_body(&parts.headers);
+    if endpoint.content.is_read() && !optional && !is_json(&parts.headers) {
         return Err(ReadError::MediaType);
     }
     refuse_connection_fields(&parts.headers)?;
@@ -197,11 +201,16 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let received = whole(body, limits.settings_body, limits.body_timeout).await?;
-    Ok(if settings::mentioned(&received)?.is_empty() {
-        Sifted::Open(received)
-    } else {
-        Sifted::Guarded(Box::new(head), received)
-    })
+    let searched = received.clone();
+    // A large body takes milliseconds: not on the threads that move bytes.
+    let mentioned = tokio::task::spawn_blocking(move || settings::mentioned(&searched)).await;
+    let mentioned =
+        mentioned.map_err(|_panic| ReadError::Body("it cannot be read".to_owned()))??;
+    if mentioned.is_empty() {
+        return Ok(Sifted::Open(received));
+    }
+    head.path.accept()?;
+    Ok(Sifted::Guarded(Box::new(head), received))
 }
 
 /// Reads the body of a guarded request to its end, and understands it.
@@ -340,6 +349,9 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
             "{} takes no body",
             endpoint.operation
         )));
+    }
+    if received.is_empty() && matches!(endpoint.content, Content::Named(_)) {
+        return Ok(Understood::default());
     }
     if received.is_empty() {
         return Err(ReadError::Body(

@@ -106,6 +106,16 @@ fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::
     if let Some(remedy) = &decision.remedy {
         writeln!(out, "  {}", remedy.text)?;
     }
+    let changes = input
+        .token
+        .as_ref()
+        .is_some_and(|token| token.current.is_none());
+    if changes {
+        writeln!(
+            out,
+            "  the token as it is is not known here, where nothing is looked up: give a document with token.current"
+        )?;
+    }
     writeln!(out, "lines evaluated")?;
     for (file, rows) in &explanation.lines {
         let rows: Vec<String> = rows.iter().map(u32::to_string).collect();

@@ -241,7 +241,7 @@ impl ChangeError {
 }
 
 /// Dynatrace knows about a hundred scopes; longer lists only keep policies busy.
-const MAX_SCOPES: usize = 500;
+const MAX_SCOPES: usize = 200;
 
 #[cfg(test)]
 mod tests {

@@ -63,7 +63,10 @@ impl CurrentToken {
     /// Reads the answer of either API.
     pub fn parse(body: &[u8]) -> Result<Self, CurrentError> {
         let answer: Answer =
-            serde_json::from_slice(body).map_err(|error| CurrentError(error.to_string()))?;
+            // Without the parser's words: they repeat the answer.
+            serde_json::from_slice(body).map_err(|error| {
+                CurrentError(format!("line {} column {}", error.line(), error.column()))
+            })?;
         let expires = |millis| {
             jiff::Timestamp::from_millisecond(millis)
                 .map(|time| format!("{time:.3}"))

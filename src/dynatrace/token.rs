@@ -259,10 +259,12 @@ pub fn contains_secret(text: &str) -> bool {
 }
 
 /// Text with the secret part of every token in it replaced. `dt0c01.PUB.SECRET` keeps its public part.
+///
+/// So is that of a link without login (`?auth=…`): whoever has it sees the dashboard.
 pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((start, end)) = find_secret(rest) {
+    while let Some((start, end)) = find_secret(rest).or_else(|| find_link(rest)) {
         clean.push_str(rest.get(..start).unwrap_or_default());
         clean.push_str("[secret]");
         rest = rest.get(end..).unwrap_or_default();
@@ -295,6 +297,22 @@ fn find_secret(text: &str) -> Option<(usize, usize)> {
         (public > 0 && dot(secret_at - 1) && secret >= MIN_SECRET)
             .then_some((secret_at, secret_at + secret))
     })
+}
+
+/// Where the key of a link without login stands: "21 characters" behind `auth=`.
+fn find_link(text: &str) -> Option<(usize, usize)> {
+    let mut from = 0;
+    while let Some(at) = text.get(from..)?.find("auth=") {
+        let start = from + at + "auth=".len();
+        let key = text.get(start..)?.bytes();
+        let key = key.take_while(|byte| byte.is_ascii_alphanumeric() || b"-_%".contains(byte));
+        let length = key.count();
+        if length >= MIN_SECRET {
+            return Some((start, start + length));
+        }
+        from = start;
+    }
+    None
 }
 
 /// A path as it may be logged: without query, and without whatever stands in a token's place.

@@ -87,6 +87,13 @@ pub(super) struct Found {
     turns: Vec<Turn>,
 }
 
+impl Found {
+    /// Whether Dynatrace said that there is no such token.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.error, Some(LookupError::Status(StatusCode::NOT_FOUND)))
+    }
+}
+
 /// Why a token is not known.
 #[derive(Debug, Error)]
 pub(super) enum LookupError {
@@ -150,9 +157,9 @@ impl Lookup {
         Some(found)
     }
 
-    /// Waits for the turn of an id, then asks.
+    /// Takes the turn of an id, then asks. Where others have it, whoever wants to wait asks before that as well:
+    /// callers who may not know the token must not stand in the way of those who may.
     async fn in_turn(&self, id: &str, token: &TokenReference, asking: &Asking<'_>) -> Found {
-        let timeout = self.timeout.into();
         // Ids are those of one environment.
         let environment = asking.call.head().path().environment();
         let key = format!(
@@ -160,21 +167,45 @@ impl Lookup {
             asking.environment.name,
             environment.unwrap_or_default()
         );
-        let Ok(turn) = tokio::time::timeout(timeout, self.turns.take(&key)).await else {
-            return Found {
-                error: Some(LookupError::Turn(timeout)),
-                ..Found::default()
-            };
+        let failed = |error| Found {
+            error: Some(error),
+            ..Found::default()
         };
-        let told = tokio::time::timeout(timeout, self.ask(token, asking)).await;
-        let (current, error) = match told.unwrap_or(Err(LookupError::Timeout(timeout))) {
-            Ok(current) => (Some(current), None),
-            Err(error) => (None, Some(error)),
+        let turn = if let Some(turn) = self.turns.try_take(&key) {
+            turn
+        } else {
+            if let (_, Some(error)) = self.told(token, asking).await {
+                return failed(error);
+            }
+            let timeout = self.timeout.into();
+            match tokio::time::timeout(timeout, self.turns.take(&key)).await {
+                Ok(turn) => turn,
+                Err(_elapsed) => return failed(LookupError::Turn(timeout)),
+            }
         };
+        let (current, error) = self.told(token, asking).await;
         Found {
             current,
             error,
             turns: vec![turn],
+        }
+    }
+
+    /// The answer in time, or why there is none.
+    async fn told(
+        &self,
+        token: &TokenReference,
+        asking: &Asking<'_>,
+    ) -> (Option<CurrentToken>, Option<LookupError>) {
+        let timeout = self.timeout.into();
+        let told = tokio::time::timeout(timeout, self.ask(token, asking)).await;
+        match told.unwrap_or(Err(LookupError::Timeout(timeout))) {
+            Ok(current) if is_another(&current, token) => {
+                let reason = "it is about another token".to_owned();
+                (None, Some(LookupError::Answer(reason)))
+            }
+            Ok(current) => (Some(current), None),
+            Err(error) => (None, Some(error)),
         }
     }
 
@@ -216,7 +247,12 @@ impl Lookup {
 
     fn headers(&self, asking: &Asking<'_>) -> Result<HeaderMap, LookupError> {
         let mut fields = HeaderMap::new();
-        let credential = self.own.clone().or_else(|| asking.call.head().credential());
+        let callers = asking.call.head().credential();
+        // Who shows nothing is told nothing by the gate's own token.
+        if self.own.is_some() && callers.is_none() {
+            return Err(LookupError::Request("the request shows no credential"));
+        }
+        let credential = self.own.clone().or(callers);
         if let Some(credential) = credential {
             let mut value = HeaderValue::from_str(credential.expose())
                 .map_err(|_invalid| LookupError::Request("its credential is not plain text"))?;
@@ -244,6 +280,14 @@ async fn told(response: Response<Incoming>) -> Result<CurrentToken, LookupError>
         .await;
     let body = body.map_err(|error| LookupError::Answer(error.to_string()))?;
     CurrentToken::parse(&body.to_bytes()).map_err(|error| LookupError::Answer(error.to_string()))
+}
+
+/// Whether both have a public id, and not the same.
+fn is_another(current: &CurrentToken, token: &TokenReference) -> bool {
+    let public = |id: &str| id.starts_with("dt0");
+    let asked = token.id().as_str();
+    let told = current.id.as_deref();
+    told.is_some_and(|told| public(told) && public(asked) && told != asked)
 }
 
 fn own_token(path: &Path) -> Result<TokenSecret, TokenFileError> {

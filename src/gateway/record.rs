@@ -101,7 +101,7 @@ impl Recorder {
             }),
             change: change(call, found.and_then(|found| found.current.as_ref())),
             settings: settings(call),
-            unknown_members: call.understood().unknown_members.clone(),
+            unknown_members: public_members(&call.understood().unknown_members),
             time,
             envoy: with_envoy.then(|| self.envoy(call, parts)),
         }
@@ -143,7 +143,7 @@ impl Recorder {
                 .map(str::to_owned)
                 .collect(),
             parsed_query: parsed_query(call),
-            parsed_body: call.understood().body.clone(),
+            parsed_body: public(&call.understood().body),
             truncated_body: false,
         }
     }
@@ -284,7 +284,7 @@ fn change(call: &Call, current: Option<&CurrentToken>) -> Change {
     change.personal.requested = requested.personal;
     let difference = match current {
         Some(current) => {
-            change.name.current.clone_from(&current.name);
+            change.name.current = current.name.as_deref().map(redact);
             change.enabled.current = current.enabled;
             change.scopes.current = Some(current.scopes.clone());
             let difference = current.difference(requested);
@@ -303,17 +303,35 @@ fn change(call: &Call, current: Option<&CurrentToken>) -> Change {
     change
 }
 
+/// What Dynatrace tells of a token; people put secrets into names too.
 fn current(token: &CurrentToken) -> Current {
     let text = |text: &Option<String>| text.as_deref().map(redact);
     Current {
         id: text(&token.id),
-        name: token.name.clone(),
+        name: text(&token.name),
         enabled: token.enabled,
-        owner: token.owner.clone(),
-        scopes: token.scopes.clone(),
+        owner: text(&token.owner),
+        scopes: token.scopes.iter().map(|scope| redact(scope)).collect(),
         personal: token.personal,
-        expiration: token.expiration.clone(),
+        expiration: text(&token.expiration),
     }
+}
+
+/// A body without what must not be written. Whole tokens are refused where it is read; links are not.
+fn public(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(redact(text)),
+        Value::Array(elements) => elements.iter().map(public).collect(),
+        Value::Object(members) => Value::Object(public_members(members)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+fn public_members(members: &Map<String, Value>) -> Map<String, Value> {
+    let shown = members
+        .iter()
+        .map(|(name, value)| (redact(name), public(value)));
+    shown.collect()
 }
 
 /// Header fields that may be shown: none that is made to carry a secret, none that happens to.

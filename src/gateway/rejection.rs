@@ -34,6 +34,9 @@ pub(super) enum Reason {
     Busy,
     #[error("denied by policy")]
     Denied(Box<Decision>),
+    /// Denied, because there is no such token: clients take 404 for what it is.
+    #[error("there is no such token")]
+    Missing(Box<Decision>),
     #[error("the method CONNECT asks for a tunnel")]
     Connect,
     #[error("the handler ended by a panic")]
@@ -71,6 +74,7 @@ impl Reason {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Read(error) => read_status(error),
             Self::Route(RouteError::Host) => StatusCode::BAD_REQUEST,
             Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => {
@@ -94,6 +98,7 @@ impl Reason {
             Self::Busy
             | Self::Connect
             | Self::Denied(_)
+            | Self::Missing(_)
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_) => "This request was not sent to Dynatrace.",
@@ -146,7 +151,7 @@ impl Rejection {
             None => format!("request {request_id}"),
         };
         let message = match &self.reason {
-            Reason::Denied(decision) => denied(decision),
+            Reason::Denied(decision) | Reason::Missing(decision) => denied(decision),
             Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
             other => format!("Refused by dtgate: {other}"),
         };
@@ -170,6 +175,7 @@ impl Rejection {
             }
             Reason::Connect
             | Reason::Denied(_)
+            | Reason::Missing(_)
             | Reason::Panic
             | Reason::Read(_)
             | Reason::Record(_)
@@ -181,8 +187,9 @@ impl Rejection {
 
     fn violations(&self) -> Vec<ConstraintViolation> {
         match &self.reason {
-            Reason::Denied(decision) => decision
+            Reason::Denied(decision) | Reason::Missing(decision) => decision
                 .with_effect(Effect::Deny)
+                .take(MAX_VIOLATIONS)
                 .map(|violation| ConstraintViolation {
                     path: violation.path.clone().unwrap_or_default(),
                     message: redact(&format!("{} ({})", violation.message, violation.policy)),
@@ -236,6 +243,9 @@ fn upper_first(text: &str) -> String {
     let first = letters.next().map(|c| c.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
 }
+
+/// Objections in one answer; the journal has all.
+const MAX_VIOLATIONS: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -25,20 +25,31 @@ pub(super) struct Turn {
 }
 
 impl Turns {
+    /// The turn, if nobody has it and nobody waits for it.
+    pub(super) fn try_take(&self, key: &str) -> Option<Turn> {
+        let mut turn = self.stand(key);
+        turn.guard = Some(turn.line.clone()?.try_lock_owned().ok()?);
+        Some(turn)
+    }
+
     /// Waits for the turn. Whoever stops waiting leaves nothing behind.
     pub(super) async fn take(&self, key: &str) -> Turn {
-        let line = {
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.entry(key.to_owned()).or_default().clone()
-        };
-        let mut turn = Turn {
+        let mut turn = self.stand(key);
+        if let Some(line) = turn.line.clone() {
+            turn.guard = Some(line.lock_owned().await);
+        }
+        turn
+    }
+
+    /// A place in the line, without the turn.
+    fn stand(&self, key: &str) -> Turn {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Turn {
             turns: self.clone(),
             key: key.to_owned(),
-            line: Some(line.clone()),
+            line: Some(lines.entry(key.to_owned()).or_default().clone()),
             guard: None,
-        };
-        turn.guard = Some(line.lock_owned().await);
-        turn
+        }
     }
 }
 
@@ -72,6 +83,9 @@ mod tests {
         let turns = Turns::default();
         let first = turns.take("a").await;
         drop(turns.take("b").await);
+        assert!(turns.try_take("a").is_none());
+        drop(turns.try_take("b").unwrap());
+        assert_eq!(lines(&turns), 1);
         let mut second = by_hand(turns.take("a"));
         assert!(second.waits(), "it is taken");
         drop(first);

@@ -68,7 +68,7 @@ pub struct Base {
 /// Why text is no upstream URL.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "an upstream is written http://host[:port][/path] or https://…, without user, query or fragment"
+    "an upstream is written http://host[:port][/path] or https://…, without user, query or fragment; the path is what stands before /api"
 )]
 pub struct BaseError;
 
@@ -91,6 +91,12 @@ impl std::str::FromStr for Base {
         let known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
         if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#')
         {
+            return Err(BaseError);
+        }
+        // Paths are judged as clients write them: what is put in front must not make others of them.
+        let roots = ["api", "iam", "platform", "rest", "v1"];
+        let mut segments = uri.path().split('/');
+        if segments.any(|segment| roots.contains(&segment) || segment.contains(['%', ';', '\\'])) {
             return Err(BaseError);
         }
         Ok(Self {
@@ -357,6 +363,8 @@ mod tests {
             "http://user:pass@host",
             "http://host/?a=b",
             "http://host/#x",
+            "https://host/platform",
+            "https://host/e/x/api/",
         ] {
             assert!(url.parse::<Base>().is_err(), "{url}");
         }

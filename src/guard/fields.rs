@@ -2,10 +2,13 @@
 //!
 //! One credential that reads in one way, one media type, no override of method or path.
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use super::path::MAX_ROUNDS;
 use super::{ReadError, json, path};
 use crate::dynatrace::catalogue::{Catalogue, Endpoint};
 use crate::dynatrace::token::TokenSecret;
@@ -37,16 +40,13 @@ pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(
             return Err(ReadError::Override(name.as_str().to_owned()));
         }
     }
-    let overridden = parameters(parts).find(|(name, _)| {
-        matches!(
-            name.as_str(),
-            "_method" | "x-http-method-override" | "method_override"
-        )
-    });
-    match overridden {
-        Some(_) if suspect() => Err(ReadError::Query),
-        _ => Ok(()),
+    let overridden = every_parameter(parts)
+        .iter()
+        .any(|(name, _)| METHOD_OVERRIDES.contains(&name.replace('_', "-").as_str()));
+    if overridden && suspect() {
+        return Err(ReadError::Query);
     }
+    Ok(())
 }
 
 /// `Connection` takes fields off the request. Those that say who asks, and for what, must stay.
@@ -122,12 +122,33 @@ pub(super) fn credential(
 
 /// Whether a query parameter is there, under any spelling, and does not say `false`.
 pub(super) fn asks_for(parts: &Parts, wanted: &str) -> bool {
-    parameters(parts).any(|(name, value)| name == wanted && value != "false")
+    every_parameter(parts).iter().any(|(name, value)| {
+        let letters: String = name.chars().filter(|c| c.is_alphabetic()).collect();
+        letters == wanted && value != "false"
+    })
+}
+
+/// The query's parameters in every reading: decoded again and again, and taken apart each time.
+fn every_parameter(parts: &Parts) -> Vec<(String, String)> {
+    let mut query = parts.uri.query().unwrap_or_default().to_owned();
+    let mut found = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        found.extend(read(&query));
+        let decoded = percent_decode_str(&query).decode_utf8_lossy().into_owned();
+        if decoded == query {
+            break;
+        }
+        query = decoded;
+    }
+    found
 }
 
 /// The query's parameters, names decoded and folded, values decoded.
 pub(super) fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)> {
-    let query = parts.uri.query().unwrap_or_default();
+    read(parts.uri.query().unwrap_or_default())
+}
+
+fn read(query: &str) -> impl Iterator<Item = (String, String)> {
     query
         // A second `?` is part of a value to most readers, and begins anew for some.
         .split(['&', ';', '?'])
@@ -137,6 +158,12 @@ pub(super) fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)
             let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
             (json::fold(&decode(name)), decode(value))
         })
+}
+
+/// Whether the head says that no body follows.
+pub(super) fn has_no_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
 }
 
 /// `application/json`, with `charset=utf-8` or without parameters.
@@ -176,14 +203,24 @@ const CONNECTION_OPTIONS: &[&str] = &[
     "upgrade",
 ];
 
+/// As header fields and as parameters, with `-` for `_`.
 const METHOD_OVERRIDES: &[&str] = &[
+    "-method",
+    "http-method",
+    "method-override",
     "x-http-method",
     "x-http-method-override",
+    "x-method",
     "x-method-override",
     "x-original-method",
 ];
 
-const PATH_OVERRIDES: &[&str] = &["x-original-uri", "x-original-url", "x-rewrite-url"];
+const PATH_OVERRIDES: &[&str] = &[
+    "x-http-path-override",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+];
 
 const FORWARDED_PATHS: &[&str] = &[
     "x-envoy-original-path",

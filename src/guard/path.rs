@@ -11,7 +11,7 @@ mod lenient;
 use thiserror::Error;
 
 use crate::dynatrace::catalogue::{
-    Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, Operation, PROXY, is_open,
+    Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, Only, Operation, PROXY, is_open,
 };
 use crate::dynatrace::token::{HashKey, IdError, TokenReference, TokenSecret, redact};
 use lenient::{Kind, Suspect, suspect};
@@ -28,6 +28,7 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct CanonicalPath {
     endpoint: &'static Endpoint,
+    handling: Handling,
     environment: Option<String>,
     /// Below `/e/{environment-id}`; the token's place is empty.
     segments: Vec<String>,
@@ -41,7 +42,7 @@ pub enum PathError {
     Id(#[source] IdError),
     #[error("the path could be read as that of {0}, and is not written as Dynatrace documents it")]
     LookAlike(Operation),
-    #[error("the method is not one of {}", .0.join(", "))]
+    #[error("only {} is known on this path", .0.join(", "))]
     Method(Vec<&'static str>),
     #[error("{operation} is not passed on: {why}")]
     Refused {
@@ -90,6 +91,14 @@ impl CanonicalPath {
 
     pub fn token(&self) -> Option<&TokenReference> {
         self.token.as_ref()
+    }
+
+    /// An error when the catalogue refuses the operation as a whole.
+    pub(super) fn accept(&self) -> Result<(), PathError> {
+        match self.handling {
+            Handling::Refuse => Err(refused(self.endpoint)),
+            Handling::Judge | Handling::Pass => Ok(()),
+        }
     }
 
     /// The last segment, for endpoints whose last segment names an object.
@@ -150,6 +159,13 @@ impl CanonicalPath {
     }
 }
 
+fn refused(endpoint: &Endpoint) -> PathError {
+    PathError::Refused {
+        operation: endpoint.operation,
+        why: endpoint.why,
+    }
+}
+
 /// The strict reading. `None`: this path is no endpoint of the catalogue.
 fn strict(
     method: &str,
@@ -189,13 +205,11 @@ fn strict(
     };
     match row.handling {
         Handling::Pass => return Ok(Some(Target::Open)),
-        Handling::Refuse => {
-            return Err(PathError::Refused {
-                operation: row.endpoint.operation,
-                why: row.endpoint.why,
-            });
+        // Whether the row means this request is not known yet.
+        Handling::Refuse if row.endpoint.only == Only::Always => {
+            return Err(refused(row.endpoint));
         }
-        Handling::Judge => {}
+        Handling::Refuse | Handling::Judge => {}
     }
     let mut canonical: Vec<String> = below.iter().map(|segment| (*segment).to_owned()).collect();
     let mut token = None;
@@ -208,6 +222,7 @@ fn strict(
     }
     Ok(Some(Target::Guarded(CanonicalPath {
         endpoint: row.endpoint,
+        handling: row.handling,
         environment: environment.map(str::to_owned),
         segments: canonical,
         token,

@@ -14,14 +14,11 @@ use crate::dynatrace::catalogue::TOKEN_SCHEMAS;
 
 /// The schema that an objectId names: `PUT` and `DELETE` say it nowhere else.
 ///
-/// An objectId is base64url of a fixed head, a version, and length-prefixed texts, the first of which is
-/// the schema. What has another form cannot be judged.
+/// An objectId is base64url of a fixed head and length-prefixed texts, the first of which is the schema. What
+/// has another form cannot be judged.
 pub(super) fn schema(object_id: &str) -> Option<String> {
     let bytes = BASE64URL_NOPAD.decode(object_id.as_bytes()).ok()?;
-    let (length, rest) = bytes
-        .strip_prefix(HEAD)?
-        .get(VERSION..)?
-        .split_first_chunk::<2>()?;
+    let (length, rest) = bytes.strip_prefix(HEAD)?.split_first_chunk::<2>()?;
     let schema = rest.get(..u16::from_be_bytes(*length).into())?;
     let schema = std::str::from_utf8(schema).ok()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ":.-_".contains(c);
@@ -34,12 +31,14 @@ pub(super) fn governs_tokens(schema: &str) -> bool {
 
 /// The schemas that govern tokens, of those that a text names.
 pub(super) fn governing(text: &str) -> Vec<&'static str> {
-    let folded = fold(text);
-    TOKEN_SCHEMAS
-        .iter()
-        .copied()
-        .filter(|schema| folded.contains(schema))
-        .collect()
+    let folded = if text.len() <= MAX_NAME {
+        fold(text)
+    } else {
+        let visible = text.chars().filter(char::is_ascii_graphic);
+        visible.map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let names = TOKEN_SCHEMAS.iter().copied();
+    names.filter(|schema| folded.contains(schema)).collect()
 }
 
 /// The schemas that govern tokens, of those that any text of a body names, member names included. A
@@ -96,6 +95,12 @@ impl<'de> Visitor<'de> for Search<'_> {
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.0.extend(governing(text));
+        // An objectId hides its schema.
+        if text.len() <= MAX_NAME {
+            let schema = schema(text.trim());
+            self.0
+                .extend(schema.iter().flat_map(|schema| governing(schema)));
+        }
         Ok(())
     }
 
@@ -112,18 +117,18 @@ impl<'de> Visitor<'de> for Search<'_> {
     }
 }
 
-/// What every objectId begins with.
-const HEAD: &[u8] = b"\xbe\xefT\xde\x15\xda\xde\xad";
+/// What every objectId begins with: a mark, and the version of the form.
+const HEAD: &[u8] = b"\xbe\xefT\xde\x15\xda\xde\xad\x00\x00\x00\x01";
 
-/// Bytes of the version behind it.
-const VERSION: usize = 4;
+/// A longer text is not folded as a name: that would take longer than anything else the gate does.
+const MAX_NAME: usize = 512;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn object_id(schema: &str) -> String {
-        let mut bytes = [HEAD, &[0, 0, 0, 1]].concat();
+        let mut bytes = HEAD.to_vec();
         for text in [schema, "tenant", "tenant", "a3c1"] {
             bytes.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
             bytes.extend(text.bytes());
@@ -156,6 +161,8 @@ mod tests {
             id.get(..20).unwrap().to_owned(),
             object_id(""),
             object_id("builtin:tokens\u{0}"),
+            // Another version may have another form.
+            BASE64URL_NOPAD.encode(&[&HEAD[..11], b"\x02\x00\x01x"].concat()),
             BASE64URL_NOPAD.encode(b"builtin:tokens.token-settings"),
         ] {
             assert_eq!(schema(&wrong), None, "{wrong}");
@@ -178,6 +185,27 @@ mod tests {
         }
         let body = r#"[{"schemaId":"builtin:alerting.profile","value":{"a":[1,-2,0.5,null,true],"A":"tokens"}}]"#;
         assert!(mentioned(body.as_bytes()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_object_id_in_a_body_hides_nothing() {
+        let body = format!(
+            r#"[{{"objectId":"{}"}}]"#,
+            object_id("builtin:activegate-token")
+        );
+        assert_eq!(
+            mentioned(body.as_bytes()).unwrap(),
+            ["builtin:activegate-token"]
+        );
+        let long = format!(
+            r#"["{}Builtin:\tActiveGate-token{}"]"#,
+            " ".repeat(600),
+            "\u{200b}".repeat(600)
+        );
+        assert_eq!(
+            mentioned(long.as_bytes()).unwrap(),
+            ["builtin:activegate-token"]
+        );
     }
 
     #[test]

@@ -232,6 +232,18 @@ fn promise_2_overrides_of_method_and_path_are_refused() {
         head(&parts(line, &[]), &key()),
         Err(ReadError::Query)
     ));
+    for query in [
+        "X-HTTP-Method=DELETE",
+        "%255fmethod=PUT",
+        "x=1%26_method=PUT",
+        "a=b?_method=PUT",
+    ] {
+        let line = format!("GET /api/v1/tokens/x?{query}");
+        assert!(
+            matches!(head(&parts(&line, &[]), &key()), Err(ReadError::Query)),
+            "{query}"
+        );
+    }
     let line = "POST /api/v2/metrics?_method=PUT";
     assert!(matches!(
         head(&parts(line, &[("x-http-method-override", "PUT")]), &key()),
@@ -381,6 +393,9 @@ fn an_environment_that_is_made_with_a_token_is_guarded() {
         ("?create%54oken", true),
         ("?createToken=false&createToken=true", true),
         ("?a=b;createToken=true", true),
+        ("?create%2554oken=true", true),
+        ("?createToken[]=true", true),
+        ("?x=1%26createToken=true", true),
     ] {
         for line in [
             "POST /api/cluster/v2/environments",
@@ -433,4 +448,54 @@ async fn a_rotation_takes_no_body_and_a_download_keeps_its_query() {
         call.head().parameters(),
         [("arch".to_owned(), "x86".to_owned())]
     );
+}
+
+#[tokio::test]
+async fn what_needs_no_body_may_have_none() {
+    let line = "POST /api/cluster/v2/environments/abc/tokenManagementToken";
+    assert!(
+        understood(line, &[], "")
+            .await
+            .unwrap()
+            .forwarded()
+            .is_empty()
+    );
+    assert!(understood(line, &[JSON], "{}").await.is_ok());
+    let chunked = ("transfer-encoding", "chunked");
+    assert!(matches!(
+        understood(line, &[chunked], "{}").await,
+        Err(ReadError::MediaType)
+    ));
+}
+
+#[tokio::test]
+async fn an_operation_that_is_refused_is_refused_where_it_is_meant() {
+    let overrides =
+        "'token_settings.update' = 'refuse'\n'token_management_token.create' = 'refuse'";
+    let catalogue = Catalogue::new(&toml::from_str(overrides).unwrap()).unwrap();
+    let head = |line: &str| super::head(&parts(line, &[JSON]), &catalogue, &key());
+    let refused = |route: Result<Route, ReadError>| {
+        matches!(route, Err(ReadError::Path(PathError::Refused { .. })))
+    };
+    assert!(matches!(
+        head("POST /api/cluster/v2/environments"),
+        Ok(Route::Open)
+    ));
+    assert!(refused(head(
+        "POST /api/cluster/v2/environments?createToken=true"
+    )));
+    assert!(refused(head(&format!(
+        "PUT /api/v2/settings/objects/{TOKEN_OBJECT}"
+    ))));
+    assert!(matches!(
+        head(&format!("PUT /api/v2/settings/objects/{OTHER_OBJECT}")),
+        Ok(Route::Open)
+    ));
+    for (body, open) in [("[]", true), (r#"["builtin:activegate-token"]"#, false)] {
+        let Ok(Route::Unsure(head)) = head(SETTINGS) else {
+            panic!("the body has to tell");
+        };
+        let sifted = sift(*head, Full::new(Bytes::from(body)), limits()).await;
+        assert_eq!(matches!(sifted, Ok(Sifted::Open(_))), open, "{body}");
+    }
 }

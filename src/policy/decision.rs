@@ -237,6 +237,12 @@ impl Decision {
         }
     }
 
+    /// Whether nothing denies but that the token could not be looked up.
+    pub fn only_lookup_failed(&self) -> bool {
+        self.with_effect(Effect::Deny)
+            .all(|violation| violation.policy == LOOKUP)
+    }
+
     /// The violations that lead to this effect.
     pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &Violation> {
         self.violations

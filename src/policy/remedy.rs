@@ -169,7 +169,11 @@ fn told(asked: &Change, passes: &Change) -> Remedy {
     .map(|(name, _, _)| name)
     .collect();
 
-    let mut parts: Vec<String> = scopes.iter().take(SHOWN).cloned().collect();
+    let mut parts: Vec<String> = scopes
+        .iter()
+        .take(SHOWN)
+        .map(|scope| shown(scope))
+        .collect();
     if scopes.len() > SHOWN {
         parts.push(format!("{} more scopes", scopes.len() - SHOWN));
     }
@@ -191,6 +195,18 @@ fn told(asked: &Change, passes: &Change) -> Remedy {
         members,
     }
 }
+
+/// A scope for people: as it is where it could be one, else in quotes, escaped and cut.
+fn shown(scope: &str) -> String {
+    if scope.len() <= LONGEST && scope.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return scope.to_owned();
+    }
+    let cut: String = scope.chars().take(LONGEST).collect();
+    format!("\"{}\"", cut.escape_default())
+}
+
+/// Scopes that exist are shorter.
+const LONGEST: usize = 60;
 
 /// What is left after the first round can fall to another objection.
 const ROUNDS: usize = 3;

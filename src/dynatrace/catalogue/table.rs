@@ -123,6 +123,9 @@ endpoints! {
     GET    "/platform/fleet-management/v1/activegate/tokens/{id}"    => ActiveGateTokenRead,   Platform, Nothing,   pass query, "reads metadata only";
     DELETE "/platform/fleet-management/v1/activegate/tokens/{id}"    => ActiveGateTokenDelete, Platform, Nothing,   judge, "cuts off the ActiveGates that use the token";
     GET    "/platform/fleet-management/v1/activegate/connection-info" => ConnectionInfoRead,   Platform, Nothing,   judge query, "discloses the tenant token";
+    // Their paths are a guess from the scope fleet-management:oneagent.tokens:read.
+    GET    "/platform/fleet-management/v1/oneagent/tokens"           => AgentConnectionTokenRead, Platform, Nothing, judge query, "discloses the token that connects OneAgents";
+    GET    "/platform/fleet-management/v1/oneagent/connection-info"  => ConnectionInfoRead,    Platform, Nothing,   judge query, "discloses the tenant token";
     // The documentation prints the same without its prefix.
     GET    "/v1/activegate/tokens"          => ActiveGateTokenList,   Platform, Nothing,   pass query, "reads metadata only";
     POST   "/v1/activegate/tokens"          => ActiveGateTokenCreate, Platform, Named(V2), judge, "mints a token that connects ActiveGates";
@@ -174,6 +177,7 @@ endpoints! {
     POST   "/platform/automation/v1/workflows"              => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
     PUT    "/platform/automation/v1/workflows/{workflow}"   => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
     PATCH  "/platform/automation/v1/workflows/{workflow}"   => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
+    POST   "/platform/automation/v1/workflows/{workflow}/duplicate" => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
     DELETE "/platform/automation/v1/workflows/{workflow}"   => WorkflowDelete, Platform, Nothing, pass query, "brings nothing in";
     POST   "/platform/automation/v1/workflows/{workflow}/run" => WorkflowRun, Platform, Opaque, pass, "runs what is there already";
 

@@ -142,3 +142,12 @@ fn a_logged_path_has_no_query_and_no_old_token() {
         assert!(!redact_path(path).contains("ZQSECRET"), "{path}");
     }
 }
+
+#[test]
+fn the_key_of_a_link_without_login_is_a_secret() {
+    let link = "https://x/#dashboard;id=1?auth=Ab3dE5gH7jK9mN1pQ3sT5&x=y auth=short auth=Ab3dE5gH7jK9mN1pQ3sT6";
+    assert_eq!(
+        redact(link),
+        "https://x/#dashboard;id=1?auth=[secret]&x=y auth=short auth=[secret]"
+    );
+}

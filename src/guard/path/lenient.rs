@@ -53,6 +53,10 @@ pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<S
         .iter()
         .filter(|row| kind.concerns(row))
         .collect();
+    // To read it in every way would take longer than anything else; no honest path is as long.
+    if path.len() > MAX_PATH {
+        return Some(Suspect::Token);
+    }
     let mut text = path.to_owned();
     for _ in 0..=MAX_ROUNDS {
         let folded = fold(&text);
@@ -109,9 +113,11 @@ fn is_at(row: &Row, segments: &[&str]) -> bool {
     let fits = |pattern: &[String], segments: &[&str]| {
         let pairs = pattern.iter().zip(segments);
         pattern.len() <= segments.len()
-            && pairs
-                .into_iter()
-                .all(|(pattern, segment)| is_open(pattern) || is_word(segment, pattern))
+            && pairs.into_iter().all(|(pattern, segment)| {
+                is_open(pattern) || is_word(segment, pattern)
+                    // The same in another version.
+                    || is_version(pattern) && is_version(segment)
+            })
     };
     if !row.anchored {
         // What follows the name of tokens is theirs too; elsewhere it is something else.
@@ -145,7 +151,13 @@ fn speaks_of_tokens(segments: &[&str]) -> bool {
         || behind_version(&resolve(segments))
         || segments
             .iter()
-            .any(|segment| is_token_word(stem(segment), dotted))
+            .any(|segment| is_token_word(stem(segment), dotted) || is_plural(segment))
+}
+
+/// `tokens`, `platform-tokens`, `accessTokens`: a collection of them, and no name that somebody gave.
+fn is_plural(segment: &str) -> bool {
+    let letters = |c: char| c.is_ascii_alphabetic() || c == '-' || c == '_';
+    segment.ends_with("tokens") && segment.chars().all(letters)
 }
 
 /// A segment without what a server might cut off: matrix parameters, a null byte's tail.
@@ -245,5 +257,8 @@ fn lossy(bytes: &[u8]) -> String {
 /// What some server takes for the end of a segment.
 const SLASHES: &[char] = &['/', '\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'];
 const OTHER_SLASHES: &[char] = &['\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'];
+
+/// Bytes of a path.
+const MAX_PATH: usize = 8 * 1024;
 
 pub(in crate::guard) const MAX_ROUNDS: usize = 8;

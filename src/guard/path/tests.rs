@@ -67,7 +67,7 @@ fn reads_and_lookups_are_open() {
         ("POST", "/api/v2/apiTokens/lookup"),
         ("POST", "/e/abc/api/v1/tokens/lookup"),
         ("POST", "/api/v2/metrics/ingest"),
-        ("DELETE", "/api/config/v1/dashboards/tokens"),
+        ("DELETE", "/api/config/v1/dashboards/tokens-2"),
         ("PUT", "/"),
         ("PUT", "/api/v1/a%2fb"),
         ("GET", "/api/v1/%74okens/a"),
@@ -137,6 +137,13 @@ fn look_alikes_are_refused() {
         "/api/v3/platform-tokens",
         "/api/v2/activegatetokens/x",
         "/v1/activegate/tokens/x/y",
+        "/platform/fleet-management/v2/activegate/tokens",
+        "/api/v1.0/onpremise/tokens",
+        "/platform/iam/platform-tokens",
+        "/platform/x/accessTokens",
+        "/api/v3/settings/objects",
+        "/platform/automation/v2/workflows",
+        "/platform/app-engine/edge-connect/v2/edge-connects",
         "/platform/fleet-management/v1/activegate/tokens/d\\x",
         "/api/v2/tenantTokenRotation/restart",
         "/api/v2/settings/objects%3fx=y",
@@ -160,6 +167,7 @@ fn look_alikes_are_refused() {
     ] {
         assert_eq!(read("PUT", path), "look-alike", "{path}");
     }
+    assert_eq!(read("PUT", &"/a".repeat(5000)), "look-alike");
     assert_eq!(
         read("PUT", &format!("/{}", "%25".to_owned() + &"25".repeat(20))),
         "look-alike"

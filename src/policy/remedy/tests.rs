@@ -167,6 +167,23 @@ fn a_long_list_is_cut() {
     );
 }
 
+#[test]
+fn what_could_steer_a_terminal_is_escaped() {
+    let long = format!("bad{}", "x".repeat(100));
+    let told = text(
+        &engine(),
+        &input("token.update", Some("n"), Some(&["bad\u{202e}", &long])),
+    )
+    .unwrap();
+    assert_eq!(
+        told,
+        format!(
+            "without \"bad\\u{{202e}}\" and \"bad{}\" this passes",
+            "x".repeat(57)
+        )
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
