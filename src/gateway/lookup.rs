@@ -225,11 +225,11 @@ impl Lookup {
             token.id().as_str()
         };
         let get = Question::read(&collection, id, headers.clone());
-        match told(upstream.ask(get).await?).await {
+        match read(upstream.ask(get).await?).await {
             Err(LookupError::Status(StatusCode::NOT_FOUND)) if token.is_hashed() => {
                 let body = json!({"token": token.raw().expose()}).to_string();
                 let lookup = Question::lookup(&collection, headers, body);
-                told(upstream.ask(lookup).await?).await
+                read(upstream.ask(lookup).await?).await
             }
             answered => answered,
         }
@@ -271,7 +271,7 @@ impl Lookup {
 }
 
 /// The answer's body is read here and nowhere else: it is neither logged nor recorded.
-async fn told(response: Response<Incoming>) -> Result<CurrentToken, LookupError> {
+async fn read(response: Response<Incoming>) -> Result<CurrentToken, LookupError> {
     if response.status() != StatusCode::OK {
         return Err(LookupError::Status(response.status()));
     }
