@@ -254,11 +254,12 @@ where
 
 /// Who calls, for the record of a request whose head was refused.
 pub fn caller(parts: &Parts, key: &HashKey) -> Option<Caller> {
-    let value = parts.headers.get(AUTHORIZATION)?;
-    Some(Caller::from_authorization(
-        &String::from_utf8_lossy(value.as_bytes()),
-        key,
-    ))
+    if let Some(value) = parts.headers.get(AUTHORIZATION) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        return Some(Caller::from_authorization(&text, key));
+    }
+    let (_, token) = parameters(parts).find(|(name, _)| name == API_TOKEN)?;
+    Some(Caller::from_query(&token, key))
 }
 
 impl Head {

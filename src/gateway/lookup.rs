@@ -160,13 +160,8 @@ impl Lookup {
     /// Takes the turn of an id, then asks. Where others have it, whoever wants to wait asks before that as well:
     /// callers who may not know the token must not stand in the way of those who may.
     async fn in_turn(&self, id: &str, token: &TokenReference, asking: &Asking<'_>) -> Found {
-        // Ids are those of one environment.
-        let environment = asking.call.head().path().environment();
-        let key = format!(
-            "{} {} {id}",
-            asking.environment.name,
-            environment.unwrap_or_default()
-        );
+        // Not by `/e/{environment-id}` as well: a SaaS environment also answers below `/e/1`.
+        let key = format!("{} {id}", asking.environment.name);
         let failed = |error| Found {
             error: Some(error),
             ..Found::default()

@@ -499,3 +499,21 @@ async fn an_operation_that_is_refused_is_refused_where_it_is_meant() {
         assert_eq!(matches!(sifted, Ok(Sifted::Open(_))), open, "{body}");
     }
 }
+
+#[test]
+fn a_caller_is_named_wherever_the_credential_stands() {
+    for (line, headers) in [
+        (format!("{PUT}?x=y&API-token={SECRET}"), vec![]),
+        (
+            PUT.to_owned(),
+            vec![(
+                "authorization",
+                "Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X",
+            )],
+        ),
+    ] {
+        let caller = caller(&parts(&line, &headers), &key()).unwrap();
+        assert_eq!(caller.id.as_str(), "dt0c01.ST2EY72KQINMH574WMNVI7YN");
+    }
+    assert!(caller(&parts(PUT, &[]), &key()).is_none());
+}
