@@ -69,7 +69,8 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine for a bundle; `limit` is for each rule of each policy, so that one that runs away is named.
+    /// An engine for a bundle; `limit` is for all rules together, and past it for each on its own, so that one
+    /// that runs away is named.
     ///
     /// A builtin cannot be interrupted: the limit is seen when it returns.
     pub fn new(bundle: Bundle, limit: Duration) -> Self {

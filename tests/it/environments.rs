@@ -200,6 +200,51 @@ fn a_change_is_judged_for_the_environment_that_it_goes_to() {
 }
 
 #[test]
+fn over_http_2_the_authority_names_the_environment() {
+    use http_body_util::Empty;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let three = three();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let statuses = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(three.gate.address)
+            .await
+            .unwrap();
+        let handshake =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut client, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        let mut statuses = Vec::new();
+        for target in [
+            "http://prod.example/x",
+            "http://stranger.example/x",
+            "http://shared.example/e/dev1/x",
+        ] {
+            let request = http::Request::get(target)
+                .body(Empty::<bytes::Bytes>::new())
+                .unwrap();
+            statuses.push(
+                client
+                    .send_request(request)
+                    .await
+                    .unwrap()
+                    .status()
+                    .as_u16(),
+            );
+        }
+        statuses
+    });
+    assert_eq!(statuses, [204, 421, 204]);
+    assert_eq!(
+        three.seen().map(|lines| lines.join("\n")),
+        ["GET /x HTTP/1.1", "GET /e/dev1/x HTTP/1.1", ""]
+    );
+}
+
+#[test]
 fn each_environment_has_its_own_time_limits() {
     let (slow, quick) = (Scripted::start(), Upstream::lenient());
     let (gate, _files) = serve(&format!(
