@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gate, SECRET, Simulator, gate, policies, program};
+use crate::harness::{Gate, SECRET, Simulator, gate, policies, serving};
 use crate::tls::{certified, write};
 
 /// The id of the token that the recordings, and these clients, change.
@@ -285,15 +285,12 @@ fn gos_client_leads_a_token_through_its_life_as_terraform_does() {
     write(directory.path(), &certified);
     let certificate = directory.path().join("certificate.pem");
     let key = directory.path().join("key.pem");
-    let mut command = program();
+    let mut command = serving(&directory);
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(["--log", "json", "--upstream"])
+        .arg("--upstream")
         .arg(format!("http://{}", simulator.address))
         .arg("--policies")
         .arg(policies())
-        .arg("--journal")
-        .arg(directory.path().join("journal"))
         .arg("--tls-certificate")
         .arg(&certificate)
         .arg("--tls-key")

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{GOOD, Gate, Upstream, policies, program};
+use crate::harness::{GOOD, Gate, Upstream, policies, program, serving};
 use crate::wire::Scripted;
 
 /// Nothing may be changed where `tier` is "prod".
@@ -15,23 +15,12 @@ fn serve(configuration: &str) -> (Gate, TempDir) {
     std::fs::write(files.path().join("policies/tier.rego"), TIER).unwrap();
     std::fs::write(files.path().join("dtgate.toml"), configuration).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let mut command = program();
+    let mut command = serving(&directory);
     command
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--log",
-            "json",
-        ])
         .arg("--config")
         .arg(files.path().join("dtgate.toml"))
         .arg("--policies")
-        .arg(files.path().join("policies"))
-        .arg("--journal")
-        .arg(directory.path().join("journal"));
+        .arg(files.path().join("policies"));
     (Gate::spawn(directory, command), files)
 }
 

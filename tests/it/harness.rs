@@ -222,21 +222,10 @@ pub(crate) fn gate(upstream: SocketAddr) -> Gate {
 impl Gate {
     /// Starts the program with its journal below `directory`, and more arguments.
     pub(crate) fn start(directory: TempDir, upstream: SocketAddr, arguments: &[&str]) -> Self {
-        let mut command = program();
+        let mut command = serving(&directory);
         command
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--log",
-                "json",
-            ])
             .arg("--upstream")
             .arg(format!("http://{upstream}"))
-            .arg("--journal")
-            .arg(directory.path().join("journal"))
             .args(arguments);
         if !arguments.contains(&"--policies") {
             command.arg("--policies").arg(policies());
@@ -500,6 +489,16 @@ pub(crate) fn verify(journal: &Path) -> Value {
 /// The program under test.
 pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_dtgate"))
+}
+
+/// A gate on free ports that logs as JSON, with its journal below `directory`; what it is for is to be added.
+pub(crate) fn serving(directory: &TempDir) -> Command {
+    let mut command = program();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--log", "json", "--journal"])
+        .arg(directory.path().join("journal"));
+    command
 }
 
 /// The shipped policies.

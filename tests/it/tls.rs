@@ -16,7 +16,9 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
-use crate::harness::{Answered, BAD, GOOD, Gate, TOKEN, Upstream, policies, program, read_message};
+use crate::harness::{
+    Answered, BAD, GOOD, Gate, TOKEN, Upstream, policies, program, read_message, serving,
+};
 
 pub(crate) fn certified() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
@@ -63,22 +65,11 @@ fn upstream(certified: &CertifiedKey<KeyPair>) -> SocketAddr {
 }
 
 fn serve(directory: TempDir, upstream: &str, arguments: &[&str]) -> Gate {
-    let mut command = program();
+    let mut command = serving(&directory);
     command
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--log",
-            "json",
-        ])
         .args(["--upstream", upstream])
         .arg("--policies")
         .arg(policies())
-        .arg("--journal")
-        .arg(directory.path().join("journal"))
         .args(arguments);
     Gate::spawn(directory, command)
 }
