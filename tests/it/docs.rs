@@ -6,7 +6,7 @@ use std::process::Output;
 
 use crate::harness::{policies, program};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "docs/architecture.md",
     "docs/configuration.md",
@@ -14,6 +14,7 @@ const PAGES: [&str; 8] = [
     "docs/input.md",
     "docs/journal.md",
     "docs/operations.md",
+    "docs/performance.md",
     "policies/README.md",
 ];
 
