@@ -60,19 +60,29 @@ pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<S
     let mut text = path.to_owned();
     for _ in 0..=MAX_ROUNDS {
         let folded = fold(&text);
-        // A server that decodes before it looks for the query ends the path at an encoded `?`.
-        let cut = folded.split(['?', '#']).next().unwrap_or_default();
-        for path in [folded.as_str(), cut] {
-            // All slashes are one, or each is what it is: `;a\b` ends in one place or another.
-            for separators in [SLASHES, &['/', '\\'], &['/']] {
-                let found = find_suspect(kind, &rows, path, separators);
-                if found.is_some() {
-                    return found;
-                }
-                if !folded.contains(OTHER_SLASHES) {
-                    break;
-                }
+        let found = in_one_round(kind, &rows, &folded);
+        if found.is_some() {
+            return found;
+        }
+        // Some cut parameters off, up to the next slash that they see, and decode further only then.
+        let mut cut = without_parameters(&folded);
+        for round in 0.. {
+            if cut == folded {
+                break;
             }
+            let folded = fold(&cut);
+            let found = in_one_round(kind, &rows, &folded);
+            if found.is_some() {
+                return found;
+            }
+            let decoded = decode(&folded);
+            if decoded == folded {
+                break;
+            }
+            if round == MAX_ROUNDS_CUT {
+                return Some(Suspect::Token);
+            }
+            cut = decoded;
         }
         let decoded = decode(&folded);
         // Folding plain text twice is folding it once.
@@ -83,6 +93,31 @@ pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<S
     }
     // Encoded so often that no honest client did it.
     Some(Suspect::Token)
+}
+
+/// Looks at a folded path as it is, without decoding it further.
+fn in_one_round(kind: Kind, rows: &[&Row], folded: &str) -> Option<Suspect> {
+    // A server that decodes before it looks for the query ends the path at an encoded `?`.
+    let cut = folded.split(['?', '#']).next().unwrap_or_default();
+    for path in [folded, cut] {
+        // All slashes are one, or each is what it is: `;a\b` ends in one place or another.
+        for separators in [SLASHES, &['/', '\\'], &['/']] {
+            let found = find_suspect(kind, rows, path, separators);
+            if found.is_some() {
+                return found;
+            }
+            if !folded.contains(OTHER_SLASHES) {
+                break;
+            }
+        }
+    }
+    None
+}
+
+/// A path without what stands between a `;` and the next slash.
+fn without_parameters(path: &str) -> String {
+    let segments = path.split('/').map(|segment| segment.split(';').next());
+    segments.flatten().collect::<Vec<_>>().join("/")
 }
 
 /// The same in one reading, folded.
@@ -260,5 +295,8 @@ const OTHER_SLASHES: &[char] = &['\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f
 
 /// Bytes of a path.
 const MAX_PATH: usize = 8 * 1024;
+
+/// Rounds of decoding behind a parameter that was cut off.
+const MAX_ROUNDS_CUT: usize = 3;
 
 pub(in crate::guard) const MAX_ROUNDS: usize = 8;

@@ -174,6 +174,21 @@ fn look_alikes_are_refused() {
     );
 }
 
+/// Whoever cuts parameters off before the last round of decoding sees fewer slashes than whoever does it after.
+#[test]
+fn a_parameter_that_ends_in_two_places_hides_nothing() {
+    for path in [
+        "/api%2fv1/tok%65ns;%2fa=b/x",
+        "/api%2fcluster/v2/environments/x;%2fa=b1/tokenManagementToken",
+        "/platform/automation/v1/workfl%6fws;%2fx/y",
+    ] {
+        assert_eq!(read("PUT", path), "look-alike", "{path}");
+    }
+    let deep = format!("/x;a/{}a", "%25".to_owned() + &"25".repeat(5) + "2f");
+    assert_eq!(read("PUT", &deep), "look-alike");
+    assert_eq!(read("PUT", "/x;a=b/y;%2fz"), "open");
+}
+
 #[test]
 fn what_nobody_can_judge_is_refused_on_every_method() {
     for (path, reading) in [
@@ -224,6 +239,10 @@ fn reads_that_disclose_are_guarded_and_other_reads_are_not() {
         (
             "/api/config/v1/dashboards/a-b/shareSettings",
             "dashboard_sharing.read /api/config/v1/dashboards/a-b/shareSettings",
+        ),
+        (
+            "/api%2fconfig/v1/dashboards/x;%2fa=b1/shareSettings",
+            "look-alike",
         ),
         ("/api/v2/agentconnectiontoken", "look-alike"),
         ("/api/v2/agentConnection%54oken", "look-alike"),
