@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! admit ─ route ─┬─ open ──────────────────────────────────────────────────► stream
-//!               └─ guarded ─ call ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
-//!                                                             └─► refuse
+//!                └─ guarded ─ call ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
+//!                                                              └─► refuse
 //! ```
 //!
 //! A guarded request runs in a task of its own: hyper drops a handler whose client hangs up, and nobody
