@@ -8,8 +8,9 @@ package dtgate.escalation
 import data.dtgate.lib
 
 deny contains violation if {
+	count(lib.gained_names & _minting[lib.catalogue]) > 0
 	some i, scope in lib.gained
-	_mints(scope)
+	scope in _minting[lib.catalogue]
 	violation := {
 		"code": "escalation-mint",
 		"message": sprintf("scope %q makes or shows other credentials and may not be gained; leave it out", [scope]),
@@ -22,7 +23,8 @@ deny contains violation if {
 	_usable
 	count(data.guardrails.escalation.teams) > 0
 	some i, scope in lib.gained
-	not _owned(scope)
+	not scope in _owned
+	not lib.scopes[scope].class in _owned_classes
 	violation := {
 		"code": "escalation-team",
 		"message": sprintf("scope %q is not one that %s may give; leave it out, or ask its team", [scope, _caller]),
@@ -39,19 +41,24 @@ deny contains lib.unusable_setting(
 
 deny contains violation if some violation in lib.unreadable
 
-_mints(scope) if {
+# By catalogue.
+_minting := {catalogue: names |
 	lib.texts(data.guardrails.escalation.mint_classes)
-	lib.scopes[scope].class in data.guardrails.escalation.mint_classes
+	some catalogue in lib.catalogues
+	names := {name |
+		some name, scope in data.dynatrace[catalogue]
+		scope.class in data.guardrails.escalation.mint_classes
+	}
 }
 
-_owned(scope) if {
+_owned contains scope if {
 	some team in _teams
-	scope in team.scopes
+	some scope in team.scopes
 }
 
-_owned(scope) if {
+_owned_classes contains class if {
 	some team in _teams
-	lib.scopes[scope].class in team.classes
+	some class in team.classes
 }
 
 # The caller's.

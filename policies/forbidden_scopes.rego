@@ -8,9 +8,10 @@ package dtgate.forbidden_scopes
 import data.dtgate.lib
 
 deny contains violation if {
+	count(lib.asked_names & _forbidden) > 0
 	not lib.only_disabling
 	some i, scope in lib.asked_scopes
-	scope in data.guardrails.forbidden_scopes
+	scope in _forbidden
 	violation := {
 		"code": "forbidden-scope",
 		"message": sprintf("scope %q may not be granted; leave it out of the request", [scope]),
@@ -20,10 +21,11 @@ deny contains violation if {
 
 # Whether Dynatrace would read such a name as the real one is not known, so it counts as the real one.
 deny contains violation if {
+	count(lib.uncatalogued_names - _forbidden) > 0
 	not lib.only_disabling
 	some i, scope in lib.asked_scopes
-	not lib.scopes[scope]
-	not scope in data.guardrails.forbidden_scopes
+	scope in lib.uncatalogued_names
+	not scope in _forbidden
 	lib.plain(scope) in _plain_forbidden
 	violation := {
 		"code": "forbidden-scope-disguised",
@@ -40,7 +42,9 @@ deny contains violation if some violation in lib.unreadable
 
 _list_usable if lib.texts(data.guardrails.forbidden_scopes)
 
-_plain_forbidden := {lib.plain(scope) |
+_forbidden := {scope |
 	_list_usable
 	some scope in data.guardrails.forbidden_scopes
 }
+
+_plain_forbidden := {lib.plain(scope) | some scope in _forbidden}

@@ -64,9 +64,25 @@ deny contains violation if some violation in lib.unreadable
 
 # The scopes, by place, that the catalogue does not simply have as current.
 _doubtful := {i: scope |
+	names := lib.asked_names - _settled[lib.catalogue]
+	count(names) > 0
 	some i, scope in lib.asked_scopes
-	not _current(scope)
-	not _always_known(scope)
+	scope in names
+}
+
+# By catalogue: what may be asked for without a word.
+_settled := {catalogue: names |
+	some catalogue in lib.catalogues
+	current := {name |
+		some name, scope in data.dynatrace[catalogue]
+		scope.status == "current"
+	}
+	names := current | _extra
+}
+
+_extra := {scope |
+	_extra_usable
+	some scope in data.guardrails.known_scopes.extra
 }
 
 # The same, without what the token has already.
@@ -93,14 +109,10 @@ _legacy_usable if data.guardrails.known_scopes.legacy in {"allow", "warn", "deny
 
 _extra_usable if lib.texts(data.guardrails.known_scopes.extra)
 
-_current(scope) if lib.scopes[scope].status == "current"
-
 # With a status that no rule here looks at, a scope would pass; it counts as unknown.
 _in_catalogue(scope) if {
 	lib.scopes[scope].status in {"legacy", "removed", "renamed", "response_only"}
 }
-
-_always_known(scope) if scope in data.guardrails.known_scopes.extra
 
 # What is wrong with a name that is not in the catalogue, most telling reason first.
 _finding(scope) := {"code": "scope-not-ascii", "text": "has characters that no scope has, though they may look right"} if {

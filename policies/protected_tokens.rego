@@ -36,9 +36,10 @@ deny contains violation if {
 
 # Whoever finds a token by its name would find this one.
 deny contains violation if {
+	_names_usable
+	count(data.guardrails.protected_tokens.names) > 0
 	lib.about_tokens
 	lib.renaming
-	_names_usable
 	input.change.name.requested in data.guardrails.protected_tokens.names
 	violation := {
 		"code": "protected-name",
@@ -49,9 +50,9 @@ deny contains violation if {
 
 # Only where names are listed does it matter what the token is called now.
 deny contains violation if {
-	_existing
 	_names_usable
 	count(data.guardrails.protected_tokens.names) > 0
+	_existing
 	not is_string(input.change.name.current)
 	violation := {
 		"code": "protected-name-unknown",
@@ -78,15 +79,17 @@ _existing if {
 }
 
 _protected if {
-	_existing
 	_ids_usable
+	count(data.guardrails.protected_tokens.ids) > 0
+	_existing
 	some protected in data.guardrails.protected_tokens.ids
 	lower(protected) in lib.token_ids
 }
 
 _protected if {
-	_existing
 	_names_usable
+	count(data.guardrails.protected_tokens.names) > 0
+	_existing
 	input.change.name.current in data.guardrails.protected_tokens.names
 }
 

@@ -9,7 +9,7 @@ import data.dtgate.lib
 
 deny contains violation if {
 	_max_usable
-	count(lib.gained) > 0
+	count(lib.gained_names) > 0
 	asked := count(lib.asked_scopes)
 	asked > data.guardrails.scope_budget.max
 	violation := {

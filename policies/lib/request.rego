@@ -9,7 +9,8 @@ package dtgate.lib
 # description: Parts of the request that do not have the shape that the policies rely on.
 # scope: rule
 unreadable contains violation if {
-	some path, wanted in _unreadable_parts
+	not _readable
+	some [path, wanted] in _unreadable_parts
 	violation := {
 		"code": "unreadable-request",
 		"message": sprintf("the policies cannot read this request: %s must be %s; report this to whoever runs the gate", [
@@ -20,21 +21,27 @@ unreadable contains violation if {
 	}
 }
 
-_unreadable_parts["operation"] := "text" if not _operation_readable
-
-_unreadable_parts["id"] := "text" if {
-	about_tokens
-	not creating
-	not _id_readable
+# All at once, as nearly every request is.
+_readable if {
+	is_string(input.operation)
+	_id_readable_or_unneeded
+	type_name(input.change.name.requested) in {"null", "string"}
+	type_name(input.change.enabled.requested) in {"boolean", "null"}
+	_scopes_readable
+	_caller_readable
 }
 
-_unreadable_parts["name"] := "text or null" if not _name_readable
+_unreadable_parts contains ["operation", "text"] if not _operation_readable
 
-_unreadable_parts["enabled"] := "true, false or null" if not _enabled_readable
+_unreadable_parts contains ["id", "text"] if not _id_readable_or_unneeded
 
-_unreadable_parts["scopes"] := "a list of texts or null" if not _scopes_readable
+_unreadable_parts contains ["name", "text or null"] if not _name_readable
 
-_unreadable_parts["caller"] := "null or a token with an id" if not _caller_readable
+_unreadable_parts contains ["enabled", "true, false or null"] if not _enabled_readable
+
+_unreadable_parts contains ["scopes", "a list of texts or null"] if not _scopes_readable
+
+_unreadable_parts contains ["caller", "null or a token with an id"] if not _caller_readable
 
 # METADATA
 # description: |
@@ -44,6 +51,23 @@ _unreadable_parts["caller"] := "null or a token with an id" if not _caller_reada
 default asked_scopes := []
 
 asked_scopes := input.change.scopes.requested if _scopes_given
+
+# METADATA
+# description: |
+#   The same as a set. Comparing sets takes one step where looking at each scope takes one a scope: policies look
+#   here first, and at the places only when there is something to say.
+# scope: document
+asked_names := {scope | some scope in asked_scopes}
+
+# METADATA
+# description: Those of them that the catalogue does not have.
+# scope: document
+uncatalogued_names := asked_names - _catalogue_names[catalogue]
+
+# METADATA
+# description: Those of them that the token would gain, as `gained`.
+# scope: document
+gained_names := asked_names - _kept
 
 # METADATA
 # description: |
@@ -75,9 +99,10 @@ deleting if input.operation in {"cluster_token.delete", "token.delete"}
 # description: |
 #   The scopes, by place, that the token would gain. When the gate could not look the token up these are all that are
 #   asked for.
-gained[i] := scope if {
+# scope: document
+gained := {i: scope |
 	some i, scope in asked_scopes
-	not _kept(scope)
+	not scope in _kept
 }
 
 # METADATA
@@ -116,13 +141,21 @@ _updating if input.operation in {"cluster_token.update", "token.update"}
 # METADATA
 # description: The catalogue of scopes for the token that the request is about.
 # scope: document
-default scopes := {}
+scopes := data.dynatrace[catalogue]
 
-scopes := data.dynatrace.cluster_scopes if input.operation in _cluster_operations
+# METADATA
+# description: The name of that catalogue. A token of a cluster has scopes of its own.
+# scope: document
+default catalogue := "scopes"
 
-scopes := data.dynatrace.scopes if not input.operation in _cluster_operations
+catalogue := "cluster_scopes" if input.operation in {"cluster_token.create", "cluster_token.delete", "cluster_token.update"}
 
-_cluster_operations := {"cluster_token.create", "cluster_token.delete", "cluster_token.update"}
+# METADATA
+# description: The names of all catalogues.
+# scope: document
+catalogues := {"scopes", "cluster_scopes"}
+
+_catalogue_names := {name: object.keys(data.dynatrace[name]) | some name in catalogues}
 
 # METADATA
 # description: The violation for a setting that is missing or wrong, with what it should be.
@@ -148,28 +181,28 @@ _operation_readable if is_string(input.operation)
 
 _id_readable if is_string(input.token.id)
 
-_name_readable if is_null(input.change.name.requested)
+_id_readable_or_unneeded if _id_readable
 
-_name_readable if is_string(input.change.name.requested)
+_id_readable_or_unneeded if creating
 
-_enabled_readable if is_null(input.change.enabled.requested)
+_id_readable_or_unneeded if not about_tokens
 
-_enabled_readable if is_boolean(input.change.enabled.requested)
+_name_readable if type_name(input.change.name.requested) in {"null", "string"}
 
-_scopes_readable if is_null(input.change.scopes.requested)
+_enabled_readable if type_name(input.change.enabled.requested) in {"boolean", "null"}
 
 _scopes_readable if _scopes_given
 
+_scopes_readable if is_null(input.change.scopes.requested)
+
 _scopes_given if texts(input.change.scopes.requested)
 
-# `scope in null` is an error in regorus.
-_kept(scope) if {
+# What is null has no members: regorus takes that for an error.
+_kept := {scope |
 	is_array(input.change.scopes.kept)
-	scope in input.change.scopes.kept
+	some scope in input.change.scopes.kept
 }
 
+_caller_readable if type_name(input.caller.token.id) in {"null", "string"}
+
 _caller_readable if is_null(input.caller.token)
-
-_caller_readable if is_null(input.caller.token.id)
-
-_caller_readable if is_string(input.caller.token.id)
