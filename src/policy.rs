@@ -8,18 +8,24 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 mod builtins;
 mod bundle;
+mod bytecode;
 mod check;
 mod decision;
 mod engine;
 pub mod input;
+mod interpreter;
 mod modes;
+mod proof;
 mod remedy;
+mod sample;
+mod specialise;
 pub mod suite;
 mod tree;
 mod walk;
 
 pub use bundle::{Bundle, LoadError, Problem};
 pub use decision::{Decision, Effect, Mode, POLICY_ERROR, Rule, Verdict, Violation};
+pub use engine::trust::Trusted;
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
 pub use remedy::Remedy;
@@ -52,6 +58,25 @@ impl Policy {
             subject,
             decision: self.decide(input),
         }
+    }
+
+    /// Judges at once, by the bytecode engine, where that may answer and nobody objects; else the subject comes
+    /// back, to be judged by [`Policy::judge`] where it may take its time.
+    pub fn judge_quickly<T>(&self, subject: T, input: &Input) -> Result<Judged<T>, T> {
+        match self.engine.decide_quickly(input) {
+            Some(decision) => Ok(Judged { subject, decision }),
+            None => Err(subject),
+        }
+    }
+
+    /// Compares the engines, and lets the bytecode answer if they are equal; says who answers from now on.
+    pub fn prove(&self, made_up: usize, seed: u64) -> Trusted {
+        self.engine.prove(made_up, seed)
+    }
+
+    /// Who answers requests, and why.
+    pub fn trusted(&self) -> Trusted {
+        self.engine.trusted()
     }
 
     /// The decision alone, for explanations and replays: it opens no door.

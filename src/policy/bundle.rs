@@ -83,6 +83,8 @@ pub struct Bundle {
     pub(super) reads: BTreeSet<Read>,
     /// Whether a token that could not be looked up denies.
     pub(super) lookup_required: bool,
+    /// What it was made from.
+    pub(super) tree: Tree,
 }
 
 impl fmt::Debug for Bundle {
@@ -148,6 +150,7 @@ impl Bundle {
             revision,
             reads,
             lookup_required,
+            tree,
         })
     }
 
@@ -186,7 +189,7 @@ pub(super) fn compile(
             problems.push(engine_problem(&error.to_string(), &file.path));
         }
     }
-    if let Err(error) = rego.add_data(input::to_rego(Json::Object(data.clone()))) {
+    if let Err(error) = rego.add_data(input::to_rego(&Json::Object(data.clone()))) {
         problems.push(engine_problem(&error.to_string(), "data"));
     }
     (rego, problems)

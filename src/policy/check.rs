@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A path with every step known, as in `data.dtgate.lib.plain`.
-type Path = Vec<String>;
+pub(super) type Path = Vec<String>;
 
 /// One reference below `input`; `None` where a step is computed.
 pub(super) type Read = Vec<Option<String>>;
@@ -94,9 +94,9 @@ impl<'a> Program<'a> {
             Site::Call {
                 function,
                 arguments,
-            } => (function, Some(arguments)),
+            } => (function, Some(arguments.len())),
             Site::With(expression) => (expression, None),
-            Site::Reference(_) => return Ok(None),
+            Site::Binding(_) | Site::Reference(_) => return Ok(None),
         };
         let Some(path) = dotted(expression) else {
             // The engine drops computed steps from the name of a function: `http[x].send` would be `http.send`.
@@ -201,14 +201,14 @@ impl<'a> Program<'a> {
 }
 
 /// What names mean in one module.
-struct Names<'a> {
-    file: &'a str,
-    package: Path,
-    imports: BTreeMap<String, Path>,
+pub(super) struct Names<'a> {
+    pub(super) file: &'a str,
+    pub(super) package: Path,
+    pub(super) imports: BTreeMap<String, Path>,
 }
 
 impl<'a> Names<'a> {
-    fn of(module: &'a Module) -> Self {
+    pub(super) fn of(module: &'a Module) -> Self {
         let mut imports = BTreeMap::new();
         for import in &module.imports {
             let Some(path) = walk::fixed_path(&import.refr) else {
@@ -227,7 +227,7 @@ impl<'a> Names<'a> {
     }
 
     /// The path with an import at its start written out.
-    fn resolve(&self, path: &[String]) -> Path {
+    pub(super) fn resolve(&self, path: &[String]) -> Path {
         match path
             .split_first()
             .map(|(first, rest)| (self.imports.get(first), rest))
@@ -280,7 +280,7 @@ pub(super) fn package(module: &Module) -> Path {
     path
 }
 
-fn head(rule: &Rule) -> &Expr {
+pub(super) fn head(rule: &Rule) -> &Expr {
     match rule {
         Rule::Spec {
             head:
@@ -292,7 +292,7 @@ fn head(rule: &Rule) -> &Expr {
 }
 
 /// The steps of a reference up to the first that is computed.
-fn known(reference: &Expr) -> Path {
+pub(super) fn known(reference: &Expr) -> Path {
     walk::path(reference)
         .unwrap_or_default()
         .into_iter()
@@ -301,7 +301,7 @@ fn known(reference: &Expr) -> Path {
 }
 
 /// The name, without the package, and the number of arguments, if the rule is a function.
-fn function(rule: &Rule) -> Option<(Path, usize)> {
+pub(super) fn function(rule: &Rule) -> Option<(Path, usize)> {
     match rule {
         Rule::Spec {
             head: RuleHead::Func { refr, args, .. },
@@ -315,7 +315,7 @@ fn function(rule: &Rule) -> Option<(Path, usize)> {
 }
 
 /// The path when it is written with dots only.
-fn dotted(mut expression: &Expr) -> Option<Path> {
+pub(super) fn dotted(mut expression: &Expr) -> Option<Path> {
     let whole = expression;
     loop {
         match expression {

@@ -2,17 +2,14 @@
 //!
 //! Whatever goes wrong while a policy is asked (an error, a panic, too much time, an answer of the wrong
 //! kind) is a violation that denies, in every mode. Interpreters are prepared once for a bundle and cloned
-//! for as many threads as ask at once; no lock is held while one of them thinks.
+//! for as many threads as ask at once; no lock is held while one of them thinks. [`trust`] says when the
+//! bytecode engine may answer instead.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,16 +17,27 @@ use regorus::{Value, utils::limits::ExecutionTimerConfig};
 use serde::Serialize;
 
 use super::{
-    bundle::{self, Bundle, Definition},
+    bundle::{Bundle, Definition},
+    bytecode::Bytecode,
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     input::Input,
+    interpreter::Interpreter,
+    proof::{self, Comparison},
+    tree::Tree,
 };
+use trust::{Trust, Trusted};
+
+pub(super) mod trust;
 
 /// How long one rule of one policy may take, unless configured.
 pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 
-/// Steps of the interpreter between two looks at the clock.
+/// Instructions that the bytecode engine may take where requests are moved: below a millisecond. The shipped
+/// policies take about 2,000.
+const QUICK_STEPS: usize = 25_000;
+
+/// Steps of an engine between two looks at the clock.
 const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
 
 pub struct Engine {
@@ -41,6 +49,9 @@ pub struct Engine {
     reads: BTreeSet<Read>,
     lookup_required: bool,
     revision: String,
+    timer: ExecutionTimerConfig,
+    tree: Tree,
+    trust: Trust,
 }
 
 /// A decision and the lines that led to it.
@@ -52,12 +63,6 @@ pub struct Explanation {
     pub lines: Vec<(String, Vec<u32>)>,
     /// What the policies printed.
     pub prints: Vec<String>,
-}
-
-struct Interpreter {
-    rego: regorus::Engine,
-    /// What `time.now_ns` answers; each interpreter has its own, because requests have their own time.
-    now_ns: Arc<AtomicI64>,
 }
 
 impl fmt::Debug for Engine {
@@ -80,11 +85,13 @@ impl Engine {
             revision,
             reads,
             lookup_required,
+            tree,
         } = bundle;
-        rego.set_execution_timer_config(ExecutionTimerConfig {
+        let timer = ExecutionTimerConfig {
             limit,
             check_interval: STEPS,
-        });
+        };
+        rego.set_execution_timer_config(timer);
         Self {
             prepared: rego,
             idle: Mutex::default(),
@@ -93,7 +100,78 @@ impl Engine {
             reads,
             lookup_required,
             revision,
+            timer,
+            tree,
+            trust: Trust::default(),
         }
+    }
+
+    /// Lets the bytecode engine answer from now on, if it was found equal to the interpreter: on the inputs of
+    /// the policies' tests and on so many made-up ones. Takes a while; requests are answered meanwhile.
+    pub fn prove(&self, made_up: usize, seed: u64) -> Trusted {
+        self.trust.settle(|| {
+            let bytecode = self.bytecode()?;
+            let compared = self.compare(&bytecode, made_up, seed)?;
+            Ok((bytecode, compared))
+        })
+    }
+
+    /// Who answers requests.
+    pub fn trusted(&self) -> Trusted {
+        self.trust.trusted()
+    }
+
+    fn bytecode(&self) -> Result<Bytecode, String> {
+        let rules: Vec<String> = self.rules().collect();
+        let mut interpreter = self.prepared.clone();
+        Bytecode::compile(&mut interpreter, &rules, self.timer)
+    }
+
+    /// How many inputs both engines agreed on, or the first that they did not.
+    fn compare(&self, bytecode: &Bytecode, made_up: usize, seed: u64) -> Result<usize, String> {
+        let comparison = self.comparison(bytecode);
+        let names: Vec<&str> = self.names().collect();
+        let of_tests = proof::inputs_of_tests(&self.tree, &names);
+        let words = proof::words(&self.tree);
+        let made_up = proof::made_up(&words, &self.reads, seed).take(made_up);
+        let mut interpreter = Interpreter::clone_of(&self.prepared);
+        let mut compared = 0;
+        for input in of_tests.into_iter().chain(made_up) {
+            comparison.of(&mut interpreter, &input)?;
+            compared += 1;
+        }
+        Ok(compared)
+    }
+
+    fn comparison<'a>(&'a self, bytecode: &'a Bytecode) -> Comparison<'a> {
+        Comparison {
+            bytecode,
+            prepared: &self.prepared,
+            all_rules: &self.all_rules,
+        }
+    }
+
+    /// All rules of all policies, in the order in which they are asked.
+    fn rules(&self) -> impl Iterator<Item = String> {
+        rules(&self.policies)
+    }
+
+    /// Decides by the bytecode alone, in bounded time: nobody objects. `None`: the interpreter has to be asked,
+    /// because somebody does, or something failed, or it is time to look whether both still agree.
+    pub fn decide_quickly(&self, input: &Input) -> Option<Decision> {
+        let started = Instant::now();
+        let bytecode = self.trust.bytecode()?;
+        if self.trust.is_check_due() || self.lookup_failed(input) {
+            return None;
+        }
+        let quiet = bytecode.nobody_objects(&input.to_rego(), QUICK_STEPS);
+        (quiet == Ok(true))
+            .then(|| Decision::new(Vec::new(), self.revision.clone(), started.elapsed()))
+    }
+
+    /// Whether a token that the policies ask about could not be looked up, and that matters.
+    fn lookup_failed(&self, input: &Input) -> bool {
+        self.lookup_required && input.lookup_error().is_some() && !input.only_disables()
     }
 
     pub fn revision(&self) -> &str {
@@ -121,12 +199,26 @@ impl Engine {
             .pop();
         let mut interpreter = idle.unwrap_or_else(|| Interpreter::clone_of(&self.prepared));
         let decision = self.ask_all(input, &self.prepared, &mut interpreter, |_| {});
+        self.check(input, &mut interpreter);
         interpreter.forget();
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(interpreter);
         decision
+    }
+
+    /// Once in a while, whether the engines still agree: about a request that was just decided, so that whoever
+    /// looks has waited for no more than the interpreter. One difference, and the bytecode never answers again.
+    fn check(&self, input: &Input, interpreter: &mut Interpreter) {
+        let Some(bytecode) = self.trust.bytecode() else {
+            return;
+        };
+        if self.trust.begin_check()
+            && let Err(difference) = self.comparison(bytecode).of(interpreter, &input.to_rego())
+        {
+            self.trust.lose(difference);
+        }
     }
 
     /// Decides as [`Engine::decide`] does, and says which lines were evaluated on the way.
@@ -175,7 +267,7 @@ impl Engine {
         let document = input.to_rego();
         interpreter.begin(&document, input.now_ns());
         let mut violations = Vec::new();
-        if self.lookup_required && !input.only_disables() {
+        if self.lookup_failed(input) {
             violations.extend(input.lookup_error().map(Violation::not_looked_up));
         }
         let answers = interpreter.ask_together(&self.all_rules);
@@ -212,64 +304,15 @@ fn rule_path(policy: &str, rule: Rule) -> String {
     format!("data.dtgate.{policy}.{}", rule.name())
 }
 
-fn all_rules(policies: &BTreeMap<String, Definition>) -> String {
-    let paths = policies.iter().flat_map(|(policy, definition)| {
+fn rules(policies: &BTreeMap<String, Definition>) -> impl Iterator<Item = String> {
+    policies.iter().flat_map(|(policy, definition)| {
         let rules = definition.rules.iter();
         rules.map(move |rule| rule_path(policy, *rule))
-    });
-    format!("[{}]", paths.collect::<Vec<_>>().join(", "))
+    })
 }
 
-impl Interpreter {
-    fn clone_of(prepared: &regorus::Engine) -> Self {
-        let mut rego = prepared.clone();
-        let now_ns = Arc::new(AtomicI64::new(0));
-        let clock = Arc::clone(&now_ns);
-        rego.add_extension(
-            "time.now_ns".to_owned(),
-            0,
-            Box::new(move |_| Ok(clock.load(Ordering::Relaxed).into())),
-        )
-        .expect("a prepared engine has no clock of its own");
-        Self { rego, now_ns }
-    }
-
-    fn begin(&mut self, input: &Value, now_ns: i64) {
-        self.rego.set_input(input.clone());
-        self.now_ns.store(now_ns, Ordering::Relaxed);
-    }
-
-    /// Drops what belongs to one request only.
-    fn forget(&mut self) {
-        self.rego.set_input(Value::new_object());
-        drop(self.rego.take_prints());
-    }
-
-    /// The partial sets of all rules of a query, or nothing when any of them has no answer.
-    fn ask_together(&mut self, all_rules: &str) -> Option<Vec<Value>> {
-        let rego = &mut self.rego;
-        let answered = catch_unwind(AssertUnwindSafe(|| {
-            rego.eval_query(all_rules.to_owned(), false)
-        }));
-        let results = answered.ok()?.ok()?;
-        let value = &results.result.first()?.expressions.first()?.value;
-        let answers = value.as_array().ok()?;
-        let sets = answers.iter().all(|answer| matches!(answer, Value::Set(_)));
-        sets.then(|| answers.to_vec())
-    }
-
-    /// The elements of a partial set.
-    fn ask(&mut self, rule: &str) -> Result<Value, String> {
-        let rego = &mut self.rego;
-        // The interpreter is thrown away after a panic, so nobody sees what it was doing.
-        match catch_unwind(AssertUnwindSafe(|| rego.eval_rule(rule.to_owned()))) {
-            Ok(Ok(elements @ Value::Set(_))) => Ok(elements),
-            Ok(Ok(Value::Undefined)) => Err("it is undefined".to_owned()),
-            Ok(Ok(_)) => Err("it is not a set".to_owned()),
-            Ok(Err(error)) => Err(bundle::engine_problem(&error.to_string(), rule).to_string()),
-            Err(_panic) => Err("the engine panicked".to_owned()),
-        }
-    }
+fn all_rules(policies: &BTreeMap<String, Definition>) -> String {
+    format!("[{}]", rules(policies).collect::<Vec<_>>().join(", "))
 }
 
 fn read_all(policy: &str, mode: Mode, rule: Rule, elements: &Value) -> Vec<Violation> {

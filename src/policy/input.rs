@@ -3,10 +3,14 @@
 //! It is one value with one spelling: what the policies judge is what the journal keeps and a replay
 //! reads. It holds plain values and no secrets, and knows neither where they came from nor what HTTP is.
 
+mod rego;
+
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
+
+pub(super) use rego::to_rego;
 
 /// Members below these are not ours to name.
 const OPEN: [&str; 5] = [
@@ -188,9 +192,9 @@ impl Input {
             && self.unknown_members.is_empty()
     }
 
-    /// The document as the engine reads it, made from the very same JSON.
+    /// The document as the engine reads it: the same as the JSON, without the detour.
     pub(super) fn to_rego(&self) -> regorus::Value {
-        to_rego(self.to_json())
+        rego::document(self)
     }
 
     /// What `time.now_ns()` answers: exactly `input.time`, so that a replayed record decides the same.
@@ -252,33 +256,6 @@ pub(super) fn missing(steps: &[Option<&str>]) -> Option<Missing> {
         path.push_str(name.unwrap_or("[]"));
     }
     None
-}
-
-/// Converts without the detour through text, which would turn large integers into floats.
-pub(super) fn to_rego(json: Json) -> regorus::Value {
-    use regorus::Value;
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => value.into(),
-        Json::String(value) => value.into(),
-        Json::Array(items) => items
-            .into_iter()
-            .map(to_rego)
-            .collect::<Vec<Value>>()
-            .into(),
-        Json::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (Value::from(name), to_rego(value)))
-            .collect::<std::collections::BTreeMap<_, _>>()
-            .into(),
-        Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(value), ..) => value.into(),
-            (_, Some(value), _) => value.into(),
-            (.., Some(value)) => value.into(),
-            // Not reachable without arbitrary-precision numbers; text keeps every digit.
-            _ => Value::from_numeric_string(&number.to_string()).unwrap_or(Value::Undefined),
-        },
-    }
 }
 
 fn unknown(path: &str, name: &str, members: &Map<String, Json>) -> String {
@@ -408,6 +385,10 @@ mod instant {
         out: S,
     ) -> Result<S::Ok, S::Error> {
         out.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub(super) fn text(time: jiff::Timestamp) -> String {
+        format!("{time:.3}")
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

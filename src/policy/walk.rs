@@ -3,15 +3,19 @@
 //! It guarantees that no expression is left out, wherever it stands: heads, defaults, comprehensions,
 //! `every`, `with`, index brackets. What is allowed there is decided by its callers.
 
-use regorus::unstable::{Expr, Literal, Query, Ref, Rule, RuleAssign, RuleHead, Span};
+use regorus::unstable::{
+    AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleAssign, RuleHead, Span,
+};
 
 /// One place of interest. References are whole: `input.a.b` is one, not three.
 #[derive(Clone, Copy)]
 pub(super) enum Site<'a> {
     Call {
         function: &'a Expr,
-        arguments: usize,
+        arguments: &'a [Ref<Expr>],
     },
+    /// A variable that the rule binds itself: it hides whatever else has that name.
+    Binding(&'a Span),
     Reference(&'a Expr),
     /// The target or the replacement of a `with`: both can name a function without calling it.
     With(&'a Expr),
@@ -43,6 +47,7 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
                     refr, args, assign, ..
                 } => {
                     indices(refr, see);
+                    pattern(args, see);
                     each(args, see);
                     assignment(assign.as_ref(), see);
                 }
@@ -111,35 +116,51 @@ fn assignment(assign: Option<&RuleAssign>, see: &mut dyn FnMut(Site<'_>)) {
 }
 
 fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
-    for statement in &body.stmts {
-        match &statement.literal {
-            Literal::SomeVars { .. } => {}
-            Literal::SomeIn {
-                key,
-                value,
-                collection,
-                ..
-            } => {
-                each(key.as_slice(), see);
-                expression(value, see);
-                expression(collection, see);
-            }
-            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, see),
-            Literal::Every {
-                domain,
-                query: body,
-                ..
-            } => {
-                expression(domain, see);
-                query(body, see);
+    for one in &body.stmts {
+        statement(one, see);
+    }
+}
+
+/// Calls `see` for every site in one statement.
+pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) {
+    match &statement.literal {
+        Literal::SomeVars { vars, .. } => {
+            for span in vars {
+                see(Site::Binding(span));
             }
         }
-        for replacement in &statement.with_mods {
-            see(Site::With(&replacement.refr));
-            indices(&replacement.refr, see);
-            see(Site::With(&replacement.r#as));
-            expression(&replacement.r#as, see);
+        Literal::SomeIn {
+            key,
+            value,
+            collection,
+            ..
+        } => {
+            pattern(key.as_slice(), see);
+            pattern(std::slice::from_ref(value), see);
+            each(key.as_slice(), see);
+            expression(value, see);
+            expression(collection, see);
         }
+        Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, see),
+        Literal::Every {
+            key,
+            value,
+            domain,
+            query: body,
+            ..
+        } => {
+            for span in key.iter().chain([value]) {
+                see(Site::Binding(span));
+            }
+            expression(domain, see);
+            query(body, see);
+        }
+    }
+    for replacement in &statement.with_mods {
+        see(Site::With(&replacement.refr));
+        indices(&replacement.refr, see);
+        see(Site::With(&replacement.r#as));
+        expression(&replacement.r#as, see);
     }
 }
 
@@ -183,16 +204,22 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
         Expr::Call { fcn, params, .. } => {
             see(Site::Call {
                 function: fcn,
-                arguments: params.len(),
+                arguments: params,
             });
             indices(fcn, see);
             each(params, see);
         }
         Expr::UnaryExpr { expr, .. } => expression(expr, see),
+        Expr::AssignExpr { op, lhs, rhs, .. } => {
+            if *op == AssignOp::ColEq {
+                pattern(std::slice::from_ref(lhs), see);
+            }
+            expression(lhs, see);
+            expression(rhs, see);
+        }
         Expr::BinExpr { lhs, rhs, .. }
         | Expr::BoolExpr { lhs, rhs, .. }
-        | Expr::ArithExpr { lhs, rhs, .. }
-        | Expr::AssignExpr { lhs, rhs, .. } => {
+        | Expr::ArithExpr { lhs, rhs, .. } => {
             expression(lhs, see);
             expression(rhs, see);
         }
@@ -205,6 +232,22 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             each(key.as_slice(), see);
             expression(value, see);
             expression(collection, see);
+        }
+    }
+}
+
+/// The variables of a pattern, in lists and objects too.
+fn pattern(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
+    for item in items {
+        match item.as_ref() {
+            Expr::Var { span, .. } => see(Site::Binding(span)),
+            Expr::Array { items, .. } => pattern(items, see),
+            Expr::Object { fields, .. } => {
+                for (_, _, value) in fields {
+                    pattern(std::slice::from_ref(value), see);
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+
+use super::super::sample::Sampler;
 use super::*;
 
 /// The request of the seed: 1 scope, API v1.
@@ -46,6 +49,27 @@ fn engine_and_journal_see_the_same_document() {
     );
     let rego = serde_json::to_value(input.to_rego()).unwrap();
     assert_eq!(rego, input.to_json());
+}
+
+#[test]
+fn the_engines_own_value_is_the_document_whatever_is_in_it() {
+    let words = BTreeSet::from(["metrics.read".to_owned(), "WriteConfig".to_owned()]);
+    let reads = [
+        "parsed_body",
+        "unknown_members",
+        "environment",
+        "attributes",
+    ]
+    .map(|member| {
+        let steps = ["input", member, "data", "name", "x"];
+        steps.map(|step| Some(step.to_owned())).to_vec()
+    });
+    let reads = BTreeSet::from(reads);
+    let mut sampler = Sampler::new(&words, &reads, 1);
+    for _ in 0..2000 {
+        let input = sampler.input();
+        assert_eq!(input.to_rego(), to_rego(&input.to_json()));
+    }
 }
 
 #[test]

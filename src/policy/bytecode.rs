@@ -1,0 +1,152 @@
+//! The bytecode engine: policies compiled for the virtual machine of regorus, several times as fast as its
+//! interpreter.
+//!
+//! It can say one thing, that nobody objects. Whenever a policy has something to say, fails, or runs past a
+//! limit, there is no answer from here, and the interpreter is asked. So a mistake of this engine can matter in
+//! one direction only, and [`super::proof`] looks for it before the engine is trusted and while it works.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use regorus::Value;
+use regorus::languages::rego::compiler::Compiler;
+use regorus::rvm::program::Program;
+use regorus::rvm::vm::RegoVM;
+use regorus::utils::limits::ExecutionTimerConfig;
+
+use super::bundle;
+use super::specialise::specialise;
+
+/// Compiled policies. Machines are made once and used again by whoever asks next.
+pub(super) struct Bytecode {
+    program: Arc<Program>,
+    data: Value,
+    idle: Mutex<Vec<RegoVM>>,
+    timer: ExecutionTimerConfig,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Silence {
+    Failed(String),
+    TooManySteps,
+}
+
+impl Bytecode {
+    /// Compiles policies that the interpreter has accepted; `rules` are those to ask, as `data.dtgate.naming.deny`.
+    ///
+    /// # Errors
+    ///
+    /// Says why these policies are left to the interpreter.
+    pub(super) fn compile(
+        interpreter: &mut regorus::Engine,
+        rules: &[String],
+        timer: ExecutionTimerConfig,
+    ) -> Result<Self, String> {
+        let specialised = specialise(interpreter)?;
+        let mut engine = regorus::Engine::new();
+        engine.set_strict_builtin_errors(true);
+        let said = |error: &dyn ToString| {
+            bundle::engine_problem(&error.to_string(), "policies").to_string()
+        };
+        for (path, text) in specialised.modules {
+            engine
+                .add_policy(path, text)
+                .map_err(|error| said(&error))?;
+        }
+        engine
+            .add_policy(QUESTION_FILE.to_owned(), question(rules))
+            .map_err(|error| said(&error))?;
+        engine
+            .add_data(specialised.data)
+            .map_err(|error| said(&error))?;
+        // The compiler is young: a panic in it must not be one of the gate.
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            let policy = engine
+                .compile_with_entrypoint(&QUESTION.into())
+                .map_err(|error| said(&error))?;
+            Compiler::compile_from_policy(&policy, &[QUESTION]).map_err(|error| said(&error))
+        }));
+        let program = compiled.map_err(|_panic| "the bytecode compiler panicked".to_owned())??;
+        Ok(Self {
+            program,
+            data: engine.get_data(),
+            idle: Mutex::default(),
+            timer,
+        })
+    }
+
+    /// Whether nobody objects to the request, in so many steps at most.
+    pub(super) fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
+        let answers = self.ask(input, steps)?;
+        let empty = |answer: &Value| answer.as_set().is_ok_and(|set| set.is_empty());
+        let mut chunks = answers
+            .as_array()
+            .into_iter()
+            .flat_map(|chunks| chunks.iter());
+        Ok(chunks.all(|chunk| {
+            let answers = chunk.as_array();
+            answers.is_ok_and(|answers| answers.iter().all(empty))
+        }))
+    }
+
+    /// What each rule says, in lists of [`CHUNK`] rules.
+    pub(super) fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
+        let mut machine = self.machine()?;
+        machine.set_max_instructions(steps);
+        machine.set_input(input.clone());
+        let answer = catch_unwind(AssertUnwindSafe(|| machine.execute_entry_point_by_index(0)));
+        // A machine that failed or panicked is thrown away: nobody knows what is left in it.
+        let answer = answer.map_err(|_panic| Silence::Failed("the engine panicked".to_owned()))?;
+        match answer {
+            Ok(value @ Value::Array(_)) => {
+                machine.set_input(Value::Null);
+                self.idle
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(machine);
+                Ok(value)
+            }
+            Ok(_) => Err(Silence::Failed("it is undefined".to_owned())),
+            Err(regorus::rvm::vm::VmError::InstructionLimitExceeded { .. }) => {
+                Err(Silence::TooManySteps)
+            }
+            Err(error) => Err(Silence::Failed(error.to_string())),
+        }
+    }
+
+    fn machine(&self) -> Result<RegoVM, Silence> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if let Some(machine) = idle {
+            return Ok(machine);
+        }
+        let mut machine = RegoVM::new();
+        machine.set_strict_builtin_errors(true);
+        machine.set_execution_timer_config(Some(self.timer));
+        machine.load_program(self.program.clone());
+        machine
+            .set_data(self.data.clone())
+            .map_err(|error| Silence::Failed(error.to_string()))?;
+        Ok(machine)
+    }
+}
+
+/// One rule that asks all the others. A list takes a register an element, and a rule has 255.
+fn question(rules: &[String]) -> String {
+    let mut text = "package dtgate_question\n".to_owned();
+    let mut chunks = Vec::new();
+    for (number, chunk) in rules.chunks(CHUNK).enumerate() {
+        text.push_str(&format!("\nrules{number} := [{}]\n", chunk.join(", ")));
+        chunks.push(format!("rules{number}"));
+    }
+    text.push_str(&format!("\nall := [{}]\n", chunks.join(", ")));
+    text
+}
+
+const CHUNK: usize = 100;
+const QUESTION: &str = "data.dtgate_question.all";
+const QUESTION_FILE: &str = "dtgate_question.rego";

@@ -1,0 +1,67 @@
+//! One interpreter of policies, the reference for what they say.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use regorus::Value;
+
+use super::bundle;
+
+pub(super) struct Interpreter {
+    pub(super) rego: regorus::Engine,
+    /// What `time.now_ns` answers; each interpreter has its own, because requests have their own time.
+    now_ns: Arc<AtomicI64>,
+}
+
+impl Interpreter {
+    pub(super) fn clone_of(prepared: &regorus::Engine) -> Self {
+        let mut rego = prepared.clone();
+        let now_ns = Arc::new(AtomicI64::new(0));
+        let clock = Arc::clone(&now_ns);
+        rego.add_extension(
+            "time.now_ns".to_owned(),
+            0,
+            Box::new(move |_| Ok(clock.load(Ordering::Relaxed).into())),
+        )
+        .expect("a prepared engine has no clock of its own");
+        Self { rego, now_ns }
+    }
+
+    pub(super) fn begin(&mut self, input: &Value, now_ns: i64) {
+        self.rego.set_input(input.clone());
+        self.now_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// Drops what belongs to one request only.
+    pub(super) fn forget(&mut self) {
+        self.rego.set_input(Value::new_object());
+        drop(self.rego.take_prints());
+    }
+
+    /// The partial sets of all rules of a query, or nothing when any of them has no answer.
+    pub(super) fn ask_together(&mut self, all_rules: &str) -> Option<Vec<Value>> {
+        let rego = &mut self.rego;
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            rego.eval_query(all_rules.to_owned(), false)
+        }));
+        let results = answered.ok()?.ok()?;
+        let value = &results.result.first()?.expressions.first()?.value;
+        let answers = value.as_array().ok()?;
+        let sets = answers.iter().all(|answer| matches!(answer, Value::Set(_)));
+        sets.then(|| answers.to_vec())
+    }
+
+    /// The elements of a partial set.
+    pub(super) fn ask(&mut self, rule: &str) -> Result<Value, String> {
+        let rego = &mut self.rego;
+        // The interpreter is thrown away after a panic, so nobody sees what it was doing.
+        match catch_unwind(AssertUnwindSafe(|| rego.eval_rule(rule.to_owned()))) {
+            Ok(Ok(elements @ Value::Set(_))) => Ok(elements),
+            Ok(Ok(Value::Undefined)) => Err("it is undefined".to_owned()),
+            Ok(Ok(_)) => Err("it is not a set".to_owned()),
+            Ok(Err(error)) => Err(bundle::engine_problem(&error.to_string(), rule).to_string()),
+            Err(_panic) => Err("the engine panicked".to_owned()),
+        }
+    }
+}

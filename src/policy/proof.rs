@@ -1,0 +1,196 @@
+//! Compares the bytecode engine with the interpreter before it may answer a request.
+//!
+//! Both are asked about every input that the policies' own tests use, and about made-up ones. One difference,
+//! in any rule, and the policies are left to the interpreter. This is evidence, not logic: which is why the
+//! bytecode engine may only say that nobody objects, why calls that can fail on a value are kept from it, and
+//! why the comparison goes on while it works.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use regorus::Value;
+use regorus::unstable::{Module, Ref};
+use serde_json::{Map, Value as Json};
+
+use super::bundle;
+use super::bytecode::{Bytecode, Silence};
+use super::check::Read;
+use super::interpreter::Interpreter;
+use super::sample::Sampler;
+use super::tree::{File, Tree};
+
+/// Steps of the bytecode engine while it is compared: past what any request gets.
+const STEPS: usize = 20_000_000;
+
+/// What both engines are asked about, and what they say.
+pub(super) struct Comparison<'a> {
+    pub(super) bytecode: &'a Bytecode,
+    pub(super) prepared: &'a regorus::Engine,
+    /// The query for all rules, in lists as [`Bytecode::ask`] has them.
+    pub(super) all_rules: &'a str,
+}
+
+impl Comparison<'_> {
+    /// Both answers, or how they differ.
+    ///
+    /// Where the interpreter has no answer the request is denied, and the other may say anything but that nobody
+    /// objects.
+    pub(super) fn of(&self, interpreter: &mut Interpreter, input: &Value) -> Result<(), String> {
+        interpreter.begin(input, 0);
+        let Some(expected) = interpreter.ask_together(self.all_rules) else {
+            *interpreter = Interpreter::clone_of(self.prepared);
+            return match self.bytecode.nobody_objects(input, STEPS) {
+                Ok(true) => Err(difference(
+                    "that it cannot be evaluated",
+                    "that nobody objects",
+                    input,
+                )),
+                Ok(false) | Err(_) => Ok(()),
+            };
+        };
+        match self.bytecode.ask(input, STEPS) {
+            Ok(found) if flat(&found).eq(expected.iter()) => Ok(()),
+            Ok(found) => {
+                let expected = Value::from(expected).to_string();
+                Err(difference(&expected, &found.to_string(), input))
+            }
+            // No answer is no wrong answer, but who never answers is of no use.
+            Err(Silence::TooManySteps) => Ok(()),
+            Err(Silence::Failed(reason)) => {
+                let expected = Value::from(expected).to_string();
+                Err(difference(&expected, &reason, input))
+            }
+        }
+    }
+}
+
+fn flat(chunks: &Value) -> impl Iterator<Item = &Value> {
+    let chunks = chunks
+        .as_array()
+        .into_iter()
+        .flat_map(|chunks| chunks.iter());
+    chunks.flat_map(|chunk| {
+        chunk
+            .as_array()
+            .into_iter()
+            .flat_map(|answers| answers.iter())
+    })
+}
+
+fn difference(expected: &str, found: &str, input: &Value) -> String {
+    format!("the interpreter says {expected}, the bytecode {found}, of {input}")
+}
+
+/// The inputs that policy tests set, found by running the tests with rules that print them.
+///
+/// What a test replaces in the data is not looked at. Nothing comes from tests that do not compile.
+pub(super) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<Value> {
+    let watchers: Vec<File> = policies.iter().map(|policy| watcher(policy)).collect();
+    let files: Vec<&File> = tree
+        .policies
+        .iter()
+        .chain(&tree.tests)
+        .chain(&watchers)
+        .collect();
+    let (mut rego, problems) = bundle::compile(&files, &tree.data);
+    if !problems.is_empty() {
+        return Vec::new();
+    }
+    let mut found = BTreeMap::new();
+    for test in tests(&tree.tests, rego.get_modules()) {
+        let mut rego = rego.clone();
+        // A test that fails or panics has used inputs all the same.
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            drop(rego.eval_rule(test))
+        })));
+        for print in rego.take_prints().unwrap_or_default() {
+            let printed = print.split_once(": ").map_or("", |(_, text)| text);
+            if print.starts_with(WATCHER)
+                && !found.contains_key(printed)
+                && let Ok(input) = serde_json::from_str::<Json>(printed)
+            {
+                found.insert(printed.to_owned(), super::input::to_rego(&input));
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The paths of the rules that are tests.
+fn tests(files: &[File], modules: &[Ref<Module>]) -> Vec<String> {
+    let names: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let mut found = BTreeSet::new();
+    for module in modules {
+        if !names.contains(module.package.span.source.get_path().as_str()) {
+            continue;
+        }
+        let package = super::check::package(module).join(".");
+        for rule in &module.policy {
+            let name = super::check::known(super::check::head(rule));
+            if let Some(name) = name.first().filter(|name| name.starts_with("test_")) {
+                found.insert(format!("{package}.{name}"));
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// One more part of `deny` that adds nothing and prints the input whenever somebody asks for it.
+fn watcher(policy: &str) -> File {
+    let path = format!("{WATCHER}{policy}");
+    let text = format!(
+        "package dtgate.{policy}\n\ndeny contains \"\" if {{\n\tprint(input)\n\tfalse\n}}\n"
+    );
+    File {
+        name: path.clone(),
+        path,
+        text,
+    }
+}
+
+const WATCHER: &str = "inputs of ";
+
+/// Every word of the policies and their data, for made-up requests.
+pub(super) fn words(tree: &Tree) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for file in &tree.policies {
+        // What stands between quotation marks; that some of it does not is no harm.
+        let quoted = file
+            .text
+            .lines()
+            .flat_map(|line| line.split('"').skip(1).step_by(2));
+        words.extend(quoted.map(str::to_owned));
+    }
+    collect(&tree.data, &mut words);
+    words.retain(|word| word.len() <= 80);
+    words
+}
+
+fn collect(members: &Map<String, Json>, words: &mut BTreeSet<String>) {
+    for (name, value) in members {
+        words.insert(name.clone());
+        collect_value(value, words);
+    }
+}
+
+fn collect_value(value: &Json, words: &mut BTreeSet<String>) {
+    match value {
+        Json::String(text) => drop(words.insert(text.clone())),
+        Json::Array(items) => items.iter().for_each(|item| collect_value(item, words)),
+        Json::Object(members) => collect(members, words),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// Made-up requests in the words of the policies.
+pub(super) fn made_up<'a>(
+    words: &'a BTreeSet<String>,
+    reads: &'a BTreeSet<Read>,
+    seed: u64,
+) -> impl Iterator<Item = Value> {
+    let mut sampler = Sampler::new(words, reads, seed);
+    std::iter::repeat_with(move || sampler.input().to_rego())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! Writes policies anew for the bytecode engine: the same rules, with everything done beforehand that does not
+//! depend on the input.
+//!
+//! Three things change. A rule that neither reads the input nor rests on one that does is evaluated once, by the
+//! interpreter, and references to it become references to its value. A definition that needs something which the
+//! settings rule out is left away. A reference through an import is written out, because the engine would evaluate
+//! the whole package that is imported. Nothing here is trusted: what comes out answers requests only after it was
+//! compared with the interpreter on the policies as they are.
+
+mod rewrite;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use regorus::Value;
+use regorus::unstable::{Expr, Module, Ref, Rule};
+
+use super::builtins;
+use super::check::{self, Names, Path};
+use super::walk::{self, Site};
+use rewrite::Rewriter;
+
+/// Policies as the bytecode engine gets them.
+pub(super) struct Specialised {
+    /// Path and text of each module.
+    pub(super) modules: Vec<(String, String)>,
+    /// The data, with the values of rules that do not depend on the input below [`KNOWN`].
+    pub(super) data: Value,
+}
+
+/// Where in the data the values are. Nobody else has data of this name.
+const KNOWN: &str = "dtgate_known";
+
+/// Writes the modules anew.
+///
+/// # Errors
+///
+/// Says what in the policies the bytecode engine cannot be trusted with: a call that can fail on a value of the
+/// right type, or `with`. Its rules take an error for undefined, where the interpreter denies.
+pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialised, String> {
+    let modules = interpreter.get_modules().clone();
+    let rules = Rules::of(&modules);
+    let mut known = BTreeMap::new();
+    let mut values = BTreeMap::new();
+    for path in rules.constant() {
+        let Some(value) = quietly(|| interpreter.eval_rule(path.join("."))) else {
+            continue;
+        };
+        let member = format!("r{}", values.len());
+        if value != Value::Undefined {
+            known.insert(Value::from(member.as_str()), value);
+        }
+        values.insert(path.clone(), member);
+    }
+    for module in &modules {
+        refuse_what_can_fail(module, &rules, &values)?;
+    }
+    let known = Value::from(BTreeMap::from([(Value::from(KNOWN), Value::from(known))]));
+    let mut settings = regorus::Engine::new();
+    settings.set_strict_builtin_errors(true);
+    for data in [interpreter.get_data(), known] {
+        settings.add_data(data).map_err(|error| error.to_string())?;
+    }
+    let mut rewriter = Rewriter::new(&rules, &values, &mut settings, &modules);
+    let modules = modules
+        .iter()
+        .map(|module| rewriter.module(module))
+        .collect();
+    Ok(Specialised {
+        modules,
+        data: settings.get_data(),
+    })
+}
+
+/// The result, when there is one: the engine may fail, or panic.
+fn quietly<T, E>(ask: impl FnOnce() -> Result<T, E>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(ask)).ok()?.ok()
+}
+
+/// Which rules there are, by package and first name: the parts of one document count as one.
+struct Rules {
+    all: BTreeSet<Path>,
+    functions: BTreeSet<Path>,
+    /// Those whose value is not the same for every request.
+    dynamic: BTreeSet<Path>,
+}
+
+impl Rules {
+    fn of(modules: &[Ref<Module>]) -> Self {
+        let mut rules = Self {
+            all: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            dynamic: BTreeSet::new(),
+        };
+        // Who refers to what, by the path that is written there.
+        let mut references = Vec::new();
+        for module in modules {
+            let names = Names::of(module);
+            for rule in &module.policy {
+                let Some(path) = path_of(&names, rule) else {
+                    continue;
+                };
+                if check::function(rule).is_some() {
+                    rules.functions.insert(path.clone());
+                }
+                walk::rule(rule, &mut |site| match site {
+                    Site::Call {
+                        function: reference,
+                        ..
+                    }
+                    | Site::Reference(reference) => {
+                        let steps = check::known(reference);
+                        let resolved = names.resolve(&steps);
+                        if depends_on_request(&resolved) {
+                            rules.dynamic.insert(path.clone());
+                        }
+                        references.push((path.clone(), resolved));
+                        references.push((path.clone(), [names.package.clone(), steps].concat()));
+                    }
+                    Site::With(_) => {
+                        rules.dynamic.insert(path.clone());
+                    }
+                    Site::Binding(_) => {}
+                });
+                rules.all.insert(path);
+            }
+        }
+        rules.spread(&references);
+        rules
+    }
+
+    /// Whatever rests on something dynamic is dynamic.
+    fn spread(&mut self, references: &[(Path, Path)]) {
+        let mut dependents: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
+        for (path, reference) in references {
+            for rule in self.reached(reference) {
+                dependents.entry(rule).or_default().push(path);
+            }
+        }
+        let mut found: BTreeSet<Path> = BTreeSet::new();
+        let mut pending: Vec<&Path> = self.dynamic.iter().collect();
+        while let Some(path) = pending.pop() {
+            if found.insert(path.clone()) {
+                pending.extend(dependents.get(path).into_iter().flatten().copied());
+            }
+        }
+        self.dynamic = found;
+    }
+
+    /// The rules that a reference may evaluate: the one that it goes through, or all below it.
+    fn reached<'a>(&'a self, reference: &'a [String]) -> impl Iterator<Item = &'a Path> {
+        let through = (1..=reference.len()).filter_map(|length| {
+            let prefix = reference.get(..length)?;
+            self.all.get(prefix)
+        });
+        let below = self
+            .all
+            .range::<[String], _>((Bound::Excluded(reference), Bound::Unbounded));
+        through.chain(below.take_while(move |path| path.starts_with(reference)))
+    }
+
+    fn is_dynamic(&self, reference: &[String]) -> bool {
+        self.reached(reference)
+            .any(|rule| self.dynamic.contains(rule))
+    }
+
+    fn constant(&self) -> impl Iterator<Item = &Path> {
+        let rules = self.all.difference(&self.dynamic);
+        rules.filter(|path| {
+            let is_verdict = path
+                .last()
+                .is_some_and(|name| name == "deny" || name == "warn");
+            !is_verdict && !self.functions.contains(*path)
+        })
+    }
+}
+
+/// The input, and what is time or talk.
+fn depends_on_request(path: &[String]) -> bool {
+    path.first().is_some_and(|first| first == "input")
+        || path == ["time", "now_ns"]
+        || path == ["print"]
+}
+
+/// Package and first name of a rule.
+fn path_of(names: &Names<'_>, rule: &Rule) -> Option<Path> {
+    let first = check::known(check::head(rule)).into_iter().next()?;
+    Some([names.package.clone(), vec![first]].concat())
+}
+
+/// Refuses what the two engines see differently by design.
+fn refuse_what_can_fail(
+    module: &Module,
+    rules: &Rules,
+    values: &BTreeMap<Path, String>,
+) -> Result<(), String> {
+    let names = Names::of(module);
+    let mut refused = Ok(());
+    for rule in &module.policy {
+        // Its value is known: it is not evaluated any more.
+        if path_of(&names, rule).is_some_and(|path| values.contains_key(&path)) {
+            continue;
+        }
+        walk::rule(rule, &mut |site| {
+            let reason = match site {
+                Site::With(_) => Some("with".to_owned()),
+                Site::Call {
+                    function,
+                    arguments,
+                } => call_that_can_fail(&names, rules, function, arguments),
+                Site::Binding(_) | Site::Reference(_) => None,
+            };
+            if let Some(what) = reason {
+                let place = check::at(rule.span(), String::new());
+                refused = Err(format!("{}:{}: uses {what}", place.path, place.line));
+            }
+        });
+    }
+    refused
+}
+
+fn call_that_can_fail(
+    names: &Names<'_>,
+    rules: &Rules,
+    function: &Expr,
+    arguments: &[Ref<Expr>],
+) -> Option<String> {
+    let path = check::dotted(function).unwrap_or_default();
+    let local = [names.package.clone(), path.clone()].concat();
+    if rules.functions.contains(&names.resolve(&path)) || rules.functions.contains(&local) {
+        return None;
+    }
+    let name = path.join(".");
+    if builtins::never_fails(&name) {
+        return None;
+    }
+    // A pattern that stands in the policies or their data fails always or never.
+    let fixed = |pattern: &Ref<Expr>| match pattern.as_ref() {
+        Expr::String { .. } | Expr::RawString { .. } => true,
+        reference => {
+            let resolved = names.resolve(&check::known(reference));
+            resolved.first().is_some_and(|first| first == "data") && !rules.is_dynamic(&resolved)
+        }
+    };
+    let pattern = builtins::pattern_argument(&name).and_then(|place| arguments.get(place));
+    (!pattern.is_some_and(fixed)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests;

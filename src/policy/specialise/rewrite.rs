@@ -1,0 +1,265 @@
+//! Changes the text of a module where it stands. What is not changed stays to the letter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::Value;
+use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Ref, Rule, Span};
+
+use super::{KNOWN, Rules, path_of, quietly};
+use crate::policy::builtins;
+use crate::policy::check::{self, Names, Path};
+use crate::policy::walk::{self, Site};
+
+pub(super) struct Rewriter<'a> {
+    rules: &'a Rules,
+    values: &'a BTreeMap<Path, String>,
+    /// Knows the data and the values, and no rule.
+    settings: &'a mut regorus::Engine,
+    /// How many definitions of each rule are left.
+    left: BTreeMap<Path, usize>,
+}
+
+/// By the place where they begin; no two overlap.
+type Changes = BTreeMap<usize, Change>;
+
+struct Change {
+    end: usize,
+    text: String,
+}
+
+impl<'a> Rewriter<'a> {
+    pub(super) fn new(
+        rules: &'a Rules,
+        values: &'a BTreeMap<Path, String>,
+        settings: &'a mut regorus::Engine,
+        modules: &[Ref<Module>],
+    ) -> Self {
+        let mut left: BTreeMap<Path, usize> = BTreeMap::new();
+        for module in modules {
+            let names = Names::of(module);
+            for path in module
+                .policy
+                .iter()
+                .filter_map(|rule| path_of(&names, rule))
+            {
+                *left.entry(path).or_default() += 1;
+            }
+        }
+        Self {
+            rules,
+            values,
+            settings,
+            left,
+        }
+    }
+
+    /// Path and text of the module.
+    pub(super) fn module(&mut self, module: &Module) -> (String, String) {
+        let names = Names::of(module);
+        let bound = bound(module);
+        let source = module.package.span.source.get_contents();
+        let mut changes = Changes::new();
+        for rule in &module.policy {
+            let Some(path) = path_of(&names, rule) else {
+                continue;
+            };
+            if self.values.contains_key(&path) {
+                continue;
+            }
+            let mut of_rule = Changes::new();
+            walk::rule(rule, &mut |site| {
+                if let Site::Reference(reference) = site {
+                    of_rule.extend(change(&names, &bound, self.values, reference));
+                }
+            });
+            match self.left_away(&names, &bound, rule, &path, &of_rule) {
+                Some((start, removed)) => drop(changes.insert(start, removed)),
+                None => changes.extend(of_rule),
+            }
+        }
+        let text = applied(source, 0, source.len(), &changes);
+        (names.file.to_owned(), text)
+    }
+
+    /// The removal of a definition that can never hold, unless it is the last one of its rule.
+    fn left_away(
+        &mut self,
+        names: &Names<'_>,
+        bound: &BTreeSet<String>,
+        rule: &Rule,
+        path: &Path,
+        changes: &Changes,
+    ) -> Option<(usize, Change)> {
+        let Rule::Spec { bodies, span, .. } = rule else {
+            return None;
+        };
+        let [body] = bodies.as_slice() else {
+            return None;
+        };
+        if self.left.get(path).is_none_or(|left| *left < 2) {
+            return None;
+        }
+        let source = span.source.get_contents();
+        let never = body.query.stmts.iter().any(|statement| {
+            self.is_settled(names, bound, statement)
+                && lines(&statement.span).is_some_and(|(start, end)| {
+                    self.never_holds(&applied(source, start, end, changes))
+                })
+        });
+        let (start, end) = lines(span).filter(|_| never)?;
+        self.left.entry(path.clone()).and_modify(|left| *left -= 1);
+        let text = String::new();
+        Some((start, Change { end, text }))
+    }
+
+    /// Whether a statement rests on nothing but data, and can be asked without its module.
+    fn is_settled(&self, names: &Names<'_>, bound: &BTreeSet<String>, stmt: &LiteralStmt) -> bool {
+        let is_test = matches!(stmt.literal, Literal::Expr { .. } | Literal::NotExpr { .. });
+        let mut settled = is_test;
+        walk::statement(stmt, &mut |site| {
+            settled &= match site {
+                Site::Binding(_) | Site::With(_) => false,
+                Site::Call { function, .. } => {
+                    builtins::never_fails(&check::known(function).join("."))
+                }
+                Site::Reference(reference) => self.is_of_settings(names, bound, reference),
+            }
+        });
+        settled
+    }
+
+    fn is_of_settings(
+        &self,
+        names: &Names<'_>,
+        bound: &BTreeSet<String>,
+        reference: &Expr,
+    ) -> bool {
+        let steps = check::known(reference);
+        let Some(first) = steps.first().filter(|first| !bound.contains(*first)) else {
+            return false;
+        };
+        if first == "data" {
+            // Data, or a rule that is replaced by its value.
+            let mut reached = self.rules.reached(&steps);
+            return reached.all(|rule| self.values.contains_key(rule));
+        }
+        let local = [names.package.clone(), vec![first.clone()]].concat();
+        self.values.contains_key(&local)
+    }
+
+    fn never_holds(&mut self, statement: &str) -> bool {
+        // The engine says of `not x` as a query that it holds, whatever x is.
+        match statement.strip_prefix("not ") {
+            Some(negated) => self.holds(negated) == Some(true),
+            None => self.holds(statement) == Some(false),
+        }
+    }
+
+    /// Whether an expression has a value, and not `false`; `None`: it cannot be asked.
+    fn holds(&mut self, expression: &str) -> Option<bool> {
+        let settings = &mut *self.settings;
+        let answer = quietly(|| settings.eval_query(expression.to_owned(), false))?;
+        let value = answer
+            .result
+            .first()
+            .and_then(|result| result.expressions.first());
+        Some(
+            value
+                .is_some_and(|found| !matches!(found.value, Value::Bool(false) | Value::Undefined)),
+        )
+    }
+}
+
+/// Where a whole statement or rule stands, when nothing else is on its lines but what may precede it: the engine's
+/// spans do not always begin where the thing does.
+fn lines(span: &Span) -> Option<(usize, usize)> {
+    let (start, end) = (
+        usize::try_from(span.start).ok()?,
+        usize::try_from(span.end).ok()?,
+    );
+    let source = span.source.get_contents();
+    // The span of a text leaves out its last quotation mark.
+    let end = end + usize::from(source.get(end..)?.starts_with('"'));
+    let (before, after) = (source.get(..start)?, source.get(end..)?);
+    let before = before.rsplit('\n').next().unwrap_or_default();
+    let after = after.split('\n').next().unwrap_or_default();
+    let alone = before.trim().is_empty() || before.ends_with(" if ");
+    (alone && after.trim().is_empty()).then_some((start, end))
+}
+
+/// The names that a module binds itself, anywhere.
+fn bound(module: &Module) -> BTreeSet<String> {
+    let mut bound = BTreeSet::new();
+    for rule in &module.policy {
+        walk::rule(rule, &mut |site| {
+            if let Site::Binding(span) = site {
+                bound.insert(span.text().to_owned());
+            }
+        });
+    }
+    bound
+}
+
+/// A part of the source with the changes in it.
+fn applied(source: &str, start: usize, end: usize, changes: &Changes) -> String {
+    let mut text = String::new();
+    let mut done = start;
+    for (place, change) in changes.range(start..end) {
+        text.push_str(source.get(done..*place).unwrap_or_default());
+        text.push_str(&change.text);
+        done = change.end;
+    }
+    text.push_str(source.get(done..end).unwrap_or_default());
+    text
+}
+
+/// What the beginning of a reference becomes: where it starts and ends, and the new text.
+fn change(
+    names: &Names<'_>,
+    bound: &BTreeSet<String>,
+    values: &BTreeMap<Path, String>,
+    reference: &Expr,
+) -> Option<(usize, Change)> {
+    let steps = walk::path(reference)?;
+    let first = steps.first()?;
+    let name = first.name.clone()?;
+    if bound.contains(&name) {
+        return None;
+    }
+    let start = usize::try_from(first.span.start).ok()?;
+    let import = names.imports.get(&name);
+    let begin = match (import, name.as_str()) {
+        (Some(import), _) => import.clone(),
+        (None, "data" | "input") => vec![name.clone()],
+        (None, _) => [names.package.clone(), vec![name.clone()]].concat(),
+    };
+    // The whole reference, with the place where each step ends.
+    let mut path = begin.clone();
+    let mut ends = vec![first.span.end; path.len()];
+    for step in steps.iter().skip(1) {
+        path.push(step.name.clone().unwrap_or_default());
+        ends.push(step.span.end);
+    }
+    let known = (begin.len()..=path.len())
+        .find_map(|length| Some((length, values.get(path.get(..length)?)?)));
+    if let Some((length, member)) = known {
+        // A step in brackets ends after its bracket, which its span does not cover.
+        let mut dotted = steps.iter().take(length + 1 - begin.len()).skip(1);
+        if dotted.all(|step| is_after_a_dot(step.span)) {
+            let end = usize::try_from(*ends.get(length.checked_sub(1)?)?).ok()?;
+            let text = format!("data.{KNOWN}.{member}");
+            return Some((start, Change { end, text }));
+        }
+    }
+    let plain = |step: &String| step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let import = import.filter(|import| import.iter().all(plain))?;
+    let end = usize::try_from(first.span.end).ok()?;
+    let text = import.join(".");
+    Some((start, Change { end, text }))
+}
+
+fn is_after_a_dot(span: &Span) -> bool {
+    let start = usize::try_from(span.start).unwrap_or(0);
+    let before = span.source.get_contents().get(..start).unwrap_or_default();
+    before.ends_with('.')
+}

@@ -1,0 +1,116 @@
+use super::*;
+use crate::policy::Bundle;
+use crate::policy::bundle::tests::directory;
+
+/// What becomes of one policy, without blank lines.
+fn specialised(policy: &str, data: &str) -> Result<String, String> {
+    let files = [
+        ("p.rego", policy),
+        ("lib/l.rego", LIBRARY),
+        ("data.yaml", data),
+    ];
+    let bundle = Bundle::load(directory(&files).path()).unwrap();
+    let made = specialise(&mut bundle.rego.clone())?;
+    let (_, text) = made
+        .modules
+        .into_iter()
+        .find(|(path, _)| path.ends_with("p.rego"))
+        .unwrap();
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+const LIBRARY: &str = "package dtgate.lib
+
+fixed := {scope | some scope in data.guardrails.list}
+
+asked := input.change.scopes.requested
+
+double(text) := concat(\"\", [text, text])
+";
+
+#[test]
+fn what_rests_on_settings_alone_is_replaced_by_its_value() {
+    let text = specialised(
+        "package dtgate.p\nimport data.dtgate.lib\n_mine := count(data.guardrails.list)\ndeny contains \"x\" if {\n\tcount(lib.fixed) > _mine\n\tinput.api == \"v1\"\n}",
+        "guardrails: {list: [a]}",
+    );
+    let text = text.unwrap();
+    assert!(
+        text.contains("count(data.dtgate_known.r0) > data.dtgate_known.r1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn references_through_an_import_are_written_out_and_calls_are_left() {
+    let text = specialised(
+        "package dtgate.p\nimport data.dtgate.lib as l\ndeny contains l.double(scope) if some scope in l.asked",
+        "{}",
+    );
+    let text = text.unwrap();
+    assert!(
+        text.contains("l.double(scope) if some scope in data.dtgate.lib.asked"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_name_that_is_bound_somewhere_is_left_alone() {
+    let text = specialised(
+        "package dtgate.p\nscope := \"a\"\n_same(scope) := scope\ndeny contains \"x\" if _same(input.api) == scope",
+        "{}",
+    );
+    assert!(!text.unwrap().contains("dtgate_known"));
+}
+
+#[test]
+fn what_the_settings_rule_out_is_left_away_but_never_the_last_definition() {
+    let policy = "package dtgate.p\n_usable if is_string(data.guardrails.mode)\ndeny contains \"unusable\" if {\n\tnot _usable\n}\ndeny contains \"never\" if {\n\tdata.guardrails.mode == \"deny\"\n\tinput.api == \"v1\"\n}\ndeny contains \"x\" if input.api == \"v1\"\nwarn contains \"last\" if data.guardrails.mode == \"deny\"";
+    let text = specialised(policy, "guardrails: {mode: warn}").unwrap();
+    for (part, stays) in [
+        ("unusable", false),
+        ("never", false),
+        ("\"x\"", true),
+        ("last", true),
+    ] {
+        assert_eq!(text.contains(part), stays, "{part} in {text}");
+    }
+    let text = specialised(policy, "guardrails: {mode: deny}").unwrap();
+    for (part, stays) in [
+        ("unusable", false),
+        ("never", true),
+        ("\"x\"", true),
+        ("last", true),
+    ] {
+        assert_eq!(text.contains(part), stays, "{part} in {text}");
+    }
+    let text = specialised(policy, "guardrails: {}").unwrap();
+    assert!(text.contains("unusable"), "{text}");
+}
+
+#[test]
+fn what_can_fail_on_a_value_is_refused() {
+    for (call, what) in [
+        ("to_number(input.change.name.requested) > 1", "to_number"),
+        (
+            "regex.match(input.change.name.requested, \"a\")",
+            "regex.match",
+        ),
+        ("time.now_ns() > 1", "time.now_ns"),
+        (
+            "net.cidr_contains(\"10.0.0.0/8\", input.caller.address)",
+            "net.cidr_contains",
+        ),
+        ("data.dtgate.lib.asked with input as {}", "with"),
+    ] {
+        let policy = format!("package dtgate.p\ndeny contains \"x\" if {call}");
+        let refused = specialised(&policy, "{}").unwrap_err();
+        assert!(
+            refused.ends_with(&format!("p.rego:2: uses {what}")),
+            "{refused}"
+        );
+    }
+    let fixed = "package dtgate.p\ndeny contains \"x\" if regex.match(data.guardrails.pattern, input.change.name.requested)";
+    assert!(specialised(fixed, "guardrails: {pattern: a}").is_ok());
+}
