@@ -17,7 +17,8 @@ allow if {
 	count(violations) == 0
 }
 
-# One `with` around all of them: what two policies ask of the library is then evaluated once, as it is in dtgate.
+# One `with` around all of them: what two policies ask of the library is then evaluated once, as it is in dtgate. Naming
+# each policy in a union of its own took OPA more than twice as long.
 violations := found if {
 	found := {violation |
 		some name
