@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import configs
@@ -141,10 +142,15 @@ def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
         keys |= {"listener.tls.files.certificate": tls["certificate"], "listener.tls.files.key": tls["key"]}
     (home / "dtgate.toml").write_text(configs.dtgate(keys | (settings or {})))
     command = [found["dtgate"], "serve", "--config", home / "dtgate.toml"]
-    usage = subprocess.run([found["dtgate"], "serve", "--help"], check=True, capture_output=True, text=True).stdout
-    if "--workers" in usage:
+    if _has_workers(found["dtgate"]):
         command += ["--workers", "1"]
     return Process(command, home, "dtgate"), admin
+
+
+@cache
+def _has_workers(binary):
+    usage = subprocess.run([binary, "serve", "--help"], check=True, capture_output=True, text=True)
+    return "--workers" in usage.stdout
 
 
 def _opa(home, found, port):

@@ -30,6 +30,7 @@ class Process:
     def __init__(self, command, folder, name, core=PEER_CORE, environment=None):
         self.name = name
         self.log = Path(folder) / f"{name}.log"
+        self.begun = time.monotonic()
         with self.log.open("wb") as log:
             self.popen = subprocess.Popen(
                 ["taskset", "-c", str(core), *map(str, command)], cwd=folder, stdin=subprocess.DEVNULL,
