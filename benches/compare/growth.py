@@ -125,7 +125,7 @@ def _one_answer(port):
 
 
 def journal(bench):
-    """A journal that has been written for a while. Its last segment is almost full, the worst case for the start."""
+    """A journal that has been written for a while. Its last segment is four fifths full: the start reads all of that one."""
     sizes = (0, 10_000, 100_000) if bench.options.quick else (0, 1_000_000, 10_000_000)
     rows = []
     for size in sizes:

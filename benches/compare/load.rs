@@ -69,7 +69,9 @@ fn main() -> Result<(), Failure> {
         .collect();
     let (mut all, mut answered) = (Seen::default(), 0);
     for thread in threads {
-        let seen = thread.join().map_err(|_| "a thread panicked")??;
+        let seen = thread
+            .join()
+            .map_err(|panic| format!("a thread panicked: {panic:?}"))??;
         answered += seen.latencies.len();
         all.latencies.extend(seen.latencies);
         all.late.extend(seen.late);
@@ -174,7 +176,7 @@ fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, Fail
             .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
             .map(|(_, value)| value.trim().parse::<usize>())
             .transpose()?;
-        let Some(length) = length.or((status == 204).then_some(0)) else {
+        let Some(length) = length.or_else(|| (status == 204).then_some(0)) else {
             return Err("an answer without Content-Length".into());
         };
         if buffer.len() >= head + 4 + length {

@@ -27,15 +27,15 @@ PROXIES = ["nginx", "haproxy", "envoy"]
 GUARDS = [*PROXIES, "envoy-opa", "dtgate", "dtgate-buffered"]
 # Name: what it is, the prepared requests, who takes part, how it is driven (a number is the rate of an open loop).
 CASES = {
-    "open-1k": ("GET, 1 KiB answer", "open-1k", [*PROXIES, "dtgate"], "wrk"),
-    "open-1m": ("GET, 1 MiB answer", "open-1m", [*PROXIES, "dtgate"], "wrk"),
-    "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded", GUARDS, "wrk"),
+    "open-1k": ("GET, 1 KiB answer", "open-1k", ["direct", *PROXIES, "dtgate"], "wrk"),
+    "open-1m": ("GET, 1 MiB answer", "open-1m", ["direct", *PROXIES, "dtgate"], "wrk"),
+    "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded", ["direct", *GUARDS], "wrk"),
     "open-tls": ("GET, 1 KiB answer, HTTP/2 and TLS in front", "open-1k", [*PROXIES, "dtgate"], "h2load"),
     "guarded-tls": ("the same PUT, HTTP/2 and TLS in front", "guarded", GUARDS, "h2load"),
     "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded", ["direct", *GUARDS], 1000),
     "added-4000": ("the same PUT, 4,000 a second in an open loop", "guarded", ["direct", *GUARDS], 4000),
 }
-DRIVERS = {"wrk": "wrk", "h2load": "h2load"}
+DRIVERS = {"wrk": {"wrk"}, "h2load": {"h2load", "openssl"}}
 
 
 def main():
@@ -47,18 +47,21 @@ def main():
     cases = [name for name in [*CASES, *growth.CASES] if not options.only or name in options.only]
     if options.quick and not options.only:
         cases = ["open-1k"]
-    wanted = {"nginx", "load", "wrk", "h2load", "openssl"}
-    wanted |= {need for name in options.peers for need in peers.NEEDS[name]}
-    if any(name in growth.CASES for name in cases):
-        wanted.add("dtgate")
+    wanted = {"nginx", "wrk"}
+    for name in cases:
+        wanted |= needs(name, options)
     found, missing = tools.find(wanted, options, say)
     for name, reason in missing.items():
         say(f"left out: {name}: {reason}")
     if "nginx" in missing:
         sys.exit("without nginx there is no upstream")
     report = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "rounds": options.rounds,
-              "seconds": options.seconds, "tools": found, "missing": missing, "failed": {}, "cases": {}, "growth": {}}
+              "seconds": options.seconds, "versions": tools.versions(found), "machine": tools.machine(),
+              "missing": missing, "failed": {}, "cases": {}, "growth": {}}
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.cache()))
+    if tools.in_memory(folder):
+        say(f"{folder} is in memory: what the journal's syncs cost will not be seen")
+    print(table.about(report), flush=True)
     try:
         with peers.upstream(folder, found) as upstream:
             bench = Bench(folder, found, options, report, upstream)
@@ -74,6 +77,15 @@ def main():
     print(table.goals(report))
     if report["failed"]:
         sys.exit("failed: " + "; ".join(f"{name}: {why}" for name, why in report["failed"].items()))
+
+
+def needs(name, options):
+    """The tools of a case."""
+    if name in growth.CASES:
+        return {"dtgate"}
+    _title, _requests, takes_part, driver = CASES[name]
+    needed = {need for peer in takes_part if peer in options.peers for need in peers.NEEDS[peer]}
+    return needed | DRIVERS.get(driver, {"load"})
 
 
 def arguments():
@@ -121,9 +133,9 @@ class Bench:
     def case(self, name):
         """Measures one case and prints its table; a peer that fails is named and left out of the rest of it."""
         title, requests, takes_part, driver = CASES[name]
-        tool = DRIVERS.get(driver, "load")
-        if tool not in self.found or (driver == "h2load" and not self.tls):
-            self.report["failed"][name] = f"{tool} or openssl is missing"
+        lacking = DRIVERS.get(driver, {"load"}) - self.found.keys()
+        if lacking:
+            self.report["failed"][name] = ", ".join(sorted(lacking)) + " is missing"
             return
         contenders = [peer for peer in takes_part if peer in self.options.peers
                       and all(need in self.found for need in peers.NEEDS[peer])]
@@ -165,6 +177,10 @@ class Bench:
         return self.load.open_loop(peer.port, requests, driver, seconds)
 
     def growth(self, name):
+        if not {"dtgate", "wrk"} <= self.found.keys():
+            self.report["failed"][name] = "dtgate or wrk is missing"
+            return
+        say(name)
         try:
             rows = growth.CASES[name](self)
         except Failed as failure:

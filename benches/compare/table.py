@@ -5,6 +5,12 @@ import statistics
 RIVALS = ["nginx", "haproxy", "envoy"]
 
 
+def about(report):
+    """What was measured, and how long."""
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    return f"{report['machine']}; {report['rounds']} rounds of {report['seconds']} s; medians\n{versions}"
+
+
 def case(name, measured):
     """One line a peer."""
     if measured["driver"] not in ("wrk", "h2load"):

@@ -4,6 +4,7 @@ Only with `install` is anything put on the machine itself, by its package manage
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,6 +41,34 @@ def find(wanted, options, say):
             path, reason = make(options, say)
             _note(found, missing, name, path, reason)
     return found, missing
+
+
+# What to ask each for its version, and what stands before the number in the answer.
+VERSIONS = {"nginx": ("-v", "nginx/"), "haproxy": ("-v", "version "), "envoy": ("--version", "/"),
+            "opa": ("version", "Version: "), "dtgate": ("--version", "dtgate ")}
+
+
+def versions(found):
+    """By name, of what was found and is measured."""
+    numbers = {}
+    for name, (question, before) in VERSIONS.items():
+        if name in found:
+            result = subprocess.run([found[name], question], check=False, capture_output=True, text=True)
+            number = re.search(re.escape(before) + r"(\d[\w.]*)", result.stdout + result.stderr)
+            numbers[name] = number[1] if number else "of unknown version"
+    return numbers
+
+
+def machine():
+    """Processor and number of cores."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, Linux {os.uname().release}"
+
+
+def in_memory(folder):
+    """Whether a file system is one that forgets, so that syncing costs nothing."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", str(folder)], check=True, capture_output=True, text=True).stdout
+    return kind.strip() in ("tmpfs", "ramfs")
 
 
 def _note(found, missing, name, path, reason):
