@@ -45,7 +45,7 @@ class Process:
         return " | ".join(lines[-3:]) or "no output"
 
     def stop(self):
-        family = self.family()
+        workers = {pid: _begun(pid) for pid in self.family()[1:]}
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
@@ -53,9 +53,9 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
-        # Workers that outlived their master.
-        for pid in family[1:]:
-            if _parent(pid) is not None:
+        # Workers that outlived their master; never another process that has got the number since.
+        for pid, begun in workers.items():
+            if begun is not None and _begun(pid) == begun:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
@@ -101,6 +101,11 @@ def _stat(pid):
 def _parent(pid):
     fields = _stat(pid)
     return int(fields[1]) if fields else None
+
+
+def _begun(pid):
+    fields = _stat(pid)
+    return fields[19] if fields else None
 
 
 def core_busy(core):

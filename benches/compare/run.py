@@ -16,6 +16,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+# Before the modules beside this one are read: they would leave a folder in the source.
+sys.dont_write_bytecode = True
+
 import growth
 import peers
 import table
