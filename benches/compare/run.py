@@ -64,6 +64,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.cache()))
     if tools.in_memory(folder):
         say(f"{folder} is in memory: what the journal's syncs cost will not be seen")
+    report["sync_ms"] = tools.syncs(folder)
     print(table.about(report), flush=True)
     try:
         with peers.upstream(folder, found) as upstream:

@@ -8,7 +8,9 @@ RIVALS = ["nginx", "haproxy", "envoy"]
 def about(report):
     """What was measured, and how long."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    return f"{report['machine']}; {report['rounds']} rounds of {report['seconds']} s; medians\n{versions}"
+    disk = ", ".join(f"{name} {took:.2f}" for name, took in report["sync_ms"].items())
+    return (f"{report['machine']}; {report['rounds']} rounds of {report['seconds']} s; medians\n{versions}\n"
+            f"fdatasync of a small append before the run, ms: {disk}")
 
 
 def case(name, measured):
