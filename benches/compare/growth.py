@@ -1,0 +1,211 @@
+"""What grows: policies, scopes, idle connections and the journal, and what each does to dtgate.
+
+Every case returns rows for a table, medians over the rounds. Nobody else takes part: the question is the shape of the
+curve, not the place in a race.
+"""
+
+import hashlib
+import json
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import time
+
+import peers
+from configs import SCOPES
+from process import Failed, free_port, wait_until
+from tools import ROOT
+
+
+def policies(bench):
+    """Small policies, each in a file and a package of its own, and none of the shipped ones: nobody is looked up."""
+    rows = []
+    for count in (10, 100, 1000):
+        folder = bench.folder / f"policies-{count}"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"generated_{number:04}.rego").write_text(POLICY.replace("NUMBER", f"{number:04}"))
+        settings = {"policies.directory": str(folder), "policies.time_limit": "30s"}
+        rows.append({"policies": count} | _guarded(bench, "guarded", settings))
+    return rows
+
+
+POLICY = """package dtgate.generated_NUMBER
+
+deny contains violation if {
+\tis_array(input.change.scopes.requested)
+\tsome i, scope in input.change.scopes.requested
+\tscope in {"generated.NUMBER", "other.NUMBER"}
+\tviolation := {
+\t\t"code": "generated-NUMBER",
+\t\t"message": sprintf("scope %q may not be granted; leave it out of the request", [scope]),
+\t\t"path": sprintf("scopes[%d]", [i]),
+\t}
+}
+"""
+
+
+def scopes(bench):
+    """The shipped policies, with a budget and a catalogue that let 200 scopes pass."""
+    folder, most = bench.folder / "policies-scopes", 200
+    shutil.copytree(ROOT / "policies", folder, ignore=shutil.ignore_patterns("*_test.rego"))
+    names = SCOPES + [f"generated.{number:03}.read" for number in range(most - len(SCOPES))]
+    data = folder / "data.yaml"
+    text = data.read_text()
+    for line, instead in (("max: 12\n", f"max: {most}\n"), ("extra: []\n", f"extra: {json.dumps(names)}\n")):
+        if text.count(line) != 1:
+            raise Failed(f"policies/data.yaml has no {line.strip()} any more")
+        text = text.replace(line, instead)
+    data.write_text(text)
+    rows = []
+    for count in (1, 20, most):
+        bench.load.guarded(f"guarded-{count}", names[:count])
+        settings = {"policies.directory": str(folder), "policies.time_limit": "30s"}
+        rows.append({"scopes": count} | _guarded(bench, f"guarded-{count}", settings))
+    return rows
+
+
+def _guarded(bench, requests, settings):
+    """Guarded changes in a closed loop."""
+    rounds = []
+    for _ in range(bench.options.rounds):
+        with peers.running("dtgate", bench.folder, bench.found, bench.upstream, settings=settings) as peer:
+            bench.load.wrk(peer.port, requests, 1)
+            before = peer.cpu_seconds()
+            result = bench.load.wrk(peer.port, requests, bench.options.seconds)
+            used = peer.cpu_seconds() - before
+            rounds.append({"req/s": result["rate"], "CPU µs": used / result["requests"] * 1e6,
+                           "p50 ms": result["p50"] / 1000, "p99 ms": result["p99"] / 1000, "peak MiB": peer.memory()})
+    return _medians(rounds)
+
+
+def idle(bench):
+    """Connections that have had one answer and now wait for their next request; and the time to start."""
+    counts = (1, 100, 10_000)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < counts[-1] + 500:
+        raise Failed(f"at most {hard} files may be open, and {counts[-1]} connections are to be")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    settings = {"listener.max_connections": 20_000, "listener.idle_timeout": "1h"}
+    rows = []
+    for count in counts:
+        rounds = []
+        for _ in range(bench.options.rounds):
+            home = bench.folder / "idle"
+            home.mkdir()
+            process, port, ready = start(bench, home, home / "journal", settings)
+            connections = []
+            try:
+                for _ in range(count):
+                    connections.append(_one_answer(port))
+                rounds.append({"MiB": process.memory("VmRSS"), "ready ms": ready})
+            finally:
+                for connection in connections:
+                    connection.close()
+                process.stop()
+                shutil.rmtree(home)
+        rows.append({"connections": count} | _medians(rounds))
+    return rows
+
+
+def _one_answer(port):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(b"GET /1k HTTP/1.1\r\nHost: gate\r\n\r\n")
+    answer = b""
+    while b"\r\n\r\n" not in answer or len(answer.partition(b"\r\n\r\n")[2]) < 1024:
+        read = connection.recv(4096)
+        if not read:
+            raise Failed("a connection was closed instead of answered")
+        answer += read
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise Failed(f"answered {answer[:40]!r}")
+    return connection
+
+
+def journal(bench):
+    """A journal that has been written for a while. Its last segment is four fifths full: the start reads all of that one."""
+    sizes = (0, 10_000, 100_000) if bench.options.quick else (0, 1_000_000, 10_000_000)
+    rows = []
+    for size in sizes:
+        home = bench.folder / "grown"
+        home.mkdir()
+        try:
+            length = fabricate(home / "journal", size, sizes[1] // 5)
+            if size == sizes[1]:
+                _proven(bench, home / "journal")
+            rounds = []
+            for _ in range(bench.options.rounds):
+                process, port, ready = start(bench, home, home / "journal", {})
+                try:
+                    bench.load.wrk(port, "guarded", 1)
+                    result = bench.load.wrk(port, "guarded", bench.options.seconds)
+                    rounds.append({"ready ms": ready, "req/s": result["rate"], "peak MiB": process.memory("VmHWM")})
+                finally:
+                    process.stop()
+            rows.append({"records": size, "MiB": length / 1024 / 1024} | _medians(rounds))
+        finally:
+            shutil.rmtree(home)
+    return rows
+
+
+def fabricate(folder, records, segment):
+    """Writes a journal whose chain holds (docs/journal.md), `segment` records a file; returns its length."""
+    folder.mkdir(mode=0o700)
+    previous, length, number = b"0" * 64, 0, 0
+    while number < records:
+        lines = []
+        path = folder / f"{number + 1:020}.jsonl"
+        for number in range(number + 1, min(number + segment, records) + 1):
+            line = RECORD % (number, previous, number - 1) if number > 1 else FIRST % (number, previous)
+            previous = hashlib.sha256(line).hexdigest().encode()
+            lines.append(line)
+        content = b"\n".join(lines) + b"\n"
+        path.write_bytes(content)
+        path.chmod(0o600)
+        length += len(content)
+    return length
+
+
+FIRST = (b'{"seq":%d,"prev":"%b","kind":"start","timestamp":"2026-11-24T06:50:47.268Z","version":"0.1.0",'
+         b'"revision":"1d2dd3cb06ac8b436dd2dcbfdbea14ea64e660ed937a6507159d331121141eae","in_doubt":[]}')
+RECORD = (b'{"seq":%d,"prev":"%b","kind":"outcome","timestamp":"2026-11-24T06:50:49.199Z",'
+          b'"decision_id":"01a20c52-49ea-7167-b2a4-3ec626d60e0b","decision_seq":%d,"outcome":"answered","status":204,'
+          b'"duration_ms":1}')
+
+
+def _proven(bench, folder):
+    result = subprocess.run([bench.found["dtgate"], "audit", "verify", "--journal", folder], check=False,
+                            capture_output=True, text=True)
+    if result.returncode:
+        raise Failed("the fabricated journal does not hold: " + (result.stderr or result.stdout).strip()[-200:])
+
+
+def start(bench, home, records, settings):
+    """Starts dtgate and waits until it says that it is ready; the process, its port, and how many milliseconds it took."""
+    port = free_port()
+    process, admin = peers.dtgate(home, bench.found, port, bench.upstream, records, settings=settings)
+    begin = process.begun
+    try:
+        wait_until(lambda: _ready(admin), [process], seconds=120, every=0.001)
+        return process, port, (time.monotonic() - begin) * 1000
+    except BaseException:
+        process.stop()
+        raise
+
+
+def _ready(admin):
+    try:
+        with socket.create_connection(("127.0.0.1", admin), timeout=5) as connection:
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
+
+
+def _medians(rounds):
+    return {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
+
+
+CASES = {"policies": policies, "scopes": scopes, "idle": idle, "journal": journal}

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Measures dtgate beside nginx, HAProxy, Envoy and Envoy with OPA, in one run: the one command of this folder.
+
+Peers take turns within every round, so that whatever else the machine does hits all of them; what is quoted are medians
+over the rounds, and ratios. Absolute figures mean little elsewhere.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+# Before the modules beside this one are read: they would leave a folder in the source.
+sys.dont_write_bytecode = True
+
+import growth
+import peers
+import table
+import tools
+from load import Load
+from process import LOAD_CORE, Failed, core_busy
+
+PROXIES = ["nginx", "haproxy", "envoy"]
+GUARDS = [*PROXIES, "envoy-opa", "dtgate", "dtgate-buffered"]
+# Name: what it is, the prepared requests, who takes part, how it is driven (a number is the rate of an open loop).
+CASES = {
+    "open-1k": ("GET, 1 KiB answer", "open-1k", ["direct", *PROXIES, "dtgate"], "wrk"),
+    "open-1m": ("GET, 1 MiB answer", "open-1m", ["direct", *PROXIES, "dtgate"], "wrk"),
+    "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded", ["direct", *GUARDS], "wrk"),
+    "open-tls": ("GET, 1 KiB answer, HTTP/2 and TLS in front", "open-1k", [*PROXIES, "dtgate"], "h2load"),
+    "guarded-tls": ("the same PUT, HTTP/2 and TLS in front", "guarded", GUARDS, "h2load"),
+    "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded", ["direct", *GUARDS], 1000),
+    "added-4000": ("the same PUT, 4,000 a second in an open loop", "guarded", ["direct", *GUARDS], 4000),
+}
+DRIVERS = {"wrk": {"wrk"}, "h2load": {"h2load", "openssl"}}
+
+
+def main():
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    if os.cpu_count() < 2:
+        sys.exit("two cores are needed: one for the peers, one for the load and the upstream")
+    os.sched_setaffinity(0, {LOAD_CORE})
+    cases = [name for name in [*CASES, *growth.CASES] if not options.only or name in options.only]
+    if options.quick and not options.only:
+        cases = ["open-1k"]
+    wanted = {"nginx", "wrk"}
+    for name in cases:
+        wanted |= needs(name, options)
+    found, missing = tools.find(wanted, options, say)
+    for name, reason in missing.items():
+        say(f"left out: {name}: {reason}")
+    if "nginx" in missing:
+        sys.exit("without nginx there is no upstream")
+    report = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "rounds": options.rounds,
+              "seconds": options.seconds, "versions": tools.versions(found), "machine": tools.machine(),
+              "missing": missing, "failed": {}, "cases": {}, "growth": {}}
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.cache()))
+    if tools.in_memory(folder):
+        say(f"{folder} is in memory: what the journal's syncs cost will not be seen")
+    report["sync_ms"] = tools.syncs(folder)
+    print(table.about(report), flush=True)
+    try:
+        with peers.upstream(folder, found) as upstream:
+            bench = Bench(folder, found, options, report, upstream)
+            for name in cases:
+                if name in CASES:
+                    bench.case(name)
+                else:
+                    bench.growth(name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if options.json:
+            Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    print(table.goals(report))
+    if report["failed"]:
+        sys.exit("failed: " + "; ".join(f"{name}: {why}" for name, why in report["failed"].items()))
+
+
+def needs(name, options):
+    """The tools of a case."""
+    if name in growth.CASES:
+        return {"dtgate"}
+    _title, _requests, takes_part, driver = CASES[name]
+    needed = {need for peer in takes_part if peer in options.peers for need in peers.NEEDS[peer]}
+    return needed | DRIVERS.get(driver, {"load"})
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of two seconds, one case unless --only names others")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5, help="of every measurement; a second to warm up comes before")
+    parser.add_argument("--only", type=names([*CASES, *growth.CASES]), help="cases, separated by commas")
+    parser.add_argument("--peers", type=names(list(peers.NEEDS)), default=list(peers.NEEDS), help="separated by commas")
+    parser.add_argument("--json", metavar="FILE", help="where all numbers go, of every round")
+    parser.add_argument("--install", action="store_true", help="let apt-get install what is missing (as root)")
+    parser.add_argument("--dtgate", metavar="FILE", help="a binary; otherwise the release build of this checkout")
+    parser.add_argument("--opa", metavar="FILE", help="an opa-envoy-plugin; otherwise from PATH, or built with Go")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, 2
+    return options
+
+
+def names(known):
+    def parse(text):
+        given = text.split(",")
+        for name in given:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(known)}")
+        return given
+    return parse
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bench:
+    """One run: the folder that everything is in, and the report that grows."""
+
+    def __init__(self, folder, found, options, report, upstream):
+        self.folder, self.found, self.options, self.report = folder, found, options, report
+        self.upstream = upstream
+        files = folder / "load"
+        files.mkdir()
+        self.load = Load(files, found)
+        self.tls = peers.certificate(files, found) if "openssl" in found else None
+
+    def case(self, name):
+        """Measures one case and prints its table; a peer that fails is named and left out of the rest of it."""
+        title, requests, takes_part, driver = CASES[name]
+        lacking = DRIVERS.get(driver, {"load"}) - self.found.keys()
+        if lacking:
+            self.report["failed"][name] = ", ".join(sorted(lacking)) + " is missing"
+            return
+        contenders = [peer for peer in takes_part if peer in self.options.peers
+                      and all(need in self.found for need in peers.NEEDS[peer])]
+        results = {peer: [] for peer in contenders}
+        for number in range(self.options.rounds):
+            for peer in list(contenders):
+                say(f"{name}: round {number + 1} of {self.options.rounds}: {peer}")
+                try:
+                    results[peer].append(self.measure(peer, requests, driver))
+                except Failed as failure:
+                    self.report["failed"][f"{name}, {peer}"] = str(failure)
+                    say(f"  {failure}")
+                    contenders.remove(peer)
+                    results.pop(peer)
+        self.report["cases"][name] = {"title": title, "requests": requests, "driver": driver, "rounds": results,
+                                      "medians": {peer: medians(rounds) for peer, rounds in results.items()}}
+        print(table.case(name, self.report["cases"][name]), flush=True)
+
+    def measure(self, name, requests, driver):
+        """One measurement of one peer, started for it."""
+        tls = self.tls if driver == "h2load" else None
+        with peers.running(name, self.folder, self.found, self.upstream, tls) as peer:
+            peers.verify(peer, self.load, requests)
+            self.drive(peer, requests, driver, 1)
+            cpu, (busy, total) = peer.cpu_seconds(), core_busy(LOAD_CORE)
+            result = self.drive(peer, requests, driver, self.options.seconds)
+            used = peer.cpu_seconds() - cpu
+            busy_after, total_after = core_busy(LOAD_CORE)
+            return result | {
+                "cpu_us": used / result["requests"] * 1e6, "core": used / result["seconds"],
+                "load_core": (busy_after - busy) / (total_after - total), "peak_mib": peer.memory(),
+            }
+
+    def drive(self, peer, requests, driver, seconds):
+        if driver == "wrk":
+            return self.load.wrk(peer.port, requests, seconds)
+        if driver == "h2load":
+            return self.load.h2load(peer.port, requests, seconds)
+        return self.load.open_loop(peer.port, requests, driver, seconds)
+
+    def growth(self, name):
+        if not {"dtgate", "wrk"} <= self.found.keys():
+            self.report["failed"][name] = "dtgate or wrk is missing"
+            return
+        say(name)
+        try:
+            rows = growth.CASES[name](self)
+        except Failed as failure:
+            self.report["failed"][name] = str(failure)
+            say(f"  {failure}")
+            return
+        self.report["growth"][name] = rows
+        print(table.growth(name, rows), flush=True)
+
+
+def medians(rounds):
+    return {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
+
+
+if __name__ == "__main__":
+    main()
