@@ -149,6 +149,26 @@ fn journal_append_by_64(bencher: Bencher<'_, '_>, durability: Durability) {
         });
 }
 
+/// The start with a last segment that is nearly full, 63 MiB of pairs of records.
+#[divan::bench(sample_count = 5)]
+fn journal_start(bencher: Bencher<'_, '_>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    std::fs::create_dir(&path).unwrap();
+    let (mut head, mut buffer) = (Head::origin(), Vec::new());
+    let allowed = Record::from(decision(&input(&SCOPES)));
+    while buffer.len() < 63 << 20 {
+        let number = head.encode(&allowed, &mut buffer);
+        head.encode(&outcome(number), &mut buffer);
+    }
+    std::fs::write(path.join("00000000000000000001.jsonl"), buffer).unwrap();
+    bencher.bench_local(|| {
+        let (audit, writer) = journal(directory.path(), Durability::Buffered);
+        drop(audit);
+        writer.join();
+    });
+}
+
 fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
     let config = audit::Config {
         directory: directory.join("journal"),
