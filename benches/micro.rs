@@ -8,16 +8,19 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use dtgate::audit::event::{Event, Stop};
+use dtgate::audit::chain::Head;
+use dtgate::audit::event::{self, Answer, DecisionRecord, Event, Outcome, Record};
 use dtgate::audit::{self, Audit, Durability};
 use dtgate::dynatrace::catalogue::{Catalogue, Overrides};
 use dtgate::dynatrace::change;
 use dtgate::dynatrace::token::HashKey;
 use dtgate::guard::{json, path};
 use dtgate::policy::{Input, Policy};
+use dtgate::value::{Sha256Hex, rfc3339_millis};
 use serde_json::{Map, json};
 
 fn main() {
@@ -68,25 +71,164 @@ fn evaluation(bencher: Bencher<'_, '_>, scopes: usize) {
     bencher.bench(|| policy.decide(black_box(&input)));
 }
 
+/// A whole decision about a token with 12 scopes, from its parts to the bytes that go to the writer.
+#[divan::bench]
+fn decision_record(bencher: Bencher<'_, '_>) {
+    let input = input(&SCOPES);
+    bencher.bench(|| decision(black_box(&input)));
+}
+
+#[divan::bench]
+fn outcome_record(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| outcome(black_box(7)));
+}
+
+/// What the writer does with a record: its number, the hash of the one before, and its own.
+#[divan::bench]
+fn chain_link(bencher: Bencher<'_, '_>) {
+    let record = Record::from(decision(&input(&SCOPES)));
+    let (mut head, mut buffer) = (Head::origin(), Vec::new());
+    bencher.bench_local(|| {
+        buffer.clear();
+        head.encode(black_box(&record), &mut buffer)
+    });
+}
+
+#[divan::bench(args = [64, 1024, 65536])]
+fn sha256(bencher: Bencher<'_, '_>, length: usize) {
+    let bytes = vec![b'x'; length];
+    let count = divan::counter::BytesCount::new(length);
+    bencher
+        .counter(count)
+        .bench(|| Sha256Hex::of(black_box(&bytes)));
+}
+
+#[divan::bench]
+fn timestamp() -> String {
+    rfc3339_millis(black_box(jiff::Timestamp::UNIX_EPOCH))
+}
+
 /// One record, alone: what a request waits for when no other shares the sync.
 #[divan::bench(args = [Durability::Buffered, Durability::Synced], sample_count = 20)]
 fn journal_append(bencher: Bencher<'_, '_>, durability: Durability) {
     let directory = tempfile::tempdir().unwrap();
-    let config = audit::Config {
-        directory: directory.path().join("journal"),
-        durability,
-        ..audit::Config::default()
-    };
-    let (audit, _writer) = Audit::open(&config, "bench", Map::new(), now).unwrap();
+    let (audit, _writer) = journal(directory.path(), durability);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    bencher.bench_local(|| {
-        let event = Event::Stop(Stop {
-            timestamp: "2026-11-24T10:00:00.000Z".to_owned(),
+    let input = input(&SCOPES);
+    bencher.bench_local(|| runtime.block_on(audit.record(decision(&input))).unwrap());
+}
+
+/// 64 writers at once, each with 16 records one after the other: the time is that of all 1024.
+#[divan::bench(args = [Durability::Buffered, Durability::Synced], sample_count = 20)]
+fn journal_append_by_64(bencher: Bencher<'_, '_>, durability: Durability) {
+    let directory = tempfile::tempdir().unwrap();
+    let (audit, _writer) = journal(directory.path(), durability);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let input = Arc::new(input(&SCOPES));
+    bencher
+        .counter(divan::counter::ItemsCount::new(1024_usize))
+        .bench_local(|| {
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..64 {
+                let (audit, input) = (audit.clone(), input.clone());
+                tasks.spawn_on(
+                    async move {
+                        for _ in 0..16 {
+                            audit.record(decision(&input)).await.unwrap();
+                        }
+                    },
+                    runtime.handle(),
+                );
+            }
+            runtime.block_on(tasks.join_all());
         });
-        runtime.block_on(audit.record(event)).unwrap()
+}
+
+/// The start with a last segment that is nearly full, 63 MiB of pairs of records.
+#[divan::bench(sample_count = 5)]
+fn journal_start(bencher: Bencher<'_, '_>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    std::fs::create_dir(&path).unwrap();
+    let (mut head, mut buffer) = (Head::origin(), Vec::new());
+    let allowed = Record::from(decision(&input(&SCOPES)));
+    while buffer.len() < 63 << 20 {
+        let number = head.encode(&allowed, &mut buffer);
+        head.encode(&outcome(number), &mut buffer);
+    }
+    std::fs::write(path.join("00000000000000000001.jsonl"), buffer).unwrap();
+    bencher.bench_local(|| {
+        let (audit, writer) = journal(directory.path(), Durability::Buffered);
+        drop(audit);
+        writer.join();
     });
+}
+
+fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
+    let config = audit::Config {
+        directory: directory.join("journal"),
+        durability,
+        ..audit::Config::default()
+    };
+    Audit::open(&config, "bench", Map::new(), now).unwrap()
+}
+
+fn decision(input: &Input) -> DecisionRecord {
+    let digest = Sha256Hex::ZERO;
+    let decision = event::Decision {
+        timestamp: &rfc3339_millis(input.time),
+        decision_id: "01a20c52-49be-734b-a743-e694d554b905",
+        labels: event::Labels { version: "0.1.0" },
+        path: "dtgate",
+        input: Some(input),
+        result: event::Findings {
+            allow: true,
+            ..event::Findings::default()
+        },
+        bundles: event::Bundles {
+            policies: event::Bundle {
+                revision: digest.as_str(),
+            },
+        },
+        metrics: event::Metrics {
+            evaluation_ns: Some(15_898_622),
+        },
+        requested_by: "10.1.2.3",
+        verdict: "allow",
+        operation: Some("token.update"),
+        caller: Some(event::Caller {
+            id: "dt0c01.ST2EY72KQINMH574WMNVI7YN",
+            kind: "api-token",
+        }),
+        request: event::Request {
+            id: "01a20c52-49be-734b-a743-e69351d33594",
+            client_id: None,
+            method: "PUT",
+            path: "/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA",
+            received_sha256: Some(digest.as_str()),
+            forwarded_sha256: Some(digest.as_str()),
+        },
+        error: None,
+    };
+    decision.record()
+}
+
+fn outcome(decision_seq: u64) -> Record {
+    let event = Event::Outcome(Outcome {
+        timestamp: &rfc3339_millis(now()),
+        decision_id: "01a20c52-49be-734b-a743-e694d554b905",
+        decision_seq,
+        outcome: Answer::Answered,
+        status: Some(204),
+        detail: None,
+        duration_ms: 1,
+    });
+    event.record()
 }
 
 fn now() -> jiff::Timestamp {

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::policy::{Decision, Judged};
 use crate::value::{Size, rfc3339_millis};
-use event::{Event, Recovery, Start, Stop};
+use event::{DecisionRecord, Event, Record, Recovery, Start, Stop};
 use journal::Journal;
 pub use journal::{OpenError, first_record, segments};
 
@@ -64,6 +64,13 @@ pub enum Durability {
 #[derive(Clone, Debug, Error)]
 #[error("the journal cannot be written: {0}")]
 pub struct RecordError(String);
+
+#[cfg(test)]
+impl RecordError {
+    pub(crate) fn new(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
 
 /// A judged request whose decision is on disk. Nothing else can make one.
 #[derive(Debug)]
@@ -133,7 +140,7 @@ impl Shared {
 
 #[derive(Debug)]
 struct Pending {
-    event: Event,
+    record: Record,
     answer: oneshot::Sender<Result<u64, RecordError>>,
 }
 
@@ -147,29 +154,31 @@ impl Audit {
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let (mut journal, found) = Journal::open(config)?;
-        let mut events = Vec::new();
+        let mut records = Vec::new();
         if let Some((set_aside, reason)) = found.torn {
             tracing::warn!(%set_aside, %reason, "the journal's end was torn and is set aside");
-            events.push(Event::Recovery(Recovery {
+            let event = Event::Recovery(Recovery {
                 timestamp: rfc3339_millis(now()),
                 reason,
                 refused_events: 0,
                 set_aside: Some(set_aside),
-            }));
+            });
+            records.push(event.record());
         }
-        events.push(Event::Start(Start {
+        let start = Event::Start(Start {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),
             revision: revision.to_owned(),
             endpoints,
             in_doubt: found.in_doubt,
-        }));
+        });
+        records.push(start.record());
         let failed = |source| OpenError::Io {
             path: config.directory.clone(),
             source,
         };
-        journal.append(events.iter()).map_err(failed)?;
-        let (queue, events) = mpsc::channel(QUEUE);
+        journal.append(records.iter()).map_err(failed)?;
+        let (queue, queued) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let audit = Self {
             queue,
@@ -181,7 +190,7 @@ impl Audit {
             .map_err(failed)?;
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || runtime.block_on(write(journal, events, &shared, now)))
+            .spawn(move || runtime.block_on(write(journal, queued, &shared, now)))
             .map_err(failed)?;
         Ok((audit, Writer(thread)))
     }
@@ -190,18 +199,19 @@ impl Audit {
     pub async fn decided<T>(
         &self,
         judged: Judged<T>,
-        event: event::Decision,
+        decision: DecisionRecord,
     ) -> Result<Recorded<T>, RecordError> {
-        let sequence = self.record(Event::Decision(Box::new(event))).await?;
+        let sequence = self.record(decision).await?;
         Ok(Recorded { judged, sequence })
     }
 
     /// Records an event and returns its number once it is on disk.
-    pub async fn record(&self, event: Event) -> Result<u64, RecordError> {
+    pub async fn record(&self, record: impl Into<Record>) -> Result<u64, RecordError> {
+        let record = record.into();
         let (answer, written) = oneshot::channel();
         let gone = || RecordError("its writer has ended".to_owned());
         self.queue
-            .send(Pending { event, answer })
+            .send(Pending { record, answer })
             .await
             .map_err(|_closed| gone())?;
         written.await.map_err(|_closed| gone())?
@@ -236,8 +246,13 @@ async fn write(
     let mut trouble: Option<Trouble> = None;
     let mut synced = Instant::now();
     loop {
-        // Woken without events too: to sync what is buffered, and to see whether the disk is back.
-        let waited = tokio::time::timeout(IDLE, queue.recv_many(&mut batch, BATCH)).await;
+        let queued = queue.recv_many(&mut batch, BATCH);
+        let waited = if trouble.is_none() && journal.is_synced() {
+            Ok(queued.await)
+        } else {
+            // Woken without events too: to sync what is buffered, and to see whether the disk is back.
+            tokio::time::timeout(IDLE, queued).await
+        };
         if waited == Ok(0) {
             break;
         }
@@ -278,10 +293,11 @@ async fn write(
     }
     let stop = Event::Stop(Stop {
         timestamp: rfc3339_millis(now()),
-    });
+    })
+    .record();
     if let Err(error) = journal
         .append(std::iter::once(&stop))
-        .and_then(|_numbers| journal.sync())
+        .and_then(|_first| journal.sync())
     {
         tracing::error!(%error, "the journal could not be closed");
     }
@@ -293,8 +309,8 @@ fn append(
     counters: &Counters,
 ) -> Result<(), Trouble> {
     let started = Instant::now();
-    let numbers = journal
-        .append(batch.iter().map(|pending| &pending.event))
+    let first = journal
+        .append(batch.iter().map(|pending| &pending.record))
         .map_err(|error| {
             tracing::error!(%error, "the journal cannot be written: guarded requests are refused");
             Trouble::new(&error)
@@ -306,8 +322,8 @@ fn append(
     counters.batches.fetch_add(1, Ordering::Relaxed);
     counters
         .records
-        .fetch_add(numbers.len() as u64, Ordering::Relaxed);
-    for (pending, number) in batch.drain(..).zip(numbers) {
+        .fetch_add(batch.len() as u64, Ordering::Relaxed);
+    for (pending, number) in batch.drain(..).zip(first..) {
         pending.answer(Ok(number));
     }
     Ok(())

@@ -34,7 +34,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::audit::event::{Answer, Event};
+use crate::audit::event::Answer;
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
@@ -377,7 +377,6 @@ impl Gateway {
     /// Records a request that policies never saw, and refuses it.
     async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
         let event = recorder.refusal(&reason, (self.now)());
-        let event = Event::Decision(Box::new(event));
         match self.recorded(self.audit.record(event)).await {
             Ok(_sequence) => Rejection {
                 reason,

@@ -37,20 +37,61 @@ pub fn rfc3339_millis(time: jiff::Timestamp) -> String {
     format!("{time:.3}")
 }
 
-/// SHA-256 in hexadecimal.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+/// A SHA-256 in lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Sha256Hex([u8; 64]);
+
+impl Sha256Hex {
+    /// What no text has.
+    pub const ZERO: Self = Self([b'0'; 64]);
+
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digits = [0; 64];
+        let hash = Sha256::digest(bytes);
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(hash) {
+            *pair = hex_digits(byte);
+        }
+        Self(digits)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for Sha256Hex {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits: [u8; 64] = text.as_bytes().try_into().map_err(|_length| ())?;
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        digits
+            .iter()
+            .all(is_digit)
+            .then_some(Self(digits))
+            .ok_or(())
+    }
+}
+
+impl fmt::Debug for Sha256Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
-        .map(|digit| char::from(*digit))
-        .collect()
+    let digits = bytes.iter().flat_map(|byte| hex_digits(*byte));
+    digits.map(char::from).collect()
+}
+
+fn hex_digits(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 impl Duration {
@@ -365,7 +406,7 @@ mod tests {
     fn digests_are_written_in_lower_case_hexadecimal() {
         assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
         assert_eq!(
-            sha256_hex(b"abc"),
+            Sha256Hex::of(b"abc").as_str(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
     }

@@ -1,16 +1,20 @@
 //! The chain: every line carries its number and the SHA-256 of the line before it. Pure.
 
-use serde::Serialize;
+use std::borrow::Cow;
+use std::io::Write;
+
+use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::value::sha256_hex;
+use super::event::Record;
+use crate::value::Sha256Hex;
 
 /// The place after the last record: the number that comes next and the hash that it must name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub next: u64,
-    pub hash: String,
+    pub hash: Sha256Hex,
 }
 
 /// Why a line does not continue the chain.
@@ -24,47 +28,55 @@ pub enum LinkError {
     Sequence { expected: u64, found: u64 },
 }
 
+/// What has to be known of a record to follow the chain and to count. The rest is stepped over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Link<'a> {
+    pub(super) seq: Option<u64>,
+    #[serde(borrow)]
+    pub(super) prev: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) verdict: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) decision_id: Cow<'a, str>,
+    pub(super) decision_seq: u64,
+}
+
 impl Head {
     /// Before the first record.
     pub fn origin() -> Self {
         Self {
             next: 1,
-            hash: "0".repeat(64),
+            hash: Sha256Hex::ZERO,
         }
     }
 
-    /// Appends an event to `buffer` as the next line.
-    pub(super) fn encode(
-        &mut self,
-        event: &impl Serialize,
-        buffer: &mut Vec<u8>,
-    ) -> serde_json::Result<u64> {
+    /// Appends a record to `buffer` as the next line.
+    pub fn encode(&mut self, record: &Record, buffer: &mut Vec<u8>) -> u64 {
         let sequence = self.next;
         let start = buffer.len();
-        buffer.extend_from_slice(
-            format!("{{\"seq\":{sequence},\"prev\":\"{}\",", self.hash).as_bytes(),
-        );
-        let brace = buffer.len();
-        if let Err(error) = serde_json::to_writer(&mut *buffer, event) {
-            buffer.truncate(start);
-            return Err(error);
-        }
-        // The event's own opening brace; the line has one already.
-        buffer.remove(brace);
-        self.hash = sha256_hex(buffer.get(start..).unwrap_or_default());
+        buffer.extend_from_slice(b"{\"seq\":");
+        write!(buffer, "{sequence}").expect("writing to memory cannot fail");
+        buffer.extend_from_slice(b",\"prev\":\"");
+        buffer.extend_from_slice(self.hash.as_bytes());
+        buffer.extend_from_slice(b"\",");
+        // Without the event's own opening brace; the line has one already.
+        buffer.extend_from_slice(record.as_json().get(1..).unwrap_or_default());
+        self.hash = Sha256Hex::of(buffer.get(start..).unwrap_or_default());
         self.next += 1;
         buffer.push(b'\n');
-        Ok(sequence)
+        sequence
     }
 
     /// Checks that a line (without its newline) comes next, and steps over it.
-    pub fn follow(&mut self, line: &[u8]) -> Result<Value, LinkError> {
-        let record: Value =
-            serde_json::from_slice(line).map_err(|error| LinkError::Form(error.to_string()))?;
-        let (Some(sequence), Some(previous)) = (
-            record.get("seq").and_then(Value::as_u64),
-            record.get("prev").and_then(Value::as_str),
-        ) else {
+    ///
+    /// What the next line names was written so: the form of all members has to be checked ([`check_form`])
+    /// only where no line follows, or nothing is to be taken on trust.
+    pub(super) fn follow<'a>(&mut self, line: &'a [u8]) -> Result<Link<'a>, LinkError> {
+        let link = Link::read(line)?;
+        let (Some(sequence), false) = (link.seq, link.prev.is_empty()) else {
             return Err(LinkError::Form("it has no \"seq\" and \"prev\"".to_owned()));
         };
         if sequence != self.next {
@@ -73,16 +85,36 @@ impl Head {
                 found: sequence,
             });
         }
-        if previous != self.hash {
+        if link.prev != self.hash.as_str() {
             return Err(LinkError::Previous {
-                expected: self.hash.clone(),
-                found: previous.to_owned(),
+                expected: self.hash.as_str().to_owned(),
+                found: link.prev.into_owned(),
             });
         }
-        self.hash = sha256_hex(line);
+        self.hash = Sha256Hex::of(line);
         self.next += 1;
-        Ok(record)
+        Ok(link)
     }
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn read(line: &'a [u8]) -> Result<Self, LinkError> {
+        let text = std::str::from_utf8(line).map_err(|error| LinkError::Form(error.to_string()))?;
+        let link =
+            serde_json::from_str(text).map_err(|error| LinkError::Form(error.to_string()))?;
+        // A list would be read by the places of its elements.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(LinkError::Form("it is no object".to_owned()));
+        }
+        Ok(link)
+    }
+}
+
+/// Checks that a line is JSON in every part.
+pub(super) fn check_form(line: &[u8]) -> Result<(), LinkError> {
+    serde_json::from_slice::<Value>(line)
+        .map(drop)
+        .map_err(|error| LinkError::Form(error.to_string()))
 }
 
 #[cfg(test)]
@@ -94,9 +126,10 @@ mod tests {
     fn what_is_encoded_can_be_followed_and_nothing_else() {
         let (mut writer, mut buffer) = (Head::origin(), Vec::new());
         for number in 0..3 {
-            writer
-                .encode(&json!({"kind": "x", "n": number}), &mut buffer)
-                .unwrap();
+            writer.encode(
+                &Record::of(&json!({"kind": "x", "n": number}), 64),
+                &mut buffer,
+            );
         }
         let lines: Vec<&[u8]> = buffer
             .split(|byte| *byte == b'\n')

@@ -1,17 +1,32 @@
 //! Events and their one wire format. Pure: the caller brings the time, the writer adds `seq` and `prev`.
 //!
 //! A decision is an event of OPA's decision log with members of ours beside it; whoever reads OPA's log
-//! can read this one. No type here can hold the secret part of a token.
+//! can read this one. No type here can hold the secret part of a token. Events borrow what they tell, and
+//! are written at once, into the one buffer that goes to the writer: a [`Record`].
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::policy::{Input, Remedy, Violation};
+
+/// An event as a JSON object. In the journal its number and the hash of the record before it stand first.
+#[derive(Clone, Debug)]
+pub struct Record(Vec<u8>);
+
+/// The record of a decision: what a request has to have before anything is sent upstream.
+#[derive(Clone, Debug)]
+pub struct DecisionRecord(Record);
+
 /// One record of the journal.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Event {
-    Decision(Box<Decision>),
-    Outcome(Outcome),
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for the moment in which it is written"
+)]
+pub enum Event<'a> {
+    Decision(Decision<'a>),
+    Outcome(Outcome<'a>),
     Recovery(Recovery),
     Start(Start),
     Stop(Stop),
@@ -19,57 +34,99 @@ pub enum Event {
 
 /// What was decided about one request, written before anything is sent upstream.
 #[derive(Clone, Debug, Serialize)]
-pub struct Decision {
-    pub timestamp: String,
-    pub decision_id: String,
-    pub labels: Map<String, Value>,
+pub struct Decision<'a> {
+    pub timestamp: &'a str,
+    pub decision_id: &'a str,
+    pub labels: Labels,
     /// The decision that was asked for, as OPA names it.
     pub path: &'static str,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    pub input: Value,
-    pub result: Value,
-    pub bundles: Value,
-    pub metrics: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<&'a Input>,
+    pub result: Findings<'a>,
+    pub bundles: Bundles<'a>,
+    pub metrics: Metrics,
     /// The address of the caller.
-    pub requested_by: String,
+    pub requested_by: &'a str,
     /// `allow` or `deny`.
     pub verdict: &'static str,
     /// Absent when the request was refused before it was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Value>,
-    pub request: Request,
+    pub caller: Option<Caller<'a>>,
+    pub request: Request<'a>,
     /// Why a request was refused that policies did not see.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub error: Option<&'a str>,
+}
+
+/// Who wrote a record.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Labels {
+    pub version: &'static str,
+}
+
+/// What the policies found: nothing, where none was asked.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Findings<'a> {
+    pub allow: bool,
+    pub violations: &'a [Violation],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<&'a Remedy>,
+}
+
+/// By which policies.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Bundles<'a> {
+    pub policies: Bundle<'a>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Bundle<'a> {
+    pub revision: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Metrics {
+    #[serde(
+        rename = "timer_rego_query_eval_ns",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub evaluation_ns: Option<u64>,
+}
+
+/// The public part of the caller's credential.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Caller<'a> {
+    pub id: &'a str,
+    pub kind: &'static str,
 }
 
 /// The request that a decision is about.
-#[derive(Clone, Debug, Serialize)]
-pub struct Request {
-    pub id: String,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Request<'a> {
+    pub id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    pub method: String,
-    pub path: String,
+    pub client_id: Option<&'a str>,
+    pub method: &'a str,
+    pub path: &'a str,
     /// SHA-256 of the body as received; null when it was not read to its end.
-    pub received_sha256: Option<String>,
+    pub received_sha256: Option<&'a str>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
-    pub forwarded_sha256: Option<String>,
+    pub forwarded_sha256: Option<&'a str>,
 }
 
 /// What became of an allowed request.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    pub timestamp: String,
-    pub decision_id: String,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Outcome<'a> {
+    pub timestamp: &'a str,
+    pub decision_id: &'a str,
     pub decision_seq: u64,
     pub outcome: Answer,
     /// The upstream's status, when it answered.
     pub status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    pub detail: Option<&'a str>,
     pub duration_ms: u64,
 }
 
@@ -116,3 +173,44 @@ pub struct Recovery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
 }
+
+impl Event<'_> {
+    /// Writes it down.
+    pub fn record(&self) -> Record {
+        let room = match self {
+            Self::Decision(_) => DECISION,
+            Self::Outcome(_) | Self::Recovery(_) | Self::Start(_) | Self::Stop(_) => OTHER,
+        };
+        Record::of(self, room)
+    }
+}
+
+impl Decision<'_> {
+    pub fn record(self) -> DecisionRecord {
+        DecisionRecord(Event::Decision(self).record())
+    }
+}
+
+impl Record {
+    /// Writes any object; `room` is for how many bytes.
+    pub(super) fn of(event: &impl Serialize, room: usize) -> Self {
+        let mut written = Vec::with_capacity(room);
+        serde_json::to_writer(&mut written, event)
+            .expect("an event has string keys and finite numbers only");
+        Self(written)
+    }
+
+    pub fn as_json(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<DecisionRecord> for Record {
+    fn from(decision: DecisionRecord) -> Self {
+        decision.0
+    }
+}
+
+/// Room for a decision about a token with a dozen scopes, and for any other event.
+const DECISION: usize = 3 * 1024;
+const OTHER: usize = 256;

@@ -5,17 +5,16 @@
 //! an error, so nothing that was forwarded is lost with them.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use thiserror::Error;
 
-use super::chain::{Head, LinkError};
-use super::event::{Event, Recovery};
+use super::chain::{Head, Link, LinkError, check_form};
+use super::event::{Event, Record, Recovery};
 use super::{Config, Durability};
-use crate::value::rfc3339_millis;
+use crate::value::{Sha256Hex, rfc3339_millis};
 
 /// Why a journal cannot be opened.
 #[derive(Debug, Error)]
@@ -46,6 +45,8 @@ pub(super) struct Journal {
     directory: PathBuf,
     segment: PathBuf,
     file: File,
+    /// Device and number of the file, by which it is known again.
+    identity: (u64, u64),
     /// Length of the segment as far as it is known to be on disk and acknowledged.
     durable: u64,
     head: Head,
@@ -104,13 +105,14 @@ impl Journal {
             .append(true)
             .open(&segment)
             .map_err(at(&segment))?;
-        let durable = file.metadata().map_err(at(&segment))?.len();
+        let written = file.metadata().map_err(at(&segment))?;
         sync_directory(&directory).map_err(at(&directory))?;
         let journal = Self {
             directory,
             segment,
             file,
-            durable,
+            identity: (written.dev(), written.ino()),
+            durable: written.len(),
             head,
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
@@ -121,23 +123,23 @@ impl Journal {
         Ok((journal, found))
     }
 
-    /// Writes all events, syncs once, and returns the number of each, in order.
+    /// Writes all records, syncs once, and returns the number of the first; the others follow in order.
     #[expect(
         single_use_lifetimes,
         reason = "an anonymous lifetime cannot stand in `impl Trait` yet"
     )]
     pub(super) fn append<'a>(
         &mut self,
-        events: impl Iterator<Item = &'a Event>,
-    ) -> io::Result<Vec<u64>> {
+        records: impl Iterator<Item = &'a Record>,
+    ) -> io::Result<u64> {
         if self.durable >= self.segment_size {
             self.rotate()?;
         }
         let mut head = self.head.clone();
         self.buffer.clear();
-        let numbers = events
-            .map(|event| head.encode(event, &mut self.buffer))
-            .collect::<serde_json::Result<Vec<u64>>>()?;
+        for record in records {
+            head.encode(record, &mut self.buffer);
+        }
         self.file.write_all(&self.buffer)?;
         match self.durability {
             Durability::Synced => self.file.sync_data()?,
@@ -145,21 +147,27 @@ impl Journal {
         }
         self.look(self.durable + self.buffer.len() as u64)?;
         self.durable += self.buffer.len() as u64;
+        let first = self.head.next;
         self.head = head;
-        Ok(numbers)
+        Ok(first)
     }
 
     /// Makes sure that the file written to is still the one that readers will find: a segment that was
     /// moved away, removed or replaced takes writes and syncs all the same.
     fn look(&self, length: u64) -> io::Result<()> {
-        let (found, written) = (std::fs::metadata(&self.segment)?, self.file.metadata()?);
-        if (found.dev(), found.ino(), found.len()) == (written.dev(), written.ino(), length) {
+        let found = std::fs::metadata(&self.segment)?;
+        if ((found.dev(), found.ino()), found.len()) == (self.identity, length) {
             return Ok(());
         }
         Err(io::Error::other(format!(
             "{} is not the file that dtgate writes to any more",
             self.segment.display()
         )))
+    }
+
+    /// Whether nothing is left with the kernel.
+    pub(super) fn is_synced(&self) -> bool {
+        !self.unsynced
     }
 
     /// Brings to disk what buffered appends left with the kernel.
@@ -203,7 +211,7 @@ impl Journal {
             refused_events,
             set_aside: None,
         });
-        self.append(std::iter::once(&event))?;
+        self.append(std::iter::once(&event.record()))?;
         self.file.sync_all()
     }
 
@@ -222,6 +230,8 @@ impl Journal {
         file.set_len(0)?;
         file.sync_all()?;
         sync_directory(&self.directory)?;
+        let made = file.metadata()?;
+        self.identity = (made.dev(), made.ino());
         (self.segment, self.file, self.durable) = (segment, file, 0);
         Ok(())
     }
@@ -265,11 +275,12 @@ fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
     let next = first_record(last).unwrap_or(1);
     // A segment can be left empty when the disk filled up just as it began.
     for path in before.iter().rev() {
-        let mut hash = None;
-        for line in lines(path)? {
-            hash = Some(crate::value::sha256_hex(&line?));
-        }
-        if let Some(hash) = hash {
+        let line = last_line(path).map_err(|source| OpenError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        if let Some(line) = line {
+            let hash = Sha256Hex::of(&line);
             return Ok(Head { next, hash });
         }
     }
@@ -277,31 +288,41 @@ fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
         return Ok(Head::origin());
     }
     // Older segments were moved away: the first line's own word is all there is to hold on to.
-    let named = lines(last)?
-        .next()
-        .transpose()?
-        .and_then(|line| serde_json::from_slice::<Value>(&line).ok())
-        .and_then(|record| record.get("prev")?.as_str().map(str::to_owned));
+    let mut line = Vec::new();
+    File::open(last)
+        .and_then(|file| io::BufReader::new(file).read_until(b'\n', &mut line))
+        .map_err(|source| OpenError::Io {
+            path: last.to_owned(),
+            source,
+        })?;
+    let named = Link::read(line.trim_ascii_end())
+        .ok()
+        .and_then(|link| link.prev.parse().ok());
     Ok(Head {
         next,
-        hash: named.unwrap_or_else(|| "0".repeat(64)),
+        hash: named.unwrap_or(Sha256Hex::ZERO),
     })
 }
 
-type Line = Result<Vec<u8>, OpenError>;
-
-fn lines(path: &Path) -> Result<impl Iterator<Item = Line>, OpenError> {
-    let io = {
-        let path = path.to_owned();
-        move |source| OpenError::Io {
-            path: path.clone(),
-            source,
+/// The last line of a segment, found from its end: what stands before it is not read.
+fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut tail = Vec::new();
+    for step in 1.. {
+        let from = length.saturating_sub(step * TAIL);
+        tail.clear();
+        file.seek(SeekFrom::Start(from))?;
+        (&mut file).take(length - from).read_to_end(&mut tail)?;
+        let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
+        let before = lines.iter().rposition(|byte| *byte == b'\n');
+        if before.is_some() || from == 0 {
+            let start = before.map_or(0, |at| at + 1);
+            let line = lines.get(start..).unwrap_or_default().to_vec();
+            return Ok((!tail.is_empty()).then_some(line));
         }
-    };
-    let file = File::open(path).map_err(&io)?;
-    Ok(BufReader::new(file)
-        .split(b'\n')
-        .map(move |line| line.map_err(&io)))
+    }
+    Ok(None)
 }
 
 /// Follows the last segment to its end and sets a torn end aside.
@@ -315,23 +336,28 @@ fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
     let mut doubt = super::verify::Doubt::default();
     let mut good = 0;
     let mut number = 0;
-    while let Some(length) = content.iter().skip(good).position(|byte| *byte == b'\n') {
-        let line = content.get(good..good + length).unwrap_or_default();
+    let mut torn = None;
+    loop {
+        let rest = content.get(good..).unwrap_or_default();
+        let mut after = rest;
+        let length = after.skip_until(b'\n').map_err(io)?;
+        let Some(line) = rest.get(..length).and_then(|line| line.strip_suffix(b"\n")) else {
+            break;
+        };
         number += 1;
-        match head.follow(line) {
-            Ok(record) => doubt.see(&record),
-            Err(error) if is_torn(content.get(good..).unwrap_or_default(), &head) => {
-                return set_aside(path, &content, good, &error.to_string())
-                    .map_err(io)
-                    .map(|torn| {
-                        (
-                            head,
-                            Found {
-                                in_doubt: doubt.ids(),
-                                torn: Some(torn),
-                            },
-                        )
-                    });
+        let mut next = head.clone();
+        let followed = next.follow(line).and_then(|link| {
+            // Every other line is confirmed by the one that follows it.
+            if after.is_empty() {
+                check_form(line)?;
+            }
+            Ok(link)
+        });
+        match followed {
+            Ok(link) => doubt.see(&link),
+            Err(error) if is_torn(rest, &head) => {
+                torn = Some(error.to_string());
+                break;
             }
             Err(source) => {
                 return Err(OpenError::Broken {
@@ -341,21 +367,22 @@ fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
                 });
             }
         }
-        good += length + 1;
+        head = next;
+        good += length;
     }
-    let torn = if good < content.len() {
-        Some(set_aside(path, &content, good, "the last line is incomplete").map_err(io)?)
-    } else {
-        None
+    if torn.is_none() && good < content.len() {
+        torn = Some("the last line is incomplete".to_owned());
+    }
+    let torn = torn.map(|reason| set_aside(path, &content, good, &reason));
+    let found = Found {
+        in_doubt: doubt.ids(),
+        torn: torn.transpose().map_err(io)?,
     };
-    Ok((
-        head,
-        Found {
-            in_doubt: doubt.ids(),
-            torn,
-        },
-    ))
+    Ok((head, found))
 }
+
+/// How much of a segment's end is read at a time in search of its last line.
+const TAIL: u64 = 64 * 1024;
 
 /// A hole is made of whole sectors. Fewer null bytes were written by somebody.
 const HOLE: usize = 512;
@@ -369,7 +396,8 @@ fn is_torn(rest: &[u8], head: &Head) -> bool {
             .split(|byte| *byte == b'\n')
             .all(|line| match head.clone().follow(line) {
                 Err(LinkError::Form(_)) => true,
-                Ok(_) | Err(LinkError::Previous { .. } | LinkError::Sequence { .. }) => false,
+                Ok(_) => check_form(line).is_err(),
+                Err(LinkError::Previous { .. } | LinkError::Sequence { .. }) => false,
             })
 }
 

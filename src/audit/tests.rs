@@ -16,16 +16,17 @@ fn config(directory: &Path) -> Config {
     }
 }
 
-fn event(number: u64) -> Event {
-    Event::Outcome(Outcome {
-        timestamp: rfc3339_millis(now()),
-        decision_id: format!("id-{number}"),
+fn event(number: u64) -> Record {
+    let event = Event::Outcome(Outcome {
+        timestamp: &rfc3339_millis(now()),
+        decision_id: &format!("id-{number}"),
         decision_seq: number,
         outcome: Answer::Answered,
         status: Some(204),
         detail: None,
         duration_ms: 1,
-    })
+    });
+    event.record()
 }
 
 /// A journal with `records` events between start and stop.

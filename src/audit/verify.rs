@@ -4,16 +4,15 @@
 //! itself is a journal whose end was cut off cleanly, or that was written anew as a whole: compare the
 //! reported head with one noted earlier (`--expect-head`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
 use thiserror::Error;
 
-use super::chain::{Head, LinkError};
+use super::chain::{Head, Link, LinkError, check_form};
 use super::{first_record, segments};
 
 /// What a whole journal contains.
@@ -125,15 +124,18 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
                     line: number,
                 });
             }
-            let record = head.follow(&line).map_err(|source| VerifyError::Broken {
+            let broken = |source| VerifyError::Broken {
                 path: path.clone(),
                 line: number,
                 source,
-            })?;
-            report.see(&record);
-            doubt.see(&record);
-            noted_found |=
-                noted.is_some_and(|noted| noted.seq + 1 == head.next && noted.hash == head.hash);
+            };
+            check_form(&line).map_err(broken)?;
+            let link = head.follow(&line).map_err(broken)?;
+            report.see(&link);
+            doubt.see(&link);
+            noted_found |= noted.is_some_and(|noted| {
+                noted.seq + 1 == head.next && noted.hash == head.hash.as_str()
+            });
         }
         report.segments += 1;
     }
@@ -145,14 +147,14 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
     }
     report.in_doubt = doubt.ids();
     report.head_seq = head.next - 1;
-    report.head_hash = head.hash;
+    report.head_hash = head.hash.as_str().to_owned();
     Ok(report)
 }
 
 impl Report {
-    fn see(&mut self, record: &Value) {
+    fn see(&mut self, link: &Link<'_>) {
         self.records += 1;
-        match (text(record, "kind"), text(record, "verdict")) {
+        match (&*link.kind, &*link.verdict) {
             ("decision", "allow") => self.allowed += 1,
             ("decision", _) => self.denied += 1,
             ("outcome", _) => self.outcomes += 1,
@@ -163,28 +165,26 @@ impl Report {
 
 /// Allowed decisions that wait for their outcome.
 #[derive(Debug, Default)]
-pub(super) struct Doubt(BTreeSet<(u64, String)>);
+pub(super) struct Doubt(BTreeMap<u64, String>);
 
 impl Doubt {
-    pub(super) fn see(&mut self, record: &Value) {
-        let number = |name| record.get(name).and_then(Value::as_u64).unwrap_or_default();
-        let id = || text(record, "decision_id").to_owned();
-        match (text(record, "kind"), text(record, "verdict")) {
+    pub(super) fn see(&mut self, link: &Link<'_>) {
+        match (&*link.kind, &*link.verdict) {
             ("decision", "allow") => {
-                self.0.insert((number("seq"), id()));
+                let number = link.seq.unwrap_or_default();
+                self.0.insert(number, link.decision_id.clone().into_owned());
             }
             ("outcome", _) => {
-                self.0.remove(&(number("decision_seq"), id()));
+                let meant = self.0.get(&link.decision_seq);
+                if meant.is_some_and(|id| *id == link.decision_id) {
+                    self.0.remove(&link.decision_seq);
+                }
             }
             _ => {}
         }
     }
 
     pub(super) fn ids(self) -> Vec<String> {
-        self.0.into_iter().map(|(_, id)| id).collect()
+        self.0.into_values().collect()
     }
-}
-
-fn text<'a>(record: &'a Value, name: &str) -> &'a str {
-    record.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -152,22 +152,29 @@ fn scopes(value: &Value) -> Result<Vec<String>, ChangeError> {
     elements
         .iter()
         .enumerate()
-        .map(|(index, element)| text(&format!("scopes[{index}]"), element))
+        .map(|(index, element)| {
+            plain(element).ok_or_else(|| not_plain(&format!("scopes[{index}]"), element))
+        })
         .collect()
 }
 
 fn text(path: &str, value: &Value) -> Result<String, ChangeError> {
-    let Value::String(text) = value else {
-        return Err(ChangeError::wrong_type(path, "a string", value));
-    };
-    // A reader that ends a string at NUL, or drops control characters, would see another value.
-    if text.chars().any(char::is_control) {
-        return Err(ChangeError::new(
-            path,
-            format!("{path:?} contains a control character"),
-        ));
+    plain(value).ok_or_else(|| not_plain(path, value))
+}
+
+/// A text without control characters: a reader that ends a string at NUL, or drops them, would see
+/// another value.
+fn plain(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    (!text.chars().any(char::is_control)).then(|| text.to_owned())
+}
+
+fn not_plain(path: &str, value: &Value) -> ChangeError {
+    if value.is_string() {
+        ChangeError::new(path, format!("{path:?} contains a control character"))
+    } else {
+        ChangeError::wrong_type(path, "a string", value)
     }
-    Ok(text.clone())
 }
 
 fn boolean(path: &str, value: &Value) -> Result<bool, ChangeError> {

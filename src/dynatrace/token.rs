@@ -147,10 +147,13 @@ impl TokenReference {
         // Spellings of one id that a server could read as another's: an upper-case prefix, a UUID without
         // its leading zeros.
         let prefix = segment.split('.').next().unwrap_or_default();
-        if is_prefix(&prefix.to_ascii_lowercase()) && !is_prefix(prefix) || is_loose_uuid(segment) {
+        let canonical = is_uuid(segment);
+        if is_any_prefix(prefix.as_bytes()) && !is_prefix(prefix)
+            || !canonical && is_loose_uuid(segment)
+        {
             return Err(IdError);
         }
-        if is_uuid(segment) {
+        if canonical {
             let id = segment.to_ascii_lowercase();
             return Ok(Self {
                 id: TokenId(id.clone()),
@@ -217,7 +220,7 @@ fn public_id(text: &str, key: &HashKey) -> TokenId {
     let mut parts = text.splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(prefix), Some(public), _)
-            if is_prefix(&prefix.to_ascii_lowercase()) && is_public(public) =>
+            if is_any_prefix(prefix.as_bytes()) && is_public(public) =>
         {
             TokenId(format!("{}.{public}", prefix.to_ascii_lowercase()))
         }
@@ -227,9 +230,15 @@ fn public_id(text: &str, key: &HashKey) -> TokenId {
 
 /// `dt0c01`, `dt0s16`, …
 fn is_prefix(text: &str) -> bool {
+    is_any_prefix(text.as_bytes()) && text.starts_with("dt")
+}
+
+/// The same, also with large letters in front.
+fn is_any_prefix(text: &[u8]) -> bool {
     matches!(
-        text.as_bytes(),
-        [b'd', b't', b'0', kind, a, b] if kind.is_ascii_alphabetic() && a.is_ascii_digit() && b.is_ascii_digit()
+        text,
+        [b'd' | b'D', b't' | b'T', b'0', kind, a, b]
+            if kind.is_ascii_alphabetic() && a.is_ascii_digit() && b.is_ascii_digit()
     )
 }
 
@@ -243,14 +252,11 @@ fn is_uuid(text: &str) -> bool {
     text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
 
-/// Five groups of hexadecimal digits, but not of the canonical lengths.
+/// Five groups of hexadecimal digits, of any length.
 fn is_loose_uuid(text: &str) -> bool {
-    let groups: Vec<&str> = text.split('-').collect();
-    groups.len() == 5
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        && !is_uuid(text)
+    text.bytes()
+        .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+        && text.bytes().filter(|byte| *byte == b'-').count() == 4
 }
 
 /// Whether text contains something of the form of a whole token, secret part included.
@@ -279,29 +285,34 @@ fn find_secret(text: &str) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let run = |from: usize| {
-        bytes
-            .iter()
-            .skip(from)
-            .take_while(|byte| token_byte(byte))
-            .count()
+        let rest = bytes.get(from..).unwrap_or_default();
+        rest.iter().take_while(|byte| token_byte(byte)).count()
     };
     let dot = |at: usize| bytes.get(at) == Some(&b'.');
-    (0..bytes.len()).find_map(|at| {
-        let prefix = text.get(at..at + 6)?.to_ascii_lowercase();
-        if !is_prefix(&prefix) || !dot(at + 6) {
+    // Most texts have no dot, and no dot has such a prefix before it.
+    let mut dots = (PREFIX..bytes.len()).filter(|at| dot(*at));
+    dots.find_map(|at| {
+        let prefix = bytes.get(at - PREFIX..at)?;
+        if !is_any_prefix(prefix) {
             return None;
         }
-        let public = run(at + 7);
-        let secret_at = at + 7 + public + 1;
+        let public = run(at + 1);
+        let secret_at = at + 1 + public + 1;
+        if public == 0 || !dot(secret_at - 1) {
+            return None;
+        }
         let secret = run(secret_at);
-        (public > 0 && dot(secret_at - 1) && secret >= MIN_SECRET)
-            .then_some((secret_at, secret_at + secret))
+        (secret >= MIN_SECRET).then_some((secret_at, secret_at + secret))
     })
 }
 
 /// Where the key of a link without login stands: "21 characters" behind `auth=`.
 fn find_link(text: &str) -> Option<(usize, usize)> {
     let mut from = 0;
+    // To look for one letter is cheap, and few texts have it.
+    if !text.contains('=') {
+        return None;
+    }
     while let Some(at) = text.get(from..)?.find("auth=") {
         let start = from + at + "auth=".len();
         let key = text.get(start..)?.bytes();
@@ -378,6 +389,9 @@ const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", "tokens"];
 
 /// What the public name of a secret begins with.
 const HASHED: &str = "hmac-sha256:";
+
+/// The length of what a token begins with.
+const PREFIX: usize = 6;
 
 const MAX_LENGTH: usize = 160;
 const MIN_SECRET: usize = 16;

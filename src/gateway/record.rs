@@ -14,7 +14,10 @@ use super::headers;
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
-use crate::audit::event::{self, Answer, Event, Outcome};
+use crate::audit::event::{
+    self, Answer, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
+    Record,
+};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
@@ -23,7 +26,7 @@ use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
 };
-use crate::policy::{Decision, Input, Judged, Verdict};
+use crate::policy::{Input, Judged, Verdict};
 use crate::value::rfc3339_millis;
 
 /// Makes every record of one request, under one decision id.
@@ -149,59 +152,78 @@ impl Recorder {
     }
 
     /// The record of a judged request.
-    pub(super) fn decision(&self, judged: &Judged<Addressed>, input: &Input) -> event::Decision {
+    pub(super) fn decision(&self, judged: &Judged<Addressed>, input: &Input) -> DecisionRecord {
         let (decision, call) = (judged.decision(), &judged.subject().call);
         let allowed = decision.verdict == Verdict::Allow;
         let time = rfc3339_millis(input.time);
-        event::Decision {
-            input: input.to_json(),
-            result: result(decision),
-            metrics: json!({"timer_rego_query_eval_ns": u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX)}),
+        let evaluation = u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX);
+        let event = event::Decision {
+            input: Some(input),
+            result: Findings {
+                allow: allowed,
+                violations: &decision.violations,
+                remedy: decision.remedy.as_deref(),
+            },
+            metrics: Metrics {
+                evaluation_ns: Some(evaluation),
+            },
             verdict: verdict(decision.verdict),
             request: event::Request {
-                received_sha256: Some(call.received_sha256().to_owned()),
-                forwarded_sha256: allowed.then(|| call.forwarded_sha256().to_owned()),
+                received_sha256: Some(call.received_sha256()),
+                forwarded_sha256: allowed.then(|| call.forwarded_sha256()),
                 ..self.request()
             },
-            error: None,
-            ..self.event(time)
-        }
+            ..self.refused(&time)
+        };
+        event.record()
     }
 
     /// The record of a request that was refused before policies could see it.
-    pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> event::Decision {
-        event::Decision {
+    pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> DecisionRecord {
+        let (time, error) = (rfc3339_millis(time), redact(&reason.to_string()));
+        let event = event::Decision {
             operation: reason.operation().or(self.operation).map(Operation::as_str),
-            error: Some(redact(&reason.to_string())),
-            ..self.event(rfc3339_millis(time))
-        }
+            error: Some(&error),
+            ..self.refused(&time)
+        };
+        event.record()
     }
 
-    fn event(&self, timestamp: String) -> event::Decision {
+    /// A decision of which nothing is known but the request.
+    fn refused<'a>(&'a self, timestamp: &'a str) -> event::Decision<'a> {
         event::Decision {
             timestamp,
-            decision_id: self.decision_id.clone(),
-            labels: Map::from_iter([("version".to_owned(), json!(env!("CARGO_PKG_VERSION")))]),
+            decision_id: &self.decision_id,
+            labels: Labels {
+                version: env!("CARGO_PKG_VERSION"),
+            },
             path: "dtgate",
-            input: Value::Null,
-            result: json!({"allow": false, "violations": []}),
-            bundles: json!({"policies": {"revision": self.revision}}),
-            metrics: json!({}),
-            requested_by: self.peer.clone(),
+            input: None,
+            result: Findings::default(),
+            bundles: Bundles {
+                policies: Bundle {
+                    revision: &self.revision,
+                },
+            },
+            metrics: Metrics::default(),
+            requested_by: &self.peer,
             verdict: "deny",
             operation: self.operation.map(Operation::as_str),
-            caller: self.caller.as_ref().map(|caller| json!(caller)),
+            caller: self.caller.as_ref().map(|caller| event::Caller {
+                id: caller.id.as_str(),
+                kind: caller.kind.as_str(),
+            }),
             request: self.request(),
             error: None,
         }
     }
 
-    fn request(&self) -> event::Request {
+    fn request(&self) -> event::Request<'_> {
         event::Request {
-            id: self.request_id.clone(),
-            client_id: self.client_id.clone(),
-            method: self.method.clone(),
-            path: self.path.clone(),
+            id: &self.request_id,
+            client_id: self.client_id.as_deref(),
+            method: &self.method,
+            path: &self.path,
             received_sha256: None,
             forwarded_sha256: None,
         }
@@ -216,16 +238,17 @@ impl Recorder {
         status: Option<u16>,
         detail: Option<String>,
         elapsed: Duration,
-    ) -> Event {
-        Event::Outcome(Outcome {
-            timestamp: rfc3339_millis(time),
-            decision_id: self.decision_id.clone(),
+    ) -> Record {
+        let event = Event::Outcome(Outcome {
+            timestamp: &rfc3339_millis(time),
+            decision_id: &self.decision_id,
             decision_seq,
             outcome,
             status,
-            detail,
+            detail: detail.as_deref(),
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        })
+        });
+        event.record()
     }
 
     pub(super) fn upstream_headers(&self, mut headers: HeaderMap, call: &Call) -> HeaderMap {
@@ -241,15 +264,6 @@ impl Recorder {
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
         headers
     }
-}
-
-fn result(decision: &Decision) -> Value {
-    let allowed = decision.verdict == Verdict::Allow;
-    let mut result = json!({"allow": allowed, "violations": decision.violations});
-    if let (Some(remedy), Some(members)) = (&decision.remedy, result.as_object_mut()) {
-        members.insert("remedy".to_owned(), json!(remedy));
-    }
-    result
 }
 
 fn settings(call: &Call) -> Option<Settings> {
@@ -355,3 +369,6 @@ fn public_headers(headers: &HeaderMap) -> Map<String, Value> {
 const SECRET_WORDS: &[&str] = &[
     "auth", "cookie", "csrf", "key", "secret", "session", "token",
 ];
+
+#[cfg(test)]
+mod tests;

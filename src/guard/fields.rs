@@ -25,19 +25,24 @@ pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(
     let suspect = || path::is_suspect(parts.uri.path(), catalogue);
     for (name, value) in &parts.headers {
         // Gateways that speak CGI take `_` and `-` for the same.
-        let folded = name.as_str().replace('_', "-");
-        let refused = if METHOD_OVERRIDES.contains(&folded.as_str()) {
+        let name = name.as_str();
+        let folded = if name.contains('_') {
+            &*name.replace('_', "-")
+        } else {
+            name
+        };
+        let refused = if METHOD_OVERRIDES.contains(&folded) {
             suspect()
-        } else if PATH_OVERRIDES.contains(&folded.as_str()) {
+        } else if PATH_OVERRIDES.contains(&folded) {
             suspect() || path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue)
-        } else if FORWARDED_PATHS.contains(&folded.as_str()) {
+        } else if FORWARDED_PATHS.contains(&folded) {
             // Honest where a proxy in front says what it has rewritten; on another path it leads elsewhere.
             path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue) && !suspect()
         } else {
             false
         };
         if refused {
-            return Err(ReadError::Override(name.as_str().to_owned()));
+            return Err(ReadError::Override(name.to_owned()));
         }
     }
     let overridden = every_parameter(parts)
@@ -78,7 +83,9 @@ pub(super) fn credential(
         }
         // One scheme and one token, or two readers could take two callers from it.
         let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+        let plain = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '+' | '/' | '=')
+        };
         let [scheme, token] = words.as_slice() else {
             return Err(ReadError::Credential(
                 "the Authorization header is not one scheme and one token",
@@ -130,8 +137,11 @@ pub(super) fn asks_for(parts: &Parts, wanted: &str) -> bool {
 
 /// The query's parameters in every reading: decoded again and again, and taken apart each time.
 fn every_parameter(parts: &Parts) -> Vec<(String, String)> {
-    let mut query = parts.uri.query().unwrap_or_default().to_owned();
     let mut found = Vec::new();
+    let Some(query) = parts.uri.query() else {
+        return found;
+    };
+    let mut query = query.to_owned();
     for _ in 0..MAX_ROUNDS {
         found.extend(read(&query));
         let decoded = percent_decode_str(&query).decode_utf8_lossy().into_owned();

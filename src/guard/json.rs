@@ -5,6 +5,7 @@
 //! refused, so that "what a lenient reader could make of it" is one value. It refuses to know what the
 //! members mean.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -46,12 +47,13 @@ pub fn parse_object(
             message: "the body must be a JSON object".to_owned(),
         });
     };
+    let read: Vec<(&String, String)> = members.keys().map(|name| (name, letters(name))).collect();
     for word in words {
         let folded = letters(word);
-        if let Some(twin) = members
-            .keys()
-            .find(|name| *name != word && letters(name) == folded)
-        {
+        let twin = read
+            .iter()
+            .find(|(name, letters)| *name != word && *letters == folded);
+        if let Some((twin, _)) = twin {
             let (line, column) = find_name(text, twin);
             return Err(JsonError {
                 line,
@@ -110,6 +112,10 @@ pub fn fold(name: &str) -> String {
 
 /// The letters of a folded name: some readers take `scopes[]`, `scopes[0]` and `"scopes"` for `scopes`.
 fn letters(name: &str) -> String {
+    if name.is_ascii() {
+        let letters = name.chars().filter(char::is_ascii_alphabetic);
+        return letters.map(|c| c.to_ascii_lowercase()).collect();
+    }
     fold(name).chars().filter(|c| c.is_alphabetic()).collect()
 }
 
@@ -207,7 +213,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut object = Map::new();
-        let mut folded_names = std::collections::HashMap::new();
+        let mut folded_names = BTreeSet::new();
         while let Some(name) = members.next_key::<String>()? {
             // A control character could end or split the name for another reader.
             if name.chars().any(char::is_control) {
@@ -216,8 +222,8 @@ impl<'de> Visitor<'de> for Strict {
                 ));
             }
             // Neither name is repeated here: people put secrets everywhere.
-            if let Some(twin) = folded_names.insert(fold(&name), name.clone()) {
-                return Err(A::Error::custom(if twin == name {
+            if !folded_names.insert(fold(&name)) {
+                return Err(A::Error::custom(if object.contains_key(&name) {
                     "duplicate member"
                 } else {
                     "two members that could be taken for each other"

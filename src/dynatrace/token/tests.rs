@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const SECRET: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
@@ -150,4 +152,37 @@ fn the_key_of_a_link_without_login_is_a_secret() {
         redact(link),
         "https://x/#dashboard;id=1?auth=[secret]&x=y auth=short auth=[secret]"
     );
+}
+
+/// The same as [`find_secret`], letter by letter.
+fn find_secret_slowly(text: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let run = |from: usize| {
+        let rest = bytes.iter().skip(from);
+        rest.take_while(|byte| token_byte(byte)).count()
+    };
+    let dot = |at: usize| bytes.get(at) == Some(&b'.');
+    (0..bytes.len()).find_map(|at| {
+        let prefix = text.get(at..at + 6)?.to_ascii_lowercase();
+        if !is_prefix(&prefix) || !dot(at + 6) {
+            return None;
+        }
+        let public = run(at + 7);
+        let secret_at = at + 7 + public + 1;
+        let secret = run(secret_at);
+        (public > 0 && dot(secret_at - 1) && secret >= MIN_SECRET)
+            .then_some((secret_at, secret_at + secret))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn a_secret_is_found_where_a_search_letter_by_letter_finds_it(
+        text in r"(dt0c01|DT0s16|dT0|dt0c0|[.]|[.]|[A-Z]{1,3}|é|-_|[a-z0-9]{15}|[a-z0-9]{17}| ){0,9}",
+    ) {
+        prop_assert_eq!(find_secret(&text), find_secret_slowly(&text));
+    }
 }

@@ -48,19 +48,31 @@ pub(super) enum Suspect {
 /// Looks for a guarded operation in everything that some server might make of a path: each round of
 /// decoding counts, with and without its dots resolved.
 pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<Suspect> {
-    let rows: Vec<&Row> = catalogue
-        .rows()
-        .iter()
-        .filter(|row| kind.concerns(row))
-        .collect();
     // To read it in every way would take longer than anything else; no honest path is as long.
     if path.len() > MAX_PATH {
         return Some(Suspect::Token);
     }
+    let rows = catalogue.rows().iter().filter(|row| kind.concerns(row));
+    if is_plain(path) {
+        return find_suspect(kind, rows, &path.to_ascii_lowercase(), &['/']);
+    }
+    let rows: Vec<&Row> = rows.collect();
+    in_every_way(kind, &rows, path)
+}
+
+/// Whether a path has only one reading: nothing to decode, to cut off, to resolve, or to take for a slash.
+/// Letters may still be large or small, and slashes double.
+fn is_plain(path: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/');
+    path.bytes().all(plain) && !path.split('/').any(|segment| segment == "..")
+}
+
+fn in_every_way(kind: Kind, rows: &[&Row], path: &str) -> Option<Suspect> {
     let mut text = path.to_owned();
     for _ in 0..=MAX_ROUNDS {
         let folded = fold(&text);
-        let found = in_one_round(kind, &rows, &folded);
+        let found = in_one_round(kind, rows, &folded);
         if found.is_some() {
             return found;
         }
@@ -71,7 +83,7 @@ pub(super) fn suspect(kind: Kind, path: &str, catalogue: &Catalogue) -> Option<S
                 break;
             }
             let folded = fold(&cut);
-            let found = in_one_round(kind, &rows, &folded);
+            let found = in_one_round(kind, rows, &folded);
             if found.is_some() {
                 return found;
             }
@@ -102,7 +114,7 @@ fn in_one_round(kind: Kind, rows: &[&Row], folded: &str) -> Option<Suspect> {
     for path in [folded, cut] {
         // All slashes are one, or each is what it is: `;a\b` ends in one place or another.
         for separators in [SLASHES, &['/', '\\'], &['/']] {
-            let found = find_suspect(kind, rows, path, separators);
+            let found = find_suspect(kind, rows.iter().copied(), path, separators);
             if found.is_some() {
                 return found;
             }
@@ -121,13 +133,22 @@ fn without_parameters(path: &str) -> String {
 }
 
 /// The same in one reading, folded.
-fn find_suspect(kind: Kind, rows: &[&Row], path: &str, slashes: &[char]) -> Option<Suspect> {
+#[expect(
+    single_use_lifetimes,
+    reason = "an anonymous lifetime cannot stand in `impl Trait` yet"
+)]
+fn find_suspect<'a>(
+    kind: Kind,
+    mut rows: impl Iterator<Item = &'a Row>,
+    path: &str,
+    slashes: &[char],
+) -> Option<Suspect> {
     let segments: Vec<&str> = path
         .split(slashes)
         .map(word)
         .filter(|segment| !segment.is_empty() && *segment != ".")
         .collect();
-    let row = rows.iter().find(|row| could_be(row, &segments));
+    let row = rows.find(|row| could_be(row, &segments));
     row.map(|row| Suspect::Row(row.endpoint.operation))
         .or_else(|| (kind == Kind::Write && speaks_of_tokens(&segments)).then_some(Suspect::Token))
 }
@@ -300,3 +321,52 @@ const MAX_PATH: usize = 8 * 1024;
 const MAX_ROUNDS_CUT: usize = 3;
 
 pub(in crate::guard) const MAX_ROUNDS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dynatrace::catalogue::Overrides;
+
+    /// Segments of the catalogue, cut, joined and changed, and what makes a path one that is not plain.
+    fn segment() -> impl Strategy<Value = String> {
+        let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+        let words = catalogue.rows().iter().flat_map(|row| row.segments.iter());
+        let mut words: Vec<String> = words
+            .map(|word| word.replace(['{', '}', '*'], ""))
+            .collect();
+        words.extend(["", ".", "..", "e", "abc-1", "lookup", "v9", "tokens-2"].map(str::to_owned));
+        words.sort();
+        words.dedup();
+        (
+            prop::sample::select(words),
+            prop_oneof![12 => Just(""), 1 => Just(".json"), 1 => Just("~"), 1 => Just("s"), 1 => Just("Tokens")],
+            0..12_u8,
+        )
+            .prop_map(|(word, end, change)| match change {
+                0 => word.to_uppercase() + end,
+                1 => word.to_lowercase() + end,
+                2 => word.chars().skip(1).collect::<String>() + end,
+                _ => word + end,
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn a_plain_path_is_read_as_it_is_read_in_every_way(
+            segments in prop::collection::vec(segment(), 0..8),
+            root in prop_oneof![8 => Just("/"), 1 => Just("//"), 1 => Just("")],
+        ) {
+            let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+            let path = format!("{root}{}", segments.join("/"));
+            for kind in [Kind::Quiet, Kind::Get, Kind::Write] {
+                let rows: Vec<&Row> = catalogue.rows().iter().filter(|row| kind.concerns(row)).collect();
+                let long = in_every_way(kind, &rows, &path);
+                prop_assert_eq!(suspect(kind, &path, &catalogue), long, "{:?} {}", kind, path);
+            }
+        }
+    }
+}

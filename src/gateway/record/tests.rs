@@ -1,0 +1,171 @@
+//! What a record says, byte for byte: who reads journals must not have to care which version wrote one.
+
+use std::collections::BTreeMap;
+
+use http::Request;
+
+use super::*;
+use crate::dynatrace::catalogue::{Catalogue, Overrides};
+use crate::gateway::environment::Environments;
+use crate::gateway::lookup::LookupError;
+use crate::gateway::upstream;
+use crate::guard::{Limits, Route};
+use crate::listener::{Body, full};
+use crate::policy::Policy;
+
+/// One rule of every kind, with all that a violation can carry.
+const RULES: &str = r#"package dtgate.kinds
+
+deny contains {"message": "not \"WriteConfig\"", "path": "scopes[1]", "code": "forbidden-scope", "limit": 1.50, "list": [null, 1, {"é": "\n"}]} if "WriteConfig" in input.change.scopes.requested
+
+warn contains sprintf("as %v", [input.caller.address]) if input.change.name.requested == "payments-prod-ci"
+"#;
+
+/// A request, and what Dynatrace says about its token.
+struct Case {
+    method: &'static str,
+    target: &'static str,
+    fields: &'static [(&'static str, &'static str)],
+    body: &'static str,
+    current: Option<&'static str>,
+    error: Option<LookupError>,
+    envoy: bool,
+}
+
+const PLAIN: Case = Case {
+    method: "PUT",
+    target: "/api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea",
+    fields: &[
+        ("host", "gate"),
+        ("content-type", "application/json"),
+        ("x-request-id", "a \"client's\" id"),
+        (
+            "authorization",
+            "Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM",
+        ),
+    ],
+    body: r#"{"name":"payments-prod-ci","revoked":false,"scopes":["metrics.read","logs.read","DataExport"],"more":{"a":[1,-2,0.25,1e2,null,"é\u0001"]}}"#,
+    current: None,
+    error: None,
+    envoy: false,
+};
+
+fn cases() -> Vec<Case> {
+    vec![
+        PLAIN,
+        Case {
+            body: r#"{"name":"payments-prod-ci","scopes":["metrics.read","WriteConfig"]}"#,
+            current: Some(
+                r#"{"id":"d5836312-5790-4e80-afcf-09971954c3ea","name":"before","userId":"john","revoked":true,"scopes":["metrics.read","logs.read"],"personalAccessToken":false,"expires":1585976400000}"#,
+            ),
+            ..PLAIN
+        },
+        Case {
+            error: Some(LookupError::Request("it may not be seen")),
+            envoy: true,
+            target: "/e/abc-1/api/v1/tokens/old-token-without-public-part",
+            ..PLAIN
+        },
+        Case {
+            method: "POST",
+            target: "/api/v2/apiTokens?api-token=dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454",
+            fields: &[("host", "gate"), ("content-type", "application/json")],
+            body: r#"{"name":"n","scopes":[],"expirationDate":"now+14d","personalAccessToken":true}"#,
+            envoy: true,
+            ..PLAIN
+        },
+        Case {
+            method: "DELETE",
+            fields: &[("host", "gate")],
+            body: "",
+            ..PLAIN
+        },
+    ]
+}
+
+/// All records of one request, without numbers and hashes: decided, refused, answered, without an answer.
+async fn records(case: Case) -> [String; 4] {
+    let key = HashKey::new([1; 32]);
+    let mut request = Request::builder().method(case.method).uri(case.target);
+    for (name, value) in case.fields {
+        request = request.header(*name, *value);
+    }
+    let request: Request<Body> = request.body(full(case.body)).unwrap();
+    let mut started = Started::of(&request);
+    started.id = "01a20c52-49be-734b-a743-e69351d33594".to_owned();
+    started.peer = "10.1.2.3".to_owned();
+    let (parts, body) = request.into_parts();
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    let Route::Guarded(head) = guard::head(&parts, &catalogue, &key).unwrap() else {
+        panic!("{} is not guarded", case.target);
+    };
+    let mut recorder = Recorder::new(&key, "revision-1", &started, &parts, Some(&head));
+    recorder.decision_id = "01a20c52-49be-734b-a743-e694d554b905".to_owned();
+    let limits = Limits {
+        body: 65536,
+        settings_body: 65536,
+        body_timeout: Duration::from_secs(1),
+    };
+    let call = guard::call(*head, body, limits).await.unwrap();
+
+    let upstream: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
+    let environments = Environments::new(&upstream, &BTreeMap::new()).unwrap();
+    let (environment, _) = environments.open(&parts).unwrap();
+    let mut found = Found::default();
+    found.current = case
+        .current
+        .map(|body| CurrentToken::parse(body.as_bytes()).unwrap());
+    found.error = case.error;
+    let time = jiff::Timestamp::from_millisecond(1_795_501_800_123).unwrap();
+    let told = environment.input(call.head());
+    let input = recorder.input(&call, told, &parts, Some(&found), case.envoy, time);
+
+    let policies = tempfile::tempdir().unwrap();
+    std::fs::write(policies.path().join("kinds.rego"), RULES).unwrap();
+    let policy = Policy::load(policies.path(), Duration::from_secs(1)).unwrap();
+    let judged = policy.judge(Addressed { call, environment }, &input);
+    let nanoseconds = judged.decision().evaluation.as_nanos().to_string();
+    let decided = written(recorder.decision(&judged, &input));
+    let reason = Reason::Record(crate::audit::RecordError::new("no \"space\" left"));
+    [
+        decided.replace(&nanoseconds, "15898622"),
+        written(recorder.refusal(&reason, time)),
+        written(recorder.outcome(
+            time,
+            7,
+            Answer::Answered,
+            Some(204),
+            None,
+            Duration::from_micros(1999),
+        )),
+        written(recorder.outcome(
+            time,
+            7,
+            Answer::Unknown,
+            None,
+            Some("timed out".to_owned()),
+            Duration::ZERO,
+        )),
+    ]
+}
+
+/// In place of the version of this build the one that wrote the expected lines.
+fn written(record: impl Into<Record>) -> String {
+    let version = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    let record: Record = record.into();
+    let text = String::from_utf8(record.as_json().to_vec()).unwrap();
+    text.replace(&version, "\"version\":\"0.1.0\"")
+}
+
+#[tokio::test]
+async fn records_are_written_as_ever() {
+    let mut lines = Vec::new();
+    for case in cases() {
+        lines.extend(records(case).await);
+    }
+    let expected: Vec<&str> = include_str!("records.jsonl").lines().collect();
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert_eq!(line, expected);
+    }
+    assert_eq!(lines.len(), expected.len(), "{}", lines.join("\n"));
+}
