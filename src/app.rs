@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Parties, Service, environment::Environments, lookup::Lookup};
-use crate::listener::{self, Drained, Listener, Tracker, boxed};
+use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::value::Duration;
@@ -40,7 +40,8 @@ pub fn now() -> jiff::Timestamp {
 pub struct App {
     listener: Listener,
     admin_listener: Listener,
-    service: Service,
+    seats: Vec<Seat<Service>>,
+    workers: Workers,
     admin: Admin,
     writer: Writer,
     tracker: Tracker,
@@ -93,10 +94,14 @@ impl App {
             now,
             tracker: tracker.clone(),
         };
+        let workers = Workers::start(config.listener.workers).context("workers")?;
+        let gateway = Gateway::new(&config.limits, parties);
+        let seats = workers.seats(|| gateway.twin().into_service());
         Ok(Self {
             listener,
             admin_listener,
-            service: Gateway::new(&config.limits, parties).into_service(),
+            seats,
+            workers,
             admin,
             writer,
             tracker,
@@ -119,11 +124,11 @@ impl App {
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
         let service = MapResponse::new(self.admin, |response: Response<_>| response.map(boxed));
-        let serving = self
-            .admin_listener
-            .serve(service, Tracker::default(), stop_admin.clone());
+        let serving =
+            self.admin_listener
+                .serve(Seat::here(service), Tracker::default(), stop_admin.clone());
         let admin = tokio::spawn(serving);
-        let drained = self.listener.serve(self.service, self.tracker, shutdown);
+        let drained = self.listener.serve(self.seats, self.tracker, shutdown);
         if let Drained::Cut { tasks: 1.., .. } = drained.await {
             tracing::warn!(
                 "requests still under way after the drain time-out: the journal shows them in doubt"
@@ -141,6 +146,8 @@ impl App {
         {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
+        // Not before: a request that outlived the drain may still record its outcome.
+        drop(self.workers);
     }
 }
 

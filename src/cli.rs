@@ -10,6 +10,7 @@ mod eval;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,6 +82,9 @@ struct Serve {
     /// PEM file of the authorities to trust for the upstream, instead of the system's
     #[arg(long, value_name = "FILE")]
     upstream_ca: Option<PathBuf>,
+    /// Threads that serve connections [default: one a core]
+    #[arg(long, value_name = "NUMBER")]
+    workers: Option<NonZeroU16>,
     /// Directory of policies [default: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
@@ -177,6 +181,7 @@ impl Serve {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.listener.listen, self.listen);
         set(&mut config.admin.listen, self.admin);
+        set(&mut config.listener.workers, self.workers);
         set(&mut config.policies.directory, self.policies);
         set(&mut config.journal.directory, self.journal);
         set(&mut config.journal.durability, self.durability);
@@ -193,7 +198,11 @@ impl Serve {
     fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config()?;
         telemetry::init(&config.log).context("log")?;
-        block_on(async {
+        // This thread only accepts connections, answers operators and waits for signals: requests are served
+        // by the workers.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().context("runtime")?;
+        runtime.block_on(async {
             let shutdown = app::signals().context("signals")?;
             let app = App::build(&config)?;
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");

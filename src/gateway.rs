@@ -15,6 +15,7 @@ mod headers;
 pub mod lookup;
 mod pace;
 mod permit;
+mod pool;
 mod record;
 mod rehearsal;
 mod rejection;
@@ -29,8 +30,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -79,16 +80,16 @@ impl Default for Config {
     }
 }
 
-/// Everything the request path needs. Built once, by `app`.
+/// Everything the request path needs. Built by `app`, with a twin for every thread.
 pub struct Gateway {
     limits: guard::Limits,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     slots: Arc<Semaphore>,
     environments: Environments,
     lookup: Lookup,
     policy: Policy,
     /// Decisions that may be made at once.
-    judges: Semaphore,
+    judges: Arc<Semaphore>,
     /// Whether a policy reads the request in the shape of OPA-Envoy.
     reads_envoy: bool,
     audit: Audit,
@@ -141,11 +142,13 @@ impl Gateway {
     pub fn new(config: &Config, parties: Parties) -> Self {
         Self {
             limits: config.read(),
-            catalogue: parties.catalogue,
+            catalogue: Arc::new(parties.catalogue),
             slots: Arc::new(Semaphore::new(config.in_flight)),
             environments: parties.environments,
             lookup: parties.lookup,
-            judges: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            judges: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, usize::from),
+            )),
             reads_envoy: reads_envoy(&parties.policy),
             policy: parties.policy,
             audit: parties.audit,
@@ -153,6 +156,26 @@ impl Gateway {
             key: parties.key,
             now: parties.now,
             tracker: parties.tracker,
+        }
+    }
+
+    /// The same gateway for another thread: only the connections to the upstream are not shared.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self {
+            limits: self.limits,
+            catalogue: self.catalogue.clone(),
+            slots: self.slots.clone(),
+            environments: self.environments.twin(),
+            lookup: self.lookup.clone(),
+            policy: self.policy.clone(),
+            judges: self.judges.clone(),
+            reads_envoy: self.reads_envoy,
+            audit: self.audit.clone(),
+            metrics: self.metrics.clone(),
+            key: self.key.clone(),
+            now: self.now,
+            tracker: self.tracker.clone(),
         }
     }
 
@@ -207,12 +230,12 @@ impl Gateway {
         match self.route(&parts, body).await {
             Ok(Routed::Open(body)) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
-                story.environment = Some(environment.name.clone());
+                story.environment = Some(environment.clone());
                 let request = Request::from_parts(parts, body);
-                self.stream(&environment, &target, request, started).await
+                self.stream(&environment, target, request, started).await
             }
             Ok(Routed::Guarded(environment, head, body)) => {
-                story.environment = Some(environment.name.clone());
+                story.environment = Some(environment.clone());
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
                 let recorder = Recorder::new(
@@ -271,7 +294,7 @@ impl Gateway {
     async fn stream(
         &self,
         environment: &Environment,
-        target: &str,
+        target: PathAndQuery,
         mut request: Request<Body>,
         started: &Started,
     ) -> Result<Response<Body>, Rejection> {
@@ -326,9 +349,11 @@ impl Gateway {
         let headers = recorder.upstream_headers(parts.headers, permit.call());
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
-        self.metrics.upstream_answered(sent.elapsed());
-        self.record_outcome(&recorder, sequence, &answer, sent.elapsed())
-            .await;
+        let elapsed = sent.elapsed();
+        self.metrics.upstream_answered(elapsed);
+        let (outcome, status, detail) = became(&answer);
+        let event = recorder.outcome((self.now)(), sequence, outcome, status, detail, elapsed);
+        self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {
             reason: error.into(),
             decision_id: Some(recorder.decision_id.clone()),
@@ -402,24 +427,7 @@ impl Gateway {
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
     /// cannot be recorded. The journal then shows the decision as in doubt.
-    async fn record_outcome(
-        &self,
-        recorder: &Recorder,
-        sequence: u64,
-        answer: &Result<Response<Incoming>, UpstreamError>,
-        elapsed: std::time::Duration,
-    ) {
-        let (outcome, status, detail) = match answer {
-            Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
-            Err(UpstreamError::Redirect(status)) => (
-                Answer::Answered,
-                Some(status.as_u16()),
-                Some("redirect".to_owned()),
-            ),
-            Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
-            Err(error) => (Answer::Unknown, None, Some(error.to_string())),
-        };
-        let event = recorder.outcome((self.now)(), sequence, outcome, status, detail, elapsed);
+    async fn record_outcome(&self, recorder: &Recorder, event: Event) {
         if let Err(error) = self.recorded(self.audit.record(event)).await {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
@@ -433,6 +441,20 @@ impl Gateway {
             self.metrics
                 .violation(&violation.policy, &violation.mode.to_string());
         }
+    }
+}
+
+/// What became of a request that was forwarded.
+fn became(answer: &Result<Response<Body>, UpstreamError>) -> (Answer, Option<u16>, Option<String>) {
+    match answer {
+        Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
+        Err(UpstreamError::Redirect(status)) => (
+            Answer::Answered,
+            Some(status.as_u16()),
+            Some("redirect".to_owned()),
+        ),
+        Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
+        Err(error) => (Answer::Unknown, None, Some(error.to_string())),
     }
 }
 

@@ -9,11 +9,12 @@ mod connection;
 mod pace;
 mod tls;
 mod tracker;
+mod worker;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ use connection::Protocol;
 pub use body::{Body, BodyError, boxed, empty, full};
 pub use tls::{LoadError, LoadErrorKind};
 pub use tracker::Tracker;
+pub use worker::{Seat, Workers};
 
 /// Where to listen, and how patiently.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Config {
     pub max_connections: NonZeroU32,
     /// All of a request's head: method, path and header lines.
     pub max_header_size: Size,
+    /// Threads that serve connections.
+    pub workers: NonZeroU16,
 }
 
 /// Whether the listener speaks TLS.
@@ -181,10 +185,14 @@ impl Listener {
     }
 
     /// Serves until `shutdown`, then lets what has begun finish: connections first, then the tasks that
-    /// their requests left in `tracker`. Both share the one drain time.
+    /// their requests left in `tracker`. Both share the one drain time, whichever thread they are on.
+    ///
+    /// One socket for all seats, and not one each by `SO_REUSEPORT`: there every connection goes where its
+    /// address is hashed to, however busy that thread is; what waits at a closed socket is lost; and a second
+    /// gate could take the same port unnoticed. Here the cost is a few microseconds a connection.
     pub async fn serve<S>(
         self,
-        service: S,
+        seats: Vec<Seat<S>>,
         tracker: Tracker,
         shutdown: CancellationToken,
     ) -> Drained
@@ -195,10 +203,10 @@ impl Listener {
             + 'static,
         S::Future: Send + 'static,
     {
-        info!(listen.address = %self.address, listen.tls = self.tls, "listening");
+        info!(listen.address = %self.address, listen.tls = self.tls, workers = seats.len(), "listening");
         let cut = CancellationToken::new();
         shutdown
-            .run_until_cancelled(self.accept_all(service, &shutdown, &cut))
+            .run_until_cancelled(self.accept_all(seats, &shutdown, &cut))
             .await;
 
         // From here on new connections are refused rather than left waiting.
@@ -224,32 +232,52 @@ impl Listener {
         Drained::Cut { connections, tasks }
     }
 
-    /// Gives every connection a task of its own, for as long as it is polled.
-    async fn accept_all<S>(&self, service: S, shutdown: &CancellationToken, cut: &CancellationToken)
-    where
+    /// Gives every connection a task of its own on the least busy seat, for as long as it is polled.
+    async fn accept_all<S>(
+        &self,
+        seats: Vec<Seat<S>>,
+        shutdown: &CancellationToken,
+        cut: &CancellationToken,
+    ) where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + Clone
             + Send
             + 'static,
         S::Future: Send + 'static,
     {
+        // Each connection looks at these whenever it moves: of their own, so that threads do not meet there.
+        let stops: Vec<_> = seats
+            .iter()
+            .map(|_| (shutdown.child_token(), cut.child_token()))
+            .collect();
         loop {
             // The slot comes first: a connection that is not accepted costs us nothing.
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 return;
             };
             let (stream, address) = accept(&self.socket).await;
+            let places = seats.iter().zip(&stops);
+            let Some((seat, (shutdown, cut))) = places.min_by_key(|(seat, _)| seat.connections())
+            else {
+                return;
+            };
             let peer = Peer {
                 address,
                 tls: self.tls,
             };
-            let (protocol, service) = (Arc::clone(&self.protocol), service.clone());
-            let (shutdown, cut) = (shutdown.clone(), cut.clone());
-            self.open.spawn(async move {
-                let serving = protocol.serve(stream, peer, service, &shutdown);
-                cut.run_until_cancelled(serving).await;
-                drop(slot);
-            });
+            let (protocol, service) = (Arc::clone(&self.protocol), seat.service.clone());
+            let (shutdown, cut, taken) = (shutdown.clone(), cut.clone(), seat.taken());
+            let serving = async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => {
+                        let serving = protocol.serve(stream, peer, service, &shutdown);
+                        cut.run_until_cancelled(serving).await;
+                    }
+                    Err(error) => warn!(%error, "cannot serve a connection"),
+                }
+                drop((slot, taken));
+            };
+            self.open.spawn_on(serving, &seat.runtime);
         }
     }
 }
@@ -268,6 +296,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(25),
             max_connections: NonZeroU32::new(4096).unwrap_or(NonZeroU32::MIN),
             max_header_size: Size::from_kib(64),
+            workers: cores(),
         }
     }
 }
@@ -285,6 +314,15 @@ impl Connections {
     }
 }
 
+/// How many threads can run at once: what the machine, or the container, gives to this process.
+fn cores() -> NonZeroU16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(cores)
+        .ok()
+        .and_then(NonZeroU16::new)
+        .unwrap_or(NonZeroU16::MIN)
+}
+
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
@@ -300,9 +338,12 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 /// The next connection; no error ends the wait for it.
-async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+///
+/// It belongs to no runtime yet: it will to that of its worker.
+async fn accept(socket: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
     loop {
-        match socket.accept().await {
+        let accepted = socket.accept().await;
+        match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
             Ok(accepted) => return accepted,
             Err(error) if is_of_the_client(&error) => {}
             // Out of file descriptors or memory, most likely. Trying again at once would only burn a

@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use dtgate::cli::{self, Cli};
 
+/// A request makes a few dozen small allocations, most of them on one thread: the system's allocator takes a tenth
+/// of its time, and gives less back after a peak.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,19 +1,17 @@
 //! The upstream's answer on its way to the client, and what the gate says in its headers.
 
 use http::{HeaderMap, HeaderValue, Response, Version};
-use hyper::body::Incoming;
 
 use super::headers;
-use crate::listener::{Body, boxed};
+use crate::listener::Body;
 use crate::policy::{Decision, Effect, Verdict};
 
 pub(super) fn passed_on(
-    response: Response<Incoming>,
+    mut response: Response<Body>,
     request_id: &str,
     now: jiff::Timestamp,
 ) -> Response<Body> {
     let version = response.version();
-    let mut response = response.map(boxed);
     *response.version_mut() = Version::default();
     headers::for_client(response.headers_mut(), version, request_id);
     headers::limit_reset(response.headers_mut(), now);

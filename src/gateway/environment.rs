@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -235,29 +236,50 @@ impl Environments {
         Ok(Self(Table::Several(table)))
     }
 
-    /// The environment of open traffic, and the target as it goes upstream.
-    pub(super) fn open(&self, parts: &Parts) -> Result<(Arc<Environment>, String), RouteError> {
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
+    /// The same environments with connections of their own.
+    pub(super) fn twin(&self) -> Self {
         let table = match &self.0 {
-            Table::One(environment) => return Ok((environment.clone(), target.to_owned())),
+            Table::One(environment) => return Self(Table::One(Arc::new(environment.twin()))),
+            Table::Several(table) => table,
+        };
+        let mut twins: HashMap<&str, Arc<Environment>> = HashMap::new();
+        for environment in table.values() {
+            let twin = || Arc::new(environment.twin());
+            twins.entry(&environment.name).or_insert_with(twin);
+        }
+        let twins = table.iter().filter_map(|(key, environment)| {
+            let twin = twins.get(environment.name.as_str())?;
+            Some((key.clone(), twin.clone()))
+        });
+        Self(Table::Several(twins.collect()))
+    }
+
+    /// The environment of open traffic, and the target as it goes upstream.
+    pub(super) fn open(
+        &self,
+        parts: &Parts,
+    ) -> Result<(Arc<Environment>, PathAndQuery), RouteError> {
+        let target = parts.uri.path_and_query().cloned();
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let table = match &self.0 {
+            Table::One(environment) => return Ok((environment.clone(), target)),
             Table::Several(table) => table,
         };
         let prefix = prefix::prefix(parts.uri.path())?;
         let environment = find(table, parts, prefix.id)?;
         if !environment.strip {
-            return Ok((environment, target.to_owned()));
+            return Ok((environment, target));
         }
         // What is left must not name another environment of the same cluster.
-        let rest = target.get(prefix.length..).unwrap_or_default();
+        let rest = target.as_str().get(prefix.length..).unwrap_or_default();
         let path = rest.split('?').next().unwrap_or_default();
         if prefix::prefix(path)?.id.is_some() {
             return Err(RouteError::Ambiguous(Ambiguous));
         }
         let root = if path.starts_with('/') { "" } else { "/" };
-        Ok((environment, format!("{root}{rest}")))
+        let target = format!("{root}{rest}").parse();
+        let target = target.map_err(|_invalid| RouteError::Ambiguous(Ambiguous))?;
+        Ok((environment, target))
     }
 
     /// The environment of a guarded request.
@@ -297,6 +319,15 @@ fn named(id: Option<&str>, host: Option<&str>) -> String {
 }
 
 impl Environment {
+    fn twin(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            data: self.data.clone(),
+            upstream: self.upstream.twin(),
+            strip: self.strip,
+        }
+    }
+
     /// Whether `/e/{environment-id}` stays here.
     pub(super) fn strips(&self) -> bool {
         self.strip

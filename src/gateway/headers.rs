@@ -102,40 +102,45 @@ pub(super) fn may_forward(method: &Method, headers: &mut HeaderMap) -> bool {
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
+    // To compare the few names that are there takes less than to look for each that might be.
+    let there = |name: &HeaderName| headers.keys().any(|key| key == name);
+    let mut named: Vec<HeaderName> = HOP_BY_HOP
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| there(name))
+        .cloned()
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    if named.first() == Some(&CONNECTION) {
+        let options = headers.get_all(CONNECTION).iter();
+        let options = options.filter_map(|value| value.to_str().ok());
+        let options = options.flat_map(|value| value.split(',')).map(str::trim);
+        // What nearly every message has, and no field is called.
+        let options = options.filter(|option| !matches!(*option, "close" | "keep-alive"));
+        named.extend(options.filter_map(|name| name.parse().ok()));
+    }
+    for name in &named {
         headers.remove(name);
     }
 }
 
 /// HTTP/2 lets a client split its cookies; HTTP/1.1 must see one field (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if crumbs.len() < 2 {
+    let crumbs = headers.get_all(COOKIE);
+    if crumbs.iter().nth(1).is_none() {
         return;
     }
+    let crumbs: Vec<&[u8]> = crumbs.iter().map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
     }
 }
 
 fn add_via(headers: &mut HeaderMap, version: Version) {
-    let protocol = match version {
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
+    let via = match version {
+        Version::HTTP_2 => "2 dtgate",
+        Version::HTTP_10 => "1.0 dtgate",
+        _ => "1.1 dtgate",
     };
-    headers.append(VIA, value(&format!("{protocol} dtgate")));
+    headers.append(VIA, HeaderValue::from_static(via));
 }
 
 const LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");

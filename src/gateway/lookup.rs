@@ -10,7 +10,6 @@ use http::header::{ACCEPT, AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
@@ -22,6 +21,7 @@ use super::upstream::{Question, UpstreamError};
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::token::{TokenReference, TokenSecret};
 use crate::guard::Call;
+use crate::listener::Body;
 use crate::policy::Policy;
 use crate::value::Duration;
 
@@ -57,8 +57,8 @@ pub enum TokenFileError {
     NoToken { path: PathBuf },
 }
 
-/// Looks tokens up.
-#[derive(Debug)]
+/// Looks tokens up. Clones share the turns.
+#[derive(Clone, Debug)]
 pub struct Lookup {
     /// Whether a loaded policy reads what only a lookup can tell.
     wanted: bool,
@@ -266,7 +266,7 @@ impl Lookup {
 }
 
 /// The answer's body is read here and nowhere else: it is neither logged nor recorded.
-async fn read(response: Response<Incoming>) -> Result<CurrentToken, LookupError> {
+async fn read(response: Response<Body>) -> Result<CurrentToken, LookupError> {
     if response.status() != StatusCode::OK {
         return Err(LookupError::Status(response.status()));
     }

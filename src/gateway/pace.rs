@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::listener::{Body, BodyError};
@@ -36,6 +36,10 @@ impl Pace {
     /// Begins with the upstream's turn: it has to take a connection.
     pub(super) fn of(body: Body) -> (Self, Body) {
         let (started, since) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+        // Nothing to wait for.
+        if body.is_end_stream() {
+            return (Self { started, since }, body);
+        }
         let paced = Paced {
             body,
             started,

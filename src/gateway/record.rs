@@ -55,9 +55,9 @@ impl Recorder {
             decision_id: Uuid::now_v7().to_string(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
-            peer: started.peer.clone(),
+            peer: started.peer(),
             method: redact(started.method.as_str()),
-            path: head.map_or_else(|| started.path.clone(), |head| head.path().public()),
+            path: head.map_or_else(|| started.path(), |head| head.path().public()),
             version: started.version,
             caller: match head {
                 Some(head) => head.caller().cloned(),

@@ -1,31 +1,33 @@
 //! One request in the log: who it is, and what became of it. Nothing that could be a secret.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::AUTHORIZATION;
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, Uri, Version};
 use uuid::Uuid;
 
+use super::environment::Environment;
 use super::headers;
 use crate::dynatrace::token::{redact, redact_path};
 use crate::listener::{Body, Peer};
 
-/// One request's identity, and when it began.
+/// One request's identity, and when it began. What only a log line or a record says is made when one is written.
 pub(super) struct Started {
     pub(super) id: String,
     pub(super) client_id: Option<String>,
-    pub(super) peer: String,
+    peer: Option<Peer>,
     pub(super) method: Method,
-    pub(super) path: String,
+    uri: Uri,
     pub(super) version: Version,
-    pub(super) at: Instant,
+    at: Instant,
 }
 
 /// What the log says about a request besides its head.
 #[derive(Default)]
 pub(super) struct Story {
     pub(super) guarded: bool,
-    pub(super) environment: Option<String>,
+    pub(super) environment: Option<Arc<Environment>>,
     pub(super) decision_id: Option<String>,
     pub(super) verdict: Option<&'static str>,
     pub(super) operation: Option<&'static str>,
@@ -40,17 +42,24 @@ impl Started {
             client_id: client_id
                 .map(|value| redact(&String::from_utf8_lossy(value.as_bytes())))
                 .filter(|id| id.len() <= 128 && !presents(request, id)),
-            peer: request
-                .extensions()
-                .get::<Peer>()
-                .map_or_else(String::new, |peer| {
-                    peer.address.ip().to_canonical().to_string()
-                }),
+            peer: Peer::of(request),
             method: request.method().clone(),
-            path: redact_path(request.uri().path()),
+            uri: request.uri().clone(),
             version: request.version(),
             at: Instant::now(),
         }
+    }
+
+    /// The client's address, without port.
+    pub(super) fn peer(&self) -> String {
+        self.peer.map_or_else(String::new, |peer| {
+            peer.address.ip().to_canonical().to_string()
+        })
+    }
+
+    /// The path without what could be a secret.
+    pub(super) fn path(&self) -> String {
+        redact_path(self.uri.path())
     }
 }
 
@@ -64,17 +73,16 @@ fn presents(request: &Request<Body>, text: &str) -> bool {
 
 /// The one line of a request.
 pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>) {
-    let duration_ms = started.at.elapsed().as_secs_f64() * 1000.0;
     tracing::info!(
         request.id = %started.id,
         request.client_id = started.client_id,
-        peer.address = %started.peer,
+        peer.address = %started.peer(),
         method = %redact(started.method.as_str()),
-        path = %started.path,
+        path = %started.path(),
         status = response.status().as_u16(),
-        duration_ms,
+        duration_ms = started.at.elapsed().as_secs_f64() * 1000.0,
         route = if story.guarded { "guarded" } else { "open" },
-        environment = story.environment,
+        environment = story.environment.as_ref().map(|environment| environment.name.as_str()),
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         decision.id = story.decision_id,

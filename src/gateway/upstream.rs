@@ -1,8 +1,8 @@
-//! The upstream: one pooled client, deadlines, and the only place that sends anything to Dynatrace.
+//! The upstream: its address, deadlines, and the only place that sends anything to Dynatrace.
 //!
 //! Guarded operations are sent by [`Upstream::forward`], which takes a [`Permit`] and nothing else;
-//! open traffic is streamed by [`Upstream::stream`]; [`Upstream::ask`] asks about a token, and can do no more. A guarded request is sent once: the client
-//! repeats only what provably never left (a pooled connection that was closed before the first byte).
+//! open traffic is streamed by [`Upstream::stream`]; [`Upstream::ask`] asks about a token, and can do no more.
+//! A guarded request is sent once: the pool repeats only what provably never left.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,11 +10,8 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -24,6 +21,7 @@ use thiserror::Error;
 
 use super::pace::Pace;
 use super::permit::Permit;
+use super::pool::{Pool, SendError};
 use crate::dynatrace::token::TokenSecret;
 use crate::listener::{Body, full};
 use crate::value;
@@ -114,17 +112,18 @@ impl std::fmt::Display for Base {
 }
 
 impl Base {
-    fn join(&self, path_and_query: &str) -> Result<Uri, UpstreamError> {
-        let path: PathAndQuery = format!("{}{path_and_query}", self.prefix)
-            .parse()
-            .map_err(|_invalid| UpstreamError::Target)?;
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|_invalid| UpstreamError::Target)
+    /// A target below the upstream's path; what is put in front of it changes no byte of it.
+    fn join(&self, target: PathAndQuery) -> Result<Uri, UpstreamError> {
+        if self.prefix.is_empty() {
+            return Ok(target.into());
+        }
+        written(&format!("{}{}", self.prefix, target.as_str())).map(Uri::from)
     }
+}
+
+/// A target that was written here.
+fn written(target: &str) -> Result<PathAndQuery, UpstreamError> {
+    target.parse().map_err(|_invalid| UpstreamError::Target)
 }
 
 /// Why the client for the upstream could not be built.
@@ -132,6 +131,8 @@ impl Base {
 pub enum BuildError {
     #[error("{}: {reason}", path.display())]
     Ca { path: PathBuf, reason: String },
+    #[error("{0}")]
+    Host(#[from] http::Error),
     #[error("no upstream: give --upstream URL, or upstream.url in the configuration")]
     Missing,
     #[error("TLS: {0}")]
@@ -142,11 +143,11 @@ pub enum BuildError {
 #[derive(Debug, Error)]
 pub enum UpstreamError {
     #[error("no connection to the upstream")]
-    Connect(#[source] hyper_util::client::legacy::Error),
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the upstream answered {0}, a redirect, to a guarded operation")]
     Redirect(StatusCode),
     #[error("the connection to the upstream broke before it answered")]
-    Send(#[source] hyper_util::client::legacy::Error),
+    Send(#[source] hyper::Error),
     #[error("the request target cannot be written below the upstream's URL")]
     Target,
     #[error("the upstream did not answer within {}", humantime::format_duration(*.0))]
@@ -196,11 +197,11 @@ impl Question {
     }
 }
 
-/// The client for the one upstream.
-#[derive(Clone, Debug)]
+/// The one upstream, and this thread's connections to it.
+#[derive(Debug)]
 pub struct Upstream {
     base: Base,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    pool: Pool,
     response_timeout: Duration,
 }
 
@@ -211,20 +212,28 @@ impl Upstream {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(config.connect_timeout.into()));
+        let encrypted = base.scheme == Scheme::HTTPS;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(config.ca.as_deref())?)
+            .with_tls_config(tls(config.ca.as_deref(), encrypted)?)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from(config.idle_timeout))
-            .build(connector);
+        let idle_timeout = config.idle_timeout.into();
+        let pool = Pool::new(connector, &base.scheme, &base.authority, idle_timeout)?;
         Ok(Self {
             base,
-            client,
+            pool,
             response_timeout: config.response_timeout.into(),
         })
+    }
+
+    /// The same upstream with connections of its own.
+    pub(super) fn twin(&self) -> Self {
+        Self {
+            base: self.base.clone(),
+            pool: self.pool.twin(),
+            response_timeout: self.response_timeout,
+        }
     }
 
     /// Sends a guarded request to the environment that it was judged for: the canonical path and the bytes that
@@ -232,7 +241,7 @@ impl Upstream {
     pub(super) async fn forward(
         permit: Permit,
         headers: HeaderMap,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<Body>, UpstreamError> {
         let (call, environment) = (permit.call(), permit.environment());
         let upstream = &environment.upstream;
         let mut request = Request::new(full(call.forwarded().clone()));
@@ -244,7 +253,7 @@ impl Upstream {
             .parse()
             .map_err(|_invalid| UpstreamError::Target)?;
         let target = call.head().target(environment.strips());
-        *request.uri_mut() = upstream.base.join(target.expose())?;
+        *request.uri_mut() = upstream.base.join(written(target.expose())?)?;
         *request.headers_mut() = headers;
         let response = upstream.send(request).await?;
         // A client that follows it would repeat the write elsewhere, or take a login page for success.
@@ -257,13 +266,10 @@ impl Upstream {
     }
 
     /// Asks about a token before a change of it is judged.
-    pub(super) async fn ask(
-        &self,
-        question: Question,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    pub(super) async fn ask(&self, question: Question) -> Result<Response<Body>, UpstreamError> {
         let mut request = Request::new(full(question.body));
         *request.method_mut() = question.method;
-        *request.uri_mut() = self.base.join(question.path.expose())?;
+        *request.uri_mut() = self.base.join(written(question.path.expose())?)?;
         *request.headers_mut() = question.headers;
         self.send(request).await
     }
@@ -271,36 +277,39 @@ impl Upstream {
     /// Streams open traffic, its target byte for byte.
     pub(super) async fn stream(
         &self,
-        target: &str,
+        target: PathAndQuery,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<Body>, UpstreamError> {
         // `OPTIONS *` is about the server itself.
-        let target = if target == "*" { "/" } else { target };
+        let target = if target == "*" {
+            PathAndQuery::from_static("/")
+        } else {
+            target
+        };
         *request.uri_mut() = self.base.join(target)?;
         *request.version_mut() = http::Version::HTTP_11;
         self.send(request).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let (parts, body) = request.into_parts();
         let (pace, body) = Pace::of(body);
         let answer = tokio::select! {
-            answer = self.client.request(Request::from_parts(parts, body)) => answer,
+            biased;
+            answer = self.pool.send(Request::from_parts(parts, body)) => answer,
             () = pace.exceeded(self.response_timeout) => {
                 return Err(UpstreamError::Timeout(self.response_timeout));
             }
         };
-        answer.map_err(|error| {
-            if error.is_connect() {
-                UpstreamError::Connect(error)
-            } else {
-                UpstreamError::Send(error)
-            }
+        answer.map_err(|error| match error {
+            SendError::Connect(error) => UpstreamError::Connect(error),
+            SendError::Send(error) => UpstreamError::Send(error),
         })
     }
 }
 
-fn tls(ca: Option<&Path>) -> Result<ClientConfig, BuildError> {
+/// The system's authorities take tens of milliseconds to read: not for an upstream that shows no certificate.
+fn tls(ca: Option<&Path>, encrypted: bool) -> Result<ClientConfig, BuildError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
         let failed = |reason: String| BuildError::Ca {
@@ -318,7 +327,7 @@ fn tls(ca: Option<&Path>) -> Result<ClientConfig, BuildError> {
                 .add(certificate)
                 .map_err(|error| failed(error.to_string()))?;
         }
-    } else {
+    } else if encrypted {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::warn!(%error, "a system certificate could not be read");
@@ -345,11 +354,8 @@ mod tests {
             "/a/../b;c=d",
             "/%7Euser?x=%zz",
         ] {
-            let uri = base.join(target).unwrap();
-            assert_eq!(
-                uri.path_and_query().unwrap().as_str(),
-                format!("/e/abc{target}")
-            );
+            let uri = base.join(target.parse().unwrap()).unwrap();
+            assert_eq!(uri.to_string(), format!("/e/abc{target}"));
         }
     }
 

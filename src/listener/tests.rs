@@ -2,9 +2,12 @@
 
 mod drain;
 mod limits;
+mod workers;
 
 use std::fs;
 use std::future::ready;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
@@ -17,7 +20,6 @@ use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tower::service_fn;
 
 use super::*;
 
@@ -34,22 +36,54 @@ where
     S: Fn(Request<Body>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    start_on(config, Seat::here, handle)
+}
+
+/// A function as a service that cannot fail.
+#[derive(Clone)]
+struct Handle<S>(S);
+
+impl<S, F> Service<Request<Body>> for Handle<S>
+where
+    S: Fn(Request<Body>) -> F,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = (self.0)(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+fn start_on<S, F>(
+    config: Config,
+    seats: impl FnOnce(Handle<S>) -> Vec<Seat<Handle<S>>>,
+    handle: S,
+) -> Running
+where
+    S: Fn(Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     let config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..config
     };
     let listener = Listener::bind(&config).unwrap();
     let (tracker, shutdown) = (Tracker::default(), CancellationToken::new());
-    let service = service_fn(move |request| {
-        let answer = handle(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    let seats = seats(Handle(handle));
     Running {
         address: listener.local_addr(),
         connections: listener.connections(),
         tracker: tracker.clone(),
         shutdown: shutdown.clone(),
-        server: tokio::spawn(listener.serve(service, tracker, shutdown)),
+        server: tokio::spawn(listener.serve(seats, tracker, shutdown)),
     }
 }
 

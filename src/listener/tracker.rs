@@ -3,6 +3,7 @@
 //! A task spawned here runs on when its client hangs up, and a drain waits for it. Knows nothing of what
 //! the tasks do.
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,14 @@ impl Tracker {
         F: Future<Output: Send> + Send + 'static,
     {
         self.0.spawn(task)
+    }
+
+    /// The same on another runtime.
+    pub(super) fn spawn_on<F>(&self, task: F, runtime: &Handle)
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        drop(self.0.spawn_on(task, runtime));
     }
 
     /// How many tasks have not ended yet.

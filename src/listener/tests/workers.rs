@@ -1,0 +1,121 @@
+//! Several threads behind one socket: all of them serve, and what holds for the listener holds for all.
+
+use super::*;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: gate\r\n\r\n";
+
+/// A listener with two workers. They end with the returned value.
+fn start_on_two<S, F>(config: Config, handle: S) -> (Running, Workers)
+where
+    S: Fn(Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let workers = Workers::start(NonZeroU16::new(2).unwrap()).unwrap();
+    let running = start_on(config, |service| workers.seats(|| service.clone()), handle);
+    (running, workers)
+}
+
+fn thread() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn connections_are_spread_evenly_and_stay_where_they_are() {
+    let (running, _workers) = start_on_two(Config::default(), |_| async {
+        Response::new(full(thread()))
+    });
+    let mut served = std::collections::BTreeMap::new();
+    let mut streams = Vec::new();
+    for _ in 0..6 {
+        let mut stream = running.connect().await;
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            stream.write_all(REQUEST).await.unwrap();
+            let text = answer(&mut stream).await;
+            names.insert(text.rsplit("\r\n").next().unwrap().to_owned());
+        }
+        assert_eq!(names.len(), 1, "{names:?}");
+        *served.entry(names.pop_first().unwrap()).or_insert(0) += 1;
+        streams.push(stream);
+    }
+    let served: Vec<_> = served.into_iter().collect();
+    let expected = ["worker-0", "worker-1"].map(|name| (name.to_owned(), 3));
+    assert_eq!(served, expected);
+    assert_eq!(running.connections.count(), 6);
+    drop(streams);
+    assert_eq!(running.stop().await, Drained::Clean);
+}
+
+#[tokio::test]
+async fn the_cap_on_connections_is_one_for_all_workers() {
+    let config = Config {
+        max_connections: NonZeroU32::new(3).unwrap(),
+        ..Config::default()
+    };
+    let (running, _workers) = start_on_two(config, describe);
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = running.connect().await;
+        stream.write_all(REQUEST).await.unwrap();
+        answer(&mut stream).await;
+        streams.push(stream);
+    }
+    let mut waiting = running.connect().await;
+    waiting.write_all(REQUEST).await.unwrap();
+    // Whoever has a connection is served meanwhile.
+    let first = streams.first_mut().unwrap();
+    first.write_all(REQUEST).await.unwrap();
+    answer(first).await;
+    assert_eq!(running.connections.count(), 3);
+    drop(streams.pop());
+    answer(&mut waiting).await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_every_worker_and_for_what_their_requests_left_behind() {
+    let (began, mut requests) = mpsc::unbounded_channel();
+    let tracker = Tracker::default();
+    let left = tracker.clone();
+    let (running, _workers) = start_on_two(Config::default(), move |_| {
+        let (finish, finished) = oneshot::channel::<()>();
+        began.send((thread(), finish)).unwrap();
+        let task = left.spawn(finished);
+        async move {
+            drop(task.await);
+            Response::new(full("done"))
+        }
+    });
+    let mut streams = [running.connect().await, running.connect().await];
+    let mut finishes = Vec::new();
+    for stream in &mut streams {
+        stream.write_all(REQUEST).await.unwrap();
+        finishes.push(requests.recv().await.unwrap());
+    }
+    let names: Vec<_> = finishes.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["worker-0", "worker-1"]);
+    running.shutdown.cancel();
+    while TcpStream::connect(running.address).await.is_ok() {}
+    for ((_, finish), mut stream) in finishes.into_iter().zip(streams) {
+        assert!(!running.server.is_finished());
+        finish.send(()).unwrap();
+        assert!(answer(&mut stream).await.ends_with("done"));
+        assert!(is_closed(&mut stream).await);
+    }
+    tracker.wait().await;
+    assert_eq!(running.server.await.unwrap(), Drained::Clean);
+}
+
+#[tokio::test]
+async fn workers_end_when_they_are_dropped() {
+    let workers = Workers::start(NonZeroU16::new(2).unwrap()).unwrap();
+    let alive = Arc::new(());
+    for seat in workers.seats(|| ()) {
+        let held = alive.clone();
+        drop(seat.runtime.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        }));
+    }
+    drop(workers);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}

@@ -1,0 +1,91 @@
+//! The threads that move bytes. Each has a runtime of its own, and with it every connection that it is given.
+//!
+//! A connection stays where it was put, and so does what its requests leave behind: no lock, timer or pooled
+//! connection is handed from thread to thread. Knows nothing of what is served.
+
+use std::io;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+/// Threads with one runtime each; dropped, they end, and what still runs on them ends with them.
+#[derive(Debug)]
+pub struct Workers {
+    runtimes: Vec<Handle>,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+/// Where a connection can be served, and by what.
+#[derive(Debug)]
+pub struct Seat<S> {
+    pub(super) runtime: Handle,
+    pub(super) service: S,
+    /// Every connection here holds a clone.
+    load: Arc<()>,
+}
+
+impl Workers {
+    pub fn start(count: NonZeroU16) -> io::Result<Self> {
+        let mut workers = Self {
+            runtimes: Vec::new(),
+            threads: Vec::new(),
+            stop: CancellationToken::new(),
+        };
+        for number in 0..count.get() {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let stop = workers.stop.clone();
+            workers.runtimes.push(runtime.handle().clone());
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            let thread = thread.spawn(move || runtime.block_on(stop.cancelled()))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// A seat on every thread, each with a service of its own.
+    pub fn seats<S>(&self, mut service: impl FnMut() -> S) -> Vec<Seat<S>> {
+        let runtimes = self.runtimes.iter();
+        runtimes
+            .map(|runtime| Seat::new(runtime.clone(), service()))
+            .collect()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+    }
+}
+
+impl<S> Seat<S> {
+    fn new(runtime: Handle, service: S) -> Self {
+        Self {
+            runtime,
+            service,
+            load: Arc::default(),
+        }
+    }
+
+    /// The runtime that this is called on.
+    pub fn here(service: S) -> Vec<Self> {
+        vec![Self::new(Handle::current(), service)]
+    }
+
+    /// Counted as one connection until it is dropped.
+    pub(super) fn taken(&self) -> Arc<()> {
+        self.load.clone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        Arc::strong_count(&self.load) - 1
+    }
+}
