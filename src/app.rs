@@ -23,8 +23,8 @@ use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Parties, Service, environment::Environments, lookup::Lookup};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
-use crate::policy::Policy;
-use crate::telemetry::Metrics;
+use crate::policy::{Policy, Trusted};
+use crate::telemetry::{Evaluator, Metrics};
 use crate::value::Duration;
 
 /// The clock. Everybody else is given the time.
@@ -42,6 +42,7 @@ pub struct App {
     admin_listener: Listener,
     seats: Vec<Seat<Service>>,
     workers: Workers,
+    policy: Policy,
     admin: Admin,
     writer: Writer,
     tracker: Tracker,
@@ -81,8 +82,17 @@ impl App {
         metrics.policies_loaded(policy.revision());
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());
+        let trusted = policy.clone();
+        metrics.evaluator_from(move || {
+            let trusted = trusted.trusted();
+            Evaluator {
+                bytecode: matches!(trusted, Trusted::Bytecode { .. }),
+                differs: matches!(trusted, Trusted::Lost { .. }),
+            }
+        });
         let tracker = Tracker::default();
         let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
+        let unproven = policy.clone();
         let parties = Parties {
             catalogue,
             environments,
@@ -102,6 +112,7 @@ impl App {
             admin_listener,
             seats,
             workers,
+            policy: unproven,
             admin,
             writer,
             tracker,
@@ -121,6 +132,7 @@ impl App {
 
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal.
     pub async fn run(self, shutdown: CancellationToken) {
+        prove(self.policy);
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
         let service = MapResponse::new(self.admin, |response: Response<_>| response.map(boxed));
@@ -150,6 +162,24 @@ impl App {
         drop(self.workers);
     }
 }
+
+/// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile.
+fn prove(policy: Policy) {
+    let thread = std::thread::Builder::new().name("proof".to_owned());
+    let proof = thread.spawn(move || match policy.prove(COMPARED, SEED) {
+        trusted @ Trusted::Bytecode { .. } => tracing::info!(evaluator = %trusted, "policies"),
+        trusted => tracing::warn!(evaluator = %trusted, "policies are judged by the slower engine"),
+    });
+    if let Err(error) = proof {
+        tracing::warn!(%error, "policies are judged by the slower engine");
+    }
+}
+
+/// Made-up requests that the engines are compared on before the bytecode answers: a second of one core.
+pub const COMPARED: usize = 500;
+
+/// The same requests at every start, so that a start that went well goes well again.
+pub const SEED: u64 = 1;
 
 /// What the configuration changes about endpoints: said in the log, and in the journal's start record.
 fn overridden(catalogue: &Catalogue) -> Map<String, Value> {

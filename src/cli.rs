@@ -116,6 +116,12 @@ struct Check {
     /// Directory of policies [default: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// Compare the two engines on so many made-up requests, besides those of the policies' tests
+    #[arg(long, value_name = "NUMBER", default_value_t = app::COMPARED)]
+    compare: usize,
+    /// Make up other requests with every number
+    #[arg(long, value_name = "NUMBER", default_value_t = app::SEED)]
+    seed: u64,
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
@@ -243,15 +249,20 @@ impl Check {
                     return Ok(ExitCode::from(1));
                 }
                 let names: Vec<&str> = policy.names().collect();
+                let trusted = policy.prove(self.compare, self.seed);
                 match self.format {
                     Format::Json => writeln!(
                         out,
                         "{}",
-                        json!({"ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes})
+                        json!({
+                            "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
+                            "evaluator": trusted,
+                        })
                     )?,
                     Format::Pretty => {
                         writeln!(out, "{} policies: {}", names.len(), names.join(", "))?;
                         writeln!(out, "revision {}", policy.revision())?;
+                        writeln!(out, "judged by {trusted}")?;
                         for change in changes {
                             writeln!(out, "{change}")?;
                         }

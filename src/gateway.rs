@@ -35,7 +35,7 @@ use http::{Method, Request, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::audit::event::Answer;
+use crate::audit::event::{Answer, Record};
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
@@ -385,13 +385,18 @@ impl Gateway {
         Some(found)
     }
 
-    /// Asks the policies, off the threads that move bytes and not for more requests at once than there
-    /// are cores: a policy that runs to its time limit must not stall open traffic.
+    /// Asks the policies: here, where the answer is quick and nobody objects; else off the threads that move
+    /// bytes and not for more requests at once than there are cores, because a policy that runs to its time
+    /// limit must not stall open traffic.
     async fn judge(
         &self,
         addressed: Addressed,
         input: Input,
     ) -> Result<(Judged<Addressed>, Input), Rejection> {
+        let addressed = match self.policy.judge_quickly(addressed, &input) {
+            Ok(judged) => return Ok((judged, input)),
+            Err(addressed) => addressed,
+        };
         let _turn = self.judges.acquire().await;
         let policy = self.policy.clone();
         tokio::task::spawn_blocking(move || (policy.judge(addressed, &input), input))
@@ -427,8 +432,8 @@ impl Gateway {
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
     /// cannot be recorded. The journal then shows the decision as in doubt.
-    async fn record_outcome(&self, recorder: &Recorder, event: Event) {
-        if let Err(error) = self.recorded(self.audit.record(event)).await {
+    async fn record_outcome(&self, recorder: &Recorder, outcome: Record) {
+        if let Err(error) = self.recorded(self.audit.record(outcome)).await {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }

@@ -33,9 +33,21 @@ struct Inner {
     registry: Registry,
     families: Families,
     count_connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
+}
+
+/// Which engine answers for the policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Evaluator {
+    /// The bytecode engine may.
+    pub bytecode: bool,
+    /// It may not any more, because it was seen to decide otherwise than the interpreter.
+    pub differs: bool,
 }
 
 struct Families {
+    bytecode_differs: Gauge,
+    bytecode_trusted: Gauge,
     connections: Gauge,
     decisions: Family<DecisionLabels, Counter>,
     evaluation: Histogram,
@@ -89,6 +101,16 @@ impl Metrics {
         let build = Info::new(BuildLabels { version });
         to.register("build", "The program that runs", build);
         let families = Families {
+            bytecode_differs: add(
+                to,
+                "bytecode_differs",
+                "1 when the bytecode engine decided otherwise than the interpreter and is not asked any more",
+            ),
+            bytecode_trusted: add(
+                to,
+                "bytecode_trusted",
+                "1 when the bytecode engine may answer, 0 when only the interpreter does",
+            ),
             connections: add(
                 to,
                 "connections",
@@ -143,11 +165,11 @@ impl Metrics {
                 "Objections of policies, by policy and mode",
             ),
         };
-        let count_connections = OnceLock::new();
         Self(Arc::new(Inner {
             registry,
             families,
-            count_connections,
+            count_connections: OnceLock::new(),
+            ask_evaluator: OnceLock::new(),
         }))
     }
 
@@ -225,6 +247,11 @@ impl Metrics {
         self.0.count_connections.get_or_init(|| Box::new(count));
     }
 
+    /// Where to ask which engine answers when the metrics are read. Only the first counts.
+    pub fn evaluator_from(&self, ask: impl Fn() -> Evaluator + Send + Sync + 'static) {
+        self.0.ask_evaluator.get_or_init(|| Box::new(ask));
+    }
+
     /// All metrics as `OpenMetrics` text.
     pub fn encode(&self) -> String {
         if let Some(count) = self.0.count_connections.get() {
@@ -232,6 +259,12 @@ impl Metrics {
                 .families
                 .connections
                 .set(i64::try_from(count()).unwrap_or(i64::MAX));
+        }
+        if let Some(ask) = self.0.ask_evaluator.get() {
+            let evaluator = ask();
+            let families = &self.0.families;
+            families.bytecode_trusted.set(evaluator.bytecode.into());
+            families.bytecode_differs.set(evaluator.differs.into());
         }
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");

@@ -10,7 +10,7 @@ use crate::gateway::environment::Environments;
 use crate::gateway::lookup::LookupError;
 use crate::gateway::upstream;
 use crate::guard::{Limits, Route};
-use crate::listener::{Body, full};
+use crate::listener::{Body, Peer, full};
 use crate::policy::Policy;
 
 /// One rule of every kind, with all that a violation can carry.
@@ -90,10 +90,13 @@ async fn records(case: Case) -> [String; 4] {
     for (name, value) in case.fields {
         request = request.header(*name, *value);
     }
-    let request: Request<Body> = request.body(full(case.body)).unwrap();
+    let mut request: Request<Body> = request.body(full(case.body)).unwrap();
+    request.extensions_mut().insert(Peer {
+        address: "10.1.2.3:4711".parse().unwrap(),
+        tls: false,
+    });
     let mut started = Started::of(&request);
     started.id = "01a20c52-49be-734b-a743-e69351d33594".to_owned();
-    started.peer = "10.1.2.3".to_owned();
     let (parts, body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     let Route::Guarded(head) = guard::head(&parts, &catalogue, &key).unwrap() else {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -31,7 +31,10 @@ impl fmt::Display for Trusted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytecode { inputs } => {
-                write!(out, "bytecode, equal to the interpreter on {inputs} inputs")
+                write!(
+                    out,
+                    "bytecode where nobody objects: equal to the interpreter on {inputs} inputs"
+                )
             }
             Self::Interpreter { reason } => write!(out, "interpreter: {reason}"),
             Self::Lost { difference } => write!(out, "interpreter: {difference}"),
@@ -98,8 +101,8 @@ impl Trust {
         self.lost.store(true, Ordering::Relaxed);
         tracing::error!(
             difference,
-            "the bytecode engine decides otherwise than the interpreter, and is not asked any more; nothing was \
-             decided wrongly by it that is known: report this"
+            "the bytecode engine decides otherwise than the interpreter and is not asked any more; this request was \
+             decided by the interpreter, earlier ones are worth a look: report this"
         );
         self.tell(Trusted::Lost { difference });
     }
@@ -126,7 +129,7 @@ impl Trust {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(Duration::as_millis(&self.began.elapsed())).unwrap_or(u64::MAX)
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
