@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{
     bundle::{Bundle, Definition},
-    bytecode::Bytecode,
+    bytecode::{Bytecode, FEW_STEPS, MOST_STEPS},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     input::Input,
@@ -32,10 +32,6 @@ pub(super) mod trust;
 
 /// How long one rule of one policy may take, unless configured.
 pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
-
-/// Instructions that the bytecode engine may take where requests are moved: below a millisecond. The shipped
-/// policies take about 2,000.
-const QUICK_STEPS: usize = 25_000;
 
 /// Steps of an engine between two looks at the clock.
 const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
@@ -156,17 +152,24 @@ impl Engine {
         rules(&self.policies)
     }
 
-    /// Decides by the bytecode alone, in bounded time: nobody objects. `None`: the interpreter has to be asked,
-    /// because somebody does, or something failed, or it is time to look whether both still agree.
+    /// Decides by the bytecode alone, in bounded time: nobody objects. `None`: [`Engine::decide`] has to be asked,
+    /// because somebody does, or something failed or takes long, or it is time to look whether both still agree.
     pub fn decide_quickly(&self, input: &Input) -> Option<Decision> {
         let started = Instant::now();
-        let bytecode = self.trust.bytecode()?;
-        if self.trust.is_check_due() || self.lookup_failed(input) {
+        if self.lookup_failed(input) {
             return None;
         }
-        let quiet = bytecode.nobody_objects(&input.to_rego(), QUICK_STEPS);
-        (quiet == Ok(true))
+        self.nobody_objects(&input.to_rego(), FEW_STEPS)
             .then(|| Decision::new(Vec::new(), self.revision.clone(), started.elapsed()))
+    }
+
+    /// Whether the bytecode may answer, and says that nobody objects.
+    fn nobody_objects(&self, document: &Value, steps: usize) -> bool {
+        !self.trust.is_check_due()
+            && self
+                .trust
+                .bytecode()
+                .is_some_and(|bytecode| bytecode.nobody_objects(document, steps) == Ok(true))
     }
 
     /// Whether a token that the policies ask about could not be looked up, and that matters.
@@ -192,14 +195,19 @@ impl Engine {
 
     /// Asks every policy, never only the first that objects.
     pub fn decide(&self, input: &Input) -> Decision {
+        let started = Instant::now();
+        let document = input.to_rego();
+        if !self.lookup_failed(input) && self.nobody_objects(&document, MOST_STEPS) {
+            return Decision::new(Vec::new(), self.revision.clone(), started.elapsed());
+        }
         let idle = self
             .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let mut interpreter = idle.unwrap_or_else(|| Interpreter::clone_of(&self.prepared));
-        let decision = self.ask_all(input, &self.prepared, &mut interpreter, |_| {});
-        self.check(input, &mut interpreter);
+        let decision = self.ask_all(input, &document, &self.prepared, &mut interpreter, |_| {});
+        self.check(&document, &mut interpreter);
         interpreter.forget();
         self.idle
             .lock()
@@ -210,12 +218,12 @@ impl Engine {
 
     /// Once in a while, whether the engines still agree: about a request that was just decided, so that whoever
     /// looks has waited for no more than the interpreter. One difference, and the bytecode never answers again.
-    fn check(&self, input: &Input, interpreter: &mut Interpreter) {
+    fn check(&self, document: &Value, interpreter: &mut Interpreter) {
         let Some(bytecode) = self.trust.bytecode() else {
             return;
         };
         if self.trust.begin_check()
-            && let Err(difference) = self.comparison(bytecode).of(interpreter, &input.to_rego())
+            && let Err(difference) = self.comparison(bytecode).of(interpreter, document)
         {
             self.trust.lose(difference);
         }
@@ -239,7 +247,13 @@ impl Engine {
             }
         };
         let mut interpreter = Interpreter::clone_of(&watched);
-        let decision = self.ask_all(input, &watched, &mut interpreter, &mut collect);
+        let decision = self.ask_all(
+            input,
+            &input.to_rego(),
+            &watched,
+            &mut interpreter,
+            &mut collect,
+        );
         collect(&mut interpreter);
         let lines = lines
             .into_iter()
@@ -259,13 +273,13 @@ impl Engine {
     fn ask_all(
         &self,
         input: &Input,
+        document: &Value,
         prepared: &regorus::Engine,
         interpreter: &mut Interpreter,
         mut broken: impl FnMut(&mut Interpreter),
     ) -> Decision {
         let started = Instant::now();
-        let document = input.to_rego();
-        interpreter.begin(&document, input.now_ns());
+        interpreter.begin(document, input.now_ns());
         let mut violations = Vec::new();
         if self.lookup_failed(input) {
             violations.extend(input.lookup_error().map(Violation::not_looked_up));
@@ -274,7 +288,7 @@ impl Engine {
         if answers.is_none() {
             broken(interpreter);
             *interpreter = Interpreter::clone_of(prepared);
-            interpreter.begin(&document, input.now_ns());
+            interpreter.begin(document, input.now_ns());
         }
         let mut answers = answers.into_iter().flatten();
         for (policy, definition) in &self.policies {
@@ -291,7 +305,7 @@ impl Engine {
                         // What an error leaves behind in an interpreter is anybody's guess.
                         broken(interpreter);
                         *interpreter = Interpreter::clone_of(prepared);
-                        interpreter.begin(&document, input.now_ns());
+                        interpreter.begin(document, input.now_ns());
                     }
                 }
             }

@@ -272,16 +272,20 @@ impl<'a> Sampler<'a> {
         self.below(2) == 0
     }
 
-    /// A number below another: SplitMix64, which is short and good enough to choose words.
     fn below(&mut self, limit: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
-        usize::try_from(mixed % limit).unwrap_or(0)
+        below(&mut self.state, limit)
     }
+}
+
+/// A number below another, by chance: SplitMix64, which is short and good enough to choose words.
+pub(super) fn below(state: &mut u64, limit: usize) -> usize {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^= mixed >> 31;
+    let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
+    usize::try_from(mixed % limit).unwrap_or(0)
 }
 
 /// Puts a value where a path leads, through objects that are made on the way.

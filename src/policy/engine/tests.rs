@@ -368,3 +368,26 @@ fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
     failed.change.name.requested = Some("n".to_owned());
     assert_eq!(strict.decide(&failed).verdict, Verdict::Deny);
 }
+
+/// What the tests of the proof need to reach.
+impl Engine {
+    /// Compares the engine that is trusted on other requests.
+    pub(in super::super) fn compare_again(
+        &self,
+        inputs: usize,
+        seed: u64,
+    ) -> Result<usize, String> {
+        let bytecode = self.trust.bytecode().expect("it is trusted");
+        self.compare(bytecode, inputs, seed)
+    }
+
+    /// More time than between two comparisons.
+    pub(in super::super) fn let_time_pass(&mut self) {
+        self.trust.let_time_pass();
+    }
+
+    /// No comparison any more.
+    pub(in super::super) fn stop_time(&mut self) {
+        self.trust.stop_time();
+    }
+}

@@ -135,3 +135,18 @@ impl Trust {
 
 /// One request in a second is decided by the interpreter and compared. Where there are no more, that is all.
 const EVERY_MILLISECONDS: u64 = 1000;
+
+/// The tests have a time of their own.
+#[cfg(test)]
+impl Trust {
+    /// It is time to compare.
+    pub(super) fn let_time_pass(&mut self) {
+        self.began -= std::time::Duration::from_millis(2 * EVERY_MILLISECONDS);
+        self.checked = AtomicU64::new(0);
+    }
+
+    /// It will never be.
+    pub(super) fn stop_time(&mut self) {
+        self.checked = AtomicU64::new(u64::MAX);
+    }
+}
