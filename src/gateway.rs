@@ -419,7 +419,14 @@ impl Gateway {
             Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
             Err(error) => (Answer::Unknown, None, Some(error.to_string())),
         };
-        let event = recorder.outcome((self.now)(), sequence, outcome, status, detail, elapsed);
+        let event = recorder.outcome(
+            (self.now)(),
+            sequence,
+            outcome,
+            status,
+            detail.as_deref(),
+            elapsed,
+        );
         if let Err(error) = self.recorded(self.audit.record(event)).await {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
