@@ -9,6 +9,7 @@
 pub mod chain;
 pub mod event;
 mod journal;
+mod queue;
 pub mod tail;
 pub mod verify;
 
@@ -20,13 +21,14 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::policy::{Decision, Judged};
 use crate::value::{Size, rfc3339_millis};
 use event::{DecisionRecord, Event, Record, Recovery, Start, Stop};
 use journal::Journal;
 pub use journal::{OpenError, first_record, segments};
+use queue::{Pending, answer};
 
 /// Where the journal is and what it promises.
 #[derive(Clone, Debug, Deserialize)]
@@ -138,12 +140,6 @@ impl Shared {
     }
 }
 
-#[derive(Debug)]
-struct Pending {
-    record: Record,
-    answer: oneshot::Sender<Result<u64, RecordError>>,
-}
-
 impl Audit {
     /// Opens the journal, recovers it, records the start, and starts the writer. `endpoints`: what the
     /// configuration changes about them.
@@ -207,14 +203,10 @@ impl Audit {
 
     /// Records an event and returns its number once it is on disk.
     pub async fn record(&self, record: impl Into<Record>) -> Result<u64, RecordError> {
-        let record = record.into();
-        let (answer, written) = oneshot::channel();
+        let (pending, written) = Pending::new(record.into());
         let gone = || RecordError("its writer has ended".to_owned());
-        self.queue
-            .send(Pending { record, answer })
-            .await
-            .map_err(|_closed| gone())?;
-        written.await.map_err(|_closed| gone())?
+        self.queue.send(pending).await.map_err(|_closed| gone())?;
+        written.await.map_err(|_closed| gone())?.answer()
     }
 
     /// Whether records can be written, or why not.
@@ -281,9 +273,8 @@ async fn write(
                 .counters
                 .failures
                 .fetch_add(batch.len() as u64, Ordering::Relaxed);
-            for pending in batch.drain(..) {
-                pending.answer(Err(RecordError(failed.reason.clone())));
-            }
+            let refused = RecordError(failed.reason.clone());
+            answer(&mut batch, |_place| Err(refused.clone()));
         }
     }
     // What a failed write left behind must not stand before the last record: it would break the chain.
@@ -323,18 +314,8 @@ fn append(
     counters
         .records
         .fetch_add(batch.len() as u64, Ordering::Relaxed);
-    for (pending, number) in batch.drain(..).zip(first..) {
-        pending.answer(Ok(number));
-    }
+    answer(batch, |place| Ok(first + place));
     Ok(())
-}
-
-impl Pending {
-    fn answer(self, answer: Result<u64, RecordError>) {
-        if self.answer.send(answer).is_err() {
-            tracing::debug!("nobody waits for a record any more");
-        }
-    }
 }
 
 /// The journal is not written at the moment.

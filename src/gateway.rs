@@ -352,7 +352,14 @@ impl Gateway {
         let elapsed = sent.elapsed();
         self.metrics.upstream_answered(elapsed);
         let (outcome, status, detail) = became(&answer);
-        let event = recorder.outcome((self.now)(), sequence, outcome, status, detail, elapsed);
+        let event = recorder.outcome(
+            (self.now)(),
+            sequence,
+            outcome,
+            status,
+            detail.as_deref(),
+            elapsed,
+        );
         self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {
             reason: error.into(),

@@ -233,11 +233,11 @@ where
         Sha256Hex::of(&forwarded)
     };
     Ok(Call {
-        received_sha256,
-        forwarded_sha256,
         head,
         understood,
         forwarded,
+        received_sha256,
+        forwarded_sha256,
     })
 }
 

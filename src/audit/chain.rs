@@ -75,8 +75,8 @@ impl Head {
     /// What the next line names was written so: the form of all members has to be checked ([`check_form`])
     /// only where no line follows, or nothing is to be taken on trust.
     pub(super) fn follow<'a>(&mut self, line: &'a [u8]) -> Result<Link<'a>, LinkError> {
-        let link = Link::read(line)?;
-        let (Some(sequence), false) = (link.seq, link.prev.is_empty()) else {
+        let found = Link::read(line)?;
+        let (Some(sequence), false) = (found.seq, found.prev.is_empty()) else {
             return Err(LinkError::Form("it has no \"seq\" and \"prev\"".to_owned()));
         };
         if sequence != self.next {
@@ -85,28 +85,28 @@ impl Head {
                 found: sequence,
             });
         }
-        if link.prev != self.hash.as_str() {
+        if found.prev != self.hash.as_str() {
             return Err(LinkError::Previous {
                 expected: self.hash.as_str().to_owned(),
-                found: link.prev.into_owned(),
+                found: found.prev.into_owned(),
             });
         }
         self.hash = Sha256Hex::of(line);
         self.next += 1;
-        Ok(link)
+        Ok(found)
     }
 }
 
 impl<'a> Link<'a> {
     pub(super) fn read(line: &'a [u8]) -> Result<Self, LinkError> {
         let text = std::str::from_utf8(line).map_err(|error| LinkError::Form(error.to_string()))?;
-        let link =
+        let found =
             serde_json::from_str(text).map_err(|error| LinkError::Form(error.to_string()))?;
         // A list would be read by the places of its elements.
         if !text.trim_ascii_start().starts_with('{') {
             return Err(LinkError::Form("it is no object".to_owned()));
         }
-        Ok(link)
+        Ok(found)
     }
 }
 

@@ -20,10 +20,6 @@ pub struct DecisionRecord(Record);
 /// One record of the journal.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for the moment in which it is written"
-)]
 pub enum Event<'a> {
     Decision(Decision<'a>),
     Outcome(Outcome<'a>),

@@ -346,15 +346,15 @@ fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
         };
         number += 1;
         let mut next = head.clone();
-        let followed = next.follow(line).and_then(|link| {
+        let followed = next.follow(line).and_then(|record| {
             // Every other line is confirmed by the one that follows it.
             if after.is_empty() {
                 check_form(line)?;
             }
-            Ok(link)
+            Ok(record)
         });
         match followed {
-            Ok(link) => doubt.see(&link),
+            Ok(record) => doubt.see(&record),
             Err(error) if is_torn(rest, &head) => {
                 torn = Some(error.to_string());
                 break;

@@ -130,9 +130,9 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
                 source,
             };
             check_form(&line).map_err(broken)?;
-            let link = head.follow(&line).map_err(broken)?;
-            report.see(&link);
-            doubt.see(&link);
+            let record = head.follow(&line).map_err(broken)?;
+            report.see(&record);
+            doubt.see(&record);
             noted_found |= noted.is_some_and(|noted| {
                 noted.seq + 1 == head.next && noted.hash == head.hash.as_str()
             });
@@ -147,14 +147,14 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
     }
     report.in_doubt = doubt.ids();
     report.head_seq = head.next - 1;
-    report.head_hash = head.hash.as_str().to_owned();
+    head.hash.as_str().clone_into(&mut report.head_hash);
     Ok(report)
 }
 
 impl Report {
-    fn see(&mut self, link: &Link<'_>) {
+    fn see(&mut self, record: &Link<'_>) {
         self.records += 1;
-        match (&*link.kind, &*link.verdict) {
+        match (&*record.kind, &*record.verdict) {
             ("decision", "allow") => self.allowed += 1,
             ("decision", _) => self.denied += 1,
             ("outcome", _) => self.outcomes += 1,
@@ -168,16 +168,17 @@ impl Report {
 pub(super) struct Doubt(BTreeMap<u64, String>);
 
 impl Doubt {
-    pub(super) fn see(&mut self, link: &Link<'_>) {
-        match (&*link.kind, &*link.verdict) {
+    pub(super) fn see(&mut self, record: &Link<'_>) {
+        match (&*record.kind, &*record.verdict) {
             ("decision", "allow") => {
-                let number = link.seq.unwrap_or_default();
-                self.0.insert(number, link.decision_id.clone().into_owned());
+                let number = record.seq.unwrap_or_default();
+                self.0
+                    .insert(number, record.decision_id.clone().into_owned());
             }
             ("outcome", _) => {
-                let meant = self.0.get(&link.decision_seq);
-                if meant.is_some_and(|id| *id == link.decision_id) {
-                    self.0.remove(&link.decision_seq);
+                let meant = self.0.get(&record.decision_seq);
+                if meant.is_some_and(|id| *id == record.decision_id) {
+                    self.0.remove(&record.decision_seq);
                 }
             }
             _ => {}

@@ -158,6 +158,8 @@ pub struct Row {
     pub mark: Vec<String>,
     /// The row is about everything below a root: it is recognised at the root only.
     pub anchored: bool,
+    /// A word of the mark speaks of tokens.
+    pub tokens: bool,
 }
 
 /// What the catalogue says about a method on a path it knows.
@@ -229,8 +231,10 @@ impl Row {
             ["api", below @ ..] if !anchored => below,
             all => all,
         };
+        let mark: Vec<String> = mark.iter().map(|segment| segment.to_lowercase()).collect();
         Self {
-            mark: mark.iter().map(|segment| segment.to_lowercase()).collect(),
+            tokens: mark.iter().any(|word| word.contains("token")),
+            mark,
             endpoint,
             handling,
             anchored,

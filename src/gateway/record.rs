@@ -236,7 +236,7 @@ impl Recorder {
         decision_seq: u64,
         outcome: Answer,
         status: Option<u16>,
-        detail: Option<String>,
+        detail: Option<&str>,
         elapsed: Duration,
     ) -> Record {
         let event = Event::Outcome(Outcome {
@@ -245,7 +245,7 @@ impl Recorder {
             decision_seq,
             outcome,
             status,
-            detail: detail.as_deref(),
+            detail,
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         });
         event.record()

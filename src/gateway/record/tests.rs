@@ -146,7 +146,7 @@ async fn records(case: Case) -> [String; 4] {
             7,
             Answer::Unknown,
             None,
-            Some("timed out".to_owned()),
+            Some("timed out"),
             Duration::ZERO,
         )),
     ]

@@ -177,10 +177,13 @@ fn is_at(row: &Row, segments: &[&str]) -> bool {
     };
     if !row.anchored {
         // What follows the name of tokens is theirs too; elsewhere it is something else.
-        let tokens = row.mark.iter().any(|word| word.contains("token"));
-        return (0..segments.len())
-            .filter(|from| tokens || segments.len() - from == row.mark.len())
-            .any(|from| fits(&row.mark, segments.get(from..).unwrap_or_default()));
+        let last = (segments.len() + 1).saturating_sub(row.mark.len());
+        let first = if row.tokens {
+            0
+        } else {
+            last.saturating_sub(1)
+        };
+        return (first..last).any(|from| fits(&row.mark, segments.get(from..).unwrap_or_default()));
     }
     let before = row.mark.split_last().map_or(&[][..], |(_, before)| before);
     let below = match segments {
@@ -241,6 +244,10 @@ fn is_version(segment: &str) -> bool {
 
 /// `tokens`, and `tokens.json`, `tokens:verb`, `tokens,x`.
 fn is_word(segment: &str, word: &str) -> bool {
+    // Nearly every pair differs at once.
+    if segment.as_bytes().first() != word.as_bytes().first() {
+        return false;
+    }
     segment.strip_prefix(word).is_some_and(|rest| {
         let next = rest.chars().next();
         next.is_none_or(|c| !c.is_alphanumeric())
