@@ -246,13 +246,14 @@ impl Gateway {
                     Some(&head),
                 );
                 let tracker = self.tracker.clone();
-                let task = tracker.spawn(async move {
+                // Boxed: it is large, and a task is moved about before it begins and when it ends.
+                let task = tracker.spawn(Box::pin(async move {
                     let answer = self
                         .guarded(recorder, environment, *head, parts, body)
                         .await;
                     drop(slot);
                     answer
-                });
+                }));
                 let (response, verdict) = task
                     .await
                     .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
@@ -266,11 +267,11 @@ impl Gateway {
                 let recorder =
                     Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
                 let tracker = self.tracker.clone();
-                let task = tracker.spawn(async move {
+                let task = tracker.spawn(Box::pin(async move {
                     let rejection = self.refuse(recorder, reason).await;
                     drop(slot);
                     rejection
-                });
+                }));
                 Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
             }
         }
@@ -322,7 +323,7 @@ impl Gateway {
     ) -> Result<(Response<Body>, &'static str), Rejection> {
         let call = match guard::call(head, body, self.limits).await {
             Ok(call) => call,
-            Err(error) => return Err(self.refuse(recorder, error.into()).await),
+            Err(error) => return Err(Box::pin(self.refuse(recorder, error.into())).await),
         };
         // Holds the token's turn until the upstream has answered.
         let found = self.look_up(&recorder, &environment, &call, &parts).await;
@@ -332,10 +333,10 @@ impl Gateway {
         let (judged, input) = self.judge(Addressed { call, environment }, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
-        let durable = self
-            .recorded(self.audit.decided(judged, event))
-            .await
-            .map_err(Reason::from)?;
+        let waiting = Instant::now();
+        let durable = self.audit.decided(judged, event).await;
+        self.count_record(waiting, durable.is_ok());
+        let durable = durable.map_err(Reason::from)?;
         let sequence = durable.sequence();
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let (permit, decision) = Permit::grant(durable).map_err(|decision| Rejection {
@@ -403,7 +404,7 @@ impl Gateway {
     async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
         let event = recorder.refusal(&reason, (self.now)());
         let event = Event::Decision(Box::new(event));
-        match self.recorded(self.audit.record(event)).await {
+        match self.record(event).await {
             Ok(_sequence) => Rejection {
                 reason,
                 decision_id: Some(recorder.decision_id),
@@ -412,24 +413,25 @@ impl Gateway {
         }
     }
 
-    /// Waits for the journal, and counts the wait or the failure.
-    async fn recorded<T>(
-        &self,
-        recording: impl Future<Output = Result<T, RecordError>>,
-    ) -> Result<T, RecordError> {
+    async fn record(&self, event: Event) -> Result<u64, RecordError> {
         let waiting = Instant::now();
-        let recorded = recording.await;
-        match recorded {
-            Ok(_) => self.metrics.recorded(waiting.elapsed()),
-            Err(_) => self.metrics.record_failed(),
-        }
+        let recorded = self.audit.record(event).await;
+        self.count_record(waiting, recorded.is_ok());
         recorded
+    }
+
+    fn count_record(&self, waiting: Instant, durable: bool) {
+        if durable {
+            self.metrics.recorded(waiting.elapsed());
+        } else {
+            self.metrics.record_failed();
+        }
     }
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
     /// cannot be recorded. The journal then shows the decision as in doubt.
     async fn record_outcome(&self, recorder: &Recorder, event: Event) {
-        if let Err(error) = self.recorded(self.audit.record(event)).await {
+        if let Err(error) = self.record(event).await {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }
