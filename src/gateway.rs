@@ -19,14 +19,12 @@ mod pool;
 mod record;
 mod rehearsal;
 mod rejection;
+mod service;
 mod story;
 mod turns;
 pub mod upstream;
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
@@ -35,7 +33,7 @@ use http::{Method, Request, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::audit::event::{Answer, Event};
+use crate::audit::event::Event;
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
@@ -44,15 +42,16 @@ use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, Input, Judged, Policy};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
-use answer::{decision_header, decision_of, passed_on, verdict, warn};
+use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
 use environment::{Addressed, Environment, Environments};
 use lookup::{Asking, Found, Lookup};
 use permit::Permit;
 use record::Recorder;
 pub use rehearsal::{reads_envoy, rehearse};
 use rejection::{Reason, Rejection};
+pub use service::Service;
 use story::{Started, Story, log};
-use upstream::{Upstream, UpstreamError};
+use upstream::Upstream;
 
 /// What one request may cost.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -119,25 +118,6 @@ enum Routed {
     Open(Body),
 }
 
-/// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
-#[derive(Clone)]
-pub struct Service(Arc<Gateway>);
-
-impl tower::Service<Request<Body>> for Service {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let gateway = self.0.clone();
-        Box::pin(async move { Ok(gateway.answer(request).await) })
-    }
-}
-
 impl Gateway {
     pub fn new(config: &Config, parties: Parties) -> Self {
         Self {
@@ -180,7 +160,7 @@ impl Gateway {
     }
 
     pub fn into_service(self) -> Service {
-        Service(Arc::new(self))
+        Service::new(self)
     }
 
     /// Answers any request, and logs one line about it.
@@ -444,20 +424,6 @@ impl Gateway {
             self.metrics
                 .violation(&violation.policy, &violation.mode.to_string());
         }
-    }
-}
-
-/// What became of a request that was forwarded.
-fn became(answer: &Result<Response<Body>, UpstreamError>) -> (Answer, Option<u16>, Option<String>) {
-    match answer {
-        Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
-        Err(UpstreamError::Redirect(status)) => (
-            Answer::Answered,
-            Some(status.as_u16()),
-            Some("redirect".to_owned()),
-        ),
-        Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
-        Err(error) => (Answer::Unknown, None, Some(error.to_string())),
     }
 }
 
