@@ -19,14 +19,12 @@ mod pool;
 mod record;
 mod rehearsal;
 mod rejection;
+mod service;
 mod story;
 mod turns;
 pub mod upstream;
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::request::Parts;
@@ -35,7 +33,7 @@ use http::{Method, Request, Response};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::audit::event::{Answer, Record};
+use crate::audit::event::Record;
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
@@ -44,15 +42,16 @@ use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, Input, Judged, Policy};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
-use answer::{decision_header, decision_of, passed_on, verdict, warn};
+use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
 use environment::{Addressed, Environment, Environments};
 use lookup::{Asking, Found, Lookup};
 use permit::Permit;
 use record::Recorder;
 pub use rehearsal::{reads_envoy, rehearse};
 use rejection::{Reason, Rejection};
+pub use service::Service;
 use story::{Started, Story, log};
-use upstream::{Upstream, UpstreamError};
+use upstream::Upstream;
 
 /// What one request may cost.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -119,25 +118,6 @@ enum Routed {
     Open(Body),
 }
 
-/// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
-#[derive(Clone)]
-pub struct Service(Arc<Gateway>);
-
-impl tower::Service<Request<Body>> for Service {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let gateway = self.0.clone();
-        Box::pin(async move { Ok(gateway.answer(request).await) })
-    }
-}
-
 impl Gateway {
     pub fn new(config: &Config, parties: Parties) -> Self {
         Self {
@@ -180,7 +160,7 @@ impl Gateway {
     }
 
     pub fn into_service(self) -> Service {
-        Service(Arc::new(self))
+        Service::new(self)
     }
 
     /// Answers any request, and logs one line about it.
@@ -246,13 +226,14 @@ impl Gateway {
                     Some(&head),
                 );
                 let tracker = self.tracker.clone();
-                let task = tracker.spawn(async move {
+                // Boxed: it is large, and a task is moved about before it begins and when it ends.
+                let task = tracker.spawn(Box::pin(async move {
                     let answer = self
                         .guarded(recorder, environment, *head, parts, body)
                         .await;
                     drop(slot);
                     answer
-                });
+                }));
                 let (response, verdict) = task
                     .await
                     .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
@@ -266,11 +247,11 @@ impl Gateway {
                 let recorder =
                     Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
                 let tracker = self.tracker.clone();
-                let task = tracker.spawn(async move {
+                let task = tracker.spawn(Box::pin(async move {
                     let rejection = self.refuse(recorder, reason).await;
                     drop(slot);
                     rejection
-                });
+                }));
                 Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
             }
         }
@@ -322,7 +303,7 @@ impl Gateway {
     ) -> Result<(Response<Body>, &'static str), Rejection> {
         let call = match guard::call(head, body, self.limits).await {
             Ok(call) => call,
-            Err(error) => return Err(self.refuse(recorder, error.into()).await),
+            Err(error) => return Err(Box::pin(self.refuse(recorder, error.into())).await),
         };
         // Holds the token's turn until the upstream has answered.
         let found = self.look_up(&recorder, &environment, &call, &parts).await;
@@ -332,10 +313,10 @@ impl Gateway {
         let (judged, input) = self.judge(Addressed { call, environment }, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
-        let durable = self
-            .recorded(self.audit.decided(judged, event))
-            .await
-            .map_err(Reason::from)?;
+        let waiting = Instant::now();
+        let durable = self.audit.decided(judged, event).await;
+        self.count_record(waiting, durable.is_ok());
+        let durable = durable.map_err(Reason::from)?;
         let sequence = durable.sequence();
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let (permit, decision) = Permit::grant(durable).map_err(|decision| Rejection {
@@ -414,7 +395,7 @@ impl Gateway {
     /// Records a request that policies never saw, and refuses it.
     async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
         let event = recorder.refusal(&reason, (self.now)());
-        match self.recorded(self.audit.record(event)).await {
+        match self.record(event.into()).await {
             Ok(_sequence) => Rejection {
                 reason,
                 decision_id: Some(recorder.decision_id),
@@ -423,24 +404,25 @@ impl Gateway {
         }
     }
 
-    /// Waits for the journal, and counts the wait or the failure.
-    async fn recorded<T>(
-        &self,
-        recording: impl Future<Output = Result<T, RecordError>>,
-    ) -> Result<T, RecordError> {
+    async fn record(&self, record: Record) -> Result<u64, RecordError> {
         let waiting = Instant::now();
-        let recorded = recording.await;
-        match recorded {
-            Ok(_) => self.metrics.recorded(waiting.elapsed()),
-            Err(_) => self.metrics.record_failed(),
-        }
+        let recorded = self.audit.record(record).await;
+        self.count_record(waiting, recorded.is_ok());
         recorded
+    }
+
+    fn count_record(&self, waiting: Instant, durable: bool) {
+        if durable {
+            self.metrics.recorded(waiting.elapsed());
+        } else {
+            self.metrics.record_failed();
+        }
     }
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
     /// cannot be recorded. The journal then shows the decision as in doubt.
     async fn record_outcome(&self, recorder: &Recorder, outcome: Record) {
-        if let Err(error) = self.recorded(self.audit.record(outcome)).await {
+        if let Err(error) = self.record(outcome).await {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }
@@ -453,20 +435,6 @@ impl Gateway {
             self.metrics
                 .violation(&violation.policy, &violation.mode.to_string());
         }
-    }
-}
-
-/// What became of a request that was forwarded.
-fn became(answer: &Result<Response<Body>, UpstreamError>) -> (Answer, Option<u16>, Option<String>) {
-    match answer {
-        Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
-        Err(UpstreamError::Redirect(status)) => (
-            Answer::Answered,
-            Some(status.as_u16()),
-            Some("redirect".to_owned()),
-        ),
-        Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
-        Err(error) => (Answer::Unknown, None, Some(error.to_string())),
     }
 }
 

@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderValue, Response, Version};
 
 use super::headers;
+use super::upstream::UpstreamError;
+use crate::audit::event::Answer;
 use crate::listener::Body;
 use crate::policy::{Decision, Effect, Verdict};
 
@@ -16,6 +18,22 @@ pub(super) fn passed_on(
     headers::for_client(response.headers_mut(), version, request_id);
     headers::limit_reset(response.headers_mut(), now);
     response
+}
+
+/// What became of a request that was forwarded.
+pub(super) fn became(
+    answer: &Result<Response<Body>, UpstreamError>,
+) -> (Answer, Option<u16>, Option<String>) {
+    match answer {
+        Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
+        Err(UpstreamError::Redirect(status)) => (
+            Answer::Answered,
+            Some(status.as_u16()),
+            Some("redirect".to_owned()),
+        ),
+        Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
+        Err(error) => (Answer::Unknown, None, Some(error.to_string())),
+    }
 }
 
 pub(super) fn verdict(verdict: Verdict) -> &'static str {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -31,6 +32,8 @@ use super::{Config, Peer, tls};
 /// What all connections of a listener share.
 pub(super) struct Protocol {
     http: auto::Builder<TokioExecutor>,
+    /// The same for connections that speak HTTP/1 for certain.
+    http1: http1::Builder,
     tls: Option<TlsAcceptor>,
     handshake_timeout: Duration,
     header_timeout: Duration,
@@ -42,6 +45,12 @@ impl Protocol {
         let header_size = config.max_header_size;
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .half_close(false)
+            .max_buf_size(header_size.as_usize());
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             // hyper would start this clock when the previous answer ends, and so close idle connections
             // that a client is about to write to. `Pace` starts it at the first byte.
@@ -58,6 +67,7 @@ impl Protocol {
             .max_header_list_size(u32::try_from(header_size.as_u64()).unwrap_or(u32::MAX));
         Self {
             http,
+            http1,
             tls,
             handshake_timeout: config.handshake_timeout.as_std(),
             header_timeout: config.header_timeout.as_std(),
@@ -84,16 +94,33 @@ impl Protocol {
             debug!(peer.address = %peer.address, %error, "connection ended before it began");
             return;
         }
+        // Boxed one by one, here and below: a connection holds what it needs now, and not room for all of it.
         let Some(acceptor) = &self.tls else {
-            return self
-                .serve_http(stream, false, peer, service, shutdown)
-                .await;
+            return Box::pin(self.serve_plain(stream, peer, service, shutdown)).await;
         };
-        match timeout(self.handshake_timeout, acceptor.accept(stream)).await {
+        Box::pin(self.serve_tls(acceptor, stream, peer, service, shutdown)).await;
+    }
+
+    async fn serve_tls<S>(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: TcpStream,
+        peer: Peer,
+        service: S,
+        shutdown: &CancellationToken,
+    ) where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        match Box::pin(timeout(self.handshake_timeout, acceptor.accept(stream))).await {
             Ok(Ok(stream)) => {
                 let http2 = tls::is_http2(stream.get_ref().1);
-                self.serve_http(stream, http2, peer, service, shutdown)
-                    .await;
+                let pace = Pace::new(self.header_timeout, self.idle_timeout, http2);
+                let stream = Paced::new(stream, Arc::clone(&pace));
+                Box::pin(self.serve_http(stream, &pace, peer, service, shutdown)).await;
             }
             Ok(Err(error)) => {
                 debug!(peer.address = %peer.address, %error, "TLS handshake broke off");
@@ -104,10 +131,90 @@ impl Protocol {
         }
     }
 
+    /// Serves a connection without TLS. While its client is silent it is a socket and nothing else: the buffers
+    /// of the protocol are five times all the rest, and most connections are idle most of the time.
+    async fn serve_plain<S>(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        service: S,
+        shutdown: &CancellationToken,
+    ) where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        let pace = Pace::new(self.header_timeout, self.idle_timeout, false);
+        let mut stream = Paced::new(stream, Arc::clone(&pace));
+        loop {
+            let http1 = tokio::select! {
+                biased;
+                http1 = stream.speaks_http1() => http1,
+                () = shutdown.cancelled() => return,
+                _idle = pace.expired() => return,
+            };
+            let service = service.clone();
+            if !http1 {
+                return Box::pin(self.serve_http(stream, &pace, peer, service, shutdown)).await;
+            }
+            let serving = Box::pin(self.serve_http1(stream, &pace, peer, service, shutdown));
+            match serving.await {
+                Some(silent) => stream = silent,
+                None => return,
+            }
+        }
+    }
+
+    /// Gives the stream back when the client has been silent for a moment.
+    async fn serve_http1<S>(
+        &self,
+        stream: Paced<TcpStream>,
+        pace: &Arc<Pace>,
+        peer: Peer,
+        service: S,
+        shutdown: &CancellationToken,
+    ) -> Option<Paced<TcpStream>>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        let service = requests(pace, peer, service);
+        let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        debug!(peer.address = %peer.address, %error, "connection broke off");
+                    }
+                    return None;
+                }
+                () = shutdown.cancelled(), if !closing => {}
+                expiry = pace.expired() => if expiry == Expiry::Stalled || closing {
+                    debug!(peer.address = %peer.address, ?expiry, "connection took too long");
+                    return None;
+                },
+                () = pace.silent(), if !closing => {
+                    let parts = connection.into_parts();
+                    return Some(parts.io.into_inner().with_unread(parts.read_buf));
+                }
+            }
+            closing = true;
+            pace.closing();
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+    }
+
     async fn serve_http<I, S>(
         &self,
-        stream: I,
-        http2: bool,
+        stream: Paced<I>,
+        pace: &Arc<Pace>,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
@@ -119,20 +226,9 @@ impl Protocol {
             + 'static,
         S::Future: Send + 'static,
     {
-        let pace = Pace::new(self.header_timeout, self.idle_timeout, http2);
-        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
-        let requests = Arc::clone(&pace);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_flight = requests.begin(request.version() == Version::HTTP_2);
-            request.extensions_mut().insert(peer);
-            let answer = service.clone().oneshot(request.map(boxed));
-            async move {
-                answer
-                    .await
-                    .map(|response| response.map(|body| Answer { body, in_flight }))
-            }
-        });
-        let mut connection = pin!(self.http.serve_connection(stream, service));
+        let service = requests(pace, peer, service);
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
         let mut closing = false;
         loop {
             tokio::select! {
@@ -154,6 +250,37 @@ impl Protocol {
             connection.as_mut().graceful_shutdown();
         }
     }
+}
+
+/// The service as hyper wants it, with the requests that it is given in flight.
+fn requests<S>(
+    pace: &Arc<Pace>,
+    peer: Peer,
+    service: S,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<Answer>,
+    Error = Infallible,
+    Future: Send,
+> + use<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
+    let pace = Arc::clone(pace);
+    service_fn(move |mut request: Request<Incoming>| {
+        let in_flight = pace.begin(request.version() == Version::HTTP_2);
+        request.extensions_mut().insert(peer);
+        let answer = service.clone().oneshot(request.map(boxed));
+        async move {
+            answer
+                .await
+                .map(|response| response.map(|body| Answer { body, in_flight }))
+        }
+    })
 }
 
 /// An answer's body, which keeps its request in flight until the last byte is with the protocol.

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 /// The clock of one connection, shared by its socket, its requests and the task that watches it.
@@ -40,6 +42,8 @@ pub(super) struct Paced<I> {
     pace: Arc<Pace>,
     /// The twin of `State::blocked`, so that a write that goes through takes no lock.
     blocked: bool,
+    /// Read before, and to be read again.
+    unread: Bytes,
 }
 
 #[derive(Debug)]
@@ -96,6 +100,19 @@ impl Pace {
             match judged {
                 Ok(deadline) => sleep_until(deadline).await,
                 Err(expiry) => return expiry,
+            }
+        }
+    }
+
+    /// Returns when there was no request for a moment, and nothing waits to be sent. It may be late.
+    pub(super) async fn silent(&self) {
+        let moment = SILENCE.min(self.head);
+        loop {
+            tokio::time::sleep(moment).await;
+            let state = self.state();
+            let nothing = state.in_flight == 0 && state.heard.is_none() && state.blocked.is_none();
+            if nothing && state.idle_since.elapsed() >= moment {
+                return;
             }
         }
     }
@@ -158,7 +175,14 @@ impl<I> Paced<I> {
             inner,
             pace,
             blocked: false,
+            unread: Bytes::new(),
         }
+    }
+
+    /// Puts back what somebody has read and not used.
+    pub(super) fn with_unread(mut self, bytes: Bytes) -> Self {
+        self.unread = bytes;
+        self
     }
 
     fn wrote<T>(&mut self, result: Poll<T>) -> Poll<T> {
@@ -170,12 +194,32 @@ impl<I> Paced<I> {
     }
 }
 
+impl Paced<TcpStream> {
+    /// Waits for the first bytes, without taking them, and says whether they can only be HTTP/1. What cannot be
+    /// told from so little is not: somebody else has to look at more of it, or at the end of the stream.
+    pub(super) async fn speaks_http1(&self) -> bool {
+        let mut first = [0; HTTP_2.len()];
+        if !self.unread.is_empty() {
+            return true;
+        }
+        let peeked = self.inner.peek(&mut first).await.unwrap_or_default();
+        let mut known = first.iter().take(peeked).zip(HTTP_2);
+        known.any(|(byte, expected)| byte != expected)
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let some = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(some));
+            self.pace.heard();
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
@@ -219,8 +263,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     }
 }
 
+/// How every HTTP/2 connection begins.
+const HTTP_2: &[u8; 4] = b"PRI ";
+/// Long enough that a client that sends one request after the other does not notice.
+const SILENCE: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     const HEAD: Duration = Duration::from_secs(10);
@@ -254,6 +305,17 @@ mod tests {
         drop(second);
         assert_eq!(after(&pace, 59), None);
         assert_eq!(after(&pace, 61), Some(Expiry::Idle));
+    }
+
+    #[tokio::test]
+    async fn what_is_put_back_is_read_first_and_is_the_begin_of_a_head() {
+        let pace = Pace::new(HEAD, IDLE, false);
+        let mut stream = Paced::new(&b"two"[..], Arc::clone(&pace)).with_unread("one ".into());
+        assert_eq!(after(&pace, 11), None);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "one two");
+        assert_eq!(after(&pace, 11), Some(Expiry::Stalled));
     }
 
     #[tokio::test]

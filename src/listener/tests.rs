@@ -2,6 +2,7 @@
 
 mod drain;
 mod limits;
+mod silence;
 mod workers;
 
 use std::fs;
