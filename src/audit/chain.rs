@@ -75,15 +75,6 @@ impl Head {
     /// What the next line names was written so: the form of all members has to be checked ([`check_form`])
     /// only where no line follows, or nothing is to be taken on trust.
     pub(super) fn follow<'a>(&mut self, line: &'a [u8]) -> Result<Link<'a>, LinkError> {
-        self.follow_as(line, || Sha256Hex::of(line))
-    }
-
-    /// The same with a hash that somebody else computes.
-    pub(super) fn follow_as<'a>(
-        &mut self,
-        line: &'a [u8],
-        hash: impl FnOnce() -> Sha256Hex,
-    ) -> Result<Link<'a>, LinkError> {
         let found = Link::read(line)?;
         let (Some(sequence), false) = (found.seq, found.prev.is_empty()) else {
             return Err(LinkError::Form("it has no \"seq\" and \"prev\"".to_owned()));
@@ -100,7 +91,7 @@ impl Head {
                 found: found.prev.into_owned(),
             });
         }
-        self.hash = hash();
+        self.hash = Sha256Hex::of(line);
         self.next += 1;
         Ok(found)
     }

@@ -7,7 +7,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
 use super::chain::{Head, Link, LinkError, check_form};
 use super::journal::{Found, OpenError, first_record, options};
@@ -75,52 +74,17 @@ pub(super) fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenErro
         source,
     };
     let content = std::fs::read(path).map_err(io)?;
-    let (send, hashes) = mpsc::channel();
-    // Hashing takes a third of the time, and can be done beside the rest.
-    std::thread::scope(|scope| {
-        let hash = || {
-            let mut rest = content.as_slice();
-            while let Some(line) = first_line(&mut rest) {
-                if send.send(Sha256Hex::of(line)).is_err() {
-                    break;
-                }
-            }
-            drop(send);
-        };
-        std::thread::Builder::new()
-            .spawn_scoped(scope, hash)
-            .map_err(io)?;
-        settle_as(path, &content, start, &hashes)
-    })
-}
-
-/// The next line without its newline, if it has one.
-fn first_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let all = *rest;
-    // Never fails: it is memory.
-    let length = rest.skip_until(b'\n').ok()?;
-    all.get(..length)?.strip_suffix(b"\n")
-}
-
-/// The same with the hashes of the lines, in order.
-fn settle_as(
-    path: &Path,
-    content: &[u8],
-    start: Head,
-    hashes: &mpsc::Receiver<Sha256Hex>,
-) -> Result<(Head, Found), OpenError> {
     let mut head = start;
     let mut doubt = super::verify::Doubt::default();
     let mut good = 0;
     let mut number = 0;
     let mut torn = None;
-    let mut after = content;
+    let mut after = content.as_slice();
     let mut last = None;
     while let Some(line) = first_line(&mut after) {
         number += 1;
         let mut next = head.clone();
-        let hash = || hashes.recv().unwrap_or_else(|_ended| Sha256Hex::of(line));
-        let followed = next.follow_as(line, hash).and_then(|record| {
+        let followed = next.follow(line).and_then(|record| {
             // Every other line is confirmed by the one that follows it.
             if first_line(&mut { after }).is_none() {
                 check_form(line)?;
@@ -156,16 +120,20 @@ fn settle_as(
     if torn.is_none() && good < content.len() {
         torn = Some("the last line is incomplete".to_owned());
     }
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let torn = torn.map(|reason| set_aside(path, content, good, &reason));
+    let torn = torn.map(|reason| set_aside(path, &content, good, &reason));
     let found = Found {
         in_doubt: doubt.ids(),
         torn: torn.transpose().map_err(io)?,
     };
     Ok((head, found))
+}
+
+/// The next line without its newline, if it has one.
+fn first_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let all = *rest;
+    // Never fails: it is memory.
+    let length = rest.skip_until(b'\n').ok()?;
+    all.get(..length)?.strip_suffix(b"\n")
 }
 
 /// How much of a segment's end is read at a time in search of its last line.
