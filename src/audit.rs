@@ -10,6 +10,7 @@ pub mod chain;
 pub mod event;
 mod journal;
 mod queue;
+mod settle;
 pub mod tail;
 pub mod verify;
 

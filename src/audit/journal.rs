@@ -5,16 +5,17 @@
 //! an error, so nothing that was forwarded is lost with them.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::chain::{Head, Link, LinkError, check_form};
+use super::chain::{Head, LinkError};
 use super::event::{Event, Record, Recovery};
+use super::settle::{head_of, settle};
 use super::{Config, Durability};
-use crate::value::{Sha256Hex, rfc3339_millis};
+use crate::value::rfc3339_millis;
 
 /// Why a journal cannot be opened.
 #[derive(Debug, Error)]
@@ -260,7 +261,7 @@ fn segment_path(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:020}.jsonl"))
 }
 
-fn options() -> OpenOptions {
+pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
@@ -268,168 +269,4 @@ fn options() -> OpenOptions {
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
-}
-
-/// Where the chain stands before the last segment: after the last line of the one before it.
-fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
-    let next = first_record(last).unwrap_or(1);
-    // A segment can be left empty when the disk filled up just as it began.
-    for path in before.iter().rev() {
-        let line = last_line(path).map_err(|source| OpenError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        if let Some(line) = line {
-            let hash = Sha256Hex::of(&line);
-            return Ok(Head { next, hash });
-        }
-    }
-    if next == 1 {
-        return Ok(Head::origin());
-    }
-    // Older segments were moved away: the first line's own word is all there is to hold on to.
-    let mut line = Vec::new();
-    File::open(last)
-        .and_then(|file| io::BufReader::new(file).read_until(b'\n', &mut line))
-        .map_err(|source| OpenError::Io {
-            path: last.to_owned(),
-            source,
-        })?;
-    let named = Link::read(line.trim_ascii_end())
-        .ok()
-        .and_then(|link| link.prev.parse().ok());
-    Ok(Head {
-        next,
-        hash: named.unwrap_or(Sha256Hex::ZERO),
-    })
-}
-
-/// The last line of a segment, found from its end: what stands before it is not read.
-fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut tail = Vec::new();
-    for step in 1.. {
-        let from = length.saturating_sub(step * TAIL);
-        tail.clear();
-        file.seek(SeekFrom::Start(from))?;
-        (&mut file).take(length - from).read_to_end(&mut tail)?;
-        let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
-        let before = lines.iter().rposition(|byte| *byte == b'\n');
-        if before.is_some() || from == 0 {
-            let start = before.map_or(0, |at| at + 1);
-            let line = lines.get(start..).unwrap_or_default().to_vec();
-            return Ok((!tail.is_empty()).then_some(line));
-        }
-    }
-    Ok(None)
-}
-
-/// Follows the last segment to its end and sets a torn end aside.
-fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let content = std::fs::read(path).map_err(io)?;
-    let mut head = start;
-    let mut doubt = super::verify::Doubt::default();
-    let mut good = 0;
-    let mut number = 0;
-    let mut torn = None;
-    loop {
-        let rest = content.get(good..).unwrap_or_default();
-        let mut after = rest;
-        let length = after.skip_until(b'\n').map_err(io)?;
-        let Some(line) = rest.get(..length).and_then(|line| line.strip_suffix(b"\n")) else {
-            break;
-        };
-        number += 1;
-        let mut next = head.clone();
-        let followed = next.follow(line).and_then(|record| {
-            // Every other line is confirmed by the one that follows it.
-            if after.is_empty() {
-                check_form(line)?;
-            }
-            Ok(record)
-        });
-        match followed {
-            Ok(record) => doubt.see(&record),
-            Err(error) if is_torn(rest, &head) => {
-                torn = Some(error.to_string());
-                break;
-            }
-            Err(source) => {
-                return Err(OpenError::Broken {
-                    path: path.to_owned(),
-                    line: number,
-                    source,
-                });
-            }
-        }
-        head = next;
-        good += length;
-    }
-    if torn.is_none() && good < content.len() {
-        torn = Some("the last line is incomplete".to_owned());
-    }
-    let torn = torn.map(|reason| set_aside(path, &content, good, &reason));
-    let found = Found {
-        in_doubt: doubt.ids(),
-        torn: torn.transpose().map_err(io)?,
-    };
-    Ok((head, found))
-}
-
-/// How much of a segment's end is read at a time in search of its last line.
-const TAIL: u64 = 64 * 1024;
-
-/// A hole is made of whole sectors. Fewer null bytes were written by somebody.
-const HOLE: usize = 512;
-
-/// Whether a bad line can be what a crash leaves: nothing readable follows it, or the file has a hole
-/// (pages of one unacknowledged batch reach the disk in any order).
-fn is_torn(rest: &[u8], head: &Head) -> bool {
-    rest.windows(HOLE)
-        .any(|window| window.iter().all(|byte| *byte == 0))
-        || rest
-            .split(|byte| *byte == b'\n')
-            .all(|line| match head.clone().follow(line) {
-                Err(LinkError::Form(_)) => true,
-                Ok(_) => check_form(line).is_err(),
-                Err(LinkError::Previous { .. } | LinkError::Sequence { .. }) => false,
-            })
-}
-
-fn set_aside(
-    path: &Path,
-    content: &[u8],
-    good: usize,
-    reason: &str,
-) -> io::Result<(String, String)> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut number = 1;
-    let (aside, mut file) = loop {
-        let aside = path.with_file_name(format!("{name}.torn-{number}"));
-        match options().create_new(true).write(true).open(&aside) {
-            Ok(file) => break (aside, file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(error),
-        }
-    };
-    file.write_all(content.get(good..).unwrap_or_default())?;
-    file.sync_all()?;
-    let segment = OpenOptions::new().write(true).open(path)?;
-    segment.set_len(good as u64)?;
-    segment.sync_all()?;
-    let aside = aside
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    Ok((aside, reason.to_owned()))
 }

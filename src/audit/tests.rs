@@ -181,6 +181,55 @@ async fn a_batch_with_a_hole_is_torn_and_an_edited_record_is_not() {
     verify(&config.directory, None).unwrap();
 }
 
+#[tokio::test]
+async fn a_line_that_nothing_confirms_is_checked_in_every_part() {
+    for (end, opens) in [("", true), ("{\"seq\":3", true), ("{}\n", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let (mut head, mut content) = (chain::Head::origin(), Vec::new());
+        head.encode(&event(1), &mut content);
+        let hash = head.hash.as_str();
+        let odd =
+            format!("{{\"seq\":2,\"prev\":\"{hash}\",\"kind\":\"outcome\",\"x\":\"\\ud800\"}}\n");
+        content.extend([odd.as_bytes(), end.as_bytes()].concat());
+        fs::create_dir(&config.directory).unwrap();
+        fs::write(config.directory.join("00000000000000000001.jsonl"), content).unwrap();
+        match Audit::open(&config, "r", Map::new(), now) {
+            Ok((audit, writer)) => {
+                assert!(opens, "{end}");
+                drop(audit);
+                writer.join();
+                verify(&config.directory, None).unwrap();
+            }
+            Err(error) => assert!(!opens && matches!(error, OpenError::Broken { line: 2, .. })),
+        }
+    }
+}
+
+/// A segment whose last line is longer than what is read of it at a time.
+#[tokio::test]
+async fn a_segment_goes_on_behind_a_long_last_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::from_bytes(1);
+    let long = Event::Stop(Stop {
+        timestamp: "x".repeat(200_000),
+    });
+    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
+    for record in [event(1), long.record(), event(2)] {
+        audit.record(record).await.unwrap();
+    }
+    drop(audit);
+    writer.join();
+    // The chain goes on from the long line.
+    for path in segments(&config.directory).unwrap().iter().skip(3) {
+        fs::remove_file(path).unwrap();
+    }
+    fs::write(config.directory.join("00000000000000000004.jsonl"), "").unwrap();
+    written(&config, 1).await;
+    verify(&config.directory, None).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_records_make_one_chain() {
     let directory = tempfile::tempdir().unwrap();
