@@ -249,6 +249,14 @@ async fn write(
         if waited == Ok(0) {
             break;
         }
+        // Whoever has something to do on this processor does it first, and its records share this sync. Where
+        // nobody has, this takes no time.
+        std::thread::yield_now();
+        while batch.len() < BATCH
+            && let Ok(pending) = queue.try_recv()
+        {
+            batch.push(pending);
+        }
         if let Some(failed) = trouble.take() {
             // A disk in trouble is not asked with every request.
             trouble = if failed.tried.elapsed() < RETRY {
