@@ -1,10 +1,10 @@
 //! Writes policies anew for the bytecode engine: the same rules, with everything done beforehand that does not
 //! depend on the input.
 //!
-//! Three things change. A rule that neither reads the input nor rests on one that does is evaluated once, by the
-//! interpreter, and references to it become references to its value. A definition that needs something which the
-//! settings rule out is left away. A reference through an import is written out, because the engine would evaluate
-//! the whole package that is imported. Nothing here is trusted: what comes out answers requests only after it was
+//! A rule that neither reads the input nor rests on one that does is evaluated once, by the interpreter, and
+//! references to it become references to its value. A definition that needs something which the settings rule out
+//! is left away, and an objection that another policy has to the letter. A reference through an import is written
+//! out, because the engine would evaluate the whole package that is imported. Nothing here is trusted: what comes out answers requests only after it was
 //! compared with the interpreter on the policies as they are.
 
 mod rewrite;
@@ -62,7 +62,7 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
     for data in [interpreter.get_data(), known] {
         settings.add_data(data).map_err(|error| error.to_string())?;
     }
-    let mut rewriter = Rewriter::new(&rules, &values, &mut settings, &modules);
+    let mut rewriter = Rewriter::new(&rules, values, &mut settings, &modules);
     let modules = modules
         .iter()
         .map(|module| rewriter.module(module))
@@ -167,13 +167,14 @@ impl Rules {
 
     fn constant(&self) -> impl Iterator<Item = &Path> {
         let rules = self.all.difference(&self.dynamic);
-        rules.filter(|path| {
-            let is_verdict = path
-                .last()
-                .is_some_and(|name| name == "deny" || name == "warn");
-            !is_verdict && !self.functions.contains(*path)
-        })
+        rules.filter(|path| !is_verdict(path) && !self.functions.contains(*path))
     }
+}
+
+/// Whether a rule is one that policies object by.
+fn is_verdict(path: &[String]) -> bool {
+    path.last()
+        .is_some_and(|name| name == "deny" || name == "warn")
 }
 
 /// The input, and what is time or talk.

@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
-use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Ref, Rule, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Ref, Rule, RuleHead, Span};
 
-use super::{KNOWN, Rules, path_of, quietly};
+use super::{KNOWN, Rules, is_verdict, path_of, quietly};
 use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::walk::{self, Site};
 
 pub(super) struct Rewriter<'a> {
     rules: &'a Rules,
-    values: &'a BTreeMap<Path, String>,
+    values: BTreeMap<Path, String>,
     /// Knows the data and the values, and no rule.
     settings: &'a mut regorus::Engine,
     /// How many definitions of each rule are left.
     left: BTreeMap<Path, usize>,
+    /// Objections that mean the same in every package.
+    objections: BTreeSet<String>,
 }
 
 /// By the place where they begin; no two overlap.
@@ -30,27 +32,53 @@ struct Change {
 impl<'a> Rewriter<'a> {
     pub(super) fn new(
         rules: &'a Rules,
-        values: &'a BTreeMap<Path, String>,
+        values: BTreeMap<Path, String>,
         settings: &'a mut regorus::Engine,
         modules: &[Ref<Module>],
     ) -> Self {
         let mut left: BTreeMap<Path, usize> = BTreeMap::new();
-        for module in modules {
-            let names = Names::of(module);
-            for path in module
-                .policy
-                .iter()
-                .filter_map(|rule| path_of(&names, rule))
-            {
-                *left.entry(path).or_default() += 1;
-            }
+        for (path, _, _) in definitions(modules) {
+            *left.entry(path).or_default() += 1;
         }
-        Self {
+        let mut rewriter = Self {
             rules,
             values,
             settings,
             left,
+            objections: BTreeSet::new(),
+        };
+        while rewriter.find_undefined(modules) {}
+        rewriter
+    }
+
+    /// Takes rules whose every definition is ruled out for undefined; says whether there were any.
+    fn find_undefined(&mut self, modules: &[Ref<Module>]) -> bool {
+        let mut candidates: BTreeMap<Path, bool> = BTreeMap::new();
+        for (path, module, rule) in definitions(modules) {
+            if !self.values.contains_key(&path) {
+                let names = Names::of(module);
+                let bound = bound(module);
+                let changes = self.changes(&names, &bound, rule);
+                let never = is_complete(rule) && self.never(&names, &bound, rule, &changes);
+                *candidates.entry(path).or_insert(true) &= never;
+            }
         }
+        let before = self.values.len();
+        let never = candidates.into_iter().filter(|(_, never)| *never);
+        // No value has this name.
+        let undefined = never.map(|(path, _)| (path, "undefined".to_owned()));
+        self.values.extend(undefined);
+        self.values.len() > before
+    }
+
+    fn changes(&self, names: &Names<'_>, bound: &BTreeSet<String>, rule: &Rule) -> Changes {
+        let mut changes = Changes::new();
+        walk::rule(rule, &mut |site| {
+            if let Site::Reference(reference) = site {
+                changes.extend(change(names, bound, &self.values, reference));
+            }
+        });
+        changes
     }
 
     /// Path and text of the module.
@@ -66,12 +94,7 @@ impl<'a> Rewriter<'a> {
             if self.values.contains_key(&path) {
                 continue;
             }
-            let mut of_rule = Changes::new();
-            walk::rule(rule, &mut |site| {
-                if let Site::Reference(reference) = site {
-                    of_rule.extend(change(&names, &bound, self.values, reference));
-                }
-            });
+            let of_rule = self.changes(&names, &bound, rule);
             match self.left_away(&names, &bound, rule, &path, &of_rule) {
                 Some((start, removed)) => drop(changes.insert(start, removed)),
                 None => changes.extend(of_rule),
@@ -81,7 +104,8 @@ impl<'a> Rewriter<'a> {
         (names.file.to_owned(), text)
     }
 
-    /// The removal of a definition that can never hold, unless it is the last one of its rule.
+    /// The removal of a definition that can never hold, or that another policy has as well, unless it is the last
+    /// one of its rule.
     fn left_away(
         &mut self,
         names: &Names<'_>,
@@ -90,26 +114,65 @@ impl<'a> Rewriter<'a> {
         path: &Path,
         changes: &Changes,
     ) -> Option<(usize, Change)> {
-        let Rule::Spec { bodies, span, .. } = rule else {
-            return None;
-        };
-        let [body] = bodies.as_slice() else {
-            return None;
-        };
         if self.left.get(path).is_none_or(|left| *left < 2) {
             return None;
         }
+        let (start, end) = lines(rule.span())?;
+        let superfluous = self.never(names, bound, rule, changes)
+            || (is_verdict(path) && self.is_absolute(names, bound, rule) && {
+                let source = rule.span().source.get_contents();
+                !self.objections.insert(applied(source, start, end, changes))
+            });
+        superfluous.then(|| {
+            self.left.entry(path.clone()).and_modify(|left| *left -= 1);
+            let text = String::new();
+            (start, Change { end, text })
+        })
+    }
+
+    /// Whether a definition needs something that the settings rule out.
+    fn never(
+        &mut self,
+        names: &Names<'_>,
+        bound: &BTreeSet<String>,
+        rule: &Rule,
+        changes: &Changes,
+    ) -> bool {
+        let Rule::Spec { bodies, span, .. } = rule else {
+            return false;
+        };
+        let [body] = bodies.as_slice() else {
+            return false;
+        };
         let source = span.source.get_contents();
-        let never = body.query.stmts.iter().any(|statement| {
+        body.query.stmts.iter().any(|statement| {
             self.is_settled(names, bound, statement)
                 && lines(&statement.span).is_some_and(|(start, end)| {
                     self.never_holds(&applied(source, start, end, changes))
                 })
+        })
+    }
+
+    /// Whether a definition means the same in every package: it names no rule of its own, and no function of the
+    /// policies.
+    fn is_absolute(&self, names: &Names<'_>, bound: &BTreeSet<String>, rule: &Rule) -> bool {
+        let mut absolute = true;
+        walk::rule(rule, &mut |site| {
+            absolute &= match site {
+                Site::Binding(_) => true,
+                Site::Call { .. } | Site::With(_) => false,
+                Site::Reference(reference) => {
+                    let first = check::known(reference)
+                        .into_iter()
+                        .next()
+                        .unwrap_or_default();
+                    bound.contains(&first)
+                        || matches!(first.as_str(), "data" | "input")
+                        || change(names, bound, &self.values, reference).is_some()
+                }
+            }
         });
-        let (start, end) = lines(span).filter(|_| never)?;
-        self.left.entry(path.clone()).and_modify(|left| *left -= 1);
-        let text = String::new();
-        Some((start, Change { end, text }))
+        absolute
     }
 
     /// Whether a statement rests on nothing but data, and can be asked without its module.
@@ -168,6 +231,26 @@ impl<'a> Rewriter<'a> {
                 .is_some_and(|found| !matches!(found.value, Value::Bool(false) | Value::Undefined)),
         )
     }
+}
+
+/// Every definition of every rule, with its module.
+fn definitions(modules: &[Ref<Module>]) -> impl Iterator<Item = (Path, &Module, &Rule)> {
+    modules.iter().flat_map(|module| {
+        let names = Names::of(module);
+        let rules = module.policy.iter();
+        rules.filter_map(move |rule| Some((path_of(&names, rule)?, &**module, &**rule)))
+    })
+}
+
+/// A rule of one value, which is undefined when nothing defines it.
+fn is_complete(rule: &Rule) -> bool {
+    matches!(
+        rule,
+        Rule::Spec {
+            head: RuleHead::Compr { refr, .. },
+            ..
+        } if matches!(refr.as_ref(), Expr::Var { .. })
+    )
 }
 
 /// Where a whole statement or rule stands, when nothing else is on its lines but what may precede it: the engine's

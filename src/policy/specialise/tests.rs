@@ -90,6 +90,41 @@ fn what_the_settings_rule_out_is_left_away_but_never_the_last_definition() {
 }
 
 #[test]
+fn a_rule_that_the_settings_rule_out_is_undefined_and_so_is_what_rests_on_it() {
+    let text = specialised(
+        "package dtgate.p\n_listed if {\n\tcount(data.guardrails.list) > 0\n\tinput.api == \"v1\"\n}\n_both if {\n\t_listed\n\tinput.api == \"v2\"\n}\ndeny contains \"both\" if {\n\t_both\n}\ndeny contains \"neither\" if {\n\tnot _both\n}",
+        "guardrails: {list: []}",
+    );
+    let text = text.unwrap();
+    assert!(!text.contains("\"both\""), "{text}");
+    assert!(text.contains("not data.dtgate_known.undefined"), "{text}");
+}
+
+#[test]
+fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
+    let policy = |name: &str| {
+        format!(
+            "package dtgate.{name}\nimport data.dtgate.lib\n_own := input.api\ndeny contains scope if some scope in lib.asked\ndeny contains _own if _own == \"v3\""
+        )
+    };
+    let (one, two) = (policy("a"), policy("b"));
+    let files = [
+        ("a.rego", &*one),
+        ("b.rego", &*two),
+        ("lib/l.rego", LIBRARY),
+    ];
+    let bundle = Bundle::load(directory(&files).path()).unwrap();
+    let made = specialise(&mut bundle.rego.clone()).unwrap();
+    let texts: String = made.modules.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(
+        texts.matches("some scope in data.dtgate.lib.asked").count(),
+        1
+    );
+    // It means something else in each package.
+    assert_eq!(texts.matches("deny contains _own").count(), 2);
+}
+
+#[test]
 fn what_can_fail_on_a_value_is_refused() {
     for (call, what) in [
         ("to_number(input.change.name.requested) > 1", "to_number"),
