@@ -19,7 +19,7 @@ use dtgate::dynatrace::catalogue::{Catalogue, Overrides};
 use dtgate::dynatrace::change;
 use dtgate::dynatrace::token::HashKey;
 use dtgate::guard::{json, path};
-use dtgate::policy::{Input, Policy};
+use dtgate::policy::{Input, Policy, Trusted};
 use dtgate::value::{Sha256Hex, rfc3339_millis};
 use serde_json::{Map, json};
 
@@ -63,12 +63,29 @@ fn strict_parse(bencher: Bencher<'_, '_>) {
 
 /// All shipped policies, by the interpreter.
 #[divan::bench(args = [1, 12, 100])]
-fn evaluation(bencher: Bencher<'_, '_>, scopes: usize) {
-    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    let policy = Policy::load(policies, Duration::from_secs(1)).unwrap();
-    let scopes: Vec<&str> = SCOPES.iter().copied().cycle().take(scopes).collect();
-    let input = input(&scopes);
+fn evaluation_interpreted(bencher: Bencher<'_, '_>, scopes: usize) {
+    let (policy, input) = (shipped(), input_of(scopes));
     bencher.bench(|| policy.decide(black_box(&input)));
+}
+
+/// All shipped policies, by the bytecode engine; once a second by both.
+#[divan::bench(args = [1, 12, 100])]
+fn evaluation_compiled(bencher: Bencher<'_, '_>, scopes: usize) {
+    let (policy, input) = (shipped(), input_of(scopes));
+    let trusted = policy.prove(50, 1);
+    assert!(matches!(trusted, Trusted::Bytecode { .. }), "{trusted}");
+    bencher.bench(|| policy.decide(black_box(&input)));
+}
+
+/// The input document as the engines have it is a part of each evaluation.
+fn input_of(scopes: usize) -> Input {
+    let scopes: Vec<&str> = SCOPES.iter().copied().cycle().take(scopes).collect();
+    input(&scopes)
+}
+
+fn shipped() -> Policy {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    Policy::load(policies, Duration::from_secs(1)).unwrap()
 }
 
 /// A whole decision about a token with 12 scopes, from its parts to the bytes that go to the writer.

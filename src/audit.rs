@@ -47,7 +47,7 @@ impl Default for Config {
         Self {
             directory: PathBuf::from("journal"),
             durability: Durability::Synced,
-            segment_size: Size::from_mib(64),
+            segment_size: Size::from_mib(32),
         }
     }
 }

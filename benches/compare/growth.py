@@ -132,7 +132,7 @@ def journal(bench):
         home = bench.folder / "grown"
         home.mkdir()
         try:
-            length = fabricate(home / "journal", size, sizes[1] // 5)
+            length = fabricate(home / "journal", size, sizes[1] // 10)
             if size == sizes[1]:
                 _proven(bench, home / "journal")
             rounds = []
@@ -183,13 +183,16 @@ def _proven(bench, folder):
 
 
 def start(bench, home, records, settings):
-    """Starts dtgate and waits until it says that it is ready; the process, its port, and how many milliseconds it took."""
+    """Starts dtgate and waits until it has found its engines equal; the process, its port, and how many milliseconds
+    it took until it said that it is ready."""
     port = free_port()
     process, admin = peers.dtgate(home, bench.found, port, bench.upstream, records, settings=settings)
     begin = process.begun
     try:
         wait_until(lambda: _ready(admin), [process], seconds=120, every=0.001)
-        return process, port, (time.monotonic() - begin) * 1000
+        ready = (time.monotonic() - begin) * 1000
+        wait_until(lambda: peers.is_proven(admin), [process], seconds=60)
+        return process, port, ready
     except BaseException:
         process.stop()
         raise

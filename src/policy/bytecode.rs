@@ -88,7 +88,11 @@ impl Bytecode {
     /// Whether nobody objects to the request, in so many steps at most.
     pub(super) fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
         let answers = self.ask(input, steps)?;
-        let empty = |answer: &Value| answer.as_set().is_ok_and(|set| set.is_empty());
+        let empty = |answer: &Value| {
+            answer
+                .as_set()
+                .is_ok_and(|said| said.iter().next().is_none())
+        };
         let mut chunks = answers
             .as_array()
             .into_iter()
@@ -146,14 +150,15 @@ impl Bytecode {
 
 /// One rule that asks all the others. A list takes a register an element, and a rule has 255.
 fn question(rules: &[String]) -> String {
-    let mut text = "package dtgate_question\n".to_owned();
-    let mut chunks = Vec::new();
-    for (number, chunk) in rules.chunks(CHUNK).enumerate() {
-        text.push_str(&format!("\nrules{number} := [{}]\n", chunk.join(", ")));
-        chunks.push(format!("rules{number}"));
-    }
-    text.push_str(&format!("\nall := [{}]\n", chunks.join(", ")));
-    text
+    let chunks = rules.chunks(CHUNK).enumerate();
+    let (names, lists): (Vec<String>, Vec<String>) = chunks
+        .map(|(number, chunk)| {
+            let list = format!("rules{number} := [{}]\n", chunk.join(", "));
+            (format!("rules{number}"), list)
+        })
+        .unzip();
+    let (all, lists) = (names.join(", "), lists.join("\n"));
+    format!("package dtgate_question\n\n{lists}\nall := [{all}]\n")
 }
 
 const CHUNK: usize = 100;

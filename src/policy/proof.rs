@@ -106,7 +106,7 @@ pub(super) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<Value> {
         let mut rego = rego.clone();
         // A test that fails or panics has used inputs all the same.
         drop(catch_unwind(AssertUnwindSafe(|| {
-            drop(rego.eval_rule(test))
+            drop(rego.eval_rule(test));
         })));
         for print in rego.take_prints().unwrap_or_default() {
             let printed = print.split_once(": ").map_or("", |(_, text)| text);

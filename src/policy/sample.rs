@@ -277,7 +277,7 @@ impl<'a> Sampler<'a> {
     }
 }
 
-/// A number below another, by chance: SplitMix64, which is short and good enough to choose words.
+/// A number below another, by chance: `SplitMix64`, which is short and good enough to choose words.
 pub(super) fn below(state: &mut u64, limit: usize) -> usize {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *state;

@@ -41,7 +41,7 @@ pub(super) fn document(input: &Input) -> Value {
     ]);
     match &input.envoy {
         None => document,
-        Some(envoy) => with_envoy(document, envoy),
+        Some(envoy) => with_envoy(&document, envoy),
     }
 }
 
@@ -87,7 +87,7 @@ fn change(change: &Change) -> Value {
 }
 
 /// Few policies read the shape of OPA-Envoy, so that it may take the long way.
-fn with_envoy(document: Value, envoy: &Envoy) -> Value {
+fn with_envoy(document: &Value, envoy: &Envoy) -> Value {
     let members = serde_json::to_value(envoy).unwrap_or_default();
     let Ok(document) = document.as_object() else {
         return Value::Undefined;

@@ -176,10 +176,10 @@ impl Author {
     }
 
     fn some(&mut self, names: &str) -> String {
-        let list = self.list();
+        let scopes = self.list();
         let word = self.word();
         let last = names.rsplit(' ').next().unwrap_or_default();
-        format!("is_array({list}); some {names} in {list}; {last} != {word}")
+        format!("is_array({scopes}); some {names} in {scopes}; {last} != {word}")
     }
 
     fn list(&mut self) -> String {

@@ -9,8 +9,8 @@ fn specialised(policy: &str, data: &str) -> Result<String, String> {
         ("lib/l.rego", LIBRARY),
         ("data.yaml", data),
     ];
-    let bundle = Bundle::load(directory(&files).path()).unwrap();
-    let made = specialise(&mut bundle.rego.clone())?;
+    let mut bundle = Bundle::load(directory(&files).path()).unwrap();
+    let made = specialise(&mut bundle.rego)?;
     let (_, text) = made
         .modules
         .into_iter()
@@ -113,8 +113,8 @@ fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
         ("b.rego", &*two),
         ("lib/l.rego", LIBRARY),
     ];
-    let bundle = Bundle::load(directory(&files).path()).unwrap();
-    let made = specialise(&mut bundle.rego.clone()).unwrap();
+    let mut bundle = Bundle::load(directory(&files).path()).unwrap();
+    let made = specialise(&mut bundle.rego).unwrap();
     let texts: String = made.modules.into_iter().map(|(_, text)| text).collect();
     assert_eq!(
         texts.matches("some scope in data.dtgate.lib.asked").count(),
