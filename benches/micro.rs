@@ -215,6 +215,7 @@ fn decision(input: &Input) -> DecisionRecord {
         metrics: event::Metrics {
             evaluation_ns: Some(15_898_622),
         },
+        evaluator: None,
         requested_by: "10.1.2.3",
         verdict: "allow",
         operation: Some("token.update"),

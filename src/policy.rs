@@ -24,7 +24,7 @@ mod tree;
 mod walk;
 
 pub use bundle::{Bundle, LoadError, Problem};
-pub use decision::{Decision, Effect, Mode, POLICY_ERROR, Rule, Verdict, Violation};
+pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};
 pub use engine::trust::Trusted;
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::policy::{Input, Remedy, Violation};
+use crate::policy::{Evaluator, Input, Remedy, Violation};
 
 /// An event as a JSON object. In the journal its number and the hash of the record before it stand first.
 #[derive(Clone, Debug)]
@@ -41,6 +41,9 @@ pub struct Decision<'a> {
     pub result: Findings<'a>,
     pub bundles: Bundles<'a>,
     pub metrics: Metrics,
+    /// Who judged, when it was not the interpreter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluator: Option<Evaluator>,
     /// The address of the caller.
     pub requested_by: &'a str,
     /// `allow` or `deny`.

@@ -26,7 +26,7 @@ use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
 };
-use crate::policy::{Input, Judged, Verdict};
+use crate::policy::{Evaluator, Input, Judged, Verdict};
 use crate::value::rfc3339_millis;
 
 /// Makes every record of one request, under one decision id.
@@ -167,6 +167,7 @@ impl Recorder {
             metrics: Metrics {
                 evaluation_ns: Some(evaluation),
             },
+            evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
             verdict: verdict(decision.verdict),
             request: event::Request {
                 received_sha256: Some(call.received_sha256()),
@@ -206,6 +207,7 @@ impl Recorder {
                 },
             },
             metrics: Metrics::default(),
+            evaluator: None,
             requested_by: &self.peer,
             verdict: "deny",
             operation: self.operation.map(Operation::as_str),

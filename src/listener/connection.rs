@@ -6,12 +6,12 @@
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -274,13 +274,57 @@ where
     service_fn(move |mut request: Request<Incoming>| {
         let in_flight = pace.begin(request.version() == Version::HTTP_2);
         request.extensions_mut().insert(peer);
-        let answer = service.clone().oneshot(request.map(boxed));
+        let pace = &pace;
+        let request = request.map(|body| boxed(Asked::new(body, pace)));
+        let answer = service.clone().oneshot(request);
         async move {
             answer
                 .await
                 .map(|response| response.map(|body| Answer { body, in_flight }))
         }
     })
+}
+
+/// A request's body, which says when all of it was read: until then the protocol is in the middle of it.
+struct Asked {
+    body: Incoming,
+    unread: Option<Arc<Pace>>,
+}
+
+impl Asked {
+    fn new(body: Incoming, pace: &Arc<Pace>) -> Self {
+        let unread = (!body.is_end_stream()).then(|| {
+            pace.body_begins();
+            Arc::clone(pace)
+        });
+        Self { body, unread }
+    }
+}
+
+impl http_body::Body for Asked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if (frame.is_none() || self.body.is_end_stream())
+            && let Some(pace) = self.unread.take()
+        {
+            pace.body_ends();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// An answer's body, which keeps its request in flight until the last byte is with the protocol.

@@ -51,6 +51,8 @@ struct State {
     idle: Duration,
     idle_since: Instant,
     in_flight: usize,
+    /// Request bodies of which not every byte was read: what comes next on the connection is theirs.
+    unread: usize,
     /// When the first byte came since the last request ended.
     heard: Option<Instant>,
     /// Since when the client has not taken a byte.
@@ -67,6 +69,7 @@ impl Pace {
             in_flight: 0,
             heard: None,
             blocked: None,
+            unread: 0,
             multiplexed,
         });
         Arc::new(Self { head, state })
@@ -104,13 +107,26 @@ impl Pace {
         }
     }
 
-    /// Returns when there was no request for a moment, and nothing waits to be sent. It may be late.
+    /// A request whose body is still to come.
+    pub(super) fn body_begins(&self) {
+        self.state().unread += 1;
+    }
+
+    /// Its last byte was read. One that nobody reads to its end leaves the connection for ever in the middle of it.
+    pub(super) fn body_ends(&self) {
+        self.state().unread -= 1;
+    }
+
+    /// Returns when there was no request for a moment, and nothing waits to be read or sent. It may be late.
     pub(super) async fn silent(&self) {
         let moment = SILENCE.min(self.head);
         loop {
             tokio::time::sleep(moment).await;
             let state = self.state();
-            let nothing = state.in_flight == 0 && state.heard.is_none() && state.blocked.is_none();
+            let nothing = state.in_flight == 0
+                && state.unread == 0
+                && state.heard.is_none()
+                && state.blocked.is_none();
             if nothing && state.idle_since.elapsed() >= moment {
                 return;
             }

@@ -179,6 +179,15 @@ impl Violation {
     }
 }
 
+/// Which engine decided.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evaluator {
+    /// The bytecode alone, which may only find that nobody objects.
+    Bytecode,
+    Interpreter,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Decision {
@@ -188,6 +197,7 @@ pub struct Decision {
     /// Of a denial: the part of the request that would pass, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Box<Remedy>>,
+    pub evaluator: Evaluator,
     /// The revision of the bundle that decided.
     pub revision: String,
     #[serde(rename = "evaluation_ns", serialize_with = "nanoseconds")]
@@ -232,6 +242,19 @@ impl Decision {
             verdict,
             violations,
             remedy: None,
+            evaluator: Evaluator::Interpreter,
+            revision,
+            evaluation,
+        }
+    }
+
+    /// Nobody objects, says the bytecode.
+    pub(super) fn quiet(revision: String, evaluation: Duration) -> Self {
+        Self {
+            verdict: Verdict::Allow,
+            violations: Vec::new(),
+            remedy: None,
+            evaluator: Evaluator::Bytecode,
             revision,
             evaluation,
         }

@@ -160,7 +160,7 @@ impl Engine {
             return None;
         }
         self.nobody_objects(&input.to_rego(), FEW_STEPS)
-            .then(|| Decision::new(Vec::new(), self.revision.clone(), started.elapsed()))
+            .then(|| Decision::quiet(self.revision.clone(), started.elapsed()))
     }
 
     /// Whether the bytecode may answer, and says that nobody objects.
@@ -198,7 +198,7 @@ impl Engine {
         let started = Instant::now();
         let document = input.to_rego();
         if !self.lookup_failed(input) && self.nobody_objects(&document, MOST_STEPS) {
-            return Decision::new(Vec::new(), self.revision.clone(), started.elapsed());
+            return Decision::quiet(self.revision.clone(), started.elapsed());
         }
         let idle = self
             .idle

@@ -62,7 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("guard", &["dynatrace", "value"]),
     ("listener", &["value"]),
-    ("policy", &[]),
+    ("policy", &["dynatrace"]),
     ("simulate", &[]),
     ("telemetry", &[]),
     ("value", &[]),

@@ -18,6 +18,7 @@ mod crash;
 mod disconnect;
 mod disk;
 mod docs;
+mod engines;
 mod environments;
 mod failures;
 mod harness;

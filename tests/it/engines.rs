@@ -1,0 +1,71 @@
+//! Which engine judges, seen from outside: the gate works from the start, faster once the proof is done, and the
+//! journal tells which decisions rest on the bytecode alone.
+
+use tempfile::TempDir;
+
+use crate::harness::{BAD, GOOD, Gate, TOKEN, Upstream, eventually, exchange, gate};
+
+fn metric(gate: &Gate, name: &str) -> Option<u64> {
+    let answer = exchange(
+        gate.admin,
+        b"GET /metrics HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n",
+    );
+    let lines = answer.body.lines();
+    lines
+        .filter_map(|line| line.strip_prefix(name))
+        .find_map(|value| value.trim().parse().ok())
+}
+
+#[test]
+fn requests_are_judged_from_the_start_and_by_bytecode_after_the_proof() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    eventually("the engines are found equal", || {
+        (metric(&gate, "dtgate_bytecode_trusted ")? == 1).then_some(())
+    });
+    assert_eq!(metric(&gate, "dtgate_bytecode_differs "), Some(0));
+    // One of a few in a row is judged by both.
+    eventually("a decision by the bytecode", || {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+        let last = gate
+            .records()
+            .into_iter()
+            .rev()
+            .find(|record| record["kind"] == "decision")?;
+        (last["evaluator"] == "bytecode" && last["verdict"] == "allow").then_some(())
+    });
+    // Whoever objects is heard in full.
+    let answer = gate.send("PUT", TOKEN, BAD);
+    assert_eq!(answer.status, 403);
+    assert!(answer.message().contains("WriteConfig"), "{answer:?}");
+    let records = gate.records();
+    let denied = records
+        .iter()
+        .rev()
+        .find(|record| record["kind"] == "decision")
+        .unwrap();
+    assert_eq!(denied["verdict"], "deny");
+    assert!(denied.get("evaluator").is_none(), "{denied}");
+}
+
+#[test]
+fn policies_that_the_bytecode_is_kept_from_are_judged_all_the_same() {
+    let policies = TempDir::new().unwrap();
+    let policy = "package dtgate.hours\n\ndeny contains \"never\" if time.now_ns() < 0\n\ndeny contains \"no\" if \"WriteConfig\" in object.get(input.change.scopes, \"requested\", [])\n";
+    std::fs::write(policies.path().join("hours.rego"), policy).unwrap();
+    let upstream = Upstream::lenient();
+    let path = policies.path().to_str().unwrap();
+    let gate = Gate::start(
+        TempDir::new().unwrap(),
+        upstream.address,
+        &["--policies", path],
+    );
+    eventually("the log says which engine judges", || {
+        let log = gate.log();
+        log.contains("hours.rego:3: uses time.now_ns").then_some(())
+    });
+    assert_eq!(metric(&gate, "dtgate_bytecode_trusted "), Some(0));
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+}
