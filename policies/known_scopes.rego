@@ -120,19 +120,17 @@ _finding(scope) := {"code": "scope-not-ascii", "text": "has characters that no s
 } else := {"code": "scope-white-space", "text": "has white space or control characters in it"} if {
 	regex.match(`[^!-~]`, scope)
 } else := {"code": "scope-wrong-case", "text": "differs from a known scope in upper and lower case"} if {
-	_meant[lib.plain(scope)]
+	_meant[lib.catalogue][lib.plain(scope)]
 } else := {"code": "scope-not-of-tokens", "text": "is a scope of OAuth clients and platform tokens, not of access tokens"} if {
 	contains(scope, ":")
 } else := {"code": "scope-unknown", "text": "is not a scope that Dynatrace is known to have"}
 
-_advice(scope) := sprintf("did you mean %q?", [_meant[lib.plain(scope)]])
-
-_advice(scope) := concat("", [
+_advice(scope) := sprintf("did you mean %q?", [_meant[lib.catalogue][lib.plain(scope)]]) if {
+	_meant[lib.catalogue][lib.plain(scope)]
+} else := concat("", [
 	"take a name from Dynatrace's list of access token scopes, or have a new one added to ",
 	"guardrails.known_scopes.extra by whoever runs the gate",
-]) if {
-	not _meant[lib.plain(scope)]
-}
+])
 
 # An entry without a successor must not silence the rule that asks for it.
 _successor(scope) := sprintf("ask for %q instead", [lib.scopes[scope].replaced_by]) if {
@@ -140,7 +138,10 @@ _successor(scope) := sprintf("ask for %q instead", [lib.scopes[scope].replaced_b
 } else := "ask for it by its new name"
 
 # Only what may be requested is worth a suggestion.
-_meant := {lower(name): name |
-	some name, scope in lib.scopes
-	scope.status in {"current", "legacy", "removed"}
+_meant := {catalogue: names |
+	some catalogue in lib.catalogues
+	names := {lower(name): name |
+		some name, scope in data.dynatrace[catalogue]
+		scope.status in {"current", "legacy", "removed"}
+	}
 }

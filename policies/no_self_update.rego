@@ -28,11 +28,8 @@ deny contains violation if {
 
 deny contains violation if some violation in lib.unreadable
 
-default _verb := "change"
-
-_verb := "delete" if lib.deleting
-
-_verb := "disable" if {
-	not lib.deleting
+_verb := "delete" if {
+	lib.deleting
+} else := "disable" if {
 	input.change.enabled.requested == false
-}
+} else := "change"

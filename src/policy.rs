@@ -22,6 +22,7 @@ mod specialise;
 pub mod suite;
 mod tree;
 mod walk;
+mod watch;
 
 pub use bundle::{Bundle, LoadError, Problem};
 pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};

@@ -47,69 +47,6 @@ pub(super) fn is_known(name: &str) -> bool {
     name == "print" || BUILTINS.contains_key(name)
 }
 
-/// Whether it has an answer, or none, for every value of a type that it takes. Bytecode rules take an error for
-/// undefined: what can fail on a value is left to the interpreter.
-pub(super) fn never_fails(name: &str) -> bool {
-    NEVER_FAIL.contains(&name)
-}
-
-/// Which argument of the function is a pattern or a format, when that is all that it can fail on.
-pub(super) fn pattern_argument(name: &str) -> Option<usize> {
-    match name {
-        "glob.match" | "regex.find_n" | "regex.match" | "regex.split" | "sprintf" => Some(0),
-        "regex.replace" => Some(1),
-        _ => None,
-    }
-}
-
-const NEVER_FAIL: [&str; 45] = [
-    "array.concat",
-    "array.reverse",
-    "concat",
-    "contains",
-    "count",
-    "endswith",
-    "floor",
-    "indexof",
-    "intersection",
-    "is_array",
-    "is_boolean",
-    "is_null",
-    "is_number",
-    "is_object",
-    "is_set",
-    "is_string",
-    "lower",
-    "max",
-    "min",
-    "object.filter",
-    "object.get",
-    "object.keys",
-    "object.remove",
-    "object.union",
-    "object.union_n",
-    "regex.is_valid",
-    "replace",
-    "sort",
-    "split",
-    "startswith",
-    "strings.any_prefix_match",
-    "strings.any_suffix_match",
-    "strings.replace_n",
-    "strings.reverse",
-    "sum",
-    "trim",
-    "trim_left",
-    "trim_prefix",
-    "trim_right",
-    "trim_space",
-    "trim_suffix",
-    "type_name",
-    "union",
-    "upper",
-    "walk",
-];
-
 /// Every name a policy may call.
 pub(super) fn allowed<'a>() -> Vec<&'a str> {
     let names = BUILTINS.keys().copied();
@@ -132,14 +69,6 @@ mod tests {
             assert!(refusal(name).is_some(), "{name}");
         }
         for name in ["time.now_ns", "print", "count", "regex.match", "randomly"] {
-            assert!(refusal(name).is_none(), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_said_to_never_fail_exists_and_is_allowed() {
-        for name in NEVER_FAIL {
-            assert!(BUILTINS.contains_key(name), "{name}");
             assert!(refusal(name).is_none(), "{name}");
         }
     }

@@ -16,6 +16,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::bundle;
 use super::specialise::specialise;
+use super::watch;
 
 /// Compiled policies. Machines are made once and used again by whoever asks next.
 pub(super) struct Bytecode {
@@ -28,6 +29,9 @@ pub(super) struct Bytecode {
 /// Why there is no answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Silence {
+    /// Which is no wrong answer: the interpreter may have had no need to call it.
+    #[error("nothing: a builtin failed")]
+    BuiltinFailed,
     #[error("nothing: {0}")]
     Failed(String),
     #[error("nothing after more steps than it may take")]
@@ -77,8 +81,14 @@ impl Bytecode {
             Compiler::compile_from_policy(&policy, &[QUESTION]).map_err(|error| said(&error))
         }));
         let program = compiled.map_err(|_panic| "the bytecode compiler panicked".to_owned())??;
+        let mut program = Arc::unwrap_or_clone(program);
+        let builtins = program.builtin_info_table.iter();
+        for (builtin, resolved) in builtins.zip(&mut program.resolved_builtins) {
+            resolved.0 = watch::watched(&builtin.name)
+                .ok_or_else(|| format!("the bytecode calls {}", builtin.name))?;
+        }
         Ok(Self {
-            program,
+            program: Arc::new(program),
             data: engine.get_data(),
             idle: Mutex::default(),
             timer,
@@ -108,9 +118,13 @@ impl Bytecode {
         let mut machine = self.machine()?;
         machine.set_max_instructions(steps);
         machine.set_input(input.clone());
+        watch::has_failed();
         let answer = catch_unwind(AssertUnwindSafe(|| machine.execute_entry_point_by_index(0)));
         // A machine that failed or panicked is thrown away: nobody knows what is left in it.
         let answer = answer.map_err(|_panic| Silence::Failed("the engine panicked".to_owned()))?;
+        if watch::has_failed() {
+            return Err(Silence::BuiltinFailed);
+        }
         match answer {
             Ok(value @ Value::Array(_)) => {
                 machine.set_input(Value::Null);

@@ -96,7 +96,9 @@ impl<'a> Program<'a> {
                 arguments,
             } => (function, Some(arguments.len())),
             Site::With(expression) => (expression, None),
-            Site::Binding(_) | Site::Reference(_) => return Ok(None),
+            Site::Binding(_) | Site::Members(_) | Site::Operation(_) | Site::Reference(_) => {
+                return Ok(None);
+            }
         };
         let Some(path) = dotted(expression) else {
             // The engine drops computed steps from the name of a function: `http[x].send` would be `http.send`.

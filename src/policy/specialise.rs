@@ -7,6 +7,8 @@
 //! out, because the engine would evaluate the whole package that is imported. Nothing here is trusted: what comes out answers requests only after it was
 //! compared with the interpreter on the policies as they are.
 
+mod kinds;
+mod refuse;
 mod rewrite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +16,11 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
-use regorus::unstable::{Expr, Module, Ref, Rule};
+use regorus::unstable::{Module, Ref, Rule};
 
-use super::builtins;
 use super::check::{self, Names, Path};
 use super::walk::{self, Site};
+use kinds::Kinds;
 use rewrite::Rewriter;
 
 /// Policies as the bytecode engine gets them.
@@ -29,6 +31,9 @@ pub(super) struct Specialised {
     pub(super) data: Value,
 }
 
+/// How far kinds are followed, from rule to rule.
+const DEPTH: usize = 16;
+
 /// Where in the data the values are. Nobody else has data of this name.
 const KNOWN: &str = "dtgate_known";
 
@@ -36,33 +41,38 @@ const KNOWN: &str = "dtgate_known";
 ///
 /// # Errors
 ///
-/// Says what in the policies the bytecode engine cannot be trusted with: a call that can fail on a value of the
-/// right type, or `with`. Its rules take an error for undefined, where the interpreter denies.
+/// Says what in the policies the bytecode engine cannot be trusted with ([`refuse`]). Its rules take an error for
+/// undefined, where the interpreter denies.
 pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialised, String> {
     let modules = interpreter.get_modules().clone();
     let rules = Rules::of(&modules);
     let mut known = BTreeMap::new();
-    let mut values = BTreeMap::new();
     for path in rules.constant() {
-        let Some(value) = quietly(|| interpreter.eval_rule(path.join("."))) else {
-            continue;
-        };
-        let member = format!("r{}", values.len());
-        if value != Value::Undefined {
-            known.insert(Value::from(member.as_str()), value);
+        if let Some(value) = quietly(|| interpreter.eval_rule(path.join("."))) {
+            known.insert(path.clone(), value);
         }
-        values.insert(path.clone(), member);
     }
-    for module in &modules {
-        refuse_what_can_fail(module, &rules, &values)?;
-    }
-    let known = Value::from(BTreeMap::from([(Value::from(KNOWN), Value::from(known))]));
+    let data = interpreter.get_data();
+    let kinds = Kinds::new(&modules, &known, &data);
+    refuse::what_can_fail(&rules, &kinds)?;
+    // By number: paths may hold anything.
+    let members = known
+        .keys()
+        .cloned()
+        .zip((0..).map(|number| format!("r{number}")));
+    let members: BTreeMap<Path, String> = members.collect();
+    let values = known.values().zip(members.values());
+    let values = values.filter(|(value, _)| **value != Value::Undefined);
+    let values: BTreeMap<Value, Value> = values
+        .map(|(value, member)| (member.as_str().into(), value.clone()))
+        .collect();
+    let values = Value::from(BTreeMap::from([(Value::from(KNOWN), Value::from(values))]));
     let mut settings = regorus::Engine::new();
     settings.set_strict_builtin_errors(true);
-    for data in [interpreter.get_data(), known] {
+    for data in [data.clone(), values] {
         settings.add_data(data).map_err(|error| error.to_string())?;
     }
-    let mut rewriter = Rewriter::new(&rules, values, &mut settings, &modules);
+    let mut rewriter = Rewriter::new(&rules, &kinds, members, &mut settings);
     let modules = modules
         .iter()
         .map(|module| rewriter.module(module))
@@ -121,7 +131,7 @@ impl Rules {
                     Site::With(_) => {
                         rules.dynamic.insert(path.clone());
                     }
-                    Site::Binding(_) => {}
+                    Site::Binding(_) | Site::Members(_) | Site::Operation(_) => {}
                 });
                 rules.all.insert(path);
             }
@@ -160,11 +170,6 @@ impl Rules {
         through.chain(below.take_while(move |path| path.starts_with(reference)))
     }
 
-    fn is_dynamic(&self, reference: &[String]) -> bool {
-        self.reached(reference)
-            .any(|rule| self.dynamic.contains(rule))
-    }
-
     fn constant(&self) -> impl Iterator<Item = &Path> {
         let rules = self.all.difference(&self.dynamic);
         rules.filter(|path| !is_verdict(path) && !self.functions.contains(*path))
@@ -188,64 +193,6 @@ fn depends_on_request(path: &[String]) -> bool {
 fn path_of(names: &Names<'_>, rule: &Rule) -> Option<Path> {
     let first = check::known(check::head(rule)).into_iter().next()?;
     Some([names.package.clone(), vec![first]].concat())
-}
-
-/// Refuses what the two engines see differently by design.
-fn refuse_what_can_fail(
-    module: &Module,
-    rules: &Rules,
-    values: &BTreeMap<Path, String>,
-) -> Result<(), String> {
-    let names = Names::of(module);
-    let mut refused = Ok(());
-    for rule in &module.policy {
-        // Its value is known: it is not evaluated any more.
-        if path_of(&names, rule).is_some_and(|path| values.contains_key(&path)) {
-            continue;
-        }
-        walk::rule(rule, &mut |site| {
-            let reason = match site {
-                Site::With(_) => Some("with".to_owned()),
-                Site::Call {
-                    function,
-                    arguments,
-                } => call_that_can_fail(&names, rules, function, arguments),
-                Site::Binding(_) | Site::Reference(_) => None,
-            };
-            if let Some(what) = reason {
-                let place = check::at(rule.span(), String::new());
-                refused = Err(format!("{}:{}: uses {what}", place.path, place.line));
-            }
-        });
-    }
-    refused
-}
-
-fn call_that_can_fail(
-    names: &Names<'_>,
-    rules: &Rules,
-    function: &Expr,
-    arguments: &[Ref<Expr>],
-) -> Option<String> {
-    let path = check::dotted(function).unwrap_or_default();
-    let local = [names.package.clone(), path.clone()].concat();
-    if rules.functions.contains(&names.resolve(&path)) || rules.functions.contains(&local) {
-        return None;
-    }
-    let name = path.join(".");
-    if builtins::never_fails(&name) {
-        return None;
-    }
-    // A pattern that stands in the policies or their data fails always or never.
-    let fixed = |pattern: &Ref<Expr>| match pattern.as_ref() {
-        Expr::String { .. } | Expr::RawString { .. } => true,
-        reference => {
-            let resolved = names.resolve(&check::known(reference));
-            resolved.first().is_some_and(|first| first == "data") && !rules.is_dynamic(&resolved)
-        }
-    };
-    let pattern = builtins::pattern_argument(&name).and_then(|place| arguments.get(place));
-    (!pattern.is_some_and(fixed)).then_some(name)
 }
 
 #[cfg(test)]

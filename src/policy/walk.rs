@@ -16,6 +16,10 @@ pub(super) enum Site<'a> {
     },
     /// A variable that the rule binds itself: it hides whatever else has that name.
     Binding(&'a Span),
+    /// What is walked through, or asked for a member.
+    Members(&'a Expr),
+    /// Joins, compares or counts; a comprehension of an object.
+    Operation(&'a Expr),
     Reference(&'a Expr),
     /// The target or the replacement of a `with`: both can name a function without calling it.
     With(&'a Expr),
@@ -139,6 +143,7 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
             pattern(std::slice::from_ref(value), see);
             each(key.as_slice(), see);
             expression(value, see);
+            see(Site::Members(collection));
             expression(collection, see);
         }
         Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, see),
@@ -152,6 +157,7 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
             for span in key.iter().chain([value]) {
                 see(Site::Binding(span));
             }
+            see(Site::Members(domain));
             expression(domain, see);
             query(body, see);
         }
@@ -197,6 +203,7 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             query: body,
             ..
         } => {
+            see(Site::Operation(expr));
             expression(key, see);
             expression(value, see);
             query(body, see);
@@ -209,7 +216,10 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             indices(fcn, see);
             each(params, see);
         }
-        Expr::UnaryExpr { expr, .. } => expression(expr, see),
+        Expr::UnaryExpr { expr: operand, .. } => {
+            see(Site::Operation(expr));
+            expression(operand, see);
+        }
         Expr::AssignExpr { op, lhs, rhs, .. } => {
             if *op == AssignOp::ColEq {
                 pattern(std::slice::from_ref(lhs), see);
@@ -220,6 +230,7 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
         Expr::BinExpr { lhs, rhs, .. }
         | Expr::BoolExpr { lhs, rhs, .. }
         | Expr::ArithExpr { lhs, rhs, .. } => {
+            see(Site::Operation(expr));
             expression(lhs, see);
             expression(rhs, see);
         }
@@ -231,6 +242,7 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
         } => {
             each(key.as_slice(), see);
             expression(value, see);
+            see(Site::Members(collection));
             expression(collection, see);
         }
     }

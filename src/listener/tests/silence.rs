@@ -74,11 +74,11 @@ async fn the_rest_of_a_body_is_never_a_request() {
     });
     let hidden = b"GET /hidden HTTP/1.1\r\nhost: gate\r\n\r\n";
     let mut stream = running.connect().await;
-    let head = format!(
+    let begin = format!(
         "POST /upload HTTP/1.1\r\nhost: gate\r\ncontent-length: {}\r\n\r\nbegin",
         5 + hidden.len()
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(begin.as_bytes()).await.unwrap();
     assert!(answer(&mut stream).await.ends_with("early"));
     let body = unread.recv().await.unwrap();
 

@@ -84,14 +84,14 @@ impl Trust {
         prove: impl FnOnce() -> Result<(Bytecode, usize), String>,
     ) -> Trusted {
         if self.trusted() == Trusted::Unproven {
-            let trusted = match prove() {
+            match prove() {
                 Ok((bytecode, inputs)) => {
+                    // Told first: from the next line on a request can end the trust.
+                    self.tell(Trusted::Bytecode { inputs });
                     drop(self.bytecode.set(bytecode));
-                    Trusted::Bytecode { inputs }
                 }
-                Err(reason) => Trusted::Interpreter { reason },
-            };
-            self.tell(trusted);
+                Err(reason) => self.tell(Trusted::Interpreter { reason }),
+            }
         }
         self.trusted()
     }

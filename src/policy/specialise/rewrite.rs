@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
-use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Ref, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead, Span};
 
-use super::{KNOWN, Rules, is_verdict, path_of, quietly};
-use crate::policy::builtins;
+use super::kinds::Kinds;
+use super::{DEPTH, KNOWN, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::walk::{self, Site};
+use crate::policy::watch::{ITERABLE, watched};
 
 pub(super) struct Rewriter<'a> {
     rules: &'a Rules,
+    kinds: &'a Kinds<'a>,
     values: BTreeMap<Path, String>,
     /// Knows the data and the values, and no rule.
     settings: &'a mut regorus::Engine,
@@ -32,43 +34,45 @@ struct Change {
 impl<'a> Rewriter<'a> {
     pub(super) fn new(
         rules: &'a Rules,
+        kinds: &'a Kinds<'a>,
         values: BTreeMap<Path, String>,
         settings: &'a mut regorus::Engine,
-        modules: &[Ref<Module>],
     ) -> Self {
-        let mut left: BTreeMap<Path, usize> = BTreeMap::new();
-        for (path, _, _) in definitions(modules) {
-            *left.entry(path).or_default() += 1;
-        }
+        let definitions = kinds.definitions.iter();
         let mut rewriter = Self {
             rules,
+            kinds,
             values,
             settings,
-            left,
+            left: definitions
+                .map(|(path, all)| (path.clone(), all.len()))
+                .collect(),
             objections: BTreeSet::new(),
         };
-        while rewriter.find_undefined(modules) {}
+        while rewriter.find_undefined() {}
         rewriter
     }
 
     /// Takes rules whose every definition is ruled out for undefined; says whether there were any.
-    fn find_undefined(&mut self, modules: &[Ref<Module>]) -> bool {
-        let mut candidates: BTreeMap<Path, bool> = BTreeMap::new();
-        for (path, module, rule) in definitions(modules) {
-            if !self.values.contains_key(&path) {
-                let names = Names::of(module);
-                let bound = bound(module);
-                let changes = self.changes(&names, &bound, rule);
-                let never = is_complete(rule) && self.never(&names, &bound, rule, &changes);
-                *candidates.entry(path).or_insert(true) &= never;
+    fn find_undefined(&mut self) -> bool {
+        let kinds = self.kinds;
+        let mut undefined = Vec::new();
+        for (path, definitions) in &kinds.definitions {
+            let never = !self.values.contains_key(path)
+                && definitions.iter().all(|(module, rule)| {
+                    let names = Names::of(module);
+                    let bound = bound(module);
+                    let changes = self.changes(&names, &bound, rule);
+                    is_complete(rule) && self.never(&names, &bound, rule, &changes)
+                });
+            if never {
+                // No value has this name.
+                undefined.push((path.clone(), "undefined".to_owned()));
             }
         }
-        let before = self.values.len();
-        let never = candidates.into_iter().filter(|(_, never)| *never);
-        // No value has this name.
-        let undefined = never.map(|(path, _)| (path, "undefined".to_owned()));
+        let found = !undefined.is_empty();
         self.values.extend(undefined);
-        self.values.len() > before
+        found
     }
 
     fn changes(&self, names: &Names<'_>, bound: &BTreeSet<String>, rule: &Rule) -> Changes {
@@ -76,6 +80,23 @@ impl<'a> Rewriter<'a> {
         walk::rule(rule, &mut |site| {
             if let Site::Reference(reference) = site {
                 changes.extend(change(names, bound, &self.values, reference));
+            }
+        });
+        // What is walked through has to have members, and says so when it has none.
+        walk::rule(rule, &mut |site| {
+            if let Site::Members(expr) = site
+                && !self.kinds.of(names, rule, expr, DEPTH).has_members()
+                && let Some((start, end)) = whole(expr)
+            {
+                let change = changes.entry(start).or_insert(Change {
+                    end: start,
+                    text: String::new(),
+                });
+                change.text.insert_str(0, &format!("{ITERABLE}("));
+                changes.entry(end).or_insert_with(|| Change {
+                    end,
+                    text: ")".to_owned(),
+                });
             }
         });
         changes
@@ -159,7 +180,7 @@ impl<'a> Rewriter<'a> {
         let mut absolute = true;
         walk::rule(rule, &mut |site| {
             absolute &= match site {
-                Site::Binding(_) => true,
+                Site::Binding(_) | Site::Members(_) | Site::Operation(_) => true,
                 Site::Call { .. } | Site::With(_) => false,
                 Site::Reference(reference) => {
                     let first = check::known(reference)
@@ -182,8 +203,10 @@ impl<'a> Rewriter<'a> {
         walk::statement(stmt, &mut |site| {
             settled &= match site {
                 Site::Binding(_) | Site::With(_) => false,
+                Site::Members(_) | Site::Operation(_) => true,
                 Site::Call { function, .. } => {
-                    builtins::never_fails(&check::known(function).join("."))
+                    let name = check::dotted(function).unwrap_or_default();
+                    watched(&name.join(".")).is_some()
                 }
                 Site::Reference(reference) => self.is_of_settings(names, bound, reference),
             }
@@ -233,15 +256,6 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-/// Every definition of every rule, with its module.
-fn definitions(modules: &[Ref<Module>]) -> impl Iterator<Item = (Path, &Module, &Rule)> {
-    modules.iter().flat_map(|module| {
-        let names = Names::of(module);
-        let rules = module.policy.iter();
-        rules.filter_map(move |rule| Some((path_of(&names, rule)?, &**module, &**rule)))
-    })
-}
-
 /// A rule of one value, which is undefined when nothing defines it.
 fn is_complete(rule: &Rule) -> bool {
     matches!(
@@ -251,6 +265,34 @@ fn is_complete(rule: &Rule) -> bool {
             ..
         } if matches!(refr.as_ref(), Expr::Var { .. })
     )
+}
+
+/// Where a reference or call stands, all of it.
+pub(super) fn whole(expr: &Expr) -> Option<(usize, usize)> {
+    let mut first = expr;
+    let start = loop {
+        match first {
+            Expr::Var { span, .. } => break span.start,
+            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => first = refr,
+            Expr::Call { fcn, .. } => first = fcn,
+            _ => return None,
+        }
+    };
+    let span = expr.span();
+    let (start, end) = (
+        usize::try_from(start).ok()?,
+        usize::try_from(span.end).ok()?,
+    );
+    let source = span.source.get_contents();
+    let text = source.get(start..end)?;
+    let closes =
+        |open: char, close: char| text.matches(open).count() == text.matches(close).count();
+    let after = source.get(end..)?.chars().next().unwrap_or(' ');
+    let is_whole = closes('[', ']')
+        && closes('(', ')')
+        && !text.contains(['"', '`', '\n', '#'])
+        && (after.is_whitespace() || matches!(after, ')' | ']' | '}' | ',' | ';'));
+    is_whole.then_some((start, end))
 }
 
 /// Where a whole statement or rule stands, when nothing else is on its lines but what may precede it: the engine's
@@ -287,7 +329,9 @@ fn bound(module: &Module) -> BTreeSet<String> {
 fn applied(source: &str, start: usize, end: usize, changes: &Changes) -> String {
     let mut text = String::new();
     let mut done = start;
-    for (place, change) in changes.range(start..end) {
+    // What is put behind the last character belongs to it.
+    let inside = |(place, change): &(&usize, &Change)| **place < end || change.end == end;
+    for (place, change) in changes.range(start..=end).filter(inside) {
         text.push_str(source.get(done..*place).unwrap_or_default());
         text.push_str(&change.text);
         done = change.end;

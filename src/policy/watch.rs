@@ -1,0 +1,102 @@
+//! Builtins of the bytecode engine that tell when they fail.
+//!
+//! Its rules take an error for undefined, where the interpreter denies. So every builtin that it may call goes
+//! through here: one failure on the way, and the whole answer counts for nothing. The same holds for [`iterable`],
+//! which stands before everything that is walked through. Refuses to know what the builtins compute.
+
+use std::cell::Cell;
+use std::sync::LazyLock;
+
+use regorus::Value;
+use regorus::unstable::{BUILTINS, Expr, Ref, Span};
+
+/// A builtin as regorus has it; the error type is its own.
+pub(super) type Builtin = fn(&Span, &[Ref<Expr>], &[Value], bool) -> anyhow::Result<Value>;
+
+thread_local! {
+    /// Whether a builtin failed on this thread since somebody asked.
+    static FAILED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a builtin failed on this thread since the last time.
+pub(super) fn has_failed() -> bool {
+    FAILED.replace(false)
+}
+
+fn note(result: anyhow::Result<Value>) -> anyhow::Result<Value> {
+    if result.is_err() {
+        FAILED.set(true);
+    }
+    result
+}
+
+/// The name under which a specialised policy calls [`iterable`]: a builtin that policies may not use themselves
+/// where bytecode judges, because all it does is talk.
+pub(super) const ITERABLE: &str = "trace";
+
+/// Its argument, when it has members. The engine finds nothing in what has none, the interpreter an error.
+fn iterable(_: &Span, _: &[Ref<Expr>], arguments: &[Value], _: bool) -> anyhow::Result<Value> {
+    match arguments {
+        [value @ (Value::Array(_) | Value::Object(_) | Value::Set(_))] => Ok(value.clone()),
+        _ => note(Err(anyhow::anyhow!("it has no members"))),
+    }
+}
+
+macro_rules! watched {
+    ($($name:literal,)*) => {
+        /// The builtin that stands for one of that name; `None`: the bytecode engine may not call it.
+        pub(super) fn watched(name: &str) -> Option<Builtin> {
+            match name {
+                ITERABLE => Some(iterable),
+                $($name => {
+                    fn call(
+                        span: &Span,
+                        parameters: &[Ref<Expr>],
+                        arguments: &[Value],
+                        strict: bool,
+                    ) -> anyhow::Result<Value> {
+                        static BUILTIN: LazyLock<Option<Builtin>> =
+                            LazyLock::new(|| BUILTINS.get($name).map(|(builtin, _)| *builtin));
+                        match *BUILTIN {
+                            Some(builtin) => note(builtin(span, parameters, arguments, strict)),
+                            None => note(Err(anyhow::anyhow!("there is no such builtin"))),
+                        }
+                    }
+                    Some(call)
+                })*
+                _ => None,
+            }
+        }
+
+        /// Every name that has one.
+        #[cfg(test)]
+        pub(super) const WATCHED: &[&str] = &[$($name,)*];
+    };
+}
+
+// What always answers the same, and the same in both engines.
+watched! {
+    "__builtin_sets.intersection", "__builtin_sets.union", "abs", "array.concat", "array.reverse", "array.slice", "base64.decode", "base64.encode", "base64.is_valid",
+    "ceil", "concat", "contains", "count", "endswith", "floor", "format_int", "glob.match", "indexof",
+    "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
+    "json.is_valid", "json.marshal", "json.unmarshal", "lower", "max", "min", "net.cidr_contains",
+    "object.filter", "object.get", "object.keys", "object.remove", "object.union", "object.union_n",
+    "regex.is_valid", "regex.match", "regex.replace", "regex.split", "replace", "round", "semver.compare",
+    "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
+    "strings.any_suffix_match", "strings.replace_n", "strings.reverse", "substring", "sum", "to_number",
+    "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name", "union", "upper",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::builtins::refusal;
+
+    #[test]
+    fn what_is_watched_exists_and_is_allowed() {
+        for name in WATCHED.iter().chain(&[ITERABLE]) {
+            assert!(BUILTINS.contains_key(name), "{name}");
+            assert!(refusal(name).is_none(), "{name}");
+        }
+    }
+}
