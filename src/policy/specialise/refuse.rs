@@ -1,7 +1,7 @@
 //! What the bytecode engine may not be given.
 //!
 //! Where the interpreter fails, and so denies, the bytecode finds nothing, and so lets pass. Builtins tell when they
-//! fail ([`watch`](crate::policy::watch)); what can fail otherwise is refused here unless it is certain that it
+//! fail ([`watch`]); what can fail otherwise is refused here unless it is certain that it
 //! cannot: joining what are no sets, comparing what are no numbers, a rule or a member with two values.
 
 use regorus::unstable::{ArithOp, BoolOp, Expr, Literal, Query, Ref, Rule, RuleHead, Span};
