@@ -42,7 +42,8 @@ pub struct App {
     admin_listener: Listener,
     seats: Vec<Seat<Service>>,
     workers: Workers,
-    policy: Policy,
+    /// To be compared with the bytecode engine, where that is wanted.
+    unproven: Option<Policy>,
     admin: Admin,
     writer: Writer,
     tracker: Tracker,
@@ -92,7 +93,7 @@ impl App {
         });
         let tracker = Tracker::default();
         let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
-        let unproven = policy.clone();
+        let unproven = config.policies.bytecode.then(|| policy.clone());
         let parties = Parties {
             catalogue,
             environments,
@@ -112,7 +113,7 @@ impl App {
             admin_listener,
             seats,
             workers,
-            policy: unproven,
+            unproven,
             admin,
             writer,
             tracker,
@@ -132,7 +133,7 @@ impl App {
 
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal.
     pub async fn run(self, shutdown: CancellationToken) {
-        prove(self.policy);
+        self.unproven.map(prove);
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
         let service = MapResponse::new(self.admin, |response: Response<_>| response.map(boxed));

@@ -38,6 +38,8 @@ pub struct Policies {
     pub directory: PathBuf,
     /// Past it the request is refused.
     pub time_limit: Duration,
+    /// Whether the bytecode engine may answer where nobody objects, once it was found equal to the interpreter.
+    pub bytecode: bool,
 }
 
 impl Default for Policies {
@@ -45,6 +47,8 @@ impl Default for Policies {
         Self {
             directory: PathBuf::from("policies"),
             time_limit: Duration::from_millis(100),
+            // It was seen to miss objections that the comparison did not meet.
+            bytecode: false,
         }
     }
 }

@@ -140,7 +140,7 @@ def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
     keys = {
         "listener.listen": f"127.0.0.1:{port}", "admin.listen": f"127.0.0.1:{admin}",
         "upstream.url": f"http://127.0.0.1:{upstream_port}", "policies.directory": str(ROOT / "policies"),
-        "journal.directory": str(journal), "log.filter": "warn",
+        "journal.directory": str(journal), "log.filter": "warn", "policies.bytecode": True,
     }
     if tls:
         keys |= {"listener.tls.files.certificate": tls["certificate"], "listener.tls.files.key": tls["key"]}

@@ -4,6 +4,9 @@
 use tempfile::TempDir;
 
 use crate::harness::{BAD, GOOD, Gate, TOKEN, Upstream, eventually, exchange, gate};
+use crate::wire::configured;
+
+const BYTECODE: &str = "[policies]\nbytecode = true\n";
 
 fn metric(gate: &Gate, name: &str) -> Option<u64> {
     let answer = exchange(
@@ -19,7 +22,7 @@ fn metric(gate: &Gate, name: &str) -> Option<u64> {
 #[test]
 fn requests_are_judged_from_the_start_and_by_bytecode_after_the_proof() {
     let upstream = Upstream::lenient();
-    let gate = gate(upstream.address);
+    let gate = configured(upstream.address, BYTECODE);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     eventually("the engines are found equal", || {
         (metric(&gate, "dtgate_bytecode_trusted ")? == 1).then_some(())
@@ -55,12 +58,11 @@ fn policies_that_the_bytecode_is_kept_from_are_judged_all_the_same() {
     let policy = "package dtgate.hours\n\ndeny contains \"never\" if time.now_ns() < 0\n\ndeny contains \"no\" if \"WriteConfig\" in object.get(input.change.scopes, \"requested\", [])\n";
     std::fs::write(policies.path().join("hours.rego"), policy).unwrap();
     let upstream = Upstream::lenient();
-    let path = policies.path().to_str().unwrap();
-    let gate = Gate::start(
-        TempDir::new().unwrap(),
-        upstream.address,
-        &["--policies", path],
-    );
+    std::fs::write(policies.path().join("dtgate.toml"), BYTECODE).unwrap();
+    let config = policies.path().join("dtgate.toml");
+    let (config, path) = (config.to_str().unwrap(), policies.path().to_str().unwrap());
+    let arguments = ["--config", config, "--policies", path];
+    let gate = Gate::start(TempDir::new().unwrap(), upstream.address, &arguments);
     eventually("the log says which engine judges", || {
         let log = gate.log();
         log.contains("hours.rego:3: ").then_some(())
@@ -68,4 +70,20 @@ fn policies_that_the_bytecode_is_kept_from_are_judged_all_the_same() {
     assert_eq!(metric(&gate, "dtgate_bytecode_trusted "), Some(0));
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+}
+
+#[test]
+fn nobody_is_judged_by_bytecode_who_did_not_ask_for_it() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    for _ in 0..20 {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    }
+    let records = gate.records();
+    assert!(
+        records
+            .iter()
+            .all(|record| record.get("evaluator").is_none())
+    );
+    assert_eq!(metric(&gate, "dtgate_bytecode_trusted "), Some(0));
 }
