@@ -133,7 +133,9 @@ impl App {
 
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal.
     pub async fn run(self, shutdown: CancellationToken) {
-        self.unproven.map(prove);
+        if let Some(policy) = self.unproven {
+            prove(policy);
+        }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
         let service = MapResponse::new(self.admin, |response: Response<_>| response.map(boxed));
