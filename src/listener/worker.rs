@@ -1,6 +1,6 @@
 //! The threads that move bytes. Each has a runtime of its own, and with it every connection that it is given.
 //!
-//! A connection stays where it was put, and so does what its requests leave behind: no lock, timer or pooled
+//! A connection stays where it was put, and so does what its requests leave behind: no task, timer or pooled
 //! connection is handed from thread to thread. Knows nothing of what is served.
 
 use std::io;

@@ -38,8 +38,8 @@ pub(super) enum Silence {
     TooManySteps,
 }
 
-/// Instructions that the engine may take where requests are moved: below a millisecond. The shipped policies take
-/// about 1,500.
+/// Instructions that the engine may take where requests are moved: about a millisecond, if no builtin takes long,
+/// because each counts as one. The shipped policies take far fewer.
 pub(super) const FEW_STEPS: usize = 25_000;
 
 /// Instructions that it may take elsewhere: what a thousand policies need. Some it would follow for ever.

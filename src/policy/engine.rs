@@ -156,7 +156,9 @@ impl Engine {
     /// because somebody does, or something failed or takes long, or it is time to look whether both still agree.
     pub fn decide_quickly(&self, input: &Input) -> Option<Decision> {
         let started = Instant::now();
-        if self.lookup_failed(input) {
+        // The document is not made for an engine that will not be asked.
+        if self.trust.bytecode().is_none() || self.trust.is_check_due() || self.lookup_failed(input)
+        {
             return None;
         }
         self.nobody_objects(&input.to_rego(), FEW_STEPS)

@@ -2,8 +2,8 @@
 //!
 //! Both are asked about every input that the policies' own tests use, and about made-up ones. One difference,
 //! in any rule, and the policies are left to the interpreter. This is evidence, not logic: which is why the
-//! bytecode engine may only say that nobody objects, why calls that can fail on a value are kept from it, and
-//! why the comparison goes on while it works.
+//! bytecode engine may only say that nobody objects, why what could fail unnoticed is kept from it, and why the
+//! comparison goes on while it works.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

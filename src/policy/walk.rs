@@ -18,7 +18,7 @@ pub(super) enum Site<'a> {
     Binding(&'a Span),
     /// What is walked through, or asked for a member.
     Members(&'a Expr),
-    /// Joins, compares or counts; a comprehension of an object.
+    /// Joins, compares or calculates; a comprehension of an object; asks for a member.
     Operation(&'a Expr),
     Reference(&'a Expr),
     /// The target or the replacement of a `with`: both can name a function without calling it.
@@ -240,6 +240,7 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             collection,
             ..
         } => {
+            see(Site::Operation(expr));
             each(key.as_slice(), see);
             expression(value, see);
             see(Site::Members(collection));

@@ -1,7 +1,7 @@
 //! Whether the bytecode engine may answer requests.
 //!
 //! Not before it was found equal to the interpreter, and never again after one difference. Until then, and for
-//! policies that it cannot be trusted with, the interpreter answers: slower, and always right.
+//! policies that it cannot be trusted with, the interpreter answers: slower, and what it says counts.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

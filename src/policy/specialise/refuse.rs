@@ -19,6 +19,14 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
         let names = Names::of(module);
         for rule in &module.policy {
             let path = path_of(&names, rule);
+            let own = path.as_ref().and_then(|path| path.last());
+            if let Some(own) = own.filter(|own| names.imports.contains_key(*own)) {
+                // Each engine would take another of the two.
+                return Err(format!(
+                    "{}: has an import and a rule named {own}",
+                    names.file
+                ));
+            }
             // Its value is known: it is not evaluated any more.
             if path
                 .as_ref()
@@ -98,6 +106,8 @@ fn operation(
         Expr::ObjectCompr { key, query, .. } => {
             (!is_once_a_key(key, query)).then_some("may make a member of an object twice")
         }
+        // The compiler leaves the key out.
+        Expr::Membership { key: Some(_), .. } => Some("asks for a member with its key"),
         Expr::UnaryExpr { expr, .. } => (!matches!(expr.as_ref(), Expr::Number { .. }))
             .then_some("negates what may be no number"),
         _ => None,
@@ -154,12 +164,13 @@ fn shape(rule: &Rule, kinds: &Kinds<'_>, path: Option<&Path>) -> Option<&'static
         };
         return (!args.is_empty()).then_some("has a default of a function");
     };
-    let refr = match head {
-        RuleHead::Set { .. } => return None,
-        RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. } => refr,
-    };
+    let (RuleHead::Set { refr, .. } | RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. }) =
+        head;
     if check::dotted(refr).is_none_or(|name| name.len() != 1) {
         return Some("defines an object by its members");
+    }
+    if matches!(head, RuleHead::Set { .. }) {
+        return None;
     }
     let twins = path.and_then(|path| kinds.definitions.get(path));
     let twins: Vec<&Rule> = twins

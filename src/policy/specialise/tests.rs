@@ -171,3 +171,30 @@ fn sets_and_numbers_are_known_where_they_can_be() {
         assert_eq!(made.is_ok(), fine, "{body}: {made:?}");
     }
 }
+
+#[test]
+fn what_the_engines_read_differently_is_refused() {
+    for (policy, reason) in [
+        (
+            "import data.guardrails.words\nwords contains \"a\"\ndeny contains \"x\" if \"a\" in words",
+            "named words",
+        ),
+        (
+            "known.a contains input.api if data.guardrails.most == 4\nknown.b contains input.api\ndeny contains \"x\" if count(known.a) == 0",
+            "by its members",
+        ),
+        (
+            "deny contains \"x\" if { 0, \"a\" in input.change.scopes.requested }",
+            "with its key",
+        ),
+    ] {
+        let made = specialised(
+            &format!("package dtgate.p\n{policy}"),
+            "guardrails: {words: [a], most: 3}",
+        );
+        assert!(
+            made.as_ref().is_err_and(|refused| refused.contains(reason)),
+            "{made:?}"
+        );
+    }
+}
