@@ -12,6 +12,7 @@ mod bytecode;
 mod check;
 mod decision;
 mod engine;
+mod heads;
 pub mod input;
 mod interpreter;
 mod modes;

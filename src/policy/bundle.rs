@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::{
     check::{self, Program, Read, at},
     decision::{Mode, Rule},
-    input, modes,
+    heads, input, modes,
     modes::Enforcement,
     tree::{File, Tree},
     walk,
@@ -129,6 +129,7 @@ impl Bundle {
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
         let reads = program.reads(&mut problems);
+        heads::forgetful(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));
         }

@@ -170,7 +170,8 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
     }
 }
 
-fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
+/// Calls `see` for every site in an expression.
+pub(super) fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
     match expr {
         Expr::String { .. }
         | Expr::RawString { .. }
@@ -250,7 +251,7 @@ fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
 }
 
 /// The variables of a pattern, in lists and objects too.
-fn pattern(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
+pub(super) fn pattern(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
     for item in items {
         match item.as_ref() {
             Expr::Var { span, .. } => see(Site::Binding(span)),

@@ -45,12 +45,12 @@ fn what_rests_on_settings_alone_is_replaced_by_its_value() {
 #[test]
 fn references_through_an_import_are_written_out_and_calls_are_left() {
     let text = specialised(
-        "package dtgate.p\nimport data.dtgate.lib as l\ndeny contains l.double(scope) if some scope in l.asked",
+        "package dtgate.p\nimport data.dtgate.lib as l\ndeny contains twice if {\n\tsome scope in l.asked\n\ttwice := l.double(scope)\n}",
         "{}",
     );
     let text = text.unwrap();
     assert!(
-        text.contains("l.double(scope) if some scope in trace(data.dtgate.lib.asked)"),
+        text.contains("some scope in trace(data.dtgate.lib.asked)\n\ttwice := l.double(scope)"),
         "{text}"
     );
 }

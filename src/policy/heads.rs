@@ -1,0 +1,206 @@
+//! Heads that could make the engine forget: refused, because a policy with one lets pass what it should deny.
+//!
+//! Where a rule finds several things, the interpreter (regorus 0.14) drops all that it has found when the head of
+//! one is undefined, and fails when another follows: `deny contains data.reasons[scope] if some scope in ...` would be
+//! silent about a forbidden scope when one without a reason follows. OPA leaves out only that one. What the body
+//! binds is always defined, so `reason := data.reasons[scope]` in the body and `reason` in the head mean the same
+//! in both.
+
+use std::collections::BTreeSet;
+
+use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead};
+
+use super::bundle::Problem;
+use super::check::{self, Names};
+use super::walk::{self, Site};
+
+/// Builtins that always answer when their arguments are there, or fail, which denies.
+const ANSWERING: [&str; 13] = [
+    "concat",
+    "count",
+    "format_int",
+    "json.marshal",
+    "lower",
+    "object.get",
+    "replace",
+    "sort",
+    "split",
+    "sprintf",
+    "substring",
+    "trim_space",
+    "upper",
+];
+
+/// Refuses heads that may be undefined for some of what the body finds.
+pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    for module in modules {
+        for rule in &module.policy {
+            let fixed = fixed(module, rule);
+            if !finds_several(rule, &fixed) {
+                continue;
+            }
+            let outputs = outputs(rule);
+            for part in outputs
+                .iter()
+                .filter_map(|output| vanishing(output, &fixed))
+            {
+                problems.push(check::at(
+                    part.span(),
+                    "this may be undefined for the last thing that the rule finds, and the engine would then forget \
+                     the others: bind it to a name in the body (`found := ...`) and use that name in the head",
+                ));
+            }
+        }
+    }
+}
+
+/// The names that mean the same whatever a body finds: rules, imports, the arguments of a function.
+pub(super) fn fixed(module: &Module, rule: &Rule) -> BTreeSet<String> {
+    let heads = module
+        .policy
+        .iter()
+        .map(|rule| check::known(check::head(rule)));
+    let mut fixed: BTreeSet<String> = heads.filter_map(|head| head.into_iter().next()).collect();
+    fixed.extend(Names::of(module).imports.into_keys());
+    fixed.extend(["data".to_owned(), "input".to_owned()]);
+    let Rule::Spec { head, bodies, .. } = rule else {
+        return fixed;
+    };
+    if let RuleHead::Func { args, .. } = head {
+        walk::pattern(args, &mut |site| {
+            if let Site::Binding(span) = site {
+                fixed.insert(span.text().to_owned());
+            }
+        });
+    }
+    // A name that a body binds hides whatever else has it.
+    for statement in bodies.iter().flat_map(|body| &body.query.stmts) {
+        walk::statement(statement, &mut |site| {
+            if let Site::Binding(span) = site {
+                fixed.remove(span.text());
+            }
+        });
+    }
+    fixed
+}
+
+/// Whether a body, or the head itself, may hold for more than one thing.
+pub(super) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) -> bool {
+    let Rule::Spec { bodies, .. } = rule else {
+        return false;
+    };
+    let mut several = false;
+    // What a body gives a value is one thing, and what is looked up by it.
+    let mut single = fixed.clone();
+    for statement in bodies.iter().flat_map(|body| &body.query.stmts) {
+        match &statement.literal {
+            Literal::SomeIn { .. } | Literal::SomeVars { .. } => several = true,
+            Literal::Expr { expr, .. } => {
+                if let Expr::AssignExpr {
+                    op: AssignOp::ColEq,
+                    lhs,
+                    ..
+                } = expr.as_ref()
+                {
+                    walk::pattern(std::slice::from_ref(lhs), &mut |site| {
+                        if let Site::Binding(span) = site {
+                            single.insert(span.text().to_owned());
+                        }
+                    });
+                }
+            }
+            Literal::NotExpr { .. } | Literal::Every { .. } => {}
+        }
+    }
+    walk::rule(rule, &mut |site| match site {
+        Site::Reference(reference) => {
+            several |= brackets(reference)
+                .iter()
+                .any(|index| !is_fixed(index, &single));
+        }
+        // It finds everything below its argument.
+        Site::Call { function, .. } => {
+            several |= check::dotted(function).is_none_or(|name| name == ["walk"]);
+        }
+        _ => {}
+    });
+    several
+}
+
+/// Everything that a rule says its names and values are.
+fn outputs(rule: &Rule) -> Vec<&Expr> {
+    let Rule::Spec { head, bodies, .. } = rule else {
+        return Vec::new();
+    };
+    let (name, value) = match head {
+        RuleHead::Compr { refr, assign, .. } | RuleHead::Func { refr, assign, .. } => {
+            (refr, assign.as_ref().map(|assign| &assign.value))
+        }
+        RuleHead::Set { refr, key, .. } => (refr, key.as_ref()),
+    };
+    let mut outputs = brackets(name);
+    outputs.extend(value.map(Ref::as_ref));
+    let others = bodies.iter().filter_map(|body| body.assign.as_ref());
+    outputs.extend(others.map(|assign| assign.value.as_ref()));
+    outputs
+}
+
+/// What stands in the brackets of a reference.
+fn brackets(reference: &Expr) -> Vec<&Expr> {
+    let mut brackets: Vec<&Expr> = Vec::new();
+    let mut current = reference;
+    loop {
+        match current {
+            Expr::RefBrack { refr, index, .. } => {
+                brackets.push(index);
+                current = refr;
+            }
+            Expr::RefDot { refr, .. } => current = refr,
+            _ => return brackets,
+        }
+    }
+}
+
+/// The first part of an expression that may be undefined for one thing that is found, and not for another.
+fn vanishing<'a>(expr: &'a Expr, fixed: &BTreeSet<String>) -> Option<&'a Expr> {
+    let each = |parts: &'a [Ref<Expr>]| parts.iter().find_map(|part| vanishing(part, fixed));
+    match expr {
+        // What a body binds is there. A comprehension always is: it leaves out what is not.
+        Expr::Var { .. }
+        | Expr::ArrayCompr { .. }
+        | Expr::SetCompr { .. }
+        | Expr::ObjectCompr { .. } => None,
+        _ if is_fixed(expr, fixed) => None,
+        Expr::Array { items, .. } | Expr::Set { items, .. } => each(items),
+        Expr::Object { fields, .. } => fields
+            .iter()
+            .find_map(|(_, key, value)| vanishing(key, fixed).or_else(|| vanishing(value, fixed))),
+        Expr::Call { fcn, params, .. } => {
+            let name = check::dotted(fcn).unwrap_or_default().join(".");
+            if ANSWERING.contains(&name.as_str()) {
+                each(params)
+            } else {
+                Some(expr)
+            }
+        }
+        _ => Some(expr),
+    }
+}
+
+/// Whether nothing in an expression changes from one thing that is found to the next.
+fn is_fixed(expr: &Expr, fixed: &BTreeSet<String>) -> bool {
+    let mut same = true;
+    walk::expression(expr, &mut |site| {
+        same &= match site {
+            Site::Reference(reference) => check::known(reference)
+                .first()
+                .is_none_or(|first| fixed.contains(first)),
+            Site::Call { .. } | Site::Operation(_) | Site::Members(_) => true,
+            Site::Binding(_) | Site::With(_) => false,
+        }
+    });
+    same
+}
+
+#[cfg(test)]
+mod tests;
