@@ -125,16 +125,17 @@ _finding(scope) := {"code": "scope-not-ascii", "text": "has characters that no s
 	contains(scope, ":")
 } else := {"code": "scope-unknown", "text": "is not a scope that Dynatrace is known to have"}
 
-_advice(scope) := sprintf("did you mean %q?", [_meant[lib.catalogue][lib.plain(scope)]]) if {
-	_meant[lib.catalogue][lib.plain(scope)]
+_advice(scope) := sprintf("did you mean %q?", [name]) if {
+	name := _meant[lib.catalogue][lib.plain(scope)]
 } else := concat("", [
 	"take a name from Dynatrace's list of access token scopes, or have a new one added to ",
 	"guardrails.known_scopes.extra by whoever runs the gate",
 ])
 
 # An entry without a successor must not silence the rule that asks for it.
-_successor(scope) := sprintf("ask for %q instead", [lib.scopes[scope].replaced_by]) if {
-	is_string(lib.scopes[scope].replaced_by)
+_successor(scope) := sprintf("ask for %q instead", [name]) if {
+	name := lib.scopes[scope].replaced_by
+	is_string(name)
 } else := "ask for it by its new name"
 
 # Only what may be requested is worth a suggestion.

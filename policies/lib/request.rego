@@ -10,7 +10,9 @@ package dtgate.lib
 # scope: rule
 unreadable contains violation if {
 	not _readable
-	some [path, wanted] in _unreadable_parts
+	some part in _unreadable_parts
+	path := part[0]
+	wanted := part[1]
 	violation := {
 		"code": "unreadable-request",
 		"message": sprintf("the policies cannot read this request: %s must be %s; report this to whoever runs the gate", [
@@ -108,9 +110,15 @@ gained := {i: scope |
 # METADATA
 # description: The ids of the token to change in lower case, the one in the path and the one that Dynatrace tells.
 # scope: rule
-token_ids contains lower(input.token.id) if _id_readable
+token_ids contains id if {
+	_id_readable
+	id := lower(input.token.id)
+}
 
-token_ids contains lower(input.token.current.id) if is_string(input.token.current.id)
+token_ids contains id if {
+	is_string(input.token.current.id)
+	id := lower(input.token.current.id)
+}
 
 # METADATA
 # description: The request asks for a name that the token does not have.

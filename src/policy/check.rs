@@ -96,7 +96,11 @@ impl<'a> Program<'a> {
                 arguments,
             } => (function, Some(arguments.len())),
             Site::With(expression) => (expression, None),
-            Site::Binding(_) | Site::Members(_) | Site::Operation(_) | Site::Reference(_) => {
+            Site::Binding(_)
+            | Site::Members(_)
+            | Site::Operation(_)
+            | Site::Pattern(_)
+            | Site::Reference(_) => {
                 return Ok(None);
             }
         };

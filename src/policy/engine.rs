@@ -117,7 +117,7 @@ impl Engine {
         self.trust.trusted()
     }
 
-    fn bytecode(&self) -> Result<Bytecode, String> {
+    pub(super) fn bytecode(&self) -> Result<Bytecode, String> {
         let rules: Vec<String> = self.rules().collect();
         let mut interpreter = self.prepared.clone();
         Bytecode::compile(&mut interpreter, &rules, self.timer)
@@ -139,7 +139,7 @@ impl Engine {
         Ok(compared)
     }
 
-    fn comparison<'a>(&'a self, bytecode: &'a Bytecode) -> Comparison<'a> {
+    pub(super) fn comparison<'a>(&'a self, bytecode: &'a Bytecode) -> Comparison<'a> {
         Comparison {
             bytecode,
             prepared: &self.prepared,

@@ -39,10 +39,12 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             if !finds_several(rule, &fixed) {
                 continue;
             }
+            // A name that is not fixed is one that the body binds: it has a value.
+            let is_there = |expr: &Expr| matches!(expr, Expr::Var { .. }) || is_fixed(expr, &fixed);
             let outputs = outputs(rule);
             for part in outputs
                 .iter()
-                .filter_map(|output| vanishing(output, &fixed))
+                .filter_map(|output| vanishing(output, &is_there))
             {
                 problems.push(check::at(
                     part.span(),
@@ -56,18 +58,12 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
 
 /// The names that mean the same whatever a body finds: rules, imports, the arguments of a function.
 pub(super) fn fixed(module: &Module, rule: &Rule) -> BTreeSet<String> {
-    let heads = module
-        .policy
-        .iter()
-        .map(|rule| check::known(check::head(rule)));
-    let mut fixed: BTreeSet<String> = heads.filter_map(|head| head.into_iter().next()).collect();
-    fixed.extend(Names::of(module).imports.into_keys());
-    fixed.extend(["data".to_owned(), "input".to_owned()]);
+    let mut fixed = names(module);
     let Rule::Spec { head, bodies, .. } = rule else {
         return fixed;
     };
     if let RuleHead::Func { args, .. } = head {
-        walk::pattern(args, &mut |site| {
+        walk::patterns(args, &mut |site| {
             if let Site::Binding(span) = site {
                 fixed.insert(span.text().to_owned());
             }
@@ -82,6 +78,18 @@ pub(super) fn fixed(module: &Module, rule: &Rule) -> BTreeSet<String> {
         });
     }
     fixed
+}
+
+/// The names that a module has from outside its rules' bodies.
+pub(super) fn names(module: &Module) -> BTreeSet<String> {
+    let heads = module
+        .policy
+        .iter()
+        .map(|rule| check::known(check::head(rule)));
+    let mut names: BTreeSet<String> = heads.filter_map(|head| head.into_iter().next()).collect();
+    names.extend(Names::of(module).imports.into_keys());
+    names.extend(["data".to_owned(), "input".to_owned()]);
+    names
 }
 
 /// Whether a body, or the head itself, may hold for more than one thing.
@@ -102,7 +110,7 @@ pub(super) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) -> bool {
                     ..
                 } = expr.as_ref()
                 {
-                    walk::pattern(std::slice::from_ref(lhs), &mut |site| {
+                    walk::patterns(std::slice::from_ref(lhs), &mut |site| {
                         if let Site::Binding(span) = site {
                             single.insert(span.text().to_owned());
                         }
@@ -112,8 +120,19 @@ pub(super) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) -> bool {
             Literal::NotExpr { .. } | Literal::Every { .. } => {}
         }
     }
+    // What a comprehension looks through it looks through alone.
+    let mut inner: BTreeSet<*const Expr> = BTreeSet::new();
     walk::rule(rule, &mut |site| match site {
-        Site::Reference(reference) => {
+        Site::Operation(
+            expr @ (Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }),
+        ) => {
+            walk::expression(expr, &mut |site| {
+                if let Site::Reference(reference) = site {
+                    inner.insert(std::ptr::from_ref(reference));
+                }
+            });
+        }
+        Site::Reference(reference) if !inner.contains(&std::ptr::from_ref(reference)) => {
             several |= brackets(reference)
                 .iter()
                 .any(|index| !is_fixed(index, &single));
@@ -128,7 +147,7 @@ pub(super) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) -> bool {
 }
 
 /// Everything that a rule says its names and values are.
-fn outputs(rule: &Rule) -> Vec<&Expr> {
+pub(super) fn outputs(rule: &Rule) -> Vec<&Expr> {
     let Rule::Spec { head, bodies, .. } = rule else {
         return Vec::new();
     };
@@ -161,20 +180,24 @@ fn brackets(reference: &Expr) -> Vec<&Expr> {
     }
 }
 
-/// The first part of an expression that may be undefined for one thing that is found, and not for another.
-fn vanishing<'a>(expr: &'a Expr, fixed: &BTreeSet<String>) -> Option<&'a Expr> {
-    let each = |parts: &'a [Ref<Expr>]| parts.iter().find_map(|part| vanishing(part, fixed));
+/// The first part of an expression that may be undefined; `is_there`: what is known not to be.
+pub(super) fn vanishing<'a>(expr: &'a Expr, is_there: &dyn Fn(&Expr) -> bool) -> Option<&'a Expr> {
+    let each = |parts: &'a [Ref<Expr>]| parts.iter().find_map(|part| vanishing(part, is_there));
     match expr {
-        // What a body binds is there. A comprehension always is: it leaves out what is not.
-        Expr::Var { .. }
+        _ if is_there(expr) => None,
+        // A comprehension leaves out what is undefined.
+        Expr::String { .. }
+        | Expr::RawString { .. }
+        | Expr::Number { .. }
+        | Expr::Bool { .. }
+        | Expr::Null { .. }
         | Expr::ArrayCompr { .. }
         | Expr::SetCompr { .. }
         | Expr::ObjectCompr { .. } => None,
-        _ if is_fixed(expr, fixed) => None,
         Expr::Array { items, .. } | Expr::Set { items, .. } => each(items),
-        Expr::Object { fields, .. } => fields
-            .iter()
-            .find_map(|(_, key, value)| vanishing(key, fixed).or_else(|| vanishing(value, fixed))),
+        Expr::Object { fields, .. } => fields.iter().find_map(|(_, key, value)| {
+            vanishing(key, is_there).or_else(|| vanishing(value, is_there))
+        }),
         Expr::Call { fcn, params, .. } => {
             let name = check::dotted(fcn).unwrap_or_default().join(".");
             if ANSWERING.contains(&name.as_str()) {
@@ -195,7 +218,7 @@ fn is_fixed(expr: &Expr, fixed: &BTreeSet<String>) -> bool {
             Site::Reference(reference) => check::known(reference)
                 .first()
                 .is_none_or(|first| fixed.contains(first)),
-            Site::Call { .. } | Site::Operation(_) | Site::Members(_) => true,
+            Site::Call { .. } | Site::Operation(_) | Site::Members(_) | Site::Pattern(_) => true,
             Site::Binding(_) | Site::With(_) => false,
         }
     });

@@ -131,7 +131,8 @@ impl Rules {
                     Site::With(_) => {
                         rules.dynamic.insert(path.clone());
                     }
-                    Site::Binding(_) | Site::Members(_) | Site::Operation(_) => {}
+                    Site::Binding(_) | Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => {
+                    }
                 });
                 rules.all.insert(path);
             }

@@ -18,8 +18,10 @@ pub(super) enum Site<'a> {
     Binding(&'a Span),
     /// What is walked through, or asked for a member.
     Members(&'a Expr),
-    /// Joins, compares or calculates; a comprehension of an object; asks for a member.
+    /// Assigns, joins, compares or calculates; a comprehension; asks for a member.
     Operation(&'a Expr),
+    /// What a `some .. in`, an assignment or the argument of a function binds names by: mostly one name.
+    Pattern(&'a Expr),
     Reference(&'a Expr),
     /// The target or the replacement of a `with`: both can name a function without calling it.
     With(&'a Expr),
@@ -51,7 +53,7 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
                     refr, args, assign, ..
                 } => {
                     indices(refr, see);
-                    pattern(args, see);
+                    patterns(args, see);
                     each(args, see);
                     assignment(assign.as_ref(), see);
                 }
@@ -139,8 +141,8 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
             collection,
             ..
         } => {
-            pattern(key.as_slice(), see);
-            pattern(std::slice::from_ref(value), see);
+            patterns(key.as_slice(), see);
+            patterns(std::slice::from_ref(value), see);
             each(key.as_slice(), see);
             expression(value, see);
             see(Site::Members(collection));
@@ -195,6 +197,7 @@ pub(super) fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
         | Expr::SetCompr {
             term, query: body, ..
         } => {
+            see(Site::Operation(expr));
             expression(term, see);
             query(body, see);
         }
@@ -222,8 +225,9 @@ pub(super) fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
             expression(operand, see);
         }
         Expr::AssignExpr { op, lhs, rhs, .. } => {
+            see(Site::Operation(expr));
             if *op == AssignOp::ColEq {
-                pattern(std::slice::from_ref(lhs), see);
+                patterns(std::slice::from_ref(lhs), see);
             }
             expression(lhs, see);
             expression(rhs, see);
@@ -250,19 +254,28 @@ pub(super) fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
     }
 }
 
-/// The variables of a pattern, in lists and objects too.
-pub(super) fn pattern(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
+/// Patterns and their variables, in lists and objects too.
+pub(super) fn patterns(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
     for item in items {
-        match item.as_ref() {
-            Expr::Var { span, .. } => see(Site::Binding(span)),
-            Expr::Array { items, .. } => pattern(items, see),
-            Expr::Object { fields, .. } => {
-                for (_, _, value) in fields {
-                    pattern(std::slice::from_ref(value), see);
-                }
+        see(Site::Pattern(item));
+        variables(item, see);
+    }
+}
+
+fn variables(item: &Expr, see: &mut dyn FnMut(Site<'_>)) {
+    match item {
+        Expr::Var { span, .. } => see(Site::Binding(span)),
+        Expr::Array { items, .. } => {
+            for item in items {
+                variables(item, see);
             }
-            _ => {}
         }
+        Expr::Object { fields, .. } => {
+            for (_, _, value) in fields {
+                variables(value, see);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -111,6 +111,7 @@ fn heads_that_are_always_there_are_fine() {
         format!("deny contains lib.scopes if {many}"),
         // Nothing to forget.
         "deny contains data.reasons[name] if name := input.change.name.requested".to_owned(),
+        "deny contains \"no\" if count(_all) > 0\n\n_all := {s: data.reasons[s] | some s in input.change.scopes.added; data.reasons[s]}".to_owned(),
         "deny contains \"no\" if _f(input)\n\n_f(x) := x.y if x.z".to_owned(),
         // A comprehension leaves out what is undefined.
         format!("deny contains concat(\",\", [r | r := data.reasons[scope]]) if {many}"),

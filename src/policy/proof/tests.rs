@@ -5,6 +5,8 @@ use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::input::tests::input;
 use crate::policy::{Engine, Input, Trusted};
 
+mod shapes;
+
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
 
 fn engine_of(policy: &str) -> Engine {

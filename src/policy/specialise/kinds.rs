@@ -8,7 +8,7 @@ use regorus::unstable::{AssignOp, BinOp, Expr, Literal, Module, Query, Ref, Rule
 
 use super::path_of;
 use crate::policy::check::{self, Names, Path};
-use crate::policy::walk;
+use crate::policy::walk::{self, Site};
 
 /// Kinds that matter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,11 +112,13 @@ impl<'a> Kinds<'a> {
         let Some(Some(first)) = steps.first() else {
             return Kind::Other;
         };
-        if let Some(value) = assigned(rule, first) {
-            return match steps.len() {
-                1 => self.of(names, rule, &value, depth),
-                _ => Kind::Other,
-            };
+        match bindings(rule).get(first) {
+            None => {}
+            Some(1) if steps.len() == 1 => {
+                return assigned(rule, first)
+                    .map_or(Kind::Other, |value| self.of(names, rule, &value, depth));
+            }
+            Some(_) => return Kind::Other,
         }
         if let Some(import) = names.imports.get(first) {
             let rest = steps.iter().skip(1).cloned();
@@ -204,6 +206,19 @@ fn below(value: &Value, steps: &[Option<String>]) -> Kind {
     } else {
         Kind::Other
     }
+}
+
+/// How often a rule binds each name.
+pub(super) fn bindings(rule: &Rule) -> BTreeMap<String, usize> {
+    let mut bindings = BTreeMap::new();
+    walk::rule(rule, &mut |site| {
+        if let Site::Binding(name) = site
+            && name.text() != "_"
+        {
+            *bindings.entry(name.text().to_owned()).or_default() += 1;
+        }
+    });
+    bindings
 }
 
 /// What a rule assigns to a name, anywhere in its bodies, if it does so once.

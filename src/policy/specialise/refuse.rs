@@ -2,14 +2,23 @@
 //!
 //! Where the interpreter fails, and so denies, the bytecode finds nothing, and so lets pass. Builtins tell when they
 //! fail ([`watch`]); what can fail otherwise is refused here unless it is certain that it
-//! cannot: joining what are no sets, comparing what are no numbers, a rule or a member with two values.
+//! cannot: joining what are no sets, comparing what are no numbers, a rule or a member with two values. What the
+//! bytecode would take for a value although it is undefined is refused too: in a comprehension, in a set, before an
+//! `else`.
 
-use regorus::unstable::{ArithOp, BoolOp, Expr, Literal, Query, Ref, Rule, RuleHead, Span};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::kinds::{Kind, Kinds};
-use super::rewrite::whole;
-use super::{DEPTH, Rules, path_of};
+use regorus::Value;
+use regorus::unstable::{
+    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span,
+};
+
+use super::kinds::{Kind, Kinds, bindings};
+use super::rewrite::{colon, whole};
+use super::{DEPTH, Rules, is_verdict, path_of};
 use crate::policy::check::{self, Names, Path};
+use crate::policy::heads;
 use crate::policy::walk::{self, Site};
 use crate::policy::watch;
 
@@ -34,37 +43,26 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
             {
                 continue;
             }
+            let scope = Scope {
+                module,
+                rule,
+                names: Names::of(module),
+                rules,
+                kinds,
+                bindings: bindings(rule),
+            };
             let mut refused = None;
             let mut refuse = |span: &Span, what: &str| {
                 let place = check::at(span, "");
                 refused.get_or_insert_with(|| format!("{}:{}: {what}", place.path, place.line));
             };
-            if let Some(what) = shape(rule, kinds, path.as_ref()) {
+            if let Some(what) = scope.shape(path.as_ref()) {
                 refuse(rule.span(), what);
             }
-            walk::rule(rule, &mut |site| match site {
-                Site::With(expr) => refuse(expr.span(), "uses with"),
-                Site::Call { function, .. } => {
-                    let name = check::dotted(function).unwrap_or_default();
-                    if !is_of_policies(rules, &names, &name) {
-                        let name = name.join(".");
-                        if name == watch::ITERABLE || watch::watched(&name).is_none() {
-                            refuse(function.span(), &format!("uses {name}"));
-                        }
-                    }
+            walk::rule(rule, &mut |site| {
+                if let Some((span, what)) = scope.refusal(site) {
+                    refuse(span, &what);
                 }
-                Site::Operation(expr) => {
-                    if let Some(what) = operation(&names, rule, kinds, expr) {
-                        refuse(expr.span(), what);
-                    }
-                }
-                Site::Members(expr) => {
-                    let kind = kinds.of(&names, rule, expr, DEPTH);
-                    if !kind.has_members() && whole(expr).is_none() {
-                        refuse(expr.span(), "walks through what may have no members");
-                    }
-                }
-                Site::Binding(_) | Site::Reference(_) => {}
             });
             if let Some(refused) = refused {
                 return Err(refused);
@@ -74,43 +72,199 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
     Ok(())
 }
 
-fn is_of_policies(rules: &Rules, names: &Names<'_>, name: &[String]) -> bool {
-    let local = [names.package.clone(), name.to_vec()].concat();
-    rules.functions.contains(&names.resolve(name)) || rules.functions.contains(&local)
+/// A rule, and what its names mean.
+struct Scope<'a> {
+    module: &'a Module,
+    rule: &'a Rule,
+    names: Names<'a>,
+    rules: &'a Rules,
+    kinds: &'a Kinds<'a>,
+    /// How often the rule binds each name.
+    bindings: BTreeMap<String, usize>,
 }
 
-fn operation(
-    names: &Names<'_>,
-    rule: &Rule,
-    kinds: &Kinds<'_>,
-    expr: &Expr,
-) -> Option<&'static str> {
-    let both = |one: &Expr, other: &Expr, kind: Kind| {
-        kinds.of(names, rule, one, DEPTH) == kind && kinds.of(names, rule, other, DEPTH) == kind
-    };
-    match expr {
-        Expr::BinExpr { lhs, rhs, .. } => {
-            (!both(lhs, rhs, Kind::Set)).then_some("joins what may be no sets")
-        }
-        Expr::ArithExpr { op, lhs, rhs, .. } => match op {
-            ArithOp::Sub if both(lhs, rhs, Kind::Set) => None,
-            ArithOp::Add | ArithOp::Mul | ArithOp::Sub if both(lhs, rhs, Kind::Number) => None,
-            _ => Some("calculates with what may be no numbers, or divides"),
-        },
-        Expr::BoolExpr { op, lhs, rhs, .. } => match op {
-            BoolOp::Eq | BoolOp::Ne => None,
-            BoolOp::Ge | BoolOp::Gt | BoolOp::Le | BoolOp::Lt => {
-                (!both(lhs, rhs, Kind::Number)).then_some("compares what may be no numbers")
+impl Scope<'_> {
+    /// What is wrong with one site, and where.
+    fn refusal<'s>(&self, site: Site<'s>) -> Option<(&'s Span, Cow<'static, str>)> {
+        let (span, what) = match site {
+            Site::With(expr) => (expr.span(), Some("uses with".into())),
+            Site::Call {
+                function,
+                arguments,
+            } => (function.span(), self.call(function, arguments.len())),
+            Site::Operation(expr) => (expr.span(), self.operation(expr).map(Cow::Borrowed)),
+            Site::Pattern(expr) => {
+                let what = "takes a value apart, or compares where it binds a name";
+                let is_name = matches!(expr, Expr::Var { .. });
+                (expr.span(), (!is_name).then_some(what.into()))
             }
-        },
-        Expr::ObjectCompr { key, query, .. } => {
-            (!is_once_a_key(key, query)).then_some("may make a member of an object twice")
+            Site::Binding(name) => {
+                let twice = self.bound(name.text()) > 1;
+                (name, twice.then_some("binds a name twice".into()))
+            }
+            Site::Members(expr) => {
+                let kind = self.kinds.of(&self.names, self.rule, expr, DEPTH);
+                let open = !kind.has_members() && whole(expr).is_none();
+                let what = "walks through what may have no members";
+                (expr.span(), open.then_some(what.into()))
+            }
+            Site::Reference(reference) => {
+                let path = self.resolved(reference);
+                let asks =
+                    path.is_some_and(|path| self.rules.reached(&path).any(|rule| is_verdict(rule)));
+                (
+                    reference.span(),
+                    asks.then_some("asks what a policy says".into()),
+                )
+            }
+        };
+        Some((span, what?))
+    }
+
+    fn call(&self, function: &Expr, arguments: usize) -> Option<Cow<'static, str>> {
+        let name = check::dotted(function).unwrap_or_default();
+        let arity = if let Some(arity) = self.function(&name) {
+            arity
+        } else {
+            let name = name.join(".");
+            if name == watch::ITERABLE || watch::watched(&name).is_none() {
+                return Some(format!("uses {name}").into());
+            }
+            watch::arity(&name)
+        };
+        (arguments != arity).then_some("hands a result to an argument".into())
+    }
+
+    fn bound(&self, name: &str) -> usize {
+        self.bindings.get(name).copied().unwrap_or(0)
+    }
+
+    /// How many arguments a function of the policies takes.
+    fn function(&self, name: &[String]) -> Option<usize> {
+        let local = [self.names.package.clone(), name.to_vec()].concat();
+        let path = [self.names.resolve(name), local]
+            .into_iter()
+            .find(|path| self.rules.functions.contains(path))?;
+        let (_, definition) = self.kinds.definitions.get(&path)?.first()?;
+        check::function(definition).map(|(_, arity)| arity)
+    }
+
+    /// The path of a reference from `data` or `input` on; nothing when it begins at a name that the rule binds.
+    fn resolved(&self, reference: &Expr) -> Option<Path> {
+        let steps = check::known(reference);
+        let first = steps.first().filter(|first| self.bound(first) == 0)?;
+        if self.names.imports.contains_key(first) || first == "data" || first == "input" {
+            return Some(self.names.resolve(&steps));
         }
-        // The compiler leaves the key out.
-        Expr::Membership { key: Some(_), .. } => Some("asks for a member with its key"),
-        Expr::UnaryExpr { expr, .. } => (!matches!(expr.as_ref(), Expr::Number { .. }))
-            .then_some("negates what may be no number"),
-        _ => None,
+        Some([self.names.package.clone(), steps].concat())
+    }
+
+    /// Whether an expression has a value for sure.
+    fn is_there(&self, expr: &Expr) -> bool {
+        let is_there = |expr: &Expr| match expr {
+            Expr::Var { span, .. } if self.bound(span.text()) > 0 => true,
+            Expr::Var { .. } | Expr::RefDot { .. } => {
+                let path = self.resolved(expr);
+                let known = path.and_then(|path| self.kinds.known.get(&path));
+                known.is_some_and(|value| *value != Value::Undefined)
+            }
+            _ => false,
+        };
+        heads::vanishing(expr, &is_there).is_none()
+    }
+
+    fn operation(&self, expr: &Expr) -> Option<&'static str> {
+        const UNDEFINED: &str = "collects what may be undefined";
+        let both = |one: &Expr, other: &Expr, kind: Kind| {
+            let of = |expr| self.kinds.of(&self.names, self.rule, expr, DEPTH);
+            of(one) == kind && of(other) == kind
+        };
+        match expr {
+            Expr::AssignExpr {
+                op: AssignOp::Eq, ..
+            } => Some("unifies"),
+            Expr::AssignExpr { lhs, .. } => self.assignment(lhs),
+            Expr::BinExpr { lhs, rhs, .. } => {
+                (!both(lhs, rhs, Kind::Set)).then_some("joins what may be no sets")
+            }
+            Expr::ArithExpr { op, lhs, rhs, .. } => match op {
+                ArithOp::Sub if both(lhs, rhs, Kind::Set) => None,
+                ArithOp::Add | ArithOp::Mul | ArithOp::Sub if both(lhs, rhs, Kind::Number) => None,
+                _ => Some("calculates with what may be no numbers, or divides"),
+            },
+            Expr::BoolExpr { op, lhs, rhs, .. } => match op {
+                BoolOp::Eq | BoolOp::Ne => None,
+                BoolOp::Ge | BoolOp::Gt | BoolOp::Le | BoolOp::Lt => {
+                    (!both(lhs, rhs, Kind::Number)).then_some("compares what may be no numbers")
+                }
+            },
+            Expr::ArrayCompr { term, .. } | Expr::SetCompr { term, .. } => {
+                (!self.is_there(term)).then_some(UNDEFINED)
+            }
+            Expr::ObjectCompr {
+                key, value, query, ..
+            } => {
+                if !is_once_a_key(key, query) {
+                    return Some("may make a member of an object twice");
+                }
+                (!self.is_there(value)).then_some(UNDEFINED)
+            }
+            // The compiler leaves the key out.
+            Expr::Membership { key: Some(_), .. } => Some("asks for a member with its key"),
+            Expr::UnaryExpr { expr, .. } => (!matches!(expr.as_ref(), Expr::Number { .. }))
+                .then_some("negates what may be no number"),
+            _ => None,
+        }
+    }
+
+    /// A rule that could have two values, or has a form that is not for this engine.
+    fn shape(&self, path: Option<&Path>) -> Option<&'static str> {
+        let (head, bodies) = match self.rule {
+            Rule::Spec { head, bodies, .. } => (head, bodies),
+            Rule::Default { args, .. } => {
+                return (!args.is_empty()).then_some("has a default of a function");
+            }
+        };
+        if check::dotted(check::head(self.rule)).is_none_or(|name| name.len() != 1) {
+            return Some("defines an object by its members");
+        }
+        let outputs = heads::outputs(self.rule);
+        let is_there = outputs.iter().all(|output| self.is_there(output));
+        if let RuleHead::Set { .. } = head {
+            // One element more of what policies say only has the interpreter asked.
+            let is_verdict = path.is_some_and(|path| is_verdict(path));
+            return (!is_verdict && !is_there).then_some("collects what may be undefined");
+        }
+        if bodies.len() > 1 && !is_there {
+            return Some("has an else, and a value that may be undefined");
+        }
+        let twins = path.and_then(|path| self.kinds.definitions.get(path));
+        let twins: Vec<&Rule> = twins
+            .into_iter()
+            .flatten()
+            .map(|(_, rule)| *rule)
+            .filter(|rule| matches!(rule, Rule::Spec { .. }))
+            .collect();
+        let fixed = fixed_value(self.rule);
+        let same = |other: &&Rule| fixed.is_some() && fixed_value(other) == fixed;
+        if twins.len() > 1 && !twins.iter().all(same) {
+            return Some("may have two values");
+        }
+        // One definition that finds several values.
+        let several = heads::finds_several(self.rule, &heads::fixed(self.module, self.rule))
+            || bodies.iter().skip(1).any(|body| !body.is_else);
+        (fixed.is_none() && several).then_some("may have two values")
+    }
+
+    /// An assignment must be one that means the same when it is written as a unification: the compiler goes on
+    /// after `:=` when there is no value, and does not after `=`.
+    fn assignment(&self, name: &Expr) -> Option<&'static str> {
+        let Expr::Var { span, .. } = name else {
+            return None;
+        };
+        let fixed = heads::names(self.module);
+        let hides = span.text() == "_" || fixed.contains(span.text());
+        (hides || colon(name).is_none()).then_some("assigns to a name that means something else")
     }
 }
 
@@ -154,50 +308,6 @@ fn is_open_reference(site: Site<'_>) -> bool {
             _ => return false,
         }
     }
-}
-
-/// A rule that could have two values, or has a form that is not for this engine.
-fn shape(rule: &Rule, kinds: &Kinds<'_>, path: Option<&Path>) -> Option<&'static str> {
-    let Rule::Spec { head, bodies, .. } = rule else {
-        let Rule::Default { args, .. } = rule else {
-            return None;
-        };
-        return (!args.is_empty()).then_some("has a default of a function");
-    };
-    let (RuleHead::Set { refr, .. } | RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. }) =
-        head;
-    if check::dotted(refr).is_none_or(|name| name.len() != 1) {
-        return Some("defines an object by its members");
-    }
-    if matches!(head, RuleHead::Set { .. }) {
-        return None;
-    }
-    let twins = path.and_then(|path| kinds.definitions.get(path));
-    let twins: Vec<&Rule> = twins
-        .into_iter()
-        .flatten()
-        .map(|(_, rule)| *rule)
-        .filter(|rule| matches!(rule, Rule::Spec { .. }))
-        .collect();
-    let fixed = fixed_value(rule);
-    let same = |other: &&Rule| fixed.is_some() && fixed_value(other) == fixed;
-    if twins.len() > 1 && !twins.iter().all(same) {
-        return Some("may have two values");
-    }
-    // One definition that finds several values.
-    let walks = bodies
-        .iter()
-        .flat_map(|body| &body.query.stmts)
-        .any(|statement| {
-            let mut open = matches!(
-                statement.literal,
-                Literal::SomeIn { .. } | Literal::SomeVars { .. }
-            );
-            walk::statement(statement, &mut |site| open |= is_open_reference(site));
-            open
-        });
-    let several = walks || bodies.iter().skip(1).any(|body| !body.is_else);
-    (fixed.is_none() && several).then_some("may have two values")
 }
 
 /// What a definition says its value is, when that is the same whatever its body finds.

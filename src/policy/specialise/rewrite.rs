@@ -82,6 +82,15 @@ impl<'a> Rewriter<'a> {
                 changes.extend(change(names, bound, &self.values, reference));
             }
         });
+        walk::rule(rule, &mut |site| {
+            if let Site::Operation(Expr::AssignExpr { lhs, .. }) = site
+                && let Some(start) = colon(lhs)
+            {
+                let end = start + ":=".len();
+                let text = "=".to_owned();
+                changes.insert(start, Change { end, text });
+            }
+        });
         // What is walked through has to have members, and says so when it has none.
         walk::rule(rule, &mut |site| {
             if let Site::Members(expr) = site
@@ -180,7 +189,7 @@ impl<'a> Rewriter<'a> {
         let mut absolute = true;
         walk::rule(rule, &mut |site| {
             absolute &= match site {
-                Site::Binding(_) | Site::Members(_) | Site::Operation(_) => true,
+                Site::Binding(_) | Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => true,
                 Site::Call { .. } | Site::With(_) => false,
                 Site::Reference(reference) => {
                     let first = check::known(reference)
@@ -203,7 +212,7 @@ impl<'a> Rewriter<'a> {
         walk::statement(stmt, &mut |site| {
             settled &= match site {
                 Site::Binding(_) | Site::With(_) => false,
-                Site::Members(_) | Site::Operation(_) => true,
+                Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => true,
                 Site::Call { function, .. } => {
                     let name = check::dotted(function).unwrap_or_default();
                     watched(&name.join(".")).is_some()
@@ -293,6 +302,17 @@ pub(super) fn whole(expr: &Expr) -> Option<(usize, usize)> {
         && !text.contains(['"', '`', '\n', '#'])
         && (after.is_whitespace() || matches!(after, ')' | ']' | '}' | ',' | ';'));
     is_whole.then_some((start, end))
+}
+
+/// Where the `:=` stands behind a name that is assigned to.
+pub(super) fn colon(name: &Expr) -> Option<usize> {
+    let span = name.span();
+    let end = usize::try_from(span.end).ok()?;
+    let rest = span.source.get_contents().get(end..)?;
+    let operator = rest.trim_start();
+    operator
+        .starts_with(":=")
+        .then(|| end + rest.len() - operator.len())
 }
 
 /// Where a whole statement or rule stands, when nothing else is on its lines but what may precede it: the engine's

@@ -50,7 +50,7 @@ fn references_through_an_import_are_written_out_and_calls_are_left() {
     );
     let text = text.unwrap();
     assert!(
-        text.contains("some scope in trace(data.dtgate.lib.asked)\n\ttwice := l.double(scope)"),
+        text.contains("some scope in trace(data.dtgate.lib.asked)\n\ttwice = l.double(scope)"),
         "{text}"
     );
 }
@@ -142,7 +142,7 @@ fn what_is_walked_through_must_have_members() {
         "{text}"
     );
     let text = specialised(
-        "package dtgate.p\n_names := {s | some s in data.guardrails.list}\n_mine contains input.api\ndeny contains scope if some scope in _names & _mine",
+        "package dtgate.p\n_names := {s | some s in data.guardrails.list}\n_mine contains s if s := input.api\ndeny contains scope if some scope in _names & _mine",
         "guardrails: {list: [a]}",
     );
     assert!(!text.unwrap().contains("trace"));
@@ -186,6 +186,55 @@ fn what_the_engines_read_differently_is_refused() {
         (
             "deny contains \"x\" if { 0, \"a\" in input.change.scopes.requested }",
             "with its key",
+        ),
+        (
+            "deny contains \"x\" if { y = input.api; y == \"v1\" }",
+            "unifies",
+        ),
+        (
+            "deny contains \"x\" if { [y] := input.change.scopes.requested; y == \"a\" }",
+            "takes a value apart",
+        ),
+        (
+            "deny contains \"x\" if { some \"a\" in input.change.scopes.requested }",
+            "takes a value apart",
+        ),
+        (
+            "_f(\"v1\") := 1\ndeny contains \"x\" if _f(input.api) == 1",
+            "takes a value apart",
+        ),
+        (
+            "deny contains \"x\" if { y := 1; count([y | y := input.api]) == 1 }",
+            "a name twice",
+        ),
+        (
+            "words := 1\ndeny contains \"x\" if { words := input.api; words == \"v1\" }",
+            "means something else",
+        ),
+        (
+            "deny contains \"x\" if { count([data.guardrails[s] | some s in [1]]) == 0 }",
+            "collects what",
+        ),
+        (
+            "_all contains input.token.id\ndeny contains \"x\" if count(_all) == 0",
+            "collects what",
+        ),
+        (
+            "_one := input.token.id if input.api == \"v1\" else := 2\ndeny contains \"x\" if _one == 2",
+            "has an else",
+        ),
+        (
+            "warn contains \"x\" if count(deny) == 0\ndeny contains input.api",
+            "what a policy says",
+        ),
+        (
+            "deny contains \"x\" if { count(input.api, n); n == 2 }",
+            "to an argument",
+        ),
+        // The name is an argument, and no longer the number of that name.
+        (
+            "n := 3\n_f(n) if n < 3\ndeny contains \"x\" if _f(input.api)",
+            "no numbers",
         ),
     ] {
         let made = specialised(
