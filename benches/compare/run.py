@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 
 import growth
 import peers
+import sampling
 import table
 import tools
 from load import Load
@@ -38,6 +39,9 @@ CASES = {
     "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded", ["direct", *GUARDS], 1000),
     "added-4000": ("the same PUT, 4,000 a second in an open loop", "guarded", ["direct", *GUARDS], 4000),
 }
+# Name: what makes the rows of its table, and what it needs. Of dtgate alone.
+ALONE = {name: (make, {"dtgate", "wrk"}) for name, make in growth.CASES.items()}
+ALONE["profile"] = sampling.profile, {"dtgate", "wrk", "perf"}
 DRIVERS = {"wrk": {"wrk"}, "h2load": {"h2load", "openssl"}}
 
 
@@ -47,7 +51,7 @@ def main():
     if os.cpu_count() < 2:
         sys.exit("two cores are needed: one for the peers, one for the load and the upstream")
     os.sched_setaffinity(0, {LOAD_CORE})
-    cases = [name for name in [*CASES, *growth.CASES] if not options.only or name in options.only]
+    cases = [name for name in [*CASES, *ALONE] if not options.only or name in options.only]
     if options.quick and not options.only:
         cases = ["open-1k"]
     wanted = {"nginx", "wrk"}
@@ -60,7 +64,7 @@ def main():
         sys.exit("without nginx there is no upstream")
     report = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "rounds": options.rounds,
               "seconds": options.seconds, "versions": tools.versions(found), "machine": tools.machine(),
-              "missing": missing, "failed": {}, "cases": {}, "growth": {}}
+              "missing": missing, "failed": {}, "cases": {}, "alone": {}}
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.cache()))
     if tools.in_memory(folder):
         say(f"{folder} is in memory: what the journal's syncs cost will not be seen")
@@ -73,7 +77,7 @@ def main():
                 if name in CASES:
                     bench.case(name)
                 else:
-                    bench.growth(name)
+                    bench.alone(name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if options.json:
@@ -85,8 +89,8 @@ def main():
 
 def needs(name, options):
     """The tools of a case."""
-    if name in growth.CASES:
-        return {"dtgate"}
+    if name in ALONE:
+        return ALONE[name][1]
     _title, _requests, takes_part, driver = CASES[name]
     needed = {need for peer in takes_part if peer in options.peers for need in peers.NEEDS[peer]}
     return needed | DRIVERS.get(driver, {"load"})
@@ -97,7 +101,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="one round of two seconds, one case unless --only names others")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of every measurement; a second to warm up comes before")
-    parser.add_argument("--only", type=names([*CASES, *growth.CASES]), help="cases, separated by commas")
+    parser.add_argument("--only", type=names([*CASES, *ALONE]), help="cases, separated by commas")
     parser.add_argument("--peers", type=names(list(peers.NEEDS)), default=list(peers.NEEDS), help="separated by commas")
     parser.add_argument("--json", metavar="FILE", help="where all numbers go, of every round")
     parser.add_argument("--install", action="store_true", help="let apt-get install what is missing (as root)")
@@ -180,19 +184,21 @@ class Bench:
             return self.load.h2load(peer.port, requests, seconds)
         return self.load.open_loop(peer.port, requests, driver, seconds)
 
-    def growth(self, name):
-        if not {"dtgate", "wrk"} <= self.found.keys():
-            self.report["failed"][name] = "dtgate or wrk is missing"
+    def alone(self, name):
+        make, needed = ALONE[name]
+        lacking = needed - self.found.keys()
+        if lacking:
+            self.report["failed"][name] = ", ".join(sorted(lacking)) + " is missing"
             return
         say(name)
         try:
-            rows = growth.CASES[name](self)
+            rows = make(self)
         except Failed as failure:
             self.report["failed"][name] = str(failure)
             say(f"  {failure}")
             return
-        self.report["growth"][name] = rows
-        print(table.growth(name, rows), flush=True)
+        self.report["alone"][name] = rows
+        print(table.alone(name, rows), flush=True)
 
 
 def medians(rounds):

@@ -41,10 +41,10 @@ def _added(name, measured):
     return _section(f"{name}: {measured['title']}; + is added to `direct`", head, rows)
 
 
-def growth(name, rows):
+def alone(name, rows):
     head = list(dict.fromkeys(key for row in rows for key in row))
     texts = [[_number(row.get(key)) for key in head] for row in rows]
-    return _section(name, head, texts)
+    return _section(name, head, texts, left={"hottest"})
 
 
 def ratio(measured, peer, rival, key="rate"):
@@ -65,7 +65,7 @@ def added(measured, peer, quantile):
 
 def goals(report):
     """Each goal of the project's issue on speed, what was measured for it, and whether that is enough."""
-    cases, grown = report["cases"], report["growth"]
+    cases, grown = report["cases"], report["alone"]
     rows = []
 
     def goal(text, value, good, unit="", by_cpu=None):
@@ -114,12 +114,13 @@ def goals(report):
     return _section("Goals", ["", "measured", "by CPU", ""], rows) if rows else ""
 
 
-def _section(title, head, rows):
+def _section(title, head, rows, left=()):
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = ["", title, ""]
     for row in [head, *rows]:
-        first, *others = zip(row, widths)
-        lines.append("  ".join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]).rstrip())
+        cells = [text.ljust(width) if number == 0 or head[number] in left else text.rjust(width)
+                 for number, (text, width) in enumerate(zip(row, widths))]
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
