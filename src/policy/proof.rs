@@ -172,6 +172,13 @@ pub(super) fn words(tree: &Tree) -> BTreeSet<String> {
             .lines()
             .flat_map(|line| line.split('"').skip(1).step_by(2));
         words.extend(quoted.map(str::to_owned));
+        // And names behind a dot, which may be those of members.
+        let names = file.text.split('.').skip(1);
+        let names = names.filter_map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+        });
+        words.extend(names.map(str::to_owned));
     }
     collect(&tree.data, &mut words);
     words.retain(|word| word.len() <= 80);

@@ -186,11 +186,22 @@ impl<'a> Sampler<'a> {
         match self.below(if depth == 0 { 5 } else { 7 }) {
             0 => Json::Null,
             1 => json!(self.coin()),
-            2 => json!(self.below(20)),
+            2 => self.number(),
             3 | 4 => json!(self.word()),
             5 => (0..self.below(3)).map(|_| self.json(depth - 1)).collect(),
             _ => json!({ self.word(): self.json(depth - 1) }),
         }
+    }
+
+    fn number(&mut self) -> Json {
+        let numbers = [
+            json!(-1),
+            json!(0.5),
+            json!(1e30),
+            json!(9_007_199_254_740_993_u64),
+        ];
+        let small = json!(self.below(20));
+        numbers.get(self.below(8)).cloned().unwrap_or(small)
     }
 
     fn reads_envoy(&self) -> bool {
@@ -237,7 +248,21 @@ impl<'a> Sampler<'a> {
         }
     }
 
+    /// A word, or two in one.
     fn word(&mut self) -> String {
+        let word = self.one_word();
+        match self.below(12) {
+            0 => format!(
+                "{word}{}{}",
+                self.one_of(&["-", ".", "", ","]),
+                self.one_word()
+            ),
+            1 => self.number().to_string(),
+            _ => word,
+        }
+    }
+
+    fn one_word(&mut self) -> String {
         // Half of the time a plain name of something, such as a scope.
         for _ in 0..self.below(3) {
             let place = self.below(self.words.len());
