@@ -19,6 +19,20 @@ from process import Failed, free_port, wait_until
 from tools import ROOT
 
 
+def parts(bench):
+    """What a guarded change costs with ever more of the work: each row adds to the one before."""
+    rows = []
+    reads = {"one policy": "input.api", "and it reads the token: a lookup": "input.token.current.owner"}
+    for name, member in reads.items():
+        folder = bench.folder / f"policies-{len(rows)}"
+        folder.mkdir()
+        (folder / "one.rego").write_text(f'package dtgate.one\n\ndeny contains "no" if {member} == "nobody"\n')
+        rows.append({"": name} | _guarded(bench, "guarded", {"policies.directory": str(folder)}))
+    rows.append({"": "all shipped policies"} | _guarded(bench, "guarded", {}))
+    rows.append({"": "and no bytecode"} | _guarded(bench, "guarded", {"policies.bytecode": False}))
+    return rows
+
+
 def policies(bench):
     """Small policies, each in a file and a package of its own, and none of the shipped ones: nobody is looked up."""
     rows = []
@@ -211,4 +225,4 @@ def _medians(rounds):
     return {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
 
 
-CASES = {"policies": policies, "scopes": scopes, "idle": idle, "journal": journal}
+CASES = {"parts": parts, "policies": policies, "scopes": scopes, "idle": idle, "journal": journal}

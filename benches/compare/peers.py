@@ -122,7 +122,7 @@ def running(name, folder, found, upstream_port, tls=None, settings=None):
             processes.append(process)
         peer = Peer(name, port, processes, tls, journal)
         wait_until(lambda: listens(port) and peer.ask("GET", "/1k")[0] == 200, processes)
-        if journal:
+        if journal and (settings or {}).get("policies.bytecode", True):
             # It compares its two engines after the start, for seconds, and uses the fast one from then on.
             wait_until(lambda: is_proven(admin), processes, seconds=60)
         yield peer
