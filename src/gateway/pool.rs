@@ -1,8 +1,11 @@
 //! Connections to one upstream, kept for the next request.
 //!
-//! An HTTP/1 connection carries one request at a time and comes back when its answer was read to the end; one
-//! HTTP/2 connection carries them all. A request is sent once: again goes only what provably never left, because
-//! a kept connection was closed before the first byte of it. Knows no token, and no time limit but its own.
+//! An HTTP/1 connection carries one request at a time and comes back when its answer was read to the end; an
+//! HTTP/2 connection carries as many as the upstream takes, and is kept from its first answer on. A request is sent
+//! once: again goes only what provably never left, because a kept connection was closed before the first byte of
+//! it. Knows no token, and no time limits but for connections.
+
+mod http2;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,18 +15,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http1;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
-use crate::listener::{Body, BodyError, boxed, empty};
+use crate::listener::{Body, BodyError, empty};
 
 pub(super) type Connector = HttpsConnector<HttpConnector>;
 
@@ -37,23 +39,32 @@ struct Shared {
     /// The upstream without a path.
     origin: Uri,
     host: HeaderValue,
-    idle_timeout: Duration,
+    times: Times,
     kept: Mutex<Kept>,
 }
 
-/// What no request has in its hands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For a connection that requests can be sent on: address, TCP and TLS.
+    pub(super) connect: Duration,
+    /// For one that nobody uses.
+    pub(super) idle: Duration,
+}
+
+/// What can take a request.
 #[derive(Debug, Default)]
 struct Kept {
     /// The last one back is the first one out: it is the least likely to have been closed meanwhile.
     http1: Vec<(http1::SendRequest<Body>, Instant)>,
-    http2: Option<(http2::SendRequest<Body>, Instant)>,
+    /// The first one that has room: of many after a rush those further back fall idle.
+    http2: Vec<(http2::Connection, Instant)>,
     /// Whether a task looks for what was kept for too long.
     swept: bool,
 }
 
 enum Sender {
     Http1(http1::SendRequest<Body>),
-    Http2(http2::SendRequest<Body>),
+    Http2(http2::Connection),
 }
 
 /// Why there is no answer.
@@ -71,7 +82,7 @@ impl Pool {
         connector: Connector,
         scheme: &Scheme,
         authority: &Authority,
-        idle_timeout: Duration,
+        times: Times,
     ) -> Result<Self, http::Error> {
         let origin = Uri::builder().scheme(scheme.clone()).path_and_query("/");
         let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
@@ -85,7 +96,7 @@ impl Pool {
             connector,
             origin: origin.authority(authority.clone()).build()?,
             host: HeaderValue::from_str(host)?,
-            idle_timeout,
+            times,
             kept: Mutex::default(),
         })))
     }
@@ -96,7 +107,7 @@ impl Pool {
             connector: self.0.connector.clone(),
             origin: self.0.origin.clone(),
             host: self.0.host.clone(),
-            idle_timeout: self.0.idle_timeout,
+            times: self.0.times,
             kept: Mutex::default(),
         }))
     }
@@ -108,35 +119,37 @@ impl Pool {
     ) -> Result<Response<Body>, SendError> {
         // Every turn but the last uses one kept connection up.
         loop {
-            let (sender, kept) = match self.0.take() {
+            let (mut sender, kept) = match self.0.take() {
                 Some(sender) => (sender, true),
                 // Boxed: it is rare and large, and a request that needs none of it would carry it about.
                 None => (Box::pin(self.0.connect()).await?, false),
             };
-            let (sent, http1) = match sender {
-                Sender::Http1(mut sender) => {
+            let sent = match &mut sender {
+                Sender::Http1(sender) => {
                     let host = request.headers_mut().entry(HOST);
                     host.or_insert_with(|| self.0.host.clone());
-                    (sender.try_send_request(request).await, Some(sender))
+                    sender.try_send_request(request).await
                 }
-                Sender::Http2(mut sender) => {
+                Sender::Http2(connection) => {
                     request.headers_mut().remove(HOST);
                     let target = std::mem::take(request.uri_mut());
                     *request.uri_mut() = self.0.absolute(target);
-                    (sender.try_send_request(request).await, None)
+                    connection.sender.try_send_request(request).await
                 }
             };
             let mut error = match sent {
-                Ok(response) => return Ok(self.0.answered(response, http1)),
+                Ok(response) => return Ok(self.0.answered(response, sender)),
                 Err(error) => error,
             };
             match error.take_message() {
+                // It was never begun. Of a request that was, not a byte comes back, whatever the upstream says.
                 Some(unsent) if kept => {
                     request = unsent;
                     let target = std::mem::take(request.uri_mut()).into_parts();
                     *request.uri_mut() = target.path_and_query.map_or_else(Uri::default, Uri::from);
                 }
-                _ => return Err(error.into_error().into()),
+                Some(_unsent) => return Err(SendError::Connect(error.into_error().into())),
+                None => return Err(error.into_error().into()),
             }
         }
     }
@@ -149,18 +162,19 @@ impl Shared {
     }
 
     fn is_fresh(&self, since: Instant) -> bool {
-        since.elapsed() < self.idle_timeout
+        since.elapsed() < self.times.idle
     }
 
     /// A connection that can take a request now.
     fn take(&self) -> Option<Sender> {
         let mut kept = self.kept();
-        if let Some((sender, since)) = &mut kept.http2 {
-            if sender.is_ready() && self.is_fresh(*since) {
-                *since = Instant::now();
-                return Some(Sender::Http2(sender.clone()));
-            }
-            kept.http2 = None;
+        kept.http2.retain(|(connection, _)| !connection.is_closed());
+        let usable = |(connection, since): &&mut (http2::Connection, Instant)| {
+            connection.has_room() && (connection.is_busy() || self.is_fresh(*since))
+        };
+        if let Some((connection, since)) = kept.http2.iter_mut().find(usable) {
+            *since = Instant::now();
+            return Some(Sender::Http2(connection.clone()));
         }
         let last = kept.http1.last();
         if last.is_some_and(|(sender, _)| !sender.is_ready()) {
@@ -175,31 +189,26 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Sender, SendError> {
+        // Until then nothing of a request has left: whoever waited longer could not tell.
+        let connected = timeout(self.times.connect, self.connect_to_the_end()).await;
+        connected.unwrap_or_else(|elapsed| Err(SendError::Connect(elapsed.into())))
+    }
+
+    async fn connect_to_the_end(&self) -> Result<Sender, SendError> {
         let stream = self.connector.clone().oneshot(self.origin.clone()).await;
         let stream = stream.map_err(SendError::Connect)?;
         let failed = |error: hyper::Error| SendError::Connect(error.into());
-        if !stream.connected().is_negotiated_h2() {
-            let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to the upstream broke off");
-                }
-            });
-            return Ok(Sender::Http1(sender));
+        if stream.connected().is_negotiated_h2() {
+            let connection = http2::Connection::over(stream).await.map_err(failed)?;
+            return Ok(Sender::Http2(connection));
         }
-        let handshake = http2::handshake(TokioExecutor::new(), stream).await;
-        let (sender, connection) = handshake.map_err(failed)?;
+        let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to the upstream broke off");
             }
         });
-        // Of several that were made at once the first is kept, and the others end with their request.
-        let mut kept = self.kept();
-        if kept.http2.is_none() {
-            kept.http2 = Some((sender.clone(), Instant::now()));
-        }
-        Ok(Sender::Http2(sender))
+        Ok(Sender::Http1(sender))
     }
 
     fn absolute(&self, target: Uri) -> Uri {
@@ -209,36 +218,48 @@ impl Shared {
     }
 
     /// The answer, whose last byte gives the connection back.
-    fn answered(
-        self: &Arc<Self>,
-        response: Response<Incoming>,
-        http1: Option<http1::SendRequest<Body>>,
-    ) -> Response<Body> {
-        let Some(sender) = http1 else {
-            self.keep(None);
-            return response.map(boxed);
+    fn answered(self: &Arc<Self>, response: Response<Incoming>, sender: Sender) -> Response<Body> {
+        let sender = match sender {
+            Sender::Http2(connection) => {
+                self.keep(Sender::Http2(connection.clone()));
+                Some(Sender::Http2(connection))
+            }
+            // On a connection of HTTP/1.0 hyper would speak it, too, and send a body of unknown length as none.
+            Sender::Http1(_) if response.version() != Version::HTTP_11 => None,
+            Sender::Http1(sender) => Some(Sender::Http1(sender)),
         };
         if response.body().is_end_stream() {
-            self.keep(Some(sender));
+            sender.into_iter().for_each(|sender| self.keep(sender));
             return response.map(|_nothing| empty());
         }
         response.map(|body| {
             Body::new(Lent {
                 body,
-                sender: Some(sender),
+                sender,
                 pool: self.clone(),
             })
         })
     }
 
     /// Keeps a connection for a while, and sees to it that it is not for ever.
-    fn keep(self: &Arc<Self>, http1: Option<http1::SendRequest<Body>>) {
+    fn keep(self: &Arc<Self>, sender: Sender) {
         let mut kept = self.kept();
-        let open = http1.filter(|sender| !sender.is_closed());
-        kept.http1
-            .extend(open.map(|sender| (sender, Instant::now())));
+        match sender {
+            Sender::Http1(sender) if sender.is_closed() => return,
+            Sender::Http1(sender) => kept.http1.push((sender, Instant::now())),
+            Sender::Http2(connection) => {
+                // Of several that were made at once one is kept, and the others end with their requests.
+                let needless = |(other, _): &(http2::Connection, Instant)| {
+                    other.is(&connection) || other.has_room()
+                };
+                if connection.is_closed() || kept.http2.iter().any(needless) {
+                    return;
+                }
+                kept.http2.push((connection, Instant::now()));
+            }
+        }
         if !std::mem::replace(&mut kept.swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.idle_timeout));
+            tokio::spawn(sweep(Arc::downgrade(self), self.times.idle));
         }
     }
 }
@@ -254,18 +275,21 @@ async fn sweep(pool: Weak<Shared>, every: Duration) {
         let fresh = |since| pool.is_fresh(since);
         kept.http1
             .retain(|(sender, since)| !sender.is_closed() && fresh(*since));
-        kept.http2 = kept.http2.take().filter(|(_, since)| fresh(*since));
-        if kept.http1.is_empty() && kept.http2.is_none() {
+        kept.http2.retain(|(connection, since)| {
+            !connection.is_closed() && (connection.is_busy() || fresh(*since))
+        });
+        if kept.http1.is_empty() && kept.http2.is_empty() {
             kept.swept = false;
             return;
         }
     }
 }
 
-/// An answer's body over HTTP/1. Read to its end it gives the connection back; dropped before, it closes it.
+/// An answer's body. Read to its end it gives the connection back; dropped before, it closes a connection of
+/// HTTP/1, and the request's stream in one of HTTP/2.
 struct Lent {
     body: Incoming,
-    sender: Option<http1::SendRequest<Body>>,
+    sender: Option<Sender>,
     pool: Arc<Shared>,
 }
 
@@ -284,7 +308,7 @@ impl http_body::Body for Lent {
             Some(Ok(_)) if !self.body.is_end_stream() => {}
             _ => {
                 if let Some(sender) = self.sender.take() {
-                    self.pool.keep(Some(sender));
+                    self.pool.keep(sender);
                 }
             }
         }

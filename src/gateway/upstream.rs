@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use super::pace::Pace;
 use super::permit::Permit;
-use super::pool::{Pool, SendError};
+use super::pool::{Pool, SendError, Times};
 use crate::dynatrace::token::TokenSecret;
 use crate::listener::{Body, full};
 use crate::value;
@@ -34,6 +34,7 @@ pub struct Config {
     pub url: Option<Base>,
     /// PEM file of the certification authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
+    /// For a connection to send on, with its TLS handshake.
     pub connect_timeout: value::Duration,
     /// From the last byte of the request to the first of the answer; before that, how long the upstream may
     /// take to accept what is there to send. Waiting for the client does not count.
@@ -218,8 +219,11 @@ impl Upstream {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
-        let idle_timeout = config.idle_timeout.into();
-        let pool = Pool::new(connector, &base.scheme, &base.authority, idle_timeout)?;
+        let times = Times {
+            connect: config.connect_timeout.into(),
+            idle: config.idle_timeout.into(),
+        };
+        let pool = Pool::new(connector, &base.scheme, &base.authority, times)?;
         Ok(Self {
             base,
             pool,

@@ -1,61 +1,164 @@
-//! A pool before an upstream that counts connections and does with them what a test says.
+//! A pool before an upstream that does, byte by byte, what a test says.
+//!
+//! Both are in one task: nothing happens that the test does not wait for, and no test waits for time to pass.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+mod http1;
+mod http2;
 
 use http_body_util::BodyExt;
 use hyper_rustls::HttpsConnectorBuilder;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-/// What the upstream does with each request; the number is that of the connection, then of the request on it.
-type Deed = fn(&mut TcpStream, usize, usize) -> bool;
-
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const LONG: Duration = Duration::from_mins(1);
 
-/// Reads requests without bodies and says in the channel which connection each came on. A deed that gives back
-/// false closes the connection.
-fn upstream(deed: Deed) -> (SocketAddr, mpsc::Receiver<usize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (seen, requests) = mpsc::channel();
-    std::thread::spawn(move || {
-        for (connection, stream) in listener.incoming().enumerate() {
-            let (mut stream, seen) = (stream.unwrap(), seen.clone());
-            std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                for number in 0.. {
-                    match stream.read(&mut buffer) {
-                        Ok(read) if read > 0 => seen.send(connection).unwrap(),
-                        _ => return,
-                    }
-                    if !deed(&mut stream, connection, number) {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    (address, requests)
+/// An upstream; its connections are the test's.
+struct Peer {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    pool: Pool,
 }
 
-fn pool(address: SocketAddr, idle_timeout: Duration) -> Pool {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
-    let authority = address.to_string().parse().unwrap();
-    Pool::new(connector, &Scheme::HTTP, &authority, idle_timeout).unwrap()
+/// The upstream's end of a connection.
+struct Wire(Box<dyn Stream>);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Peer {
+    async fn plain() -> Self {
+        Self::start(None, LONG).await
+    }
+
+    /// With TLS, and one protocol in it.
+    async fn encrypted(protocol: &str) -> Self {
+        Self::start(Some(protocol), LONG).await
+    }
+
+    async fn start(protocol: Option<&str>, idle: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = protocol.map(|protocol| {
+            let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+            let mut config = rustls::ServerConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key)
+                .unwrap();
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+            TlsAcceptor::from(Arc::new(config))
+        });
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(tcp);
+        let scheme = if tls.is_some() {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        };
+        let authority = address.to_string().parse().unwrap();
+        let connect = LONG;
+        let pool = Pool::new(connector, &scheme, &authority, Times { connect, idle }).unwrap();
+        Self {
+            listener,
+            tls,
+            pool,
+        }
+    }
+
+    async fn accept_tcp(&self) -> TcpStream {
+        within(self.listener.accept()).await.unwrap().0
+    }
+
+    async fn accept(&self) -> Wire {
+        let stream = self.accept_tcp().await;
+        match &self.tls {
+            Some(tls) => Wire(Box::new(within(tls.accept(stream)).await.unwrap())),
+            None => Wire(Box::new(stream)),
+        }
+    }
+
+    /// Whether nobody wants a connection.
+    async fn is_left_alone(&self) -> bool {
+        tokio::select! {
+            biased;
+            _more = self.listener.accept() => false,
+            () = std::future::ready(()) => true,
+        }
+    }
+
+    /// Sends a request and reads the answer, while the upstream does something.
+    async fn exchange<T>(
+        &self,
+        upstream: impl Future<Output = T>,
+    ) -> (T, Result<Bytes, SendError>) {
+        tokio::join!(upstream, exchange(&self.pool))
+    }
+}
+
+impl Wire {
+    /// The head of a request of HTTP/1, whose body is the test's.
+    async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within(self.0.read_u8()).await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        within(self.0.read_exact(&mut bytes)).await.unwrap();
+        bytes
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        within(self.0.write_all(bytes)).await.unwrap();
+        within(self.0.flush()).await.unwrap();
+    }
+
+    /// Reads until the gate has closed the connection, and gives what came before.
+    async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // An abrupt end is one, too.
+        drop(within(self.0.read_to_end(&mut rest)).await);
+        rest
+    }
+}
+
+/// Fails instead of hanging.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let ended = timeout(LONG, future).await;
+    ended.expect("nothing happened for a minute")
+}
+
+/// Waits for what nobody announces.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = timeout(LONG, async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(waiting.await.is_ok(), "not within a minute: {what}");
 }
 
 fn request() -> Request<Body> {
@@ -64,95 +167,61 @@ fn request() -> Request<Body> {
 }
 
 async fn exchange(pool: &Pool) -> Result<Bytes, SendError> {
-    let response = pool.send(request()).await?;
-    Ok(response.into_body().collect().await.unwrap().to_bytes())
+    let response = within(pool.send(request())).await?;
+    Ok(read(response).await)
 }
 
-const LONG: Duration = Duration::from_mins(1);
-
-fn answer(stream: &mut TcpStream, _: usize, _: usize) -> bool {
-    stream.write_all(OK).is_ok()
-}
-
-#[tokio::test]
-async fn one_connection_carries_one_request_after_the_other() {
-    let (address, requests) = upstream(answer);
-    let pool = pool(address, LONG);
-    for _ in 0..5 {
-        assert_eq!(exchange(&pool).await.unwrap(), "ok");
-        assert_eq!(requests.recv().unwrap(), 0);
-    }
-    assert_eq!(pool.0.kept().http1.len(), 1);
-    // Another thread's pool shares nothing.
-    assert_eq!(exchange(&pool.twin()).await.unwrap(), "ok");
-    assert_eq!(requests.recv().unwrap(), 1);
-}
-
-#[tokio::test]
-async fn a_connection_is_not_kept_before_its_answer_was_read() {
-    let (address, requests) = upstream(answer);
-    let pool = pool(address, LONG);
-    let first = pool.send(request()).await.unwrap();
-    assert_eq!(exchange(&pool).await.unwrap(), "ok");
-    assert_eq!(pool.0.kept().http1.len(), 1);
-    // Given up half-way: never used again.
-    drop(first);
-    assert_eq!(pool.0.kept().http1.len(), 1);
-    assert_eq!(exchange(&pool).await.unwrap(), "ok");
-    assert_eq!(requests.iter().take(3).collect::<Vec<_>>(), [0, 1, 1]);
-}
-
-#[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_replaced_and_the_request_sent_once() {
-    // Closes every connection after its answer, without a word about it.
-    let (address, requests) = upstream(|stream, connection, number| {
-        answer(stream, connection, number);
-        false
-    });
-    let pool = pool(address, LONG);
-    for _ in 0..20 {
-        assert_eq!(exchange(&pool).await.unwrap(), "ok");
-    }
-    drop(pool);
-    let seen: Vec<usize> = requests.try_iter().collect();
-    assert_eq!(seen, (0..20).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn a_request_that_was_read_and_not_answered_is_not_sent_again() {
-    // Answers the first request of a connection, and closes it over the second.
-    let (address, requests) =
-        upstream(|stream, connection, number| number == 0 && answer(stream, connection, number));
-    let pool = pool(address, LONG);
-    assert_eq!(exchange(&pool).await.unwrap(), "ok");
-    let error = exchange(&pool).await.unwrap_err();
-    assert!(matches!(error, SendError::Send(_)), "{error:?}");
-    assert_eq!(requests.try_iter().collect::<Vec<_>>(), [0, 0]);
+async fn read(response: Response<Body>) -> Bytes {
+    let body = within(response.into_body().collect()).await;
+    body.unwrap().to_bytes()
 }
 
 #[tokio::test]
 async fn nobody_there_is_another_error_than_no_answer() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-    let error = exchange(&pool(closed.unwrap(), LONG)).await.unwrap_err();
+    let Peer { listener, pool, .. } = Peer::plain().await;
+    drop(listener);
+    let error = exchange(&pool).await.unwrap_err();
     assert!(matches!(error, SendError::Connect(_)), "{error:?}");
+}
+
+/// Time passes only where nothing else happens, and nothing else does: the upstream says no word of TLS.
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_no_connection() {
+    let peer = Peer::encrypted("h2").await;
+    let (_silent, ()) = tokio::join!(peer.accept_tcp(), async {
+        tokio::time::pause();
+        let error = peer.pool.send(request()).await.unwrap_err();
+        assert!(matches!(error, SendError::Connect(_)), "{error:?}");
+    });
 }
 
 #[tokio::test]
 async fn what_nobody_uses_is_closed_and_the_search_for_it_ends() {
-    let (address, requests) = upstream(answer);
-    let pool = pool(address, Duration::from_millis(30));
-    exchange(&pool).await.unwrap();
-    while pool.0.kept().swept {
-        tokio::task::yield_now().await;
+    for protocol in [None, Some("http/1.1"), Some("h2")] {
+        let peer = Peer::start(protocol, Duration::from_millis(1)).await;
+        let serve = async {
+            let mut wire = peer.accept().await;
+            if protocol == Some("h2") {
+                let stream = wire.http2_request().await;
+                wire.http2_answer(stream, b"ok").await;
+            } else {
+                wire.head().await;
+                wire.write(OK).await;
+            }
+            wire
+        };
+        let (mut wire, answer) = peer.exchange(serve).await;
+        assert_eq!(answer.unwrap(), "ok");
+        wire.rest().await;
+        until("nothing is left", || !peer.pool.0.kept().swept).await;
+        let kept = peer.pool.0.kept();
+        assert!(kept.http1.is_empty() && kept.http2.is_empty());
     }
-    assert!(pool.0.kept().http1.is_empty());
-    exchange(&pool).await.unwrap();
-    assert!(pool.0.kept().swept);
-    assert_eq!(requests.try_iter().collect::<Vec<_>>(), [0, 1]);
 }
 
-#[test]
-fn the_host_is_written_without_the_port_of_its_scheme() {
+#[tokio::test]
+async fn the_host_is_written_without_the_port_of_its_scheme() {
+    let peer = Peer::plain().await;
     for (scheme, authority, host) in [
         ("https", "a.example:443", "a.example"),
         ("https", "a.example", "a.example"),
@@ -160,10 +229,9 @@ fn the_host_is_written_without_the_port_of_its_scheme() {
         ("http", "a.example:80", "a.example"),
         ("http", "[::1]:9100", "[::1]:9100"),
     ] {
-        let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let connector = pool(address, LONG).0.connector.clone();
+        let (connector, times) = (peer.pool.0.connector.clone(), peer.pool.0.times);
         let (scheme, authority) = (scheme.parse().unwrap(), authority.parse().unwrap());
-        let pool = Pool::new(connector, &scheme, &authority, LONG).unwrap();
+        let pool = Pool::new(connector, &scheme, &authority, times).unwrap();
         assert_eq!(pool.0.host, host);
     }
 }

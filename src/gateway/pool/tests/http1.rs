@@ -1,0 +1,375 @@
+//! Connections of HTTP/1: what is used again, what never is, and what is sent a second time.
+
+use super::*;
+
+impl Peer {
+    /// A connection that carried one request and is kept.
+    async fn kept(&self) -> Wire {
+        let serve = async {
+            let mut wire = self.accept().await;
+            wire.head().await;
+            wire.write(OK).await;
+            wire
+        };
+        let (wire, answer) = self.exchange(serve).await;
+        assert_eq!(answer.unwrap(), "ok");
+        until("the connection is ready again", || self.ready() == 1).await;
+        wire
+    }
+
+    fn ready(&self) -> usize {
+        let kept = self.pool.0.kept();
+        kept.http1.iter().filter(|(one, _)| one.is_ready()).count()
+    }
+
+    fn closed(&self) -> usize {
+        let kept = self.pool.0.kept();
+        kept.http1.iter().filter(|(one, _)| one.is_closed()).count()
+    }
+
+    /// The next request comes on a new connection, and only there.
+    async fn next_is_elsewhere(&self) -> Wire {
+        let serve = async {
+            let mut wire = self.accept().await;
+            assert!(wire.head().await.starts_with("PUT /api/x?y HTTP/1.1\r\n"));
+            wire.write(OK).await;
+            wire
+        };
+        let (wire, answer) = self.exchange(serve).await;
+        assert_eq!(answer.unwrap(), "ok");
+        assert!(self.is_left_alone().await);
+        wire
+    }
+}
+
+/// A request whose body is what the test sends, of a length that nobody knows before.
+fn upload() -> (
+    Request<Body>,
+    tokio::sync::mpsc::UnboundedSender<&'static str>,
+) {
+    let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
+    let body = Body::new(Parts(std::future::poll_fn(move |context| {
+        parts.poll_recv(context)
+    })));
+    (Request::post("/upload").body(body).unwrap(), sender)
+}
+
+struct Parts<F>(F);
+
+impl<F: Future<Output = Option<&'static str>> + Unpin> http_body::Body for Parts<F> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let part = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(part.map(|part| Ok(Frame::data(Bytes::from(part)))))
+    }
+}
+
+#[tokio::test]
+async fn one_connection_carries_one_request_after_the_other() {
+    for peer in [Peer::plain().await, Peer::encrypted("http/1.1").await] {
+        let mut wire = peer.kept().await;
+        for _ in 0..5 {
+            let serve = async {
+                wire.head().await;
+                wire.write(OK).await;
+            };
+            assert_eq!(peer.exchange(serve).await.1.unwrap(), "ok");
+            assert_eq!(peer.pool.0.kept().http1.len(), 1);
+        }
+        assert!(peer.is_left_alone().await);
+        // Another thread's pool shares nothing.
+        let twin = peer.pool.twin();
+        let serve = async {
+            let mut wire = peer.accept().await;
+            wire.head().await;
+            wire.write(OK).await;
+        };
+        let ((), answer) = tokio::join!(serve, exchange(&twin));
+        assert_eq!(answer.unwrap(), "ok");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_not_kept_before_its_answer_was_read() {
+    let peer = Peer::plain().await;
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.write(OK).await;
+        wire
+    };
+    let (mut wire, first) = tokio::join!(serve, within(peer.pool.send(request())));
+    assert!(peer.pool.0.take().is_none());
+    let _second = peer.next_is_elsewhere().await;
+    // Given up half-way: closed, and never used again.
+    drop(first);
+    assert!(wire.rest().await.is_empty());
+    assert_eq!(peer.pool.0.kept().http1.len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_was_given_up_closes_its_connection() {
+    let peer = Peer::plain().await;
+    let mut wire = peer.kept().await;
+    tokio::select! {
+        _answer = peer.pool.send(request()) => panic!("answered"),
+        _head = wire.head() => {}
+    }
+    assert!(wire.rest().await.is_empty());
+    // What comes too late reaches nobody.
+    drop(wire.0.write_all(OK).await);
+    let _second = peer.next_is_elsewhere().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    for peer in [Peer::plain().await, Peer::encrypted("http/1.1").await] {
+        let mut wire = peer.kept().await;
+        wire.0.shutdown().await.unwrap();
+        drop(wire);
+        until("the end was seen", || peer.closed() == 1).await;
+        let _second = peer.next_is_elsewhere().await;
+        // Whatever is closed leaves with the first look at it.
+        assert_eq!(peer.pool.0.kept().http1.len(), 1);
+    }
+}
+
+/// The connection is gone, and the pool does not know it yet when it hands the request over.
+#[tokio::test]
+async fn a_request_that_provably_never_left_is_sent_on_another_connection() {
+    let peer = Peer::plain().await;
+    let mut wire = peer.kept().await;
+    // An answer that nobody asked for ends a connection: whose should it be?
+    wire.write(OK).await;
+    let Some(Sender::Http1(sender)) = peer.pool.0.take() else {
+        panic!("nothing kept")
+    };
+    until("it was seen", || sender.is_closed()).await;
+    peer.pool.0.kept().http1.push((sender, Instant::now()));
+    let _second = peer.next_is_elsewhere().await;
+    assert!(wire.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn bytes_behind_an_answer_are_nobodys() {
+    let peer = Peer::plain().await;
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.write(&[OK, b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged"].concat())
+            .await;
+        wire
+    };
+    let (mut wire, answer) = peer.exchange(serve).await;
+    assert_eq!(answer.unwrap(), "ok");
+    let _second = peer.next_is_elsewhere().await;
+    assert!(wire.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_was_read_and_not_answered_is_not_sent_again() {
+    let peer = Peer::plain().await;
+    let mut wire = peer.kept().await;
+    let cut = async {
+        wire.head().await;
+        drop(wire);
+    };
+    let error = peer.exchange(cut).await.1.unwrap_err();
+    assert!(matches!(error, SendError::Send(_)), "{error:?}");
+    assert!(peer.is_left_alone().await);
+}
+
+/// Half an answer is none: who asks for the rest of it gets an error, and not the beginning of another.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_an_error_and_its_connection_gone() {
+    for peer in [Peer::plain().await, Peer::encrypted("http/1.1").await] {
+        for beginning in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbegin"[..],
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegin\r\n",
+        ] {
+            let serve = async {
+                let mut wire = peer.accept().await;
+                wire.head().await;
+                wire.write(beginning).await;
+            };
+            let ((), answer) = tokio::join!(serve, within(peer.pool.send(request())));
+            let body = within(answer.unwrap().into_body().collect()).await;
+            assert!(body.is_err());
+            assert!(peer.pool.0.kept().http1.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_after_its_answer_is_not_asked_twice_there() {
+    let peer = Peer::plain().await;
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"[..],
+        b"HTTP/1.1 200 OK\r\nconnection: x, Close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
+    ] {
+        let serve = async {
+            let mut wire = peer.accept().await;
+            wire.head().await;
+            // It says so and does not: the connection is left open, for the gate to close.
+            wire.write(answer).await;
+            wire
+        };
+        let (mut wire, read) = peer.exchange(serve).await;
+        assert_eq!(read.unwrap(), "ok");
+        assert!(wire.rest().await.is_empty());
+        assert_eq!(peer.ready(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_length_ends_with_its_connection() {
+    for version in ["1.0", "1.1"] {
+        let peer = Peer::plain().await;
+        let serve = async {
+            let mut wire = peer.accept().await;
+            wire.head().await;
+            wire.write(format!("HTTP/{version} 200 OK\r\n\r\n").as_bytes())
+                .await;
+            for _ in 0..100 {
+                wire.write(&[b'x'; 10_000]).await;
+            }
+        };
+        let ((), answer) = peer.exchange(serve).await;
+        assert_eq!(answer.unwrap().len(), 1_000_000);
+        let _second = peer.next_is_elsewhere().await;
+    }
+}
+
+/// On a connection that it knows to be of HTTP/1.0 hyper would send a body of unknown length as none at all.
+#[tokio::test]
+async fn an_upload_to_an_upstream_of_http_1_0_is_whole_or_nothing() {
+    let peer = Peer::plain().await;
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.write(b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok")
+            .await;
+        wire
+    };
+    let (_open, answer) = peer.exchange(serve).await;
+    assert_eq!(answer.unwrap(), "ok");
+    let (request, parts) = upload();
+    parts.send("part").unwrap();
+    drop(parts);
+    let serve = async {
+        let mut wire = peer.accept().await;
+        let head = wire.head().await;
+        assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+        assert_eq!(wire.bytes(14).await, b"4\r\npart\r\n0\r\n\r\n");
+        wire.write(OK).await;
+    };
+    let ((), answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    assert_eq!(read(answer.unwrap()).await, "ok");
+}
+
+/// An upstream that answers before it has read everything: the connection is used again after the last byte of
+/// the request, and not before.
+#[tokio::test]
+async fn an_early_answer_is_passed_on_and_the_rest_of_the_request_too() {
+    let peer = Peer::plain().await;
+    let (request, parts) = upload();
+    parts.send("begin").unwrap();
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.bytes(b"5\r\nbegin\r\n".len()).await;
+        wire.write(OK).await;
+        wire
+    };
+    let (mut wire, answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    assert_eq!(read(answer.unwrap()).await, "ok");
+    assert_eq!(peer.pool.0.kept().http1.len(), 1);
+    let _second = peer.next_is_elsewhere().await;
+
+    parts.send("end").unwrap();
+    drop(parts);
+    assert_eq!(wire.bytes(13).await, b"3\r\nend\r\n0\r\n\r\n");
+    until("both are ready", || peer.ready() == 2).await;
+}
+
+/// It says no more than its answer, and hangs up on the rest of the request.
+#[tokio::test]
+async fn an_early_answer_with_a_closed_connection_is_an_answer() {
+    let peer = Peer::plain().await;
+    let (request, parts) = upload();
+    parts.send("begin").unwrap();
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.bytes(b"5\r\nbegin\r\n".len()).await;
+        wire.write(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+            .await;
+        drop(wire);
+    };
+    let ((), answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert_eq!(read(answer).await, "ok");
+    // Whoever uploads learns that nobody listens.
+    within(parts.closed()).await;
+    let _second = peer.next_is_elsewhere().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_is_never_the_beginning_of_another_request() {
+    let peer = Peer::plain().await;
+    let (request, parts) = upload();
+    let request = request.map(|body| Body::new(Broken(body)));
+    parts.send("begin").unwrap();
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        assert_eq!(wire.bytes(10).await, b"5\r\nbegin\r\n");
+        drop(parts);
+        assert!(wire.rest().await.is_empty());
+    };
+    let ((), answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    assert!(matches!(answer, Err(SendError::Send(_))), "{answer:?}");
+    let _second = peer.next_is_elsewhere().await;
+}
+
+/// A body whose sender goes away where it should end.
+struct Broken(Body);
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(context));
+        Poll::Ready(frame.or_else(|| Some(Err(BodyError::new("gone")))))
+    }
+}
+
+#[tokio::test]
+async fn a_protocol_that_nobody_asked_for_ends_the_connection() {
+    let peer = Peer::plain().await;
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        )
+        .await;
+        wire
+    };
+    let (mut wire, answer) = peer.exchange(serve).await;
+    assert_eq!(answer.unwrap(), "");
+    assert!(wire.rest().await.is_empty());
+    let _second = peer.next_is_elsewhere().await;
+}
