@@ -94,9 +94,14 @@ impl Running {
     }
 
     async fn until_no_connection_is_open(&self) {
-        while self.connections.count() > 0 {
-            tokio::task::yield_now().await;
-        }
+        until("no connection is open", || self.connections.count() == 0).await;
+    }
+
+    /// The socket is closed: a drain is on its way.
+    async fn until_nobody_is_let_in(&self) {
+        let refused = async { while TcpStream::connect(self.address).await.is_ok() {} };
+        let waiting = timeout(LONG, refused).await;
+        assert!(waiting.is_ok(), "still let in after half a minute");
     }
 
     async fn stop(self) -> Drained {
@@ -104,6 +109,18 @@ impl Running {
         self.server.await.unwrap()
     }
 }
+
+/// Waits for what nobody announces.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waiting = timeout(LONG, async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(waiting.await.is_ok(), "not within half a minute: {what}");
+}
+
+const LONG: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Answers with what the listener says about the request.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a service")]

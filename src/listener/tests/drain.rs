@@ -43,7 +43,7 @@ async fn a_drain_waits_for_work_that_its_request_left_behind() {
     drop(running.tracker.spawn(finished));
     running.shutdown.cancel();
     // The socket is gone, so the drain is on its way; it cannot end before the task does.
-    while TcpStream::connect(running.address).await.is_ok() {}
+    running.until_nobody_is_let_in().await;
     assert!(!running.server.is_finished());
     finish.send(()).unwrap();
     assert_eq!(running.server.await.unwrap(), Drained::Clean);

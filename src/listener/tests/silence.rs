@@ -27,9 +27,7 @@ async fn a_silent_connection_holds_less_and_serves_again() {
         stream.write_all(request.as_bytes()).await.unwrap();
         assert!(answer(&mut stream).await.ends_with(path));
         let awake = held();
-        while held() == awake {
-            tokio::task::yield_now().await;
-        }
+        until("it holds less", || held() != awake).await;
         assert!(held() < awake);
     }
     assert_eq!(running.connections.count(), 1);
@@ -48,9 +46,7 @@ async fn a_client_that_leaves_in_silence_is_gone() {
         .unwrap();
     answer(&mut stream).await;
     let awake = held();
-    while held() == awake {
-        tokio::task::yield_now().await;
-    }
+    until("it holds less", || held() != awake).await;
     drop(stream);
     running.until_no_connection_is_open().await;
 }
@@ -88,9 +84,7 @@ async fn the_rest_of_a_body_is_never_a_request() {
     other.write_all(request).await.unwrap();
     answer(&mut other).await;
     let awake = Arc::strong_count(&held);
-    while Arc::strong_count(&held) == awake {
-        tokio::task::yield_now().await;
-    }
+    until("one holds less", || Arc::strong_count(&held) != awake).await;
     assert_eq!(Arc::strong_count(&held), awake - 1);
 
     // It may arrive as what it is, or find the connection closed.

@@ -94,7 +94,7 @@ async fn a_drain_waits_for_every_worker_and_for_what_their_requests_left_behind(
     let names: Vec<_> = finishes.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["worker-0", "worker-1"]);
     running.shutdown.cancel();
-    while TcpStream::connect(running.address).await.is_ok() {}
+    running.until_nobody_is_let_in().await;
     for ((_, finish), mut stream) in finishes.into_iter().zip(streams) {
         assert!(!running.server.is_finished());
         finish.send(()).unwrap();
