@@ -229,7 +229,9 @@ impl Shared {
             Sender::Http1(sender) => Some(Sender::Http1(sender)),
         };
         if response.body().is_end_stream() {
-            sender.into_iter().for_each(|sender| self.keep(sender));
+            if let Some(sender) = sender {
+                self.keep(sender);
+            }
             return response.map(|_nothing| empty());
         }
         response.map(|body| {
