@@ -16,6 +16,7 @@ mod heads;
 pub mod input;
 mod interpreter;
 mod modes;
+mod names;
 mod proof;
 mod remedy;
 mod sample;

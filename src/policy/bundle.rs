@@ -19,6 +19,7 @@ use super::{
     decision::{Mode, Rule},
     heads, input, modes,
     modes::Enforcement,
+    names,
     tree::{File, Tree},
     walk,
 };
@@ -130,6 +131,7 @@ impl Bundle {
         program.references(&mut problems);
         let reads = program.reads(&mut problems);
         heads::forgetful(&modules, &mut problems);
+        names::ambiguous(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));
         }

@@ -4,7 +4,7 @@
 //! one is undefined, and fails when another follows: `deny contains data.reasons[scope] if some scope in ...` would be
 //! silent about a forbidden scope when one without a reason follows. OPA leaves out only that one. What the body
 //! binds is always defined, so `reason := data.reasons[scope]` in the body and `reason` in the head mean the same
-//! in both.
+//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +35,14 @@ const ANSWERING: [&str; 13] = [
 pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     for module in modules {
         for rule in &module.policy {
+            if let Rule::Spec { bodies, .. } = &**rule
+                && let Some(second) = bodies.iter().skip(1).find(|body| !body.is_else)
+            {
+                problems.push(check::at(
+                    &second.span,
+                    "a rule has one body, because the engine would forget its value in a second: write another rule",
+                ));
+            }
             let fixed = fixed(module, rule);
             if !finds_several(rule, &fixed) {
                 continue;

@@ -119,3 +119,11 @@ fn heads_that_are_always_there_are_fine() {
         assert_eq!(refused(&rules), [""; 0], "{rules}");
     }
 }
+
+#[test]
+fn a_second_body_is_refused() {
+    let policy = "package dtgate.p\n\ndeny contains \"no\" if p == 5\n\np := 5 if {\n\tinput.api == \"v1\"\n} {\n\tinput.api == \"v2\"\n}\n";
+    let error = Bundle::load(directory(&[("p.rego", policy)]).path()).unwrap_err();
+    assert!(error.problems[0].message.contains("one body"), "{error:?}");
+    assert_eq!((error.problems[0].line, error.problems[0].column), (7, 3));
+}

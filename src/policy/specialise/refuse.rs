@@ -28,14 +28,6 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
         let names = Names::of(module);
         for rule in &module.policy {
             let path = path_of(&names, rule);
-            let own = path.as_ref().and_then(|path| path.last());
-            if let Some(own) = own.filter(|own| names.imports.contains_key(*own)) {
-                // Each engine would take another of the two.
-                return Err(format!(
-                    "{}: has an import and a rule named {own}",
-                    names.file
-                ));
-            }
             // Its value is known: it is not evaluated any more.
             if path
                 .as_ref()

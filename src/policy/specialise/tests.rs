@@ -176,10 +176,6 @@ fn sets_and_numbers_are_known_where_they_can_be() {
 fn what_the_engines_read_differently_is_refused() {
     for (policy, reason) in [
         (
-            "import data.guardrails.words\nwords contains \"a\"\ndeny contains \"x\" if \"a\" in words",
-            "named words",
-        ),
-        (
             "known.a contains input.api if data.guardrails.most == 4\nknown.b contains input.api\ndeny contains \"x\" if count(known.a) == 0",
             "by its members",
         ),

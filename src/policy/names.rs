@@ -1,0 +1,129 @@
+//! Names that could mean two things: refused, because the engine might take the other one.
+//!
+//! What a name stands for must be plain from its file. The engine takes a rule for the builtin of the same name in
+//! one place and not in another, reads one import for all files of a package, and builds queries out of the names
+//! of packages. It refuses to know what the rules say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{BUILTINS, Module, Ref};
+
+use super::bundle::Problem;
+use super::check::{self, Names, Path};
+
+/// Refuses names of packages that are no plain words, names of builtins for rules and imports, and imports whose name
+/// means something else in another file of the package.
+pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    let reserved: BTreeSet<&str> = BUILTINS
+        .keys()
+        .map(|name| name.split_once('.').map_or(*name, |(family, _)| family))
+        .collect();
+    let mut imports: BTreeMap<(Path, String), Path> = BTreeMap::new();
+    let mut rules: BTreeSet<(Path, String)> = BTreeSet::new();
+    for module in modules {
+        let names = Names::of(module);
+        if !names.package.iter().all(|step| is_word(step)) {
+            let message = "the name of a package consists of words of letters, digits and underscores, with dots between them";
+            problems.push(check::at(&module.package.span, message));
+        }
+        for rule in &module.policy {
+            let head = check::head(rule);
+            let Some(name) = check::known(head).into_iter().next() else {
+                continue;
+            };
+            if reserved.contains(name.as_str()) {
+                let message = format!("a rule may not have the name of a builtin: {name}");
+                problems.push(check::at(rule.span(), message));
+            }
+            rules.insert((names.package.clone(), name));
+        }
+        for (alias, path) in &names.imports {
+            if reserved.contains(alias.as_str()) {
+                let message = format!("an import may not have the name of a builtin: {alias}");
+                problems.push(check::at(&module.package.span, message));
+            }
+            let known = imports.entry((names.package.clone(), alias.clone()));
+            if known.or_insert_with(|| path.clone()) != path {
+                let message =
+                    format!("another file of the package imports something else as {alias}");
+                problems.push(check::at(&module.package.span, message));
+            }
+        }
+    }
+    for module in modules {
+        let names = Names::of(module);
+        for alias in names.imports.keys() {
+            if rules.contains(&(names.package.clone(), alias.clone())) {
+                let message = format!("the package has a rule of the name of the import {alias}");
+                problems.push(check::at(&module.package.span, message));
+            }
+        }
+    }
+}
+
+fn is_word(step: &str) -> bool {
+    step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bundle::{Bundle, tests::directory};
+
+    /// What is said about these files, each a package and its rules.
+    fn refused(files: &[(&str, &str)]) -> Vec<String> {
+        match Bundle::load(directory(files).path()) {
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                let problems = error.problems.into_iter();
+                problems.map(|problem| problem.message).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_mean_two_things_is_refused() {
+        const FINE: &str = "deny contains \"x\" if input.api == \"v1\"";
+        let one = |text: String| refused(&[("a.rego", &text)]);
+        for (text, reason) in [
+            (
+                format!("package dtgate[\"q.deny, data.dtgate.q\"]\n{FINE}"),
+                "words of letters",
+            ),
+            (
+                format!("package dtgate.p\n{FINE}\ncount(x) := 0 if x == 1"),
+                "builtin: count",
+            ),
+            (
+                format!("package dtgate.p\n{FINE}\nobject := 1"),
+                "builtin: object",
+            ),
+            (
+                format!("package dtgate.p\nimport data.x as object\n{FINE}"),
+                "builtin: object",
+            ),
+            (
+                format!("package dtgate.p\nimport data.x as a\n{FINE}\na := 1"),
+                "of the import a",
+            ),
+        ] {
+            let said = one(text.clone());
+            assert!(
+                said.iter().any(|said| said.contains(reason)),
+                "{text}: {said:?}"
+            );
+        }
+        let files = |first: &str, second: &str| {
+            let (first, second) = (
+                format!("package dtgate.p\n{first}\n{FINE}"),
+                format!("package dtgate.p\n{second}\nwarn contains \"y\" if input.api == \"v3\""),
+            );
+            refused(&[("a.rego", &first), ("b.rego", &second)])
+        };
+        assert!(
+            files("import data.x as a", "import data.y as a")[0].contains("something else as a")
+        );
+        assert!(files("import data.x as a", "a := 1")[0].contains("of the import a"));
+        assert_eq!(files("import data.x as a", "import data.x as a"), [""; 0]);
+        assert_eq!(files("import data.x as a", "import data.y as b"), [""; 0]);
+    }
+}
