@@ -21,6 +21,8 @@ use super::watch;
 /// Compiled policies. Machines are made once and used again by whoever asks next.
 pub(super) struct Bytecode {
     program: Arc<Program>,
+    /// How many rules it answers for.
+    rules: usize,
     data: Value,
     idle: Mutex<Vec<RegoVM>>,
     timer: ExecutionTimerConfig,
@@ -87,8 +89,13 @@ impl Bytecode {
             resolved.0 = watch::watched(&builtin.name)
                 .ok_or_else(|| format!("the bytecode calls {}", builtin.name))?;
         }
+        // A definition that fails denies, though another one says the same.
+        for rule in &mut program.rule_infos {
+            rule.early_exit_on_first_success = false;
+        }
         Ok(Self {
             program: Arc::new(program),
+            rules: rules.len(),
             data: engine.get_data(),
             idle: Mutex::default(),
             timer,
@@ -98,19 +105,15 @@ impl Bytecode {
     /// Whether nobody objects to the request, in so many steps at most.
     pub(super) fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
         let answers = self.ask(input, steps)?;
-        let empty = |answer: &Value| {
-            answer
-                .as_set()
-                .is_ok_and(|said| said.iter().next().is_none())
-        };
-        let mut chunks = answers
+        let chunks = answers
             .as_array()
             .into_iter()
             .flat_map(|chunks| chunks.iter());
-        Ok(chunks.all(|chunk| {
-            let answers = chunk.as_array();
-            answers.is_ok_and(|answers| answers.iter().all(empty))
-        }))
+        let sets =
+            chunks.flat_map(|chunk| chunk.as_array().into_iter().flat_map(|sets| sets.iter()));
+        let is_silent =
+            |said: &&Value| said.as_set().is_ok_and(|said| said.iter().next().is_none());
+        Ok(sets.filter(is_silent).count() == self.rules)
     }
 
     /// What each rule says, in lists of [`CHUNK`] rules.

@@ -97,6 +97,8 @@ impl<'a> Program<'a> {
             } => (function, Some(arguments.len())),
             Site::With(expression) => (expression, None),
             Site::Binding(_)
+            | Site::Declared(_)
+            | Site::Every { .. }
             | Site::Members(_)
             | Site::Operation(_)
             | Site::Pattern(_)

@@ -33,6 +33,9 @@ pub(super) mod trust;
 /// How long one rule of one policy may take, unless configured.
 pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 
+/// Time for the value of a rule that does not depend on the input.
+const COMPILE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Steps of an engine between two looks at the clock.
 const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
 
@@ -120,6 +123,11 @@ impl Engine {
     pub(super) fn bytecode(&self) -> Result<Bytecode, String> {
         let rules: Vec<String> = self.rules().collect();
         let mut interpreter = self.prepared.clone();
+        // No request waits for it, and the machine may be busy.
+        interpreter.set_execution_timer_config(ExecutionTimerConfig {
+            limit: COMPILE_LIMIT,
+            ..self.timer
+        });
         Bytecode::compile(&mut interpreter, &rules, self.timer)
     }
 

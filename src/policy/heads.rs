@@ -173,7 +173,7 @@ pub(super) fn outputs(rule: &Rule) -> Vec<&Expr> {
 }
 
 /// What stands in the brackets of a reference.
-fn brackets(reference: &Expr) -> Vec<&Expr> {
+pub(super) fn brackets(reference: &Expr) -> Vec<&Expr> {
     let mut brackets: Vec<&Expr> = Vec::new();
     let mut current = reference;
     loop {
@@ -227,7 +227,7 @@ fn is_fixed(expr: &Expr, fixed: &BTreeSet<String>) -> bool {
                 .first()
                 .is_none_or(|first| fixed.contains(first)),
             Site::Call { .. } | Site::Operation(_) | Site::Members(_) | Site::Pattern(_) => true,
-            Site::Binding(_) | Site::With(_) => false,
+            Site::Binding(_) | Site::Declared(_) | Site::Every { .. } | Site::With(_) => false,
         }
     });
     same

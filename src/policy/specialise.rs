@@ -4,10 +4,11 @@
 //! A rule that neither reads the input nor rests on one that does is evaluated once, by the interpreter, and
 //! references to it become references to its value. A definition that needs something which the settings rule out
 //! is left away, and an objection that another policy has to the letter. A reference through an import is written
-//! out, because the engine would evaluate the whole package that is imported. Nothing here is trusted: what comes out answers requests only after it was
-//! compared with the interpreter on the policies as they are.
+//! out, because the engine would evaluate the whole package that is imported. Nothing here is trusted: what comes
+//! out answers requests only after it was compared with the interpreter on the policies as they are.
 
 mod kinds;
+mod order;
 mod refuse;
 mod rewrite;
 
@@ -34,7 +35,7 @@ pub(super) struct Specialised {
 /// How far kinds are followed, from rule to rule.
 const DEPTH: usize = 16;
 
-/// Where in the data the values are. Nobody else has data of this name.
+/// Where in the data the values are.
 const KNOWN: &str = "dtgate_known";
 
 /// Writes the modules anew.
@@ -53,6 +54,12 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
         }
     }
     let data = interpreter.get_data();
+    if data
+        .as_object()
+        .is_ok_and(|data| data.get(&KNOWN.into()).is_some())
+    {
+        return Err(format!("the data has a member {KNOWN}"));
+    }
     let kinds = Kinds::new(&modules, &known, &data);
     refuse::what_can_fail(&rules, &kinds)?;
     // By number: paths may hold anything.
@@ -131,8 +138,7 @@ impl Rules {
                     Site::With(_) => {
                         rules.dynamic.insert(path.clone());
                     }
-                    Site::Binding(_) | Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => {
-                    }
+                    _ => {}
                 });
                 rules.all.insert(path);
             }

@@ -16,9 +16,17 @@ pub(super) enum Site<'a> {
     },
     /// A variable that the rule binds itself: it hides whatever else has that name.
     Binding(&'a Span),
+    /// A variable that is declared without a value: `some i`.
+    Declared(&'a Span),
+    /// `every`: the names that it binds, and what must hold for each.
+    Every {
+        key: Option<&'a Span>,
+        value: &'a Span,
+        query: &'a Query,
+    },
     /// What is walked through, or asked for a member.
     Members(&'a Expr),
-    /// Assigns, joins, compares or calculates; a comprehension; asks for a member.
+    /// Assigns, joins, compares or calculates; an object or a comprehension; asks for a member.
     Operation(&'a Expr),
     /// What a `some .. in`, an assignment or the argument of a function binds names by: mostly one name.
     Pattern(&'a Expr),
@@ -121,7 +129,8 @@ fn assignment(assign: Option<&RuleAssign>, see: &mut dyn FnMut(Site<'_>)) {
     }
 }
 
-fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
+/// Calls `see` for every site in a query.
+pub(super) fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
     for one in &body.stmts {
         statement(one, see);
     }
@@ -132,6 +141,7 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
     match &statement.literal {
         Literal::SomeVars { vars, .. } => {
             for span in vars {
+                see(Site::Declared(span));
                 see(Site::Binding(span));
             }
         }
@@ -156,6 +166,11 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
             query: body,
             ..
         } => {
+            see(Site::Every {
+                key: key.as_ref(),
+                value,
+                query: body,
+            });
             for span in key.iter().chain([value]) {
                 see(Site::Binding(span));
             }
@@ -186,6 +201,7 @@ pub(super) fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
         }
         Expr::Array { items, .. } | Expr::Set { items, .. } => each(items, see),
         Expr::Object { fields, .. } => {
+            see(Site::Operation(expr));
             for (_, key, value) in fields {
                 expression(key, see);
                 expression(value, see);

@@ -1,13 +1,13 @@
 //! What the bytecode engine may not be given.
 //!
 //! Where the interpreter fails, and so denies, the bytecode finds nothing, and so lets pass. Builtins tell when they
-//! fail ([`watch`]); what can fail otherwise is refused here unless it is certain that it
-//! cannot: joining what are no sets, comparing what are no numbers, a rule or a member with two values. What the
-//! bytecode would take for a value although it is undefined is refused too: in a comprehension, in a set, before an
-//! `else`.
+//! fail ([`watch`]); what can fail otherwise is refused here unless it is certain that it cannot: joining what are no
+//! sets, comparing what are no numbers, a rule or a member with two values. What the bytecode would take for a value
+//! although it is undefined is refused too: in a comprehension, in a set, before an `else`. So is what its compiler was
+//! seen to read wrongly.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
 use regorus::unstable::{
@@ -15,6 +15,7 @@ use regorus::unstable::{
 };
 
 use super::kinds::{Kind, Kinds, bindings};
+use super::order;
 use super::rewrite::{colon, whole};
 use super::{DEPTH, Rules, is_verdict, path_of};
 use crate::policy::check::{self, Names, Path};
@@ -64,6 +65,9 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
     Ok(())
 }
 
+/// The compiler leaves the others out.
+const MOST_ARGUMENTS: usize = 8;
+
 /// A rule, and what its names mean.
 struct Scope<'a> {
     module: &'a Module,
@@ -90,25 +94,19 @@ impl Scope<'_> {
                 let is_name = matches!(expr, Expr::Var { .. });
                 (expr.span(), (!is_name).then_some(what.into()))
             }
-            Site::Binding(name) => {
-                let twice = self.bound(name.text()) > 1;
-                (name, twice.then_some("binds a name twice".into()))
-            }
+            Site::Binding(name) => (name, self.binding(name.text()).map(Cow::Borrowed)),
+            Site::Declared(name) => (name, Some("declares a name without a value".into())),
+            Site::Every { .. } => return None,
             Site::Members(expr) => {
                 let kind = self.kinds.of(&self.names, self.rule, expr, DEPTH);
                 let open = !kind.has_members() && whole(expr).is_none();
                 let what = "walks through what may have no members";
                 (expr.span(), open.then_some(what.into()))
             }
-            Site::Reference(reference) => {
-                let path = self.resolved(reference);
-                let asks =
-                    path.is_some_and(|path| self.rules.reached(&path).any(|rule| is_verdict(rule)));
-                (
-                    reference.span(),
-                    asks.then_some("asks what a policy says".into()),
-                )
-            }
+            Site::Reference(reference) => (
+                reference.span(),
+                self.reference(reference).map(Cow::Borrowed),
+            ),
         };
         Some((span, what?))
     }
@@ -124,7 +122,43 @@ impl Scope<'_> {
             }
             watch::arity(&name)
         };
+        if arguments > MOST_ARGUMENTS {
+            return Some("hands over many arguments".into());
+        }
         (arguments != arity).then_some("hands a result to an argument".into())
+    }
+
+    fn binding(&self, name: &str) -> Option<&'static str> {
+        if self.bound(name) > 1 {
+            return Some("binds a name twice");
+        }
+        self.is_named(name)
+            .then_some("binds a name that means something else")
+    }
+
+    /// Whether a name has a meaning that no body gives it.
+    fn is_named(&self, name: &str) -> bool {
+        let local = [self.names.package.clone(), vec![name.to_owned()]].concat();
+        heads::names(self.module).contains(name) || self.rules.all.contains(&local)
+    }
+
+    fn reference(&self, reference: &Expr) -> Option<&'static str> {
+        for index in heads::brackets(reference) {
+            let mut open = false;
+            walk::expression(index, &mut |site| {
+                if let Site::Reference(reference) = site {
+                    let first = check::known(reference).into_iter().next();
+                    open |= first
+                        .is_some_and(|first| self.bound(&first) == 0 && !self.is_named(&first));
+                }
+            });
+            if open {
+                return Some("walks by an index (write `some .. in`)");
+            }
+        }
+        let path = self.resolved(reference)?;
+        let asks = self.rules.reached(&path).any(|rule| is_verdict(rule));
+        asks.then_some("asks what a policy says")
     }
 
     fn bound(&self, name: &str) -> usize {
@@ -175,7 +209,18 @@ impl Scope<'_> {
             Expr::AssignExpr {
                 op: AssignOp::Eq, ..
             } => Some("unifies"),
-            Expr::AssignExpr { lhs, .. } => self.assignment(lhs),
+            // The compiler goes on after `:=` when there is no value; it is written as `=`.
+            Expr::AssignExpr { lhs, .. } => {
+                colon(lhs).is_none().then_some("assigns in an odd place")
+            }
+            Expr::Object { fields, .. } => {
+                (!has_plain_keys(fields)).then_some("makes an object with computed keys")
+            }
+            Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }
+                if order::asks_before_it_walks(self.rule, expr) =>
+            {
+                Some("asks in a comprehension before it walks through something")
+            }
             Expr::BinExpr { lhs, rhs, .. } => {
                 (!both(lhs, rhs, Kind::Set)).then_some("joins what may be no sets")
             }
@@ -220,6 +265,12 @@ impl Scope<'_> {
         if check::dotted(check::head(self.rule)).is_none_or(|name| name.len() != 1) {
             return Some("defines an object by its members");
         }
+        if bodies.is_empty() && order::has_late_roots(&self.names, self.rule) {
+            return Some("reads in a comprehension and beside it, and has no body");
+        }
+        if order::has_names_of_two_scopes(self.rule) {
+            return Some("uses a name within a query and outside of it");
+        }
         let outputs = heads::outputs(self.rule);
         let is_there = outputs.iter().all(|output| self.is_there(output));
         if let RuleHead::Set { .. } = head {
@@ -246,17 +297,6 @@ impl Scope<'_> {
         let several = heads::finds_several(self.rule, &heads::fixed(self.module, self.rule))
             || bodies.iter().skip(1).any(|body| !body.is_else);
         (fixed.is_none() && several).then_some("may have two values")
-    }
-
-    /// An assignment must be one that means the same when it is written as a unification: the compiler goes on
-    /// after `:=` when there is no value, and does not after `=`.
-    fn assignment(&self, name: &Expr) -> Option<&'static str> {
-        let Expr::Var { span, .. } = name else {
-            return None;
-        };
-        let fixed = heads::names(self.module);
-        let hides = span.text() == "_" || fixed.contains(span.text());
-        (hides || colon(name).is_none()).then_some("assigns to a name that means something else")
     }
 }
 
@@ -303,7 +343,7 @@ fn is_open_reference(site: Site<'_>) -> bool {
 }
 
 /// What a definition says its value is, when that is the same whatever its body finds.
-fn fixed_value(rule: &Rule) -> Option<&str> {
+fn fixed_value(rule: &Rule) -> Option<Value> {
     let Rule::Spec { head, bodies, .. } = rule else {
         return None;
     };
@@ -314,16 +354,26 @@ fn fixed_value(rule: &Rule) -> Option<&str> {
     if bodies.iter().any(|body| body.is_else) {
         return None;
     }
-    assign.map_or(Some("true"), |assign| literal(&assign.value))
+    match assign {
+        Some(assign) => literal(&assign.value),
+        None => Some(true.into()),
+    }
 }
 
-fn literal(expr: &Ref<Expr>) -> Option<&str> {
-    match expr.as_ref() {
-        Expr::Bool { span, .. }
-        | Expr::Null { span, .. }
-        | Expr::Number { span, .. }
-        | Expr::String { span, .. }
-        | Expr::RawString { span, .. } => Some(span.text()),
+fn literal(expr: &Expr) -> Option<Value> {
+    match expr {
+        Expr::Bool { value, .. }
+        | Expr::Null { value, .. }
+        | Expr::Number { value, .. }
+        | Expr::String { value, .. }
+        | Expr::RawString { value, .. } => Some(value.clone()),
         _ => None,
     }
+}
+
+/// The compiler sets keys that are written there first, whatever their order.
+fn has_plain_keys(fields: &[(Span, Ref<Expr>, Ref<Expr>)]) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut keys = fields.iter().map(|(_, key, _)| literal(key));
+    fields.len() == 1 || keys.all(|key| key.is_some_and(|key| seen.insert(key)))
 }

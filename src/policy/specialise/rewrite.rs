@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead, Span};
 
-use super::kinds::Kinds;
+use super::kinds::{Kinds, bindings};
+use super::order;
 use super::{DEPTH, KNOWN, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::walk::{self, Site};
@@ -29,6 +30,15 @@ type Changes = BTreeMap<usize, Change>;
 struct Change {
     end: usize,
     text: String,
+}
+
+/// Puts text before whatever else is changed at a place.
+fn insert(changes: &mut Changes, start: usize, text: &str) {
+    let change = changes.entry(start).or_insert_with(|| Change {
+        end: start,
+        text: String::new(),
+    });
+    change.text.insert_str(0, text);
 }
 
 impl<'a> Rewriter<'a> {
@@ -97,18 +107,46 @@ impl<'a> Rewriter<'a> {
                 && !self.kinds.of(names, rule, expr, DEPTH).has_members()
                 && let Some((start, end)) = whole(expr)
             {
-                let change = changes.entry(start).or_insert(Change {
-                    end: start,
-                    text: String::new(),
-                });
-                change.text.insert_str(0, &format!("{ITERABLE}("));
+                insert(&mut changes, start, &format!("{ITERABLE}("));
                 changes.entry(end).or_insert_with(|| Change {
                     end,
                     text: ")".to_owned(),
                 });
             }
         });
+        Self::name_roots(names, rule, &mut changes);
         changes
+    }
+
+    /// Mentions the input and the data at the beginning of each body where the machine might not have them later.
+    fn name_roots(names: &Names<'_>, rule: &Rule, changes: &mut Changes) {
+        let Rule::Spec { bodies, .. } = rule else {
+            return;
+        };
+        if !order::has_late_roots(names, rule) {
+            return;
+        }
+        for body in bodies {
+            let span = &body.query.span;
+            let (Ok(start), Ok(end)) = (usize::try_from(span.start), usize::try_from(span.end))
+            else {
+                continue;
+            };
+            let source = span.source.get_contents();
+            if source
+                .get(start..)
+                .is_some_and(|rest| rest.starts_with('{'))
+            {
+                insert(changes, start + 1, " input; data;");
+            } else {
+                insert(changes, start, "{ input; data; ");
+                let last = changes.entry(end).or_insert_with(|| Change {
+                    end,
+                    text: String::new(),
+                });
+                last.text.push_str(" }");
+            }
+        }
     }
 
     /// Path and text of the module.
@@ -175,31 +213,40 @@ impl<'a> Rewriter<'a> {
             return false;
         };
         let source = span.source.get_contents();
-        body.query.stmts.iter().any(|statement| {
-            self.is_settled(names, bound, statement)
-                && lines(&statement.span).is_some_and(|(start, end)| {
-                    self.never_holds(&applied(source, start, end, changes))
-                })
-        })
+        for statement in &body.query.stmts {
+            // What stands before it could fail, which is no silence.
+            if !self.is_settled(names, bound, statement) {
+                return false;
+            }
+            let Some((start, end)) = lines(&statement.span) else {
+                return false;
+            };
+            match self.holds(&applied(source, start, end, changes)) {
+                Some(true) => {}
+                Some(false) => return true,
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Whether a definition means the same in every package: it names no rule of its own, and no function of the
     /// policies.
     fn is_absolute(&self, names: &Names<'_>, bound: &BTreeSet<String>, rule: &Rule) -> bool {
-        let mut absolute = true;
+        let (mut absolute, own) = (true, bindings(rule));
         walk::rule(rule, &mut |site| {
             absolute &= match site {
-                Site::Binding(_) | Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => true,
                 Site::Call { .. } | Site::With(_) => false,
                 Site::Reference(reference) => {
                     let first = check::known(reference)
                         .into_iter()
                         .next()
                         .unwrap_or_default();
-                    bound.contains(&first)
+                    own.contains_key(&first)
                         || matches!(first.as_str(), "data" | "input")
                         || change(names, bound, &self.values, reference).is_some()
                 }
+                _ => true,
             }
         });
         absolute
@@ -211,7 +258,7 @@ impl<'a> Rewriter<'a> {
         let mut settled = is_test;
         walk::statement(stmt, &mut |site| {
             settled &= match site {
-                Site::Binding(_) | Site::With(_) => false,
+                Site::Binding(_) | Site::Declared(_) | Site::Every { .. } | Site::With(_) => false,
                 Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => true,
                 Site::Call { function, .. } => {
                     let name = check::dotted(function).unwrap_or_default();
@@ -233,27 +280,20 @@ impl<'a> Rewriter<'a> {
         let Some(first) = steps.first().filter(|first| !bound.contains(*first)) else {
             return false;
         };
-        if first == "data" {
-            // Data, or a rule that is replaced by its value.
-            let mut reached = self.rules.reached(&steps);
-            return reached.all(|rule| self.values.contains_key(rule));
-        }
-        let local = [names.package.clone(), vec![first.clone()]].concat();
-        self.values.contains_key(&local)
+        // Data, or a rule that is replaced by its value.
+        change(names, bound, &self.values, reference)
+            .is_some_and(|(_, change)| change.text.starts_with(&format!("data.{KNOWN}.")))
+            || (first == "data" && self.rules.reached(&steps).next().is_none())
     }
 
-    fn never_holds(&mut self, statement: &str) -> bool {
+    /// Whether a statement holds: its expression has a value, and not `false`; `None`: it cannot be asked.
+    fn holds(&mut self, statement: &str) -> Option<bool> {
         // The engine says of `not x` as a query that it holds, whatever x is.
-        match statement.strip_prefix("not ") {
-            Some(negated) => self.holds(negated) == Some(true),
-            None => self.holds(statement) == Some(false),
+        if let Some(negated) = statement.strip_prefix("not ") {
+            return self.holds(negated).map(|holds| !holds);
         }
-    }
-
-    /// Whether an expression has a value, and not `false`; `None`: it cannot be asked.
-    fn holds(&mut self, expression: &str) -> Option<bool> {
         let settings = &mut *self.settings;
-        let answer = quietly(|| settings.eval_query(expression.to_owned(), false))?;
+        let answer = quietly(|| settings.eval_query(statement.to_owned(), false))?;
         let value = answer
             .result
             .first()
