@@ -4,8 +4,11 @@
 //! through here: one failure on the way, and the whole answer counts for nothing. The same holds for [`iterable`],
 //! which stands before everything that is walked through. Refuses to know what the builtins compute.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use regex::Regex;
 
 use regorus::Value;
 use regorus::unstable::{BUILTINS, Expr, Ref, Span};
@@ -16,6 +19,8 @@ pub(super) type Builtin = fn(&Span, &[Ref<Expr>], &[Value], bool) -> anyhow::Res
 thread_local! {
     /// Whether a builtin failed on this thread since somebody asked.
     static FAILED: Cell<bool> = const { Cell::new(false) };
+    /// Patterns that this thread has matched with.
+    static PATTERNS: RefCell<HashMap<String, Regex>> = RefCell::default();
 }
 
 /// Whether a builtin failed on this thread since the last time.
@@ -49,12 +54,62 @@ fn iterable(_: &Span, _: &[Ref<Expr>], arguments: &[Value], _: bool) -> anyhow::
     }
 }
 
+const MATCH: &str = "regex.match";
+
+/// Patterns that a thread keeps. The text of a pattern may come from the input.
+const MOST_PATTERNS: usize = 64;
+
+/// Matches with a pattern that was kept. The builtin copies what it has compiled for each call, and a copy begins with
+/// empty caches: to fill them takes longer than all the rest. It is asked first about each pattern, so that what it
+/// refuses is never kept.
+fn matches(
+    span: &Span,
+    parameters: &[Ref<Expr>],
+    arguments: &[Value],
+    strict: bool,
+) -> anyhow::Result<Value> {
+    static BUILTIN: LazyLock<Option<Builtin>> = LazyLock::new(|| builtin(MATCH));
+    let [Value::String(pattern), Value::String(text)] = arguments else {
+        return ask(*BUILTIN, span, parameters, arguments, strict);
+    };
+    PATTERNS.with_borrow_mut(|patterns| {
+        if let Some(known) = patterns.get(pattern.as_ref()) {
+            return Ok(Value::from(known.is_match(text)));
+        }
+        let answer = ask(*BUILTIN, span, parameters, arguments, strict)?;
+        if patterns.len() < MOST_PATTERNS
+            && let Ok(compiled) = Regex::new(pattern)
+        {
+            patterns.insert(pattern.to_string(), compiled);
+        }
+        Ok(answer)
+    })
+}
+
+fn builtin(name: &str) -> Option<Builtin> {
+    BUILTINS.get(name).map(|(builtin, _)| *builtin)
+}
+
+fn ask(
+    builtin: Option<Builtin>,
+    span: &Span,
+    parameters: &[Ref<Expr>],
+    arguments: &[Value],
+    strict: bool,
+) -> anyhow::Result<Value> {
+    match builtin {
+        Some(builtin) => note(builtin(span, parameters, arguments, strict)),
+        None => note(Err(anyhow::anyhow!("there is no such builtin"))),
+    }
+}
+
 macro_rules! watched {
     ($($name:literal,)*) => {
         /// The builtin that stands for one of that name; `None`: the bytecode engine may not call it.
         pub(super) fn watched(name: &str) -> Option<Builtin> {
             match name {
                 ITERABLE => Some(iterable),
+                MATCH => Some(matches),
                 $($name => {
                     fn call(
                         span: &Span,
@@ -63,11 +118,8 @@ macro_rules! watched {
                         strict: bool,
                     ) -> anyhow::Result<Value> {
                         static BUILTIN: LazyLock<Option<Builtin>> =
-                            LazyLock::new(|| BUILTINS.get($name).map(|(builtin, _)| *builtin));
-                        match *BUILTIN {
-                            Some(builtin) => note(builtin(span, parameters, arguments, strict)),
-                            None => note(Err(anyhow::anyhow!("there is no such builtin"))),
-                        }
+                            LazyLock::new(|| builtin($name));
+                        ask(*BUILTIN, span, parameters, arguments, strict)
                     }
                     Some(call)
                 })*
@@ -88,7 +140,7 @@ watched! {
     "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
     "json.is_valid", "json.marshal", "json.unmarshal", "lower", "max", "min", "net.cidr_contains",
     "object.filter", "object.get", "object.keys", "object.remove", "object.union", "object.union_n",
-    "regex.is_valid", "regex.match", "regex.replace", "regex.split", "replace", "round", "semver.compare",
+    "regex.is_valid", "regex.replace", "regex.split", "replace", "round", "semver.compare",
     "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
     "strings.any_suffix_match", "strings.replace_n", "strings.reverse", "substring", "sum", "to_number",
     "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name", "union", "upper",
@@ -101,9 +153,50 @@ mod tests {
 
     #[test]
     fn what_is_watched_exists_and_is_allowed() {
-        for name in WATCHED.iter().chain(&[ITERABLE]) {
+        for name in WATCHED.iter().chain(&[ITERABLE, MATCH]) {
             assert!(BUILTINS.contains_key(name), "{name}");
             assert!(refusal(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_the_same_whether_it_is_kept_or_not() {
+        let span = Span {
+            source: regorus::unstable::Source::from_contents("x".to_owned(), "x".to_owned())
+                .unwrap(),
+            line: 1,
+            col: 1,
+            start: 0,
+            end: 1,
+        };
+        let expr = Ref::new(Expr::Null {
+            span: span.clone(),
+            value: Value::Null,
+            eidx: 0,
+        });
+        let parameters = [expr.clone(), expr];
+        let ask = |pattern: Value, text: &str| {
+            let answer = matches(&span, &parameters, &[pattern, text.into()], true);
+            (answer.ok(), has_failed())
+        };
+        let texts = ["ab", "b", "\u{e9}b", ""];
+        let many = (0..2 * MOST_PATTERNS).map(|number| format!("^a{{0,{number}}}b$"));
+        for pattern in many.chain(["^.b$".to_owned(), String::new(), "(?i)B".to_owned()]) {
+            let compiled = Regex::new(&pattern).unwrap();
+            for text in texts.iter().chain(&texts) {
+                let expected = (Some(compiled.is_match(text).into()), false);
+                assert_eq!(
+                    ask(pattern.as_str().into(), text),
+                    expected,
+                    "{pattern} {text}"
+                );
+            }
+        }
+        assert_eq!(PATTERNS.with_borrow(HashMap::len), MOST_PATTERNS);
+        for refused in ["(".into(), "(?:a{1000}){1000}".into(), Value::Null] {
+            for _again in 0..2 {
+                assert_eq!(ask(Value::clone(&refused), "ab"), (None, true), "{refused}");
+            }
         }
     }
 }
