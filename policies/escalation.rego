@@ -8,7 +8,7 @@ package dtgate.escalation
 import data.dtgate.lib
 
 deny contains violation if {
-	count(lib.gained_names & _minting[lib.catalogue]) > 0
+	lib.asked_names & _minting[lib.catalogue] != set()
 	some i, scope in lib.gained
 	scope in _minting[lib.catalogue]
 	violation := {

@@ -8,7 +8,7 @@ package dtgate.forbidden_scopes
 import data.dtgate.lib
 
 deny contains violation if {
-	count(lib.asked_names & _forbidden) > 0
+	lib.asked_names & _forbidden != set()
 	not lib.only_disabling
 	some i, scope in lib.asked_scopes
 	scope in _forbidden
@@ -21,7 +21,7 @@ deny contains violation if {
 
 # Whether Dynatrace would read such a name as the real one is not known, so it counts as the real one.
 deny contains violation if {
-	count(lib.uncatalogued_names - _forbidden) > 0
+	lib.uncatalogued_names - _forbidden != set()
 	not lib.only_disabling
 	some i, scope in lib.asked_scopes
 	scope in lib.uncatalogued_names

@@ -64,20 +64,10 @@ deny contains violation if some violation in lib.unreadable
 
 # The scopes, by place, that the catalogue does not simply have as current.
 _doubtful := {i: scope |
-	names := lib.asked_names - _settled[lib.catalogue]
-	count(names) > 0
+	names := lib.doubtful_names - _extra
+	names != set()
 	some i, scope in lib.asked_scopes
 	scope in names
-}
-
-# By catalogue: what may be asked for without a word.
-_settled := {catalogue: names |
-	some catalogue in lib.catalogues
-	current := {name |
-		some name, scope in data.dynatrace[catalogue]
-		scope.status == "current"
-	}
-	names := current | _extra
 }
 
 _extra := {scope |
@@ -92,8 +82,8 @@ _new := {i: scope |
 }
 
 _legacy contains violation if {
-	not lib.only_disabling
 	some i, scope in _doubtful
+	not lib.only_disabling
 	lib.scopes[scope].status in {"legacy", "removed"}
 	violation := {
 		"code": "scope-legacy",

@@ -10,11 +10,11 @@ package dtgate.no_self_update
 import data.dtgate.lib
 
 deny contains violation if {
-	lib.about_tokens
 	is_string(input.caller.token.id)
 
 	# An id that differs only in case would be a stranger's to us and maybe not to Dynatrace.
 	lower(input.caller.token.id) in lib.token_ids
+	lib.about_tokens
 	not lib.only_disabling
 	violation := {
 		"code": "self-update",

@@ -8,10 +8,10 @@ package dtgate.reactivation
 import data.dtgate.lib
 
 deny contains violation if {
-	lib.about_tokens
-	not lib.creating
 	input.change.enabled.requested == true
 	not input.change.enabled.current == true
+	lib.about_tokens
+	not lib.creating
 	violation := {
 		"code": "reactivation",
 		"message": sprintf(

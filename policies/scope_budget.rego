@@ -9,9 +9,9 @@ import data.dtgate.lib
 
 deny contains violation if {
 	_max_usable
-	count(lib.gained_names) > 0
 	asked := count(lib.asked_scopes)
 	asked > data.guardrails.scope_budget.max
+	count(lib.gained) > 0
 	violation := {
 		"code": "scope-budget",
 		"message": sprintf("%d scopes are requested and at most %d are allowed; split the work over several tokens", [

@@ -23,7 +23,17 @@ unreadable contains violation if {
 	}
 }
 
-# All at once, as nearly every request is.
+# All at once, as nearly every request is. The first for those that have everything: whatever it leaves out is looked at
+# by the second, and what both leave out part by part.
+_readable if {
+	is_string(input.operation)
+	is_string(input.token.id)
+	type_name(input.change.name.requested) in {"null", "string"}
+	type_name(input.change.enabled.requested) in {"boolean", "null"}
+	_scopes_given
+	is_string(input.caller.token.id)
+}
+
 _readable if {
 	is_string(input.operation)
 	_id_readable_or_unneeded
@@ -62,14 +72,14 @@ asked_scopes := input.change.scopes.requested if _scopes_given
 asked_names := {scope | some scope in asked_scopes}
 
 # METADATA
-# description: Those of them that the catalogue does not have.
+# description: Those of them that the catalogue does not have as current, and that is hardly ever any.
 # scope: document
-uncatalogued_names := asked_names - _catalogue_names[catalogue]
+doubtful_names := asked_names - _current_names[catalogue]
 
 # METADATA
-# description: Those of them that the token would gain, as `gained`.
+# description: Those of them that the catalogue does not have.
 # scope: document
-gained_names := asked_names - _kept
+uncatalogued_names := doubtful_names - _catalogue_names[catalogue]
 
 # METADATA
 # description: |
@@ -111,7 +121,7 @@ gained := {i: scope |
 # description: The ids of the token to change in lower case, the one in the path and the one that Dynatrace tells.
 # scope: rule
 token_ids contains id if {
-	_id_readable
+	is_string(input.token.id)
 	id := lower(input.token.id)
 }
 
@@ -165,6 +175,14 @@ catalogues := {"scopes", "cluster_scopes"}
 
 _catalogue_names := {name: object.keys(data.dynatrace[name]) | some name in catalogues}
 
+_current_names := {which: names |
+	some which in catalogues
+	names := {name |
+		some name, scope in data.dynatrace[which]
+		scope.status == "current"
+	}
+}
+
 # METADATA
 # description: The violation for a setting that is missing or wrong, with what it should be.
 unusable_setting(setting, wanted) := {
@@ -179,10 +197,13 @@ unusable_setting(setting, wanted) := {
 # description: Whether the value is a list that holds nothing but text.
 texts(value) if {
 	is_array(value)
-	every element in value {
-		is_string(element)
-	}
+
+	# Values come in the order of their types: between two texts there are only texts.
+	is_string(min(value))
+	is_string(max(value))
 }
+
+texts(value) if value == []
 
 # Each of these is a rule of its own: `not f(input.x)` is undefined, not true, in OPA when there is no input.x.
 _operation_readable if is_string(input.operation)
