@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use regorus::Value;
 use regorus::languages::rego::compiler::Compiler;
-use regorus::rvm::program::Program;
+use regorus::rvm::program::{Program, RuleInfo};
 use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
@@ -89,9 +89,10 @@ impl Bytecode {
             resolved.0 = watch::watched(&builtin.name)
                 .ok_or_else(|| format!("the bytecode calls {}", builtin.name))?;
         }
-        // A definition that fails denies, though another one says the same.
         for rule in &mut program.rule_infos {
+            // A definition that fails denies, though another one says the same.
             rule.early_exit_on_first_success = false;
+            lighten(rule);
         }
         Ok(Self {
             program: Arc::new(program),
@@ -162,6 +163,18 @@ impl Bytecode {
             .set_data(self.data.clone())
             .map_err(|error| Silence::Failed(error.to_string()))?;
         Ok(machine)
+    }
+}
+
+/// Takes away what says nothing: the machine copies all of it with every call of the rule. Where a mark is missing it
+/// takes it for not set, and it never looks at the name.
+fn lighten(rule: &mut RuleInfo) {
+    rule.name = String::new();
+    if !rule.else_bodies.iter().flatten().any(|is_else| *is_else) {
+        rule.else_bodies = Vec::new();
+    }
+    if rule.destructuring_blocks.iter().all(Option::is_none) {
+        rule.destructuring_blocks = Vec::new();
     }
 }
 
