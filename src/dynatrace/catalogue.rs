@@ -210,11 +210,12 @@ impl Catalogue {
     ///
     /// The row that leaves least open wins: `tokens/lookup` names no token.
     pub fn find(&self, method: &str, segments: &[&str]) -> Find<'_> {
-        let matching = self.rows.iter().filter(|row| row.matches(segments));
-        let Some(least) = matching.clone().map(Row::openness).min() else {
+        let rows = self.rows.iter().filter(|row| row.matches(segments));
+        let mut rows: Vec<&Row> = rows.collect();
+        let Some(least) = rows.iter().map(|row| row.openness()).min() else {
             return Find::Unknown;
         };
-        let rows: Vec<&Row> = matching.filter(|row| row.openness() == least).collect();
+        rows.retain(|row| row.openness() == least);
         let fits = |row: &&&Row| row.endpoint.method == ANY || row.endpoint.method == method;
         match rows.iter().find(fits) {
             Some(row) => Find::Row(row),
