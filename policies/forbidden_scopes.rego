@@ -21,7 +21,7 @@ deny contains violation if {
 
 # Whether Dynatrace would read such a name as the real one is not known, so it counts as the real one.
 deny contains violation if {
-	lib.uncatalogued_names - _forbidden != set()
+	lib.doubtful_names != set()
 	not lib.only_disabling
 	some i, scope in lib.asked_scopes
 	scope in lib.uncatalogued_names

@@ -9,6 +9,7 @@ package dtgate.known_scopes
 import data.dtgate.lib
 
 deny contains violation if {
+	_doubts
 	some i, scope in _new
 	not _in_catalogue(scope)
 	finding := _finding(scope)
@@ -43,11 +44,13 @@ deny contains violation if {
 }
 
 deny contains violation if {
+	_doubts
 	data.guardrails.known_scopes.legacy == "deny"
 	some violation in _legacy
 }
 
 warn contains violation if {
+	_doubts
 	data.guardrails.known_scopes.legacy == "warn"
 	some violation in _legacy
 }
@@ -62,12 +65,14 @@ deny contains lib.unusable_setting("guardrails.known_scopes.extra", "a list of s
 
 deny contains violation if some violation in lib.unreadable
 
+# Nearly every request asks for nothing but what the catalogue has as current, and there is no more to look at.
+_doubts if lib.doubtful_names - _extra != set()
+
 # The scopes, by place, that the catalogue does not simply have as current.
 _doubtful := {i: scope |
-	names := lib.doubtful_names - _extra
-	names != set()
 	some i, scope in lib.asked_scopes
-	scope in names
+	scope in lib.doubtful_names
+	not scope in _extra
 }
 
 _extra := {scope |
