@@ -37,6 +37,17 @@ fn the_shipped_policies_are_proven() {
     assert!(engine.decide_quickly(&input()).is_some());
 }
 
+/// Each takes about half a thousand instructions of the processor.
+#[test]
+fn an_ordinary_update_takes_few_steps_of_the_shipped_policies() {
+    let engine = Engine::new(Bundle::load(SHIPPED).unwrap(), Duration::from_secs(5));
+    let bytecode = engine.bytecode().unwrap();
+    let mut update = input();
+    let scopes = ["metrics.read", "metrics.ingest", "logs.read", "logs.ingest"];
+    update.change.scopes.requested = Some(scopes.map(str::to_owned).to_vec());
+    assert_eq!(bytecode.nobody_objects(&update.to_rego(), 275), Ok(true));
+}
+
 /// What the interpreter denies because it cannot be evaluated, in a case that no made-up request is: the name is in
 /// no policy. Either the bytecode does not get such policies, or it tells that something failed.
 #[test]
