@@ -49,10 +49,9 @@ pub fn parse_object(
     };
     let read: Vec<(&String, String)> = members.keys().map(|name| (name, letters(name))).collect();
     for word in words {
-        let folded = letters(word);
         let twin = read
             .iter()
-            .find(|(name, letters)| *name != word && *letters == folded);
+            .find(|(name, letters)| *name != word && has_letters(word, letters));
         if let Some((twin, _)) = twin {
             let (line, column) = find_name(text, twin);
             return Err(JsonError {
@@ -113,10 +112,23 @@ pub fn fold(name: &str) -> String {
 /// The letters of a folded name: some readers take `scopes[]`, `scopes[0]` and `"scopes"` for `scopes`.
 fn letters(name: &str) -> String {
     if name.is_ascii() {
-        let letters = name.chars().filter(char::is_ascii_alphabetic);
-        return letters.map(|c| c.to_ascii_lowercase()).collect();
+        return ascii_letters(name).collect();
     }
     fold(name).chars().filter(|c| c.is_alphabetic()).collect()
+}
+
+fn ascii_letters(name: &str) -> impl Iterator<Item = char> {
+    let letters = name.chars().filter(char::is_ascii_alphabetic);
+    letters.map(|c| c.to_ascii_lowercase())
+}
+
+/// Whether these are a word's [`letters`]. The first that differs ends it, and hardly any word has them.
+fn has_letters(word: &str, wanted: &str) -> bool {
+    if word.is_ascii() {
+        ascii_letters(word).eq(wanted.chars())
+    } else {
+        letters(word) == wanted
+    }
 }
 
 /// Format characters and fillers that render as nothing (Unicode `Default_Ignorable_Code_Point`, the
