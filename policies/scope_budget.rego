@@ -11,7 +11,7 @@ deny contains violation if {
 	_max_usable
 	asked := count(lib.asked_scopes)
 	asked > data.guardrails.scope_budget.max
-	count(lib.gained) > 0
+	count(lib.gained_names) > 0
 	violation := {
 		"code": "scope-budget",
 		"message": sprintf("%d scopes are requested and at most %d are allowed; split the work over several tokens", [

@@ -82,6 +82,11 @@ doubtful_names := asked_names - _current_names[catalogue]
 uncatalogued_names := doubtful_names - _catalogue_names[catalogue]
 
 # METADATA
+# description: Those that are asked for and that the token would gain, as `gained`.
+# scope: document
+gained_names := asked_names - _kept
+
+# METADATA
 # description: |
 #   The request makes, changes or removes an API token. Whatever else the gate judges (rotations, ActiveGate tokens,
 #   settings, downloads) is a matter of the policy minting; the policies about tokens are silent there.
