@@ -21,6 +21,7 @@ deny contains violation if {
 }
 
 deny contains violation if {
+	_doubts
 	some i, scope in _new
 	lib.scopes[scope].status == "response_only"
 	violation := {
@@ -34,6 +35,7 @@ deny contains violation if {
 }
 
 deny contains violation if {
+	_doubts
 	some i, scope in _new
 	lib.scopes[scope].status == "renamed"
 	violation := {
