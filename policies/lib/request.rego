@@ -32,9 +32,7 @@ _readable if {
 	type_name(input.change.enabled.requested) in {"boolean", "null"}
 	_scopes_given
 	is_string(input.caller.token.id)
-}
-
-_readable if {
+} else if {
 	is_string(input.operation)
 	_id_readable_or_unneeded
 	type_name(input.change.name.requested) in {"null", "string"}
@@ -206,9 +204,9 @@ texts(value) if {
 	# Values come in the order of their types: between two texts there are only texts.
 	is_string(min(value))
 	is_string(max(value))
+} else if {
+	value == []
 }
-
-texts(value) if value == []
 
 # Each of these is a rule of its own: `not f(input.x)` is undefined, not true, in OPA when there is no input.x.
 _operation_readable if is_string(input.operation)
