@@ -217,20 +217,12 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn of(module: &'a Module) -> Self {
-        let mut imports = BTreeMap::new();
-        for import in &module.imports {
-            let Some(path) = walk::fixed_path(&import.refr) else {
-                continue;
-            };
-            let alias = import.r#as.as_ref().map(|alias| alias.text().to_owned());
-            if let Some(alias) = alias.or_else(|| path.last().cloned()) {
-                imports.insert(alias, path);
-            }
-        }
         Self {
             file: module.package.span.source.get_path(),
             package: package(module),
-            imports,
+            imports: imports(module)
+                .map(|(alias, path, _)| (alias, path))
+                .collect(),
         }
     }
 
@@ -279,6 +271,16 @@ pub(super) fn at(span: &Span, message: impl Into<String>) -> Problem {
         + 1;
     let line = usize::try_from(span.line).unwrap_or(usize::MAX);
     Problem::new(span.source.get_path(), line, column, message)
+}
+
+/// The imports of a module: the name, what it stands for, and where that is written.
+pub(super) fn imports(module: &Module) -> impl Iterator<Item = (String, Path, &Span)> {
+    module.imports.iter().filter_map(|import| {
+        let path = walk::fixed_path(&import.refr)?;
+        let alias = import.r#as.as_ref().map(|alias| alias.text().to_owned());
+        let alias = alias.or_else(|| path.last().cloned())?;
+        Some((alias, path, &import.span))
+    })
 }
 
 /// `data.dtgate.naming`

@@ -37,25 +37,26 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             }
             rules.insert((names.package.clone(), name));
         }
-        for (alias, path) in &names.imports {
+        for (alias, path, span) in check::imports(module) {
             if reserved.contains(alias.as_str()) {
                 let message = format!("an import may not have the name of a builtin: {alias}");
-                problems.push(check::at(&module.package.span, message));
+                problems.push(check::at(span, message));
             }
             let known = imports.entry((names.package.clone(), alias.clone()));
-            if known.or_insert_with(|| path.clone()) != path {
-                let message =
-                    format!("another file of the package imports something else as {alias}");
-                problems.push(check::at(&module.package.span, message));
+            if *known.or_insert_with(|| path.clone()) != path {
+                let message = format!(
+                    "another import of the package gives the name {alias} to something else"
+                );
+                problems.push(check::at(span, message));
             }
         }
     }
     for module in modules {
-        let names = Names::of(module);
-        for alias in names.imports.keys() {
-            if rules.contains(&(names.package.clone(), alias.clone())) {
+        let package = check::package(module);
+        for (alias, _, span) in check::imports(module) {
+            if rules.contains(&(package.clone(), alias.clone())) {
                 let message = format!("the package has a rule of the name of the import {alias}");
-                problems.push(check::at(&module.package.span, message));
+                problems.push(check::at(span, message));
             }
         }
     }
@@ -120,7 +121,8 @@ mod tests {
             refused(&[("a.rego", &first), ("b.rego", &second)])
         };
         assert!(
-            files("import data.x as a", "import data.y as a")[0].contains("something else as a")
+            files("import data.x as a", "import data.y as a")[0]
+                .contains("gives the name a to something else")
         );
         assert!(files("import data.x as a", "a := 1")[0].contains("of the import a"));
         assert_eq!(files("import data.x as a", "import data.x as a"), [""; 0]);
