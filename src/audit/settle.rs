@@ -10,21 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::chain::{Head, Link, LinkError, check_form};
 use super::journal::{Found, OpenError, first_record, options};
-use crate::value::Sha256Hex;
 
 /// Where the chain stands before the last segment: after the last line of the one before it.
 pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
     let next = first_record(last).unwrap_or(1);
-    // A segment can be left empty when the disk filled up just as it began.
-    for path in before.iter().rev() {
-        let line = last_line(path).map_err(|source| OpenError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        if let Some(line) = line {
-            let hash = Sha256Hex::of(&line);
-            return Ok(Head { next, hash });
-        }
+    if let Some(path) = before.last() {
+        return head_behind(path, next);
     }
     if next == 1 {
         return Ok(Head::origin());
@@ -40,14 +31,58 @@ pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError
     let named = Link::read(line.trim_ascii_end())
         .ok()
         .and_then(|link| link.prev.parse().ok());
-    Ok(Head {
-        next,
-        hash: named.unwrap_or(Sha256Hex::ZERO),
-    })
+    // Without it the chain could only go on broken.
+    let hash = named.ok_or_else(|| OpenError::Broken {
+        path: last.to_owned(),
+        line: 1,
+        source: LinkError::Form(
+            "nothing says what came before it: put the segment before this one back".to_owned(),
+        ),
+    })?;
+    Ok(Head { next, hash })
 }
 
-/// The last line of a segment, found from its end: what stands before it is not read.
-fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// Where the chain stands behind a segment after which another begins, with record `next`. It was on disk, whole,
+/// before the other was made: no crash changes it.
+fn head_behind(path: &Path, next: u64) -> Result<Head, OpenError> {
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let line = last_line(path).map_err(io)?;
+    match follow_last(&line, next) {
+        Ok(head) => Ok(head),
+        Err(source) => {
+            let content = std::fs::read(path).map_err(io)?;
+            let lines = content.split_inclusive(|byte| *byte == b'\n').count();
+            Err(OpenError::Broken {
+                path: path.to_owned(),
+                line: lines.max(1) as u64,
+                source,
+            })
+        }
+    }
+}
+
+/// Steps over the line before record `next`, whose own word has to do for what is before it.
+fn follow_last(line: &[u8], next: u64) -> Result<Head, LinkError> {
+    let form = |reason: &str| LinkError::Form(reason.to_owned());
+    let line = line
+        .strip_suffix(b"\n")
+        .ok_or_else(|| form("it is incomplete, and another segment follows"))?;
+    check_form(line)?;
+    let prev = Link::read(line)?.prev.parse();
+    let mut head = Head {
+        next: next.saturating_sub(1),
+        hash: prev.map_err(|_invalid| form("\"prev\" is no hash"))?,
+    };
+    head.follow(line)?;
+    Ok(head)
+}
+
+/// The last line of a segment with its newline, if it has one, found from its end: what stands before it is not
+/// read.
+fn last_line(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut tail = Vec::new();
@@ -59,12 +94,11 @@ fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
         let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
         let before = lines.iter().rposition(|byte| *byte == b'\n');
         if before.is_some() || from == 0 {
-            let start = before.map_or(0, |at| at + 1);
-            let line = lines.get(start..).unwrap_or_default().to_vec();
-            return Ok((!tail.is_empty()).then_some(line));
+            tail.drain(..before.map_or(0, |at| at + 1));
+            break;
         }
     }
-    Ok(None)
+    Ok(tail)
 }
 
 /// Follows the last segment to its end and sets a torn end aside.

@@ -230,6 +230,71 @@ async fn a_segment_goes_on_behind_a_long_last_line() {
     verify(&config.directory, None).unwrap();
 }
 
+/// What was before a segment was on disk before it began, and cannot be what a crash left.
+#[tokio::test]
+async fn what_is_missing_or_added_before_an_empty_segment_is_a_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 4).await;
+    let path = segment(&config);
+    let content = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = content.split_inclusive('\n').collect();
+    assert_eq!(lines.len(), 6);
+    let next = config.directory.join("00000000000000000007.jsonl");
+    fs::write(&next, "").unwrap();
+    let odd = lines[5].replace("\"kind\"", "\"x\":\"\\ud800\",\"kind\"");
+    for (changed, bad) in [
+        (lines[..3].concat(), 3),
+        (lines[..5].concat(), 5),
+        (String::new(), 1),
+        (content.clone() + "garbage", 7),
+        (content.clone() + "garbage\n", 7),
+        (content.clone() + "\n", 7),
+        (content.trim_end().to_owned(), 6),
+        (lines[..5].concat() + &odd, 6),
+    ] {
+        fs::write(&path, &changed).unwrap();
+        let opened = Audit::open(&config, "r", Map::new(), now);
+        match opened {
+            Err(OpenError::Broken { path: at, line, .. }) => {
+                assert_eq!((at, line), (path.clone(), bad), "{changed}");
+            }
+            other => panic!("{changed}: {:?}", other.err()),
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), changed);
+    }
+    fs::write(&path, content).unwrap();
+    written(&config, 1).await;
+    verify(&config.directory, None).unwrap();
+}
+
+/// An operator who moves segments away may move one too many.
+#[tokio::test]
+async fn a_segment_that_does_not_say_what_came_before_it_is_not_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    written(&config, 4).await;
+    let (old, away) = (segment(&config), directory.path().join("away"));
+    let next = config.directory.join("00000000000000000007.jsonl");
+    fs::rename(&old, &away).unwrap();
+    for content in ["", "{\"seq\":7,\"prev\":\"12"] {
+        fs::write(&next, content).unwrap();
+        assert!(matches!(
+            Audit::open(&config, "r", Map::new(), now),
+            Err(OpenError::Broken { line: 1, .. })
+        ));
+        assert_eq!(fs::read_to_string(&next).unwrap(), content);
+    }
+    fs::rename(&away, &old).unwrap();
+    written(&config, 1).await;
+    // What follows a whole line needs none before it.
+    fs::rename(&old, &away).unwrap();
+    config.segment_size = Size::from_bytes(1);
+    written(&config, 1).await;
+    fs::rename(&away, &old).unwrap();
+    verify(&config.directory, None).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_records_make_one_chain() {
     let directory = tempfile::tempdir().unwrap();
