@@ -250,11 +250,17 @@ impl Shared {
             Sender::Http1(sender) if sender.is_closed() => return,
             Sender::Http1(sender) => kept.http1.push((sender, Instant::now())),
             Sender::Http2(connection) => {
+                if connection.is_closed() {
+                    return;
+                }
+                let mut known = kept.http2.iter_mut();
+                if let Some((_, since)) = known.find(|(one, _)| one.is(&connection)) {
+                    // From now on nobody may use it, and not since its last request began.
+                    *since = Instant::now();
+                    return;
+                }
                 // Of several that were made at once one is kept, and the others end with their requests.
-                let needless = |(other, _): &(http2::Connection, Instant)| {
-                    other.is(&connection) || other.has_room()
-                };
-                if connection.is_closed() || kept.http2.iter().any(needless) {
+                if kept.http2.iter().any(|(other, _)| other.has_room()) {
                     return;
                 }
                 kept.http2.push((connection, Instant::now()));

@@ -173,6 +173,30 @@ async fn a_connection_is_not_kept_before_its_first_answer() {
     first.rest().await;
 }
 
+/// A connection is idle since its last answer ended, however long that took.
+#[tokio::test]
+async fn a_connection_is_as_good_as_new_after_a_long_answer() {
+    let idle = Duration::from_secs(8);
+    assert!(idle < PING_INTERVAL);
+    let peer = Peer::start(Some("h2"), idle).await;
+    let mut wire = peer.kept_http2().await;
+    let serve = async {
+        let stream = wire.http2_request().await;
+        wire.http2_head(stream).await;
+        stream
+    };
+    let (stream, answer) = tokio::join!(serve, within(peer.pool.send(request())));
+    tokio::time::pause();
+    tokio::time::advance(idle).await;
+    tokio::time::resume();
+    wire.frame(DATA, END_STREAM, stream, b"late").await;
+    assert_eq!(read(answer.unwrap()).await, "late");
+    assert!(peer.pool.0.take().is_some());
+    let ((), answer) = peer.exchange(wire.serve()).await;
+    assert_eq!(answer.unwrap(), "ok");
+    assert!(peer.is_left_alone().await);
+}
+
 /// As many as the upstream takes, and not one that waits behind them.
 #[tokio::test]
 async fn a_full_connection_makes_nobody_wait() {
