@@ -69,6 +69,27 @@ pub enum Tls {
     Off,
 }
 
+/// What answers requests, whatever happens.
+pub trait Serve:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Serve for S where
+    S: Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Who sent a request; found in its extensions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Peer {
@@ -190,19 +211,12 @@ impl Listener {
     /// One socket for all seats, and not one each by `SO_REUSEPORT`: there every connection goes where its
     /// address is hashed to, however busy that thread is; what waits at a closed socket is lost; and a second
     /// gate could take the same port unnoticed. Here the cost is a few microseconds a connection.
-    pub async fn serve<S>(
+    pub async fn serve<S: Serve>(
         self,
         seats: Vec<Seat<S>>,
         tracker: Tracker,
         shutdown: CancellationToken,
-    ) -> Drained
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    ) -> Drained {
         info!(listen.address = %self.address, listen.tls = self.tls, workers = seats.len(), "listening");
         let cut = CancellationToken::new();
         shutdown
@@ -233,18 +247,12 @@ impl Listener {
     }
 
     /// Gives every connection a task of its own on the least busy seat, for as long as it is polled.
-    async fn accept_all<S>(
+    async fn accept_all<S: Serve>(
         &self,
         seats: Vec<Seat<S>>,
         shutdown: &CancellationToken,
         cut: &CancellationToken,
-    ) where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    ) {
         // Each connection looks at these whenever it moves: of their own, so that threads do not meet there.
         let stops: Vec<_> = seats
             .iter()

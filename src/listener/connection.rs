@@ -22,12 +22,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 use tracing::debug;
 
 use super::body::{Body, BodyError, boxed};
 use super::pace::{Expiry, InFlight, Pace, Paced};
-use super::{Config, Peer, tls};
+use super::{Config, Peer, Serve, tls};
 
 /// What all connections of a listener share.
 pub(super) struct Protocol {
@@ -76,19 +76,13 @@ impl Protocol {
     }
 
     /// Serves one connection until it ends by itself, by a limit, or after `shutdown` by its last answer.
-    pub(super) async fn serve<S>(
+    pub(super) async fn serve<S: Serve>(
         &self,
         stream: TcpStream,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
-    ) where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    ) {
         // Answers are small and written whole: waiting for more to send only adds delay.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(peer.address = %peer.address, %error, "connection ended before it began");
@@ -101,20 +95,14 @@ impl Protocol {
         Box::pin(self.serve_tls(acceptor, stream, peer, service, shutdown)).await;
     }
 
-    async fn serve_tls<S>(
+    async fn serve_tls<S: Serve>(
         &self,
         acceptor: &TlsAcceptor,
         stream: TcpStream,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
-    ) where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    ) {
         match Box::pin(timeout(self.handshake_timeout, acceptor.accept(stream))).await {
             Ok(Ok(stream)) => {
                 let http2 = tls::is_http2(stream.get_ref().1);
@@ -133,19 +121,13 @@ impl Protocol {
 
     /// Serves a connection without TLS. While its client is silent it is a socket and nothing else: the buffers
     /// of the protocol are five times all the rest, and most connections are idle most of the time.
-    async fn serve_plain<S>(
+    async fn serve_plain<S: Serve>(
         &self,
         stream: TcpStream,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
-    ) where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    ) {
         let pace = Pace::new(self.header_timeout, self.idle_timeout, false);
         let mut stream = Paced::new(stream, Arc::clone(&pace));
         loop {
@@ -168,21 +150,14 @@ impl Protocol {
     }
 
     /// Gives the stream back when the client has been silent for a moment.
-    async fn serve_http1<S>(
+    async fn serve_http1<S: Serve>(
         &self,
         stream: Paced<TcpStream>,
         pace: &Arc<Pace>,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
-    ) -> Option<Paced<TcpStream>>
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    ) -> Option<Paced<TcpStream>> {
         let service = requests(pace, peer, service);
         let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
         let mut closing = false;
@@ -211,7 +186,7 @@ impl Protocol {
         }
     }
 
-    async fn serve_http<I, S>(
+    async fn serve_http<I, S: Serve>(
         &self,
         stream: Paced<I>,
         pace: &Arc<Pace>,
@@ -220,11 +195,6 @@ impl Protocol {
         shutdown: &CancellationToken,
     ) where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
     {
         let service = requests(pace, peer, service);
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
@@ -253,7 +223,7 @@ impl Protocol {
 }
 
 /// The service as hyper wants it, with the requests that it is given in flight.
-fn requests<S>(
+fn requests<S: Serve>(
     pace: &Arc<Pace>,
     peer: Peer,
     service: S,
@@ -262,14 +232,7 @@ fn requests<S>(
     Response = Response<Answer>,
     Error = Infallible,
     Future: Send,
-> + use<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send + 'static,
-{
+> + use<S> {
     let pace = Arc::clone(pace);
     service_fn(move |mut request: Request<Incoming>| {
         let in_flight = pace.begin(request.version() == Version::HTTP_2);

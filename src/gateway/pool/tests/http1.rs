@@ -40,13 +40,32 @@ impl Peer {
         assert!(self.is_left_alone().await);
         wire
     }
+
+    /// An upload that is answered when only its beginning was read; the rest is the test's to send, and what
+    /// becomes of the connection then.
+    async fn answers_early<T>(
+        &self,
+        answer: &[u8],
+        then: impl FnOnce(Wire) -> T,
+    ) -> (T, Sending, Response<Body>) {
+        let (request, parts) = upload();
+        parts.send("begin").unwrap();
+        let serve = async {
+            let mut wire = self.accept().await;
+            wire.head().await;
+            assert_eq!(wire.bytes(10).await, b"5\r\nbegin\r\n");
+            wire.write(answer).await;
+            then(wire)
+        };
+        let (then, answer) = tokio::join!(serve, within(self.pool.send(request)));
+        (then, parts, answer.unwrap())
+    }
 }
 
+type Sending = tokio::sync::mpsc::UnboundedSender<&'static str>;
+
 /// A request whose body is what the test sends, of a length that nobody knows before.
-fn upload() -> (
-    Request<Body>,
-    tokio::sync::mpsc::UnboundedSender<&'static str>,
-) {
+fn upload() -> (Request<Body>, Sending) {
     let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
     let body = Body::new(Parts(std::future::poll_fn(move |context| {
         parts.poll_recv(context)
@@ -289,17 +308,8 @@ async fn an_upload_to_an_upstream_of_http_1_0_is_whole_or_nothing() {
 #[tokio::test]
 async fn an_early_answer_is_passed_on_and_the_rest_of_the_request_too() {
     let peer = Peer::plain().await;
-    let (request, parts) = upload();
-    parts.send("begin").unwrap();
-    let serve = async {
-        let mut wire = peer.accept().await;
-        wire.head().await;
-        wire.bytes(b"5\r\nbegin\r\n".len()).await;
-        wire.write(OK).await;
-        wire
-    };
-    let (mut wire, answer) = tokio::join!(serve, within(peer.pool.send(request)));
-    assert_eq!(read(answer.unwrap()).await, "ok");
+    let (mut wire, parts, answer) = peer.answers_early(OK, |wire| wire).await;
+    assert_eq!(read(answer).await, "ok");
     assert_eq!(peer.pool.0.kept().http1.len(), 1);
     let _second = peer.next_is_elsewhere().await;
 
@@ -313,18 +323,8 @@ async fn an_early_answer_is_passed_on_and_the_rest_of_the_request_too() {
 #[tokio::test]
 async fn an_early_answer_with_a_closed_connection_is_an_answer() {
     let peer = Peer::plain().await;
-    let (request, parts) = upload();
-    parts.send("begin").unwrap();
-    let serve = async {
-        let mut wire = peer.accept().await;
-        wire.head().await;
-        wire.bytes(b"5\r\nbegin\r\n".len()).await;
-        wire.write(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
-            .await;
-        drop(wire);
-    };
-    let ((), answer) = tokio::join!(serve, within(peer.pool.send(request)));
-    let answer = answer.unwrap();
+    let too_large = b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+    let ((), parts, answer) = peer.answers_early(too_large, drop).await;
     assert_eq!(answer.status(), 413);
     assert_eq!(read(answer).await, "ok");
     // Whoever uploads learns that nobody listens.
