@@ -9,6 +9,7 @@
 
 mod kinds;
 mod order;
+mod places;
 mod refuse;
 mod rewrite;
 

@@ -16,7 +16,7 @@ use regorus::unstable::{
 
 use super::kinds::{Kind, Kinds, bindings};
 use super::order;
-use super::rewrite::{colon, whole};
+use super::places::{colon, whole};
 use super::{DEPTH, Rules, is_verdict, path_of};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
-use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
 use super::kinds::{Kinds, bindings};
 use super::order;
+use super::places::{Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole};
 use super::{DEPTH, KNOWN, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::walk::{self, Site};
@@ -22,23 +23,6 @@ pub(super) struct Rewriter<'a> {
     left: BTreeMap<Path, usize>,
     /// Objections that mean the same in every package.
     objections: BTreeSet<String>,
-}
-
-/// By the place where they begin; no two overlap.
-type Changes = BTreeMap<usize, Change>;
-
-struct Change {
-    end: usize,
-    text: String,
-}
-
-/// Puts text before whatever else is changed at a place.
-fn insert(changes: &mut Changes, start: usize, text: &str) {
-    let change = changes.entry(start).or_insert_with(|| Change {
-        end: start,
-        text: String::new(),
-    });
-    change.text.insert_str(0, text);
 }
 
 impl<'a> Rewriter<'a> {
@@ -316,62 +300,6 @@ fn is_complete(rule: &Rule) -> bool {
     )
 }
 
-/// Where a reference or call stands, all of it.
-pub(super) fn whole(expr: &Expr) -> Option<(usize, usize)> {
-    let mut first = expr;
-    let start = loop {
-        match first {
-            Expr::Var { span, .. } => break span.start,
-            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => first = refr,
-            Expr::Call { fcn, .. } => first = fcn,
-            _ => return None,
-        }
-    };
-    let span = expr.span();
-    let (start, end) = (
-        usize::try_from(start).ok()?,
-        usize::try_from(span.end).ok()?,
-    );
-    let source = span.source.get_contents();
-    let text = source.get(start..end)?;
-    let closes =
-        |open: char, close: char| text.matches(open).count() == text.matches(close).count();
-    let after = source.get(end..)?.chars().next().unwrap_or(' ');
-    let is_whole = closes('[', ']')
-        && closes('(', ')')
-        && !text.contains(['"', '`', '\n', '#'])
-        && (after.is_whitespace() || matches!(after, ')' | ']' | '}' | ',' | ';'));
-    is_whole.then_some((start, end))
-}
-
-/// Where the `:=` stands behind a name that is assigned to.
-pub(super) fn colon(name: &Expr) -> Option<usize> {
-    let span = name.span();
-    let end = usize::try_from(span.end).ok()?;
-    let rest = span.source.get_contents().get(end..)?;
-    let operator = rest.trim_start();
-    operator
-        .starts_with(":=")
-        .then(|| end + rest.len() - operator.len())
-}
-
-/// Where a whole statement or rule stands, when nothing else is on its lines but what may precede it: the engine's
-/// spans do not always begin where the thing does.
-fn lines(span: &Span) -> Option<(usize, usize)> {
-    let (start, end) = (
-        usize::try_from(span.start).ok()?,
-        usize::try_from(span.end).ok()?,
-    );
-    let source = span.source.get_contents();
-    // The span of a text leaves out its last quotation mark.
-    let end = end + usize::from(source.get(end..)?.starts_with('"'));
-    let (before, after) = (source.get(..start)?, source.get(end..)?);
-    let before = before.rsplit('\n').next().unwrap_or_default();
-    let after = after.split('\n').next().unwrap_or_default();
-    let alone = before.trim().is_empty() || before.ends_with(" if ");
-    (alone && after.trim().is_empty()).then_some((start, end))
-}
-
 /// The names that a module binds itself, anywhere.
 fn bound(module: &Module) -> BTreeSet<String> {
     let mut bound = BTreeSet::new();
@@ -383,21 +311,6 @@ fn bound(module: &Module) -> BTreeSet<String> {
         });
     }
     bound
-}
-
-/// A part of the source with the changes in it.
-fn applied(source: &str, start: usize, end: usize, changes: &Changes) -> String {
-    let mut text = String::new();
-    let mut done = start;
-    // What is put behind the last character belongs to it.
-    let inside = |(place, change): &(&usize, &Change)| **place < end || change.end == end;
-    for (place, change) in changes.range(start..=end).filter(inside) {
-        text.push_str(source.get(done..*place).unwrap_or_default());
-        text.push_str(&change.text);
-        done = change.end;
-    }
-    text.push_str(source.get(done..end).unwrap_or_default());
-    text
 }
 
 /// What the beginning of a reference becomes: where it starts and ends, and the new text.
@@ -443,10 +356,4 @@ fn change(
     let end = usize::try_from(first.span.end).ok()?;
     let text = import.join(".");
     Some((start, Change { end, text }))
-}
-
-fn is_after_a_dot(span: &Span) -> bool {
-    let start = usize::try_from(span.start).unwrap_or(0);
-    let before = span.source.get_contents().get(..start).unwrap_or_default();
-    before.ends_with('.')
 }
