@@ -23,9 +23,16 @@ from tools import HERE, ROOT
 # What each needs. `direct` is the upstream itself.
 NEEDS = {
     "direct": [], "nginx": ["nginx"], "haproxy": ["haproxy"], "envoy": ["envoy"], "envoy-opa": ["envoy", "opa"],
-    "dtgate": ["dtgate"], "dtgate-buffered": ["dtgate"],
+    "dtgate": ["dtgate"], "dtgate-buffered": ["dtgate"], "dtgate-default": ["dtgate"],
 }
-JUDGES = {"envoy-opa", "dtgate", "dtgate-buffered"}
+# What each dtgate has otherwise than the one that is called just that. That one has the bytecode engine, which is off by
+# default.
+VARIANTS = {
+    "dtgate": {},
+    "dtgate-buffered": {"journal.durability": "buffered"},
+    "dtgate-default": {"policies.bytecode": False},
+}
+JUDGES = {"envoy-opa", *VARIANTS}
 
 
 class Peer:
@@ -116,13 +123,12 @@ def running(name, folder, found, upstream_port, tls=None, settings=None):
                 [found["envoy"], "-c", home / "envoy.json", "--concurrency", "1", "--disable-hot-restart",
                  "-l", "error"], home, "envoy"))
         else:
-            journal = home / "journal"
-            process, admin = dtgate(home, found, port, upstream_port, journal, tls, {
-                "journal.durability": "buffered" if name == "dtgate-buffered" else "synced"} | (settings or {}))
+            journal, settings = home / "journal", VARIANTS[name] | (settings or {})
+            process, admin = dtgate(home, found, port, upstream_port, journal, tls, settings)
             processes.append(process)
         peer = Peer(name, port, processes, tls, journal)
         wait_until(lambda: listens(port) and peer.ask("GET", "/1k")[0] == 200, processes)
-        if journal and (settings or {}).get("policies.bytecode", True):
+        if journal and settings.get("policies.bytecode", True):
             # It compares its two engines after the start, for seconds, and uses the fast one from then on.
             wait_until(lambda: is_proven(admin), processes, seconds=60)
         yield peer
@@ -140,7 +146,8 @@ def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
     keys = {
         "listener.listen": f"127.0.0.1:{port}", "admin.listen": f"127.0.0.1:{admin}",
         "upstream.url": f"http://127.0.0.1:{upstream_port}", "policies.directory": str(ROOT / "policies"),
-        "journal.directory": str(journal), "log.filter": "warn", "policies.bytecode": True,
+        "journal.directory": str(journal), "journal.durability": "synced", "log.filter": "warn",
+        "policies.bytecode": True,
     }
     if tls:
         keys |= {"listener.tls.files.certificate": tls["certificate"], "listener.tls.files.key": tls["key"]}

@@ -3,6 +3,7 @@
 CPU time and memory are the kernel's own account of a process and all that it started. Knows nothing of what runs.
 """
 
+import http.client
 import os
 import signal
 import socket
@@ -16,6 +17,16 @@ PEER_CORE, LOAD_CORE = 0, 1
 
 class Failed(Exception):
     """Something that was to be measured did not work; the text says what."""
+
+
+# What may go wrong with one peer in one measurement, and must not end the others: what it was seen to do wrong, and
+# what files, sockets (urllib's errors are among them), HTTP and programs do. A mistake of this folder is none of it.
+BROKEN = (Failed, OSError, http.client.HTTPException, subprocess.SubprocessError)
+
+
+def described(failure):
+    """A failure in one line; those of the libraries often say nothing without their name."""
+    return str(failure) if isinstance(failure, Failed) else f"{type(failure).__name__}: {failure}"
 
 
 def free_port():

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures dtgate beside nginx, HAProxy, Envoy and Envoy with OPA, in one run: the one command of this folder.
 
-Peers take turns within every round, so that whatever else the machine does hits all of them; what is quoted are medians
-over the rounds, and ratios. Absolute figures mean little elsewhere.
+Peers take turns within every round, so that whatever else the machine does hits all of them; what is quoted are
+medians over the rounds, and ratios. Absolute figures mean little elsewhere.
 """
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ import sampling
 import table
 import tools
 from load import Load
-from process import LOAD_CORE, Failed, core_busy
+from process import BROKEN, LOAD_CORE, core_busy, described
 
 PROXIES = ["nginx", "haproxy", "envoy"]
 GUARDS = [*PROXIES, "envoy-opa", "dtgate", "dtgate-buffered"]
@@ -33,10 +34,12 @@ GUARDS = [*PROXIES, "envoy-opa", "dtgate", "dtgate-buffered"]
 CASES = {
     "open-1k": ("GET, 1 KiB answer", "open-1k", ["direct", *PROXIES, "dtgate"], "wrk"),
     "open-1m": ("GET, 1 MiB answer", "open-1m", ["direct", *PROXIES, "dtgate"], "wrk"),
-    "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded", ["direct", *GUARDS], "wrk"),
+    "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded",
+                ["direct", *GUARDS, "dtgate-default"], "wrk"),
     "open-tls": ("GET, 1 KiB answer, HTTP/2 and TLS in front", "open-1k", [*PROXIES, "dtgate"], "h2load"),
-    "guarded-tls": ("the same PUT, HTTP/2 and TLS in front", "guarded", GUARDS, "h2load"),
-    "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded", ["direct", *GUARDS], 1000),
+    "guarded-tls": ("the PUT with one body for all tokens, HTTP/2 and TLS in front", "guarded", GUARDS, "h2load"),
+    "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded",
+                   ["direct", *GUARDS, "dtgate-default"], 1000),
     "added-4000": ("the same PUT, 4,000 a second in an open loop", "guarded", ["direct", *GUARDS], 4000),
 }
 # Name: what makes the rows of its table, and what it needs. Of dtgate alone.
@@ -47,7 +50,10 @@ DRIVERS = {"wrk": {"wrk"}, "h2load": {"h2load", "openssl"}}
 
 def main():
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Whoever starts this with nohup means it.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, ended)
     if os.cpu_count() < 2:
         sys.exit("two cores are needed: one for the peers, one for the load and the upstream")
     os.sched_setaffinity(0, {LOAD_CORE})
@@ -64,13 +70,15 @@ def main():
         sys.exit("without nginx there is no upstream")
     report = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "rounds": options.rounds,
               "seconds": options.seconds, "versions": tools.versions(found), "machine": tools.machine(),
-              "missing": missing, "failed": {}, "cases": {}, "alone": {}}
+              "missing": missing, "left_out": {}, "failed": {}, "cases": {}, "alone": {}}
+    # What is built from this checkout is no tool that somebody may lack.
+    report["failed"] |= {name: missing[name] for name in ("dtgate", "load") if name in missing}
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.cache()))
-    if tools.in_memory(folder):
-        say(f"{folder} is in memory: what the journal's syncs cost will not be seen")
-    report["sync_ms"] = tools.syncs(folder)
-    print(table.about(report), flush=True)
     try:
+        if tools.in_memory(folder):
+            say(f"{folder} is in memory: what the journal's syncs cost will not be seen")
+        report["sync_ms"] = tools.syncs(folder)
+        print(table.about(report), flush=True)
         with peers.upstream(folder, found) as upstream:
             bench = Bench(folder, found, options, report, upstream)
             for name in cases:
@@ -78,13 +86,24 @@ def main():
                     bench.case(name)
                 else:
                     bench.alone(name)
+    except BROKEN as failure:
+        report["failed"]["the run itself"] = described(failure)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if options.json:
             Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
     print(table.goals(report))
+    if report["left_out"]:
+        print("left out: " + "; ".join(f"{name}: {why}" for name, why in report["left_out"].items()))
     if report["failed"]:
         sys.exit("failed: " + "; ".join(f"{name}: {why}" for name, why in report["failed"].items()))
+
+
+def ended(*_):
+    """From outside: what was started is ended and the folder removed on the way out, which nothing shall interrupt."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit("ended from outside")
 
 
 def needs(name, options):
@@ -98,11 +117,14 @@ def needs(name, options):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of two seconds, one case unless --only names others")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round of two seconds, one case unless --only names others")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="of every measurement; a second to warm up comes before")
-    parser.add_argument("--only", type=names([*CASES, *ALONE]), help="cases, separated by commas")
-    parser.add_argument("--peers", type=names(list(peers.NEEDS)), default=list(peers.NEEDS), help="separated by commas")
+    parser.add_argument("--seconds", type=int, default=5,
+                        help="of every measurement; a second to warm up comes before")
+    parser.add_argument("--only", type=names([*CASES, *ALONE]), help="cases, separated by commas: " + ", ".join([*CASES, *ALONE]))
+    parser.add_argument("--peers", type=names(list(peers.NEEDS)), default=list(peers.NEEDS),
+                        help="separated by commas: " + ", ".join(peers.NEEDS))
     parser.add_argument("--json", metavar="FILE", help="where all numbers go, of every round")
     parser.add_argument("--install", action="store_true", help="let apt-get install what is missing (as root)")
     parser.add_argument("--dtgate", metavar="FILE", help="a binary; otherwise the release build of this checkout")
@@ -133,30 +155,44 @@ class Bench:
     def __init__(self, folder, found, options, report, upstream):
         self.folder, self.found, self.options, self.report = folder, found, options, report
         self.upstream = upstream
-        files = folder / "load"
-        files.mkdir()
-        self.load = Load(files, found)
-        self.tls = peers.certificate(files, found) if "openssl" in found else None
+        self.files = folder / "load"
+        self.files.mkdir()
+        self.load = Load(self.files, found)
+
+    @functools.cached_property
+    def certificate(self):
+        return peers.certificate(self.files, self.found)
+
+    def lacks(self, name, needed):
+        """Whether a case cannot be measured here, for want of what drives it; that is said once."""
+        lacking = sorted(needed - self.found.keys())
+        if lacking:
+            self.report["left_out"][name] = ", ".join(lacking) + " is missing"
+            say(f"left out: {name}: {self.report['left_out'][name]}")
+        return bool(lacking)
 
     def case(self, name):
-        """Measures one case and prints its table; a peer that fails is named and left out of the rest of it."""
+        """Measures one case and prints its table; a peer that fails is named and left out of the rest of it.
+
+        Another one begins in every round, so that nobody is always first, or last.
+        """
         title, requests, takes_part, driver = CASES[name]
-        lacking = DRIVERS.get(driver, {"load"}) - self.found.keys()
-        if lacking:
-            self.report["failed"][name] = ", ".join(sorted(lacking)) + " is missing"
+        if self.lacks(name, DRIVERS.get(driver, {"load"})):
             return
         contenders = [peer for peer in takes_part if peer in self.options.peers
                       and all(need in self.found for need in peers.NEEDS[peer])]
         results = {peer: [] for peer in contenders}
         for number in range(self.options.rounds):
-            for peer in list(contenders):
+            turn = number % max(len(contenders), 1)
+            for peer in contenders[turn:] + contenders[:turn]:
+                if peer not in results:
+                    continue
                 say(f"{name}: round {number + 1} of {self.options.rounds}: {peer}")
                 try:
                     results[peer].append(self.measure(peer, requests, driver))
-                except Failed as failure:
-                    self.report["failed"][f"{name}, {peer}"] = str(failure)
-                    say(f"  {failure}")
-                    contenders.remove(peer)
+                except BROKEN as failure:
+                    self.report["failed"][f"{name}, {peer}"] = described(failure)
+                    say(f"  {described(failure)}")
                     results.pop(peer)
         self.report["cases"][name] = {"title": title, "requests": requests, "driver": driver, "rounds": results,
                                       "medians": {peer: medians(rounds) for peer, rounds in results.items()}}
@@ -164,7 +200,7 @@ class Bench:
 
     def measure(self, name, requests, driver):
         """One measurement of one peer, started for it."""
-        tls = self.tls if driver == "h2load" else None
+        tls = self.certificate if driver == "h2load" else None
         with peers.running(name, self.folder, self.found, self.upstream, tls) as peer:
             peers.verify(peer, self.load, requests)
             self.drive(peer, requests, driver, 1)
@@ -186,16 +222,14 @@ class Bench:
 
     def alone(self, name):
         make, needed = ALONE[name]
-        lacking = needed - self.found.keys()
-        if lacking:
-            self.report["failed"][name] = ", ".join(sorted(lacking)) + " is missing"
+        if self.lacks(name, needed):
             return
         say(name)
         try:
             rows = make(self)
-        except Failed as failure:
-            self.report["failed"][name] = str(failure)
-            say(f"  {failure}")
+        except BROKEN as failure:
+            self.report["failed"][name] = described(failure)
+            say(f"  {described(failure)}")
             return
         self.report["alone"][name] = rows
         print(table.alone(name, rows), flush=True)

@@ -17,7 +17,8 @@ AREAS = [
     ("policies: input document, decision", r"dtgate::policy::|dtgate::dynatrace::change"),
     ("strict parse, canonical path, catalogue", r"dtgate::guard|dtgate::dynatrace"),
     ("journal: records and writer", r"dtgate::audit|sha2::|std::fs::File|__fdatasync|fdatasync"),
-    ("upstream: pool and HTTP client", r"dtgate::gateway::(pool|upstream|lookup)|hyper::client|hyper::proto::\S*client"),
+    ("upstream: pool and HTTP client",
+     r"dtgate::gateway::(pool|upstream|lookup)|hyper::client|hyper::proto::\S*client"),
     ("clients: connections and HTTP server", r"dtgate::listener|hyper::server|hyper::proto::\S*server"),
     ("the way of a request: headers, metrics, answer", r"dtgate::gateway|dtgate::telemetry|dtgate::value"),
     ("HTTP/1 of both sides", r"^<?hyper(_util)?::|httparse::"),
@@ -27,7 +28,7 @@ FREQUENCY = 499
 
 
 def profile(bench):
-    """Rows of a table: each area's share of the samples, how much of that is in the kernel, and its hottest functions."""
+    """Rows of a table: each area's share of the samples, how much of it is in the kernel, its hottest functions."""
     home = bench.folder / "profile"
     home.mkdir()
     data = home / "perf.data"
@@ -38,8 +39,14 @@ def profile(bench):
             [bench.found["perf"], "record", "--quiet", "--call-graph", "dwarf,32768", "--freq", str(FREQUENCY),
              "--pid", str(peer.processes[0].popen.pid), "--output", data, "--", "sleep", str(seconds)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        result = bench.load.wrk(peer.port, "guarded", seconds)
-        _out, said = perf.communicate(timeout=seconds + 60)
+        try:
+            result = bench.load.wrk(peer.port, "guarded", seconds)
+            _out, said = perf.communicate(timeout=seconds + 60)
+        finally:
+            # It ends by itself, unless something went wrong here.
+            if perf.poll() is None:
+                perf.terminate()
+                perf.wait()
         used = peer.cpu_seconds() - before
     if perf.returncode:
         raise Failed("perf could not record: " + said.strip()[-200:])
@@ -79,5 +86,6 @@ def rows(stacks, micros):
         hottest = [(seen, name) for (where, name), seen in functions.most_common() if where == area][:2]
         table.append({
             "area": area, "CPU %": round(100 * count / total, 1), "CPU µs": round(micros * count / total, 1),
-            "in the kernel %": round(100 * kernel[area] / count), "hottest": ", ".join(name for _seen, name in hottest)})
+            "in the kernel %": round(100 * kernel[area] / count),
+            "hottest": ", ".join(name for _seen, name in hottest)})
     return table

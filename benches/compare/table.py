@@ -17,28 +17,30 @@ def case(name, measured):
     """One line a peer."""
     if measured["driver"] not in ("wrk", "h2load"):
         return _added(name, measured)
-    head = ["", "req/s", "× nginx", "× haproxy", "× envoy", "p50 ms", "p99 ms", "p99.9 ms", "CPU µs", "core", "load", "MiB"]
+    head = ["", "req/s", *(f"× {rival}" for rival in RIVALS), "p50 ms", "p99 ms", "p99.9 ms", "CPU µs", "core", "load",
+            "MiB"]
     rows = []
     for peer, middle in measured["medians"].items():
         rows.append([
             peer, f"{middle['rate']:,.0f}", *(_ratio(measured, peer, rival) for rival in RIVALS),
             *(_ms(middle[part]) for part in ("p50", "p99", "p999")),
-            f"{middle['cpu_us']:.1f}", _percent(middle["core"]), _percent(middle["load_core"]), f"{middle['peak_mib']:.0f}",
+            f"{middle['cpu_us']:.1f}", _percent(middle["core"]), _percent(middle["load_core"]),
+            f"{middle['peak_mib']:.0f}",
         ])
     return _section(f"{name}: {measured['title']}", head, rows)
 
 
 def _added(name, measured):
     """Quantiles, and how much of them is not there without the peer."""
-    head = ["", "req/s", "p50 ms", "p99 ms", "p99.9 ms", "+p50", "+p99", "+p99.9", "CPU µs", "core"]
+    head = ["", "req/s", "p50 ms", "p99 ms", "p99.9 ms", "+p50", "+p99", "+p99.9", "late p99", "CPU µs", "core"]
     rows = []
     for peer, middle in measured["medians"].items():
         rows.append([
             peer, f"{middle['rate']:,.0f}", *(_ms(middle[part]) for part in ("p50", "p99", "p999")),
             *(_ms(added(measured, peer, part)) for part in ("p50", "p99", "p999")),
-            f"{middle['cpu_us']:.1f}", _percent(middle["core"]),
+            _ms(middle["late_p99"]), f"{middle['cpu_us']:.1f}", _percent(middle["core"]),
         ])
-    return _section(f"{name}: {measured['title']}; + is added to `direct`", head, rows)
+    return _section(f"{name}: {measured['title']}; + is added to `direct`, late is the load itself", head, rows)
 
 
 def alone(name, rows):
@@ -68,17 +70,20 @@ def goals(report):
     cases, grown = report["cases"], report["alone"]
     rows = []
 
-    def goal(text, value, good, unit="", by_cpu=None):
+    def goal(text, value, good, unit="", by_cpu=None, verdict=None):
         if value is not None:
             rows.append([text, f"{value:.2f}{unit}", "" if by_cpu is None else f"{by_cpu:.2f}",
-                         "reached" if good(value) else "NOT REACHED"])
+                         verdict or _reached(good(value))])
 
     def rate(name, rival, least):
-        if name in cases:
-            # Where the load's core was full before the peers' was, CPU time tells more than requests a second.
-            by_cpu = ratio(cases[name], rival, "dtgate", "cpu_us")
-            goal(f"{name}: at least {least} × {rival}", ratio(cases[name], "dtgate", rival),
-                 lambda value: value >= least, by_cpu=by_cpu)
+        value = ratio(cases[name], "dtgate", rival) if name in cases else None
+        if value is not None:
+            by_cpu, verdict = ratio(cases[name], rival, "dtgate", "cpu_us"), None
+            # A rival that was held back and was not caught up with all the same is a verdict.
+            if load_bound(cases[name], "dtgate") or (value >= least and load_bound(cases[name], rival)):
+                verdict = "load-bound; by CPU " + _reached(by_cpu is not None and by_cpu >= least)
+            goal(f"{name}: at least {least} × {rival}", value, lambda value: value >= least,
+                 by_cpu=by_cpu, verdict=verdict)
 
     rate("open-1k", "nginx", 1.0)
     rate("open-1k", "haproxy", 1.0)
@@ -91,27 +96,44 @@ def goals(report):
              lambda value: value < 45 / 22)
     if "added-1000" in cases:
         extra = added(cases["added-1000"], "dtgate", "p99")
-        goal("added-1000: p99 adds less than 1 ms", None if extra is None else extra / 1000, lambda value: value < 1, " ms")
+        goal("added-1000: p99 adds less than 1 ms", None if extra is None else extra / 1000, lambda value: value < 1,
+             " ms")
     for row in grown.get("idle", []):
         if row["connections"] == 10_000:
             goal("idle: 10,000 connections in less than 200 MiB", row["MiB"], lambda value: value < 200, " MiB")
-        if row["connections"] == 1:
-            goal("idle: ready in less than 150 ms", row["ready ms"], lambda value: value < 150, " ms")
+    for name in ("idle", "journal"):
+        if name in grown:
+            goal(f"{name}: ready in less than 150 ms, in the worst row", max(row["ready ms"] for row in grown[name]),
+                 lambda value: value < 150, " ms")
     for name, key in (("policies", "policies"), ("scopes", "scopes")):
         if name in grown:
             first, middle, last = grown[name]
             # The cost of one more must not rise: from the second size to the last as from the first to the second.
             early = (middle["CPU µs"] - first["CPU µs"]) / (middle[key] - first[key])
             late = (last["CPU µs"] - middle["CPU µs"]) / (last[key] - middle[key])
+            text = f"{name}: linear, the cost of one more grows by less than half"
             if early > 0:
-                goal(f"{name}: linear, the cost of one more grows by less than half", late / early, lambda value: value < 1.5)
+                goal(text, late / early, lambda value: value < 1.5)
+            else:
+                rows.append([text, "", "", "too small to tell"])
     if "journal" in grown:
         _empty, small, large = grown["journal"]
         goal("journal: ready as fast after ten times the records", large["ready ms"] / small["ready ms"],
              lambda value: value < 1.25)
         goal("journal: as many requests after ten times the records", large["req/s"] / small["req/s"],
              lambda value: value > 0.8)
-    return _section("Goals", ["", "measured", "by CPU", ""], rows) if rows else ""
+    title = "Goals, of dtgate with `policies.bytecode`, which is off by default"
+    return _section(title, ["", "measured", "by CPU", ""], rows, left={""}) if rows else ""
+
+
+def load_bound(measured, peer):
+    """Whether the load's core was full while the peer's was not: more was never asked of it."""
+    middle = measured["medians"][peer]
+    return middle["load_core"] >= 0.97 and middle["core"] < 0.9
+
+
+def _reached(good):
+    return "reached" if good else "NOT REACHED"
 
 
 def _section(title, head, rows, left=()):

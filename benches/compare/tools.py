@@ -74,7 +74,7 @@ def in_memory(folder):
 
 
 def syncs(folder):
-    """What one small append with `fdatasync` takes on this disk now, in milliseconds: half of them, 99 in 100, the longest."""
+    """What one small append with `fdatasync` takes on this disk now, in milliseconds: half of them, 99 in 100, all."""
     took, path = [], folder / "sync"
     with path.open("ab", buffering=0) as file:
         for _ in range(300):
