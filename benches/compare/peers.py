@@ -25,8 +25,8 @@ NEEDS = {
     "direct": [], "nginx": ["nginx"], "haproxy": ["haproxy"], "envoy": ["envoy"], "envoy-opa": ["envoy", "opa"],
     "dtgate": ["dtgate"], "dtgate-buffered": ["dtgate"], "dtgate-default": ["dtgate"],
 }
-# What each dtgate has otherwise than the one that is called just that. That one has the bytecode engine, which is off by
-# default.
+# What each dtgate has otherwise than the one that is called just that. That one has the bytecode engine, which is off
+# by default.
 VARIANTS = {
     "dtgate": {},
     "dtgate-buffered": {"journal.durability": "buffered"},

@@ -122,7 +122,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5,
                         help="of every measurement; a second to warm up comes before")
-    parser.add_argument("--only", type=names([*CASES, *ALONE]), help="cases, separated by commas: " + ", ".join([*CASES, *ALONE]))
+    parser.add_argument("--only", type=names([*CASES, *ALONE]),
+                        help="cases, separated by commas: " + ", ".join([*CASES, *ALONE]))
     parser.add_argument("--peers", type=names(list(peers.NEEDS)), default=list(peers.NEEDS),
                         help="separated by commas: " + ", ".join(peers.NEEDS))
     parser.add_argument("--json", metavar="FILE", help="where all numbers go, of every round")
@@ -167,7 +168,7 @@ class Bench:
         """Whether a case cannot be measured here, for want of what drives it; that is said once."""
         lacking = sorted(needed - self.found.keys())
         if lacking:
-            self.report["left_out"][name] = ", ".join(lacking) + " is missing"
+            self.report["left_out"][name] = "without " + ", ".join(lacking)
             say(f"left out: {name}: {self.report['left_out'][name]}")
         return bool(lacking)
 

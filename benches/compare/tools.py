@@ -94,6 +94,12 @@ def _note(found, missing, name, path, reason):
         missing[name] = reason
 
 
+def _given(file):
+    if os.access(file, os.X_OK):
+        return Path(file).resolve(), None
+    return None, f"{file} is no program"
+
+
 def _envoy(_options, say):
     path = shutil.which("envoy")
     if path:
@@ -113,7 +119,7 @@ def _envoy(_options, say):
 
 def _opa(options, say):
     if options.opa:
-        return Path(options.opa).resolve(), None
+        return _given(options.opa)
     path = shutil.which("opa-envoy-plugin")
     if path:
         return path, None
@@ -133,7 +139,7 @@ def _opa(options, say):
 
 def _dtgate(options, say):
     if options.dtgate:
-        return Path(options.dtgate).resolve(), None
+        return _given(options.dtgate)
     say("building dtgate (release)")
     result = subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "dtgate"], cwd=ROOT, check=False)
     if result.returncode:
