@@ -5,6 +5,7 @@
 //! limit, there is no answer from here, and the interpreter is asked. So a mistake of this engine can matter in
 //! one direction only, and [`super::proof`] looks for it before the engine is trusted and while it works.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,11 +16,14 @@ use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::bundle;
-use super::specialise::specialise;
+use super::specialise::{Rewritten, Specialised, is_of_library, specialise};
 use super::watch;
 
-/// Compiled policies. Machines are made once and used again by whoever asks next.
-pub(super) struct Bytecode {
+/// Compiled policies: one program, or several where there are more files than one has room for.
+pub(super) struct Bytecode(Vec<Part>);
+
+/// Some of the policies, with the library. Machines are made once and used again by whoever asks next.
+struct Part {
     program: Arc<Program>,
     /// How many rules it answers for.
     rules: usize,
@@ -59,21 +63,109 @@ impl Bytecode {
         timer: ExecutionTimerConfig,
     ) -> Result<Self, String> {
         let specialised = specialise(interpreter)?;
+        let parts = split(&specialised, rules)?;
+        let parts = parts
+            .into_iter()
+            .map(|(modules, rules)| Part::compile(modules, &rules, &specialised.data, timer));
+        Ok(Self(parts.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether nobody objects to the request, in so many steps at most.
+    pub(super) fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
+        for part in &self.0 {
+            if !part.nobody_objects(input, steps / self.0.len())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What all rules say, in lists of lists.
+    pub(super) fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
+        let mut all = Vec::new();
+        for part in &self.0 {
+            let answers = part.ask(input, steps)?;
+            all.extend(
+                answers
+                    .as_array()
+                    .into_iter()
+                    .flat_map(|chunks| chunks.iter().cloned()),
+            );
+        }
+        Ok(Value::from(all))
+    }
+}
+
+/// What a program is made of, and which rules it answers for.
+type Share = (Vec<Rewritten>, Vec<String>);
+
+/// Shares the policies out to programs.
+fn split(specialised: &Specialised, rules: &[String]) -> Result<Vec<Share>, String> {
+    let modules = &specialised.modules;
+    if modules.len() < MOST_MODULES {
+        return Ok(vec![(modules.clone(), rules.to_vec())]);
+    }
+    if !specialised.separable {
+        return Err(
+            "there are very many files, and policies in them that use rules of other policies"
+                .to_owned(),
+        );
+    }
+    let (library, policies): (Vec<&Rewritten>, Vec<&Rewritten>) = modules
+        .iter()
+        .partition(|module| is_of_library(&module.package));
+    let mut packages: BTreeMap<String, Vec<Rewritten>> = BTreeMap::new();
+    for module in policies {
+        packages
+            .entry(module.package.join("."))
+            .or_default()
+            .push(module.clone());
+    }
+    let mut parts: Vec<Share> = Vec::new();
+    for (package, modules) in packages {
+        let of_package = rules
+            .iter()
+            .filter(|rule| rule.rsplit_once('.').is_some_and(|(of, _)| of == package));
+        match parts.last_mut() {
+            Some((all, rules)) if all.len() + modules.len() < MOST_MODULES => {
+                all.extend(modules);
+                rules.extend(of_package.cloned());
+            }
+            _ => {
+                let all = library.iter().copied().cloned().chain(modules);
+                parts.push((all.collect(), of_package.cloned().collect()));
+            }
+        }
+    }
+    let asked: usize = parts.iter().map(|(_, rules)| rules.len()).sum();
+    if asked != rules.len() {
+        return Err("there is a rule that no file of a policy has".to_owned());
+    }
+    Ok(parts)
+}
+
+impl Part {
+    fn compile(
+        modules: Vec<Rewritten>,
+        rules: &[String],
+        data: &Value,
+        timer: ExecutionTimerConfig,
+    ) -> Result<Self, String> {
         let mut engine = regorus::Engine::new();
         engine.set_strict_builtin_errors(true);
         let said = |error: &dyn ToString| {
             bundle::engine_problem(&error.to_string(), "policies").to_string()
         };
-        for (path, text) in specialised.modules {
+        for module in modules {
             engine
-                .add_policy(path, text)
+                .add_policy(module.path, module.text)
                 .map_err(|error| said(&error))?;
         }
         engine
             .add_policy(QUESTION_FILE.to_owned(), question(rules))
             .map_err(|error| said(&error))?;
         engine
-            .add_data(specialised.data)
+            .add_data(data.clone())
             .map_err(|error| said(&error))?;
         // The compiler is young: a panic in it must not be one of the gate.
         let compiled = catch_unwind(AssertUnwindSafe(|| {
@@ -103,8 +195,7 @@ impl Bytecode {
         })
     }
 
-    /// Whether nobody objects to the request, in so many steps at most.
-    pub(super) fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
+    fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
         let answers = self.ask(input, steps)?;
         let chunks = answers
             .as_array()
@@ -118,7 +209,7 @@ impl Bytecode {
     }
 
     /// What each rule says, in lists of [`CHUNK`] rules.
-    pub(super) fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
+    fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
         let mut machine = self.machine()?;
         machine.set_max_instructions(steps);
         machine.set_input(input.clone());
@@ -178,18 +269,22 @@ fn lighten(rule: &mut RuleInfo) {
     }
 }
 
-/// One rule that asks all the others. A list takes a register an element, and a rule has 255.
+/// One rule that asks all the others. A list takes a register an element, and a rule has 255; a line has 1,024
+/// characters.
 fn question(rules: &[String]) -> String {
     let chunks = rules.chunks(CHUNK).enumerate();
     let (names, lists): (Vec<String>, Vec<String>) = chunks
         .map(|(number, chunk)| {
-            let list = format!("rules{number} := [{}]\n", chunk.join(", "));
+            let list = format!("rules{number} := [{}]\n", chunk.join(",\n"));
             (format!("rules{number}"), list)
         })
         .unzip();
-    let (all, lists) = (names.join(", "), lists.join("\n"));
+    let (all, lists) = (names.join(",\n"), lists.join("\n"));
     format!("package dtgate_question\n\n{lists}\nall := [{all}]\n")
 }
+
+/// Files that a program may be made of; the question is one more.
+const MOST_MODULES: usize = 255;
 
 const CHUNK: usize = 100;
 const QUESTION: &str = "data.dtgate_question.all";

@@ -338,7 +338,8 @@ fn rules(policies: &BTreeMap<String, Definition>) -> impl Iterator<Item = String
 }
 
 fn all_rules(policies: &BTreeMap<String, Definition>) -> String {
-    format!("[{}]", rules(policies).collect::<Vec<_>>().join(", "))
+    // A line each: the engine reads none that is longer than 1,024 characters.
+    format!("[{}]", rules(policies).collect::<Vec<_>>().join(",\n"))
 }
 
 fn read_all(policy: &str, mode: Mode, rule: Rule, elements: &Value) -> Vec<Violation> {

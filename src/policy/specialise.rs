@@ -27,10 +27,19 @@ use rewrite::Rewriter;
 
 /// Policies as the bytecode engine gets them.
 pub(super) struct Specialised {
-    /// Path and text of each module.
-    pub(super) modules: Vec<(String, String)>,
+    pub(super) modules: Vec<Rewritten>,
+    /// Whether each policy uses rules of its own and of the library only.
+    pub(super) separable: bool,
     /// The data, with the values of rules that do not depend on the input below [`KNOWN`].
     pub(super) data: Value,
+}
+
+/// A module, written anew.
+#[derive(Clone, Debug)]
+pub(super) struct Rewritten {
+    pub(super) path: String,
+    pub(super) package: Path,
+    pub(super) text: String,
 }
 
 /// How far kinds are followed, from rule to rule.
@@ -87,6 +96,7 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
         .collect();
     Ok(Specialised {
         modules,
+        separable: rules.separable,
         data: settings.get_data(),
     })
 }
@@ -102,6 +112,8 @@ struct Rules {
     functions: BTreeSet<Path>,
     /// Those whose value is not the same for every request.
     dynamic: BTreeSet<Path>,
+    /// Whether nothing refers to a rule of another policy.
+    separable: bool,
 }
 
 impl Rules {
@@ -110,6 +122,7 @@ impl Rules {
             all: BTreeSet::new(),
             functions: BTreeSet::new(),
             dynamic: BTreeSet::new(),
+            separable: true,
         };
         // Who refers to what, by the path that is written there.
         let mut references = Vec::new();
@@ -144,6 +157,13 @@ impl Rules {
                 rules.all.insert(path);
             }
         }
+        rules.separable = references.iter().all(|(path, reference)| {
+            let package = path.split_last().map(|(_, package)| package);
+            let mut reached = rules.reached(reference);
+            reached.all(|rule| {
+                rule.split_last().map(|(_, package)| package) == package || is_of_library(rule)
+            })
+        });
         rules.spread(&references);
         rules
     }
@@ -182,6 +202,11 @@ impl Rules {
         let rules = self.all.difference(&self.dynamic);
         rules.filter(|path| !is_verdict(path) && !self.functions.contains(*path))
     }
+}
+
+/// Whether a rule or package is in the library, which all policies share.
+pub(super) fn is_of_library(path: &[String]) -> bool {
+    matches!(path, [data, dtgate, lib, ..] if data == "data" && dtgate == "dtgate" && lib == "lib")
 }
 
 /// Whether a rule is one that policies object by.

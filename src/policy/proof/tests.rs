@@ -2,7 +2,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::policy::bundle::{Bundle, tests::directory};
+use crate::policy::bytecode::MOST_STEPS;
 use crate::policy::input::tests::input;
+use crate::policy::interpreter::Interpreter;
 use crate::policy::{Engine, Input, Trusted};
 
 mod shapes;
@@ -46,6 +48,38 @@ fn an_ordinary_update_takes_few_steps_of_the_shipped_policies() {
     let scopes = ["metrics.read", "metrics.ingest", "logs.read", "logs.ingest"];
     update.change.scopes.requested = Some(scopes.map(str::to_owned).to_vec());
     assert_eq!(bytecode.nobody_objects(&update.to_rego(), 275), Ok(true));
+}
+
+/// An engine for so many policies, each with these rules.
+fn engine_of_many(count: usize, rules: &str) -> Engine {
+    let files = (0..count).map(|number| {
+        let name = format!("generated_policy_of_some_length_{number}");
+        let policy = format!("package dtgate.{name}\n{rules}");
+        (format!("{name}.rego"), policy)
+    });
+    let files: Vec<(String, String)> = files.collect();
+    let files = files
+        .iter()
+        .map(|(name, policy)| (name.as_str(), policy.as_str()));
+    let files: Vec<(&str, &str)> = files.collect();
+    let bundle = Bundle::load(directory(&files).path()).unwrap();
+    Engine::new(bundle, Duration::from_secs(5))
+}
+
+#[test]
+fn many_policies_are_asked_in_one_question() {
+    let engine = engine_of_many(1000, "deny contains \"no\" if input.api == \"v3\"");
+    let bytecode = engine.bytecode().unwrap();
+    let comparison = engine.comparison(&bytecode);
+    let mut interpreter = Interpreter::clone_of(comparison.prepared);
+    interpreter.begin(&input().to_rego(), 0);
+    let said = interpreter.ask_together(comparison.all_rules);
+    assert_eq!(said.map(|said| said.len()), Some(1000));
+    assert!(
+        bytecode
+            .nobody_objects(&input().to_rego(), MOST_STEPS)
+            .unwrap()
+    );
 }
 
 /// What the interpreter denies because it cannot be evaluated, in a case that no made-up request is: the name is in

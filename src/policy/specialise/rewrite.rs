@@ -8,7 +8,7 @@ use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 use super::kinds::{Kinds, bindings};
 use super::order;
 use super::places::{Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole};
-use super::{DEPTH, KNOWN, Rules, is_verdict, path_of, quietly};
+use super::{DEPTH, KNOWN, Rewritten, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch::{ITERABLE, watched};
@@ -133,8 +133,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Path and text of the module.
-    pub(super) fn module(&mut self, module: &Module) -> (String, String) {
+    pub(super) fn module(&mut self, module: &Module) -> Rewritten {
         let names = Names::of(module);
         let bound = bound(module);
         let source = module.package.span.source.get_contents();
@@ -153,7 +152,11 @@ impl<'a> Rewriter<'a> {
             }
         }
         let text = applied(source, 0, source.len(), &changes);
-        (names.file.to_owned(), text)
+        Rewritten {
+            path: names.file.to_owned(),
+            package: names.package,
+            text,
+        }
     }
 
     /// The removal of a definition that can never hold, or that another policy has as well, unless it is the last

@@ -11,12 +11,12 @@ fn specialised(policy: &str, data: &str) -> Result<String, String> {
     ];
     let mut bundle = Bundle::load(directory(&files).path()).unwrap();
     let made = specialise(&mut bundle.rego)?;
-    let (_, text) = made
+    let module = made
         .modules
         .into_iter()
-        .find(|(path, _)| path.ends_with("p.rego"))
+        .find(|module| module.path.ends_with("p.rego"))
         .unwrap();
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines = module.text.lines().filter(|line| !line.trim().is_empty());
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
@@ -117,7 +117,7 @@ fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
     ];
     let mut bundle = Bundle::load(directory(&files).path()).unwrap();
     let made = specialise(&mut bundle.rego).unwrap();
-    let texts: String = made.modules.into_iter().map(|(_, text)| text).collect();
+    let texts: String = made.modules.into_iter().map(|module| module.text).collect();
     assert_eq!(
         texts
             .matches("some scope in trace(data.dtgate.lib.asked)")

@@ -2,8 +2,6 @@
 //! silent where the interpreter objects or fails. The comparison of the proof has no part in it.
 
 use super::*;
-use crate::policy::bytecode::MOST_STEPS;
-use crate::policy::interpreter::Interpreter;
 
 /// Title, then the names and texts of files.
 fn shapes() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
