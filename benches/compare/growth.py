@@ -67,13 +67,15 @@ def scopes(bench):
     folder, most = bench.folder / "policies-scopes", 200
     shutil.copytree(ROOT / "policies", folder, ignore=shutil.ignore_patterns("*_test.rego"))
     names = SCOPES + [f"generated.{number:03}.read" for number in range(most - len(SCOPES))]
-    data = folder / "data.yaml"
+    data, catalogue = folder / "data.yaml", folder / "dynatrace" / "scopes" / "data.json"
     text = data.read_text()
-    for line, instead in (("max: 12\n", f"max: {most}\n"), ("extra: []\n", f"extra: {json.dumps(names)}\n")):
-        if text.count(line) != 1:
-            raise Failed(f"policies/data.yaml has no {line.strip()} any more")
-        text = text.replace(line, instead)
-    data.write_text(text)
+    if text.count("max: 12\n") != 1:
+        raise Failed("policies/data.yaml has no max: 12 any more")
+    data.write_text(text.replace("max: 12\n", f"max: {most}\n"))
+    known = json.loads(catalogue.read_text())
+    for name in names[len(SCOPES):]:
+        known[name] = known["metrics.read"]
+    catalogue.write_text(json.dumps(known))
     rows = []
     for count in (1, 20, most):
         bench.load.guarded(f"guarded-{count}", names[:count])

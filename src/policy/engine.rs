@@ -9,7 +9,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,7 +21,7 @@ use serde::Serialize;
 
 use super::{
     bundle::{Bundle, Definition},
-    bytecode::{Bytecode, FEW_STEPS, MOST_STEPS},
+    bytecode::{Bytecode, FEW_STEPS, MOST_STEPS, Silence},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     input::Input,
@@ -32,6 +35,9 @@ pub(super) mod trust;
 
 /// How long one rule of one policy may take, unless configured.
 pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
+
+/// Requests until the hurry is tried again.
+const PATIENCE: u32 = 100;
 
 /// Time for the value of a rule that does not depend on the input.
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +57,8 @@ pub struct Engine {
     timer: ExecutionTimerConfig,
     tree: Tree,
     trust: Trust,
+    /// How many requests are not tried in a hurry any more: the last that was took too long, and was begun in vain.
+    patient: AtomicU32,
 }
 
 /// A decision and the lines that led to it.
@@ -102,6 +110,7 @@ impl Engine {
             timer,
             tree,
             trust: Trust::default(),
+            patient: AtomicU32::new(0),
         }
     }
 
@@ -165,21 +174,28 @@ impl Engine {
     pub fn decide_quickly(&self, input: &Input) -> Option<Decision> {
         let started = Instant::now();
         // The document is not made for an engine that will not be asked.
-        if self.trust.bytecode().is_none() || self.trust.is_check_due() || self.lookup_failed(input)
-        {
+        let bytecode = self.trust.bytecode()?;
+        if self.trust.is_check_due() || self.lookup_failed(input) {
             return None;
         }
-        self.nobody_objects(&input.to_rego(), FEW_STEPS)
-            .then(|| Decision::quiet(self.revision.clone(), started.elapsed()))
+        let less = |left: u32| left.checked_sub(1);
+        if self.patient.fetch_update(Relaxed, Relaxed, less).is_ok() {
+            return None;
+        }
+        let said = bytecode.nobody_objects(&input.to_rego(), FEW_STEPS);
+        if said == Err(Silence::TooManySteps) {
+            self.patient.store(PATIENCE, Relaxed);
+        }
+        (said == Ok(true)).then(|| Decision::quiet(self.revision.clone(), started.elapsed()))
     }
 
     /// Whether the bytecode may answer, and says that nobody objects.
-    fn nobody_objects(&self, document: &Value, steps: usize) -> bool {
+    fn nobody_objects(&self, document: &Value) -> bool {
         !self.trust.is_check_due()
             && self
                 .trust
                 .bytecode()
-                .is_some_and(|bytecode| bytecode.nobody_objects(document, steps) == Ok(true))
+                .is_some_and(|bytecode| bytecode.nobody_objects(document, MOST_STEPS) == Ok(true))
     }
 
     /// Whether a token that the policies ask about could not be looked up, and that matters.
@@ -207,7 +223,7 @@ impl Engine {
     pub fn decide(&self, input: &Input) -> Decision {
         let started = Instant::now();
         let document = input.to_rego();
-        if !self.lookup_failed(input) && self.nobody_objects(&document, MOST_STEPS) {
+        if !self.lookup_failed(input) && self.nobody_objects(&document) {
             return Decision::quiet(self.revision.clone(), started.elapsed());
         }
         let idle = self

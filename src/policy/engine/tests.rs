@@ -386,6 +386,11 @@ impl Engine {
         self.trust.settle(|| Ok((other.bytecode()?, 0)));
     }
 
+    /// Whether requests are not tried in a hurry.
+    pub(in super::super) fn is_patient(&self) -> bool {
+        self.patient.load(Relaxed) > 0
+    }
+
     /// More time than between two comparisons.
     pub(in super::super) fn let_time_pass(&mut self) {
         self.trust.let_time_pass();

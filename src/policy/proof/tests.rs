@@ -5,7 +5,7 @@ use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::bytecode::MOST_STEPS;
 use crate::policy::input::tests::input;
 use crate::policy::interpreter::Interpreter;
-use crate::policy::{Engine, Input, Trusted};
+use crate::policy::{Engine, Evaluator, Input, Trusted};
 
 mod shapes;
 
@@ -343,6 +343,35 @@ impl Author {
     fn below(&mut self, limit: usize) -> usize {
         crate::policy::sample::below(&mut self.0, limit)
     }
+}
+
+#[test]
+fn a_request_that_takes_many_steps_is_not_begun_in_a_hurry_each_time() {
+    let words: Vec<String> = (0..10_000).map(|number| format!("w{number}")).collect();
+    let data = format!("guardrails: {{words: [{}]}}", words.join(", "));
+    let files = [
+        (
+            "p.rego",
+            "package dtgate.p\ndeny contains \"no\" if {\n\tsome word in data.guardrails.words\n\tword == input.api\n}",
+        ),
+        ("data.yaml", data.as_str()),
+    ];
+    let bundle = Bundle::load(directory(&files).path()).unwrap();
+    let mut engine = Engine::new(bundle, Duration::from_secs(5));
+    engine.prove(1, 1);
+    engine.stop_time();
+    assert_eq!(engine.decide_quickly(&input()), None);
+    assert!(engine.is_patient());
+    let decision = engine.decide(&input());
+    assert_eq!(
+        decision.evaluator,
+        Evaluator::Bytecode,
+        "there is time for it"
+    );
+    for _ in 0..100 {
+        assert_eq!(engine.decide_quickly(&input()), None);
+    }
+    assert!(!engine.is_patient(), "and once more in a hurry");
 }
 
 #[test]
