@@ -3,7 +3,7 @@
 //! Its rules take an error for undefined, where the interpreter denies. So every builtin that it may call goes
 //! through here: one failure on the way, and the whole answer counts for nothing. The same holds for [`iterable`],
 //! which stands before everything that is walked through. Refuses to know what the builtins compute, except that a
-//! pattern which [`matches`] has kept is matched here.
+//! pattern which [`matches()`] has kept is matched here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
