@@ -4,11 +4,12 @@
 //! one is undefined, and fails when another follows: `deny contains data.reasons[scope] if some scope in ...` would be
 //! silent about a forbidden scope when one without a reason follows. OPA leaves out only that one. What the body
 //! binds is always defined, so `reason := data.reasons[scope]` in the body and `reason` in the head mean the same
-//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all.
+//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all, and an index that
+//! `every` binds (`every s in scopes { allowed[s] }`) is any index.
 
 use std::collections::BTreeSet;
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead};
+use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead, Span};
 
 use super::bundle::Problem;
 use super::check::{self, Names};
@@ -43,6 +44,7 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                     "a rule has one body, because the engine would forget its value in a second: write another rule",
                 ));
             }
+            indexed_by_every(rule, problems);
             let fixed = fixed(module, rule);
             if !finds_several(rule, &fixed) {
                 continue;
@@ -62,6 +64,41 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             }
         }
     }
+}
+
+/// Refuses to look a thing up by a name that `every` binds: the engine looks at all members instead.
+fn indexed_by_every(rule: &Rule, problems: &mut Vec<Problem>) {
+    walk::rule(rule, &mut |site| {
+        let Site::Every { key, value, query } = site else {
+            return;
+        };
+        let names: Vec<&str> = key.into_iter().chain([value]).map(Span::text).collect();
+        walk::query(query, &mut |site| {
+            let (Site::Reference(reference)
+            | Site::Call {
+                function: reference,
+                ..
+            }) = site
+            else {
+                return;
+            };
+            for index in brackets(reference) {
+                walk::expression(index, &mut |site| {
+                    if let Site::Reference(inner) = site
+                        && check::known(inner)
+                            .first()
+                            .is_some_and(|name| names.contains(&name.as_str()))
+                    {
+                        problems.push(check::at(
+                            index.span(),
+                            "the engine looks at all members instead of the one that `every` is at: look it up in a \
+                             function, and call that",
+                        ));
+                    }
+                });
+            }
+        });
+    });
 }
 
 /// The names that mean the same whatever a body finds: rules, imports, the arguments of a function.

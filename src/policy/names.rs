@@ -10,6 +10,8 @@ use regorus::unstable::{BUILTINS, Module, Ref};
 
 use super::bundle::Problem;
 use super::check::{self, Names, Path};
+use super::specialise::{INTERNAL, is_of_library};
+use super::walk::{self, Site};
 
 /// Refuses names of packages that are no plain words, names of builtins for rules and imports, and imports whose name
 /// means something else in another file of the package.
@@ -17,6 +19,15 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     let reserved: BTreeSet<&str> = BUILTINS
         .keys()
         .map(|name| name.split_once('.').map_or(*name, |(family, _)| family))
+        .collect();
+    // And every package around it.
+    let packages: BTreeSet<Path> = modules
+        .iter()
+        .flat_map(|module| {
+            let package = check::package(module);
+            let lengths = 1..=package.len();
+            lengths.map(move |length| package.iter().take(length).cloned().collect())
+        })
         .collect();
     let mut imports: BTreeMap<(Path, String), Path> = BTreeMap::new();
     let mut rules: BTreeSet<(Path, String)> = BTreeSet::new();
@@ -35,7 +46,28 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 let message = format!("a rule may not have the name of a builtin: {name}");
                 problems.push(check::at(rule.span(), message));
             }
+            if is_of_library(&names.package) && (name == "deny" || name == "warn") {
+                let message = format!("nobody asks the library for {name}: say it in a policy");
+                problems.push(check::at(rule.span(), message));
+            }
+            if packages.contains(&[names.package.clone(), vec![name.clone()]].concat()) {
+                let message = format!("there is a package of the name of the rule {name}");
+                problems.push(check::at(rule.span(), message));
+            }
             rules.insert((names.package.clone(), name));
+            walk::rule(rule, &mut |site| {
+                let Site::Reference(reference) = site else {
+                    return;
+                };
+                let path = names.resolve(&check::known(reference));
+                if let [data, first, ..] = path.as_slice()
+                    && data == "data"
+                    && INTERNAL.contains(&first.as_str())
+                {
+                    let message = format!("data.{first} is dtgate's own");
+                    problems.push(check::at(reference.span(), message));
+                }
+            });
         }
         for (alias, path, span) in check::imports(module) {
             if reserved.contains(alias.as_str()) {
@@ -124,6 +156,11 @@ mod tests {
             files("import data.x as a", "import data.y as a")[0]
                 .contains("gives the name a to something else")
         );
+        let library = "package dtgate.lib\nr := 1";
+        let within = "package dtgate.lib.r\nq := 1";
+        let policy = format!("package dtgate.p\n{FINE}");
+        let said = refused(&[("a.rego", library), ("b.rego", within), ("c.rego", &policy)]);
+        assert!(said[0].contains("of the name of the rule r"), "{said:?}");
         assert!(files("import data.x as a", "a := 1")[0].contains("of the import a"));
         assert_eq!(files("import data.x as a", "import data.x as a"), [""; 0]);
         assert_eq!(files("import data.x as a", "import data.y as b"), [""; 0]);

@@ -48,6 +48,9 @@ const DEPTH: usize = 16;
 /// Where in the data the values are.
 const KNOWN: &str = "dtgate_known";
 
+/// Members of the data that no policy may name.
+pub(super) const INTERNAL: [&str; 2] = [KNOWN, "dtgate_question"];
+
 /// Writes the modules anew.
 ///
 /// # Errors

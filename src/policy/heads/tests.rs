@@ -127,3 +127,27 @@ fn a_second_body_is_refused() {
     assert!(error.problems[0].message.contains("one body"), "{error:?}");
     assert_eq!((error.problems[0].line, error.problems[0].column), (7, 3));
 }
+
+#[test]
+fn an_index_that_every_binds_is_refused() {
+    let load = |body: &str| {
+        let policy = format!(
+            "package dtgate.p\n\ndeny contains \"no\" if {{\n\tevery i, s in input.change.scopes.added {{\n\t\t{body}\n\t}}\n}}\n\nallowed(s) if data.map[s]\n"
+        );
+        let loaded = Bundle::load(directory(&[("p.rego", &policy)]).path());
+        loaded.err().map(|error| {
+            let problem = &error.problems[0];
+            assert!(
+                problem.message.contains("look it up in a function"),
+                "{problem}"
+            );
+            (problem.line, problem.column)
+        })
+    };
+    assert_eq!(load("data.map[s]"), Some((5, 12)));
+    assert_eq!(load("not data.map[lower(s)].x"), Some((5, 16)));
+    assert_eq!(load("data.map[i] == 1"), Some((5, 12)));
+    assert_eq!(load("every t in [1] { data.map[t] }"), Some((5, 29)));
+    assert_eq!(load("allowed(s)"), None);
+    assert_eq!(load("s.x == data.map.x"), None);
+}

@@ -5,30 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Expr, Literal, Query, Rule};
 
-use super::kinds::bindings;
-use crate::policy::check::{self, Names};
+use crate::policy::check;
 use crate::policy::walk::{self, Site};
 
-/// Whether a rule names the input, or the data, in a query within it and outside of that as well.
+/// Whether a rule names the input, or the data, in a query within it and outside of that as well; `root` says whether
+/// a reference goes to the input (true), the data (false), or neither.
 ///
 /// The machine takes each from where it lies once in a body, at the first place that names it. When that is in a query
 /// which is walked through nothing, it never does, and has nothing at all the others.
-pub(super) fn has_late_roots(names: &Names<'_>, rule: &Rule) -> bool {
-    let bindings = bindings(rule);
-    let root = |reference: &Expr| -> Option<bool> {
-        let first = check::known(reference).into_iter().next()?;
-        if bindings.contains_key(&first) {
-            return None;
-        }
-        let path = names.resolve(&[first]);
-        // Whether it is the input; a rule is in the data.
-        Some(path.first().is_some_and(|first| first == "input"))
-    };
+pub(super) fn has_late_roots(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> bool {
     let (mut all, mut late) = ([0, 0], false);
-    walk::rule(rule, &mut |site| mention(site, &root, &mut all));
+    walk::rule(rule, &mut |site| mention(site, root, &mut all));
     nested(rule, &mut |query| {
         let mut within = [0, 0];
-        query.walk(&mut |site| mention(site, &root, &mut within));
+        query.walk(&mut |site| mention(site, root, &mut within));
         let mut roots = within.into_iter().zip(all);
         late |= roots.any(|(within, all)| within > 0 && within < all);
     });
@@ -69,6 +59,36 @@ pub(super) fn has_names_of_two_scopes(rule: &Rule) -> bool {
         found |= bound.iter().any(|name| own.get(name) != all.get(name));
     });
     found
+}
+
+/// Whether a query within a rule uses a name that the rule gives a value further down.
+pub(super) fn uses_before_it_binds(rule: &Rule) -> bool {
+    let mut bound = BTreeMap::new();
+    walk::rule(rule, &mut |site| {
+        if let Site::Binding(name) = site {
+            bound.insert(name.text().to_owned(), name.start);
+        }
+    });
+    let mut early = false;
+    nested(rule, &mut |query| {
+        let mut own = query.bound();
+        query.walk(&mut |site| {
+            if let Site::Binding(name) = site {
+                own.push(name.text().to_owned());
+            }
+        });
+        query.walk(&mut |site| {
+            if let Site::Reference(reference) = site
+                && let Some(first) = check::known(reference).into_iter().next()
+                && !own.contains(&first)
+            {
+                early |= bound
+                    .get(&first)
+                    .is_some_and(|start| *start > reference.span().start);
+            }
+        });
+    });
+    early
 }
 
 /// A query within a rule.

@@ -157,8 +157,16 @@ impl Scope<'_> {
             }
         }
         let path = self.resolved(reference)?;
-        let asks = self.rules.reached(&path).any(|rule| is_verdict(rule));
-        asks.then_some("asks what a policy says")
+        let plain = self.plain(reference)?;
+        let mut whole = false;
+        for rule in self.rules.reached(&path) {
+            if is_verdict(rule) {
+                return Some("asks what a policy says");
+            }
+            // It is its value that stands there then, or the machine would evaluate what was not written for it.
+            whole |= rule.len() > plain;
+        }
+        whole.then_some("reads a package, or a rule by an index")
     }
 
     fn bound(&self, name: &str) -> usize {
@@ -183,6 +191,29 @@ impl Scope<'_> {
             return Some(self.names.resolve(&steps));
         }
         Some([self.names.package.clone(), steps].concat())
+    }
+
+    /// Whether a reference goes to the input, or to the data; nothing when it goes to a rule, or to what the body binds.
+    fn is_of_input(&self, reference: &Expr) -> Option<bool> {
+        let path = self.resolved(reference)?;
+        let is_dynamic =
+            |rule: &Path| rule.len() <= path.len() && !self.kinds.known.contains_key(rule);
+        if self.rules.reached(&path).any(is_dynamic) {
+            return None;
+        }
+        Some(path.first().is_some_and(|first| first == "input"))
+    }
+
+    /// How many steps of the path of a reference are written with dots.
+    fn plain(&self, reference: &Expr) -> Option<usize> {
+        let mut dotted = reference;
+        while check::dotted(dotted).is_none() {
+            let (Expr::RefBrack { refr, .. } | Expr::RefDot { refr, .. }) = dotted else {
+                return None;
+            };
+            dotted = refr;
+        }
+        self.resolved(dotted).map(|path| path.len())
     }
 
     /// Whether an expression has a value for sure.
@@ -265,8 +296,18 @@ impl Scope<'_> {
         if check::dotted(check::head(self.rule)).is_none_or(|name| name.len() != 1) {
             return Some("defines an object by its members");
         }
-        if bodies.is_empty() && order::has_late_roots(&self.names, self.rule) {
-            return Some("reads in a comprehension and beside it, and has no body");
+        if order::has_late_roots(self.rule, &|reference| self.is_of_input(reference)) {
+            return Some("reads the input, or the data, within a query and outside of it");
+        }
+        if order::uses_before_it_binds(self.rule) {
+            return Some("uses a name in a query before the name has a value");
+        }
+        if let RuleHead::Func { args, .. } = head
+            && args
+                .iter()
+                .any(|name| matches!(&**name, Expr::Var { span, .. } if span.text() == "_"))
+        {
+            return Some("has an argument without a name");
         }
         if order::has_names_of_two_scopes(self.rule) {
             return Some("uses a name within a query and outside of it");

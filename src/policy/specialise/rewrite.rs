@@ -6,7 +6,6 @@ use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
 use super::kinds::{Kinds, bindings};
-use super::order;
 use super::places::{Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole};
 use super::{DEPTH, KNOWN, Rewritten, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
@@ -98,39 +97,7 @@ impl<'a> Rewriter<'a> {
                 });
             }
         });
-        Self::name_roots(names, rule, &mut changes);
         changes
-    }
-
-    /// Mentions the input and the data at the beginning of each body where the machine might not have them later.
-    fn name_roots(names: &Names<'_>, rule: &Rule, changes: &mut Changes) {
-        let Rule::Spec { bodies, .. } = rule else {
-            return;
-        };
-        if !order::has_late_roots(names, rule) {
-            return;
-        }
-        for body in bodies {
-            let span = &body.query.span;
-            let (Ok(start), Ok(end)) = (usize::try_from(span.start), usize::try_from(span.end))
-            else {
-                continue;
-            };
-            let source = span.source.get_contents();
-            if source
-                .get(start..)
-                .is_some_and(|rest| rest.starts_with('{'))
-            {
-                insert(changes, start + 1, " input; data;");
-            } else {
-                insert(changes, start, "{ input; data; ");
-                let last = changes.entry(end).or_insert_with(|| Change {
-                    end,
-                    text: String::new(),
-                });
-                last.text.push_str(" }");
-            }
-        }
     }
 
     pub(super) fn module(&mut self, module: &Module) -> Rewritten {

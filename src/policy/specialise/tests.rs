@@ -228,7 +228,7 @@ fn what_the_engines_read_differently_is_refused() {
         ),
         (
             "_h := {\"a\": [s | some s in input.change.scopes.requested], \"b\": input.api}\ndeny contains \"x\" if _h.b == \"v1\"",
-            "has no body",
+            "within a query and outside",
         ),
         (
             "words := 1\ndeny contains \"x\" if { words := input.api; words == \"v1\" }",
