@@ -1,11 +1,11 @@
-//! Heads that could make the engine forget: refused, because a policy with one lets pass what it should deny.
+//! Rules of which the engine forgets a part: refused, because a policy with one lets pass what it should deny.
 //!
 //! Where a rule finds several things, the interpreter (regorus 0.14) drops all that it has found when the head of
 //! one is undefined, and fails when another follows: `deny contains data.reasons[scope] if some scope in ...` would be
 //! silent about a forbidden scope when one without a reason follows. OPA leaves out only that one. What the body
 //! binds is always defined, so `reason := data.reasons[scope]` in the body and `reason` in the head mean the same
-//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all, and an index that
-//! `every` binds (`every s in scopes { allowed[s] }`) is any index.
+//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all, and an index that `every` binds
+//! (`every s in scopes { allowed[s] }`) is any index.
 
 use std::collections::BTreeSet;
 

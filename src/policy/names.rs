@@ -13,8 +13,9 @@ use super::check::{self, Names, Path};
 use super::specialise::{INTERNAL, is_of_library};
 use super::walk::{self, Site};
 
-/// Refuses names of packages that are no plain words, names of builtins for rules and imports, and imports whose name
-/// means something else in another file of the package.
+/// Refuses names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
+/// of a package, or of an import, or that nobody asks for though they object; imports of one name for two things; and
+/// the names of dtgate's own data.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     let reserved: BTreeSet<&str> = BUILTINS
         .keys()
@@ -137,6 +138,14 @@ mod tests {
             (
                 format!("package dtgate.p\nimport data.x as a\n{FINE}\na := 1"),
                 "of the import a",
+            ),
+            (
+                format!("package dtgate.lib.a\n{FINE}"),
+                "asks the library for deny",
+            ),
+            (
+                "package dtgate.p\ndeny contains \"x\" if not data.dtgate_known.r0".to_owned(),
+                "dtgate's own",
             ),
         ] {
             let said = one(text.clone());

@@ -11,8 +11,8 @@ use crate::policy::walk::{self, Site};
 /// Whether a rule names the input, or the data, in a query within it and outside of that as well; `root` says whether
 /// a reference goes to the input (true), the data (false), or neither.
 ///
-/// The machine takes each from where it lies once in a body, at the first place that names it. When that is in a query
-/// which is walked through nothing, it never does, and has nothing at all the others.
+/// The machine fetches each once in a body, at the first place that names it. When that place is in a query that has
+/// nothing to walk through, it never does, and the other places find nothing.
 pub(super) fn has_late_roots(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> bool {
     let (mut all, mut late) = ([0, 0], false);
     walk::rule(rule, &mut |site| mention(site, root, &mut all));

@@ -341,7 +341,8 @@ impl Scope<'_> {
     }
 }
 
-/// Whether an object's members are those of one thing that is walked through, by the same keys.
+/// Whether an object's members are those of one thing that is walked through, by the same keys. Nothing is walked
+/// through by an open index.
 fn is_once_a_key(key: &Expr, query: &Query) -> bool {
     let Expr::Var { span: name, .. } = key else {
         return false;
@@ -357,30 +358,6 @@ fn is_once_a_key(key: &Expr, query: &Query) -> bool {
         return false;
     };
     matches!(key.as_ref(), Expr::Var { span, .. } if span.text() == name.text())
-        && !query.stmts.iter().any(|statement| {
-            let mut walks = false;
-            walk::statement(statement, &mut |site| walks |= is_open_reference(site));
-            walks
-        })
-}
-
-/// A reference that finds more than one thing: `list[_]`.
-fn is_open_reference(site: Site<'_>) -> bool {
-    let Site::Reference(mut expr) = site else {
-        return false;
-    };
-    loop {
-        match expr {
-            Expr::RefBrack { refr, index, .. } => {
-                if matches!(index.as_ref(), Expr::Var { span, .. } if span.text() == "_") {
-                    return true;
-                }
-                expr = refr;
-            }
-            Expr::RefDot { refr, .. } => expr = refr,
-            _ => return false,
-        }
-    }
 }
 
 /// What a definition says its value is, when that is the same whatever its body finds.
