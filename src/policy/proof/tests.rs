@@ -82,6 +82,38 @@ fn many_policies_are_asked_in_one_question() {
     );
 }
 
+/// What ten times the policies, or the scopes, cost: ten times the steps. How long a step takes is not said here.
+#[test]
+fn steps_grow_as_policies_and_scopes_do() {
+    let rule = "deny contains scope if {\n\tis_array(input.change.scopes.requested)\n\tsome scope in input.change.scopes.requested\n\tscope in {\"no\", \"never\"}\n}";
+    let steps = |policies: usize, scopes: usize| {
+        let engine = engine_of_many(policies, rule);
+        let bytecode = engine.bytecode().unwrap();
+        let mut request = input();
+        let scopes = (0..scopes).map(|number| format!("scope.{number}"));
+        request.change.scopes.requested = Some(scopes.collect());
+        let document = request.to_rego();
+        // Where enough is enough.
+        let (mut less, mut enough) = (0, MOST_STEPS);
+        while enough - less > 1 {
+            let middle = usize::midpoint(less, enough);
+            if bytecode.nobody_objects(&document, middle) == Ok(true) {
+                enough = middle;
+            } else {
+                less = middle;
+            }
+        }
+        u32::try_from(enough).map(f64::from).unwrap()
+    };
+    let one_more = |first: f64, second: f64, more: f64| (second - first) / more;
+    let few = one_more(steps(10, 12), steps(100, 12), 90.0);
+    let many = one_more(steps(100, 12), steps(1000, 12), 900.0);
+    assert!((0.9..1.1).contains(&(many / few)), "{few} {many} a policy");
+    let few = one_more(steps(10, 1), steps(10, 20), 19.0);
+    let many = one_more(steps(10, 20), steps(10, 200), 180.0);
+    assert!((0.9..1.1).contains(&(many / few)), "{few} {many} a scope");
+}
+
 /// What the interpreter denies because it cannot be evaluated, in a case that no made-up request is: the name is in
 /// no policy. Either the bytecode does not get such policies, or it tells that something failed.
 #[test]
