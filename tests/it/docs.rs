@@ -223,16 +223,19 @@ fn has_flag(help: &str, flag: &str) -> bool {
 /// What stands behind `dtgate` in code, up to the end of the command.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let mut fenced = false;
+    let mut block = None;
     for line in text.lines() {
-        if line.starts_with("```") {
-            fenced = !fenced;
-        } else if fenced {
+        if let Some(language) = line.strip_prefix("```") {
+            block = match block {
+                None => Some(language),
+                Some(_) => None,
+            };
+        } else if let Some("sh" | "console") = block {
             let line = line.strip_prefix("$ ").unwrap_or(line);
             let shown = line.strip_prefix("dtgate ");
             let shown = shown.or_else(|| line.split_once(" -- ").map(|(_, shown)| shown));
             found.extend(shown.map(|shown| shown.split('#').next().unwrap().to_owned()));
-        } else {
+        } else if block.is_none() {
             let code = line.split('`').skip(1).step_by(2);
             found.extend(code.filter_map(|code| code.strip_prefix("dtgate ").map(str::to_owned)));
         }
