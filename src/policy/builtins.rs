@@ -47,6 +47,11 @@ pub(super) fn is_known(name: &str) -> bool {
     name == "print" || BUILTINS.contains_key(name)
 }
 
+/// How many arguments a builtin takes.
+pub(super) fn arity(name: &str) -> Option<usize> {
+    BUILTINS.get(name).map(|(_, arity)| usize::from(*arity))
+}
+
 /// Every name a policy may call.
 pub(super) fn allowed<'a>() -> Vec<&'a str> {
     let names = BUILTINS.keys().copied();

@@ -44,7 +44,7 @@ pub(super) enum Silence {
     TooManySteps,
 }
 
-/// Instructions that the engine may take where requests are moved: about a millisecond, if no builtin takes long,
+/// Instructions that the engine may take where requests are moved: one to two milliseconds, if no builtin takes long,
 /// because each counts as one. The shipped policies take far fewer.
 pub(super) const FEW_STEPS: usize = 25_000;
 
@@ -102,7 +102,7 @@ type Share = (Vec<Rewritten>, Vec<String>);
 /// Shares the policies out to programs.
 fn split(specialised: &Specialised, rules: &[String]) -> Result<Vec<Share>, String> {
     let modules = &specialised.modules;
-    if modules.len() < MOST_MODULES {
+    if modules.len() <= MOST_MODULES {
         return Ok(vec![(modules.clone(), rules.to_vec())]);
     }
     if !specialised.separable {
@@ -127,7 +127,7 @@ fn split(specialised: &Specialised, rules: &[String]) -> Result<Vec<Share>, Stri
             .iter()
             .filter(|rule| rule.rsplit_once('.').is_some_and(|(of, _)| of == package));
         match parts.last_mut() {
-            Some((all, rules)) if all.len() + modules.len() < MOST_MODULES => {
+            Some((all, rules)) if all.len() + modules.len() <= MOST_MODULES => {
                 all.extend(modules);
                 rules.extend(of_package.cloned());
             }

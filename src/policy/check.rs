@@ -324,6 +324,27 @@ pub(super) fn function(rule: &Rule) -> Option<(Path, usize)> {
     }
 }
 
+/// How many arguments a function takes, of the policies or of the engine; more than there are if there is no such.
+pub(super) fn arity(modules: &[Ref<Module>], names: &Names<'_>, called: &Expr) -> usize {
+    let name = dotted(called).unwrap_or_default();
+    let candidates = [
+        names.resolve(&name),
+        [names.package.clone(), name.clone()].concat(),
+    ];
+    let of_policies = modules.iter().find_map(|module| {
+        let package = package(module);
+        module.policy.iter().find_map(|rule| {
+            let (own, arity) = function(rule)?;
+            candidates
+                .contains(&[package.clone(), own].concat())
+                .then_some(arity)
+        })
+    });
+    of_policies
+        .or_else(|| builtins::arity(&name.join(".")))
+        .unwrap_or(usize::MAX)
+}
+
 /// The path when it is written with dots only.
 pub(super) fn dotted(mut expression: &Expr) -> Option<Path> {
     let whole = expression;

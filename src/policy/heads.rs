@@ -4,8 +4,8 @@
 //! one is undefined, and fails when another follows: `deny contains data.reasons[scope] if some scope in ...` would be
 //! silent about a forbidden scope when one without a reason follows. OPA leaves out only that one. What the body
 //! binds is always defined, so `reason := data.reasons[scope]` in the body and `reason` in the head mean the same
-//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all, and an index that `every` binds
-//! (`every s in scopes { allowed[s] }`) is any index.
+//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all, and a name that `every` binds
+//! is not known as one in some places (`every s in scopes { allowed[s] }` looks for any, `s = "a"` assigns).
 
 use std::collections::BTreeSet;
 
@@ -35,6 +35,7 @@ const ANSWERING: [&str; 13] = [
 /// Refuses heads that may be undefined for some of what the body finds.
 pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     for module in modules {
+        let names = Names::of(module);
         for rule in &module.policy {
             if let Rule::Spec { bodies, .. } = &**rule
                 && let Some(second) = bodies.iter().skip(1).find(|body| !body.is_else)
@@ -44,7 +45,7 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                     "a rule has one body, because the engine would forget its value in a second: write another rule",
                 ));
             }
-            indexed_by_every(rule, problems);
+            loose_in_every(modules, &names, rule, problems);
             let fixed = fixed(module, rule);
             if !finds_several(rule, &fixed) {
                 continue;
@@ -66,36 +67,66 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Refuses to look a thing up by a name that `every` binds: the engine looks at all members instead.
-fn indexed_by_every(rule: &Rule, problems: &mut Vec<Problem>) {
+/// Refuses uses of a name that `every` binds where the engine does not know that it is bound: as an index it would
+/// stand for any, and where a name may be given a value (`=`, one argument more than a function has) it would get
+/// another one. Calls in an index are refused with it, to be safe.
+fn loose_in_every(
+    modules: &[Ref<Module>],
+    names: &Names<'_>,
+    rule: &Rule,
+    problems: &mut Vec<Problem>,
+) {
     walk::rule(rule, &mut |site| {
         let Site::Every { key, value, query } = site else {
             return;
         };
-        let names: Vec<&str> = key.into_iter().chain([value]).map(Span::text).collect();
+        let bound: Vec<&str> = key.into_iter().chain([value]).map(Span::text).collect();
+        let uses = |expr: &Expr| {
+            let mut uses = false;
+            walk::expression(expr, &mut |site| {
+                if let Site::Reference(inner) = site {
+                    let first = check::known(inner).into_iter().next();
+                    uses |= first.is_some_and(|first| bound.contains(&first.as_str()));
+                }
+            });
+            uses
+        };
         walk::query(query, &mut |site| {
-            let (Site::Reference(reference)
-            | Site::Call {
-                function: reference,
-                ..
-            }) = site
-            else {
-                return;
+            let (place, message) = match site {
+                Site::Reference(reference) => (
+                    brackets(reference).into_iter().find(|index| uses(index)),
+                    "the engine looks at all members instead of the one that `every` is at: look it up in a function, \
+                     and call that",
+                ),
+                Site::Operation(Expr::AssignExpr {
+                    op: AssignOp::Eq,
+                    lhs,
+                    rhs,
+                    ..
+                }) => (
+                    [lhs, rhs]
+                        .into_iter()
+                        .map(Ref::as_ref)
+                        .find(|side| uses(side)),
+                    "the engine gives this name a new value instead of comparing: write ==",
+                ),
+                Site::Call {
+                    function,
+                    arguments,
+                } => {
+                    let arity = check::arity(modules, names, function);
+                    let further = arguments.iter().skip(arity).map(Ref::as_ref);
+                    (
+                        further
+                            .chain(brackets(function))
+                            .find(|further| uses(further)),
+                        "the engine gives this name a new value instead of comparing: compare the result with ==",
+                    )
+                }
+                _ => return,
             };
-            for index in brackets(reference) {
-                walk::expression(index, &mut |site| {
-                    if let Site::Reference(inner) = site
-                        && check::known(inner)
-                            .first()
-                            .is_some_and(|name| names.contains(&name.as_str()))
-                    {
-                        problems.push(check::at(
-                            index.span(),
-                            "the engine looks at all members instead of the one that `every` is at: look it up in a \
-                             function, and call that",
-                        ));
-                    }
-                });
+            if let Some(place) = place {
+                problems.push(check::at(place.span(), message));
             }
         });
     });

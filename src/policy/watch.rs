@@ -29,13 +29,6 @@ pub(super) fn has_failed() -> bool {
     FAILED.replace(false)
 }
 
-/// How many arguments a builtin takes.
-pub(super) fn arity(name: &str) -> usize {
-    BUILTINS
-        .get(name)
-        .map_or(0, |(_, arity)| usize::from(*arity))
-}
-
 fn note(result: anyhow::Result<Value>) -> anyhow::Result<Value> {
     if result.is_err() {
         FAILED.set(true);

@@ -18,6 +18,7 @@ use super::kinds::{Kind, Kinds, bindings};
 use super::order;
 use super::places::{colon, whole};
 use super::{DEPTH, Rules, is_verdict, path_of};
+use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;
 use crate::policy::walk::{self, Site};
@@ -120,7 +121,7 @@ impl Scope<'_> {
             if name == watch::ITERABLE || watch::watched(&name).is_none() {
                 return Some(format!("uses {name}").into());
             }
-            watch::arity(&name)
+            builtins::arity(&name).unwrap_or_default()
         };
         if arguments > MOST_ARGUMENTS {
             return Some("hands over many arguments".into());
