@@ -130,7 +130,7 @@ impl Bundle {
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
         let reads = program.reads(&mut problems);
-        heads::forgetful(&modules, &mut problems);
+        heads::forgetful(&program, &mut problems);
         names::ambiguous(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));

@@ -22,7 +22,7 @@ pub(super) type Read = Vec<Option<String>>;
 
 /// All modules that are compiled together, and the functions that they define.
 pub(super) struct Program<'a> {
-    modules: &'a [Ref<Module>],
+    pub(super) modules: &'a [Ref<Module>],
     functions: BTreeMap<Path, usize>,
     /// All rules, functions among them.
     rules: BTreeSet<Path>,
@@ -113,17 +113,10 @@ impl<'a> Program<'a> {
                 None => Ok(None),
             };
         };
-        let candidates = [
-            names.resolve(&path),
-            [names.package.clone(), path.clone()].concat(),
-        ];
-        if let Some((callee, arity)) = candidates
-            .iter()
-            .find_map(|path| self.functions.get_key_value(path))
-        {
+        if let Some((callee, arity)) = self.function(names, &path) {
             return match arguments {
                 // One argument more receives the result.
-                Some(arguments) if arguments != *arity && arguments != arity + 1 => Err(format!(
+                Some(arguments) if arguments != arity && arguments != arity + 1 => Err(format!(
                     "{} takes {arity} arguments, not {arguments}",
                     path.join(".")
                 )),
@@ -136,6 +129,23 @@ impl<'a> Program<'a> {
             (_, Some(_)) if !builtins::is_known(&name) => Err(self.unknown(&name, names)),
             _ => Ok(None),
         }
+    }
+
+    /// The function of the policies that a name means, and how many arguments it takes.
+    fn function(&self, names: &Names<'_>, name: &[String]) -> Option<(&Path, usize)> {
+        let meant = names.functions(name);
+        let found = meant
+            .iter()
+            .find_map(|path| self.functions.get_key_value(path));
+        found.map(|(path, arity)| (path, *arity))
+    }
+
+    /// How many arguments a function takes, of the policies or of the engine; more than there are if there is none.
+    pub(super) fn arity(&self, names: &Names<'_>, called: &Expr) -> usize {
+        let name = dotted(called).unwrap_or_default();
+        let own = self.function(names, &name).map(|(_, arity)| arity);
+        own.or_else(|| builtins::arity(&name.join(".")))
+            .unwrap_or(usize::MAX)
     }
 
     fn unknown(&self, name: &str, names: &Names<'_>) -> String {
@@ -237,6 +247,12 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// The functions of the policies that a name could mean, the first that exists being meant.
+    pub(super) fn functions(&self, name: &[String]) -> [Path; 2] {
+        let local = [self.package.as_slice(), name].concat();
+        [self.resolve(name), local]
+    }
+
     /// The reference as a way into the input, with the place of each step, if it is one.
     fn input<'e>(&self, reference: &'e Expr) -> Option<(Read, Vec<Option<&'e Span>>)> {
         let steps = walk::path(reference)?;
@@ -322,27 +338,6 @@ pub(super) fn function(rule: &Rule) -> Option<(Path, usize)> {
         }
         _ => None,
     }
-}
-
-/// How many arguments a function takes, of the policies or of the engine; more than there are if there is no such.
-pub(super) fn arity(modules: &[Ref<Module>], names: &Names<'_>, called: &Expr) -> usize {
-    let name = dotted(called).unwrap_or_default();
-    let candidates = [
-        names.resolve(&name),
-        [names.package.clone(), name.clone()].concat(),
-    ];
-    let of_policies = modules.iter().find_map(|module| {
-        let package = package(module);
-        module.policy.iter().find_map(|rule| {
-            let (own, arity) = function(rule)?;
-            candidates
-                .contains(&[package.clone(), own].concat())
-                .then_some(arity)
-        })
-    });
-    of_policies
-        .or_else(|| builtins::arity(&name.join(".")))
-        .unwrap_or(usize::MAX)
 }
 
 /// The path when it is written with dots only.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead, Span};
 
 use super::bundle::Problem;
-use super::check::{self, Names};
+use super::check::{self, Names, Program};
 use super::walk::{self, Site};
 
 /// Builtins that always answer when their arguments are there, or fail, which denies.
@@ -33,8 +33,8 @@ const ANSWERING: [&str; 13] = [
 ];
 
 /// Refuses heads that may be undefined for some of what the body finds.
-pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    for module in modules {
+pub(super) fn forgetful(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    for module in program.modules {
         let names = Names::of(module);
         for rule in &module.policy {
             if let Rule::Spec { bodies, .. } = &**rule
@@ -45,7 +45,7 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                     "a rule has one body, because the engine would forget its value in a second: write another rule",
                 ));
             }
-            loose_in_every(modules, &names, rule, problems);
+            loose_in_every(program, &names, rule, problems);
             let fixed = fixed(module, rule);
             if !finds_several(rule, &fixed) {
                 continue;
@@ -71,7 +71,7 @@ pub(super) fn forgetful(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
 /// stand for any, and where a name may be given a value (`=`, one argument more than a function has) it would get
 /// another one. Calls in an index are refused with it, to be safe.
 fn loose_in_every(
-    modules: &[Ref<Module>],
+    program: &Program<'_>,
     names: &Names<'_>,
     rule: &Rule,
     problems: &mut Vec<Problem>,
@@ -114,7 +114,7 @@ fn loose_in_every(
                     function,
                     arguments,
                 } => {
-                    let arity = check::arity(modules, names, function);
+                    let arity = program.arity(names, function);
                     let further = arguments.iter().skip(arity).map(Ref::as_ref);
                     (
                         further

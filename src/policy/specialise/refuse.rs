@@ -40,7 +40,7 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
             let scope = Scope {
                 module,
                 rule,
-                names: Names::of(module),
+                names: &names,
                 rules,
                 kinds,
                 bindings: bindings(rule),
@@ -73,7 +73,7 @@ const MOST_ARGUMENTS: usize = 8;
 struct Scope<'a> {
     module: &'a Module,
     rule: &'a Rule,
-    names: Names<'a>,
+    names: &'a Names<'a>,
     rules: &'a Rules,
     kinds: &'a Kinds<'a>,
     /// How often the rule binds each name.
@@ -99,7 +99,7 @@ impl Scope<'_> {
             Site::Declared(name) => (name, Some("declares a name without a value".into())),
             Site::Every { .. } => return None,
             Site::Members(expr) => {
-                let kind = self.kinds.of(&self.names, self.rule, expr, DEPTH);
+                let kind = self.kinds.of(self.names, self.rule, expr, DEPTH);
                 let open = !kind.has_members() && whole(expr).is_none();
                 let what = "walks through what may have no members";
                 (expr.span(), open.then_some(what.into()))
@@ -176,10 +176,8 @@ impl Scope<'_> {
 
     /// How many arguments a function of the policies takes.
     fn function(&self, name: &[String]) -> Option<usize> {
-        let local = [self.names.package.clone(), name.to_vec()].concat();
-        let path = [self.names.resolve(name), local]
-            .into_iter()
-            .find(|path| self.rules.functions.contains(path))?;
+        let mut meant = self.names.functions(name).into_iter();
+        let path = meant.find(|path| self.rules.functions.contains(path))?;
         let (_, definition) = self.kinds.definitions.get(&path)?.first()?;
         check::function(definition).map(|(_, arity)| arity)
     }
@@ -234,7 +232,7 @@ impl Scope<'_> {
     fn operation(&self, expr: &Expr) -> Option<&'static str> {
         const UNDEFINED: &str = "collects what may be undefined";
         let both = |one: &Expr, other: &Expr, kind: Kind| {
-            let of = |expr| self.kinds.of(&self.names, self.rule, expr, DEPTH);
+            let of = |expr| self.kinds.of(self.names, self.rule, expr, DEPTH);
             of(one) == kind && of(other) == kind
         };
         match expr {
@@ -336,8 +334,7 @@ impl Scope<'_> {
             return Some("may have two values");
         }
         // One definition that finds several values.
-        let several = heads::finds_several(self.rule, &heads::fixed(self.module, self.rule))
-            || bodies.iter().skip(1).any(|body| !body.is_else);
+        let several = heads::finds_several(self.rule, &heads::fixed(self.module, self.rule));
         (fixed.is_none() && several).then_some("may have two values")
     }
 }
