@@ -167,12 +167,13 @@ impl Part {
         engine
             .add_data(data.clone())
             .map_err(|error| said(&error))?;
+        let entry = format!("data.{QUESTION}.all");
         // The compiler is young: a panic in it must not be one of the gate.
         let compiled = catch_unwind(AssertUnwindSafe(|| {
             let policy = engine
-                .compile_with_entrypoint(&QUESTION.into())
+                .compile_with_entrypoint(&entry.as_str().into())
                 .map_err(|error| said(&error))?;
-            Compiler::compile_from_policy(&policy, &[QUESTION]).map_err(|error| said(&error))
+            Compiler::compile_from_policy(&policy, &[&entry]).map_err(|error| said(&error))
         }));
         let program = compiled.map_err(|_panic| "the bytecode compiler panicked".to_owned())??;
         let mut program = Arc::unwrap_or_clone(program);
@@ -280,12 +281,13 @@ fn question(rules: &[String]) -> String {
         })
         .unzip();
     let (all, lists) = (names.join(",\n"), lists.join("\n"));
-    format!("package dtgate_question\n\n{lists}\nall := [{all}]\n")
+    format!("package {QUESTION}\n\n{lists}\nall := [{all}]\n")
 }
 
 /// Files that a program may be made of; the question is one more.
 const MOST_MODULES: usize = 255;
 
 const CHUNK: usize = 100;
-const QUESTION: &str = "data.dtgate_question.all";
+/// The package of the question.
+pub(super) const QUESTION: &str = "dtgate_question";
 const QUESTION_FILE: &str = "dtgate_question.rego";

@@ -199,9 +199,7 @@ pub(super) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) -> bool {
     // What a comprehension looks through it looks through alone.
     let mut inner: BTreeSet<*const Expr> = BTreeSet::new();
     walk::rule(rule, &mut |site| match site {
-        Site::Operation(
-            expr @ (Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }),
-        ) => {
+        Site::Operation(expr) if walk::is_comprehension(expr) => {
             walk::expression(expr, &mut |site| {
                 if let Site::Reference(reference) = site {
                     inner.insert(std::ptr::from_ref(reference));

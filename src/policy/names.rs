@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use regorus::unstable::{BUILTINS, Module, Ref};
 
 use super::bundle::Problem;
+use super::bytecode::QUESTION;
 use super::check::{self, Names, Path};
-use super::specialise::{INTERNAL, is_of_library};
+use super::specialise::{KNOWN, is_of_library};
 use super::walk::{self, Site};
 
 /// Refuses names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
@@ -63,7 +64,7 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 let path = names.resolve(&check::known(reference));
                 if let [data, first, ..] = path.as_slice()
                     && data == "data"
-                    && INTERNAL.contains(&first.as_str())
+                    && [KNOWN, QUESTION].contains(&first.as_str())
                 {
                     let message = format!("data.{first} is dtgate's own");
                     problems.push(check::at(reference.span(), message));
@@ -95,7 +96,8 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     }
 }
 
-fn is_word(step: &str) -> bool {
+/// Whether a step of a path can be written behind a dot.
+pub(super) fn is_word(step: &str) -> bool {
     step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 

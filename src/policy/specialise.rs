@@ -46,10 +46,7 @@ pub(super) struct Rewritten {
 const DEPTH: usize = 16;
 
 /// Where in the data the values are.
-const KNOWN: &str = "dtgate_known";
-
-/// Members of the data that no policy may name.
-pub(super) const INTERNAL: [&str; 2] = [KNOWN, "dtgate_question"];
+pub(super) const KNOWN: &str = "dtgate_known";
 
 /// Writes the modules anew.
 ///

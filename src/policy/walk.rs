@@ -78,6 +78,13 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
     }
 }
 
+pub(super) fn is_comprehension(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }
+    )
+}
+
 /// The steps of a reference that starts at a variable, or nothing when it starts at something else.
 pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
     let mut steps = Vec::new();

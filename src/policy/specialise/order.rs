@@ -117,9 +117,9 @@ impl Nested<'_> {
 /// Calls `see` for every query within a rule.
 fn nested(rule: &Rule, see: &mut dyn FnMut(&Nested<'_>)) {
     walk::rule(rule, &mut |site| match site {
-        Site::Operation(
-            expr @ (Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }),
-        ) => see(&Nested::Comprehension(expr)),
+        Site::Operation(expr) if walk::is_comprehension(expr) => {
+            see(&Nested::Comprehension(expr));
+        }
         Site::Every { key, value, query } => {
             let names = key.into_iter().chain([value]);
             let names = names.map(|name| name.text().to_owned()).collect();

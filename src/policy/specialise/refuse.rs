@@ -246,9 +246,7 @@ impl Scope<'_> {
             Expr::Object { fields, .. } => {
                 (!has_plain_keys(fields)).then_some("makes an object with computed keys")
             }
-            Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }
-                if order::asks_before_it_walks(self.rule, expr) =>
-            {
+            _ if order::asks_before_it_walks(self.rule, expr) => {
                 Some("asks in a comprehension before it walks through something")
             }
             Expr::BinExpr { lhs, rhs, .. } => {

@@ -9,6 +9,7 @@ use super::kinds::{Kinds, bindings};
 use super::places::{Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole};
 use super::{DEPTH, KNOWN, Rewritten, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
+use crate::policy::names::is_word;
 use crate::policy::walk::{self, Site};
 use crate::policy::watch::{ITERABLE, watched};
 
@@ -75,6 +76,7 @@ impl<'a> Rewriter<'a> {
                 changes.extend(change(names, bound, &self.values, reference));
             }
         });
+        // The compiler goes on behind `:=` when there is no value.
         walk::rule(rule, &mut |site| {
             if let Site::Operation(Expr::AssignExpr { lhs, .. }) = site
                 && let Some(start) = colon(lhs)
@@ -321,8 +323,7 @@ fn change(
             return Some((start, Change { end, text }));
         }
     }
-    let plain = |step: &String| step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let import = import.filter(|import| import.iter().all(plain))?;
+    let import = import.filter(|import| import.iter().all(|step| is_word(step)))?;
     let end = usize::try_from(first.span.end).ok()?;
     let text = import.join(".");
     Some((start, Change { end, text }))
