@@ -166,15 +166,38 @@ impl App {
     }
 }
 
-/// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile.
+/// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
+/// at some of the answers later.
 fn prove(policy: Policy) {
     let thread = std::thread::Builder::new().name("proof".to_owned());
     let proof = thread.spawn(move || match policy.prove(COMPARED, SEED) {
-        trusted @ Trusted::Bytecode { .. } => tracing::info!(evaluator = %trusted, "policies"),
+        trusted @ Trusted::Bytecode { .. } => {
+            tracing::info!(evaluator = %trusted, "policies");
+            yield_to_others();
+            policy.keep_checking();
+        }
         trusted => tracing::warn!(evaluator = %trusted, "policies are judged by the slower engine"),
     });
     if let Err(error) = proof {
         tracing::warn!(%error, "policies are judged by the slower engine");
+    }
+}
+
+/// From now on this thread runs only when no other wants its processor. Linux alone can say that of one thread.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{
+            NormalThreadSchedulePolicy::Idle, set_thread_priority_and_policy, thread_native_id,
+        };
+        use thread_priority::{ThreadPriority, ThreadSchedulePolicy::Normal};
+
+        let itself = thread_native_id();
+        if let Err(error) =
+            set_thread_priority_and_policy(itself, ThreadPriority::Min, Normal(Idle))
+        {
+            tracing::warn!(%error, "the engines are compared at the priority of requests");
+        }
     }
 }
 

@@ -77,6 +77,23 @@ impl Policy {
         self.engine.prove(made_up, seed)
     }
 
+    /// Looks now and then whether the interpreter agrees with what the bytecode let pass, until the policies are gone.
+    ///
+    /// For a thread of its own, which must not keep a processor from others. Returns at once where somebody looks
+    /// already.
+    pub fn keep_checking(self) {
+        let Some(to_check) = self.engine.to_check() else {
+            return;
+        };
+        let engine = Arc::downgrade(&self.engine);
+        drop(self);
+        while let Ok(document) = to_check.recv()
+            && let Some(engine) = engine.upgrade()
+        {
+            engine.check(&document);
+        }
+    }
+
     /// Who answers requests, and why.
     pub fn trusted(&self) -> Trusted {
         self.engine.trusted()

@@ -204,9 +204,7 @@ impl Part {
             .flat_map(|chunks| chunks.iter());
         let sets =
             chunks.flat_map(|chunk| chunk.as_array().into_iter().flat_map(|sets| sets.iter()));
-        let is_silent =
-            |said: &&Value| said.as_set().is_ok_and(|said| said.iter().next().is_none());
-        Ok(sets.filter(is_silent).count() == self.rules)
+        Ok(sets.filter(|answer| says_nothing(answer)).count() == self.rules)
     }
 
     /// What each rule says, in lists of [`CHUNK`] rules.
@@ -258,7 +256,14 @@ impl Part {
     }
 }
 
-/// Takes away what says nothing: the machine copies all of it with every call of the rule. Where a mark is missing it
+/// Whether the answer of a rule is a set, and empty.
+pub(super) fn says_nothing(answer: &Value) -> bool {
+    answer
+        .as_set()
+        .is_ok_and(|said| said.iter().next().is_none())
+}
+
+/// Takes away what is of no use: the machine copies all of it with every call of the rule. Where a mark is missing it
 /// takes it for not set, and it never looks at the name.
 fn lighten(rule: &mut RuleInfo) {
     rule.name = String::new();

@@ -12,6 +12,7 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc::Receiver,
     },
     time::{Duration, Instant},
 };
@@ -21,7 +22,7 @@ use serde::Serialize;
 
 use super::{
     bundle::{Bundle, Definition},
-    bytecode::{Bytecode, FEW_STEPS, MOST_STEPS, Silence},
+    bytecode::{Bytecode, FEW_STEPS, MOST_STEPS, Silence, says_nothing},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     input::Input,
@@ -41,6 +42,9 @@ const PATIENCE: u32 = 100;
 
 /// Time for the value of a rule that does not depend on the input.
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
+const CHECK_LIMIT: Duration = Duration::from_mins(1);
 
 /// Steps of an engine between two looks at the clock.
 const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
@@ -170,32 +174,30 @@ impl Engine {
     }
 
     /// Decides by the bytecode alone, in bounded time: nobody objects. `None`: [`Engine::decide`] has to be asked,
-    /// because somebody does, or something failed or takes long, or it is time to look whether both still agree.
+    /// because somebody does, or something failed or takes long.
     pub fn decide_quickly(&self, input: &Input) -> Option<Decision> {
         let started = Instant::now();
         // The document is not made for an engine that will not be asked.
         let bytecode = self.trust.bytecode()?;
-        if self.trust.is_check_due() || self.lookup_failed(input) {
+        if self.lookup_failed(input) {
             return None;
         }
         let less = |left: u32| left.checked_sub(1);
         if self.patient.fetch_update(Relaxed, Relaxed, less).is_ok() {
             return None;
         }
-        let said = bytecode.nobody_objects(&input.to_rego(), FEW_STEPS);
+        let document = input.to_rego();
+        let said = bytecode.nobody_objects(&document, FEW_STEPS);
         if said == Err(Silence::TooManySteps) {
             self.patient.store(PATIENCE, Relaxed);
         }
-        (said == Ok(true)).then(|| Decision::quiet(self.revision.clone(), started.elapsed()))
+        (said == Ok(true)).then(|| self.quiet(&document, started))
     }
 
-    /// Whether the bytecode may answer, and says that nobody objects.
-    fn nobody_objects(&self, document: &Value) -> bool {
-        !self.trust.is_check_due()
-            && self
-                .trust
-                .bytecode()
-                .is_some_and(|bytecode| bytecode.nobody_objects(document, MOST_STEPS) == Ok(true))
+    /// What the bytecode decided: nobody objects.
+    fn quiet(&self, document: &Value, started: Instant) -> Decision {
+        self.trust.offer(document);
+        Decision::quiet(self.revision.clone(), started.elapsed())
     }
 
     /// Whether a token that the policies ask about could not be looked up, and that matters.
@@ -223,8 +225,11 @@ impl Engine {
     pub fn decide(&self, input: &Input) -> Decision {
         let started = Instant::now();
         let document = input.to_rego();
-        if !self.lookup_failed(input) && self.nobody_objects(&document) {
-            return Decision::quiet(self.revision.clone(), started.elapsed());
+        if !self.lookup_failed(input)
+            && let Some(bytecode) = self.trust.bytecode()
+            && bytecode.nobody_objects(&document, MOST_STEPS) == Ok(true)
+        {
+            return self.quiet(&document, started);
         }
         let idle = self
             .idle
@@ -233,7 +238,6 @@ impl Engine {
             .pop();
         let mut interpreter = idle.unwrap_or_else(|| Interpreter::clone_of(&self.prepared));
         let decision = self.ask_all(input, &document, &self.prepared, &mut interpreter, |_| {});
-        self.check(&document, &mut interpreter);
         interpreter.forget();
         self.idle
             .lock()
@@ -242,19 +246,39 @@ impl Engine {
         decision
     }
 
-    /// Once in a while, whether the engines still agree: about a request that was just decided, so that whoever
-    /// looks has waited for no more than the interpreter. One difference, and the bytecode never answers again.
-    fn check(&self, document: &Value, interpreter: &mut Interpreter) {
-        let Some(bytecode) = self.trust.bytecode() else {
-            return;
+    /// The requests that [`Engine::check`] is for: one in a second at most, of those that the bytecode let pass.
+    /// Only the first who asks gets them. They end with the engine.
+    pub fn to_check(&self) -> Option<Receiver<Value>> {
+        self.trust.to_check()
+    }
+
+    /// Whether the interpreter agrees that nobody objects. If not, the bytecode never answers again.
+    ///
+    /// Takes its time, and is meant for a thread that has nothing else to do.
+    pub fn check(&self, document: &Value) {
+        let started = Instant::now();
+        let mut prepared = self.prepared.clone();
+        prepared.set_execution_timer_config(ExecutionTimerConfig {
+            limit: CHECK_LIMIT,
+            ..self.timer
+        });
+        let mut interpreter = Interpreter::clone_of(&prepared);
+        interpreter.begin(document, 0);
+        let answers = interpreter.ask_together(&self.all_rules);
+        let took = started.elapsed();
+        let said = match answers {
+            Some(answers) if answers.iter().all(says_nothing) => None,
+            Some(answers) => Some(Value::from(answers).to_string()),
+            // That it had to wait for the processor is no difference.
+            None if took >= CHECK_LIMIT => None,
+            None => Some("that it cannot be evaluated".to_owned()),
         };
-        if self.trust.begin_check()
-            && let Err(difference) = self.comparison(bytecode).of(interpreter, document)
-        {
-            // The document itself is in the journal, and belongs nowhere else.
-            let said = difference.split(", of {").next().unwrap_or_default();
-            self.trust.lose(said.to_owned());
+        if let Some(said) = said {
+            let difference =
+                format!("the interpreter says {said}, the bytecode that nobody objects");
+            self.trust.lose(difference);
         }
+        self.trust.compared(took);
     }
 
     /// Decides as [`Engine::decide`] does, and says which lines were evaluated on the way.

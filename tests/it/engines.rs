@@ -28,7 +28,6 @@ fn requests_are_judged_from_the_start_and_by_bytecode_after_the_proof() {
         (metric(&gate, "dtgate_bytecode_trusted ")? == 1).then_some(())
     });
     assert_eq!(metric(&gate, "dtgate_bytecode_differs "), Some(0));
-    // One of a few in a row is judged by both.
     eventually("a decision by the bytecode", || {
         assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
         let last = gate
@@ -50,6 +49,26 @@ fn requests_are_judged_from_the_start_and_by_bytecode_after_the_proof() {
         .unwrap();
     assert_eq!(denied["verdict"], "deny");
     assert!(denied.get("evaluator").is_none(), "{denied}");
+}
+
+/// Comparing costs what hundreds of requests cost. Nobody shall wait for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_engines_are_compared_when_nobody_else_wants_the_processor() {
+    const SCHED_IDLE: &str = "5";
+    let upstream = Upstream::lenient();
+    let gate = configured(upstream.address, BYTECODE);
+    let threads = format!("/proc/{}/task", gate.child.id());
+    eventually("the thread that compares runs at idle priority", || {
+        std::fs::read_dir(&threads).ok()?.flatten().find(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name is in parentheses; the policy is the 41st value.
+            let Some((before, values)) = stat.rsplit_once(") ") else {
+                return false;
+            };
+            before.ends_with("(proof") && values.split(' ').nth(41 - 3) == Some(SCHED_IDLE)
+        })
+    });
 }
 
 #[test]

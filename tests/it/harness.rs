@@ -377,7 +377,7 @@ pub(crate) fn put(body: &str) -> String {
 /// The simulator of the token API, running as a program of its own. It is killed when this is dropped.
 pub(crate) struct Simulator {
     pub address: SocketAddr,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Simulator {

@@ -390,14 +390,4 @@ impl Engine {
     pub(in super::super) fn is_patient(&self) -> bool {
         self.patient.load(Relaxed) > 0
     }
-
-    /// More time than between two comparisons.
-    pub(in super::super) fn let_time_pass(&mut self) {
-        self.trust.let_time_pass();
-    }
-
-    /// No comparison any more.
-    pub(in super::super) fn stop_time(&mut self) {
-        self.trust.stop_time();
-    }
 }

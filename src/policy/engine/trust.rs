@@ -5,9 +5,11 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use regorus::Value;
 use serde::Serialize;
 
 use crate::policy::bytecode::Bytecode;
@@ -47,9 +49,11 @@ pub(super) struct Trust {
     bytecode: OnceLock<Bytecode>,
     lost: AtomicBool,
     trusted: Mutex<Trusted>,
+    /// Where requests go that are to be compared, as soon as somebody compares.
+    checked: OnceLock<SyncSender<Value>>,
     began: Instant,
-    /// When the engines were compared last, in milliseconds after `began`.
-    checked: AtomicU64,
+    /// When the next one may go there, in milliseconds after `began`.
+    next: AtomicU64,
 }
 
 impl Default for Trust {
@@ -58,8 +62,9 @@ impl Default for Trust {
             bytecode: OnceLock::new(),
             lost: AtomicBool::new(false),
             trusted: Mutex::new(Trusted::Unproven),
+            checked: OnceLock::new(),
             began: Instant::now(),
-            checked: AtomicU64::new(0),
+            next: AtomicU64::new(0),
         }
     }
 }
@@ -101,27 +106,41 @@ impl Trust {
         self.lost.store(true, Ordering::Relaxed);
         tracing::error!(
             difference,
-            "the bytecode engine decides otherwise than the interpreter and is not asked any more; this request was \
-             decided by the interpreter, earlier ones are worth a look: report this"
+            "the bytecode engine decided otherwise than the interpreter and is not asked any more; what it let pass is \
+             worth a look: report this"
         );
         self.tell(Trusted::Lost { difference });
     }
 
-    pub(super) fn is_check_due(&self) -> bool {
-        self.now()
-            .saturating_sub(self.checked.load(Ordering::Relaxed))
-            >= EVERY_MILLISECONDS
+    /// Where the requests come out that are to be compared; once.
+    pub(super) fn to_check(&self) -> Option<Receiver<Value>> {
+        let (sender, receiver) = sync_channel(1);
+        self.checked.set(sender).ok().map(|()| receiver)
     }
 
-    /// Whether the caller is the one to compare.
-    pub(super) fn begin_check(&self) -> bool {
-        let last = self.checked.load(Ordering::Relaxed);
-        let now = self.now();
-        now.saturating_sub(last) >= EVERY_MILLISECONDS
-            && self
-                .checked
-                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+    /// Lets a request be compared on which the bytecode had its word, if it is time for that.
+    pub(super) fn offer(&self, document: &Value) {
+        let Some(checked) = self.checked.get() else {
+            return;
+        };
+        let next = self.next.load(Ordering::Relaxed);
+        if self.now() < next {
+            return;
+        }
+        // Of several at once one is enough, and the next has to wait until it was compared.
+        let claimed =
+            (self.next).compare_exchange(next, NEVER, Ordering::Relaxed, Ordering::Relaxed);
+        if claimed.is_ok() {
+            drop(checked.try_send(document.clone()));
+        }
+    }
+
+    /// A request was compared, which took so long: the next one has to wait.
+    pub(super) fn compared(&self, took: Duration) {
+        let pause = PAUSE.max(took.saturating_mul(MOST_OF_THE_TIME));
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(NEVER);
+        self.next
+            .store(self.now().saturating_add(pause), Ordering::Relaxed);
     }
 
     fn tell(&self, trusted: Trusted) {
@@ -133,20 +152,10 @@ impl Trust {
     }
 }
 
-/// One request in a second is decided by the interpreter and compared. Where there are no more, that is all.
-const EVERY_MILLISECONDS: u64 = 1000;
+/// One request in a second is compared. Where there are no more, that is all.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The tests have a time of their own.
-#[cfg(test)]
-impl Trust {
-    /// It is time to compare.
-    pub(super) fn let_time_pass(&mut self) {
-        self.began -= std::time::Duration::from_millis(2 * EVERY_MILLISECONDS);
-        self.checked = AtomicU64::new(0);
-    }
+/// Comparing takes a fiftieth of the time at most: with a thousand policies the interpreter needs a while.
+const MOST_OF_THE_TIME: u32 = 50;
 
-    /// It will never be.
-    pub(super) fn stop_time(&mut self) {
-        self.checked = AtomicU64::new(u64::MAX);
-    }
-}
+const NEVER: u64 = u64::MAX;

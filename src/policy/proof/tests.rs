@@ -23,8 +23,7 @@ const DATA: &str = "guardrails: {words: [WriteConfig, metrics.read, a], map: {me
 
 #[test]
 fn the_shipped_policies_are_proven() {
-    let mut engine = Engine::new(Bundle::load(SHIPPED).unwrap(), Duration::from_secs(5));
-    engine.stop_time();
+    let engine = Engine::new(Bundle::load(SHIPPED).unwrap(), Duration::from_secs(5));
     assert_eq!(
         engine.decide_quickly(&input()),
         None,
@@ -117,7 +116,6 @@ fn steps_grow_as_policies_and_scopes_do() {
 /// What the interpreter denies because it cannot be evaluated, in a case that no made-up request is: the name is in
 /// no policy. Either the bytecode does not get such policies, or it tells that something failed.
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_cannot_be_evaluated_is_never_taken_for_silence() {
     let met = Input {
         change: crate::policy::input::Change {
@@ -188,8 +186,7 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
         let policy = format!(
             "package dtgate.p\n{rules}\n_met if input.change.name.requested == concat(\"\", [\"zz\", \"top\"])\n\ndeny contains \"no\" if {{ _met; {body} }}"
         );
-        let mut engine = engine_of(&policy);
-        engine.stop_time();
+        let engine = engine_of(&policy);
         let trusted = engine.prove(200, 1);
         match refused {
             "" => assert!(
@@ -389,9 +386,8 @@ fn a_request_that_takes_many_steps_is_not_begun_in_a_hurry_each_time() {
         ("data.yaml", data.as_str()),
     ];
     let bundle = Bundle::load(directory(&files).path()).unwrap();
-    let mut engine = Engine::new(bundle, Duration::from_secs(5));
+    let engine = Engine::new(bundle, Duration::from_secs(5));
     engine.prove(1, 1);
-    engine.stop_time();
     assert_eq!(engine.decide_quickly(&input()), None);
     assert!(engine.is_patient());
     let decision = engine.decide(&input());
@@ -408,31 +404,36 @@ fn a_request_that_takes_many_steps_is_not_begun_in_a_hurry_each_time() {
 
 #[test]
 fn one_difference_while_it_works_ends_the_trust() {
-    let mut engine = engine_of("package dtgate.p\ndeny contains \"no\" if input.api == \"v1\"");
+    let engine = engine_of("package dtgate.p\ndeny contains \"no\" if input.api == \"v1\"");
     // As if the compiler had made something else of it, and nobody had noticed.
     engine.trust_that_of(&engine_of(
         "package dtgate.p\ndeny contains \"no\" if input.api == \"v2\"",
     ));
-    engine.let_time_pass();
-    assert_eq!(
-        engine.decide_quickly(&input()),
-        None,
-        "it is time to compare"
-    );
-    assert_eq!(engine.decide(&input()).violations[0].message, "no");
+    let to_check = engine.to_check().unwrap();
+    assert!(engine.decide_quickly(&input()).is_some(), "it was let pass");
+    engine.check(&to_check.try_recv().unwrap());
     assert!(matches!(engine.trusted(), Trusted::Lost { .. }));
     assert_eq!(engine.decide_quickly(&input()), None);
+    assert_eq!(engine.decide(&input()).violations[0].message, "no");
 }
 
 #[test]
-fn a_request_in_a_second_is_decided_by_both() {
-    let mut engine = engine_of("package dtgate.p\ndeny contains \"no\" if input.api == \"v3\"");
+fn one_request_in_a_while_is_compared() {
+    let engine = engine_of("package dtgate.p\ndeny contains \"no\" if input.api == \"v3\"");
     engine.prove(10, 1);
-    engine.stop_time();
+    let to_check = engine.to_check().unwrap();
+    assert!(engine.to_check().is_none(), "one thread is enough");
     assert!(engine.decide_quickly(&input()).is_some());
-    engine.let_time_pass();
-    assert_eq!(engine.decide_quickly(&input()), None);
-    assert!(engine.decide(&input()).violations.is_empty());
-    engine.stop_time();
+    let first = to_check.try_recv().unwrap();
+    assert_eq!(first, input().to_rego());
+    for _ in 0..3 {
+        assert!(engine.decide_quickly(&input()).is_some());
+        assert!(to_check.try_recv().is_err(), "the first is not done");
+    }
+    engine.check(&first);
+    assert!(matches!(engine.trusted(), Trusted::Bytecode { .. }));
     assert!(engine.decide_quickly(&input()).is_some());
+    assert!(to_check.try_recv().is_err(), "not so soon again");
+    drop(engine);
+    assert!(to_check.recv().is_err(), "it ends with the engine");
 }
