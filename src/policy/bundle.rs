@@ -11,13 +11,15 @@ use std::{
 
 use regorus::unstable::{Module, Rule as RegoRule, RuleHead};
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::{
     check::{self, Program, Read, at},
     decision::{Mode, Rule},
-    heads, input, modes,
+    heads,
+    imports::{self, Shifts},
+    input, modes,
     modes::Enforcement,
     names,
     tree::{File, Tree},
@@ -79,6 +81,8 @@ pub(super) struct Definition {
 
 pub struct Bundle {
     pub(super) rego: regorus::Engine,
+    /// Where what it evaluates differs from the files.
+    pub(super) shifts: Shifts,
     pub(super) policies: BTreeMap<String, Definition>,
     pub(super) revision: String,
     pub(super) reads: BTreeSet<Read>,
@@ -132,11 +136,16 @@ impl Bundle {
         let reads = program.reads(&mut problems);
         heads::forgetful(&program, &mut problems);
         names::ambiguous(&modules, &mut problems);
+        imports::ambiguous(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));
         }
+        let mut shifts = Shifts::default();
         if problems.is_empty() {
-            problems.extend(prepare(&mut rego).err());
+            match evaluable(&mut rego, &tree.data) {
+                Ok(evaluable) => (rego, shifts) = evaluable,
+                Err(problem) => problems.push(problem),
+            }
         }
         finish(problems)?;
 
@@ -149,6 +158,7 @@ impl Bundle {
             .collect();
         Ok(Self {
             rego,
+            shifts,
             policies,
             revision,
             reads,
@@ -178,18 +188,52 @@ pub(super) fn finish(mut problems: Vec<Problem>) -> Result<(), LoadError> {
     }
 }
 
-/// An engine with everything that parses in it, and what does not.
+/// An engine with everything that parses in it, and what does not. It is for looking at, and for [`evaluable`].
 pub(super) fn compile(
     files: &[&File],
-    data: &serde_json::Map<String, Json>,
+    data: &Map<String, Json>,
+) -> (regorus::Engine, Vec<Problem>) {
+    let texts = files
+        .iter()
+        .map(|file| (file.path.clone(), file.text.clone()));
+    engine_of(texts, data)
+}
+
+/// The engine that evaluates what another has read, and where its files differ from those. All is compiled now, not at
+/// the first question.
+pub(super) fn evaluable(
+    written: &mut regorus::Engine,
+    data: &Map<String, Json>,
+) -> Result<(regorus::Engine, Shifts), Problem> {
+    // Whatever is wrong is told by its place in the files as they are.
+    prepare(written)?;
+    let mut shifts = Shifts::default();
+    let texts: Vec<(String, String)> = written
+        .get_modules()
+        .iter()
+        .map(|module| {
+            let path = module.package.span.source.get_path().clone();
+            (path, imports::written_out(module, &mut shifts))
+        })
+        .collect();
+    let (mut rego, problems) = engine_of(texts.into_iter(), data);
+    match problems.into_iter().next() {
+        Some(problem) => Err(problem),
+        None => prepare(&mut rego).map(|()| (rego, shifts)),
+    }
+}
+
+fn engine_of(
+    texts: impl Iterator<Item = (String, String)>,
+    data: &Map<String, Json>,
 ) -> (regorus::Engine, Vec<Problem>) {
     let mut rego = regorus::Engine::new();
     rego.set_strict_builtin_errors(true);
     rego.set_gather_prints(true);
     let mut problems = Vec::new();
-    for file in files {
-        if let Err(error) = rego.add_policy(file.path.clone(), file.text.clone()) {
-            problems.push(engine_problem(&error.to_string(), &file.path));
+    for (path, text) in texts {
+        if let Err(error) = rego.add_policy(path.clone(), text) {
+            problems.push(engine_problem(&error.to_string(), &path));
         }
     }
     if let Err(error) = rego.add_data(input::to_rego(&Json::Object(data.clone()))) {
@@ -199,7 +243,7 @@ pub(super) fn compile(
 }
 
 /// Makes the engine do now what it would otherwise do, and complain about, at the first question.
-pub(super) fn prepare(rego: &mut regorus::Engine) -> Result<(), Problem> {
+fn prepare(rego: &mut regorus::Engine) -> Result<(), Problem> {
     rego.eval_query("true".to_owned(), false)
         .map(drop)
         .map_err(|error| engine_problem(&error.to_string(), "policies"))

@@ -25,6 +25,7 @@ use super::{
     bytecode::{Bytecode, FEW_STEPS, MOST_STEPS, Silence, says_nothing},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
+    imports::Shifts,
     input::Input,
     interpreter::Interpreter,
     proof::{self, Comparison},
@@ -51,6 +52,7 @@ const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
 
 pub struct Engine {
     prepared: regorus::Engine,
+    shifts: Shifts,
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
     /// All rules of all policies in one array, in the order of `policies`.
@@ -92,6 +94,7 @@ impl Engine {
     pub fn new(bundle: Bundle, limit: Duration) -> Self {
         let Bundle {
             mut rego,
+            shifts,
             policies,
             revision,
             reads,
@@ -105,6 +108,7 @@ impl Engine {
         rego.set_execution_timer_config(timer);
         Self {
             prepared: rego,
+            shifts,
             idle: Mutex::default(),
             all_rules: all_rules(&policies),
             policies,
@@ -352,7 +356,8 @@ impl Engine {
                 };
                 match answer {
                     Ok(elements) => violations.extend(read_all(policy, mode, *rule, &elements)),
-                    Err(message) => {
+                    Err(problem) => {
+                        let message = self.shifts.in_file(problem).to_string();
                         violations.push(Violation::failed(policy, *rule, &message));
                         // What an error leaves behind in an interpreter is anybody's guess.
                         broken(interpreter);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
 
-use super::bundle;
+use super::bundle::{self, Problem};
 
 pub(super) struct Interpreter {
     pub(super) rego: regorus::Engine,
@@ -52,16 +52,17 @@ impl Interpreter {
         sets.then(|| answers.to_vec())
     }
 
-    /// The elements of a partial set.
-    pub(super) fn ask(&mut self, rule: &str) -> Result<Value, String> {
+    /// The elements of a partial set, or what went wrong, at its place in what is evaluated.
+    pub(super) fn ask(&mut self, rule: &str) -> Result<Value, Problem> {
         let rego = &mut self.rego;
+        let nowhere = |message: &str| Problem::new(rule, 0, 0, message);
         // The interpreter is thrown away after a panic, so nobody sees what it was doing.
         match catch_unwind(AssertUnwindSafe(|| rego.eval_rule(rule.to_owned()))) {
             Ok(Ok(elements @ Value::Set(_))) => Ok(elements),
-            Ok(Ok(Value::Undefined)) => Err("it is undefined".to_owned()),
-            Ok(Ok(_)) => Err("it is not a set".to_owned()),
-            Ok(Err(error)) => Err(bundle::engine_problem(&error.to_string(), rule).to_string()),
-            Err(_panic) => Err("the engine panicked".to_owned()),
+            Ok(Ok(Value::Undefined)) => Err(nowhere("it is undefined")),
+            Ok(Ok(_)) => Err(nowhere("it is not a set")),
+            Ok(Err(error)) => Err(bundle::engine_problem(&error.to_string(), rule)),
+            Err(_panic) => Err(nowhere("the engine panicked")),
         }
     }
 }

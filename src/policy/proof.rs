@@ -108,8 +108,12 @@ pub(super) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<Value> {
     if !problems.is_empty() {
         return Vec::new();
     }
+    let modules = rego.get_modules().clone();
+    let Ok((rego, _)) = bundle::evaluable(&mut rego, &tree.data) else {
+        return Vec::new();
+    };
     let mut found = BTreeMap::new();
-    for test in tests(&tree.tests, rego.get_modules()) {
+    for test in tests(&tree.tests, &modules) {
         let mut rego = rego.clone();
         // A test that fails or panics has used inputs all the same.
         drop(catch_unwind(AssertUnwindSafe(|| {

@@ -3,13 +3,11 @@
 //!
 //! A rule that neither reads the input nor rests on one that does is evaluated once, by the interpreter, and
 //! references to it become references to its value. A definition that needs something which the settings rule out
-//! is left away, and an objection that another policy has to the letter. A reference through an import is written
-//! out, because the engine would evaluate the whole package that is imported. Nothing here is trusted: what comes
-//! out answers requests only after it was compared with the interpreter on the policies as they are.
+//! is left away, and an objection that another policy has to the letter. Nothing here is trusted: what comes out
+//! answers requests only after it was compared with the interpreter on the policies as they are.
 
 mod kinds;
 mod order;
-mod places;
 mod refuse;
 mod rewrite;
 

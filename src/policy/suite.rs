@@ -22,6 +22,7 @@ use regorus::{
 use super::{
     bundle::{self, LoadError, Problem},
     check::{self, Program, at},
+    imports::Shifts,
     tree::{File, Tree},
 };
 use coverage::Coverage;
@@ -104,6 +105,7 @@ pub fn run<P: AsRef<Path>>(
 
 struct Suite {
     prepared: regorus::Engine,
+    shifts: Shifts,
     tests: Vec<Test>,
     /// Lines of each file as the user wrote it.
     lines: BTreeMap<String, usize>,
@@ -143,15 +145,17 @@ impl Suite {
         let modules = rego.get_modules().clone();
         Program::new(&modules).calls(|file| test_files.contains(file), &mut problems);
         bundle::finish(problems)?;
-        if let Err(problem) = bundle::prepare(&mut rego) {
-            bundle::finish(vec![problem])?;
-        }
+        let evaluable = bundle::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
+            problems: vec![problem],
+        })?;
 
         let mut tests: Vec<Test> = modules.iter().flat_map(tests_of).collect();
         number_twins(&mut tests);
-        let prepared = with_cases(&modules, &mut tests, &mut files, &tree.data).unwrap_or(rego);
+        let with_cases = with_cases(&modules, &mut tests, &mut files, &tree.data);
+        let (prepared, shifts) = with_cases.unwrap_or(evaluable);
         Ok(Self {
             prepared,
+            shifts,
             tests,
             lines,
         })
@@ -178,7 +182,7 @@ impl Suite {
             })
             .map(|test| {
                 let mut rego = watched.clone();
-                let result = test.run(&mut rego);
+                let result = test.run(&mut rego, &self.shifts);
                 coverage.add(&rego);
                 result
             })
@@ -188,7 +192,7 @@ impl Suite {
 }
 
 impl Test {
-    fn run(&self, rego: &mut regorus::Engine) -> TestResult {
+    fn run(&self, rego: &mut regorus::Engine, shifts: &Shifts) -> TestResult {
         let mut result = TestResult::new(self.location.clone(), &self.package, &self.name);
         if self.name.starts_with("todo_") {
             result.skip = true;
@@ -199,7 +203,7 @@ impl Test {
         result.duration = started.elapsed();
         result.output = output(rego, &self.location.file);
         match (value, &self.cases) {
-            (Err(problem), _) => result.error = Some(Failure::new(problem)),
+            (Err(problem), _) => result.error = Some(Failure::new(shifts.in_file(problem))),
             (Ok(value), Cases::None) => result.fail = value != Value::Bool(true),
             (Ok(value), Cases::Listed(rule)) => {
                 match ask(rego, &format!("{}.{rule}", self.package)) {
@@ -314,7 +318,7 @@ fn with_cases(
     tests: &mut [Test],
     files: &mut [File],
     data: &serde_json::Map<String, serde_json::Value>,
-) -> Option<regorus::Engine> {
+) -> Option<(regorus::Engine, Shifts)> {
     let mut found = Vec::new();
     for (number, test) in tests
         .iter()
@@ -341,13 +345,14 @@ fn with_cases(
         return None;
     }
     let (mut rego, problems) = bundle::compile(&files.iter().collect::<Vec<_>>(), data);
-    if !problems.is_empty() || bundle::prepare(&mut rego).is_err() {
+    if !problems.is_empty() {
         return None;
     }
+    let evaluable = bundle::evaluable(&mut rego, data).ok()?;
     for number in found {
         tests.get_mut(number)?.cases = Cases::Listed(format!("__cases_{number}"));
     }
-    Some(rego)
+    Some(evaluable)
 }
 
 fn lister(rule: &Rule, number: usize) -> Option<String> {

@@ -16,11 +16,11 @@ use regorus::unstable::{
 
 use super::kinds::{Kind, Kinds, bindings};
 use super::order;
-use super::places::{colon, whole};
 use super::{DEPTH, Rules, is_verdict, path_of};
 use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;
+use crate::policy::places::{colon, whole};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch;
 

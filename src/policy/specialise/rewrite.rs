@@ -6,10 +6,11 @@ use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
 use super::kinds::{Kinds, bindings};
-use super::places::{Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole};
 use super::{DEPTH, KNOWN, Rewritten, Rules, is_verdict, path_of, quietly};
 use crate::policy::check::{self, Names, Path};
-use crate::policy::names::is_word;
+use crate::policy::places::{
+    Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole,
+};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch::{ITERABLE, watched};
 
@@ -237,8 +238,7 @@ impl<'a> Rewriter<'a> {
             return false;
         };
         // Data, or a rule that is replaced by its value.
-        change(names, bound, &self.values, reference)
-            .is_some_and(|(_, change)| change.text.starts_with(&format!("data.{KNOWN}.")))
+        change(names, bound, &self.values, reference).is_some()
             || (first == "data" && self.rules.reached(&steps).next().is_none())
     }
 
@@ -285,7 +285,7 @@ fn bound(module: &Module) -> BTreeSet<String> {
     bound
 }
 
-/// What the beginning of a reference becomes: where it starts and ends, and the new text.
+/// What the beginning of a reference becomes, if its value is known: where it starts and ends, and the new text.
 fn change(
     names: &Names<'_>,
     bound: &BTreeSet<String>,
@@ -299,11 +299,9 @@ fn change(
         return None;
     }
     let start = usize::try_from(first.span.start).ok()?;
-    let import = names.imports.get(&name);
-    let begin = match (import, name.as_str()) {
-        (Some(import), _) => import.clone(),
-        (None, "data" | "input") => vec![name.clone()],
-        (None, _) => [names.package.clone(), vec![name.clone()]].concat(),
+    let begin = match name.as_str() {
+        "data" | "input" => vec![name],
+        _ => [names.package.clone(), vec![name]].concat(),
     };
     // The whole reference, with the place where each step ends.
     let mut path = begin.clone();
@@ -312,19 +310,14 @@ fn change(
         path.push(step.name.clone().unwrap_or_default());
         ends.push(step.span.end);
     }
-    let known = (begin.len()..=path.len())
-        .find_map(|length| Some((length, values.get(path.get(..length)?)?)));
-    if let Some((length, member)) = known {
-        // A step in brackets ends after its bracket, which its span does not cover.
-        let mut dotted = steps.iter().take(length + 1 - begin.len()).skip(1);
-        if dotted.all(|step| is_after_a_dot(step.span)) {
-            let end = usize::try_from(*ends.get(length.checked_sub(1)?)?).ok()?;
-            let text = format!("data.{KNOWN}.{member}");
-            return Some((start, Change { end, text }));
-        }
+    let (length, member) = (begin.len()..=path.len())
+        .find_map(|length| Some((length, values.get(path.get(..length)?)?)))?;
+    // A step in brackets ends after its bracket, which its span does not cover.
+    let mut dotted = steps.iter().take(length + 1 - begin.len()).skip(1);
+    if !dotted.all(|step| is_after_a_dot(step.span)) {
+        return None;
     }
-    let import = import.filter(|import| import.iter().all(|step| is_word(step)))?;
-    let end = usize::try_from(first.span.end).ok()?;
-    let text = import.join(".");
+    let end = usize::try_from(*ends.get(length.checked_sub(1)?)?).ok()?;
+    let text = format!("data.{KNOWN}.{member}");
     Some((start, Change { end, text }))
 }

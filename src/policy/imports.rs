@@ -1,0 +1,161 @@
+//! Writes out what policies read through imports, before an engine evaluates them.
+//!
+//! The engine evaluates the whole package that an import names, whatever is read of it. And as soon as one file of a
+//! package is done it takes the others, and the packages below, for done as well: their rules are undefined then, and
+//! policies that rest on them silent. `data.dtgate.lib.texts` instead of `lib.texts` evaluates that rule and what it
+//! needs, as OPA does. So nothing here may be left out, and packages that are read as a whole are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{Expr, Module, Ref, Rule, Span};
+
+use super::bundle::Problem;
+use super::check::{self, Names, Path};
+use super::names::is_word;
+use super::places::{Change, Changes, applied};
+use super::walk::{self, Site};
+
+/// Where lines became longer, by file and line.
+#[derive(Debug, Default)]
+pub(super) struct Shifts(BTreeMap<(String, usize), Vec<Shift>>);
+
+/// A name that became a path. In characters.
+#[derive(Debug)]
+struct Shift {
+    /// In the file, from 1.
+    column: usize,
+    name: usize,
+    path: usize,
+}
+
+impl Shifts {
+    /// A problem with what was evaluated, at its place in the file.
+    pub(super) fn in_file(&self, mut problem: Problem) -> Problem {
+        let key = (problem.path.clone(), problem.line);
+        let mut longer = 0;
+        for shift in self.0.get(&key).into_iter().flatten() {
+            let start = shift.column + longer;
+            if problem.column < start {
+                break;
+            }
+            if problem.column < start + shift.path {
+                problem.column = shift.column;
+                return problem;
+            }
+            longer += shift.path.saturating_sub(shift.name);
+        }
+        problem.column = problem.column.saturating_sub(longer);
+        problem
+    }
+}
+
+/// The text of a module with the paths of imports instead of their names; no line moves.
+///
+/// Calls stay as they are: the engine finds their function without evaluating a package.
+pub(super) fn written_out(module: &Module, shifts: &mut Shifts) -> String {
+    let names = Names::of(module);
+    let mut changes = Changes::new();
+    for rule in &module.policy {
+        let bound = bound(rule);
+        walk::rule(rule, &mut |site| {
+            if let Site::Reference(reference) = site
+                && let Some((start, span, change)) = change(&names, &bound, reference)
+            {
+                let place = check::at(span, "");
+                let shift = Shift {
+                    column: place.column,
+                    name: span.text().chars().count(),
+                    path: change.text.chars().count(),
+                };
+                if changes.insert(start, change).is_none() {
+                    shifts
+                        .0
+                        .entry((place.path, place.line))
+                        .or_default()
+                        .push(shift);
+                }
+            }
+        });
+    }
+    for line in shifts.0.values_mut() {
+        line.sort_by_key(|shift| shift.column);
+    }
+    let source = module.package.span.source.get_contents();
+    applied(source, 0, source.len(), &changes)
+}
+
+/// The variables that a rule has.
+fn bound(rule: &Rule) -> BTreeSet<String> {
+    let mut bound = BTreeSet::new();
+    walk::rule(rule, &mut |site| {
+        if let Site::Binding(span) = site {
+            bound.insert(span.text().to_owned());
+        }
+    });
+    bound
+}
+
+/// What the first name of a reference becomes, and where it is.
+fn change<'a>(
+    names: &Names<'_>,
+    bound: &BTreeSet<String>,
+    reference: &'a Expr,
+) -> Option<(usize, &'a Span, Change)> {
+    let steps = walk::path(reference)?;
+    let first = steps.first()?;
+    let name = first.name.as_deref()?;
+    let import = document(names, name).filter(|_| !bound.contains(name))?;
+    // What has other names is no package.
+    if !import.iter().all(|step| is_word(step)) {
+        return None;
+    }
+    let start = usize::try_from(first.span.start).ok()?;
+    let end = usize::try_from(first.span.end).ok()?;
+    let text = import.join(".");
+    Some((start, first.span, Change { end, text }))
+}
+
+/// What an import stands for, if it is in one of the two documents. The others (`rego.v1`) are no names.
+fn document<'a>(names: &'a Names<'_>, name: &str) -> Option<&'a Path> {
+    let is_document =
+        |import: &&Path| matches!(import.first().map(String::as_str), Some("data" | "input"));
+    names.imports.get(name).filter(is_document)
+}
+
+/// Refuses variables with the name of an import, and references to a package as a whole, or to what several are below.
+pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    let packages: Vec<Path> = modules
+        .iter()
+        .map(|module| check::package(module))
+        .collect();
+    for module in modules {
+        let names = Names::of(module);
+        for rule in &module.policy {
+            walk::rule(rule, &mut |site| match site {
+                Site::Binding(span) if document(&names, span.text()).is_some() => {
+                    let message = format!(
+                        "{} is an import: a variable needs another name",
+                        span.text()
+                    );
+                    problems.push(check::at(span, message));
+                }
+                Site::Reference(reference) => {
+                    let path = names.resolve(&check::known(reference));
+                    if !path.is_empty() && packages.iter().any(|package| package.starts_with(&path))
+                    {
+                        let message = format!(
+                            "{} is a package: name the rule that is meant, as in {}.rule",
+                            path.join("."),
+                            path.join("."),
+                        );
+                        problems.push(check::at(reference.span(), message));
+                    }
+                }
+                _ => {}
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use crate::policy::bundle::{Bundle, Problem, tests::directory};
+use crate::policy::input::tests::input;
+use crate::policy::{Decision, Engine};
+
+fn decided(files: &[(&str, &str)]) -> Decision {
+    let bundle = Bundle::load(directory(files).path()).unwrap();
+    Engine::new(bundle, Duration::from_secs(5)).decide(&input())
+}
+
+fn objections(files: &[(&str, &str)]) -> Vec<String> {
+    let violations = decided(files).violations.into_iter();
+    violations.map(|violation| violation.message).collect()
+}
+
+const POLICY: &str = "package dtgate.p
+
+import data.dtgate.lib
+
+deny contains \"no\" if lib.wanted
+
+deny contains \"all\" if count(lib.names) == 2
+";
+const LIBRARY: &str = "package dtgate.lib
+
+wanted if _wanted
+
+names := {name | some name in _names}
+
+_wanted if input.api == \"v1\"
+
+_names := {\"a\", \"b\"}
+";
+
+/// The engine would take the library for done after its first file, and the rules of the second would be undefined.
+#[test]
+fn a_package_in_several_files_is_one() {
+    assert_eq!(
+        objections(&[("p.rego", POLICY), ("lib/z.rego", LIBRARY)]),
+        ["all", "no"]
+    );
+    let first = "package dtgate.lib\n\nother if input.api == \"v3\"\n";
+    for name in ["lib/a.rego", "a.rego", "z.rego"] {
+        assert_eq!(
+            objections(&[("p.rego", POLICY), ("lib/m.rego", LIBRARY), (name, first)]),
+            ["all", "no"],
+            "{name}"
+        );
+    }
+}
+
+/// The same for packages that lie within another.
+#[test]
+fn a_package_within_another_is_evaluated() {
+    let policy = POLICY.replace(
+        "import data.dtgate.lib",
+        "import data.dtgate.lib.deep as lib",
+    );
+    let deep = LIBRARY.replace("dtgate.lib", "dtgate.lib.deep");
+    let outer = "package dtgate.lib\n\nother if input.api == \"v1\"\n";
+    let first =
+        "package dtgate.first\n\nimport data.dtgate.lib\n\ndeny contains \"outer\" if lib.other\n";
+    let files = [
+        ("first.rego", first),
+        ("lib/a.rego", outer),
+        ("lib/deep.rego", deep.as_str()),
+        ("p.rego", policy.as_str()),
+    ];
+    assert_eq!(objections(&files), ["outer", "all", "no"]);
+}
+
+/// The engine does not evaluate the package that is being evaluated, and its rules would be undefined.
+#[test]
+fn a_package_may_import_itself() {
+    let library = LIBRARY
+        .replace(
+            "package dtgate.lib\n",
+            "package dtgate.lib\n\nimport data.dtgate.lib\n",
+        )
+        .replace("wanted if _wanted", "wanted if lib._wanted");
+    assert_eq!(
+        objections(&[("p.rego", POLICY), ("lib.rego", &library)]),
+        ["all", "no"]
+    );
+}
+
+#[test]
+fn a_problem_is_told_at_its_place_in_the_file() {
+    let library = "package dtgate.lib\n\none := 1\n";
+    let policy = "package dtgate.p\n\nimport data.dtgate.lib\n\ndeny contains \"no\" if {\n\tlib.one == 1; to_number(input.api) == lib.one\n}\n";
+    let said = objections(&[("p.rego", policy), ("lib.rego", library)]);
+    assert!(said[0].contains("p.rego:6:31: "), "{said:?}");
+    let place = |line: &str| line.find(".api").unwrap() + 1;
+    assert_eq!(place(policy.lines().nth(5).unwrap()), 31);
+}
+
+/// As in OPA. The engine would evaluate the whole package, and its failure deny.
+#[test]
+fn what_nobody_asks_for_is_not_evaluated() {
+    let broken = format!("{LIBRARY}\nbroken := count(input.api) + input.token.id\n");
+    let policy =
+        "package dtgate.p\n\nimport data.dtgate.lib\n\ndeny contains \"no\" if not lib.wanted\n";
+    assert_eq!(
+        objections(&[("p.rego", policy), ("lib.rego", &broken)]),
+        [""; 0]
+    );
+}
+
+#[test]
+fn only_names_of_imports_change_and_no_line_moves() {
+    let text = "package dtgate.p
+
+import data.dtgate.lib
+import data.guardrails.p as settings
+import input.change as asked
+import data[\"odd name\"] as odd
+
+deny contains lib.said if {
+	# lib.comment
+	some scope in lib.names[\"lib\"]
+	not lib.f(lib.names, settings.max)
+	{\"lib\": lib.names}[scope].lib == settings[asked.name]
+	every name in odd.x {
+		name != \"lib.names\"
+		name in [lib.names | lib.wanted]
+	}
+}
+";
+    let expected = text
+        .replace("contains lib.said", "contains data.dtgate.lib.said")
+        .replace("in lib.names[", "in data.dtgate.lib.names[")
+        .replace(
+            "f(lib.names, settings.max)",
+            "f(data.dtgate.lib.names, data.guardrails.p.max)",
+        )
+        .replace(": lib.names}", ": data.dtgate.lib.names}")
+        .replace(
+            "settings[asked.name]",
+            "data.guardrails.p[input.change.name]",
+        )
+        .replace(
+            "[lib.names | lib.wanted]",
+            "[data.dtgate.lib.names | data.dtgate.lib.wanted]",
+        );
+    let mut engine = regorus::Engine::new();
+    engine
+        .add_policy("p.rego".to_owned(), text.to_owned())
+        .unwrap();
+    let modules = engine.get_modules();
+    let mut shifts = super::Shifts::default();
+    assert_eq!(super::written_out(&modules[0], &mut shifts), expected);
+    let column = |column| {
+        let problem = Problem::new("p.rego", 11, column, "");
+        shifts.in_file(problem).column
+    };
+    let (before, after) = (
+        text.lines().nth(10).unwrap(),
+        expected.lines().nth(10).unwrap(),
+    );
+    for found in ["not", "data.dtgate.lib.names", "data.guardrails", ")"] {
+        let written = found
+            .replace("data.dtgate.", "")
+            .replace("data.guardrails", "settings");
+        assert_eq!(
+            column(after.find(found).unwrap() + 1),
+            before.find(&written).unwrap() + 1,
+            "{found}"
+        );
+    }
+}
