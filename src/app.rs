@@ -23,7 +23,7 @@ use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Parties, Service, environment::Environments, lookup::Lookup};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
-use crate::policy::{Policy, Trusted};
+use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
 use crate::value::Duration;
 
@@ -43,7 +43,7 @@ pub struct App {
     seats: Vec<Seat<Service>>,
     workers: Workers,
     /// To be compared with the bytecode engine, where that is wanted.
-    unproven: Option<Policy>,
+    unproven: Option<(Policy, AnswersFor)>,
     admin: Admin,
     writer: Writer,
     tracker: Tracker,
@@ -93,7 +93,8 @@ impl App {
         });
         let tracker = Tracker::default();
         let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
-        let unproven = config.policies.bytecode.then(|| policy.clone());
+        let bytecode = config.policies.bytecode;
+        let unproven = (bytecode != AnswersFor::None).then(|| (policy.clone(), bytecode));
         let parties = Parties {
             catalogue,
             environments,
@@ -133,8 +134,8 @@ impl App {
 
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal.
     pub async fn run(self, shutdown: CancellationToken) {
-        if let Some(policy) = self.unproven {
-            prove(policy);
+        if let Some((policy, bytecode)) = self.unproven {
+            prove(policy, bytecode);
         }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
@@ -168,9 +169,9 @@ impl App {
 
 /// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
 /// at some of the answers later.
-fn prove(policy: Policy) {
+fn prove(policy: Policy, bytecode: AnswersFor) {
     let thread = std::thread::Builder::new().name("proof".to_owned());
-    let proof = thread.spawn(move || match policy.prove(COMPARED, SEED) {
+    let proof = thread.spawn(move || match policy.prove(bytecode, COMPARED, SEED) {
         trusted @ Trusted::Bytecode { .. } => {
             tracing::info!(evaluator = %trusted, "policies");
             yield_to_others();

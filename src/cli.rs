@@ -249,7 +249,7 @@ impl Check {
                     return Ok(ExitCode::from(1));
                 }
                 let names: Vec<&str> = policy.names().collect();
-                let trusted = policy.prove(self.compare, self.seed);
+                let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
                 match self.format {
                     Format::Json => writeln!(
                         out,

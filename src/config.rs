@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::dynatrace::catalogue::Overrides;
+use crate::policy::AnswersFor;
 use crate::value::Duration;
 use crate::{admin, audit, gateway, listener, telemetry};
 
@@ -38,8 +39,8 @@ pub struct Policies {
     pub directory: PathBuf,
     /// Past it the request is refused.
     pub time_limit: Duration,
-    /// Whether the bytecode engine may answer where nobody objects, once it was found equal to the interpreter.
-    pub bytecode: bool,
+    /// Which of them the bytecode engine may answer for, once it was found equal to the interpreter.
+    pub bytecode: AnswersFor,
 }
 
 impl Default for Policies {
@@ -47,8 +48,7 @@ impl Default for Policies {
         Self {
             directory: PathBuf::from("policies"),
             time_limit: Duration::from_millis(100),
-            // It was seen to miss objections that the comparison did not meet.
-            bytecode: false,
+            bytecode: AnswersFor::Shipped,
         }
     }
 }
@@ -110,6 +110,21 @@ mod tests {
             .split_once("dtgate.toml:")
             .map(|(_, rest)| rest.to_owned())
             .unwrap_or(refusal)
+    }
+
+    #[test]
+    fn bytecode_is_for_policies_that_are_named() {
+        let bytecode = |text| load(text).unwrap().policies.bytecode;
+        assert_eq!(bytecode(""), AnswersFor::Shipped);
+        assert_eq!(bytecode("[policies]\nbytecode = \"all\""), AnswersFor::All);
+        assert_eq!(
+            bytecode("[policies]\nbytecode = \"none\""),
+            AnswersFor::None
+        );
+        for wrong in ["true", "\"own\""] {
+            let said = refusal(&format!("[policies]\nbytecode = {wrong}"));
+            assert!(said.starts_with("2:12: "), "{said}");
+        }
     }
 
     #[test]

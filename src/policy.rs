@@ -22,6 +22,7 @@ mod places;
 mod proof;
 mod remedy;
 mod sample;
+mod shipped;
 mod specialise;
 pub mod suite;
 mod tree;
@@ -31,7 +32,7 @@ mod watch;
 pub use bundle::{Bundle, LoadError, Problem};
 pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};
 pub use engine::trust::Trusted;
-pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
+pub use engine::{AnswersFor, DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
 pub use remedy::Remedy;
 
@@ -74,9 +75,10 @@ impl Policy {
         }
     }
 
-    /// Compares the engines, and lets the bytecode answer if they are equal; says who answers from now on.
-    pub fn prove(&self, made_up: usize, seed: u64) -> Trusted {
-        self.engine.prove(made_up, seed)
+    /// Compares the engines, and lets the bytecode answer for these policies if they are equal; says who answers from
+    /// now on.
+    pub fn prove(&self, bytecode: AnswersFor, made_up: usize, seed: u64) -> Trusted {
+        self.engine.prove(bytecode, made_up, seed)
     }
 
     /// Looks now and then whether the interpreter agrees with what the bytecode let pass, until the policies are gone.

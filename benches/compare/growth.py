@@ -28,9 +28,15 @@ def parts(bench):
         folder = bench.folder / f"policies-{len(rows)}"
         folder.mkdir()
         (folder / "one.rego").write_text(f'package dtgate.one\n\ndeny contains "no" if {member} == "nobody"\n')
-        rows.append({"": name} | _guarded(bench, "guarded", {"policies.directory": str(folder)}))
+        settings = {"policies.directory": str(folder), "policies.bytecode": "all"}
+        rows.append({"": name} | _guarded(bench, "guarded", settings))
     rows.append({"": "all shipped policies"} | _guarded(bench, "guarded", {}))
-    rows.append({"": "and no bytecode"} | _guarded(bench, "guarded", {"policies.bytecode": False}))
+    folder = bench.folder / "policies-and-own"
+    shutil.copytree(ROOT / "policies", folder, ignore=shutil.ignore_patterns("*_test.rego"))
+    (folder / "own.rego").write_text('package dtgate.own\n\ndeny contains "no" if input.api == "nobody"\n')
+    rows.append({"": "and one that is left to the interpreter"}
+                | _guarded(bench, "guarded", {"policies.directory": str(folder)}))
+    rows.append({"": "all in the interpreter"} | _guarded(bench, "guarded", {"policies.bytecode": "none"}))
     return rows
 
 
@@ -42,7 +48,7 @@ def policies(bench):
         folder.mkdir()
         for number in range(count):
             (folder / f"generated_{number:04}.rego").write_text(POLICY.replace("NUMBER", f"{number:04}"))
-        settings = {"policies.directory": str(folder), "policies.time_limit": "30s"}
+        settings = {"policies.directory": str(folder), "policies.time_limit": "30s", "policies.bytecode": "all"}
         rows.append({"policies": count} | _guarded(bench, "guarded", settings))
     return rows
 

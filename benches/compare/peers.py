@@ -23,14 +23,13 @@ from tools import HERE, ROOT
 # What each needs. `direct` is the upstream itself.
 NEEDS = {
     "direct": [], "nginx": ["nginx"], "haproxy": ["haproxy"], "envoy": ["envoy"], "envoy-opa": ["envoy", "opa"],
-    "dtgate": ["dtgate"], "dtgate-buffered": ["dtgate"], "dtgate-default": ["dtgate"],
+    "dtgate": ["dtgate"], "dtgate-buffered": ["dtgate"], "dtgate-interpreter": ["dtgate"],
 }
-# What each dtgate has otherwise than the one that is called just that. That one has the bytecode engine, which is off
-# by default.
+# What each dtgate has otherwise than the one that is called just that.
 VARIANTS = {
     "dtgate": {},
     "dtgate-buffered": {"journal.durability": "buffered"},
-    "dtgate-default": {"policies.bytecode": False},
+    "dtgate-interpreter": {"policies.bytecode": "none"},
 }
 JUDGES = {"envoy-opa", *VARIANTS}
 
@@ -128,7 +127,7 @@ def running(name, folder, found, upstream_port, tls=None, settings=None):
             processes.append(process)
         peer = Peer(name, port, processes, tls, journal)
         wait_until(lambda: listens(port) and peer.ask("GET", "/1k")[0] == 200, processes)
-        if journal and settings.get("policies.bytecode", True):
+        if journal and settings.get("policies.bytecode") != "none":
             # It compares its two engines after the start, for seconds, and uses the fast one from then on.
             wait_until(lambda: is_proven(admin), processes, seconds=60)
         yield peer
@@ -147,7 +146,6 @@ def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
         "listener.listen": f"127.0.0.1:{port}", "admin.listen": f"127.0.0.1:{admin}",
         "upstream.url": f"http://127.0.0.1:{upstream_port}", "policies.directory": str(ROOT / "policies"),
         "journal.directory": str(journal), "journal.durability": "synced", "log.filter": "warn",
-        "policies.bytecode": True,
     }
     if tls:
         keys |= {"listener.tls.files.certificate": tls["certificate"], "listener.tls.files.key": tls["key"]}

@@ -35,11 +35,11 @@ CASES = {
     "open-1k": ("GET, 1 KiB answer", "open-1k", ["direct", *PROXIES, "dtgate"], "wrk"),
     "open-1m": ("GET, 1 MiB answer", "open-1m", ["direct", *PROXIES, "dtgate"], "wrk"),
     "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded",
-                ["direct", *GUARDS, "dtgate-default"], "wrk"),
+                ["direct", *GUARDS, "dtgate-interpreter"], "wrk"),
     "open-tls": ("GET, 1 KiB answer, HTTP/2 and TLS in front", "open-1k", [*PROXIES, "dtgate"], "h2load"),
     "guarded-tls": ("the PUT with one body for all tokens, HTTP/2 and TLS in front", "guarded", GUARDS, "h2load"),
     "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded",
-                   ["direct", *GUARDS, "dtgate-default"], 1000),
+                   ["direct", *GUARDS, "dtgate-interpreter"], 1000),
     "added-4000": ("the same PUT, 4,000 a second in an open loop", "guarded", ["direct", *GUARDS], 4000),
 }
 # Name: what makes the rows of its table, and what it needs. Of dtgate alone.

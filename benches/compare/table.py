@@ -122,7 +122,7 @@ def goals(report):
              lambda value: value < 1.25)
         goal("journal: as many requests after ten times the records", large["req/s"] / small["req/s"],
              lambda value: value > 0.8)
-    title = "Goals, of dtgate with `policies.bytecode`, which is off by default"
+    title = "Goals"
     return _section(title, ["", "measured", "by CPU", ""], rows, left={""}) if rows else ""
 
 

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use super::{
     bundle::{Bundle, Definition},
-    bytecode::{Bytecode, FEW_STEPS, MOST_STEPS, Silence, says_nothing},
+    bytecode::{FEW_STEPS, MOST_STEPS, Silence, says_nothing},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     imports::Shifts,
@@ -31,8 +31,11 @@ use super::{
     proof::{self, Comparison},
     tree::Tree,
 };
+pub use share::AnswersFor;
+use share::{Share, array};
 use trust::{Trust, Trusted};
 
+mod share;
 pub(super) mod trust;
 
 /// How long one rule of one policy may take, unless configured.
@@ -40,9 +43,6 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 
 /// Requests until the hurry is tried again.
 const PATIENCE: u32 = 100;
-
-/// Time for the value of a rule that does not depend on the input.
-const COMPILE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
 const CHECK_LIMIT: Duration = Duration::from_mins(1);
@@ -110,7 +110,7 @@ impl Engine {
             prepared: rego,
             shifts,
             idle: Mutex::default(),
-            all_rules: all_rules(&policies),
+            all_rules: array(&rules(&policies).collect::<Vec<_>>()),
             policies,
             reads,
             lookup_required,
@@ -122,13 +122,14 @@ impl Engine {
         }
     }
 
-    /// Lets the bytecode engine answer from now on, if it was found equal to the interpreter: on the inputs of
-    /// the policies' tests and on so many made-up ones. Takes a while; requests are answered meanwhile.
-    pub fn prove(&self, made_up: usize, seed: u64) -> Trusted {
+    /// Lets the bytecode engine answer for these policies from now on, if it was found equal to the interpreter: on the
+    /// inputs of the policies' tests and on so many made-up ones. Takes a while; requests are answered meanwhile.
+    pub fn prove(&self, bytecode: AnswersFor, made_up: usize, seed: u64) -> Trusted {
         self.trust.settle(|| {
-            let bytecode = self.bytecode()?;
-            let compared = self.compare(&bytecode, made_up, seed)?;
-            Ok((bytecode, compared))
+            let share = self.share(bytecode)?;
+            let inputs = self.compare(&share, made_up, seed)?;
+            let others = share.their_names.clone();
+            Ok((share, Trusted::Bytecode { inputs, others }))
         })
     }
 
@@ -137,20 +138,9 @@ impl Engine {
         self.trust.trusted()
     }
 
-    pub(super) fn bytecode(&self) -> Result<Bytecode, String> {
-        let rules: Vec<String> = self.rules().collect();
-        let mut interpreter = self.prepared.clone();
-        // No request waits for it, and the machine may be busy.
-        interpreter.set_execution_timer_config(ExecutionTimerConfig {
-            limit: COMPILE_LIMIT,
-            ..self.timer
-        });
-        Bytecode::compile(&mut interpreter, &rules, self.timer)
-    }
-
     /// How many inputs both engines agreed on, or the first that they did not.
-    fn compare(&self, bytecode: &Bytecode, made_up: usize, seed: u64) -> Result<usize, String> {
-        let comparison = self.comparison(bytecode);
+    fn compare(&self, share: &Share, made_up: usize, seed: u64) -> Result<usize, String> {
+        let comparison = self.comparison(share);
         let names: Vec<&str> = self.names().collect();
         let of_tests = proof::inputs_of_tests(&self.tree, &names);
         let words = proof::words(&self.tree);
@@ -164,11 +154,11 @@ impl Engine {
         Ok(compared)
     }
 
-    pub(super) fn comparison<'a>(&'a self, bytecode: &'a Bytecode) -> Comparison<'a> {
+    pub(super) fn comparison<'a>(&'a self, share: &'a Share) -> Comparison<'a> {
         Comparison {
-            bytecode,
+            bytecode: &share.bytecode,
             prepared: &self.prepared,
-            all_rules: &self.all_rules,
+            rules: &share.rules,
         }
     }
 
@@ -178,12 +168,12 @@ impl Engine {
     }
 
     /// Decides by the bytecode alone, in bounded time: nobody objects. `None`: [`Engine::decide`] has to be asked,
-    /// because somebody does, or something failed or takes long.
+    /// because somebody does, or something failed or takes long, or some policies are the interpreter's.
     pub fn decide_quickly(&self, input: &Input) -> Option<Decision> {
         let started = Instant::now();
         // The document is not made for an engine that will not be asked.
-        let bytecode = self.trust.bytecode()?;
-        if self.lookup_failed(input) {
+        let share = self.trust.share()?;
+        if share.others.is_some() || self.lookup_failed(input) {
             return None;
         }
         let less = |left: u32| left.checked_sub(1);
@@ -191,7 +181,7 @@ impl Engine {
             return None;
         }
         let document = input.to_rego();
-        let said = bytecode.nobody_objects(&document, FEW_STEPS);
+        let said = share.bytecode.nobody_objects(&document, FEW_STEPS);
         if said == Err(Silence::TooManySteps) {
             self.patient.store(PATIENCE, Relaxed);
         }
@@ -229,10 +219,11 @@ impl Engine {
     pub fn decide(&self, input: &Input) -> Decision {
         let started = Instant::now();
         let document = input.to_rego();
-        if !self.lookup_failed(input)
-            && let Some(bytecode) = self.trust.bytecode()
-            && bytecode.nobody_objects(&document, MOST_STEPS) == Ok(true)
-        {
+        let share = self.trust.share().filter(|share| {
+            !self.lookup_failed(input)
+                && share.bytecode.nobody_objects(&document, MOST_STEPS) == Ok(true)
+        });
+        if share.is_some_and(|share| share.others.is_none()) {
             return self.quiet(&document, started);
         }
         let idle = self
@@ -241,13 +232,37 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let mut interpreter = idle.unwrap_or_else(|| Interpreter::clone_of(&self.prepared));
-        let decision = self.ask_all(input, &document, &self.prepared, &mut interpreter, |_| {});
+        let others = share.and_then(|share| share.others.as_deref());
+        let decision = if others
+            .is_some_and(|others| self.are_silent(others, input, &document, &mut interpreter))
+        {
+            self.quiet(&document, started)
+        } else {
+            self.ask_all(input, &document, &self.prepared, &mut interpreter, |_| {})
+        };
         interpreter.forget();
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(interpreter);
         decision
+    }
+
+    /// Whether the interpreter says that nobody objects by these rules.
+    fn are_silent(
+        &self,
+        rules: &str,
+        input: &Input,
+        document: &Value,
+        interpreter: &mut Interpreter,
+    ) -> bool {
+        interpreter.begin(document, input.now_ns());
+        let answers = interpreter.ask_together(rules);
+        if answers.is_none() {
+            // What an error leaves behind in it is anybody's guess.
+            *interpreter = Interpreter::clone_of(&self.prepared);
+        }
+        answers.is_some_and(|answers| answers.iter().all(says_nothing))
     }
 
     /// The requests that [`Engine::check`] is for: one in a second at most, of those that the bytecode let pass.
@@ -260,6 +275,9 @@ impl Engine {
     ///
     /// Takes its time, and is meant for a thread that has nothing else to do.
     pub fn check(&self, document: &Value) {
+        let Some(share) = self.trust.share() else {
+            return;
+        };
         let started = Instant::now();
         let mut prepared = self.prepared.clone();
         prepared.set_execution_timer_config(ExecutionTimerConfig {
@@ -268,7 +286,7 @@ impl Engine {
         });
         let mut interpreter = Interpreter::clone_of(&prepared);
         interpreter.begin(document, 0);
-        let answers = interpreter.ask_together(&self.all_rules);
+        let answers = interpreter.ask_together(&share.rules);
         let took = started.elapsed();
         let said = match answers {
             Some(answers) if answers.iter().all(says_nothing) => None,
@@ -380,11 +398,6 @@ fn rules(policies: &BTreeMap<String, Definition>) -> impl Iterator<Item = String
         let rules = definition.rules.iter();
         rules.map(move |rule| rule_path(policy, *rule))
     })
-}
-
-fn all_rules(policies: &BTreeMap<String, Definition>) -> String {
-    // A line each: the engine reads none that is longer than 1,024 characters.
-    format!("[{}]", rules(policies).collect::<Vec<_>>().join(",\n"))
 }
 
 fn read_all(policy: &str, mode: Mode, rule: Rule, elements: &Value) -> Vec<Violation> {

@@ -23,8 +23,8 @@ use super::tree::{File, Tree};
 pub(super) struct Comparison<'a> {
     pub(super) bytecode: &'a Bytecode,
     pub(super) prepared: &'a regorus::Engine,
-    /// The query for all rules, in lists as [`Bytecode::ask`] has them.
-    pub(super) all_rules: &'a str,
+    /// The rules that the bytecode answers for, in one array.
+    pub(super) rules: &'a str,
 }
 
 impl Comparison<'_> {
@@ -34,12 +34,12 @@ impl Comparison<'_> {
     /// objects.
     pub(super) fn of(&self, interpreter: &mut Interpreter, input: &Value) -> Result<(), String> {
         interpreter.begin(input, 0);
-        let mut expected = interpreter.ask_together(self.all_rules);
+        let mut expected = interpreter.ask_together(self.rules);
         if expected.is_none() {
             // Once more: it may have run out of time because the machine was busy.
             *interpreter = Interpreter::clone_of(self.prepared);
             interpreter.begin(input, 0);
-            expected = interpreter.ask_together(self.all_rules);
+            expected = interpreter.ask_together(self.rules);
         }
         let Some(expected) = expected else {
             *interpreter = Interpreter::clone_of(self.prepared);

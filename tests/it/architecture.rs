@@ -43,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dynatrace",
             "gateway",
             "listener",
+            "policy",
             "telemetry",
             "value",
         ],

@@ -1,10 +1,10 @@
 //! What is written down is true: the shipped configuration, the commands shown, the examples.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 
-use crate::harness::{policies, program};
+use crate::harness::{copy, policies, program};
 
 const PAGES: [&str; 9] = [
     "README.md",
@@ -248,17 +248,4 @@ fn block_after(page: &str, text: &str, language: &str) -> String {
     let rest = page.split_once(text).unwrap().1;
     let rest = rest.split_once(&format!("```{language}\n")).unwrap().1;
     rest.split_once("```").unwrap().0.to_owned()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
 }

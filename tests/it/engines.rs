@@ -3,10 +3,8 @@
 
 use tempfile::TempDir;
 
-use crate::harness::{BAD, GOOD, Gate, TOKEN, Upstream, eventually, exchange, gate};
+use crate::harness::{self, BAD, GOOD, Gate, TOKEN, Upstream, copy, eventually, exchange, gate};
 use crate::wire::configured;
-
-const BYTECODE: &str = "[policies]\nbytecode = true\n";
 
 fn metric(gate: &Gate, name: &str) -> Option<u64> {
     let answer = exchange(
@@ -22,7 +20,7 @@ fn metric(gate: &Gate, name: &str) -> Option<u64> {
 #[test]
 fn requests_are_judged_from_the_start_and_by_bytecode_after_the_proof() {
     let upstream = Upstream::lenient();
-    let gate = configured(upstream.address, BYTECODE);
+    let gate = gate(upstream.address);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     eventually("the engines are found equal", || {
         (metric(&gate, "dtgate_bytecode_trusted ")? == 1).then_some(())
@@ -57,7 +55,7 @@ fn requests_are_judged_from_the_start_and_by_bytecode_after_the_proof() {
 fn the_engines_are_compared_when_nobody_else_wants_the_processor() {
     const SCHED_IDLE: &str = "5";
     let upstream = Upstream::lenient();
-    let gate = configured(upstream.address, BYTECODE);
+    let gate = gate(upstream.address);
     let threads = format!("/proc/{}/task", gate.child.id());
     eventually("the thread that compares runs at idle priority", || {
         std::fs::read_dir(&threads).ok()?.flatten().find(|thread| {
@@ -77,7 +75,8 @@ fn policies_that_the_bytecode_is_kept_from_are_judged_all_the_same() {
     let policy = "package dtgate.hours\n\ndeny contains \"never\" if time.now_ns() < 0\n\ndeny contains \"no\" if \"WriteConfig\" in object.get(input.change.scopes, \"requested\", [])\n";
     std::fs::write(policies.path().join("hours.rego"), policy).unwrap();
     let upstream = Upstream::lenient();
-    std::fs::write(policies.path().join("dtgate.toml"), BYTECODE).unwrap();
+    let all = "[policies]\nbytecode = \"all\"\n";
+    std::fs::write(policies.path().join("dtgate.toml"), all).unwrap();
     let config = policies.path().join("dtgate.toml");
     let (config, path) = (config.to_str().unwrap(), policies.path().to_str().unwrap());
     let arguments = ["--config", config, "--policies", path];
@@ -92,9 +91,9 @@ fn policies_that_the_bytecode_is_kept_from_are_judged_all_the_same() {
 }
 
 #[test]
-fn nobody_is_judged_by_bytecode_who_did_not_ask_for_it() {
+fn bytecode_can_be_turned_off() {
     let upstream = Upstream::lenient();
-    let gate = gate(upstream.address);
+    let gate = configured(upstream.address, "[policies]\nbytecode = \"none\"\n");
     for _ in 0..20 {
         assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     }
@@ -105,4 +104,39 @@ fn nobody_is_judged_by_bytecode_who_did_not_ask_for_it() {
             .all(|record| record.get("evaluator").is_none())
     );
     assert_eq!(metric(&gate, "dtgate_bytecode_trusted "), Some(0));
+}
+
+/// The shipped policies with one of our own: the bytecode answers for those, the interpreter for this one.
+#[test]
+fn a_policy_of_ones_own_is_heard_beside_the_shipped_ones() {
+    let upstream = Upstream::lenient();
+    let policies = TempDir::new().unwrap();
+    copy(&harness::policies(), policies.path());
+    let own = "package dtgate.own\n\ndeny contains \"not this one\" if input.token.id == \"d5836312-5790-4e80-afcf-09971954c3eb\"\n";
+    std::fs::write(policies.path().join("own.rego"), own).unwrap();
+    let path = policies.path().to_str().unwrap();
+    let gate = Gate::start(
+        TempDir::new().unwrap(),
+        upstream.address,
+        &["--policies", path],
+    );
+    eventually("the log says which policies are whose", || {
+        gate.log()
+            .contains("left to the interpreter: own")
+            .then_some(())
+    });
+    eventually("a decision by the bytecode", || {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+        let records = gate.records();
+        let last = records
+            .iter()
+            .rev()
+            .find(|record| record["kind"] == "decision")?;
+        (last["evaluator"] == "bytecode").then_some(())
+    });
+    let other = TOKEN.replace("c3ea", "c3eb");
+    let answer = gate.send("PUT", &other, GOOD);
+    assert_eq!(answer.status, 403);
+    assert!(answer.message().contains("not this one"), "{answer:?}");
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
 }

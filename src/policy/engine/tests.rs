@@ -377,13 +377,19 @@ impl Engine {
         inputs: usize,
         seed: u64,
     ) -> Result<usize, String> {
-        let bytecode = self.trust.bytecode().expect("it is trusted");
-        self.compare(bytecode, inputs, seed)
+        let share = self.trust.share().expect("it is trusted");
+        self.compare(share, inputs, seed)
     }
 
     /// Trusts the bytecode of another engine, unseen.
     pub(in super::super) fn trust_that_of(&self, other: &Self) {
-        self.trust.settle(|| Ok((other.bytecode()?, 0)));
+        self.trust.settle(|| {
+            let trusted = Trusted::Bytecode {
+                inputs: 0,
+                others: Vec::new(),
+            };
+            Ok((other.share(AnswersFor::All)?, trusted))
+        });
     }
 
     /// Whether requests are not tried in a hurry.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use regorus::Value;
 use serde::Serialize;
 
-use crate::policy::bytecode::Bytecode;
+use super::Share;
 
 /// Who answers requests, and why.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -20,7 +20,12 @@ use crate::policy::bytecode::Bytecode;
 #[non_exhaustive]
 pub enum Trusted {
     /// The engines were equal on so many inputs: the bytecode answers where nobody objects.
-    Bytecode { inputs: usize },
+    Bytecode {
+        inputs: usize,
+        /// The policies that it does not answer for.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        others: Vec<String>,
+    },
     /// The interpreter, for this reason.
     Interpreter { reason: String },
     /// The interpreter, because the engines have said different things about a request.
@@ -32,10 +37,16 @@ pub enum Trusted {
 impl fmt::Display for Trusted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytecode { inputs } => {
+            Self::Bytecode { inputs, others } => {
+                let equal = format_args!("equal to the interpreter on {inputs} inputs");
+                write!(out, "bytecode where nobody objects: {equal}")?;
+                if others.is_empty() {
+                    return Ok(());
+                }
                 write!(
                     out,
-                    "bytecode where nobody objects: equal to the interpreter on {inputs} inputs"
+                    "; not shipped with dtgate and left to the interpreter: {}",
+                    others.join(", ")
                 )
             }
             Self::Interpreter { reason } => write!(out, "interpreter: {reason}"),
@@ -46,7 +57,7 @@ impl fmt::Display for Trusted {
 }
 
 pub(super) struct Trust {
-    bytecode: OnceLock<Bytecode>,
+    share: OnceLock<Share>,
     lost: AtomicBool,
     trusted: Mutex<Trusted>,
     /// Where requests go that are to be compared, as soon as somebody compares.
@@ -59,7 +70,7 @@ pub(super) struct Trust {
 impl Default for Trust {
     fn default() -> Self {
         Self {
-            bytecode: OnceLock::new(),
+            share: OnceLock::new(),
             lost: AtomicBool::new(false),
             trusted: Mutex::new(Trusted::Unproven),
             checked: OnceLock::new(),
@@ -70,10 +81,10 @@ impl Default for Trust {
 }
 
 impl Trust {
-    /// The bytecode, when it is trusted.
-    pub(super) fn bytecode(&self) -> Option<&Bytecode> {
-        let bytecode = self.bytecode.get()?;
-        (!self.lost.load(Ordering::Relaxed)).then_some(bytecode)
+    /// What the bytecode answers for, when it is trusted.
+    pub(super) fn share(&self) -> Option<&Share> {
+        let share = self.share.get()?;
+        (!self.lost.load(Ordering::Relaxed)).then_some(share)
     }
 
     pub(super) fn trusted(&self) -> Trusted {
@@ -86,14 +97,14 @@ impl Trust {
     /// Trusts the bytecode, or says why not; once.
     pub(super) fn settle(
         &self,
-        prove: impl FnOnce() -> Result<(Bytecode, usize), String>,
+        prove: impl FnOnce() -> Result<(Share, Trusted), String>,
     ) -> Trusted {
         if self.trusted() == Trusted::Unproven {
             match prove() {
-                Ok((bytecode, inputs)) => {
+                Ok((share, trusted)) => {
                     // Told first: from the next line on a request can end the trust.
-                    self.tell(Trusted::Bytecode { inputs });
-                    drop(self.bytecode.set(bytecode));
+                    self.tell(trusted);
+                    drop(self.share.set(share));
                 }
                 Err(reason) => self.tell(Trusted::Interpreter { reason }),
             }

@@ -5,7 +5,7 @@ use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::bytecode::MOST_STEPS;
 use crate::policy::input::tests::input;
 use crate::policy::interpreter::Interpreter;
-use crate::policy::{Engine, Evaluator, Input, Trusted};
+use crate::policy::{AnswersFor, Engine, Evaluator, Input, Trusted};
 
 mod shapes;
 
@@ -29,8 +29,8 @@ fn the_shipped_policies_are_proven() {
         None,
         "nothing was compared yet"
     );
-    let trusted = engine.prove(300, 1);
-    let Trusted::Bytecode { inputs } = trusted else {
+    let trusted = engine.prove(AnswersFor::All, 300, 1);
+    let Trusted::Bytecode { inputs, .. } = trusted else {
         panic!("{trusted}");
     };
     // Two hundred of them come from the tests of the policies.
@@ -42,11 +42,14 @@ fn the_shipped_policies_are_proven() {
 #[test]
 fn an_ordinary_update_takes_few_steps_of_the_shipped_policies() {
     let engine = Engine::new(Bundle::load(SHIPPED).unwrap(), Duration::from_secs(5));
-    let bytecode = engine.bytecode().unwrap();
+    let share = engine.share(AnswersFor::All).unwrap();
     let mut update = input();
     let scopes = ["metrics.read", "metrics.ingest", "logs.read", "logs.ingest"];
     update.change.scopes.requested = Some(scopes.map(str::to_owned).to_vec());
-    assert_eq!(bytecode.nobody_objects(&update.to_rego(), 275), Ok(true));
+    assert_eq!(
+        share.bytecode.nobody_objects(&update.to_rego(), 275),
+        Ok(true)
+    );
 }
 
 /// An engine for so many policies, each with these rules.
@@ -68,14 +71,15 @@ fn engine_of_many(count: usize, rules: &str) -> Engine {
 #[test]
 fn many_policies_are_asked_in_one_question() {
     let engine = engine_of_many(1000, "deny contains \"no\" if input.api == \"v3\"");
-    let bytecode = engine.bytecode().unwrap();
-    let comparison = engine.comparison(&bytecode);
+    let share = engine.share(AnswersFor::All).unwrap();
+    let comparison = engine.comparison(&share);
     let mut interpreter = Interpreter::clone_of(comparison.prepared);
     interpreter.begin(&input().to_rego(), 0);
-    let said = interpreter.ask_together(comparison.all_rules);
+    let said = interpreter.ask_together(comparison.rules);
     assert_eq!(said.map(|said| said.len()), Some(1000));
     assert!(
-        bytecode
+        share
+            .bytecode
             .nobody_objects(&input().to_rego(), MOST_STEPS)
             .unwrap()
     );
@@ -87,7 +91,7 @@ fn steps_grow_as_policies_and_scopes_do() {
     let rule = "deny contains scope if {\n\tis_array(input.change.scopes.requested)\n\tsome scope in input.change.scopes.requested\n\tscope in {\"no\", \"never\"}\n}";
     let steps = |policies: usize, scopes: usize| {
         let engine = engine_of_many(policies, rule);
-        let bytecode = engine.bytecode().unwrap();
+        let share = engine.share(AnswersFor::All).unwrap();
         let mut request = input();
         let scopes = (0..scopes).map(|number| format!("scope.{number}"));
         request.change.scopes.requested = Some(scopes.collect());
@@ -96,7 +100,7 @@ fn steps_grow_as_policies_and_scopes_do() {
         let (mut less, mut enough) = (0, MOST_STEPS);
         while enough - less > 1 {
             let middle = usize::midpoint(less, enough);
-            if bytecode.nobody_objects(&document, middle) == Ok(true) {
+            if share.bytecode.nobody_objects(&document, middle) == Ok(true) {
                 enough = middle;
             } else {
                 less = middle;
@@ -187,7 +191,7 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
             "package dtgate.p\n{rules}\n_met if input.change.name.requested == concat(\"\", [\"zz\", \"top\"])\n\ndeny contains \"no\" if {{ _met; {body} }}"
         );
         let engine = engine_of(&policy);
-        let trusted = engine.prove(200, 1);
+        let trusted = engine.prove(AnswersFor::All, 200, 1);
         match refused {
             "" => assert!(
                 matches!(trusted, Trusted::Bytecode { .. }),
@@ -210,7 +214,7 @@ fn policies_that_the_bytecode_cannot_run_are_left_to_the_interpreter() {
         ),
     ] {
         let engine = engine_of(&format!("package dtgate.p\ndeny contains \"no\" if {body}"));
-        let trusted = engine.prove(10, 1);
+        let trusted = engine.prove(AnswersFor::All, 10, 1);
         assert!(trusted.to_string().ends_with(reason), "{trusted}");
         assert_eq!(engine.decide_quickly(&input()), None);
     }
@@ -227,7 +231,10 @@ fn what_is_proven_stays_true_on_other_requests() {
             continue;
         };
         let engine = Engine::new(bundle, Duration::from_secs(5));
-        if matches!(engine.prove(300, seed), Trusted::Bytecode { .. }) {
+        if matches!(
+            engine.prove(AnswersFor::All, 300, seed),
+            Trusted::Bytecode { .. }
+        ) {
             accepted += 1;
             let again = engine.compare_again(600, seed + 1_000_000);
             assert!(again.is_ok(), "{again:?} by\n{policy}");
@@ -387,7 +394,7 @@ fn a_request_that_takes_many_steps_is_not_begun_in_a_hurry_each_time() {
     ];
     let bundle = Bundle::load(directory(&files).path()).unwrap();
     let engine = Engine::new(bundle, Duration::from_secs(5));
-    engine.prove(1, 1);
+    engine.prove(AnswersFor::All, 1, 1);
     assert_eq!(engine.decide_quickly(&input()), None);
     assert!(engine.is_patient());
     let decision = engine.decide(&input());
@@ -420,7 +427,7 @@ fn one_difference_while_it_works_ends_the_trust() {
 #[test]
 fn one_request_in_a_while_is_compared() {
     let engine = engine_of("package dtgate.p\ndeny contains \"no\" if input.api == \"v3\"");
-    engine.prove(10, 1);
+    engine.prove(AnswersFor::All, 10, 1);
     let to_check = engine.to_check().unwrap();
     assert!(engine.to_check().is_none(), "one thread is enough");
     assert!(engine.decide_quickly(&input()).is_some());

@@ -99,20 +99,20 @@ fn no_shape_of_a_rule_makes_the_bytecode_silent_where_the_interpreter_is_not() {
             }
         };
         let engine = Engine::new(bundle, Duration::from_secs(5));
-        let bytecode = match engine.bytecode() {
-            Ok(bytecode) => bytecode,
+        let share = match engine.share(AnswersFor::All) {
+            Ok(share) => share,
             Err(reason) => {
                 println!("{title}: {reason}");
                 refused += 1;
                 continue;
             }
         };
-        let comparison = engine.comparison(&bytecode);
+        let comparison = engine.comparison(&share);
         let mut interpreter = Interpreter::clone_of(comparison.prepared);
         let mut objected = 0;
         for request in &requests {
             interpreter.begin(request, 0);
-            let said = interpreter.ask_together(comparison.all_rules);
+            let said = interpreter.ask_together(comparison.rules);
             if said.is_none() {
                 interpreter = Interpreter::clone_of(comparison.prepared);
             }
@@ -120,7 +120,7 @@ fn no_shape_of_a_rule_makes_the_bytecode_silent_where_the_interpreter_is_not() {
                 super::super::objections(said.iter().flatten()).is_some_and(|all| all.is_empty());
             objected += usize::from(!silent);
             if (said.is_none() || !silent)
-                && bytecode.nobody_objects(request, MOST_STEPS) == Ok(true)
+                && share.bytecode.nobody_objects(request, MOST_STEPS) == Ok(true)
             {
                 writeln!(wrong, "{title}: {said:?} of {request}").unwrap();
                 break;

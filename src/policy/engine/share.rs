@@ -1,0 +1,96 @@
+//! Which policies the bytecode engine answers for, compiled, and which are left to the interpreter.
+
+use std::time::Duration;
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use serde::Deserialize;
+
+use super::Engine;
+use crate::policy::bundle;
+use crate::policy::bytecode::Bytecode;
+use crate::policy::shipped::Shipped;
+use crate::policy::tree::File;
+
+/// Time for the value of a rule that does not depend on the input.
+const COMPILE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Which policies the bytecode engine may answer for, where it was found equal to the interpreter.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswersFor {
+    /// Those that come with dtgate, as long as they are as they came, whatever their settings.
+    #[default]
+    Shipped,
+    All,
+    None,
+}
+
+/// The bytecode, and what it does not answer for.
+pub(in super::super) struct Share {
+    pub(in super::super) bytecode: Bytecode,
+    /// Its rules in one array, as the interpreter is asked about them.
+    pub(in super::super) rules: String,
+    /// The others in one array, which are the interpreter's; none when there are none.
+    pub(super) others: Option<String>,
+    /// The policies of the others.
+    pub(super) their_names: Vec<String>,
+}
+
+impl Engine {
+    /// Compiles these policies.
+    ///
+    /// # Errors
+    ///
+    /// Says why all are left to the interpreter.
+    pub(in super::super) fn share(&self, wanted: AnswersFor) -> Result<Share, String> {
+        let mut all = self.prepared.clone();
+        let (mut compiled, covered): (_, Vec<String>) = match wanted {
+            AnswersFor::None => return Err("policies.bytecode = \"none\"".to_owned()),
+            AnswersFor::All => (all, self.rules().collect()),
+            AnswersFor::Shipped => {
+                let shipped = Shipped::of(&self.tree, all.get_modules())?;
+                let rules = self.rules().filter(|rule| shipped.has(rule)).collect();
+                (self.alone(&shipped.files)?, rules)
+            }
+        };
+        if covered.is_empty() {
+            return Err("none of the policies is one that dtgate ships".to_owned());
+        }
+        // No request waits for it, and the machine may be busy.
+        compiled.set_execution_timer_config(ExecutionTimerConfig {
+            limit: COMPILE_LIMIT,
+            ..self.timer
+        });
+        let others: Vec<String> = self
+            .rules()
+            .filter(|rule| !covered.contains(rule))
+            .collect();
+        let names = self.names().filter(|name| {
+            let package = format!("data.dtgate.{name}.");
+            others.iter().any(|rule| rule.starts_with(&package))
+        });
+        Ok(Share {
+            bytecode: Bytecode::compile(&mut compiled, &covered, self.timer)?,
+            rules: array(&covered),
+            their_names: names.map(str::to_owned).collect(),
+            others: (!others.is_empty()).then(|| array(&others)),
+        })
+    }
+
+    /// An engine for some of the files.
+    fn alone(&self, files: &[&File]) -> Result<regorus::Engine, String> {
+        let (mut written, problems) = bundle::compile(files, &self.tree.data);
+        let evaluable = match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => bundle::evaluable(&mut written, &self.tree.data),
+        };
+        evaluable
+            .map(|(rego, _)| rego)
+            .map_err(|problem| problem.to_string())
+    }
+}
+
+pub(super) fn array(rules: &[String]) -> String {
+    // A line each: the engine reads none that is longer than 1,024 characters.
+    format!("[{}]", rules.join(",\n"))
+}
