@@ -18,6 +18,7 @@ pub mod input;
 mod interpreter;
 mod modes;
 mod names;
+mod objects;
 mod places;
 mod proof;
 mod remedy;

@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names,
+    names, objects,
     tree::{File, Tree},
     walk,
 };
@@ -137,6 +137,7 @@ impl Bundle {
         heads::forgetful(&program, &mut problems);
         names::ambiguous(&modules, &mut problems);
         imports::ambiguous(&modules, &mut problems);
+        objects::ambiguous(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));
         }

@@ -392,6 +392,23 @@ impl Engine {
         });
     }
 
+    pub(in super::super) fn interpreter(&self) -> Interpreter {
+        Interpreter::clone_of(&self.prepared)
+    }
+
+    pub(in super::super) fn all_rules(&self) -> &str {
+        &self.all_rules
+    }
+
+    /// The same, one by one.
+    pub(in super::super) fn rule_paths(&self) -> Vec<String> {
+        self.rules().collect()
+    }
+
+    pub(in super::super) fn all_reads(&self) -> &BTreeSet<Read> {
+        &self.reads
+    }
+
     /// Whether requests are not tried in a hurry.
     pub(in super::super) fn is_patient(&self) -> bool {
         self.patient.load(Relaxed) > 0

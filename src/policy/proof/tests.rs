@@ -7,6 +7,7 @@ use crate::policy::input::tests::input;
 use crate::policy::interpreter::Interpreter;
 use crate::policy::{AnswersFor, Engine, Evaluator, Input, Trusted};
 
+mod opa;
 mod shapes;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");

@@ -7,11 +7,11 @@
 //! seen to read wrongly.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use regorus::Value;
 use regorus::unstable::{
-    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span,
+    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Rule, RuleHead, Span,
 };
 
 use super::kinds::{Kind, Kinds, bindings};
@@ -20,6 +20,7 @@ use super::{DEPTH, Rules, is_verdict, path_of};
 use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;
+use crate::policy::objects::literal;
 use crate::policy::places::{colon, whole};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch;
@@ -243,9 +244,6 @@ impl Scope<'_> {
             Expr::AssignExpr { lhs, .. } => {
                 colon(lhs).is_none().then_some("assigns in an odd place")
             }
-            Expr::Object { fields, .. } => {
-                (!has_plain_keys(fields)).then_some("makes an object with computed keys")
-            }
             _ if order::asks_before_it_walks(self.rule, expr) => {
                 Some("asks in a comprehension before it walks through something")
             }
@@ -372,22 +370,4 @@ fn fixed_value(rule: &Rule) -> Option<Value> {
         Some(assign) => literal(&assign.value),
         None => Some(true.into()),
     }
-}
-
-fn literal(expr: &Expr) -> Option<Value> {
-    match expr {
-        Expr::Bool { value, .. }
-        | Expr::Null { value, .. }
-        | Expr::Number { value, .. }
-        | Expr::String { value, .. }
-        | Expr::RawString { value, .. } => Some(value.clone()),
-        _ => None,
-    }
-}
-
-/// The compiler sets keys that are written there first, whatever their order.
-fn has_plain_keys(fields: &[(Span, Ref<Expr>, Ref<Expr>)]) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut keys = fields.iter().map(|(_, key, _)| literal(key));
-    fields.len() == 1 || keys.all(|key| key.is_some_and(|key| seen.insert(key)))
 }

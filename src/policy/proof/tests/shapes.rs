@@ -4,7 +4,7 @@
 use super::*;
 
 /// Title, then the names and texts of files.
-fn shapes() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+pub(super) fn shapes() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     const HEAD: &str = "package dtgate.p\nimport data.guardrails as g\nimport input.unknown_members as U\nimport input.change.scopes.requested as S\nimport input.change.name.requested as N\n";
     let shapes = include_str!("shapes.txt").split("\n----\n").skip(1);
     let shapes = shapes.map(|shape| {
@@ -25,7 +25,7 @@ fn shapes() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
 }
 
 /// Requests with what the shapes look for, and with everything of another kind.
-fn requests() -> Vec<Input> {
+pub(super) fn requests() -> Vec<Input> {
     const MEMBERS: &str = r#"[
         {}, {"k": null}, {"k": "a"}, {"k": "b"}, {"k": "none"}, {"k": false}, {"k": true}, {"k": 1}, {"k": ["a"]}, {"k": {"z": 1}},
         {"n": 0}, {"n": 1}, {"n": 1.5}, {"n": -3}, {"n": 2}, {"n": 1000}, {"n": 9007199254740993}, {"n": "1"}, {"n": 1, "k": "a"}, {"n": 1, "k": "z"},
