@@ -48,6 +48,18 @@ fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other()
     assert_eq!(shipped, documented);
 }
 
+/// The thread that compares the engines asks for them: without, it takes time from requests, and the log says so.
+#[test]
+fn the_shipped_unit_lets_a_thread_put_itself_behind_others() {
+    let unit = page("deploy/dtgate.service");
+    let mut filters = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+        .rev();
+    assert_eq!(filters.next(), Some("sched_setscheduler setpriority"));
+    assert!(unit.contains("\nRestrictRealtime=yes\n"));
+}
+
 #[test]
 fn every_command_and_flag_that_is_shown_exists() {
     let mut seen = 0;
