@@ -17,6 +17,7 @@ use super::bytecode::{Bytecode, MOST_STEPS, Silence};
 use super::check::Read;
 use super::interpreter::Interpreter;
 use super::sample::Sampler;
+use super::suite;
 use super::tree::{File, Tree};
 
 /// What both engines are asked about, and what they say.
@@ -109,13 +110,14 @@ pub(super) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<Value> {
         return Vec::new();
     }
     let modules = rego.get_modules().clone();
-    let Ok((rego, _)) = bundle::evaluable(&mut rego, &tree.data) else {
+    let Ok((mut rego, _)) = bundle::evaluable(&mut rego, &tree.data) else {
         return Vec::new();
     };
+    rego.set_execution_timer_config(suite::LIMIT);
     let mut found = BTreeMap::new();
     for test in tests(&tree.tests, &modules) {
         let mut rego = rego.clone();
-        // A test that fails or panics has used inputs all the same.
+        // A test that fails, panics or takes too long has used inputs all the same.
         drop(catch_unwind(AssertUnwindSafe(|| {
             drop(rego.eval_rule(test));
         })));

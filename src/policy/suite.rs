@@ -32,7 +32,10 @@ mod coverage;
 mod report;
 
 /// As `opa test`: five seconds a test.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
+    limit: Duration::from_secs(5),
+    check_interval: NonZeroU32::new(1024).expect("1024 is not zero"),
+};
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Format {
@@ -164,13 +167,7 @@ impl Suite {
     fn run(&self, wanted: Option<&Regex>) -> (Vec<TestResult>, Coverage) {
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
-        let limit = NonZeroU32::new(1024).map(|check_interval| ExecutionTimerConfig {
-            limit: LIMIT,
-            check_interval,
-        });
-        if let Some(limit) = limit {
-            watched.set_execution_timer_config(limit);
-        }
+        watched.set_execution_timer_config(LIMIT);
         let mut coverage = Coverage::of(watched.get_modules(), &self.lines);
         let results = self
             .tests

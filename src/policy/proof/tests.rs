@@ -5,6 +5,7 @@ use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::bytecode::MOST_STEPS;
 use crate::policy::input::tests::input;
 use crate::policy::interpreter::Interpreter;
+use crate::policy::tree::Tree;
 use crate::policy::{AnswersFor, Engine, Evaluator, Input, Trusted};
 
 mod opa;
@@ -423,6 +424,17 @@ fn one_difference_while_it_works_ends_the_trust() {
     assert!(matches!(engine.trusted(), Trusted::Lost { .. }));
     assert_eq!(engine.decide_quickly(&input()), None);
     assert_eq!(engine.decide(&input()).violations[0].message, "no");
+}
+
+/// It would keep the engines from being compared, and the gate from its bytecode, for ever.
+#[test]
+fn a_test_that_never_ends_is_cut_off() {
+    let policy = "package dtgate.p\ndeny contains \"no\" if input.api == \"v3\"";
+    let test = "package dtgate.p_test\n\ntest_endless if {\n\tcount(data.dtgate.p.deny) == 0 with input as {\"api\": \"v2\"}\n\tmany := numbers.range(1, 3000)\n\tsome a in many\n\tsome b in many\n\tsome c in many\n\ta * b * c == 0\n}\n";
+    let files = [("p.rego", policy), ("p_test.rego", test)];
+    let tree = Tree::read(&[directory(&files).path()]);
+    let inputs = super::inputs_of_tests(&tree, &["p"]);
+    assert_eq!(inputs.len(), 1, "what it had used before");
 }
 
 #[test]
