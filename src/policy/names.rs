@@ -36,7 +36,7 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     for module in modules {
         let names = Names::of(module);
         if !names.package.iter().all(|step| is_word(step)) {
-            let message = "the name of a package consists of words of letters, digits and underscores, with dots between them";
+            let message = "the name of a package consists of words of letters, digits and underscores that begin with no digit, with dots between them";
             problems.push(check::at(&module.package.span, message));
         }
         for rule in &module.policy {
@@ -98,7 +98,8 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
 
 /// Whether a step of a path can be written behind a dot.
 pub(super) fn is_word(step: &str) -> bool {
-    step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    step.starts_with(is_letter) && step.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -124,6 +125,10 @@ mod tests {
             (
                 format!("package dtgate[\"q.deny, data.dtgate.q\"]\n{FINE}"),
                 "words of letters",
+            ),
+            (
+                format!("package dtgate[\"24_hours\"]\n{FINE}"),
+                "begin with no digit",
             ),
             (
                 format!("package dtgate.p\n{FINE}\ncount(x) := 0 if x == 1"),
