@@ -4,7 +4,11 @@
 //! value was judged by it: nobody else can make one. It knows nothing of HTTP, and it does no I/O after
 //! it was loaded.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 mod builtins;
 mod bundle;
@@ -90,10 +94,10 @@ impl Policy {
         let Some(to_check) = self.engine.to_check() else {
             return;
         };
-        let engine = Arc::downgrade(&self.engine);
+        let checking = Checking(Arc::downgrade(&self.engine));
         drop(self);
         while let Ok(document) = to_check.recv()
-            && let Some(engine) = engine.upgrade()
+            && let Some(engine) = checking.0.upgrade()
         {
             engine.check(&document);
         }
@@ -136,6 +140,18 @@ impl Policy {
     /// Whether a policy may read this member of the input, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
         self.engine.reads(member)
+    }
+}
+
+/// Somebody compares the engines of these policies.
+struct Checking(Weak<Engine>);
+
+impl Drop for Checking {
+    /// Before the policies are gone only a panic ends it, and what nobody looks at must not be trusted.
+    fn drop(&mut self) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.unchecked();
+        }
     }
 }
 

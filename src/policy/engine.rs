@@ -12,7 +12,6 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
-        mpsc::Receiver,
     },
     time::{Duration, Instant},
 };
@@ -35,6 +34,7 @@ pub use share::AnswersFor;
 use share::{Share, array};
 use trust::{Trust, Trusted};
 
+mod check;
 mod share;
 pub(super) mod trust;
 
@@ -43,9 +43,6 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 
 /// Requests until the hurry is tried again.
 const PATIENCE: u32 = 100;
-
-/// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
-const CHECK_LIMIT: Duration = Duration::from_mins(1);
 
 /// Steps of an engine between two looks at the clock.
 const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
@@ -263,44 +260,6 @@ impl Engine {
             *interpreter = Interpreter::clone_of(&self.prepared);
         }
         answers.is_some_and(|answers| answers.iter().all(says_nothing))
-    }
-
-    /// The requests that [`Engine::check`] is for: one in a second at most, of those that the bytecode let pass.
-    /// Only the first who asks gets them. They end with the engine.
-    pub fn to_check(&self) -> Option<Receiver<Value>> {
-        self.trust.to_check()
-    }
-
-    /// Whether the interpreter agrees that nobody objects. If not, the bytecode never answers again.
-    ///
-    /// Takes its time, and is meant for a thread that has nothing else to do.
-    pub fn check(&self, document: &Value) {
-        let Some(share) = self.trust.share() else {
-            return;
-        };
-        let started = Instant::now();
-        let mut prepared = self.prepared.clone();
-        prepared.set_execution_timer_config(ExecutionTimerConfig {
-            limit: CHECK_LIMIT,
-            ..self.timer
-        });
-        let mut interpreter = Interpreter::clone_of(&prepared);
-        interpreter.begin(document, 0);
-        let answers = interpreter.ask_together(&share.rules);
-        let took = started.elapsed();
-        let said = match answers {
-            Some(answers) if answers.iter().all(says_nothing) => None,
-            Some(answers) => Some(Value::from(answers).to_string()),
-            // That it had to wait for the processor is no difference.
-            None if took >= CHECK_LIMIT => None,
-            None => Some("that it cannot be evaluated".to_owned()),
-        };
-        if let Some(said) = said {
-            let difference =
-                format!("the interpreter says {said}, the bytecode that nobody objects");
-            self.trust.lose(difference);
-        }
-        self.trust.compared(took);
     }
 
     /// Decides as [`Engine::decide`] does, and says which lines were evaluated on the way.

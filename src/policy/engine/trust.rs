@@ -123,6 +123,19 @@ impl Trust {
         self.tell(Trusted::Lost { difference });
     }
 
+    /// Nobody compares any more.
+    pub(super) fn give_up(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+        let reason = "the comparison of the engines has ended";
+        tracing::error!(
+            reason,
+            "the bytecode engine is not asked any more: report this"
+        );
+        self.tell(Trusted::Interpreter {
+            reason: reason.to_owned(),
+        });
+    }
+
     /// Where the requests come out that are to be compared; once.
     pub(super) fn to_check(&self) -> Option<Receiver<Value>> {
         let (sender, receiver) = sync_channel(1);

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::bundle::{Bundle, tests::directory};
@@ -6,7 +7,7 @@ use crate::policy::bytecode::MOST_STEPS;
 use crate::policy::input::tests::input;
 use crate::policy::interpreter::Interpreter;
 use crate::policy::tree::Tree;
-use crate::policy::{AnswersFor, Engine, Evaluator, Input, Trusted};
+use crate::policy::{AnswersFor, Checking, Engine, Evaluator, Input, Trusted};
 
 mod opa;
 mod shapes;
@@ -421,9 +422,38 @@ fn one_difference_while_it_works_ends_the_trust() {
     let to_check = engine.to_check().unwrap();
     assert!(engine.decide_quickly(&input()).is_some(), "it was let pass");
     engine.check(&to_check.try_recv().unwrap());
-    assert!(matches!(engine.trusted(), Trusted::Lost { .. }));
+    let Trusted::Lost { difference } = engine.trusted() else {
+        panic!("{}", engine.trusted());
+    };
+    assert_eq!(
+        difference,
+        "the interpreter says [[\"no\"]], the bytecode that nobody objects, of the request of \"2026-11-24T10:00:00.000Z\""
+    );
     assert_eq!(engine.decide_quickly(&input()), None);
     assert_eq!(engine.decide(&input()).violations[0].message, "no");
+}
+
+#[test]
+fn what_nobody_compares_any_more_is_not_trusted() {
+    let engine = engine_of("package dtgate.p\ndeny contains \"no\" if input.api == \"v3\"");
+    engine.prove(AnswersFor::All, 10, 1);
+    assert!(engine.decide_quickly(&input()).is_some());
+    let engine = Arc::new(engine);
+    let panicked = std::thread::spawn({
+        let checking = Checking(Arc::downgrade(&engine));
+        move || {
+            let _checking = checking;
+            panic!("a mistake in what compares");
+        }
+    })
+    .join();
+    assert!(panicked.is_err());
+    assert_eq!(
+        engine.trusted().to_string(),
+        "interpreter: the comparison of the engines has ended"
+    );
+    assert_eq!(engine.decide_quickly(&input()), None);
+    assert_eq!(engine.decide(&input()).evaluator, Evaluator::Interpreter);
 }
 
 /// It would keep the engines from being compared, and the gate from its bytecode, for ever.
