@@ -45,7 +45,7 @@ impl fmt::Display for Trusted {
                 }
                 write!(
                     out,
-                    "; not shipped with dtgate and left to the interpreter: {}",
+                    "; not as shipped with dtgate and left to the interpreter: {}",
                     others.join(", ")
                 )
             }
