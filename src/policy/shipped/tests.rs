@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::input::tests::input;
-use crate::policy::{AnswersFor, Engine, Evaluator, Trusted};
+use crate::policy::{AnswersFor, Effect, Engine, Evaluator, POLICY_ERROR, Trusted, Verdict};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
 
@@ -111,6 +111,68 @@ fn what_was_added_or_changed_is_asked_in_the_interpreter() {
         said.iter()
             .any(|violation| violation.message == "mind the gap")
     );
+}
+
+/// The shipped policies with one of one's own, and these settings more.
+fn with_own(rules: &str, settings: &str) -> Engine {
+    let mut files = files();
+    let own = format!("package dtgate.own\n\n{rules}\n");
+    files.insert("own.rego".to_owned(), own);
+    let data = files.get_mut("data.yaml").unwrap();
+    *data = data.replace("modes: {}\n", settings);
+    let (engine, trusted) = proven(&files);
+    assert_eq!(others(trusted), ["own"]);
+    engine
+}
+
+#[test]
+fn a_policy_of_ones_own_that_fails_denies_and_harms_no_other_request() {
+    let engine = with_own(
+        "deny contains \"one\" if to_number(input.change.name.requested) == 1",
+        "modes: {own: dry_run}\n",
+    );
+    for _ in 0..2 {
+        // Of the shipped policies none looks at this one's name.
+        let mut asked = input();
+        asked.operation = "dashboard_sharing.read".to_owned();
+        let decision = engine.decide(&asked);
+        assert_eq!(decision.verdict, Verdict::Deny);
+        let said: Vec<_> = decision.violations.iter().map(|it| &it.code).collect();
+        assert_eq!(said, [&Some(POLICY_ERROR.to_owned())]);
+        asked.change.name.requested = Some("2".to_owned());
+        let decision = engine.decide(&asked);
+        assert_eq!(decision.violations, []);
+        assert_eq!(decision.evaluator, Evaluator::Bytecode);
+        // In dry run it is recorded, which needs the interpreter.
+        asked.change.name.requested = Some("1".to_owned());
+        let decision = engine.decide(&asked);
+        assert_eq!(decision.verdict, Verdict::Allow);
+        assert_eq!(decision.with_effect(Effect::Record).count(), 1);
+    }
+}
+
+#[test]
+fn a_lookup_that_failed_denies_whoever_judges() {
+    let engine = with_own("deny contains \"no\" if input.api == \"v9\"", "modes: {}\n");
+    let mut asked = input();
+    assert_eq!(engine.decide(&asked).evaluator, Evaluator::Bytecode);
+    asked.token.as_mut().unwrap().lookup_error = Some("no answer".to_owned());
+    let decision = engine.decide(&asked);
+    assert_eq!(decision.verdict, Verdict::Deny);
+    assert!(decision.only_lookup_failed());
+}
+
+/// Engines are compared without the time of a request, which a policy of one's own may ask for.
+#[test]
+fn only_what_the_bytecode_answers_for_is_compared() {
+    let engine = with_own(
+        "deny contains \"early\" if time.now_ns() < 1",
+        "modes: {}\n",
+    );
+    let to_check = engine.to_check().unwrap();
+    assert_eq!(engine.decide(&input()).evaluator, Evaluator::Bytecode);
+    engine.check(&to_check.try_recv().unwrap());
+    assert!(matches!(engine.trusted(), Trusted::Bytecode { .. }));
 }
 
 #[test]
