@@ -183,3 +183,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_OF_THE_TIME: u32 = 50;
 
 const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_long_to_compare_has_to_wait_longer() {
+        let trust = Trust::default();
+        let wait = |took| {
+            trust.compared(took);
+            Duration::from_millis(trust.next.load(Ordering::Relaxed) - trust.now())
+        };
+        assert!(wait(Duration::from_millis(1)) > Duration::from_millis(900));
+        assert!(wait(Duration::from_secs(2)) > Duration::from_secs(99));
+        assert!(wait(Duration::MAX) > Duration::from_hours(1));
+    }
+}

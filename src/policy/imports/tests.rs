@@ -128,6 +128,11 @@ deny contains lib.said if {
 		name in [lib.names | lib.wanted]
 	}
 }
+
+hidden if {
+	some odd, asked in [1]
+	odd == asked
+}
 ";
     let expected = text
         .replace("contains lib.said", "contains data.dtgate.lib.said")

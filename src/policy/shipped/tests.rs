@@ -160,6 +160,9 @@ fn a_lookup_that_failed_denies_whoever_judges() {
     let decision = engine.decide(&asked);
     assert_eq!(decision.verdict, Verdict::Deny);
     assert!(decision.only_lookup_failed());
+    let (engine, _) = proven(&files());
+    assert_eq!(engine.decide_quickly(&asked), None);
+    assert!(engine.decide(&asked).only_lookup_failed());
 }
 
 /// Engines are compared without the time of a request, which a policy of one's own may ask for.
