@@ -18,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use regorus::Value;
 use regorus::unstable::{Module, Ref, Rule};
 
+use super::bytecode::QUESTION;
 use super::check::{self, Names, Path};
 use super::walk::{self, Site};
 use kinds::Kinds;
@@ -62,11 +63,12 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
         }
     }
     let data = interpreter.get_data();
-    if data
-        .as_object()
-        .is_ok_and(|data| data.get(&KNOWN.into()).is_some())
-    {
-        return Err(format!("the data has a member {KNOWN}"));
+    let has = |name: &&str| {
+        data.as_object()
+            .is_ok_and(|data| data.get(&(*name).into()).is_some())
+    };
+    if let Some(name) = [KNOWN, QUESTION].iter().find(|name| has(name)) {
+        return Err(format!("the data has a member {name}"));
     }
     let kinds = Kinds::new(&modules, &known, &data);
     refuse::what_can_fail(&rules, &kinds)?;

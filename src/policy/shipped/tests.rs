@@ -230,3 +230,13 @@ fn a_library_without_its_policies_is_nothing_to_answer_for() {
         "interpreter: none of the policies is one that dtgate ships"
     );
 }
+
+#[test]
+fn data_of_the_names_that_dtgate_uses_is_left_to_the_interpreter() {
+    for name in ["dtgate_known", "dtgate_question"] {
+        let mut files = files();
+        files.insert(format!("{name}/data.json"), "{\"rules0\": []}".to_owned());
+        let reason = format!("interpreter: the data has a member {name}");
+        assert_eq!(proven(&files).1.to_string(), reason);
+    }
+}
