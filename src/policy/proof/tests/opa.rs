@@ -8,7 +8,6 @@ use std::process::Command;
 use super::shapes::{requests, shapes};
 use super::*;
 use crate::policy::proof;
-use crate::policy::tree::Tree;
 use regorus::Value;
 use serde_json::{Value as Json, json};
 
