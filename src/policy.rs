@@ -26,6 +26,7 @@ mod objects;
 mod places;
 mod proof;
 mod remedy;
+mod replaced;
 mod sample;
 mod shipped;
 mod specialise;

@@ -102,7 +102,8 @@ impl<'a> Program<'a> {
             | Site::Members(_)
             | Site::Operation(_)
             | Site::Pattern(_)
-            | Site::Reference(_) => {
+            | Site::Reference(_)
+            | Site::Replacing(_) => {
                 return Ok(None);
             }
         };
@@ -140,6 +141,17 @@ impl<'a> Program<'a> {
         found.map(|(path, arity)| (path, *arity))
     }
 
+    pub(super) fn is_function(&self, names: &Names<'_>, name: &[String]) -> bool {
+        self.function(names, name).is_some()
+    }
+
+    /// Whether a reference asks for a rule of the policies, or for what is below one.
+    pub(super) fn is_rule(&self, names: &Names<'_>, reference: &[String]) -> bool {
+        let meant = names.functions(reference);
+        let is_below = |rule: &Path| meant.iter().any(|path| joined(rule, path));
+        !reference.is_empty() && self.rules.iter().any(is_below)
+    }
+
     /// How many arguments a function takes, of the policies or of the engine; more than there are if there is none.
     pub(super) fn arity(&self, names: &Names<'_>, called: &Expr) -> usize {
         let name = dotted(called).unwrap_or_default();
@@ -173,8 +185,7 @@ impl<'a> Program<'a> {
                         return;
                     };
                     let path = names.resolve(&known(reference));
-                    let exists =
-                        |rule: &Path| rule.iter().zip(&path).all(|(one, other)| one == other);
+                    let exists = |rule: &Path| joined(rule, &path);
                     if matches!(path.as_slice(), [data, dtgate, ..] if data == "data" && dtgate == "dtgate")
                         && !self.rules.iter().any(exists)
                     {
@@ -216,6 +227,11 @@ impl<'a> Program<'a> {
         }
         reads
     }
+}
+
+/// Whether one of two paths begins with the other.
+fn joined(one: &[String], other: &[String]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 /// What names mean in one module.

@@ -293,7 +293,11 @@ fn is_fixed(expr: &Expr, fixed: &BTreeSet<String>) -> bool {
                 .first()
                 .is_none_or(|first| fixed.contains(first)),
             Site::Call { .. } | Site::Operation(_) | Site::Members(_) | Site::Pattern(_) => true,
-            Site::Binding(_) | Site::Declared(_) | Site::Every { .. } | Site::With(_) => false,
+            Site::Binding(_)
+            | Site::Declared(_)
+            | Site::Every { .. }
+            | Site::Replacing(_)
+            | Site::With(_) => false,
         }
     });
     same

@@ -31,6 +31,8 @@ pub(super) enum Site<'a> {
     /// What a `some .. in`, an assignment or the argument of a function binds names by: mostly one name.
     Pattern(&'a Expr),
     Reference(&'a Expr),
+    /// A statement with a `with`, or several.
+    Replacing(&'a LiteralStmt),
     /// The target or the replacement of a `with`: both can name a function without calling it.
     With(&'a Expr),
 }
@@ -185,6 +187,9 @@ pub(super) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) 
             expression(domain, see);
             query(body, see);
         }
+    }
+    if !statement.with_mods.is_empty() {
+        see(Site::Replacing(statement));
     }
     for replacement in &statement.with_mods {
         see(Site::With(&replacement.refr));

@@ -14,7 +14,7 @@ pub(in super::super) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 /// What is wrong with these files, without the name of the directory.
-fn problems(files: &[(&str, &str)]) -> Vec<String> {
+pub(in super::super) fn problems(files: &[(&str, &str)]) -> Vec<String> {
     let directory = directory(files);
     let prefix = format!("{}/", directory.path().display());
     match Bundle::load(directory.path()) {

@@ -98,7 +98,7 @@ impl Scope<'_> {
             }
             Site::Binding(name) => (name, self.binding(name.text()).map(Cow::Borrowed)),
             Site::Declared(name) => (name, Some("declares a name without a value".into())),
-            Site::Every { .. } => return None,
+            Site::Every { .. } | Site::Replacing(_) => return None,
             Site::Members(expr) => {
                 let kind = self.kinds.of(self.names, self.rule, expr, DEPTH);
                 let open = !kind.has_members() && whole(expr).is_none();

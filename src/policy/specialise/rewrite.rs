@@ -215,7 +215,11 @@ impl<'a> Rewriter<'a> {
         let mut settled = is_test;
         walk::statement(stmt, &mut |site| {
             settled &= match site {
-                Site::Binding(_) | Site::Declared(_) | Site::Every { .. } | Site::With(_) => false,
+                Site::Binding(_)
+                | Site::Declared(_)
+                | Site::Every { .. }
+                | Site::Replacing(_)
+                | Site::With(_) => false,
                 Site::Members(_) | Site::Operation(_) | Site::Pattern(_) => true,
                 Site::Call { function, .. } => {
                     let name = check::dotted(function).unwrap_or_default();
