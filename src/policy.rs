@@ -30,6 +30,7 @@ mod replaced;
 mod sample;
 mod shipped;
 mod specialise;
+mod steps;
 pub mod suite;
 mod tree;
 mod walk;

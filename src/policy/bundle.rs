@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names, objects, replaced,
+    names, objects, replaced, steps,
     tree::{File, Tree},
     walk,
 };
@@ -139,6 +139,7 @@ impl Bundle {
         names::ambiguous(&modules, &mut problems);
         imports::ambiguous(&modules, &mut problems);
         objects::ambiguous(&modules, &mut problems);
+        steps::misread(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));
         }
