@@ -122,15 +122,38 @@ fn document<'a>(names: &'a Names<'_>, name: &str) -> Option<&'a Path> {
     names.imports.get(name).filter(is_document)
 }
 
-/// Refuses variables with the name of an import, and references to a package as a whole, or to what several are below.
+/// Refuses variables with the name of an import, names that only another file imports, and references to a package as a
+/// whole, or to what several are below.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     let packages: Vec<Path> = modules
         .iter()
         .map(|module| check::package(module))
         .collect();
+    let imported: BTreeSet<(Path, String)> = modules
+        .iter()
+        .flat_map(|module| {
+            let aliases = check::imports(module).map(|(alias, _, _)| alias);
+            aliases.map(|alias| (check::package(module), alias))
+        })
+        .collect();
     for module in modules {
         let names = Names::of(module);
         for rule in &module.policy {
+            // The engine knows it in all files of the package; nothing would be written out in this one.
+            let is_foreign = |first: &&String| {
+                !names.imports.contains_key(*first)
+                    && imported.contains(&(names.package.clone(), (*first).clone()))
+            };
+            walk::rule(rule, &mut |site| {
+                if let Site::Reference(named) | Site::With(named) = site
+                    && let Some(first) = check::known(named).first().filter(is_foreign)
+                {
+                    let message = format!(
+                        "another file of the package imports {first}: import it here, too, or use another name"
+                    );
+                    problems.push(check::at(named.span(), message));
+                }
+            });
             walk::rule(rule, &mut |site| match site {
                 Site::Binding(span) if document(&names, span.text()).is_some() => {
                     let message = format!(

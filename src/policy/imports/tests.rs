@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::policy::bundle::{Bundle, Problem, tests::directory};
+use crate::policy::bundle::{
+    Bundle, Problem,
+    tests::{directory, problems},
+};
 use crate::policy::input::tests::input;
 use crate::policy::{Decision, Engine};
 
@@ -175,4 +178,41 @@ hidden if {
             "{found}"
         );
     }
+}
+
+/// The engine knows the import in all files of the package, but it is written out only where it stands.
+#[test]
+fn an_import_of_another_file_is_refused() {
+    let library = "package dtgate.lib\n\nwanted if input.api == \"v1\"\n";
+    for rule in [
+        "deny contains \"x\" if lib.wanted",
+        "deny contains lib if lib := \"x\"",
+        "deny contains \"x\" if input.api == \"v1\" with lib.wanted as 1",
+    ] {
+        let other = format!("package dtgate.p\n\n{rule}\n");
+        let files = [
+            ("lib.rego", library),
+            (
+                "p.rego",
+                "package dtgate.p\n\nimport data.dtgate.lib\n\nq if lib.wanted\n",
+            ),
+            ("q.rego", &other),
+        ];
+        let said = problems(&files);
+        assert!(
+            said.iter()
+                .any(|said| said.contains("another file of the package imports lib")),
+            "{rule}: {said:?}"
+        );
+    }
+    let own = "package dtgate.p\n\ndeny contains libs if libs := \"x\"\n";
+    let files = [
+        ("lib.rego", library),
+        (
+            "p.rego",
+            "package dtgate.p\n\nimport data.dtgate.lib\n\nq if lib.wanted\n",
+        ),
+        ("q.rego", own),
+    ];
+    assert_eq!(problems(&files), [""; 0]);
 }
