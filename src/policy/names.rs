@@ -14,7 +14,7 @@ use super::check::{self, Names, Path};
 use super::specialise::{KNOWN, is_of_library};
 use super::walk::{self, Site};
 
-/// Refuses names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
+/// Refuses functions that several files define, names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
 /// of a package, or of an import, or that nobody asks for though they object; imports of one name for two things; and
 /// the names of dtgate's own data.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
@@ -33,6 +33,7 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
         .collect();
     let mut imports: BTreeMap<(Path, String), Path> = BTreeMap::new();
     let mut rules: BTreeSet<(Path, String)> = BTreeSet::new();
+    let mut functions: BTreeMap<Path, &str> = BTreeMap::new();
     for module in modules {
         let names = Names::of(module);
         if !names.package.iter().all(|step| is_word(step)) {
@@ -57,6 +58,19 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 problems.push(check::at(rule.span(), message));
             }
             rules.insert((names.package.clone(), name));
+            // It would take all for the first file, and what it knows of that for the others.
+            if let Some((name, _)) = check::function(rule)
+                && *functions
+                    .entry([names.package.clone(), name.clone()].concat())
+                    .or_insert(names.file)
+                    != names.file
+            {
+                let name = name.join(".");
+                let message = format!(
+                    "another file has a part of the function {name}: the engine needs all in one"
+                );
+                problems.push(check::at(rule.span(), message));
+            }
             walk::rule(rule, &mut |site| {
                 let Site::Reference(reference) = site else {
                     return;
@@ -178,6 +192,18 @@ mod tests {
         let said = refused(&[("a.rego", library), ("b.rego", within), ("c.rego", &policy)]);
         assert!(said[0].contains("of the name of the rule r"), "{said:?}");
         assert!(files("import data.x as a", "a := 1")[0].contains("of the import a"));
+        for (first, second) in [
+            // The second would be given the name x by the first's pattern.
+            ("f([x, _]) if x == \"a\"", "f(x) if x == \"b\""),
+            ("default f(_) := false", "f(x) if x == \"b\""),
+            ("a.f(x) := 1 if x == 1", "a.f(x) := 2 if x == 2"),
+        ] {
+            assert!(
+                files(first, second)[0].contains("another file has a part of the function"),
+                "{first}"
+            );
+        }
+        assert_eq!(files("f(1) := 1\nf(2) := 2", "g(1) := 1"), [""; 0]);
         assert_eq!(files("import data.x as a", "import data.x as a"), [""; 0]);
         assert_eq!(files("import data.x as a", "import data.y as b"), [""; 0]);
     }
