@@ -1,6 +1,6 @@
 //! Rules and references of several steps that the engine reads otherwise than OPA: refused.
 //!
-//! Asked for `a.b`, the engine evaluates the rules of that name, and forgets that `a[key]`, or `a` itself, may say what
+//! Asked for `a.b`, the engine evaluates the rules of that name, and forgets `default a["b"]`, and that `a[key]` may say what
 //! `a.b` is as well. It takes `` a[`b`] `` for a step that is only known later, and evaluates a whole package to take it,
 //! or nothing. And below a `with` there is no `a` as long as no rule in it holds, where OPA has an empty one. A policy
 //! that rests on any of these would be silent.
@@ -23,7 +23,7 @@ struct Part<'a> {
     is_there: bool,
 }
 
-/// Refuses rules within rules, names in backquotes, and references to what other rules are in.
+/// Refuses defaults with brackets, rules within rules, names in backquotes, and references to what other rules are in.
 pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     let parts: Vec<Part<'_>> = modules
         .iter()
@@ -48,6 +48,13 @@ pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
         let names = Names::of(module);
         for rule in &module.policy {
             backquoted(check::head(rule), problems);
+            if let Rule::Default { refr, .. } = rule.as_ref()
+                && matches!(refr.as_ref(), Expr::RefBrack { .. })
+            {
+                let message = "the engine forgets this default when the member alone is asked for: write it with a dot, \
+                               or give the rule a name of its own";
+                problems.push(check::at(refr.span(), message));
+            }
             walk::rule(rule, &mut |site| match site {
                 Site::Reference(reference) => {
                     let known = check::known(reference);
@@ -169,7 +176,7 @@ mod tests {
             ),
             (
                 "a.b[k] := 2 if some k in [\"c\"]",
-                "default a.b[\"c\"] := 1\na.b.c := 1 if input.api == \"v1\"",
+                "default a.b.c := 1\na.b.c := 1 if input.api == \"v1\"",
                 "says of all of a.b:",
             ),
             ("a := {\"b\": 1}", "a.b := 1", "says of all of a:"),
@@ -181,6 +188,11 @@ mod tests {
                 "backquotes",
             ),
             ("a := 1", "b[`c`] := 1", "backquotes"),
+            (
+                "default a[\"b\"] := 1",
+                "a.b := 2 if input.api == \"v3\"",
+                "forgets this default",
+            ),
             (
                 "a.b if input.api == \"v3\"\na.c if input.api == \"v2\"",
                 "b if not a",
