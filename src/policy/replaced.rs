@@ -59,6 +59,15 @@ fn replacing(
             problems.push(check::at(replacement.refr.span(), message));
         }
         let value = replacement.r#as.as_ref();
+        let is_own = target.first().is_some_and(|first| {
+            !matches!(first.as_str(), "data" | "input") && !names.imports.contains_key(first)
+        });
+        if is_own && program.is_rule(names, &target) && !program.is_function(names, &target) {
+            let path = [names.package.as_slice(), &target].concat().join(".");
+            let message =
+                format!("the engine replaces rules by their whole path only: write {path}");
+            problems.push(check::at(replacement.refr.span(), message));
+        }
         // A function in place of one of the engine's is no value.
         let is_function =
             walk::fixed_path(value).is_some_and(|path| program.is_function(names, &path));
@@ -142,6 +151,10 @@ fine if check(input.operation)
             (
                 "deny contains \"x\" if lib.fine with data.dtgate.lib.check as true",
                 "replace data.dtgate.lib.check only where",
+            ),
+            (
+                "r := 1\ndeny contains \"x\" if r == 2 with r as 2",
+                "write data.dtgate.p.r",
             ),
             (
                 "f(x) if x == 2\ndeny contains \"x\" if f(1) with f as true",
