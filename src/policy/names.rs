@@ -14,7 +14,7 @@ use super::check::{self, Names, Path};
 use super::specialise::{KNOWN, is_of_library};
 use super::walk::{self, Site};
 
-/// Refuses functions that several files define, names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
+/// Refuses functions that several files define, variables that have the name of a rule, names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
 /// of a package, or of an import, or that nobody asks for though they object; imports of one name for two things; and
 /// the names of dtgate's own data.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
@@ -101,6 +101,19 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     }
     for module in modules {
         let package = check::package(module);
+        for rule in &module.policy {
+            walk::rule(rule, &mut |site| {
+                if let Site::Declared(span) = site
+                    && rules.contains(&(package.clone(), span.text().to_owned()))
+                {
+                    // The engine would not look for any that fits, and find none.
+                    let name = span.text();
+                    let message =
+                        format!("the package has a rule {name}: a variable needs another name");
+                    problems.push(check::at(span, message));
+                }
+            });
+        }
         for (alias, _, span) in check::imports(module) {
             if rules.contains(&(package.clone(), alias.clone())) {
                 let message = format!("the package has a rule of the name of the import {alias}");
@@ -201,6 +214,16 @@ mod tests {
             assert!(
                 files(first, second)[0].contains("another file has a part of the function"),
                 "{first}"
+            );
+        }
+        for second in ["i := 1", "i(x) if x == 1", "i.j := 1"] {
+            let said = files(
+                "r if { some i; input.change.scopes.requested[i] == \"a\" }",
+                second,
+            );
+            assert!(
+                said[0].contains("a variable needs another name"),
+                "{second}: {said:?}"
             );
         }
         assert_eq!(files("f(1) := 1\nf(2) := 2", "g(1) := 1"), [""; 0]);
