@@ -23,6 +23,7 @@ mod interpreter;
 mod modes;
 mod names;
 mod objects;
+mod patterns;
 mod places;
 mod proof;
 mod remedy;

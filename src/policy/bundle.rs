@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names, objects, replaced, steps,
+    names, objects, patterns, replaced, steps,
     tree::{File, Tree},
     walk,
 };
@@ -135,6 +135,7 @@ impl Bundle {
         program.references(&mut problems);
         let reads = program.reads(&mut problems);
         heads::forgetful(&program, &mut problems);
+        patterns::lenient(&program, &mut problems);
         replaced::misread(&program, &mut problems);
         names::ambiguous(&modules, &mut problems);
         imports::ambiguous(&modules, &mut problems);
