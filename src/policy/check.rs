@@ -147,9 +147,13 @@ impl<'a> Program<'a> {
 
     /// Whether a reference asks for a rule of the policies, or for what is below one.
     pub(super) fn is_rule(&self, names: &Names<'_>, reference: &[String]) -> bool {
+        let is_package = |path: &Path| {
+            let mut packages = self.modules.iter().map(|module| package(module));
+            packages.any(|package| package.starts_with(path))
+        };
         let meant = names.functions(reference);
-        let is_below = |rule: &Path| meant.iter().any(|path| joined(rule, path));
-        !reference.is_empty() && self.rules.iter().any(is_below)
+        let mut meant = meant.iter().filter(|path| !is_package(path));
+        meant.any(|path| self.rules.iter().any(|rule| joined(rule, path)))
     }
 
     /// How many arguments a function takes, of the policies or of the engine; more than there are if there is none.

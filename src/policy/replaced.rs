@@ -181,6 +181,20 @@ fine if check(input.operation)
         }
     }
 
+    /// A variable is not what lies in a package of its name.
+    #[test]
+    fn a_variable_may_be_called_like_a_package_within() {
+        let inner = "package dtgate.lib.x\n\nr := 1\n";
+        let library = format!("{LIBRARY}\nf(x) if matches with input.operation as x\n");
+        let policy = "package dtgate.p\n\ndeny contains \"x\" if data.dtgate.lib.f(\"a\")\n";
+        let files = [
+            ("x.rego", inner),
+            ("lib.rego", &library),
+            ("p.rego", policy),
+        ];
+        assert_eq!(problems(&files), [""; 0]);
+    }
+
     #[test]
     fn other_replacements_are_fine() {
         for rules in [
