@@ -18,6 +18,7 @@ use super::walk::{self, Site};
 /// of a package, or of an import, or that nobody asks for though they object; imports of one name for two things; and
 /// the names of dtgate's own data.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    scattered(modules, problems);
     let reserved: BTreeSet<&str> = BUILTINS
         .keys()
         .map(|name| name.split_once('.').map_or(*name, |(family, _)| family))
@@ -33,7 +34,6 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
         .collect();
     let mut imports: BTreeMap<(Path, String), Path> = BTreeMap::new();
     let mut rules: BTreeSet<(Path, String)> = BTreeSet::new();
-    let mut functions: BTreeMap<Path, &str> = BTreeMap::new();
     for module in modules {
         let names = Names::of(module);
         if !names.package.iter().all(|step| is_word(step)) {
@@ -58,19 +58,6 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 problems.push(check::at(rule.span(), message));
             }
             rules.insert((names.package.clone(), name));
-            // It would take all for the first file, and what it knows of that for the others.
-            if let Some((name, _)) = check::function(rule)
-                && *functions
-                    .entry([names.package.clone(), name.clone()].concat())
-                    .or_insert(names.file)
-                    != names.file
-            {
-                let name = name.join(".");
-                let message = format!(
-                    "another file has a part of the function {name}: the engine needs all in one"
-                );
-                problems.push(check::at(rule.span(), message));
-            }
             walk::rule(rule, &mut |site| {
                 let Site::Reference(reference) = site else {
                     return;
@@ -101,25 +88,57 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     }
     for module in modules {
         let package = check::package(module);
-        for rule in &module.policy {
-            walk::rule(rule, &mut |site| {
-                if let Site::Declared(span) = site
-                    && rules.contains(&(package.clone(), span.text().to_owned()))
-                {
-                    // The engine would not look for any that fits, and find none.
-                    let name = span.text();
-                    let message =
-                        format!("the package has a rule {name}: a variable needs another name");
-                    problems.push(check::at(span, message));
-                }
-            });
-        }
+        declared(module, &package, &rules, problems);
         for (alias, _, span) in check::imports(module) {
             if rules.contains(&(package.clone(), alias.clone())) {
                 let message = format!("the package has a rule of the name of the import {alias}");
                 problems.push(check::at(span, message));
             }
         }
+    }
+}
+
+/// Refuses functions that several files define.
+fn scattered(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    let mut files: BTreeMap<Path, &str> = BTreeMap::new();
+    for module in modules {
+        let names = Names::of(module);
+        for rule in &module.policy {
+            let Some((name, _)) = check::function(rule) else {
+                continue;
+            };
+            let path = [names.package.clone(), name.clone()].concat();
+            // The engine takes all for the first file, and what it knows of that for the others.
+            if *files.entry(path).or_insert(names.file) != names.file {
+                let message = format!(
+                    "another file has a part of the function {}: the engine needs all in one",
+                    name.join(".")
+                );
+                problems.push(check::at(rule.span(), message));
+            }
+        }
+    }
+}
+
+/// Refuses names that `some` declares without a value and that a rule of the package has.
+fn declared(
+    module: &Module,
+    package: &Path,
+    rules: &BTreeSet<(Path, String)>,
+    problems: &mut Vec<Problem>,
+) {
+    for rule in &module.policy {
+        walk::rule(rule, &mut |site| {
+            if let Site::Declared(span) = site
+                && rules.contains(&(package.clone(), span.text().to_owned()))
+            {
+                // The engine would not look for any that fits, and find none.
+                let name = span.text();
+                let message =
+                    format!("the package has a rule {name}: a variable needs another name");
+                problems.push(check::at(span, message));
+            }
+        });
     }
 }
 

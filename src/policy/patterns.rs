@@ -31,7 +31,7 @@ pub(super) fn lenient(program: &Program<'_>, problems: &mut Vec<Problem>) {
                     } => {
                         let arity = program.arity(&names, function);
                         let further = arguments.iter().skip(arity);
-                        further.filter_map(|further| object(further)).next()
+                        further.map(AsRef::as_ref).find_map(object)
                     }
                     _ => None,
                 };

@@ -55,21 +55,18 @@ pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                                or give the rule a name of its own";
                 problems.push(check::at(refr.span(), message));
             }
-            walk::rule(rule, &mut |site| match site {
-                Site::Reference(reference) => {
-                    let known = check::known(reference);
-                    if names
-                        .resolve(&known)
-                        .first()
-                        .is_some_and(|first| first == "data")
-                    {
-                        backquoted(reference, problems);
-                    }
-                    if walk::fixed_path(reference).is_some() {
-                        emptied(&parts, &names, reference, &known, problems);
-                    }
+            walk::rule(rule, &mut |site| {
+                let Site::Reference(reference) = site else {
+                    return;
+                };
+                let known = check::known(reference);
+                let is_data = |path: &Path| path.first().is_some_and(|first| first == "data");
+                if is_data(&names.resolve(&known)) {
+                    backquoted(reference, problems);
                 }
-                _ => {}
+                if walk::fixed_path(reference).is_some() {
+                    emptied(&parts, &names, reference, &known, problems);
+                }
             });
         }
     }
