@@ -85,7 +85,7 @@ pub(super) fn written_out(module: &Module, shifts: &mut Shifts) -> String {
 }
 
 /// The variables that a rule has.
-fn bound(rule: &Rule) -> BTreeSet<String> {
+pub(super) fn bound(rule: &Rule) -> BTreeSet<String> {
     let mut bound = BTreeSet::new();
     walk::rule(rule, &mut |site| {
         if let Site::Binding(span) = site {

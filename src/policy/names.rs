@@ -11,6 +11,7 @@ use regorus::unstable::{BUILTINS, Module, Ref};
 use super::bundle::Problem;
 use super::bytecode::QUESTION;
 use super::check::{self, Names, Path};
+use super::imports;
 use super::specialise::{KNOWN, is_of_library};
 use super::walk::{self, Site};
 
@@ -120,7 +121,8 @@ fn scattered(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Refuses names that `some` declares without a value and that a rule of the package has.
+/// Refuses names of rules of the package for what `some` declares without a value, and for variables within `every`,
+/// which the engine may ask before they have one.
 fn declared(
     module: &Module,
     package: &Path,
@@ -128,7 +130,21 @@ fn declared(
     problems: &mut Vec<Problem>,
 ) {
     for rule in &module.policy {
+        let bound = imports::bound(rule);
         walk::rule(rule, &mut |site| {
+            if let Site::Every { query, .. } = site {
+                walk::query(query, &mut |site| {
+                    if let Site::Reference(reference) = site
+                        && let Some(name) = check::known(reference).into_iter().next()
+                        && bound.contains(&name)
+                        && rules.contains(&(package.clone(), name.clone()))
+                    {
+                        let message =
+                            format!("the package has a rule {name}: a variable needs another name");
+                        problems.push(check::at(reference.span(), message));
+                    }
+                });
+            }
             if let Site::Declared(span) = site
                 && rules.contains(&(package.clone(), span.text().to_owned()))
             {
@@ -248,5 +264,17 @@ mod tests {
         assert_eq!(files("f(1) := 1\nf(2) := 2", "g(1) := 1"), [""; 0]);
         assert_eq!(files("import data.x as a", "import data.x as a"), [""; 0]);
         assert_eq!(files("import data.x as a", "import data.y as b"), [""; 0]);
+    }
+
+    /// The engine asks before x has a value, and would compare with the rule.
+    #[test]
+    fn a_variable_within_every_has_the_name_of_no_rule() {
+        let policy = "package dtgate.p\nwarn contains \"y\" if r\n\
+                      r if { y := input.api; x := y; every e in [\"a\"] { e == x } }";
+        let other = |rule: &str| format!("package dtgate.p\n{rule}");
+        let said = refused(&[("a.rego", policy), ("b.rego", &other("x := \"q\""))]);
+        assert!(said[0].contains("a variable needs another name"));
+        let files = [("a.rego", policy), ("b.rego", &other("z := \"q\""))];
+        assert_eq!(refused(&files), [""; 0]);
     }
 }
