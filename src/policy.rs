@@ -23,7 +23,6 @@ mod interpreter;
 mod modes;
 mod names;
 mod objects;
-mod patterns;
 mod places;
 mod proof;
 mod remedy;

@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names, objects, patterns, replaced, steps,
+    names, objects, replaced, steps,
     tree::{File, Tree},
     walk,
 };
@@ -135,11 +135,10 @@ impl Bundle {
         program.references(&mut problems);
         let reads = program.reads(&mut problems);
         heads::forgetful(&program, &mut problems);
-        patterns::lenient(&program, &mut problems);
+        objects::misread(&program, &mut problems);
         replaced::misread(&program, &mut problems);
         names::ambiguous(&modules, &mut problems);
         imports::ambiguous(&modules, &mut problems);
-        objects::ambiguous(&modules, &mut problems);
         steps::misread(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             problems.push(Problem::of_file(directory, &"there is no policy here"));

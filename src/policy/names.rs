@@ -168,6 +168,8 @@ pub(super) fn is_word(step: &str) -> bool {
 mod tests {
     use super::super::bundle::{Bundle, tests::directory};
 
+    const FINE: &str = "deny contains \"x\" if input.api == \"v1\"";
+
     /// What is said about these files, each a package and its rules.
     fn refused(files: &[(&str, &str)]) -> Vec<String> {
         match Bundle::load(directory(files).path()) {
@@ -181,7 +183,6 @@ mod tests {
 
     #[test]
     fn a_name_that_could_mean_two_things_is_refused() {
-        const FINE: &str = "deny contains \"x\" if input.api == \"v1\"";
         let one = |text: String| refused(&[("a.rego", &text)]);
         for (text, reason) in [
             (
@@ -223,13 +224,19 @@ mod tests {
                 "{text}: {said:?}"
             );
         }
-        let files = |first: &str, second: &str| {
-            let (first, second) = (
-                format!("package dtgate.p\n{first}\n{FINE}"),
-                format!("package dtgate.p\n{second}\nwarn contains \"y\" if input.api == \"v3\""),
-            );
-            refused(&[("a.rego", &first), ("b.rego", &second)])
-        };
+    }
+
+    /// What is said about two files of one package, with these rules in them.
+    fn files(first: &str, second: &str) -> Vec<String> {
+        let (first, second) = (
+            format!("package dtgate.p\n{first}\n{FINE}"),
+            format!("package dtgate.p\n{second}\nwarn contains \"y\" if input.api == \"v3\""),
+        );
+        refused(&[("a.rego", &first), ("b.rego", &second)])
+    }
+
+    #[test]
+    fn a_name_that_means_something_else_in_another_file_is_refused() {
         assert!(
             files("import data.x as a", "import data.y as a")[0]
                 .contains("gives the name a to something else")
