@@ -15,9 +15,9 @@ use super::imports;
 use super::specialise::{KNOWN, is_of_library};
 use super::walk::{self, Site};
 
-/// Refuses functions that several files define, variables that have the name of a rule, names of packages that are no plain words; names of builtins for rules and imports; rules that have the name
-/// of a package, or of an import, or that nobody asks for though they object; imports of one name for two things; and
-/// the names of dtgate's own data.
+/// Refuses functions that several files define; variables that have the name of a rule; names of packages that are no
+/// plain words; names of builtins for rules and imports; rules that have the name of a package, or of an import, or that
+/// nobody asks for though they object; imports of one name for two things; and the names of dtgate's own data.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     scattered(modules, problems);
     let reserved: BTreeSet<&str> = BUILTINS
