@@ -117,18 +117,18 @@ impl Bundle {
             if dtgate.as_object().is_none_or(|members| !members.is_empty()) {
                 let message =
                     "data.dtgate is where the policies are: settings belong to data.guardrails";
-                problems.push(in_data(&tree, &["dtgate"], message));
+                problems.push(tree.problem_in_data(&["dtgate"], message));
             }
         }
         let mut enforcement = modes::read(
             tree.data.get("modes"),
             &found.keys().map(String::as_str).collect::<Vec<_>>(),
             |path, message| {
-                problems.push(in_data(&tree, path, message));
+                problems.push(tree.problem_in_data(path, message));
             },
         );
         let lookup_required = modes::lookup_required(tree.data.get("lookup"), |path, message| {
-            problems.push(in_data(&tree, path, message));
+            problems.push(tree.problem_in_data(path, message));
         });
         let program = Program::new(&modules);
         program.calls(|_| false, &mut problems);
@@ -358,46 +358,6 @@ fn policies(
         }
     }
     found
-}
-
-/// A problem with a member of the data, at the line where the last part of its path seems to be.
-fn in_data(tree: &Tree, path: &[&str], message: impl Into<String>) -> Problem {
-    let place = tree.data_files.iter().find_map(|file| {
-        let mut wanted = path.iter().peekable();
-        let mut lines = file.text.lines().enumerate();
-        let mut last = None;
-        while wanted.peek().is_some() {
-            let (number, line) = lines.next()?;
-            while let Some(column) = wanted.peek().and_then(|name| key(line, name)) {
-                wanted.next();
-                last = Some((&file.path, number + 1, column));
-                if !file.is_json() {
-                    break;
-                }
-            }
-        }
-        last
-    });
-    match (place, tree.data_files.first()) {
-        (Some((path, line, column)), _) => Problem::new(path, line, column, message),
-        (None, Some(file)) => Problem::new(&file.path, 0, 0, message),
-        (None, None) => Problem::new("data", 0, 0, message),
-    }
-}
-
-/// The column at which the name stands as a key.
-fn key(line: &str, name: &str) -> Option<usize> {
-    line.match_indices(name).find_map(|(start, found)| {
-        let (before, rest) = line.split_at(start);
-        let after = rest
-            .strip_prefix(found)?
-            .trim_start_matches(['"', '\'', ' ']);
-        let starts = before
-            .chars()
-            .next_back()
-            .is_none_or(|last| " \t{,\"'".contains(last));
-        (starts && after.starts_with(':')).then(|| before.chars().count() + 1)
-    })
 }
 
 fn revision(tree: &Tree) -> String {

@@ -175,6 +175,46 @@ impl Tree {
         }
         self.data_files.push(file);
     }
+
+    /// A problem with a member of the data, at the line where the last part of its path seems to be.
+    pub(super) fn problem_in_data(&self, path: &[&str], message: impl Into<String>) -> Problem {
+        let place = self.data_files.iter().find_map(|file| {
+            let mut wanted = path.iter().peekable();
+            let mut lines = file.text.lines().enumerate();
+            let mut last = None;
+            while wanted.peek().is_some() {
+                let (number, line) = lines.next()?;
+                while let Some(column) = wanted.peek().and_then(|name| key(line, name)) {
+                    wanted.next();
+                    last = Some((&file.path, number + 1, column));
+                    if !file.is_json() {
+                        break;
+                    }
+                }
+            }
+            last
+        });
+        match (place, self.data_files.first()) {
+            (Some((path, line, column)), _) => Problem::new(path, line, column, message),
+            (None, Some(file)) => Problem::new(&file.path, 0, 0, message),
+            (None, None) => Problem::new("data", 0, 0, message),
+        }
+    }
+}
+
+/// The column at which the name stands as a key.
+fn key(line: &str, name: &str) -> Option<usize> {
+    line.match_indices(name).find_map(|(start, found)| {
+        let (before, rest) = line.split_at(start);
+        let after = rest
+            .strip_prefix(found)?
+            .trim_start_matches(['"', '\'', ' ']);
+        let starts = before
+            .chars()
+            .next_back()
+            .is_none_or(|last| " \t{,\"'".contains(last));
+        (starts && after.starts_with(':')).then(|| before.chars().count() + 1)
+    })
 }
 
 /// Joins two documents; where both say something, they must not contradict each other.
