@@ -226,6 +226,18 @@ pub(super) fn evaluable(
     }
 }
 
+/// An engine that evaluates these files, and where what it evaluates differs from them; or the first problem.
+pub(super) fn ready(
+    files: &[&File],
+    data: &Map<String, Json>,
+) -> Result<(regorus::Engine, Shifts), Problem> {
+    let (mut written, problems) = compile(files, data);
+    match problems.into_iter().next() {
+        Some(problem) => Err(problem),
+        None => evaluable(&mut written, data),
+    }
+}
+
 fn engine_of(
     texts: impl Iterator<Item = (String, String)>,
     data: &Map<String, Json>,

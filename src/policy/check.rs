@@ -326,6 +326,23 @@ pub(super) fn package(module: &Module) -> Path {
     path
 }
 
+/// Every package, and every one around it.
+pub(super) fn packages(modules: &[Ref<Module>]) -> BTreeSet<Path> {
+    let packages = modules.iter().map(|module| package(module));
+    packages
+        .flat_map(|package| {
+            let lengths = 1..=package.len();
+            lengths.map(move |length| package.iter().take(length).cloned().collect())
+        })
+        .collect()
+}
+
+/// Package and first name of a rule.
+pub(super) fn path_of(names: &Names<'_>, rule: &Rule) -> Option<Path> {
+    let first = known(head(rule)).into_iter().next()?;
+    Some([names.package.clone(), vec![first]].concat())
+}
+
 pub(super) fn head(rule: &Rule) -> &Expr {
     match rule {
         Rule::Spec {

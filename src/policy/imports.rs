@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Module, Ref, Rule, Span};
+use regorus::unstable::{Expr, Module, Ref, Span};
 
 use super::bundle::Problem;
 use super::check::{self, Names, Path};
@@ -55,44 +55,31 @@ impl Shifts {
 pub(super) fn written_out(module: &Module, shifts: &mut Shifts) -> String {
     let names = Names::of(module);
     let mut changes = Changes::new();
+    let mut spans = BTreeMap::new();
     for rule in &module.policy {
-        let bound = bound(rule);
+        let bound = walk::bound(rule);
         walk::rule(rule, &mut |site| {
             if let Site::Reference(reference) = site
                 && let Some((start, span, change)) = change(&names, &bound, reference)
             {
-                let place = check::at(span, "");
-                let shift = Shift {
-                    column: place.column,
-                    name: span.text().chars().count(),
-                    path: change.text.chars().count(),
-                };
-                if changes.insert(start, change).is_none() {
-                    shifts
-                        .0
-                        .entry((place.path, place.line))
-                        .or_default()
-                        .push(shift);
-                }
+                spans.insert(start, span.clone());
+                changes.insert(start, change);
             }
         });
     }
-    for line in shifts.0.values_mut() {
-        line.sort_by_key(|shift| shift.column);
+    // In the order of their places, as the lines want them.
+    for (span, change) in spans.values().zip(changes.values()) {
+        let place = check::at(span, "");
+        let shift = Shift {
+            column: place.column,
+            name: span.text().chars().count(),
+            path: change.text.chars().count(),
+        };
+        let line = shifts.0.entry((place.path, place.line)).or_default();
+        line.push(shift);
     }
     let source = module.package.span.source.get_contents();
     applied(source, 0, source.len(), &changes)
-}
-
-/// The variables that a rule has.
-pub(super) fn bound(rule: &Rule) -> BTreeSet<String> {
-    let mut bound = BTreeSet::new();
-    walk::rule(rule, &mut |site| {
-        if let Site::Binding(span) = site {
-            bound.insert(span.text().to_owned());
-        }
-    });
-    bound
 }
 
 /// What the first name of a reference becomes, and where it is.
@@ -125,10 +112,7 @@ fn document<'a>(names: &'a Names<'_>, name: &str) -> Option<&'a Path> {
 /// Refuses variables with the name of an import, names that only another file imports, and references to a package as a
 /// whole, or to what several are below.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    let packages: Vec<Path> = modules
-        .iter()
-        .map(|module| check::package(module))
-        .collect();
+    let packages = check::packages(modules);
     let imported: BTreeSet<(Path, String)> = modules
         .iter()
         .flat_map(|module| {
@@ -164,8 +148,7 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 }
                 Site::Reference(reference) => {
                     let path = names.resolve(&check::known(reference));
-                    if !path.is_empty() && packages.iter().any(|package| package.starts_with(&path))
-                    {
+                    if packages.contains(&path) {
                         let message = format!(
                             "{} is a package: name the rule that is meant, as in {}.rule",
                             path.join("."),

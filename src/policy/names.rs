@@ -11,7 +11,6 @@ use regorus::unstable::{BUILTINS, Module, Ref};
 use super::bundle::Problem;
 use super::bytecode::QUESTION;
 use super::check::{self, Names, Path};
-use super::imports;
 use super::specialise::{KNOWN, is_of_library};
 use super::walk::{self, Site};
 
@@ -24,15 +23,7 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
         .keys()
         .map(|name| name.split_once('.').map_or(*name, |(family, _)| family))
         .collect();
-    // And every package around it.
-    let packages: BTreeSet<Path> = modules
-        .iter()
-        .flat_map(|module| {
-            let package = check::package(module);
-            let lengths = 1..=package.len();
-            lengths.map(move |length| package.iter().take(length).cloned().collect())
-        })
-        .collect();
+    let packages = check::packages(modules);
     let mut imports: BTreeMap<(Path, String), Path> = BTreeMap::new();
     let mut rules: BTreeSet<(Path, String)> = BTreeSet::new();
     for module in modules {
@@ -130,7 +121,7 @@ fn declared(
     problems: &mut Vec<Problem>,
 ) {
     for rule in &module.policy {
-        let bound = imports::bound(rule);
+        let bound = walk::bound(rule);
         walk::rule(rule, &mut |site| {
             if let Site::Every { query, .. } = site {
                 walk::query(query, &mut |site| {

@@ -105,14 +105,10 @@ pub(super) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<Value> {
         .chain(&tree.tests)
         .chain(&watchers)
         .collect();
-    let (mut rego, problems) = bundle::compile(&files, &tree.data);
-    if !problems.is_empty() {
-        return Vec::new();
-    }
-    let modules = rego.get_modules().clone();
-    let Ok((mut rego, _)) = bundle::evaluable(&mut rego, &tree.data) else {
+    let Ok((mut rego, _)) = bundle::ready(&files, &tree.data) else {
         return Vec::new();
     };
+    let modules = rego.get_modules().clone();
     rego.set_execution_timer_config(suite::LIMIT);
     let mut found = BTreeMap::new();
     for test in tests(&tree.tests, &modules) {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use regorus::unstable::{Module, Ref};
 
-use super::check::{self, Path};
+use super::check::{self, Names, Path};
 use super::specialise::is_of_library;
 use super::tree::{File, Tree};
 
@@ -26,9 +26,7 @@ impl<'a> Shipped<'a> {
     pub(super) fn of(tree: &'a Tree, modules: &[Ref<Module>]) -> Result<Self, &'static str> {
         let mut files: Vec<&File> = tree.policies.iter().collect();
         files.retain(|file| is_one_of(LIBRARY, file) || is_one_of(POLICIES, file));
-        if !files.iter().any(|file| is_one_of(POLICIES, file)) {
-            return Err(NONE);
-        }
+        some_policy(&files)?;
         let has = |text: &&str| files.iter().any(|file| file.text == **text);
         if !LIBRARY.iter().all(has) {
             return Err(OTHER_LIBRARY);
@@ -49,6 +47,7 @@ impl<'a> Shipped<'a> {
             return Err(OTHER_LIBRARY);
         }
         files.retain(|file| kept.iter().any(|module| path(module) == file.path));
+        some_policy(&files)?;
         let rules = kept.into_iter().flat_map(|module| rules(module)).collect();
         Ok(Self { files, rules })
     }
@@ -60,9 +59,15 @@ impl<'a> Shipped<'a> {
     }
 }
 
-const NONE: &str = "none of the policies is one that dtgate ships";
 const OTHER_LIBRARY: &str =
     "dtgate.lib is not the one that dtgate ships, on which its policies rest";
+
+fn some_policy(files: &[&File]) -> Result<(), &'static str> {
+    let found = files.iter().any(|file| is_one_of(POLICIES, file));
+    found
+        .then_some(())
+        .ok_or("none of the policies is one that dtgate ships")
+}
 
 fn is_one_of(texts: &[&str], file: &File) -> bool {
     texts.contains(&file.text.as_str())
@@ -74,13 +79,9 @@ fn path(module: &Module) -> &str {
 
 /// The paths of all rules of a module, as far as their first name.
 fn rules(module: &Module) -> impl Iterator<Item = Path> {
-    let package = check::package(module);
-    module.policy.iter().filter_map(move |rule| {
-        let name = check::known(check::head(rule)).into_iter().next()?;
-        let mut path = package.clone();
-        path.push(name);
-        Some(path)
-    })
+    let names = Names::of(module);
+    let rules = module.policy.iter();
+    rules.filter_map(move |rule| check::path_of(&names, rule))
 }
 
 const LIBRARY: &[&str] = &[

@@ -16,7 +16,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
-use regorus::unstable::{Module, Ref, Rule};
+use regorus::unstable::{Module, Ref};
 
 use super::bytecode::QUESTION;
 use super::check::{self, Names, Path};
@@ -129,7 +129,7 @@ impl Rules {
         for module in modules {
             let names = Names::of(module);
             for rule in &module.policy {
-                let Some(path) = path_of(&names, rule) else {
+                let Some(path) = check::path_of(&names, rule) else {
                     continue;
                 };
                 if check::function(rule).is_some() {
@@ -220,12 +220,6 @@ fn depends_on_request(path: &[String]) -> bool {
     path.first().is_some_and(|first| first == "input")
         || path == ["time", "now_ns"]
         || path == ["print"]
-}
-
-/// Package and first name of a rule.
-fn path_of(names: &Names<'_>, rule: &Rule) -> Option<Path> {
-    let first = check::known(check::head(rule)).into_iter().next()?;
-    Some([names.package.clone(), vec![first]].concat())
 }
 
 #[cfg(test)]

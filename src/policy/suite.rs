@@ -341,11 +341,7 @@ fn with_cases(
     if found.is_empty() {
         return None;
     }
-    let (mut rego, problems) = bundle::compile(&files.iter().collect::<Vec<_>>(), data);
-    if !problems.is_empty() {
-        return None;
-    }
-    let evaluable = bundle::evaluable(&mut rego, data).ok()?;
+    let evaluable = bundle::ready(&files.iter().collect::<Vec<_>>(), data).ok()?;
     for number in found {
         tests.get_mut(number)?.cases = Cases::Listed(format!("__cases_{number}"));
     }

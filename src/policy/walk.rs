@@ -3,6 +3,8 @@
 //! It guarantees that no expression is left out, wherever it stands: heads, defaults, comprehensions,
 //! `every`, `with`, index brackets. What is allowed there is decided by its callers.
 
+use std::collections::BTreeSet;
+
 use regorus::unstable::{
     AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleAssign, RuleHead, Span,
 };
@@ -78,6 +80,17 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
             }
         }
     }
+}
+
+/// The names that a rule binds, anywhere.
+pub(super) fn bound(within: &Rule) -> BTreeSet<String> {
+    let mut bound = BTreeSet::new();
+    rule(within, &mut |site| {
+        if let Site::Binding(span) = site {
+            bound.insert(span.text().to_owned());
+        }
+    });
+    bound
 }
 
 pub(super) fn is_comprehension(expr: &Expr) -> bool {

@@ -9,7 +9,6 @@ use super::Engine;
 use crate::policy::bundle;
 use crate::policy::bytecode::Bytecode;
 use crate::policy::shipped::Shipped;
-use crate::policy::tree::File;
 
 /// Time for the value of a rule that does not depend on the input.
 const COMPILE_LIMIT: Duration = Duration::from_secs(5);
@@ -50,12 +49,11 @@ impl Engine {
             AnswersFor::Shipped => {
                 let shipped = Shipped::of(&self.tree, all.get_modules())?;
                 let rules = self.rules().filter(|rule| shipped.has(rule)).collect();
-                (self.alone(&shipped.files)?, rules)
+                let alone = bundle::ready(&shipped.files, &self.tree.data);
+                let (alone, _) = alone.map_err(|problem| problem.to_string())?;
+                (alone, rules)
             }
         };
-        if covered.is_empty() {
-            return Err("none of the policies is one that dtgate ships".to_owned());
-        }
         // No request waits for it, and the machine may be busy.
         compiled.set_execution_timer_config(ExecutionTimerConfig {
             limit: COMPILE_LIMIT,
@@ -75,18 +73,6 @@ impl Engine {
             their_names: names.map(str::to_owned).collect(),
             others: (!others.is_empty()).then(|| array(&others)),
         })
-    }
-
-    /// An engine for some of the files.
-    fn alone(&self, files: &[&File]) -> Result<regorus::Engine, String> {
-        let (mut written, problems) = bundle::compile(files, &self.tree.data);
-        let evaluable = match problems.into_iter().next() {
-            Some(problem) => Err(problem),
-            None => bundle::evaluable(&mut written, &self.tree.data),
-        };
-        evaluable
-            .map(|(rego, _)| rego)
-            .map_err(|problem| problem.to_string())
     }
 }
 

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use regorus::Value;
 use regorus::unstable::{AssignOp, BinOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead};
 
-use super::path_of;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::walk::{self, Site};
 
@@ -56,7 +55,7 @@ impl<'a> Kinds<'a> {
         for module in modules {
             let names = Names::of(module);
             for rule in &module.policy {
-                if let Some(path) = path_of(&names, rule) {
+                if let Some(path) = check::path_of(&names, rule) {
                     definitions
                         .entry(path)
                         .or_default()

@@ -16,7 +16,7 @@ use regorus::unstable::{
 
 use super::kinds::{Kind, Kinds, bindings};
 use super::order;
-use super::{DEPTH, Rules, is_verdict, path_of};
+use super::{DEPTH, Rules, is_verdict};
 use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;
@@ -30,7 +30,7 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
     for module in kinds.modules {
         let names = Names::of(module);
         for rule in &module.policy {
-            let path = path_of(&names, rule);
+            let path = check::path_of(&names, rule);
             // Its value is known: it is not evaluated any more.
             if path
                 .as_ref()

@@ -6,7 +6,7 @@ use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
 use super::kinds::{Kinds, bindings};
-use super::{DEPTH, KNOWN, Rewritten, Rules, is_verdict, path_of, quietly};
+use super::{DEPTH, KNOWN, Rewritten, Rules, is_verdict, quietly};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::places::{
     Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole,
@@ -109,7 +109,7 @@ impl<'a> Rewriter<'a> {
         let source = module.package.span.source.get_contents();
         let mut changes = Changes::new();
         for rule in &module.policy {
-            let Some(path) = path_of(&names, rule) else {
+            let Some(path) = check::path_of(&names, rule) else {
                 continue;
             };
             if self.values.contains_key(&path) {
@@ -278,15 +278,8 @@ fn is_complete(rule: &Rule) -> bool {
 
 /// The names that a module binds itself, anywhere.
 fn bound(module: &Module) -> BTreeSet<String> {
-    let mut bound = BTreeSet::new();
-    for rule in &module.policy {
-        walk::rule(rule, &mut |site| {
-            if let Site::Binding(span) = site {
-                bound.insert(span.text().to_owned());
-            }
-        });
-    }
-    bound
+    let rules = module.policy.iter();
+    rules.flat_map(|rule| walk::bound(rule)).collect()
 }
 
 /// What the beginning of a reference becomes, if its value is known: where it starts and ends, and the new text.
