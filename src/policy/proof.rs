@@ -214,4 +214,4 @@ pub(super) fn made_up<'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

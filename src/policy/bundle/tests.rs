@@ -32,7 +32,7 @@ fn policy(body: &str) -> String {
 }
 
 /// What is wrong with one policy that consists of these lines, from line 3 on.
-fn wrong(body: &str) -> String {
+pub(in super::super) fn wrong(body: &str) -> String {
     problems(&[("naming.rego", &policy(body))]).join(" | ")
 }
 
@@ -338,52 +338,6 @@ fn a_reference_to_a_rule_that_does_not_exist_is_refused() {
         ),
         ""
     );
-}
-
-#[test]
-fn a_package_as_a_whole_is_refused() {
-    for (body, place, package) in [
-        (
-            "deny contains \"x\" if count(data.dtgate) == 0",
-            "3:28",
-            "data.dtgate",
-        ),
-        (
-            "deny contains \"x\" if data[input.api] == 0",
-            "3:22",
-            "data",
-        ),
-        (
-            "import data.dtgate.naming\n\ndeny contains \"x\" if naming[input.api] == 0",
-            "5:22",
-            "data.dtgate.naming",
-        ),
-    ] {
-        let message = format!(
-            "naming.rego:{place}: {package} is a package: name the rule that is meant, as in {package}.rule"
-        );
-        assert_eq!(wrong(body), message, "{body}");
-    }
-}
-
-#[test]
-fn a_variable_that_hides_an_import_is_refused() {
-    let message = "naming.rego:5:26: settings is an import: a variable needs another name";
-    let import = "import data.guardrails.naming as settings\n\n";
-    let wrong = |body: &str| wrong(&format!("{import}{body}"));
-    assert_eq!(
-        wrong("deny contains \"x\" if some settings in [1]"),
-        message.replace("5:26", "5:27")
-    );
-    assert_eq!(
-        wrong("deny contains \"x\" if { settings := 1; settings == 2 }"),
-        message.replace("5:26", "5:24")
-    );
-    assert_eq!(
-        wrong("deny contains \"x\" if f(1)\n\nf(settings) if settings == 1"),
-        message.replace("5:26", "7:3")
-    );
-    assert_eq!(wrong("deny contains \"x\" if settings.max == 1"), "");
 }
 
 #[test]

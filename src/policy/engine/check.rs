@@ -65,3 +65,6 @@ impl Engine {
         self.trust.give_up();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::policy::bundle::{
     Bundle, Problem,
-    tests::{directory, problems},
+    tests::{directory, problems, wrong},
 };
 use crate::policy::input::tests::input;
 use crate::policy::{Decision, Engine};
@@ -215,4 +215,50 @@ fn an_import_of_another_file_is_refused() {
         ("q.rego", own),
     ];
     assert_eq!(problems(&files), [""; 0]);
+}
+
+#[test]
+fn a_package_as_a_whole_is_refused() {
+    for (body, place, package) in [
+        (
+            "deny contains \"x\" if count(data.dtgate) == 0",
+            "3:28",
+            "data.dtgate",
+        ),
+        (
+            "deny contains \"x\" if data[input.api] == 0",
+            "3:22",
+            "data",
+        ),
+        (
+            "import data.dtgate.naming\n\ndeny contains \"x\" if naming[input.api] == 0",
+            "5:22",
+            "data.dtgate.naming",
+        ),
+    ] {
+        let message = format!(
+            "naming.rego:{place}: {package} is a package: name the rule that is meant, as in {package}.rule"
+        );
+        assert_eq!(wrong(body), message, "{body}");
+    }
+}
+
+#[test]
+fn a_variable_that_hides_an_import_is_refused() {
+    let message = "naming.rego:5:26: settings is an import: a variable needs another name";
+    let import = "import data.guardrails.naming as settings\n\n";
+    let wrong = |body: &str| wrong(&format!("{import}{body}"));
+    assert_eq!(
+        wrong("deny contains \"x\" if some settings in [1]"),
+        message.replace("5:26", "5:27")
+    );
+    assert_eq!(
+        wrong("deny contains \"x\" if { settings := 1; settings == 2 }"),
+        message.replace("5:26", "5:24")
+    );
+    assert_eq!(
+        wrong("deny contains \"x\" if f(1)\n\nf(settings) if settings == 1"),
+        message.replace("5:26", "7:3")
+    );
+    assert_eq!(wrong("deny contains \"x\" if settings.max == 1"), "");
 }
