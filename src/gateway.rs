@@ -40,7 +40,7 @@ use crate::dynatrace::token::{HashKey, redact};
 use crate::guard::{self, Call, Head, Route, Sifted};
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, Input, Judged, Policy};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Limit, Metrics};
 use crate::value::{Duration, Size};
 use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
 use environment::{Addressed, Environment, Environments};
@@ -170,6 +170,9 @@ impl Gateway {
         let mut story = Story::default();
         let answered = self.clone().admit(request, &started, &mut story).await;
         let response = answered.unwrap_or_else(|rejection| {
+            if let Some(limit) = rejection.reason.limit() {
+                self.metrics.reached(limit);
+            }
             story.error = Some(redact(&rejection.to_string()));
             // What was forwarded was allowed, whatever became of it.
             let forwarded = matches!(rejection.reason, Reason::Upstream(_));

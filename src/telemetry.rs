@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-pub use metrics::{CONTENT_TYPE, Evaluator, InFlight, Metrics};
+pub use metrics::{CONTENT_TYPE, Evaluator, InFlight, Limit, Metrics};
 
 /// What is logged, and how it is written.
 #[derive(Clone, Debug, Default, Deserialize)]

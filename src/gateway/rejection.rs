@@ -17,6 +17,7 @@ use crate::guard::ReadError;
 use crate::guard::path::PathError;
 use crate::listener::{Body, full};
 use crate::policy::{Decision, Effect};
+use crate::telemetry::Limit;
 
 /// A request that gets no answer from the upstream.
 #[derive(Debug, Error)]
@@ -89,6 +90,23 @@ impl Reason {
                 UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
+        }
+    }
+
+    /// The limit that it ran into, if it was one.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Busy => Some(Limit::InFlight),
+            Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
+            Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
+            Self::Connect
+            | Self::Denied(_)
+            | Self::Missing(_)
+            | Self::Panic
+            | Self::Read(_)
+            | Self::Record(_)
+            | Self::Route(_)
+            | Self::Upstream(_) => None,
         }
     }
 

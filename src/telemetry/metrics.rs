@@ -24,6 +24,36 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
+/// What the gate limits, so that nobody takes it from the others. `docs/operations.md` has a line for each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// A guarded request's body that is too long.
+    Body,
+    /// A body that did not arrive in time.
+    BodyTimeout,
+    /// Requests at once.
+    InFlight,
+}
+
+impl Limit {
+    pub const ALL: &[Self] = &[Self::Body, Self::BodyTimeout, Self::InFlight];
+
+    /// Its name in the metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::BodyTimeout => "body_timeout",
+            Self::InFlight => "in_flight",
+        }
+    }
+
+    fn labels(self) -> LimitLabels {
+        LimitLabels {
+            limit: self.as_str(),
+        }
+    }
+}
+
 /// A request that is being handled; dropped when it has its answer.
 #[derive(Debug)]
 #[must_use]
@@ -55,6 +85,7 @@ struct Families {
     journal: Histogram,
     journal_failures: Counter,
     journal_records: Counter,
+    limits: Family<LimitLabels, Counter>,
     lookup: Histogram,
     lookup_failures: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
@@ -72,6 +103,11 @@ struct BuildLabels {
 struct DecisionLabels {
     operation: &'static str,
     verdict: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct LimitLabels {
+    limit: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -140,6 +176,11 @@ impl Metrics {
                 "Records that could not be made durable",
             ),
             journal_records: add(to, "journal_records", "Records that are durable"),
+            limits: add(
+                to,
+                "limit_reached",
+                "Times that a limit of the gate was reached, by limit",
+            ),
             lookup: add_seconds(
                 to,
                 "lookup",
@@ -165,6 +206,10 @@ impl Metrics {
                 "Objections of policies, by policy and mode",
             ),
         };
+        // All from the start: a limit that was never reached shows as 0.
+        for limit in Limit::ALL {
+            drop(families.limits.get_or_create(&limit.labels()));
+        }
         Self(Arc::new(Inner {
             registry,
             families,
@@ -225,6 +270,11 @@ impl Metrics {
 
     pub fn upstream_answered(&self, took: Duration) {
         self.0.families.upstream.observe(took.as_secs_f64());
+    }
+
+    /// A limit was reached: somebody waited too long, sent too much, or was one too many.
+    pub fn reached(&self, limit: Limit) {
+        self.0.families.limits.get_or_create(&limit.labels()).inc();
     }
 
     /// Counts a request as in flight until the returned guard is dropped.
@@ -363,6 +413,7 @@ mod tests {
         metrics.violation("naming", "enforce");
         metrics.recorded(Duration::from_millis(2));
         metrics.record_failed();
+        metrics.reached(Limit::InFlight);
         metrics.looked_up(true, Duration::from_millis(3));
         metrics.looked_up(false, Duration::from_millis(3));
         metrics.upstream_answered(Duration::from_millis(20));
@@ -378,6 +429,8 @@ mod tests {
             r#"dtgate_evaluation_seconds_bucket{le="0.00005"} 1"#,
             "dtgate_in_flight 1",
             "dtgate_journal_seconds_sum 0.002",
+            r#"dtgate_limit_reached_total{limit="in_flight"} 1"#,
+            r#"dtgate_limit_reached_total{limit="body"} 0"#,
             "dtgate_lookup_failures_total 1",
             "dtgate_lookup_seconds_count 2",
             "dtgate_journal_failures_total 1",

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
 
+use dtgate::telemetry::Limit;
+
 use crate::harness::{copy, policies, program};
 
 const PAGES: [&str; 9] = [
@@ -46,6 +48,20 @@ fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other()
         }
     }
     assert_eq!(shipped, documented);
+}
+
+#[test]
+fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
+    let page = page("docs/operations.md");
+    let (_, table) = page.split_once("\n## Limits\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let documented: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|name| *name != "limit")
+        .collect();
+    let counted: BTreeSet<&str> = Limit::ALL.iter().map(|limit| limit.as_str()).collect();
+    assert_eq!(documented, counted);
 }
 
 /// The thread that compares the engines asks for them: without, it takes time from requests, and the log says so.
