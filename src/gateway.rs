@@ -40,7 +40,7 @@ use crate::dynatrace::token::{HashKey, redact};
 use crate::guard::{self, Call, Head, Route, Sifted};
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, Input, Judged, Policy};
-use crate::telemetry::{Limit, Metrics};
+use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
 use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
 use environment::{Addressed, Environment, Environments};
