@@ -271,6 +271,7 @@ impl Gateway {
             },
         };
         let environment = self.environments.guarded(parts, &head)?;
+        guard::require_credential(parts, &head)?;
         Ok(Routed::Guarded(environment, head, body))
     }
 

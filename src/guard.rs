@@ -14,7 +14,7 @@ mod settings;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -101,6 +101,10 @@ pub enum ReadError {
     Json(#[from] JsonError),
     #[error("the Content-Type must be application/json in UTF-8")]
     MediaType,
+    #[error(
+        "{0} needs a credential, and the request shows none: send the header Authorization: Api-Token TOKEN"
+    )]
+    NoCredential(Operation),
     #[error("the header {0:?} would make another request of this one")]
     Override(String),
     #[error(transparent)]
@@ -117,10 +121,12 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// The operation that was refused, where the catalogue refuses it as a whole.
+    /// The operation that was refused, where it was refused whatever its body says.
     pub fn operation(&self) -> Option<Operation> {
         match self {
-            Self::Path(PathError::Refused { operation, .. }) => Some(*operation),
+            Self::NoCredential(operation) | Self::Path(PathError::Refused { operation, .. }) => {
+                Some(*operation)
+            }
             _ => None,
         }
     }
@@ -255,6 +261,20 @@ where
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge(limit)),
         Err(error) => Err(ReadError::Body(error.to_string())),
+    }
+}
+
+/// Refuses a guarded request that shows nothing by which Dynatrace could know its caller: a header, a query
+/// parameter, or the session of a browser.
+pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
+    let session = || {
+        let mut cookies = parts.headers.get_all(COOKIE).iter();
+        cookies.any(|cookie| !cookie.as_bytes().trim_ascii().is_empty())
+    };
+    if head.credential.is_some() || session() {
+        Ok(())
+    } else {
+        Err(ReadError::NoCredential(head.path.endpoint().operation))
     }
 }
 

@@ -3,7 +3,7 @@
 //! The only place where an error becomes a status. There is no wildcard arm: a new reason does not
 //! compile until it has a status.
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use thiserror::Error;
 
@@ -151,6 +151,7 @@ fn read_status(error: &ReadError) -> StatusCode {
             PathError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             PathError::Refused { .. } => StatusCode::FORBIDDEN,
         },
+        ReadError::NoCredential(_) => StatusCode::UNAUTHORIZED,
         ReadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
         ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
     }
@@ -190,6 +191,9 @@ impl Rejection {
                 if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
                     headers.insert(ALLOW, allow);
                 }
+            }
+            Reason::Read(ReadError::NoCredential(_)) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
             }
             Reason::Connect
             | Reason::Denied(_)
@@ -262,6 +266,9 @@ fn upper_first(text: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
+/// The scheme that Dynatrace documents for API tokens. No browser knows it, so none asks for a password.
+const CHALLENGE: &str = "Api-Token realm=\"Dynatrace\"";
+
 /// Objections in one answer; the journal has all.
 const MAX_VIOLATIONS: usize = 100;
 
@@ -276,6 +283,7 @@ mod tests {
             Reason::Connect,
             Reason::Panic,
             Reason::Read(ReadError::Host),
+            Reason::Read(ReadError::NoCredential(Operation::TokenUpdate)),
             Reason::Read(ReadError::TooLarge(1)),
             Reason::Upstream(UpstreamError::Target),
         ];

@@ -268,6 +268,8 @@ fn a_download_is_recorded_and_streamed() {
     let record = &gate.records()[1];
     assert_eq!(record["operation"], "installer.download");
     assert_eq!(record["verdict"], "allow");
-    let head = format!("GET {target} HTTP/1.1\r\nHost: g\r\nIf-None-Match: \"1\"\r\n\r\n");
+    let head = format!(
+        "GET {target} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X\r\nIf-None-Match: \"1\"\r\n\r\n"
+    );
     assert_eq!(gate.raw(head).status, 304);
 }

@@ -63,7 +63,7 @@ impl Three {
             "Content-Type: application/json\r\n"
         };
         self.gate.raw(format!(
-            "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         ))
     }

@@ -99,7 +99,7 @@ fn a_body_longer_than_the_limit_is_413() {
     assert_envelope(&gate.send("PUT", TOKEN, &body), 413);
     // The same without saying so first.
     let chunked = format!(
-        "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
         body.len()
     );
     assert_envelope(&gate.raw(chunked), 413);
@@ -137,7 +137,7 @@ fn a_guarded_body_in_chunks_is_judged_whole() {
         let chunks: Vec<String> = body.chars().map(|c| format!("1\r\n{c}\r\n")).collect();
         let chunks = chunks.concat();
         format!(
-            "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+            "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
         )
     };
     let answer = gate.raw(chunked(BAD));

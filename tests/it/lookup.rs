@@ -414,9 +414,10 @@ fn the_gates_own_token_tells_nothing_to_who_shows_none() {
     let (gate, _files) = gate_with(upstream.address, ADDED, "", &config);
     let body = r#"{"scopes":["a"]}"#;
     let answer = gate.raw(format!(
-        "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nCookie: b925d32c=session\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     ));
+    // A session is a credential, but not one that the gate's own token may speak for.
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(
         answer.message().contains("shows no credential"),

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod budgets;
 mod bypass;
 mod catalogue;
 mod cli;

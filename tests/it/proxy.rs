@@ -400,7 +400,7 @@ fn who_expects_100_is_told_to_continue() {
     let gate = gate(upstream.address);
     let mut client = BufReader::new(connect(gate.address));
     let head = format!(
-        "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        "PUT {TOKEN} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         GOOD.len()
     );
     client.get_mut().write_all(head.as_bytes()).unwrap();

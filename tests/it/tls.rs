@@ -99,6 +99,10 @@ fn send(
     };
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let request = Request::put(format!("https://localhost:{}{TOKEN}", gate.address.port()))
+        .header(
+            "authorization",
+            "Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.X",
+        )
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from_static(body.as_bytes())))
         .unwrap();
