@@ -42,6 +42,8 @@ pub(super) struct Link<'a> {
     #[serde(borrow)]
     pub(super) decision_id: Cow<'a, str>,
     pub(super) decision_seq: u64,
+    /// How many requests a `suppressed` record stands for.
+    pub(super) count: u64,
 }
 
 impl Head {

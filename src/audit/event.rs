@@ -4,8 +4,12 @@
 //! can read this one. No type here can hold the secret part of a token. Events borrow what they tell, and
 //! are written at once, into the one buffer that goes to the writer: a [`Record`].
 
+mod texts;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use texts::shortened;
 
 use crate::policy::{Evaluator, Input, Remedy, Violation};
 
@@ -26,6 +30,7 @@ pub enum Event<'a> {
     Recovery(Recovery),
     Start(Start),
     Stop(Stop),
+    Suppressed(Suppressed<'a>),
 }
 
 /// What was decided about one request, written before anything is sent upstream.
@@ -161,6 +166,44 @@ pub struct Stop {
     pub timestamp: String,
 }
 
+/// Requests that were refused or denied and have no record of their own.
+#[derive(Clone, Debug, Serialize)]
+pub struct Suppressed<'a> {
+    pub timestamp: String,
+    /// When the first of them was refused, and the last.
+    pub first: String,
+    pub last: String,
+    /// All of them.
+    pub count: u64,
+    pub reasons: Vec<SuppressedKind>,
+    /// How many were refused for further reasons.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_reasons: u64,
+    pub callers: Vec<SuppressedBy<'a>>,
+    /// How many were refused to further callers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_callers: u64,
+}
+
+/// How many were refused for one reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct SuppressedKind {
+    pub reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'static str>,
+    pub count: u64,
+}
+
+/// How many were refused to one caller; where none is named, to all at an address.
+#[derive(Clone, Debug, Serialize)]
+pub struct SuppressedBy<'a> {
+    /// An address, of IPv6 the network that belongs to one place (`/64`).
+    pub requested_by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller<'a>>,
+    pub count: u64,
+}
+
 /// The journal is written again after something went wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovery {
@@ -177,7 +220,7 @@ impl Event<'_> {
     /// Writes it down.
     pub fn record(&self) -> Record {
         let room = match self {
-            Self::Decision(_) => DECISION,
+            Self::Decision(_) | Self::Suppressed(_) => DECISION,
             Self::Outcome(_) | Self::Recovery(_) | Self::Start(_) | Self::Stop(_) => OTHER,
         };
         Record::of(self, room)
@@ -187,6 +230,19 @@ impl Event<'_> {
 impl Decision<'_> {
     pub fn record(self) -> DecisionRecord {
         DecisionRecord(Event::Decision(self).record())
+    }
+}
+
+impl DecisionRecord {
+    /// In bytes.
+    pub fn length(&self) -> usize {
+        self.0.0.len()
+    }
+
+    /// The same with every text that is longer than `longest` bytes made shorter, names of members too.
+    #[must_use]
+    pub fn shortened(self, longest: usize, shorten: impl Fn(&str) -> String) -> Self {
+        Self(Record(shortened(self.0.0, longest, shorten)))
     }
 }
 
@@ -208,6 +264,11 @@ impl From<DecisionRecord> for Record {
     fn from(decision: DecisionRecord) -> Self {
         decision.0
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Room for a decision about a token with a dozen scopes, and for any other event.

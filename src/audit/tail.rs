@@ -73,7 +73,7 @@ pub fn render(line: &str) -> String {
     let (word, style) = match (text("/kind"), text("/verdict")) {
         ("decision", "allow") => ("allow", AnsiColor::Green.on_default()),
         ("decision", _) => ("deny", AnsiColor::Red.on_default()),
-        ("recovery", _) => ("recovery", AnsiColor::Yellow.on_default()),
+        (kind @ ("recovery" | "suppressed"), _) => (kind, AnsiColor::Yellow.on_default()),
         (kind, _) => (kind, Style::new().dimmed()),
     };
     let mut out = format!(
@@ -109,6 +109,7 @@ pub fn render(line: &str) -> String {
             }
         }
         "recovery" => append(&mut out, format_args!("{}", text("/reason"))),
+        "suppressed" => suppressed(&mut out, &record),
         _ => {}
     }
     out.trim_end().to_owned()
@@ -160,6 +161,56 @@ fn decision(out: &mut String, record: &Value) {
             out,
             format_args!("\n{:>46}{}", "", text("/result/remedy/text")),
         );
+    }
+}
+
+/// How many had no record of their own, of which kinds, and whose.
+fn suppressed(out: &mut String, record: &Value) {
+    fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+        let found = value.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_default()
+    }
+    fn number(value: &Value, member: &str) -> u64 {
+        let found = value.get(member).and_then(Value::as_u64);
+        found.unwrap_or_default()
+    }
+    let all = |member: &str| {
+        let entries = record.get(member).and_then(Value::as_array);
+        entries.into_iter().flatten()
+    };
+    append(
+        out,
+        format_args!(
+            "{} refused without a record of their own, from {} to {}",
+            number(record, "count"),
+            text(record, "/first"),
+            text(record, "/last")
+        ),
+    );
+    let mut line = |count: u64, what: &str| {
+        append(out, format_args!("\n{:>46}{count:>8}  {what}", ""));
+    };
+    for entry in all("reasons") {
+        let (reason, operation) = (text(entry, "/reason"), text(entry, "/operation"));
+        line(
+            number(entry, "count"),
+            format!("{reason} {operation}").trim_end(),
+        );
+    }
+    for entry in all("callers") {
+        let by = match text(entry, "/caller/id") {
+            "" => format!("by anybody at {}", text(entry, "/requested_by")),
+            caller => format!("by {caller} at {}", text(entry, "/requested_by")),
+        };
+        line(number(entry, "count"), &by);
+    }
+    for (member, what) in [
+        ("other_reasons", "for other reasons"),
+        ("other_callers", "by others"),
+    ] {
+        if number(record, member) > 0 {
+            line(number(record, member), what);
+        }
     }
 }
 

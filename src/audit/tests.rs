@@ -395,3 +395,26 @@ fn records_are_shown_without_what_could_steer_a_terminal() {
     let shown = tail::render(line);
     assert!(shown.contains("a\\u{1b}[2Jb\\u{202e}c"), "{shown}");
 }
+
+#[test]
+fn sums_are_shown_by_reason_and_by_caller() {
+    let line = r#"{"seq":7,"kind":"suppressed","timestamp":"t","first":"t1","last":"t2","count":9,
+        "reasons":[{"reason":"denied","operation":"token.update","count":5},{"reason":"look-alike","count":3}],"other_reasons":1,
+        "callers":[{"requested_by":"10.0.0.1","caller":{"id":"dt0c01.A","kind":"api-token"},"count":5},{"requested_by":"10.0.0.2","count":4}]}"#;
+    let shown = tail::render(line);
+    let shown: Vec<&str> = shown.lines().map(str::trim).collect();
+    assert!(
+        shown[0].ends_with("9 refused without a record of their own, from t1 to t2"),
+        "{shown:?}"
+    );
+    assert_eq!(
+        shown[1..],
+        [
+            "5  denied token.update",
+            "3  look-alike",
+            "5  by dt0c01.A at 10.0.0.1",
+            "4  by anybody at 10.0.0.2",
+            "1  for other reasons",
+        ]
+    );
+}

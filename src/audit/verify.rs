@@ -23,6 +23,8 @@ pub struct Report {
     pub allowed: u64,
     pub denied: u64,
     pub outcomes: u64,
+    /// Requests that were refused or denied without a record of their own.
+    pub suppressed: u64,
     /// Allowed decisions without outcome, oldest first: a crash came between, or they are under way.
     pub in_doubt: Vec<String>,
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
@@ -158,6 +160,7 @@ impl Report {
             ("decision", "allow") => self.allowed += 1,
             ("decision", _) => self.denied += 1,
             ("outcome", _) => self.outcomes += 1,
+            ("suppressed", _) => self.suppressed = self.suppressed.saturating_add(record.count),
             _ => {}
         }
     }

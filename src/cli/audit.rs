@@ -105,14 +105,15 @@ impl Verify {
                             ("allowed", report.allowed),
                             ("denied", report.denied),
                             ("outcomes", report.outcomes),
+                            ("suppressed", report.suppressed),
                             ("in doubt", report.in_doubt.len() as u64),
                         ] {
-                            writeln!(out, "  {name:<9} {value:>8}")?;
+                            writeln!(out, "  {name:<10} {value:>8}")?;
                         }
                         for id in &report.in_doubt {
-                            writeln!(out, "            allowed, without outcome: {id}")?;
+                            writeln!(out, "             allowed, without outcome: {id}")?;
                         }
-                        writeln!(out, "  head      {}:{}", report.head_seq, report.head_hash)?;
+                        writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
                     }
                 }
                 Ok(ExitCode::SUCCESS)
