@@ -17,11 +17,13 @@ use tower::util::MapResponse;
 use uuid::Uuid;
 
 use crate::admin::{Admin, Check, Checks};
-use crate::audit::{Audit, Writer};
+use crate::audit::{Audit, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
-use crate::gateway::{Gateway, Parties, Service, environment::Environments, lookup::Lookup};
+use crate::gateway::{
+    Gateway, Ledger, Parties, Service, environment::Environments, lookup::Lookup,
+};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
@@ -45,6 +47,9 @@ pub struct App {
     /// To be compared with the bytecode engine, where that is wanted.
     unproven: Option<(Policy, AnswersFor)>,
     admin: Admin,
+    ledger: Ledger,
+    audit: Audit,
+    space: Space,
     writer: Writer,
     tracker: Tracker,
     drain_timeout: Duration,
@@ -78,11 +83,15 @@ impl App {
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         let (audit, writer) =
             Audit::open(&config.journal, policy.revision(), overridden, now).context("journal")?;
+        let space = Space::new(&config.journal);
+        space.look();
         let key = hash_key(&config.journal.directory).context("the journal's hash.key")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         metrics.policies_loaded(policy.revision());
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());
+        let room = space.clone();
+        metrics.journal_free_from(move || room.free());
         let trusted = policy.clone();
         metrics.evaluator_from(move || {
             let trusted = trusted.trusted();
@@ -92,15 +101,20 @@ impl App {
             }
         });
         let tracker = Tracker::default();
-        let admin = Admin::new(checks(&policy, audit.clone()), metrics.clone());
+        let admin = Admin::new(
+            checks(&policy, audit.clone(), space.clone()),
+            metrics.clone(),
+        );
         let bytecode = config.policies.bytecode;
         let unproven = (bytecode != AnswersFor::None).then(|| (policy.clone(), bytecode));
+        let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let parties = Parties {
             catalogue,
             environments,
             lookup,
             policy,
-            audit,
+            audit: audit.clone(),
+            ledger: ledger.clone(),
             metrics,
             key,
             now,
@@ -116,6 +130,9 @@ impl App {
             workers,
             unproven,
             admin,
+            ledger,
+            audit,
+            space,
             writer,
             tracker,
             drain_timeout: config.listener.drain_timeout,
@@ -144,6 +161,9 @@ impl App {
             self.admin_listener
                 .serve(Seat::here(service), Tracker::default(), stop_admin.clone());
         let admin = tokio::spawn(serving);
+        let served = CancellationToken::new();
+        let sums = tokio::spawn(self.ledger.keep(self.audit, now, served.clone()));
+        let looks = tokio::spawn(look_at(self.space));
         let drained = self.listener.serve(self.seats, self.tracker, shutdown);
         if let Drained::Cut { tasks: 1.., .. } = drained.await {
             tracing::warn!(
@@ -154,8 +174,16 @@ impl App {
         if admin.await.is_err() {
             tracing::error!("the admin listener ended by a panic");
         }
+        looks.abort();
+        served.cancel();
         let writer = self.writer;
-        let closed = tokio::task::spawn_blocking(move || writer.join());
+        let closed = async move {
+            // Before the journal closes: what was only counted belongs into it.
+            if sums.await.is_err() {
+                tracing::error!("the sums of refused requests ended by a panic");
+            }
+            tokio::task::spawn_blocking(move || writer.join()).await
+        };
         if tokio::time::timeout(self.drain_timeout.as_std(), closed)
             .await
             .is_err()
@@ -166,6 +194,25 @@ impl App {
         drop(self.workers);
     }
 }
+
+/// Looks at the journal's disk now and then.
+async fn look_at(space: Space) {
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        looks.tick().await;
+        let space = space.clone();
+        // Nobody waits for it but the next look: a disk that hangs is asked once.
+        if tokio::task::spawn_blocking(move || space.look())
+            .await
+            .is_err()
+        {
+            tracing::error!("the look at the journal's disk ended by a panic");
+        }
+    }
+}
+
+/// How often the journal's disk is looked at: at what the gate writes in that time at most, a few MiB.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
 /// at some of the answers later.
@@ -233,7 +280,7 @@ fn listen_for_operators(config: &Config) -> Result<Listener, listener::BindError
 }
 
 /// What has to be well before guarded requests can be answered.
-fn checks(policy: &Policy, audit: Audit) -> Checks {
+fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {
     // A gate without policies does not start.
     let policies = Check {
         name: "policies",
@@ -245,7 +292,16 @@ fn checks(policy: &Policy, audit: Audit) -> Checks {
         let journal = Check {
             name: "journal",
             ok: journal.is_ok(),
-            detail: journal.err().unwrap_or_else(|| "writable".to_owned()),
+            detail: journal.err().unwrap_or_else(|| {
+                if space.is_low() {
+                    format!(
+                        "writable, but its disk has only {} MiB free: refusals and denials are only counted",
+                        space.free() >> 20
+                    )
+                } else {
+                    "writable".to_owned()
+                }
+            }),
         };
         vec![policies.clone(), journal]
     })

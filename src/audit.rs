@@ -11,6 +11,7 @@ pub mod event;
 mod journal;
 mod queue;
 mod settle;
+mod space;
 pub mod tail;
 pub mod verify;
 
@@ -30,6 +31,7 @@ use event::{DecisionRecord, Event, Record, Recovery, Start, Stop};
 use journal::Journal;
 pub use journal::{OpenError, first_record, segments};
 use queue::{Pending, answer};
+pub use space::Space;
 
 /// Where the journal is and what it promises.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub durability: Durability,
     /// A segment that is longer is followed by a new one.
     pub segment_size: Size,
+    /// Where less is free, refusals and denials are only counted.
+    pub min_free: Size,
 }
 
 impl Default for Config {
@@ -48,6 +52,7 @@ impl Default for Config {
             directory: PathBuf::from("journal"),
             durability: Durability::Synced,
             segment_size: Size::from_mib(32),
+            min_free: Size::from_mib(256),
         }
     }
 }

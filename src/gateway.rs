@@ -10,20 +10,26 @@
 //! may cancel a write between its record and its outcome.
 
 mod answer;
+mod budget;
+mod cut;
 pub mod environment;
 mod headers;
+mod ledger;
 pub mod lookup;
 mod pace;
 mod permit;
 mod pool;
 mod record;
+mod refusal;
 mod rehearsal;
 mod rejection;
 mod service;
 mod story;
+mod sums;
 mod turns;
 pub mod upstream;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,7 +49,9 @@ use crate::policy::{Decision, Input, Judged, Policy};
 use crate::telemetry::Metrics;
 use crate::value::{Duration, Size};
 use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
+use cut::Cut;
 use environment::{Addressed, Environment, Environments};
+pub use ledger::Ledger;
 use lookup::{Asking, Found, Lookup};
 use permit::Permit;
 use record::Recorder;
@@ -65,6 +73,10 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Requests whose answer has not begun; more are answered 503.
     pub in_flight: usize,
+    /// Refusals of one caller that are recorded a minute; more are counted.
+    pub refusals: NonZeroU32,
+    /// Denials of one caller that are recorded a minute; more are answered 429, and counted.
+    pub denials: NonZeroU32,
 }
 
 impl Default for Config {
@@ -75,6 +87,8 @@ impl Default for Config {
             settings_body: Size::from_kib(1024),
             body_timeout: Duration::from_secs(10),
             in_flight: 1024,
+            refusals: NonZeroU32::new(60).expect("more than none"),
+            denials: NonZeroU32::new(600).expect("more than none"),
         }
     }
 }
@@ -92,6 +106,8 @@ pub struct Gateway {
     /// Whether a policy reads the request in the shape of OPA-Envoy.
     reads_envoy: bool,
     audit: Audit,
+    ledger: Ledger,
+    cut: Cut,
     metrics: Metrics,
     key: HashKey,
     now: fn() -> jiff::Timestamp,
@@ -106,6 +122,7 @@ pub struct Parties {
     pub lookup: Lookup,
     pub policy: Policy,
     pub audit: Audit,
+    pub ledger: Ledger,
     pub metrics: Metrics,
     pub key: HashKey,
     pub now: fn() -> jiff::Timestamp,
@@ -132,6 +149,8 @@ impl Gateway {
             reads_envoy: reads_envoy(&parties.policy),
             policy: parties.policy,
             audit: parties.audit,
+            ledger: parties.ledger,
+            cut: Cut::new(parties.key.clone(), parties.metrics.clone()),
             metrics: parties.metrics,
             key: parties.key,
             now: parties.now,
@@ -152,6 +171,8 @@ impl Gateway {
             judges: self.judges.clone(),
             reads_envoy: self.reads_envoy,
             audit: self.audit.clone(),
+            ledger: self.ledger.clone(),
+            cut: self.cut.clone(),
             metrics: self.metrics.clone(),
             key: self.key.clone(),
             now: self.now,
@@ -163,16 +184,18 @@ impl Gateway {
         Service::new(self)
     }
 
-    /// Answers any request, and logs one line about it.
+    /// Answers any request, and logs one line about it, unless it was refused like too many others.
     async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let started = Started::of(&request);
         let _in_flight = self.metrics.begin();
         let mut story = Story::default();
+        let mut logged = true;
         let answered = self.clone().admit(request, &started, &mut story).await;
         let response = answered.unwrap_or_else(|rejection| {
             if let Some(limit) = rejection.reason.limit() {
                 self.metrics.reached(limit);
             }
+            logged = self.is_logged(&started, &rejection);
             story.error = Some(redact(&rejection.to_string()));
             // What was forwarded was allowed, whatever became of it.
             let forwarded = matches!(rejection.reason, Reason::Upstream(_));
@@ -192,7 +215,9 @@ impl Gateway {
             &started.method,
             response.status(),
         );
-        log(&started, &story, &response);
+        if logged {
+            log(&started, &story, &response, &self.cut);
+        }
         response
     }
 
@@ -317,19 +342,13 @@ impl Gateway {
         let (judged, input) = self.judge(Addressed { call, environment }, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
-        let waiting = Instant::now();
-        let durable = self.audit.decided(judged, event).await;
-        self.count_record(waiting, durable.is_ok());
-        let durable = durable.map_err(Reason::from)?;
-        let sequence = durable.sequence();
         let missing = found.as_ref().is_some_and(Found::is_missing);
+        let durable = self.decided(&recorder, judged, event, missing).await?;
+        let sequence = durable.sequence();
         let (permit, decision) = Permit::grant(durable).map_err(|decision| Rejection {
-            reason: if missing && decision.only_lookup_failed() {
-                Reason::Missing(Box::new(decision))
-            } else {
-                Reason::Denied(Box::new(decision))
-            },
+            reason: refusal::denied(decision, missing),
             decision_id: Some(recorder.decision_id.clone()),
+            counted: false,
         })?;
         let headers = recorder.upstream_headers(parts.headers, permit.call());
         let sent = Instant::now();
@@ -349,6 +368,7 @@ impl Gateway {
         let response = answer.map_err(|error| Rejection {
             reason: error.into(),
             decision_id: Some(recorder.decision_id.clone()),
+            counted: false,
         })?;
         let mut response = passed_on(response, &recorder.request_id, (self.now)());
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
@@ -394,18 +414,6 @@ impl Gateway {
         tokio::task::spawn_blocking(move || (policy.judge(addressed, &input), input))
             .await
             .map_err(|_panic| Reason::Panic.into())
-    }
-
-    /// Records a request that policies never saw, and refuses it.
-    async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
-        let event = recorder.refusal(&reason, (self.now)());
-        match self.record(event.into()).await {
-            Ok(_sequence) => Rejection {
-                reason,
-                decision_id: Some(recorder.decision_id),
-            },
-            Err(error) => Reason::from(error).into(),
-        }
     }
 
     async fn record(&self, record: Record) -> Result<u64, RecordError> {

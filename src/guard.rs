@@ -14,7 +14,7 @@ mod settings;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderName, TRANSFER_ENCODING};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::dynatrace::catalogue::{Catalogue, Content, Only, Operation};
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
-use crate::dynatrace::token::{Caller, HashKey, TokenSecret, contains_secret};
+use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret, contains_secret};
 use crate::value::Sha256Hex;
 use fields::{
     API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
@@ -276,6 +276,21 @@ pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
     } else {
         Err(ReadError::NoCredential(head.path.endpoint().operation))
     }
+}
+
+/// A name for the credential as a whole, its secret included: one that nobody can take who does not have it.
+pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {
+    let shown = |name: HeaderName| {
+        let value = parts.headers.get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let token = || parameters(parts).find(|(name, _)| name == API_TOKEN);
+    let credential = shown(AUTHORIZATION)
+        .or_else(|| token().map(|(_, token)| token))
+        .or_else(|| shown(COOKIE))?;
+    // The same one whatever its scheme is written like.
+    let token = credential.trim().rsplit(' ').next().unwrap_or_default();
+    Some(key.name(token))
 }
 
 /// Who calls, for the record of a request whose head was refused.

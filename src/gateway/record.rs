@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::answer::verdict;
+use super::budget::Payer;
 use super::environment::Addressed;
 use super::headers;
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
+use super::sums::Kind;
 use crate::audit::event::{
     self, Answer, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
     Record,
@@ -41,6 +43,7 @@ pub(super) struct Recorder {
     caller: Option<Caller>,
     operation: Option<Operation>,
     revision: String,
+    payer: Payer,
 }
 
 impl Recorder {
@@ -51,7 +54,16 @@ impl Recorder {
         parts: &Parts,
         head: Option<&Head>,
     ) -> Self {
+        let caller = match head {
+            Some(head) => head.caller().cloned(),
+            None => guard::caller(parts, key),
+        };
         Self {
+            payer: Payer::new(
+                guard::credential_name(parts, key),
+                started.address(),
+                caller.clone(),
+            ),
             decision_id: Uuid::now_v7().to_string(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
@@ -59,10 +71,7 @@ impl Recorder {
             method: redact(started.method.as_str()),
             path: head.map_or_else(|| started.path(), |head| head.path().public()),
             version: started.version,
-            caller: match head {
-                Some(head) => head.caller().cloned(),
-                None => guard::caller(parts, key),
-            },
+            caller,
             operation: head.map(|head| head.path().endpoint().operation),
             revision: revision.to_owned(),
         }
@@ -70,6 +79,20 @@ impl Recorder {
 
     pub(super) fn operation(&self) -> &'static str {
         self.operation.map_or("unknown", Operation::as_str)
+    }
+
+    /// Who pays for what is written about the request.
+    pub(super) fn payer(&self) -> &Payer {
+        &self.payer
+    }
+
+    /// What is counted where nothing is written.
+    pub(super) fn kind(&self, reason: &Reason) -> Kind {
+        let operation = reason.operation().or(self.operation);
+        Kind {
+            reason: reason.kind(),
+            operation: operation.map(Operation::as_str),
+        }
     }
 
     /// The document that policies judge.

@@ -3,9 +3,13 @@
 //! The only place where an error becomes a status. There is no wildcard arm: a new reason does not
 //! compile until it has a status.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use thiserror::Error;
+
+mod kind;
 
 use super::environment::RouteError;
 use super::upstream::UpstreamError;
@@ -26,6 +30,8 @@ pub(super) struct Rejection {
     pub(super) reason: Reason,
     /// The id under which the journal has it.
     pub(super) decision_id: Option<String>,
+    /// It is in the sums of journal and log, and has neither record nor line of its own.
+    pub(super) counted: bool,
 }
 
 /// Why.
@@ -48,6 +54,12 @@ pub(super) enum Reason {
     Record(#[from] RecordError),
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// Denied like others of the same caller, more than are recorded.
+    #[error("denied by policy, as much before it")]
+    Throttled {
+        decision: Box<Decision>,
+        wait: Duration,
+    },
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -57,6 +69,7 @@ impl From<Reason> for Rejection {
         Self {
             reason,
             decision_id: None,
+            counted: false,
         }
     }
 }
@@ -90,6 +103,7 @@ impl Reason {
                 UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -106,6 +120,7 @@ impl Reason {
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
+            | Self::Throttled { .. }
             | Self::Upstream(_) => None,
         }
     }
@@ -119,7 +134,8 @@ impl Reason {
             | Self::Missing(_)
             | Self::Read(_)
             | Self::Record(_)
-            | Self::Route(_) => "This request was not sent to Dynatrace.",
+            | Self::Route(_)
+            | Self::Throttled { .. } => "This request was not sent to Dynatrace.",
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
             Self::Upstream(error) if error.never_arrived() => {
                 "This request did not reach Dynatrace."
@@ -171,6 +187,11 @@ impl Rejection {
         };
         let message = match &self.reason {
             Reason::Denied(decision) | Reason::Missing(decision) => denied(decision),
+            Reason::Throttled { decision, wait } => format!(
+                "{}. As much of this caller was denied before; wait {} s before you ask again",
+                denied(decision).trim_end_matches('.'),
+                seconds(*wait)
+            ),
             Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
             other => format!("Refused by dtgate: {other}"),
         };
@@ -203,13 +224,18 @@ impl Rejection {
             | Reason::Record(_)
             | Reason::Route(_)
             | Reason::Upstream(_) => {}
+            Reason::Throttled { wait, .. } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds(*wait)));
+            }
         }
         response
     }
 
     fn violations(&self) -> Vec<ConstraintViolation> {
         match &self.reason {
-            Reason::Denied(decision) | Reason::Missing(decision) => decision
+            Reason::Denied(decision)
+            | Reason::Missing(decision)
+            | Reason::Throttled { decision, .. } => decision
                 .with_effect(Effect::Deny)
                 .take(MAX_VIOLATIONS)
                 .map(|violation| ConstraintViolation {
@@ -257,6 +283,11 @@ fn denied(decision: &Decision) -> String {
         Some(remedy) => format!("{denied}. {}", upper_first(&remedy.text)),
         None => denied,
     }
+}
+
+/// A time to wait, rounded up: whoever comes back after it finds room.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Text as the begin of a sentence.

@@ -1,5 +1,6 @@
 //! One request in the log: who it is, and what became of it. Nothing that could be a secret.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response, Uri, Version};
 use uuid::Uuid;
 
+use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
 use crate::dynatrace::token::{redact, redact_path};
@@ -57,6 +59,11 @@ impl Started {
         })
     }
 
+    pub(super) fn address(&self) -> IpAddr {
+        let peer = self.peer.map(|peer| peer.address.ip().to_canonical());
+        peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
     /// The path without what could be a secret.
     pub(super) fn path(&self) -> String {
         redact_path(self.uri.path())
@@ -72,13 +79,13 @@ fn presents(request: &Request<Body>, text: &str) -> bool {
 }
 
 /// The one line of a request.
-pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>) {
+pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, cut: &Cut) {
     tracing::info!(
         request.id = %started.id,
         request.client_id = started.client_id,
         peer.address = %started.peer(),
-        method = %redact(started.method.as_str()),
-        path = %started.path(),
+        method = %cut.text(&redact(started.method.as_str())),
+        path = %cut.text(&started.path()),
         status = response.status().as_u16(),
         duration_ms = started.at.elapsed().as_secs_f64() * 1000.0,
         route = if story.guarded { "guarded" } else { "open" },
@@ -86,7 +93,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>) {
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         decision.id = story.decision_id,
-        error = story.error,
+        error = story.error.as_deref().map(|error| cut.text(error)).as_deref(),
         "request"
     );
 }

@@ -31,19 +31,43 @@ pub enum Limit {
     Body,
     /// A body that did not arrive in time.
     BodyTimeout,
+    /// Callers whose budgets are remembered.
+    Buckets,
+    /// Denials of one caller that are recorded.
+    Denials,
     /// Requests at once.
     InFlight,
+    /// Free space that only allowed changes may use.
+    MinFree,
+    /// Refusals of one caller that are recorded.
+    Refusals,
+    /// A text in a record or in the log.
+    Text,
 }
 
 impl Limit {
-    pub const ALL: &[Self] = &[Self::Body, Self::BodyTimeout, Self::InFlight];
+    pub const ALL: &[Self] = &[
+        Self::Body,
+        Self::BodyTimeout,
+        Self::Buckets,
+        Self::Denials,
+        Self::InFlight,
+        Self::MinFree,
+        Self::Refusals,
+        Self::Text,
+    ];
 
     /// Its name in the metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Body => "body",
             Self::BodyTimeout => "body_timeout",
+            Self::Buckets => "buckets",
+            Self::Denials => "denials",
             Self::InFlight => "in_flight",
+            Self::MinFree => "min_free",
+            Self::Refusals => "refusals",
+            Self::Text => "text",
         }
     }
 
@@ -63,6 +87,7 @@ struct Inner {
     registry: Registry,
     families: Families,
     count_connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
+    count_journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
 }
 
@@ -84,6 +109,7 @@ struct Families {
     in_flight: Gauge,
     journal: Histogram,
     journal_failures: Counter,
+    journal_free: Gauge,
     journal_records: Counter,
     limits: Family<LimitLabels, Counter>,
     lookup: Histogram,
@@ -136,76 +162,7 @@ impl Metrics {
         let to = &mut registry;
         let build = Info::new(BuildLabels { version });
         to.register("build", "The program that runs", build);
-        let families = Families {
-            bytecode_differs: add(
-                to,
-                "bytecode_differs",
-                "1 when the bytecode engine decided otherwise than the interpreter and is not asked any more",
-            ),
-            bytecode_trusted: add(
-                to,
-                "bytecode_trusted",
-                "1 when the bytecode engine may answer, 0 when only the interpreter does",
-            ),
-            connections: add(
-                to,
-                "connections",
-                "Open client connections, handshakes included",
-            ),
-            decisions: add(to, "decisions", "Judged requests, by operation and verdict"),
-            evaluation: add_seconds(
-                to,
-                "evaluation",
-                "Time to judge one request by all policies",
-                EVALUATION_BUCKETS,
-            ),
-            in_flight: add(
-                to,
-                "in_flight",
-                "Requests that do not have their answer yet",
-            ),
-            journal: add_seconds(
-                to,
-                "journal",
-                "Time a request waits until its record is durable",
-                JOURNAL_BUCKETS,
-            ),
-            journal_failures: add(
-                to,
-                "journal_failures",
-                "Records that could not be made durable",
-            ),
-            journal_records: add(to, "journal_records", "Records that are durable"),
-            limits: add(
-                to,
-                "limit_reached",
-                "Times that a limit of the gate was reached, by limit",
-            ),
-            lookup: add_seconds(
-                to,
-                "lookup",
-                "Time to look a token up, the wait for other changes of it included",
-                UPSTREAM_BUCKETS,
-            ),
-            lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
-            policy: add(to, "policy_info", "The policies that judge now"),
-            requests: add(
-                to,
-                "requests",
-                "Answered requests, by route, operation, method and status class",
-            ),
-            upstream: add_seconds(
-                to,
-                "upstream",
-                "Time until the upstream's answer begins",
-                UPSTREAM_BUCKETS,
-            ),
-            violations: add(
-                to,
-                "violations",
-                "Objections of policies, by policy and mode",
-            ),
-        };
+        let families = Families::register(to);
         // All from the start: a limit that was never reached shows as 0.
         for limit in Limit::ALL {
             drop(families.limits.get_or_create(&limit.labels()));
@@ -214,6 +171,7 @@ impl Metrics {
             registry,
             families,
             count_connections: OnceLock::new(),
+            count_journal_free: OnceLock::new(),
             ask_evaluator: OnceLock::new(),
         }))
     }
@@ -297,6 +255,11 @@ impl Metrics {
         self.0.count_connections.get_or_init(|| Box::new(count));
     }
 
+    /// Where to ask for the free space of the journal's disk when the metrics are read. Only the first counts.
+    pub fn journal_free_from(&self, bytes: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.0.count_journal_free.get_or_init(|| Box::new(bytes));
+    }
+
     /// Where to ask which engine answers when the metrics are read. Only the first counts.
     pub fn evaluator_from(&self, ask: impl Fn() -> Evaluator + Send + Sync + 'static) {
         self.0.ask_evaluator.get_or_init(|| Box::new(ask));
@@ -310,6 +273,10 @@ impl Metrics {
                 .connections
                 .set(i64::try_from(count()).unwrap_or(i64::MAX));
         }
+        if let Some(bytes) = self.0.count_journal_free.get() {
+            let bytes = i64::try_from(bytes()).unwrap_or(i64::MAX);
+            self.0.families.journal_free.set(bytes);
+        }
         if let Some(ask) = self.0.ask_evaluator.get() {
             let evaluator = ask();
             let families = &self.0.families;
@@ -319,6 +286,86 @@ impl Metrics {
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");
         text
+    }
+}
+
+impl Families {
+    fn register(to: &mut Registry) -> Self {
+        Self {
+            bytecode_differs: add(
+                to,
+                "bytecode_differs",
+                "1 when the bytecode engine decided otherwise than the interpreter and is not asked any more",
+            ),
+            bytecode_trusted: add(
+                to,
+                "bytecode_trusted",
+                "1 when the bytecode engine may answer, 0 when only the interpreter does",
+            ),
+            connections: add(
+                to,
+                "connections",
+                "Open client connections, handshakes included",
+            ),
+            decisions: add(to, "decisions", "Judged requests, by operation and verdict"),
+            evaluation: add_seconds(
+                to,
+                "evaluation",
+                "Time to judge one request by all policies",
+                EVALUATION_BUCKETS,
+            ),
+            in_flight: add(
+                to,
+                "in_flight",
+                "Requests that do not have their answer yet",
+            ),
+            journal: add_seconds(
+                to,
+                "journal",
+                "Time a request waits until its record is durable",
+                JOURNAL_BUCKETS,
+            ),
+            journal_failures: add(
+                to,
+                "journal_failures",
+                "Records that could not be made durable",
+            ),
+            journal_free: add_bytes(
+                to,
+                "journal_free",
+                "Free space on the journal's file system",
+            ),
+            journal_records: add(to, "journal_records", "Records that are durable"),
+            limits: add(
+                to,
+                "limit_reached",
+                "Times that a limit of the gate was reached, by limit",
+            ),
+            lookup: add_seconds(
+                to,
+                "lookup",
+                "Time to look a token up, the wait for other changes of it included",
+                UPSTREAM_BUCKETS,
+            ),
+            lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
+            policy: add(to, "policy_info", "The policies that judge now"),
+            requests: add(
+                to,
+                "requests",
+                "Answered requests, by route, operation, method and status class",
+            ),
+            upstream: add_seconds(
+                to,
+                "upstream",
+                "Time until the upstream's answer begins",
+                UPSTREAM_BUCKETS,
+            ),
+            violations: add(
+                to,
+                "violations",
+                "Objections of policies, by policy and mode",
+            ),
+        }
     }
 }
 
@@ -339,6 +386,12 @@ fn add<M: Metric + Clone + Default>(to: &mut Registry, name: &str, help: &str) -
     let metric = M::default();
     to.register(name, help, metric.clone());
     metric
+}
+
+fn add_bytes(to: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    to.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+    gauge
 }
 
 fn add_seconds<const N: usize>(
@@ -418,6 +471,7 @@ mod tests {
         metrics.looked_up(false, Duration::from_millis(3));
         metrics.upstream_answered(Duration::from_millis(20));
         metrics.connections_from(|| 7);
+        metrics.journal_free_from(|| 4096);
         metrics.policies_loaded("sha256:aa");
         let in_flight = metrics.begin();
         let text = metrics.encode();
@@ -434,6 +488,7 @@ mod tests {
             "dtgate_lookup_failures_total 1",
             "dtgate_lookup_seconds_count 2",
             "dtgate_journal_failures_total 1",
+            "dtgate_journal_free_bytes 4096",
             "dtgate_journal_records_total 1",
             r#"dtgate_policy_info{revision="sha256:aa"} 1"#,
             r#"dtgate_requests_total{route="guarded",operation="token.update",method="PUT",status="4xx"} 1"#,

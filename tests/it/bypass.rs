@@ -27,7 +27,9 @@ const CLIENTS: usize = 16;
 
 /// What the gate and hyper may answer; 200 and 204 come from the upstream, and 502 is for open traffic whose body
 /// breaks off.
-const STATUSES: &[u16] = &[200, 204, 400, 401, 403, 405, 408, 413, 415, 421, 431, 502];
+const STATUSES: &[u16] = &[
+    200, 204, 400, 401, 403, 405, 408, 413, 415, 421, 429, 431, 502,
+];
 
 fn start() -> (Upstream, Gate) {
     let upstream = Upstream::lenient();

@@ -1,0 +1,157 @@
+//! How much may be written about requests that are refused: so many records a minute for a caller, for an address,
+//! and for the gate as a whole.
+//!
+//! Pure: whoever asks brings the time. A bucket is kept as the moment at which it will be full again, so that one
+//! that is full need not be kept at all. Memory is bounded by the table, and what is written by the bucket of the
+//! gate, whatever the table has forgotten.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+
+use crate::dynatrace::token::{Caller, TokenId};
+
+/// Who pays for what is written about a request.
+#[derive(Clone, Debug)]
+pub(super) struct Payer {
+    own: Key,
+    network: IpAddr,
+    /// For people: it is claimed, and anybody can claim it.
+    caller: Option<Caller>,
+}
+
+/// Whose bucket it is.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Key {
+    /// A credential, by the keyed hash of all of it: a public id could be borrowed to use up another's budget.
+    Credential(TokenId),
+    /// Everybody at an address.
+    Network(IpAddr),
+    /// Those at an address who show no credential.
+    Strangers(IpAddr),
+}
+
+/// Nothing is left, and whose bucket it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spent {
+    Caller(Duration),
+    /// There is room again after so long.
+    Network(Duration),
+    /// Nobody in particular is to blame.
+    Gate,
+}
+
+/// Records of one kind.
+#[derive(Debug)]
+pub(super) struct Budget {
+    amount: NonZeroU32,
+    /// When each bucket is full again. Whoever is not here has a full one.
+    full: LruCache<Key, Instant>,
+    gate: Option<Instant>,
+}
+
+impl Payer {
+    /// `credential`: a name that nobody can make who does not have the credential.
+    pub(super) fn new(
+        credential: Option<TokenId>,
+        address: IpAddr,
+        caller: Option<Caller>,
+    ) -> Self {
+        let network = network(address);
+        Self {
+            own: credential.map_or(Key::Strangers(network), Key::Credential),
+            network,
+            caller,
+        }
+    }
+
+    pub(super) fn network(&self) -> IpAddr {
+        self.network
+    }
+
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+}
+
+impl Budget {
+    /// `amount`: for one caller a minute. Saved up is as much as for one minute.
+    pub(super) fn new(amount: NonZeroU32) -> Self {
+        Self {
+            amount,
+            full: LruCache::new(BUCKETS),
+            gate: None,
+        }
+    }
+
+    /// Takes `cost` out of the buckets of caller, address and gate, if there is something left in each of them, and
+    /// says how many buckets that were not full had to be forgotten for it. A cost that is more than what is left is
+    /// owed; one that is more than the whole budget of a caller uses that up and no more.
+    pub(super) fn take(&mut self, payer: &Payer, cost: u32, now: Instant) -> Result<usize, Spent> {
+        let (own, network) = (&payer.own, Key::Network(payer.network));
+        let own_wait = wait(self.full.get(own).copied(), self.interval(ONE), now);
+        let network_wait = wait(
+            self.full.get(&network).copied(),
+            self.interval(NETWORK),
+            now,
+        );
+        match (own_wait, network_wait) {
+            (Some(wait), other) => return Err(Spent::Caller(wait.max(other.unwrap_or_default()))),
+            (None, Some(wait)) => return Err(Spent::Network(wait)),
+            (None, None) => {}
+        }
+        if wait(self.gate, self.interval(GATE), now).is_some() {
+            return Err(Spent::Gate);
+        }
+        let cost = cost.min(self.amount.get());
+        let after = |full: Option<Instant>, interval: Duration| {
+            full.map_or(now, |full| full.max(now)) + interval * cost
+        };
+        self.gate = Some(after(self.gate, self.interval(GATE)));
+        let mut forgotten = 0;
+        for (key, share) in [(own.clone(), ONE), (network, NETWORK)] {
+            let full = after(self.full.peek(&key).copied(), self.interval(share));
+            let gone = self.full.push(key.clone(), full);
+            forgotten += usize::from(gone.is_some_and(|(of, full)| of != key && full > now));
+        }
+        Ok(forgotten)
+    }
+
+    /// How long it takes until there is one more in the bucket of so many callers.
+    fn interval(&self, callers: NonZeroU32) -> Duration {
+        MINUTE / self.amount.saturating_mul(callers).get()
+    }
+}
+
+/// How long until there is one in a bucket; `None`: there is.
+fn wait(full: Option<Instant>, interval: Duration, now: Instant) -> Option<Duration> {
+    let missing = full?.saturating_duration_since(now);
+    let wait = (missing + interval).saturating_sub(MINUTE);
+    (!wait.is_zero()).then_some(wait)
+}
+
+/// Whoever has one address of IPv6 has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+    }
+}
+
+/// How many callers' budgets a caller has, an address, and the gate.
+const ONE: NonZeroU32 = NonZeroU32::MIN;
+const NETWORK: NonZeroU32 = NonZeroU32::new(10).expect("more than none");
+const GATE: NonZeroU32 = NonZeroU32::new(30).expect("more than none");
+
+/// What budgets are for, and what can be saved up.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Buckets that are kept; the one that was used least recently goes.
+const BUCKETS: NonZeroUsize = NonZeroUsize::new(4096).expect("more than none");
+
+#[cfg(test)]
+mod tests;

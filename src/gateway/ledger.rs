@@ -1,0 +1,169 @@
+//! What is written about requests that are refused, and what is only counted.
+//!
+//! One set of books for the whole gate: budgets for refusals that policies never saw and for denials, and the sums of
+//! what went beyond them. Where the journal's disk is nearly full there are sums only. An allowed change is none of
+//! its business: that is always written.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use super::budget::{Budget, Payer, Spent};
+use super::sums::{Kind, Sums};
+use crate::audit::{Audit, Space};
+use crate::telemetry::{Limit, Metrics};
+
+/// The books. Clones are the same ones.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    books: Mutex<Books>,
+    space: Space,
+    metrics: Metrics,
+}
+
+struct Books {
+    refusals: Budget,
+    denials: Budget,
+    /// What has no record.
+    journal: Sums,
+    /// What has no line in the log.
+    log: Sums,
+}
+
+/// A refusal that is counted and not written down.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Counted {
+    /// When the caller has room again, if it is the caller who had too much.
+    pub(super) wait: Option<Duration>,
+}
+
+/// Which budget pays.
+#[derive(Clone, Copy)]
+pub(super) enum Class {
+    /// Policies objected.
+    Denial,
+    /// Policies were not asked.
+    Refusal,
+}
+
+impl Ledger {
+    pub fn new(config: &Config, space: Space, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner {
+            books: Mutex::new(Books {
+                refusals: Budget::new(config.refusals),
+                denials: Budget::new(config.denials),
+                journal: Sums::default(),
+                log: Sums::default(),
+            }),
+            space,
+            metrics,
+        }))
+    }
+
+    /// Enters a refusal whose record would take so many bytes. It is to be written down, unless it was counted.
+    pub(super) fn enter(
+        &self,
+        class: Class,
+        payer: &Payer,
+        kind: Kind,
+        bytes: usize,
+        time: Timestamp,
+    ) -> Result<(), Counted> {
+        let cost = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        self.spend(class, payer, cost, |books, of_caller| {
+            books.journal.count(payer, of_caller, kind, time);
+            books.log.count(payer, of_caller, kind, time);
+        })
+    }
+
+    /// Whether a refusal that is never recorded may have its line in the log. Else it was counted.
+    pub(super) fn line(&self, address: IpAddr, kind: Kind, time: Timestamp) -> bool {
+        let payer = Payer::new(None, address, None);
+        let spent = self.spend(Class::Refusal, &payer, 1, |books, of_caller| {
+            books.log.count(&payer, of_caller, kind, time);
+        });
+        spent.is_ok()
+    }
+
+    fn spend(
+        &self,
+        class: Class,
+        payer: &Payer,
+        cost: u32,
+        count: impl FnOnce(&mut Books, bool),
+    ) -> Result<(), Counted> {
+        let Inner {
+            books,
+            space,
+            metrics,
+        } = &*self.0;
+        let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
+        let (budget, limit) = match class {
+            Class::Denial => (&mut books.denials, Limit::Denials),
+            Class::Refusal => (&mut books.refusals, Limit::Refusals),
+        };
+        let (limit, of_caller, wait) = match budget.take(payer, cost, Instant::now()) {
+            Ok(forgotten) => {
+                (0..forgotten).for_each(|_| metrics.reached(Limit::Buckets));
+                if !space.is_low() {
+                    return Ok(());
+                }
+                (Limit::MinFree, true, None)
+            }
+            Err(Spent::Caller(wait)) => (limit, true, Some(wait)),
+            Err(Spent::Network(wait)) => (limit, false, Some(wait)),
+            Err(Spent::Gate) => (limit, false, None),
+        };
+        count(&mut books, of_caller);
+        drop(books);
+        metrics.reached(limit);
+        Err(Counted { wait })
+    }
+
+    /// Writes sums once a minute, and a last time when everything is `drained`.
+    pub async fn keep(self, audit: Audit, now: fn() -> Timestamp, drained: CancellationToken) {
+        let mut windows = tokio::time::interval(WINDOW);
+        while drained.run_until_cancelled(windows.tick()).await.is_some() {
+            self.sum_up(&audit, now()).await;
+        }
+        self.sum_up(&audit, now()).await;
+    }
+
+    /// Writes down what was counted since the last time: one record, and one line in the log.
+    async fn sum_up(&self, audit: &Audit, now: Timestamp) {
+        let (journal, log) = {
+            let mut books = self.books();
+            (
+                std::mem::take(&mut books.journal),
+                std::mem::take(&mut books.log),
+            )
+        };
+        log.log();
+        let Some(record) = journal.record(now) else {
+            return;
+        };
+        if audit.record(record).await.is_err() {
+            // The journal has said why. What was counted stays counted.
+            self.books().journal.add(&journal);
+        }
+    }
+
+    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+        self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often sums are written.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// What one unit of a budget pays for, in bytes: a larger record costs more than one.
+const UNIT: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Requests that go nowhere: what is written about them, and what is only counted.
+
+use std::time::Instant;
+
+use super::Gateway;
+use super::environment::Addressed;
+use super::ledger::Class;
+use super::record::Recorder;
+use super::rejection::{Reason, Rejection};
+use super::story::Started;
+use super::sums::Kind;
+use crate::audit::event::DecisionRecord;
+use crate::audit::{RecordError, Recorded};
+use crate::dynatrace::catalogue::Operation;
+use crate::policy::{Decision, Judged, Verdict};
+
+impl Gateway {
+    /// Records a request that policies never saw, or counts it, and refuses it.
+    pub(super) async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
+        let time = (self.now)();
+        let (payer, kind) = (recorder.payer(), recorder.kind(&reason));
+        let event = self.cut.record(recorder.refusal(&reason, time));
+        let entered = self
+            .ledger
+            .enter(Class::Refusal, payer, kind, event.length(), time);
+        if entered.is_err() {
+            return Rejection {
+                reason,
+                decision_id: None,
+                counted: true,
+            };
+        }
+        match self.record(event.into()).await {
+            Ok(_sequence) => Rejection {
+                reason,
+                decision_id: Some(recorder.decision_id),
+                counted: false,
+            },
+            Err(error) => Reason::from(error).into(),
+        }
+    }
+
+    /// Records what was decided. A denial is counted instead, and ends here, where its caller has had as many as are
+    /// recorded: what is denied goes nowhere, with a record or without.
+    pub(super) async fn decided(
+        &self,
+        recorder: &Recorder,
+        judged: Judged<Addressed>,
+        event: DecisionRecord,
+        missing: bool,
+    ) -> Result<Recorded<Addressed>, Rejection> {
+        let event = match judged.decision().verdict {
+            Verdict::Allow => event,
+            Verdict::Deny => {
+                let event = self.cut.record(event);
+                let kind = Kind {
+                    reason: "denied",
+                    operation: Some(recorder.operation()),
+                };
+                let time = (self.now)();
+                let length = event.length();
+                let entered =
+                    self.ledger
+                        .enter(Class::Denial, recorder.payer(), kind, length, time);
+                if let Err(counted) = entered {
+                    let (_addressed, decision) = judged.into_parts();
+                    return Err(Rejection {
+                        reason: match counted.wait {
+                            Some(wait) => Reason::Throttled {
+                                decision: Box::new(decision),
+                                wait,
+                            },
+                            None => denied(decision, missing),
+                        },
+                        decision_id: None,
+                        counted: true,
+                    });
+                }
+                event
+            }
+        };
+        let waiting = Instant::now();
+        let durable = self.audit.decided(judged, event).await;
+        self.count_record(waiting, durable.is_ok());
+        durable.map_err(|error: RecordError| Reason::from(error).into())
+    }
+
+    /// Whether a refused request has a line in the log. Those that are never recorded pay for it here; what the
+    /// upstream or a fault of ours is to blame for is always told.
+    pub(super) fn is_logged(&self, started: &Started, rejection: &Rejection) -> bool {
+        let blameless = matches!(rejection.reason, Reason::Panic | Reason::Upstream(_));
+        if rejection.counted || rejection.decision_id.is_some() || blameless {
+            return !rejection.counted;
+        }
+        let kind = Kind {
+            reason: rejection.reason.kind(),
+            operation: rejection.reason.operation().map(Operation::as_str),
+        };
+        self.ledger.line(started.address(), kind, (self.now)())
+    }
+}
+
+/// Why a denied request is refused.
+pub(super) fn denied(decision: Decision, missing: bool) -> Reason {
+    if missing && decision.only_lookup_failed() {
+        Reason::Missing(Box::new(decision))
+    } else {
+        Reason::Denied(Box::new(decision))
+    }
+}

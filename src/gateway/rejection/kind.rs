@@ -1,0 +1,50 @@
+//! What a refusal is called where it is only counted: stable words of our own, never text of a client.
+
+use super::Reason;
+use crate::gateway::environment::RouteError;
+use crate::guard::ReadError;
+use crate::guard::path::PathError;
+
+impl Reason {
+    pub(in crate::gateway) fn kind(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Connect => "connect",
+            Self::Denied(_) | Self::Throttled { .. } => "denied",
+            Self::Missing(_) => "no-such-token",
+            Self::Panic => "panic",
+            Self::Read(error) => read(error),
+            Self::Record(_) => "not-recorded",
+            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => "environment",
+            Self::Route(RouteError::Host) => "host",
+            Self::Upstream(_) => "upstream",
+        }
+    }
+}
+
+fn read(error: &ReadError) -> &'static str {
+    match error {
+        ReadError::Body(_) => "body",
+        ReadError::Change(_) => "member",
+        ReadError::Connection(_) => "connection-header",
+        ReadError::Credential(_) => "credential",
+        ReadError::Encoding => "encoding",
+        ReadError::Host => "host",
+        ReadError::Json(_) => "json",
+        ReadError::MediaType => "media-type",
+        ReadError::NoCredential(_) => "no-credential",
+        ReadError::ObjectId => "object-id",
+        ReadError::Override(_) => "override",
+        ReadError::Path(error) => match error {
+            PathError::Id(_) => "token-id",
+            PathError::LookAlike(_) => "look-alike",
+            PathError::Method(_) => "method",
+            PathError::Refused { .. } => "refused-operation",
+            PathError::Unknown => "unknown-path",
+        },
+        ReadError::Query => "query",
+        ReadError::Secret(_) => "secret",
+        ReadError::Timeout(_) => "body-timeout",
+        ReadError::TooLarge(_) => "body-too-large",
+    }
+}

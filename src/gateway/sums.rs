@@ -1,0 +1,183 @@
+//! What is counted instead of being written: how many, since when, of what kind, by whom.
+//!
+//! Bounded, whatever is counted: kinds and parties past the first are counted together. Every count adds up:
+//! nothing is forgotten, and nothing counted twice.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::budget::Payer;
+use crate::audit::event::{self, Event, Record, Suppressed, SuppressedBy, SuppressedKind};
+use crate::dynatrace::token::Caller;
+use crate::value::rfc3339_millis;
+
+/// What was refused, in words of our own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Kind {
+    pub(super) reason: &'static str,
+    pub(super) operation: Option<&'static str>,
+}
+
+/// Refusals that were counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    span: Option<(Timestamp, Timestamp)>,
+    count: u64,
+    kinds: Tally<Kind>,
+    parties: Tally<Party>,
+}
+
+/// Who was refused: a caller, or everybody at an address.
+#[derive(Clone, Debug, PartialEq)]
+struct Party {
+    network: IpAddr,
+    caller: Option<Caller>,
+}
+
+/// Counts of the first that came, and of all others together.
+#[derive(Clone, Debug, PartialEq)]
+struct Tally<T> {
+    first: Vec<(T, u64)>,
+    others: u64,
+}
+
+impl Sums {
+    /// Counts one. `of_caller`: the caller is to be named, not only its address.
+    pub(super) fn count(&mut self, payer: &Payer, of_caller: bool, kind: Kind, time: Timestamp) {
+        self.widen((time, time));
+        self.count += 1;
+        self.kinds.add(&kind, 1);
+        let party = Party {
+            network: payer.network(),
+            caller: payer.caller().filter(|_| of_caller).cloned(),
+        };
+        self.parties.add(&party, 1);
+    }
+
+    /// Takes back what could not be written down.
+    pub(super) fn add(&mut self, other: &Self) {
+        if let Some(span) = other.span {
+            self.widen(span);
+        }
+        self.count += other.count;
+        self.kinds.add_all(&other.kinds);
+        self.parties.add_all(&other.parties);
+    }
+
+    fn widen(&mut self, (first, last): (Timestamp, Timestamp)) {
+        self.span = Some(match self.span {
+            Some((before, after)) => (before.min(first), after.max(last)),
+            None => (first, last),
+        });
+    }
+
+    /// The record of it; `None`: nothing was counted.
+    pub(super) fn record(&self, time: Timestamp) -> Option<Record> {
+        let (first, last) = self.span?;
+        let kinds = self.kinds.first.iter().map(|(kind, count)| SuppressedKind {
+            reason: kind.reason,
+            operation: kind.operation,
+            count: *count,
+        });
+        let parties = self
+            .parties
+            .first
+            .iter()
+            .map(|(party, count)| SuppressedBy {
+                requested_by: party.address(),
+                caller: party.caller.as_ref().map(|caller| event::Caller {
+                    id: caller.id.as_str(),
+                    kind: caller.kind.as_str(),
+                }),
+                count: *count,
+            });
+        let event = Event::Suppressed(Suppressed {
+            timestamp: rfc3339_millis(time),
+            first: rfc3339_millis(first),
+            last: rfc3339_millis(last),
+            count: self.count,
+            reasons: kinds.collect(),
+            other_reasons: self.kinds.others,
+            callers: parties.collect(),
+            other_callers: self.parties.others,
+        });
+        Some(event.record())
+    }
+
+    /// Says it in one line of the log, if anything was counted.
+    pub(super) fn log(&self) {
+        let Some((first, last)) = self.span else {
+            return;
+        };
+        let kinds = self
+            .kinds
+            .first
+            .iter()
+            .map(|(kind, count)| match kind.operation {
+                Some(operation) => format!("{} of {operation}: {count}", kind.reason),
+                None => format!("{}: {count}", kind.reason),
+            });
+        let parties = self
+            .parties
+            .first
+            .iter()
+            .map(|(party, count)| match &party.caller {
+                Some(caller) => format!("{} at {}: {count}", caller.id, party.address()),
+                None => format!("{}: {count}", party.address()),
+            });
+        tracing::warn!(
+            count = self.count,
+            first = %rfc3339_millis(first),
+            last = %rfc3339_millis(last),
+            reasons = kinds.collect::<Vec<_>>().join(", "),
+            other_reasons = self.kinds.others,
+            callers = parties.collect::<Vec<_>>().join(", "),
+            other_callers = self.parties.others,
+            "refused requests without a line of their own"
+        );
+    }
+}
+
+impl Party {
+    fn address(&self) -> String {
+        match self.network {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(network) => format!("{network}/64"),
+        }
+    }
+}
+
+impl<T> Default for Tally<T> {
+    fn default() -> Self {
+        Self {
+            first: Vec::new(),
+            others: 0,
+        }
+    }
+}
+
+impl<T: Clone + PartialEq> Tally<T> {
+    fn add(&mut self, what: &T, count: u64) {
+        if let Some((_, sum)) = self.first.iter_mut().find(|(known, _)| known == what) {
+            *sum += count;
+        } else if self.first.len() < ENTRIES {
+            self.first.push((what.clone(), count));
+        } else {
+            self.others += count;
+        }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        for (what, count) in &other.first {
+            self.add(what, *count);
+        }
+        self.others += other.others;
+    }
+}
+
+/// Kinds, and parties, that are counted by themselves.
+const ENTRIES: usize = 32;
+
+#[cfg(test)]
+mod tests;
