@@ -20,6 +20,10 @@ pub struct Duration(std::time::Duration);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Size(u64);
 
+/// A part of something that is more than nothing, written as `25%`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Share(u8);
+
 /// A text that is not the value it should be. The message says what would be accepted.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{text:?} is not a {kind}: {reason}; write {examples}")]
@@ -278,9 +282,68 @@ impl Serialize for Size {
     }
 }
 
+impl Share {
+    pub const fn percent(percent: u8) -> Self {
+        assert!(0 < percent && percent <= 100, "a share is 1% to 100%");
+        Self(percent)
+    }
+
+    /// Of an amount, rounded down.
+    pub fn of(self, amount: usize) -> usize {
+        let percent = usize::from(self.0);
+        // In two steps, so that no amount is too large.
+        amount / 100 * percent + amount % 100 * percent / 100
+    }
+}
+
+impl FromStr for Share {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let percent = text.trim().strip_suffix('%');
+        let percent = percent.and_then(|number| number.trim_end().parse().ok());
+        match percent {
+            Some(percent @ 1..=100) => Ok(Self(percent)),
+            Some(_) | None => Err(ParseError {
+                text: text.to_owned(),
+                kind: "share",
+                reason: "it is not 1% to 100%".to_owned(),
+                examples: SHARE_EXAMPLES,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Share;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a share: {SHARE_EXAMPLES}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
 const DURATION_EXAMPLES: &str = r#""500ms", "10s" or "1h 30m""#;
 const LONGEST: std::time::Duration = std::time::Duration::from_hours(100 * 366 * 24);
 const SIZE_EXAMPLES: &str = r#""64 KiB", "10 MB" or a number of bytes"#;
+const SHARE_EXAMPLES: &str = r#""25%", or "100%" for all of it"#;
 const UNITS: [(u64, &str); 4] = [
     (ByteSize::tib(1).as_u64(), "TiB"),
     (ByteSize::gib(1).as_u64(), "GiB"),
@@ -323,6 +386,18 @@ mod tests {
         ] {
             let error = text.parse::<Duration>().unwrap_err().to_string();
             assert!(error.contains(r#""10s""#), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_read_as_people_write_it_and_anything_else_is_refused() {
+        for (text, of_1024) in [("25%", 256), (" 1 % ", 10), ("100%", 1024)] {
+            assert_eq!(text.parse::<Share>().unwrap().of(1024), of_1024, "{text}");
+        }
+        assert_eq!(Share::percent(100).of(usize::MAX), usize::MAX);
+        for text in ["", "25", "0%", "101%", "-1%", "1.5%", "300%", "%"] {
+            let error = text.parse::<Share>().unwrap_err().to_string();
+            assert!(error.contains(r#""25%""#), "{text}: {error}");
         }
     }
 
