@@ -1,108 +1,81 @@
 //! The data plane: the request path, from a head to an answer.
 //!
 //! ```text
-//! admit ─ route ─┬─ open ──────────────────────────────────────────────────► stream
-//!                └─ guarded ─ call ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
-//!                                                              └─► refuse
+//! route ─┬─ open ─ slot ─────────────────────────────────────────────────► stream
+//!        └─ guarded ─ body ─ slot ─ call ─ look up ─ judge ─ record ─┬─► forward ─ record outcome ─► answer
+//!                                                                    └─► refuse
 //! ```
 //!
-//! A guarded request runs in a task of its own: hyper drops a handler whose client hangs up, and nobody
-//! may cancel a write between its record and its outcome.
+//! No slot is held while the gate waits for a client. A guarded request runs in a task of its own: hyper drops a
+//! handler whose client hangs up, and nobody may cancel a write between its record and its outcome. Before its record
+//! a request ends with its client, and that is recorded.
 
 mod answer;
+mod bodies;
 mod budget;
+mod client;
+mod consider;
 mod cut;
 pub mod environment;
 mod headers;
+mod judges;
 mod ledger;
+mod limits;
 pub mod lookup;
 mod pace;
 mod permit;
 mod pool;
+mod quota;
 mod record;
 mod refusal;
 mod rehearsal;
 mod rejection;
+mod route;
 mod service;
 mod story;
 mod sums;
 mod turns;
 pub mod upstream;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
-use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::audit::event::Record;
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
-use crate::guard::{self, Call, Head, Route, Sifted};
-use crate::listener::{Body, Tracker, empty, full};
-use crate::policy::{Decision, Input, Judged, Policy};
+use crate::listener::{Body, Tracker, empty};
+use crate::policy::{Decision, Policy};
 use crate::telemetry::Metrics;
-use crate::value::{Duration, Size};
 use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
+use consider::{Asked, Considered};
 use cut::Cut;
-use environment::{Addressed, Environment, Environments};
+use environment::{Environment, Environments};
 pub use ledger::Ledger;
-use lookup::{Asking, Found, Lookup};
+use limits::Admission;
+pub use limits::Config;
+use lookup::{Found, Lookup};
 use permit::Permit;
 use record::Recorder;
 pub use rehearsal::{reads_envoy, rehearse};
 use rejection::{Reason, Rejection};
+use route::Routed;
 pub use service::Service;
 use story::{Started, Story, log};
 use upstream::Upstream;
 
-/// What one request may cost.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// The longest body of a guarded request.
-    pub body: Size,
-    /// The longest body of a write of settings, which is read to know whether it is guarded.
-    pub settings_body: Size,
-    /// How long a guarded request's body may take to arrive.
-    pub body_timeout: Duration,
-    /// Requests whose answer has not begun; more are answered 503.
-    pub in_flight: usize,
-    /// Refusals of one caller that are recorded a minute; more are counted.
-    pub refusals: NonZeroU32,
-    /// Denials of one caller that are recorded a minute; more are answered 429, and counted.
-    pub denials: NonZeroU32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            body: Size::from_kib(64),
-            // Dynatrace accepts 1 MB.
-            settings_body: Size::from_kib(1024),
-            body_timeout: Duration::from_secs(10),
-            in_flight: 1024,
-            refusals: NonZeroU32::new(60).expect("more than none"),
-            denials: NonZeroU32::new(600).expect("more than none"),
-        }
-    }
-}
-
 /// Everything the request path needs. Built by `app`, with a twin for every thread.
 pub struct Gateway {
-    limits: guard::Limits,
+    limits: Config,
+    admission: Admission,
     catalogue: Arc<Catalogue>,
-    slots: Arc<Semaphore>,
     environments: Environments,
     lookup: Lookup,
     policy: Policy,
-    /// Decisions that may be made at once.
-    judges: Arc<Semaphore>,
     /// Whether a policy reads the request in the shape of OPA-Envoy.
     reads_envoy: bool,
     audit: Audit,
@@ -129,23 +102,17 @@ pub struct Parties {
     pub tracker: Tracker,
 }
 
-/// What a request is, with the body that is still to be used.
-enum Routed {
-    Guarded(Arc<Environment>, Box<Head>, Body),
-    Open(Body),
-}
-
 impl Gateway {
     pub fn new(config: &Config, parties: Parties) -> Self {
+        let admission = Admission::new(config);
+        let asked = admission.clone();
+        parties.metrics.load_from(move || asked.load());
         Self {
-            limits: config.read(),
+            limits: *config,
+            admission,
             catalogue: Arc::new(parties.catalogue),
-            slots: Arc::new(Semaphore::new(config.in_flight)),
             environments: parties.environments,
             lookup: parties.lookup,
-            judges: Arc::new(Semaphore::new(
-                std::thread::available_parallelism().map_or(1, usize::from),
-            )),
             reads_envoy: reads_envoy(&parties.policy),
             policy: parties.policy,
             audit: parties.audit,
@@ -163,12 +130,11 @@ impl Gateway {
     pub fn twin(&self) -> Self {
         Self {
             limits: self.limits,
+            admission: self.admission.clone(),
             catalogue: self.catalogue.clone(),
-            slots: self.slots.clone(),
             environments: self.environments.twin(),
             lookup: self.lookup.clone(),
             policy: self.policy.clone(),
-            judges: self.judges.clone(),
             reads_envoy: self.reads_envoy,
             audit: self.audit.clone(),
             ledger: self.ledger.clone(),
@@ -227,80 +193,70 @@ impl Gateway {
         started: &Started,
         story: &mut Story,
     ) -> Result<Response<Body>, Rejection> {
-        // Goes with the work: a client that hangs up does not make room for another request's.
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-            return Err(Reason::Busy.into());
-        };
         if request.method() == Method::CONNECT {
             return Err(Reason::Connect.into());
         }
         let (parts, body) = request.into_parts();
-        match self.route(&parts, body).await {
+        let address = started.address();
+        let recorder = |head| {
+            let revision = self.policy.revision();
+            Recorder::new(&self.key, revision, started, &parts, head)
+        };
+        let gateway = self.clone();
+        let answered = match self.route(address, &parts, body).await {
             Ok(Routed::Open(body)) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());
                 let request = Request::from_parts(parts, body);
-                self.stream(&environment, target, request, started).await
+                return self.stream(&environment, target, request, started).await;
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
-                let recorder = Recorder::new(
-                    &self.key,
-                    self.policy.revision(),
-                    started,
-                    &parts,
-                    Some(&head),
-                );
-                let tracker = self.tracker.clone();
-                // Boxed: it is large, and a task is moved about before it begins and when it ends.
-                let task = tracker.spawn(Box::pin(async move {
-                    let answer = self
-                        .guarded(recorder, environment, *head, parts, body)
-                        .await;
-                    drop(slot);
-                    answer
-                }));
-                let (response, verdict) = task
+                let recorder = recorder(Some(&head));
+                let asked = Asked {
+                    address,
+                    environment,
+                    head: *head,
+                    parts,
+                    body,
+                };
+                self.detached(async move |client| gateway.guarded(recorder, asked, client).await)
                     .await
-                    .unwrap_or_else(|_panic| Err(Reason::Panic.into()))?;
-                story.verdict = Some(verdict);
-                story.decision_id = decision_of(response.headers());
-                Ok(response)
             }
             Err(reason) => {
                 story.guarded = true;
                 story.operation = reason.operation().map(Operation::as_str);
-                let recorder =
-                    Recorder::new(&self.key, self.policy.revision(), started, &parts, None);
-                let tracker = self.tracker.clone();
-                let task = tracker.spawn(Box::pin(async move {
-                    let rejection = self.refuse(recorder, reason).await;
-                    drop(slot);
-                    rejection
-                }));
-                Err(task.await.unwrap_or_else(|_panic| Reason::Panic.into()))
+                let recorder = recorder(None);
+                self.detached(async move |_| Err(gateway.refuse(recorder, reason).await))
+                    .await
             }
-        }
-    }
-
-    /// Guarded or open; a body that had to be read for it is given back.
-    async fn route(&self, parts: &Parts, body: Body) -> Result<Routed, Reason> {
-        let (head, body) = match guard::head(parts, &self.catalogue, &self.key)? {
-            Route::Guarded(head) => (head, body),
-            Route::Open => return Ok(Routed::Open(body)),
-            Route::Unsure(head) => match guard::sift(*head, body, self.limits).await? {
-                Sifted::Guarded(head, body) => (head, full(body)),
-                Sifted::Open(body) => return Ok(Routed::Open(full(body))),
-            },
         };
-        let environment = self.environments.guarded(parts, &head)?;
-        guard::require_credential(parts, &head)?;
-        Ok(Routed::Guarded(environment, head, body))
+        let (response, verdict) = answered?;
+        story.verdict = Some(verdict);
+        story.decision_id = decision_of(response.headers());
+        Ok(response)
     }
 
-    /// Open traffic: both bodies are streamed, nothing is kept.
+    /// Runs on when the client hangs up, and learns of it.
+    async fn detached<F, T>(
+        &self,
+        work: impl FnOnce(CancellationToken) -> F,
+    ) -> Result<T, Rejection>
+    where
+        F: Future<Output = Result<T, Rejection>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let gone = CancellationToken::new();
+        let _while_it_waits = gone.clone().drop_guard();
+        // Boxed: it is large, and a task is moved about before it begins and when it ends.
+        let task = self.tracker.spawn(Box::pin(work(gone)));
+        let answered = task.await;
+        answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
+    }
+
+    /// Open traffic: both bodies are streamed, nothing is kept. An upload that does not begin holds nothing.
     async fn stream(
         &self,
         environment: &Environment,
@@ -314,6 +270,11 @@ impl Gateway {
             return Ok(response);
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
+        let (parts, body) = request.into_parts();
+        let body = bodies::begun(body).await.map_err(Reason::from)?;
+        let slot = self.admission.open.take(started.address(), 1);
+        let _slot = slot.map_err(Reason::from)?;
+        let request = Request::from_parts(parts, body);
         let sent = Instant::now();
         let response = environment.upstream.stream(target, request).await;
         let response = response.map_err(Reason::from)?;
@@ -325,21 +286,22 @@ impl Gateway {
     async fn guarded(
         &self,
         recorder: Recorder,
-        environment: Arc<Environment>,
-        head: Head,
-        parts: Parts,
-        body: Body,
+        asked: Asked,
+        client: CancellationToken,
     ) -> Result<(Response<Body>, &'static str), Rejection> {
-        let call = match guard::call(head, body, self.limits).await {
-            Ok(call) => call,
-            Err(error) => return Err(Box::pin(self.refuse(recorder, error.into())).await),
+        // Until it is recorded a request ends with its client. From there on nobody ends it.
+        let considering = Box::pin(self.consider(&recorder, asked));
+        let considered = client.run_until_cancelled(considering).await;
+        let Considered {
+            judged,
+            input,
+            found,
+            headers,
+            held: _held,
+        } = match considered.unwrap_or(Err(Reason::Gone)) {
+            Ok(considered) => considered,
+            Err(reason) => return Err(Box::pin(self.refuse(recorder, reason)).await),
         };
-        // Holds the token's turn until the upstream has answered.
-        let found = self.look_up(&recorder, &environment, &call, &parts).await;
-        let told = environment.input(call.head());
-        let time = (self.now)();
-        let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time);
-        let (judged, input) = self.judge(Addressed { call, environment }, input).await?;
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
         let missing = found.as_ref().is_some_and(Found::is_missing);
@@ -350,7 +312,7 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let headers = recorder.upstream_headers(parts.headers, permit.call());
+        let headers = recorder.upstream_headers(headers, permit.call());
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
         let elapsed = sent.elapsed();
@@ -374,46 +336,6 @@ impl Gateway {
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         warn(response.headers_mut(), &decision);
         Ok((response, "allow"))
-    }
-
-    /// The token as it is, when a policy wants to know.
-    async fn look_up(
-        &self,
-        recorder: &Recorder,
-        environment: &Environment,
-        call: &Call,
-        parts: &Parts,
-    ) -> Option<Found> {
-        let asked = Instant::now();
-        let looking = self.lookup.look(Asking {
-            environment,
-            call,
-            parts,
-            request_id: &recorder.request_id,
-        });
-        let found = looking.await?;
-        self.metrics
-            .looked_up(found.error.is_none(), asked.elapsed());
-        Some(found)
-    }
-
-    /// Asks the policies: here, where the answer is quick and nobody objects; else off the threads that move
-    /// bytes and not for more requests at once than there are cores, because a policy that runs to its time
-    /// limit must not stall open traffic.
-    async fn judge(
-        &self,
-        addressed: Addressed,
-        input: Input,
-    ) -> Result<(Judged<Addressed>, Input), Rejection> {
-        let addressed = match self.policy.judge_quickly(addressed, &input) {
-            Ok(judged) => return Ok((judged, input)),
-            Err(addressed) => addressed,
-        };
-        let _turn = self.judges.acquire().await;
-        let policy = self.policy.clone();
-        tokio::task::spawn_blocking(move || (policy.judge(addressed, &input), input))
-            .await
-            .map_err(|_panic| Reason::Panic.into())
     }
 
     async fn record(&self, record: Record) -> Result<u64, RecordError> {
@@ -446,16 +368,6 @@ impl Gateway {
         for violation in &decision.violations {
             self.metrics
                 .violation(&violation.policy, &violation.mode.to_string());
-        }
-    }
-}
-
-impl Config {
-    fn read(&self) -> guard::Limits {
-        guard::Limits {
-            body: self.body.as_usize(),
-            settings_body: self.settings_body.as_usize(),
-            body_timeout: self.body_timeout.into(),
         }
     }
 }

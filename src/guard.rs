@@ -2,7 +2,7 @@
 //!
 //! A [`Call`] exists only for a guarded request that can be understood in exactly one way; what will
 //! go upstream is made here, from the same value that policies judge. It refuses to know policies, the
-//! journal and the upstream.
+//! journal and the upstream, and waits for nothing: whoever calls it has the bytes.
 
 mod fields;
 pub mod host;
@@ -16,7 +16,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderName, TRANSFER_ENCODING};
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -31,16 +30,6 @@ use fields::{
 use json::JsonError;
 use path::{CanonicalPath, PathError, Target};
 
-/// How much of a guarded request is read, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of a body. What is longer is refused, never cut.
-    pub body: usize,
-    /// The same for settings, which have to be read to know whether they are guarded.
-    pub settings_body: usize,
-    pub body_timeout: Duration,
-}
-
 /// Where a request goes from its head alone.
 #[derive(Debug)]
 pub enum Route {
@@ -51,11 +40,11 @@ pub enum Route {
     Unsure(Box<Head>),
 }
 
-/// Where a request goes that had to be read for it, with its body.
+/// Where a request goes that had to be read for it.
 #[derive(Debug)]
 pub enum Sifted {
-    Guarded(Box<Head>, Bytes),
-    Open(Bytes),
+    Guarded(Box<Head>),
+    Open,
 }
 
 /// The head of a guarded request, understood. Its body is still to be read.
@@ -200,39 +189,24 @@ pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route
     })
 }
 
-/// Reads the body that has to tell whether a request is guarded.
-pub async fn sift<B>(head: Head, body: B, limits: Limits) -> Result<Sifted, ReadError>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let received = whole(body, limits.settings_body, limits.body_timeout).await?;
-    let searched = received.clone();
-    // A large body takes milliseconds: not on the threads that move bytes.
-    let mentioned = tokio::task::spawn_blocking(move || settings::mentioned(&searched)).await;
-    let mentioned =
-        mentioned.map_err(|_panic| ReadError::Body("it cannot be read".to_owned()))??;
-    if mentioned.is_empty() {
-        return Ok(Sifted::Open(received));
+/// Searches the body that has to tell whether a request is guarded. A large one takes milliseconds.
+pub fn sift(head: Head, received: &[u8]) -> Result<Sifted, ReadError> {
+    if settings::mentioned(received)?.is_empty() {
+        return Ok(Sifted::Open);
     }
     head.path.accept()?;
-    Ok(Sifted::Guarded(Box::new(head), received))
+    Ok(Sifted::Guarded(Box::new(head)))
 }
 
-/// Reads the body of a guarded request to its end, and understands it.
-pub async fn call<B>(head: Head, body: B, limits: Limits) -> Result<Call, ReadError>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let received = whole(body, limits.body, limits.body_timeout).await?;
-    let understood = understand(&head, &received)?;
+/// Understands the whole body of a guarded request.
+pub fn call(head: Head, received: &[u8]) -> Result<Call, ReadError> {
+    let understood = understand(&head, received)?;
     let forwarded = if understood.body.is_null() {
         Bytes::new()
     } else {
         Bytes::from(serde_json::to_vec(&understood.body).expect("JSON can be written"))
     };
-    let received_sha256 = Sha256Hex::of(&received);
+    let received_sha256 = Sha256Hex::of(received);
     let forwarded_sha256 = if received == forwarded {
         received_sha256
     } else {
@@ -245,23 +219,6 @@ where
         received_sha256,
         forwarded_sha256,
     })
-}
-
-/// A body to its end, or none of it.
-async fn whole<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, ReadError>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let read = Limited::new(body, limit).collect();
-    let collected = tokio::time::timeout(timeout, read)
-        .await
-        .map_err(|_elapsed| ReadError::Timeout(timeout))?;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge(limit)),
-        Err(error) => Err(ReadError::Body(error.to_string())),
-    }
 }
 
 /// Refuses a guarded request that shows nothing by which Dynatrace could know its caller: a header, a query

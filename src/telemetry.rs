@@ -3,6 +3,7 @@
 //! The log goes to stderr, as text for people or as JSON for machines. Nothing here knows a token, and no
 //! metric takes a label that a client can choose.
 
+mod limit;
 mod metrics;
 
 use std::fmt;
@@ -15,7 +16,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-pub use metrics::{CONTENT_TYPE, Evaluator, InFlight, Limit, Metrics};
+pub use limit::Limit;
+pub use metrics::{CONTENT_TYPE, Evaluator, InFlight, Load, Metrics};
 
 /// What is logged, and how it is written.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,19 +5,19 @@
 //! that is full need not be kept at all. Memory is bounded by the table, and what is written by the bucket of the
 //! gate, whatever the table has forgotten.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
+use super::client::Address;
 use crate::dynatrace::token::{Caller, TokenId};
 
 /// Who pays for what is written about a request.
 #[derive(Clone, Debug)]
 pub(super) struct Payer {
     own: Key,
-    network: IpAddr,
+    address: Address,
     /// For people: it is claimed, and anybody can claim it.
     caller: Option<Caller>,
 }
@@ -28,9 +28,9 @@ enum Key {
     /// A credential, by the keyed hash of all of it: a public id could be borrowed to use up another's budget.
     Credential(TokenId),
     /// Everybody at an address.
-    Network(IpAddr),
+    Address(Address),
     /// Those at an address who show no credential.
-    Strangers(IpAddr),
+    Strangers(Address),
 }
 
 /// Nothing is left, and whose bucket it was.
@@ -38,7 +38,7 @@ enum Key {
 pub(super) enum Spent {
     Caller(Duration),
     /// There is room again after so long.
-    Network(Duration),
+    Address(Duration),
     /// Nobody in particular is to blame.
     Gate,
 }
@@ -56,19 +56,18 @@ impl Payer {
     /// `credential`: a name that nobody can make who does not have the credential.
     pub(super) fn new(
         credential: Option<TokenId>,
-        address: IpAddr,
+        address: Address,
         caller: Option<Caller>,
     ) -> Self {
-        let network = network(address);
         Self {
-            own: credential.map_or(Key::Strangers(network), Key::Credential),
-            network,
+            own: credential.map_or(Key::Strangers(address), Key::Credential),
+            address,
             caller,
         }
     }
 
-    pub(super) fn network(&self) -> IpAddr {
-        self.network
+    pub(super) fn address(&self) -> Address {
+        self.address
     }
 
     pub(super) fn caller(&self) -> Option<&Caller> {
@@ -90,16 +89,16 @@ impl Budget {
     /// says how many buckets that were not full had to be forgotten for it. A cost that is more than what is left is
     /// owed; one that is more than the whole budget of a caller uses that up and no more.
     pub(super) fn take(&mut self, payer: &Payer, cost: u32, now: Instant) -> Result<usize, Spent> {
-        let (own, network) = (&payer.own, Key::Network(payer.network));
+        let (own, address) = (&payer.own, Key::Address(payer.address));
         let own_wait = wait(self.full.get(own).copied(), self.interval(ONE), now);
-        let network_wait = wait(
-            self.full.get(&network).copied(),
-            self.interval(NETWORK),
+        let address_wait = wait(
+            self.full.get(&address).copied(),
+            self.interval(ADDRESS),
             now,
         );
-        match (own_wait, network_wait) {
+        match (own_wait, address_wait) {
             (Some(wait), other) => return Err(Spent::Caller(wait.max(other.unwrap_or_default()))),
-            (None, Some(wait)) => return Err(Spent::Network(wait)),
+            (None, Some(wait)) => return Err(Spent::Address(wait)),
             (None, None) => {}
         }
         if wait(self.gate, self.interval(GATE), now).is_some() {
@@ -111,7 +110,7 @@ impl Budget {
         };
         self.gate = Some(after(self.gate, self.interval(GATE)));
         let mut forgotten = 0;
-        for (key, share) in [(own.clone(), ONE), (network, NETWORK)] {
+        for (key, share) in [(own.clone(), ONE), (address, ADDRESS)] {
             let full = after(self.full.peek(&key).copied(), self.interval(share));
             let gone = self.full.push(key.clone(), full);
             forgotten += usize::from(gone.is_some_and(|(of, full)| of != key && full > now));
@@ -132,19 +131,9 @@ fn wait(full: Option<Instant>, interval: Duration, now: Instant) -> Option<Durat
     (!wait.is_zero()).then_some(wait)
 }
 
-/// Whoever has one address of IPv6 has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-    }
-}
-
 /// How many callers' budgets a caller has, an address, and the gate.
 const ONE: NonZeroU32 = NonZeroU32::MIN;
-const NETWORK: NonZeroU32 = NonZeroU32::new(10).expect("more than none");
+const ADDRESS: NonZeroU32 = NonZeroU32::new(10).expect("more than none");
 const GATE: NonZeroU32 = NonZeroU32::new(30).expect("more than none");
 
 /// What budgets are for, and what can be saved up.

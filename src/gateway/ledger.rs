@@ -4,7 +4,6 @@
 //! what went beyond them. Where the journal's disk is nearly full there are sums only. An allowed change is none of
 //! its business: that is always written.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use super::budget::{Budget, Payer, Spent};
+use super::client::Address;
 use super::sums::{Kind, Sums};
 use crate::audit::{Audit, Space};
 use crate::telemetry::{Limit, Metrics};
@@ -83,7 +83,7 @@ impl Ledger {
     }
 
     /// Whether a refusal that is never recorded may have its line in the log. Else it was counted.
-    pub(super) fn line(&self, address: IpAddr, kind: Kind, time: Timestamp) -> bool {
+    pub(super) fn line(&self, address: Address, kind: Kind, time: Timestamp) -> bool {
         let payer = Payer::new(None, address, None);
         let spent = self.spend(Class::Refusal, &payer, 1, |books, of_caller| {
             books.log.count(&payer, of_caller, kind, time);
@@ -117,7 +117,7 @@ impl Ledger {
                 (Limit::MinFree, true, None)
             }
             Err(Spent::Caller(wait)) => (limit, true, Some(wait)),
-            Err(Spent::Network(wait)) => (limit, false, Some(wait)),
+            Err(Spent::Address(wait)) => (limit, false, Some(wait)),
             Err(Spent::Gate) => (limit, false, None),
         };
         count(&mut books, of_caller);

@@ -37,8 +37,6 @@ pub(super) struct Rejection {
 /// Why.
 #[derive(Debug, Error)]
 pub(super) enum Reason {
-    #[error("too many requests at once")]
-    Busy,
     #[error("denied by policy")]
     Denied(Box<Decision>),
     /// Denied, because there is no such token: clients take 404 for what it is.
@@ -46,6 +44,8 @@ pub(super) enum Reason {
     Missing(Box<Decision>),
     #[error("the method CONNECT asks for a tunnel")]
     Connect,
+    #[error("the client went away before the request was judged")]
+    Gone,
     #[error("the handler ended by a panic")]
     Panic,
     #[error(transparent)]
@@ -61,7 +61,17 @@ pub(super) enum Reason {
         wait: Duration,
     },
     #[error(transparent)]
+    Shed(#[from] Shed),
+    #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+/// More than the gate takes at once. Nothing was begun, so that a repeat is safe, and worth it.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("{text}")]
+pub(super) struct Shed {
+    pub(super) limit: Limit,
+    pub(super) text: &'static str,
 }
 
 impl From<Reason> for Rejection {
@@ -85,15 +95,18 @@ impl Reason {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Read(error) => read_status(error),
-            Self::Route(RouteError::Host) => StatusCode::BAD_REQUEST,
+            // Nobody reads that of `Gone`.
+            Self::Gone | Self::Route(RouteError::Host) => StatusCode::BAD_REQUEST,
             Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => {
                 StatusCode::MISDIRECTED_REQUEST
             }
+            // Terraform tries it again for five minutes, which is as long as an overload may well take. Nothing has
+            // failed that would fail again: other than below.
+            Self::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
             // Not 503: Terraform would try it again for five minutes.
             Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => match error {
@@ -110,11 +123,12 @@ impl Reason {
     /// The limit that it ran into, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
-            Self::Busy => Some(Limit::InFlight),
             Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
             Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
+            Self::Shed(shed) => Some(shed.limit),
             Self::Connect
             | Self::Denied(_)
+            | Self::Gone
             | Self::Missing(_)
             | Self::Panic
             | Self::Read(_)
@@ -128,14 +142,15 @@ impl Reason {
     /// What happened to the request, so that nobody has to guess.
     fn fate(&self) -> &'static str {
         match self {
-            Self::Busy
-            | Self::Connect
+            Self::Connect
             | Self::Denied(_)
+            | Self::Gone
             | Self::Missing(_)
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
             | Self::Throttled { .. } => "This request was not sent to Dynatrace.",
+            Self::Shed(_) => "This request was not sent to Dynatrace; try again.",
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
             Self::Upstream(error) if error.never_arrived() => {
                 "This request did not reach Dynatrace."
@@ -205,7 +220,7 @@ impl Rejection {
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
         match &self.reason {
-            Reason::Busy => {
+            Reason::Shed(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Reason::Read(ReadError::Path(PathError::Method(methods))) => {
@@ -218,6 +233,7 @@ impl Rejection {
             }
             Reason::Connect
             | Reason::Denied(_)
+            | Reason::Gone
             | Reason::Missing(_)
             | Reason::Panic
             | Reason::Read(_)
@@ -259,11 +275,12 @@ impl Rejection {
                 })
                 .into_iter()
                 .collect(),
-            Reason::Busy
-            | Reason::Connect
+            Reason::Connect
+            | Reason::Gone
             | Reason::Panic
             | Reason::Record(_)
             | Reason::Route(_)
+            | Reason::Shed(_)
             | Reason::Upstream(_) => Vec::new(),
         }
     }
@@ -310,17 +327,21 @@ mod tests {
     #[test]
     fn no_refusal_is_one_that_terraform_repeats_but_the_one_meant_to_be() {
         let reasons = [
-            Reason::Busy,
             Reason::Connect,
+            Reason::Gone,
             Reason::Panic,
             Reason::Read(ReadError::Host),
             Reason::Read(ReadError::NoCredential(Operation::TokenUpdate)),
             Reason::Read(ReadError::TooLarge(1)),
+            Reason::Shed(Shed {
+                limit: Limit::InFlight,
+                text: "too many",
+            }),
             Reason::Upstream(UpstreamError::Target),
         ];
         for reason in reasons {
             let repeated = matches!(reason.status().as_u16(), 429 | 503);
-            assert_eq!(repeated, matches!(reason, Reason::Busy), "{reason}");
+            assert_eq!(repeated, matches!(reason, Reason::Shed(_)), "{reason}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One request in the log: who it is, and what became of it. Nothing that could be a secret.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response, Uri, Version};
 use uuid::Uuid;
 
+use super::client::Address;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
@@ -59,9 +60,10 @@ impl Started {
         })
     }
 
-    pub(super) fn address(&self) -> IpAddr {
-        let peer = self.peer.map(|peer| peer.address.ip().to_canonical());
-        peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    /// The client's address, as far as shares go. Whoever has none is one of all who have none.
+    pub(super) fn address(&self) -> Address {
+        let nowhere = || Address::from(IpAddr::from(Ipv6Addr::UNSPECIFIED));
+        self.peer.map_or_else(nowhere, Address::of)
     }
 
     /// The path without what could be a secret.

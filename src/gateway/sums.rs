@@ -3,11 +3,10 @@
 //! Bounded, whatever is counted: kinds and parties past the first are counted together. Every count adds up:
 //! nothing is forgotten, and nothing counted twice.
 
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 
 use super::budget::Payer;
+use super::client::Address;
 use crate::audit::event::{self, Event, Record, Suppressed, SuppressedBy, SuppressedKind};
 use crate::dynatrace::token::Caller;
 use crate::value::rfc3339_millis;
@@ -31,7 +30,7 @@ pub(super) struct Sums {
 /// Who was refused: a caller, or everybody at an address.
 #[derive(Clone, Debug, PartialEq)]
 struct Party {
-    network: IpAddr,
+    address: Address,
     caller: Option<Caller>,
 }
 
@@ -49,7 +48,7 @@ impl Sums {
         self.count += 1;
         self.kinds.add(&kind, 1);
         let party = Party {
-            network: payer.network(),
+            address: payer.address(),
             caller: payer.caller().filter(|_| of_caller).cloned(),
         };
         self.parties.add(&party, 1);
@@ -85,7 +84,7 @@ impl Sums {
             .first
             .iter()
             .map(|(party, count)| SuppressedBy {
-                requested_by: party.address(),
+                requested_by: party.address.to_string(),
                 caller: party.caller.as_ref().map(|caller| event::Caller {
                     id: caller.id.as_str(),
                     kind: caller.kind.as_str(),
@@ -123,8 +122,8 @@ impl Sums {
             .first
             .iter()
             .map(|(party, count)| match &party.caller {
-                Some(caller) => format!("{} at {}: {count}", caller.id, party.address()),
-                None => format!("{}: {count}", party.address()),
+                Some(caller) => format!("{} at {}: {count}", caller.id, party.address),
+                None => format!("{}: {count}", party.address),
             });
         tracing::warn!(
             count = self.count,
@@ -136,15 +135,6 @@ impl Sums {
             other_callers = self.parties.others,
             "refused requests without a line of their own"
         );
-    }
-}
-
-impl Party {
-    fn address(&self) -> String {
-        match self.network {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(network) => format!("{network}/64"),
-        }
     }
 }
 

@@ -17,66 +17,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::Limit;
+
 /// The type of what `Metrics::encode` returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics. Clones count into the same numbers.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
-
-/// What the gate limits, so that nobody takes it from the others. `docs/operations.md` has a line for each.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
-    /// A guarded request's body that is too long.
-    Body,
-    /// A body that did not arrive in time.
-    BodyTimeout,
-    /// Callers whose budgets are remembered.
-    Buckets,
-    /// Denials of one caller that are recorded.
-    Denials,
-    /// Requests at once.
-    InFlight,
-    /// Free space that only allowed changes may use.
-    MinFree,
-    /// Refusals of one caller that are recorded.
-    Refusals,
-    /// A text in a record or in the log.
-    Text,
-}
-
-impl Limit {
-    pub const ALL: &[Self] = &[
-        Self::Body,
-        Self::BodyTimeout,
-        Self::Buckets,
-        Self::Denials,
-        Self::InFlight,
-        Self::MinFree,
-        Self::Refusals,
-        Self::Text,
-    ];
-
-    /// Its name in the metric.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Body => "body",
-            Self::BodyTimeout => "body_timeout",
-            Self::Buckets => "buckets",
-            Self::Denials => "denials",
-            Self::InFlight => "in_flight",
-            Self::MinFree => "min_free",
-            Self::Refusals => "refusals",
-            Self::Text => "text",
-        }
-    }
-
-    fn labels(self) -> LimitLabels {
-        LimitLabels {
-            limit: self.as_str(),
-        }
-    }
-}
 
 /// A request that is being handled; dropped when it has its answer.
 #[derive(Debug)]
@@ -89,6 +37,16 @@ struct Inner {
     count_connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     count_journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
+    ask_load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
+}
+
+/// What requests hold at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Bytes of bodies that are read whole.
+    pub body_bytes: usize,
+    /// Requests that wait for their turn to be judged.
+    pub judge_waiting: usize,
 }
 
 /// Which engine answers for the policies.
@@ -112,12 +70,19 @@ struct Families {
     journal_free: Gauge,
     journal_records: Counter,
     limits: Family<LimitLabels, Counter>,
+    load: LoadGauges,
     lookup: Histogram,
     lookup_failures: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
     violations: Family<ViolationLabels, Counter>,
+}
+
+/// [`Load`], to be read.
+struct LoadGauges {
+    body_bytes: Gauge,
+    judge_waiting: Gauge,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -134,6 +99,14 @@ struct DecisionLabels {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct LimitLabels {
     limit: &'static str,
+}
+
+impl LimitLabels {
+    fn of(limit: Limit) -> Self {
+        Self {
+            limit: limit.as_str(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -165,7 +138,7 @@ impl Metrics {
         let families = Families::register(to);
         // All from the start: a limit that was never reached shows as 0.
         for limit in Limit::ALL {
-            drop(families.limits.get_or_create(&limit.labels()));
+            drop(families.limits.get_or_create(&LimitLabels::of(*limit)));
         }
         Self(Arc::new(Inner {
             registry,
@@ -173,6 +146,7 @@ impl Metrics {
             count_connections: OnceLock::new(),
             count_journal_free: OnceLock::new(),
             ask_evaluator: OnceLock::new(),
+            ask_load: OnceLock::new(),
         }))
     }
 
@@ -232,7 +206,11 @@ impl Metrics {
 
     /// A limit was reached: somebody waited too long, sent too much, or was one too many.
     pub fn reached(&self, limit: Limit) {
-        self.0.families.limits.get_or_create(&limit.labels()).inc();
+        self.0
+            .families
+            .limits
+            .get_or_create(&LimitLabels::of(limit))
+            .inc();
     }
 
     /// Counts a request as in flight until the returned guard is dropped.
@@ -265,6 +243,11 @@ impl Metrics {
         self.0.ask_evaluator.get_or_init(|| Box::new(ask));
     }
 
+    /// Where to ask what requests hold when the metrics are read. Only the first counts.
+    pub fn load_from(&self, ask: impl Fn() -> Load + Send + Sync + 'static) {
+        self.0.ask_load.get_or_init(|| Box::new(ask));
+    }
+
     /// All metrics as `OpenMetrics` text.
     pub fn encode(&self) -> String {
         if let Some(count) = self.0.count_connections.get() {
@@ -282,6 +265,9 @@ impl Metrics {
             let families = &self.0.families;
             families.bytecode_trusted.set(evaluator.bytecode.into());
             families.bytecode_differs.set(evaluator.differs.into());
+        }
+        if let Some(ask) = self.0.ask_load.get() {
+            self.0.families.load.set(ask());
         }
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");
@@ -341,6 +327,7 @@ impl Families {
                 "limit_reached",
                 "Times that a limit of the gate was reached, by limit",
             ),
+            load: LoadGauges::new(to),
             lookup: add_seconds(
                 to,
                 "lookup",
@@ -366,6 +353,23 @@ impl Families {
                 "Objections of policies, by policy and mode",
             ),
         }
+    }
+}
+
+impl LoadGauges {
+    fn new(to: &mut Registry) -> Self {
+        let bytes = "Memory that is held by bodies which are read whole";
+        let waiting = "Requests that wait for their turn to be judged";
+        Self {
+            body_bytes: add(to, "body_bytes", bytes),
+            judge_waiting: add(to, "judge_waiting", waiting),
+        }
+    }
+
+    fn set(&self, load: Load) {
+        let number = |held: usize| i64::try_from(held).unwrap_or(i64::MAX);
+        self.body_bytes.set(number(load.body_bytes));
+        self.judge_waiting.set(number(load.judge_waiting));
     }
 }
 
@@ -472,16 +476,22 @@ mod tests {
         metrics.upstream_answered(Duration::from_millis(20));
         metrics.connections_from(|| 7);
         metrics.journal_free_from(|| 4096);
+        metrics.load_from(|| Load {
+            body_bytes: 4096,
+            judge_waiting: 3,
+        });
         metrics.policies_loaded("sha256:aa");
         let in_flight = metrics.begin();
         let text = metrics.encode();
         for line in [
             r#"dtgate_build_info{version="1.2.3"} 1"#,
+            "dtgate_body_bytes 4096",
             "dtgate_connections 7",
             r#"dtgate_decisions_total{operation="token.update",verdict="deny"} 1"#,
             "dtgate_evaluation_seconds_count 1",
             r#"dtgate_evaluation_seconds_bucket{le="0.00005"} 1"#,
             "dtgate_in_flight 1",
+            "dtgate_judge_waiting 3",
             "dtgate_journal_seconds_sum 0.002",
             r#"dtgate_limit_reached_total{limit="in_flight"} 1"#,
             r#"dtgate_limit_reached_total{limit="body"} 0"#,

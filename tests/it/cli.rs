@@ -107,12 +107,12 @@ fn functions_that_a_decision_must_not_rest_on_are_refused_by_name_and_line() {
 fn an_unknown_key_of_the_configuration_is_named_with_line_and_column() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dtgate.toml");
-    std::fs::write(&path, "[limits]\nbody = \"64 KiB\"\nbodies = 1\n").unwrap();
+    std::fs::write(&path, "[limits]\nbody = \"64 KiB\"\nbodys = 1\n").unwrap();
     for command in ["check", "serve"] {
         let ran = run(&[command, "--config", text(&path)]);
         assert_eq!(ran.code, 1, "{}", ran.all());
         assert!(
-            ran.err.contains("dtgate.toml:3:1: unknown field `bodies`"),
+            ran.err.contains("dtgate.toml:3:1: unknown field `bodys`"),
             "{}",
             ran.err
         );

@@ -72,10 +72,11 @@ fn a_slow_upload_is_no_slow_upstream() {
     );
     let mut client = connect(gate.address);
     client
-        .write_all(b"POST /logs HTTP/1.1\r\nHost: g\r\nContent-Length: 40\r\n\r\n")
+        .write_all(b"POST /logs HTTP/1.1\r\nHost: g\r\nContent-Length: 41\r\n\r\nx")
         .unwrap();
     let mut server = BufReader::new(upstream.accept());
     read_head(&mut server);
+    assert_eq!(take(&mut server, 1), "x");
     // Twice the deadline, in parts: the upstream's own silence is what measures the time.
     let (_never, pause) = channel::<()>();
     for _ in 0..40 {

@@ -650,7 +650,7 @@ fn whoever_waits_too_long_for_the_turn_is_told() {
 }
 
 #[test]
-fn a_client_that_hangs_up_while_it_waits_changes_nothing_about_the_order() {
+fn a_client_that_hangs_up_while_it_waits_for_its_turn_changes_nothing() {
     let held = held(FOUND);
     let (gate, _files) = gate_with(
         held.upstream.address,
@@ -668,24 +668,19 @@ fn a_client_that_hangs_up_while_it_waits_changes_nothing_about_the_order() {
         metrics.body.contains("dtgate_in_flight 2").then_some(())
     });
     drop((first, second));
-    held.let_go.send(()).unwrap();
-    held.let_go.send(()).unwrap();
-    // The second was read whole, so it is done, and recorded, after the first.
-    eventually("both have their outcome", || {
-        let outcomes = gate
-            .records()
-            .iter()
-            .filter(|record| record["kind"] == "outcome")
-            .count();
-        (outcomes == 2).then_some(())
+    // The first is recorded, and goes on. The second is not, and ends.
+    eventually("the second is recorded as refused", || {
+        (gate.records().len() == 3).then_some(())
     });
-    let kinds: Vec<Value> = gate
-        .records()
-        .iter()
-        .map(|record| record["kind"].clone())
-        .collect();
-    assert_eq!(
-        kinds,
-        ["start", "decision", "outcome", "decision", "outcome"]
-    );
+    held.let_go.send(()).unwrap();
+    eventually("the first has its outcome", || {
+        (gate.records().len() == 4).then_some(())
+    });
+    let records = gate.records();
+    let kinds: Vec<_> = records.iter().map(|record| &record["kind"]).collect();
+    assert_eq!(kinds, ["start", "decision", "decision", "outcome"]);
+    let error = records[2]["error"].as_str().unwrap();
+    assert!(error.contains("the client went away"), "{error}");
+    let seen: Vec<String> = held.arrived.try_iter().collect();
+    assert!(!seen.iter().any(|line| line.starts_with("PUT")), "{seen:?}");
 }

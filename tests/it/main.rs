@@ -22,6 +22,7 @@ mod docs;
 mod engines;
 mod environments;
 mod failures;
+mod fairness;
 mod harness;
 mod lookup;
 mod promises;

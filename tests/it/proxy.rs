@@ -177,8 +177,8 @@ fn a_gigabyte_of_request_does_not_grow_the_gate() {
     let mut client = connect(gate.address);
     let head = format!("PUT /big HTTP/1.1\r\nHost: g\r\nContent-Length: {GIGABYTE}\r\n\r\n");
     client.write_all(head.as_bytes()).unwrap();
-    let mut server = BufReader::new(upstream.accept());
     let reader = std::thread::spawn(move || {
+        let mut server = BufReader::new(upstream.accept());
         assert!(read_head(&mut server).contains(&GIGABYTE.to_string()));
         read_gigabyte(&mut server);
         server

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use proptest::prelude::*;
 
@@ -12,7 +13,11 @@ fn budget(amount: u32) -> Budget {
 fn payer(credential: Option<&str>, address: &str) -> Payer {
     let key = HashKey::new([1; 32]);
     let name = credential.map(|credential| key.name(credential));
-    Payer::new(name, address.parse().unwrap(), None)
+    Payer::new(
+        name,
+        Address::from(address.parse::<IpAddr>().unwrap()),
+        None,
+    )
 }
 
 fn after(start: Instant, milliseconds: u64) -> Instant {
@@ -73,14 +78,14 @@ fn invented_credentials_have_the_budget_of_their_address_and_addresses_that_of_t
         let last = taken.last().unwrap().unwrap_err();
         (taken.iter().filter(|taken| taken.is_ok()).count(), last)
     };
-    let network = Spent::Network(Duration::from_secs(1));
-    assert_eq!(from("10.0.0.1"), (60, network));
-    assert_eq!(from("::ffff:10.0.0.1"), (0, network));
-    assert_eq!(from("2001:db8::1"), (60, network));
-    assert_eq!(from("2001:db8::2"), (0, network), "the same house");
+    let address = Spent::Address(Duration::from_secs(1));
+    assert_eq!(from("10.0.0.1"), (60, address));
+    assert_eq!(from("::ffff:10.0.0.1"), (0, address));
+    assert_eq!(from("2001:db8::1"), (60, address));
+    assert_eq!(from("2001:db8::2"), (0, address), "the same house");
     assert_eq!(
         from("2001:db8:0:1::2"),
-        (60, Spent::Network(Duration::from_secs(1)))
+        (60, Spent::Address(Duration::from_secs(1)))
     );
     assert_eq!(from("10.0.0.2"), (0, Spent::Gate));
 }
@@ -150,7 +155,7 @@ proptest! {
         for (name, entries) in taken {
             let share = match name.as_str() {
                 "gate" => GATE.get(),
-                name if name.starts_with("all") => NETWORK.get(),
+                name if name.starts_with("all") => ADDRESS.get(),
                 _ => 1,
             };
             let per_minute = u64::from(amount * share);

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -40,7 +41,7 @@ const KIND: Kind = Kind {
 
 /// Enters so many refusals of one caller, and says how many are to be written down.
 fn enter(ledger: &Ledger, class: Class, count: usize) -> usize {
-    let payer = Payer::new(None, IpAddr::from([10, 0, 0, 1]), None);
+    let payer = Payer::new(None, Address::from(IpAddr::from([10, 0, 0, 1])), None);
     let entered = (0..count).map(|_| ledger.enter(class, &payer, KIND, 1_000, now()));
     entered.flatten().count()
 }
@@ -132,7 +133,7 @@ fn where_space_is_low_nothing_is_written_whoever_asks() {
     let ledger = ledger(&config);
     assert_eq!(enter(&ledger, Class::Denial, 1), 0);
     assert_eq!(enter(&ledger, Class::Refusal, 1), 0);
-    assert!(!ledger.line(IpAddr::from([10, 0, 0, 2]), KIND, now()));
+    assert!(!ledger.line(Address::from(IpAddr::from([10, 0, 0, 2])), KIND, now()));
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn only_who_has_used_up_a_budget_is_told_to_wait() {
     let config = journal(directory.path(), Size::from_bytes(u64::MAX));
     std::fs::create_dir(&config.directory).unwrap();
     let ledger = ledger(&config);
-    let payer = Payer::new(None, IpAddr::from([10, 0, 0, 1]), None);
+    let payer = Payer::new(None, Address::from(IpAddr::from([10, 0, 0, 1])), None);
     let wait = || {
         ledger
             .enter(Class::Denial, &payer, KIND, 1, now())

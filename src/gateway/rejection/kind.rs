@@ -8,15 +8,16 @@ use crate::guard::path::PathError;
 impl Reason {
     pub(in crate::gateway) fn kind(&self) -> &'static str {
         match self {
-            Self::Busy => "busy",
             Self::Connect => "connect",
             Self::Denied(_) | Self::Throttled { .. } => "denied",
+            Self::Gone => "client-gone",
             Self::Missing(_) => "no-such-token",
             Self::Panic => "panic",
             Self::Read(error) => read(error),
             Self::Record(_) => "not-recorded",
             Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => "environment",
             Self::Route(RouteError::Host) => "host",
+            Self::Shed(shed) => shed.limit.as_str(),
             Self::Upstream(_) => "upstream",
         }
     }

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 
 use super::*;
 use crate::dynatrace::token::HashKey;
@@ -7,7 +8,11 @@ use crate::dynatrace::token::HashKey;
 fn payer(caller: Option<&str>, address: &str) -> Payer {
     let key = HashKey::new([1; 32]);
     let caller = caller.map(|text| Caller::from_authorization(text, &key));
-    Payer::new(None, address.parse().unwrap(), caller)
+    Payer::new(
+        None,
+        Address::from(address.parse::<IpAddr>().unwrap()),
+        caller,
+    )
 }
 
 fn at(second: i64) -> Timestamp {

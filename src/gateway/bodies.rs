@@ -1,0 +1,168 @@
+//! Bodies of requests, as far as the gate waits for them.
+//!
+//! Those that are read whole share one amount of memory, with what is made of them. It is counted by what has arrived,
+//! not by what was announced, and given back when nobody holds it any more. It does not know what the bytes say.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::client::Address;
+use super::quota::{Portion, Quota};
+use super::rejection::{Reason, Shed};
+use crate::guard::ReadError;
+use crate::listener::{Body, BodyError};
+
+/// Reads bodies whole, while there is memory for them.
+#[derive(Clone, Debug)]
+pub(super) struct Bodies {
+    pub(super) memory: Quota,
+    /// For one body to arrive.
+    pub(super) timeout: Duration,
+}
+
+/// Bytes, and the right to hold them.
+struct Counted {
+    bytes: Vec<u8>,
+    portion: Portion,
+}
+
+impl Bodies {
+    /// A body to its end, or none of it. What is longer than `limit` is refused, never cut.
+    pub(super) async fn read(
+        &self,
+        address: Address,
+        mut body: Body,
+        limit: usize,
+    ) -> Result<Bytes, Reason> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let reading = async {
+            let mut counted = Counted {
+                bytes: Vec::new(),
+                portion: self.memory.take(address, 0)?,
+            };
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| ReadError::Body(error.to_string()))?;
+                if let Ok(data) = frame.into_data() {
+                    counted.push(&data, limit)?;
+                }
+            }
+            Ok(Bytes::from_owner(counted))
+        };
+        tokio::time::timeout(self.timeout, reading)
+            .await
+            .unwrap_or(Err(ReadError::Timeout(self.timeout).into()))
+    }
+
+    /// Takes the memory for a body that was read as JSON: a number of two bytes becomes a hundred.
+    pub(super) fn hold(&self, address: Address, body: &Value) -> Result<Portion, Shed> {
+        self.memory.take(address, COPIES * weight(body))
+    }
+}
+
+/// What a guarded request with so long a body holds at most.
+pub(super) const fn at_most(longest: usize) -> usize {
+    // One byte for a number, one for the comma behind it, and all of them within something.
+    (longest / 2 + 1).saturating_mul(COPIES * size_of::<Value>())
+}
+
+/// Bytes of memory that a value takes, about.
+fn weight(value: &Value) -> usize {
+    let below: usize = match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(weight).sum(),
+        Value::Object(members) => {
+            let members = members.iter();
+            let weights = members.map(|(name, value)| MEMBER + name.len() + weight(value));
+            weights.sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + below
+}
+
+impl Counted {
+    /// Copies: a few bytes of a frame keep all of the buffer in memory that they were read into.
+    fn push(&mut self, data: &[u8], limit: usize) -> Result<(), Reason> {
+        let (length, capacity) = (self.bytes.len() + data.len(), self.bytes.capacity());
+        if length > limit {
+            return Err(ReadError::TooLarge(limit).into());
+        }
+        if length > capacity {
+            let wanted = length.max(2 * capacity).min(limit);
+            self.portion.grow(wanted - capacity)?;
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Waits until the body of an upload begins: before that there is nothing to do for it. What was read is read again.
+pub(super) async fn begun(mut body: Body) -> Result<Body, ReadError> {
+    if body.is_end_stream() {
+        return Ok(body);
+    }
+    let first = body.frame().await.transpose();
+    let first = first.map_err(|error| ReadError::Body(error.to_string()))?;
+    Ok(Body::new(Begun { first, rest: body }))
+}
+
+/// The first frame, if there was one, and what comes after it.
+struct Begun {
+    first: Option<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(Frame::data_ref);
+        let first = first.map_or(0, |data| data.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint
+    }
+}
+
+/// Once as it goes upstream, once as the policies see it, and once on the way.
+const COPIES: usize = 3;
+
+/// Its name, and the way to find it.
+const MEMBER: usize = size_of::<String>() + 2 * size_of::<usize>();
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Who a request is from, as far as fairness goes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::listener::Peer;
+
+/// What one client cannot have at will. Of IPv6 that is a network of 64 bits: each customer gets all addresses in it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Address(IpAddr);
+
+impl Address {
+    pub(super) fn of(peer: Peer) -> Self {
+        Self::from(peer.address.ip())
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & NETWORK;
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
+    }
+}
+
+const NETWORK: u128 = !(u64::MAX as u128);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_address_and_an_ipv4_address_is_one_however_it_is_written() {
+        let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:0:0:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("10.0.0.1"), address("::ffff:10.0.0.1"));
+        assert_ne!(address("10.0.0.1"), address("10.0.0.2"));
+    }
+}

@@ -1,0 +1,118 @@
+//! A guarded request from the first byte of its body to the decision about it.
+//!
+//! Until there is one nothing has happened: all of this may be given up at any moment.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::Gateway;
+use super::client::Address;
+use super::environment::{Addressed, Environment};
+use super::lookup::{Asking, Found};
+use super::quota::Portion;
+use super::record::Recorder;
+use super::rejection::Reason;
+use crate::guard::{self, Call, Head};
+use crate::listener::Body;
+use crate::policy::{Input, Judged};
+
+/// A guarded request as it was asked for.
+pub(super) struct Asked {
+    pub(super) address: Address,
+    pub(super) environment: Arc<Environment>,
+    pub(super) head: Head,
+    pub(super) parts: Parts,
+    pub(super) body: Body,
+}
+
+/// A guarded request that was judged, with what it holds until it is answered.
+pub(super) struct Considered {
+    pub(super) judged: Judged<Addressed>,
+    pub(super) input: Input,
+    /// Holds the token's turn.
+    pub(super) found: Option<Found>,
+    /// The client's own.
+    pub(super) headers: HeaderMap,
+    /// A slot, and memory.
+    pub(super) held: [Portion; 2],
+}
+
+impl Gateway {
+    /// From the first byte of a guarded request's body to the decision about it.
+    pub(super) async fn consider(
+        &self,
+        recorder: &Recorder,
+        asked: Asked,
+    ) -> Result<Considered, Reason> {
+        let Asked {
+            address,
+            environment,
+            head,
+            parts,
+            body,
+        } = asked;
+        let longest = self.limits.body.as_usize();
+        let body = self.admission.bodies.read(address, body, longest).await?;
+        let slot = self.admission.guarded.take(address, 1)?;
+        let call = guard::call(head, &body)?;
+        let value = &call.understood().body;
+        let memory = self.admission.bodies.hold(address, value)?;
+        drop(body);
+        let found = self.look_up(recorder, &environment, &call, &parts).await;
+        let told = environment.input(call.head());
+        let time = (self.now)();
+        let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time);
+        let addressed = Addressed { call, environment };
+        let (judged, input) = self.judge(address, addressed, input).await?;
+        Ok(Considered {
+            judged,
+            input,
+            found,
+            headers: parts.headers,
+            held: [slot, memory],
+        })
+    }
+
+    /// The token as it is, when a policy wants to know.
+    async fn look_up(
+        &self,
+        recorder: &Recorder,
+        environment: &Environment,
+        call: &Call,
+        parts: &Parts,
+    ) -> Option<Found> {
+        let asked = Instant::now();
+        let looking = self.lookup.look(Asking {
+            environment,
+            call,
+            parts,
+            request_id: &recorder.request_id,
+        });
+        let found = looking.await?;
+        self.metrics
+            .looked_up(found.error.is_none(), asked.elapsed());
+        Some(found)
+    }
+
+    /// Asks the policies: here, where the answer is quick and nobody objects; else off the threads that move
+    /// bytes, because a policy that runs to its time limit must not stall open traffic.
+    async fn judge(
+        &self,
+        address: Address,
+        addressed: Addressed,
+        input: Input,
+    ) -> Result<(Judged<Addressed>, Input), Reason> {
+        let addressed = match self.policy.judge_quickly(addressed, &input) {
+            Ok(judged) => return Ok((judged, input)),
+            Err(addressed) => addressed,
+        };
+        let credential = addressed.call.head().credential();
+        let policy = self.policy.clone();
+        let work = move || (policy.judge(addressed, &input), input);
+        let judges = &self.admission.judges;
+        judges.run(address, credential.as_ref(), work).await
+    }
+}

@@ -1,0 +1,128 @@
+//! What requests may cost, and what hands it out: slots, memory, cores. No client can take any of it from all others.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use serde::Deserialize;
+
+use super::bodies::{Bodies, at_most};
+use super::judges::Judges;
+use super::quota::Quota;
+use super::rejection::Shed;
+use crate::telemetry::{Limit, Load};
+use crate::value::{Duration, Share, Size};
+
+/// What requests may cost.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The longest body of a guarded request.
+    pub body: Size,
+    /// The longest body of a write of settings, which is read to know whether it is guarded.
+    pub settings_body: Size,
+    /// How long a guarded request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// Memory for all bodies that are read whole.
+    pub bodies: Size,
+    /// Requests of open traffic whose answer has not begun.
+    pub in_flight: NonZeroUsize,
+    /// Guarded requests whose body is there and whose answer has not begun.
+    pub guarded_in_flight: NonZeroUsize,
+    /// What one address may hold of each of the three above.
+    pub address_share: Share,
+    /// Requests of one caller that wait to be judged.
+    pub judge_queue: NonZeroUsize,
+    /// How long a request may wait to be judged.
+    pub judge_timeout: Duration,
+    /// Refusals of one caller that are recorded a minute; more are counted.
+    pub refusals: NonZeroU32,
+    /// Denials of one caller that are recorded a minute; more are answered 429, and counted.
+    pub denials: NonZeroU32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            body: Size::from_kib(64),
+            // Dynatrace accepts 1 MB.
+            settings_body: Size::from_kib(1024),
+            body_timeout: Duration::from_secs(10),
+            bodies: Size::from_mib(64),
+            in_flight: const { NonZeroUsize::new(1024).expect("more than none") },
+            guarded_in_flight: const { NonZeroUsize::new(256).expect("more than none") },
+            address_share: const { Share::percent(25) },
+            judge_queue: const { NonZeroUsize::new(32).expect("more than none") },
+            judge_timeout: Duration::from_secs(5),
+            refusals: const { NonZeroU32::new(60).expect("more than none") },
+            denials: const { NonZeroU32::new(600).expect("more than none") },
+        }
+    }
+}
+
+/// What requests need. Clones hand out of the same.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    /// Slots of open traffic, each held until the answer begins.
+    pub(super) open: Quota,
+    /// Slots of guarded requests, each held from the end of the body to the begin of the answer.
+    pub(super) guarded: Quota,
+    pub(super) bodies: Bodies,
+    pub(super) judges: Judges,
+}
+
+impl Admission {
+    pub(super) fn new(config: &Config) -> Self {
+        let quota = |all, least, exceeded| Quota::new(all, config.address_share, least, exceeded);
+        let one_request = at_most(config.body.as_usize()).max(config.settings_body.as_usize());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (queue, timeout) = (config.judge_queue.get(), config.judge_timeout.into());
+        Self {
+            open: quota(config.in_flight.get(), 1, IN_FLIGHT),
+            guarded: quota(config.guarded_in_flight.get(), 1, GUARDED_IN_FLIGHT),
+            bodies: Bodies {
+                memory: quota(config.bodies.as_usize(), one_request, BODIES),
+                timeout: config.body_timeout.into(),
+            },
+            judges: Judges::new(cores, queue, timeout),
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        Load {
+            body_bytes: self.bodies.memory.held(),
+            judge_waiting: self.judges.waiting(),
+        }
+    }
+}
+
+const IN_FLIGHT: [Shed; 2] = [
+    Shed {
+        limit: Limit::InFlight,
+        text: "too many requests at once",
+    },
+    Shed {
+        limit: Limit::InFlightPerAddress,
+        text: "too many requests at once from this address",
+    },
+];
+
+const GUARDED_IN_FLIGHT: [Shed; 2] = [
+    Shed {
+        limit: Limit::GuardedInFlight,
+        text: "too many guarded requests at once",
+    },
+    Shed {
+        limit: Limit::GuardedInFlightPerAddress,
+        text: "too many guarded requests at once from this address",
+    },
+];
+
+const BODIES: [Shed; 2] = [
+    Shed {
+        limit: Limit::Bodies,
+        text: "too many request bodies at once",
+    },
+    Shed {
+        limit: Limit::BodiesPerAddress,
+        text: "too many request bodies at once from this address",
+    },
+];

@@ -1,0 +1,173 @@
+//! What there is only so much of, and how much of it each address has: slots of requests, bytes of bodies.
+//!
+//! No address gets more than its share, so that whoever takes all that he can get leaves the rest to others. It does
+//! not know what is counted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::client::Address;
+use super::rejection::Shed;
+use crate::value::Share;
+
+/// An amount that is handed out. Clones hand out of the same.
+#[derive(Clone, Debug)]
+pub(super) struct Quota(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    all: usize,
+    each: usize,
+    /// Said when there is no more at all, and when there is no more for one address.
+    exceeded: [Shed; 2],
+    held: Mutex<Held>,
+}
+
+/// Only addresses that hold something are in it.
+#[derive(Debug, Default)]
+struct Held {
+    all: usize,
+    by: HashMap<Address, usize>,
+}
+
+/// What somebody holds, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Portion {
+    quota: Quota,
+    address: Address,
+    amount: usize,
+}
+
+impl Quota {
+    /// One address gets `share` of it, but never less than `least`, which is what one request needs at most.
+    pub(super) fn new(all: usize, share: Share, least: usize, exceeded: [Shed; 2]) -> Self {
+        Self(Arc::new(Shared {
+            all: all.max(least),
+            each: share.of(all).max(least),
+            exceeded,
+            held: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn take(&self, address: Address, amount: usize) -> Result<Portion, Shed> {
+        let mut portion = Portion {
+            quota: self.clone(),
+            address,
+            amount: 0,
+        };
+        portion.grow(amount)?;
+        Ok(portion)
+    }
+
+    /// How much is handed out.
+    pub(super) fn held(&self) -> usize {
+        self.0.held().all
+    }
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Plain numbers, changed together: they are true even if a thread panicked while it held the lock.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Portion {
+    /// Takes more, or nothing.
+    pub(super) fn grow(&mut self, more: usize) -> Result<(), Shed> {
+        let Shared {
+            all,
+            each,
+            exceeded: [none, none_for_address],
+            ..
+        } = &*self.quota.0;
+        let mut held = self.quota.0.held();
+        if more > all - held.all {
+            return Err(*none);
+        }
+        let by_address = held.by.get(&self.address).copied().unwrap_or_default();
+        if more > each.saturating_sub(by_address) {
+            return Err(*none_for_address);
+        }
+        if more > 0 {
+            held.all += more;
+            held.by.insert(self.address, by_address + more);
+        }
+        drop(held);
+        self.amount += more;
+        Ok(())
+    }
+}
+
+impl Drop for Portion {
+    fn drop(&mut self) {
+        let mut held = self.quota.0.held();
+        held.all -= self.amount;
+        if let Some(by_address) = held.by.get_mut(&self.address) {
+            *by_address -= self.amount;
+            if *by_address == 0 {
+                held.by.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::telemetry::Limit;
+
+    const NONE: Shed = Shed {
+        limit: Limit::InFlight,
+        text: "none",
+    };
+    const NONE_FOR_ADDRESS: Shed = Shed {
+        limit: Limit::InFlightPerAddress,
+        text: "none for this address",
+    };
+
+    fn address(last: u8) -> Address {
+        Address::from(IpAddr::from([10, 0, 0, last]))
+    }
+
+    fn quota(all: usize, least: usize) -> Quota {
+        Quota::new(all, Share::percent(25), least, [NONE, NONE_FOR_ADDRESS])
+    }
+
+    #[test]
+    fn one_address_gets_its_share_and_leaves_the_rest_to_others() {
+        let quota = quota(8, 1);
+        let first: Vec<_> = (0..2).map(|_| quota.take(address(1), 1).unwrap()).collect();
+        assert_eq!(quota.take(address(1), 1).unwrap_err(), NONE_FOR_ADDRESS);
+        let others: Vec<_> = (2..8).map(|n| quota.take(address(n), 1).unwrap()).collect();
+        assert_eq!(quota.take(address(9), 1).unwrap_err(), NONE);
+        drop(first);
+        drop(quota.take(address(1), 2).unwrap());
+        drop(others);
+        assert_eq!(quota.held(), 0);
+        assert!(quota.0.held().by.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_taken() {
+        let quota = quota(100, 1);
+        let mut portion = quota.take(address(1), 20).unwrap();
+        assert_eq!(portion.grow(6).unwrap_err(), NONE_FOR_ADDRESS);
+        assert_eq!(portion.grow(usize::MAX).unwrap_err(), NONE);
+        assert_eq!(quota.held(), 20);
+        portion.grow(5).unwrap();
+        drop(portion);
+        assert_eq!(quota.held(), 0);
+        drop(quota.take(address(1), 0).unwrap());
+        assert!(quota.0.held().by.is_empty());
+    }
+
+    #[test]
+    fn a_share_is_enough_for_one_request() {
+        assert!(quota(2, 1).take(address(1), 1).is_ok());
+        assert!(quota(100, 150).take(address(1), 150).is_ok());
+    }
+}

@@ -1,0 +1,60 @@
+//! Where a request goes: by its head, or by its body where the head does not tell.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::Gateway;
+use super::client::Address;
+use super::environment::Environment;
+use super::rejection::Reason;
+use crate::guard::{self, Head, Route, Sifted};
+use crate::listener::{Body, full};
+
+/// What a request is, with the body that is still to be used.
+pub(super) enum Routed {
+    Guarded(Arc<Environment>, Box<Head>, Body),
+    Open(Body),
+}
+
+impl Gateway {
+    /// Guarded or open; a body that had to be read for it is given back.
+    pub(super) async fn route(
+        &self,
+        address: Address,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Routed, Reason> {
+        let (head, body) = match guard::head(parts, &self.catalogue, &self.key)? {
+            Route::Guarded(head) => (head, body),
+            Route::Open => return Ok(Routed::Open(body)),
+            Route::Unsure(head) => {
+                let longest = self.limits.settings_body.as_usize();
+                let body = self.admission.bodies.read(address, body, longest).await?;
+                match self.sift(address, *head, &body).await? {
+                    Sifted::Guarded(head) => (head, full(body)),
+                    Sifted::Open => return Ok(Routed::Open(full(body))),
+                }
+            }
+        };
+        let environment = self.environments.guarded(parts, &head)?;
+        guard::require_credential(parts, &head)?;
+        Ok(Routed::Guarded(environment, head, body))
+    }
+
+    /// Searches a body here, where that is quick; else off the threads that move bytes.
+    async fn sift(&self, address: Address, head: Head, body: &Bytes) -> Result<Sifted, Reason> {
+        if body.len() <= QUICKLY_SEARCHED {
+            return Ok(guard::sift(head, body)?);
+        }
+        let _slot = self.admission.guarded.take(address, 1)?;
+        let (body, credential) = (body.clone(), head.credential());
+        let search = move || guard::sift(head, &body);
+        let judges = &self.admission.judges;
+        Ok(judges.run(address, credential.as_ref(), search).await??)
+    }
+}
+
+/// The longest body that is searched where bytes are moved.
+const QUICKLY_SEARCHED: usize = 16 << 10;

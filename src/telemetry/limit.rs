@@ -1,0 +1,56 @@
+//! What the gate limits, so that nobody takes it from the others: one list. `docs/operations.md` has a line for each.
+
+/// An enum from one list, so that no limit can be without its name in the metric.
+macro_rules! limits {
+    ($($(#[$meaning:meta])* $limit:ident = $name:literal,)*) => {
+        /// What is limited.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum Limit {
+            $($(#[$meaning])* $limit,)*
+        }
+
+        impl Limit {
+            pub const ALL: &[Self] = &[$(Self::$limit,)*];
+
+            /// Its name in the metric.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$limit => $name,)*
+                }
+            }
+        }
+    };
+}
+
+limits! {
+    /// Memory for bodies that are read whole.
+    Bodies = "bodies",
+    /// The same, of one address.
+    BodiesPerAddress = "bodies_per_address",
+    /// A guarded request's body that is too long.
+    Body = "body",
+    /// A body that did not arrive in time.
+    BodyTimeout = "body_timeout",
+    /// Callers whose budgets are remembered.
+    Buckets = "buckets",
+    /// Denials of one caller that are recorded.
+    Denials = "denials",
+    /// Guarded requests at once.
+    GuardedInFlight = "guarded_in_flight",
+    /// The same, of one address.
+    GuardedInFlightPerAddress = "guarded_in_flight_per_address",
+    /// Requests of open traffic at once.
+    InFlight = "in_flight",
+    /// The same, of one address.
+    InFlightPerAddress = "in_flight_per_address",
+    /// Requests of one caller that wait to be judged.
+    JudgeQueue = "judge_queue",
+    /// A request that waited too long to be judged.
+    JudgeTimeout = "judge_timeout",
+    /// Free space that only allowed changes may use.
+    MinFree = "min_free",
+    /// Refusals of one caller that are recorded.
+    Refusals = "refusals",
+    /// A text in a record or in the log.
+    Text = "text",
+}
