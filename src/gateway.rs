@@ -50,7 +50,7 @@ use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::{HashKey, redact};
 use crate::listener::{Body, Tracker, empty};
 use crate::policy::{Decision, Policy};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Limit, Metrics};
 use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
 use cut::Cut;
@@ -334,7 +334,9 @@ impl Gateway {
         })?;
         let mut response = passed_on(response, &recorder.request_id, (self.now)());
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
-        warn(response.headers_mut(), &decision);
+        if warn(response.headers_mut(), &decision) {
+            self.metrics.reached(Limit::Warnings);
+        }
         Ok((response, "allow"))
     }
 

@@ -65,11 +65,18 @@ impl Policy {
         })
     }
 
-    /// Asks every policy about the input that stands for the subject.
-    pub fn judge<T>(&self, subject: T, input: &Input) -> Judged<T> {
+    /// Asks every policy about the input that stands for the subject. Of a denial that is `worth` it, finds the part
+    /// that would pass, which takes up to three times as long again.
+    pub fn judge<T>(
+        &self,
+        subject: T,
+        input: &Input,
+        worth: impl FnOnce(&Decision) -> bool,
+    ) -> Judged<T> {
+        let decision = self.engine.decide(input);
         Judged {
             subject,
-            decision: self.decide(input),
+            decision: self.with_remedy(input, decision, worth),
         }
     }
 
@@ -113,20 +120,28 @@ impl Policy {
     /// The decision alone, for explanations and replays: it opens no door.
     pub fn decide(&self, input: &Input) -> Decision {
         let decision = self.engine.decide(input);
-        self.with_remedy(input, decision)
+        self.with_remedy(input, decision, Decision::has_few_objections)
     }
 
     /// The decision, and the lines that led to it.
     pub fn explain(&self, input: &Input) -> Explanation {
         let mut explanation = self.engine.explain(input);
-        explanation.decision = self.with_remedy(input, explanation.decision);
+        let decision = explanation.decision;
+        explanation.decision = self.with_remedy(input, decision, Decision::has_few_objections);
         explanation
     }
 
     /// A denial, with the part of the request that would pass.
-    fn with_remedy(&self, input: &Input, mut decision: Decision) -> Decision {
-        decision.remedy =
-            remedy::find(input, &decision, |less| self.engine.decide(less)).map(Box::new);
+    fn with_remedy(
+        &self,
+        input: &Input,
+        mut decision: Decision,
+        worth: impl FnOnce(&Decision) -> bool,
+    ) -> Decision {
+        if decision.verdict == Verdict::Deny && worth(&decision) {
+            let remedy = remedy::find(input, &decision, |less| self.engine.decide(less));
+            decision.remedy = remedy.map(Box::new);
+        }
         decision
     }
 

@@ -1,5 +1,7 @@
 //! The upstream's answer on its way to the client, and what the gate says in its headers.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderValue, Response, Version};
 
 use super::headers;
@@ -54,28 +56,65 @@ pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>
     }
 }
 
-/// One `Warning: 299` a violation that only warns. Header text is ASCII; the rest is in the journal.
-pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision) {
-    for violation in decision.with_effect(Effect::Warn) {
-        let text: String = format!("{} ({})", violation.message, violation.policy)
-            .chars()
-            .map(|c| {
-                if c.is_ascii_graphic() || c == ' ' {
-                    c
-                } else {
-                    '?'
-                }
-            })
-            .flat_map(|c| {
-                if matches!(c, '"' | '\\') {
-                    vec!['\\', c]
-                } else {
-                    vec![c]
-                }
-            })
-            .collect();
-        if let Ok(value) = HeaderValue::from_str(&format!("299 dtgate \"{text}\"")) {
-            headers.append(http::header::WARNING, value);
+/// One `Warning: 299` a violation that only warns, as far as clients take them; the last one says how many are left
+/// out. Returns whether any are. Header text is ASCII; the rest is in the journal.
+#[must_use]
+pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision) -> bool {
+    let mut warnings = decision.with_effect(Effect::Warn);
+    for violation in warnings.by_ref().take(MAX_WARNINGS) {
+        let text = format!("{} ({})", violation.message, violation.policy);
+        append_warning(headers, &text);
+    }
+    let left_out = warnings.count();
+    if left_out > 0 {
+        let text = format!("{left_out} more warnings are in the journal, under dtgate-decision-id");
+        append_warning(headers, &text);
+    }
+    left_out > 0
+}
+
+fn append_warning(headers: &mut HeaderMap, text: &str) {
+    let mut quoted = String::new();
+    for c in cut(text, MAX_WARNING).chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            _ => quoted.push('?'),
         }
+    }
+    if let Ok(value) = HeaderValue::from_str(&format!("299 dtgate \"{quoted}\"")) {
+        headers.append(http::header::WARNING, value);
+    }
+}
+
+/// Text of so many bytes at most; what was cut off shows.
+pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len()));
+    let kept = text.get(..kept).unwrap_or_default();
+    Cow::Owned(format!("{kept}{ELLIPSIS}"))
+}
+
+const ELLIPSIS: &str = "...";
+
+/// `Warning` fields of one answer, without the one that counts the rest. Python's client takes no answer with more
+/// than a hundred fields, Node's none with more than 16 KiB of them, and a nginx before the gate none beyond 4 KiB.
+const MAX_WARNINGS: usize = 5;
+
+/// Bytes of one of their texts, quoting aside.
+const MAX_WARNING: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_letters() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "lo...");
+        assert_eq!(cut("ääää", 6), "ä...");
+        assert_eq!(cut("longer", 1), "...");
     }
 }

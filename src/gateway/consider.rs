@@ -17,7 +17,8 @@ use super::record::Recorder;
 use super::rejection::Reason;
 use crate::guard::{self, Call, Head};
 use crate::listener::Body;
-use crate::policy::{Input, Judged};
+use crate::policy::{Decision, Input, Judged};
+use crate::telemetry::Limit;
 
 /// A guarded request as it was asked for.
 pub(super) struct Asked {
@@ -110,8 +111,18 @@ impl Gateway {
             Err(addressed) => addressed,
         };
         let credential = addressed.call.head().credential();
-        let policy = self.policy.clone();
-        let work = move || (policy.judge(addressed, &input), input);
+        let (policy, metrics) = (self.policy.clone(), self.metrics.clone());
+        let judges = self.admission.judges.clone();
+        let work = move || {
+            let worth = |denial: &Decision| {
+                let worth = denial.has_few_objections() && judges.waiting() == 0;
+                if !worth {
+                    metrics.reached(Limit::Remedy);
+                }
+                worth
+            };
+            (policy.judge(addressed, &input, worth), input)
+        };
         let judges = &self.admission.judges;
         judges.run(address, credential.as_ref(), work).await
     }

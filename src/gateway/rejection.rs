@@ -9,6 +9,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICA
 use http::{Response, StatusCode};
 use thiserror::Error;
 
+use super::answer::cut;
 mod kind;
 
 use super::environment::RouteError;
@@ -123,13 +124,15 @@ impl Reason {
     /// The limit that it ran into, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
+            Self::Denied(decision) | Self::Missing(decision) => {
+                let all = decision.with_effect(Effect::Deny).count();
+                (objections(decision).len() < all).then_some(Limit::Violations)
+            }
             Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
             Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
             Self::Shed(shed) => Some(shed.limit),
             Self::Connect
-            | Self::Denied(_)
             | Self::Gone
-            | Self::Missing(_)
             | Self::Panic
             | Self::Read(_)
             | Self::Record(_)
@@ -200,18 +203,21 @@ impl Rejection {
             Some(decision) => format!("decision {decision}"),
             None => format!("request {request_id}"),
         };
+        let violations = self.violations();
         let message = match &self.reason {
-            Reason::Denied(decision) | Reason::Missing(decision) => denied(decision),
+            Reason::Denied(decision) | Reason::Missing(decision) => {
+                denied(decision, violations.len())
+            }
             Reason::Throttled { decision, wait } => format!(
                 "{}. As much of this caller was denied before; wait {} s before you ask again",
-                denied(decision).trim_end_matches('.'),
+                denied(decision, violations.len()).trim_end_matches('.'),
                 seconds(*wait)
             ),
             Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
             other => format!("Refused by dtgate: {other}"),
         };
         let message = redact(&format!("{message} ({named}). {}", self.reason.fate()));
-        let body = ErrorEnvelope::new(status.as_u16(), message, self.violations()).to_json();
+        let body = ErrorEnvelope::new(status.as_u16(), message, violations).to_json();
         let mut response = Response::new(full(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -251,20 +257,7 @@ impl Rejection {
         match &self.reason {
             Reason::Denied(decision)
             | Reason::Missing(decision)
-            | Reason::Throttled { decision, .. } => decision
-                .with_effect(Effect::Deny)
-                .take(MAX_VIOLATIONS)
-                .map(|violation| ConstraintViolation {
-                    path: violation.path.clone().unwrap_or_default(),
-                    message: redact(&format!("{} ({})", violation.message, violation.policy)),
-                    parameter_location: match violation.path.as_deref() {
-                        // What the policies so call is not in the body.
-                        Some("id" | "operation") => ParameterLocation::Path,
-                        _ => ParameterLocation::PayloadBody,
-                    },
-                    location: None,
-                })
-                .collect(),
+            | Reason::Throttled { decision, .. } => objections(decision),
             Reason::Read(error) => error
                 .member()
                 .map(|path| ConstraintViolation {
@@ -286,16 +279,51 @@ impl Rejection {
     }
 }
 
-/// One sentence that says who denied, and why, even where a client shows nothing else.
-fn denied(decision: &Decision) -> String {
-    let violations: Vec<_> = decision.with_effect(Effect::Deny).collect();
-    let first = violations.first().map_or_else(String::new, |violation| {
-        format!("{} (policy {})", violation.message, violation.policy)
+/// As many as a client can show.
+fn objections(decision: &Decision) -> Vec<ConstraintViolation> {
+    let mut room = MAX_BYTES;
+    let all = decision.with_effect(Effect::Deny);
+    let shown = all.take(MAX_VIOLATIONS).map(|violation| {
+        let message = redact(&format!("{} ({})", violation.message, violation.policy));
+        let path = violation.path.as_deref();
+        ConstraintViolation {
+            path: cut(path.unwrap_or_default(), MAX_TEXT).into_owned(),
+            message: cut(&message, MAX_TEXT).into_owned(),
+            parameter_location: match path {
+                // What the policies so call is not in the body.
+                Some("id" | "operation") => ParameterLocation::Path,
+                _ => ParameterLocation::PayloadBody,
+            },
+            location: None,
+        }
     });
-    let denied = match violations.len() {
-        0 | 1 => format!("Denied by dtgate: {first}"),
-        count => format!("Denied by dtgate: {count} violations, the first: {first}"),
+    let fits = |violation: &ConstraintViolation| {
+        let json = serde_json::to_vec(violation).map_or(0, |json| json.len());
+        let left = room.checked_sub(json);
+        room = left.unwrap_or_default();
+        left.is_some()
     };
+    shown.take_while(fits).collect()
+}
+
+/// One sentence that says who denied, and why, even where a client shows nothing else. `shown`: how many of the
+/// violations stand beside it.
+fn denied(decision: &Decision, shown: usize) -> String {
+    let mut violations = decision.with_effect(Effect::Deny);
+    let first = violations.next().map_or_else(String::new, |violation| {
+        let message = cut(&violation.message, MAX_TEXT);
+        format!("{message} (policy {})", violation.policy)
+    });
+    let count = 1 + violations.count();
+    let denied = match count {
+        1 => format!("Denied by dtgate: {first}"),
+        _ => format!("Denied by dtgate: {count} violations, the first: {first}"),
+    };
+    let left_out = match count.saturating_sub(shown) {
+        0 => String::new(),
+        left_out => format!("; {left_out} of them are not shown, the journal has all"),
+    };
+    let denied = format!("{denied}{left_out}");
     match &decision.remedy {
         Some(remedy) => format!("{denied}. {}", upper_first(&remedy.text)),
         None => denied,
@@ -317,8 +345,12 @@ fn upper_first(text: &str) -> String {
 /// The scheme that Dynatrace documents for API tokens. No browser knows it, so none asks for a password.
 const CHALLENGE: &str = "Api-Token realm=\"Dynatrace\"";
 
-/// Objections in one answer; the journal has all.
+/// Objections in one answer, and all their bytes; the journal has all.
 const MAX_VIOLATIONS: usize = 100;
+const MAX_BYTES: usize = 16 << 10;
+
+/// Bytes of one text in an answer.
+const MAX_TEXT: usize = 500;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! It guarantees that what follows is read off one table, [`Violation::effect`], and that the same
 //! findings always come in the same order. It does not know how they are answered or written down.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
@@ -266,6 +266,15 @@ impl Decision {
             .all(|violation| violation.policy == LOOKUP)
     }
 
+    /// Whether so little is objected to that somebody will mend the request: what would pass of it is worth a search.
+    pub fn has_few_objections(&self) -> bool {
+        let mut places = BTreeSet::new();
+        self.with_effect(Effect::Deny).all(|violation| {
+            places.insert(violation.path.as_deref());
+            places.len() <= FEW
+        })
+    }
+
     /// The violations that lead to this effect.
     pub fn with_effect(&self, effect: Effect) -> impl Iterator<Item = &Violation> {
         self.violations
@@ -273,6 +282,9 @@ impl Decision {
             .filter(move |violation| violation.effect() == effect)
     }
 }
+
+/// Places in a request that are objected to.
+const FEW: usize = 20;
 
 fn nanoseconds<S: Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
@@ -330,6 +342,20 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn few_objections_are_about_few_places_however_many_policies_have_them() {
+        let objections = |places: usize| {
+            let violations = (0..2 * places).map(|number| {
+                let path = format!("scopes[{}]", number % places);
+                let element = json!({"message": number.to_string(), "path": path});
+                read(Mode::Enforce, Rule::Deny, element).unwrap()
+            });
+            Decision::new(violations.collect(), "r".into(), Duration::ZERO)
+        };
+        assert!(objections(20).has_few_objections());
+        assert!(!objections(21).has_few_objections());
     }
 
     #[test]

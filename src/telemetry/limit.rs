@@ -51,6 +51,12 @@ limits! {
     MinFree = "min_free",
     /// Refusals of one caller that are recorded.
     Refusals = "refusals",
+    /// A denial without a search for the part that would pass.
+    Remedy = "remedy",
     /// A text in a record or in the log.
     Text = "text",
+    /// Objections that an answer does not show.
+    Violations = "violations",
+    /// Warnings that an answer does not show.
+    Warnings = "warnings",
 }

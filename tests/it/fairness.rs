@@ -159,6 +159,8 @@ fn who_asks_for_much_waits_in_his_own_queue() {
         .rev()
         .take_while(|caller| **caller == "dt0c01.GREEDY");
     assert!(after.count() >= 50, "{callers:?}");
+    // Others were waiting: nobody searched for what of it would pass.
+    assert!(reached(&gate, "remedy") > 50);
 }
 
 #[test]
@@ -391,4 +393,71 @@ fn what_a_body_becomes_when_it_is_read_counts_as_well() {
     assert!(metric(&gate, "dtgate_body_bytes") > 4 << 20);
     drop((busy, large));
     until(&gate, "dtgate_body_bytes", |bytes| bytes == 0);
+}
+
+#[test]
+fn an_answer_has_few_warnings_and_says_how_many_more_there_are() {
+    let files = tempfile::tempdir().unwrap();
+    let rego = r#"package dtgate.chatty
+
+warn contains sprintf("%d %s", [i, input.change.name.requested]) if some i in numbers.range(1, 150)
+"#;
+    std::fs::write(files.path().join("chatty.rego"), rego).unwrap();
+    let upstream = Upstream::lenient();
+    let arguments = ["--policies", files.path().to_str().unwrap()];
+    let gate = Gate::start(tempfile::tempdir().unwrap(), upstream.address, &arguments);
+    let body = format!(
+        r#"{{"name":"{}","scopes":["metrics.read"]}}"#,
+        r#"\"\\ä"#.repeat(4000)
+    );
+    let answer = gate.send("POST", "/api/v1/tokens", &body);
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let warnings = answer.headers.iter().filter(|(name, _)| name == "warning");
+    let warnings: Vec<_> = warnings.map(|(_, value)| value).collect();
+    assert_eq!(warnings.len(), 6);
+    let bytes: usize = warnings.iter().map(|value| value.len()).sum();
+    assert!(bytes <= 2500, "{bytes}");
+    let last = warnings[5];
+    assert!(
+        last.contains("145 more warnings are in the journal"),
+        "{last}"
+    );
+    assert_eq!(reached(&gate, "warnings"), 1);
+    let records = gate.records();
+    let decision = records.iter().find(|record| record["kind"] == "decision");
+    let recorded = &decision.unwrap()["result"]["violations"];
+    assert_eq!(recorded.as_array().unwrap().len(), 150);
+}
+
+#[test]
+fn a_denial_shows_what_a_client_can_show_and_says_how_much_more_there_is() {
+    let upstream = Upstream::lenient();
+    let gate = configured(upstream.address, "[policies]\ntime_limit = \"20s\"\n");
+    let scopes: Vec<String> = (0..200)
+        .map(|n| format!("{n}{}", "x".repeat(200)))
+        .collect();
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let denied = answer(begin(1, &gate, create("A", &scopes)));
+    assert_envelope(&denied, 403);
+    assert!(denied.body.len() < 20_000, "{}", denied.body.len());
+    let shown = denied.json()["error"]["constraintViolations"].clone();
+    let shown = shown.as_array().unwrap().len();
+    assert!(shown > 10, "{denied:?}");
+    let records = gate.records();
+    let all = records.last().unwrap()["result"]["violations"].as_array();
+    let left_out = all.unwrap().len() - shown;
+    let said = format!("{left_out} of them are not shown, the journal has all");
+    assert!(denied.message().contains(&said), "{said}: {denied:?}");
+    assert_eq!(reached(&gate, "violations"), 1);
+    assert_eq!(reached(&gate, "remedy"), 1);
+    // A text as long as a body may be.
+    let name = "\\\"".repeat(10_000);
+    let body = format!(r#"{{"name":"{name}","scopes":["a"]}}"#);
+    let denied = answer(begin(
+        1,
+        &gate,
+        request("POST", "/api/v1/tokens", "A", &body),
+    ));
+    assert_envelope(&denied, 403);
+    assert!(denied.body.len() < 20_000, "{}", denied.body.len());
 }

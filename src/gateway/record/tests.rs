@@ -121,7 +121,7 @@ fn records(case: Case) -> [String; 4] {
     let policies = tempfile::tempdir().unwrap();
     std::fs::write(policies.path().join("kinds.rego"), RULES).unwrap();
     let policy = Policy::load(policies.path(), Duration::from_secs(1)).unwrap();
-    let judged = policy.judge(Addressed { call, environment }, &input);
+    let judged = policy.judge(Addressed { call, environment }, &input, |_| true);
     let nanoseconds = judged.decision().evaluation.as_nanos().to_string();
     let decided = written(recorder.decision(&judged, &input));
     let reason = Reason::Record(crate::audit::RecordError::new("no \"space\" left"));
