@@ -97,15 +97,15 @@ fn until(gate: &Gate, name: &str, wanted: impl Fn(usize) -> bool) {
     eventually(name, || wanted(metric(gate, name)).then_some(()));
 }
 
-/// A gate that judges by [`SLOW`] alone.
-fn slow(upstream: &Upstream, limits: &str) -> (Gate, TempDir) {
+/// A gate that judges by [`SLOW`] alone, which takes its time limit twice.
+fn slow(upstream: &Upstream, time_limit: &str, limits: &str) -> (Gate, TempDir) {
     let files = tempfile::tempdir().unwrap();
     let rules = files.path().join("policies");
     std::fs::create_dir(&rules).unwrap();
     std::fs::write(rules.join("slow.rego"), SLOW).unwrap();
     let file = files.path().join("dtgate.toml");
     let config = format!(
-        "[policies]\ntime_limit = \"1s\"\nbytecode = \"none\"\n[limits]\naddress_share = \"100%\"\n{limits}"
+        "[policies]\ntime_limit = \"{time_limit}\"\nbytecode = \"none\"\n[limits]\naddress_share = \"100%\"\n{limits}"
     );
     std::fs::write(&file, config).unwrap();
     let (rules, file) = (rules.to_str().unwrap(), file.to_str().unwrap());
@@ -166,7 +166,7 @@ fn who_asks_for_much_waits_in_his_own_queue() {
 #[test]
 fn a_full_queue_refuses_its_own_caller_and_no_other() {
     let upstream = Upstream::lenient();
-    let (gate, _files) = slow(&upstream, "judge_queue = 2\njudge_timeout = \"5m\"\n");
+    let (gate, _files) = slow(&upstream, "1s", "judge_queue = 2\njudge_timeout = \"5m\"\n");
     // Two of them wait, however quickly the others are done.
     let mut many = Vec::new();
     for _ in 0..cores() + 4 {
@@ -192,7 +192,7 @@ fn a_full_queue_refuses_its_own_caller_and_no_other() {
 #[test]
 fn nobody_waits_longer_than_the_deadline() {
     let upstream = Upstream::lenient();
-    let (gate, _files) = slow(&upstream, "judge_timeout = \"100ms\"\n");
+    let (gate, _files) = slow(&upstream, "1s", "judge_timeout = \"100ms\"\n");
     let busy: Vec<_> = (0..cores())
         .map(|_| begin(9, &gate, create("BUSY", &["slow"])))
         .collect();
@@ -212,7 +212,7 @@ fn nobody_waits_longer_than_the_deadline() {
 #[test]
 fn a_client_that_hangs_up_in_the_queue_leaves_it_and_nothing_is_sent() {
     let upstream = Upstream::lenient();
-    let (gate, _files) = slow(&upstream, "judge_timeout = \"5m\"\n");
+    let (gate, _files) = slow(&upstream, "2s", "judge_timeout = \"5m\"\n");
     let busy = keep_busy(&gate);
     let leaves = begin(1, &gate, create("LEAVES", &["fine"]));
     until(&gate, "dtgate_judge_waiting", |waiting| waiting == 2);
@@ -220,9 +220,7 @@ fn a_client_that_hangs_up_in_the_queue_leaves_it_and_nothing_is_sent() {
     let record = refusal(&gate, "the client went away");
     assert_eq!(record["caller"]["id"], "dt0c01.LEAVES", "{record}");
     assert_eq!(record["verdict"], "deny", "{record}");
-    for stream in busy {
-        assert_eq!(answer(stream).status, 403);
-    }
+    drop(busy);
     until(&gate, "dtgate_judge_waiting", |waiting| waiting == 0);
     until(&gate, "dtgate_body_bytes", |bytes| bytes == 0);
     assert!(upstream.seen().is_empty());
@@ -382,6 +380,7 @@ fn what_a_body_becomes_when_it_is_read_counts_as_well() {
     let upstream = Upstream::lenient();
     let (gate, _files) = slow(
         &upstream,
+        "2s",
         "bodies = \"8 MiB\"\njudge_timeout = \"5m\"\nbody = \"32 KiB\"\n",
     );
     let busy = keep_busy(&gate);

@@ -22,6 +22,8 @@ mod docs;
 mod engines;
 mod environments;
 mod failures;
+// Other systems have to be told of further loopback addresses.
+#[cfg(target_os = "linux")]
 mod fairness;
 mod harness;
 mod lookup;
