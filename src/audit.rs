@@ -10,6 +10,7 @@ pub mod chain;
 pub mod event;
 mod journal;
 mod queue;
+mod segment;
 mod settle;
 mod space;
 pub mod tail;
@@ -29,8 +30,8 @@ use crate::policy::{Decision, Judged};
 use crate::value::{Size, rfc3339_millis};
 use event::{DecisionRecord, Event, Record, Recovery, Start, Stop};
 use journal::Journal;
-pub use journal::{OpenError, first_record, segments};
 use queue::{Pending, answer};
+pub use segment::{OpenError, first_record, segments};
 pub use space::Space;
 
 /// Where the journal is and what it promises.

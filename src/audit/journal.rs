@@ -6,40 +6,15 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
-use super::chain::{Head, LinkError};
+use super::chain::Head;
 use super::event::{Event, Record, Recovery};
-use super::settle::{head_of, settle};
+use super::segment::{OpenError, options, segment_path, segments, sync_directory};
+use super::settle::{Found, head_of, settle};
 use super::{Config, Durability};
 use crate::value::rfc3339_millis;
-
-/// Why a journal cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    #[error(
-        "{}:{line}: {source}; this is no torn end but a change of what was written: \
-         run `dtgate audit verify`, and start with a new directory if it must go on",
-        path.display()
-    )]
-    Broken {
-        path: PathBuf,
-        line: u64,
-        #[source]
-        source: LinkError,
-    },
-    #[error("{} is in use by another dtgate", .0.display())]
-    InUse(PathBuf),
-    #[error("{}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// The open journal. One thread owns it.
 pub(super) struct Journal {
@@ -57,14 +32,6 @@ pub(super) struct Journal {
     unsynced: bool,
     /// Held, never read: the lock ends with the process.
     _lock: File,
-}
-
-/// What opening found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) in_doubt: Vec<String>,
-    /// Name of the file that holds a torn end, and why it was one.
-    pub(super) torn: Option<(String, String)>,
 }
 
 impl Journal {
@@ -236,37 +203,4 @@ impl Journal {
         (self.segment, self.file, self.durable) = (segment, file, 0);
         Ok(())
     }
-}
-
-/// The segments of a journal, oldest first.
-pub fn segments(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if first_record(&path).is_some() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The number of the record that a segment begins with, by its name.
-pub fn first_record(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
-    (name.len() == 20).then(|| name.parse().ok()).flatten()
-}
-
-fn segment_path(directory: &Path, first: u64) -> PathBuf {
-    directory.join(format!("{first:020}.jsonl"))
-}
-
-pub(super) fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.mode(0o600);
-    options
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

@@ -9,7 +9,15 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::chain::{Head, Link, LinkError, check_form};
-use super::journal::{Found, OpenError, first_record, options};
+use super::segment::{OpenError, first_record, options};
+
+/// What opening found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) in_doubt: Vec<String>,
+    /// Name of the file that holds a torn end, and why it was one.
+    pub(super) torn: Option<(String, String)>,
+}
 
 /// Where the chain stands before the last segment: after the last line of the one before it.
 pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
