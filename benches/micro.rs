@@ -163,7 +163,7 @@ fn chain_link(bencher: Bencher<'_, '_>) {
     let (mut head, mut buffer) = (Head::origin(), Vec::new());
     bencher.bench_local(|| {
         buffer.clear();
-        let number = head.encode(black_box(&record), &mut buffer);
+        let number = head.encode(black_box(&record), 0, &mut buffer);
         black_box(&buffer);
         number
     });
@@ -188,9 +188,7 @@ fn timestamp() -> String {
 fn journal_append(bencher: Bencher<'_, '_>, durability: Durability) {
     let directory = tempfile::tempdir().unwrap();
     let (audit, _writer) = journal(directory.path(), durability);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let input = input(&SCOPES, 0);
     bencher.bench_local(|| runtime.block_on(audit.record(decision(&input))).unwrap());
 }
@@ -200,10 +198,7 @@ fn journal_append(bencher: Bencher<'_, '_>, durability: Durability) {
 fn journal_append_by_64(bencher: Bencher<'_, '_>, durability: Durability) {
     let directory = tempfile::tempdir().unwrap();
     let (audit, _writer) = journal(directory.path(), durability);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     let input = Arc::new(input(&SCOPES, 0));
     bencher
         .counter(divan::counter::ItemsCount::new(1024_usize))
@@ -229,19 +224,25 @@ fn journal_append_by_64(bencher: Bencher<'_, '_>, durability: Durability) {
 fn journal_start(bencher: Bencher<'_, '_>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal");
-    std::fs::create_dir(&path).unwrap();
+    drop(audit::Directory::hold(&path).unwrap());
+    let runtime = runtime();
     let (mut head, mut buffer) = (Head::origin(), Vec::new());
     let allowed = Record::from(decision(&input(&SCOPES, 0)));
     while buffer.len() < 63 << 20 {
-        let number = head.encode(&allowed, &mut buffer);
-        head.encode(&outcome(number), &mut buffer);
+        let number = head.encode(&allowed, 0, &mut buffer);
+        head.encode(&outcome(number), number, &mut buffer);
     }
     std::fs::write(path.join("00000000000000000001.jsonl"), buffer).unwrap();
     bencher.bench_local(|| {
         let (audit, writer) = journal(directory.path(), Durability::Buffered);
         drop(audit);
-        writer.join();
+        runtime.block_on(writer.join());
     });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap()
 }
 
 fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
@@ -250,7 +251,8 @@ fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
         durability,
         ..audit::Config::default()
     };
-    Audit::open(&config, "bench", Map::new(), now).unwrap()
+    let held = audit::Directory::hold(&config.directory).unwrap();
+    Audit::open(held, &config, "bench", Map::new(), now).unwrap()
 }
 
 fn decision(input: &Input) -> DecisionRecord {

@@ -1,23 +1,18 @@
 //! The composition root: from a configuration to a running gate. Builds every part once, in order;
 //! owns the clock and the shutdown.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use http::Response;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
-use uuid::Uuid;
 
 use crate::admin::{Admin, Check, Checks};
-use crate::audit::{Audit, Space, Writer};
+use crate::audit::{self, Audit, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
@@ -81,11 +76,10 @@ impl App {
         let overridden = overridden(&catalogue);
         let policy = policies(config)?;
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
-        let (audit, writer) =
-            Audit::open(&config.journal, policy.revision(), overridden, now).context("journal")?;
+        let (audit, writer, key) =
+            open_journal(&config.journal, &policy, overridden).context("journal")?;
         let space = Space::new(&config.journal);
         space.look();
-        let key = hash_key(&config.journal.directory).context("the journal's hash.key")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         metrics.policies_loaded(policy.revision());
         let connections = listener.connections();
@@ -182,7 +176,7 @@ impl App {
             if sums.await.is_err() {
                 tracing::error!("the sums of refused requests ended by a panic");
             }
-            tokio::task::spawn_blocking(move || writer.join()).await
+            writer.join().await;
         };
         if tokio::time::timeout(self.drain_timeout.as_std(), closed)
             .await
@@ -279,6 +273,18 @@ fn listen_for_operators(config: &Config) -> Result<Listener, listener::BindError
     })
 }
 
+/// The key first: a journal whose key is refused is not begun.
+fn open_journal(
+    config: &audit::Config,
+    policy: &Policy,
+    overridden: Map<String, Value>,
+) -> Result<(Audit, Writer, HashKey), audit::OpenError> {
+    let directory = Directory::hold(&config.directory)?;
+    let key = HashKey::new(directory.hash_key()?);
+    let (audit, writer) = Audit::open(directory, config, policy.revision(), overridden, now)?;
+    Ok((audit, writer, key))
+}
+
 /// What has to be well before guarded requests can be answered.
 fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {
     // A gate without policies does not start.
@@ -331,36 +337,3 @@ pub fn signals() -> std::io::Result<CancellationToken> {
 
 /// Its number on all systems that this is built for; tokio has no name for it.
 const SIGXFSZ: i32 = 25;
-
-/// The key for names of what must not be shown; made once for each journal, readable by its owner only.
-fn hash_key(directory: &Path) -> std::io::Result<HashKey> {
-    let path = directory.join("hash.key");
-    let made = std::fs::OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path);
-    match made {
-        Ok(mut file) => {
-            // Two random UUIDs: 244 bits from the system's generator.
-            let key: [u8; 32] =
-                Sha256::digest([*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat())
-                    .into();
-            file.write_all(&key)?;
-            file.sync_all()?;
-            Ok(HashKey::new(key))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let key = std::fs::read(&path)?;
-            let key = <[u8; 32]>::try_from(key).map_err(|key| {
-                std::io::Error::other(format!(
-                    "{} has {} bytes, not 32",
-                    path.display(),
-                    key.len()
-                ))
-            })?;
-            Ok(HashKey::new(key))
-        }
-        Err(error) => Err(error),
-    }
-}

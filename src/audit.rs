@@ -3,36 +3,42 @@
 //! One thread owns the files. It takes every event that has queued up, writes them, calls `fdatasync`
 //! once and only then tells each caller. There is no timer: the sync in progress is the batching window.
 //! When writing fails, every waiting caller is told so, and nothing is promised again before a new
-//! segment has been written and synced. It refuses to know what the events mean, except for one thing:
-//! only here a judged request becomes a [`Recorded`] one.
+//! segment has been written and synced. Nobody waits longer than [`Config::timeout`]. It refuses to know what
+//! the events mean, except for one thing: only here a judged request becomes a [`Recorded`] one.
 
+mod aside;
 pub mod chain;
+mod directory;
 pub mod event;
 mod journal;
+mod key;
+mod mark;
 mod queue;
 mod segment;
 mod settle;
 mod space;
 pub mod tail;
 pub mod verify;
+mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::policy::{Decision, Judged};
-use crate::value::{Size, rfc3339_millis};
-use event::{DecisionRecord, Event, Record, Recovery, Start, Stop};
+use crate::policy::{Decision, Judged, Verdict};
+use crate::value::{Duration, Size, rfc3339_millis};
+pub use directory::Directory;
+use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
-use queue::{Pending, answer};
-pub use segment::{OpenError, first_record, segments};
+use queue::{Pending, Wanted};
+pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
+use writer::Shared;
+pub use writer::{Counters, Writer};
 
 /// Where the journal is and what it promises.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,6 +51,8 @@ pub struct Config {
     pub segment_size: Size,
     /// Where less is free, refusals and denials are only counted.
     pub min_free: Size,
+    /// How long anybody waits for a record to be written.
+    pub timeout: Duration,
 }
 
 impl Default for Config {
@@ -54,6 +62,7 @@ impl Default for Config {
             durability: Durability::Synced,
             segment_size: Size::from_mib(32),
             min_free: Size::from_mib(256),
+            timeout: Duration::from_secs(10),
         }
     }
 }
@@ -71,14 +80,11 @@ pub enum Durability {
 
 /// Why an event was not recorded. Whoever asked must not act.
 #[derive(Clone, Debug, Error)]
-#[error("the journal cannot be written: {0}")]
-pub struct RecordError(String);
-
-#[cfg(test)]
-impl RecordError {
-    pub(crate) fn new(reason: &str) -> Self {
-        Self(reason.to_owned())
-    }
+pub enum RecordError {
+    #[error("the journal cannot be written: {0}")]
+    Failed(String),
+    #[error("the journal did not answer within {0}")]
+    Late(Duration),
 }
 
 /// A judged request whose decision is on disk. Nothing else can make one.
@@ -103,68 +109,39 @@ impl<T> Recorded<T> {
     }
 }
 
-/// What the writer has done, for the metrics.
-#[derive(Debug, Default)]
-pub struct Counters {
-    pub batches: AtomicU64,
-    pub records: AtomicU64,
-    pub failures: AtomicU64,
-    pub sync_nanoseconds: AtomicU64,
-}
-
 /// The handle to the journal. Clones share one writer.
 #[derive(Clone, Debug)]
 pub struct Audit {
     queue: mpsc::Sender<Pending>,
     shared: Arc<Shared>,
-}
-
-/// The writer's thread; ends when every [`Audit`] is dropped.
-#[derive(Debug)]
-pub struct Writer(std::thread::JoinHandle<()>);
-
-impl Writer {
-    /// Waits until everything queued is written and the `stop` record is on disk.
-    pub fn join(self) {
-        if self.0.join().is_err() {
-            tracing::error!("the journal's writer ended by a panic");
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    counters: Counters,
-    /// Why the journal is not written at the moment.
-    trouble: Mutex<Option<String>>,
-}
-
-impl Shared {
-    /// Lets [`Audit::health`] know.
-    fn tell(&self, trouble: Option<&Trouble>) {
-        let reason = trouble.map(|trouble| trouble.reason.clone());
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
-    }
+    timeout: Duration,
 }
 
 impl Audit {
     /// Opens the journal, recovers it, records the start, and starts the writer. `endpoints`: what the
     /// configuration changes about them.
     pub fn open(
+        directory: Directory,
         config: &Config,
         revision: &str,
         endpoints: Map<String, Value>,
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
-        let (mut journal, found) = Journal::open(config)?;
+        let failed = directory::at(directory.path());
+        let (mut journal, found) = Journal::open(directory, config)?;
         let mut records = Vec::new();
-        if let Some((set_aside, reason)) = found.torn {
-            tracing::warn!(%set_aside, %reason, "the journal's end was torn and is set aside");
+        for aside in found.asides {
+            let (name, reason) = (&aside.name, &aside.reason);
+            tracing::warn!(set_aside = %name, %reason, "the journal's end was torn and is set aside");
             let event = Event::Recovery(Recovery {
                 timestamp: rfc3339_millis(now()),
-                reason,
                 refused_events: 0,
-                set_aside: Some(set_aside),
+                reason: aside.reason,
+                aside: Some(SetAside {
+                    name: aside.name,
+                    length: aside.length,
+                    sha256: aside.sha256.as_str().to_owned(),
+                }),
             });
             records.push(event.record());
         }
@@ -176,57 +153,71 @@ impl Audit {
             in_doubt: found.in_doubt,
         });
         records.push(start.record());
-        let failed = |source| OpenError::Io {
-            path: config.directory.clone(),
-            source,
-        };
-        journal.append(records.iter()).map_err(failed)?;
         let (queue, queued) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let audit = Self {
             queue,
             shared: shared.clone(),
+            timeout: config.timeout,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(failed)?;
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || runtime.block_on(write(journal, queued, &shared, now)))
-            .map_err(failed)?;
-        Ok((audit, Writer(thread)))
+        let begun = journal.note(&records);
+        let started = begun.and_then(|()| writer::start(journal, queued, shared, now));
+        Ok((audit, started.map_err(failed)?))
     }
 
-    /// Records a decision. The request comes back only when the decision is on disk.
+    /// Records a decision. The request comes back only when the decision is on disk, and in time: one that is
+    /// allowed too late is not recorded as allowed, unless it was being written already.
     pub async fn decided<T>(
         &self,
         judged: Judged<T>,
         decision: DecisionRecord,
     ) -> Result<Recorded<T>, RecordError> {
-        let sequence = self.record(decision).await?;
+        let wanted = match judged.decision().verdict {
+            Verdict::Allow => Wanted::WhileAwaited,
+            Verdict::Deny => Wanted::Always,
+        };
+        let sequence = self.written(decision.into(), wanted).await?;
         Ok(Recorded { judged, sequence })
     }
 
     /// Records an event and returns its number once it is on disk.
     pub async fn record(&self, record: impl Into<Record>) -> Result<u64, RecordError> {
-        let (pending, written) = Pending::new(record.into());
-        let gone = || RecordError("its writer has ended".to_owned());
-        self.queue.send(pending).await.map_err(|_closed| gone())?;
-        written.await.map_err(|_closed| gone())?.answer()
+        self.written(record.into(), Wanted::Always).await
+    }
+
+    async fn written(&self, record: Record, wanted: Wanted) -> Result<u64, RecordError> {
+        let late = RecordError::Late(self.timeout);
+        let (pending, written) = Pending::new(record, wanted);
+        if self.is_silent() {
+            // Whoever comes while the disk hangs does not wait for it too. What is true is written later.
+            if wanted == Wanted::Always && self.queue.try_send(pending).is_err() {
+                tracing::debug!("no place is left for a record");
+            }
+            return Err(late);
+        }
+        let waiting = async {
+            let gone = || RecordError::Failed(writer::ENDED.to_owned());
+            self.queue.send(pending).await.map_err(|_closed| gone())?;
+            written.await.map_err(|_closed| gone())?.answer()
+        };
+        let answer = tokio::time::timeout(self.timeout.as_std(), waiting).await;
+        answer.unwrap_or(Err(late))
     }
 
     /// Whether records can be written, or why not.
     pub fn health(&self) -> Result<(), String> {
         if self.queue.is_closed() {
-            return Err("the journal's writer has ended".to_owned());
+            return Err(writer::ENDED.to_owned());
         }
-        let trouble = self
-            .shared
-            .trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        trouble.clone().map_or(Ok(()), Err)
+        if self.is_silent() {
+            let seconds = self.shared.silence().as_secs();
+            return Err(format!("the disk has not answered for {seconds} s"));
+        }
+        self.shared.trouble().map_or(Ok(()), Err)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.shared.silence() >= self.timeout.as_std()
     }
 
     pub fn counters(&self) -> &Counters {
@@ -234,148 +225,8 @@ impl Audit {
     }
 }
 
-/// The writer: everything that has queued up is one batch.
-async fn write(
-    mut journal: Journal,
-    mut queue: mpsc::Receiver<Pending>,
-    shared: &Shared,
-    now: fn() -> jiff::Timestamp,
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut trouble: Option<Trouble> = None;
-    let mut synced = Instant::now();
-    loop {
-        let queued = queue.recv_many(&mut batch, BATCH);
-        let waited = if trouble.is_none() && journal.is_synced() {
-            Ok(queued.await)
-        } else {
-            // Woken without events too: to sync what is buffered, and to see whether the disk is back.
-            tokio::time::timeout(IDLE, queued).await
-        };
-        if waited == Ok(0) {
-            break;
-        }
-        // Whoever has something to do on this processor does it first, and its records share this sync. Where
-        // nobody has, this takes no time.
-        std::thread::yield_now();
-        while batch.len() < BATCH
-            && let Ok(pending) = queue.try_recv()
-        {
-            batch.push(pending);
-        }
-        if let Some(failed) = trouble.take() {
-            // A disk in trouble is not asked with every request.
-            trouble = if failed.tried.elapsed() < RETRY {
-                Some(failed)
-            } else {
-                failed.try_recovery(&mut journal, now)
-            };
-            shared.tell(trouble.as_ref());
-        }
-        if trouble.is_none() && !batch.is_empty() {
-            trouble = append(&mut journal, &mut batch, &shared.counters).err();
-        }
-        // What is buffered stays so for a second at most, however busy the journal is.
-        if trouble.is_none() && synced.elapsed() >= IDLE {
-            trouble = journal.sync().err().map(|error| Trouble::new(&error));
-            synced = Instant::now();
-        }
-        if let Some(failed) = &mut trouble {
-            failed.refused += batch.len() as u64;
-            // Before anybody is answered: whoever was refused must not find the gate ready.
-            shared.tell(Some(failed));
-            shared
-                .counters
-                .failures
-                .fetch_add(batch.len() as u64, Ordering::Relaxed);
-            let refused = RecordError(failed.reason.clone());
-            answer(&mut batch, |_place| Err(refused.clone()));
-        }
-    }
-    // What a failed write left behind must not stand before the last record: it would break the chain.
-    if let Some(failed) = trouble.and_then(|failed| failed.try_recovery(&mut journal, now)) {
-        tracing::error!(error = failed.reason, "the journal could not be closed");
-        return;
-    }
-    let stop = Event::Stop(Stop {
-        timestamp: rfc3339_millis(now()),
-    })
-    .record();
-    if let Err(error) = journal
-        .append(std::iter::once(&stop))
-        .and_then(|_first| journal.sync())
-    {
-        tracing::error!(%error, "the journal could not be closed");
-    }
-}
-
-fn append(
-    journal: &mut Journal,
-    batch: &mut Vec<Pending>,
-    counters: &Counters,
-) -> Result<(), Trouble> {
-    let started = Instant::now();
-    let first = journal
-        .append(batch.iter().map(|pending| &pending.record))
-        .map_err(|error| {
-            tracing::error!(%error, "the journal cannot be written: guarded requests are refused");
-            Trouble::new(&error)
-        })?;
-    let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    counters
-        .sync_nanoseconds
-        .fetch_add(elapsed, Ordering::Relaxed);
-    counters.batches.fetch_add(1, Ordering::Relaxed);
-    counters
-        .records
-        .fetch_add(batch.len() as u64, Ordering::Relaxed);
-    answer(batch, |place| Ok(first + place));
-    Ok(())
-}
-
-/// The journal is not written at the moment.
-struct Trouble {
-    reason: String,
-    refused: u64,
-    tried: Instant,
-}
-
-impl Trouble {
-    fn new(error: &std::io::Error) -> Self {
-        Self {
-            reason: error.to_string(),
-            refused: 0,
-            tried: Instant::now(),
-        }
-    }
-
-    /// Tries to write again. What is left of the trouble comes back.
-    fn try_recovery(mut self, journal: &mut Journal, now: fn() -> jiff::Timestamp) -> Option<Self> {
-        match journal.recover(now(), &self.reason, self.refused) {
-            Ok(()) => {
-                tracing::warn!(refused = self.refused, "the journal is written again");
-                None
-            }
-            Err(error) => {
-                self.reason = error.to_string();
-                self.tried = Instant::now();
-                Some(self)
-            }
-        }
-    }
-}
-
 /// Events that wait at most; past that, callers wait for a place.
 const QUEUE: usize = 4096;
-
-/// Events written with one sync at most.
-const BATCH: usize = 1024;
-
-/// How long buffered records stay unsynced, and how soon a journal in trouble is tried again unasked.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// A disk in trouble is not asked more often than this.
-const RETRY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

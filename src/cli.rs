@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::app::{self, App};
-use crate::audit::Durability;
+use crate::audit::{Directory, Durability};
 use crate::config::Config;
 use crate::gateway::{self, environment::Environments, lookup::Lookup, upstream::Base};
 use crate::listener::{self, Tls};
@@ -224,6 +224,7 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.policies.directory, self.policies);
         config.listener.check().context("listener")?;
+        Directory::check(&config.journal.directory).context("journal")?;
         let changes: Vec<String> = app::catalogue(&config)?
             .overridden()
             .map(|(operation, documented, wanted)| {

@@ -215,7 +215,7 @@ def fabricate(folder, records, segment):
         lines = []
         path = folder / f"{number + 1:020}.jsonl"
         for number in range(number + 1, min(number + segment, records) + 1):
-            line = RECORD % (number, previous, number - 1) if number > 1 else FIRST % (number, previous)
+            line = RECORD % (number, previous, number - 1, number - 1) if number > 1 else FIRST % (number, previous)
             previous = hashlib.sha256(line).hexdigest().encode()
             lines.append(line)
         content = b"\n".join(lines) + b"\n"
@@ -226,9 +226,9 @@ def fabricate(folder, records, segment):
     return length
 
 
-FIRST = (b'{"seq":%d,"prev":"%b","kind":"start","timestamp":"2026-11-24T06:50:47.268Z","version":"0.1.0",'
+FIRST = (b'{"seq":%d,"prev":"%b","synced":0,"kind":"start","timestamp":"2026-11-24T06:50:47.268Z","version":"0.1.0",'
          b'"revision":"1d2dd3cb06ac8b436dd2dcbfdbea14ea64e660ed937a6507159d331121141eae","in_doubt":[]}')
-RECORD = (b'{"seq":%d,"prev":"%b","kind":"outcome","timestamp":"2026-11-24T06:50:49.199Z",'
+RECORD = (b'{"seq":%d,"prev":"%b","synced":%d,"kind":"outcome","timestamp":"2026-11-24T06:50:49.199Z",'
           b'"decision_id":"01a20c52-49ea-7167-b2a4-3ec626d60e0b","decision_seq":%d,"outcome":"answered","status":204,'
           b'"duration_ms":1}')
 

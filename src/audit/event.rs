@@ -211,9 +211,20 @@ pub struct Recovery {
     pub reason: String,
     /// Events that were refused meanwhile: their requests were answered with an error.
     pub refused_events: u64,
-    /// Where a torn end was set aside, relative to the journal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_aside: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<SetAside>,
+}
+
+/// The file that holds a torn end.
+#[derive(Clone, Debug, Serialize)]
+pub struct SetAside {
+    /// Its name in the journal's directory.
+    #[serde(rename = "set_aside")]
+    pub name: String,
+    #[serde(rename = "set_aside_bytes")]
+    pub length: u64,
+    #[serde(rename = "set_aside_sha256")]
+    pub sha256: String,
 }
 
 impl Event<'_> {

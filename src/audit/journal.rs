@@ -4,68 +4,81 @@
 //! failed for leaves no trace once [`Journal::recover`] has succeeded: those events were answered with
 //! an error, so nothing that was forwarded is lost with them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::aside::{Aside, set_aside};
 use super::chain::Head;
+use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
-use super::segment::{OpenError, options, segment_path, segments, sync_directory};
-use super::settle::{Found, head_of, settle};
+use super::mark::{self, Mark};
+use super::segment::{Damage, OpenError, identity, open_regular, options, segment_path, segments};
+use super::settle::{examine, head_of};
 use super::{Config, Durability};
 use crate::value::rfc3339_millis;
 
 /// The open journal. One thread owns it.
 pub(super) struct Journal {
-    directory: PathBuf,
+    directory: Directory,
     segment: PathBuf,
     file: File,
     /// Device and number of the file, by which it is known again.
     identity: (u64, u64),
-    /// Length of the segment as far as it is known to be on disk and acknowledged.
+    /// Length of the segment as far as it is known to be written and acknowledged.
     durable: u64,
     head: Head,
+    /// The last record that is known to be on disk.
+    synced: u64,
+    /// The last record that somebody was answered for, or may have been.
+    answered: u64,
+    mark: Mark,
     buffer: Vec<u8>,
     durability: Durability,
     segment_size: u64,
     unsynced: bool,
-    /// Held, never read: the lock ends with the process.
-    _lock: File,
+}
+
+/// What opening found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) in_doubt: Vec<String>,
+    /// Files that hold what was torn, and that no record names yet.
+    pub(super) asides: Vec<Aside>,
 }
 
 impl Journal {
-    pub(super) fn open(config: &Config) -> Result<(Self, Found), OpenError> {
-        let directory = config.directory.clone();
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Io { path, source }
+    /// Opens what is there. Nothing on disk is changed where that is refused.
+    pub(super) fn open(directory: Directory, config: &Config) -> Result<(Self, Found), OpenError> {
+        let path = directory.path();
+        let segments = segments(path).map_err(at(path))?;
+        let damaged = |damage| OpenError::Damaged {
+            directory: path.to_owned(),
+            damage,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(at(&directory))?;
-        let lock_path = directory.join("lock");
-        let lock = options()
-            .create(true)
-            .append(true)
-            .open(&lock_path)
-            .map_err(at(&lock_path))?;
-        if lock.try_lock().is_err() {
-            return Err(OpenError::InUse(directory));
-        }
-        let segments = segments(&directory).map_err(at(&directory))?;
+        let marked = mark::read(path).map_err(at(path))?.transpose();
+        let marked = marked.map_err(damaged)?;
         let (segment, head, found) = match segments.split_last() {
-            None => (
-                segment_path(&directory, 1),
-                Head::origin(),
-                Found::default(),
-            ),
+            None => {
+                let answered = marked.map_or(0, |marked| marked.answered);
+                if answered > 0 {
+                    return Err(damaged(Damage::Cut { last: 0, answered }));
+                }
+                (segment_path(path, 1), Head::origin(), Found::default())
+            }
             Some((last, before)) => {
                 let start = head_of(last, before)?;
-                let (head, found) = settle(last, start)?;
-                (last.clone(), head, found)
+                let content = std::fs::read(last).map_err(at(last))?;
+                let end = examine(last, &content, start, marked.as_ref()).map_err(damaged)?;
+                let tail = content.get(end.good..).unwrap_or_default();
+                let torn = end.torn.as_deref();
+                let torn = torn.map(|reason| (tail, end.good as u64, reason));
+                let asides = set_aside(last, &end.named, torn).map_err(at(last))?;
+                let found = Found {
+                    in_doubt: end.in_doubt,
+                    asides,
+                };
+                (last.clone(), end.head, found)
             }
         };
         let file = options()
@@ -73,22 +86,35 @@ impl Journal {
             .append(true)
             .open(&segment)
             .map_err(at(&segment))?;
+        // What a dtgate that was killed left with the kernel is on disk from here on.
+        file.sync_all().map_err(at(&segment))?;
         let written = file.metadata().map_err(at(&segment))?;
-        sync_directory(&directory).map_err(at(&directory))?;
+        directory.sync().map_err(at(path))?;
         let journal = Self {
-            directory,
+            mark: Mark::put(path, &head, head.next - 1).map_err(at(path))?,
             segment,
             file,
-            identity: (written.dev(), written.ino()),
+            identity: identity(&written),
             durable: written.len(),
+            synced: head.next - 1,
+            answered: head.next - 1,
             head,
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
             segment_size: config.segment_size.as_u64(),
             unsynced: false,
-            _lock: lock,
+            directory,
         };
         Ok((journal, found))
+    }
+
+    /// Writes what opening and closing have to say, which nobody waits for, into the segment that is there, however
+    /// long it is: files set aside from a segment are named in the same.
+    pub(super) fn note(&mut self, records: &[Record]) -> io::Result<()> {
+        // Synced before, so that the records say that all others are on disk.
+        self.sync()?;
+        self.write(records.iter(), self.answered)?;
+        self.sync()
     }
 
     /// Writes all records, syncs once, and returns the number of the first; the others follow in order.
@@ -103,47 +129,81 @@ impl Journal {
         if self.durable >= self.segment_size {
             self.rotate()?;
         }
+        self.write(records, u64::MAX)
+    }
+
+    #[expect(
+        single_use_lifetimes,
+        reason = "an anonymous lifetime cannot stand in `impl Trait` yet"
+    )]
+    fn write<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record>,
+        answered: u64,
+    ) -> io::Result<u64> {
         let mut head = self.head.clone();
         self.buffer.clear();
         for record in records {
-            head.encode(record, &mut self.buffer);
+            head.encode(record, self.synced, &mut self.buffer);
         }
         self.file.write_all(&self.buffer)?;
         match self.durability {
             Durability::Synced => self.file.sync_data()?,
             Durability::Buffered => self.unsynced = true,
         }
-        self.look(self.durable + self.buffer.len() as u64)?;
-        self.durable += self.buffer.len() as u64;
-        let first = self.head.next;
-        self.head = head;
+        let length = self.durable + self.buffer.len() as u64;
+        self.look(length)?;
+        let (first, last) = (self.head.next, head.next - 1);
+        if !self.unsynced {
+            self.mark.write(&head, answered.min(last))?;
+            self.synced = last;
+        }
+        (self.durable, self.head, self.answered) = (length, head, answered.min(last));
         Ok(first)
+    }
+
+    /// Whether everything that was written is still where readers will look for it.
+    pub(super) fn is_there(&self) -> io::Result<()> {
+        self.look(self.durable)
     }
 
     /// Makes sure that the file written to is still the one that readers will find: a segment that was
     /// moved away, removed or replaced takes writes and syncs all the same.
     fn look(&self, length: u64) -> io::Result<()> {
-        let found = std::fs::metadata(&self.segment)?;
-        if ((found.dev(), found.ino()), found.len()) == (self.identity, length) {
-            return Ok(());
+        let segment = self.segment.display();
+        let found = match std::fs::metadata(&self.segment) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(io::Error::other(format!("{segment} is gone")));
+            }
+            found => found?,
+        };
+        if identity(&found) != self.identity {
+            return Err(io::Error::other(format!(
+                "{segment} is not the file that dtgate writes to any more"
+            )));
         }
-        Err(io::Error::other(format!(
-            "{} is not the file that dtgate writes to any more",
-            self.segment.display()
-        )))
-    }
-
-    /// Whether nothing is left with the kernel.
-    pub(super) fn is_synced(&self) -> bool {
-        !self.unsynced
+        if found.len() != length {
+            return Err(io::Error::other(format!(
+                "{segment} has {} bytes, not {length}: somebody else wrote to it or cut it",
+                found.len()
+            )));
+        }
+        Ok(())
     }
 
     /// Brings to disk what buffered appends left with the kernel.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.unsynced {
             self.file.sync_data()?;
-            self.unsynced = false;
+            self.all_on_disk()?;
         }
+        Ok(())
+    }
+
+    fn all_on_disk(&mut self) -> io::Result<()> {
+        self.mark.write(&self.head, self.answered)?;
+        self.unsynced = false;
+        self.synced = self.head.next - 1;
         Ok(())
     }
 
@@ -155,51 +215,65 @@ impl Journal {
         reason: &str,
         refused_events: u64,
     ) -> io::Result<()> {
-        if let Ok(old) = OpenOptions::new().write(true).open(&self.segment) {
-            // Never cut, or stretch, what somebody else has put there.
-            self.look(old.metadata()?.len())?;
-            if old.metadata()?.len() < self.durable {
-                return Err(io::Error::other(format!(
-                    "{} has lost records",
-                    self.segment.display()
-                )));
+        self.directory.is_there()?;
+        match open_regular(&self.segment) {
+            Ok(old) => {
+                let length = old.metadata()?.len();
+                // Never cut, or stretch, what somebody else has put there.
+                self.look(length)?;
+                if length < self.durable {
+                    return Err(io::Error::other(format!(
+                        "{} has lost records: it has {length} bytes, and had {}",
+                        self.segment.display(),
+                        self.durable
+                    )));
+                }
+                let old = OpenOptions::new().write(true).open(&self.segment)?;
+                old.set_len(self.durable)?;
+                old.sync_all()?;
+                self.all_on_disk()?;
             }
-            old.set_len(self.durable)?;
-            old.sync_all()?;
-        } else if self.durable > 0 {
-            return Err(io::Error::other(format!(
-                "{} is gone",
-                self.segment.display()
-            )));
+            Err(_) if self.durable == 0 => {}
+            Err(error) => {
+                let reason = format!("{}: {error}", self.segment.display());
+                return Err(io::Error::new(error.kind(), reason));
+            }
         }
         self.begin_segment()?;
         let event = Event::Recovery(Recovery {
             timestamp: rfc3339_millis(now),
             reason: reason.to_owned(),
             refused_events,
-            set_aside: None,
+            aside: None,
         });
         self.append(std::iter::once(&event.record()))?;
-        self.file.sync_all()
+        self.sync()
     }
 
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        self.unsynced = false;
+        self.look(self.durable)?;
+        self.all_on_disk()?;
         self.begin_segment()
     }
 
-    /// Opens the segment that begins with the next record. Nothing acknowledged can be in a file of
-    /// that name: it would have advanced the number.
+    /// Opens the segment that begins with the next record. Nothing of ours can be in a file of that name:
+    /// what was acknowledged would have advanced the number, and what was not is cut off.
     fn begin_segment(&mut self) -> io::Result<()> {
-        std::fs::metadata(&self.directory)?;
-        let segment = segment_path(&self.directory, self.head.next);
+        self.directory.is_there()?;
+        let segment = segment_path(self.directory.path(), self.head.next);
         let file = options().create(true).append(true).open(&segment)?;
-        file.set_len(0)?;
-        file.sync_all()?;
-        sync_directory(&self.directory)?;
         let made = file.metadata()?;
-        self.identity = (made.dev(), made.ino());
+        if made.len() > 0 {
+            return Err(io::Error::other(format!(
+                "{} is there already, and dtgate did not write it",
+                segment.display()
+            )));
+        }
+        file.sync_all()?;
+        self.directory.sync()?;
+        self.directory.is_there()?;
+        self.identity = identity(&made);
         (self.segment, self.file, self.durable) = (segment, file, 0);
         Ok(())
     }

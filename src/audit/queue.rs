@@ -18,8 +18,18 @@ use super::event::Record;
 pub(super) struct Pending {
     pub(super) record: Record,
     answer: oneshot::Sender<Told>,
+    wanted: Wanted,
     /// Where the task was that waits: the best guess at where it will be woken.
     thread: ThreadId,
+}
+
+/// Whether a record is written when nobody waits for it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// It is true whoever waits.
+    Always,
+    /// It allows what nobody will do any more.
+    WhileAwaited,
 }
 
 /// What became of a record, and the answers that its receiver has to pass on.
@@ -37,15 +47,20 @@ type Answer = Result<u64, RecordError>;
 struct Others(Vec<(oneshot::Sender<Told>, Answer)>);
 
 impl Pending {
-    pub(super) fn new(record: Record) -> (Self, oneshot::Receiver<Told>) {
+    pub(super) fn new(record: Record, wanted: Wanted) -> (Self, oneshot::Receiver<Told>) {
         let (answer, written) = oneshot::channel();
         let thread = std::thread::current().id();
         let pending = Self {
             record,
             answer,
+            wanted,
             thread,
         };
         (pending, written)
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted == Wanted::Always || !self.answer.is_closed()
     }
 }
 
@@ -105,7 +120,9 @@ mod tests {
         let event = Event::Stop(Stop {
             timestamp: String::new(),
         });
-        (0..length).map(|_| Pending::new(event.record())).unzip()
+        (0..length)
+            .map(|_| Pending::new(event.record(), Wanted::Always))
+            .unzip()
     }
 
     /// What each of them hears, waiting in a task of its own.

@@ -1,27 +1,30 @@
 //! The files of a journal: which they are, how they are named and opened, why one cannot be.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use thiserror::Error;
 
-use super::chain::LinkError;
+use super::chain::{LinkError, NotedHead};
 
-/// Why a journal cannot be opened.
+/// Why a journal cannot be opened. Nothing on disk was changed.
 #[derive(Debug, Error)]
 pub enum OpenError {
     #[error(
-        "{}:{line}: {source}; this is no torn end but a change of what was written: \
-         run `dtgate audit verify`, and start with a new directory if it must go on",
-        path.display()
+        "{damage}. A crash does not leave this, so nothing was changed: keep {directory} as evidence, \
+         run `dtgate audit verify --journal {directory}`, and start with a new directory",
+        directory = directory.display()
     )]
-    Broken {
+    Damaged { directory: PathBuf, damage: Damage },
+    #[error("{} {why}: run `{remedy}`", path.display())]
+    Exposed {
         path: PathBuf,
-        line: u64,
-        #[source]
-        source: LinkError,
+        why: String,
+        remedy: String,
     },
     #[error("{} is in use by another dtgate", .0.display())]
     InUse(PathBuf),
@@ -31,6 +34,80 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    #[error("{} {reason}", path.display())]
+    Key { path: PathBuf, reason: String },
+}
+
+/// What is on disk is not what was written.
+#[derive(Debug, Error)]
+pub enum Damage {
+    #[error(transparent)]
+    Broken(Break),
+    #[error(
+        "{}: record {} was changed: it has hash {found}, and had {} when it was written, says the file \"head\"",
+        path.display(), noted.seq, noted.hash
+    )]
+    Changed {
+        path: PathBuf,
+        noted: NotedHead,
+        found: String,
+    },
+    #[error(
+        "the journal ends with record {last}, but record {answered} was on disk, says the file \"head\": \
+         what came after record {last} was cut off"
+    )]
+    Cut { last: u64, answered: u64 },
+    #[error("{} is not what dtgate writes into it", .0.display())]
+    Head(PathBuf),
+}
+
+/// Where the chain breaks.
+#[derive(Debug)]
+pub struct Break {
+    pub path: PathBuf,
+    pub line: u64,
+    /// The record that should be there.
+    pub record: u64,
+    /// Whether the record after it names this one as it is.
+    pub confirmed: bool,
+    pub why: LinkError,
+}
+
+impl std::error::Error for Break {}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, record, .. } = *self;
+        let path = self.path.display();
+        match &self.why {
+            LinkError::Previous { found, .. } if record == 1 => write!(
+                f,
+                "{path}:{line}: record 1 names {found} as the record before it, and there is none"
+            ),
+            LinkError::Previous { expected, found } => {
+                let before = record - 1;
+                match line {
+                    1 => write!(f, "the last line before {path}")?,
+                    _ => write!(f, "{path}:{}", line - 1)?,
+                }
+                write!(f, ": record {before} was changed")?;
+                if !self.confirmed {
+                    write!(f, ", or record {record} after it")?;
+                }
+                write!(
+                    f,
+                    ": record {record} names {found} as its hash, and it is {expected}"
+                )
+            }
+            LinkError::Sequence { found, .. } => write!(
+                f,
+                "{path}:{line}: record {record} comes next, but this is record {found}"
+            ),
+            LinkError::Form(reason) => {
+                write!(f, "{path}:{line}: record {record} is damaged: {reason}")
+            }
+        }
+    }
 }
 
 /// The segments of a journal, oldest first.
@@ -49,19 +126,59 @@ pub fn segments(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// The number of the record that a segment begins with, by its name.
 pub fn first_record(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
-    (name.len() == 20).then(|| name.parse().ok()).flatten()
+    let is_number = name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| name.parse().ok()).flatten()
 }
 
 pub(super) fn segment_path(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:020}.jsonl"))
 }
 
+/// For files that are written: nobody else's, and not what a link leads to.
 pub(super) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600);
+    options.mode(0o600).custom_flags(flags(OFlags::NOFOLLOW));
     options
 }
 
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+/// Opens a regular file. Anything else is an error, not a wait.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags(OFlags::NONBLOCK));
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("is no regular file"));
+    }
+    Ok(file)
+}
+
+pub(super) fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// Makes a file that is there whole or not at all, whenever a crash comes.
+pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<File> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    if let Err(error) = std::fs::remove_file(&unfinished)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = options().create_new(true).write(true).open(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    File::open(directory_of(path))?.sync_all()?;
+    Ok(file)
+}
+
+/// Where a file of a journal is.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("."))
+}
+
+/// Device and number, by which a file is known again.
+pub(super) fn identity(file: &std::fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }

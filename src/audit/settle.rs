@@ -2,22 +2,17 @@
 //!
 //! A torn end was never acknowledged, and is set aside; whatever else breaks the chain is no crash but a
 //! change, and an error. Only the last segment is read whole, and of the one before it the last line: a
-//! start takes as long as one segment, however long the journal is.
+//! start takes as long as one segment, however long the journal is. Nothing here changes a file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::chain::{Head, Link, LinkError, check_form};
-use super::segment::{OpenError, first_record, options};
-
-/// What opening found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) in_doubt: Vec<String>,
-    /// Name of the file that holds a torn end, and why it was one.
-    pub(super) torn: Option<(String, String)>,
-}
+use super::chain::{Head, Link, LinkError, check_form, confirms, incomplete, on_disk};
+use super::directory::at;
+use super::mark::Marked;
+use super::segment::{Break, Damage, OpenError, directory_of, first_record};
+use super::verify::Doubt;
 
 /// Where the chain stands before the last segment: after the last line of the one before it.
 pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError> {
@@ -32,20 +27,14 @@ pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError
     let mut line = Vec::new();
     File::open(last)
         .and_then(|file| io::BufReader::new(file).read_until(b'\n', &mut line))
-        .map_err(|source| OpenError::Io {
-            path: last.to_owned(),
-            source,
-        })?;
+        .map_err(at(last))?;
     let named = Link::read(line.trim_ascii_end())
         .ok()
         .and_then(|link| link.prev.parse().ok());
     // Without it the chain could only go on broken.
-    let hash = named.ok_or_else(|| OpenError::Broken {
-        path: last.to_owned(),
-        line: 1,
-        source: LinkError::Form(
-            "nothing says what came before it: put the segment before this one back".to_owned(),
-        ),
+    let hash = named.ok_or_else(|| {
+        let reason = "nothing says what came before it; put the segment before this one back";
+        damaged(last, broken(last, 1, next, form(reason), false))
     })?;
     Ok(Head { next, hash })
 }
@@ -53,28 +42,23 @@ pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError
 /// Where the chain stands behind a segment after which another begins, with record `next`. It was on disk, whole,
 /// before the other was made: no crash changes it.
 fn head_behind(path: &Path, next: u64) -> Result<Head, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let line = last_line(path).map_err(io)?;
+    let line = last_line(path).map_err(at(path))?;
     match follow_last(&line, next) {
         Ok(head) => Ok(head),
         Err(source) => {
-            let content = std::fs::read(path).map_err(io)?;
+            let content = std::fs::read(path).map_err(at(path))?;
             let lines = content.split_inclusive(|byte| *byte == b'\n').count();
-            Err(OpenError::Broken {
-                path: path.to_owned(),
-                line: lines.max(1) as u64,
-                source,
-            })
+            let record = next.saturating_sub(1);
+            Err(damaged(
+                path,
+                broken(path, lines.max(1) as u64, record, source, false),
+            ))
         }
     }
 }
 
 /// Steps over the line before record `next`, whose own word has to do for what is before it.
 fn follow_last(line: &[u8], next: u64) -> Result<Head, LinkError> {
-    let form = |reason: &str| LinkError::Form(reason.to_owned());
     let line = line
         .strip_suffix(b"\n")
         .ok_or_else(|| form("it is incomplete, and another segment follows"))?;
@@ -109,65 +93,90 @@ fn last_line(path: &Path) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// Follows the last segment to its end and sets a torn end aside.
-pub(super) fn settle(path: &Path, start: Head) -> Result<(Head, Found), OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let content = std::fs::read(path).map_err(io)?;
-    let mut head = start;
-    let mut doubt = super::verify::Doubt::default();
-    let mut good = 0;
-    let mut number = 0;
-    let mut torn = None;
-    let mut after = content.as_slice();
-    let mut last = None;
-    while let Some(line) = first_line(&mut after) {
-        number += 1;
-        let mut next = head.clone();
-        let followed = next.follow(line).and_then(|record| {
-            // Every other line is confirmed by the one that follows it.
-            if first_line(&mut { after }).is_none() {
-                check_form(line)?;
-            }
-            Ok(record)
-        });
-        match followed {
-            Ok(record) => doubt.see(&record),
-            Err(error) if is_torn(content.get(good..).unwrap_or_default(), &head) => {
-                torn = Some(error.to_string());
-                break;
-            }
+/// The end of the last segment.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Behind the last whole record.
+    pub(super) head: Head,
+    /// Bytes up to there.
+    pub(super) good: usize,
+    /// Why the rest is torn, when there is one.
+    pub(super) torn: Option<String>,
+    /// Allowed decisions without outcome.
+    pub(super) in_doubt: Vec<String>,
+    /// Files set aside that records of this segment name.
+    pub(super) named: Vec<String>,
+}
+
+/// Follows the last segment to its end. `marked`: what the file `head` says.
+pub(super) fn examine(
+    path: &Path,
+    content: &[u8],
+    start: Head,
+    marked: Option<&Marked>,
+) -> Result<End, Damage> {
+    let (mut head, mut good, mut number) = (start, 0, 0);
+    let mut doubt = Doubt::default();
+    let mut named = Vec::new();
+    let (mut rest, mut last) = (content, None);
+    compare(path, &head, marked)?;
+    let bad = loop {
+        let Some(line) = first_line(&mut rest) else {
+            let rest = content.get(good..).filter(|rest| !rest.is_empty());
+            break rest.map(|rest| (incomplete(rest), false));
+        };
+        let record = match head.follow(line) {
+            Ok(record) => record,
             Err(source) => {
-                return Err(OpenError::Broken {
-                    path: path.to_owned(),
-                    line: number,
-                    source,
-                });
+                let next = first_line(&mut rest);
+                break Some((source, next.is_some_and(|next| confirms(next, line))));
             }
-        }
-        head = next;
-        good += line.len() + 1;
-        last = Some(line);
-    }
-    // What was to confirm it may have been torn.
-    if let Some(Err(source)) = last.map(check_form) {
-        return Err(OpenError::Broken {
-            path: path.to_owned(),
-            line: number - u64::from(torn.is_some()),
-            source,
-        });
-    }
-    if torn.is_none() && good < content.len() {
-        torn = Some("the last line is incomplete".to_owned());
-    }
-    let torn = torn.map(|reason| set_aside(path, &content, good, &reason));
-    let found = Found {
-        in_doubt: doubt.ids(),
-        torn: torn.transpose().map_err(io)?,
+        };
+        compare(path, &head, marked)?;
+        doubt.see(&record);
+        named.extend(record.set_aside);
+        (good, number, last) = (good + line.len() + 1, number + 1, Some(line));
     };
-    Ok((head, found))
+    // What confirms every other line is the one that follows it.
+    if let Some(Err(source)) = last.map(check_form) {
+        return Err(broken(path, number, head.next - 1, source, false));
+    }
+    let answered = marked.map_or(0, |marked| marked.answered);
+    let torn = match bad {
+        None => None,
+        Some((LinkError::Form(reason), _))
+            if head.next > answered.max(on_disk(content.get(good..).unwrap_or_default())) =>
+        {
+            Some(reason)
+        }
+        Some((source, confirmed)) => {
+            return Err(broken(path, number + 1, head.next, source, confirmed));
+        }
+    };
+    if answered >= head.next {
+        let last = head.next - 1;
+        return Err(Damage::Cut { last, answered });
+    }
+    Ok(End {
+        head,
+        good,
+        torn,
+        in_doubt: doubt.ids(),
+        named,
+    })
+}
+
+/// The record that the file `head` names has to be the one that was written.
+pub(super) fn compare(path: &Path, head: &Head, marked: Option<&Marked>) -> Result<(), Damage> {
+    let noted = marked.map(|marked| &marked.head);
+    match noted.filter(|noted| noted.seq + 1 == head.next) {
+        Some(noted) if noted.hash != head.hash.as_str() => Err(Damage::Changed {
+            path: path.to_owned(),
+            noted: noted.clone(),
+            found: head.hash.as_str().to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The next line without its newline, if it has one.
@@ -178,55 +187,26 @@ fn first_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     all.get(..length)?.strip_suffix(b"\n")
 }
 
+fn form(reason: &str) -> LinkError {
+    LinkError::Form(reason.to_owned())
+}
+
+fn broken(path: &Path, line: u64, record: u64, why: LinkError, confirmed: bool) -> Damage {
+    Damage::Broken(Break {
+        path: path.to_owned(),
+        line,
+        record,
+        confirmed,
+        why,
+    })
+}
+
+fn damaged(path: &Path, damage: Damage) -> OpenError {
+    OpenError::Damaged {
+        directory: directory_of(path).to_owned(),
+        damage,
+    }
+}
+
 /// How much of a segment's end is read at a time in search of its last line.
 const TAIL: u64 = 64 * 1024;
-
-/// A hole is made of whole sectors. Fewer null bytes were written by somebody.
-const HOLE: usize = 512;
-
-/// Whether a bad line can be what a crash leaves: nothing readable follows it, or the file has a hole
-/// (pages of one unacknowledged batch reach the disk in any order).
-fn is_torn(rest: &[u8], head: &Head) -> bool {
-    rest.windows(HOLE)
-        .any(|window| window.iter().all(|byte| *byte == 0))
-        || rest
-            .split(|byte| *byte == b'\n')
-            .all(|line| match head.clone().follow(line) {
-                Err(LinkError::Form(_)) => true,
-                Ok(_) => check_form(line).is_err(),
-                Err(LinkError::Previous { .. } | LinkError::Sequence { .. }) => false,
-            })
-}
-
-fn set_aside(
-    path: &Path,
-    content: &[u8],
-    good: usize,
-    reason: &str,
-) -> io::Result<(String, String)> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut number = 1;
-    let (aside, mut file) = loop {
-        let aside = path.with_file_name(format!("{name}.torn-{number}"));
-        match options().create_new(true).write(true).open(&aside) {
-            Ok(file) => break (aside, file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            Err(error) => return Err(error),
-        }
-    };
-    file.write_all(content.get(good..).unwrap_or_default())?;
-    file.sync_all()?;
-    let segment = OpenOptions::new().write(true).open(path)?;
-    segment.set_len(good as u64)?;
-    segment.sync_all()?;
-    let aside = aside
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    Ok((aside, reason.to_owned()))
-}

@@ -269,7 +269,8 @@ fn clean(value: &mut Value) {
     }
 }
 
-fn plain(text: &str) -> String {
+/// Text with everything that could steer a terminal written out.
+pub fn plain(text: &str) -> String {
     let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars()
         .flat_map(|c| {

@@ -1,19 +1,22 @@
 //! Proof, offline: reading a journal to its end is verifying it.
 //!
-//! Finds edited, removed, added and reordered records and missing segments. What it cannot find by
-//! itself is a journal whose end was cut off cleanly, or that was written anew as a whole: compare the
-//! reported head with one noted earlier (`--expect-head`).
+//! Finds edited, removed, added and reordered records and missing segments, and files set aside that are gone,
+//! changed, or that no record names. What it cannot find by itself is a journal that was written anew as a
+//! whole, the file `head` with it: compare the reported head with one noted earlier (`--expect-head`).
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::chain::{Head, Link, LinkError, check_form};
-use super::{first_record, segments};
+use super::aside::{is_aside, name};
+use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
+use super::mark::{self, Marked};
+use super::segment::{Break, Damage, first_record, open_regular, segments};
+use super::settle::compare;
+use crate::value::Sha256Hex;
 
 /// What a whole journal contains.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,21 +30,39 @@ pub struct Report {
     pub suppressed: u64,
     /// Allowed decisions without outcome, oldest first: a crash came between, or they are under way.
     pub in_doubt: Vec<String>,
+    /// When the journal was written again after something went wrong.
+    pub recoveries: Vec<Recovered>,
+    /// What was set aside and is not as the records say.
+    pub problems: Vec<String>,
+    /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
+    pub unvouched: Vec<u64>,
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
     pub head_seq: u64,
     pub head_hash: String,
 }
 
+/// A `recovery` record.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Recovered {
+    pub seq: u64,
+    pub timestamp: String,
+    pub reason: String,
+    pub refused_events: u64,
+    /// The file that holds what was torn, its length and its hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside_sha256: Option<String>,
+}
+
 /// Why a journal is no evidence.
 #[derive(Debug, Error)]
 pub enum VerifyError {
-    #[error("{}:{line}: {source}", path.display())]
-    Broken {
-        path: PathBuf,
-        line: u64,
-        #[source]
-        source: LinkError,
-    },
+    #[error(transparent)]
+    Damaged(#[from] Damage),
     #[error("{} holds no journal", .0.display())]
     Empty(PathBuf),
     #[error(
@@ -54,116 +75,257 @@ pub enum VerifyError {
         #[source]
         source: io::Error,
     },
-    #[error("{}: the segment that begins with record {expected} is missing before it", path.display())]
-    Missing { path: PathBuf, expected: u64 },
-    #[error("{}:{line}: the last line is incomplete; dtgate sets it aside when it starts", path.display())]
-    Torn { path: PathBuf, line: u64 },
+    #[error(
+        "record {expected} comes next, but {} begins with record {named} by its name: a segment is missing, \
+         was renamed, or was replaced by a shorter one", path.display()
+    )]
+    Missing {
+        path: PathBuf,
+        expected: u64,
+        named: u64,
+    },
+    #[error(
+        "{}:{line}: record {record} is torn ({reason}): a gate is writing it, or a crash cut it, and dtgate sets \
+         it aside when it starts", path.display()
+    )]
+    Torn {
+        path: PathBuf,
+        line: u64,
+        record: u64,
+        reason: String,
+    },
 }
 
 impl VerifyError {
     /// Whether the journal could be read and is broken, as opposed to not readable at all.
     pub fn is_verdict(&self) -> bool {
         match self {
-            Self::Broken { .. } | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => {
-                true
-            }
+            Self::Damaged(_) | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => true,
             Self::Empty(_) | Self::Io { .. } => false,
         }
     }
 }
 
-/// A head that was noted earlier, written `SEQ:HASH`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotedHead {
-    pub seq: u64,
-    pub hash: String,
-}
-
-impl std::str::FromStr for NotedHead {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wanted = "write a head as audit verify prints it: SEQ:HASH";
-        let (seq, hash) = text.split_once(':').ok_or(wanted)?;
-        Ok(Self {
-            seq: seq.parse().map_err(|_invalid| wanted)?,
-            hash: hash.to_owned(),
-        })
-    }
-}
-
 /// Reads the journal in `directory` from its first record to its last.
 pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| VerifyError::Io { path, source }
-    };
+    // First: a gate that writes meanwhile makes the journal longer, and never shorter than this says.
+    let marked = mark::read(directory).map_err(io(directory))?.transpose()?;
     let segments = segments(directory).map_err(io(directory))?;
-    if segments.is_empty() {
+    if segments.is_empty() && marked.as_ref().is_none_or(|marked| marked.answered == 0) {
         return Err(VerifyError::Empty(directory.to_owned()));
     }
-    let mut head = Head::origin();
-    let mut report = Report::default();
-    let mut doubt = Doubt::default();
-    let mut noted_found = noted.is_none();
+    let mut walk = Walk {
+        head: Head::origin(),
+        report: Report::default(),
+        doubt: Doubt::default(),
+        marked,
+        noted,
+        noted_found: false,
+    };
     for path in &segments {
-        if first_record(path) != Some(head.next) {
+        walk.segment(path, segments.last() == Some(path))?;
+    }
+    walk.end(directory)
+}
+
+/// The way from the first record to the last.
+struct Walk<'a> {
+    head: Head,
+    report: Report,
+    doubt: Doubt,
+    /// What the file `head` says.
+    marked: Option<Marked>,
+    noted: Option<&'a NotedHead>,
+    noted_found: bool,
+}
+
+impl Walk<'_> {
+    fn segment(&mut self, path: &Path, is_last: bool) -> Result<(), VerifyError> {
+        let (named, expected) = (first_record(path).unwrap_or_default(), self.head.next);
+        if named != expected {
             return Err(VerifyError::Missing {
-                path: path.clone(),
-                expected: head.next,
+                path: path.to_owned(),
+                expected,
+                named,
             });
         }
-        let mut reader = BufReader::new(File::open(path).map_err(io(path))?);
+        let mut reader = BufReader::new(open_regular(path).map_err(io(path))?);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
             if reader.read_until(b'\n', &mut line).map_err(io(path))? == 0 {
                 break;
             }
-            if line.pop() != Some(b'\n') {
-                return Err(VerifyError::Torn {
-                    path: path.clone(),
-                    line: number,
-                });
-            }
-            let broken = |source| VerifyError::Broken {
-                path: path.clone(),
-                line: number,
-                source,
+            let followed = match line.strip_suffix(b"\n") {
+                Some(line) => check_form(line).and_then(|()| self.follow(line)),
+                None => Err(incomplete(&line)),
             };
-            check_form(&line).map_err(broken)?;
-            let record = head.follow(&line).map_err(broken)?;
-            report.see(&record);
-            doubt.see(&record);
-            noted_found |= noted.is_some_and(|noted| {
-                noted.seq + 1 == head.next && noted.hash == head.hash.as_str()
-            });
+            if let Err(why) = followed {
+                return Err(self.broken(path, number, &line, why, reader, is_last));
+            }
+            compare(path, &self.head, self.marked.as_ref())?;
         }
-        report.segments += 1;
+        self.report.segments += 1;
+        Ok(())
     }
-    if let Some(noted) = noted.filter(|_| !noted_found) {
-        return Err(VerifyError::Head {
-            seq: noted.seq,
-            hash: noted.hash.clone(),
-        });
-    }
-    report.in_doubt = doubt.ids();
-    report.head_seq = head.next - 1;
-    head.hash.as_str().clone_into(&mut report.head_hash);
-    Ok(report)
-}
 
-impl Report {
-    fn see(&mut self, record: &Link<'_>) {
-        self.records += 1;
+    fn follow(&mut self, line: &[u8]) -> Result<(), LinkError> {
+        let record = self.head.follow(line)?;
+        let report = &mut self.report;
+        report.records += 1;
         match (&*record.kind, &*record.verdict) {
-            ("decision", "allow") => self.allowed += 1,
-            ("decision", _) => self.denied += 1,
-            ("outcome", _) => self.outcomes += 1,
-            ("suppressed", _) => self.suppressed = self.suppressed.saturating_add(record.count),
+            ("decision", "allow") => report.allowed += 1,
+            ("decision", _) => report.denied += 1,
+            ("outcome", _) => report.outcomes += 1,
+            ("suppressed", _) => {
+                report.suppressed = report.suppressed.saturating_add(record.count);
+            }
+            ("recovery", _) => {
+                let recovered = serde_json::from_slice(line);
+                let form = |error: serde_json::Error| LinkError::Form(error.to_string());
+                report.recoveries.push(recovered.map_err(form)?);
+            }
             _ => {}
         }
+        self.doubt.see(&record);
+        self.noted_found |= self.noted.is_some_and(|noted| {
+            noted.seq + 1 == self.head.next && noted.hash == self.head.hash.as_str()
+        });
+        Ok(())
     }
+
+    /// What is wrong with a line: torn by a crash, where it is the end and nothing says that it was on disk.
+    fn broken(
+        &self,
+        path: &Path,
+        number: u64,
+        line: &[u8],
+        why: LinkError,
+        mut reader: impl BufRead,
+        is_last: bool,
+    ) -> VerifyError {
+        let record = self.head.next;
+        let mut rest = line.to_vec();
+        if let Err(error) = reader.read_to_end(&mut rest) {
+            return io(path)(error);
+        }
+        let answered = self.marked.as_ref().map_or(0, |marked| marked.answered);
+        match why {
+            LinkError::Form(reason) if is_last && record > answered.max(on_disk(&rest)) => {
+                VerifyError::Torn {
+                    path: path.to_owned(),
+                    line: number,
+                    record,
+                    reason,
+                }
+            }
+            why => {
+                let mut lines = rest.split(|byte| *byte == b'\n');
+                let confirmed = match (lines.next(), lines.next()) {
+                    (Some(line), Some(next)) => confirms(next, line),
+                    _ => false,
+                };
+                VerifyError::Damaged(Damage::Broken(Break {
+                    path: path.to_owned(),
+                    line: number,
+                    record,
+                    confirmed,
+                    why,
+                }))
+            }
+        }
+    }
+
+    fn end(self, directory: &Path) -> Result<Report, VerifyError> {
+        let (mut report, last) = (self.report, self.head.next - 1);
+        let answered = self.marked.map_or(0, |marked| marked.answered);
+        if answered > last {
+            return Err(VerifyError::Damaged(Damage::Cut { last, answered }));
+        }
+        if let Some(noted) = self.noted.filter(|_| !self.noted_found) {
+            return Err(VerifyError::Head {
+                seq: noted.seq,
+                hash: noted.hash.clone(),
+            });
+        }
+        report.problems = problems(directory, &report.recoveries).map_err(io(directory))?;
+        report.in_doubt = self.doubt.ids();
+        if self.noted.is_none_or(|noted| noted.seq != last) {
+            report.unvouched.push(last);
+        }
+        report.head_seq = last;
+        self.head.hash.as_str().clone_into(&mut report.head_hash);
+        Ok(report)
+    }
+}
+
+/// What was set aside, compared with what the records say.
+fn problems(directory: &Path, recoveries: &[Recovered]) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut named = BTreeSet::new();
+    for recovered in recoveries {
+        let Some(aside) = &recovered.set_aside else {
+            continue;
+        };
+        named.insert(aside.clone());
+        if let Some(problem) = differs(directory, aside, recovered) {
+            let seq = recovered.seq;
+            found.push(format!(
+                "record {seq} says that {aside} was set aside: {problem}"
+            ));
+        }
+    }
+    let mut unnamed = BTreeSet::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = name(&entry?.path());
+        if is_aside(&name) && !named.contains(&name) {
+            unnamed.insert(name);
+        }
+    }
+    found.extend(unnamed.iter().map(|name| {
+        format!(
+            "{name} was set aside, and no record says so: dtgate records it when it starts next, or somebody \
+             put it there"
+        )
+    }));
+    Ok(found)
+}
+
+fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<String> {
+    if !is_aside(aside) || aside.contains('/') {
+        return Some("that is no name of such a file".to_owned());
+    }
+    let file = match open_regular(&directory.join(aside)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Some("it is gone".to_owned());
+        }
+        Err(error) => return Some(format!("it cannot be read: {error}")),
+    };
+    let length = match file.metadata() {
+        Ok(metadata) => metadata.len(),
+        Err(error) => return Some(format!("it cannot be read: {error}")),
+    };
+    // The first dtgate recorded the name only.
+    let (Some(bytes), Some(sha256)) = (recovered.set_aside_bytes, &recovered.set_aside_sha256)
+    else {
+        return None;
+    };
+    if length != bytes {
+        return Some(format!(
+            "it was changed, and has {length} bytes instead of {bytes}"
+        ));
+    }
+    let mut content = Vec::new();
+    if let Err(error) = file.take(bytes).read_to_end(&mut content) {
+        return Some(format!("it cannot be read: {error}"));
+    }
+    (Sha256Hex::of(&content).as_str() != sha256).then(|| "it was changed".to_owned())
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
+    let path = path.to_owned();
+    move |source| VerifyError::Io { path, source }
 }
 
 /// Allowed decisions that wait for their outcome.

@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Format;
-use crate::audit::tail::{Tail, render};
-use crate::audit::verify::{NotedHead, verify};
+use crate::audit::chain::NotedHead;
+use crate::audit::tail::{Tail, plain, render};
+use crate::audit::verify::{Recovered, Report, verify};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -95,43 +96,80 @@ impl Verify {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match verify(&self.journal, self.expect_head.as_ref()) {
             Ok(report) => {
+                let ok = report.problems.is_empty();
                 match self.format {
-                    Format::Json => writeln!(out, "{}", json!({"ok": true, "report": report}))?,
-                    Format::Pretty => {
-                        writeln!(out, "The chain holds.")?;
-                        for (name, value) in [
-                            ("segments", report.segments as u64),
-                            ("records", report.records),
-                            ("allowed", report.allowed),
-                            ("denied", report.denied),
-                            ("outcomes", report.outcomes),
-                            ("suppressed", report.suppressed),
-                            ("in doubt", report.in_doubt.len() as u64),
-                        ] {
-                            writeln!(out, "  {name:<10} {value:>8}")?;
-                        }
-                        for id in &report.in_doubt {
-                            writeln!(out, "             allowed, without outcome: {id}")?;
-                        }
-                        writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
-                    }
+                    Format::Json => writeln!(out, "{}", json!({"ok": ok, "report": report}))?,
+                    Format::Pretty => show(&report, out)?,
                 }
-                Ok(ExitCode::SUCCESS)
+                Ok(ExitCode::from(if ok { 0 } else { 2 }))
             }
             Err(error) if error.is_verdict() => {
+                let error = plain(&error.to_string());
                 match self.format {
-                    Format::Json => {
-                        writeln!(out, "{}", json!({"ok": false, "error": error.to_string()}))?;
-                    }
-                    Format::Pretty => {
-                        writeln!(out, "The chain is broken.\n  {error}")?;
-                    }
+                    Format::Json => writeln!(out, "{}", json!({"ok": false, "error": error}))?,
+                    Format::Pretty => writeln!(out, "The chain is broken.\n  {error}")?,
                 }
                 Ok(ExitCode::from(2))
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
+    if report.problems.is_empty() {
+        write!(out, "The chain holds.")?;
+    } else {
+        write!(out, "The journal is not whole, though its chain holds.")?;
+    }
+    for record in &report.unvouched {
+        write!(out, " Nothing vouches yet for record {record}, the last.")?;
+    }
+    writeln!(out)?;
+    for problem in &report.problems {
+        writeln!(out, "  {}", plain(problem))?;
+    }
+    for (name, value) in [
+        ("segments", report.segments as u64),
+        ("records", report.records),
+        ("allowed", report.allowed),
+        ("denied", report.denied),
+        ("outcomes", report.outcomes),
+        ("suppressed", report.suppressed),
+        ("in doubt", report.in_doubt.len() as u64),
+    ] {
+        writeln!(out, "  {name:<10} {value:>7}")?;
+    }
+    for id in &report.in_doubt {
+        writeln!(out, "    allowed, without outcome: {}", plain(id))?;
+    }
+    writeln!(out, "  recoveries {:>7}", report.recoveries.len())?;
+    for recovered in &report.recoveries {
+        writeln!(out, "    {}", plain(&told(recovered)))?;
+    }
+    writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
+    if !report.unvouched.is_empty() {
+        writeln!(
+            out,
+            "A change of the last record alone cannot be seen: note the head elsewhere, and hand it in with --expect-head."
+        )?;
+    }
+    Ok(())
+}
+
+/// A recovery in one line.
+fn told(recovered: &Recovered) -> String {
+    let Recovered { seq, timestamp, .. } = recovered;
+    let refused = match recovered.refused_events {
+        0 => String::new(),
+        number => format!(", {number} events refused"),
+    };
+    let aside = recovered.set_aside.as_ref();
+    let aside = aside.map_or_else(String::new, |name| format!(", set aside in {name}"));
+    format!(
+        "record {seq}, {timestamp}: {}{refused}{aside}",
+        recovered.reason
+    )
 }
 
 /// How often a journal is looked at for new records.

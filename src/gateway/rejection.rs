@@ -130,6 +130,7 @@ impl Reason {
             }
             Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
             Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
+            Self::Record(RecordError::Late(_)) => Some(Limit::JournalTimeout),
             Self::Shed(shed) => Some(shed.limit),
             Self::Connect
             | Self::Gone

@@ -39,10 +39,12 @@ limits! {
     GuardedInFlight = "guarded_in_flight",
     /// The same, of one address.
     GuardedInFlightPerAddress = "guarded_in_flight_per_address",
-    /// Requests of open traffic at once.
+    /// Requests at once.
     InFlight = "in_flight",
     /// The same, of one address.
     InFlightPerAddress = "in_flight_per_address",
+    /// A record that was not on disk in time.
+    JournalTimeout = "journal_timeout",
     /// Requests of one caller that wait to be judged.
     JudgeQueue = "judge_queue",
     /// A request that waited too long to be judged.

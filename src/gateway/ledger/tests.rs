@@ -69,11 +69,16 @@ fn sums(config: &audit::Config) -> Vec<u64> {
         .collect()
 }
 
+fn open(config: &audit::Config) -> (Audit, audit::Writer) {
+    let directory = audit::Directory::hold(&config.directory).unwrap();
+    Audit::open(directory, config, "r", Map::new(), now).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn sums_are_written_once_a_minute_and_at_the_end_and_only_where_there_are_some() {
     let directory = tempfile::tempdir().unwrap();
     let config = journal(directory.path(), Size::from_bytes(1));
-    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
+    let (audit, writer) = open(&config);
     let ledger = ledger(&config);
     let drained = CancellationToken::new();
     let keeping = tokio::spawn(ledger.clone().keep(audit.clone(), now, drained.clone()));
@@ -95,7 +100,7 @@ async fn sums_are_written_once_a_minute_and_at_the_end_and_only_where_there_are_
     drained.cancel();
     keeping.await.unwrap();
     drop(audit);
-    writer.join();
+    writer.join().await;
     assert_eq!(sums(&config), [9, 4]);
 }
 
@@ -103,7 +108,7 @@ async fn sums_are_written_once_a_minute_and_at_the_end_and_only_where_there_are_
 async fn what_cannot_be_written_stays_counted() {
     let directory = tempfile::tempdir().unwrap();
     let config = journal(directory.path(), Size::from_bytes(1));
-    let (audit, writer) = Audit::open(&config, "r", Map::new(), now).unwrap();
+    let (audit, writer) = open(&config);
     let ledger = ledger(&config);
     enter(&ledger, Class::Refusal, 10);
     let away = directory.path().join("away");
@@ -121,7 +126,7 @@ async fn what_cannot_be_written_stays_counted() {
         .unwrap();
     ledger.sum_up(&audit, now()).await;
     drop(audit);
-    writer.join();
+    writer.join().await;
     assert_eq!(sums(&config), [12]);
 }
 

@@ -124,7 +124,9 @@ fn records(case: Case) -> [String; 4] {
     let judged = policy.judge(Addressed { call, environment }, &input, |_| true);
     let nanoseconds = judged.decision().evaluation.as_nanos().to_string();
     let decided = written(recorder.decision(&judged, &input));
-    let reason = Reason::Record(crate::audit::RecordError::new("no \"space\" left"));
+    let reason = Reason::Record(crate::audit::RecordError::Failed(
+        "no \"space\" left".to_owned(),
+    ));
     [
         decided.replace(&nanoseconds, "15898622"),
         written(recorder.refusal(&reason, time)),

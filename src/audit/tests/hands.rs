@@ -1,0 +1,218 @@
+//! Who may touch a journal: one gate at a time, and nobody else.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn refusal(config: &Config) -> String {
+    let held = Directory::hold(&config.directory);
+    let refused = held.and_then(|held| held.hash_key().map(|_key| held));
+    let checked = Directory::check(&config.directory);
+    let refused = refused.err().unwrap().to_string();
+    assert_eq!(checked.err().unwrap().to_string(), refused);
+    refused
+}
+
+#[tokio::test]
+async fn a_directory_or_a_file_that_is_open_to_others_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    Directory::check(&config.directory).unwrap();
+    assert!(!config.directory.exists(), "a check makes nothing");
+    written(&config, 1).await;
+    let held = Directory::hold(&config.directory).unwrap();
+    held.hash_key().unwrap();
+    drop(held);
+    let (segment, key) = (segment(&config), config.directory.join("hash.key"));
+    for (path, good, refused) in [
+        (
+            &config.directory,
+            &[0o700, 0o750, 0o2750][..],
+            &[0o777, 0o770, 0o755, 0o701, 0o704][..],
+        ),
+        (
+            &segment,
+            &[0o600, 0o640, 0o644][..],
+            &[0o666, 0o620, 0o602][..],
+        ),
+        (&key, &[0o600, 0o400][..], &[0o666, 0o644, 0o640, 0o604][..]),
+    ] {
+        for open in refused {
+            mode(path, *open);
+            let said = refusal(&config);
+            assert!(
+                said.contains(&format!("mode {:04o}", open & 0o777)),
+                "{said}"
+            );
+            let wanted = if path == &config.directory {
+                "700"
+            } else {
+                "600"
+            };
+            assert!(
+                said.ends_with(&format!("run `chmod {wanted} {}`", path.display())),
+                "{said}"
+            );
+        }
+        for closed in good {
+            mode(path, *closed);
+            Directory::check(&config.directory).unwrap();
+            Directory::hold(&config.directory)
+                .unwrap()
+                .hash_key()
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let key = config.directory.join("hash.key");
+    let first = Directory::hold(&config.directory)
+        .unwrap()
+        .hash_key()
+        .unwrap();
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(
+        Directory::hold(&config.directory)
+            .unwrap()
+            .hash_key()
+            .unwrap(),
+        first
+    );
+    for (content, said) in [
+        (vec![0; 32], "is not random"),
+        (vec![7; 32], "is not random"),
+        (
+            b"0123456789abcdef0123456789abcdef".to_vec(),
+            "is not random",
+        ),
+        (vec![], "has 0 bytes, not 32"),
+        (first[..31].to_vec(), "has 31 bytes, not 32"),
+        ([first, first].concat(), "is longer than 32 bytes"),
+    ] {
+        fs::write(&key, content).unwrap();
+        let refused = refusal(&config);
+        assert!(
+            refused.contains(said) && refused.contains("remove it"),
+            "{refused}"
+        );
+    }
+    fs::remove_file(&key).unwrap();
+    let elsewhere = directory.path().join("key");
+    fs::write(&elsewhere, first).unwrap();
+    symlink(&elsewhere, &key).unwrap();
+    assert!(refusal(&config).contains("is no regular file"));
+    fs::remove_file(&key).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&key)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert!(refusal(&config).contains("is no regular file"));
+    fs::remove_file(&key).unwrap();
+    // What a start left that was ended while it made the key.
+    fs::write(config.directory.join("hash.key.new"), [0; 7]).unwrap();
+    let second = Directory::hold(&config.directory)
+        .unwrap()
+        .hash_key()
+        .unwrap();
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn every_way_to_a_directory_leads_to_one_lock_and_no_file_holds_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = open(&config).unwrap();
+    for entry in fs::read_dir(&config.directory).unwrap() {
+        let path = entry.unwrap().path();
+        if first_record(&path).is_none() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let link = directory.path().join("link");
+    symlink(&config.directory, &link).unwrap();
+    for path in [
+        config.directory.clone(),
+        link,
+        config.directory.join("../journal/."),
+    ] {
+        assert!(
+            matches!(Directory::hold(&path), Err(OpenError::InUse(_))),
+            "{path:?}"
+        );
+    }
+    audit.record(event(1)).await.unwrap();
+    // A file of that name is left from the first dtgate, and means nothing.
+    fs::write(config.directory.join("lock"), "").unwrap();
+    drop(audit);
+    writer.join().await;
+    written(&config, 1).await;
+    verify(&config.directory, None).unwrap();
+}
+
+/// Whatever the segment that is written: one with records, one that is new, one that is about to follow.
+#[tokio::test]
+async fn a_gate_whose_directory_was_moved_away_writes_into_no_other() {
+    for segment_size in [Size::from_mib(1), Size::from_bytes(1)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        config.segment_size = segment_size;
+        let (audit, writer) = open(&config).unwrap();
+        audit.record(event(1)).await.unwrap();
+        let away = directory.path().join("away");
+        fs::rename(&config.directory, &away).unwrap();
+        let (second, second_writer) = open(&config).unwrap();
+        second.record(event(2)).await.unwrap();
+        for number in 3..6 {
+            audit.record(event(number)).await.unwrap_err();
+            second.record(event(number)).await.unwrap();
+        }
+        audit.health().unwrap_err();
+        drop(audit);
+        writer.join().await;
+        drop(second);
+        second_writer.join().await;
+        let report = verify(&config.directory, None).unwrap();
+        assert_eq!((report.records, report.outcomes), (6, 4));
+        let first = Config {
+            directory: away,
+            ..config
+        };
+        written(&first, 1).await;
+        let report = verify(&first.directory, None).unwrap();
+        // What was refused may be there, as after a crash; what was acknowledged is.
+        assert!([2, 3].contains(&report.outcomes), "{report:?}");
+    }
+}
+
+/// Nobody has to write for it to be seen.
+#[tokio::test]
+async fn a_journal_that_is_taken_away_is_missed_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = open(&config).unwrap();
+    let (path, away) = (segment(&config), directory.path().join("away"));
+    fs::rename(&path, &away).unwrap();
+    until("missed", || audit.health().is_err()).await;
+    fs::rename(&away, &path).unwrap();
+    until("back", || audit.health().is_ok()).await;
+    drop(audit);
+    writer.join().await;
+    let report = verify(&config.directory, None).unwrap();
+    assert_eq!(report.recoveries.len(), 1);
+    assert!(
+        report.recoveries[0].reason.contains("is gone"),
+        "{report:?}"
+    );
+}

@@ -1,0 +1,323 @@
+//! The writer: one thread that owns the files. Everything that has queued up is one batch.
+//!
+//! Whatever ends it, a panic too, ends the waiting of everybody who waits for it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::RecordError;
+use super::event::{Event, Recovery, Stop};
+use super::journal::Journal;
+use super::queue::{Pending, Wanted, answer};
+use crate::value::rfc3339_millis;
+
+/// The writer's thread; ends when every [`super::Audit`] is dropped.
+#[derive(Debug)]
+pub struct Writer(oneshot::Receiver<Ended>);
+
+/// Dropped with the thread.
+#[derive(Debug)]
+struct Ended;
+
+impl Writer {
+    /// Waits until everything queued is written and the `stop` record is on disk.
+    pub async fn join(self) {
+        if self.0.await.is_err() {
+            tracing::error!("the journal was not closed: its writer ended by a panic");
+        }
+    }
+}
+
+/// What the writer has done, for the metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub batches: AtomicU64,
+    pub records: AtomicU64,
+    pub failures: AtomicU64,
+    pub sync_nanoseconds: AtomicU64,
+}
+
+/// What everybody may know of the writer.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) counters: Counters,
+    /// Why the journal is not written at the moment.
+    trouble: Mutex<Option<String>>,
+    /// Since when it is with the disk.
+    working: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    /// How long the disk has not answered.
+    pub(super) fn silence(&self) -> Duration {
+        let since = *self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, trouble: Option<&Trouble>) {
+        let reason = trouble.map(|trouble| trouble.reason.clone());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Does what may take the disk's time.
+    fn work<T>(&self, act: impl FnOnce() -> T) -> T {
+        let set = |since| *self.working.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        set(Some(Instant::now()));
+        let done = act();
+        set(None);
+        done
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    journal: Journal,
+    queue: mpsc::Receiver<Pending>,
+    shared: Arc<Shared>,
+    now: fn() -> jiff::Timestamp,
+) -> std::io::Result<Writer> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let (end, ended) = oneshot::channel();
+    let work = Work {
+        journal,
+        shared,
+        now,
+        trouble: None,
+        synced: Instant::now(),
+    };
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || {
+            let _told = Told;
+            runtime.block_on(work.write(queue));
+            if end.send(Ended).is_err() {
+                tracing::debug!("nobody waits for the journal's end");
+            }
+        })?;
+    Ok(Writer(ended))
+}
+
+/// Says that the thread panics, at once.
+struct Told;
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                "the journal's writer ended by a panic: guarded requests are refused until dtgate is restarted"
+            );
+        }
+    }
+}
+
+/// What the thread works with.
+struct Work {
+    journal: Journal,
+    shared: Arc<Shared>,
+    now: fn() -> jiff::Timestamp,
+    trouble: Option<Trouble>,
+    /// When what is buffered was brought to disk last.
+    synced: Instant,
+}
+
+impl Work {
+    async fn write(mut self, mut queue: mpsc::Receiver<Pending>) {
+        let shared = self.shared.clone();
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            // Woken without events too: to sync what is buffered, to see whether a disk in trouble is back, and
+            // whether the journal is still in its place.
+            let queued = queue.recv_many(&mut batch, BATCH);
+            if tokio::time::timeout(IDLE, queued).await == Ok(0) {
+                break;
+            }
+            // Whoever has something to do on this processor does it first, and its records share this sync. Where
+            // nobody has, this takes no time.
+            std::thread::yield_now();
+            while batch.len() < BATCH
+                && let Ok(pending) = queue.try_recv()
+            {
+                batch.push(pending);
+            }
+            self.give_up(&mut batch);
+            let written = shared.work(|| {
+                self.heal();
+                self.append(&batch)
+            });
+            // Before anybody is answered: whoever was refused must not find the gate ready.
+            shared.tell(self.trouble.as_ref());
+            self.answer(&mut batch, written);
+            shared.work(|| self.look_after());
+            shared.tell(self.trouble.as_ref());
+        }
+        shared.work(|| self.close());
+    }
+
+    /// Leaves out the decisions that nobody waits for any more, because the disk took too long, and says so.
+    fn give_up(&mut self, batch: &mut Vec<Pending>) {
+        let before = batch.len();
+        batch.retain(Pending::is_wanted);
+        let given_up = (before - batch.len()) as u64;
+        if given_up == 0 {
+            return;
+        }
+        self.count_failures(given_up);
+        tracing::warn!(
+            refused = given_up,
+            "the journal was too slow for allowed requests: they were refused and are not recorded"
+        );
+        if let Some(trouble) = &mut self.trouble {
+            trouble.refused += given_up;
+            return;
+        }
+        let event = Event::Recovery(Recovery {
+            timestamp: rfc3339_millis((self.now)()),
+            reason: "the journal was too slow: allowed requests were refused".to_owned(),
+            refused_events: given_up,
+            aside: None,
+        });
+        let (pending, _nobody) = Pending::new(event.record(), Wanted::Always);
+        batch.insert(0, pending);
+    }
+
+    /// Tries again what failed. A disk in trouble is not asked with every request.
+    fn heal(&mut self) {
+        if let Some(failed) = self.trouble.take() {
+            self.trouble = if failed.tried.elapsed() < RETRY {
+                Some(failed)
+            } else {
+                failed.try_recovery(&mut self.journal, self.now)
+            };
+        }
+    }
+
+    /// The number of the batch's first record, when it was written.
+    fn append(&mut self, batch: &[Pending]) -> Option<u64> {
+        if self.trouble.is_some() || batch.is_empty() {
+            return None;
+        }
+        let started = Instant::now();
+        let records = batch.iter().map(|pending| &pending.record);
+        match self.journal.append(records) {
+            Ok(first) => {
+                let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                let counters = &self.shared.counters;
+                counters
+                    .sync_nanoseconds
+                    .fetch_add(elapsed, Ordering::Relaxed);
+                counters.batches.fetch_add(1, Ordering::Relaxed);
+                counters
+                    .records
+                    .fetch_add(batch.len() as u64, Ordering::Relaxed);
+                Some(first)
+            }
+            Err(error) => {
+                self.fail(&error);
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self, batch: &mut Vec<Pending>, written: Option<u64>) {
+        if let Some(first) = written {
+            answer(batch, |place| Ok(first + place));
+        } else if let Some(failed) = &mut self.trouble {
+            let refused = batch.len() as u64;
+            failed.refused += refused;
+            let error = RecordError::Failed(failed.reason.clone());
+            self.count_failures(refused);
+            answer(batch, |_place| Err(error.clone()));
+        }
+    }
+
+    /// Syncs what is buffered, and sees whether the journal is in its place: a second goes by at most, however
+    /// busy it is.
+    fn look_after(&mut self) {
+        if self.trouble.is_some() || self.synced.elapsed() < IDLE {
+            return;
+        }
+        let found = self.journal.sync().and_then(|()| self.journal.is_there());
+        if let Err(error) = found {
+            self.fail(&error);
+        }
+        self.synced = Instant::now();
+    }
+
+    fn fail(&mut self, error: &std::io::Error) {
+        tracing::error!(%error, "the journal cannot be written: guarded requests are refused");
+        self.trouble = Some(Trouble {
+            reason: error.to_string(),
+            refused: 0,
+            tried: Instant::now(),
+        });
+    }
+
+    fn count_failures(&self, number: u64) {
+        let failures = &self.shared.counters.failures;
+        failures.fetch_add(number, Ordering::Relaxed);
+    }
+
+    fn close(mut self) {
+        // What a failed write left behind must not stand before the last record: it would break the chain.
+        let trouble = self.trouble.take();
+        if let Some(failed) =
+            trouble.and_then(|failed| failed.try_recovery(&mut self.journal, self.now))
+        {
+            tracing::error!(error = failed.reason, "the journal could not be closed");
+            return;
+        }
+        let stop = Event::Stop(Stop {
+            timestamp: rfc3339_millis((self.now)()),
+        })
+        .record();
+        if let Err(error) = self.journal.note(&[stop]) {
+            tracing::error!(%error, "the journal could not be closed");
+        }
+    }
+}
+
+/// The journal is not written at the moment.
+struct Trouble {
+    reason: String,
+    refused: u64,
+    tried: Instant,
+}
+
+impl Trouble {
+    /// Tries to write again. What is left of the trouble comes back.
+    fn try_recovery(mut self, journal: &mut Journal, now: fn() -> jiff::Timestamp) -> Option<Self> {
+        match journal.recover(now(), &self.reason, self.refused) {
+            Ok(()) => {
+                tracing::warn!(refused = self.refused, "the journal is written again");
+                None
+            }
+            Err(error) => {
+                self.reason = error.to_string();
+                self.tried = Instant::now();
+                Some(self)
+            }
+        }
+    }
+}
+
+/// Said to whoever asks afterwards.
+pub(super) const ENDED: &str = "its writer has ended; dtgate must be restarted";
+
+/// Events written with one sync at most.
+const BATCH: usize = 1024;
+
+/// How long buffered records stay unsynced, and how soon a journal is looked at unasked.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A disk in trouble is not asked more often than this.
+const RETRY: Duration = Duration::from_millis(100);
