@@ -21,6 +21,7 @@ mod disk;
 mod docs;
 mod engines;
 mod environments;
+mod evidence;
 mod failures;
 // Other systems have to be told of further loopback addresses.
 #[cfg(target_os = "linux")]
