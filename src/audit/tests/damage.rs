@@ -99,7 +99,7 @@ fn durability() -> impl Strategy<Value = Durability> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_crash_leaves_is_opened(
@@ -132,7 +132,7 @@ proptest! {
     fn damage_never_sets_a_record_aside_that_was_on_disk(
         durability in durability(),
         sizes in sizes(),
-        damages in prop::collection::vec((0..8_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 60),
+        damages in prop::collection::vec((0..8_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 40),
     ) {
         let written = batches(durability, &sizes);
         for (kind, from, to) in damages {
