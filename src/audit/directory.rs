@@ -18,6 +18,8 @@ use super::segment::{OpenError, flags, identity, segments};
 pub struct Directory {
     path: PathBuf,
     handle: File,
+    /// Device and number, by which it is known again.
+    identity: (u64, u64),
 }
 
 impl Directory {
@@ -29,7 +31,8 @@ impl Directory {
             .create(path)
             .map_err(at(path))?;
         let handle = open(path).map_err(at(path))?;
-        may_others(path, &handle.metadata().map_err(at(path))?, DIRECTORY)?;
+        let found = handle.metadata().map_err(at(path))?;
+        may_others(path, &found, DIRECTORY)?;
         match handle.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
@@ -43,6 +46,7 @@ impl Directory {
         let held = Self {
             path: path.to_owned(),
             handle,
+            identity: identity(&found),
         };
         held.is_there().map_err(at(path))?;
         files(path)?;
@@ -71,13 +75,14 @@ impl Directory {
 
     /// Whether its path still leads to it: a directory can be moved away, and another be made in its place.
     pub(super) fn is_there(&self) -> io::Result<()> {
-        if identity(&std::fs::metadata(&self.path)?) == identity(&self.handle.metadata()?) {
-            return Ok(());
-        }
-        Err(io::Error::other(format!(
-            "{} is not the directory that dtgate opened any more",
-            self.path.display()
-        )))
+        let path = self.path.display();
+        let reason = match std::fs::metadata(&self.path) {
+            Ok(found) if identity(&found) == self.identity => return Ok(()),
+            Ok(_) => format!("{path} is not the directory that dtgate opened any more"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{path} is gone"),
+            Err(error) => return Err(error),
+        };
+        Err(io::Error::other(reason))
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {

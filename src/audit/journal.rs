@@ -170,6 +170,7 @@ impl Journal {
     /// Makes sure that the file written to is still the one that readers will find: a segment that was
     /// moved away, removed or replaced takes writes and syncs all the same.
     fn look(&self, length: u64) -> io::Result<()> {
+        self.directory.is_there()?;
         let segment = self.segment.display();
         let found = match std::fs::metadata(&self.segment) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -215,7 +216,6 @@ impl Journal {
         reason: &str,
         refused_events: u64,
     ) -> io::Result<()> {
-        self.directory.is_there()?;
         match open_regular(&self.segment) {
             Ok(old) => {
                 let length = old.metadata()?.len();

@@ -196,6 +196,23 @@ async fn a_gate_whose_directory_was_moved_away_writes_into_no_other() {
     }
 }
 
+/// The same file, in another directory that another gate could hold.
+#[tokio::test]
+async fn a_segment_in_another_directory_is_not_the_one_that_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = open(&config).unwrap();
+    audit.record(event(1)).await.unwrap();
+    let (path, away) = (segment(&config), directory.path().join("away"));
+    fs::rename(&config.directory, &away).unwrap();
+    anew(&config);
+    fs::hard_link(away.join(path.file_name().unwrap()), &path).unwrap();
+    let refused = audit.record(event(2)).await.unwrap_err().to_string();
+    assert!(refused.contains("is not the directory"), "{refused}");
+    drop(audit);
+    writer.join().await;
+}
+
 /// Nobody has to write for it to be seen.
 #[tokio::test]
 async fn a_journal_that_is_taken_away_is_missed_at_once() {
