@@ -4,6 +4,8 @@
 //! what is displayed can be read back without loss. Knows no setting: which value is sensible where is
 //! the business of the module whose `Config` holds it.
 
+mod visible;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +13,8 @@ use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
+
+pub use visible::{Visible, VisibleLines, visible_json};
 
 /// A span of time that is longer than nothing, written as `500ms`, `10s` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
