@@ -68,7 +68,7 @@ impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
     ///
     /// Has to be called within a tokio runtime.
-    pub fn build(config: &Config) -> anyhow::Result<Self> {
+    pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
         let listener = Listener::bind(&config.listener).context("listener")?;
         let admin_listener = listen_for_operators(config).context("admin listener")?;
         let environments = Environments::new(&config.upstream, &config.environments)?;
@@ -80,7 +80,6 @@ impl App {
             open_journal(&config.journal, &policy, overridden).context("journal")?;
         let space = Space::new(&config.journal);
         space.look();
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         metrics.policies_loaded(policy.revision());
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());

@@ -25,7 +25,7 @@ use crate::gateway::{self, environment::Environments, lookup::Lookup, upstream::
 use crate::listener::{self, Tls};
 use crate::policy::{POLICY_ERROR, Problem, suite};
 use crate::simulate::{self, Simulator};
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 
 /// The policy gate in front of the Dynatrace API.
 #[derive(Debug, Parser)]
@@ -203,19 +203,31 @@ impl Serve {
 
     fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config()?;
-        telemetry::init(&config.log).context("log")?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         // This thread only accepts connections, answers operators and waits for signals: requests are served
         // by the workers.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().context("runtime")?;
-        runtime.block_on(async {
-            let shutdown = app::signals().context("signals")?;
-            let app = App::build(&config)?;
+        // Before anything is written: a file that may not grow must not end the program.
+        let shutdown = {
+            let _on = runtime.enter();
+            app::signals().context("signals")?
+        };
+        let log = telemetry::init(&config.log, &metrics).context("log")?;
+        let ended = runtime.block_on(async {
+            let app = App::build(&config, metrics)?;
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
             app.run(shutdown).await;
             tracing::info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        })
+            anyhow::Ok(ExitCode::SUCCESS)
+        });
+        // What still blocks a thread (a disk that hangs) has had its time.
+        runtime.shutdown_background();
+        Ok(ended.unwrap_or_else(|error| {
+            // By the log's way: who reads it may not read, and the end must not wait for that.
+            log.say(format_args!("dtgate: {error:#}"));
+            ExitCode::FAILURE
+        }))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::app::{self, App};
 use crate::audit::tail::{Tail, render};
 use crate::config::Config;
 use crate::simulate::{self, Simulator, TokenView, seeds};
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -39,11 +39,12 @@ const COMPLIANT: &str =
 
 impl Demo {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        telemetry::init(&telemetry::Config {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let config = telemetry::Config {
             filter: "warn".parse()?,
             ..telemetry::Config::default()
-        })
-        .context("log")?;
+        };
+        let _log = telemetry::init(&config, &metrics).context("log")?;
         let journal = Scratch::new()?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let socket = tokio::net::TcpListener::bind(any_port)
@@ -64,7 +65,7 @@ impl Demo {
         config.upstream.url = Some(format!("http://{upstream}").parse()?);
         config.policies.directory.clone_from(&self.policies);
         config.journal.directory = journal.0.join("journal");
-        let app = App::build(&config)?;
+        let app = App::build(&config, metrics)?;
         let (gate, admin) = (app.address(), app.admin_address());
         let gateway = tokio::spawn(app.run(stop.clone()));
 

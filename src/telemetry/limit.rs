@@ -49,6 +49,10 @@ limits! {
     JudgeQueue = "judge_queue",
     /// A request that waited too long to be judged.
     JudgeTimeout = "judge_timeout",
+    /// A line of the log that is too long.
+    LogLine = "log_line",
+    /// Lines of the log that wait to be written.
+    LogQueue = "log_queue",
     /// Free space that only allowed changes may use.
     MinFree = "min_free",
     /// Refusals of one caller that are recorded.

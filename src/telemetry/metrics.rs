@@ -71,8 +71,10 @@ struct Families {
     journal_records: Counter,
     limits: Family<LimitLabels, Counter>,
     load: LoadGauges,
+    log_dropped: Counter,
     lookup: Histogram,
     lookup_failures: Counter,
+    panics: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
@@ -130,6 +132,7 @@ struct ViolationLabels {
 
 impl Metrics {
     /// `version` is that of the program.
+    #[expect(clippy::too_many_lines, reason = "the one list of every metric")]
     pub fn new(version: &'static str) -> Self {
         let mut registry = Registry::with_prefix("dtgate");
         let to = &mut registry;
@@ -211,6 +214,17 @@ impl Metrics {
             .limits
             .get_or_create(&LimitLabels::of(limit))
             .inc();
+    }
+
+    /// A line of the log was lost.
+    pub fn log_line_dropped(&self) {
+        self.0.families.log_dropped.inc();
+        self.reached(Limit::LogQueue);
+    }
+
+    /// Something panicked, wherever it was.
+    pub fn panicked(&self) {
+        self.0.families.panics.inc();
     }
 
     /// Counts a request as in flight until the returned guard is dropped.
@@ -328,6 +342,11 @@ impl Families {
                 "Times that a limit of the gate was reached, by limit",
             ),
             load: LoadGauges::new(to),
+            log_dropped: add(
+                to,
+                "log_dropped",
+                "Lines of the log that were lost because it could not be written",
+            ),
             lookup: add_seconds(
                 to,
                 "lookup",
@@ -335,6 +354,11 @@ impl Families {
                 UPSTREAM_BUCKETS,
             ),
             lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
+            panics: add(
+                to,
+                "panics",
+                "Faults of the program that ended a piece of its work",
+            ),
             policy: add(to, "policy_info", "The policies that judge now"),
             requests: add(
                 to,
@@ -480,6 +504,8 @@ mod tests {
             body_bytes: 4096,
             judge_waiting: 3,
         });
+        metrics.log_line_dropped();
+        metrics.panicked();
         metrics.policies_loaded("sha256:aa");
         let in_flight = metrics.begin();
         let text = metrics.encode();
@@ -495,11 +521,14 @@ mod tests {
             "dtgate_journal_seconds_sum 0.002",
             r#"dtgate_limit_reached_total{limit="in_flight"} 1"#,
             r#"dtgate_limit_reached_total{limit="body"} 0"#,
+            r#"dtgate_limit_reached_total{limit="log_queue"} 1"#,
+            "dtgate_log_dropped_total 1",
             "dtgate_lookup_failures_total 1",
             "dtgate_lookup_seconds_count 2",
             "dtgate_journal_failures_total 1",
             "dtgate_journal_free_bytes 4096",
             "dtgate_journal_records_total 1",
+            "dtgate_panics_total 1",
             r#"dtgate_policy_info{revision="sha256:aa"} 1"#,
             r#"dtgate_requests_total{route="guarded",operation="token.update",method="PUT",status="4xx"} 1"#,
             "dtgate_upstream_seconds_count 1",

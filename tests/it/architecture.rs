@@ -65,7 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("listener", &["value"]),
     ("policy", &["dynatrace"]),
     ("simulate", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["value"]),
     ("value", &[]),
 ];
 

@@ -274,6 +274,32 @@ impl Gate {
         }
     }
 
+    /// Starts a command that serves at these addresses (clients, operators), and does not listen to what it says.
+    pub(crate) fn spawn_at(
+        directory: TempDir,
+        mut command: Command,
+        stderr: Stdio,
+        [address, admin]: [SocketAddr; 2],
+    ) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn();
+        let mut child = child.unwrap();
+        // Until then a descriptor of it is ours too.
+        drop(command);
+        eventually("it serves", || {
+            assert!(child.try_wait().unwrap().is_none(), "the gate has ended");
+            TcpStream::connect(admin).ok()
+        });
+        // The socket is there before the journal, and waits with the answer.
+        exchange(admin, b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+        Self {
+            address,
+            admin,
+            child,
+            directory,
+            log: Arc::default(),
+        }
+    }
+
     pub(crate) fn journal(&self) -> PathBuf {
         self.directory.path().join("journal")
     }

@@ -27,6 +27,7 @@ mod failures;
 #[cfg(target_os = "linux")]
 mod fairness;
 mod harness;
+mod log;
 mod lookup;
 mod promises;
 mod proxy;

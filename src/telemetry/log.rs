@@ -1,0 +1,246 @@
+//! The log's way out: a queue that nobody waits for, and one thread that writes.
+//!
+//! Whoever logs puts a line into the queue and goes on. What the log's reader does (nothing, for ever; go away; run
+//! out of disk) is the thread's trouble alone: it waits, or tries again, and meanwhile lines for which there is no
+//! room are dropped and counted. When there is room again, a line says how many. At the end it gets a moment to
+//! write what is left, and no more.
+//!
+//! Not `tracing-appender`: a failed write there loses its line uncounted and leaves half of it behind, a full queue
+//! at the end loses all of it, and the queue is bounded in lines only.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{Format, Limit, Metrics};
+use crate::value::{Size, visible_json};
+
+/// Where log lines go. Clones share one queue.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+/// Takes what is logged and makes lines of it that are fit for the queue.
+pub(super) struct Lines {
+    pub(super) queue: Queue,
+    pub(super) format: Format,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// The thread has something to do.
+    called: Condvar,
+    /// The thread has done all that it will do.
+    ended: Condvar,
+    /// What waits to be written at most, in bytes; as much again may be on its way.
+    size: usize,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whole lines.
+    text: Vec<u8>,
+    /// Lines that were dropped since that was last said.
+    dropped: u64,
+    /// The thread waits to be called.
+    is_idle: bool,
+    is_closing: bool,
+    has_ended: bool,
+}
+
+impl Queue {
+    /// A queue, and the thread that writes to `out` what is put into it.
+    pub(super) fn start(
+        out: impl Write + Send + 'static,
+        size: Size,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        let queue = Self(Arc::new(Shared {
+            state: Mutex::default(),
+            called: Condvar::new(),
+            ended: Condvar::new(),
+            size: size.as_usize(),
+            metrics,
+        }));
+        let itself = queue.clone();
+        let thread = thread::Builder::new().name("log".to_owned());
+        drop(thread.spawn(move || itself.write(out))?);
+        Ok(queue)
+    }
+
+    /// Never waits for a reader: what has no room is dropped.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.text.len() + line.len() > self.0.size {
+            state.dropped += 1;
+            drop(state);
+            self.0.metrics.log_line_dropped();
+            return;
+        }
+        state.text.extend_from_slice(line);
+        // One call is enough: the thread takes all that is there.
+        let call = std::mem::take(&mut state.is_idle);
+        drop(state);
+        if call {
+            self.0.called.notify_one();
+        }
+    }
+
+    /// Waits until everything is written, but not longer than this. What is logged later may be lost.
+    pub(super) fn close(&self, within: Duration) {
+        let mut state = self.lock();
+        state.is_closing = true;
+        self.0.called.notify_one();
+        let ended = &self.0.ended;
+        drop(ended.wait_timeout_while(state, within, |state| !state.has_ended));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread.
+    fn write(&self, mut out: impl Write) {
+        let mut batch = Vec::new();
+        while let Some(dropped) = self.next(&mut batch) {
+            if dropped > 0 {
+                tracing::warn!(
+                    lines = dropped,
+                    "the log could not be written for a while: lines are missing here"
+                );
+            }
+            if self.write_all(&mut out, &batch).is_none() {
+                break;
+            }
+        }
+        self.lock().has_ended = true;
+        self.0.ended.notify_all();
+    }
+
+    /// Takes everything that is there, and says how many lines were dropped behind it. `None`: that was all.
+    fn next(&self, batch: &mut Vec<u8>) -> Option<u64> {
+        batch.clear();
+        // A burst may have made it large; that is not kept.
+        batch.shrink_to(KEPT);
+        let mut state = self.lock();
+        state.is_idle = true;
+        let called = &self.0.called;
+        let mut state = called
+            .wait_while(state, |state| state.text.is_empty() && !state.is_closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.is_idle = false;
+        std::mem::swap(&mut state.text, batch);
+        (!batch.is_empty()).then(|| std::mem::take(&mut state.dropped))
+    }
+
+    /// Writes all of it, however long that takes and whatever goes wrong meanwhile: a disk may have room again, and a
+    /// named pipe another reader. `None`: gave up, because the end has come.
+    fn write_all(&self, out: &mut impl Write, batch: &[u8]) -> Option<()> {
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let error = match out.write(rest) {
+                Ok(0) => io::ErrorKind::WriteZero,
+                Ok(written) => {
+                    rest = rest.get(written..).unwrap_or_default();
+                    continue;
+                }
+                Err(error) => error.kind(),
+            };
+            match error {
+                io::ErrorKind::Interrupted => {}
+                // Somebody who shares the pipe or terminal has set it so; its reader is only slow.
+                io::ErrorKind::WouldBlock => thread::sleep(FULL_PAUSE),
+                _ => self.pause()?,
+            }
+        }
+        Some(())
+    }
+
+    /// Waits before the next attempt. `None`: there will be none.
+    fn pause(&self) -> Option<()> {
+        let called = &self.0.called;
+        let (state, _) = called
+            .wait_timeout_while(self.lock(), RETRY, |state| !state.is_closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        (!state.is_closing).then_some(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+/// Gets every line as a whole.
+impl Write for &Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes);
+        let line = match self.format {
+            Format::Json => visible_json(&line),
+            // Its fields are visible already, and what else is in it is ours: colours, too.
+            Format::Text => line,
+        };
+        if line.len() > LINE {
+            self.queue.0.metrics.reached(Limit::LogLine);
+            self.queue.push(cut(&line, self.format).as_bytes());
+        } else {
+            self.queue.push(line.as_bytes());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A line that is too long without most of what makes it so. JSON stays JSON.
+fn cut(line: &str, format: Format) -> String {
+    let short = |text: &str, most: usize| {
+        let end = text.floor_char_boundary(most);
+        format!(
+            "{}… ({} bytes)",
+            text.get(..end).unwrap_or_default(),
+            text.len()
+        )
+    };
+    match format {
+        Format::Text => short(line, LINE) + "\n",
+        Format::Json => {
+            let mut members: serde_json::Map<_, _> = serde_json::from_str(line).unwrap_or_default();
+            for value in members.values_mut() {
+                if let serde_json::Value::String(text) = value
+                    && text.len() > TEXT
+                {
+                    *text = short(text, TEXT);
+                }
+            }
+            let line = serde_json::Value::Object(members).to_string();
+            visible_json(&line).into_owned() + "\n"
+        }
+    }
+}
+
+/// The longest line.
+const LINE: usize = 16 << 10;
+
+/// The longest text in a line of JSON that is too long.
+const TEXT: usize = 512;
+
+/// What is kept of a batch's memory.
+const KEPT: usize = 64 << 10;
+
+/// How soon a write that failed is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How soon a pipe that was full is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;
