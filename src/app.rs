@@ -1,6 +1,8 @@
 //! The composition root: from a configuration to a running gate. Builds every part once, in order;
 //! owns the clock and the shutdown.
 
+mod signals;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
 use crate::value::Duration;
+
+pub use signals::{Hangup, signals};
 
 /// The clock. Everybody else is given the time.
 #[expect(
@@ -311,28 +315,3 @@ fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {
         vec![policies.clone(), journal]
     })
 }
-
-/// Cancelled by SIGTERM and SIGINT.
-///
-/// Also takes SIGXFSZ, so that a file that may not grow (`RLIMIT_FSIZE`) is a failed write, which the
-/// journal heals from, and not the end of the process. A handler once set stays set.
-pub fn signals() -> std::io::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    drop(signal(SignalKind::from_raw(SIGXFSZ))?);
-    let stopped = CancellationToken::new();
-    let stop = stopped.clone();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal = name, "draining");
-        stop.cancel();
-    });
-    Ok(stopped)
-}
-
-/// Its number on all systems that this is built for; tokio has no name for it.
-const SIGXFSZ: i32 = 25;

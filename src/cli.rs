@@ -18,7 +18,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
 use crate::config::Config;
 use crate::gateway::{self, environment::Environments, lookup::Lookup, upstream::Base};
@@ -211,7 +211,7 @@ impl Serve {
         // Before anything is written: a file that may not grow must not end the program.
         let shutdown = {
             let _on = runtime.enter();
-            app::signals().context("signals")?
+            app::signals(Hangup::Stays).context("signals")?
         };
         let log = telemetry::init(&config.log, &metrics).context("log")?;
         let ended = runtime.block_on(async {
@@ -325,10 +325,10 @@ async fn rehearsal(
 
 impl Simulate {
     async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let shutdown = app::signals(Hangup::Ends).context("signals")?;
         let socket = tokio::net::TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
-        let shutdown = app::signals().context("signals")?;
         writeln!(
             out,
             "The Dynatrace token API, in memory, at http://{}",

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Hangup};
 use crate::audit::tail::{Tail, render};
 use crate::config::Config;
 use crate::simulate::{self, Simulator, TokenView, seeds};
@@ -39,6 +39,8 @@ const COMPLIANT: &str =
 
 impl Demo {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        // From the start on: a demo that is interrupted still removes its journal.
+        let shutdown = app::signals(Hangup::Ends).context("signals")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let config = telemetry::Config {
             filter: "warn".parse()?,
@@ -72,10 +74,12 @@ impl Demo {
         writeln!(out, "simulator  http://{upstream}")?;
         writeln!(out, "gate       http://{gate}   (admin http://{admin})")?;
         writeln!(out, "policies   {}\n", self.policies.display())?;
-        let right = show(out, gate, &simulator, &config.journal.directory).await?;
-        if !self.once {
-            hints(out, gate, admin, &config.journal.directory)?;
-            app::signals().context("signals")?.cancelled().await;
+        let journal = &config.journal.directory;
+        let shown = shutdown.run_until_cancelled(show(out, gate, &simulator, journal));
+        let right = shown.await.unwrap_or(Ok(false))?;
+        if !self.once && !shutdown.is_cancelled() {
+            hints(out, gate, admin, journal)?;
+            shutdown.cancelled().await;
         }
         stop.cancel();
         gateway.await.context("gate")?;

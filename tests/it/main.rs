@@ -32,6 +32,7 @@ mod lookup;
 mod promises;
 mod proxy;
 mod shipped;
+mod signals;
 mod tls;
 mod traces;
 mod wire;
