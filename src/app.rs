@@ -2,6 +2,7 @@
 //! owns the clock and the shutdown.
 
 mod signals;
+mod supervise;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -27,6 +28,7 @@ use crate::telemetry::{Evaluator, Metrics};
 use crate::value::Duration;
 
 pub use signals::{Hangup, signals};
+pub use supervise::Ended;
 
 /// The clock. Everybody else is given the time.
 #[expect(
@@ -74,7 +76,7 @@ impl App {
     /// Has to be called within a tokio runtime.
     pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
         let listener = Listener::bind(&config.listener).context("listener")?;
-        let admin_listener = listen_for_operators(config).context("admin listener")?;
+        let admin_listener = listen_for_operators(config.admin.listen).context("admin listener")?;
         let environments = Environments::new(&config.upstream, &config.environments)?;
         let catalogue = catalogue(config)?;
         let overridden = overridden(&catalogue);
@@ -146,23 +148,33 @@ impl App {
         self.admin_listener.local_addr()
     }
 
-    /// Serves until `shutdown`, then drains: connections, detached requests, the journal.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// Serves until `shutdown`, then drains: connections, detached requests, the journal. Does the same when a part
+    /// that it cannot do without ends by itself.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Ended> {
         if let Some((policy, bytecode)) = self.unproven {
             prove(policy, bytecode);
         }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
-        let service = MapResponse::new(self.admin, |response: Response<_>| response.map(boxed));
-        let serving =
-            self.admin_listener
-                .serve(Seat::here(service), Tracker::default(), stop_admin.clone());
-        let admin = tokio::spawn(serving);
-        let served = CancellationToken::new();
-        let sums = tokio::spawn(self.ledger.keep(self.audit, now, served.clone()));
+        let admin = tokio::spawn(supervise::keep_serving(
+            self.admin_listener,
+            listen_for_operators,
+            MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
+            stop_admin.clone(),
+        ));
+        let drained = CancellationToken::new();
+        let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
-        let drained = self.listener.serve(self.seats, self.tracker, shutdown);
-        if let Drained::Cut { tasks: 1.., .. } = drained.await {
+        let served = supervise::serve(
+            self.listener,
+            self.seats,
+            &self.workers,
+            self.tracker,
+            shutdown,
+            self.drain_timeout.as_std(),
+        )
+        .await;
+        if let Ok(Drained::Cut { tasks: 1.., .. }) = served {
             tracing::warn!(
                 "requests still under way after the drain time-out: the journal shows them in doubt"
             );
@@ -172,7 +184,7 @@ impl App {
             tracing::error!("the admin listener ended by a panic");
         }
         looks.abort();
-        served.cancel();
+        drained.cancel();
         let writer = self.writer;
         let closed = async move {
             // Before the journal closes: what was only counted belongs into it.
@@ -189,6 +201,7 @@ impl App {
         }
         // Not before: a request that outlived the drain may still record its outcome.
         drop(self.workers);
+        served.map(|_drained| ())
     }
 }
 
@@ -265,9 +278,9 @@ fn overridden(catalogue: &Catalogue) -> Map<String, Value> {
     changed
 }
 
-fn listen_for_operators(config: &Config) -> Result<Listener, listener::BindError> {
+fn listen_for_operators(address: SocketAddr) -> Result<Listener, listener::BindError> {
     Listener::bind(&listener::Config {
-        listen: config.admin.listen,
+        listen: address,
         // No token comes here, and probes come from other machines.
         allow_plaintext: true,
         drain_timeout: Duration::from_secs(1),

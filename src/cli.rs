@@ -217,7 +217,7 @@ impl Serve {
         let ended = runtime.block_on(async {
             let app = App::build(&config, metrics)?;
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
-            app.run(shutdown).await;
+            app.run(shutdown).await?;
             tracing::info!("stopped");
             anyhow::Ok(ExitCode::SUCCESS)
         });

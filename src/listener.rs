@@ -320,6 +320,11 @@ impl Connections {
     pub fn count(&self) -> usize {
         self.0.count()
     }
+
+    /// Returns when the last has ended.
+    pub async fn wait(&self) {
+        self.0.wait().await;
+    }
 }
 
 /// How many threads can run at once: what the machine, or the container, gives to this process.

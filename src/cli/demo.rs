@@ -82,7 +82,7 @@ impl Demo {
             shutdown.cancelled().await;
         }
         stop.cancel();
-        gateway.await.context("gate")?;
+        gateway.await.context("gate")??;
         simulation.await.context("simulator")??;
         Ok(if right {
             ExitCode::SUCCESS

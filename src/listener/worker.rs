@@ -17,6 +17,8 @@ pub struct Workers {
     runtimes: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
     stop: CancellationToken,
+    /// Cancelled by the first that ends.
+    ended: CancellationToken,
 }
 
 /// Where a connection can be served, and by what.
@@ -34,16 +36,30 @@ impl Workers {
             runtimes: Vec::new(),
             threads: Vec::new(),
             stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
         };
         for number in 0..count.get() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let stop = workers.stop.clone();
+            let ended = workers.ended.clone().drop_guard();
             workers.runtimes.push(runtime.handle().clone());
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-            let thread = thread.spawn(move || runtime.block_on(stop.cancelled()))?;
+            let thread = thread.spawn(move || {
+                // Dropped in a panic too.
+                let _ended = ended;
+                runtime.block_on(stop.cancelled());
+                // What blocks a thread of its own, a name that is looked up, is not waited for.
+                runtime.shutdown_background();
+            })?;
             workers.threads.push(thread);
         }
         Ok(workers)
+    }
+
+    /// Returns when a thread has ended, which none does by itself: then no connection is served there any more, and
+    /// every new one would be put there, because nowhere else are fewer.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// A seat on every thread, each with a service of its own.
