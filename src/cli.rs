@@ -7,8 +7,9 @@ mod audit;
 mod demo;
 mod endpoints;
 mod eval;
+mod output;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
@@ -26,6 +27,9 @@ use crate::listener::{self, Tls};
 use crate::policy::{POLICY_ERROR, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
+use crate::value::{Visible, VisibleLines, visible_json};
+
+pub use output::{Output, ended_unread};
 
 /// The policy gate in front of the Dynatrace API.
 #[derive(Debug, Parser)]
@@ -255,27 +259,27 @@ impl Check {
                 if let Some(trouble) = block_on(rehearsal(&policy, &config))? {
                     match self.format {
                         Format::Json => {
-                            writeln!(out, "{}", json!({"ok": false, "problems": trouble}))?;
+                            print_json(out, &json!({"ok": false, "problems": trouble}))?;
                         }
-                        Format::Pretty => writeln!(out, "{}", trouble.join("\n"))?,
+                        Format::Pretty => writeln!(out, "{}", VisibleLines(trouble.join("\n")))?,
                     }
                     return Ok(ExitCode::from(1));
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
                 match self.format {
-                    Format::Json => writeln!(
+                    Format::Json => print_json(
                         out,
-                        "{}",
-                        json!({
+                        &json!({
                             "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
                             "evaluator": trusted,
-                        })
+                        }),
                     )?,
                     Format::Pretty => {
-                        writeln!(out, "{} policies: {}", names.len(), names.join(", "))?;
+                        let listed = names.join(", ");
+                        writeln!(out, "{} policies: {}", names.len(), Visible(listed))?;
                         writeln!(out, "revision {}", policy.revision())?;
-                        writeln!(out, "judged by {trusted}")?;
+                        writeln!(out, "judged by {}", VisibleLines(trusted))?;
                         for change in changes {
                             writeln!(out, "{change}")?;
                         }
@@ -287,9 +291,9 @@ impl Check {
                 let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
                 match self.format {
                     Format::Json => {
-                        writeln!(out, "{}", json!({"ok": false, "problems": problems}))?;
+                        print_json(out, &json!({"ok": false, "problems": problems}))?;
                     }
-                    Format::Pretty => writeln!(out, "{}", problems.join("\n"))?,
+                    Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
                 }
                 Ok(ExitCode::from(1))
             }
@@ -362,11 +366,24 @@ impl Test {
             threshold: self.threshold,
             exit_zero_on_skipped: self.exit_zero_on_skipped,
         };
-        Ok(match suite::run(&self.paths, &options, out)? {
+        let mut report = Vec::new();
+        let outcome = suite::run(&self.paths, &options, &mut report)?;
+        let report = String::from_utf8_lossy(&report);
+        if self.coverage || self.threshold.is_some() || self.format == Format::Json {
+            write!(out, "{}", visible_json(&report))?;
+        } else {
+            write!(out, "{}", VisibleLines(report))?;
+        }
+        Ok(match outcome {
             suite::Outcome::Passed => ExitCode::SUCCESS,
             suite::Outcome::Failed => ExitCode::from(2),
         })
     }
+}
+
+/// One line of JSON in which nothing is hidden.
+fn print_json(out: &mut impl Write, value: &Value) -> io::Result<()> {
+    writeln!(out, "{}", visible_json(&value.to_string()))
 }
 
 fn load(path: Option<&PathBuf>) -> anyhow::Result<Config> {

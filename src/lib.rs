@@ -15,7 +15,7 @@
 //!
 //! | module        | what lives there                                                                |
 //! |---------------|---------------------------------------------------------------------------------|
-//! | [`value`]     | durations, sizes, hashes as people and files write them                         |
+//! | [`value`]     | durations, sizes, hashes as people write them; text of others, fit to be shown  |
 //! | [`dynatrace`] | the domain: endpoint catalogue, token ids and secrets, changes, error envelope  |
 //! | [`guard`]     | untrusted bytes in, `Head` and `Call` out: canonical paths, strict JSON         |
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |

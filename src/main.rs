@@ -1,10 +1,12 @@
 //! The `dtgate` program: parses arguments, runs the command, turns the result into an exit code.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dtgate::cli::{self, Cli};
+use dtgate::cli::{self, Cli, Output, ended_unread};
+use dtgate::value::VisibleLines;
 
 /// A request makes a few dozen small allocations, most of them on one thread: the system's allocator takes a tenth
 /// of its time, and gives less back after a peak.
@@ -12,29 +14,40 @@ use dtgate::cli::{self, Cli};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // 2 means "the answer is no" here, not "bad arguments".
-            let code = if error.use_stderr() {
-                ExitCode::from(1)
-            } else {
-                ExitCode::SUCCESS
-            };
-            return error.print().map_or_else(|_| ExitCode::from(1), |()| code);
-        }
-    };
-    match cli::run(cli, &mut anstream::stdout()) {
+    match run() {
         Ok(code) => code,
         // Whoever reads has seen enough (`dtgate audit tail | head`).
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => writeln!(anstream::stderr(), "dtgate: {error:#}")
-            .map_or_else(|_| ExitCode::from(1), |()| ExitCode::from(1)),
+        Err(error) if ended_unread(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(format_args!(
+                "dtgate: {}\n",
+                VisibleLines(format!("{error:#}"))
+            ));
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+fn run() -> anyhow::Result<ExitCode> {
+    let mut out = Output::new(anstream::stdout());
+    let code = match Cli::try_parse() {
+        Ok(cli) => cli::run(cli, &mut out)?,
+        // 2 means "the answer is no" here, not "bad arguments".
+        Err(error) if error.use_stderr() => {
+            complain(error.render().ansi());
+            ExitCode::FAILURE
+        }
+        Err(help) => {
+            write!(out, "{}", help.render().ansi())?;
+            ExitCode::SUCCESS
+        }
+    };
+    out.finish()?;
+    Ok(code)
+}
+
+/// To standard error. Where that does not work either, the exit code has to do.
+fn complain(words: impl Display) {
+    let written = write!(anstream::stderr(), "{words}");
+    drop(written);
 }

@@ -2,7 +2,7 @@
 //!
 //! A text is either understood completely or refused with a message that shows what would be accepted;
 //! what is displayed can be read back without loss. Knows no setting: which value is sensible where is
-//! the business of the module whose `Config` holds it.
+//! the business of the module whose `Config` holds it. And, in [`Visible`], text of others, as it can be shown.
 
 mod visible;
 

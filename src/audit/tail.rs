@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::segments;
+use crate::value::Visible;
 
 /// Reads the records of a journal in order, and goes on where it stopped when more are written.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Tail {
 /// One record as people read it: time, number, verdict, what and on which token, why.
 pub fn render(line: &str) -> String {
     let Ok(mut record) = serde_json::from_str::<Value>(line) else {
-        return plain(line);
+        return Visible(line).to_string();
     };
     clean(&mut record);
     let text = |pointer: &str| {
@@ -104,7 +105,7 @@ pub fn render(line: &str) -> String {
                 let handling = handling.as_str().unwrap_or_default();
                 append(
                     &mut out,
-                    format_args!("\n    {operation} is handled as {handling}"),
+                    format_args!("\n    {} is handled as {handling}", Visible(operation)),
                 );
             }
         }
@@ -259,27 +260,14 @@ fn weight(violation: &Value) -> &str {
 }
 
 /// Makes all text fit for a terminal: a caller's name for a token must not move the cursor, nor turn the
-/// direction of what is read.
+/// direction of what is read. Names of members are ours, in a journal that nobody has changed.
 fn clean(value: &mut Value) {
     match value {
-        Value::String(text) => *text = plain(text),
+        Value::String(text) => *text = Visible(&*text).to_string(),
         Value::Array(elements) => elements.iter_mut().for_each(clean),
         Value::Object(members) => members.values_mut().for_each(clean),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Text with everything that could steer a terminal written out.
-pub fn plain(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .flat_map(|c| {
-            let hidden = c.is_control() || turns(c);
-            let escaped = hidden.then(|| c.escape_unicode());
-            let shown = (!hidden).then_some(c);
-            escaped.into_iter().flatten().chain(shown)
-        })
-        .collect()
 }
 
 fn append(out: &mut String, text: std::fmt::Arguments<'_>) {

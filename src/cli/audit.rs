@@ -3,16 +3,17 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use rustix::event::Timespec;
 use serde_json::json;
 
-use super::Format;
+use super::{Format, output, print_json};
 use crate::audit::chain::NotedHead;
-use crate::audit::tail::{Tail, plain, render};
+use crate::audit::tail::{Tail, render};
 use crate::audit::verify::{Recovered, Report, verify};
+use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -76,16 +77,19 @@ impl TailArgs {
             return Ok(ExitCode::SUCCESS);
         }
         loop {
-            match tail.next_line().with_context(in_journal)? {
-                Some(line) => self.print(out, &line)?,
-                None => std::thread::sleep(POLL),
+            while let Some(line) = tail.next_line().with_context(in_journal)? {
+                self.print(out, &line)?;
+            }
+            // A reader who goes away is seen also while nothing is written.
+            if output::is_closed_within(POLL)? {
+                return Ok(ExitCode::SUCCESS);
             }
         }
     }
 
     fn print(&self, out: &mut impl Write, line: &str) -> std::io::Result<()> {
         match self.format {
-            Format::Json => writeln!(out, "{line}")?,
+            Format::Json => writeln!(out, "{}", visible_json(line))?,
             Format::Pretty => writeln!(out, "{}", render(line))?,
         }
         out.flush()
@@ -98,16 +102,20 @@ impl Verify {
             Ok(report) => {
                 let ok = report.problems.is_empty();
                 match self.format {
-                    Format::Json => writeln!(out, "{}", json!({"ok": ok, "report": report}))?,
+                    Format::Json => print_json(out, &json!({"ok": ok, "report": report}))?,
                     Format::Pretty => show(&report, out)?,
                 }
                 Ok(ExitCode::from(if ok { 0 } else { 2 }))
             }
             Err(error) if error.is_verdict() => {
-                let error = plain(&error.to_string());
+                let error = error.to_string();
                 match self.format {
-                    Format::Json => writeln!(out, "{}", json!({"ok": false, "error": error}))?,
-                    Format::Pretty => writeln!(out, "The chain is broken.\n  {error}")?,
+                    Format::Json => {
+                        print_json(out, &json!({"ok": false, "error": error}))?;
+                    }
+                    Format::Pretty => {
+                        writeln!(out, "The chain is broken.\n  {}", Visible(error))?;
+                    }
                 }
                 Ok(ExitCode::from(2))
             }
@@ -127,7 +135,7 @@ fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
     }
     writeln!(out)?;
     for problem in &report.problems {
-        writeln!(out, "  {}", plain(problem))?;
+        writeln!(out, "  {}", Visible(problem))?;
     }
     for (name, value) in [
         ("segments", report.segments as u64),
@@ -141,11 +149,11 @@ fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "  {name:<10} {value:>7}")?;
     }
     for id in &report.in_doubt {
-        writeln!(out, "    allowed, without outcome: {}", plain(id))?;
+        writeln!(out, "    allowed, without outcome: {}", Visible(id))?;
     }
     writeln!(out, "  recoveries {:>7}", report.recoveries.len())?;
     for recovered in &report.recoveries {
-        writeln!(out, "    {}", plain(&told(recovered)))?;
+        writeln!(out, "    {}", Visible(told(recovered)))?;
     }
     writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
     if !report.unvouched.is_empty() {
@@ -173,4 +181,7 @@ fn told(recovered: &Recovered) -> String {
 }
 
 /// How often a journal is looked at for new records.
-const POLL: Duration = Duration::from_millis(200);
+const POLL: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde_json::json;
 
-use super::Format;
+use super::{Format, print_json};
 use crate::app;
 use crate::dynatrace::catalogue::{Handling, Only, Row};
 
@@ -27,7 +27,7 @@ impl Endpoints {
         match self.format {
             Format::Json => {
                 let rows: Vec<_> = catalogue.rows().iter().map(as_json).collect();
-                writeln!(out, "{}", json!(rows))?;
+                print_json(out, &json!(rows))?;
             }
             Format::Pretty => {
                 let width = |text: fn(&Row) -> String| {

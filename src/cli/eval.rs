@@ -10,12 +10,13 @@ use http::Request;
 use http::header::HOST;
 use serde_json::json;
 
-use super::Format;
+use super::{Format, print_json};
 use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
 use crate::listener::{Body, full};
 use crate::policy::{Effect, Explanation, Input, Verdict};
+use crate::value::Visible;
 
 #[derive(Debug, Args)]
 pub(super) struct Eval {
@@ -56,12 +57,13 @@ impl Eval {
                 }
                 Err(error) => {
                     match self.format {
-                        Format::Json => writeln!(
+                        Format::Json => print_json(
                             out,
-                            "{}",
-                            json!({"verdict": "deny", "error": error.to_string()})
+                            &json!({"verdict": "deny", "error": error.to_string()}),
                         )?,
-                        Format::Pretty => writeln!(out, "deny, before any policy: {error}")?,
+                        Format::Pretty => {
+                            writeln!(out, "deny, before any policy: {}", Visible(error))?;
+                        }
                     }
                     return Ok(ExitCode::from(2));
                 }
@@ -69,10 +71,9 @@ impl Eval {
         };
         let explanation = policy.explain(&input);
         match self.format {
-            Format::Json => writeln!(
+            Format::Json => print_json(
                 out,
-                "{}",
-                json!({"input": input.to_json(), "explanation": explanation})
+                &json!({"input": input.to_json(), "explanation": explanation}),
             )?,
             Format::Pretty => show(out, &input, &explanation)?,
         }
@@ -89,22 +90,21 @@ fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::
         Verdict::Allow => "allow",
         Verdict::Deny => "deny",
     };
-    writeln!(out, "{word}  {} ({})", input.operation, input.api)?;
+    let (operation, api) = (Visible(&input.operation), Visible(&input.api));
+    writeln!(out, "{word}  {operation} ({api})")?;
     for violation in &decision.violations {
         let effect = match violation.effect() {
             Effect::Deny => "denies",
             Effect::Record => "records",
             Effect::Warn => "warns",
         };
-        let path = violation.path.as_deref().unwrap_or("-");
-        writeln!(
-            out,
-            "  {:<18} {effect:<8} {path:<12} {}",
-            violation.policy, violation.message
-        )?;
+        let path = Visible(violation.path.as_deref().unwrap_or("-")).to_string();
+        let policy = Visible(&violation.policy).to_string();
+        let message = Visible(&violation.message);
+        writeln!(out, "  {policy:<18} {effect:<8} {path:<12} {message}")?;
     }
     if let Some(remedy) = &decision.remedy {
-        writeln!(out, "  {}", remedy.text)?;
+        writeln!(out, "  {}", Visible(&remedy.text))?;
     }
     let changes = input
         .token
@@ -119,10 +119,10 @@ fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::
     writeln!(out, "lines evaluated")?;
     for (file, rows) in &explanation.lines {
         let rows: Vec<String> = rows.iter().map(u32::to_string).collect();
-        writeln!(out, "  {file}: {}", rows.join(" "))?;
+        writeln!(out, "  {}: {}", Visible(file), rows.join(" "))?;
     }
     for line in &explanation.prints {
-        writeln!(out, "print: {line}")?;
+        writeln!(out, "print: {}", Visible(line))?;
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "policy",
             "simulate",
             "telemetry",
+            "value",
         ],
     ),
     (

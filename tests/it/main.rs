@@ -29,6 +29,7 @@ mod fairness;
 mod harness;
 mod log;
 mod lookup;
+mod pipes;
 mod promises;
 mod proxy;
 mod shipped;
