@@ -247,6 +247,7 @@ fn engine_of(
     rego.set_gather_prints(true);
     let mut problems = Vec::new();
     for (path, text) in texts {
+        let text = imports::without_redundant(&path, text);
         if let Err(error) = rego.add_policy(path.clone(), text) {
             problems.push(engine_problem(&error.to_string(), &path));
         }

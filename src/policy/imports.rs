@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Module, Ref, Span};
+use regorus::unstable::{Expr, Import, Module, Ref, Span};
 
 use super::bundle::Problem;
 use super::check::{self, Names, Path};
@@ -80,6 +80,37 @@ pub(super) fn written_out(module: &Module, shifts: &mut Shifts) -> String {
     }
     let source = module.package.span.source.get_contents();
     applied(source, 0, source.len(), &changes)
+}
+
+/// The text without `import input`, which says nothing that is not so: the engine would print to standard error that it
+/// is redundant, and panic where that is closed. Nothing moves.
+pub(super) fn without_redundant(path: &str, mut text: String) -> String {
+    let mut reader = regorus::Engine::new();
+    if !text.contains("import") || reader.add_policy(path.to_owned(), text.clone()).is_err() {
+        return text;
+    }
+    for module in reader.get_modules().iter() {
+        for import in module.imports.iter().filter(|import| is_redundant(import)) {
+            let (start, end) = (import.span.start, import.refr.span().end);
+            let place = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            let blank = |c: char| {
+                let blank = if c == '\n' { c } else { ' ' };
+                std::iter::repeat_n(blank, c.len_utf8())
+            };
+            if let Some((start, end)) = place
+                && let Some(written) = text.get(start..end)
+            {
+                let written: String = written.chars().flat_map(blank).collect();
+                text.replace_range(start..end, &written);
+            }
+        }
+    }
+    text
+}
+
+fn is_redundant(import: &Import) -> bool {
+    let is_input = |refr: &Expr| matches!(refr, Expr::Var { span, .. } if span.text() == "input");
+    import.r#as.is_none() && is_input(&import.refr)
 }
 
 /// What the first name of a reference becomes, and where it is.

@@ -13,8 +13,10 @@ use crate::harness::{BAD, GOOD, TOKEN, Upstream, eventually, gate, policies, pro
 /// What must not reach a terminal, one of each kind; the first is more than a byte of UTF-8 could be mistaken for.
 const HIDDEN: &str = "\u{9b}\u{7f}\u{202e}\u{2066}\u{2028}\u{200b}\u{feff}\u{ad}\u{e0041}\u{fe0f}";
 
-/// A policy that quotes what it objects to.
+/// A policy that quotes what it objects to, with an import that the engine has something to say about.
 const POLICY: &str = r#"package dtgate.named
+
+import input
 
 deny contains sprintf("not %s", [input.change.name.requested]) if {
 	input.change.name.requested != "payments-prod-ci"

@@ -262,3 +262,14 @@ fn a_variable_that_hides_an_import_is_refused() {
     );
     assert_eq!(wrong("deny contains \"x\" if settings.max == 1"), "");
 }
+
+/// The engine would print that it is redundant.
+#[test]
+fn the_import_of_the_whole_input_is_taken_out_and_nothing_moves() {
+    let text = "package dtgate.p\n\nimport # für alle\n  input\nimport input.api\n\nx := `\nimport input\n`\n";
+    let blank = " ".repeat(18) + "\n" + &" ".repeat(7);
+    let expected = text.replacen("import # für alle\n  input", &blank, 1);
+    assert_eq!(text.len(), expected.len());
+    let quiet = super::without_redundant("p.rego", text.to_owned());
+    assert_eq!(quiet, expected);
+}
