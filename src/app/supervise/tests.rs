@@ -20,9 +20,15 @@ use crate::listener::{self, Body, full};
 /// What ends whoever clones it, once it is set.
 struct Trap(Arc<AtomicBool>);
 
+impl Trap {
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl Clone for Trap {
     fn clone(&self) -> Self {
-        assert!(!self.0.load(Ordering::Relaxed), "the trap");
+        assert!(!self.is_set(), "the trap");
         Self(self.0.clone())
     }
 }
@@ -71,7 +77,7 @@ async fn an_accept_loop_that_ends_is_an_error_after_what_runs_was_answered() {
         let (trap, arrived, released) = (Trap(set.clone()), arrived.clone(), released.clone());
         move |_: Request<Body>| {
             // Held by the service, and cloned with it.
-            assert!(!trap.0.load(Ordering::Relaxed));
+            assert!(!trap.is_set());
             let (arrived, released) = (arrived.clone(), released.clone());
             async move {
                 arrived.notify_one();
@@ -157,14 +163,15 @@ async fn an_admin_listener_that_ends_is_there_again() {
     let set = Arc::new(AtomicBool::new(false));
     let trap = Trap(set.clone());
     let service = service_fn(move |_: Request<Body>| {
-        let armed = trap.0.load(Ordering::Relaxed);
-        async move { Ok::<_, Infallible>(Response::new(full(format!("armed {armed}")))) }
+        // Held by the service, and cloned with it.
+        let set = trap.is_set();
+        async move { Ok::<_, Infallible>(Response::new(full(format!("set {set}")))) }
     });
     let stop = CancellationToken::new();
     let listen = |listen| Listener::bind(&listener::Config { listen, ..config() });
     let serving = tokio::spawn(keep_serving(listener, listen, service, stop.clone()));
     let answer = within_half_a_minute(ask(address)).await.unwrap();
-    assert!(answer.ends_with("armed false"), "{answer}");
+    assert!(answer.ends_with("set false"), "{answer}");
     set.store(true, Ordering::Relaxed);
     drop(TcpStream::connect(address).await.unwrap());
     within_half_a_minute(async { while TcpStream::connect(address).await.is_ok() {} }).await;
@@ -176,7 +183,7 @@ async fn an_admin_listener_that_ends_is_there_again() {
             }
         }
     });
-    assert!(answer.await.ends_with("armed false"));
+    assert!(answer.await.ends_with("set false"));
     stop.cancel();
     within_half_a_minute(serving).await.unwrap();
 }
