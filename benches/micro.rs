@@ -7,6 +7,8 @@
     reason = "a bench that cannot begin has to say so"
 )]
 
+mod hostile;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
