@@ -261,7 +261,8 @@ fn is_loose_uuid(text: &str) -> bool {
 
 /// Whether text contains something of the form of a whole token, secret part included.
 pub fn contains_secret(text: &str) -> bool {
-    find_secret(text).is_some()
+    let mut dots = text.match_indices('.');
+    dots.any(|(dot, _)| secret_behind(text, dot).is_some())
 }
 
 /// Text with the secret part of every token in it replaced. `dt0c01.PUB.SECRET` keeps its public part.
@@ -269,74 +270,73 @@ pub fn contains_secret(text: &str) -> bool {
 /// So is that of a link without login (`?auth=…`): whoever has it sees the dashboard.
 pub fn redact(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((start, end)) = find_secret(rest).or_else(|| find_link(rest)) {
-        clean.push_str(rest.get(..start).unwrap_or_default());
-        clean.push_str("[secret]");
-        rest = rest.get(end..).unwrap_or_default();
+    let mut written = 0;
+    for (at, mark) in text.match_indices(['.', '=']) {
+        if at < written {
+            continue;
+        }
+        let hidden = if mark == "." {
+            secret_behind(text, at)
+        } else {
+            key_behind(text, at)
+        };
+        if let Some((start, end)) = hidden {
+            clean.push_str(text.get(written..start).unwrap_or_default());
+            clean.push_str("[secret]");
+            written = end;
+        }
     }
-    clean.push_str(rest);
+    clean.push_str(text.get(written..).unwrap_or_default());
     clean
 }
 
-/// Where the first secret part stands: after `dt0xNN.` and a public part, at least [`MIN_SECRET`] long.
-/// Shorter last parts are what documentation and tests invent (`dt0c01.A.B`); they are no secrets.
-fn find_secret(text: &str) -> Option<(usize, usize)> {
+/// Where the secret part of a token stands whose first dot is here: after `dt0xNN.` and a public part, at least
+/// [`MIN_SECRET`] long. Shorter last parts are what documentation and tests invent (`dt0c01.A.B`); they are no
+/// secrets.
+fn secret_behind(text: &str, dot: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
-    let token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let run = |from: usize| {
-        let rest = bytes.get(from..).unwrap_or_default();
-        rest.iter().take_while(|byte| token_byte(byte)).count()
-    };
-    let dot = |at: usize| bytes.get(at) == Some(&b'.');
     // Most texts have no dot, and no dot has such a prefix before it.
-    let mut dots = (PREFIX..bytes.len()).filter(|at| dot(*at));
-    dots.find_map(|at| {
-        let prefix = bytes.get(at - PREFIX..at)?;
-        if !is_any_prefix(prefix) {
-            return None;
-        }
-        let public = run(at + 1);
-        let secret_at = at + 1 + public + 1;
-        if public == 0 || !dot(secret_at - 1) {
-            return None;
-        }
-        let secret = run(secret_at);
-        (secret >= MIN_SECRET).then_some((secret_at, secret_at + secret))
-    })
+    let prefix = bytes.get(dot.checked_sub(PREFIX)?..dot)?;
+    if !is_any_prefix(prefix) {
+        return None;
+    }
+    let run = |from: usize| {
+        let rest = bytes.get(from..).unwrap_or_default().iter();
+        let run = rest.take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+        run.count()
+    };
+    let public = run(dot + 1);
+    let start = dot + 1 + public + 1;
+    if public == 0 || bytes.get(start - 1) != Some(&b'.') {
+        return None;
+    }
+    let secret = run(start);
+    (secret >= MIN_SECRET).then_some((start, start + secret))
 }
 
 /// Where the key of a link without login stands: "21 characters" behind `auth=`.
-fn find_link(text: &str) -> Option<(usize, usize)> {
-    let mut from = 0;
-    // To look for one letter is cheap, and few texts have it.
-    if !text.contains('=') {
+fn key_behind(text: &str, equals: usize) -> Option<(usize, usize)> {
+    if !text.get(..equals)?.ends_with("auth") {
         return None;
     }
-    while let Some(at) = text.get(from..)?.find("auth=") {
-        let start = from + at + "auth=".len();
-        let key = text.get(start..)?.bytes();
-        let key = key.take_while(|byte| byte.is_ascii_alphanumeric() || b"-_%".contains(byte));
-        let length = key.count();
-        if length >= MIN_SECRET {
-            return Some((start, start + length));
-        }
-        from = start;
-    }
-    None
+    let start = equals + 1;
+    let key = text.get(start..)?.bytes();
+    let key = key.take_while(|byte| byte.is_ascii_alphanumeric() || b"-_%".contains(byte));
+    let length = key.count();
+    (length >= MIN_SECRET).then_some((start, start + length))
 }
 
 /// A path as it may be logged: without query, and without whatever stands in a token's place.
 ///
 /// A path that is encoded, or spelled in a way that hides where its segments are, is not shown at all
-/// when it could hold a token.
+/// when it could hold a token, or is too long to find out.
 pub fn redact_path(path: &str) -> String {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if !path
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !b"%;\\".contains(&byte))
-        || path.contains("..")
-    {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"%;\\".contains(&byte);
+    if !path.bytes().all(plain) || path.contains("..") {
+        if path.len() > MAX_ENCODED {
+            return "[not shown: a long path that is encoded]".to_owned();
+        }
         let mut text = path.to_lowercase();
         for _ in 0..MAX_ROUNDS {
             if contains_secret(&text) || text.contains("token") || text.contains("dt0") {
@@ -349,23 +349,25 @@ pub fn redact_path(path: &str) -> String {
         }
     }
     let mut after_collection = false;
-    let segments: Vec<String> = path
-        .split('/')
-        .map(|segment| {
-            let folded = segment.to_lowercase();
-            let hide = after_collection && !segment.is_empty() && folded != "lookup";
-            // Everything behind the collection: nobody knows at which place a look-alike has its token.
-            after_collection |= COLLECTIONS
-                .iter()
-                .any(|collection| folded.starts_with(collection));
-            if hide && !is_uuid(segment) && !is_public_id(segment) {
-                "{id}".to_owned()
-            } else {
-                redact(segment)
-            }
-        })
-        .collect();
-    segments.join("/")
+    let mut logged = String::with_capacity(path.len());
+    for (number, segment) in path.split('/').enumerate() {
+        if number > 0 {
+            logged.push('/');
+        }
+        let hide =
+            after_collection && !segment.is_empty() && !segment.eq_ignore_ascii_case("lookup");
+        // Everything behind the collection: nobody knows at which place a look-alike has its token.
+        after_collection |= COLLECTIONS.iter().any(|collection| {
+            let begin = segment.get(..collection.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(collection))
+        });
+        if hide && !is_uuid(segment) && !is_public_id(segment) {
+            logged.push_str("{id}");
+        } else {
+            logged.push_str(&redact(segment));
+        }
+    }
+    logged
 }
 
 /// Whether a lower-case path segment is one of the words that Dynatrace has for tokens. The bare `tokens`
@@ -398,6 +400,9 @@ const MIN_SECRET: usize = 16;
 
 /// Rounds of percent decoding before a path is given up.
 const MAX_ROUNDS: usize = 8;
+
+/// Bytes of a path that is encoded, and still shown.
+const MAX_ENCODED: usize = 1024;
 
 #[cfg(test)]
 mod tests;
