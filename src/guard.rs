@@ -5,8 +5,11 @@
 //! journal and the upstream, and waits for nothing: whoever calls it has the bytes.
 
 mod fields;
+mod fold;
 pub mod host;
 pub mod json;
+#[cfg(test)]
+mod oracle;
 pub mod path;
 pub mod prefix;
 mod settings;

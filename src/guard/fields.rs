@@ -8,8 +8,9 @@ use http::header::{
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use super::fold::fold;
 use super::path::MAX_ROUNDS;
-use super::{ReadError, json, path};
+use super::{ReadError, path};
 use crate::dynatrace::catalogue::{Catalogue, Endpoint};
 use crate::dynatrace::token::TokenSecret;
 
@@ -166,7 +167,7 @@ fn read(query: &str) -> impl Iterator<Item = (String, String)> {
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            (json::fold(&decode(name)), decode(value))
+            (fold(&decode(name)), decode(value))
         })
 }
 

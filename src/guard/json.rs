@@ -5,13 +5,14 @@
 //! refused, so that "what a lenient reader could make of it" is one value. It refuses to know what the
 //! members mean.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
-use unicode_normalization::UnicodeNormalization;
+
+use super::fold::{fold, fold_char};
 
 /// Why bytes are not strict JSON, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,13 +48,16 @@ pub fn parse_object(
             message: "the body must be a JSON object".to_owned(),
         });
     };
-    let read: Vec<(&String, String)> = members.keys().map(|name| (name, letters(name))).collect();
-    for word in words {
-        let twin = read
-            .iter()
-            .find(|(name, letters)| *name != word && has_letters(word, letters));
-        if let Some((twin, _)) = twin {
-            let (line, column) = find_name(text, twin);
+    let words: Vec<(&str, String)> = words
+        .map(|word| (word, letters(word, usize::MAX)))
+        .collect();
+    let longest = words.iter().map(|(_, letters)| letters.len()).max();
+    for name in members.keys() {
+        let letters = letters(name, longest.unwrap_or_default());
+        let mut words = words.iter();
+        let twin = words.find(|(word, same)| *same == letters && *word != name);
+        if let Some((word, _)) = twin {
+            let (line, column) = find_name(text, name);
             return Err(JsonError {
                 line,
                 column,
@@ -85,61 +89,21 @@ fn parse_text(text: &str) -> Result<Value, JsonError> {
         .map_err(|error| JsonError::from_serde(&error))
 }
 
-/// What the most lenient reader makes of a member name: compatibility forms resolved, case folded,
-/// and everything that cannot be seen taken away.
-///
-/// Lower case of upper case folds the pairs that lower case alone leaves apart (`ſ` and `s`, the
-/// Kelvin sign and `k`), as Go's `encoding/json` does.
-pub fn fold(name: &str) -> String {
-    let visible = |c: &char| !c.is_whitespace() && !c.is_control() && !is_invisible(*c);
-    if name.is_ascii() {
-        return name
-            .chars()
-            .filter(visible)
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
+/// The letters of a folded name: some readers take `scopes[]`, `scopes[0]` and `"scopes"` for `scopes`. No more of
+/// them than tell that it is none of the words.
+fn letters(name: &str, longest: usize) -> String {
+    let mut letters = String::new();
+    for c in name.chars() {
+        fold_char(c, &mut |c| {
+            if c.is_alphabetic() {
+                letters.push(c);
+            }
+        });
+        if letters.len() > longest {
+            break;
+        }
     }
-    name.nfkc()
-        .filter(visible)
-        .flat_map(char::to_lowercase)
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .nfkc()
-        .filter(visible)
-        .collect()
-}
-
-/// The letters of a folded name: some readers take `scopes[]`, `scopes[0]` and `"scopes"` for `scopes`.
-fn letters(name: &str) -> String {
-    if name.is_ascii() {
-        return ascii_letters(name).collect();
-    }
-    fold(name).chars().filter(|c| c.is_alphabetic()).collect()
-}
-
-fn ascii_letters(name: &str) -> impl Iterator<Item = char> {
-    let letters = name.chars().filter(char::is_ascii_alphabetic);
-    letters.map(|c| c.to_ascii_lowercase())
-}
-
-/// Whether these are a word's [`letters`]. The first that differs ends it, and hardly any word has them.
-fn has_letters(word: &str, wanted: &str) -> bool {
-    if word.is_ascii() {
-        ascii_letters(word).eq(wanted.chars())
-    } else {
-        letters(word) == wanted
-    }
-}
-
-/// Format characters and fillers that render as nothing (Unicode `Default_Ignorable_Code_Point`, the
-/// part that could stand in a name).
-fn is_invisible(c: char) -> bool {
-    matches!(
-        u32::from(c),
-        0x00AD | 0x034F | 0x061C | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F
-            | 0x202A..=0x202E | 0x2060..=0x206F | 0x3164 | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0
-            | 0xFFF0..=0xFFFB | 0x1_D173..=0x1_D17A | 0xE_0000..=0xE_0FFF
-    )
+    letters
 }
 
 /// Deserialises any value, strictly. The depth counts objects and arrays around it.
@@ -225,7 +189,7 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut object = Map::new();
-        let mut folded_names = BTreeSet::new();
+        let mut folded_names = HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             // A control character could end or split the name for another reader.
             if name.chars().any(char::is_control) {

@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use super::json::fold;
+use super::fold::fold;
 use super::path::{MAX_ROUNDS, decode, is_environment, word};
 use crate::dynatrace::catalogue::ENVIRONMENT;
 

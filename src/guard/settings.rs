@@ -9,7 +9,8 @@ use std::fmt;
 use data_encoding::BASE64URL_NOPAD;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::json::{JsonError, fold};
+use super::fold::fold;
+use super::json::JsonError;
 use crate::dynatrace::catalogue::TOKEN_SCHEMAS;
 
 /// The schema that an objectId names: `PUT` and `DELETE` say it nowhere else.
@@ -31,12 +32,10 @@ pub(super) fn governs_tokens(schema: &str) -> bool {
 
 /// The schemas that govern tokens, of those that a text names.
 pub(super) fn governing(text: &str) -> Vec<&'static str> {
-    let folded = if text.len() <= MAX_NAME {
-        fold(text)
-    } else {
-        let visible = text.chars().filter(char::is_ascii_graphic);
-        visible.map(|c| c.to_ascii_lowercase()).collect()
-    };
+    if text.len() < SHORTEST {
+        return Vec::new();
+    }
+    let folded = fold(text);
     let names = TOKEN_SCHEMAS.iter().copied();
     names.filter(|schema| folded.contains(schema)).collect()
 }
@@ -96,7 +95,7 @@ impl<'de> Visitor<'de> for Search<'_> {
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.0.extend(governing(text));
         // An objectId hides its schema.
-        if text.len() <= MAX_NAME {
+        if (MIN_ID..=MAX_ID).contains(&text.len()) {
             let schema = schema(text.trim());
             self.0
                 .extend(schema.iter().flat_map(|schema| governing(schema)));
@@ -120,8 +119,14 @@ impl<'de> Visitor<'de> for Search<'_> {
 /// What every objectId begins with: a mark, and the version of the form.
 const HEAD: &[u8] = b"\xbe\xefT\xde\x15\xda\xde\xad\x00\x00\x00\x01";
 
-/// A longer text is not folded as a name: that would take longer than anything else the gate does.
-const MAX_NAME: usize = 512;
+/// The shortest name of a schema that governs tokens has 24 letters, and a byte is folded to two at most.
+const SHORTEST: usize = 12;
+
+/// An objectId of such a schema is longer than its head and the shortest name in base64.
+const MIN_ID: usize = 52;
+
+/// No objectId is as long.
+const MAX_ID: usize = 512;
 
 #[cfg(test)]
 mod tests {

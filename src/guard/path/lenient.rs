@@ -4,7 +4,7 @@ use percent_encoding::percent_decode;
 
 use crate::dynatrace::catalogue::{ANY, Catalogue, ENVIRONMENT, Operation, PROXY, Row, is_open};
 use crate::dynatrace::token::is_token_word;
-use crate::guard::json::fold;
+use crate::guard::fold::fold;
 
 /// What a method may do, as far as the catalogue is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
