@@ -12,6 +12,7 @@ pub mod json;
 mod oracle;
 pub mod path;
 pub mod prefix;
+mod reading;
 mod settings;
 
 use std::time::Duration;
@@ -27,11 +28,12 @@ use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
 use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret, contains_secret};
 use crate::value::Sha256Hex;
 use fields::{
-    API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
+    API_TOKEN, Credential, api_token, asks_for, credential, has_no_body, is_json, parameters,
     refuse_connection_fields, refuse_overrides,
 };
 use json::JsonError;
-use path::{CanonicalPath, PathError, Target};
+use path::{CanonicalPath, Likeness, PathError, Target};
+use reading::Work;
 
 /// Where a request goes from its head alone.
 #[derive(Debug)]
@@ -134,20 +136,30 @@ impl ReadError {
 
 /// Reads the head of any request.
 pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route, ReadError> {
+    read(parts, catalogue, key, &mut Work::default())
+}
+
+fn read(
+    parts: &Parts,
+    catalogue: &Catalogue,
+    key: &HashKey,
+    work: &mut Work,
+) -> Result<Route, ReadError> {
     host::host(parts)?;
     // Other codings would be taken off with this connection's framing, and nobody would undo them.
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Err(ReadError::Encoding);
     }
-    refuse_overrides(parts, catalogue)?;
     let (method, path) = (parts.method.as_str(), parts.uri.path());
-    let Target::Guarded(path) = path::classify(method, path, catalogue, key)? else {
+    let likeness = Likeness::of(path, catalogue, work).map_err(PathError::from)?;
+    refuse_overrides(parts, &likeness, catalogue, work)?;
+    let Target::Guarded(path) = likeness.classify(method, path, catalogue, key)? else {
         return Ok(Route::Open);
     };
     let endpoint = path.endpoint();
     let unsure = match endpoint.only {
-        Only::Query(name) if !asks_for(parts, name) => return Ok(Route::Open),
+        Only::Query(name) if !asks_for(parts, name, work)? => return Ok(Route::Open),
         Only::Always | Only::Query(_) => false,
         Only::TokenSchemas => match path.object().map(settings::schema) {
             None => true,
@@ -167,7 +179,8 @@ pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route
         return Err(ReadError::MediaType);
     }
     refuse_connection_fields(&parts.headers)?;
-    let credential = credential(parts, endpoint)?;
+    let mut parameters = parameters(parts, work)?;
+    let credential = credential(parts, &parameters, endpoint)?;
     let caller = credential.as_ref().map(|credential| {
         let text = credential.secret.expose();
         if credential.in_query {
@@ -177,9 +190,9 @@ pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route
         }
     });
     let query = parts.uri.query().filter(|_| endpoint.query);
-    let parameters = parameters(parts).filter(|(name, _)| name != API_TOKEN);
+    parameters.retain(|(name, _)| name != API_TOKEN);
     let head = Box::new(Head {
-        parameters: parameters.collect(),
+        parameters,
         query: query.map(|query| TokenSecret::new(query.to_owned())),
         path,
         caller,
@@ -244,9 +257,8 @@ pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {
         let value = parts.headers.get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let token = || parameters(parts).find(|(name, _)| name == API_TOKEN);
     let credential = shown(AUTHORIZATION)
-        .or_else(|| token().map(|(_, token)| token))
+        .or_else(|| api_token(parts))
         .or_else(|| shown(COOKIE))?;
     // The same one whatever its scheme is written like.
     let token = credential.trim().rsplit(' ').next().unwrap_or_default();
@@ -259,8 +271,7 @@ pub fn caller(parts: &Parts, key: &HashKey) -> Option<Caller> {
         let text = String::from_utf8_lossy(value.as_bytes());
         return Some(Caller::from_authorization(&text, key));
     }
-    let (_, token) = parameters(parts).find(|(name, _)| name == API_TOKEN)?;
-    Some(Caller::from_query(&token, key))
+    Some(Caller::from_query(&api_token(parts)?, key))
 }
 
 impl Head {

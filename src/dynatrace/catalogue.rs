@@ -6,6 +6,7 @@
 //! is the table with those changes, which it can name.
 
 mod table;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use table::{ENDPOINTS, Operation};
+pub use tree::{Edge, Tree};
 
 /// The API that an endpoint belongs to, as policies see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +146,7 @@ pub enum OverrideError {
 #[derive(Debug)]
 pub struct Catalogue {
     rows: Vec<Row>,
+    tree: Tree,
     overrides: Overrides,
 }
 
@@ -153,12 +156,9 @@ pub struct Row {
     pub endpoint: &'static Endpoint,
     pub handling: Handling,
     pub segments: Vec<&'static str>,
-    /// The segments by which a path is recognised under a lenient reading: lower case, and without the
-    /// leading `api`, which the proxy does not have.
-    pub mark: Vec<String>,
     /// The row is about everything below a root: it is recognised at the root only.
     pub anchored: bool,
-    /// A word of the mark speaks of tokens.
+    /// A word of it speaks of tokens.
     pub tokens: bool,
 }
 
@@ -185,17 +185,24 @@ impl Catalogue {
             let wanted = overrides.0.get(&endpoint.operation);
             *wanted.unwrap_or(&endpoint.handling)
         };
+        let rows: Vec<Row> = ENDPOINTS
+            .iter()
+            .map(|endpoint| Row::new(endpoint, handling(endpoint)))
+            .collect();
         Ok(Self {
-            rows: ENDPOINTS
-                .iter()
-                .map(|endpoint| Row::new(endpoint, handling(endpoint)))
-                .collect(),
+            tree: Tree::new(&rows),
+            rows,
             overrides: overrides.clone(),
         })
     }
 
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// The rows as readers look for them who are not sure how a path is meant.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// The operations that the configuration handles otherwise than the table, with both handlings.
@@ -227,18 +234,11 @@ impl Catalogue {
 impl Row {
     fn new(endpoint: &'static Endpoint, handling: Handling) -> Self {
         let segments: Vec<&str> = endpoint.path.split('/').skip(1).collect();
-        let anchored = segments.last() == Some(&REST);
-        let mark = match segments.as_slice() {
-            ["api", below @ ..] if !anchored => below,
-            all => all,
-        };
-        let mark: Vec<String> = mark.iter().map(|segment| segment.to_lowercase()).collect();
         Self {
-            tokens: mark.iter().any(|word| word.contains("token")),
-            mark,
+            tokens: endpoint.path.to_lowercase().contains("token"),
+            anchored: segments.last() == Some(&REST),
             endpoint,
             handling,
-            anchored,
             segments,
         }
     }
@@ -269,6 +269,13 @@ impl Row {
         };
         self.segments.iter().map(open).sum()
     }
+}
+
+/// Whether a lower-case segment is the version of an API.
+pub fn is_version(segment: &str) -> bool {
+    segment
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether a segment of a pattern stands for any other.

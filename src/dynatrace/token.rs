@@ -370,24 +370,26 @@ pub fn redact_path(path: &str) -> String {
     logged
 }
 
-/// Whether a lower-case path segment is one of the words that Dynatrace has for tokens. The bare `tokens`
-/// says little where it stands alone: it counts only when asked for.
-pub fn is_token_word(segment: &str, bare: bool) -> bool {
-    match segment {
-        "agentconnectiontoken" | "tenanttokenrotation" | "tokenmanagementtoken" => true,
-        "tokens" => bare,
-        other => COLLECTIONS.contains(&other),
-    }
-}
-
 fn is_public_id(segment: &str) -> bool {
     segment
         .split_once('.')
         .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
 }
 
+/// Lower case: the words of a path that Dynatrace has for tokens and nothing else.
+pub const TOKEN_WORDS: &[&str] = &[
+    "activegatetokens",
+    "agentconnectiontoken",
+    "apitokens",
+    "tenanttokenrotation",
+    "tokenmanagementtoken",
+];
+
+/// One that says little where it stands alone.
+pub const TOKENS: &str = "tokens";
+
 /// Lower case: the segments behind which a path names a token.
-const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", "tokens"];
+const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", TOKENS];
 
 /// What the public name of a secret begins with.
 const HASHED: &str = "hmac-sha256:";

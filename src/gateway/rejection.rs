@@ -130,6 +130,8 @@ impl Reason {
             }
             Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
             Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
+            Self::Read(ReadError::Path(PathError::Long)) => Some(Limit::Path),
+            Self::Read(ReadError::Path(PathError::Work(_))) => Some(Limit::HeadWork),
             Self::Record(RecordError::Late(_)) => Some(Limit::JournalTimeout),
             Self::Shed(shed) => Some(shed.limit),
             Self::Connect
@@ -180,9 +182,12 @@ fn read_status(error: &ReadError) -> StatusCode {
         | ReadError::Secret(_) => StatusCode::BAD_REQUEST,
         ReadError::Encoding | ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ReadError::Path(error) => match error {
-            PathError::Id(_) | PathError::LookAlike(_) | PathError::Unknown => {
-                StatusCode::BAD_REQUEST
-            }
+            PathError::Ambiguous(_)
+            | PathError::Id(_)
+            | PathError::LookAlike(_)
+            | PathError::Unknown
+            | PathError::Work(_) => StatusCode::BAD_REQUEST,
+            PathError::Long => StatusCode::URI_TOO_LONG,
             PathError::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             PathError::Refused { .. } => StatusCode::FORBIDDEN,
         },

@@ -2,15 +2,19 @@
 //!
 //! One credential that reads in one way, one media type, no override of method or path.
 
+use std::borrow::Cow;
+
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use super::ReadError;
 use super::fold::fold;
-use super::path::MAX_ROUNDS;
-use super::{ReadError, path};
+use super::path::{Likeness, PathError};
+use super::reading::{Reading, Work};
 use crate::dynatrace::catalogue::{Catalogue, Endpoint};
 use crate::dynatrace::token::TokenSecret;
 
@@ -22,8 +26,13 @@ pub(super) struct Credential {
 }
 
 /// Servers and frameworks can be told by header or parameter to see another method or path.
-pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(), ReadError> {
-    let suspect = || path::is_suspect(parts.uri.path(), catalogue);
+pub(super) fn refuse_overrides(
+    parts: &Parts,
+    likeness: &Likeness,
+    catalogue: &Catalogue,
+    work: &mut Work,
+) -> Result<(), ReadError> {
+    let suspect = likeness.is_suspect(catalogue);
     for (name, value) in &parts.headers {
         // Gateways that speak CGI take `_` and `-` for the same.
         let name = name.as_str();
@@ -33,12 +42,12 @@ pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(
             name
         };
         let refused = if METHOD_OVERRIDES.contains(&folded) {
-            suspect()
+            suspect
         } else if PATH_OVERRIDES.contains(&folded) {
-            suspect() || path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue)
+            suspect || leads_there(value, catalogue, work)?
         } else if FORWARDED_PATHS.contains(&folded) {
             // Honest where a proxy in front says what it has rewritten; on another path it leads elsewhere.
-            path::is_suspect(&String::from_utf8_lossy(value.as_bytes()), catalogue) && !suspect()
+            !suspect && leads_there(value, catalogue, work)?
         } else {
             false
         };
@@ -46,22 +55,61 @@ pub(super) fn refuse_overrides(parts: &Parts, catalogue: &Catalogue) -> Result<(
             return Err(ReadError::Override(name.to_owned()));
         }
     }
-    let overridden = every_parameter(parts)
-        .iter()
-        .any(|(name, _)| METHOD_OVERRIDES.contains(&name.replace('_', "-").as_str()));
-    if overridden && suspect() {
+    let overrides = |name: &[u8]| {
+        let dashes = name
+            .iter()
+            .map(|byte| if *byte == b'_' { b'-' } else { *byte });
+        METHOD_OVERRIDES
+            .iter()
+            .any(|other| dashes.clone().eq(other.bytes()))
+    };
+    if suspect && names_parameter(parts, work, overrides)? {
         return Err(ReadError::Query);
     }
     Ok(())
+}
+
+/// Whether a field's value could be the path of a guarded operation.
+fn leads_there(
+    value: &HeaderValue,
+    catalogue: &Catalogue,
+    work: &mut Work,
+) -> Result<bool, ReadError> {
+    let path = String::from_utf8_lossy(value.as_bytes());
+    let likeness = Likeness::of(&path, catalogue, work).map_err(PathError::from)?;
+    Ok(likeness.is_suspect(catalogue))
+}
+
+/// Whether the query has such a parameter, under any spelling and for any reader.
+fn names_parameter(
+    parts: &Parts,
+    work: &mut Work,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<bool, ReadError> {
+    Ok(count_parameters(parts, work, wanted)? > 0)
+}
+
+/// How many parameters of this kind a reader could see at most; one more, when nobody can say.
+fn count_parameters(
+    parts: &Parts,
+    work: &mut Work,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<usize, ReadError> {
+    let query = parts.uri.query().unwrap_or_default();
+    let reading = Reading::of(query, work).map_err(PathError::from)?;
+    let named = reading.names().filter(|name| wanted(name)).count();
+    Ok(named + usize::from(reading.is_too_deep()))
 }
 
 /// `Connection` takes fields off the request. Those that say who asks, and for what, must stay.
 pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadError> {
     for value in headers.get_all(CONNECTION) {
         for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
-            let name = name.trim().to_ascii_lowercase();
-            if !name.is_empty() && !CONNECTION_OPTIONS.contains(&name.as_str()) {
-                return Err(ReadError::Connection(name.chars().take(32).collect()));
+            let name = name.trim();
+            let is = |option: &&str| option.eq_ignore_ascii_case(name);
+            if !name.is_empty() && !CONNECTION_OPTIONS.iter().any(is) {
+                let shown = name.chars().take(32).collect::<String>();
+                return Err(ReadError::Connection(shown.to_ascii_lowercase()));
             }
         }
     }
@@ -72,6 +120,7 @@ pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadEr
 /// operation has some.
 pub(super) fn credential(
     parts: &Parts,
+    parameters: &[(String, String)],
     endpoint: &Endpoint,
 ) -> Result<Option<Credential>, ReadError> {
     let mut found = None;
@@ -102,7 +151,7 @@ pub(super) fn credential(
             in_query: false,
         });
     }
-    for (name, value) in parameters(parts) {
+    for (name, value) in parameters {
         if name != API_TOKEN {
             if endpoint.query {
                 continue;
@@ -121,54 +170,61 @@ pub(super) fn credential(
             ));
         }
         found = Some(Credential {
-            secret: TokenSecret::new(value),
+            secret: TokenSecret::new(value.clone()),
             in_query: true,
         });
     }
     Ok(found)
 }
 
-/// Whether a query parameter is there, under any spelling, and does not say `false`.
-pub(super) fn asks_for(parts: &Parts, wanted: &str) -> bool {
-    every_parameter(parts).iter().any(|(name, value)| {
-        let letters: String = name.chars().filter(|c| c.is_alphabetic()).collect();
-        letters == wanted && value != "false"
-    })
-}
-
-/// The query's parameters in every reading: decoded again and again, and taken apart each time.
-fn every_parameter(parts: &Parts) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let Some(query) = parts.uri.query() else {
-        return found;
-    };
-    let mut query = query.to_owned();
-    for _ in 0..MAX_ROUNDS {
-        found.extend(read(&query));
-        let decoded = percent_decode_str(&query).decode_utf8_lossy().into_owned();
-        if decoded == query {
-            break;
-        }
-        query = decoded;
-    }
-    found
+/// Whether a query parameter is there, under any spelling and for any reader, and does not say `false` in so many
+/// letters.
+pub(super) fn asks_for(parts: &Parts, wanted: &str, work: &mut Work) -> Result<bool, ReadError> {
+    let named = count_parameters(parts, work, |name| {
+        let letters = name
+            .iter()
+            .filter(|byte| byte.is_ascii_alphabetic() || **byte >= 0x80);
+        letters.eq(wanted.as_bytes())
+    })?;
+    let pairs = parts.uri.query().unwrap_or_default().split(SEPARATORS);
+    let denied = pairs.filter_map(|pair| pair.split_once('='));
+    let denied =
+        denied.filter(|(name, value)| name.eq_ignore_ascii_case(wanted) && *value == "false");
+    Ok(named > denied.count())
 }
 
 /// The query's parameters, names decoded and folded, values decoded.
-pub(super) fn parameters(parts: &Parts) -> impl Iterator<Item = (String, String)> {
-    read(parts.uri.query().unwrap_or_default())
+pub(super) fn parameters(
+    parts: &Parts,
+    work: &mut Work,
+) -> Result<Vec<(String, String)>, ReadError> {
+    let mut parameters = Vec::new();
+    for (name, value) in pairs(parts) {
+        work.spend(STEPS_A_PARAMETER).map_err(PathError::from)?;
+        parameters.push((fold(&decoded(name)), decoded(value).into_owned()));
+    }
+    Ok(parameters)
 }
 
-fn read(query: &str) -> impl Iterator<Item = (String, String)> {
-    query
-        // A second `?` is part of a value to most readers, and begins anew for some.
-        .split(['&', ';', '?'])
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            (fold(&decode(name)), decode(value))
-        })
+/// The first parameter that is a credential.
+pub(super) fn api_token(parts: &Parts) -> Option<String> {
+    let is_named = |name: &str| {
+        let name = decoded(name);
+        // Hardly any is as long.
+        name.len() * 2 >= API_TOKEN.len() && fold(&name) == API_TOKEN
+    };
+    let (_, value) = pairs(parts).find(|(name, _)| is_named(name))?;
+    Some(decoded(value).into_owned())
+}
+
+fn pairs(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
+    let query = parts.uri.query().unwrap_or_default();
+    let pairs = query.split(SEPARATORS).filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 /// Whether the head says that no body follows.
@@ -197,6 +253,12 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
             (Some(_), Some(_)) => false,
         }
 }
+
+/// What parameters stand between. A second `?` is part of a value to most readers, and begins anew for some.
+const SEPARATORS: [char; 3] = ['&', ';', '?'];
+
+/// What it costs to keep a parameter, beside its bytes.
+const STEPS_A_PARAMETER: usize = 64;
 
 /// The query parameter that stands for the header; Dynatrace's own examples also write `Api-Token`.
 pub(super) const API_TOKEN: &str = "api-token";

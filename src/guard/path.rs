@@ -3,19 +3,22 @@
 //! A path is read twice. Strictly: does it spell an endpoint of the catalogue in the one way that every
 //! server reads alike? Then it is that endpoint. Leniently: could any server, decoding again and
 //! again, folding case, cutting `;params`, resolving dots, turning backslashes, arrive at the token API?
-//! Then a request that could change something is refused, because nobody can say what it would do. All
-//! other paths are open traffic and go upstream byte for byte.
+//! Then it is refused, because nobody can say what it would do. What could change something is refused as soon
+//! as it can be read in more than one way, wherever that leads: no client writes so. All other paths are open
+//! traffic and go upstream byte for byte.
 
 mod lenient;
 
 use thiserror::Error;
 
+use super::reading::Work;
+pub use super::reading::{Strange, TooMuch};
 use crate::dynatrace::catalogue::{
     Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, Only, Operation, PROXY, is_open,
 };
 use crate::dynatrace::token::{HashKey, IdError, TokenReference, TokenSecret, redact};
-use lenient::{Kind, Suspect, suspect};
-pub(super) use lenient::{MAX_ROUNDS, decode, word};
+pub(super) use lenient::{Kind, Likeness};
+use lenient::{MAX_PATH, Suspect};
 
 /// What a method and a path are to the gate.
 #[derive(Debug)]
@@ -38,10 +41,14 @@ pub struct CanonicalPath {
 /// Why a path is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PathError {
+    #[error("the path can be read in more than one way ({0}); write it as Dynatrace documents it")]
+    Ambiguous(Strange),
     #[error("the path ends in no token id: {0}")]
     Id(#[source] IdError),
     #[error("the path could be read as that of {0}, and is not written as Dynatrace documents it")]
     LookAlike(Operation),
+    #[error("the path is longer than {MAX_PATH} bytes")]
+    Long,
     #[error("only {} is known on this path", .0.join(", "))]
     Method(Vec<&'static str>),
     #[error("{operation} is not passed on: {why}")]
@@ -51,6 +58,8 @@ pub enum PathError {
     },
     #[error("the path speaks of tokens, and is none that dtgate knows")]
     Unknown,
+    #[error(transparent)]
+    Work(#[from] TooMuch),
 }
 
 /// Reads a method and the path of a request target (without its query).
@@ -60,23 +69,37 @@ pub fn classify(
     catalogue: &Catalogue,
     key: &HashKey,
 ) -> Result<Target, PathError> {
-    match suspect(Kind::of(method), path, catalogue) {
-        None => Ok(Target::Open),
-        Some(suspect) => match strict(method, path, catalogue, key)? {
+    let likeness = Likeness::of(path, catalogue, &mut Work::default())?;
+    likeness.classify(method, path, catalogue, key)
+}
+
+impl Likeness {
+    /// What a method is to the gate on the path that this is the likeness of.
+    pub(super) fn classify(
+        &self,
+        method: &str,
+        path: &str,
+        catalogue: &Catalogue,
+        key: &HashKey,
+    ) -> Result<Target, PathError> {
+        let kind = Kind::of(method);
+        if path.len() > MAX_PATH {
+            return Err(PathError::Long);
+        }
+        if let Some(strange) = self.strange.filter(|_| kind == Kind::Write || self.hidden) {
+            return Err(PathError::Ambiguous(strange));
+        }
+        let Some(suspect) = self.suspect(kind, catalogue) else {
+            return Ok(Target::Open);
+        };
+        match strict(method, path, catalogue, key)? {
             Some(target) => Ok(target),
             None => Err(match suspect {
                 Suspect::Row(operation) => PathError::LookAlike(operation),
                 Suspect::Token => PathError::Unknown,
             }),
-        },
+        }
     }
-}
-
-/// Whether a path could be read as one of a guarded operation, on any method.
-pub fn is_suspect(path: &str, catalogue: &Catalogue) -> bool {
-    [Kind::Get, Kind::Write]
-        .iter()
-        .any(|kind| suspect(*kind, path, catalogue).is_some())
 }
 
 impl CanonicalPath {

@@ -1,13 +1,13 @@
 //! The path prefix `/e/{environment-id}` of any path, open traffic included.
 //!
-//! It is read strictly from the raw path. Then the path is read as servers might: decoded again and again,
-//! folded, with dots resolved in more than one way. If any of them would find another environment, or
-//! climb above the root (an upstream may itself lie below a prefix), nobody can say which one is meant.
+//! It is read strictly from the raw path. Then it is asked whether servers might, which decode again and again, fold,
+//! and resolve dots in more than one way, find another environment, or climb above the root (an upstream may itself
+//! lie below a prefix). If any could, nobody can say which one is meant.
 
 use thiserror::Error;
 
-use super::fold::fold;
-use super::path::{MAX_ROUNDS, decode, is_environment, word};
+use super::path::is_environment;
+use super::reading::{Reading, Work};
 use crate::dynatrace::catalogue::ENVIRONMENT;
 
 /// What a path begins with.
@@ -27,20 +27,34 @@ pub struct Ambiguous;
 /// Reads the prefix, and refuses what can be read in two ways.
 pub fn prefix(path: &str) -> Result<Prefix<'_>, Ambiguous> {
     let found = strict(path);
-    let id = found.id.map(fold);
-    let mut text = path.to_owned();
-    for _ in 0..=MAX_ROUNDS {
-        let folded = fold(&text);
-        if !all_read(&folded, id.as_deref()) {
+    let reading = Reading::of(path, &mut Work::default()).map_err(|_too_much| Ambiguous)?;
+    if reading.is_too_deep() {
+        return Err(Ambiguous);
+    }
+    // Segments that dots must not take away.
+    let kept = if found.id.is_some() { 2 } else { 0 };
+    // How many segments there are before a part, for the server that sees the fewest.
+    let mut before = 0_usize;
+    let mut begins = false;
+    for part in reading.parts() {
+        if part.is_nothing() {
+            continue;
+        }
+        if begins {
             return Err(Ambiguous);
         }
-        let decoded = decode(&folded);
-        if decoded == text {
-            return Ok(found);
+        if part.is_up() {
+            if before <= kept {
+                return Err(Ambiguous);
+            }
+            before -= 1;
+            continue;
         }
-        text = decoded;
+        // Another prefix, if anything follows.
+        begins = before == 0 && found.id.is_none() && part.is(ENVIRONMENT);
+        before += usize::from(!part.joined);
     }
-    Err(Ambiguous)
+    Ok(found)
 }
 
 /// The strict reading alone: the first two segments that are not empty are `e` and a valid id.
@@ -60,48 +74,13 @@ pub fn strict(path: &str) -> Prefix<'_> {
     }
 }
 
-/// Whether every reading of one round finds this environment.
-fn all_read(folded: &str, id: Option<&str>) -> bool {
-    let segments: Vec<&str> = folded
-        .split(['/', '\\', '?', '#', '\u{2044}', '\u{2215}', '\u{29f8}'])
-        .skip(usize::from(folded.starts_with(['/', '\\'])))
-        .map(word)
-        .filter(|segment| *segment != ".")
-        .collect();
-    let merged = filled(&segments);
-    // Some servers resolve dots before they merge slashes, some after.
-    let (Some(one), Some(other)) = (resolve(&merged), resolve(&segments)) else {
-        return false;
-    };
-    [merged, one, filled(&other)]
-        .iter()
-        .all(|segments| match segments.as_slice() {
-            [ENVIRONMENT, found, ..] => id == Some(*found),
-            _ => id.is_none(),
-        })
-}
-
-fn filled<'a>(segments: &[&'a str]) -> Vec<&'a str> {
-    let filled = segments.iter().filter(|segment| !segment.is_empty());
-    filled.copied().collect()
-}
-
-/// `None`: the dots climb above the root.
-fn resolve<'a>(segments: &[&'a str]) -> Option<Vec<&'a str>> {
-    let mut resolved = Vec::new();
-    for segment in segments {
-        if *segment == ".." {
-            resolved.pop()?;
-        } else {
-            resolved.push(*segment);
-        }
-    }
-    Some(resolved)
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::guard::oracle;
+    use crate::guard::tests::hostile;
 
     #[test]
     fn a_prefix_is_read_from_the_raw_path() {
@@ -164,6 +143,27 @@ mod tests {
             "/%25252525252525252541",
         ] {
             assert_eq!(prefix(path), Err(Ambiguous), "{path}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn what_was_ambiguous_round_by_round_is_so_at_once(path in hostile::path()) {
+            if let Ok(found) = prefix(&path) {
+                prop_assert!(oracle::is_of(&path, found.id), "{}", path);
+            }
+        }
+
+        #[test]
+        fn a_plain_path_is_of_one_environment(
+            begin in prop::sample::select(vec!["/", "//", "/e/x/", "//e//x/", "/e/", "/a/", ""]),
+            segments in prop::collection::vec(hostile::segment(), 0..6),
+        ) {
+            let path = format!("{begin}{}", segments.join("/"));
+            let id = strict(&path).id;
+            prop_assert_eq!(prefix(&path).is_ok(), oracle::is_of(&path, id), "{}", path);
         }
     }
 }

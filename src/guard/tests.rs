@@ -5,6 +5,8 @@ use super::*;
 use crate::dynatrace::catalogue::Overrides;
 
 mod catalogue;
+pub(in crate::guard) mod hostile;
+mod work;
 
 const PUT: &str = "PUT /api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3ea";
 const SECRET: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";

@@ -39,6 +39,8 @@ limits! {
     GuardedInFlight = "guarded_in_flight",
     /// The same, of one address.
     GuardedInFlightPerAddress = "guarded_in_flight_per_address",
+    /// A head that takes too much work to read.
+    HeadWork = "head_work",
     /// Requests at once.
     InFlight = "in_flight",
     /// The same, of one address.
@@ -55,6 +57,8 @@ limits! {
     LogQueue = "log_queue",
     /// Free space that only allowed changes may use.
     MinFree = "min_free",
+    /// A path that is too long.
+    Path = "path",
     /// Refusals of one caller that are recorded.
     Refusals = "refusals",
     /// A denial without a search for the part that would pass.

@@ -27,6 +27,7 @@ mod failures;
 #[cfg(target_os = "linux")]
 mod fairness;
 mod harness;
+mod heads;
 mod log;
 mod lookup;
 mod pipes;

@@ -26,6 +26,11 @@ fn methods_and_targets_pass_byte_for_byte() {
             "/%2f%2F+%20",
             "/api/v2/entities?entitySelector=type(%22HOST%22)&pageSize=500",
         ] {
+            // What could change something has to say where in one way.
+            let reads = matches!(method, "GET" | "OPTIONS");
+            if !reads && (target.contains("/../") || target.contains("%2F")) {
+                continue;
+            }
             let answer = gate.send(method, target, "");
             assert_eq!(answer.status, 204, "{method} {target}: {answer:?}");
             expected.push(format!("{method} {target} HTTP/1.1"));

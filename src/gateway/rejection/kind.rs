@@ -37,10 +37,13 @@ fn read(error: &ReadError) -> &'static str {
         ReadError::ObjectId => "object-id",
         ReadError::Override(_) => "override",
         ReadError::Path(error) => match error {
+            PathError::Ambiguous(_) => "ambiguous-path",
             PathError::Id(_) => "token-id",
             PathError::LookAlike(_) => "look-alike",
             PathError::Method(_) => "method",
             PathError::Refused { .. } => "refused-operation",
+            PathError::Long => "long-path",
+            PathError::Work(_) => "head-work",
             PathError::Unknown => "unknown-path",
         },
         ReadError::Query => "query",

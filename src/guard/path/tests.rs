@@ -22,7 +22,13 @@ fn read(method: &str, path: &str) -> String {
             format!("{} {}", path.endpoint().operation, path.raw().expose())
         }
         Err(PathError::Id(_)) => "id".to_owned(),
-        Err(PathError::LookAlike(_) | PathError::Unknown) => "look-alike".to_owned(),
+        Err(
+            PathError::Ambiguous(_)
+            | PathError::Long
+            | PathError::LookAlike(_)
+            | PathError::Unknown
+            | PathError::Work(_),
+        ) => "look-alike".to_owned(),
         Err(PathError::Method(_)) => "method".to_owned(),
         Err(PathError::Refused { operation, .. }) => format!("refused {operation}"),
     }
@@ -69,7 +75,7 @@ fn reads_and_lookups_are_open() {
         ("POST", "/api/v2/metrics/ingest"),
         ("DELETE", "/api/config/v1/dashboards/tokens-2"),
         ("PUT", "/"),
-        ("PUT", "/api/v1/a%2fb"),
+        ("GET", "/api/v1/a%2fb"),
         ("GET", "/api/v1/%74okens/a"),
     ] {
         assert_eq!(read(method, path), "open", "{method} {path}");
@@ -186,7 +192,7 @@ fn a_parameter_that_ends_in_two_places_hides_nothing() {
     }
     let deep = format!("/x;a/{}a", "%25".to_owned() + &"25".repeat(5) + "2f");
     assert_eq!(read("PUT", &deep), "look-alike");
-    assert_eq!(read("PUT", "/x;a=b/y;%2fz"), "open");
+    assert_eq!(read("GET", "/x;a=b/y;%2fz"), "open");
 }
 
 #[test]

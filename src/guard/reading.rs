@@ -1,0 +1,370 @@
+//! One reading of a client's text that stands for all that servers make of it.
+//!
+//! Some decode escapes once, some again and again; some fold case, and letters that look alike. Here everything is
+//! undone in one pass, escapes inside escapes too, and for each character is kept how often it was encoded. Whoever
+//! looks for something then asks: is it there, for somebody who stopped earlier too? The work is that of the bytes.
+
+use thiserror::Error;
+
+use super::fold::fold_char;
+
+/// A text with everything undone.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// ASCII, in lower case; bytes that are no UTF-8; [`LETTER`] and [`OTHER`]. A `/` is one that all servers see,
+    /// a `\` what some take for one, a `?` what ends a path for some.
+    text: Vec<u8>,
+    /// For each byte of the text, how often it was encoded.
+    depth: Vec<u8>,
+    /// How often something was encoded that cannot be seen, and stands before the next byte.
+    gap: u8,
+    /// It is encoded so often that it was not read to the end.
+    too_deep: bool,
+    strange: Option<Strange>,
+}
+
+/// Why a text can be read in more than one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Strange {
+    #[error("it has a backslash")]
+    Backslash,
+    #[error("it has a control character")]
+    Control,
+    #[error("it has an encoded dot")]
+    Dot,
+    #[error("it has a segment of dots")]
+    Dots,
+    #[error("it has an encoded ? or #")]
+    End,
+    #[error("it has a character that is not ASCII")]
+    NotAscii,
+    #[error("it has an encoded semicolon")]
+    Semicolon,
+    #[error("it has an encoded slash")]
+    Slash,
+    #[error("it is encoded more than once")]
+    Twice,
+    #[error("it has an escape with %u")]
+    Utf16,
+}
+
+/// What reading one head may still cost. A step is a character read, or a place in the catalogue looked at.
+#[derive(Debug)]
+pub(super) struct Work {
+    left: usize,
+}
+
+/// Reading the head would take too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the head takes too much work to read: its path, its query or a header that names a path is too long, has too many parts, or is encoded too often"
+)]
+pub struct TooMuch;
+
+/// A part of a path, between two of what some server takes for a slash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    whole: &'a [u8],
+    depth: &'a [u8],
+    /// Up to a `;`.
+    word: &'a [u8],
+    /// Some servers see no end between the part before and this one.
+    pub(super) joined: bool,
+    /// The path ends here for some.
+    pub(super) ends: bool,
+    /// Some servers see more here.
+    pub(super) unsure: bool,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { left: MOST }
+    }
+}
+
+impl Work {
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), TooMuch> {
+        self.left = self.left.checked_sub(steps).ok_or(TooMuch)?;
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> usize {
+        MOST - self.left
+    }
+}
+
+impl Reading {
+    pub(super) fn of(text: &str, work: &mut Work) -> Result<Self, TooMuch> {
+        let mut reading = Self {
+            text: Vec::with_capacity(text.len()),
+            depth: Vec::with_capacity(text.len()),
+            ..Self::default()
+        };
+        for c in text.chars() {
+            reading.take(c, 0, work)?;
+            if reading.too_deep {
+                break;
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Whether it is encoded more often than any honest client does it. The rest is not read then.
+    pub(super) fn is_too_deep(&self) -> bool {
+        self.too_deep
+    }
+
+    /// Why it can be read in more than one way, if it can, apart from dots.
+    pub(super) fn strange(&self) -> Option<Strange> {
+        self.strange
+    }
+
+    /// A character that was encoded so often.
+    fn take(&mut self, c: char, depth: u8, work: &mut Work) -> Result<(), TooMuch> {
+        work.spend(1)?;
+        self.notice(c, depth);
+        if c.is_ascii() {
+            if c.is_ascii_graphic() {
+                self.push(c.to_ascii_lowercase(), depth, false);
+                return self.unescape(work);
+            }
+            self.gap = self.gap.max(depth);
+            return Ok(());
+        }
+        let mut folded = [' '; MOST_FOLDED];
+        let mut count = 0;
+        fold_char(c, &mut |c| {
+            if let Some(place) = folded.get_mut(count) {
+                *place = c;
+                count += 1;
+            }
+        });
+        work.spend(count)?;
+        for c in folded.iter().take(count) {
+            self.push(*c, depth, true);
+            self.unescape(work)?;
+        }
+        if count == 0 {
+            self.gap = self.gap.max(depth);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, c: char, depth: u8) {
+        let strange = match c {
+            _ if depth > 1 => Strange::Twice,
+            '\\' => Strange::Backslash,
+            '.' if depth > 0 => Strange::Dot,
+            '/' if depth > 0 => Strange::Slash,
+            ';' if depth > 0 => Strange::Semicolon,
+            '?' | '#' if depth > 0 => Strange::End,
+            _ if c.is_control() => Strange::Control,
+            _ if !c.is_ascii() => Strange::NotAscii,
+            _ => return,
+        };
+        self.strange.get_or_insert(strange);
+    }
+
+    fn push(&mut self, c: char, depth: u8, folded: bool) {
+        let byte = match c {
+            '/' if depth == 0 && !folded => b'/',
+            '/' | '\\' | '\u{2044}' | '\u{2215}' | '\u{29f8}' => b'\\',
+            '?' | '#' => b'?',
+            _ => match u8::try_from(c) {
+                Ok(byte) if byte.is_ascii() => byte,
+                _ if c.is_alphanumeric() => LETTER,
+                _ => OTHER,
+            },
+        };
+        self.push_byte(byte, depth);
+    }
+
+    fn push_byte(&mut self, byte: u8, depth: u8) {
+        // For whoever decodes less, there is still something before it; but an escape that begins here is whole.
+        let gap = std::mem::take(&mut self.gap);
+        let depth = if byte == b'%' { depth } else { depth.max(gap) };
+        // What stands for many letters of other scripts need not become long.
+        let again =
+            byte >= OTHER && self.text.last() == Some(&byte) && self.depth.last() == Some(&depth);
+        if !again {
+            self.text.push(byte);
+            self.depth.push(depth);
+        }
+    }
+
+    /// Undoes the escape that the text ends in, if it does.
+    fn unescape(&mut self, work: &mut Work) -> Result<(), TooMuch> {
+        let hex = |byte: &u8| char::from(*byte).to_digit(16);
+        let (length, code) = match self.text.as_slice() {
+            [.., b'%', high, low] => match (hex(high), hex(low)) {
+                (Some(high), Some(low)) => (3, high << 4 | low),
+                _ => return Ok(()),
+            },
+            [.., b'%', b'u', a, b, c, d] => {
+                let digits = [a, b, c, d].map(hex);
+                let code = digits
+                    .iter()
+                    .try_fold(0, |code, digit| Some(code << 4 | (*digit)?));
+                match code {
+                    Some(code) => (6, code),
+                    None => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        // Half of a pair of UTF-16 is no character.
+        let Some(c) = char::from_u32(code) else {
+            return Ok(());
+        };
+        let depth = self.cut(length) + 1;
+        if depth > MAX_DEPTH {
+            self.too_deep = true;
+            return Ok(());
+        }
+        if length > 3 {
+            self.strange.get_or_insert(Strange::Utf16);
+        }
+        if length == 3 && code >= 0x80 {
+            self.notice(c, depth);
+            return self.take_byte(u8::try_from(code).unwrap_or(OTHER), depth, work);
+        }
+        self.take(c, depth, work)
+    }
+
+    /// Takes off the last bytes, and tells how often they were encoded at most.
+    fn cut(&mut self, length: usize) -> u8 {
+        let from = self.text.len().saturating_sub(length);
+        self.text.truncate(from);
+        self.depth.drain(from..).max().unwrap_or(0)
+    }
+
+    /// A byte that is part of a character, as it should be.
+    fn take_byte(&mut self, byte: u8, depth: u8, work: &mut Work) -> Result<(), TooMuch> {
+        work.spend(1)?;
+        self.push_byte(byte.min(OTHER), depth);
+        for length in 2..=4 {
+            let from = self.text.len().saturating_sub(length);
+            let character = self.text.get(from..).and_then(character);
+            if let Some(c) = character {
+                let depth = self.cut(length);
+                return self.take(c, depth, work);
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts of a path.
+    pub(super) fn parts(&self) -> Vec<Part<'_>> {
+        let mut parts = Vec::new();
+        let (mut from, mut joined) = (0, false);
+        let ends = self.text.iter().enumerate();
+        let ends = ends.filter(|(_, byte)| matches!(byte, b'/' | b'\\' | b'?'));
+        let ends = ends.map(|(at, byte)| (at, *byte));
+        let end = (self.text.len(), b'/');
+        for (at, byte) in ends.chain(std::iter::once(end)) {
+            let whole = self.text.get(from..at).unwrap_or_default();
+            let depth = self.depth.get(from..at).unwrap_or_default();
+            let soft = byte != b'/' || *self.depth.get(at).unwrap_or(&self.gap) > 0;
+            parts.push(Part {
+                whole,
+                depth,
+                word: whole.split(|byte| *byte == b';').next().unwrap_or_default(),
+                joined,
+                ends: byte == b'?',
+                unsure: joined || soft || depth.iter().any(|depth| *depth > 0),
+            });
+            from = at + 1;
+            joined = byte != b'/';
+        }
+        parts
+    }
+
+    /// The names of a query's parameters, wherever somebody could see one begin.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        // A second `?` is part of a value to most readers, and begins anew for some.
+        let pairs = self.text.split(|byte| matches!(byte, b'&' | b';' | b'?'));
+        pairs.filter_map(|pair| pair.split(|byte| *byte == b'=').next())
+    }
+}
+
+impl Part<'_> {
+    /// Empty, or a dot: no segment to most.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self.word, b"" | b".")
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.word == b".."
+    }
+
+    pub(super) fn is_dots(&self) -> bool {
+        matches!(self.word, b"." | b"..")
+    }
+
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.word == word.as_bytes()
+    }
+
+    /// `tokens`, and `tokens.json`, `tokens:verb`, `tokens,x`, and what was one before the last decoding.
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        // Nearly every pair differs at once.
+        if self.word.first() != word.as_bytes().first() {
+            return false;
+        }
+        self.word.strip_prefix(word.as_bytes()).is_some_and(|rest| {
+            let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && *byte != LETTER;
+            let encoded = || self.depth.get(word.len()).is_some_and(|depth| *depth > 0);
+            rest.first().is_none_or(|next| ends(next) || encoded())
+        })
+    }
+
+    /// `v1`, `v2`, `v1.0`.
+    pub(super) fn is_version(&self) -> bool {
+        matches!(self.word, [b'v', digit, ..] if digit.is_ascii_digit())
+    }
+
+    /// `tokens`, `platform-tokens`, `accessTokens`: a collection of them, and no name that somebody gave.
+    pub(super) fn is_plural_of_tokens(&self) -> bool {
+        let letters = |byte: &u8| byte.is_ascii_alphabetic() || b"-_".contains(byte);
+        self.word.ends_with(b"tokens") && self.word.iter().all(letters)
+    }
+
+    pub(super) fn mentions_tokens(&self) -> bool {
+        self.whole.windows(5).any(|letters| letters == b"token")
+    }
+}
+
+/// What bytes of UTF-8 say, to a careless reader too: `C0 AF`, `E0 80 AF` and `F0 80 80 AF` are slashes.
+fn character(bytes: &[u8]) -> Option<char> {
+    let ascii = |high: u8, low: u8| char::from(((high & 1) << 6) | (low & 0x3F));
+    match bytes {
+        [lead @ 0xC0..=0xC1, low @ 0x80..=0xBF] => Some(ascii(*lead, *low)),
+        [0xE0, high @ 0x80..=0x81, low @ 0x80..=0xBF]
+        | [0xF0, 0x80, high @ 0x80..=0x81, low @ 0x80..=0xBF] => Some(ascii(*high, *low)),
+        [0xC2..=0xF4, ..] => {
+            let mut characters = std::str::from_utf8(bytes).ok()?.chars();
+            let first = characters.next();
+            first.filter(|_| characters.next().is_none())
+        }
+        _ => None,
+    }
+}
+
+/// A letter or digit that is not ASCII; no byte of UTF-8.
+const LETTER: u8 = 0xFF;
+
+/// Any other character that is not ASCII.
+const OTHER: u8 = 0xFE;
+
+/// Honest clients encode once, and those that mean well twice.
+const MAX_DEPTH: u8 = 3;
+
+/// What one character is folded to at most.
+const MOST_FOLDED: usize = 18;
+
+/// Steps to read one head. An honest one takes a few hundred.
+const MOST: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests;
