@@ -132,7 +132,8 @@ pub(super) fn credential(
             return Err(ReadError::Credential("more than one Authorization header"));
         }
         // One scheme and one token, or two readers could take two callers from it.
-        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        let words: Vec<&str> = words.take(3).collect();
         let plain = |c: char| {
             c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '+' | '/' | '=')
         };
