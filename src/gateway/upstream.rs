@@ -4,12 +4,14 @@
 //! open traffic is streamed by [`Upstream::stream`]; [`Upstream::ask`] asks about a token, and can do no more.
 //! A guarded request is sent once: the pool repeats only what provably never left.
 
+mod base;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
@@ -25,6 +27,8 @@ use super::pool::{Pool, SendError, Times};
 use crate::dynatrace::token::TokenSecret;
 use crate::listener::{Body, full};
 use crate::value;
+
+pub use base::{Base, BaseError};
 
 /// Where requests go.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -52,73 +56,6 @@ impl Default for Config {
             response_timeout: value::Duration::from_secs(60),
             idle_timeout: value::Duration::from_secs(30),
         }
-    }
-}
-
-/// The part of an upstream URL that every request shares.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Base {
-    scheme: Scheme,
-    authority: Authority,
-    prefix: String,
-}
-
-/// Why text is no upstream URL.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "an upstream is written http://host[:port][/path] or https://…, without user, query or fragment; the path is what stands before /api"
-)]
-pub struct BaseError;
-
-impl TryFrom<String> for Base {
-    type Error = BaseError;
-
-    fn try_from(text: String) -> Result<Self, BaseError> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for Base {
-    type Err = BaseError;
-
-    fn from_str(text: &str) -> Result<Self, BaseError> {
-        let uri: Uri = text.parse().map_err(|_invalid| BaseError)?;
-        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(BaseError);
-        };
-        let known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
-        if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#')
-        {
-            return Err(BaseError);
-        }
-        // Paths are judged as clients write them: what is put in front must not make others of them.
-        let roots = ["api", "iam", "platform", "rest", "v1"];
-        let mut segments = uri.path().split('/');
-        if segments.any(|segment| roots.contains(&segment) || segment.contains(['%', ';', '\\'])) {
-            return Err(BaseError);
-        }
-        Ok(Self {
-            scheme: scheme.clone(),
-            authority: authority.clone(),
-            prefix: uri.path().trim_end_matches('/').to_owned(),
-        })
-    }
-}
-
-impl std::fmt::Display for Base {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
-    }
-}
-
-impl Base {
-    /// A target below the upstream's path; what is put in front of it changes no byte of it.
-    fn join(&self, target: PathAndQuery) -> Result<Uri, UpstreamError> {
-        if self.prefix.is_empty() {
-            return Ok(target.into());
-        }
-        written(&format!("{}{}", self.prefix, target.as_str())).map(Uri::from)
     }
 }
 
@@ -343,42 +280,4 @@ fn tls(ca: Option<&Path>, encrypted: bool) -> Result<ClientConfig, BuildError> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_are_joined_byte_for_byte() {
-        let base: Base = "https://ag.example:9999/e/abc/".parse().unwrap();
-        for target in [
-            "/api/v2/x?a=%2F&b",
-            "//double",
-            "/a/../b;c=d",
-            "/%7Euser?x=%zz",
-        ] {
-            let uri = base.join(target.parse().unwrap()).unwrap();
-            assert_eq!(uri.to_string(), format!("/e/abc{target}"));
-        }
-    }
-
-    #[test]
-    fn urls_with_more_than_a_place_in_them_are_refused() {
-        for url in [
-            "",
-            "host:80",
-            "/path",
-            "ftp://host",
-            "http://user:pass@host",
-            "http://host/?a=b",
-            "http://host/#x",
-            "https://host/platform",
-            "https://host/e/x/api/",
-        ] {
-            assert!(url.parse::<Base>().is_err(), "{url}");
-        }
-        let base: Base = "http://127.0.0.1:9100".parse().unwrap();
-        assert_eq!(base.to_string(), "http://127.0.0.1:9100");
-    }
 }
