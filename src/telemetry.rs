@@ -29,7 +29,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::value::{Size, Visible, VisibleLines};
 pub use limit::Limit;
 use log::{Lines, Queue};
-pub use metrics::{CONTENT_TYPE, Evaluator, InFlight, Load, Metrics};
+pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics};
 
 /// What is logged, and how it is written.
 #[derive(Clone, Debug, Deserialize)]

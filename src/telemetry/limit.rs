@@ -55,6 +55,10 @@ limits! {
     LogLine = "log_line",
     /// Lines of the log that wait to be written.
     LogQueue = "log_queue",
+    /// A token that took too long to look up.
+    Lookup = "lookup",
+    /// An answer to a lookup that is no token's size.
+    LookupAnswer = "lookup_answer",
     /// Free space that only allowed changes may use.
     MinFree = "min_free",
     /// A path that is too long.
@@ -65,6 +69,16 @@ limits! {
     Remedy = "remedy",
     /// A text in a record or in the log.
     Text = "text",
+    /// An answer of the upstream that does not go on.
+    UpstreamBody = "upstream_body",
+    /// A connection that took too long to make.
+    UpstreamConnect = "upstream_connect",
+    /// Connections to one upstream at once.
+    UpstreamConnections = "upstream_connections",
+    /// An answer of the upstream whose head is too long.
+    UpstreamHead = "upstream_head",
+    /// An upstream that does not take a request, or does not answer it.
+    UpstreamResponse = "upstream_response",
     /// Objections that an answer does not show.
     Violations = "violations",
     /// Warnings that an answer does not show.

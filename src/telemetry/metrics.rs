@@ -26,10 +26,10 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
-/// A request that is being handled; dropped when it has its answer.
+/// One of what is counted now, until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct InFlight(Gauge);
+pub struct Counted(Gauge);
 
 struct Inner {
     registry: Registry,
@@ -78,6 +78,7 @@ struct Families {
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
+    upstream_connections: Gauge,
     violations: Family<ViolationLabels, Counter>,
 }
 
@@ -132,7 +133,6 @@ struct ViolationLabels {
 
 impl Metrics {
     /// `version` is that of the program.
-    #[expect(clippy::too_many_lines, reason = "the one list of every metric")]
     pub fn new(version: &'static str) -> Self {
         let mut registry = Registry::with_prefix("dtgate");
         let to = &mut registry;
@@ -228,9 +228,13 @@ impl Metrics {
     }
 
     /// Counts a request as in flight until the returned guard is dropped.
-    pub fn begin(&self) -> InFlight {
-        self.0.families.in_flight.inc();
-        InFlight(self.0.families.in_flight.clone())
+    pub fn begin(&self) -> Counted {
+        Counted::in_gauge(&self.0.families.in_flight)
+    }
+
+    /// Counts a connection to the upstream as open until the returned guard is dropped.
+    pub fn upstream_connected(&self) -> Counted {
+        Counted::in_gauge(&self.0.families.upstream_connections)
     }
 
     /// From now on the policies of this revision judge.
@@ -371,6 +375,11 @@ impl Families {
                 "Time until the upstream's answer begins",
                 UPSTREAM_BUCKETS,
             ),
+            upstream_connections: add(
+                to,
+                "upstream_connections",
+                "Open connections to upstreams, those being made included",
+            ),
             violations: add(
                 to,
                 "violations",
@@ -403,7 +412,14 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Drop for InFlight {
+impl Counted {
+    fn in_gauge(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
