@@ -77,7 +77,7 @@ impl App {
     pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
         let listener = Listener::bind(&config.listener).context("listener")?;
         let admin_listener = listen_for_operators(config.admin.listen).context("admin listener")?;
-        let environments = Environments::new(&config.upstream, &config.environments)?;
+        let environments = Environments::new(&config.upstream, &config.environments, &metrics)?;
         let catalogue = catalogue(config)?;
         let overridden = overridden(&catalogue);
         let policy = policies(config)?;

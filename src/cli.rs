@@ -248,7 +248,8 @@ impl Check {
             })
             .collect();
         if self.config.is_some() {
-            Environments::new(&config.upstream, &config.environments)?;
+            let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+            Environments::new(&config.upstream, &config.environments, &metrics)?;
         }
         match crate::policy::Policy::load(
             &config.policies.directory,

@@ -11,7 +11,7 @@ use http::request::Parts;
 use super::Gateway;
 use super::client::Address;
 use super::environment::{Addressed, Environment};
-use super::lookup::{Asking, Found};
+use super::lookup::{Asking, Found, LookupError};
 use super::quota::Portion;
 use super::record::Recorder;
 use super::rejection::Reason;
@@ -93,6 +93,9 @@ impl Gateway {
             request_id: &recorder.request_id,
         });
         let found = looking.await?;
+        if let Some(limit) = found.error.as_ref().and_then(LookupError::limit) {
+            self.metrics.reached(limit);
+        }
         self.metrics
             .looked_up(found.error.is_none(), asked.elapsed());
         Some(found)

@@ -19,6 +19,7 @@ use crate::guard::path::is_environment;
 use crate::guard::prefix::{self, Ambiguous};
 use crate::guard::{Call, Head};
 use crate::policy::input;
+use crate::telemetry::Metrics;
 
 /// One environment of several.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -187,12 +188,13 @@ impl Environments {
     pub fn new(
         one: &upstream::Config,
         several: &BTreeMap<String, Config>,
+        metrics: &Metrics,
     ) -> Result<Self, EnvironmentError> {
         if several.is_empty() {
             let environment = Environment {
                 name: DEFAULT.to_owned(),
                 data: Map::new(),
-                upstream: Upstream::new(one).map_err(EnvironmentError::Single)?,
+                upstream: Upstream::new(one, metrics).map_err(EnvironmentError::Single)?,
                 strip: false,
             };
             return Ok(Self(Table::One(Arc::new(environment))));
@@ -205,11 +207,11 @@ impl Environments {
             if config.hosts.is_empty() && config.id.is_none() {
                 return Err(EnvironmentError::Nowhere(name.clone()));
             }
-            let upstream =
-                Upstream::new(&config.upstream).map_err(|source| EnvironmentError::Upstream {
-                    name: name.clone(),
-                    source,
-                })?;
+            let upstream = Upstream::new(&config.upstream, metrics);
+            let upstream = upstream.map_err(|source| EnvironmentError::Upstream {
+                name: name.clone(),
+                source,
+            })?;
             let environment = Arc::new(Environment {
                 name: name.clone(),
                 data: config.data.0.clone(),

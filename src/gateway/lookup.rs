@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use http::header::{ACCEPT, AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
@@ -23,6 +23,7 @@ use crate::dynatrace::token::{TokenReference, TokenSecret};
 use crate::guard::Call;
 use crate::listener::Body;
 use crate::policy::Policy;
+use crate::telemetry::Limit;
 use crate::value::Duration;
 
 /// How tokens are looked up.
@@ -99,6 +100,8 @@ impl Found {
 pub(super) enum LookupError {
     #[error("Dynatrace's answer is no token ({0})")]
     Answer(String),
+    #[error("Dynatrace's answer is longer than a token's ({MAX_ANSWER} bytes)")]
+    Long,
     #[error("the token cannot be looked up: {0}")]
     Request(&'static str),
     #[error("{}", status_text(*.0))]
@@ -109,6 +112,18 @@ pub(super) enum LookupError {
     Turn(std::time::Duration),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+impl LookupError {
+    /// The limit that was reached, if it was one.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Long => Some(Limit::LookupAnswer),
+            Self::Timeout(_) | Self::Turn(_) => Some(Limit::Lookup),
+            Self::Upstream(error) => error.limit(),
+            Self::Answer(_) | Self::Request(_) | Self::Status(_) => None,
+        }
+    }
 }
 
 fn status_text(status: StatusCode) -> String {
@@ -273,7 +288,13 @@ async fn read(response: Response<Body>) -> Result<CurrentToken, LookupError> {
     let body = Limited::new(response.into_body(), MAX_ANSWER)
         .collect()
         .await;
-    let body = body.map_err(|error| LookupError::Answer(error.to_string()))?;
+    let body = body.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            LookupError::Long
+        } else {
+            LookupError::Answer(error.to_string())
+        }
+    })?;
     CurrentToken::parse(&body.to_bytes()).map_err(|error| LookupError::Answer(error.to_string()))
 }
 

@@ -3,31 +3,37 @@
 //! An HTTP/1 connection carries one request at a time and comes back when its answer was read to the end; an
 //! HTTP/2 connection carries as many as the upstream takes, and is kept from its first answer on. A request is sent
 //! once: again goes only what provably never left, because a kept connection was closed before the first byte of
-//! it. Knows no token, and no time limits but for connections.
+//! it. No answer is one that can be read in two ways. Knows no token.
 
+mod connect;
+mod framing;
+mod http1;
 mod http2;
+mod lent;
+mod places;
+mod socket;
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
-use tower::ServiceExt;
+use tokio::time::Instant;
 
-use crate::listener::{Body, BodyError, empty};
+use super::pace::Pace;
+use crate::listener::{Body, empty};
+use crate::telemetry::{Limit, Metrics};
+use connect::Connector;
+use lent::Lent;
+use places::Places;
 
-pub(super) type Connector = HttpsConnector<HttpConnector>;
+pub(super) use connect::Tcp;
+pub(super) use framing::Heads;
+pub(super) use socket::Socket;
 
 /// The connections of one thread to one upstream.
 #[derive(Debug)]
@@ -40,41 +46,81 @@ struct Shared {
     origin: Uri,
     host: HeaderValue,
     times: Times,
+    heads: Heads,
+    metrics: Metrics,
     kept: Mutex<Kept>,
+    places: Arc<Places>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// For a connection that requests can be sent on: address, TCP and TLS.
+    /// For a connection that requests can be sent on: a place for it, address, TCP and TLS.
     pub(super) connect: Duration,
-    /// For one that nobody uses.
+    /// For the upstream, to take the rest of a request that it has answered.
+    pub(super) response: Duration,
+    /// For every KiB of an answer's body.
+    pub(super) body: Duration,
+    /// For a connection that nobody uses.
     pub(super) idle: Duration,
+}
+
+/// What the connections to one upstream are limited to.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) times: Times,
+    pub(super) heads: Heads,
+    /// Connections, those of all threads together.
+    pub(super) connections: usize,
+    /// Where is counted what was reached.
+    pub(super) metrics: Metrics,
 }
 
 /// What can take a request.
 #[derive(Debug, Default)]
 struct Kept {
     /// The last one back is the first one out: it is the least likely to have been closed meanwhile.
-    http1: Vec<(http1::SendRequest<Body>, Instant)>,
+    http1: Vec<(http1::Connection, Instant)>,
     /// The first one that has room: of many after a rush those further back fall idle.
     http2: Vec<(http2::Connection, Instant)>,
     /// Whether a task looks for what was kept for too long.
     swept: bool,
 }
 
+#[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<Body>),
-    Http2(http2::Connection),
+    Http1(http1::Connection),
+    Http2(http2::Carried),
 }
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(super) enum SendError {
+    /// It came, and cannot be understood in one way.
+    #[error("{0}")]
+    Answer(String),
     /// The upstream has seen nothing of the request.
     #[error(transparent)]
     Connect(Box<dyn std::error::Error + Send + Sync>),
+    /// No connection became free: the same.
+    #[error("all connections are in use")]
+    Full,
+    /// The answer's head is too long.
+    #[error("the head is too long")]
+    Head,
     #[error(transparent)]
-    Send(#[from] hyper::Error),
+    Send(hyper::Error),
+}
+
+impl From<hyper::Error> for SendError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse_too_large() {
+            Self::Head
+        } else if error.is_parse() {
+            Self::Answer(error.to_string())
+        } else {
+            Self::Send(error)
+        }
+    }
 }
 
 impl Pool {
@@ -82,7 +128,7 @@ impl Pool {
         connector: Connector,
         scheme: &Scheme,
         authority: &Authority,
-        times: Times,
+        limits: Limits,
     ) -> Result<Self, http::Error> {
         let origin = Uri::builder().scheme(scheme.clone()).path_and_query("/");
         let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
@@ -92,53 +138,72 @@ impl Pool {
         } else {
             authority.as_str()
         };
-        Ok(Self(Arc::new(Shared {
+        Ok(Self::with(Shared {
             connector,
             origin: origin.authority(authority.clone()).build()?,
             host: HeaderValue::from_str(host)?,
-            times,
-            kept: Mutex::default(),
-        })))
-    }
-
-    /// A pool for the same upstream, with nothing in it.
-    pub(super) fn twin(&self) -> Self {
-        Self(Arc::new(Shared {
-            connector: self.0.connector.clone(),
-            origin: self.0.origin.clone(),
-            host: self.0.host.clone(),
-            times: self.0.times,
+            times: limits.times,
+            heads: limits.heads,
+            places: Places::new(limits.connections, limits.metrics.clone()),
+            metrics: limits.metrics,
             kept: Mutex::default(),
         }))
     }
 
-    /// Sends a request, whose URL is a path and a query, and waits for the head of its answer.
+    /// A pool for the same upstream, with nothing in it.
+    pub(super) fn twin(&self) -> Self {
+        Self::with(Shared {
+            connector: self.0.connector.clone(),
+            origin: self.0.origin.clone(),
+            host: self.0.host.clone(),
+            times: self.0.times,
+            heads: self.0.heads,
+            places: self.0.places.clone(),
+            metrics: self.0.metrics.clone(),
+            kept: Mutex::default(),
+        })
+    }
+
+    fn with(shared: Shared) -> Self {
+        let shared = Arc::new(shared);
+        shared.places.join(&shared);
+        Self(shared)
+    }
+
+    /// Sends a request, whose URL is a path and a query, and waits for the head of its answer. The pace is that of
+    /// its body.
     pub(super) async fn send(
         &self,
         mut request: Request<Body>,
+        pace: &Pace,
     ) -> Result<Response<Body>, SendError> {
+        let mut until = None;
         // Every turn but the last uses one kept connection up.
         loop {
-            let (mut sender, kept) = match self.0.take() {
-                Some(sender) => (sender, true),
+            pace.pause();
+            let (mut sender, kept) = if let Some(sender) = self.0.take() {
+                (sender, true)
+            } else {
+                let until = *until.get_or_insert_with(|| Instant::now() + self.0.times.connect);
                 // Boxed: it is rare and large, and a request that needs none of it would carry it about.
-                None => (Box::pin(self.0.connect()).await?, false),
+                Box::pin(self.0.find(until)).await?
             };
+            pace.begin();
             let sent = match &mut sender {
-                Sender::Http1(sender) => {
+                Sender::Http1(connection) => {
                     let host = request.headers_mut().entry(HOST);
                     host.or_insert_with(|| self.0.host.clone());
-                    sender.try_send_request(request).await
+                    connection.try_send(request, kept).await
                 }
-                Sender::Http2(connection) => {
+                Sender::Http2(carried) => {
                     request.headers_mut().remove(HOST);
                     let target = std::mem::take(request.uri_mut());
                     *request.uri_mut() = self.0.absolute(target);
-                    connection.sender.try_send_request(request).await
+                    carried.0.sender.try_send_request(request).await
                 }
             };
             let mut error = match sent {
-                Ok(response) => return Ok(self.0.answered(response, sender)),
+                Ok(response) => return self.0.answered(response, sender, pace),
                 Err(error) => error,
             };
             match error.take_message() {
@@ -149,6 +214,7 @@ impl Pool {
                     *request.uri_mut() = target.path_and_query.map_or_else(Uri::default, Uri::from);
                 }
                 Some(_unsent) => return Err(SendError::Connect(error.into_error().into())),
+                None if sender.overran() => return Err(SendError::Head),
                 None => return Err(error.into_error().into()),
             }
         }
@@ -174,101 +240,125 @@ impl Shared {
         };
         if let Some((connection, since)) = kept.http2.iter_mut().find(usable) {
             *since = Instant::now();
-            return Some(Sender::Http2(connection.clone()));
+            return Some(Sender::Http2(connection.carry()));
         }
-        let last = kept.http1.last();
-        if last.is_some_and(|(sender, _)| !sender.is_ready()) {
-            kept.http1.retain(|(sender, _)| !sender.is_closed());
-        }
-        // One that is open and not ready is still taking the rest of a request that was answered early.
-        let usable = |(sender, since): &(http1::SendRequest<Body>, Instant)| {
-            sender.is_ready() && self.is_fresh(*since)
-        };
-        let place = kept.http1.iter().rposition(usable)?;
-        Some(Sender::Http1(kept.http1.remove(place).0))
-    }
-
-    async fn connect(&self) -> Result<Sender, SendError> {
-        // Until then nothing of a request has left: whoever waited longer could not tell.
-        let connected = timeout(self.times.connect, self.connect_to_the_end()).await;
-        connected.unwrap_or_else(|elapsed| Err(SendError::Connect(elapsed.into())))
-    }
-
-    async fn connect_to_the_end(&self) -> Result<Sender, SendError> {
-        let stream = self.connector.clone().oneshot(self.origin.clone()).await;
-        let stream = stream.map_err(SendError::Connect)?;
-        let failed = |error: hyper::Error| SendError::Connect(error.into());
-        if stream.connected().is_negotiated_h2() {
-            let connection = http2::Connection::over(stream).await.map_err(failed)?;
-            return Ok(Sender::Http2(connection));
-        }
-        let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to the upstream broke off");
+        while let Some((connection, since)) = kept.http1.pop() {
+            if connection.is_ready() && self.is_fresh(since) {
+                return Some(Sender::Http1(connection));
             }
-        });
-        Ok(Sender::Http1(sender))
-    }
-
-    fn absolute(&self, target: Uri) -> Uri {
-        let mut parts = self.origin.clone().into_parts();
-        parts.path_and_query = target.into_parts().path_and_query;
-        Uri::from_parts(parts).unwrap_or_else(|_impossible| self.origin.clone())
+        }
+        None
     }
 
     /// The answer, whose last byte gives the connection back.
-    fn answered(self: &Arc<Self>, response: Response<Incoming>, sender: Sender) -> Response<Body> {
+    fn answered(
+        self: &Arc<Self>,
+        mut response: Response<Incoming>,
+        sender: Sender,
+        pace: &Pace,
+    ) -> Result<Response<Body>, SendError> {
+        let again = framing::judge(&mut response, self.heads)?;
+        if !pace.has_ended() {
+            self.watch(pace.clone(), &sender);
+        }
         let sender = match sender {
-            Sender::Http2(connection) => {
-                self.keep(Sender::Http2(connection.clone()));
-                Some(Sender::Http2(connection))
+            Sender::Http2(carried) => {
+                self.keep_http2(&carried.0);
+                self.places.serve(self);
+                Some(Sender::Http2(carried))
             }
-            // On a connection of HTTP/1.0 hyper would speak it, too, and send a body of unknown length as none.
-            Sender::Http1(_) if response.version() != Version::HTTP_11 => None,
-            Sender::Http1(sender) => Some(Sender::Http1(sender)),
+            Sender::Http1(connection) => again.then_some(Sender::Http1(connection)),
         };
         if response.body().is_end_stream() {
             if let Some(sender) = sender {
                 self.keep(sender);
             }
-            return response.map(|_nothing| empty());
+            return Ok(response.map(|_nothing| empty()));
         }
-        response.map(|body| {
-            Body::new(Lent {
-                body,
-                sender,
-                pool: self.clone(),
-            })
-        })
+        Ok(response.map(|body| Body::new(Lent::new(body, sender, self.clone()))))
     }
 
-    /// Keeps a connection for a while, and sees to it that it is not for ever.
+    /// An upstream that has answered may take the rest of the request as slowly as before the answer, and no slower.
+    fn watch(&self, pace: Pace, sender: &Sender) {
+        let (limit, metrics) = (self.times.response, self.metrics.clone());
+        let connection = match sender {
+            Sender::Http1(connection) => Ok(connection.task()),
+            Sender::Http2(carried) => Err(carried.0.clone()),
+        };
+        tokio::spawn(async move {
+            if pace.stalled(limit).await {
+                metrics.reached(Limit::UpstreamResponse);
+                match connection {
+                    Ok(task) => task.abort(),
+                    Err(connection) => connection.give_up(limit).await,
+                }
+            }
+        });
+    }
+
+    /// Keeps a connection for a while, unless somebody waits for one.
     fn keep(self: &Arc<Self>, sender: Sender) {
-        let mut kept = self.kept();
         match sender {
-            Sender::Http1(sender) if sender.is_closed() => return,
-            Sender::Http1(sender) => kept.http1.push((sender, Instant::now())),
-            Sender::Http2(connection) => {
-                if connection.is_closed() {
-                    return;
-                }
-                let mut known = kept.http2.iter_mut();
-                if let Some((_, since)) = known.find(|(one, _)| one.is(&connection)) {
-                    // From now on nobody may use it, and not since its last request began.
-                    *since = Instant::now();
-                    return;
-                }
-                // Of several that were made at once one is kept, and the others end with their requests.
-                if kept.http2.iter().any(|(other, _)| other.has_room()) {
-                    return;
-                }
-                kept.http2.push((connection, Instant::now()));
+            // It still takes the rest of a request that was answered early, or its own thread is not that far yet.
+            Sender::Http1(mut connection) if !connection.is_ready() => {
+                let pool = self.clone();
+                tokio::spawn(async move {
+                    if connection.ready().await.is_ok() {
+                        pool.keep(Sender::Http1(connection));
+                    }
+                });
+            }
+            sender => {
+                self.put(sender);
+                self.places.serve(self);
             }
         }
+    }
+
+    /// Keeps a connection, and sees to it that it is not for ever.
+    fn put(self: &Arc<Self>, sender: Sender) {
+        match sender {
+            Sender::Http1(connection) => {
+                let mut kept = self.kept();
+                kept.http1.push((connection, Instant::now()));
+                self.sweep(&mut kept);
+            }
+            Sender::Http2(carried) => {
+                let connection = carried.0.clone();
+                drop(carried);
+                self.keep_http2(&connection);
+            }
+        }
+    }
+
+    fn keep_http2(self: &Arc<Self>, connection: &http2::Connection) {
+        if connection.is_closed() {
+            return;
+        }
+        let mut kept = self.kept();
+        if let Some((_, since)) = kept.http2.iter_mut().find(|(one, _)| one.is(connection)) {
+            // From now on nobody may use it, and not since its last request began.
+            *since = Instant::now();
+            return;
+        }
+        // Of several that were made at once one is kept, and the others end with their requests.
+        if kept.http2.iter().any(|(other, _)| other.has_room()) {
+            return;
+        }
+        kept.http2.push((connection.clone(), Instant::now()));
+        self.sweep(&mut kept);
+    }
+
+    fn sweep(self: &Arc<Self>, kept: &mut Kept) {
         if !std::mem::replace(&mut kept.swept, true) {
             tokio::spawn(sweep(Arc::downgrade(self), self.times.idle));
         }
+    }
+}
+
+impl Sender {
+    fn overran(&self) -> bool {
+        matches!(self, Self::Http1(connection) if connection.overran())
     }
 }
 
@@ -282,7 +372,7 @@ async fn sweep(pool: Weak<Shared>, every: Duration) {
         let mut kept = pool.kept();
         let fresh = |since| pool.is_fresh(since);
         kept.http1
-            .retain(|(sender, since)| !sender.is_closed() && fresh(*since));
+            .retain(|(connection, since)| !connection.is_closed() && fresh(*since));
         kept.http2.retain(|(connection, since)| {
             !connection.is_closed() && (connection.is_busy() || fresh(*since))
         });
@@ -290,45 +380,6 @@ async fn sweep(pool: Weak<Shared>, every: Duration) {
             kept.swept = false;
             return;
         }
-    }
-}
-
-/// An answer's body. Read to its end it gives the connection back; dropped before, it closes a connection of
-/// HTTP/1, and the request's stream in one of HTTP/2.
-struct Lent {
-    body: Incoming,
-    sender: Option<Sender>,
-    pool: Arc<Shared>,
-}
-
-impl http_body::Body for Lent {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Err(_)) => self.sender = None,
-            // Whoever knows the length does not ask again after the last byte.
-            Some(Ok(_)) if !self.body.is_end_stream() => {}
-            _ => {
-                if let Some(sender) = self.sender.take() {
-                    self.pool.keep(sender);
-                }
-            }
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -111,9 +111,12 @@ impl Reason {
             // Not 503: Terraform would try it again for five minutes.
             Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => match error {
-                UpstreamError::Connect(_) | UpstreamError::Redirect(_) | UpstreamError::Send(_) => {
-                    StatusCode::BAD_GATEWAY
-                }
+                UpstreamError::Answer(_)
+                | UpstreamError::Connect(_)
+                | UpstreamError::Head
+                | UpstreamError::Redirect(_)
+                | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
+                UpstreamError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
                 UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
@@ -134,14 +137,14 @@ impl Reason {
             Self::Read(ReadError::Path(PathError::Work(_))) => Some(Limit::HeadWork),
             Self::Record(RecordError::Late(_)) => Some(Limit::JournalTimeout),
             Self::Shed(shed) => Some(shed.limit),
+            Self::Upstream(error) => error.limit(),
             Self::Connect
             | Self::Gone
             | Self::Panic
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
-            | Self::Throttled { .. }
-            | Self::Upstream(_) => None,
+            | Self::Throttled { .. } => None,
         }
     }
 
@@ -232,7 +235,7 @@ impl Rejection {
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
         match &self.reason {
-            Reason::Shed(_) => {
+            Reason::Shed(_) | Reason::Upstream(UpstreamError::Full(_)) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Reason::Read(ReadError::Path(PathError::Method(methods))) => {
@@ -360,6 +363,7 @@ const MAX_TEXT: usize = 500;
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]
@@ -375,11 +379,17 @@ mod tests {
                 limit: Limit::InFlight,
                 text: "too many",
             }),
+            Reason::Upstream(UpstreamError::Full(Duration::from_secs(5))),
+            Reason::Upstream(UpstreamError::Head),
             Reason::Upstream(UpstreamError::Target),
         ];
         for reason in reasons {
             let repeated = matches!(reason.status().as_u16(), 429 | 503);
-            assert_eq!(repeated, matches!(reason, Reason::Shed(_)), "{reason}");
+            let meant = matches!(
+                reason,
+                Reason::Shed(_) | Reason::Upstream(UpstreamError::Full(_))
+            );
+            assert_eq!(repeated, meant, "{reason}");
         }
     }
 }

@@ -6,6 +6,9 @@
 
 mod base;
 
+use std::error::Error;
+use std::io::ErrorKind;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,14 +22,16 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
-use thiserror::Error;
+use tokio::time::error::Elapsed;
+use tower::util::MapResponse;
 
 use super::pace::Pace;
 use super::permit::Permit;
-use super::pool::{Pool, SendError, Times};
+use super::pool::{self, Heads, Pool, SendError, Socket, Tcp, Times};
 use crate::dynatrace::token::TokenSecret;
 use crate::listener::{Body, full};
-use crate::value;
+use crate::telemetry::{Limit, Metrics};
+use crate::value::{self, Size};
 
 pub use base::{Base, BaseError};
 
@@ -38,13 +43,27 @@ pub struct Config {
     pub url: Option<Base>,
     /// PEM file of the certification authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// For a connection to send on, with its TLS handshake.
+    /// For a connection to send on, with the wait for a free one and the TLS handshake.
     pub connect_timeout: value::Duration,
     /// From the last byte of the request to the first of the answer; before that, how long the upstream may
-    /// take to accept what is there to send. Waiting for the client does not count.
+    /// take to accept the next KiB of what is there to send. Waiting for the client does not count.
     pub response_timeout: value::Duration,
+    /// For every KiB of an answer's body, and for its end. Waiting for the client does not count.
+    pub body_timeout: value::Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: value::Duration,
+    /// Connections at once; whoever finds none free waits for one.
+    pub max_connections: NonZeroUsize,
+    /// All of an answer's head: status and header lines.
+    pub max_header_size: Size,
+    /// Header lines of an answer.
+    pub max_headers: NonZeroUsize,
+    /// Silence after which TCP asks for a sign of life.
+    pub keepalive_idle: value::Duration,
+    /// Between one such question and the next.
+    pub keepalive_interval: value::Duration,
+    /// Questions without an answer that end a connection.
+    pub keepalive_count: NonZeroU32,
 }
 
 impl Default for Config {
@@ -54,7 +73,14 @@ impl Default for Config {
             ca: None,
             connect_timeout: value::Duration::from_secs(5),
             response_timeout: value::Duration::from_secs(60),
+            body_timeout: value::Duration::from_secs(120),
             idle_timeout: value::Duration::from_secs(30),
+            max_connections: NonZeroUsize::new(512).unwrap_or(NonZeroUsize::MIN),
+            max_header_size: Size::from_kib(64),
+            max_headers: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+            keepalive_idle: value::Duration::from_secs(15),
+            keepalive_interval: value::Duration::from_secs(5),
+            keepalive_count: NonZeroU32::new(3).unwrap_or(NonZeroU32::MIN),
         }
     }
 }
@@ -65,10 +91,16 @@ fn written(target: &str) -> Result<PathAndQuery, UpstreamError> {
 }
 
 /// Why the client for the upstream could not be built.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("{}: {reason}", path.display())]
     Ca { path: PathBuf, reason: String },
+    #[error(
+        "max_header_size = \"{0}\" is out of range: write a size from \"{SMALLEST_HEAD}\" to \"{LARGEST_HEAD}\""
+    )]
+    HeaderSize(Size),
+    #[error("max_headers = {0} is out of range: write a number from 1 to {MOST_HEADERS}")]
+    Headers(NonZeroUsize),
     #[error("{0}")]
     Host(#[from] http::Error),
     #[error("no upstream: give --upstream URL, or upstream.url in the configuration")]
@@ -78,10 +110,21 @@ pub enum BuildError {
 }
 
 /// Why there is no answer from the upstream.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
+    #[error("the upstream's answer is none that has one meaning: {0}")]
+    Answer(String),
     #[error("no connection to the upstream")]
-    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Connect(#[source] Box<dyn Error + Send + Sync>),
+    #[error(
+        "all connections to the upstream (upstream.max_connections) were in use for {}",
+        humantime::format_duration(*.0)
+    )]
+    Full(Duration),
+    #[error(
+        "the head of the upstream's answer is longer than upstream.max_header_size or has more fields than upstream.max_headers"
+    )]
+    Head,
     #[error("the upstream answered {0}, a redirect, to a guarded operation")]
     Redirect(StatusCode),
     #[error("the connection to the upstream broke before it answered")]
@@ -96,10 +139,31 @@ impl UpstreamError {
     /// Whether it is certain that the upstream did not act on the request.
     pub(super) fn never_arrived(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Target => true,
-            Self::Redirect(_) | Self::Send(_) | Self::Timeout(_) => false,
+            Self::Connect(_) | Self::Full(_) | Self::Target => true,
+            Self::Answer(_) | Self::Head | Self::Redirect(_) | Self::Send(_) | Self::Timeout(_) => {
+                false
+            }
         }
     }
+
+    /// The limit that was reached, if it was one.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Connect(error) => timed_out(error.as_ref()).then_some(Limit::UpstreamConnect),
+            Self::Full(_) => Some(Limit::UpstreamConnections),
+            Self::Head => Some(Limit::UpstreamHead),
+            Self::Timeout(_) => Some(Limit::UpstreamResponse),
+            Self::Answer(_) | Self::Redirect(_) | Self::Send(_) | Self::Target => None,
+        }
+    }
+}
+
+/// Whether time was what lacked: ours, or that of the system.
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(|error| {
+        let system = error.downcast_ref::<std::io::Error>();
+        error.is::<Elapsed>() || system.is_some_and(|error| error.kind() == ErrorKind::TimedOut)
+    })
 }
 
 /// A question about a token. It changes nothing: there is no other than these two.
@@ -140,30 +204,25 @@ impl Question {
 pub struct Upstream {
     base: Base,
     pool: Pool,
+    connect_timeout: Duration,
     response_timeout: Duration,
 }
 
 impl Upstream {
-    pub fn new(config: &Config) -> Result<Self, BuildError> {
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, BuildError> {
         let base = config.url.clone().ok_or(BuildError::Missing)?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(config.connect_timeout.into()));
+        let limits = config.limits(metrics)?;
         let encrypted = base.scheme == Scheme::HTTPS;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(config.ca.as_deref(), encrypted)?)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(tcp);
-        let times = Times {
-            connect: config.connect_timeout.into(),
-            idle: config.idle_timeout.into(),
-        };
-        let pool = Pool::new(connector, &base.scheme, &base.authority, times)?;
+            .wrap_connector(config.tcp());
+        let pool = Pool::new(connector, &base.scheme, &base.authority, limits)?;
         Ok(Self {
             base,
             pool,
+            connect_timeout: config.connect_timeout.into(),
             response_timeout: config.response_timeout.into(),
         })
     }
@@ -173,6 +232,7 @@ impl Upstream {
         Self {
             base: self.base.clone(),
             pool: self.pool.twin(),
+            connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
         }
     }
@@ -237,17 +297,62 @@ impl Upstream {
         let (pace, body) = Pace::of(body);
         let answer = tokio::select! {
             biased;
-            answer = self.pool.send(Request::from_parts(parts, body)) => answer,
+            answer = self.pool.send(Request::from_parts(parts, body), &pace) => answer,
             () = pace.exceeded(self.response_timeout) => {
                 return Err(UpstreamError::Timeout(self.response_timeout));
             }
         };
         answer.map_err(|error| match error {
+            SendError::Answer(why) => UpstreamError::Answer(why),
             SendError::Connect(error) => UpstreamError::Connect(error),
+            SendError::Full => UpstreamError::Full(self.connect_timeout),
+            SendError::Head => UpstreamError::Head,
             SendError::Send(error) => UpstreamError::Send(error),
         })
     }
 }
+
+impl Config {
+    fn limits(&self, metrics: &Metrics) -> Result<pool::Limits, BuildError> {
+        if !(SMALLEST_HEAD..=LARGEST_HEAD).contains(&self.max_header_size) {
+            return Err(BuildError::HeaderSize(self.max_header_size));
+        }
+        if self.max_headers.get() > MOST_HEADERS {
+            return Err(BuildError::Headers(self.max_headers));
+        }
+        Ok(pool::Limits {
+            times: Times {
+                connect: self.connect_timeout.into(),
+                response: self.response_timeout.into(),
+                body: self.body_timeout.into(),
+                idle: self.idle_timeout.into(),
+            },
+            heads: Heads {
+                size: self.max_header_size.as_usize(),
+                fields: self.max_headers.get(),
+            },
+            connections: self.max_connections.get(),
+            metrics: metrics.clone(),
+        })
+    }
+
+    /// Makes sockets that notice when the other end vanishes.
+    pub(super) fn tcp(&self) -> Tcp {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(self.connect_timeout.into()));
+        tcp.set_keepalive(Some(self.keepalive_idle.into()));
+        tcp.set_keepalive_interval(Some(self.keepalive_interval.into()));
+        tcp.set_keepalive_retries(Some(self.keepalive_count.get()));
+        MapResponse::new(tcp, Socket::new)
+    }
+}
+
+const SMALLEST_HEAD: Size = Size::from_kib(8);
+const LARGEST_HEAD: Size = Size::from_mib(1);
+/// Room is made for all of them before a head is read.
+const MOST_HEADERS: usize = 4096;
 
 /// The system's authorities take tens of milliseconds to read: not for an upstream that shows no certificate.
 fn tls(ca: Option<&Path>, encrypted: bool) -> Result<ClientConfig, BuildError> {

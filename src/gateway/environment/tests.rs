@@ -8,7 +8,8 @@ fn environments(text: &str) -> Result<Environments, String> {
         environments: BTreeMap<String, Config>,
     }
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    Environments::new(&file.upstream, &file.environments).map_err(|error| error.to_string())
+    Environments::new(&file.upstream, &file.environments, &Metrics::new("1.2.3"))
+        .map_err(|error| error.to_string())
 }
 
 const URL: &str = "upstream.url = \"http://127.0.0.1:9\"\n";
@@ -67,7 +68,7 @@ fn an_environment_is_found_by_host_and_by_prefix() {
 #[test]
 fn one_environment_takes_everything() {
     let one: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
-    let one = Environments::new(&one, &BTreeMap::new()).unwrap();
+    let one = Environments::new(&one, &BTreeMap::new(), &Metrics::new("1.2.3")).unwrap();
     for target in ["/e/x/../y", "/", "/%65/x"] {
         assert_eq!(open(&one, "h", target), format!("default {target}"));
     }

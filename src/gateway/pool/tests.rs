@@ -4,12 +4,17 @@
 
 mod http1;
 mod http2;
+mod places;
+mod silence;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -32,15 +37,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Peer {
     async fn plain() -> Self {
-        Self::start(None, LONG).await
+        Self::start(None, limits()).await
     }
 
     /// With TLS, and one protocol in it.
     async fn encrypted(protocol: &str) -> Self {
-        Self::start(Some(protocol), LONG).await
+        Self::start(Some(protocol), limits()).await
     }
 
-    async fn start(protocol: Option<&str>, idle: Duration) -> Self {
+    async fn start(protocol: Option<&str>, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -65,6 +70,7 @@ impl Peer {
             .with_no_client_auth();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
+        let tcp: Tcp = tower::util::MapResponse::new(tcp, Socket::new);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
@@ -76,8 +82,7 @@ impl Peer {
             Scheme::HTTP
         };
         let authority = address.to_string().parse().unwrap();
-        let connect = LONG;
-        let pool = Pool::new(connector, &scheme, &authority, Times { connect, idle }).unwrap();
+        let pool = Pool::new(connector, &scheme, &authority, limits).unwrap();
         Self {
             listener,
             tls,
@@ -91,6 +96,10 @@ impl Peer {
 
     async fn accept(&self) -> Wire {
         let stream = self.accept_tcp().await;
+        self.wire(stream).await
+    }
+
+    async fn wire(&self, stream: TcpStream) -> Wire {
         match &self.tls {
             Some(tls) => Wire(Box::new(within(tls.accept(stream)).await.unwrap())),
             None => Wire(Box::new(stream)),
@@ -111,7 +120,7 @@ impl Peer {
         &self,
         upstream: impl Future<Output = T>,
     ) -> (T, Result<Bytes, SendError>) {
-        tokio::join!(upstream, exchange(&self.pool))
+        tokio::join!(Box::pin(upstream), exchange(&self.pool))
     }
 }
 
@@ -161,13 +170,57 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     assert!(waiting.await.is_ok(), "not within a minute: {what}");
 }
 
+/// Limits that no test reaches by itself.
+fn limits() -> Limits {
+    Limits {
+        times: Times {
+            connect: LONG,
+            response: LONG,
+            body: LONG,
+            idle: LONG,
+        },
+        heads: Heads {
+            size: 8192,
+            fields: 120,
+        },
+        connections: 100,
+        metrics: Metrics::new("1.2.3"),
+    }
+}
+
+/// How often a limit was reached.
+fn count(metrics: &Metrics, limit: Limit) -> usize {
+    value(
+        metrics,
+        &format!("limit_reached_total{{limit=\"{}\"}}", limit.as_str()),
+    )
+}
+
+/// Connections that are open.
+fn open(metrics: &Metrics) -> usize {
+    value(metrics, "upstream_connections")
+}
+
+fn value(metrics: &Metrics, name: &str) -> usize {
+    let text = metrics.encode();
+    let sample = format!("dtgate_{name} ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&sample));
+    value.unwrap().parse().unwrap()
+}
+
+async fn send(pool: &Pool, request: Request<Body>) -> Result<Response<Body>, SendError> {
+    let (parts, body) = request.into_parts();
+    let (pace, body) = Pace::of(body);
+    pool.send(Request::from_parts(parts, body), &pace).await
+}
+
 fn request() -> Request<Body> {
     let request = Request::put("/api/x?y");
     request.body(empty()).unwrap()
 }
 
 async fn exchange(pool: &Pool) -> Result<Bytes, SendError> {
-    let response = within(pool.send(request())).await?;
+    let response = within(send(pool, request())).await?;
     Ok(read(response).await)
 }
 
@@ -190,7 +243,7 @@ async fn a_handshake_that_does_not_end_is_no_connection() {
     let peer = Peer::encrypted("h2").await;
     let (_silent, ()) = tokio::join!(peer.accept_tcp(), async {
         tokio::time::pause();
-        let error = peer.pool.send(request()).await.unwrap_err();
+        let error = send(&peer.pool, request()).await.unwrap_err();
         assert!(matches!(error, SendError::Connect(_)), "{error:?}");
     });
 }
@@ -198,7 +251,9 @@ async fn a_handshake_that_does_not_end_is_no_connection() {
 #[tokio::test]
 async fn what_nobody_uses_is_closed_and_the_search_for_it_ends() {
     for protocol in [None, Some("http/1.1"), Some("h2")] {
-        let peer = Peer::start(protocol, Duration::from_millis(1)).await;
+        let mut limits = limits();
+        limits.times.idle = Duration::from_millis(1);
+        let peer = Peer::start(protocol, limits).await;
         let serve = async {
             let mut wire = peer.accept().await;
             if protocol == Some("h2") {
@@ -229,9 +284,9 @@ async fn the_host_is_written_without_the_port_of_its_scheme() {
         ("http", "a.example:80", "a.example"),
         ("http", "[::1]:9100", "[::1]:9100"),
     ] {
-        let (connector, times) = (peer.pool.0.connector.clone(), peer.pool.0.times);
+        let connector = peer.pool.0.connector.clone();
         let (scheme, authority) = (scheme.parse().unwrap(), authority.parse().unwrap());
-        let pool = Pool::new(connector, &scheme, &authority, times).unwrap();
+        let pool = Pool::new(connector, &scheme, &authority, limits()).unwrap();
         assert_eq!(pool.0.host, host);
     }
 }

@@ -107,7 +107,12 @@ fn records(case: Case) -> [String; 4] {
     let call = guard::call(*head, case.body.as_bytes()).unwrap();
 
     let upstream: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
-    let environments = Environments::new(&upstream, &BTreeMap::new()).unwrap();
+    let environments = Environments::new(
+        &upstream,
+        &BTreeMap::new(),
+        &crate::telemetry::Metrics::new("1.2.3"),
+    )
+    .unwrap();
     let (environment, _) = environments.open(&parts).unwrap();
     let mut found = Found::default();
     found.current = case

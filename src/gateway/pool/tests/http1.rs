@@ -1,6 +1,12 @@
 //! Connections of HTTP/1: what is used again, what never is, and what is sent a second time.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http_body::Frame;
+
 use super::*;
+use crate::listener::BodyError;
 
 impl Peer {
     /// A connection that carried one request and is kept.
@@ -57,15 +63,15 @@ impl Peer {
             wire.write(answer).await;
             then(wire)
         };
-        let (then, answer) = tokio::join!(serve, within(self.pool.send(request)));
+        let (then, answer) = tokio::join!(serve, within(send(&self.pool, request)));
         (then, parts, answer.unwrap())
     }
 }
 
-type Sending = tokio::sync::mpsc::UnboundedSender<&'static str>;
+pub(super) type Sending = tokio::sync::mpsc::UnboundedSender<&'static str>;
 
 /// A request whose body is what the test sends, of a length that nobody knows before.
-fn upload() -> (Request<Body>, Sending) {
+pub(super) fn upload() -> (Request<Body>, Sending) {
     let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
     let body = Body::new(Parts(std::future::poll_fn(move |context| {
         parts.poll_recv(context)
@@ -122,7 +128,7 @@ async fn a_connection_is_not_kept_before_its_answer_was_read() {
         wire.write(OK).await;
         wire
     };
-    let (mut wire, first) = tokio::join!(serve, within(peer.pool.send(request())));
+    let (mut wire, first) = tokio::join!(serve, within(send(&peer.pool, request())));
     assert!(peer.pool.0.take().is_none());
     let _second = peer.next_is_elsewhere().await;
     // Given up half-way: closed, and never used again.
@@ -136,7 +142,7 @@ async fn a_request_that_was_given_up_closes_its_connection() {
     let peer = Peer::plain().await;
     let mut wire = peer.kept().await;
     tokio::select! {
-        _answer = peer.pool.send(request()) => panic!("answered"),
+        _answer = send(&peer.pool, request()) => panic!("answered"),
         _head = wire.head() => {}
     }
     assert!(wire.rest().await.is_empty());
@@ -226,7 +232,7 @@ async fn an_answer_that_breaks_off_is_an_error_and_its_connection_gone() {
                 wire.head().await;
                 wire.write(beginning).await;
             };
-            let ((), answer) = tokio::join!(serve, within(peer.pool.send(request())));
+            let ((), answer) = tokio::join!(serve, within(send(&peer.pool, request())));
             let body = within(answer.unwrap().into_body().collect()).await;
             assert!(body.is_err());
             assert!(peer.pool.0.kept().http1.is_empty());
@@ -299,7 +305,7 @@ async fn an_upload_to_an_upstream_of_http_1_0_is_whole_or_nothing() {
         assert_eq!(wire.bytes(14).await, b"4\r\npart\r\n0\r\n\r\n");
         wire.write(OK).await;
     };
-    let ((), answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    let ((), answer) = tokio::join!(serve, within(send(&peer.pool, request)));
     assert_eq!(read(answer.unwrap()).await, "ok");
 }
 
@@ -310,7 +316,7 @@ async fn an_early_answer_is_passed_on_and_the_rest_of_the_request_too() {
     let peer = Peer::plain().await;
     let (mut wire, parts, answer) = peer.answers_early(OK, |wire| wire).await;
     assert_eq!(read(answer).await, "ok");
-    assert_eq!(peer.pool.0.kept().http1.len(), 1);
+    assert_eq!(peer.ready(), 0);
     let _second = peer.next_is_elsewhere().await;
 
     parts.send("end").unwrap();
@@ -345,7 +351,7 @@ async fn an_upload_that_breaks_off_is_never_the_beginning_of_another_request() {
         drop(parts);
         assert!(wire.rest().await.is_empty());
     };
-    let ((), answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    let ((), answer) = tokio::join!(serve, within(send(&peer.pool, request)));
     assert!(matches!(answer, Err(SendError::Send(_))), "{answer:?}");
     let _second = peer.next_is_elsewhere().await;
 }
@@ -379,7 +385,136 @@ async fn a_protocol_that_nobody_asked_for_ends_the_connection() {
         wire
     };
     let (mut wire, answer) = peer.exchange(serve).await;
-    assert_eq!(answer.unwrap(), "");
+    assert!(matches!(answer, Err(SendError::Answer(_))), "{answer:?}");
     assert!(wire.rest().await.is_empty());
     let _second = peer.next_is_elsewhere().await;
+}
+
+/// The system knows it, and the runtime does not yet: nothing is awaited in between.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_lies_unread_before_a_request_is_no_answer_to_it() {
+    for peer in [Peer::plain().await, Peer::encrypted("http/1.1").await] {
+        let upstream = peer.listener.local_addr().unwrap().port();
+        for unasked in [OK, b""] {
+            let serve = async {
+                let stream = peer.accept_tcp().await;
+                let gate = stream.peer_addr().unwrap().port();
+                let mut wire = peer.wire(stream).await;
+                wire.head().await;
+                wire.write(OK).await;
+                (wire, gate)
+            };
+            let ((mut wire, gate), answer) = peer.exchange(serve).await;
+            assert_eq!(answer.unwrap(), "ok");
+            until("the connection is ready again", || peer.ready() == 1).await;
+            if unasked.is_empty() {
+                wire.0.shutdown().await.unwrap();
+            } else {
+                wire.write(unasked).await;
+            }
+            while !lies_unread(gate, upstream) {}
+            assert_eq!(peer.ready(), 1, "nobody has looked");
+            drop(peer.next_is_elsewhere().await);
+            // Not a byte of the request was written to it.
+            assert!(wire.rest().await.is_empty());
+            until("both are gone", || peer.ready() == 0).await;
+        }
+    }
+}
+
+/// Whether the other end of a connection has received what was not read, as the system tells it.
+#[cfg(target_os = "linux")]
+fn lies_unread(gate: u16, upstream: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ends = [format!(":{gate:04X}"), format!(":{upstream:04X}")];
+    let unread = sockets.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let ours = ends
+            .iter()
+            .all(|end| fields.next().is_some_and(|field| field.ends_with(end)));
+        let (_unsent, unread) = fields.nth(1)?.split_once(':')?;
+        ours.then_some(unread)
+    });
+    unread.is_some_and(|unread| unread.bytes().any(|digit| digit != b'0'))
+}
+
+/// Where an answer has no body, whatever comes behind it could be taken for the next one.
+#[tokio::test]
+async fn a_connection_is_not_used_behind_an_answer_that_claims_a_body_and_may_have_none() {
+    for claim in ["content-length: 2", "transfer-encoding: chunked"] {
+        let peer = Peer::plain().await;
+        let serve = async {
+            let mut wire = peer.accept().await;
+            wire.head().await;
+            wire.write(format!("HTTP/1.1 204 No Content\r\n{claim}\r\n\r\n").as_bytes())
+                .await;
+            wire
+        };
+        let (mut wire, answer) = tokio::join!(serve, within(send(&peer.pool, request())));
+        let answer = answer.unwrap();
+        assert_eq!(answer.headers().get("content-length"), None);
+        assert_eq!(read(answer).await, "");
+        assert!(wire.rest().await.is_empty());
+        let _second = peer.next_is_elsewhere().await;
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_no_answer() {
+    let peer = Peer::plain().await;
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        let interim = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100);
+        // Until the gate hangs up.
+        while wire.0.write_all(&interim).await.is_ok() {}
+    };
+    let ((), answer) = peer.exchange(within(serve)).await;
+    assert!(matches!(answer, Err(SendError::Head)), "{answer:?}");
+    // A body is as long as it is, however much of it comes with the head.
+    let body = vec![b'x'; 10_000_000];
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.write(
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n",
+        )
+        .await;
+        wire.write(&body).await;
+    };
+    let ((), answer) = peer.exchange(serve).await;
+    assert_eq!(answer.unwrap().len(), body.len());
+}
+
+/// It answers, and then neither reads the rest nor hangs up.
+#[tokio::test]
+async fn an_upstream_that_takes_no_more_of_a_request_that_it_answered_is_left() {
+    let mut limits = limits();
+    limits.times.response = Duration::from_millis(50);
+    let metrics = limits.metrics.clone();
+    let peer = Peer::start(None, limits).await;
+    let (mut wire, parts, answer) = peer.answers_early(OK, |wire| wire).await;
+    assert_eq!(read(answer).await, "ok");
+    // More than fits into the buffers of two sockets.
+    let rest: &'static str = "x".repeat(50_000_000).leak();
+    parts.send(rest).unwrap();
+    within(parts.closed()).await;
+    assert!(wire.rest().await.len() < rest.len());
+    assert_eq!(count(&metrics, Limit::UpstreamResponse), 1);
+    until("nothing is left", || open(&metrics) == 0).await;
+}
+
+/// Waiting for the client is no silence of the upstream's.
+#[tokio::test]
+async fn the_rest_of_a_request_may_take_as_long_as_its_client_does() {
+    let peer = Peer::plain().await;
+    let (mut wire, parts, answer) = peer.answers_early(OK, |wire| wire).await;
+    assert_eq!(read(answer).await, "ok");
+    tokio::time::pause();
+    tokio::time::advance(LONG * 10).await;
+    tokio::time::resume();
+    parts.send("end").unwrap();
+    drop(parts);
+    assert_eq!(wire.bytes(13).await, b"3\r\nend\r\n0\r\n\r\n");
 }

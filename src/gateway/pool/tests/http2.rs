@@ -1,7 +1,14 @@
 //! Connections of HTTP/2 over TLS, whose upstream is written frame by frame.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body::Frame;
+
 use super::super::http2::{PING_INTERVAL, PING_TIMEOUT};
+use super::http1::upload;
 use super::*;
+use crate::listener::BodyError;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -10,6 +17,7 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -80,8 +88,15 @@ impl Wire {
     }
 
     /// `:status: 200` and no more.
-    async fn http2_head(&mut self, stream: u32) {
+    pub(super) async fn http2_head(&mut self, stream: u32) {
         self.frame(HEADERS, END_HEADERS, stream, &[0x88]).await;
+    }
+
+    /// Which stream the gate does not want any more.
+    pub(super) async fn http2_called_back(&mut self) -> u32 {
+        let seen = self.next().await;
+        assert_eq!(seen.kind, RST_STREAM, "{seen:?}");
+        seen.stream
     }
 
     async fn go_away(&mut self, last: u32) {
@@ -94,7 +109,7 @@ impl Wire {
     }
 
     /// One request from head to end.
-    async fn serve(&mut self) {
+    pub(super) async fn serve(&mut self) {
         let stream = self.http2_request().await;
         self.http2_answer(stream, b"ok").await;
     }
@@ -178,14 +193,16 @@ async fn a_connection_is_not_kept_before_its_first_answer() {
 async fn a_connection_is_as_good_as_new_after_a_long_answer() {
     let idle = Duration::from_secs(8);
     assert!(idle < PING_INTERVAL);
-    let peer = Peer::start(Some("h2"), idle).await;
+    let mut limits = limits();
+    limits.times.idle = idle;
+    let peer = Peer::start(Some("h2"), limits).await;
     let mut wire = peer.kept_http2().await;
     let serve = async {
         let stream = wire.http2_request().await;
         wire.http2_head(stream).await;
         stream
     };
-    let (stream, answer) = tokio::join!(serve, within(peer.pool.send(request())));
+    let (stream, answer) = tokio::join!(serve, within(send(&peer.pool, request())));
     tokio::time::pause();
     tokio::time::advance(idle).await;
     tokio::time::resume();
@@ -230,7 +247,7 @@ async fn an_answer_that_nobody_reads_to_the_end_takes_no_room() {
         wire.http2_head(stream).await;
         stream
     };
-    let (stream, answer) = tokio::join!(serve, within(peer.pool.send(request())));
+    let (stream, answer) = tokio::join!(serve, within(send(&peer.pool, request())));
     let busy = || peer.pool.0.kept().http2[0].0.is_busy();
     assert!(busy());
     drop(answer);
@@ -246,7 +263,7 @@ async fn a_request_that_was_given_up_is_called_back_and_the_others_go_on() {
     let peer = Peer::encrypted("h2").await;
     let mut wire = peer.kept_http2().await;
     let stream = tokio::select! {
-        _answer = peer.pool.send(request()) => panic!("answered"),
+        _answer = send(&peer.pool, request()) => panic!("answered"),
         stream = wire.http2_request() => stream,
     };
     let seen = wire.next().await;
@@ -270,10 +287,116 @@ async fn an_early_answer_is_an_answer() {
         wire.reset(seen.stream, NO_ERROR).await;
         wire
     };
-    let (mut wire, answer) = tokio::join!(serve, within(peer.pool.send(request)));
+    let (mut wire, answer) = tokio::join!(serve, within(send(&peer.pool, request)));
     assert_eq!(read(answer.unwrap()).await, "early");
     let ((), answer) = peer.exchange(wire.serve()).await;
     assert_eq!(answer.unwrap(), "ok");
+}
+
+/// Of the first answers nobody takes a byte; the last one comes all the same. An upstream that sent more than the
+/// connection's window would be hung up on.
+#[tokio::test]
+async fn answers_that_nobody_takes_do_not_stop_the_others() {
+    let peer = Peer::encrypted("h2").await;
+    let mut wire = peer.kept_http2().await;
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        let serve = async {
+            let stream = wire.http2_request().await;
+            wire.http2_head(stream).await;
+            // All that the gate takes without being read.
+            for _ in 0..16 {
+                wire.frame(DATA, 0, stream, &[0; 16 * 1024]).await;
+            }
+        };
+        let ((), answer) = tokio::join!(serve, within(send(&peer.pool, request())));
+        held.push(answer.unwrap());
+    }
+    let ((), answer) = peer.exchange(wire.serve()).await;
+    assert_eq!(answer.unwrap(), "ok");
+    assert!(peer.is_left_alone().await);
+}
+
+/// A field `x` with a value of so many bytes, as HPACK writes it.
+fn field(length: usize) -> Vec<u8> {
+    let mut field = vec![0, 1, b'x', 0x7F];
+    let mut rest = length - 0x7F;
+    while rest >= 0x80 {
+        field.push(u8::try_from(rest % 0x80).unwrap() | 0x80);
+        rest /= 0x80;
+    }
+    field.push(u8::try_from(rest).unwrap());
+    field.extend(vec![b'v'; length]);
+    field
+}
+
+#[tokio::test]
+async fn a_head_is_as_long_as_the_limit_allows() {
+    let peer = Peer::encrypted("h2").await;
+    let mut wire = peer.kept_http2().await;
+    let one = field(0x7F);
+    for (fields, passes) in [
+        (field(8000), true),
+        (field(8200), false),
+        (one.repeat(40), true),
+        ([0, 1, b'x', 1, b'v'].repeat(121), false),
+        // More than hyper takes: the answer is lost, and the connection is not.
+        (field(12_000).repeat(3), false),
+    ] {
+        let serve = async {
+            let stream = wire.http2_request().await;
+            let block = [&[0x88], &fields[..]].concat();
+            let mut parts = block.chunks(16_000).peekable();
+            let mut kind = HEADERS;
+            while let Some(part) = parts.next() {
+                let flags = if parts.peek().is_some() {
+                    0
+                } else {
+                    END_HEADERS
+                };
+                wire.frame(kind, flags, stream, part).await;
+                kind = CONTINUATION;
+            }
+            if passes {
+                wire.frame(DATA, END_STREAM, stream, b"ok").await;
+            } else {
+                assert_eq!(wire.http2_called_back().await, stream);
+            }
+        };
+        let ((), answer) = peer.exchange(serve).await;
+        assert_eq!(answer.is_ok(), passes, "{answer:?}");
+        if let Err(error) = answer {
+            let named = matches!(error, SendError::Head | SendError::Send(_));
+            assert!(named, "{error:?}");
+        }
+    }
+    assert!(peer.is_left_alone().await);
+}
+
+/// A window of nothing: hyper waits for room before it reads more of the request.
+#[tokio::test]
+async fn an_upstream_that_takes_no_more_of_a_request_that_it_answered_is_left() {
+    let mut limits = limits();
+    limits.times.response = Duration::from_millis(50);
+    let metrics = limits.metrics.clone();
+    let peer = Peer::start(Some("h2"), limits).await;
+    let mut wire = peer.kept_http2().await;
+    let (request, parts) = upload();
+    for _ in 0..3 {
+        parts.send("x".repeat(100_000).leak()).unwrap();
+    }
+    let serve = async {
+        let seen = wire.next().await;
+        assert_eq!((seen.kind, seen.flags & END_STREAM), (HEADERS, 0));
+        wire.http2_answer(seen.stream, b"early").await;
+    };
+    let ((), answer) = tokio::join!(serve, within(send(&peer.pool, request)));
+    assert_eq!(read(answer.unwrap()).await, "early");
+    // Nobody else was on the connection.
+    wire.rest().await;
+    within(parts.closed()).await;
+    assert_eq!(count(&metrics, Limit::UpstreamResponse), 1);
+    until("it is not kept", || peer.open() == 0).await;
 }
 
 /// A body that does not come.
@@ -313,7 +436,7 @@ async fn after_goaway_what_was_begun_ends_and_the_next_is_elsewhere() {
         wire.http2_head(stream).await;
         stream
     };
-    let (stream, answer) = tokio::join!(serve, within(peer.pool.send(request())));
+    let (stream, answer) = tokio::join!(serve, within(send(&peer.pool, request())));
     let answer = answer.unwrap();
     let _second = peer.next_is_on_a_new_connection().await;
     wire.frame(DATA, END_STREAM, stream, b"old").await;
@@ -353,7 +476,7 @@ async fn a_connection_without_a_sign_of_life_leaves_the_pool() {
     let silent = peer.kept_http2().await;
     tokio::time::pause();
     let before = Instant::now();
-    let error = peer.pool.send(request()).await.unwrap_err();
+    let error = send(&peer.pool, request()).await.unwrap_err();
     assert!(matches!(error, SendError::Send(_)), "{error:?}");
     let a_moment = Duration::from_secs(1);
     assert!(before.elapsed() < PING_INTERVAL + PING_TIMEOUT + a_moment);
