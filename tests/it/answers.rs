@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{Answered, GOOD, Gate, TOKEN, Upstream, eventually, gate, read_answer};
+use crate::harness::{
+    Answered, GOOD, Gate, SECRET, TOKEN, Upstream, eventually, gate, read_answer,
+};
 use crate::wire::{Scripted, assert_envelope, configured, connect, last_outcome, read_head};
 
 /// An upstream that answers what the test says, and a good answer to whoever asks for `/next`.
@@ -471,7 +473,8 @@ fn without_a_descriptor_for_a_connection_nothing_is_sent() {
         return;
     }
     let guarded = format!(
-        "POST /api/v1/tokens HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{GOOD}",
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.PUBLIC.{SECRET}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{GOOD}",
         GOOD.len()
     );
     for request in [open, &guarded] {
@@ -542,7 +545,8 @@ fn an_upload_that_nobody_takes_any_more_ends() {
         "[upstream]\nresponse_timeout = \"300ms\"\n",
     );
     let mut client = connect(gate.address);
-    let head = "POST /logs HTTP/1.1\r\nHost: g\r\nContent-Length: 1000000000\r\n\r\n";
+    // With the first byte: before that the upstream hears nothing.
+    let head = "POST /logs HTTP/1.1\r\nHost: g\r\nContent-Length: 1000000000\r\n\r\nx";
     client.write_all(head.as_bytes()).unwrap();
     let mut server = BufReader::new(upstream.accept());
     read_head(&mut server);

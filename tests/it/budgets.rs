@@ -70,7 +70,7 @@ fn a_change_without_a_credential_is_401_before_its_body_is_read() {
 fn refused_paths_of_60_kb_fill_neither_journal_nor_log_and_every_one_is_counted() {
     let upstream = Upstream::lenient();
     let gate = configured(upstream.address, "[limits]\nrefusals = 5\n");
-    // No token has an id as long as that, and nobody shows a credential.
+    // Nothing is as long as that, and nobody shows a credential.
     let path = format!("/api/v1/tokens/{}", "x".repeat(60_000));
     let request = format!("PUT {path} HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n");
     let sent = 8 * 100;
@@ -78,7 +78,7 @@ fn refused_paths_of_60_kb_fill_neither_journal_nor_log_and_every_one_is_counted(
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    assert_envelope(&gate.raw(&request), 400);
+                    assert_envelope(&gate.raw(&request), 414);
                 }
             });
         }
@@ -89,12 +89,12 @@ fn refused_paths_of_60_kb_fill_neither_journal_nor_log_and_every_one_is_counted(
     assert_eq!(drained.suppressed(), sent - told);
     assert!(drained.journal_bytes < 300_000, "{}", drained.journal_bytes);
     // The log has the same.
-    assert_eq!(drained.lines(400), told);
+    assert_eq!(drained.lines(414), told);
     assert_eq!(drained.sum_of_lines(), sent - told);
     assert!(drained.log.len() < 300_000, "{}", drained.log.len());
     assert_eq!(drained.report["suppressed"], sent - told);
     let sum = drained.last_sum();
-    assert_eq!(sum["reasons"][0]["reason"], "token-id");
+    assert_eq!(sum["reasons"][0]["reason"], "long-path");
     assert_eq!(sum["callers"][0]["requested_by"], "127.0.0.1");
     assert!(sum["first"].as_str() <= sum["last"].as_str());
 }
