@@ -1,13 +1,35 @@
 //! Who a request is from, as far as fairness goes.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::LazyLock;
 
+use crate::dynatrace::token::TokenSecret;
 use crate::listener::Peer;
 
 /// What one client cannot have at will. Of IPv6 that is a network of 64 bits: each customer gets all addresses in it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Address(IpAddr);
+
+/// A caller: an address, and a credential there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Who {
+    pub(super) address: Address,
+    pub(super) credential: Credential,
+}
+
+/// A hash of all of it, so that nobody stands in another's place who knows only its public part.
+pub(super) type Credential = u64;
+
+impl Who {
+    pub(super) fn new(address: Address, credential: Option<&TokenSecret>) -> Self {
+        Self {
+            address,
+            credential: HASHER.hash_one(credential.map(TokenSecret::expose)),
+        }
+    }
+}
 
 impl Address {
     pub(super) fn of(peer: Peer) -> Self {
@@ -35,6 +57,9 @@ impl fmt::Display for Address {
         }
     }
 }
+
+/// Its keys are this process's secret: nobody can choose a credential that is counted as another's.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 const NETWORK: u128 = !(u64::MAX as u128);
 

@@ -9,13 +9,13 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use super::Gateway;
-use super::client::Address;
+use super::client::{Address, Who};
 use super::environment::{Addressed, Environment};
 use super::lookup::{Asking, Found, LookupError};
 use super::quota::Portion;
 use super::record::Recorder;
 use super::rejection::Reason;
-use crate::guard::{self, Call, Head};
+use crate::guard::{self, Head};
 use crate::listener::Body;
 use crate::policy::{Decision, Input, Judged};
 use crate::telemetry::Limit;
@@ -62,12 +62,20 @@ impl Gateway {
         let value = &call.understood().body;
         let memory = self.admission.bodies.hold(address, value)?;
         drop(body);
-        let found = self.look_up(recorder, &environment, &call, &parts).await;
+        let who = Who::new(address, call.head().credential().as_ref());
+        let asking = Asking {
+            environment: &environment,
+            call: &call,
+            parts: &parts,
+            request_id: &recorder.request_id,
+            who,
+        };
+        let found = self.look_up(asking).await;
         let told = environment.input(call.head());
         let time = (self.now)();
         let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time);
         let addressed = Addressed { call, environment };
-        let (judged, input) = self.judge(address, addressed, input).await?;
+        let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {
             judged,
             input,
@@ -78,21 +86,9 @@ impl Gateway {
     }
 
     /// The token as it is, when a policy wants to know.
-    async fn look_up(
-        &self,
-        recorder: &Recorder,
-        environment: &Environment,
-        call: &Call,
-        parts: &Parts,
-    ) -> Option<Found> {
+    async fn look_up(&self, asking: Asking<'_>) -> Option<Found> {
         let asked = Instant::now();
-        let looking = self.lookup.look(Asking {
-            environment,
-            call,
-            parts,
-            request_id: &recorder.request_id,
-        });
-        let found = looking.await?;
+        let found = self.lookup.look(asking).await?;
         if let Some(limit) = found.error.as_ref().and_then(LookupError::limit) {
             self.metrics.reached(limit);
         }
@@ -105,7 +101,7 @@ impl Gateway {
     /// bytes, because a policy that runs to its time limit must not stall open traffic.
     async fn judge(
         &self,
-        address: Address,
+        who: Who,
         addressed: Addressed,
         input: Input,
     ) -> Result<(Judged<Addressed>, Input), Reason> {
@@ -113,7 +109,6 @@ impl Gateway {
             Ok(judged) => return Ok((judged, input)),
             Err(addressed) => addressed,
         };
-        let credential = addressed.call.head().credential();
         let (policy, metrics) = (self.policy.clone(), self.metrics.clone());
         let judges = self.admission.judges.clone();
         let work = move || {
@@ -127,6 +122,6 @@ impl Gateway {
             (policy.judge(addressed, &input, worth), input)
         };
         let judges = &self.admission.judges;
-        judges.run(address, credential.as_ref(), work).await
+        judges.run(who, work).await
     }
 }

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use serde::Deserialize;
 
 use super::bodies::{Bodies, at_most};
-use super::judges::Judges;
+use super::line::Line;
 use super::quota::Quota;
 use super::rejection::Shed;
 use crate::telemetry::{Limit, Load};
@@ -66,7 +66,7 @@ pub(super) struct Admission {
     /// Slots of guarded requests, each held from the end of the body to the begin of the answer.
     pub(super) guarded: Quota,
     pub(super) bodies: Bodies,
-    pub(super) judges: Judges,
+    pub(super) judges: Line,
 }
 
 impl Admission {
@@ -82,7 +82,7 @@ impl Admission {
                 memory: quota(config.bodies.as_usize(), one_request, BODIES),
                 timeout: config.body_timeout.into(),
             },
-            judges: Judges::new(cores, queue, timeout),
+            judges: Line::new(cores, queue, timeout),
         }
     }
 

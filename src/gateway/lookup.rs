@@ -14,8 +14,10 @@ use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 
+use super::client::Who;
 use super::environment::Environment;
 use super::headers;
+use super::line::Crowded;
 use super::turns::{Turn, Turns};
 use super::upstream::{Question, UpstreamError};
 use crate::dynatrace::current::CurrentToken;
@@ -76,6 +78,7 @@ pub(super) struct Asking<'a> {
     pub(super) call: &'a Call,
     pub(super) parts: &'a Parts,
     pub(super) request_id: &'a str,
+    pub(super) who: Who,
 }
 
 /// What is known about a token, and the right to change it.
@@ -110,6 +113,8 @@ pub(super) enum LookupError {
     Timeout(std::time::Duration),
     #[error("another change of this token was not done within {}; try again", humantime::format_duration(*.0))]
     Turn(std::time::Duration),
+    #[error("too many changes of this token by one caller wait already; try again")]
+    Turns,
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -119,7 +124,7 @@ impl LookupError {
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
             Self::Long => Some(Limit::LookupAnswer),
-            Self::Timeout(_) | Self::Turn(_) => Some(Limit::Lookup),
+            Self::Timeout(_) | Self::Turn(_) | Self::Turns => Some(Limit::Lookup),
             Self::Upstream(error) => error.limit(),
             Self::Answer(_) | Self::Request(_) | Self::Status(_) => None,
         }
@@ -148,7 +153,7 @@ impl Lookup {
             wanted,
             own: config.token_file.as_deref().map(own_token).transpose()?,
             timeout: config.timeout,
-            turns: Turns::default(),
+            turns: Turns::new(config.timeout.into()),
         })
     }
 
@@ -187,10 +192,10 @@ impl Lookup {
             if let (_, Some(error)) = self.told(token, asking).await {
                 return failed(error);
             }
-            let timeout = self.timeout.into();
-            match tokio::time::timeout(timeout, self.turns.take(&key)).await {
+            match self.turns.take(&key, asking.who).await {
                 Ok(turn) => turn,
-                Err(_elapsed) => return failed(LookupError::Turn(timeout)),
+                Err(Crowded::Full) => return failed(LookupError::Turns),
+                Err(Crowded::Late) => return failed(LookupError::Turn(self.timeout.into())),
             }
         };
         let (current, error) = self.told(token, asking).await;

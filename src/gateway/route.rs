@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::Gateway;
-use super::client::Address;
+use super::client::{Address, Who};
 use super::environment::Environment;
 use super::rejection::Reason;
 use crate::guard::{self, Head, Route, Sifted};
@@ -49,10 +49,11 @@ impl Gateway {
             return Ok(guard::sift(head, body)?);
         }
         let _slot = self.admission.guarded.take(address, 1)?;
-        let (body, credential) = (body.clone(), head.credential());
+        let who = Who::new(address, head.credential().as_ref());
+        let body = body.clone();
         let search = move || guard::sift(head, &body);
         let judges = &self.admission.judges;
-        Ok(judges.run(address, credential.as_ref(), search).await??)
+        Ok(judges.run(who, search).await??)
     }
 }
 

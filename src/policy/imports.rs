@@ -89,7 +89,7 @@ pub(super) fn without_redundant(path: &str, mut text: String) -> String {
     if !text.contains("import") || reader.add_policy(path.to_owned(), text.clone()).is_err() {
         return text;
     }
-    for module in reader.get_modules().iter() {
+    for module in reader.get_modules() {
         for import in module.imports.iter().filter(|import| is_redundant(import)) {
             let (start, end) = (import.span.start, import.refr.span().end);
             let place = usize::try_from(start).ok().zip(usize::try_from(end).ok());

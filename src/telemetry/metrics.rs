@@ -294,6 +294,7 @@ impl Metrics {
 }
 
 impl Families {
+    #[expect(clippy::too_many_lines, reason = "the one list of every metric")]
     fn register(to: &mut Registry) -> Self {
         Self {
             bytecode_differs: add(

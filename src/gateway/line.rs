@@ -1,4 +1,4 @@
-//! Work that takes a core: as much of it at once as there are cores, and callers take turns.
+//! What only so many can have at once (a core, a token), and callers who take turns at it.
 //!
 //! Whoever has to wait stands in a queue of his own. Addresses take turns, and within an address credentials do: a
 //! client can invent a credential with every request, but no address; and behind a load balancer, where all share one
@@ -6,23 +6,21 @@
 //! they ask for. Who waits here holds a slot of guarded requests: there are no more of them than of those.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::client::Address;
+use super::client::{Address, Credential, Who};
 use super::rejection::{Reason, Shed};
-use crate::dynatrace::token::TokenSecret;
 use crate::telemetry::Limit;
 use round::Round;
 
 mod round;
 
-/// Threads for work that is not done where bytes are moved. Clones share them.
+/// Where they wait. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Judges(Arc<Shared>);
+pub(super) struct Line(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -30,8 +28,6 @@ struct Shared {
     queue: usize,
     /// How long one may.
     timeout: Duration,
-    /// Its keys are this process's secret: nobody can choose a credential that is counted as another's.
-    hasher: RandomState,
     state: Mutex<State>,
 }
 
@@ -43,47 +39,53 @@ struct State {
     addresses: Round<Address, Round<Credential, Queue>>,
 }
 
-/// A credential's hash.
-type Credential = u64;
-
 /// Requests of one caller, in the order in which they came.
 type Queue = BTreeMap<u64, oneshot::Sender<Turn>>;
 
-/// The right to keep one core busy, until it is dropped.
+/// The right to have it, until it is dropped.
 #[derive(Debug)]
-struct Turn(Judges);
+pub(super) struct Turn(Line);
+
+/// Why somebody does not get a turn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Crowded {
+    /// The caller's queue is full.
+    Full,
+    /// It took too long.
+    Late,
+}
 
 /// Where a request stands; it leaves when this is dropped.
 struct Place {
-    judges: Judges,
-    address: Address,
-    credential: Credential,
+    line: Line,
+    who: Who,
     arrival: u64,
 }
 
-impl Judges {
-    pub(super) fn new(cores: usize, queue: usize, timeout: Duration) -> Self {
+impl Line {
+    /// For so many at once; of one caller so many may wait, each so long.
+    pub(super) fn new(at_once: usize, queue: usize, timeout: Duration) -> Self {
         Self(Arc::new(Shared {
             queue,
             timeout,
-            hasher: RandomState::new(),
             state: Mutex::new(State {
-                idle: cores,
+                idle: at_once,
                 ..State::default()
             }),
         }))
     }
 
-    /// Does the work when it is the caller's turn. Whoever stops waiting leaves the queue; work that has begun is
-    /// done to its end, and until then nobody has its turn.
+    /// Does the work on a thread beside those that move bytes, when it is the caller's turn. Whoever stops waiting
+    /// leaves the queue; work that has begun is done to its end, and until then nobody has its turn.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        address: Address,
-        credential: Option<&TokenSecret>,
+        who: Who,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Reason> {
-        let credential = self.0.hasher.hash_one(credential.map(TokenSecret::expose));
-        let turn = self.turn(address, credential).await?;
+        let turn = self.turn(who).await.map_err(|crowded| match crowded {
+            Crowded::Full => TOO_MANY,
+            Crowded::Late => TOO_LATE,
+        })?;
         let working = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);
@@ -97,26 +99,38 @@ impl Judges {
         self.state().waiting
     }
 
-    async fn turn(&self, address: Address, credential: Credential) -> Result<Turn, Shed> {
+    /// Whether nobody else has this line, to wait in or to have a turn.
+    pub(super) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// A turn, if there is one now.
+    pub(super) fn try_turn(&self) -> Option<Turn> {
+        let mut state = self.state();
+        state.idle = state.idle.checked_sub(1)?;
+        Some(Turn(self.clone()))
+    }
+
+    /// Waits for a turn. Whoever stops waiting leaves the queue.
+    pub(super) async fn turn(&self, who: Who) -> Result<Turn, Crowded> {
         let (granted, _place) = {
             let mut state = self.state();
             if state.idle > 0 {
                 state.idle -= 1;
                 return Ok(Turn(self.clone()));
             }
-            let arrival = state.stand(address, credential, self.0.queue)?;
+            let (arrival, granted) = state.stand(who, self.0.queue)?;
             let place = Place {
-                judges: self.clone(),
-                address,
-                credential,
-                arrival: arrival.0,
+                line: self.clone(),
+                who,
+                arrival,
             };
-            (arrival.1, place)
+            (granted, place)
         };
         match tokio::time::timeout(self.0.timeout, granted).await {
             Ok(Ok(turn)) => Ok(turn),
             // The other end is in the queue until this one leaves it.
-            Ok(Err(_)) | Err(_) => Err(TOO_LATE),
+            Ok(Err(_)) | Err(_) => Err(Crowded::Late),
         }
     }
 
@@ -128,15 +142,10 @@ impl Judges {
 
 impl State {
     /// A place at the end of the caller's queue.
-    fn stand(
-        &mut self,
-        address: Address,
-        credential: Credential,
-        most: usize,
-    ) -> Result<(u64, oneshot::Receiver<Turn>), Shed> {
-        let queue = self.addresses.entry(address).entry(credential);
+    fn stand(&mut self, who: Who, most: usize) -> Result<(u64, oneshot::Receiver<Turn>), Crowded> {
+        let queue = self.addresses.entry(who.address).entry(who.credential);
         if queue.len() >= most {
-            return Err(TOO_MANY);
+            return Err(Crowded::Full);
         }
         let (grant, granted) = oneshot::channel();
         let arrival = self.arrivals;
@@ -152,24 +161,23 @@ impl State {
         let (credential, queue) = credentials.turn()?;
         let (arrival, _) = queue.first_key_value()?;
         let arrival = *arrival;
-        self.leave(address, credential, arrival)
+        let who = Who {
+            address,
+            credential,
+        };
+        self.leave(who, arrival)
     }
 
     /// Takes a request out of its queue, and out of the round who has no other.
-    fn leave(
-        &mut self,
-        address: Address,
-        credential: Credential,
-        arrival: u64,
-    ) -> Option<oneshot::Sender<Turn>> {
-        let credentials = self.addresses.find(&address)?;
-        let queue = credentials.find(&credential)?;
+    fn leave(&mut self, who: Who, arrival: u64) -> Option<oneshot::Sender<Turn>> {
+        let credentials = self.addresses.find(&who.address)?;
+        let queue = credentials.find(&who.credential)?;
         let grant = queue.remove(&arrival)?;
         if queue.is_empty() {
-            credentials.leave(&credential);
+            credentials.leave(&who.credential);
         }
         if credentials.is_empty() {
-            self.addresses.leave(&address);
+            self.addresses.leave(&who.address);
         }
         self.waiting -= 1;
         Some(grant)
@@ -194,10 +202,7 @@ impl Drop for Turn {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let left = self
-            .judges
-            .state()
-            .leave(self.address, self.credential, self.arrival);
+        let left = self.line.state().leave(self.who, self.arrival);
         drop(left);
     }
 }

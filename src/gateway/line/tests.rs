@@ -10,11 +10,14 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn address(last: u8) -> Address {
-    Address::from(IpAddr::from([10, 0, 0, last]))
+fn who(last: u8, credential: u64) -> Who {
+    Who {
+        address: Address::from(IpAddr::from([10, 0, 0, last])),
+        credential,
+    }
 }
 
-impl Judges {
+impl Line {
     fn is_as_new(&self, cores: usize) -> bool {
         let state = self.state();
         (state.idle, state.waiting) == (cores, 0) && state.addresses.is_empty()
@@ -22,14 +25,14 @@ impl Judges {
 }
 
 /// A request that waits, polled by hand.
-struct Waiting(Pin<Box<dyn Future<Output = Result<Turn, Shed>>>>);
+struct Waiting(Pin<Box<dyn Future<Output = Result<Turn, Crowded>>>>);
 
 impl Waiting {
-    fn stands(judges: &Judges, from: u8, credential: u64) -> Self {
-        let judges = judges.clone();
-        let mut waiting = Self(Box::pin(async move {
-            judges.turn(address(from), credential).await
-        }));
+    fn stands(line: &Line, from: u8, credential: u64) -> Self {
+        let line = line.clone();
+        let mut waiting = Self(Box::pin(
+            async move { line.turn(who(from, credential)).await },
+        ));
         assert!(waiting.turn().is_none(), "no core is idle");
         waiting
     }
@@ -45,11 +48,11 @@ impl Waiting {
 
 #[tokio::test]
 async fn who_asks_once_waits_for_one_turn_of_who_asks_a_hundred_times() {
-    let judges = Judges::new(1, 100, PATIENCE);
-    let mut running = judges.turn(address(1), 1).await.unwrap();
-    let mut greedy: Vec<_> = (0..100).map(|_| Waiting::stands(&judges, 1, 1)).collect();
-    let mut same_address = Waiting::stands(&judges, 1, 2);
-    let mut other = Waiting::stands(&judges, 2, 1);
+    let line = Line::new(1, 100, PATIENCE);
+    let mut running = line.turn(who(1, 1)).await.unwrap();
+    let mut greedy: Vec<_> = (0..100).map(|_| Waiting::stands(&line, 1, 1)).collect();
+    let mut same_address = Waiting::stands(&line, 1, 2);
+    let mut other = Waiting::stands(&line, 2, 1);
     let mut order = Vec::new();
     for _ in 0..4 {
         drop(running);
@@ -72,79 +75,76 @@ async fn who_asks_once_waits_for_one_turn_of_who_asks_a_hundred_times() {
     }
     assert_eq!(order, ["greedy", "other", "same", "greedy"]);
     drop((running, greedy));
-    assert!(judges.is_as_new(1));
+    assert!(line.is_as_new(1));
 }
 
 #[tokio::test]
 async fn a_full_queue_is_that_of_one_caller() {
-    let judges = Judges::new(1, 2, PATIENCE);
-    let running = judges.turn(address(1), 1).await.unwrap();
-    let queued: Vec<_> = (0..2).map(|_| Waiting::stands(&judges, 1, 1)).collect();
-    assert_eq!(judges.turn(address(1), 1).await.unwrap_err(), TOO_MANY);
-    let others = [
-        Waiting::stands(&judges, 1, 2),
-        Waiting::stands(&judges, 2, 1),
-    ];
-    assert_eq!(judges.waiting(), 4);
+    let line = Line::new(1, 2, PATIENCE);
+    let running = line.turn(who(1, 1)).await.unwrap();
+    let queued: Vec<_> = (0..2).map(|_| Waiting::stands(&line, 1, 1)).collect();
+    assert_eq!(line.turn(who(1, 1)).await.unwrap_err(), Crowded::Full);
+    let others = [Waiting::stands(&line, 1, 2), Waiting::stands(&line, 2, 1)];
+    assert_eq!(line.waiting(), 4);
     drop((queued, others));
-    assert_eq!(judges.waiting(), 0);
+    assert_eq!(line.waiting(), 0);
     drop(running);
-    assert!(judges.is_as_new(1));
+    assert!(line.is_as_new(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_the_deadline() {
-    let judges = Judges::new(1, 2, PATIENCE);
-    let running = judges.turn(address(1), 1).await.unwrap();
+    let line = Line::new(1, 2, PATIENCE);
+    let running = line.turn(who(1, 1)).await.unwrap();
     let started = tokio::time::Instant::now();
-    assert_eq!(judges.turn(address(2), 1).await.unwrap_err(), TOO_LATE);
+    assert_eq!(line.turn(who(2, 1)).await.unwrap_err(), Crowded::Late);
     assert_eq!(started.elapsed(), PATIENCE);
     drop(running);
-    assert!(judges.is_as_new(1));
+    assert!(line.is_as_new(1));
 }
 
 #[tokio::test]
 async fn a_turn_that_nobody_takes_any_more_is_the_next_ones() {
-    let judges = Judges::new(1, 3, PATIENCE);
-    let running = judges.turn(address(1), 1).await.unwrap();
-    let gone = Waiting::stands(&judges, 1, 1);
-    let mut next = Waiting::stands(&judges, 1, 1);
+    let line = Line::new(1, 3, PATIENCE);
+    let running = line.turn(who(1, 1)).await.unwrap();
+    let gone = Waiting::stands(&line, 1, 1);
+    let mut next = Waiting::stands(&line, 1, 1);
     // It has its turn, and does not know yet.
     drop(running);
     drop(gone);
     drop(next.turn().unwrap());
-    assert!(judges.is_as_new(1));
+    assert!(line.is_as_new(1));
 }
 
 #[tokio::test]
 async fn work_that_panics_keeps_no_core() {
-    let judges = Judges::new(1, 1, PATIENCE);
-    let broken = judges.run(address(1), None, || panic!("on purpose")).await;
+    let line = Line::new(1, 1, PATIENCE);
+    let broken = line.run(who(1, 0), || panic!("on purpose")).await;
     assert!(matches!(broken, Err::<(), _>(Reason::Panic)));
-    assert!(judges.is_as_new(1));
-    assert_eq!(judges.run(address(1), None, || 7).await.unwrap(), 7);
+    assert!(line.is_as_new(1));
+    assert_eq!(line.run(who(1, 0), || 7).await.unwrap(), 7);
 }
 
 #[tokio::test]
 async fn work_that_has_begun_keeps_its_core_though_nobody_waits_for_it() {
-    let judges = Judges::new(1, 1, PATIENCE);
+    let line = Line::new(1, 1, PATIENCE);
     let (begun, begins) = oneshot::channel();
     let (finish, finished) = oneshot::channel();
-    let there = judges.clone();
+    let there = line.clone();
     let asked = tokio::spawn(async move {
         let work = move || {
             begun.send(()).unwrap();
             finished.blocking_recv().unwrap();
         };
-        there.run(address(1), None, work).await
+        there.run(who(1, 0), work).await
     });
     begins.await.unwrap();
     asked.abort();
     assert!(asked.await.unwrap_err().is_cancelled());
-    let mut next = Waiting::stands(&judges, 2, 1);
+    let mut next = Waiting::stands(&line, 2, 1);
     finish.send(()).unwrap();
     drop(next.0.as_mut().await.unwrap());
-    assert!(judges.is_as_new(1));
+    assert!(line.is_as_new(1));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -184,9 +184,9 @@ proptest! {
                 Step::Stand(from, credential) => {
                     let queued = waiting.iter().filter(|(_, seen)| seen.from == (from, credential));
                     let queued = queued.count();
-                    match state.stand(address(from), credential, 5) {
+                    match state.stand(who(from, credential), 5) {
                         Err(full) => {
-                            prop_assert_eq!(full, TOO_MANY);
+                            prop_assert_eq!(full, Crowded::Full);
                             prop_assert_eq!(queued, 5);
                         }
                         Ok((arrival, granted)) => {
@@ -203,8 +203,8 @@ proptest! {
                 Step::Leave(which) if !waiting.is_empty() => {
                     let (arrival, seen) = waiting.remove(which % waiting.len());
                     let (from, credential) = seen.from;
-                    prop_assert!(state.leave(address(from), credential, arrival).is_some());
-                    prop_assert!(state.leave(address(from), credential, arrival).is_none());
+                    prop_assert!(state.leave(who(from, credential), arrival).is_some());
+                    prop_assert!(state.leave(who(from, credential), arrival).is_none());
                 }
                 Step::Leave(_) => {}
                 Step::Next => {
