@@ -25,7 +25,7 @@ pub(super) struct Turn {
     turns: Turns,
     key: String,
     line: Option<Line>,
-    turn: Option<line::Turn>,
+    held: Option<line::Turn>,
 }
 
 impl Turns {
@@ -40,7 +40,7 @@ impl Turns {
     /// The turn, if nobody has it and nobody waits for it.
     pub(super) fn try_take(&self, key: &str) -> Option<Turn> {
         let mut turn = self.stand(key);
-        turn.turn = Some(turn.line.as_ref()?.try_turn()?);
+        turn.held = Some(turn.line.as_ref()?.try_turn()?);
         Some(turn)
     }
 
@@ -48,7 +48,7 @@ impl Turns {
     pub(super) async fn take(&self, key: &str, who: Who) -> Result<Turn, Crowded> {
         let mut turn = self.stand(key);
         if let Some(line) = turn.line.clone() {
-            turn.turn = Some(line.turn(who).await?);
+            turn.held = Some(line.turn(who).await?);
         }
         Ok(turn)
     }
@@ -63,7 +63,7 @@ impl Turns {
             turns: self.clone(),
             key: key.to_owned(),
             line: Some(line.clone()),
-            turn: None,
+            held: None,
         }
     }
 
@@ -75,7 +75,7 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut lines = self.turns.lines();
-        drop(self.turn.take());
+        drop(self.held.take());
         drop(self.line.take());
         // Clones are made under the lock that is held here: one is left when nobody waits.
         if lines.get(&self.key).is_some_and(Line::is_alone) {
@@ -104,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_is_waited_for_and_others_are_not() {
-        let turns = Turns::new(Duration::from_secs(60));
+        let turns = Turns::new(Duration::from_mins(1));
         let first = turns.take("a", who(1)).await.unwrap();
         drop(turns.take("b", who(1)).await.unwrap());
         assert!(turns.try_take("a").is_none());
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_stops_waiting_leaves_nothing_behind() {
-        let turns = Turns::new(Duration::from_secs(60));
+        let turns = Turns::new(Duration::from_mins(1));
         let first = turns.take("a", who(1)).await.unwrap();
         let mut second = by_hand(turns.take("a", who(1)));
         assert!(second.waits());
@@ -150,7 +150,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn one_at_a_time_however_many_come() {
-        let turns = Turns::new(Duration::from_secs(60));
+        let turns = Turns::new(Duration::from_mins(1));
         let inside = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..200)
             .map(|number| {

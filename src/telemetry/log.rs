@@ -1,9 +1,9 @@
 //! The log's way out: a queue that nobody waits for, and one thread that writes.
 //!
 //! Whoever logs puts a line into the queue and goes on. What the log's reader does (nothing, for ever; go away; run
-//! out of disk) is the thread's trouble alone: it waits, or tries again, and meanwhile lines for which there is no
-//! room are dropped and counted. When there is room again, a line says how many. At the end it gets a moment to
-//! write what is left, and no more.
+//! out of disk) is the thread's trouble alone. It waits for a pipe, and tries again for a moment what fails; lines that
+//! fail still, and those for which the queue has no room, are dropped and counted. When the log is written again, a line
+//! says how many. At the end the thread gets a moment to write what is left, and no more.
 //!
 //! Not `tracing-appender`: a failed write there loses its line uncounted and leaves half of it behind, a full queue
 //! at the end loses all of it, and the queue is bounded in lines only.
@@ -51,6 +51,18 @@ struct State {
     has_ended: bool,
 }
 
+/// The thread that writes.
+struct Thread<W> {
+    queue: Queue,
+    out: W,
+    /// What was taken out of the queue.
+    batch: Vec<u8>,
+    /// Only a part of the last line was written; the batch begins with the rest of it.
+    is_torn: bool,
+    /// The last batch was written.
+    is_well: bool,
+}
+
 impl Queue {
     /// A queue, and the thread that writes to `out` what is put into it.
     pub(super) fn start(
@@ -65,9 +77,15 @@ impl Queue {
             size: size.as_usize(),
             metrics,
         }));
-        let itself = queue.clone();
+        let writer = Thread {
+            queue: queue.clone(),
+            out,
+            batch: Vec::new(),
+            is_torn: false,
+            is_well: true,
+        };
         let thread = thread::Builder::new().name("log".to_owned());
-        drop(thread.spawn(move || itself.write(out))?);
+        drop(thread.spawn(move || writer.run())?);
         Ok(queue)
     }
 
@@ -75,9 +93,9 @@ impl Queue {
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.lock();
         if state.text.len() + line.len() > self.0.size {
-            state.dropped += 1;
             drop(state);
-            self.0.metrics.log_line_dropped();
+            self.0.metrics.reached(Limit::LogQueue);
+            self.drop_lines(1);
             return;
         }
         state.text.extend_from_slice(line);
@@ -102,49 +120,79 @@ impl Queue {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread.
-    fn write(&self, mut out: impl Write) {
-        let mut batch = Vec::new();
-        while let Some(dropped) = self.next(&mut batch) {
-            if dropped > 0 {
-                tracing::warn!(
-                    lines = dropped,
-                    "the log could not be written for a while: lines are missing here"
-                );
-            }
-            if self.write_all(&mut out, &batch).is_none() {
-                break;
-            }
-        }
-        self.lock().has_ended = true;
-        self.0.ended.notify_all();
+    /// Lines were dropped: to be counted now, and said later.
+    fn drop_lines(&self, lines: u64) {
+        self.lock().dropped += lines;
+        self.0.metrics.log_lines_dropped(lines);
     }
 
-    /// Takes everything that is there, and says how many lines were dropped behind it. `None`: that was all.
-    fn next(&self, batch: &mut Vec<u8>) -> Option<u64> {
-        batch.clear();
-        // A burst may have made it large; that is not kept.
-        batch.shrink_to(KEPT);
-        let mut state = self.lock();
-        state.is_idle = true;
+    /// Waits so long, or until the end comes. False: it has.
+    fn pause(&self, time: Duration) -> bool {
         let called = &self.0.called;
-        let mut state = called
-            .wait_while(state, |state| state.text.is_empty() && !state.is_closing)
+        let (state, _) = called
+            .wait_timeout_while(self.lock(), time, |state| !state.is_closing)
             .unwrap_or_else(PoisonError::into_inner);
-        state.is_idle = false;
-        std::mem::swap(&mut state.text, batch);
-        (!batch.is_empty()).then(|| std::mem::take(&mut state.dropped))
+        !state.is_closing
+    }
+}
+
+impl<W: Write> Thread<W> {
+    fn run(mut self) {
+        while self.take() {
+            self.write();
+        }
+        self.queue.lock().has_ended = true;
+        self.queue.0.ended.notify_all();
     }
 
-    /// Writes all of it, however long that takes and whatever goes wrong meanwhile: a disk may have room again, and a
-    /// named pipe another reader. `None`: gave up, because the end has come.
-    fn write_all(&self, out: &mut impl Write, batch: &[u8]) -> Option<()> {
-        let mut rest = batch;
-        while !rest.is_empty() {
-            let error = match out.write(rest) {
+    /// Takes everything that is there. False: the end has come, and that was all.
+    fn take(&mut self) -> bool {
+        // A burst may have made it large; that is not kept.
+        self.batch.shrink_to(KEPT);
+        // To call a thread costs more than to log a line: what comes in this time calls nobody.
+        self.queue.pause(GATHER);
+        let mut state = self.queue.lock();
+        state.is_idle = true;
+        let called = &self.queue.0.called;
+        let is_well = self.is_well;
+        let nothing = |state: &mut State| {
+            state.text.is_empty() && !state.is_closing && !(is_well && state.dropped > 0)
+        };
+        let mut state = called
+            .wait_while(state, nothing)
+            .unwrap_or_else(PoisonError::into_inner);
+        // Whoever called has set it already.
+        state.is_idle = false;
+        let is_over = state.is_closing && state.text.is_empty();
+        if self.batch.is_empty() {
+            std::mem::swap(&mut state.text, &mut self.batch);
+        } else {
+            self.batch.append(&mut state.text);
+        }
+        let dropped = if is_well {
+            std::mem::take(&mut state.dropped)
+        } else {
+            0
+        };
+        drop(state);
+        if dropped > 0 {
+            tracing::warn!(
+                lines = dropped,
+                "the log could not be written for a while: lines are missing here"
+            );
+        }
+        dropped > 0 || !is_over
+    }
+
+    /// Writes the batch; what fails again and again is dropped, but for the end of a line that was begun.
+    fn write(&mut self) {
+        let (mut written, mut failures) = (0, 0);
+        while let Some(rest) = self.batch.get(written..).filter(|rest| !rest.is_empty()) {
+            let error = match self.out.write(rest) {
                 Ok(0) => io::ErrorKind::WriteZero,
-                Ok(written) => {
-                    rest = rest.get(written..).unwrap_or_default();
+                Ok(taken) => {
+                    written += taken;
+                    failures = 0;
                     continue;
                 }
                 Err(error) => error.kind(),
@@ -153,19 +201,29 @@ impl Queue {
                 io::ErrorKind::Interrupted => {}
                 // Somebody who shares the pipe or terminal has set it so; its reader is only slow.
                 io::ErrorKind::WouldBlock => thread::sleep(FULL_PAUSE),
-                _ => self.pause()?,
+                _ if failures < TRIES && self.queue.pause(RETRY) => failures += 1,
+                _ => break,
             }
         }
-        Some(())
-    }
-
-    /// Waits before the next attempt. `None`: there will be none.
-    fn pause(&self) -> Option<()> {
-        let called = &self.0.called;
-        let (state, _) = called
-            .wait_timeout_while(self.lock(), RETRY, |state| !state.is_closing)
-            .unwrap_or_else(PoisonError::into_inner);
-        (!state.is_closing).then_some(())
+        self.is_well = written == self.batch.len();
+        let last = written.checked_sub(1).and_then(|last| self.batch.get(last));
+        self.is_torn = last.map_or(self.is_torn, |last| *last != b'\n');
+        self.batch.drain(..written);
+        let mut ends = self
+            .batch
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n');
+        let kept = if self.is_torn {
+            ends.next().map_or(0, |(end, _)| end + 1)
+        } else {
+            0
+        };
+        let dropped = ends.count() as u64;
+        self.batch.truncate(kept);
+        if dropped > 0 {
+            self.queue.drop_lines(dropped);
+        }
     }
 }
 
@@ -236,8 +294,14 @@ const TEXT: usize = 512;
 /// What is kept of a batch's memory.
 const KEPT: usize = 64 << 10;
 
+/// How long after a write lines are gathered for the next one.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// How soon a write that failed is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// How often, before the lines are dropped.
+const TRIES: u32 = 4;
 
 /// How soon a pipe that was full is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(10);

@@ -216,10 +216,9 @@ impl Metrics {
             .inc();
     }
 
-    /// A line of the log was lost.
-    pub fn log_line_dropped(&self) {
-        self.0.families.log_dropped.inc();
-        self.reached(Limit::LogQueue);
+    /// Lines of the log were lost.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.0.families.log_dropped.inc_by(lines);
     }
 
     /// Something panicked, wherever it was.
@@ -521,7 +520,7 @@ mod tests {
             body_bytes: 4096,
             judge_waiting: 3,
         });
-        metrics.log_line_dropped();
+        metrics.log_lines_dropped(3);
         metrics.panicked();
         metrics.policies_loaded("sha256:aa");
         let in_flight = metrics.begin();
@@ -538,8 +537,7 @@ mod tests {
             "dtgate_journal_seconds_sum 0.002",
             r#"dtgate_limit_reached_total{limit="in_flight"} 1"#,
             r#"dtgate_limit_reached_total{limit="body"} 0"#,
-            r#"dtgate_limit_reached_total{limit="log_queue"} 1"#,
-            "dtgate_log_dropped_total 1",
+            "dtgate_log_dropped_total 3",
             "dtgate_lookup_failures_total 1",
             "dtgate_lookup_seconds_count 2",
             "dtgate_journal_failures_total 1",

@@ -45,12 +45,13 @@ impl<T: fmt::Display> fmt::Display for VisibleLines<T> {
 /// The same JSON with everything hidden written as `\u009b`. What is hidden stands within strings: elsewhere JSON
 /// has nothing but spaces and line ends, and those stay.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
-    if is_plain(json) {
+    let is_blank = |c| matches!(c, b'\n' | b'\r' | b'\t');
+    if json.bytes().all(|byte| is_blank(byte) || is_shown(byte)) {
         return Cow::Borrowed(json);
     }
     let mut out = String::with_capacity(json.len() + 64);
     for c in json.chars() {
-        if is_hidden(c) && !matches!(c, '\n' | '\r' | '\t') {
+        if is_hidden(c) && !u8::try_from(c).is_ok_and(is_blank) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 write!(out, "\\u{unit:04x}").expect("writing to a string cannot fail");
             }
@@ -68,7 +69,7 @@ struct Escaping<W> {
 
 impl<W: Write> Write for Escaping<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if is_plain(text) {
+        if text.bytes().all(is_shown) {
             return self.out.write_str(text);
         }
         for c in text.chars() {
@@ -84,9 +85,9 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// Most text: nothing to look at closely.
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+/// Most text consists of these.
+fn is_shown(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 fn is_hidden(c: char) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{GOOD, Gate, Upstream, policies, program, serving};
+use crate::harness::{GOOD, Gate, Upstream, eventually, policies, program, serving};
 use crate::wire::Scripted;
 
 /// Nothing may be changed where `tier` is "prod".
@@ -101,8 +101,10 @@ fn open_traffic_goes_to_the_environment_that_it_names() {
             "GET /below/api/v2/x?y HTTP/1.1",
         ]
     );
-    let log = three.gate.log();
-    assert!(log.contains("\"environment\":\"test\""), "{log}");
+    eventually("the log says whose a request is", || {
+        let log = three.gate.log();
+        log.contains("\"environment\":\"test\"").then_some(())
+    });
 }
 
 #[test]
