@@ -1,7 +1,7 @@
 //! A gate under test: the real program, a lenient recording upstream, a journal in a directory of its own.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -468,6 +468,14 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Answered {
     let mut reader = BufReader::new(stream);
     read_answer(&mut reader)
         .unwrap_or_else(|| panic!("no answer to {:?}", String::from_utf8_lossy(bytes)))
+}
+
+/// A connection that comes from an address of loopback: all of 127.0.0.0/8 is this machine.
+pub(crate) fn from(address: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((address, 0)).into())?;
+    socket.connect(&to.into())?;
+    Ok(socket.into())
 }
 
 pub(crate) fn read_answer(reader: &mut impl BufRead) -> Option<Answered> {

@@ -36,6 +36,7 @@ mod promises;
 mod proxy;
 mod shipped;
 mod signals;
+mod soak;
 mod tls;
 mod traces;
 mod wire;
