@@ -273,13 +273,13 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
         let slot = self.admission.open.take(started.address(), 1);
-        let _slot = slot.map_err(Reason::from)?;
+        let slot = slot.map_err(Reason::from)?;
         let request = Request::from_parts(parts, body);
         let sent = Instant::now();
         let response = environment.upstream.stream(target, request).await;
         let response = response.map_err(Reason::from)?;
         self.metrics.upstream_answered(sent.elapsed());
-        Ok(passed_on(response, &started.id, (self.now)()))
+        Ok(passed_on(response, slot, &started.id, (self.now)()))
     }
 
     /// The way of one guarded request. Every step takes what only the step before can make.
@@ -297,7 +297,7 @@ impl Gateway {
             input,
             found,
             headers,
-            held: _held,
+            held: (slot, _memory),
         } = match considered.unwrap_or(Err(Reason::Gone)) {
             Ok(considered) => considered,
             Err(reason) => return Err(Box::pin(self.refuse(recorder, reason)).await),
@@ -332,7 +332,7 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let mut response = passed_on(response, &recorder.request_id, (self.now)());
+        let mut response = passed_on(response, slot, &recorder.request_id, (self.now)());
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         if warn(response.headers_mut(), &decision) {
             self.metrics.reached(Limit::Warnings);

@@ -2,16 +2,25 @@
 
 use std::borrow::Cow;
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version};
+use http_body::{Body as _, Frame, SizeHint};
 
 use super::headers;
+use super::quota::Portion;
 use super::upstream::UpstreamError;
 use crate::audit::event::Answer;
-use crate::listener::Body;
+use crate::listener::{Body, BodyError};
 use crate::policy::{Decision, Effect, Verdict};
 
+/// The upstream's answer, which holds the request's slot, and with it a share of the connections to the upstream, to
+/// its last byte: a client that takes none of it must not keep them from the others.
 pub(super) fn passed_on(
     mut response: Response<Body>,
+    slot: Portion,
     request_id: &str,
     now: jiff::Timestamp,
 ) -> Response<Body> {
@@ -19,7 +28,45 @@ pub(super) fn passed_on(
     *response.version_mut() = Version::default();
     headers::for_client(response.headers_mut(), version, request_id);
     headers::limit_reset(response.headers_mut(), now);
-    response
+    if response.body().is_end_stream() {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(Holding {
+            body,
+            slot: Some(slot),
+        })
+    })
+}
+
+/// A body, and what is let go with its last byte.
+struct Holding {
+    body: Body,
+    slot: Option<Portion>,
+}
+
+impl http_body::Body for Holding {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+            self.slot = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// What became of a request that was forwarded.

@@ -38,7 +38,7 @@ pub(super) struct Considered {
     /// The client's own.
     pub(super) headers: HeaderMap,
     /// A slot, and memory.
-    pub(super) held: [Portion; 2],
+    pub(super) held: (Portion, Portion),
 }
 
 impl Gateway {
@@ -81,7 +81,7 @@ impl Gateway {
             input,
             found,
             headers: parts.headers,
-            held: [slot, memory],
+            held: (slot, memory),
         })
     }
 

@@ -23,9 +23,9 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Memory for all bodies that are read whole.
     pub bodies: Size,
-    /// Requests of open traffic whose answer has not begun.
+    /// Requests of open traffic, to the last byte of their answer.
     pub in_flight: NonZeroUsize,
-    /// Guarded requests whose body is there and whose answer has not begun.
+    /// Guarded requests, from the last byte of their body to the last byte of their answer.
     pub guarded_in_flight: NonZeroUsize,
     /// What one address may hold of each of the three above.
     pub address_share: Share,
@@ -61,9 +61,9 @@ impl Default for Config {
 /// What requests need. Clones hand out of the same.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    /// Slots of open traffic, each held until the answer begins.
+    /// Slots of open traffic, each held until the answer ends.
     pub(super) open: Quota,
-    /// Slots of guarded requests, each held from the end of the body to the begin of the answer.
+    /// Slots of guarded requests, each held from the end of the body to the end of the answer.
     pub(super) guarded: Quota,
     pub(super) bodies: Bodies,
     pub(super) judges: Line,

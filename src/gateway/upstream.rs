@@ -75,7 +75,7 @@ impl Default for Config {
             response_timeout: value::Duration::from_secs(60),
             body_timeout: value::Duration::from_secs(120),
             idle_timeout: value::Duration::from_secs(30),
-            max_connections: NonZeroUsize::new(512).unwrap_or(NonZeroUsize::MIN),
+            max_connections: NonZeroUsize::new(1280).unwrap_or(NonZeroUsize::MIN),
             max_header_size: Size::from_kib(64),
             max_headers: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
             keepalive_idle: value::Duration::from_secs(15),

@@ -204,7 +204,7 @@ fn measured(gate: SocketAddr, request: &str, status: u16, done: &dyn Fn()) -> Sp
         if number % 10 == 0 {
             let stream = from(HONEST, gate).unwrap();
             stream
-                .set_read_timeout(Some(Duration::from_secs(60)))
+                .set_read_timeout(Some(Duration::from_mins(1)))
                 .unwrap();
             connection = Some(BufReader::new(stream));
         }

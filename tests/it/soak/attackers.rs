@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Ground;
 use super::http2;
-use crate::harness::{SECRET, TOKEN, from};
+use crate::harness::{SECRET, from};
 
 /// What an attacker is called, where it comes from (the last byte of a loopback address), and one turn of it.
 pub(super) struct Attacker {
@@ -77,7 +77,8 @@ fn heads(ground: &Ground, from: Ipv4Addr) {
         from,
         format!("POST {path} HTTP/1.1\r\nHost: gate\r\nContent-Length: 0\r\n\r\n").as_bytes(),
     );
-    let fields: String = [
+    let mut fields = String::new();
+    for name in [
         "x-forwarded-path",
         "x-forwarded-prefix",
         "x-forwarded-uri",
@@ -85,10 +86,9 @@ fn heads(ground: &Ground, from: Ipv4Addr) {
         "x-original-path",
         "x-original-uri",
         "x-envoy-original-path",
-    ]
-    .iter()
-    .map(|name| format!("{name}: {path}\r\n"))
-    .collect();
+    ] {
+        fields.extend([name, ": ", &path, "\r\n"]);
+    }
     let head = format!("GET /x HTTP/1.1\r\nHost: gate\r\n{fields}\r\n");
     try_exchange(ground, from, head.as_bytes());
     let query = "%2525252525252541".repeat(3_500);
@@ -231,8 +231,7 @@ fn long_paths(ground: &Ground, from: Ipv4Addr) {
 
 fn gone(ground: &Ground, from: Ipv4Addr) {
     let body = r#"{"scopes":["metrics.read"]}"#;
-    let target = format!("{TOKEN}0");
-    let put = request("PUT", &target, &credential("GONE"), body.len(), body);
+    let put = request("PUT", TOKEN, &credential("GONE"), body.len(), body);
     for cut in [put.len() / 2, put.len() - 5, put.len()] {
         if let Some(mut stream) = connect(ground.gate, from) {
             drop(stream.write_all(put.as_bytes().get(..cut).unwrap_or_default()));
@@ -260,6 +259,9 @@ fn admin(ground: &Ground, from: Ipv4Addr) {
         }
     }
 }
+
+/// A token that only attackers change.
+const TOKEN: &str = "/api/v1/tokens/aaaaaaaa-5790-4e80-afcf-09971954c3ea";
 
 /// No attacker waits longer for anything: the gate's limits are tested by what honest clients see.
 const PATIENCE: Duration = Duration::from_millis(500);
