@@ -5,7 +5,7 @@ mod signals;
 mod supervise;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -22,6 +22,7 @@ use crate::dynatrace::token::HashKey;
 use crate::gateway::{
     Gateway, Ledger, Parties, Service, environment::Environments, lookup::Lookup,
 };
+use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
@@ -49,6 +50,7 @@ pub struct App {
     unproven: Option<(Policy, AnswersFor)>,
     admin: Admin,
     ledger: Ledger,
+    metrics: Metrics,
     audit: Audit,
     space: Space,
     writer: Writer,
@@ -75,8 +77,10 @@ impl App {
     ///
     /// Has to be called within a tokio runtime.
     pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
-        let listener = Listener::bind(&config.listener).context("listener")?;
-        let admin_listener = listen_for_operators(config.admin.listen).context("admin listener")?;
+        let config = &within_descriptors(config);
+        let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
+        let admin_listener =
+            listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;
         let environments = Environments::new(&config.upstream, &config.environments, &metrics)?;
         let catalogue = catalogue(config)?;
         let overridden = overridden(&catalogue);
@@ -114,7 +118,7 @@ impl App {
             policy,
             audit: audit.clone(),
             ledger: ledger.clone(),
-            metrics,
+            metrics: metrics.clone(),
             key,
             now,
             tracker: tracker.clone(),
@@ -130,6 +134,7 @@ impl App {
             unproven,
             admin,
             ledger,
+            metrics,
             audit,
             space,
             writer,
@@ -156,9 +161,10 @@ impl App {
         }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
+        let metrics = self.metrics;
         let admin = tokio::spawn(supervise::keep_serving(
             self.admin_listener,
-            listen_for_operators,
+            move |address| listen_for_operators(address, metrics.clone()),
             MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
             stop_admin.clone(),
         ));
@@ -278,15 +284,23 @@ fn overridden(catalogue: &Catalogue) -> Map<String, Value> {
     changed
 }
 
-fn listen_for_operators(address: SocketAddr) -> Result<Listener, listener::BindError> {
-    Listener::bind(&listener::Config {
+/// Nobody but operators needs it, and nobody may take it from them: few connections, none of them idle for long.
+fn listen_for_operators(
+    address: SocketAddr,
+    metrics: Metrics,
+) -> Result<Listener, listener::BindError> {
+    let listening = listener::Config {
         listen: address,
         // No token comes here, and probes come from other machines.
         allow_plaintext: true,
+        header_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(10),
+        stall_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(1),
-        max_connections: NonZeroU32::new(64).unwrap_or(NonZeroU32::MIN),
+        max_connections: NonZeroU32::new(OPERATORS).unwrap_or(NonZeroU32::MIN),
         ..listener::Config::default()
-    })
+    };
+    Ok(Listener::bind(&listening, metrics)?.with_spares(SPARES))
 }
 
 /// The key first: a journal whose key is refused is not begun.
@@ -300,6 +314,46 @@ fn open_journal(
     let (audit, writer) = Audit::open(directory, config, policy.revision(), overridden, now)?;
     Ok((audit, writer, key))
 }
+
+/// Who needs how many descriptors.
+pub fn descriptors(config: &Config) -> Wanted {
+    let workers = u32::from(config.listener.workers.get());
+    let environments = config.environments.values();
+    let upstreams = environments.map(|environment| &environment.upstream);
+    let upstream = upstreams
+        .chain(config.environments.is_empty().then_some(&config.upstream))
+        .map(|upstream| u32::try_from(upstream.max_connections.get()).unwrap_or(u32::MAX));
+    Wanted {
+        clients: config.listener.max_connections,
+        upstream: NonZeroU32::new(upstream.fold(0, u32::saturating_add)).unwrap_or(NonZeroU32::MIN),
+        others: OPERATORS + u32::try_from(SPARES).unwrap_or(0) + 4 * workers + FILES,
+    }
+}
+
+/// The configuration with no more connections than there are descriptors for.
+fn within_descriptors(config: &Config) -> Config {
+    let mut config = config.clone();
+    if let Err(short) = descriptors(&config).of(descriptors::raise()) {
+        tracing::warn!("{short}");
+        config.listener.max_connections = short.clients;
+        let environments = config.environments.len().max(1);
+        let each = usize::try_from(short.upstream.get()).unwrap_or(usize::MAX) / environments;
+        let each = NonZeroUsize::new(each).unwrap_or(NonZeroUsize::MIN);
+        let environments = config.environments.values_mut();
+        let upstreams = environments.map(|environment| &mut environment.upstream);
+        for upstream in upstreams.chain([&mut config.upstream]) {
+            upstream.max_connections = upstream.max_connections.min(each);
+        }
+    }
+    config
+}
+
+/// Connections of operators and their tools.
+const OPERATORS: u32 = 64;
+/// Descriptors that are theirs even when everybody else has used up what there is.
+const SPARES: usize = 8;
+/// The journal, the log, policies, listening sockets, and what nobody thought of.
+const FILES: u32 = 64;
 
 /// What has to be well before guarded requests can be answered.
 fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {

@@ -23,7 +23,7 @@ use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
 use crate::config::Config;
 use crate::gateway::{self, environment::Environments, lookup::Lookup, upstream::Base};
-use crate::listener::{self, Tls};
+use crate::listener::{self, Tls, descriptors};
 use crate::policy::{POLICY_ERROR, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
@@ -247,6 +247,8 @@ impl Check {
                 format!("{operation} is handled as {wanted}, not {documented}")
             })
             .collect();
+        let short = app::descriptors(&config).of(descriptors::allowed()).err();
+        let short = short.map(|short| short.to_string());
         if self.config.is_some() {
             let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
             Environments::new(&config.upstream, &config.environments, &metrics)?;
@@ -273,7 +275,7 @@ impl Check {
                         out,
                         &json!({
                             "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
-                            "evaluator": trusted,
+                            "evaluator": trusted, "descriptors": short,
                         }),
                     )?,
                     Format::Pretty => {
@@ -281,8 +283,8 @@ impl Check {
                         writeln!(out, "{} policies: {}", names.len(), Visible(listed))?;
                         writeln!(out, "revision {}", policy.revision())?;
                         writeln!(out, "judged by {}", VisibleLines(trusted))?;
-                        for change in changes {
-                            writeln!(out, "{change}")?;
+                        for line in changes.into_iter().chain(short) {
+                            writeln!(out, "{line}")?;
                         }
                     }
                 }

@@ -108,6 +108,8 @@ pub enum ReadError {
     Query,
     #[error("{0} contains the secret part of a token")]
     Secret(&'static str),
+    #[error("too little of the request body arrived for too long")]
+    Stalled,
     #[error("the request body did not arrive within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
     #[error("the request body is longer than {0} bytes")]

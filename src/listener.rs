@@ -1,73 +1,47 @@
 //! Sockets, TLS and HTTP: from a listening address to requests with one body type.
 //!
 //! Guarantees: plain HTTP never leaves the machine by accident; every wait on a client has a limit;
-//! neither a client nor a lack of sockets ends the server; a drain lets running requests finish, and the
-//! work they left behind. Knows no token and nothing of what the service does.
+//! neither a client, nor many, nor a lack of sockets ends the server; a drain lets running requests finish, and
+//! the work they left behind. Knows no token and nothing of what the service does.
 
+mod answer;
+mod asked;
 mod body;
+mod config;
 mod connection;
+pub mod descriptors;
+mod linger;
 mod pace;
+mod places;
+mod progress;
+mod socket;
+mod stream;
 mod tls;
 mod tracker;
 mod worker;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32};
-use std::path::PathBuf;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use serde::Deserialize;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tracing::{info, warn};
 
-use crate::value::{Duration, Size};
+use crate::telemetry::Metrics;
 use connection::Protocol;
+use places::{Places, Taken};
+use socket::{Spares, accept, listen};
 
 pub use body::{Body, BodyError, boxed, empty, full};
+pub use config::{BindError, Config, Keepalive, Tls};
 pub use tls::{LoadError, LoadErrorKind};
 pub use tracker::Tracker;
 pub use worker::{Seat, Workers};
-
-/// Where to listen, and how patiently.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Port 0 asks the system for a free one.
-    pub listen: SocketAddr,
-    pub tls: Tls,
-    /// Plain HTTP on an address that others can reach: tokens cross the network readable.
-    pub allow_plaintext: bool,
-    /// From the first byte of a request head to its last.
-    pub header_timeout: Duration,
-    /// From the first byte of a TLS handshake to its last.
-    pub handshake_timeout: Duration,
-    /// How long a connection without a request is kept, and one whose client takes no byte of its answer.
-    pub idle_timeout: Duration,
-    /// How long requests may still run when the program is told to stop.
-    pub drain_timeout: Duration,
-    /// More connections wait in the system's queue until one ends.
-    pub max_connections: NonZeroU32,
-    /// All of a request's head: method, path and header lines.
-    pub max_header_size: Size,
-    /// Threads that serve connections.
-    pub workers: NonZeroU16,
-}
-
-/// Whether the listener speaks TLS.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Tls {
-    Files { certificate: PathBuf, key: PathBuf },
-    Off,
-}
 
 /// What answers requests, whatever happens.
 pub trait Serve:
@@ -102,7 +76,9 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     protocol: Arc<Protocol>,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
+    spares: usize,
+    metrics: Metrics,
     open: Tracker,
     drain_timeout: std::time::Duration,
     tls: bool,
@@ -122,78 +98,36 @@ pub enum Drained {
     Cut { connections: usize, tasks: usize },
 }
 
-/// Why a listener could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error("cannot listen on {address}")]
-    Address {
-        address: SocketAddr,
-        #[source]
-        error: io::Error,
-    },
-    #[error(
-        "max_header_size = \"{size}\" is out of range: write a size from \"{SMALLEST_HEAD}\" to \"{LARGEST_HEAD}\""
-    )]
-    HeaderSize { size: Size },
-    #[error(
-        "plain HTTP on {address} would show every token to the network: configure `tls`, listen on a \
-         loopback address such as 127.0.0.1, or accept it with `allow_plaintext = true` (--allow-plaintext)"
-    )]
-    Plaintext { address: SocketAddr },
-    #[error(transparent)]
-    Tls(#[from] LoadError),
-}
-
-impl Config {
-    /// Finds what can be known to be wrong without binding.
-    pub fn check(&self) -> Result<(), BindError> {
-        self.acceptor().map(drop)
-    }
-
-    /// What accepts TLS; `None`: plain HTTP, and that is fine.
-    fn acceptor(&self) -> Result<Option<TlsAcceptor>, BindError> {
-        if !(SMALLEST_HEAD..=LARGEST_HEAD).contains(&self.max_header_size) {
-            return Err(BindError::HeaderSize {
-                size: self.max_header_size,
-            });
-        }
-        match &self.tls {
-            Tls::Files { certificate, key } => Ok(Some(tls::acceptor(certificate, key)?)),
-            // `::ffff:127.0.0.1` is loopback too.
-            Tls::Off if self.listen.ip().to_canonical().is_loopback() || self.allow_plaintext => {
-                Ok(None)
-            }
-            Tls::Off => Err(BindError::Plaintext {
-                address: self.listen,
-            }),
-        }
-    }
-}
-
 impl Listener {
     /// Binds the address and loads the certificate, so that what is wrong shows before anything serves.
     ///
     /// Has to be called within a tokio runtime.
-    pub fn bind(config: &Config) -> Result<Self, BindError> {
+    pub fn bind(config: &Config, metrics: Metrics) -> Result<Self, BindError> {
         let acceptor = config.acceptor()?;
         let tls = acceptor.is_some();
-        let slots = usize::try_from(config.max_connections.get())
-            .map_or(Semaphore::MAX_PERMITS, |most| {
-                most.min(Semaphore::MAX_PERMITS)
-            });
-        let (socket, address) = listen(config.listen).map_err(|error| BindError::Address {
+        let bound = listen(config.listen, &config.keepalive);
+        let (socket, address) = bound.map_err(|error| BindError::Address {
             address: config.listen,
             error,
         })?;
         Ok(Self {
             socket,
             address,
-            protocol: Arc::new(Protocol::new(config, acceptor)),
-            slots: Arc::new(Semaphore::new(slots)),
+            protocol: Arc::new(Protocol::new(config, acceptor, metrics.clone())),
+            places: places(config, &metrics),
+            spares: 0,
+            metrics,
             open: Tracker::default(),
             drain_timeout: config.drain_timeout.as_std(),
             tls,
         })
+    }
+
+    /// The same listener, with as many descriptors put aside for when there are no others.
+    #[must_use]
+    pub fn with_spares(mut self, spares: usize) -> Self {
+        self.spares = spares;
+        self
     }
 
     /// The address with the port that was really taken.
@@ -258,12 +192,14 @@ impl Listener {
             .iter()
             .map(|_| (shutdown.child_token(), cut.child_token()))
             .collect();
+        let mut spares = Spares::new(self.spares);
         loop {
-            // The slot comes first: a connection that is not accepted costs us nothing.
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                return;
+            let accepting = accept(&self.socket, &mut spares, &self.places, &self.metrics);
+            let (stream, address) = accepting.await;
+            // One waits here when there is no room, and the others in the system's queue.
+            let Some(taken) = self.places.take(address.ip()).await else {
+                continue;
             };
-            let (stream, address) = accept(&self.socket).await;
             let places = seats.iter().zip(&stops);
             let Some((seat, (shutdown, cut))) = places.min_by_key(|(seat, _)| seat.connections())
             else {
@@ -274,37 +210,19 @@ impl Listener {
                 tls: self.tls,
             };
             let (protocol, service) = (Arc::clone(&self.protocol), seat.service.clone());
-            let (shutdown, cut, taken) = (shutdown.clone(), cut.clone(), seat.taken());
+            let (shutdown, cut, seated) = (shutdown.clone(), cut.clone(), seat.taken());
             let serving = async move {
                 match TcpStream::from_std(stream) {
                     Ok(stream) => {
-                        let serving = protocol.serve(stream, peer, service, &shutdown);
-                        cut.run_until_cancelled(serving).await;
+                        let serving = protocol.serve(stream, &taken, peer, service, &shutdown);
+                        serve_until(serving, &taken, &cut).await;
                     }
                     Err(error) => warn!(%error, "cannot serve a connection"),
                 }
-                drop((slot, taken));
+                // After the socket, which the place stands for.
+                drop((taken, seated));
             };
             self.open.spawn_on(serving, &seat.runtime);
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            tls: Tls::Off,
-            allow_plaintext: false,
-            header_timeout: Duration::from_secs(10),
-            handshake_timeout: Duration::from_secs(10),
-            // Longer than the pools of common clients (Go keeps 90 s): the client closes first, and no
-            // request meets a connection that is just being closed.
-            idle_timeout: Duration::from_secs(120),
-            drain_timeout: Duration::from_secs(25),
-            max_connections: NonZeroU32::new(4096).unwrap_or(NonZeroU32::MIN),
-            max_header_size: Size::from_kib(64),
-            workers: cores(),
         }
     }
 }
@@ -327,63 +245,21 @@ impl Connections {
     }
 }
 
-/// How many threads can run at once: what the machine, or the container, gives to this process.
-fn cores() -> NonZeroU16 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u16::try_from(cores)
-        .ok()
-        .and_then(NonZeroU16::new)
-        .unwrap_or(NonZeroU16::MIN)
+fn places(config: &Config, metrics: &Metrics) -> Arc<Places> {
+    let size = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
+    let (most, per_address) = (config.max_connections, config.per_address());
+    Places::new(size(most), size(per_address), metrics.clone())
 }
 
-fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
-    // A restart must not wait for the last connections of the previous process to be forgotten.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let socket = socket.listen(BACKLOG)?;
-    let address = socket.local_addr()?;
-    Ok((socket, address))
-}
-
-/// The next connection; no error ends the wait for it.
-///
-/// It belongs to no runtime yet: it will to that of its worker.
-async fn accept(socket: &TcpListener) -> (std::net::TcpStream, SocketAddr) {
-    loop {
-        let accepted = socket.accept().await;
-        match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
-            Ok(accepted) => return accepted,
-            Err(error) if is_of_the_client(&error) => {}
-            // Out of file descriptors or memory, most likely. Trying again at once would only burn a
-            // processor; the connection stays in the queue meanwhile.
-            Err(error) => {
-                warn!(%error, "cannot accept connections");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+/// Serves a connection until it ends, or has to.
+async fn serve_until(serving: impl Future<Output = ()>, taken: &Taken, cut: &CancellationToken) {
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => {}
+        () = taken.told_to_leave() => {}
+        () = serving => {}
     }
 }
-
-/// The client went away before we got to it.
-fn is_of_the_client(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-    )
-}
-
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
-const BACKLOG: u32 = 1024;
-/// hyper's smallest read buffer.
-const SMALLEST_HEAD: Size = Size::from_kib(8);
-const LARGEST_HEAD: Size = Size::from_mib(1);
 
 #[cfg(test)]
 mod tests;

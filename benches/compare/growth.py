@@ -111,7 +111,10 @@ def idle(bench):
     if hard < counts[-1] + 500:
         raise Failed(f"at most {hard} files may be open, and {counts[-1]} connections are to be")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    settings = {"listener.max_connections": 20_000, "listener.idle_timeout": "1h"}
+    settings = {
+        "listener.max_connections": 30_000,
+        "listener.idle_timeout": "1h",
+    }
     rows = []
     for count in counts:
         rounds = []

@@ -49,7 +49,7 @@ impl Bodies {
                 portion: self.memory.take(address, 0)?,
             };
             while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| ReadError::Body(error.to_string()))?;
+                let frame = frame.map_err(broken)?;
                 if let Ok(data) = frame.into_data() {
                     counted.push(&data, limit)?;
                 }
@@ -111,13 +111,22 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
+/// Why a body did not arrive whole.
+fn broken(error: BodyError) -> ReadError {
+    if BodyError::is_stalled(&error) {
+        ReadError::Stalled
+    } else {
+        ReadError::Body(error.to_string())
+    }
+}
+
 /// Waits until the body of an upload begins: before that there is nothing to do for it. What was read is read again.
 pub(super) async fn begun(mut body: Body) -> Result<Body, ReadError> {
     if body.is_end_stream() {
         return Ok(body);
     }
     let first = body.frame().await.transpose();
-    let first = first.map_err(|error| ReadError::Body(error.to_string()))?;
+    let first = first.map_err(broken)?;
     Ok(Body::new(Begun { first, rest: body }))
 }
 

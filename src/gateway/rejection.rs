@@ -117,6 +117,7 @@ impl Reason {
                 | UpstreamError::Redirect(_)
                 | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
                 UpstreamError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+                UpstreamError::Stalled => StatusCode::REQUEST_TIMEOUT,
                 UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
@@ -195,7 +196,7 @@ fn read_status(error: &ReadError) -> StatusCode {
             PathError::Refused { .. } => StatusCode::FORBIDDEN,
         },
         ReadError::NoCredential(_) => StatusCode::UNAUTHORIZED,
-        ReadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+        ReadError::Stalled | ReadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
         ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
     }
 }

@@ -29,7 +29,7 @@ use super::pace::Pace;
 use super::permit::Permit;
 use super::pool::{self, Heads, Pool, SendError, Socket, Tcp, Times};
 use crate::dynatrace::token::TokenSecret;
-use crate::listener::{Body, full};
+use crate::listener::{Body, BodyError, full};
 use crate::telemetry::{Limit, Metrics};
 use crate::value::{self, Size};
 
@@ -129,6 +129,8 @@ pub enum UpstreamError {
     Redirect(StatusCode),
     #[error("the connection to the upstream broke before it answered")]
     Send(#[source] hyper::Error),
+    #[error("the client sent too little of its body for too long")]
+    Stalled,
     #[error("the request target cannot be written below the upstream's URL")]
     Target,
     #[error("the upstream did not answer within {}", humantime::format_duration(*.0))]
@@ -140,9 +142,12 @@ impl UpstreamError {
     pub(super) fn never_arrived(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Full(_) | Self::Target => true,
-            Self::Answer(_) | Self::Head | Self::Redirect(_) | Self::Send(_) | Self::Timeout(_) => {
-                false
-            }
+            Self::Answer(_)
+            | Self::Head
+            | Self::Redirect(_)
+            | Self::Send(_)
+            | Self::Stalled
+            | Self::Timeout(_) => false,
         }
     }
 
@@ -153,7 +158,10 @@ impl UpstreamError {
             Self::Full(_) => Some(Limit::UpstreamConnections),
             Self::Head => Some(Limit::UpstreamHead),
             Self::Timeout(_) => Some(Limit::UpstreamResponse),
-            Self::Answer(_) | Self::Redirect(_) | Self::Send(_) | Self::Target => None,
+            // The listener counts it.
+            Self::Answer(_) | Self::Redirect(_) | Self::Send(_) | Self::Stalled | Self::Target => {
+                None
+            }
         }
     }
 }
@@ -307,6 +315,7 @@ impl Upstream {
             SendError::Connect(error) => UpstreamError::Connect(error),
             SendError::Full => UpstreamError::Full(self.connect_timeout),
             SendError::Head => UpstreamError::Head,
+            SendError::Send(error) if BodyError::is_stalled(&error) => UpstreamError::Stalled,
             SendError::Send(error) => UpstreamError::Send(error),
         })
     }

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::io;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -43,7 +44,27 @@ impl BodyError {
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into())
     }
+
+    /// The client did not send what it owes: an `io::Error`, for those who do not know this module.
+    pub(super) fn stalled() -> Self {
+        Self::new(io::Error::new(io::ErrorKind::TimedOut, Stalled))
+    }
+
+    /// Whether that is behind an error, and not a client or an upstream that is gone.
+    pub fn is_stalled(error: &(dyn Error + 'static)) -> bool {
+        let is_it = |error: &&(dyn Error + 'static)| {
+            let error = error.downcast_ref::<io::Error>();
+            let inner = error.and_then(io::Error::get_ref);
+            inner.is_some_and(<dyn Error + Send + Sync>::is::<Stalled>)
+        };
+        std::iter::successors(Some(error), |&error| error.source()).any(|error| is_it(&error))
+    }
 }
+
+/// What a client is told whose body did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("the client sent too little for too long")]
+struct Stalled;
 
 impl From<hyper::Error> for BodyError {
     fn from(error: hyper::Error) -> Self {

@@ -4,19 +4,16 @@
 //! because nothing that one client does may matter to another.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -25,123 +22,131 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::debug;
 
-use super::body::{Body, BodyError, boxed};
-use super::pace::{Expiry, InFlight, Pace, Paced};
+use super::answer::{Answer, Streams};
+use super::asked::Asked;
+use super::body::boxed;
+use super::linger::linger;
+use super::pace::{Pace, Times};
+use super::places::Taken;
+use super::progress::Patience;
+use super::stream::Paced;
 use super::{Config, Peer, Serve, tls};
+use crate::telemetry::{Limit, Metrics};
 
 /// What all connections of a listener share.
 pub(super) struct Protocol {
-    http: auto::Builder<TokioExecutor>,
-    /// The same for connections that speak HTTP/1 for certain.
     http1: http1::Builder,
+    max_header_size: u32,
     tls: Option<TlsAcceptor>,
-    handshake_timeout: Duration,
-    header_timeout: Duration,
-    idle_timeout: Duration,
+    handshake_timeout: std::time::Duration,
+    times: Times,
+    metrics: Metrics,
 }
 
 impl Protocol {
-    pub(super) fn new(config: &Config, tls: Option<TlsAcceptor>) -> Self {
-        let header_size = config.max_header_size;
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .half_close(false)
-            .max_buf_size(header_size.as_usize());
+    pub(super) fn new(config: &Config, tls: Option<TlsAcceptor>, metrics: Metrics) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
             // hyper would start this clock when the previous answer ends, and so close idle connections
             // that a client is about to write to. `Pace` starts it at the first byte.
             .header_read_timeout(None)
-            // A client that closes its side gives up: there is nobody left to answer.
-            .half_close(false)
+            // A client may close its side and wait for its answer. `Paced` looks out for those that are gone.
+            .half_close(true)
             // There is no limit of its own for the head: it has to fit into the buffer.
-            .max_buf_size(header_size.as_usize());
-        http.http2()
+            .max_buf_size(config.max_header_size.as_usize());
+        let rate = config.min_rate.as_u64();
+        Self {
+            http1,
+            max_header_size: u32::try_from(config.max_header_size.as_u64()).unwrap_or(u32::MAX),
+            tls,
+            handshake_timeout: config.handshake_timeout.as_std(),
+            times: Times {
+                head: config.header_timeout.as_std(),
+                idle: config.idle_timeout.as_std(),
+                half_closed: config.half_close_timeout.as_std(),
+                patience: Patience::new(config.stall_timeout.as_std(), rate),
+            },
+            metrics,
+        }
+    }
+
+    fn http2(&self, pace: &Arc<Pace>) -> http2::Builder<Streams> {
+        let mut http2 = http2::Builder::new(Streams::new(Arc::clone(pace)));
+        http2
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(u32::try_from(header_size.as_u64()).unwrap_or(u32::MAX));
-        Self {
-            http,
-            http1,
-            tls,
-            handshake_timeout: config.handshake_timeout.as_std(),
-            header_timeout: config.header_timeout.as_std(),
-            idle_timeout: config.idle_timeout.as_std(),
-        }
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(self.max_header_size);
+        http2
     }
 
     /// Serves one connection until it ends by itself, by a limit, or after `shutdown` by its last answer.
     pub(super) async fn serve<S: Serve>(
         &self,
         stream: TcpStream,
+        taken: &Taken,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
     ) {
-        // Answers are small and written whole: waiting for more to send only adds delay.
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(peer.address = %peer.address, %error, "connection ended before it began");
-            return;
-        }
+        let pace = Pace::new(self.times, taken.place(), self.metrics.clone());
         // Boxed one by one, here and below: a connection holds what it needs now, and not room for all of it.
         let Some(acceptor) = &self.tls else {
-            return Box::pin(self.serve_plain(stream, peer, service, shutdown)).await;
+            let stream = Paced::new(stream, Arc::clone(&pace));
+            return Box::pin(self.serve_stream(stream, &pace, peer, service, shutdown)).await;
         };
-        Box::pin(self.serve_tls(acceptor, stream, peer, service, shutdown)).await;
-    }
-
-    async fn serve_tls<S: Serve>(
-        &self,
-        acceptor: &TlsAcceptor,
-        stream: TcpStream,
-        peer: Peer,
-        service: S,
-        shutdown: &CancellationToken,
-    ) {
         match Box::pin(timeout(self.handshake_timeout, acceptor.accept(stream))).await {
             Ok(Ok(stream)) => {
                 let http2 = tls::is_http2(stream.get_ref().1);
-                let pace = Pace::new(self.header_timeout, self.idle_timeout, http2);
                 let stream = Paced::new(stream, Arc::clone(&pace));
-                Box::pin(self.serve_http(stream, &pace, peer, service, shutdown)).await;
+                if http2 {
+                    Box::pin(self.serve_http2(stream, &pace, peer, service, shutdown)).await;
+                } else {
+                    Box::pin(self.serve_stream(stream, &pace, peer, service, shutdown)).await;
+                }
             }
             Ok(Err(error)) => {
                 debug!(peer.address = %peer.address, %error, "TLS handshake broke off");
             }
             Err(_elapsed) => {
+                self.metrics.reached(Limit::HandshakeTimeout);
                 debug!(peer.address = %peer.address, "TLS handshake took too long");
             }
         }
     }
 
-    /// Serves a connection without TLS. While its client is silent it is a socket and nothing else: the buffers
-    /// of the protocol are five times all the rest, and most connections are idle most of the time.
-    async fn serve_plain<S: Serve>(
+    /// Serves what the client turns out to speak. While it is silent a connection of HTTP/1 is a socket and nothing
+    /// else: the buffers of the protocol are five times all the rest, and most connections are idle most of the time.
+    async fn serve_stream<I, S: Serve>(
         &self,
-        stream: TcpStream,
+        mut stream: Paced<I>,
+        pace: &Arc<Pace>,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
-    ) {
-        let pace = Pace::new(self.header_timeout, self.idle_timeout, false);
-        let mut stream = Paced::new(stream, Arc::clone(&pace));
+    ) where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         loop {
-            let http1 = tokio::select! {
+            let http2 = tokio::select! {
                 biased;
-                http1 = stream.speaks_http1() => http1,
+                http2 = stream.speaks_http2() => http2,
                 () = shutdown.cancelled() => return,
-                _idle = pace.expired() => return,
+                _expiry = pace.expired() => return,
+            };
+            let Ok(Some(http2)) = http2 else {
+                return;
             };
             let service = service.clone();
-            if !http1 {
-                return Box::pin(self.serve_http(stream, &pace, peer, service, shutdown)).await;
+            if http2 {
+                return Box::pin(self.serve_http2(stream, pace, peer, service, shutdown)).await;
             }
-            let serving = Box::pin(self.serve_http1(stream, &pace, peer, service, shutdown));
+            let serving = Box::pin(self.serve_http1(stream, pace, peer, service, shutdown));
             match serving.await {
                 Some(silent) => stream = silent,
                 None => return,
@@ -150,28 +155,36 @@ impl Protocol {
     }
 
     /// Gives the stream back when the client has been silent for a moment.
-    async fn serve_http1<S: Serve>(
+    async fn serve_http1<I, S: Serve>(
         &self,
-        stream: Paced<TcpStream>,
+        stream: Paced<I>,
         pace: &Arc<Pace>,
         peer: Peer,
         service: S,
         shutdown: &CancellationToken,
-    ) -> Option<Paced<TcpStream>> {
+    ) -> Option<Paced<I>>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let service = requests(pace, peer, service);
-        let mut connection = self.http1.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(stream.looking_out());
+        let mut connection = self.http1.serve_connection(stream, service);
         let mut closing = false;
         loop {
             tokio::select! {
                 biased;
                 ended = &mut connection => {
+                    let malformed = ended.as_ref().is_err_and(hyper::Error::is_parse);
                     if let Err(error) = ended {
                         debug!(peer.address = %peer.address, %error, "connection broke off");
+                    }
+                    if malformed || pace.is_mid_body() {
+                        linger(connection.into_parts().io.into_inner(), pace).await;
                     }
                     return None;
                 }
                 () = shutdown.cancelled(), if !closing => {}
-                expiry = pace.expired() => if expiry == Expiry::Stalled || closing {
+                expiry = pace.expired() => if !expiry.is_polite() || closing {
                     debug!(peer.address = %peer.address, ?expiry, "connection took too long");
                     return None;
                 },
@@ -186,7 +199,7 @@ impl Protocol {
         }
     }
 
-    async fn serve_http<I, S: Serve>(
+    async fn serve_http2<I, S: Serve>(
         &self,
         stream: Paced<I>,
         pace: &Arc<Pace>,
@@ -196,21 +209,22 @@ impl Protocol {
     ) where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        pace.multiplexed();
         let service = requests(pace, peer, service);
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
+        let builder = self.http2(pace);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut closing = false;
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        debug!(peer.address = %peer.address, error, "connection broke off");
+                        debug!(peer.address = %peer.address, %error, "connection broke off");
                     }
                     return;
                 }
                 () = shutdown.cancelled(), if !closing => {}
-                expiry = pace.expired() => if expiry == Expiry::Stalled || closing {
+                expiry = pace.expired() => if !expiry.is_polite() || closing {
                     debug!(peer.address = %peer.address, ?expiry, "connection took too long");
                     return;
                 }
@@ -235,90 +249,39 @@ fn requests<S: Serve>(
 > + use<S> {
     let pace = Arc::clone(pace);
     service_fn(move |mut request: Request<Incoming>| {
-        let in_flight = pace.begin(request.version() == Version::HTTP_2);
+        let in_flight = pace.begin();
+        let multiplexed = request.version() == Version::HTTP_2;
         request.extensions_mut().insert(peer);
+        let on_demand = request.headers().contains_key(EXPECT);
         let pace = &pace;
-        let request = request.map(|body| boxed(Asked::new(body, pace)));
-        let answer = service.clone().oneshot(request);
+        let request = request.map(|body| boxed(Asked::new(body, on_demand, pace)));
+        let answer = in_flight
+            .is_some()
+            .then(|| service.clone().oneshot(request));
         async move {
-            answer
-                .await
-                .map(|response| response.map(|body| Answer { body, in_flight }))
+            let (Some(in_flight), Some(answer)) = (in_flight, answer) else {
+                // The connection is about to be closed, and nothing has begun.
+                return pending().await;
+            };
+            let mut response = answer.await?;
+            if !multiplexed && in_flight.pace().leaves_rest() {
+                // What is still to come of the body is thrown away, and no other request after it is read.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response.map(|body| Answer::new(body, multiplexed, in_flight)))
         }
     })
 }
 
-/// A request's body, which says when all of it was read: until then the protocol is in the middle of it.
-struct Asked {
-    body: Incoming,
-    unread: Option<Arc<Pace>>,
-}
-
-impl Asked {
-    fn new(body: Incoming, pace: &Arc<Pace>) -> Self {
-        let unread = (!body.is_end_stream()).then(|| {
-            pace.body_begins();
-            Arc::clone(pace)
-        });
-        Self { body, unread }
-    }
-}
-
-impl http_body::Body for Asked {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if (frame.is_none() || self.body.is_end_stream())
-            && let Some(pace) = self.unread.take()
-        {
-            pace.body_ends();
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer's body, which keeps its request in flight until the last byte is with the protocol.
-struct Answer {
-    body: Body,
-    #[expect(dead_code, reason = "held for its drop")]
-    in_flight: InFlight,
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// HTTP/2 requests of one client at a time; what exceeds it waits at the client.
 const MAX_STREAMS: u32 = 128;
-/// A client whose network is gone answers no ping. HTTP/1 has none: there the idle limit has to do.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Of all request bodies on a connection, what is kept before it is read.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The same of one: several that nobody reads leave room for the others.
+const STREAM_WINDOW: u32 = 128 << 10;
+/// What is kept of one answer until the socket takes it.
+const SEND_BUFFER: usize = 32 << 10;
+/// A client whose network is gone answers no ping. For HTTP/1 there is TCP's own.
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
+const PING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);

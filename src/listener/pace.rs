@@ -1,49 +1,66 @@
 //! How long a connection may take, judged from what really moved on it.
 //!
-//! Three limits: a request head must be complete soon after its first byte; a connection without a request
-//! is closed when it has been idle for long; a client that does not take its answer is cut. Time that a
-//! request spends in the service is not limited here. Sees bytes go by but never looks at them.
+//! A request head must be complete soon after its first byte; a connection without a request is closed when it
+//! has been idle for long; a client that does not take its answer is cut, and so is one that has closed its side
+//! and may be gone. Time that a request spends in the service is not limited here. Never sees a byte.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::places::Place;
+use super::progress::{Overdue, Patience, Progress};
+use crate::telemetry::{Limit, Metrics};
+
+/// What all connections of a listener may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+    pub(super) half_closed: Duration,
+    pub(super) patience: Patience,
+}
 
 /// The clock of one connection, shared by its socket, its requests and the task that watches it.
-#[derive(Debug)]
 pub(super) struct Pace {
-    head: Duration,
+    times: Times,
+    place: Arc<Place>,
+    metrics: Metrics,
+    /// Request bodies of which not every byte was read: what comes next on the connection is theirs.
+    unread: AtomicUsize,
     state: Mutex<State>,
 }
 
 /// Why a connection has to go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Expiry {
+    /// An answer that is not taken: cut.
+    Answer(Overdue),
+    /// Nothing could be sent to a client that has closed its side: it is gone.
+    Gone,
+    /// A head that does not end: cut.
+    Head,
     /// No request for long: close politely.
     Idle,
-    /// A head that does not end, or an answer that is not taken: cut.
-    Stalled,
+    /// One of its streams was given up: close politely.
+    Unreliable,
 }
 
 /// One request between its head and the last byte of its answer.
-#[derive(Debug)]
 pub(super) struct InFlight(Arc<Pace>);
 
-/// A stream that tells its `Pace` when bytes came in and when bytes could not go out.
-#[derive(Debug)]
-pub(super) struct Paced<I> {
-    inner: I,
-    pace: Arc<Pace>,
-    /// The twin of `State::blocked`, so that a write that goes through takes no lock.
-    blocked: bool,
-    /// Read before, and to be read again.
-    unread: Bytes,
+/// Where a connection is on its way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Course {
+    /// It takes requests.
+    Open,
+    /// One of its streams was given up: it has to close.
+    Unreliable,
+    /// It was told to close.
+    Closing,
 }
 
 #[derive(Debug)]
@@ -51,102 +68,205 @@ struct State {
     idle: Duration,
     idle_since: Instant,
     in_flight: usize,
-    /// Request bodies of which not every byte was read: what comes next on the connection is theirs.
-    unread: usize,
+    /// Who wants to know when the last of the bodies was read.
+    body_watcher: Option<Waker>,
+    /// The rest of the last one may be too much for hyper to read on its own, or never come.
+    leaves_rest: bool,
     /// When the first byte came since the last request ended.
     heard: Option<Instant>,
-    /// Since when the client has not taken a byte.
-    blocked: Option<Instant>,
+    /// What the socket takes. It is the client's turn while the socket is full.
+    writing: Progress,
+    /// Since when the client's side is closed and nothing could be sent to it.
+    half_closed: Option<Instant>,
+    course: Course,
     /// HTTP/2: bytes between requests are the protocol's own and start no head.
     multiplexed: bool,
 }
 
 impl Pace {
-    pub(super) fn new(head: Duration, idle: Duration, multiplexed: bool) -> Arc<Self> {
+    pub(super) fn new(times: Times, place: Arc<Place>, metrics: Metrics) -> Arc<Self> {
         let state = Mutex::new(State {
-            idle,
+            idle: times.idle,
             idle_since: Instant::now(),
             in_flight: 0,
+            body_watcher: None,
+            leaves_rest: false,
             heard: None,
-            blocked: None,
-            unread: 0,
-            multiplexed,
+            writing: Progress::default(),
+            half_closed: None,
+            course: Course::Open,
+            multiplexed: false,
         });
-        Arc::new(Self { head, state })
+        Arc::new(Self {
+            times,
+            place,
+            metrics,
+            unread: AtomicUsize::new(0),
+            state,
+        })
     }
 
-    /// A request head has arrived whole.
-    pub(super) fn begin(self: &Arc<Self>, multiplexed: bool) -> InFlight {
+    pub(super) fn patience(&self) -> &Patience {
+        &self.times.patience
+    }
+
+    /// From now on the connection speaks HTTP/2.
+    pub(super) fn multiplexed(&self) {
         let mut state = self.state();
+        state.multiplexed = true;
+        state.heard = None;
+    }
+
+    /// A request head has arrived whole; `None`: too late, the connection was told to go.
+    pub(super) fn begin(self: &Arc<Self>) -> Option<InFlight> {
+        let mut state = self.state();
+        if state.in_flight == 0 && !self.place.busy() {
+            return None;
+        }
         state.in_flight += 1;
         state.heard = None;
-        state.multiplexed = multiplexed;
         drop(state);
-        InFlight(Arc::clone(self))
+        Some(InFlight(Arc::clone(self)))
+    }
+
+    /// Whether a request is in flight, or an answer still waits to be sent.
+    pub(super) fn is_busy(&self) -> bool {
+        self.place.is_busy()
     }
 
     /// The connection was told to close: what is left of its idle time shrinks to that of a head.
     pub(super) fn closing(&self) {
         let mut state = self.state();
-        state.idle = self.head;
+        state.idle = self.times.head;
         state.idle_since = Instant::now();
+        state.course = Course::Closing;
     }
 
-    /// Returns when a limit is broken.
+    /// Returns when a limit is broken, which it has then counted.
     ///
     /// Nobody wakes this up when bytes move. It looks again after the shortest of all limits: one that
-    /// starts in between cannot end before that, so it is never late.
+    /// starts in between can hardly end before that.
     pub(super) async fn expired(&self) -> Expiry {
         loop {
             let now = Instant::now();
-            let judged = self.state().judge(now, self.head);
+            let judged = self.state().judge(now, &self.times);
             match judged {
                 Ok(deadline) => sleep_until(deadline).await,
-                Err(expiry) => return expiry,
+                Err(expiry) => {
+                    if let Some(limit) = expiry.limit() {
+                        self.metrics.reached(limit);
+                    }
+                    return expiry;
+                }
             }
         }
     }
 
-    /// A request whose body is still to come.
-    pub(super) fn body_begins(&self) {
-        self.state().unread += 1;
+    /// A request whose body is still to come. `small`: what is left of it is read even if nobody wants it.
+    pub(super) fn body_begins(&self, small: bool) {
+        self.unread.fetch_add(1, Ordering::AcqRel);
+        self.state().leaves_rest = !small;
     }
 
     /// Its last byte was read. One that nobody reads to its end leaves the connection for ever in the middle of it.
     pub(super) fn body_ends(&self) {
-        self.state().unread -= 1;
+        self.unread.fetch_sub(1, Ordering::AcqRel);
+        let watcher = self.state().body_watcher.take();
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
+    }
+
+    /// Whether no byte of a body is to come; if not, `waker` is woken when that changes.
+    pub(super) fn are_bodies_read(&self, waker: &Waker) -> bool {
+        if self.is_mid_body() {
+            self.state().body_watcher = Some(waker.clone());
+        }
+        // The last one may have ended just now.
+        !self.is_mid_body()
+    }
+
+    /// The client has sent less of a body than it should have.
+    pub(super) fn body_overdue(&self, overdue: Overdue) {
+        self.metrics.reached(match overdue {
+            Overdue::Slow => Limit::TooSlow,
+            Overdue::Stalled => Limit::StalledUpload,
+        });
+        self.unreliable();
+    }
+
+    /// The client has taken less of one answer of several than it should have.
+    pub(super) fn answer_overdue(&self, overdue: Overdue) {
+        self.metrics.reached(taken_by(overdue));
+        self.unreliable();
+    }
+
+    fn unreliable(&self) {
+        let mut state = self.state();
+        if state.course == Course::Open {
+            state.course = Course::Unreliable;
+        }
+    }
+
+    /// Whether a body was begun whose rest stands between its request and the next one.
+    pub(super) fn is_mid_body(&self) -> bool {
+        self.unread.load(Ordering::Acquire) > 0
+    }
+
+    /// The same, where it is more than is worth reading.
+    pub(super) fn leaves_rest(&self) -> bool {
+        self.is_mid_body() && self.state().leaves_rest
+    }
+
+    /// A limit that only the connection itself knows of.
+    pub(super) fn reached(&self, limit: Limit) {
+        self.metrics.reached(limit);
     }
 
     /// Returns when there was no request for a moment, and nothing waits to be read or sent. It may be late.
     pub(super) async fn silent(&self) {
-        let moment = SILENCE.min(self.head);
+        let moment = SILENCE.min(self.times.head);
         loop {
-            tokio::time::sleep(moment).await;
+            sleep(moment).await;
             let state = self.state();
             let nothing = state.in_flight == 0
-                && state.unread == 0
+                && !self.is_mid_body()
                 && state.heard.is_none()
-                && state.blocked.is_none();
+                && !state.writing.is_waiting();
             if nothing && state.idle_since.elapsed() >= moment {
                 return;
             }
         }
     }
 
-    fn heard(&self) {
+    pub(super) fn heard(&self) {
         let mut state = self.state();
-        if state.in_flight == 0 && state.heard.is_none() {
+        if state.in_flight == 0 && state.heard.is_none() && !state.multiplexed {
             state.heard = Some(Instant::now());
         }
     }
 
-    fn blocked(&self, blocked: bool) {
+    /// The socket has taken so many bytes since the last time, and now it does or does not take more.
+    pub(super) fn wrote(&self, bytes: usize, blocked: bool) {
+        let now = Instant::now();
         let mut state = self.state();
-        state.blocked = if blocked {
-            state.blocked.or_else(|| Some(Instant::now()))
-        } else {
-            None
-        };
+        let patience = self.patience();
+        state.writing.moved(bytes, || now, patience);
+        if state.half_closed.is_some() && bytes > 0 {
+            state.half_closed = Some(now);
+        }
+        if blocked {
+            state.writing.waits(now);
+            // The request may be over for the protocol and its answer still wait in a buffer.
+            self.place.busy();
+        } else if state.in_flight == 0 {
+            self.place.idle(now);
+        }
+    }
+
+    /// The client has closed its side: it sends nothing any more, and may be gone.
+    pub(super) fn half_closed(&self) {
+        self.state().half_closed = Some(Instant::now());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,15 +277,23 @@ impl Pace {
 
 impl State {
     /// The moment to look again, or the limit that is broken.
-    fn judge(&self, now: Instant, head: Duration) -> Result<Instant, Expiry> {
-        let limit = match (self.blocked, self.heard) {
-            // The request may be over for the protocol and its answer still wait in a buffer.
-            (Some(since), _) => Some((since + self.idle, Expiry::Stalled)),
+    fn judge(&self, now: Instant, times: &Times) -> Result<Instant, Expiry> {
+        if self.course == Course::Unreliable {
+            return Err(Expiry::Unreliable);
+        }
+        let blocked = self.writing.judge(now, &times.patience);
+        let limit = match (blocked.map_err(Expiry::Answer)?, self.half_closed) {
+            (Some(deadline), _) => Some((deadline, Expiry::Answer(Overdue::Stalled))),
+            (None, Some(since)) if self.in_flight > 0 => {
+                Some((since + times.half_closed, Expiry::Gone))
+            }
             _ if self.in_flight > 0 => None,
-            (None, Some(since)) if !self.multiplexed => Some((since + head, Expiry::Stalled)),
-            (None, _) => Some((self.idle_since + self.idle, Expiry::Idle)),
+            _ => match self.heard {
+                Some(since) => Some((since + times.head, Expiry::Head)),
+                None => Some((self.idle_since + self.idle, Expiry::Idle)),
+            },
         };
-        let look_again = now + head.min(self.idle);
+        let look_again = now + times.shortest().min(self.idle);
         match limit {
             Some((deadline, expiry)) if deadline <= now => Err(expiry),
             Some((deadline, _)) => Ok(deadline.min(look_again)),
@@ -174,189 +302,194 @@ impl State {
     }
 }
 
+impl Times {
+    fn shortest(&self) -> Duration {
+        let others = self.half_closed.min(self.patience.silence);
+        self.head.min(self.idle).min(others)
+    }
+}
+
+impl Expiry {
+    /// Whether the connection may still end its requests.
+    pub(super) fn is_polite(self) -> bool {
+        matches!(self, Self::Idle | Self::Unreliable)
+    }
+
+    fn limit(self) -> Option<Limit> {
+        match self {
+            Self::Answer(overdue) => Some(taken_by(overdue)),
+            Self::Gone => Some(Limit::HalfCloseTimeout),
+            Self::Head => Some(Limit::HeaderTimeout),
+            // It is what ends most connections; and what was given up was counted there.
+            Self::Idle | Self::Unreliable => None,
+        }
+    }
+}
+
+fn taken_by(overdue: Overdue) -> Limit {
+    match overdue {
+        Overdue::Slow => Limit::TooSlow,
+        Overdue::Stalled => Limit::StalledAnswer,
+    }
+}
+
+impl InFlight {
+    pub(super) fn pace(&self) -> &Pace {
+        &self.0
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.in_flight -= 1;
         if state.in_flight == 0 {
-            state.idle_since = Instant::now();
+            let now = Instant::now();
+            state.idle_since = now;
             state.heard = None;
+            if !state.writing.is_waiting() {
+                self.0.place.idle(now);
+            }
         }
     }
 }
 
-impl<I> Paced<I> {
-    pub(super) fn new(inner: I, pace: Arc<Pace>) -> Self {
-        Self {
-            inner,
-            pace,
-            blocked: false,
-            unread: Bytes::new(),
-        }
-    }
-
-    /// Puts back what somebody has read and not used.
-    pub(super) fn with_unread(mut self, bytes: Bytes) -> Self {
-        self.unread = bytes;
-        self
-    }
-
-    fn wrote<T>(&mut self, result: Poll<T>) -> Poll<T> {
-        if result.is_pending() != self.blocked {
-            self.blocked = result.is_pending();
-            self.pace.blocked(self.blocked);
-        }
-        result
-    }
-}
-
-impl Paced<TcpStream> {
-    /// Waits for the first bytes, without taking them, and says whether they can only be HTTP/1. What cannot be
-    /// told from so little is not: somebody else has to look at more of it, or at the end of the stream.
-    pub(super) async fn speaks_http1(&self) -> bool {
-        let mut first = [0; HTTP_2.len()];
-        if !self.unread.is_empty() {
-            return true;
-        }
-        let peeked = self.inner.peek(&mut first).await.unwrap_or_default();
-        let mut known = first.iter().take(peeked).zip(HTTP_2);
-        known.any(|(byte, expected)| byte != expected)
-    }
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.unread.is_empty() {
-            let some = self.unread.len().min(buffer.remaining());
-            buffer.put_slice(&self.unread.split_to(some));
-            self.pace.heard();
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.pace.heard();
-        }
-        result
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_flush(cx);
-        self.wrote(result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.wrote(result)
-    }
-}
-
-/// How every HTTP/2 connection begins.
-const HTTP_2: &[u8; 4] = b"PRI ";
 /// Long enough that a client that sends one request after the other does not notice.
 const SILENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
+pub(super) mod tests {
+    use std::task::{Context, Poll};
 
     use super::*;
+    use crate::listener::places::Places;
 
-    const HEAD: Duration = Duration::from_secs(10);
-    const IDLE: Duration = Duration::from_mins(1);
+    const TIMES: Times = Times {
+        head: Duration::from_secs(10),
+        idle: Duration::from_mins(2),
+        half_closed: Duration::from_secs(20),
+        patience: Patience {
+            silence: Duration::from_secs(30),
+            least: 30 << 10,
+        },
+    };
+
+    /// One whose connection has the only place of its listener.
+    pub(in crate::listener) fn pace() -> Arc<Pace> {
+        let metrics = Metrics::new("test");
+        let places = Places::new(1, 1, metrics.clone());
+        let taken = places.take([127, 0, 0, 1].into());
+        let place = ready_now(taken).unwrap().place();
+        Pace::new(TIMES, place, metrics)
+    }
+
+    /// The value of a future that waits for nothing.
+    fn ready_now<T>(future: impl Future<Output = T>) -> T {
+        let mut context = Context::from_waker(Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
 
     /// What the pace would say so many seconds from now.
-    fn after(pace: &Pace, secs: u64) -> Option<Expiry> {
+    pub(in crate::listener) fn after(pace: &Pace, secs: u64) -> Option<Expiry> {
         pace.state()
-            .judge(Instant::now() + Duration::from_secs(secs), HEAD)
+            .judge(Instant::now() + Duration::from_secs(secs), &pace.times)
             .err()
     }
 
     #[tokio::test]
-    async fn a_silent_connection_is_idle_and_a_begun_head_is_stalled_much_sooner() {
-        let pace = Pace::new(HEAD, IDLE, false);
-        assert_eq!(after(&pace, 59), None);
-        assert_eq!(after(&pace, 61), Some(Expiry::Idle));
+    async fn a_silent_connection_is_idle_and_a_begun_head_is_cut_much_sooner() {
+        let pace = pace();
+        assert_eq!(after(&pace, 119), None);
+        assert_eq!(after(&pace, 121), Some(Expiry::Idle));
         pace.heard();
         assert_eq!(after(&pace, 9), None);
-        assert_eq!(after(&pace, 11), Some(Expiry::Stalled));
+        assert_eq!(after(&pace, 11), Some(Expiry::Head));
     }
 
     #[tokio::test]
     async fn a_request_in_flight_may_take_as_long_as_it_wants() {
-        let pace = Pace::new(HEAD, IDLE, false);
+        let pace = pace();
         pace.heard();
-        let (first, second) = (pace.begin(true), pace.begin(true));
+        let (first, second) = (pace.begin().unwrap(), pace.begin().unwrap());
+        assert!(pace.is_busy());
         drop(first);
         pace.heard();
         assert_eq!(after(&pace, 100_000), None);
         drop(second);
-        assert_eq!(after(&pace, 59), None);
-        assert_eq!(after(&pace, 61), Some(Expiry::Idle));
-    }
-
-    #[tokio::test]
-    async fn what_is_put_back_is_read_first_and_is_the_begin_of_a_head() {
-        let pace = Pace::new(HEAD, IDLE, false);
-        let mut stream = Paced::new(&b"two"[..], Arc::clone(&pace)).with_unread("one ".into());
-        assert_eq!(after(&pace, 11), None);
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        assert_eq!(text, "one two");
-        assert_eq!(after(&pace, 11), Some(Expiry::Stalled));
+        assert!(!pace.is_busy());
+        assert_eq!(after(&pace, 119), None);
+        assert_eq!(after(&pace, 121), Some(Expiry::Idle));
     }
 
     #[tokio::test]
     async fn bytes_between_requests_start_no_head_on_http_2() {
-        let pace = Pace::new(HEAD, IDLE, true);
+        let pace = pace();
         pace.heard();
-        assert_eq!(after(&pace, 59), None);
-        assert_eq!(after(&pace, 61), Some(Expiry::Idle));
+        pace.multiplexed();
+        pace.heard();
+        assert_eq!(after(&pace, 119), None);
+        assert_eq!(after(&pace, 121), Some(Expiry::Idle));
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_not_taken_is_stalled_even_with_its_request_in_flight() {
-        let pace = Pace::new(HEAD, IDLE, false);
-        let _request = pace.begin(false);
-        pace.blocked(true);
-        assert_eq!(after(&pace, 61), Some(Expiry::Stalled));
-        pace.blocked(false);
-        assert_eq!(after(&pace, 61), None);
+    async fn an_answer_that_is_not_taken_is_overdue_with_or_without_its_request() {
+        let pace = pace();
+        let request = pace.begin().unwrap();
+        pace.wrote(1000, true);
+        assert_eq!(after(&pace, 29), None);
+        let stalled = Some(Expiry::Answer(Overdue::Stalled));
+        assert_eq!(after(&pace, 31), stalled);
+        drop(request);
+        assert!(pace.is_busy());
+        assert_eq!(after(&pace, 31), stalled);
+        pace.wrote(1000, false);
+        assert!(!pace.is_busy());
+        assert_eq!(after(&pace, 31), None);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_closed_its_side_is_waited_for_a_while() {
+        let pace = pace();
+        let request = pace.begin().unwrap();
+        pace.half_closed();
+        assert_eq!(after(&pace, 19), None);
+        assert_eq!(after(&pace, 21), Some(Expiry::Gone));
+        drop(request);
+        assert_eq!(after(&pace, 21), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_which_a_stream_was_given_up_is_closed_politely_once() {
+        let pace = pace();
+        let _request = pace.begin().unwrap();
+        pace.answer_overdue(Overdue::Slow);
+        assert_eq!(after(&pace, 0), Some(Expiry::Unreliable));
+        pace.closing();
+        pace.body_overdue(Overdue::Stalled);
+        assert_eq!(after(&pace, 100_000), None);
     }
 
     #[tokio::test]
     async fn a_closing_connection_gets_only_the_time_of_a_head() {
-        let pace = Pace::new(HEAD, IDLE, true);
+        let pace = pace();
         pace.closing();
         assert_eq!(after(&pace, 9), None);
         assert_eq!(after(&pace, 11), Some(Expiry::Idle));
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_body_counts_until_it_is_read() {
+        let pace = pace();
+        assert!(!pace.is_mid_body());
+        pace.body_begins(true);
+        assert!(pace.is_mid_body() && !pace.leaves_rest());
+        pace.body_ends();
+        pace.body_begins(false);
+        assert!(pace.leaves_rest());
+        pace.body_ends();
+        assert!(!pace.leaves_rest());
     }
 }

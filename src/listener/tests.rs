@@ -23,6 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::value::{Duration, Size};
+use std::io;
+use std::num::NonZeroU16;
 
 struct Running {
     address: SocketAddr,
@@ -76,7 +79,7 @@ where
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..config
     };
-    let listener = Listener::bind(&config).unwrap();
+    let listener = Listener::bind(&config, Metrics::new("test")).unwrap();
     let (tracker, shutdown) = (Tracker::default(), CancellationToken::new());
     let seats = seats(Handle(handle));
     Running {
@@ -120,6 +123,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     assert!(waiting.await.is_ok(), "not within half a minute: {what}");
 }
 
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: gate\r\n\r\n";
 const LONG: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Answers with what the listener says about the request.
@@ -264,7 +268,10 @@ async fn plain_http_beyond_loopback_is_refused_unless_it_was_asked_for() {
         listen: SocketAddr::from(([0, 0, 0, 0], 0)),
         ..Config::default()
     };
-    let error = Listener::bind(&open).err().unwrap().to_string();
+    let error = Listener::bind(&open, Metrics::new("test"))
+        .err()
+        .unwrap()
+        .to_string();
     for word in [
         "0.0.0.0:0",
         "`tls`",
@@ -283,7 +290,10 @@ async fn an_address_in_use_is_named() {
         listen: running.address,
         ..Config::default()
     };
-    let error = Listener::bind(&taken).err().unwrap().to_string();
+    let error = Listener::bind(&taken, Metrics::new("test"))
+        .err()
+        .unwrap()
+        .to_string();
     assert_eq!(error, format!("cannot listen on {}", running.address));
 }
 

@@ -33,14 +33,26 @@ limits! {
     BodyTimeout = "body_timeout",
     /// Callers whose budgets are remembered.
     Buckets = "buckets",
+    /// Connections at once.
+    Connections = "connections",
+    /// Connections of one address at once.
+    ConnectionsPerAddress = "connections_per_address",
     /// Denials of one caller that are recorded.
     Denials = "denials",
+    /// Files and sockets of the process.
+    Descriptors = "descriptors",
     /// Guarded requests at once.
     GuardedInFlight = "guarded_in_flight",
     /// The same, of one address.
     GuardedInFlightPerAddress = "guarded_in_flight_per_address",
+    /// A client that has closed its side and cannot be told anything.
+    HalfCloseTimeout = "half_close_timeout",
+    /// A TLS handshake that takes too long.
+    HandshakeTimeout = "handshake_timeout",
     /// A head that takes too much work to read.
     HeadWork = "head_work",
+    /// The head of a request that takes too long.
+    HeaderTimeout = "header_timeout",
     /// Requests at once.
     InFlight = "in_flight",
     /// The same, of one address.
@@ -51,6 +63,8 @@ limits! {
     JudgeQueue = "judge_queue",
     /// A request that waited too long to be judged.
     JudgeTimeout = "judge_timeout",
+    /// A client that goes on sending after its answer.
+    Linger = "linger",
     /// A line of the log that is too long.
     LogLine = "log_line",
     /// Lines of the log that wait to be written.
@@ -67,8 +81,14 @@ limits! {
     Refusals = "refusals",
     /// A denial without a search for the part that would pass.
     Remedy = "remedy",
+    /// An answer of which the client takes nothing.
+    StalledAnswer = "stalled_answer",
+    /// A body of which the client sends nothing.
+    StalledUpload = "stalled_upload",
     /// A text in a record or in the log.
     Text = "text",
+    /// A body or an answer of which too little moves.
+    TooSlow = "too_slow",
     /// An answer of the upstream that does not go on.
     UpstreamBody = "upstream_body",
     /// A connection that took too long to make.

@@ -63,7 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("guard", &["dynatrace", "value"]),
-    ("listener", &["value"]),
+    ("listener", &["telemetry", "value"]),
     ("policy", &["dynatrace"]),
     ("simulate", &[]),
     ("telemetry", &["value"]),

@@ -185,25 +185,32 @@ fn the_published_python_client_works_and_shows_why_it_was_denied() {
     );
 }
 
-/// Builds the Go client; `None`, with a word about it, where there is no Go.
-fn go_client(directory: &Path) -> Option<PathBuf> {
+/// Go, with all that it keeps below the target directory; `None`, with a word about it, where there is none.
+pub(crate) fn go() -> Option<Command> {
     if Command::new("go").arg("version").output().is_err() {
         skipped("no Go on the PATH here");
         return None;
     }
-    let built = directory.join("client");
     let below = target().join("clients-go");
-    let output = Command::new("go")
+    let mut command = Command::new("go");
+    command
+        .env("GOCACHE", below.join("cache"))
+        .env("GOPATH", below.join("path"))
+        .env("GOTOOLCHAIN", "local")
+        .env("GOPROXY", "off")
+        .env("GOTELEMETRY", "off");
+    Some(command)
+}
+
+/// Builds the Go client.
+fn go_client(directory: &Path) -> Option<PathBuf> {
+    let built = directory.join("client");
+    let output = go()?
         .args(["build", "-o"])
         .arg(&built)
         .arg(".")
         .current_dir(clients().join("go"))
-        .env("GOCACHE", below.join("cache"))
-        .env("GOPATH", below.join("path"))
         .env("GOFLAGS", "-mod=mod")
-        .env("GOTOOLCHAIN", "local")
-        .env("GOPROXY", "off")
-        .env("GOTELEMETRY", "off")
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -9,11 +9,12 @@ use std::time::Duration;
 use crate::harness::{
     GOOD, Gate, TOKEN, Upstream, eventually, exchange, gate, put, read_answer, verify,
 };
+use crate::wire::configured;
 
 #[test]
 fn a_client_that_hangs_up_leaves_no_record_without_outcome() {
     let held = Held::new();
-    let gate = gate(held.upstream.address);
+    let gate = configured(held.upstream.address, IMPATIENT);
     let mut client = TcpStream::connect(gate.address).unwrap();
     client.write_all(put(GOOD).as_bytes()).unwrap();
     held.arrived();
@@ -82,7 +83,7 @@ fn a_gate_told_to_end_finishes_what_it_has_begun_and_begins_nothing() {
 #[test]
 fn a_gate_told_to_end_waits_for_a_change_whose_client_is_gone() {
     let held = Held::new();
-    let mut gate = gate(held.upstream.address);
+    let mut gate = configured(held.upstream.address, IMPATIENT);
     let mut client = TcpStream::connect(gate.address).unwrap();
     client.write_all(put(GOOD).as_bytes()).unwrap();
     held.arrived();
@@ -101,6 +102,9 @@ fn a_gate_told_to_end_waits_for_a_change_whose_client_is_gone() {
     assert_eq!(kinds, ["start", "decision", "outcome", "stop"]);
     verify(&gate.journal());
 }
+
+/// A client that has closed its side is taken for gone soon.
+const IMPATIENT: &str = "[listener]\nhalf_close_timeout = \"100ms\"\n";
 
 /// An upstream that answers only when it is told to.
 struct Held {

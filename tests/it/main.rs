@@ -16,6 +16,7 @@ mod bypass;
 mod catalogue;
 mod cli;
 mod clients;
+mod connections;
 mod crash;
 mod disconnect;
 mod disk;
@@ -27,6 +28,8 @@ mod failures;
 // Other systems have to be told of further loopback addresses.
 #[cfg(target_os = "linux")]
 mod fairness;
+mod floods;
+mod frames;
 mod harness;
 mod heads;
 mod log;
@@ -37,6 +40,7 @@ mod proxy;
 mod shipped;
 mod signals;
 mod soak;
+mod stalls;
 mod tls;
 mod traces;
 mod wire;

@@ -16,6 +16,7 @@ use tower::service_fn;
 
 use super::*;
 use crate::listener::{self, Body, full};
+use crate::telemetry::Metrics;
 
 /// What ends whoever clones it, once it is set.
 struct Trap(Arc<AtomicBool>);
@@ -68,7 +69,7 @@ async fn within_half_a_minute<T>(task: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn an_accept_loop_that_ends_is_an_error_after_what_runs_was_answered() {
-    let listener = Listener::bind(&config()).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
     let address = listener.local_addr();
     let workers = workers();
     let set = Arc::new(AtomicBool::new(false));
@@ -112,7 +113,7 @@ async fn an_accept_loop_that_ends_is_an_error_after_what_runs_was_answered() {
 
 #[tokio::test]
 async fn a_worker_that_ends_is_an_error() {
-    let listener = Listener::bind(&config()).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
     let address = listener.local_addr();
     let workers = workers();
     let seats = workers.seats(|| {
@@ -138,7 +139,7 @@ async fn a_worker_that_ends_is_an_error() {
 
 #[tokio::test]
 async fn a_shutdown_is_no_error() {
-    let listener = Listener::bind(&config()).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
     let (workers, shutdown) = (workers(), CancellationToken::new());
     let seats = workers.seats(|| {
         service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(full("done"))) })
@@ -158,7 +159,7 @@ async fn a_shutdown_is_no_error() {
 
 #[tokio::test]
 async fn an_admin_listener_that_ends_is_there_again() {
-    let listener = Listener::bind(&config()).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
     let address = listener.local_addr();
     let set = Arc::new(AtomicBool::new(false));
     let trap = Trap(set.clone());
@@ -168,7 +169,12 @@ async fn an_admin_listener_that_ends_is_there_again() {
         async move { Ok::<_, Infallible>(Response::new(full(format!("set {set}")))) }
     });
     let stop = CancellationToken::new();
-    let listen = |listen| Listener::bind(&listener::Config { listen, ..config() });
+    let listen = |listen| {
+        Listener::bind(
+            &listener::Config { listen, ..config() },
+            Metrics::new("1.2.3"),
+        )
+    };
     let serving = tokio::spawn(keep_serving(listener, listen, service, stop.clone()));
     let answer = within_half_a_minute(ask(address)).await.unwrap();
     assert!(answer.ends_with("set false"), "{answer}");

@@ -48,6 +48,7 @@ fn read(error: &ReadError) -> &'static str {
         },
         ReadError::Query => "query",
         ReadError::Secret(_) => "secret",
+        ReadError::Stalled => "stalled-body",
         ReadError::Timeout(_) => "body-timeout",
         ReadError::TooLarge(_) => "body-too-large",
     }

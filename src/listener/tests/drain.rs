@@ -82,7 +82,11 @@ async fn tracked_work_survives_the_client_that_asked_for_it() {
     let (began, mut requests) = mpsc::unbounded_channel();
     let (outcome, mut outcomes) = mpsc::unbounded_channel();
     let tracker = Tracker::default();
-    let running = start(Config::default(), {
+    let config = Config {
+        half_close_timeout: soon(),
+        ..Config::default()
+    };
+    let running = start(config, {
         let tracker = tracker.clone();
         move |_| {
             let (finish, finished) = oneshot::channel::<()>();

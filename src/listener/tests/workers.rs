@@ -2,8 +2,6 @@
 
 use super::*;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: gate\r\n\r\n";
-
 /// A listener with two workers. They end with the returned value.
 fn start_on_two<S, F>(config: Config, handle: S) -> (Running, Workers)
 where
@@ -50,6 +48,7 @@ async fn connections_are_spread_evenly_and_stay_where_they_are() {
 async fn the_cap_on_connections_is_one_for_all_workers() {
     let config = Config {
         max_connections: NonZeroU32::new(3).unwrap(),
+        max_connections_per_address: NonZeroU32::new(3),
         ..Config::default()
     };
     let (running, _workers) = start_on_two(config, describe);
@@ -60,15 +59,18 @@ async fn the_cap_on_connections_is_one_for_all_workers() {
         answer(&mut stream).await;
         streams.push(stream);
     }
-    let mut waiting = running.connect().await;
-    waiting.write_all(REQUEST).await.unwrap();
-    // Whoever has a connection is served meanwhile.
-    let first = streams.first_mut().unwrap();
-    first.write_all(REQUEST).await.unwrap();
-    answer(first).await;
+    // Whoever was idle for longest makes room, on whichever thread it is.
+    streams[0].write_all(REQUEST).await.unwrap();
+    answer(&mut streams[0]).await;
+    let mut newcomer = running.connect().await;
+    newcomer.write_all(REQUEST).await.unwrap();
+    answer(&mut newcomer).await;
+    assert!(is_closed(&mut streams[1]).await);
     assert_eq!(running.connections.count(), 3);
-    drop(streams.pop());
-    answer(&mut waiting).await;
+    for stream in [0, 2] {
+        streams[stream].write_all(REQUEST).await.unwrap();
+        answer(&mut streams[stream]).await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,188 @@
+//! What the listener can be told, and what can be known to be wrong with it without binding.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::{self, LoadError};
+use crate::value::{Duration, Size};
+
+/// Where to listen, and how patiently.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Port 0 asks the system for a free one.
+    pub listen: SocketAddr,
+    pub tls: Tls,
+    /// Plain HTTP on an address that others can reach: tokens cross the network readable.
+    pub allow_plaintext: bool,
+    /// From the first byte of a request head to its last.
+    pub header_timeout: Duration,
+    /// From the first byte of a TLS handshake to its last.
+    pub handshake_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
+    /// How long a client may send nothing of a body that is waited for, or take nothing of its answer.
+    pub stall_timeout: Duration,
+    /// Bytes a second that it has to send or take on average meanwhile, over each stretch of `stall_timeout`.
+    pub min_rate: Size,
+    /// How long a client that has closed its side is waited for, when nothing can be sent to it.
+    pub half_close_timeout: Duration,
+    /// How long requests may still run when the program is told to stop.
+    pub drain_timeout: Duration,
+    /// When as many are open, the one that is idle for longest makes room for the next.
+    pub max_connections: NonZeroU32,
+    /// The same for those of one address; when none is idle, one more is closed at once.
+    pub max_connections_per_address: Option<NonZeroU32>,
+    /// All of a request's head: method, path and header lines.
+    pub max_header_size: Size,
+    pub keepalive: Keepalive,
+    /// Threads that serve connections.
+    pub workers: NonZeroU16,
+}
+
+/// How TCP finds out that a client is gone without a word.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keepalive {
+    /// A connection on which nothing moved for so long is probed.
+    pub idle: Duration,
+    /// Between two probes.
+    pub interval: Duration,
+    /// Probes without an answer.
+    pub count: NonZeroU16,
+}
+
+/// Whether the listener speaks TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Tls {
+    Files { certificate: PathBuf, key: PathBuf },
+    Off,
+}
+
+/// Why a listener could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("cannot listen on {address}")]
+    Address {
+        address: SocketAddr,
+        #[source]
+        error: io::Error,
+    },
+    #[error(
+        "max_header_size = \"{size}\" is out of range: write a size from \"{SMALLEST_HEAD}\" to \"{LARGEST_HEAD}\""
+    )]
+    HeaderSize { size: Size },
+    #[error(
+        "keepalive is out of range: write `idle` and `interval` from \"1s\" to \"9h\", and `count` from 1 to 127"
+    )]
+    Keepalive,
+    #[error(
+        "plain HTTP on {address} would show every token to the network: configure `tls`, listen on a \
+         loopback address such as 127.0.0.1, or accept it with `allow_plaintext = true` (--allow-plaintext)"
+    )]
+    Plaintext { address: SocketAddr },
+    #[error(transparent)]
+    Tls(#[from] LoadError),
+}
+
+impl Config {
+    /// Finds what can be known to be wrong without binding.
+    pub fn check(&self) -> Result<(), BindError> {
+        self.acceptor().map(drop)
+    }
+
+    /// Half of all, unless it is said: more than one load balancer needs, and never all of them.
+    pub(super) fn per_address(&self) -> NonZeroU32 {
+        self.max_connections_per_address
+            .or_else(|| NonZeroU32::new(self.max_connections.get() / 2))
+            .unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// What accepts TLS; `None`: plain HTTP, and that is fine.
+    pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>, BindError> {
+        if !(SMALLEST_HEAD..=LARGEST_HEAD).contains(&self.max_header_size) {
+            return Err(BindError::HeaderSize {
+                size: self.max_header_size,
+            });
+        }
+        if !self.keepalive.is_possible() {
+            return Err(BindError::Keepalive);
+        }
+        match &self.tls {
+            Tls::Files { certificate, key } => Ok(Some(tls::acceptor(certificate, key)?)),
+            // `::ffff:127.0.0.1` is loopback too.
+            Tls::Off if self.listen.ip().to_canonical().is_loopback() || self.allow_plaintext => {
+                Ok(None)
+            }
+            Tls::Off => Err(BindError::Plaintext {
+                address: self.listen,
+            }),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tls: Tls::Off,
+            allow_plaintext: false,
+            header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            // Longer than the pools of common clients (Go keeps 90 s): the client closes first, and no
+            // request meets a connection that is just being closed.
+            idle_timeout: Duration::from_secs(120),
+            stall_timeout: Duration::from_secs(30),
+            min_rate: Size::from_kib(1),
+            half_close_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(25),
+            max_connections: NonZeroU32::new(4096).unwrap_or(NonZeroU32::MIN),
+            max_connections_per_address: None,
+            max_header_size: Size::from_kib(64),
+            keepalive: Keepalive::default(),
+            workers: cores(),
+        }
+    }
+}
+
+impl Keepalive {
+    /// What the system can keep: whole seconds, and of those not too many.
+    fn is_possible(&self) -> bool {
+        let possible = |time: Duration| (1..=9 * 3600).contains(&time.as_std().as_secs());
+        possible(self.idle) && possible(self.interval) && self.count.get() <= 127
+    }
+
+    /// How long a client that is gone is not noticed, at most.
+    pub(super) fn unnoticed(&self) -> std::time::Duration {
+        self.idle.as_std() + self.interval.as_std() * u32::from(self.count.get())
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            interval: Duration::from_secs(15),
+            count: NonZeroU16::new(4).unwrap_or(NonZeroU16::MIN),
+        }
+    }
+}
+
+/// How many threads can run at once: what the machine, or the container, gives to this process.
+fn cores() -> NonZeroU16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(cores)
+        .ok()
+        .and_then(NonZeroU16::new)
+        .unwrap_or(NonZeroU16::MIN)
+}
+
+/// hyper's smallest read buffer.
+const SMALLEST_HEAD: Size = Size::from_kib(8);
+const LARGEST_HEAD: Size = Size::from_mib(1);
