@@ -87,7 +87,7 @@ impl Connection {
     }
 }
 
-/// What is read at once of a body.
-const BUFFER: usize = 64 * 1024;
+/// What is read at once of a body, and held for a client that does not take it: less costs large answers time.
+const BUFFER: usize = 256 * 1024;
 /// Interim answers may be as long as so many heads.
 const INTERIM: usize = 4;
