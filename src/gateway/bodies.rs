@@ -49,7 +49,7 @@ impl Bodies {
                 portion: self.memory.take(address, 0)?,
             };
             while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(broken)?;
+                let frame = frame.map_err(|error| broken(&error))?;
                 if let Ok(data) = frame.into_data() {
                     counted.push(&data, limit)?;
                 }
@@ -112,8 +112,8 @@ impl AsRef<[u8]> for Counted {
 }
 
 /// Why a body did not arrive whole.
-fn broken(error: BodyError) -> ReadError {
-    if BodyError::is_stalled(&error) {
+fn broken(error: &BodyError) -> ReadError {
+    if BodyError::is_stalled(error) {
         ReadError::Stalled
     } else {
         ReadError::Body(error.to_string())
@@ -126,7 +126,7 @@ pub(super) async fn begun(mut body: Body) -> Result<Body, ReadError> {
         return Ok(body);
     }
     let first = body.frame().await.transpose();
-    let first = first.map_err(broken)?;
+    let first = first.map_err(|error| broken(&error))?;
     Ok(Body::new(Begun { first, rest: body }))
 }
 

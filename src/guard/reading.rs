@@ -14,13 +14,22 @@ pub(super) struct Reading {
     /// ASCII, in lower case; bytes that are no UTF-8; [`LETTER`] and [`OTHER`]. A `/` is one that all servers see,
     /// a `\` what some take for one, a `?` what ends a path for some.
     text: Vec<u8>,
-    /// For each byte of the text, how often it was encoded.
-    depth: Vec<u8>,
-    /// How often something was encoded that cannot be seen, and stands before the next byte.
+    /// For each byte of the text.
+    marks: Vec<Mark>,
+    /// That of the next byte.
     gap: u8,
     /// It is encoded so often that it was not read to the end.
     too_deep: bool,
     strange: Option<Strange>,
+}
+
+/// What a byte was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// How often it was encoded.
+    depth: u8,
+    /// The same of something before it that cannot be seen.
+    gap: u8,
 }
 
 /// Why a text can be read in more than one way.
@@ -65,7 +74,7 @@ pub struct TooMuch;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {
     whole: &'a [u8],
-    depth: &'a [u8],
+    marks: &'a [Mark],
     /// Up to a `;`.
     word: &'a [u8],
     /// Some servers see no end between the part before and this one.
@@ -96,12 +105,17 @@ impl Work {
 
 impl Reading {
     pub(super) fn of(text: &str, work: &mut Work) -> Result<Self, TooMuch> {
+        // Most texts are plain to the end: nothing to undo.
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(byte);
+        let plain = text.bytes().take_while(|byte| plain(byte)).count();
+        let (plain, rest) = text.split_at(plain);
+        work.spend(plain.len())?;
         let mut reading = Self {
-            text: Vec::with_capacity(text.len()),
-            depth: Vec::with_capacity(text.len()),
+            text: plain.to_ascii_lowercase().into_bytes(),
+            marks: vec![Mark::default(); plain.len()],
             ..Self::default()
         };
-        for c in text.chars() {
+        for c in rest.chars() {
             reading.take(c, 0, work)?;
             if reading.too_deep {
                 break;
@@ -122,28 +136,28 @@ impl Reading {
 
     /// A character that was encoded so often.
     fn take(&mut self, c: char, depth: u8, work: &mut Work) -> Result<(), TooMuch> {
-        work.spend(1)?;
         self.notice(c, depth);
-        if c.is_ascii() {
-            if c.is_ascii_graphic() {
-                self.push(c.to_ascii_lowercase(), depth, false);
-                return self.unescape(work);
+        let mut bytes = [0; MOST_FOLDED];
+        let (mut count, mut steps) = (0_usize, 0_usize);
+        fold_char(c, &mut |folded| {
+            steps += 1;
+            // Of letters that are not ASCII no word is made: one stands for all that come together.
+            let last = count.checked_sub(1).and_then(|last| bytes.get(last));
+            let other = |last: &u8| *last >= OTHER;
+            if !folded.is_ascii() && !SLASHES.contains(&folded) && last.is_some_and(other) {
+                return;
             }
-            self.gap = self.gap.max(depth);
-            return Ok(());
-        }
-        let mut folded = [' '; MOST_FOLDED];
-        let mut count = 0;
-        fold_char(c, &mut |c| {
-            if let Some(place) = folded.get_mut(count) {
-                *place = c;
+            if let Some(place) = bytes.get_mut(count) {
+                *place = byte(folded, depth == 0 && c.is_ascii());
                 count += 1;
             }
         });
-        work.spend(count)?;
-        for c in folded.iter().take(count) {
-            self.push(*c, depth, true);
-            self.unescape(work)?;
+        work.spend(steps.max(1))?;
+        for byte in bytes.iter().take(count) {
+            self.push(*byte, depth);
+            if byte.is_ascii_hexdigit() {
+                self.unescape(work)?;
+            }
         }
         if count == 0 {
             self.gap = self.gap.max(depth);
@@ -166,31 +180,10 @@ impl Reading {
         self.strange.get_or_insert(strange);
     }
 
-    fn push(&mut self, c: char, depth: u8, folded: bool) {
-        let byte = match c {
-            '/' if depth == 0 && !folded => b'/',
-            '/' | '\\' | '\u{2044}' | '\u{2215}' | '\u{29f8}' => b'\\',
-            '?' | '#' => b'?',
-            _ => match u8::try_from(c) {
-                Ok(byte) if byte.is_ascii() => byte,
-                _ if c.is_alphanumeric() => LETTER,
-                _ => OTHER,
-            },
-        };
-        self.push_byte(byte, depth);
-    }
-
-    fn push_byte(&mut self, byte: u8, depth: u8) {
-        // For whoever decodes less, there is still something before it; but an escape that begins here is whole.
+    fn push(&mut self, byte: u8, depth: u8) {
         let gap = std::mem::take(&mut self.gap);
-        let depth = if byte == b'%' { depth } else { depth.max(gap) };
-        // What stands for many letters of other scripts need not become long.
-        let again =
-            byte >= OTHER && self.text.last() == Some(&byte) && self.depth.last() == Some(&depth);
-        if !again {
-            self.text.push(byte);
-            self.depth.push(depth);
-        }
+        self.text.push(byte);
+        self.marks.push(Mark { depth, gap });
     }
 
     /// Undoes the escape that the text ends in, if it does.
@@ -232,17 +225,23 @@ impl Reading {
         self.take(c, depth, work)
     }
 
-    /// Takes off the last bytes, and tells how often they were encoded at most.
+    /// Takes off the last bytes, and tells how often they were encoded at most: what cannot be seen within them had to
+    /// go first, what stands before them not.
     fn cut(&mut self, length: usize) -> u8 {
         let from = self.text.len().saturating_sub(length);
         self.text.truncate(from);
-        self.depth.drain(from..).max().unwrap_or(0)
+        let mut cut = self.marks.drain(from..);
+        let Some(first) = cut.next() else { return 0 };
+        self.gap = first.gap;
+        cut.fold(first.depth, |depth, mark| {
+            depth.max(mark.depth).max(mark.gap)
+        })
     }
 
     /// A byte that is part of a character, as it should be.
     fn take_byte(&mut self, byte: u8, depth: u8, work: &mut Work) -> Result<(), TooMuch> {
         work.spend(1)?;
-        self.push_byte(byte.min(OTHER), depth);
+        self.push(byte.min(OTHER), depth);
         for length in 2..=4 {
             let from = self.text.len().saturating_sub(length);
             let character = self.text.get(from..).and_then(character);
@@ -264,15 +263,18 @@ impl Reading {
         let end = (self.text.len(), b'/');
         for (at, byte) in ends.chain(std::iter::once(end)) {
             let whole = self.text.get(from..at).unwrap_or_default();
-            let depth = self.depth.get(from..at).unwrap_or_default();
-            let soft = byte != b'/' || *self.depth.get(at).unwrap_or(&self.gap) > 0;
+            let marks = self.marks.get(from..at).unwrap_or_default();
+            let gap = self.marks.get(at).map_or(self.gap, |mark| mark.gap);
             parts.push(Part {
                 whole,
-                depth,
+                marks,
                 word: whole.split(|byte| *byte == b';').next().unwrap_or_default(),
                 joined,
                 ends: byte == b'?',
-                unsure: joined || soft || depth.iter().any(|depth| *depth > 0),
+                unsure: joined
+                    || byte != b'/'
+                    || gap > 0
+                    || marks.iter().copied().any(Mark::is_encoded),
             });
             from = at + 1;
             joined = byte != b'/';
@@ -285,6 +287,13 @@ impl Reading {
         // A second `?` is part of a value to most readers, and begins anew for some.
         let pairs = self.text.split(|byte| matches!(byte, b'&' | b';' | b'?'));
         pairs.filter_map(|pair| pair.split(|byte| *byte == b'=').next())
+    }
+}
+
+impl Mark {
+    /// Whether somebody who decodes less sees something else here.
+    fn is_encoded(self) -> bool {
+        self.depth > 0 || self.gap > 0
     }
 }
 
@@ -314,7 +323,12 @@ impl Part<'_> {
         }
         self.word.strip_prefix(word.as_bytes()).is_some_and(|rest| {
             let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && *byte != LETTER;
-            let encoded = || self.depth.get(word.len()).is_some_and(|depth| *depth > 0);
+            let encoded = || {
+                self.marks
+                    .get(word.len())
+                    .copied()
+                    .is_some_and(Mark::is_encoded)
+            };
             rest.first().is_none_or(|next| ends(next) || encoded())
         })
     }
@@ -335,6 +349,21 @@ impl Part<'_> {
     }
 }
 
+/// What stands for a folded character; `raw`: it is there as it is, for all servers.
+fn byte(c: char, raw: bool) -> u8 {
+    match c {
+        '/' if raw => b'/',
+        '/' | '\\' => b'\\',
+        '?' | '#' => b'?',
+        _ if SLASHES.contains(&c) => b'\\',
+        _ => match u8::try_from(c) {
+            Ok(byte) if byte.is_ascii() => byte,
+            _ if c.is_alphanumeric() => LETTER,
+            _ => OTHER,
+        },
+    }
+}
+
 /// What bytes of UTF-8 say, to a careless reader too: `C0 AF`, `E0 80 AF` and `F0 80 80 AF` are slashes.
 fn character(bytes: &[u8]) -> Option<char> {
     let ascii = |high: u8, low: u8| char::from(((high & 1) << 6) | (low & 0x3F));
@@ -350,6 +379,9 @@ fn character(bytes: &[u8]) -> Option<char> {
         _ => None,
     }
 }
+
+/// What is no slash, and some take for one.
+const SLASHES: [char; 3] = ['\u{2044}', '\u{2215}', '\u{29f8}'];
 
 /// A letter or digit that is not ASCII; no byte of UTF-8.
 const LETTER: u8 = 0xFF;

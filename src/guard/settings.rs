@@ -9,7 +9,7 @@ use std::fmt;
 use data_encoding::BASE64URL_NOPAD;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::fold::fold;
+use super::fold::fold_char;
 use super::json::JsonError;
 use crate::dynatrace::catalogue::TOKEN_SCHEMAS;
 
@@ -35,7 +35,15 @@ pub(super) fn governing(text: &str) -> Vec<&'static str> {
     if text.len() < SHORTEST {
         return Vec::new();
     }
-    let folded = fold(text);
+    // All names are ASCII: one other letter stands for many.
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars() {
+        fold_char(c, &mut |c| {
+            if c.is_ascii() || folded.ends_with(|last: char| last.is_ascii()) {
+                folded.push(c);
+            }
+        });
+    }
     let names = TOKEN_SCHEMAS.iter().copied();
     names.filter(|schema| folded.contains(schema)).collect()
 }

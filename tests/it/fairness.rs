@@ -105,7 +105,7 @@ fn slow(upstream: &Upstream, time_limit: &str, limits: &str) -> (Gate, TempDir) 
     std::fs::write(rules.join("slow.rego"), SLOW).unwrap();
     let file = files.path().join("dtgate.toml");
     let config = format!(
-        "[policies]\ntime_limit = \"{time_limit}\"\nbytecode = \"none\"\n[limits]\naddress_share = \"100%\"\n{limits}"
+        "[policies]\ntime_limit = \"{time_limit}\"\nbytecode = \"none\"\n[listener]\nhalf_close_timeout = \"100ms\"\n[limits]\naddress_share = \"100%\"\n{limits}"
     );
     std::fs::write(&file, config).unwrap();
     let (rules, file) = (rules.to_str().unwrap(), file.to_str().unwrap());
@@ -136,7 +136,7 @@ fn who_asks_for_much_waits_in_his_own_queue() {
     let upstream = Upstream::lenient();
     let gate = configured(
         upstream.address,
-        "[limits]\naddress_share = \"100%\"\njudge_queue = 1000\njudge_timeout = \"5m\"\n",
+        "[limits]\naddress_share = \"100%\"\njudge_queue = 1000\njudge_timeout = \"5m\"\ndenials = 100000\n",
     );
     let scopes: Vec<String> = (0..200).map(|n| format!("unknown.scope.{n}")).collect();
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();

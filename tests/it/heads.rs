@@ -2,6 +2,7 @@
 //! them. How little work they are now, tests beside the code count in steps.
 
 use crate::harness::{Answered, GOOD, Gate, TOKEN, Upstream, exchange, gate};
+use crate::wire::configured;
 
 /// Fields in which proxies say what the path was.
 const FIELDS: [&str; 7] = [
@@ -104,7 +105,7 @@ fn bodies_of_letters_that_stand_for_many_are_read() {
 #[test]
 fn a_write_that_can_be_read_in_two_ways_says_what_to_do() {
     let upstream = Upstream::lenient();
-    let gate = gate(upstream.address);
+    let gate = configured(upstream.address, "[limits]\nrefusals = 1000\n");
     for (path, why) in [
         ("/api/v2/x/a%2Fb", "an encoded slash"),
         ("/api/v2/x/a%5Cb", "a backslash"),

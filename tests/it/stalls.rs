@@ -11,8 +11,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::frames::{self, Frames, GOAWAY, RST_STREAM};
 use crate::harness::{
-    Answered, GOOD, Gate, TOKEN, Upstream, eventually, exchange, put, read_answer, read_message,
-    records,
+    Answered, GOOD, Gate, SECRET, TOKEN, Upstream, eventually, exchange, put, read_answer,
+    read_message, records,
 };
 use crate::wire::{Scripted, configured, connect, patient, read_head};
 
@@ -342,7 +342,7 @@ fn several_times_the_limit(gate: &Gate) {
 fn unfinished(gate: &Gate, method: &str, path: &str, more: &str) -> Answered {
     let mut client = connect(gate.address);
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nContent-Length: 100\r\n{more}\r\n{{\"x"
+        "{method} {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.PUBLIC.{SECRET}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n{more}\r\n{{\"x"
     );
     client.write_all(head.as_bytes()).unwrap();
     read_answer(&mut BufReader::new(client)).unwrap()

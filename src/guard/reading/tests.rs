@@ -36,7 +36,7 @@ fn everything_is_undone_in_one_pass() {
         ("/to%20ken\u{200b}s%00", "/tokens"),
         ("/ﬅ\u{17f}ı\u{212a}\u{df}", "/stsikss"),
         ("/\u{2026}", "/..."),
-        ("/日本語\u{fdfa}é", "/~e"),
+        ("/日本語\u{fdfa}é", "/~~~~e"),
         ("/%c2x%bd%ff", "/^x^^"),
         ("/100%25", "/100%"),
         ("/%", "/%"),
@@ -55,6 +55,10 @@ fn what_is_encoded_too_often_is_not_read_to_the_end() {
         assert!(!read(&encoded(depth)).is_too_deep());
     }
     assert!(read(&encoded(4)).is_too_deep());
+    // What has to go before an escape is one counts, and what stands before it not.
+    assert!(!read("%6%25201%20%20%20%20%41").is_too_deep());
+    assert!(read("%6%2525201").is_too_deep());
+    assert!(read("%6%252520%31").is_too_deep());
     // Escapes whose digits are encoded, each in the next: one a character, if nobody stopped.
     let chain = "%3".repeat(40_000) + "1";
     assert!(read(&chain).is_too_deep());
