@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::key;
+use super::mark;
 use super::segment::{OpenError, flags, identity, segments};
 
 /// The directory of a journal, held by this process.
@@ -142,7 +143,7 @@ pub(super) fn may_others(path: &Path, found: &Metadata, kept: Kept) -> Result<()
     })
 }
 
-/// The segments that a start reads: the last two, so that it takes no longer with more of them.
+/// What a start reads: of the segments the last two, so that it takes no longer with more of them, and the file `head`.
 fn files(directory: &Path) -> Result<(), OpenError> {
     let segments = segments(directory).map_err(at(directory))?;
     for path in segments.iter().rev().take(2) {
@@ -152,7 +153,14 @@ fn files(directory: &Path) -> Result<(), OpenError> {
         }
         may_others(path, &found, SEGMENT)?;
     }
-    Ok(())
+    // What it says tells damage from a torn end: whoever may change it could have damage set aside.
+    let head = mark::path(directory);
+    match std::fs::symlink_metadata(&head) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at(&head)(error)),
+        Ok(found) if !found.is_file() => Err(at(&head)(io::Error::other("is no regular file"))),
+        Ok(found) => may_others(&head, &found, SEGMENT),
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -65,7 +65,7 @@ fn parse(content: &[u8]) -> Option<Marked> {
     })
 }
 
-fn path(directory: &Path) -> PathBuf {
+pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join("head")
 }
 

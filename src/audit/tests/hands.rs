@@ -39,6 +39,11 @@ async fn a_directory_or_a_file_that_is_open_to_others_is_refused() {
             &[0o600, 0o640, 0o644][..],
             &[0o666, 0o620, 0o602][..],
         ),
+        (
+            &config.directory.join("head"),
+            &[0o600, 0o640, 0o644][..],
+            &[0o666, 0o620, 0o602][..],
+        ),
         (&key, &[0o600, 0o400][..], &[0o666, 0o644, 0o640, 0o604][..]),
     ] {
         for open in refused {
