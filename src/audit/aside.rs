@@ -8,7 +8,8 @@ use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::segment::{directory_of, open_regular, put};
+use super::directory::at;
+use super::segment::{OpenError, directory_of, open_regular, put};
 use crate::value::Sha256Hex;
 
 /// A file that was set aside.
@@ -36,7 +37,7 @@ impl Aside {
 /// Whether a name is that of a file that was set aside.
 pub(super) fn is_aside(name: &str) -> bool {
     name.split_once(".jsonl.torn-")
-        .is_some_and(|(_, number)| number.parse::<u64>().is_ok())
+        .is_some_and(|(_, number)| number_of(number).is_some())
 }
 
 /// Everything that was set aside from a segment and has no record yet: what a start left unsaid that a crash
@@ -45,14 +46,16 @@ pub(super) fn set_aside(
     segment: &Path,
     named: &[String],
     torn: Option<(&[u8], u64, &str)>,
-) -> io::Result<Vec<Aside>> {
+) -> Result<Vec<Aside>, OpenError> {
     let mut unsaid = Vec::new();
     let mut next = 1;
-    for (number, path) in of_segment(segment)? {
+    for (number, path) in of_segment(segment).map_err(at(segment))? {
         next = next.max(number + 1);
         if !named.contains(&name(&path)) {
             let mut content = Vec::new();
-            open_regular(&path)?.read_to_end(&mut content)?;
+            open_regular(&path)
+                .and_then(|mut file| file.read_to_end(&mut content))
+                .map_err(at(&path))?;
             unsaid.push((path, content));
         }
     }
@@ -63,12 +66,10 @@ pub(super) fn set_aside(
             unsaid.remove(place).0
         } else {
             let path = beside(segment, &next.to_string());
-            put(&path, tail)?;
+            put(&path, tail).map_err(at(&path))?;
             path
         };
-        let file = OpenOptions::new().write(true).open(segment)?;
-        file.set_len(good)?;
-        file.sync_all()?;
+        cut(segment, good).map_err(at(segment))?;
         found.push(Aside::of(&path, tail, reason));
     }
     found.extend(
@@ -79,19 +80,28 @@ pub(super) fn set_aside(
     Ok(found)
 }
 
+fn cut(segment: &Path, good: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(segment)?;
+    file.set_len(good)?;
+    file.sync_all()
+}
+
 /// The files that were set aside from a segment, with their numbers.
 fn of_segment(segment: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let prefix = name(&beside(segment, ""));
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory_of(segment))? {
         let path = entry?.path();
-        let number = name(&path)
-            .strip_prefix(&prefix)
-            .and_then(|number| number.parse().ok());
+        let number = name(&path).strip_prefix(&prefix).and_then(number_of);
         found.extend(number.map(|number| (number, path)));
     }
     found.sort();
     Ok(found)
+}
+
+/// Small enough that there is always a next one.
+fn number_of(text: &str) -> Option<u64> {
+    text.parse::<u32>().ok().map(u64::from)
 }
 
 fn beside(segment: &Path, number: &str) -> PathBuf {

@@ -56,7 +56,7 @@ impl Journal {
             directory: path.to_owned(),
             damage,
         };
-        let marked = mark::read(path).map_err(at(path))?.transpose();
+        let marked = mark::read(path).map_err(at(&mark::path(path)))?.transpose();
         let marked = marked.map_err(damaged)?;
         let (segment, head, found) = match segments.split_last() {
             None => {
@@ -73,7 +73,7 @@ impl Journal {
                 let tail = content.get(end.good..).unwrap_or_default();
                 let torn = end.torn.as_deref();
                 let torn = torn.map(|reason| (tail, end.good as u64, reason));
-                let asides = set_aside(last, &end.named, torn).map_err(at(last))?;
+                let asides = set_aside(last, &end.named, torn)?;
                 let found = Found {
                     in_doubt: end.in_doubt,
                     asides,
@@ -91,7 +91,7 @@ impl Journal {
         let written = file.metadata().map_err(at(&segment))?;
         directory.sync().map_err(at(path))?;
         let journal = Self {
-            mark: Mark::put(path, &head, head.next - 1).map_err(at(path))?,
+            mark: Mark::put(path, &head, head.next - 1).map_err(at(&mark::path(path)))?,
             segment,
             file,
             identity: identity(&written),

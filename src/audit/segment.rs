@@ -26,7 +26,7 @@ pub enum OpenError {
         why: String,
         remedy: String,
     },
-    #[error("{} is in use by another dtgate", .0.display())]
+    #[error("{} is in use by another dtgate: stop that one, or give this one a directory of its own", .0.display())]
     InUse(PathBuf),
     #[error("{}", path.display())]
     Io {

@@ -109,7 +109,9 @@ impl VerifyError {
 /// Reads the journal in `directory` from its first record to its last.
 pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
     // First: a gate that writes meanwhile makes the journal longer, and never shorter than this says.
-    let marked = mark::read(directory).map_err(io(directory))?.transpose()?;
+    let marked = mark::read(directory)
+        .map_err(io(&mark::path(directory)))?
+        .transpose()?;
     let segments = segments(directory).map_err(io(directory))?;
     if segments.is_empty() && marked.as_ref().is_none_or(|marked| marked.answered == 0) {
         return Err(VerifyError::Empty(directory.to_owned()));

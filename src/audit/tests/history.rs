@@ -285,3 +285,29 @@ async fn a_name_that_leads_elsewhere_is_a_problem() {
             .all(|problem| problem.ends_with("no name of such a file"))
     );
 }
+
+#[tokio::test]
+async fn a_file_that_only_looks_like_one_set_aside_stops_no_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let aside = torn_once(&config).await;
+    let last = aside.with_extension(format!("torn-{}", u64::MAX));
+    fs::write(&last, "").unwrap();
+    written(&config, 1).await;
+    assert_eq!(verify(&config.directory, None).unwrap().problems, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_start_names_the_file_that_it_cannot_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let second = torn_once(&config).await.with_extension("torn-2");
+    let said = || open(&config).err().unwrap().to_string();
+    fs::create_dir(&second).unwrap();
+    assert_eq!(said(), second.display().to_string());
+    fs::remove_dir(&second).unwrap();
+    let head = config.directory.join("head");
+    fs::remove_file(&head).unwrap();
+    fs::create_dir(&head).unwrap();
+    assert_eq!(said(), head.display().to_string());
+}
