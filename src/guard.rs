@@ -255,16 +255,23 @@ pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
 
 /// A name for the credential as a whole, its secret included: one that nobody can take who does not have it.
 pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {
+    // All of it: a part of it, such as the last of several cookies, others can have too.
     let shown = |name: HeaderName| {
-        let value = parts.headers.get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        let values = parts.headers.get_all(name).iter();
+        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let text = values.collect::<Vec<_>>().join("; ");
+        (!text.is_empty()).then_some(text)
+    };
+    // The same one whatever its scheme is written like.
+    let without_scheme = |text: String| match text.trim().split_once(' ') {
+        Some((_scheme, token)) => token.trim().to_owned(),
+        None => text.trim().to_owned(),
     };
     let credential = shown(AUTHORIZATION)
+        .map(without_scheme)
         .or_else(|| api_token(parts))
         .or_else(|| shown(COOKIE))?;
-    // The same one whatever its scheme is written like.
-    let token = credential.trim().rsplit(' ').next().unwrap_or_default();
-    Some(key.name(token))
+    Some(key.name(&credential))
 }
 
 /// Who calls, for the record of a request whose head was refused.

@@ -307,3 +307,28 @@ fn a_caller_is_named_wherever_the_credential_stands() {
     }
     assert!(caller(&parts(PUT, &[]), &key()).is_none());
 }
+
+#[test]
+fn whoever_has_a_part_of_what_another_shows_has_another_budget() {
+    let name = |fields: &[(&str, &str)]| credential_name(&parts(PUT, fields), &key()).unwrap();
+    let session = name(&[("cookie", "session=aB3dE5gH7jK9; theme=dark")]);
+    for others in [
+        &[("cookie", "session=x; theme=dark")][..],
+        &[("cookie", "theme=dark")],
+        &[("cookie", "session=aB3dE5gH7jK9")],
+    ] {
+        assert_ne!(name(others), session, "{others:?}");
+    }
+    // HTTP/2 sends each in a field of its own.
+    let crumbs = [("cookie", "session=aB3dE5gH7jK9"), ("cookie", "theme=dark")];
+    assert_eq!(name(&crumbs), session);
+    let digest = |user| format!("Digest username=\"{user}\", realm=\"x\"");
+    assert_ne!(
+        name(&[("authorization", &digest("a"))]),
+        name(&[("authorization", &digest("b"))])
+    );
+    assert_eq!(
+        name(&[("authorization", "Api-Token dt0c01.A.B")]),
+        name(&[("authorization", "api-token   dt0c01.A.B ")])
+    );
+}
