@@ -18,14 +18,18 @@ mod settings;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderName, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::dynatrace::catalogue::{Catalogue, Content, Only, Operation};
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
-use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret, contains_secret};
+use crate::dynatrace::token::{
+    Caller, HashKey, TokenId, TokenSecret, contains_secret, in_any_reading,
+};
 use crate::value::Sha256Hex;
 use fields::{
     API_TOKEN, Credential, api_token, asks_for, credential, has_no_body, is_json, parameters,
@@ -183,6 +187,13 @@ fn read(
     refuse_connection_fields(&parts.headers)?;
     let mut parameters = parameters(parts, work)?;
     let credential = credential(parts, &parameters, endpoint)?;
+    // Policies see it, and the journal with them.
+    if let Some(environment) = path.environment()
+        && own_secret(parts.headers.get(AUTHORIZATION), parts.uri.query())
+            .is_some_and(|own| environment.contains(own.expose()))
+    {
+        return Err(ReadError::Secret("the path"));
+    }
     let caller = credential.as_ref().map(|credential| {
         let text = credential.secret.expose();
         if credential.in_query {
@@ -269,9 +280,19 @@ pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {
     };
     let credential = shown(AUTHORIZATION)
         .map(without_scheme)
-        .or_else(|| api_token(parts))
+        .or_else(|| api_token(parts.uri.query()))
         .or_else(|| shown(COOKIE))?;
     Some(key.name(&credential))
+}
+
+/// The part of the credential that a request shows which must not be written, wherever else in the request it stands.
+pub fn own_secret(authorization: Option<&HeaderValue>, query: Option<&str>) -> Option<TokenSecret> {
+    let credential = match authorization {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        None => api_token(query)?,
+    };
+    let secret = secret_part(credential.trim());
+    (secret.len() >= MIN_OWN_SECRET).then(|| TokenSecret::new(secret.to_owned()))
 }
 
 /// Who calls, for the record of a request whose head was refused.
@@ -280,7 +301,7 @@ pub fn caller(parts: &Parts, key: &HashKey) -> Option<Caller> {
         let text = String::from_utf8_lossy(value.as_bytes());
         return Some(Caller::from_authorization(&text, key));
     }
-    Some(Caller::from_query(&api_token(parts)?, key))
+    Some(Caller::from_query(&api_token(parts.uri.query())?, key))
 }
 
 impl Head {
@@ -393,13 +414,14 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
         .credential
         .as_ref()
         .map(|credential| secret_part(credential.secret.expose()));
-    if any_text(&value, &|text| {
+    let is_secret = |text: &str| {
         contains_secret(text)
             || own.is_some_and(|own| {
                 // The length first: a search is prepared for longer than it takes.
                 (MIN_OWN_SECRET..=text.len()).contains(&own.len()) && text.contains(own)
             })
-    }) {
+    };
+    if any_text(&value, &|text| in_any_reading(text, is_secret)) {
         return Err(ReadError::Secret("the body"));
     }
     Ok(match (endpoint.content, value) {

@@ -5,6 +5,7 @@
 //! cannot be told apart (tokens older than the format, and ids of unknown form) is shown as a keyed
 //! hash.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -263,6 +264,23 @@ fn is_loose_uuid(text: &str) -> bool {
 pub fn contains_secret(text: &str) -> bool {
     let mut dots = text.match_indices('.');
     dots.any(|(dot, _)| secret_behind(text, dot).is_some())
+}
+
+/// Whether something is found in text, or in what it says when its percent encoding is taken off, again and again. What
+/// is encoded deeper than anybody reads counts as found.
+pub fn in_any_reading(text: &str, found: impl Fn(&str) -> bool) -> bool {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_ROUNDS {
+        if found(&text) {
+            return true;
+        }
+        let decoded = percent_decode_str(&text).decode_utf8_lossy();
+        if decoded == text {
+            return false;
+        }
+        text = Cow::Owned(decoded.into_owned());
+    }
+    true
 }
 
 /// Text with the secret part of every token in it replaced. `dt0c01.PUB.SECRET` keeps its public part.

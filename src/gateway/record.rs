@@ -14,7 +14,7 @@ use super::environment::Addressed;
 use super::headers;
 use super::lookup::Found;
 use super::rejection::Reason;
-use super::story::Started;
+use super::story::{Own, Started};
 use super::sums::Kind;
 use crate::audit::event::{
     self, Answer, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
@@ -22,7 +22,7 @@ use crate::audit::event::{
 };
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
-use crate::dynatrace::token::{Caller, HashKey, contains_secret, redact};
+use crate::dynatrace::token::{Caller, HashKey, redact};
 use crate::guard::{self, Call, Head};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
@@ -44,6 +44,7 @@ pub(super) struct Recorder {
     operation: Option<Operation>,
     revision: String,
     payer: Payer,
+    own: Own,
 }
 
 impl Recorder {
@@ -68,8 +69,12 @@ impl Recorder {
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
             peer: started.peer(),
-            method: redact(started.method.as_str()),
-            path: head.map_or_else(|| started.path(), |head| head.path().public()),
+            method: started.own.show(started.method.as_str()),
+            path: head.map_or_else(
+                || started.path(),
+                |head| started.own.path(head.path().public()),
+            ),
+            own: started.own.clone(),
             version: started.version,
             caller,
             operation: head.map(|head| head.path().endpoint().operation),
@@ -150,8 +155,8 @@ impl Recorder {
                     http: AttributesHttp {
                         method: self.method.clone(),
                         path: self.path.clone(),
-                        host: host.unwrap_or_default().into_owned(),
-                        headers: public_headers(&parts.headers),
+                        host: self.own.show(&host.unwrap_or_default()),
+                        headers: public_headers(&parts.headers, &self.own),
                     },
                 },
                 source: AttributesSource {
@@ -168,7 +173,7 @@ impl Recorder {
                 .split('/')
                 .map(str::to_owned)
                 .collect(),
-            parsed_query: parsed_query(call),
+            parsed_query: parsed_query(call, &self.own),
             parsed_body: public(&call.understood().body),
             truncated_body: false,
         }
@@ -204,7 +209,7 @@ impl Recorder {
 
     /// The record of a request that was refused before policies could see it.
     pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> DecisionRecord {
-        let (time, error) = (rfc3339_millis(time), redact(&reason.to_string()));
+        let (time, error) = (rfc3339_millis(time), self.own.show(&reason.to_string()));
         let event = event::Decision {
             operation: reason.operation().or(self.operation).map(Operation::as_str),
             error: Some(&error),
@@ -299,12 +304,12 @@ fn settings(call: &Call) -> Option<Settings> {
 }
 
 /// As OPA-Envoy has it: per name all values. The credential is not among them.
-fn parsed_query(call: &Call) -> Map<String, Value> {
+fn parsed_query(call: &Call, own: &Own) -> Map<String, Value> {
     let mut query: Map<String, Value> = Map::new();
     for (name, value) in call.head().parameters() {
-        let values = query.entry(name.clone()).or_insert_with(|| json!([]));
+        let values = query.entry(own.show(name)).or_insert_with(|| json!([]));
         if let Value::Array(values) = values {
-            values.push(json!(redact(value)));
+            values.push(json!(own.show(value)));
         }
     }
     query
@@ -374,13 +379,14 @@ fn public_members(members: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// Header fields that may be shown: none that is made to carry a secret, none that happens to.
-fn public_headers(headers: &HeaderMap) -> Map<String, Value> {
+fn public_headers(headers: &HeaderMap, own: &Own) -> Map<String, Value> {
     headers
         .iter()
         .filter(|(name, value)| {
             let name = name.as_str();
             !SECRET_WORDS.iter().any(|word| name.contains(word))
-                && value.to_str().is_ok_and(|text| !contains_secret(text))
+                && !own.hides(name)
+                && value.to_str().is_ok_and(|text| !own.hides(text))
         })
         .map(|(name, value)| {
             (

@@ -1,6 +1,7 @@
 //! One request in the log: who it is, and what became of it. Nothing that could be a secret.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,8 @@ use super::client::Address;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
-use crate::dynatrace::token::{redact, redact_path};
+use crate::dynatrace::token::{TokenSecret, in_any_reading, redact, redact_path};
+use crate::guard;
 use crate::listener::{Body, Peer};
 
 /// One request's identity, and when it began. What only a log line or a record says is made when one is written.
@@ -22,6 +24,7 @@ pub(super) struct Started {
     peer: Option<Peer>,
     pub(super) method: Method,
     uri: Uri,
+    pub(super) own: Own,
     pub(super) version: Version,
     at: Instant,
 }
@@ -40,14 +43,19 @@ pub(super) struct Story {
 impl Started {
     pub(super) fn of(request: &Request<Body>) -> Self {
         let client_id = request.headers().get(&headers::REQUEST_ID);
+        let own = Own(guard::own_secret(
+            request.headers().get(AUTHORIZATION),
+            request.uri().query(),
+        ));
         Self {
             id: Uuid::now_v7().to_string(),
             client_id: client_id
                 .map(|value| redact(&String::from_utf8_lossy(value.as_bytes())))
-                .filter(|id| id.len() <= 128 && !presents(request, id)),
+                .filter(|id| id.len() <= 128 && !presents(request, id) && !own.hides(id)),
             peer: Peer::of(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
+            own,
             version: request.version(),
             at: Instant::now(),
         }
@@ -68,7 +76,52 @@ impl Started {
 
     /// The path without what could be a secret.
     pub(super) fn path(&self) -> String {
-        redact_path(self.uri.path())
+        self.own.path(redact_path(self.uri.path()))
+    }
+}
+
+/// The secret of the credential that a request shows, and what may be written of what else it says: people paste into
+/// any field.
+#[derive(Clone)]
+pub(super) struct Own(Option<TokenSecret>);
+
+impl Own {
+    /// Text of the client without what could be a secret.
+    pub(super) fn show(&self, text: &str) -> String {
+        let mut clean = redact(text);
+        while let Some(place) = self.find(&clean) {
+            clean.replace_range(place, HIDDEN);
+        }
+        if self.hides(&clean) {
+            return HIDDEN.to_owned();
+        }
+        clean
+    }
+
+    /// Whether text holds a secret, whatever it is encoded as.
+    pub(super) fn hides(&self, text: &str) -> bool {
+        in_any_reading(text, |text| {
+            redact(text) != text || self.find(text).is_some()
+        })
+    }
+
+    /// A path that is redacted already.
+    pub(super) fn path(&self, path: String) -> String {
+        if in_any_reading(&path, |path| self.find(path).is_some()) {
+            return "[not shown: a path that may hold a token]".to_owned();
+        }
+        path
+    }
+
+    /// In any case: names of fields are lower case.
+    fn find(&self, text: &str) -> Option<Range<usize>> {
+        let own = self.0.as_ref()?.expose();
+        if own.len() > text.len() {
+            return None;
+        }
+        let (text, own) = (text.to_ascii_lowercase(), own.to_ascii_lowercase());
+        let start = text.find(&own)?;
+        Some(start..start + own.len())
     }
 }
 
@@ -86,7 +139,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         request.id = %started.id,
         request.client_id = started.client_id,
         peer.address = %started.peer(),
-        method = %cut.text(&redact(started.method.as_str())),
+        method = %cut.text(&started.own.show(started.method.as_str())),
         path = %cut.text(&started.path()),
         status = response.status().as_u16(),
         duration_ms = started.at.elapsed().as_secs_f64() * 1000.0,
@@ -95,7 +148,10 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         decision.id = story.decision_id,
-        error = story.error.as_deref().map(|error| cut.text(error)).as_deref(),
+        error = story.error.as_deref().map(|error| cut.text(&started.own.show(error)).into_owned()),
         "request"
     );
 }
+
+/// Stands for a secret.
+const HIDDEN: &str = "[secret]";

@@ -108,7 +108,12 @@ pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadEr
             let name = name.trim();
             let is = |option: &&str| option.eq_ignore_ascii_case(name);
             if !name.is_empty() && !CONNECTION_OPTIONS.iter().any(is) {
-                let shown = name.chars().take(32).collect::<String>();
+                // A longer one is no field's name, and may be what people paste by mistake.
+                let shown = if name.len() > LONGEST_FIELD {
+                    "…"
+                } else {
+                    name
+                };
                 return Err(ReadError::Connection(shown.to_ascii_lowercase()));
             }
         }
@@ -200,7 +205,7 @@ pub(super) fn parameters(
     work: &mut Work,
 ) -> Result<Vec<(String, String)>, ReadError> {
     let mut parameters = Vec::new();
-    for (name, value) in pairs(parts) {
+    for (name, value) in pairs(parts.uri.query()) {
         work.spend(STEPS_A_PARAMETER).map_err(PathError::from)?;
         parameters.push((fold(&decoded(name)), decoded(value).into_owned()));
     }
@@ -208,18 +213,18 @@ pub(super) fn parameters(
 }
 
 /// The first parameter that is a credential.
-pub(super) fn api_token(parts: &Parts) -> Option<String> {
+pub(super) fn api_token(query: Option<&str>) -> Option<String> {
     let is_named = |name: &str| {
         let name = decoded(name);
         // Hardly any is as long.
         name.len() * 2 >= API_TOKEN.len() && fold(&name) == API_TOKEN
     };
-    let (_, value) = pairs(parts).find(|(name, _)| is_named(name))?;
+    let (_, value) = pairs(query).find(|(name, _)| is_named(name))?;
     Some(decoded(value).into_owned())
 }
 
-fn pairs(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
-    let query = parts.uri.query().unwrap_or_default();
+fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    let query = query.unwrap_or_default();
     let pairs = query.split(SEPARATORS).filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
@@ -254,6 +259,9 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
             (Some(_), Some(_)) => false,
         }
 }
+
+/// The longest name of a field that is repeated to whoever sent it.
+const LONGEST_FIELD: usize = 32;
 
 /// What parameters stand between. A second `?` is part of a value to most readers, and begins anew for some.
 const SEPARATORS: [char; 3] = ['&', ';', '?'];

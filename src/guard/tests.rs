@@ -126,10 +126,25 @@ fn promise_4_a_body_that_holds_a_secret_is_refused() {
             json!({"name": "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM"}),
         ),
         (old, json!({"scopes": ["my aB3dE5gH7jK9mN1pQ3sT5"]})),
+        (old, json!({"name": SECRET.replace('.', "%2E")})),
+        (old, json!({(SECRET.replace("G3DF", "%47%2533DF")): 1})),
+        (old, json!({"scopes": ["my %61B3dE5gH7jK9mN1pQ3sT5"]})),
     ] {
         let answer = understood(PUT, &[JSON, header], &body.to_string());
         assert!(matches!(answer, Err(ReadError::Secret(_))), "{body}");
     }
+}
+
+#[test]
+fn promise_4_an_environment_that_is_the_callers_own_secret_is_refused() {
+    let line = "PUT /e/aB3dE5gH7jK9mN1pQ3sT5/api/v1/tokens/x";
+    let own = ("authorization", "Api-Token aB3dE5gH7jK9mN1pQ3sT5");
+    let other = ("authorization", "Api-Token dt0c01.A.B");
+    assert!(matches!(
+        head(&parts(line, &[JSON, own]), &key()),
+        Err(ReadError::Secret("the path"))
+    ));
+    head(&parts(line, &[JSON, other]), &key()).unwrap();
 }
 
 #[test]

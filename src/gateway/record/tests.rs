@@ -174,3 +174,42 @@ fn records_are_written_as_ever() {
     }
     assert_eq!(lines.len(), expected.len(), "{}", lines.join("\n"));
 }
+
+/// People paste into any field: a whole token, the secret of their own, and the same in other spellings.
+#[test]
+fn promise_4_no_field_of_a_head_puts_a_secret_into_a_record() {
+    const OWN: &str = "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
+    let other = format!("dt0c01.OTHERAAAAAAAAAAAAAAAAAAA.{SECRET}");
+    let encoded = other.replace('.', "%2E");
+    let twice = other.replace('.', "%252E");
+    let link = format!("https://x/dashboard?auth={SECRET}");
+    let mut fields = Vec::new();
+    for text in [&*other, &encoded, &twice, &link, OWN] {
+        for name in ["host", "x-request-id", "referer", "user-agent"] {
+            if (name, text) != ("host", &link) {
+                fields.push((name.to_owned(), text.to_owned()));
+            }
+        }
+    }
+    for name in [&*other, OWN] {
+        fields.push((name.to_ascii_lowercase(), "1".to_owned()));
+    }
+    for (name, text) in fields {
+        let (name, text): (&str, &str) = (name.leak(), text.leak());
+        let mut fields = PLAIN.fields.to_vec();
+        fields.retain(|(other, _)| *other != name);
+        fields.push((name, text));
+        let case = Case {
+            fields: fields.leak(),
+            envoy: true,
+            ..PLAIN
+        };
+        for record in records(case) {
+            let record = record.to_ascii_uppercase();
+            let is_written = record.contains(SECRET) || record.contains(OWN);
+            assert!(!is_written, "{name}: {text}\n{record}");
+        }
+    }
+}
+
+const SECRET: &str = "NOTAREALSECRETOTHER12";
