@@ -30,8 +30,9 @@ impl Directory {
             .recursive(true)
             .mode(0o700)
             .create(path)
+            .map_err(no_directory)
             .map_err(at(path))?;
-        let handle = open(path).map_err(at(path))?;
+        let handle = open(path).map_err(no_directory).map_err(at(path))?;
         let found = handle.metadata().map_err(at(path))?;
         may_others(path, &found, DIRECTORY)?;
         match handle.try_lock() {
@@ -58,7 +59,7 @@ impl Directory {
     pub fn check(path: &Path) -> Result<(), OpenError> {
         let handle = match open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened.map_err(at(path))?,
+            opened => opened.map_err(no_directory).map_err(at(path))?,
         };
         may_others(path, &handle.metadata().map_err(at(path))?, DIRECTORY)?;
         files(path)?;
@@ -160,6 +161,16 @@ fn files(directory: &Path) -> Result<(), OpenError> {
         Err(error) => Err(at(&head)(error)),
         Ok(found) if !found.is_file() => Err(at(&head)(io::Error::other("is no regular file"))),
         Ok(found) => may_others(&head, &found, SEGMENT),
+    }
+}
+
+/// In place of "File exists", where a directory cannot be made because something else is there.
+fn no_directory(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            io::Error::other("is no directory: name one that is the journal's own")
+        }
+        _ => error,
     }
 }
 

@@ -238,3 +238,20 @@ async fn a_journal_that_is_taken_away_is_missed_at_once() {
         "{report:?}"
     );
 }
+
+#[test]
+fn what_is_no_directory_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    fs::write(&path, "").unwrap();
+    let refused = [
+        Directory::hold(&path).err(),
+        Directory::check(&path).err(),
+        Directory::hold(&path.join("below")).err(),
+    ];
+    for error in refused {
+        let error = error.unwrap();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(why, "is no directory: name one that is the journal's own");
+    }
+}
