@@ -240,7 +240,9 @@ impl Walk<'_> {
 
     fn end(self, directory: &Path) -> Result<Report, VerifyError> {
         let (mut report, last) = (self.report, self.head.next - 1);
-        let answered = self.marked.map_or(0, |marked| marked.answered);
+        let (answered, on_disk) = self
+            .marked
+            .map_or((0, 0), |marked| (marked.answered, marked.head.seq));
         if answered > last {
             return Err(VerifyError::Damaged(Damage::Cut { last, answered }));
         }
@@ -251,6 +253,12 @@ impl Walk<'_> {
             });
         }
         report.problems = problems(directory, &report.recoveries).map_err(io(directory))?;
+        if on_disk > last {
+            // Nobody was answered for them (a start, a recovery, a stop), so that a start lets it pass.
+            report.problems.push(format!(
+                "record {on_disk} was on disk, says the file head, and the journal ends with record {last}"
+            ));
+        }
         report.in_doubt = self.doubt.ids();
         if self.noted.is_none_or(|noted| noted.seq != last) {
             report.unvouched.push(last);

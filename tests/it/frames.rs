@@ -34,15 +34,17 @@ pub(crate) struct Frames(pub(crate) TcpStream, Instant);
 impl Frames {
     /// `window`: what the client takes of each answer before it says more.
     pub(crate) fn connect(address: SocketAddr, window: u32) -> Self {
-        let mut stream = connect(address);
-        stream
-            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            .unwrap();
+        Self::over(connect(address), window).unwrap()
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) fn over(mut stream: TcpStream, window: u32) -> io::Result<Self> {
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
         let mut frames = Self(stream, Instant::now());
         let mut setting = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         setting.extend(window.to_be_bytes());
-        frames.send(SETTINGS, 0, 0, &setting).unwrap();
-        frames
+        frames.send(SETTINGS, 0, 0, &setting)?;
+        Ok(frames)
     }
 
     pub(crate) fn send(

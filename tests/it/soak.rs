@@ -4,7 +4,6 @@
 //! How long the honest ones waited is printed, not asserted: `cargo test --test it soak -- --nocapture`.
 
 mod attackers;
-mod http2;
 
 use std::any::Any;
 use std::collections::VecDeque;

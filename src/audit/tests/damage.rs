@@ -284,6 +284,26 @@ async fn a_stop_record_that_was_cut_is_a_torn_end() {
     assert_eq!(verify(&config.directory, None).unwrap().recoveries.len(), 1);
 }
 
+/// A start lets it pass, because nobody was answered for it. Who looks for what is missing is told.
+#[tokio::test]
+async fn a_stop_record_that_was_cut_off_cleanly_is_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 2).await;
+    assert_eq!(verify(&config.directory, None).unwrap().problems, [""; 0]);
+    let path = segment(&config);
+    let whole = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    fs::write(&path, lines[..3].concat()).unwrap();
+    let problems = verify(&config.directory, None).unwrap().problems;
+    assert!(
+        problems[0].starts_with("record 4 was on disk"),
+        "{problems:?}"
+    );
+    written(&config, 1).await;
+    assert_eq!(verify(&config.directory, None).unwrap().problems, [""; 0]);
+}
+
 /// Without `synced` nothing says what was on disk: only the end may be torn.
 #[test]
 fn a_journal_of_the_first_dtgate_is_opened_when_it_is_whole_or_its_end_is_torn() {

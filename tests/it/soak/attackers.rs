@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Ground;
-use super::http2;
+use crate::frames::{self, Frames};
 use crate::harness::{SECRET, from};
 
 /// What an attacker is called, where it comes from (the last byte of a loopback address), and one turn of it.
@@ -149,14 +149,19 @@ fn invented(ground: &Ground, from: Ipv4Addr) {
 }
 
 fn unsent_streams(ground: &Ground, from: Ipv4Addr) {
-    let Some(stream) = connect(ground.gate, from) else {
+    hold_streams(ground, from, 65_535, ("POST", "/api/v2/logs/ingest", 0));
+}
+
+/// As many streams as a connection may have; the client reads nothing.
+fn hold_streams(ground: &Ground, from: Ipv4Addr, window: u32, request: (&str, &str, u8)) {
+    let (method, path, ends) = request;
+    let client = connect(ground.gate, from);
+    let Some(mut client) = client.and_then(|stream| Frames::over(stream, window).ok()) else {
         return;
     };
-    let Some(mut client) = http2::Client::new(stream, None) else {
-        return;
-    };
-    for _ in 0..120 {
-        if client.head("POST", "/api/v2/logs/ingest", false).is_err() {
+    for stream in (1..240).step_by(2) {
+        let (flags, head) = (frames::END_HEADERS | ends, frames::head(method, path));
+        if client.send(frames::HEADERS, flags, stream, &head).is_err() {
             return;
         }
     }
@@ -187,18 +192,7 @@ fn hold_after(ground: &Ground, from: Ipv4Addr, bytes: &[u8]) {
 }
 
 fn untaken_streams(ground: &Ground, from: Ipv4Addr) {
-    let Some(stream) = connect(ground.gate, from) else {
-        return;
-    };
-    let Some(mut client) = http2::Client::new(stream, Some(0)) else {
-        return;
-    };
-    for _ in 0..120 {
-        if client.head("GET", "/large", true).is_err() {
-            return;
-        }
-    }
-    ground.hold(client);
+    hold_streams(ground, from, 0, ("GET", "/large", frames::END_STREAM));
 }
 
 fn untaken_answers(ground: &Ground, from: Ipv4Addr) {
