@@ -33,7 +33,8 @@ impl Kind {
             && match self {
                 Self::Quiet => method == ANY,
                 Self::Get => matches!(method, ANY | "GET"),
-                Self::Write => method != "GET",
+                // Where only GET is known others may do the same: some servers take `get` and `QUERY` for it.
+                Self::Write => true,
             }
     }
 }

@@ -91,6 +91,13 @@ fn other_methods_on_a_known_path_are_refused_by_method() {
         ("put", "/api/v1/tokens/x"),
         ("PUT", "/api/v1/tokens/lookup"),
         ("MERGE", "/api/v2/apiTokens/x"),
+        // A server that does not mind the case of a method answers these as it answers `GET`.
+        ("get", "/api/v1/deployment/installer/agent/connectioninfo"),
+        ("QUERY", "/v1/activegate/connection-info"),
+        (
+            "POST",
+            "/api/v1/deployment/installer/agent/unix/default/latest",
+        ),
     ] {
         assert_eq!(read(method, path), "method", "{method} {path}");
     }
