@@ -118,7 +118,7 @@ impl Reason {
                 | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
                 UpstreamError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
                 UpstreamError::Stalled => StatusCode::REQUEST_TIMEOUT,
-                UpstreamError::Target => StatusCode::BAD_REQUEST,
+                UpstreamError::Body | UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
             Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -114,6 +114,8 @@ pub enum BuildError {
 pub enum UpstreamError {
     #[error("the upstream's answer is none that has one meaning: {0}")]
     Answer(String),
+    #[error("the request body did not arrive whole")]
+    Body,
     #[error("no connection to the upstream")]
     Connect(#[source] Box<dyn Error + Send + Sync>),
     #[error(
@@ -143,6 +145,7 @@ impl UpstreamError {
         match self {
             Self::Connect(_) | Self::Full(_) | Self::Target => true,
             Self::Answer(_)
+            | Self::Body
             | Self::Head
             | Self::Redirect(_)
             | Self::Send(_)
@@ -159,9 +162,12 @@ impl UpstreamError {
             Self::Head => Some(Limit::UpstreamHead),
             Self::Timeout(_) => Some(Limit::UpstreamResponse),
             // The listener counts it.
-            Self::Answer(_) | Self::Redirect(_) | Self::Send(_) | Self::Stalled | Self::Target => {
-                None
-            }
+            Self::Answer(_)
+            | Self::Body
+            | Self::Redirect(_)
+            | Self::Send(_)
+            | Self::Stalled
+            | Self::Target => None,
         }
     }
 }
@@ -316,6 +322,7 @@ impl Upstream {
             SendError::Full => UpstreamError::Full(self.connect_timeout),
             SendError::Head => UpstreamError::Head,
             SendError::Send(error) if BodyError::is_stalled(&error) => UpstreamError::Stalled,
+            SendError::Send(error) if BodyError::is_behind(&error) => UpstreamError::Body,
             SendError::Send(error) => UpstreamError::Send(error),
         })
     }

@@ -59,6 +59,11 @@ impl BodyError {
         };
         std::iter::successors(Some(error), |&error| error.source()).any(|error| is_it(&error))
     }
+
+    /// Whether a body that broke off is behind an error.
+    pub fn is_behind(error: &(dyn Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |&error| error.source()).any(<dyn Error>::is::<Self>)
+    }
 }
 
 /// What a client is told whose body did not come.

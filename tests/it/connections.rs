@@ -15,7 +15,7 @@ use crate::harness::{
     serving, verify,
 };
 use crate::stalls::{metric, reached};
-use crate::wire::{Scripted, configured, connect, patient, read_head};
+use crate::wire::{Scripted, assert_envelope, configured, connect, patient, read_head};
 
 const GET: &[u8] = b"GET /api/v2/x HTTP/1.1\r\nHost: g\r\n\r\n";
 
@@ -263,6 +263,31 @@ fn a_client_that_closes_its_side_gets_its_answer() {
         assert!(text.ends_with(&"x".repeat(200_000)));
     }
     assert_eq!(metric(&gate, "in_flight"), 0);
+}
+
+/// What the client did is not said to be the upstream's doing.
+#[test]
+fn an_upload_that_breaks_off_is_400() {
+    let upstream = Scripted::start();
+    let gate = configured(upstream.address, "");
+    for (begin, end) in [
+        ("Content-Length: 10\r\n\r\nabc", ""),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+            "no length\r\n",
+        ),
+    ] {
+        let client = connect(gate.address);
+        let request = format!("POST /api/v2/x HTTP/1.1\r\nHost: g\r\n{begin}");
+        (&client).write_all(request.as_bytes()).unwrap();
+        let mut server = BufReader::new(upstream.accept());
+        read_head(&mut server);
+        (&client).write_all(end.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let answer = read_answer(&mut BufReader::new(client)).unwrap();
+        assert_envelope(&answer, 400);
+        assert!(answer.message().contains("may have acted"), "{answer:?}");
+    }
 }
 
 #[test]
