@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::headers;
-use super::quota::Portion;
 use super::upstream::UpstreamError;
 use crate::audit::event::Answer;
 use crate::listener::{Body, BodyError};
@@ -18,9 +17,9 @@ use crate::policy::{Decision, Effect, Verdict};
 
 /// The upstream's answer, which holds the request's slot, and with it a share of the connections to the upstream, to
 /// its last byte: a client that takes none of it must not keep them from the others.
-pub(super) fn passed_on(
+pub(super) fn passed_on<S: Send + Unpin + 'static>(
     mut response: Response<Body>,
-    slot: Portion,
+    slot: S,
     request_id: &str,
     now: jiff::Timestamp,
 ) -> Response<Body> {
@@ -40,12 +39,12 @@ pub(super) fn passed_on(
 }
 
 /// A body, and what is let go with its last byte.
-struct Holding {
+struct Holding<S> {
     body: Body,
-    slot: Option<Portion>,
+    slot: Option<S>,
 }
 
-impl http_body::Body for Holding {
+impl<S: Unpin> http_body::Body for Holding<S> {
     type Data = Bytes;
     type Error = BodyError;
 

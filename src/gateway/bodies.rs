@@ -21,7 +21,7 @@ use crate::listener::{Body, BodyError};
 /// Reads bodies whole, while there is memory for them.
 #[derive(Clone, Debug)]
 pub(super) struct Bodies {
-    pub(super) memory: Quota,
+    pub(super) memory: Quota<Address>,
     /// For one body to arrive.
     pub(super) timeout: Duration,
 }
@@ -29,7 +29,7 @@ pub(super) struct Bodies {
 /// Bytes, and the right to hold them.
 struct Counted {
     bytes: Vec<u8>,
-    portion: Portion,
+    portion: Portion<Address>,
 }
 
 impl Bodies {
@@ -62,7 +62,7 @@ impl Bodies {
     }
 
     /// Takes the memory for a body that was read as JSON: a number of two bytes becomes a hundred.
-    pub(super) fn hold(&self, address: Address, body: &Value) -> Result<Portion, Shed> {
+    pub(super) fn hold(&self, address: Address, body: &Value) -> Result<Portion<Address>, Shed> {
         self.memory.take(address, COPIES * weight(body))
     }
 }

@@ -13,7 +13,7 @@ use crate::listener::Peer;
 pub(super) struct Address(IpAddr);
 
 /// A caller: an address, and a credential there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Who {
     pub(super) address: Address,
     pub(super) credential: Credential,

@@ -29,6 +29,9 @@ pub(super) struct Asked {
     pub(super) body: Body,
 }
 
+/// Of the address, and of the caller.
+pub(super) type Slot = (Portion<Address>, Portion<Who>);
+
 /// A guarded request that was judged, with what it holds until it is answered.
 pub(super) struct Considered {
     pub(super) judged: Judged<Addressed>,
@@ -38,7 +41,7 @@ pub(super) struct Considered {
     /// The client's own.
     pub(super) headers: HeaderMap,
     /// A slot, and memory.
-    pub(super) held: (Portion, Portion),
+    pub(super) held: (Slot, Portion<Address>),
 }
 
 impl Gateway {
@@ -55,14 +58,17 @@ impl Gateway {
             parts,
             body,
         } = asked;
+        let who = Who::new(address, head.credential().as_ref());
         let longest = self.limits.body.as_usize();
         let body = self.admission.bodies.read(address, body, longest).await?;
-        let slot = self.admission.guarded.take(address, 1)?;
+        let slot = (
+            self.admission.guarded.take(address, 1)?,
+            self.admission.callers.take(who, 1)?,
+        );
         let call = guard::call(head, &body)?;
         let value = &call.understood().body;
         let memory = self.admission.bodies.hold(address, value)?;
         drop(body);
-        let who = Who::new(address, call.head().credential().as_ref());
         let asking = Asking {
             environment: &environment,
             call: &call,

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use serde::Deserialize;
 
 use super::bodies::{Bodies, at_most};
+use super::client::{Address, Who};
 use super::line::Line;
 use super::quota::Quota;
 use super::rejection::Shed;
@@ -50,7 +51,7 @@ impl Default for Config {
             in_flight: const { NonZeroUsize::new(1024).expect("more than none") },
             guarded_in_flight: const { NonZeroUsize::new(256).expect("more than none") },
             address_share: const { Share::percent(25) },
-            judge_queue: const { NonZeroUsize::new(32).expect("more than none") },
+            judge_queue: const { NonZeroUsize::new(16).expect("more than none") },
             judge_timeout: Duration::from_secs(5),
             refusals: const { NonZeroU32::new(60).expect("more than none") },
             denials: const { NonZeroU32::new(600).expect("more than none") },
@@ -62,22 +63,28 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     /// Slots of open traffic, each held until the answer ends.
-    pub(super) open: Quota,
+    pub(super) open: Quota<Address>,
     /// Slots of guarded requests, each held from the end of the body to the end of the answer.
-    pub(super) guarded: Quota,
+    pub(super) guarded: Quota<Address>,
+    /// The same slots by caller: where many share an address, none of them takes all of its share.
+    pub(super) callers: Quota<Who>,
     pub(super) bodies: Bodies,
     pub(super) judges: Line,
 }
 
 impl Admission {
     pub(super) fn new(config: &Config) -> Self {
-        let quota = |all, least, exceeded| Quota::new(all, config.address_share, least, exceeded);
+        let share = |all| config.address_share.of(all);
+        let quota = |all, least, exceeded| Quota::new(all, share(all), least, exceeded);
+        let guarded = config.guarded_in_flight.get();
+        let caller = share(guarded).div_ceil(2);
         let one_request = at_most(config.body.as_usize()).max(config.settings_body.as_usize());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (queue, timeout) = (config.judge_queue.get(), config.judge_timeout.into());
         Self {
             open: quota(config.in_flight.get(), 1, IN_FLIGHT),
-            guarded: quota(config.guarded_in_flight.get(), 1, GUARDED_IN_FLIGHT),
+            guarded: quota(guarded, 1, GUARDED_IN_FLIGHT),
+            callers: Quota::new(guarded, caller, 1, GUARDED_BY_CALLER),
             bodies: Bodies {
                 memory: quota(config.bodies.as_usize(), one_request, BODIES),
                 timeout: config.body_timeout.into(),
@@ -113,6 +120,14 @@ const GUARDED_IN_FLIGHT: [Shed; 2] = [
     Shed {
         limit: Limit::GuardedInFlightPerAddress,
         text: "too many guarded requests at once from this address",
+    },
+];
+
+const GUARDED_BY_CALLER: [Shed; 2] = [
+    GUARDED_IN_FLIGHT[0],
+    Shed {
+        limit: Limit::GuardedInFlightPerCaller,
+        text: "too many guarded requests at once of this caller",
     },
 ];
 

@@ -1,59 +1,74 @@
-//! What there is only so much of, and how much of it each address has: slots of requests, bytes of bodies.
+//! What there is only so much of, and how much of it each has: slots of requests, bytes of bodies; by address, or by
+//! caller.
 //!
-//! No address gets more than its share, so that whoever takes all that he can get leaves the rest to others. It does
-//! not know what is counted.
+//! Nobody gets more than his share, so that whoever takes all that he can get leaves the rest to others. It does not
+//! know what is counted.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::client::Address;
 use super::rejection::Shed;
-use crate::value::Share;
 
 /// An amount that is handed out. Clones hand out of the same.
-#[derive(Clone, Debug)]
-pub(super) struct Quota(Arc<Shared>);
+#[derive(Debug)]
+pub(super) struct Quota<K>(Arc<Shared<K>>);
+
+/// Who holds: an address, or a caller.
+pub(super) trait Holder: Copy + Eq + Hash + fmt::Debug {}
+
+impl<K: Copy + Eq + Hash + fmt::Debug> Holder for K {}
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<K> {
     all: usize,
     each: usize,
-    /// Said when there is no more at all, and when there is no more for one address.
+    /// Said when there is no more at all, and when there is no more for one of them.
     exceeded: [Shed; 2],
-    held: Mutex<Held>,
+    held: Mutex<Held<K>>,
 }
 
-/// Only addresses that hold something are in it.
-#[derive(Debug, Default)]
-struct Held {
+/// Only those who hold something are in it.
+#[derive(Debug)]
+struct Held<K> {
     all: usize,
-    by: HashMap<Address, usize>,
+    by: HashMap<K, usize>,
 }
 
 /// What somebody holds, until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Portion {
-    quota: Quota,
-    address: Address,
+pub(super) struct Portion<K: Holder> {
+    quota: Quota<K>,
+    holder: K,
     amount: usize,
 }
 
-impl Quota {
-    /// One address gets `share` of it, but never less than `least`, which is what one request needs at most.
-    pub(super) fn new(all: usize, share: Share, least: usize, exceeded: [Shed; 2]) -> Self {
+impl<K> Clone for Quota<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Holder> Quota<K> {
+    /// So much for all, and of it so much for each, but never less than `least`, which is what one request needs at most.
+    pub(super) fn new(all: usize, each: usize, least: usize, exceeded: [Shed; 2]) -> Self {
         Self(Arc::new(Shared {
             all: all.max(least),
-            each: share.of(all).max(least),
+            each: each.max(least),
             exceeded,
-            held: Mutex::default(),
+            held: Mutex::new(Held {
+                all: 0,
+                by: HashMap::new(),
+            }),
         }))
     }
 
-    pub(super) fn take(&self, address: Address, amount: usize) -> Result<Portion, Shed> {
+    pub(super) fn take(&self, holder: K, amount: usize) -> Result<Portion<K>, Shed> {
         let mut portion = Portion {
             quota: self.clone(),
-            address,
+            holder,
             amount: 0,
         };
         portion.grow(amount)?;
@@ -66,33 +81,33 @@ impl Quota {
     }
 }
 
-impl Shared {
-    fn held(&self) -> MutexGuard<'_, Held> {
+impl<K> Shared<K> {
+    fn held(&self) -> MutexGuard<'_, Held<K>> {
         // Plain numbers, changed together: they are true even if a thread panicked while it held the lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Portion {
+impl<K: Holder> Portion<K> {
     /// Takes more, or nothing.
     pub(super) fn grow(&mut self, more: usize) -> Result<(), Shed> {
         let Shared {
             all,
             each,
-            exceeded: [none, none_for_address],
+            exceeded: [none, none_for_one],
             ..
         } = &*self.quota.0;
         let mut held = self.quota.0.held();
         if more > all - held.all {
             return Err(*none);
         }
-        let by_address = held.by.get(&self.address).copied().unwrap_or_default();
-        if more > each.saturating_sub(by_address) {
-            return Err(*none_for_address);
+        let held_by_one = held.by.get(&self.holder).copied().unwrap_or_default();
+        if more > each.saturating_sub(held_by_one) {
+            return Err(*none_for_one);
         }
         if more > 0 {
             held.all += more;
-            held.by.insert(self.address, by_address + more);
+            held.by.insert(self.holder, held_by_one + more);
         }
         drop(held);
         self.amount += more;
@@ -100,14 +115,14 @@ impl Portion {
     }
 }
 
-impl Drop for Portion {
+impl<K: Holder> Drop for Portion<K> {
     fn drop(&mut self) {
         let mut held = self.quota.0.held();
         held.all -= self.amount;
-        if let Some(by_address) = held.by.get_mut(&self.address) {
-            *by_address -= self.amount;
-            if *by_address == 0 {
-                held.by.remove(&self.address);
+        if let Some(held_by_one) = held.by.get_mut(&self.holder) {
+            *held_by_one -= self.amount;
+            if *held_by_one == 0 {
+                held.by.remove(&self.holder);
             }
         }
     }
@@ -118,6 +133,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::gateway::client::Address;
     use crate::telemetry::Limit;
 
     const NONE: Shed = Shed {
@@ -133,8 +149,8 @@ mod tests {
         Address::from(IpAddr::from([10, 0, 0, last]))
     }
 
-    fn quota(all: usize, least: usize) -> Quota {
-        Quota::new(all, Share::percent(25), least, [NONE, NONE_FOR_ADDRESS])
+    fn quota(all: usize, least: usize) -> Quota<Address> {
+        Quota::new(all, all / 4, least, [NONE, NONE_FOR_ADDRESS])
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub enum BuildError {
 /// Why there is no answer from the upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    #[error("the upstream's answer is none that has one meaning: {0}")]
+    #[error("the upstream's answer cannot be understood in one way: {0}")]
     Answer(String),
     #[error("the request body did not arrive whole")]
     Body,
@@ -295,11 +295,11 @@ impl Upstream {
         target: PathAndQuery,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, UpstreamError> {
-        // `OPTIONS *` is about the server itself.
-        let target = if target == "*" {
-            PathAndQuery::from_static("/")
-        } else {
-            target
+        // `OPTIONS *` is about the server itself; nothing else is.
+        let target = match (target == "*", request.method() == Method::OPTIONS) {
+            (false, _) => target,
+            (true, true) => PathAndQuery::from_static("/"),
+            (true, false) => return Err(UpstreamError::Target),
         };
         *request.uri_mut() = self.base.join(target)?;
         *request.version_mut() = http::Version::HTTP_11;

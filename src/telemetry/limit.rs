@@ -45,6 +45,8 @@ limits! {
     GuardedInFlight = "guarded_in_flight",
     /// The same, of one address.
     GuardedInFlightPerAddress = "guarded_in_flight_per_address",
+    /// The same, of one caller.
+    GuardedInFlightPerCaller = "guarded_in_flight_per_caller",
     /// A client that has closed its side and cannot be told anything.
     HalfCloseTimeout = "half_close_timeout",
     /// A TLS handshake that takes too long.

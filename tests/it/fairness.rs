@@ -319,6 +319,39 @@ fn uploads_that_stop_take_one_addresss_share_and_no_more() {
     assert_eq!(gate.send("GET", "/x", "").status, 204);
 }
 
+/// Behind a load balancer all clients have one address.
+#[test]
+fn one_caller_leaves_slots_to_the_others_at_its_address() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::answering(move |seen| {
+        if seen.line.starts_with("POST") {
+            released.lock().unwrap().recv().unwrap();
+        }
+        b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
+    });
+    let limits = "[limits]\nguarded_in_flight = 8\naddress_share = \"50%\"\n";
+    let gate = configured(upstream.address, limits);
+    let greedy: Vec<_> = (0..2)
+        .map(|_| begin(1, &gate, create("A", &["metrics.read"])))
+        .collect();
+    eventually("both are recorded", || {
+        let records = gate.records();
+        let allowed = records.iter().filter(|record| record["verdict"] == "allow");
+        (allowed.count() == 2).then_some(())
+    });
+    let refused = answer(begin(1, &gate, create("A", &["metrics.read"])));
+    assert_envelope(&refused, 503);
+    refusal(&gate, "too many guarded requests at once of this caller");
+    assert_eq!(reached(&gate, "guarded_in_flight_per_caller"), 1);
+    let other = answer(begin(1, &gate, request("PUT", TOKEN, "B", GOOD)));
+    assert_eq!(other.status, 204, "{other:?}");
+    for begun in greedy {
+        release.send(()).unwrap();
+        assert_eq!(answer(begun).status, 204);
+    }
+}
+
 #[test]
 fn slots_of_guarded_requests_are_shared_too() {
     let (arrived, arrivals) = std::sync::mpsc::channel();

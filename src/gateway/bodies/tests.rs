@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use super::*;
 use crate::listener::{empty, full};
 use crate::telemetry::Limit;
-use crate::value::Share;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const NONE: Shed = Shed {
@@ -19,7 +18,7 @@ const NONE_FOR_ADDRESS: Shed = Shed {
 fn bodies(all: usize, least: usize) -> Bodies {
     let exceeded = [NONE, NONE_FOR_ADDRESS];
     Bodies {
-        memory: Quota::new(all, Share::percent(50), least, exceeded),
+        memory: Quota::new(all, all / 2, least, exceeded),
         timeout: TIMEOUT,
     }
 }
