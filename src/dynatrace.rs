@@ -5,6 +5,7 @@
 pub mod catalogue;
 pub mod change;
 pub mod current;
+pub mod redact;
 pub mod token;
 
 use serde::Serialize;
