@@ -3,12 +3,12 @@
 //! tokens.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::token::{TokenSecret, redact};
+use super::token::{TokenSecret, in_any_reading, redact, redact_path};
 
 /// What holds no secret: text, or JSON of which every text and every name was looked at.
 ///
@@ -56,12 +56,32 @@ impl Redactor {
         }
     }
 
+    /// Text of the client without what could be a secret.
     pub fn text(&self, text: &str) -> Redacted {
         let mut clean = redact(text);
-        for secret in &self.credentials {
-            clean = clean.replace(secret.expose(), HIDDEN);
+        while let Some(place) = self.find(&clean) {
+            clean.replace_range(place, HIDDEN);
+        }
+        if self.hides(&clean) {
+            return Redacted::ours(HIDDEN);
         }
         Redacted(clean)
+    }
+
+    /// A path as it may be written: without query, and without whatever stands in a token's place.
+    pub fn path(&self, path: &str) -> Redacted {
+        let path = redact_path(path);
+        if in_any_reading(&path, |path| self.find(path).is_some()) {
+            return Redacted::ours(HIDDEN_PATH);
+        }
+        Redacted(path)
+    }
+
+    /// Whether text holds a secret, whatever it is encoded as.
+    pub fn hides(&self, text: &str) -> bool {
+        in_any_reading(text, |text| {
+            redact(text) != text || self.find(text).is_some()
+        })
     }
 
     /// JSON with every text and every name of a member made writable.
@@ -78,6 +98,16 @@ impl Redactor {
         )
     }
 
+    /// In any case: names of fields are lower case.
+    fn find(&self, text: &str) -> Option<Range<usize>> {
+        let lower = text.to_ascii_lowercase();
+        self.credentials.iter().find_map(|secret| {
+            let secret = secret.expose().to_ascii_lowercase();
+            let start = lower.find(&secret)?;
+            Some(start..start + secret.len())
+        })
+    }
+
     fn value(&self, value: &Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(text).0),
@@ -90,3 +120,4 @@ impl Redactor {
 
 /// Stands for a secret.
 const HIDDEN: &str = "[secret]";
+const HIDDEN_PATH: &str = "[not shown: a path that may hold a token]";

@@ -389,9 +389,11 @@ pub fn redact_path(path: &str) -> String {
 }
 
 fn is_public_id(segment: &str) -> bool {
-    segment
-        .split_once('.')
-        .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
+    let hex = |hash: &str| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    segment.strip_prefix(HASHED).is_some_and(hex)
+        || segment
+            .split_once('.')
+            .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
 }
 
 /// Lower case: the words of a path that Dynatrace has for tokens and nothing else.

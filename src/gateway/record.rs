@@ -14,7 +14,7 @@ use super::environment::Addressed;
 use super::headers;
 use super::lookup::Found;
 use super::rejection::Reason;
-use super::story::{Own, Started};
+use super::story::Started;
 use super::sums::Kind;
 use crate::audit::event::{
     self, Answer, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
@@ -22,6 +22,7 @@ use crate::audit::event::{
 };
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
+use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::{Caller, HashKey, redact};
 use crate::guard::{self, Call, Head};
 use crate::policy::input::{
@@ -35,16 +36,16 @@ use crate::value::rfc3339_millis;
 pub(super) struct Recorder {
     pub(super) decision_id: String,
     pub(super) request_id: String,
-    client_id: Option<String>,
+    client_id: Option<Redacted>,
     peer: String,
-    method: String,
-    path: String,
+    method: Redacted,
+    path: Redacted,
     version: http::Version,
     caller: Option<Caller>,
     operation: Option<Operation>,
     revision: String,
     payer: Payer,
-    own: Own,
+    redactor: Redactor,
 }
 
 impl Recorder {
@@ -69,17 +70,22 @@ impl Recorder {
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
             peer: started.peer(),
-            method: started.own.show(started.method.as_str()),
+            method: started.redactor.text(started.method.as_str()),
             path: head.map_or_else(
                 || started.path(),
-                |head| started.own.path(head.path().public()),
+                |head| started.redactor.path(&head.path().public()),
             ),
-            own: started.own.clone(),
+            redactor: started.redactor.clone(),
             version: started.version,
             caller,
             operation: head.map(|head| head.path().endpoint().operation),
             revision: revision.to_owned(),
         }
+    }
+
+    /// Makes what the request says writable.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     pub(super) fn operation(&self) -> &'static str {
@@ -153,10 +159,10 @@ impl Recorder {
             attributes: Attributes {
                 request: AttributesRequest {
                     http: AttributesHttp {
-                        method: self.method.clone(),
-                        path: self.path.clone(),
-                        host: self.own.show(&host.unwrap_or_default()),
-                        headers: public_headers(&parts.headers, &self.own),
+                        method: self.method.to_string(),
+                        path: self.path.to_string(),
+                        host: self.redactor.text(&host.unwrap_or_default()).to_string(),
+                        headers: public_headers(&parts.headers, self.redactor()),
                     },
                 },
                 source: AttributesSource {
@@ -173,7 +179,7 @@ impl Recorder {
                 .split('/')
                 .map(str::to_owned)
                 .collect(),
-            parsed_query: parsed_query(call, &self.own),
+            parsed_query: parsed_query(call, self.redactor()),
             parsed_body: public(&call.understood().body),
             truncated_body: false,
         }
@@ -209,7 +215,10 @@ impl Recorder {
 
     /// The record of a request that was refused before policies could see it.
     pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> DecisionRecord {
-        let (time, error) = (rfc3339_millis(time), self.own.show(&reason.to_string()));
+        let (time, error) = (
+            rfc3339_millis(time),
+            self.redactor.text(&reason.to_string()),
+        );
         let event = event::Decision {
             operation: reason.operation().or(self.operation).map(Operation::as_str),
             error: Some(&error),
@@ -251,7 +260,7 @@ impl Recorder {
     fn request(&self) -> event::Request<'_> {
         event::Request {
             id: &self.request_id,
-            client_id: self.client_id.as_deref(),
+            client_id: self.client_id.as_ref().map(Redacted::as_str),
             method: &self.method,
             path: &self.path,
             received_sha256: None,
@@ -304,12 +313,14 @@ fn settings(call: &Call) -> Option<Settings> {
 }
 
 /// As OPA-Envoy has it: per name all values. The credential is not among them.
-fn parsed_query(call: &Call, own: &Own) -> Map<String, Value> {
+fn parsed_query(call: &Call, redactor: &Redactor) -> Map<String, Value> {
     let mut query: Map<String, Value> = Map::new();
     for (name, value) in call.head().parameters() {
-        let values = query.entry(own.show(name)).or_insert_with(|| json!([]));
+        let values = query
+            .entry(redactor.text(name).to_string())
+            .or_insert_with(|| json!([]));
         if let Value::Array(values) = values {
-            values.push(json!(own.show(value)));
+            values.push(json!(redactor.text(value)));
         }
     }
     query
@@ -379,14 +390,14 @@ fn public_members(members: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// Header fields that may be shown: none that is made to carry a secret, none that happens to.
-fn public_headers(headers: &HeaderMap, own: &Own) -> Map<String, Value> {
+fn public_headers(headers: &HeaderMap, redactor: &Redactor) -> Map<String, Value> {
     headers
         .iter()
         .filter(|(name, value)| {
             let name = name.as_str();
             !SECRET_WORDS.iter().any(|word| name.contains(word))
-                && !own.hides(name)
-                && value.to_str().is_ok_and(|text| !own.hides(text))
+                && !redactor.hides(name)
+                && value.to_str().is_ok_and(|text| !redactor.hides(text))
         })
         .map(|(name, value)| {
             (

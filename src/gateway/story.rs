@@ -1,7 +1,6 @@
 //! One request in the log: who it is, and what became of it. Nothing that could be a secret.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,18 +12,19 @@ use super::client::Address;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
-use crate::dynatrace::token::{TokenSecret, in_any_reading, redact, redact_path};
+use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::guard;
 use crate::listener::{Body, Peer};
 
 /// One request's identity, and when it began. What only a log line or a record says is made when one is written.
 pub(super) struct Started {
     pub(super) id: String,
-    pub(super) client_id: Option<String>,
+    pub(super) client_id: Option<Redacted>,
     peer: Option<Peer>,
     pub(super) method: Method,
     uri: Uri,
-    pub(super) own: Own,
+    /// Makes what the request says writable.
+    pub(super) redactor: Redactor,
     pub(super) version: Version,
     at: Instant,
 }
@@ -43,19 +43,19 @@ pub(super) struct Story {
 impl Started {
     pub(super) fn of(request: &Request<Body>) -> Self {
         let client_id = request.headers().get(&headers::REQUEST_ID);
-        let own = Own(guard::own_secret(
+        let redactor = Redactor::new(guard::own_secret(
             request.headers().get(AUTHORIZATION),
             request.uri().query(),
         ));
         Self {
             id: Uuid::now_v7().to_string(),
             client_id: client_id
-                .map(|value| redact(&String::from_utf8_lossy(value.as_bytes())))
-                .filter(|id| id.len() <= 128 && !presents(request, id) && !own.hides(id)),
+                .map(|value| redactor.text(&String::from_utf8_lossy(value.as_bytes())))
+                .filter(|id| id.len() <= 128 && !presents(request, id)),
             peer: Peer::of(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            own,
+            redactor,
             version: request.version(),
             at: Instant::now(),
         }
@@ -75,53 +75,8 @@ impl Started {
     }
 
     /// The path without what could be a secret.
-    pub(super) fn path(&self) -> String {
-        self.own.path(redact_path(self.uri.path()))
-    }
-}
-
-/// The secret of the credential that a request shows, and what may be written of what else it says: people paste into
-/// any field.
-#[derive(Clone)]
-pub(super) struct Own(Option<TokenSecret>);
-
-impl Own {
-    /// Text of the client without what could be a secret.
-    pub(super) fn show(&self, text: &str) -> String {
-        let mut clean = redact(text);
-        while let Some(place) = self.find(&clean) {
-            clean.replace_range(place, HIDDEN);
-        }
-        if self.hides(&clean) {
-            return HIDDEN.to_owned();
-        }
-        clean
-    }
-
-    /// Whether text holds a secret, whatever it is encoded as.
-    pub(super) fn hides(&self, text: &str) -> bool {
-        in_any_reading(text, |text| {
-            redact(text) != text || self.find(text).is_some()
-        })
-    }
-
-    /// A path that is redacted already.
-    pub(super) fn path(&self, path: String) -> String {
-        if in_any_reading(&path, |path| self.find(path).is_some()) {
-            return "[not shown: a path that may hold a token]".to_owned();
-        }
-        path
-    }
-
-    /// In any case: names of fields are lower case.
-    fn find(&self, text: &str) -> Option<Range<usize>> {
-        let own = self.0.as_ref()?.expose();
-        if own.len() > text.len() {
-            return None;
-        }
-        let (text, own) = (text.to_ascii_lowercase(), own.to_ascii_lowercase());
-        let start = text.find(&own)?;
-        Some(start..start + own.len())
+    pub(super) fn path(&self) -> Redacted {
+        self.redactor.path(self.uri.path())
     }
 }
 
@@ -137,9 +92,9 @@ fn presents(request: &Request<Body>, text: &str) -> bool {
 pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, cut: &Cut) {
     tracing::info!(
         request.id = %started.id,
-        request.client_id = started.client_id,
+        request.client_id = started.client_id.as_ref().map(|id| id.as_str()),
         peer.address = %started.peer(),
-        method = %cut.text(&started.own.show(started.method.as_str())),
+        method = %cut.text(&started.redactor.text(started.method.as_str())),
         path = %cut.text(&started.path()),
         status = response.status().as_u16(),
         duration_ms = started.at.elapsed().as_secs_f64() * 1000.0,
@@ -148,10 +103,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         decision.id = story.decision_id,
-        error = story.error.as_deref().map(|error| cut.text(&started.own.show(error)).into_owned()),
+        error = story.error.as_deref().map(|error| cut.text(&started.redactor.text(error)).into_owned()),
         "request"
     );
 }
-
-/// Stands for a secret.
-const HIDDEN: &str = "[secret]";
