@@ -5,7 +5,8 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use dtgate::dynatrace::catalogue::{Catalogue, Overrides};
 use dtgate::dynatrace::change;
-use dtgate::dynatrace::token::{HashKey, redact, redact_path};
+use dtgate::dynatrace::redact::Redactor;
+use dtgate::dynatrace::token::{HashKey, TokenSecret};
 use dtgate::guard::{self, Route, Sifted, json, prefix};
 use http::request::Parts;
 
@@ -107,25 +108,39 @@ fn environment_of_path(bencher: Bencher<'_, '_>, name: &str) {
         .bench(|| prefix::prefix(black_box(parts.uri.path())).is_ok());
 }
 
+/// Of a request that shows a credential.
+fn redactor() -> Redactor {
+    let secret = "Q7M2".repeat(16);
+    let credential = format!("Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.{secret}");
+    Redactor::new([TokenSecret::new(credential)])
+}
+
 /// The path as it is logged.
 #[divan::bench(args = HEADS)]
 fn path_logged(bencher: Bencher<'_, '_>, name: &str) {
     let parts = head(name);
+    let redactor = redactor();
     bencher
         .counter(bytes_of(&parts))
-        .bench(|| redact_path(black_box(parts.uri.path())));
+        .bench(|| redactor.path(black_box(parts.uri.path())));
 }
 
-#[divan::bench(args = ["links", "dots", "prefixes", "words"])]
+#[divan::bench(args = ["links", "dots", "prefixes", "words", "base64", "escapes", "own"])]
 fn text_logged(bencher: Bencher<'_, '_>, name: &str) {
     let text = match name {
         "links" => "auth=Ab3dE5gH7jK9mN1pQ3sT5 ".repeat(2400),
         "dots" => "dt0c01.".repeat(9 * 1024),
         "prefixes" => "dt0c01.A.".repeat(7 * 1024),
+        "base64" => "dGhlIHF1aWNrIGJyb3duIGZveCAg".repeat(2200),
+        "escapes" => "%25".repeat(20 * 1024),
+        "own" => "Q7M2Q7M2Q7M2 ".repeat(4700),
         _ => "the quick brown fox ".repeat(3 * 1024),
     };
     let count = BytesCount::of_str(&text);
-    bencher.counter(count).bench(|| redact(black_box(&text)));
+    let redactor = redactor();
+    bencher
+        .counter(count)
+        .bench(|| redactor.text(black_box(&text)));
 }
 
 /// Bodies of 60 KiB.

@@ -19,7 +19,8 @@ use dtgate::audit::event::{self, Answer, DecisionRecord, Event, Outcome, Record}
 use dtgate::audit::{self, Audit, Durability};
 use dtgate::dynatrace::catalogue::{Catalogue, Overrides};
 use dtgate::dynatrace::change;
-use dtgate::dynatrace::token::HashKey;
+use dtgate::dynatrace::redact::Redacted;
+use dtgate::dynatrace::token::{Caller, HashKey};
 use dtgate::guard::{json, path};
 use dtgate::policy::{AnswersFor, Evaluator, Input, Policy, Trusted};
 use dtgate::value::{Sha256Hex, rfc3339_millis};
@@ -259,9 +260,10 @@ fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
 
 fn decision(input: &Input) -> DecisionRecord {
     let digest = Sha256Hex::ZERO;
+    let caller = Caller::from_query("dt0c01.ST2EY72KQINMH574WMNVI7YN", &HashKey::new([1; 32]));
     let decision = event::Decision {
-        timestamp: &rfc3339_millis(input.time),
-        decision_id: "01a20c52-49be-734b-a743-e694d554b905",
+        timestamp: input.time,
+        decision_id: &Redacted::ours("01a20c52-49be-734b-a743-e694d554b905"),
         labels: event::Labels { version: "0.1.0" },
         path: "dtgate",
         input: Some(input),
@@ -278,20 +280,20 @@ fn decision(input: &Input) -> DecisionRecord {
             evaluation_ns: Some(15_898_622),
         },
         evaluator: None,
-        requested_by: "10.1.2.3",
+        requested_by: &Redacted::ours("10.1.2.3"),
         verdict: "allow",
         operation: Some("token.update"),
         caller: Some(event::Caller {
-            id: "dt0c01.ST2EY72KQINMH574WMNVI7YN",
+            id: &caller.id,
             kind: "api-token",
         }),
         request: event::Request {
-            id: "01a20c52-49be-734b-a743-e69351d33594",
+            id: &Redacted::ours("01a20c52-49be-734b-a743-e69351d33594"),
             client_id: None,
-            method: "PUT",
-            path: "/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA",
-            received_sha256: Some(digest.as_str()),
-            forwarded_sha256: Some(digest.as_str()),
+            method: &Redacted::ours("PUT"),
+            path: &Redacted::ours("/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"),
+            received_sha256: Some(&digest),
+            forwarded_sha256: Some(&digest),
         },
         error: None,
     };
@@ -300,8 +302,8 @@ fn decision(input: &Input) -> DecisionRecord {
 
 fn outcome(decision_seq: u64) -> Record {
     let event = Event::Outcome(Outcome {
-        timestamp: &rfc3339_millis(now()),
-        decision_id: "01a20c52-49be-734b-a743-e694d554b905",
+        timestamp: now(),
+        decision_id: &Redacted::ours("01a20c52-49be-734b-a743-e694d554b905"),
         decision_seq,
         outcome: Answer::Answered,
         status: Some(204),

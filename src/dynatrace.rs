@@ -10,7 +10,16 @@ pub mod token;
 
 use serde::Serialize;
 
+use redact::Redacted;
+
 /// Dynatrace's error answer, as its documentation declares it for every 4xx and 5xx.
+///
+/// It goes to the caller, and proxies on the way log it: a text of a client is taken only as [`Redacted`].
+///
+/// ```compile_fail
+/// let message = String::from("as the client wrote it");
+/// dtgate::dynatrace::ErrorEnvelope::new(400, message, Vec::new());
+/// ```
 ///
 /// Terraform needs an integer `code` and prints `message` with one line a violation; Monaco, the
 /// operator and the Python client print the body raw. So it is always one compact line.
@@ -22,7 +31,7 @@ pub struct ErrorEnvelope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct ErrorBody {
     code: u16,
-    message: String,
+    message: Redacted,
     #[serde(rename = "constraintViolations", skip_serializing_if = "Vec::is_empty")]
     violations: Vec<ConstraintViolation>,
 }
@@ -31,11 +40,11 @@ struct ErrorBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConstraintViolation {
-    pub path: String,
-    pub message: String,
+    pub path: Redacted,
+    pub message: Redacted,
     pub parameter_location: ParameterLocation,
     /// Dynatrace declares the member and sends null; clients ignore it.
-    pub location: Option<String>,
+    pub location: Option<Redacted>,
 }
 
 /// Where in the request the objectionable thing is.
@@ -49,7 +58,7 @@ pub enum ParameterLocation {
 }
 
 impl ErrorEnvelope {
-    pub fn new(code: u16, message: String, violations: Vec<ConstraintViolation>) -> Self {
+    pub fn new(code: u16, message: Redacted, violations: Vec<ConstraintViolation>) -> Self {
         Self {
             error: ErrorBody {
                 code,
@@ -73,10 +82,10 @@ mod tests {
     fn an_envelope_is_one_compact_line_with_an_integer_code() {
         let envelope = ErrorEnvelope::new(
             403,
-            "no".to_owned(),
+            Redacted::ours("no"),
             vec![ConstraintViolation {
-                path: "scopes[1]".to_owned(),
-                message: "not this one".to_owned(),
+                path: Redacted::ours("scopes[1]"),
+                message: Redacted::ours("not this one"),
                 parameter_location: ParameterLocation::PayloadBody,
                 location: None,
             }],
@@ -89,7 +98,7 @@ mod tests {
 
     #[test]
     fn without_violations_the_member_is_left_out() {
-        let envelope = ErrorEnvelope::new(400, "no".to_owned(), Vec::new());
+        let envelope = ErrorEnvelope::new(400, Redacted::ours("no"), Vec::new());
         assert_eq!(
             String::from_utf8(envelope.to_json()).unwrap(),
             r#"{"error":{"code":400,"message":"no"}}"#

@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::event::Record;
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::catalogue::{Catalogue, Operation};
-use crate::dynatrace::token::{HashKey, redact};
+use crate::dynatrace::token::HashKey;
 use crate::listener::{Body, Tracker, empty};
 use crate::policy::{Decision, Policy};
 use crate::telemetry::{Limit, Metrics};
@@ -162,7 +162,7 @@ impl Gateway {
                 self.metrics.reached(limit);
             }
             logged = self.is_logged(&started, &rejection);
-            story.error = Some(redact(&rejection.to_string()));
+            story.error = Some(rejection.text(&started.redactor));
             // What was forwarded was allowed, whatever became of it.
             let forwarded = matches!(rejection.reason, Reason::Upstream(_));
             story.verdict = (story.guarded && forwarded).then_some("allow");
@@ -170,9 +170,9 @@ impl Gateway {
                 .decision_id
                 .clone()
                 .or_else(|| story.decision_id.take());
-            let mut response = rejection.into_response(&started.id);
+            let mut response = rejection.into_response(&started.id, &started.redactor);
             headers::for_client(response.headers_mut(), started.version, &started.id);
-            decision_header(response.headers_mut(), story.decision_id.as_deref());
+            decision_header(response.headers_mut(), story.decision_id.as_ref());
             response
         });
         self.metrics.request(
@@ -317,13 +317,13 @@ impl Gateway {
         let answer = Upstream::forward(permit, headers).await;
         let elapsed = sent.elapsed();
         self.metrics.upstream_answered(elapsed);
-        let (outcome, status, detail) = became(&answer);
+        let (outcome, status, detail) = became(&answer, recorder.redactor());
         let event = recorder.outcome(
             (self.now)(),
             sequence,
             outcome,
             status,
-            detail.as_deref(),
+            detail.as_ref(),
             elapsed,
         );
         self.record_outcome(&recorder, event).await;
@@ -334,7 +334,7 @@ impl Gateway {
         })?;
         let mut response = passed_on(response, slot, &recorder.request_id, (self.now)());
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
-        if warn(response.headers_mut(), &decision) {
+        if warn(response.headers_mut(), &decision, recorder.redactor()) {
             self.metrics.reached(Limit::Warnings);
         }
         Ok((response, "allow"))

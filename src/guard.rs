@@ -19,16 +19,17 @@ mod settings;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
 use http::request::Parts;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::dynatrace::catalogue::{Catalogue, Content, Only, Operation};
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
-use crate::dynatrace::token::{Caller, HashKey, TokenSecret, contains_secret, in_any_reading};
+use crate::dynatrace::redact::{Redacted, Redactor};
+use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::value::Sha256Hex;
-pub use caller::{caller, credential_name, own_secret, require_credential};
+pub use caller::{caller, credential_name, redactor, require_credential};
 use fields::{
     API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
     refuse_connection_fields, refuse_overrides,
@@ -64,6 +65,7 @@ pub struct Head {
     query: Option<TokenSecret>,
     /// Of its parameters those that are no credential, names folded, values decoded.
     parameters: Vec<(String, String)>,
+    redactor: Redactor,
 }
 
 /// A guarded request, read whole and understood.
@@ -81,8 +83,8 @@ pub struct Call {
 pub enum ReadError {
     #[error("the request body did not arrive whole: {0}")]
     Body(String),
-    #[error("the Connection header names a field that belongs to the request: {0:?}")]
-    Connection(String),
+    #[error("the Connection header names a field that belongs to the request: {0}")]
+    Connection(Redacted),
     #[error(transparent)]
     Change(#[from] ChangeError),
     #[error("{0}")]
@@ -108,8 +110,10 @@ pub enum ReadError {
     // Its name is not repeated: people put tokens into queries.
     #[error("the query has a parameter that is not one of this operation (only api-token is)")]
     Query,
-    #[error("{0} contains the secret part of a token")]
-    Secret(&'static str),
+    #[error(
+        "{0} contains the secret of a token, or of the credential that the request shows: leave it out"
+    )]
+    Secret(Redacted),
     #[error("too little of the request body arrived for too long")]
     Stalled,
     #[error("the request body did not arrive within {}", humantime::format_duration(*.0))]
@@ -182,15 +186,15 @@ fn read(
     if endpoint.content.is_read() && !optional && !is_json(&parts.headers) {
         return Err(ReadError::MediaType);
     }
-    refuse_connection_fields(&parts.headers)?;
+    let redactor = redactor(&parts.headers, parts.uri.query());
+    refuse_connection_fields(&parts.headers, &redactor)?;
     let mut parameters = parameters(parts, work)?;
     let credential = credential(parts, &parameters, endpoint)?;
     // Policies see it, and the journal with them.
     if let Some(environment) = path.environment()
-        && own_secret(parts.headers.get(AUTHORIZATION), parts.uri.query())
-            .is_some_and(|own| environment.contains(own.expose()))
+        && redactor.hides(environment)
     {
-        return Err(ReadError::Secret("the path"));
+        return Err(ReadError::Secret(Redacted::ours("the path")));
     }
     let caller = credential.as_ref().map(|credential| {
         let text = credential.secret.expose();
@@ -208,6 +212,7 @@ fn read(
         path,
         caller,
         credential,
+        redactor,
     });
     Ok(if unsure {
         Route::Unsure(head)
@@ -315,14 +320,14 @@ impl Call {
         &self.forwarded
     }
 
-    /// SHA-256 of the body as received, in hexadecimal.
-    pub fn received_sha256(&self) -> &str {
-        self.received_sha256.as_str()
+    /// SHA-256 of the body as received.
+    pub fn received_sha256(&self) -> &Sha256Hex {
+        &self.received_sha256
     }
 
-    /// SHA-256 of the body as it goes upstream, in hexadecimal.
-    pub fn forwarded_sha256(&self) -> &str {
-        self.forwarded_sha256.as_str()
+    /// SHA-256 of the body as it goes upstream.
+    pub fn forwarded_sha256(&self) -> &Sha256Hex {
+        &self.forwarded_sha256
     }
 }
 
@@ -354,19 +359,8 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
             json::parse_object(received, std::iter::empty()).map(Value::Object)
         }
     }?;
-    let own = head
-        .credential
-        .as_ref()
-        .map(|credential| secret_part(credential.secret.expose()));
-    let is_secret = |text: &str| {
-        contains_secret(text)
-            || own.is_some_and(|own| {
-                // The length first: a search is prepared for longer than it takes.
-                (MIN_OWN_SECRET..=text.len()).contains(&own.len()) && text.contains(own)
-            })
-    };
-    if any_text(&value, &|text| in_any_reading(text, is_secret)) {
-        return Err(ReadError::Secret("the body"));
+    if let Some(place) = secret_in(&value, &head.redactor) {
+        return Err(ReadError::Secret(place));
     }
     Ok(match (endpoint.content, value) {
         (Content::Token(words), Value::Object(members)) => {
@@ -391,25 +385,45 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
     })
 }
 
-/// The part of a credential that must never be written: all of it but scheme and public id.
-fn secret_part(credential: &str) -> &str {
-    let token = credential.rsplit(' ').next().unwrap_or(credential);
-    token.rsplit('.').next().unwrap_or(token)
+/// Where a body holds a secret: the member, as clients know it (`scopes[2]`), its name without a secret.
+fn secret_in(value: &Value, redactor: &Redactor) -> Option<Redacted> {
+    let mut path = String::new();
+    find_secret(value, redactor, &mut path).then(|| match path.as_str() {
+        "" => Redacted::ours("the body"),
+        path => redactor.text(&format!("the body, at {path},")),
+    })
 }
 
-fn any_text(value: &Value, found: &impl Fn(&str) -> bool) -> bool {
+/// Leaves in `path` where it is.
+fn find_secret(value: &Value, redactor: &Redactor, path: &mut String) -> bool {
+    let length = path.len();
     match value {
-        Value::String(text) => found(text),
-        Value::Array(elements) => elements.iter().any(|element| any_text(element, found)),
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, value)| found(name) || any_text(value, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => return redactor.hides(text),
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                path.push_str(&format!("[{index}]"));
+                if find_secret(element, redactor, path) {
+                    return true;
+                }
+                path.truncate(length);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                if length > 0 {
+                    path.push('.');
+                }
+                path.push_str(name);
+                if redactor.hides(name) || find_secret(value, redactor, path) {
+                    return true;
+                }
+                path.truncate(length);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+    false
 }
-
-/// Shorter texts are the invented tokens of examples, and would be found in honest words.
-const MIN_OWN_SECRET: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,59 @@
 //! Events and their one wire format. Pure: the caller brings the time, the writer adds `seq` and `prev`.
 //!
 //! A decision is an event of OPA's decision log with members of ours beside it; whoever reads OPA's log
-//! can read this one. No type here can hold the secret part of a token. Events borrow what they tell, and
-//! are written at once, into the one buffer that goes to the writer: a [`Record`].
+//! can read this one. Events borrow what they tell, and are written at once, into the one buffer that goes to the
+//! writer: a [`Record`].
+//!
+//! No type here can hold a text of a client but as [`Redacted`]. A plain text does not compile:
+//!
+//! ```compile_fail
+//! use dtgate::audit::event::Request;
+//! use dtgate::dynatrace::redact::Redacted;
+//!
+//! let path = String::from("/as/the/client/wrote/it");
+//! let id = Redacted::ours("1");
+//! let method = Redacted::ours("GET");
+//! let request = Request {
+//!     id: &id,
+//!     client_id: None,
+//!     method: &method,
+//!     path: &path,
+//!     received_sha256: None,
+//!     forwarded_sha256: None,
+//! };
+//! ```
+//!
+//! What a redactor has made of it does:
+//!
+//! ```
+//! use dtgate::audit::event::Request;
+//! use dtgate::dynatrace::redact::{Redacted, Redactor};
+//!
+//! let path = Redactor::default().path("/as/the/client/wrote/it");
+//! let id = Redacted::ours("1");
+//! let method = Redacted::ours("GET");
+//! let request = Request {
+//!     id: &id,
+//!     client_id: None,
+//!     method: &method,
+//!     path: &path,
+//!     received_sha256: None,
+//!     forwarded_sha256: None,
+//! };
+//! ```
 
 mod texts;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use texts::shortened;
 
+use crate::dynatrace::redact::Redacted;
+use crate::dynatrace::token::TokenId;
 use crate::policy::{Evaluator, Input, Remedy, Violation};
+use crate::value::{Sha256Hex, rfc3339_millis};
 
 /// An event as a JSON object. In the journal its number and the hash of the record before it stand first.
 #[derive(Clone, Debug)]
@@ -36,8 +78,9 @@ pub enum Event<'a> {
 /// What was decided about one request, written before anything is sent upstream.
 #[derive(Clone, Debug, Serialize)]
 pub struct Decision<'a> {
-    pub timestamp: &'a str,
-    pub decision_id: &'a str,
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
+    pub decision_id: &'a Redacted,
     pub labels: Labels,
     /// The decision that was asked for, as OPA names it.
     pub path: &'static str,
@@ -50,7 +93,7 @@ pub struct Decision<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluator: Option<Evaluator>,
     /// The address of the caller.
-    pub requested_by: &'a str,
+    pub requested_by: &'a Redacted,
     /// `allow` or `deny`.
     pub verdict: &'static str,
     /// Absent when the request was refused before it was known.
@@ -61,7 +104,7 @@ pub struct Decision<'a> {
     pub request: Request<'a>,
     /// Why a request was refused that policies did not see.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<&'a str>,
+    pub error: Option<&'a Redacted>,
 }
 
 /// Who wrote a record.
@@ -74,9 +117,9 @@ pub struct Labels {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Findings<'a> {
     pub allow: bool,
-    pub violations: &'a [Violation],
+    pub violations: &'a [Redacted<Violation>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<&'a Remedy>,
+    pub remedy: Option<&'a Redacted<Remedy>>,
 }
 
 /// By which policies.
@@ -102,35 +145,36 @@ pub struct Metrics {
 /// The public part of the caller's credential.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Caller<'a> {
-    pub id: &'a str,
+    pub id: &'a TokenId,
     pub kind: &'static str,
 }
 
 /// The request that a decision is about.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Request<'a> {
-    pub id: &'a str,
+    pub id: &'a Redacted,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<&'a str>,
-    pub method: &'a str,
-    pub path: &'a str,
+    pub client_id: Option<&'a Redacted>,
+    pub method: &'a Redacted,
+    pub path: &'a Redacted,
     /// SHA-256 of the body as received; null when it was not read to its end.
-    pub received_sha256: Option<&'a str>,
+    pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
-    pub forwarded_sha256: Option<&'a str>,
+    pub forwarded_sha256: Option<&'a Sha256Hex>,
 }
 
 /// What became of an allowed request.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Outcome<'a> {
-    pub timestamp: &'a str,
-    pub decision_id: &'a str,
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
+    pub decision_id: &'a Redacted,
     pub decision_seq: u64,
     pub outcome: Answer,
     /// The upstream's status, when it answered.
     pub status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<&'a str>,
+    pub detail: Option<&'a Redacted>,
     pub duration_ms: u64,
 }
 
@@ -169,10 +213,13 @@ pub struct Stop {
 /// Requests that were refused or denied and have no record of their own.
 #[derive(Clone, Debug, Serialize)]
 pub struct Suppressed<'a> {
-    pub timestamp: String,
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
     /// When the first of them was refused, and the last.
-    pub first: String,
-    pub last: String,
+    #[serde(serialize_with = "millis")]
+    pub first: Timestamp,
+    #[serde(serialize_with = "millis")]
+    pub last: Timestamp,
     /// All of them.
     pub count: u64,
     pub reasons: Vec<SuppressedKind>,
@@ -198,7 +245,7 @@ pub struct SuppressedKind {
 #[derive(Clone, Debug, Serialize)]
 pub struct SuppressedBy<'a> {
     /// An address, of IPv6 the network that belongs to one place (`/64`).
-    pub requested_by: String,
+    pub requested_by: Redacted,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller<'a>>,
     pub count: u64,
@@ -275,6 +322,10 @@ impl From<DecisionRecord> for Record {
     fn from(decision: DecisionRecord) -> Self {
         decision.0
     }
+}
+
+fn millis<S: Serializer>(time: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(&rfc3339_millis(*time))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]

@@ -9,6 +9,8 @@ mod hands;
 mod history;
 mod trouble;
 
+use crate::dynatrace::redact::Redactor;
+
 use super::event::{Answer, Outcome, Stop};
 use super::verify::{VerifyError, verify};
 use super::*;
@@ -44,8 +46,8 @@ fn broken(opened: Result<(Audit, Writer), OpenError>) -> Break {
 
 fn event(number: u64) -> Record {
     let event = Event::Outcome(Outcome {
-        timestamp: &rfc3339_millis(now()),
-        decision_id: &format!("id-{number}"),
+        timestamp: now(),
+        decision_id: &Redactor::default().text(&format!("id-{number}")),
         decision_seq: number,
         outcome: Answer::Answered,
         status: Some(204),

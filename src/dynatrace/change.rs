@@ -193,6 +193,12 @@ fn duration(value: &Value) -> Result<String, ChangeError> {
         .keys()
         .find(|name| *name != "value" && *name != "unit")
     {
+        // A longer one is no misspelt word, and may be what people paste by mistake.
+        let other = if other.len() > LONGEST_NAME {
+            "…"
+        } else {
+            other
+        };
         return Err(ChangeError::new(
             &format!("expiresIn.{other}"),
             format!("{other:?} is not a member of a duration; \"value\" and \"unit\" are"),
@@ -246,6 +252,9 @@ impl ChangeError {
         Self::new(path, format!("{path:?} must be {wanted}, not {found}"))
     }
 }
+
+/// The longest name that is repeated to whoever sent it.
+const LONGEST_NAME: usize = 16;
 
 /// Dynatrace knows about a hundred scopes; longer lists only keep policies busy.
 const MAX_SCOPES: usize = 200;

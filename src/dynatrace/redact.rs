@@ -1,26 +1,71 @@
 //! Text that may be written. Whatever a client sends reaches the journal, the log, an answer or a policy only as
-//! [`Redacted`], and only a [`Redactor`] makes that: it knows the credentials of the request and the forms of all
-//! tokens.
+//! [`Redacted`], and only a [`Redactor`] makes that: it knows the credentials of the request in all their encodings
+//! and the shapes of all tokens.
+//!
+//! It looks at text as it stands, at what that says without its escapes (again and again), and at what base64 and
+//! hexadecimal digits in it say. The steps are bounded by the text's length: what takes more is hidden as a whole.
+
+mod own;
+mod path;
+mod reading;
+mod shape;
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use super::token::{TokenSecret, in_any_reading, redact, redact_path};
+use super::token::{TokenId, TokenSecret};
+use own::Own;
+use reading::Reading;
 
 /// What holds no secret: text, or JSON of which every text and every name was looked at.
 ///
-/// It is made by a [`Redactor`], or read from what was written before (a record, a file of the operator's).
+/// It is made by a [`Redactor`], from what cannot hold a secret, or read from what was written before (a record, a
+/// file of the operator's). A text of a client is none:
+///
+/// ```compile_fail
+/// let name = String::from("as the client wrote it");
+/// let written: dtgate::dynatrace::redact::Redacted = name.into();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Redacted<T = String>(T);
 
-/// Makes text writable: whole tokens of every form, and the credentials that one request shows, are taken out.
-#[derive(Clone, Debug, Default)]
-pub struct Redactor {
+/// Makes text writable: tokens of every shape, and the credentials that one request shows, are taken out. Clones
+/// share what they know.
+#[derive(Clone, Default)]
+pub struct Redactor(Arc<Shown>);
+
+/// What one request shows.
+#[derive(Default)]
+struct Shown {
+    /// Credentials: the value of `Authorization`, a bare token.
     credentials: Vec<TokenSecret>,
+    /// Values of fields that may carry a secret, and may be honest words: cookies.
+    values: Vec<TokenSecret>,
+    /// Made when the first text comes that is long enough to hold a secret: most requests have none.
+    own: OnceLock<Own>,
+}
+
+/// What holds texts of a client among others. To be written, it has each of them made writable: an implementation takes
+/// its type apart member by member, so that a new one is not forgotten.
+pub trait Texts {
+    #[must_use]
+    fn redacted(self, redactor: &Redactor) -> Self;
+}
+
+/// Where secrets stand in a text.
+enum Found {
+    Nothing,
+    /// In order, none touches another.
+    Here(Vec<Range<usize>>),
+    /// It would take too long to say.
+    Unknown,
 }
 
 impl Redacted {
@@ -31,6 +76,22 @@ impl Redacted {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A network: the address that it begins with, and the length of its prefix.
+    pub fn network(address: Ipv6Addr, prefix: u8) -> Self {
+        Self(format!("{address}/{prefix}"))
+    }
+
+    /// So many bytes of it at most; what was cut off shows.
+    #[must_use]
+    pub fn cut(mut self, most: usize) -> Self {
+        if self.0.len() > most {
+            let kept = most.saturating_sub(ELLIPSIS.len());
+            self.0.truncate(self.0.floor_char_boundary(kept));
+            self.0.push_str(ELLIPSIS);
+        }
+        self
     }
 }
 
@@ -48,40 +109,83 @@ impl fmt::Display for Redacted {
     }
 }
 
+impl From<IpAddr> for Redacted {
+    fn from(address: IpAddr) -> Self {
+        Self(address.to_string())
+    }
+}
+
+impl From<Uuid> for Redacted {
+    fn from(id: Uuid) -> Self {
+        Self(id.to_string())
+    }
+}
+
+impl From<&TokenId> for Redacted {
+    fn from(id: &TokenId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
 impl Redactor {
-    /// One that knows the secrets of a request's credentials.
+    /// One that knows the credentials of a request, each as it is shown: with its scheme, or bare.
     pub fn new(credentials: impl IntoIterator<Item = TokenSecret>) -> Self {
-        Self {
-            credentials: credentials.into_iter().collect(),
-        }
+        Self::knowing(credentials, [])
     }
 
-    /// Text of the client without what could be a secret.
+    /// The same, with values that may be secret and may be honest words: of cookies, of fields with a name that says
+    /// so. Only those that look like a secret are taken for one.
+    pub fn knowing(
+        credentials: impl IntoIterator<Item = TokenSecret>,
+        values: impl IntoIterator<Item = TokenSecret>,
+    ) -> Self {
+        Self(Arc::new(Shown {
+            credentials: credentials.into_iter().collect(),
+            values: values.into_iter().collect(),
+            own: OnceLock::new(),
+        }))
+    }
+
+    /// Text without what could be a secret: in place of each stands `[secret]`.
     pub fn text(&self, text: &str) -> Redacted {
-        let mut clean = redact(text);
-        while let Some(place) = self.find(&clean) {
-            clean.replace_range(place, HIDDEN);
+        let ranges = match self.find(text) {
+            Found::Nothing => return Redacted(text.to_owned()),
+            Found::Here(ranges) => ranges,
+            Found::Unknown => return Redacted::ours(HIDDEN),
+        };
+        let mut clean = String::with_capacity(text.len());
+        let mut written = 0;
+        for range in ranges {
+            clean.push_str(text.get(written..range.start).unwrap_or_default());
+            clean.push_str(HIDDEN);
+            written = range.end;
         }
-        if self.hides(&clean) {
+        clean.push_str(text.get(written..).unwrap_or_default());
+        Redacted(clean)
+    }
+
+    /// A word that stands where people paste tokens: a method, a name. One that is written as tokens of the old
+    /// format are, which have no mark of their own, is hidden too.
+    pub fn word(&self, word: &str) -> Redacted {
+        if shape::is_like_an_old_token(word) {
             return Redacted::ours(HIDDEN);
         }
-        Redacted(clean)
+        self.text(word)
     }
 
     /// A path as it may be written: without query, and without whatever stands in a token's place.
     pub fn path(&self, path: &str) -> Redacted {
-        let path = redact_path(path);
-        if in_any_reading(&path, |path| self.find(path).is_some()) {
-            return Redacted::ours(HIDDEN_PATH);
-        }
-        Redacted(path)
+        Redacted(path::path(path, |text| self.text(text).0))
     }
 
-    /// Whether text holds a secret, whatever it is encoded as.
-    pub fn hides(&self, text: &str) -> bool {
-        in_any_reading(text, |text| {
-            redact(text) != text || self.find(text).is_some()
-        })
+    /// The value of a header field; none where the field is made to carry a secret, or its name is one.
+    pub fn header(&self, name: &str, value: &str) -> Option<Redacted> {
+        let is_a_name = |word: &str| word.len() <= LONGEST_WORD;
+        let shown = !names_a_secret(name)
+            && name.split(['-', '_', '.']).all(is_a_name)
+            && !self.hides(name)
+            && self.word(name).0 == name;
+        shown.then(|| self.text(value))
     }
 
     /// JSON with every text and every name of a member made writable.
@@ -98,14 +202,14 @@ impl Redactor {
         )
     }
 
-    /// In any case: names of fields are lower case.
-    fn find(&self, text: &str) -> Option<Range<usize>> {
-        let lower = text.to_ascii_lowercase();
-        self.credentials.iter().find_map(|secret| {
-            let secret = secret.expose().to_ascii_lowercase();
-            let start = lower.find(&secret)?;
-            Some(start..start + secret.len())
-        })
+    /// A copy of all of it with its texts made writable.
+    pub fn all<T: Texts + Clone>(&self, value: &T) -> Redacted<T> {
+        Redacted(value.clone().redacted(self))
+    }
+
+    /// Whether text holds a secret, whatever it is encoded as.
+    pub fn hides(&self, text: &str) -> bool {
+        !matches!(self.find(text), Found::Nothing)
     }
 
     fn value(&self, value: &Value) -> Value {
@@ -116,8 +220,120 @@ impl Redactor {
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
     }
+
+    fn find(&self, text: &str) -> Found {
+        if !reading::may_hold_a_secret(text.as_bytes()) {
+            return Found::Nothing;
+        }
+        let mut search = Search {
+            own: self.0.own(),
+            steps: text.len() * STEPS_A_BYTE + STEPS,
+            found: Vec::new(),
+        };
+        if search.all(Reading::of(text), DEPTH).is_none() {
+            return Found::Unknown;
+        }
+        merged(text, search.found)
+    }
 }
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor")
+    }
+}
+
+impl Shown {
+    fn own(&self) -> &Own {
+        self.own
+            .get_or_init(|| Own::new(&self.credentials, &self.values))
+    }
+}
+
+/// One text, searched in all its readings.
+struct Search<'a> {
+    own: &'a Own,
+    /// That are left, each a byte of a reading.
+    steps: usize,
+    found: Vec<Range<usize>>,
+}
+
+impl Search<'_> {
+    /// `None`: more readings than anybody reads.
+    fn all(&mut self, mut reading: Reading, depth: usize) -> Option<()> {
+        for _ in 0..ROUNDS {
+            self.steps = self.steps.checked_sub(reading.len())?;
+            let mut found = |range: Range<usize>| self.found.push(reading.origin(range));
+            shape::find(reading.bytes(), &mut found);
+            self.own.find(reading.bytes(), &mut found);
+            if let Some(joined) = reading.joined() {
+                let mut found = |range: Range<usize>| self.found.push(joined.origin(range));
+                shape::find_broken(joined.bytes(), &mut found);
+            }
+            if depth > 0 {
+                for stretch in reading.decoded() {
+                    self.all(stretch, depth - 1)?;
+                }
+            }
+            match reading.unescaped() {
+                Some(next) => reading = next,
+                None => return Some(()),
+            }
+        }
+        None
+    }
+}
+
+fn merged(text: &str, mut found: Vec<Range<usize>>) -> Found {
+    if found.is_empty() {
+        return Found::Nothing;
+    }
+    found.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(found.len());
+    for range in found {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    let cuts = |at: usize| text.is_char_boundary(at);
+    if merged
+        .iter()
+        .all(|range| cuts(range.start) && cuts(range.end))
+    {
+        Found::Here(merged)
+    } else {
+        Found::Unknown
+    }
+}
+
+/// Whether a name, of a field or a parameter, says that it carries a secret.
+pub fn names_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+const SECRET_WORDS: &[&str] = &[
+    "auth", "cookie", "csrf", "key", "passw", "secret", "session", "token",
+];
+
+const ELLIPSIS: &str = "...";
 
 /// Stands for a secret.
 const HIDDEN: &str = "[secret]";
-const HIDDEN_PATH: &str = "[not shown: a path that may hold a token]";
+
+/// The longest word in the name of an honest field.
+const LONGEST_WORD: usize = 24;
+
+/// Rounds of taking escapes off before a text is given up.
+const ROUNDS: usize = 8;
+
+/// Base64 or hexadecimal digits within each other.
+const DEPTH: usize = 2;
+
+/// All readings of one text, each of them as long as it is, at most. A text of base64 takes three of them.
+const STEPS_A_BYTE: usize = 12;
+const STEPS: usize = 4096;
+
+#[cfg(test)]
+mod tests;

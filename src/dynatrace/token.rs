@@ -1,15 +1,13 @@
-//! Token ids, secrets and credentials, and the removal of secrets from text.
+//! Token ids, secrets and credentials.
 //!
 //! A token is written `prefix.public.secret` (`dt0c01.ST2E….G3DF…`). Prefix and public part "can be
 //! safely displayed and used for logging"; the secret part has a type that cannot be printed. What
 //! cannot be told apart (tokens older than the format, and ids of unknown form) is shown as a keyed
 //! hash.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer};
 use sha2::Sha256;
 use thiserror::Error;
@@ -235,7 +233,7 @@ fn is_prefix(text: &str) -> bool {
 }
 
 /// The same, also with large letters in front.
-fn is_any_prefix(text: &[u8]) -> bool {
+pub(super) fn is_any_prefix(text: &[u8]) -> bool {
     matches!(
         text,
         [b'd' | b'D', b't' | b'T', b'0', kind, a, b]
@@ -245,7 +243,7 @@ fn is_any_prefix(text: &[u8]) -> bool {
 
 /// 24 characters today, 8 for `ActiveGate` and platform tokens, 6 in the documentation's own example.
 /// Longer text could be a secret that lost its public part.
-fn is_public(text: &str) -> bool {
+pub(super) fn is_public(text: &str) -> bool {
     (1..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
@@ -260,137 +258,11 @@ fn is_loose_uuid(text: &str) -> bool {
         && text.bytes().filter(|byte| *byte == b'-').count() == 4
 }
 
-/// Whether text contains something of the form of a whole token, secret part included.
-pub fn contains_secret(text: &str) -> bool {
-    let mut dots = text.match_indices('.');
-    dots.any(|(dot, _)| secret_behind(text, dot).is_some())
-}
-
-/// Whether something is found in text, or in what it says when its percent encoding is taken off, again and again. What
-/// is encoded deeper than anybody reads counts as found.
-pub fn in_any_reading(text: &str, found: impl Fn(&str) -> bool) -> bool {
-    let mut text = Cow::Borrowed(text);
-    for _ in 0..MAX_ROUNDS {
-        if found(&text) {
-            return true;
-        }
-        let decoded = percent_decode_str(&text).decode_utf8_lossy();
-        if decoded == text {
-            return false;
-        }
-        text = Cow::Owned(decoded.into_owned());
-    }
-    true
-}
-
-/// Text with the secret part of every token in it replaced. `dt0c01.PUB.SECRET` keeps its public part.
-///
-/// So is that of a link without login (`?auth=…`): whoever has it sees the dashboard.
-pub fn redact(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut written = 0;
-    for (at, mark) in text.match_indices(['.', '=']) {
-        if at < written {
-            continue;
-        }
-        let hidden = if mark == "." {
-            secret_behind(text, at)
-        } else {
-            key_behind(text, at)
-        };
-        if let Some((start, end)) = hidden {
-            clean.push_str(text.get(written..start).unwrap_or_default());
-            clean.push_str("[secret]");
-            written = end;
-        }
-    }
-    clean.push_str(text.get(written..).unwrap_or_default());
-    clean
-}
-
-/// Where the secret part of a token stands whose first dot is here: after `dt0xNN.` and a public part, at least
-/// [`MIN_SECRET`] long. Shorter last parts are what documentation and tests invent (`dt0c01.A.B`); they are no
-/// secrets.
-fn secret_behind(text: &str, dot: usize) -> Option<(usize, usize)> {
-    let bytes = text.as_bytes();
-    // Most texts have no dot, and no dot has such a prefix before it.
-    let prefix = bytes.get(dot.checked_sub(PREFIX)?..dot)?;
-    if !is_any_prefix(prefix) {
-        return None;
-    }
-    let run = |from: usize| {
-        let rest = bytes.get(from..).unwrap_or_default().iter();
-        let run = rest.take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
-        run.count()
-    };
-    let public = run(dot + 1);
-    let start = dot + 1 + public + 1;
-    if public == 0 || bytes.get(start - 1) != Some(&b'.') {
-        return None;
-    }
-    let secret = run(start);
-    (secret >= MIN_SECRET).then_some((start, start + secret))
-}
-
-/// Where the key of a link without login stands: "21 characters" behind `auth=`.
-fn key_behind(text: &str, equals: usize) -> Option<(usize, usize)> {
-    if !text.get(..equals)?.ends_with("auth") {
-        return None;
-    }
-    let start = equals + 1;
-    let key = text.get(start..)?.bytes();
-    let key = key.take_while(|byte| byte.is_ascii_alphanumeric() || b"-_%".contains(byte));
-    let length = key.count();
-    (length >= MIN_SECRET).then_some((start, start + length))
-}
-
-/// A path as it may be logged: without query, and without whatever stands in a token's place.
-///
-/// A path that is encoded, or spelled in a way that hides where its segments are, is not shown at all
-/// when it could hold a token, or is too long to find out.
-pub fn redact_path(path: &str) -> String {
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"%;\\".contains(&byte);
-    if !path.bytes().all(plain) || path.contains("..") {
-        if path.len() > MAX_ENCODED {
-            return "[not shown: a long path that is encoded]".to_owned();
-        }
-        let mut text = path.to_lowercase();
-        for _ in 0..MAX_ROUNDS {
-            if contains_secret(&text) || text.contains("token") || text.contains("dt0") {
-                return "[not shown: a path that may hold a token]".to_owned();
-            }
-            text = percent_decode_str(&text).decode_utf8_lossy().to_lowercase();
-        }
-        if text.contains('%') {
-            return "[not shown: a path encoded many times]".to_owned();
-        }
-    }
-    let mut after_collection = false;
-    let mut logged = String::with_capacity(path.len());
-    for (number, segment) in path.split('/').enumerate() {
-        if number > 0 {
-            logged.push('/');
-        }
-        let hide =
-            after_collection && !segment.is_empty() && !segment.eq_ignore_ascii_case("lookup");
-        // Everything behind the collection: nobody knows at which place a look-alike has its token.
-        after_collection |= COLLECTIONS.iter().any(|collection| {
-            let begin = segment.get(..collection.len());
-            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(collection))
-        });
-        if hide && !is_uuid(segment) && !is_public_id(segment) {
-            logged.push_str("{id}");
-        } else {
-            logged.push_str(&redact(segment));
-        }
-    }
-    logged
-}
-
-fn is_public_id(segment: &str) -> bool {
+/// Whether a segment is the name of a token that may be shown: a UUID, a public id, or the hash of one that has none.
+pub(super) fn is_shown_id(segment: &str) -> bool {
     let hex = |hash: &str| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    segment.strip_prefix(HASHED).is_some_and(hex)
+    is_uuid(segment)
+        || segment.strip_prefix(HASHED).is_some_and(hex)
         || segment
             .split_once('.')
             .is_some_and(|(prefix, public)| is_prefix(prefix) && is_public(public))
@@ -408,23 +280,10 @@ pub const TOKEN_WORDS: &[&str] = &[
 /// One that says little where it stands alone.
 pub const TOKENS: &str = "tokens";
 
-/// Lower case: the segments behind which a path names a token.
-const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", TOKENS];
-
 /// What the public name of a secret begins with.
 const HASHED: &str = "hmac-sha256:";
 
-/// The length of what a token begins with.
-const PREFIX: usize = 6;
-
 const MAX_LENGTH: usize = 160;
-const MIN_SECRET: usize = 16;
-
-/// Rounds of percent decoding before a path is given up.
-const MAX_ROUNDS: usize = 8;
-
-/// Bytes of a path that is encoded, and still shown.
-const MAX_ENCODED: usize = 1024;
 
 #[cfg(test)]
 mod tests;

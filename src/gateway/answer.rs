@@ -1,17 +1,17 @@
 //! The upstream's answer on its way to the client, and what the gate says in its headers.
 
-use std::borrow::Cow;
-
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
+use uuid::Uuid;
 
 use super::headers;
 use super::upstream::UpstreamError;
 use crate::audit::event::Answer;
+use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::listener::{Body, BodyError};
 use crate::policy::{Decision, Effect, Verdict};
 
@@ -71,16 +71,25 @@ impl<S: Unpin> http_body::Body for Holding<S> {
 /// What became of a request that was forwarded.
 pub(super) fn became(
     answer: &Result<Response<Body>, UpstreamError>,
-) -> (Answer, Option<u16>, Option<String>) {
+    redactor: &Redactor,
+) -> (Answer, Option<u16>, Option<Redacted>) {
     match answer {
         Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
         Err(UpstreamError::Redirect(status)) => (
             Answer::Answered,
             Some(status.as_u16()),
-            Some("redirect".to_owned()),
+            Some(Redacted::ours("redirect")),
         ),
-        Err(error) if error.never_arrived() => (Answer::Failed, None, Some(error.to_string())),
-        Err(error) => (Answer::Unknown, None, Some(error.to_string())),
+        Err(error) if error.never_arrived() => (
+            Answer::Failed,
+            None,
+            Some(redactor.text(&error.to_string())),
+        ),
+        Err(error) => (
+            Answer::Unknown,
+            None,
+            Some(redactor.text(&error.to_string())),
+        ),
     }
 }
 
@@ -91,13 +100,13 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-pub(super) fn decision_of(headers: &HeaderMap) -> Option<String> {
+pub(super) fn decision_of(headers: &HeaderMap) -> Option<Redacted> {
     let value = headers.get("dtgate-decision-id")?;
-    value.to_str().ok().map(str::to_owned)
+    Some(Uuid::try_parse(value.to_str().ok()?).ok()?.into())
 }
 
-pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>) {
-    if let Some(value) = decision_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&Redacted>) {
+    if let Some(value) = decision_id.and_then(|id| HeaderValue::from_str(id.as_str()).ok()) {
         headers.insert("dtgate-decision-id", value);
     }
 }
@@ -105,23 +114,23 @@ pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&str>
 /// One `Warning: 299` a violation that only warns, as far as clients take them; the last one says how many are left
 /// out. Returns whether any are. Header text is ASCII; the rest is in the journal.
 #[must_use]
-pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision) -> bool {
+pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision, redactor: &Redactor) -> bool {
     let mut warnings = decision.with_effect(Effect::Warn);
     for violation in warnings.by_ref().take(MAX_WARNINGS) {
         let text = format!("{} ({})", violation.message, violation.policy);
-        append_warning(headers, &text);
+        append_warning(headers, &redactor.text(&text).cut(MAX_WARNING));
     }
     let left_out = warnings.count();
     if left_out > 0 {
         let text = format!("{left_out} more warnings are in the journal, under dtgate-decision-id");
-        append_warning(headers, &text);
+        append_warning(headers, &redactor.text(&text).cut(MAX_WARNING));
     }
     left_out > 0
 }
 
-fn append_warning(headers: &mut HeaderMap, text: &str) {
+fn append_warning(headers: &mut HeaderMap, text: &Redacted) {
     let mut quoted = String::new();
-    for c in cut(text, MAX_WARNING).chars() {
+    for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             ' '..='~' => quoted.push(c),
@@ -133,34 +142,9 @@ fn append_warning(headers: &mut HeaderMap, text: &str) {
     }
 }
 
-/// Text of so many bytes at most; what was cut off shows.
-pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    if text.len() <= most {
-        return Cow::Borrowed(text);
-    }
-    let kept = text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len()));
-    let kept = text.get(..kept).unwrap_or_default();
-    Cow::Owned(format!("{kept}{ELLIPSIS}"))
-}
-
-const ELLIPSIS: &str = "...";
-
 /// `Warning` fields of one answer, without the one that counts the rest. Python's client takes no answer with more
 /// than a hundred fields, Node's none with more than 16 KiB of them, and a nginx before the gate none beyond 4 KiB.
 const MAX_WARNINGS: usize = 5;
 
 /// Bytes of one of their texts, quoting aside.
 const MAX_WARNING: usize = 200;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_cut_between_letters() {
-        assert_eq!(cut("short", 5), "short");
-        assert_eq!(cut("longer", 5), "lo...");
-        assert_eq!(cut("ääää", 6), "ä...");
-        assert_eq!(cut("longer", 1), "...");
-    }
-}

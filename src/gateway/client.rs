@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::LazyLock;
 
+use crate::dynatrace::redact::Redacted;
 use crate::dynatrace::token::TokenSecret;
 use crate::listener::Peer;
 
@@ -46,6 +47,15 @@ impl From<IpAddr> for Address {
             }
             address @ IpAddr::V4(_) => address,
         })
+    }
+}
+
+impl From<&Address> for Redacted {
+    fn from(address: &Address) -> Self {
+        match address.0 {
+            IpAddr::V6(network) => Self::network(network, 64),
+            address @ IpAddr::V4(_) => address.into(),
+        }
     }
 }
 

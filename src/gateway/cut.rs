@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::audit::event::DecisionRecord;
+use crate::dynatrace::redact::Redacted;
 use crate::dynatrace::token::HashKey;
 use crate::telemetry::{Limit, Metrics};
 
@@ -27,9 +28,9 @@ impl Cut {
         record.shortened(LONGEST, |text| self.shorten(text))
     }
 
-    pub(super) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(super) fn text<'a>(&self, text: &'a Redacted) -> Cow<'a, str> {
         if text.len() <= LONGEST {
-            Cow::Borrowed(text)
+            Cow::Borrowed(text.as_str())
         } else {
             Cow::Owned(self.shorten(text))
         }
@@ -50,35 +51,40 @@ const LONGEST: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dynatrace::redact::Redactor;
 
     fn cut() -> Cut {
         Cut::new(HashKey::new([7; 32]), Metrics::new("1.2.3"))
     }
 
+    fn writable(text: &str) -> Redacted {
+        Redactor::default().text(text)
+    }
+
     #[test]
     fn a_text_that_is_not_too_long_stays_as_it_is() {
         for text in [String::new(), "x".repeat(LONGEST)] {
-            assert_eq!(cut().text(&text), text);
+            assert_eq!(cut().text(&writable(&text)), text);
         }
     }
 
     #[test]
     fn a_long_text_is_cut_between_characters_and_says_what_it_was() {
         let text = format!("a{}", "é".repeat(LONGEST));
-        let short = cut().text(&text).into_owned();
+        let short = cut().text(&writable(&text)).into_owned();
         let name = HashKey::new([7; 32]).name(&text);
         let kept = (LONGEST - 1) / 2;
         assert_eq!(
             short,
             format!("a{}… ({} bytes, {name})", "é".repeat(kept), text.len())
         );
-        let other = cut().text(&format!("{text}b")).into_owned();
+        let other = cut().text(&writable(&format!("{text}b"))).into_owned();
         assert_ne!(short, other, "two long texts that begin alike");
     }
 
     #[test]
     fn the_hash_is_no_oracle_for_whoever_has_not_the_key() {
-        let text = "x".repeat(LONGEST + 1);
+        let text = writable(&"x".repeat(LONGEST + 1));
         let other = Cut::new(HashKey::new([8; 32]), Metrics::new("1.2.3"));
         assert_ne!(cut().text(&text), other.text(&text));
     }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::upstream::{self, BuildError, Upstream};
-use crate::dynatrace::token::{contains_secret, redact};
+use crate::dynatrace::redact::Redactor;
 use crate::guard::host::{self, canonical};
 use crate::guard::path::is_environment;
 use crate::guard::prefix::{self, Ambiguous};
@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for Data {
         let members = members.collect::<Result<Map<_, _>, &str>>();
         let data = members.map_err(serde::de::Error::custom)?;
         // Every record of the environment has it.
-        if contains_secret(&Value::Object(data.clone()).to_string()) {
+        if Redactor::default().hides(&Value::Object(data.clone()).to_string()) {
             return Err(serde::de::Error::custom(
                 "data contains the secret part of a token",
             ));
@@ -308,7 +308,7 @@ fn find(
     let found = exact.or_else(|| table.get(&(id.clone(), None)));
     found
         .cloned()
-        .ok_or_else(|| RouteError::Unknown(redact(&named(id.as_deref(), host.as_deref()))))
+        .ok_or_else(|| RouteError::Unknown(named(id.as_deref(), host.as_deref())))
 }
 
 /// The two things that name an environment, for people.

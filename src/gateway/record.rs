@@ -23,21 +23,20 @@ use crate::audit::event::{
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::redact::{Redacted, Redactor};
-use crate::dynatrace::token::{Caller, HashKey, redact};
+use crate::dynatrace::token::{Caller, HashKey};
 use crate::guard::{self, Call, Head};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
 };
 use crate::policy::{Evaluator, Input, Judged, Verdict};
-use crate::value::rfc3339_millis;
 
 /// Makes every record of one request, under one decision id.
 pub(super) struct Recorder {
-    pub(super) decision_id: String,
-    pub(super) request_id: String,
+    pub(super) decision_id: Redacted,
+    pub(super) request_id: Redacted,
     client_id: Option<Redacted>,
-    peer: String,
+    peer: Redacted,
     method: Redacted,
     path: Redacted,
     version: http::Version,
@@ -66,11 +65,11 @@ impl Recorder {
                 started.address(),
                 caller.clone(),
             ),
-            decision_id: Uuid::now_v7().to_string(),
+            decision_id: Uuid::now_v7().into(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
             peer: started.peer(),
-            method: started.redactor.text(started.method.as_str()),
+            method: started.method_shown(),
             path: head.map_or_else(
                 || started.path(),
                 |head| started.redactor.path(&head.path().public()),
@@ -122,7 +121,7 @@ impl Recorder {
             api: path.endpoint().api.as_str().to_owned(),
             environment,
             caller: input::Caller {
-                address: self.peer.clone(),
+                address: self.peer.to_string(),
                 token: self.caller.as_ref().map(|caller| CallerToken {
                     id: caller.id.to_string(),
                     kind: caller.kind.as_str().to_owned(),
@@ -131,14 +130,20 @@ impl Recorder {
             },
             token: path.token().map(|token| Target {
                 id: token.id().to_string(),
-                current: found.and_then(|found| found.current.as_ref()).map(current),
+                current: found
+                    .and_then(|found| found.current.as_ref())
+                    .map(|token| current(token, &self.redactor)),
                 lookup_error: found
                     .and_then(|found| found.error.as_ref())
-                    .map(|error| redact(&error.to_string())),
+                    .map(|error| self.redactor.text(&error.to_string()).to_string()),
             }),
-            change: change(call, found.and_then(|found| found.current.as_ref())),
+            change: change(
+                call,
+                found.and_then(|found| found.current.as_ref()),
+                &self.redactor,
+            ),
             settings: settings(call),
-            unknown_members: public_members(&call.understood().unknown_members),
+            unknown_members: (*self.redactor.members(&call.understood().unknown_members)).clone(),
             time,
             envoy: with_envoy.then(|| self.envoy(call, parts)),
         }
@@ -168,7 +173,7 @@ impl Recorder {
                 source: AttributesSource {
                     address: AttributesAddress {
                         socket_address: SocketAddress {
-                            address: self.peer.clone(),
+                            address: self.peer.to_string(),
                         },
                     },
                 },
@@ -180,7 +185,7 @@ impl Recorder {
                 .map(str::to_owned)
                 .collect(),
             parsed_query: parsed_query(call, self.redactor()),
-            parsed_body: public(&call.understood().body),
+            parsed_body: (*self.redactor.json(&call.understood().body)).clone(),
             truncated_body: false,
         }
     }
@@ -189,14 +194,18 @@ impl Recorder {
     pub(super) fn decision(&self, judged: &Judged<Addressed>, input: &Input) -> DecisionRecord {
         let (decision, call) = (judged.decision(), &judged.subject().call);
         let allowed = decision.verdict == Verdict::Allow;
-        let time = rfc3339_millis(input.time);
+        // A policy writes what it likes.
+        let violations = decision.violations.iter();
+        let violations: Vec<_> = violations.map(|found| self.redactor.all(found)).collect();
+        let remedy = decision.remedy.as_deref();
+        let remedy = remedy.map(|remedy| self.redactor.all(remedy));
         let evaluation = u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX);
         let event = event::Decision {
             input: Some(input),
             result: Findings {
                 allow: allowed,
-                violations: &decision.violations,
-                remedy: decision.remedy.as_deref(),
+                violations: &violations,
+                remedy: remedy.as_ref(),
             },
             metrics: Metrics {
                 evaluation_ns: Some(evaluation),
@@ -208,27 +217,24 @@ impl Recorder {
                 forwarded_sha256: allowed.then(|| call.forwarded_sha256()),
                 ..self.request()
             },
-            ..self.refused(&time)
+            ..self.refused(input.time)
         };
         event.record()
     }
 
     /// The record of a request that was refused before policies could see it.
     pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> DecisionRecord {
-        let (time, error) = (
-            rfc3339_millis(time),
-            self.redactor.text(&reason.to_string()),
-        );
+        let error = self.redactor.text(&reason.to_string());
         let event = event::Decision {
             operation: reason.operation().or(self.operation).map(Operation::as_str),
             error: Some(&error),
-            ..self.refused(&time)
+            ..self.refused(time)
         };
         event.record()
     }
 
     /// A decision of which nothing is known but the request.
-    fn refused<'a>(&'a self, timestamp: &'a str) -> event::Decision<'a> {
+    fn refused(&self, timestamp: jiff::Timestamp) -> event::Decision<'_> {
         event::Decision {
             timestamp,
             decision_id: &self.decision_id,
@@ -249,7 +255,7 @@ impl Recorder {
             verdict: "deny",
             operation: self.operation.map(Operation::as_str),
             caller: self.caller.as_ref().map(|caller| event::Caller {
-                id: caller.id.as_str(),
+                id: &caller.id,
                 kind: caller.kind.as_str(),
             }),
             request: self.request(),
@@ -260,7 +266,7 @@ impl Recorder {
     fn request(&self) -> event::Request<'_> {
         event::Request {
             id: &self.request_id,
-            client_id: self.client_id.as_ref().map(Redacted::as_str),
+            client_id: self.client_id.as_ref(),
             method: &self.method,
             path: &self.path,
             received_sha256: None,
@@ -275,11 +281,11 @@ impl Recorder {
         decision_seq: u64,
         outcome: Answer,
         status: Option<u16>,
-        detail: Option<&str>,
+        detail: Option<&Redacted>,
         elapsed: Duration,
     ) -> Record {
         let event = Event::Outcome(Outcome {
-            timestamp: &rfc3339_millis(time),
+            timestamp: time,
             decision_id: &self.decision_id,
             decision_seq,
             outcome,
@@ -326,7 +332,7 @@ fn parsed_query(call: &Call, redactor: &Redactor) -> Map<String, Value> {
     query
 }
 
-fn change(call: &Call, current: Option<&CurrentToken>) -> Change {
+fn change(call: &Call, current: Option<&CurrentToken>, redactor: &Redactor) -> Change {
     let requested = call.change();
     let mut change = Change::default();
     change.name.requested.clone_from(&requested.name);
@@ -339,7 +345,10 @@ fn change(call: &Call, current: Option<&CurrentToken>) -> Change {
     change.personal.requested = requested.personal;
     let difference = match current {
         Some(current) => {
-            change.name.current = current.name.as_deref().map(redact);
+            change.name.current = current
+                .name
+                .as_deref()
+                .map(|name| redactor.text(name).to_string());
             change.enabled.current = current.enabled;
             change.scopes.current = Some(current.scopes.clone());
             let difference = current.difference(requested);
@@ -359,58 +368,28 @@ fn change(call: &Call, current: Option<&CurrentToken>) -> Change {
 }
 
 /// What Dynatrace tells of a token; people put secrets into names too.
-fn current(token: &CurrentToken) -> Current {
-    let text = |text: &Option<String>| text.as_deref().map(redact);
+fn current(token: &CurrentToken, redactor: &Redactor) -> Current {
+    let shown = |text: &str| redactor.text(text).to_string();
+    let text = |text: &Option<String>| text.as_deref().map(shown);
     Current {
         id: text(&token.id),
         name: text(&token.name),
         enabled: token.enabled,
         owner: text(&token.owner),
-        scopes: token.scopes.iter().map(|scope| redact(scope)).collect(),
+        scopes: token.scopes.iter().map(|scope| shown(scope)).collect(),
         personal: token.personal,
         expiration: text(&token.expiration),
     }
 }
 
-/// A body without what must not be written. Whole tokens are refused where it is read; links are not.
-fn public(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(redact(text)),
-        Value::Array(elements) => elements.iter().map(public).collect(),
-        Value::Object(members) => Value::Object(public_members(members)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-    }
-}
-
-fn public_members(members: &Map<String, Value>) -> Map<String, Value> {
-    let shown = members
-        .iter()
-        .map(|(name, value)| (redact(name), public(value)));
+/// Header fields that may be shown: none that is made to carry a secret.
+fn public_headers(headers: &HeaderMap, redactor: &Redactor) -> Map<String, Value> {
+    let shown = headers.iter().filter_map(|(name, value)| {
+        let value = redactor.header(name.as_str(), value.to_str().ok()?)?;
+        Some((name.as_str().to_owned(), json!(value)))
+    });
     shown.collect()
 }
-
-/// Header fields that may be shown: none that is made to carry a secret, none that happens to.
-fn public_headers(headers: &HeaderMap, redactor: &Redactor) -> Map<String, Value> {
-    headers
-        .iter()
-        .filter(|(name, value)| {
-            let name = name.as_str();
-            !SECRET_WORDS.iter().any(|word| name.contains(word))
-                && !redactor.hides(name)
-                && value.to_str().is_ok_and(|text| !redactor.hides(text))
-        })
-        .map(|(name, value)| {
-            (
-                name.as_str().to_owned(),
-                json!(String::from_utf8_lossy(value.as_bytes())),
-            )
-        })
-        .collect()
-}
-
-const SECRET_WORDS: &[&str] = &[
-    "auth", "cookie", "csrf", "key", "secret", "session", "token",
-];
 
 #[cfg(test)]
 mod tests;

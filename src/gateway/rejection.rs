@@ -9,14 +9,13 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICA
 use http::{Response, StatusCode};
 use thiserror::Error;
 
-use super::answer::cut;
 mod kind;
 
 use super::environment::RouteError;
 use super::upstream::UpstreamError;
 use crate::audit::RecordError;
 use crate::dynatrace::catalogue::Operation;
-use crate::dynatrace::token::redact;
+use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::{ConstraintViolation, ErrorEnvelope, ParameterLocation};
 use crate::guard::ReadError;
 use crate::guard::path::PathError;
@@ -30,7 +29,7 @@ use crate::telemetry::Limit;
 pub(super) struct Rejection {
     pub(super) reason: Reason,
     /// The id under which the journal has it.
-    pub(super) decision_id: Option<String>,
+    pub(super) decision_id: Option<Redacted>,
     /// It is in the sums of journal and log, and has neither record nor line of its own.
     pub(super) counted: bool,
 }
@@ -130,7 +129,8 @@ impl Reason {
         match self {
             Self::Denied(decision) | Self::Missing(decision) => {
                 let all = decision.with_effect(Effect::Deny).count();
-                (objections(decision).len() < all).then_some(Limit::Violations)
+                (objections(decision, &Redactor::default()).len() < all)
+                    .then_some(Limit::Violations)
             }
             Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
             Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
@@ -206,27 +206,32 @@ impl Rejection {
         self.reason.status()
     }
 
+    /// Why, as it may be written.
+    pub(super) fn text(&self, redactor: &Redactor) -> Redacted {
+        redactor.text(&self.reason.to_string())
+    }
+
     /// The answer in Dynatrace's own form. `id` names the request when no decision does.
-    pub(super) fn into_response(self, request_id: &str) -> Response<Body> {
+    pub(super) fn into_response(self, request_id: &str, redactor: &Redactor) -> Response<Body> {
         let status = self.status();
         let named = match &self.decision_id {
             Some(decision) => format!("decision {decision}"),
             None => format!("request {request_id}"),
         };
-        let violations = self.violations();
+        let violations = self.violations(redactor);
         let message = match &self.reason {
             Reason::Denied(decision) | Reason::Missing(decision) => {
-                denied(decision, violations.len())
+                denied(decision, violations.len(), redactor)
             }
             Reason::Throttled { decision, wait } => format!(
                 "{}. As much of this caller was denied before; wait {} s before you ask again",
-                denied(decision, violations.len()).trim_end_matches('.'),
+                denied(decision, violations.len(), redactor).trim_end_matches('.'),
                 seconds(*wait)
             ),
             Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
             other => format!("Refused by dtgate: {other}"),
         };
-        let message = redact(&format!("{message} ({named}). {}", self.reason.fate()));
+        let message = redactor.text(&format!("{message} ({named}). {}", self.reason.fate()));
         let body = ErrorEnvelope::new(status.as_u16(), message, violations).to_json();
         let mut response = Response::new(full(body));
         *response.status_mut() = status;
@@ -263,16 +268,16 @@ impl Rejection {
         response
     }
 
-    fn violations(&self) -> Vec<ConstraintViolation> {
+    fn violations(&self, redactor: &Redactor) -> Vec<ConstraintViolation> {
         match &self.reason {
             Reason::Denied(decision)
             | Reason::Missing(decision)
-            | Reason::Throttled { decision, .. } => objections(decision),
+            | Reason::Throttled { decision, .. } => objections(decision, redactor),
             Reason::Read(error) => error
                 .member()
                 .map(|path| ConstraintViolation {
-                    path: redact(path),
-                    message: redact(&error.to_string()),
+                    path: redactor.text(path),
+                    message: self.text(redactor),
                     parameter_location: ParameterLocation::PayloadBody,
                     location: None,
                 })
@@ -290,15 +295,15 @@ impl Rejection {
 }
 
 /// As many as a client can show.
-fn objections(decision: &Decision) -> Vec<ConstraintViolation> {
+fn objections(decision: &Decision, redactor: &Redactor) -> Vec<ConstraintViolation> {
     let mut room = MAX_BYTES;
     let all = decision.with_effect(Effect::Deny);
     let shown = all.take(MAX_VIOLATIONS).map(|violation| {
-        let message = redact(&format!("{} ({})", violation.message, violation.policy));
+        let message = format!("{} ({})", violation.message, violation.policy);
         let path = violation.path.as_deref();
         ConstraintViolation {
-            path: cut(path.unwrap_or_default(), MAX_TEXT).into_owned(),
-            message: cut(&message, MAX_TEXT).into_owned(),
+            path: redactor.text(path.unwrap_or_default()).cut(MAX_TEXT),
+            message: redactor.text(&message).cut(MAX_TEXT),
             parameter_location: match path {
                 // What the policies so call is not in the body.
                 Some("id" | "operation") => ParameterLocation::Path,
@@ -318,10 +323,10 @@ fn objections(decision: &Decision) -> Vec<ConstraintViolation> {
 
 /// One sentence that says who denied, and why, even where a client shows nothing else. `shown`: how many of the
 /// violations stand beside it.
-fn denied(decision: &Decision, shown: usize) -> String {
+fn denied(decision: &Decision, shown: usize, redactor: &Redactor) -> String {
     let mut violations = decision.with_effect(Effect::Deny);
     let first = violations.next().map_or_else(String::new, |violation| {
-        let message = cut(&violation.message, MAX_TEXT);
+        let message = redactor.text(&violation.message).cut(MAX_TEXT);
         format!("{message} (policy {})", violation.policy)
     });
     let count = 1 + violations.count();

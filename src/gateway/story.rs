@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::AUTHORIZATION;
 use http::{Method, Request, Response, Uri, Version};
 use uuid::Uuid;
 
@@ -18,7 +17,7 @@ use crate::listener::{Body, Peer};
 
 /// One request's identity, and when it began. What only a log line or a record says is made when one is written.
 pub(super) struct Started {
-    pub(super) id: String,
+    pub(super) id: Redacted,
     pub(super) client_id: Option<Redacted>,
     peer: Option<Peer>,
     pub(super) method: Method,
@@ -34,24 +33,21 @@ pub(super) struct Started {
 pub(super) struct Story {
     pub(super) guarded: bool,
     pub(super) environment: Option<Arc<Environment>>,
-    pub(super) decision_id: Option<String>,
+    pub(super) decision_id: Option<Redacted>,
     pub(super) verdict: Option<&'static str>,
     pub(super) operation: Option<&'static str>,
-    pub(super) error: Option<String>,
+    pub(super) error: Option<Redacted>,
 }
 
 impl Started {
     pub(super) fn of(request: &Request<Body>) -> Self {
         let client_id = request.headers().get(&headers::REQUEST_ID);
-        let redactor = Redactor::new(guard::own_secret(
-            request.headers().get(AUTHORIZATION),
-            request.uri().query(),
-        ));
+        let redactor = guard::redactor(request.headers(), request.uri().query());
         Self {
-            id: Uuid::now_v7().to_string(),
+            id: Uuid::now_v7().into(),
             client_id: client_id
                 .map(|value| redactor.text(&String::from_utf8_lossy(value.as_bytes())))
-                .filter(|id| id.len() <= 128 && !presents(request, id)),
+                .filter(|id| id.len() <= 128),
             peer: Peer::of(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -62,10 +58,9 @@ impl Started {
     }
 
     /// The client's address, without port.
-    pub(super) fn peer(&self) -> String {
-        self.peer.map_or_else(String::new, |peer| {
-            peer.address.ip().to_canonical().to_string()
-        })
+    pub(super) fn peer(&self) -> Redacted {
+        let peer = self.peer.map(|peer| peer.address.ip().to_canonical());
+        peer.map_or_else(Redacted::default, Redacted::from)
     }
 
     /// The client's address, as far as shares go. Whoever has none is one of all who have none.
@@ -74,18 +69,15 @@ impl Started {
         self.peer.map_or_else(nowhere, Address::of)
     }
 
+    /// The method as it may be written.
+    pub(super) fn method_shown(&self) -> Redacted {
+        self.redactor.word(self.method.as_str())
+    }
+
     /// The path without what could be a secret.
     pub(super) fn path(&self) -> Redacted {
         self.redactor.path(self.uri.path())
     }
-}
-
-/// Whether text is part of the credential that a request presents: people paste into any field.
-fn presents(request: &Request<Body>, text: &str) -> bool {
-    let query = request.uri().query().unwrap_or_default();
-    let mut fields = request.headers().get_all(AUTHORIZATION).iter();
-    query.contains(text)
-        || fields.any(|value| String::from_utf8_lossy(value.as_bytes()).contains(text))
 }
 
 /// The one line of a request.
@@ -94,7 +86,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         request.id = %started.id,
         request.client_id = started.client_id.as_ref().map(|id| id.as_str()),
         peer.address = %started.peer(),
-        method = %cut.text(&started.redactor.text(started.method.as_str())),
+        method = %cut.text(&started.method_shown()),
         path = %cut.text(&started.path()),
         status = response.status().as_u16(),
         duration_ms = started.at.elapsed().as_secs_f64() * 1000.0,
@@ -102,8 +94,8 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         environment = story.environment.as_ref().map(|environment| environment.name.as_str()),
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
-        decision.id = story.decision_id,
-        error = story.error.as_deref().map(|error| cut.text(&started.redactor.text(error)).into_owned()),
+        decision.id = story.decision_id.as_ref().map(Redacted::as_str),
+        error = story.error.as_ref().map(|error| cut.text(error).into_owned()),
         "request"
     );
 }

@@ -84,17 +84,17 @@ impl Sums {
             .first
             .iter()
             .map(|(party, count)| SuppressedBy {
-                requested_by: party.address.to_string(),
+                requested_by: (&party.address).into(),
                 caller: party.caller.as_ref().map(|caller| event::Caller {
-                    id: caller.id.as_str(),
+                    id: &caller.id,
                     kind: caller.kind.as_str(),
                 }),
                 count: *count,
             });
         let event = Event::Suppressed(Suppressed {
-            timestamp: rfc3339_millis(time),
-            first: rfc3339_millis(first),
-            last: rfc3339_millis(last),
+            timestamp: time,
+            first,
+            last,
             count: self.count,
             reasons: kinds.collect(),
             other_reasons: self.kinds.others,

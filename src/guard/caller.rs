@@ -1,10 +1,14 @@
 //! Who calls, as far as a head alone tells: what is shown by way of a credential, and what must be.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
+use std::borrow::Cow;
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, PROXY_AUTHORIZATION};
 use http::request::Parts;
 
-use super::fields::api_token;
-use super::{Head, MIN_OWN_SECRET, ReadError, secret_part};
+use super::fields::{API_TOKEN, api_token, decoded, pairs};
+use super::fold::fold;
+use super::{Head, ReadError};
+use crate::dynatrace::redact::{Redactor, names_a_secret};
 use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
 
 /// Refuses a guarded request that shows nothing by which Dynatrace could know its caller: a header, a query
@@ -42,14 +46,32 @@ pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {
     Some(key.name(&credential))
 }
 
-/// The part of the credential that a request shows which must not be written, wherever else in the request it stands.
-pub fn own_secret(authorization: Option<&HeaderValue>, query: Option<&str>) -> Option<TokenSecret> {
-    let credential = match authorization {
-        Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        None => api_token(query)?,
-    };
-    let secret = secret_part(credential.trim());
-    (secret.len() >= MIN_OWN_SECRET).then(|| TokenSecret::new(secret.to_owned()))
+/// What makes text of a request writable: it knows every credential that the head shows, and whatever else in it has a
+/// name that says that it is secret.
+pub fn redactor(headers: &HeaderMap, query: Option<&str>) -> Redactor {
+    let (mut credentials, mut values) = (Vec::new(), Vec::new());
+    let secret = |text: Cow<'_, str>| TokenSecret::new(text.into_owned());
+    for (name, value) in headers {
+        let text = || String::from_utf8_lossy(value.as_bytes());
+        if name == AUTHORIZATION || name == PROXY_AUTHORIZATION {
+            credentials.push(secret(text()));
+        } else if name == COOKIE {
+            let text = text();
+            let cookies = text.split(';').filter_map(|cookie| cookie.split_once('='));
+            values.extend(cookies.map(|(_name, value)| secret(value.into())));
+        } else if names_a_secret(name.as_str()) {
+            values.push(secret(text()));
+        }
+    }
+    for (name, value) in pairs(query) {
+        let name = decoded(name);
+        if fold(&name) == API_TOKEN {
+            credentials.push(secret(decoded(value)));
+        } else if names_a_secret(&name) {
+            values.push(secret(decoded(value)));
+        }
+    }
+    Redactor::knowing(credentials, values)
 }
 
 /// Who calls, for the record of a request whose head was refused.

@@ -16,6 +16,7 @@ use super::fold::fold;
 use super::path::{Likeness, PathError};
 use super::reading::{Reading, Work};
 use crate::dynatrace::catalogue::{Catalogue, Endpoint};
+use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::TokenSecret;
 
 /// What the caller presents, as it has to be sent on or looked for.
@@ -102,7 +103,10 @@ fn count_parameters(
 }
 
 /// `Connection` takes fields off the request. Those that say who asks, and for what, must stay.
-pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadError> {
+pub(super) fn refuse_connection_fields(
+    headers: &HeaderMap,
+    redactor: &Redactor,
+) -> Result<(), ReadError> {
     for value in headers.get_all(CONNECTION) {
         for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
             let name = name.trim();
@@ -114,7 +118,7 @@ pub(super) fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), ReadEr
                 } else {
                     name
                 };
-                return Err(ReadError::Connection(shown.to_ascii_lowercase()));
+                return Err(ReadError::Connection(redactor.word(shown)));
             }
         }
     }
@@ -223,13 +227,13 @@ pub(super) fn api_token(query: Option<&str>) -> Option<String> {
     Some(decoded(value).into_owned())
 }
 
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     let query = query.unwrap_or_default();
     let pairs = query.split(SEPARATORS).filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-fn decoded(text: &str) -> Cow<'_, str> {
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
 }
 

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
 use super::remedy::Remedy;
+use crate::dynatrace::redact::{Redactor, Texts};
 
 /// The code of a violation that stands for a policy which could not be asked.
 pub const POLICY_ERROR: &str = "policy-error";
@@ -100,6 +101,31 @@ pub struct Violation {
     /// Whatever else the policy put into the element.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub details: Map<String, Json>,
+}
+
+impl Texts for Violation {
+    fn redacted(self, redactor: &Redactor) -> Self {
+        let Self {
+            policy,
+            mode,
+            rule,
+            message,
+            path,
+            code,
+            details,
+        } = self;
+        let text = |text: String| redactor.text(&text).to_string();
+        Self {
+            // A package's name.
+            policy,
+            mode,
+            rule,
+            message: text(message),
+            path: path.map(text),
+            code: code.map(text),
+            details: (*redactor.members(&details)).clone(),
+        }
+    }
 }
 
 impl Violation {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::decision::{Decision, Effect, Verdict};
 use super::input::{Change, Input};
+use crate::dynatrace::redact::{Redactor, Texts};
 
 /// What to leave out of a request so that it passes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +20,22 @@ pub struct Remedy {
     pub members: Vec<&'static str>,
     /// The same for people.
     pub text: String,
+}
+
+impl Texts for Remedy {
+    fn redacted(self, redactor: &Redactor) -> Self {
+        let Self {
+            scopes,
+            members,
+            text,
+        } = self;
+        let scope = |scope: String| redactor.text(&scope).to_string();
+        Self {
+            scopes: scopes.into_iter().map(scope).collect(),
+            members,
+            text: redactor.text(&text).to_string(),
+        }
+    }
 }
 
 /// Looks for it; `decide` judges as the decision was made.

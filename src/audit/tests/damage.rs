@@ -63,8 +63,8 @@ fn long_event(number: &mut u64) -> Record {
     *number += 1;
     let length = usize::try_from(*number * 389 % 2500).unwrap();
     let event = Event::Outcome(Outcome {
-        timestamp: &rfc3339_millis(now()),
-        decision_id: &"x".repeat(length),
+        timestamp: now(),
+        decision_id: &Redactor::default().text(&"x".repeat(length)),
         decision_seq: *number,
         outcome: Answer::Answered,
         status: Some(204),

@@ -96,14 +96,14 @@ fn records(case: Case) -> [String; 4] {
         tls: false,
     });
     let mut started = Started::of(&request);
-    started.id = "01a20c52-49be-734b-a743-e69351d33594".to_owned();
+    started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");
     let (parts, _body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     let Route::Guarded(head) = guard::head(&parts, &catalogue, &key).unwrap() else {
         panic!("{} is not guarded", case.target);
     };
     let mut recorder = Recorder::new(&key, "revision-1", &started, &parts, Some(&head));
-    recorder.decision_id = "01a20c52-49be-734b-a743-e694d554b905".to_owned();
+    recorder.decision_id = Redacted::ours("01a20c52-49be-734b-a743-e694d554b905");
     let call = guard::call(*head, case.body.as_bytes()).unwrap();
 
     let upstream: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
@@ -148,7 +148,7 @@ fn records(case: Case) -> [String; 4] {
             7,
             Answer::Unknown,
             None,
-            Some("timed out"),
+            Some(&Redacted::ours("timed out")),
             Duration::ZERO,
         )),
     ]

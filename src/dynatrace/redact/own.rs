@@ -1,0 +1,250 @@
+//! The credentials that a request shows, found wherever else in it they stand: whole or a part, in any case, in base64
+//! or hexadecimal digits, with blanks between.
+//!
+//! Each secret is kept in every encoding, letters folded, and of each the windows of [`WINDOW`] letters at every
+//! [`STRIDE`]th place. Whatever has [`SHORTEST`] letters in a row of one has one of its windows. A secret is
+//! random: no honest text has even eight letters of it in a row.
+
+use std::ops::Range;
+
+use super::reading::SHORTEST;
+use super::shape::changes;
+use crate::dynatrace::token::{TokenSecret, is_any_prefix, is_public};
+
+#[derive(Default)]
+pub(super) struct Own {
+    /// Every secret in every encoding, with a null byte behind each.
+    letters: Vec<u8>,
+    /// A window, and where it stands in the letters. Sorted.
+    windows: Vec<(u64, u32)>,
+    /// A bit for every window, by its hash: most texts need to look no further.
+    filter: Filter,
+}
+
+#[derive(Default)]
+struct Filter([u64; 32]);
+
+impl Own {
+    pub(super) fn new(credentials: &[TokenSecret], values: &[TokenSecret]) -> Self {
+        let mut own = Self::default();
+        for credential in credentials {
+            let credential = credential.expose().trim();
+            let (scheme, token) = credential.rsplit_once(' ').unwrap_or(("", credential));
+            own.add(secret_part(token));
+            if scheme.trim().eq_ignore_ascii_case("basic") {
+                let decoded = data_encoding::BASE64.decode(token.as_bytes());
+                let decoded = decoded.unwrap_or_default();
+                let text = String::from_utf8_lossy(&decoded);
+                own.add(
+                    text.split_once(':')
+                        .map_or("", |(_user, password)| password),
+                );
+            }
+        }
+        for value in values {
+            let value = secret_part(value.expose().trim());
+            // An id, a list of languages, a time zone: honest words that are found in honest texts.
+            let random = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=.~%".contains(&byte);
+            let honest = changes(value.as_bytes()) < MIN_CHANGES
+                || !value.bytes().all(random)
+                || uuid::Uuid::try_parse(value).is_ok();
+            if !honest {
+                own.add(value);
+            }
+        }
+        own.windows.sort_unstable();
+        own
+    }
+
+    fn add(&mut self, secret: &str) {
+        if secret.len() < MIN_OWN {
+            return;
+        }
+        let plain = secret.as_bytes();
+        self.encoding(plain.iter().copied());
+        self.encoding(plain.iter().rev().copied());
+        let (lower, upper) = (plain.to_ascii_lowercase(), plain.to_ascii_uppercase());
+        let mut spellings: Vec<&[u8]> = vec![plain];
+        // What is as long is no token that anybody types.
+        if plain.len() <= LONGEST_SPELT {
+            spellings.extend([&*lower, &*upper].iter().filter(|other| **other != plain));
+        }
+        for spelling in spellings {
+            // As it may stand in base64 by what is before it: none, one byte, two.
+            for skipped in [0, 4, 2] {
+                let digits = bits(spelling, skipped, 6);
+                self.encoding(digits.filter_map(|digit| BASE64.get(digit).copied()));
+            }
+            let digits = bits(spelling, 0, 4);
+            self.encoding(digits.filter_map(|digit| HEX.get(digit).copied()));
+        }
+    }
+
+    fn encoding(&mut self, bytes: impl Iterator<Item = u8>) {
+        let start = self.letters.len();
+        self.letters.extend(bytes.filter_map(folded));
+        let added = self.letters.get(start..).unwrap_or_default();
+        for (number, window) in added.windows(WINDOW).enumerate().step_by(STRIDE) {
+            let window = window.iter().fold(0, |held, letter| rolled(held, *letter));
+            if let Ok(place) = u32::try_from(start + number) {
+                self.windows.push((window, place));
+                self.filter.add(window);
+            }
+        }
+        self.letters.push(0);
+    }
+
+    /// Finds every part of a secret, with the letters and digits that stand beside it without a gap.
+    pub(super) fn find(&self, bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
+        if self.windows.is_empty() {
+            return;
+        }
+        let text: Vec<(u8, usize)> = bytes
+            .iter()
+            .enumerate()
+            .filter_map(|(at, byte)| Some((folded(*byte)?, at)))
+            .collect();
+        let letter = |at: usize| text.get(at).map(|(letter, _)| *letter);
+        let (mut held, mut at, mut floor) = (0, 0, 0);
+        while let Some(next) = letter(at) {
+            held = rolled(held, next);
+            at += 1;
+            if at < floor + WINDOW {
+                continue;
+            }
+            let Some(place) = self.place(held) else {
+                continue;
+            };
+            let (start, end) = self.widest(&text, at - WINDOW..at, place, floor);
+            if let (Some((_, first)), Some((_, last))) = (text.get(start), text.get(end - 1)) {
+                found(*first..last + 1);
+            }
+            (at, floor) = (end, end);
+        }
+    }
+
+    fn place(&self, window: u64) -> Option<usize> {
+        if !self.filter.has(window) {
+            return None;
+        }
+        let number = self.windows.partition_point(|(other, _)| *other < window);
+        let (other, place) = self.windows.get(number)?;
+        (*other == window).then_some(*place as usize)
+    }
+
+    /// How far a match reaches, not below `floor`.
+    fn widest(
+        &self,
+        text: &[(u8, usize)],
+        window: Range<usize>,
+        place: usize,
+        floor: usize,
+    ) -> (usize, usize) {
+        let letter = |at: usize| text.get(at).map(|(letter, _)| *letter);
+        let same = |at: usize, place: usize| {
+            letter(at).is_some_and(|letter| self.letters.get(place) == Some(&letter))
+        };
+        let mut before = 0;
+        while before < place
+            && window.start - before > floor
+            && same(window.start - before - 1, place - before - 1)
+        {
+            before += 1;
+        }
+        let mut behind = 0;
+        while same(window.end + behind, place + WINDOW + behind) {
+            behind += 1;
+        }
+        let (mut start, mut end) = (window.start - before, window.end + behind);
+        // Whether a letter or digit stands right beside another.
+        let beside = |left: usize, right: usize, new: usize| {
+            let (left, right) = (text.get(left), text.get(right));
+            let close = left
+                .zip(right)
+                .is_some_and(|(left, right)| left.1 + 1 == right.1);
+            close && letter(new).is_some_and(|letter| letter.is_ascii_alphanumeric())
+        };
+        while start > floor && beside(start - 1, start, start - 1) {
+            start -= 1;
+        }
+        while beside(end - 1, end, end) {
+            end += 1;
+        }
+        (start, end)
+    }
+}
+
+impl Filter {
+    fn bit(window: u64) -> (usize, u64) {
+        let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53;
+        ((hash >> 6) as usize, 1 << (hash & 63))
+    }
+
+    fn add(&mut self, window: u64) {
+        let (word, bit) = Self::bit(window);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    fn has(&self, window: u64) -> bool {
+        let (word, bit) = Self::bit(window);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+}
+
+/// The part of a credential that must never be written: all of it but prefix and public id.
+fn secret_part(token: &str) -> &str {
+    let mut parts = token.splitn(3, '.');
+    let (prefix, public, secret) = (parts.next(), parts.next(), parts.next());
+    let known = prefix.is_some_and(|prefix| is_any_prefix(prefix.as_bytes()));
+    match (public, secret) {
+        (Some(_), Some(secret)) if known => secret,
+        (Some(public), None) if known && is_public(public) => "",
+        _ => token,
+    }
+}
+
+/// A letter in the one spelling that is compared; none of what may stand between letters, seen or not.
+fn folded(byte: u8) -> Option<u8> {
+    match byte {
+        b'+' => Some(b'-'),
+        b'/' => Some(b'_'),
+        b'\\' => None,
+        byte if byte.is_ascii_graphic() => Some(byte.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+fn rolled(held: u64, letter: u8) -> u64 {
+    held << 8 | u64::from(letter)
+}
+
+/// Bytes as digits of so many bits, without the first bits, and without what is left at the end.
+fn bits(bytes: &[u8], skipped: usize, width: usize) -> impl Iterator<Item = usize> {
+    let count = (bytes.len() * 8).saturating_sub(skipped) / width;
+    (0..count).map(move |number| {
+        let start = skipped + number * width;
+        let byte = |at: usize| bytes.get(at).copied().map_or(0, usize::from);
+        let both = byte(start / 8) << 8 | byte(start / 8 + 1);
+        both >> (16 - start % 8 - width) & ((1 << width) - 1)
+    })
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Letters that are compared at once: as many as fit into a word.
+const WINDOW: usize = 8;
+
+/// From one window to the next: [`SHORTEST`] letters hold one.
+const STRIDE: usize = SHORTEST - WINDOW + 1;
+
+/// Shorter credentials are the invented ones of examples, and would be found in honest words.
+const MIN_OWN: usize = 16;
+
+/// Longer ones are looked for in base64 and hexadecimal digits in their own case only.
+const LONGEST_SPELT: usize = 256;
+
+/// What a value that is no honest word has of them, at least.
+const MIN_CHANGES: usize = 4;

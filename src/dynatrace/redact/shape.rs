@@ -1,0 +1,184 @@
+//! What every token looks like, whoever has it.
+
+use std::ops::Range;
+
+use crate::dynatrace::token::is_any_prefix;
+
+/// Letters, digits, `-` and `_`, as long as they go on.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    start: usize,
+    end: usize,
+}
+
+/// Finds the secret part of every token, the key of every link without login, every bearer JWT, and what follows the
+/// name of a scheme. Public parts stay.
+pub(super) fn find(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
+    let mut before = [Run::default(); 2];
+    let mut end = 0;
+    for run in runs(bytes) {
+        let [first, second] = before;
+        before = [second, run];
+        if run.end <= end {
+            continue;
+        }
+        let range = if token(bytes, [first, second, run]) {
+            Some(run.start..run.end)
+        } else {
+            jwt(bytes, run)
+                .or_else(|| key(bytes, run))
+                .or_else(|| credential(bytes, second, run))
+        };
+        if let Some(range) = range {
+            end = range.end;
+            found(range);
+        }
+    }
+}
+
+/// The same in text from which blanks were taken out: sentences are no secrets, so that it has to look random.
+pub(super) fn find_broken(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
+    find(bytes, &mut |range| {
+        let part = bytes.get(range.clone()).unwrap_or_default();
+        if changes(part) >= MANY_CHANGES {
+            found(range);
+        }
+    });
+}
+
+fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(at..)?;
+        let start = at + rest.iter().position(|byte| is_token_byte(*byte))?;
+        at = start + length(bytes, start, is_token_byte);
+        Some(Run { start, end: at })
+    })
+}
+
+fn length(bytes: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default().iter();
+    rest.take_while(|byte| belongs(**byte)).count()
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
+}
+
+/// Whether there is nothing between two runs but a dot, or several.
+fn dotted(bytes: &[u8], left: Run, right: Run) -> bool {
+    let between = bytes.get(left.end..right.start).unwrap_or_default();
+    !between.is_empty() && between.iter().all(|byte| *byte == b'.')
+}
+
+/// `dt0xNN.PUBLIC.SECRET`, the last part at least [`MIN_SECRET`] long. Shorter ones are what documentation and tests
+/// invent (`dt0c01.A.B`); they are no secrets.
+fn token(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> bool {
+    secret.end - secret.start >= MIN_SECRET
+        && dotted(bytes, public, secret)
+        && dotted(bytes, prefix, public)
+        && bytes
+            .get(..prefix.end)
+            .and_then(|bytes| bytes.last_chunk::<PREFIX>())
+            .is_some_and(|prefix| is_any_prefix(prefix))
+}
+
+/// A JSON Web Token, from its `eyJ` to its end: two parts at least.
+fn jwt(bytes: &[u8], run: Run) -> Option<Range<usize>> {
+    let head = bytes.get(run.start..run.end)?;
+    if head.len() < MIN_SECRET {
+        return None;
+    }
+    let at = head
+        .windows(3)
+        .position(|letters| letters.eq_ignore_ascii_case(b"eyJ"))?;
+    let (start, mut end) = (run.start + at, run.end);
+    let mut longest = 0;
+    while bytes.get(end) == Some(&b'.') {
+        let part = length(bytes, end + 1, is_token_byte);
+        longest = longest.max(part);
+        end += 1 + part;
+    }
+    (end > run.end && longest >= MIN_SECRET).then_some(start..end)
+}
+
+/// The key of a link without login: "21 characters" behind `auth=`. Whoever has it sees the dashboard.
+fn key(bytes: &[u8], run: Run) -> Option<Range<usize>> {
+    let before = bytes.get(..run.start)?.strip_suffix(b"=")?;
+    let name = before.last_chunk::<4>()?;
+    let is_key = name.eq_ignore_ascii_case(b"auth") && run.end - run.start >= MIN_SECRET;
+    is_key.then_some(run.start..run.end)
+}
+
+/// What stands behind `Api-Token`, `Bearer` or `Basic`, if it is no plain word.
+fn credential(bytes: &[u8], scheme: Run, run: Run) -> Option<Range<usize>> {
+    let between = bytes.get(scheme.end..run.start)?;
+    let separates = |byte: &u8| byte.is_ascii_whitespace() || b":=+\"'".contains(byte);
+    if between.is_empty() || between.len() > 4 || !between.iter().all(separates) {
+        return None;
+    }
+    let name = bytes.get(scheme.start..scheme.end)?;
+    let named = SCHEMES.iter().any(|scheme| {
+        let begin = name.len().checked_sub(scheme.len());
+        let end = begin.and_then(|begin| name.get(begin..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(scheme.as_bytes()))
+    });
+    if !named {
+        return None;
+    }
+    let goes_on = |byte: u8| is_token_byte(byte) || b"+/=~".contains(&byte);
+    let end = run.start + length(bytes, run.start, goes_on);
+    let credential = bytes.get(run.start..end)?;
+    let is_secret = credential.len() >= MIN_CREDENTIAL
+        && (changes(credential) >= FEW_CHANGES
+            || credential.len() >= OLD.start && credential.iter().any(u8::is_ascii_digit));
+    is_secret.then_some(run.start..end)
+}
+
+/// Whether a word is written as tokens of the old format are: 20 or 21 letters and digits at random, with no mark by
+/// which to know them. Words, numbers, ids of entities and UUIDs are not.
+pub(super) fn is_like_an_old_token(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    OLD.contains(&bytes.len())
+        && bytes.iter().all(|byte| is_token_byte(*byte))
+        && bytes.iter().any(u8::is_ascii_uppercase)
+        && bytes.iter().any(u8::is_ascii_lowercase)
+        && changes(bytes) >= MOST_CHANGES
+}
+
+/// How often capitals, small letters and digits take turns. In words and numbers they hardly do.
+pub(super) fn changes(bytes: &[u8]) -> usize {
+    let kind = |byte: &u8| match byte {
+        b'A'..=b'Z' => Some(0),
+        b'a'..=b'z' => Some(1),
+        b'0'..=b'9' => Some(2),
+        _ => None,
+    };
+    let mut last = None;
+    let turns = bytes.iter().filter_map(kind).filter(|kind| {
+        let changed = last.is_some_and(|last| last != *kind);
+        last = Some(*kind);
+        changed
+    });
+    turns.count()
+}
+
+const SCHEMES: [&str; 3] = ["api-token", "bearer", "basic"];
+
+/// The length of what a token begins with.
+const PREFIX: usize = 6;
+
+/// The shortest secret part, key, or part of a JWT.
+const MIN_SECRET: usize = 16;
+
+/// The shortest credential behind a scheme: `Basic dTpwYXNz`.
+const MIN_CREDENTIAL: usize = 10;
+
+/// Lengths of tokens of the old format, with one letter more or less.
+const OLD: Range<usize> = 20..23;
+
+/// In a short credential, in a secret, and in a token of the old format, which has twelve of them, give or take two.
+/// `infrastructure-2024` has one, `activeGateUpdateJobs2` seven.
+const FEW_CHANGES: usize = 3;
+const MANY_CHANGES: usize = 6;
+const MOST_CHANGES: usize = 8;
