@@ -296,6 +296,11 @@ impl Head {
         }
     }
 
+    /// Makes what the request says writable.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     /// The query's parameters that are no credential.
     pub fn parameters(&self) -> &[(String, String)] {
         &self.parameters

@@ -313,9 +313,14 @@ fn find(
 
 /// The two things that name an environment, for people.
 fn named(id: Option<&str>, host: Option<&str>) -> String {
-    let path = id.map_or_else(|| "without /e/".to_owned(), |id| format!("/e/{id}"));
+    // A token of the old format may stand in their place.
+    let shown = |word: &str| Redactor::default().word(word);
+    let path = id.map_or_else(
+        || "without /e/".to_owned(),
+        |id| format!("/e/{}", shown(id)),
+    );
     match host {
-        Some(host) => format!("{path} at {host}"),
+        Some(host) => format!("{path} at {}", shown(host)),
         None => format!("{path} at any host"),
     }
 }
@@ -339,7 +344,10 @@ impl Environment {
     pub(super) fn input(&self, head: &Head) -> input::Environment {
         input::Environment {
             name: self.name.clone(),
-            id: head.path().environment().unwrap_or_default().to_owned(),
+            id: head
+                .redactor()
+                .word(head.path().environment().unwrap_or_default())
+                .to_string(),
             data: self.data.clone(),
         }
     }

@@ -37,6 +37,7 @@ mod lookup;
 mod pipes;
 mod promises;
 mod proxy;
+mod secrets;
 mod shipped;
 mod signals;
 mod soak;

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::encode::{SKIPPED, base64, hex};
 use super::reading::SHORTEST;
 use super::shape::changes;
 use crate::dynatrace::token::{TokenSecret, is_any_prefix, is_public};
@@ -70,13 +71,10 @@ impl Own {
             spellings.extend([&*lower, &*upper].iter().filter(|other| **other != plain));
         }
         for spelling in spellings {
-            // As it may stand in base64 by what is before it: none, one byte, two.
-            for skipped in [0, 4, 2] {
-                let digits = bits(spelling, skipped, 6);
-                self.encoding(digits.filter_map(|digit| BASE64.get(digit).copied()));
+            for skipped in SKIPPED {
+                self.encoding(base64(spelling, skipped));
             }
-            let digits = bits(spelling, 0, 4);
-            self.encoding(digits.filter_map(|digit| HEX.get(digit).copied()));
+            self.encoding(hex(spelling));
         }
     }
 
@@ -220,20 +218,6 @@ fn rolled(held: u64, letter: u8) -> u64 {
     held << 8 | u64::from(letter)
 }
 
-/// Bytes as digits of so many bits, without the first bits, and without what is left at the end.
-fn bits(bytes: &[u8], skipped: usize, width: usize) -> impl Iterator<Item = usize> {
-    let count = (bytes.len() * 8).saturating_sub(skipped) / width;
-    (0..count).map(move |number| {
-        let start = skipped + number * width;
-        let byte = |at: usize| bytes.get(at).copied().map_or(0, usize::from);
-        let both = byte(start / 8) << 8 | byte(start / 8 + 1);
-        both >> (16 - start % 8 - width) & ((1 << width) - 1)
-    })
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// Letters that are compared at once: as many as fit into a word.
 const WINDOW: usize = 8;
 
@@ -247,4 +231,4 @@ const MIN_OWN: usize = 16;
 const LONGEST_SPELT: usize = 256;
 
 /// What a value that is no honest word has of them, at least.
-const MIN_CHANGES: usize = 4;
+const MIN_CHANGES: usize = 3;

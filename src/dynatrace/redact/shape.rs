@@ -1,7 +1,9 @@
 //! What every token looks like, whoever has it.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use super::encode::{SKIPPED, base64};
 use crate::dynatrace::token::is_any_prefix;
 
 /// Letters, digits, `-` and `_`, as long as they go on.
@@ -22,13 +24,17 @@ pub(super) fn find(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
         if run.end <= end {
             continue;
         }
-        let range = if token(bytes, [first, second, run]) {
-            Some(run.start..run.end)
-        } else {
-            jwt(bytes, run)
-                .or_else(|| key(bytes, run))
-                .or_else(|| credential(bytes, second, run))
+        let ranges = [
+            token(bytes, [first, second, run]),
+            jwt(bytes, run),
+            key(bytes, run),
+            credential(bytes, second, run),
+            folded(bytes, run),
+        ];
+        let both = |one: Range<usize>, other: Range<usize>| {
+            one.start.min(other.start)..one.end.max(other.end)
         };
+        let range = ranges.into_iter().flatten().reduce(both);
         if let Some(range) = range {
             end = range.end;
             found(range);
@@ -73,14 +79,15 @@ fn dotted(bytes: &[u8], left: Run, right: Run) -> bool {
 
 /// `dt0xNN.PUBLIC.SECRET`, the last part at least [`MIN_SECRET`] long. Shorter ones are what documentation and tests
 /// invent (`dt0c01.A.B`); they are no secrets.
-fn token(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> bool {
-    secret.end - secret.start >= MIN_SECRET
+fn token(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> Option<Range<usize>> {
+    let is_token = secret.end - secret.start >= MIN_SECRET
         && dotted(bytes, public, secret)
         && dotted(bytes, prefix, public)
         && bytes
             .get(..prefix.end)
             .and_then(|bytes| bytes.last_chunk::<PREFIX>())
-            .is_some_and(|prefix| is_any_prefix(prefix))
+            .is_some_and(|prefix| is_any_prefix(prefix));
+    is_token.then_some(secret.start..secret.end)
 }
 
 /// A JSON Web Token, from its `eyJ` to its end: two parts at least.
@@ -108,6 +115,41 @@ fn key(bytes: &[u8], run: Run) -> Option<Range<usize>> {
     let name = before.last_chunk::<4>()?;
     let is_key = name.eq_ignore_ascii_case(b"auth") && run.end - run.start >= MIN_SECRET;
     is_key.then_some(run.start..run.end)
+}
+
+/// The base64 of a token whose letters were all made small, or large: nobody can decode it, but how it begins is known.
+fn folded(bytes: &[u8], run: Run) -> Option<Range<usize>> {
+    let text = bytes.get(run.start..run.end)?;
+    let mixed = text.iter().any(u8::is_ascii_uppercase) && text.iter().any(u8::is_ascii_lowercase);
+    if mixed || text.len() < MIN_FOLDED {
+        return None;
+    }
+    let at = text
+        .windows(BEGINNING)
+        .position(|window| BEGINNINGS.binary_search(&packed(window)).is_ok())?;
+    (text.len() - at >= MIN_FOLDED).then_some(run.start + at..run.end)
+}
+
+/// How the base64 of a token, of a JWT, and of a scheme begins. Sorted.
+static BEGINNINGS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut beginnings = Vec::new();
+    for word in WORDS {
+        for word in [word, &word.to_ascii_lowercase(), &word.to_ascii_uppercase()] {
+            for skipped in SKIPPED {
+                let digits: Vec<u8> = base64(word.as_bytes(), skipped).take(BEGINNING).collect();
+                beginnings.push(packed(&digits));
+            }
+        }
+    }
+    beginnings.sort_unstable();
+    beginnings
+});
+
+/// A few letters, folded, in one number.
+fn packed(letters: &[u8]) -> u64 {
+    letters.iter().fold(0, |held, letter| {
+        held << 8 | u64::from(letter.to_ascii_lowercase())
+    })
 }
 
 /// What stands behind `Api-Token`, `Bearer` or `Basic`, if it is no plain word.
@@ -173,6 +215,14 @@ const MIN_SECRET: usize = 16;
 
 /// The shortest credential behind a scheme: `Basic dTpwYXNz`.
 const MIN_CREDENTIAL: usize = 10;
+
+const WORDS: [&str; 8] = [
+    "dt0c0", "dt0g0", "dt0s0", "dt0s1", "Api-T", "eyJhb", "eyJ0e", "eyJra",
+];
+
+/// Digits of base64 by which a token is known, and all that it has at least.
+const BEGINNING: usize = 6;
+const MIN_FOLDED: usize = 28;
 
 /// Lengths of tokens of the old format, with one letter more or less.
 const OLD: Range<usize> = 20..23;
