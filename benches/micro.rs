@@ -327,13 +327,13 @@ fn input(scopes: &[&str], added: usize) -> Input {
         "caller": {
             "address": "10.1.2.3",
             "token": {"id": "dt0c01.ST2EY72KQINMH574WMNVI7YN", "kind": "api-token"},
-            "certificate": null,
         },
         "token": {
             "id": "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA",
+            "known": true,
             "current": {
-                "id": "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA", "name": "payments-prod-ci", "enabled": true, "owner": null,
-                "scopes": current, "personal": false, "expiration": null,
+                "id": "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA", "name": "payments-prod-ci", "enabled": true,
+                "scopes": current, "personal": false,
             },
         },
         "change": {
@@ -342,11 +342,10 @@ fn input(scopes: &[&str], added: usize) -> Input {
             "scopes": {
                 "requested": scopes, "current": current, "added": added, "removed": [], "kept": current,
             },
-            "expiration": {"requested": null},
-            "personal": {"requested": null},
+            "expiration": {},
+            "personal": {},
             "differs": [],
         },
-        "unknown_members": {},
         "time": "2026-11-24T10:00:00.000Z",
     }))
     .unwrap()

@@ -64,14 +64,14 @@ _owned_classes contains class if {
 # The caller's.
 _teams contains team if {
 	_usable
+	lib.shows_token
 	some team in data.guardrails.escalation.teams
-	is_string(input.caller.token.id)
 	input.caller.token.id in team.callers
 }
 
 default _caller := "a caller without a token"
 
-_caller := sprintf("caller %s", [input.caller.token.id]) if is_string(input.caller.token.id)
+_caller := sprintf("caller %s", [input.caller.token.id]) if lib.shows_token
 
 _usable if {
 	lib.texts(data.guardrails.escalation.mint_classes)

@@ -26,7 +26,7 @@ test_a_caller_gives_what_its_team_owns if {
 }
 
 test_a_caller_of_no_team_gives_nothing if {
-	strangers := [null, {"id": null, "kind": "other"}, {"id": "dt0c01.CCCCCCCCCCCCCCCCCCCCCCCC", "kind": "api-token"}]
+	strangers := [requests.nobody, {"id": "dt0c01.CCCCCCCCCCCCCCCCCCCCCCCC", "kind": "api-token"}]
 	every caller in strangers {
 		request := requests.from(requests.create({"scopes": ["metrics.read"]}), caller)
 		requests.codes(_denied(request, teams)) == {"escalation-team"}

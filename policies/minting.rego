@@ -35,7 +35,7 @@ _listed if {
 
 _listed if {
 	_usable
-	is_string(input.caller.token.id)
+	lib.shows_token
 	input.caller.token.id in data.guardrails.minting.callers[input.operation]
 }
 
@@ -51,7 +51,7 @@ _operation := input.operation if is_string(input.operation)
 
 default _caller := "callers without a token"
 
-_caller := sprintf("caller %s", [input.caller.token.id]) if is_string(input.caller.token.id)
+_caller := sprintf("caller %s", [input.caller.token.id]) if lib.shows_token
 
 default _schemas := ""
 

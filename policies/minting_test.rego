@@ -50,13 +50,13 @@ test_the_message_says_what_and_who if {
 test_a_listed_caller_passes_and_others_do_not if {
 	request := requests.other("activegate_token.create", {"activeGateType": "ENVIRONMENT"})
 	count(_denied(request)) == 0
-	every caller in [null, {"id": null, "kind": "other"}, {"id": "dt0c01.OTHER", "kind": "api-token"}, {"id": "*", "kind": "other"}] {
+	every caller in [requests.nobody, {"id": "dt0c01.OTHER", "kind": "api-token"}, {"id": "*", "kind": "other"}] {
 		requests.codes(_denied(requests.from(request, caller))) == {"minting"}
 	}
 }
 
 test_everybody_is_everybody if {
-	every caller in [null, {"id": "dt0c01.OTHER", "kind": "bearer"}] {
+	every caller in [requests.nobody, {"id": "dt0c01.OTHER", "kind": "bearer"}] {
 		count(_denied(requests.from(requests.other("connection_info.read", {}), caller))) == 0
 	}
 }

@@ -26,8 +26,8 @@ deny contains violation if {
 }
 
 deny contains violation if {
-	is_null(input.change.name.requested)
 	lib.creating
+	not input.change.name.requested
 	violation := {
 		"code": "name-missing",
 		"message": sprintf("a new token needs a name; choose one such as %q", [data.guardrails.naming.example]),

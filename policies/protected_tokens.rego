@@ -29,8 +29,7 @@ deny contains violation if {
 # A token without scopes is as good as revoked.
 deny contains violation if {
 	_protected
-	is_array(input.change.scopes.requested)
-	count(input.change.scopes.requested) == 0
+	input.change.scopes.requested == []
 	violation := _violation("emptied of scopes", "scopes")
 }
 
@@ -53,7 +52,7 @@ deny contains violation if {
 	_names_usable
 	count(data.guardrails.protected_tokens.names) > 0
 	_existing
-	not is_string(input.change.name.current)
+	not _name_known
 	violation := {
 		"code": "protected-name-unknown",
 		"message": sprintf("nobody can tell whether token %s is a protected one, because its name is not known", [
@@ -77,6 +76,8 @@ _existing if {
 	lib.about_tokens
 	not lib.creating
 }
+
+_name_known if is_string(input.change.name.current)
 
 _protected if {
 	_ids_usable

@@ -25,7 +25,7 @@ test_a_compliant_request_passes_every_policy if {
 		requests.other("connection_info.read", {}),
 		requests.other("installer.download", {}),
 		requests.other("dashboard_sharing.read", {}),
-		requests.from(requests.delete, null),
+		requests.from(requests.delete, requests.nobody),
 	] {
 		denied := _denied with input as request
 		warned := known_scopes.warn with input as request

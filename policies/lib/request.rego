@@ -28,35 +28,34 @@ unreadable contains violation if {
 _readable if {
 	is_string(input.operation)
 	is_string(input.token.id)
-	type_name(input.change.name.requested) in {"null", "string"}
-	type_name(input.change.enabled.requested) in {"boolean", "null"}
+	is_string(object.get(input.change.name, "requested", ""))
+	is_boolean(object.get(input.change.enabled, "requested", false))
 	_scopes_given
 	is_string(input.caller.token.id)
 } else if {
 	is_string(input.operation)
 	_id_readable_or_unneeded
-	type_name(input.change.name.requested) in {"null", "string"}
-	type_name(input.change.enabled.requested) in {"boolean", "null"}
+	is_string(object.get(input.change.name, "requested", ""))
+	is_boolean(object.get(input.change.enabled, "requested", false))
 	_scopes_readable
-	_caller_readable
+	is_string(input.caller.token.id)
 }
 
 _unreadable_parts contains ["operation", "text"] if not _operation_readable
 
 _unreadable_parts contains ["id", "text"] if not _id_readable_or_unneeded
 
-_unreadable_parts contains ["name", "text or null"] if not _name_readable
+_unreadable_parts contains ["name", "text"] if not _name_readable
 
-_unreadable_parts contains ["enabled", "true, false or null"] if not _enabled_readable
+_unreadable_parts contains ["enabled", "true or false"] if not _enabled_readable
 
-_unreadable_parts contains ["scopes", "a list of texts or null"] if not _scopes_readable
+_unreadable_parts contains ["scopes", "a list of texts"] if not _scopes_readable
 
-_unreadable_parts contains ["caller", "null or a token with an id"] if not _caller_readable
+_unreadable_parts contains ["caller", "somebody whose token has a text for its id"] if not _caller_readable
 
 # METADATA
 # description: |
-#   The scopes that the request asks for; empty if it asks for none. Policies go through these and not through
-#   the input, because regorus takes `some .. in null` for an error, where OPA finds nothing.
+#   The scopes that the request asks for; empty if it asks for none, or for something that is no list of texts.
 # scope: document
 default asked_scopes := []
 
@@ -100,6 +99,13 @@ token_operations := {
 	"token.create",
 	"token.delete",
 	"token.update",
+}
+
+# METADATA
+# description: Somebody shows a token. The id of nobody's is empty, and is in no list.
+shows_token if {
+	is_string(input.caller.token.id)
+	input.caller.token.id != ""
 }
 
 # METADATA
@@ -153,8 +159,8 @@ only_disabling if {
 only_disabling if {
 	_updating
 	input.change.enabled.requested == false
-	is_null(input.change.name.requested)
-	is_null(input.change.scopes.requested)
+	not input.change.name.requested
+	not input.change.scopes.requested
 }
 
 _updating if input.operation in {"cluster_token.update", "token.update"}
@@ -219,22 +225,14 @@ _id_readable_or_unneeded if creating
 
 _id_readable_or_unneeded if not about_tokens
 
-_name_readable if type_name(input.change.name.requested) in {"null", "string"}
+_name_readable if is_string(object.get(input.change.name, "requested", ""))
 
-_enabled_readable if type_name(input.change.enabled.requested) in {"boolean", "null"}
+_enabled_readable if is_boolean(object.get(input.change.enabled, "requested", false))
 
-_scopes_readable if _scopes_given
-
-_scopes_readable if is_null(input.change.scopes.requested)
+_scopes_readable if texts(object.get(input.change.scopes, "requested", []))
 
 _scopes_given if texts(input.change.scopes.requested)
 
-# What is null has no members: regorus takes that for an error.
-_kept := {scope |
-	is_array(input.change.scopes.kept)
-	some scope in input.change.scopes.kept
-}
+_kept := {scope | some scope in input.change.scopes.kept}
 
-_caller_readable if type_name(input.caller.token.id) in {"null", "string"}
-
-_caller_readable if is_null(input.caller.token)
+_caller_readable if is_string(input.caller.token.id)

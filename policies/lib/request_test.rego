@@ -10,8 +10,7 @@ test_well_formed_requests_are_readable if {
 		requests.update({}),
 		requests.update({"enabled": false, "scopes": []}),
 		requests.delete,
-		requests.from(requests.delete, null),
-		requests.from(requests.delete, {"id": null, "kind": "unknown"}),
+		requests.from(requests.delete, requests.nobody),
 	] {
 		count(lib.unreadable) == 0 with input as request
 	}
@@ -118,7 +117,7 @@ test_the_message_says_what_was_expected if {
 	found == {{
 		"code": "unreadable-request",
 		"message": concat("", [
-			"the policies cannot read this request: enabled must be true, false or null; ",
+			"the policies cannot read this request: enabled must be true or false; ",
 			"report this to whoever runs the gate",
 		]),
 		"path": "enabled",

@@ -1,6 +1,8 @@
 # METADATA
 # title: Requests to test with
-# description: Input documents as the gate makes them; what a test does not mention was not sent.
+# description: |
+#   Input documents as the gate makes them: what a test does not mention was not sent, and is absent. The gate's own tests
+#   compare them with what it makes.
 package dtgate.lib.requests_test
 
 token_id := "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"
@@ -32,42 +34,46 @@ documented := object.union(
 	{"token": {"id": "d5836312-5790-4e80-afcf-09971954c3ea"}},
 )
 
-create(asked) := _request("token.create", null, asked)
+# `asked` may have name, enabled, scopes, expiration (with `at`, the instant that it means), personal and unknown.
+# Whatever a new token has is gained.
+create(asked) := object.union(_request("token.create", asked), {"change": {"scopes": {
+	"added": object.get(asked, "scopes", []),
+	"removed": [],
+	"kept": [],
+}}})
 
-update(asked) := _request("token.update", {"id": token_id, "current": null, "lookup_error": null}, asked)
+update(asked) := object.union(_request("token.update", asked), _target)
 
-delete := _request("token.delete", {"id": token_id, "current": null, "lookup_error": null}, {})
+delete := object.union(_request("token.delete", {}), _target)
 
 # An operation that is about no API token, with the members of its body.
-other(operation, members) := object.union(
-	object.remove(_request(operation, null, {}), ["unknown_members"]),
-	{"unknown_members": members},
-)
+other(operation, members) := _request(operation, {"unknown": members})
 
 # The same request where the gate has looked the token up, and says what would change.
-known(request, token) := object.union(request, {
-	"token": {"current": object.union(_unknown_token, token), "lookup_error": null},
-	"change": {
-		"name": {"current": token.name},
-		"enabled": {"current": token.enabled},
-		"scopes": _difference(request.change.scopes.requested, token.scopes),
-		"differs": [member |
-			some member in ["name", "enabled", "scopes"]
-			not is_null(request.change[member].requested)
-			not _same(request.change[member].requested, token[member])
-		],
+known(request, token) := object.union_n([
+	request,
+	{
+		"token": {"known": true, "current": object.union(_unknown_token, token)},
+		"change": {
+			"name": {"current": token.name},
+			"enabled": {"current": token.enabled},
+			"scopes": {"current": token.scopes},
+		},
 	},
-})
+	_difference(request, token),
+])
 
 # A token as the tests' own creation makes it.
 existing := {"name": "payments-prod-ci", "enabled": true, "scopes": ["metrics.read", "entities.read"]}
 
-# The same request from another caller; `token` may be null.
+# The same request from another caller.
 from(request, token) := object.union(object.remove(request, ["caller"]), {"caller": {
 	"address": "10.1.2.3",
 	"token": token,
-	"certificate": null,
 }})
+
+# Who shows no token.
+nobody := {"id": "", "kind": ""}
 
 codes(violations) := {violation.code | some violation in violations}
 
@@ -75,16 +81,28 @@ paths(violations) := {violation.path | some violation in violations}
 
 messages(violations) := {violation.message | some violation in violations}
 
-_unknown_token := {"id": token_id, "owner": "john.smith", "personal": false, "expiration": null}
+_unknown_token := {"id": token_id, "owner": "john.smith", "personal": false}
 
-_difference(requested, current) := {
-	"current": current,
+_target := {"token": {"id": token_id, "known": false}}
+
+# Of a token that goes nothing is kept, and nothing differs.
+_difference(request, token) := {"change": {
+	"scopes": _scopes(requested, token.scopes),
+	"differs": [member |
+		some member in ["name", "enabled", "scopes"]
+		asked := request.change[member].requested
+		not _same(asked, token[member])
+	],
+}} if {
+	request.operation == "token.update"
+	requested := object.get(request.change.scopes, "requested", token.scopes)
+} else := {}
+
+_scopes(requested, current) := {
 	"added": [scope | some scope in requested; not scope in current],
 	"removed": [scope | some scope in current; not scope in requested],
 	"kept": [scope | some scope in requested; scope in current],
-} if {
-	is_array(requested)
-} else := {"current": current, "added": [], "removed": [], "kept": current}
+}
 
 _same(requested, current) if requested == current
 
@@ -93,36 +111,25 @@ _same(requested, current) if {
 	{scope | some scope in requested} == {scope | some scope in current}
 }
 
-_request(operation, token, asked) := {
-	"operation": operation,
-	"api": "v2",
-	"environment": {"name": "prod", "id": "abc12345"},
-	"caller": {
-		"address": "10.1.2.3",
-		"token": {"id": caller_id, "kind": "api-token"},
-		"certificate": null,
-	},
-	"token": token,
-	"change": {
-		"name": {"requested": object.get(asked, "name", null), "current": null},
-		"enabled": {"requested": object.get(asked, "enabled", null), "current": null},
-		"scopes": {
-			"requested": object.get(asked, "scopes", null),
-			"current": null,
-			"added": _added(operation, asked),
-			"removed": null,
-			"kept": null,
+_request(operation, asked) := object.union(
+	{
+		"operation": operation,
+		"api": "v2",
+		"environment": {"name": "prod", "id": "abc12345", "data": {}},
+		"caller": {
+			"address": "10.1.2.3",
+			"token": {"id": caller_id, "kind": "api-token"},
 		},
-		"expiration": {"requested": object.get(asked, "expiration", null)},
-		"personal": {"requested": object.get(asked, "personal", null)},
-		"differs": null,
+		"change": {
+			"name": _requested(asked, "name"),
+			"enabled": _requested(asked, "enabled"),
+			"scopes": _requested(asked, "scopes"),
+			"expiration": object.union(_requested(asked, "expiration"), {"at": at | at := asked.at}),
+			"personal": _requested(asked, "personal"),
+		},
+		"time": "2026-11-24T10:00:00.000Z",
 	},
-	"settings": null,
-	"unknown_members": {},
-	"time": "2026-11-24T10:00:00.000Z",
-}
+	{"unknown_members": members | members := asked.unknown; members != {}},
+)
 
-# Whatever a new token has is gained.
-default _added(_, _) := null
-
-_added("token.create", asked) := object.get(asked, "scopes", [])
+_requested(asked, member) := {"requested": value | value := asked[member]}

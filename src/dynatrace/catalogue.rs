@@ -321,6 +321,11 @@ impl Operation {
         matches!(self, Self::TokenCreate | Self::ClusterTokenCreate)
     }
 
+    /// Whether it removes an API token.
+    pub fn removes_token(self) -> bool {
+        matches!(self, Self::TokenDelete | Self::ClusterTokenDelete)
+    }
+
     /// Whether it changes or removes one that exists, which can be looked up.
     pub fn changes_token(self) -> bool {
         matches!(

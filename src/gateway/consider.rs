@@ -77,7 +77,7 @@ impl Gateway {
             who,
         };
         let found = self.look_up(asking).await;
-        let told = environment.input(call.head());
+        let told = environment.input(call.head(), recorder.redactor());
         let time = (self.now)();
         let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time);
         let addressed = Addressed { call, environment };

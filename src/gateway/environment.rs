@@ -341,13 +341,10 @@ impl Environment {
     }
 
     /// What policies see of it; the id is that of the request's path.
-    pub(super) fn input(&self, head: &Head) -> input::Environment {
+    pub(super) fn input(&self, head: &Head, redactor: &Redactor) -> input::Environment {
         input::Environment {
             name: self.name.clone(),
-            id: head
-                .redactor()
-                .word(head.path().environment().unwrap_or_default())
-                .to_string(),
+            id: redactor.word(head.path().environment().unwrap_or_default()),
             data: self.data.clone(),
         }
     }

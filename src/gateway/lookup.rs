@@ -335,6 +335,7 @@ const MEMBERS: &[&str] = &[
     "input.change.scopes.kept",
     "input.change.scopes.removed",
     "input.token.current",
+    "input.token.known",
     "input.token.lookup_error",
 ];
 

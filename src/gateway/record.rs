@@ -1,10 +1,12 @@
 //! What is known about one guarded request, as policies see it and as the journal keeps it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -115,59 +117,101 @@ impl Recorder {
         with_envoy: bool,
         time: jiff::Timestamp,
     ) -> Input {
-        let path = call.head().path();
+        let head = call.head();
+        let current = found.and_then(|found| found.current.as_ref());
+        let error = found.and_then(|found| found.error.as_ref());
         Input {
             operation: self.operation().to_owned(),
-            api: path.endpoint().api.as_str().to_owned(),
+            api: head.path().endpoint().api.as_str().to_owned(),
             environment,
             caller: input::Caller {
                 address: self.peer.to_string(),
-                token: self.caller.as_ref().map(|caller| CallerToken {
-                    id: caller.id.to_string(),
-                    kind: caller.kind.as_str().to_owned(),
-                }),
-                certificate: None,
+                token: self.caller_token(),
             },
-            token: path.token().map(|token| Target {
-                id: token.id().to_string(),
-                current: found
-                    .and_then(|found| found.current.as_ref())
-                    .map(|token| current(token, &self.redactor)),
-                lookup_error: found
-                    .and_then(|found| found.error.as_ref())
-                    .map(|error| self.redactor.text(&error.to_string()).to_string()),
+            token: head.path().token().map(|token| Target {
+                id: self.redactor.text(token.id().as_str()),
+                current: current.map(|token| self.current(token)),
+                lookup_error: error.map(|error| self.redactor.text(&error.to_string())),
             }),
-            change: change(
-                call,
-                found.and_then(|found| found.current.as_ref()),
-                &self.redactor,
-            ),
+            change: self.change(call, current),
             settings: settings(call),
-            unknown_members: (*self.redactor.members(&call.understood().unknown_members)).clone(),
+            unknown_members: self.redactor.members(&call.understood().unknown_members),
             time,
             envoy: with_envoy.then(|| self.envoy(call, parts)),
         }
     }
 
-    fn envoy(&self, call: &Call, parts: &Parts) -> Envoy {
-        let host = parts
-            .headers
-            .get(http::header::HOST)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let host = host.or_else(|| {
-            parts
-                .uri
-                .authority()
-                .map(|authority| authority.as_str().into())
+    fn caller_token(&self) -> CallerToken {
+        let shown = self.caller.as_ref().map(|caller| CallerToken {
+            id: self.redactor.text(caller.id.as_str()),
+            kind: Redacted::ours(caller.kind.as_str()),
         });
+        shown.unwrap_or_default()
+    }
+
+    fn change(&self, call: &Call, current: Option<&CurrentToken>) -> Change {
+        let requested = call.change();
+        let operation = call.head().path().endpoint().operation;
+        let text = |text: &Option<String>| text.as_deref().map(|text| self.redactor.text(text));
+        let mut change = Change::default();
+        change.name.requested = text(&requested.name);
+        change.enabled.requested = requested.enabled;
+        change.scopes.requested = requested.scopes.as_deref().map(|list| self.texts(list));
+        change.expiration.requested = text(&requested.expiration);
+        change.personal.requested = requested.personal;
+        if let Some(current) = current {
+            change.name.current = text(&current.name);
+            change.enabled.current = current.enabled;
+            change.scopes.current = Some(self.texts(&current.scopes));
+        }
+        let difference = match current {
+            // Of a token that goes nothing is kept, and nothing differs.
+            _ if operation.removes_token() => return change,
+            Some(current) => {
+                let difference = current.difference(requested);
+                let differs = difference.differs.iter().map(|&member| member.to_owned());
+                change.differs = Some(differs.collect());
+                difference
+            }
+            None if operation.makes_token() => Difference::of_creation(requested),
+            None => return change,
+        };
+        change.scopes.added = Some(self.texts(&difference.added));
+        change.scopes.removed = Some(self.texts(&difference.removed));
+        change.scopes.kept = Some(self.texts(&difference.kept));
+        change
+    }
+
+    /// What Dynatrace tells of a token; people put secrets into names too.
+    fn current(&self, token: &CurrentToken) -> Current {
+        let text = |text: &Option<String>| text.as_deref().map(|text| self.redactor.text(text));
+        Current {
+            id: text(&token.id),
+            name: text(&token.name),
+            enabled: token.enabled,
+            owner: text(&token.owner),
+            scopes: self.texts(&token.scopes),
+            personal: token.personal,
+            expiration: text(&token.expiration),
+        }
+    }
+
+    fn texts(&self, texts: &[String]) -> Vec<Redacted> {
+        texts.iter().map(|text| self.redactor.text(text)).collect()
+    }
+
+    fn envoy(&self, call: &Call, parts: &Parts) -> Envoy {
+        let understood = call.understood();
+        let host = parts.headers.get(http::header::HOST).map(visible);
+        let host = host.or_else(|| Some(parts.uri.authority()?.as_str().to_owned()));
         Envoy {
             attributes: Attributes {
                 request: AttributesRequest {
                     http: AttributesHttp {
-                        method: self.method.to_string(),
-                        path: self.path.to_string(),
-                        host: self.redactor.text(&host.unwrap_or_default()).to_string(),
-                        headers: public_headers(&parts.headers, self.redactor()),
+                        method: self.method.clone(),
+                        path: self.target(call),
+                        host: self.redactor.text(&host.unwrap_or_default()),
+                        headers: self.public_headers(&parts.headers),
                     },
                 },
                 source: AttributesSource {
@@ -178,16 +222,57 @@ impl Recorder {
                     },
                 },
             },
-            parsed_path: self
-                .path
-                .trim_start_matches('/')
-                .split('/')
-                .map(str::to_owned)
-                .collect(),
-            parsed_query: parsed_query(call, self.redactor()),
-            parsed_body: (*self.redactor.json(&call.understood().body)).clone(),
+            parsed_path: self.parsed_path(),
+            parsed_query: self.parsed_query(call),
+            parsed_body: (!understood.body.is_null()).then(|| self.redactor.json(&understood.body)),
             truncated_body: false,
         }
+    }
+
+    /// The path with the query, as OPA-Envoy has it. The credential is not in it.
+    fn target(&self, call: &Call) -> Redacted {
+        let mut target = self.path.to_string();
+        let encoded = |text: &str| {
+            utf8_percent_encode(self.redactor.text(text).as_str(), NON_ALPHANUMERIC).to_string()
+        };
+        for (number, (name, value)) in call.head().parameters().iter().enumerate() {
+            let sign = if number == 0 { '?' } else { '&' };
+            target.push_str(&format!("{sign}{}={}", encoded(name), encoded(value)));
+        }
+        self.redactor.text(&target)
+    }
+
+    /// As OPA-Envoy has it: decoded first, then cut at every slash.
+    fn parsed_path(&self) -> Vec<Redacted> {
+        let path = percent_decode_str(&self.path).decode_utf8_lossy();
+        let segments = path.trim_start_matches('/').split('/');
+        segments
+            .map(|segment| self.redactor.text(segment))
+            .collect()
+    }
+
+    /// As OPA-Envoy has it: per name all values. The credential is not among them.
+    fn parsed_query(&self, call: &Call) -> Redacted<Map<String, Value>> {
+        let mut query: Map<String, Value> = Map::new();
+        for (name, value) in call.head().parameters() {
+            let shown = |text: &str| self.redactor.text(text).to_string();
+            let values = query.entry(shown(name)).or_insert_with(|| json!([]));
+            if let Value::Array(values) = values {
+                values.push(json!(shown(value)));
+            }
+        }
+        self.redactor.members(&query)
+    }
+
+    /// Header fields that may be shown: none that is made to carry a secret. One that is sent several times is
+    /// joined, as its readers do.
+    fn public_headers(&self, headers: &HeaderMap) -> BTreeMap<Redacted, Redacted> {
+        let shown = headers.keys().filter_map(|name| {
+            let values: Vec<String> = headers.get_all(name).iter().map(visible).collect();
+            let value = self.redactor.header(name.as_str(), &values.join(", "))?;
+            Some((self.redactor.text(name.as_str()), value))
+        });
+        shown.collect()
     }
 
     /// The record of a judged request.
@@ -318,77 +403,10 @@ fn settings(call: &Call) -> Option<Settings> {
     })
 }
 
-/// As OPA-Envoy has it: per name all values. The credential is not among them.
-fn parsed_query(call: &Call, redactor: &Redactor) -> Map<String, Value> {
-    let mut query: Map<String, Value> = Map::new();
-    for (name, value) in call.head().parameters() {
-        let values = query
-            .entry(redactor.text(name).to_string())
-            .or_insert_with(|| json!([]));
-        if let Value::Array(values) = values {
-            values.push(json!(redactor.text(value)));
-        }
-    }
-    query
-}
-
-fn change(call: &Call, current: Option<&CurrentToken>, redactor: &Redactor) -> Change {
-    let requested = call.change();
-    let mut change = Change::default();
-    change.name.requested.clone_from(&requested.name);
-    change.enabled.requested = requested.enabled;
-    change.scopes.requested.clone_from(&requested.scopes);
-    change
-        .expiration
-        .requested
-        .clone_from(&requested.expiration);
-    change.personal.requested = requested.personal;
-    let difference = match current {
-        Some(current) => {
-            change.name.current = current
-                .name
-                .as_deref()
-                .map(|name| redactor.text(name).to_string());
-            change.enabled.current = current.enabled;
-            change.scopes.current = Some(current.scopes.clone());
-            let difference = current.difference(requested);
-            let differs = difference.differs.iter().map(|&member| member.to_owned());
-            change.differs = Some(differs.collect());
-            difference
-        }
-        None if call.head().path().endpoint().operation.makes_token() => {
-            Difference::of_creation(requested)
-        }
-        None => return change,
-    };
-    change.scopes.added = Some(difference.added);
-    change.scopes.removed = Some(difference.removed);
-    change.scopes.kept = Some(difference.kept);
-    change
-}
-
-/// What Dynatrace tells of a token; people put secrets into names too.
-fn current(token: &CurrentToken, redactor: &Redactor) -> Current {
-    let shown = |text: &str| redactor.text(text).to_string();
-    let text = |text: &Option<String>| text.as_deref().map(shown);
-    Current {
-        id: text(&token.id),
-        name: text(&token.name),
-        enabled: token.enabled,
-        owner: text(&token.owner),
-        scopes: token.scopes.iter().map(|scope| shown(scope)).collect(),
-        personal: token.personal,
-        expiration: text(&token.expiration),
-    }
-}
-
-/// Header fields that may be shown: none that is made to carry a secret.
-fn public_headers(headers: &HeaderMap, redactor: &Redactor) -> Map<String, Value> {
-    let shown = headers.iter().filter_map(|(name, value)| {
-        let value = redactor.header(name.as_str(), value.to_str().ok()?)?;
-        Some((name.as_str().to_owned(), json!(value)))
-    });
-    shown.collect()
+/// The value of a header field as text. One that is not all visible ASCII is escaped, backslashes too.
+fn visible(value: &HeaderValue) -> String {
+    let escaped = |_| value.as_bytes().escape_ascii().to_string();
+    value.to_str().map_or_else(escaped, str::to_owned)
 }
 
 #[cfg(test)]

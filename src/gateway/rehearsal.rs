@@ -63,12 +63,9 @@ pub async fn rehearse(
     let call = guard::call(head, &body)?;
     let environment = input::Environment {
         name: environment::DEFAULT.to_owned(),
-        id: call
-            .head()
-            .path()
-            .environment()
-            .unwrap_or_default()
-            .to_owned(),
+        id: recorder
+            .redactor()
+            .text(call.head().path().environment().unwrap_or_default()),
         data: serde_json::Map::new(),
     };
     Ok(Some(recorder.input(

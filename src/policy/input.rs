@@ -5,10 +5,14 @@
 
 mod rego;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, json};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value as Json};
+
+use crate::dynatrace::redact::{Redacted, Redactor};
 
 pub(super) use rego::to_rego;
 
@@ -21,17 +25,26 @@ const OPEN: [&str; 5] = [
     "input.unknown_members",
 ];
 
+/// What a request would change, and what is not known, is absent; who asks is always there. Nothing is `null`: in
+/// Rego a member that is absent is undefined, and `not` says that it is not there.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Input {
     pub operation: String,
     pub api: String,
     pub environment: Environment,
+    #[serde(default)]
     pub caller: Caller,
+    /// Only where the request is about a token that exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Target>,
+    #[serde(default)]
     pub change: Change,
     /// Only on a write of settings that govern tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<Settings>,
-    pub unknown_members: Map<String, Json>,
+    /// Only where the request has some.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub unknown_members: Redacted<Map<String, Json>>,
     #[serde(with = "instant")]
     pub time: jiff::Timestamp,
     /// The same request in the shape of OPA-Envoy; only built when a loaded policy reads it.
@@ -42,47 +55,56 @@ pub struct Input {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Environment {
     pub name: String,
-    pub id: String,
+    #[serde(default)]
+    pub id: Redacted,
     /// What the configuration says about the environment, for policies only.
     #[serde(default)]
     pub data: Map<String, Json>,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Caller {
+    #[serde(default)]
     pub address: String,
-    pub token: Option<CallerToken>,
-    pub certificate: Option<Json>,
+    #[serde(default)]
+    pub token: CallerToken,
 }
 
-/// The public part of the credential that the caller shows.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+/// The public part of the credential that the caller shows; empty texts when there is none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct CallerToken {
-    pub id: String,
-    pub kind: String,
+    pub id: Redacted,
+    pub kind: Redacted,
 }
 
 /// The token that is to be changed.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Target {
-    pub id: String,
+    pub id: Redacted,
     /// `None`: no policy asked for it, or it could not be looked up.
+    #[serde(default)]
     pub current: Option<Current>,
     /// Why the token could not be looked up.
     #[serde(default)]
-    pub lookup_error: Option<String>,
+    pub lookup_error: Option<Redacted>,
 }
 
-/// The token as it is before the change, in one vocabulary for v1 and v2.
+/// The token as it is before the change, in one vocabulary for v1 and v2; what Dynatrace does not tell is absent.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Current {
-    pub id: Option<String>,
-    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Redacted>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Redacted>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    pub owner: Option<String>,
-    pub scopes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Redacted>,
+    pub scopes: Vec<Redacted>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<bool>,
-    pub expiration: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<Redacted>,
 }
 
 /// The settings schemas that a request writes objects of.
@@ -91,46 +113,65 @@ pub struct Settings {
     pub schemas: Vec<String>,
 }
 
-/// What the caller wants to be different. `None` in `requested`: the request does not mention it.
+/// What the caller wants to be different. Without `requested`: the request does not mention it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Change {
-    pub name: Wish<String>,
+    pub name: Wish<Redacted>,
     pub enabled: Wish<bool>,
     pub scopes: Scopes,
-    pub expiration: Requested<String>,
+    pub expiration: Expiration,
     pub personal: Requested<bool>,
     /// The members that would differ from the token as it is (`name`, `enabled`, `scopes`); `None` when that is
     /// not known. Empty: nothing changes.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub differs: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Wish<T> {
+    #[serde(default = "nothing", skip_serializing_if = "Option::is_none")]
     pub requested: Option<T>,
+    #[serde(default = "nothing", skip_serializing_if = "Option::is_none")]
     pub current: Option<T>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Requested<T> {
+    #[serde(default = "nothing", skip_serializing_if = "Option::is_none")]
     pub requested: Option<T>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Expiration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Redacted>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Scopes {
-    pub requested: Option<Vec<String>>,
-    pub current: Option<Vec<String>>,
-    pub added: Option<Vec<String>>,
-    pub removed: Option<Vec<String>>,
-    pub kept: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Vec<Redacted>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<Vec<Redacted>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added: Option<Vec<Redacted>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Vec<Redacted>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Vec<Redacted>>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Envoy {
     pub attributes: Attributes,
-    pub parsed_path: Vec<String>,
-    pub parsed_query: Map<String, Json>,
-    pub parsed_body: Json,
+    pub parsed_path: Vec<Redacted>,
+    pub parsed_query: Redacted<Map<String, Json>>,
+    /// Only where the request has a body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parsed_body: Option<Redacted<Json>>,
     pub truncated_body: bool,
 }
 
@@ -147,10 +188,10 @@ pub struct AttributesRequest {
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct AttributesHttp {
-    pub method: String,
-    pub path: String,
-    pub host: String,
-    pub headers: Map<String, Json>,
+    pub method: Redacted,
+    pub path: Redacted,
+    pub host: Redacted,
+    pub headers: BTreeMap<Redacted, Redacted>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -169,6 +210,37 @@ pub struct SocketAddress {
     pub address: String,
 }
 
+impl Serialize for Target {
+    /// With `known`, which follows from the rest: whether the gate knows the token as it is.
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut members = out.serialize_map(None)?;
+        members.serialize_entry("id", &self.id)?;
+        members.serialize_entry("known", &self.is_known())?;
+        if let Some(current) = &self.current {
+            members.serialize_entry("current", current)?;
+        }
+        if let Some(error) = &self.lookup_error {
+            members.serialize_entry("lookup_error", error)?;
+        }
+        members.end()
+    }
+}
+
+impl Target {
+    /// Whether the gate knows the token as it is.
+    pub(super) fn is_known(&self) -> bool {
+        self.current.is_some()
+    }
+}
+
+fn nothing<T>() -> Option<T> {
+    None
+}
+
+fn is_empty(members: &Redacted<Map<String, Json>>) -> bool {
+    members.is_empty()
+}
+
 impl Input {
     /// The document as the journal writes it.
     pub fn to_json(&self) -> Json {
@@ -177,7 +249,8 @@ impl Input {
 
     /// Why the token could not be looked up.
     pub(super) fn lookup_error(&self) -> Option<&str> {
-        self.token.as_ref()?.lookup_error.as_deref()
+        let error = self.token.as_ref()?.lookup_error.as_ref()?;
+        Some(error.as_str())
     }
 
     /// Whether the request asks for nothing but that the token be disabled: a leaked token must be stopped
@@ -242,7 +315,7 @@ pub(super) fn missing(steps: &[Option<&str>]) -> Option<Missing> {
                     message: format!("{path} is a list: it has no member {name}"),
                 });
             }
-            // What is null in the sample has a shape that is not promised; a computed member cannot be known.
+            // A computed member cannot be known; nothing in the sample is null.
             (Json::Null | Json::Object(_), _) => return None,
             (Json::Bool(_) | Json::Number(_) | Json::String(_), name) => {
                 let name = name.unwrap_or("[…]");
@@ -291,41 +364,34 @@ fn collect(path: &str, here: &Json, found: &mut Vec<String>) {
 
 /// A document in which every member that has a promised shape is present.
 static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
-    let text = || Some(String::new());
-    let texts = || Some(vec![String::new()]);
-    Input {
+    let text = Redacted::default;
+    let texts = || Some(vec![text()]);
+    let document = Input {
         operation: String::new(),
         api: String::new(),
         environment: Environment {
             name: String::new(),
-            id: String::new(),
+            id: text(),
             data: Map::new(),
         },
-        caller: Caller {
-            address: String::new(),
-            token: Some(CallerToken {
-                id: String::new(),
-                kind: String::new(),
-            }),
-            certificate: None,
-        },
+        caller: Caller::default(),
         token: Some(Target {
-            id: String::new(),
+            id: text(),
             current: Some(Current {
-                id: text(),
-                name: text(),
+                id: Some(text()),
+                name: Some(text()),
                 enabled: Some(true),
-                owner: text(),
-                scopes: vec![String::new()],
+                owner: Some(text()),
+                scopes: vec![text()],
                 personal: Some(true),
-                expiration: text(),
+                expiration: Some(text()),
             }),
-            lookup_error: text(),
+            lookup_error: Some(text()),
         }),
         change: Change {
             name: Wish {
-                requested: text(),
-                current: text(),
+                requested: Some(text()),
+                current: Some(text()),
             },
             enabled: Wish {
                 requested: Some(true),
@@ -338,43 +404,55 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
                 removed: texts(),
                 kept: texts(),
             },
-            expiration: Requested { requested: text() },
+            expiration: Expiration {
+                requested: Some(text()),
+            },
             personal: Requested {
                 requested: Some(true),
             },
-            differs: texts(),
+            differs: Some(vec![String::new()]),
         },
         settings: Some(Settings {
             schemas: vec![String::new()],
         }),
-        unknown_members: Map::new(),
+        unknown_members: some_members(),
         time: jiff::Timestamp::UNIX_EPOCH,
-        envoy: Some(Envoy {
-            attributes: Attributes {
-                request: AttributesRequest {
-                    http: AttributesHttp {
-                        method: String::new(),
-                        path: String::new(),
-                        host: String::new(),
-                        headers: Map::new(),
-                    },
+        envoy: Some(sample_of_envoy()),
+    };
+    document.to_json()
+});
+
+/// Not empty, or it would be absent.
+fn some_members() -> Redacted<Map<String, Json>> {
+    Redactor::default().members(&Map::from_iter([("any".to_owned(), Json::Bool(true))]))
+}
+
+fn sample_of_envoy() -> Envoy {
+    let text = Redacted::default;
+    Envoy {
+        attributes: Attributes {
+            request: AttributesRequest {
+                http: AttributesHttp {
+                    method: text(),
+                    path: text(),
+                    host: text(),
+                    headers: BTreeMap::new(),
                 },
-                source: AttributesSource {
-                    address: AttributesAddress {
-                        socket_address: SocketAddress {
-                            address: String::new(),
-                        },
+            },
+            source: AttributesSource {
+                address: AttributesAddress {
+                    socket_address: SocketAddress {
+                        address: String::new(),
                     },
                 },
             },
-            parsed_path: vec![String::new()],
-            parsed_query: Map::new(),
-            parsed_body: json!({}),
-            truncated_body: false,
-        }),
+        },
+        parsed_path: vec![text()],
+        parsed_query: Redacted::default(),
+        parsed_body: Some(Redactor::default().json(&Json::Object(Map::new()))),
+        truncated_body: false,
     }
-    .to_json()
-});
+}
 
 /// `2026-11-24T10:00:00.000Z`: milliseconds, as Dynatrace writes them.
 mod instant {

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::decision::{Decision, Effect, Verdict};
 use super::input::{Change, Input};
-use crate::dynatrace::redact::{Redactor, Texts};
+use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 
 /// What to leave out of a request so that it passes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Remedy {
     /// Scopes to leave out, in the order of the request.
-    pub scopes: Vec<String>,
+    pub scopes: Vec<Redacted>,
     /// Members to leave out altogether.
     pub members: Vec<&'static str>,
     /// The same for people.
@@ -29,7 +29,7 @@ impl Texts for Remedy {
             members,
             text,
         } = self;
-        let scope = |scope: String| redactor.text(&scope).to_string();
+        let scope = |scope: Redacted| redactor.text(&scope);
         Self {
             scopes: scopes.into_iter().map(scope).collect(),
             members,
@@ -105,9 +105,9 @@ fn leave_out(input: &mut Input, decision: &Decision) -> bool {
 
 impl Change {
     /// Without these scopes; an update that asked for no others leaves the token's as they are.
-    fn without(&mut self, left_out: &BTreeSet<String>) {
+    fn without(&mut self, left_out: &BTreeSet<Redacted>) {
         let scopes = &mut self.scopes;
-        let stays = |scope: &String| !left_out.contains(scope);
+        let stays = |scope: &Redacted| !left_out.contains(scope);
         let Some(requested) = &mut scopes.requested else {
             return;
         };
@@ -129,7 +129,7 @@ impl Change {
     /// What still differs after something was left out.
     fn differs_less(&mut self) {
         let scopes = &self.scopes;
-        let any = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        let any = |list: &Option<Vec<Redacted>>| list.as_ref().is_some_and(|list| !list.is_empty());
         let scopes = any(&scopes.added) || any(&scopes.removed);
         let (name, enabled) = (
             self.name.requested.is_some(),
@@ -154,9 +154,9 @@ fn told(asked: &Change, passes: &Change) -> Remedy {
     let requested = asked.scopes.requested.as_ref().unwrap_or(&none);
     let fine = passes.scopes.requested.as_ref().unwrap_or(&none);
     // A request may have ten thousand of them: not each with each.
-    let mut known: HashSet<&String> = fine.iter().collect();
+    let mut known: HashSet<&Redacted> = fine.iter().collect();
     let left_out = requested.iter().filter(|&scope| known.insert(scope));
-    let scopes: Vec<String> = left_out.cloned().collect();
+    let scopes: Vec<Redacted> = left_out.cloned().collect();
     let members: Vec<&'static str> = [
         (
             "the name",

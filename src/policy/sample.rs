@@ -3,17 +3,18 @@
 //! The same seed makes the same documents. They are for comparing engines: whoever reads one sees no request
 //! that ever was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 
 use super::check::Read;
 use super::input::{
     Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, Caller,
-    CallerToken, Change, Current, Environment, Envoy, Input, Requested, Scopes, Settings,
-    SocketAddress, Target, Wish,
+    CallerToken, Change, Current, Environment, Envoy, Expiration, Input, Requested, Scopes,
+    Settings, SocketAddress, Target, Wish,
 };
 use crate::dynatrace::catalogue::ENDPOINTS;
+use crate::dynatrace::redact::{Redacted, Redactor};
 
 /// Makes documents, one after the other.
 pub(super) struct Sampler<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Sampler<'a> {
     words: &'a BTreeSet<String>,
     all: Vec<&'a str>,
     reads: &'a BTreeSet<Read>,
+    /// There is no request whose credentials it could know.
+    redactor: Redactor,
     state: u64,
 }
 
@@ -31,6 +34,7 @@ impl<'a> Sampler<'a> {
             words,
             all,
             reads,
+            redactor: Redactor::default(),
             state: seed,
         }
     }
@@ -40,7 +44,7 @@ impl<'a> Sampler<'a> {
         let requested = self.maybe(Self::scopes);
         let change = Change {
             name: Wish {
-                requested: self.maybe(Self::word),
+                requested: self.maybe(Self::text),
                 current: current.as_ref().and_then(|current| current.name.clone()),
             },
             enabled: Wish {
@@ -48,8 +52,8 @@ impl<'a> Sampler<'a> {
                 current: current.as_ref().and_then(|current| current.enabled),
             },
             scopes: self.difference(requested, current.as_ref()),
-            expiration: Requested {
-                requested: self.maybe(Self::word),
+            expiration: Expiration {
+                requested: self.maybe(Self::text),
             },
             personal: Requested {
                 requested: self.maybe(Self::coin),
@@ -63,30 +67,26 @@ impl<'a> Sampler<'a> {
         let target = |sampler: &mut Self| Target {
             id: sampler.id(),
             current,
-            lookup_error: sampler.seldom(Self::word),
+            lookup_error: sampler.seldom(Self::text),
         };
         Input {
             operation: self.operation(),
             api: self.one_of(&["v1", "v2", "cluster/v2"]),
             environment: Environment {
                 name: self.word(),
-                id: self.word(),
+                id: self.text(),
                 data: self.open("input.environment.data"),
             },
             caller: Caller {
                 address: self.one_of(&["10.1.2.3", "::1", ""]),
-                token: self.maybe(|sampler| CallerToken {
-                    id: sampler.id(),
-                    kind: sampler.one_of(&["api-token", "platform-token", "other"]),
-                }),
-                certificate: None,
+                token: self.maybe(Self::caller).unwrap_or_default(),
             },
             token: self.maybe(target),
             change,
             settings: self.seldom(|sampler| Settings {
-                schemas: sampler.scopes(),
+                schemas: sampler.words(),
             }),
-            unknown_members: self.open("input.unknown_members"),
+            unknown_members: self.members("input.unknown_members"),
             time: self.time(),
             envoy: self.reads_envoy().then(|| self.envoy()),
         }
@@ -95,21 +95,33 @@ impl<'a> Sampler<'a> {
     fn current(&mut self) -> Current {
         Current {
             id: self.maybe(Self::id),
-            name: self.maybe(Self::word),
+            name: self.maybe(Self::text),
             enabled: self.maybe(Self::coin),
-            owner: self.maybe(Self::word),
+            owner: self.maybe(Self::text),
             scopes: self.scopes(),
             personal: self.maybe(Self::coin),
-            expiration: self.maybe(Self::word),
+            expiration: self.maybe(Self::text),
+        }
+    }
+
+    fn caller(&mut self) -> CallerToken {
+        let kind = self.one_of(&["api-token", "bearer", "other"]);
+        CallerToken {
+            id: self.id(),
+            kind: self.redactor.text(&kind),
         }
     }
 
     /// Mostly as the gate makes it, sometimes as it would only be by mistake.
-    fn difference(&mut self, requested: Option<Vec<String>>, current: Option<&Current>) -> Scopes {
+    fn difference(
+        &mut self,
+        requested: Option<Vec<Redacted>>,
+        current: Option<&Current>,
+    ) -> Scopes {
         let has = current.map(|current| current.scopes.clone());
         let asked = requested.clone().unwrap_or_default();
         let had = has.clone().unwrap_or_default();
-        let without = |one: &[String], other: &[String]| -> Vec<String> {
+        let without = |one: &[Redacted], other: &[Redacted]| -> Vec<Redacted> {
             let rest = one.iter().filter(|scope| !other.contains(scope));
             rest.cloned().collect()
         };
@@ -138,16 +150,26 @@ impl<'a> Sampler<'a> {
         operation.unwrap_or("token.update").to_owned()
     }
 
-    fn scopes(&mut self) -> Vec<String> {
+    fn scopes(&mut self) -> Vec<Redacted> {
+        let words = self.words();
+        words.iter().map(|word| self.redactor.text(word)).collect()
+    }
+
+    fn words(&mut self) -> Vec<String> {
         let most = if self.usually() { 6 } else { 40 };
         (0..self.below(most)).map(|_| self.word()).collect()
     }
 
-    fn id(&mut self) -> String {
+    fn text(&mut self) -> Redacted {
+        let word = self.word();
+        self.redactor.text(&word)
+    }
+
+    fn id(&mut self) -> Redacted {
         match self.below(3) {
-            0 => "dt0c01.ST2EY72KQINMH574WMNVI7YN".to_owned(),
-            1 => "d5836312-5790-4e80-afcf-09971954c3ea".to_owned(),
-            _ => self.word(),
+            0 => Redacted::ours("dt0c01.ST2EY72KQINMH574WMNVI7YN"),
+            1 => Redacted::ours("d5836312-5790-4e80-afcf-09971954c3ea"),
+            _ => self.text(),
         }
     }
 
@@ -180,6 +202,32 @@ impl<'a> Sampler<'a> {
             members.entry(name).or_insert(value);
         }
         members
+    }
+
+    fn members(&mut self, path: &str) -> Redacted<Map<String, Json>> {
+        let members = self.open(path);
+        self.redactor.members(&members)
+    }
+
+    fn headers(&mut self) -> BTreeMap<Redacted, Redacted> {
+        let open = self.open("input.attributes.request.http.headers");
+        let text = |text: &str| self.redactor.text(text);
+        let named = |(name, value): (&String, &Json)| {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (text(name), text(&value))
+        };
+        open.iter().map(named).collect()
+    }
+
+    fn body(&mut self) -> Redacted<Json> {
+        let body = if self.usually() {
+            Json::Object(self.open("input.parsed_body"))
+        } else {
+            self.json(2)
+        };
+        self.redactor.json(&body)
     }
 
     fn json(&mut self, depth: usize) -> Json {
@@ -219,14 +267,16 @@ impl<'a> Sampler<'a> {
     }
 
     fn envoy(&mut self) -> Envoy {
+        let method = self.one_of(&["PUT", "POST", "DELETE", "GET"]);
+        let path = self.one_of(&["/api/v1/tokens/x", "/api/v2/apiTokens", "/"]);
         Envoy {
             attributes: Attributes {
                 request: AttributesRequest {
                     http: AttributesHttp {
-                        method: self.one_of(&["PUT", "POST", "DELETE", "GET"]),
-                        path: self.one_of(&["/api/v1/tokens/x", "/api/v2/apiTokens", "/"]),
-                        host: self.word(),
-                        headers: self.open("input.attributes.request.http.headers"),
+                        method: self.redactor.text(&method),
+                        path: self.redactor.text(&path),
+                        host: self.text(),
+                        headers: self.headers(),
                     },
                 },
                 source: AttributesSource {
@@ -237,13 +287,9 @@ impl<'a> Sampler<'a> {
                     },
                 },
             },
-            parsed_path: (0..self.below(5)).map(|_| self.word()).collect(),
-            parsed_query: self.open("input.parsed_query"),
-            parsed_body: if self.usually() {
-                Json::Object(self.open("input.parsed_body"))
-            } else {
-                self.json(2)
-            },
+            parsed_path: (0..self.below(5)).map(|_| self.text()).collect(),
+            parsed_query: self.members("input.parsed_query"),
+            parsed_body: self.maybe(Self::body),
             truncated_body: false,
         }
     }

@@ -1,7 +1,5 @@
 //! What a record says, byte for byte: who reads journals must not have to care which version wrote one.
 
-use std::collections::BTreeMap;
-
 use http::Request;
 
 use super::*;
@@ -120,7 +118,7 @@ fn records(case: Case) -> [String; 4] {
         .map(|body| CurrentToken::parse(body.as_bytes()).unwrap());
     found.error = case.error;
     let time = jiff::Timestamp::from_millisecond(1_795_501_800_123).unwrap();
-    let told = environment.input(call.head());
+    let told = environment.input(call.head(), &recorder.redactor);
     let input = recorder.input(&call, told, &parts, Some(&found), case.envoy, time);
 
     let policies = tempfile::tempdir().unwrap();

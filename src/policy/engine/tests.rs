@@ -1,7 +1,11 @@
 use serde_json::json;
 
 use super::{
-    super::{Effect, POLICY_ERROR, Verdict, bundle::tests::directory, input::tests::input},
+    super::{
+        Effect, POLICY_ERROR, Verdict,
+        bundle::tests::directory,
+        input::tests::{input, text},
+    },
     *,
 };
 
@@ -351,7 +355,7 @@ fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
     let relaxed = engine_of(&silent, "lookup: {required: false}");
     let mut failed = input();
     let token = failed.token.as_mut().unwrap();
-    token.lookup_error = Some("Dynatrace answered 404".to_owned());
+    token.lookup_error = Some(text("Dynatrace answered 404"));
     let decision = strict.decide(&failed);
     assert_eq!(
         lines(&decision),
@@ -365,7 +369,7 @@ fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
     failed.change = crate::policy::input::Change::default();
     failed.change.enabled.requested = Some(false);
     assert_eq!(strict.decide(&failed).verdict, Verdict::Allow);
-    failed.change.name.requested = Some("n".to_owned());
+    failed.change.name.requested = Some(text("n"));
     assert_eq!(strict.decide(&failed).verdict, Verdict::Deny);
 }
 

@@ -10,34 +10,35 @@ use regorus::Value;
 use serde_json::{Map, Value as Json};
 
 use super::{Change, Current, Envoy, Input, Target};
+use crate::dynatrace::redact::Redacted;
 
 /// The whole document.
 pub(super) fn document(input: &Input) -> Value {
     let caller = &input.caller;
-    let token = caller.token.as_ref();
-    let token = token.map(|token| CALLER_TOKEN.with([text(&token.id), text(&token.kind)]));
-    let certificate = caller.certificate.as_ref();
     let environment = &input.environment;
-    let settings = input.settings.as_ref();
-    let settings = settings.map(|settings| SETTINGS.with([texts(&settings.schemas)]));
+    let unknown = &input.unknown_members;
     let document = DOCUMENT.with([
-        text(&input.api),
-        CALLER.with([
-            text(&caller.address),
-            certificate.map_or(Value::Null, to_rego),
-            token.unwrap_or(Value::Null),
-        ]),
-        change(&input.change),
-        ENVIRONMENT.with([
-            map(&environment.data),
-            text(&environment.id),
-            text(&environment.name),
-        ]),
-        text(&input.operation),
-        settings.unwrap_or(Value::Null),
-        text(&super::instant::text(input.time)),
-        input.token.as_ref().map_or(Value::Null, target),
-        map(&input.unknown_members),
+        Some(text(&input.api)),
+        Some(CALLER.with([
+            Some(text(&caller.address)),
+            Some(
+                CALLER_TOKEN.with([&caller.token.id, &caller.token.kind].map(|it| Some(text(it)))),
+            ),
+        ])),
+        Some(change(&input.change)),
+        Some(ENVIRONMENT.with([
+            Some(map(&environment.data)),
+            Some(text(&environment.id)),
+            Some(text(&environment.name)),
+        ])),
+        Some(text(&input.operation)),
+        input.settings.as_ref().map(|settings| {
+            let schemas = settings.schemas.iter().map(|schema| text(schema));
+            SETTINGS.with([Some(schemas.collect::<Vec<Value>>().into())])
+        }),
+        Some(text(&super::instant::text(input.time))),
+        input.token.as_ref().map(target),
+        (!unknown.is_empty()).then(|| map(unknown)),
     ]);
     match &input.envoy {
         None => document,
@@ -47,42 +48,48 @@ pub(super) fn document(input: &Input) -> Value {
 
 fn target(target: &Target) -> Value {
     TARGET.with([
-        target.current.as_ref().map_or(Value::Null, current),
-        text(&target.id),
-        maybe(target.lookup_error.as_deref()),
+        target.current.as_ref().map(current),
+        Some(text(&target.id)),
+        Some(target.is_known().into()),
+        maybe(target.lookup_error.as_ref()),
     ])
 }
 
 fn current(token: &Current) -> Value {
     CURRENT.with([
-        flag(token.enabled),
-        maybe(token.expiration.as_deref()),
-        maybe(token.id.as_deref()),
-        maybe(token.name.as_deref()),
-        maybe(token.owner.as_deref()),
-        flag(token.personal),
-        texts(&token.scopes),
+        token.enabled.map(Value::from),
+        maybe(token.expiration.as_ref()),
+        maybe(token.id.as_ref()),
+        maybe(token.name.as_ref()),
+        maybe(token.owner.as_ref()),
+        token.personal.map(Value::from),
+        Some(texts(&token.scopes)),
     ])
 }
 
 fn change(change: &Change) -> Value {
-    let scopes = &change.scopes;
+    let (expiration, name, scopes) = (&change.expiration, &change.name, &change.scopes);
+    let differs = change.differs.as_ref();
+    let list = |list: &Option<Vec<Redacted>>| list.as_deref().map(texts);
     CHANGE.with([
-        list(change.differs.as_deref()),
-        WISH.with([flag(change.enabled.current), flag(change.enabled.requested)]),
-        REQUESTED.with([maybe(change.expiration.requested.as_deref())]),
-        WISH.with([
-            maybe(change.name.current.as_deref()),
-            maybe(change.name.requested.as_deref()),
-        ]),
-        REQUESTED.with([flag(change.personal.requested)]),
-        SCOPES.with([
-            list(scopes.added.as_deref()),
-            list(scopes.current.as_deref()),
-            list(scopes.kept.as_deref()),
-            list(scopes.removed.as_deref()),
-            list(scopes.requested.as_deref()),
-        ]),
+        differs.map(|members| {
+            let members = members.iter().map(|member| text(member));
+            members.collect::<Vec<Value>>().into()
+        }),
+        Some(WISH.with([
+            change.enabled.current.map(Value::from),
+            change.enabled.requested.map(Value::from),
+        ])),
+        Some(EXPIRATION.with([maybe(expiration.requested.as_ref())])),
+        Some(WISH.with([maybe(name.current.as_ref()), maybe(name.requested.as_ref())])),
+        Some(REQUESTED.with([change.personal.requested.map(Value::from)])),
+        Some(SCOPES.with([
+            list(&scopes.added),
+            list(&scopes.current),
+            list(&scopes.kept),
+            list(&scopes.removed),
+            list(&scopes.requested),
+        ])),
     ])
 }
 
@@ -104,29 +111,27 @@ fn with_envoy(document: &Value, envoy: &Envoy) -> Value {
     all.into()
 }
 
-/// The members of an object by name, in the order of the alphabet. Their names are made once, for all requests.
+/// The members that an object may have, in the order of the alphabet. Their names are made once, for all requests.
 struct Shape<const N: usize> {
     names: [&'static str; N],
-    empty: OnceLock<BTreeMap<Value, Value>>,
+    made: OnceLock<[Value; N]>,
 }
 
 impl<const N: usize> Shape<N> {
     const fn of(names: [&'static str; N]) -> Self {
         Self {
             names,
-            empty: OnceLock::new(),
+            made: OnceLock::new(),
         }
     }
 
-    fn with(&self, values: [Value; N]) -> Value {
-        let empty = self.empty.get_or_init(|| {
-            let names = self.names.iter();
-            names.map(|name| (text(name), Value::Null)).collect()
-        });
-        let mut members = empty.clone();
-        for (member, value) in members.values_mut().zip(values) {
-            *member = value;
-        }
+    /// The object with those members that have a value.
+    fn with(&self, values: [Option<Value>; N]) -> Value {
+        let names = self.made.get_or_init(|| self.names.map(text));
+        let members = names.iter().zip(values);
+        let members: BTreeMap<Value, Value> = members
+            .filter_map(|(name, value)| Some((name.clone(), value?)))
+            .collect();
         members.into()
     }
 }
@@ -142,7 +147,7 @@ static DOCUMENT: Shape<9> = Shape::of([
     "token",
     "unknown_members",
 ]);
-static CALLER: Shape<3> = Shape::of(["address", "certificate", "token"]);
+static CALLER: Shape<2> = Shape::of(["address", "token"]);
 static CALLER_TOKEN: Shape<2> = Shape::of(["id", "kind"]);
 static CHANGE: Shape<6> = Shape::of([
     "differs",
@@ -161,35 +166,28 @@ static CURRENT: Shape<7> = Shape::of([
     "personal",
     "scopes",
 ]);
+static EXPIRATION: Shape<1> = Shape::of(["requested"]);
 static ENVIRONMENT: Shape<3> = Shape::of(["data", "id", "name"]);
 static REQUESTED: Shape<1> = Shape::of(["requested"]);
 static SCOPES: Shape<5> = Shape::of(["added", "current", "kept", "removed", "requested"]);
 static SETTINGS: Shape<1> = Shape::of(["schemas"]);
-static TARGET: Shape<3> = Shape::of(["current", "id", "lookup_error"]);
+static TARGET: Shape<4> = Shape::of(["current", "id", "known", "lookup_error"]);
 static WISH: Shape<2> = Shape::of(["current", "requested"]);
 
 fn text(text: &str) -> Value {
     text.into()
 }
 
-fn maybe(text: Option<&str>) -> Value {
-    text.map_or(Value::Null, Value::from)
+fn maybe(told: Option<&Redacted>) -> Option<Value> {
+    told.map(|told| text(told))
 }
 
-fn flag(flag: Option<bool>) -> Value {
-    flag.map_or(Value::Null, Value::from)
-}
-
-fn texts(texts: &[String]) -> Value {
+fn texts(texts: &[Redacted]) -> Value {
     texts
         .iter()
-        .map(|text| text.as_str().into())
+        .map(|each| text(each))
         .collect::<Vec<Value>>()
         .into()
-}
-
-fn list(list: Option<&[String]>) -> Value {
-    list.map_or(Value::Null, texts)
 }
 
 fn map(members: &Map<String, Json>) -> Value {

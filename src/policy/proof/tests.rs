@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::bytecode::MOST_STEPS;
-use crate::policy::input::tests::input;
+use crate::policy::input::tests::{input, text, texts};
 use crate::policy::interpreter::Interpreter;
 use crate::policy::tree::Tree;
 use crate::policy::{AnswersFor, Engine, Input, Trusted};
@@ -47,7 +47,7 @@ fn an_ordinary_update_takes_few_steps_of_the_shipped_policies() {
     let share = engine.share(AnswersFor::All).unwrap();
     let mut update = input();
     let scopes = ["metrics.read", "metrics.ingest", "logs.read", "logs.ingest"];
-    update.change.scopes.requested = Some(scopes.map(str::to_owned).to_vec());
+    update.change.scopes.requested = Some(texts(&scopes));
     assert_eq!(
         share.bytecode.nobody_objects(&update.to_rego(), 275),
         Ok(true)
@@ -95,7 +95,7 @@ fn steps_grow_as_policies_and_scopes_do() {
         let engine = engine_of_many(policies, rule);
         let share = engine.share(AnswersFor::All).unwrap();
         let mut request = input();
-        let scopes = (0..scopes).map(|number| format!("scope.{number}"));
+        let scopes = (0..scopes).map(|number| text(&format!("scope.{number}")));
         request.change.scopes.requested = Some(scopes.collect());
         let document = request.to_rego();
         // Where enough is enough.
@@ -126,7 +126,11 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
     let met = Input {
         change: crate::policy::input::Change {
             name: crate::policy::input::Wish {
-                requested: Some("zztop".to_owned()),
+                requested: Some(text("zztop")),
+                current: None,
+            },
+            enabled: crate::policy::input::Wish {
+                requested: Some(true),
                 current: None,
             },
             ..input().change
@@ -163,24 +167,20 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
             "_p.v1 == 1",
             "by its members",
         ),
-        ("", "\"x\" in input.change.expiration.requested", ""),
+        ("", "\"x\" in input.change.enabled.requested", ""),
+        ("", "some s in input.change.enabled.requested; s == 1", ""),
         (
             "",
-            "some s in input.change.expiration.requested; s == 1",
-            "",
-        ),
-        (
-            "",
-            "every s in input.change.expiration.requested { s == 1 }",
+            "every s in input.change.enabled.requested { s == 1 }",
             "",
         ),
         ("", "concat(\",\", [1, input.api]) == \"x\"", ""),
         (
-            "_fine if lower(input.change.expiration.requested) == \"x\"",
+            "_fine if lower(input.change.enabled.requested) == \"x\"",
             "not _fine; false",
             "",
         ),
-        ("", "count(input.change.expiration.requested) > 1", ""),
+        ("", "count(input.change.enabled.requested) > 1", ""),
         ("", "to_number(input.api) == 1", ""),
         (
             "",

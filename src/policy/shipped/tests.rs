@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::policy::bundle::{Bundle, tests::directory};
-use crate::policy::input::tests::input;
+use crate::policy::input::tests::{input, text};
 use crate::policy::{AnswersFor, Effect, Engine, Evaluator, Input, POLICY_ERROR, Trusted, Verdict};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
@@ -101,7 +101,7 @@ fn what_was_added_or_changed_is_asked_in_the_interpreter() {
     );
     passes_by_bytecode(&engine, &asked);
     // What the interpreter is asked about counts as much, and so does everything else then.
-    asked.change.name.requested = Some("sunday".to_owned());
+    asked.change.name.requested = Some(text("sunday"));
     let decision = engine.decide(&asked);
     assert_eq!(decision.evaluator, Evaluator::Interpreter);
     let policies: Vec<&str> = decision
@@ -110,7 +110,7 @@ fn what_was_added_or_changed_is_asked_in_the_interpreter() {
         .map(|violation| violation.policy.as_str())
         .collect();
     assert_eq!(policies, ["naming", "own"]);
-    asked.change.name.requested = Some("gap".to_owned());
+    asked.change.name.requested = Some(text("gap"));
     let said = engine.decide(&asked).violations;
     assert!(
         said.iter()
@@ -144,10 +144,10 @@ fn a_policy_of_ones_own_that_fails_denies_and_harms_no_other_request() {
         assert_eq!(decision.verdict, Verdict::Deny);
         let said: Vec<_> = decision.violations.iter().map(|it| &it.code).collect();
         assert_eq!(said, [&Some(POLICY_ERROR.to_owned())]);
-        asked.change.name.requested = Some("2".to_owned());
+        asked.change.name.requested = Some(text("2"));
         passes_by_bytecode(&engine, &asked);
         // In dry run it is recorded, which needs the interpreter.
-        asked.change.name.requested = Some("1".to_owned());
+        asked.change.name.requested = Some(text("1"));
         let decision = engine.decide(&asked);
         assert_eq!(decision.verdict, Verdict::Allow);
         assert_eq!(decision.with_effect(Effect::Record).count(), 1);
@@ -159,7 +159,7 @@ fn a_lookup_that_failed_denies_whoever_judges() {
     let engine = with_own("deny contains \"no\" if input.api == \"v9\"", "modes: {}\n");
     let mut asked = input();
     assert_eq!(engine.decide(&asked).evaluator, Evaluator::Bytecode);
-    asked.token.as_mut().unwrap().lookup_error = Some("no answer".to_owned());
+    asked.token.as_mut().unwrap().lookup_error = Some(text("no answer"));
     let decision = engine.decide(&asked);
     assert_eq!(decision.verdict, Verdict::Deny);
     assert!(decision.only_lookup_failed());
@@ -189,7 +189,7 @@ fn a_policy_that_another_file_adds_to_is_not_the_shipped_one() {
     let (engine, trusted) = proven(&files);
     assert_eq!(others(trusted), ["scope_budget"]);
     let mut asked = input();
-    asked.change.name.requested = Some("never".to_owned());
+    asked.change.name.requested = Some(text("never"));
     let said = engine.decide(&asked).violations;
     assert!(said.iter().any(|violation| violation.message == "no"));
 }

@@ -2,6 +2,7 @@
 //! silent where the interpreter objects or fails. The comparison of the proof has no part in it.
 
 use super::*;
+use crate::dynatrace::redact::Redacted;
 
 /// Title, then the names and texts of files.
 pub(super) fn shapes() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
@@ -35,8 +36,8 @@ pub(super) fn requests() -> Vec<Input> {
         {"obj": {}}, {"obj": {"a": null}}, {"obj": {"a": 1}}, {"obj": {"a": 1, "b": 2}}, {"obj": {"a": {"a": 1}}}, {"obj": {"v": false}}, {"obj": {"v": true}},
         {"obj": ["a"]}, {"obj": "a"}, {"obj": {"0": "a"}}, {"list": ["a"], "k": "none"}, {"list": ["a"], "k": false}
     ]"#;
-    let members: Vec<serde_json::Map<String, serde_json::Value>> =
-        serde_json::from_str(MEMBERS).unwrap();
+    type Members = Redacted<serde_json::Map<String, serde_json::Value>>;
+    let members: Vec<Members> = serde_json::from_str(MEMBERS).unwrap();
     let names = [
         "",
         "a",
@@ -46,10 +47,7 @@ pub(super) fn requests() -> Vec<Input> {
         "payments-prod-ci",
         "Ünï-prod",
     ];
-    let names = names
-        .map(|name| Some(name.to_owned()))
-        .into_iter()
-        .chain([None]);
+    let names = names.into_iter().map(Some).chain([None]);
     let scopes: [Option<&[&str]>; 8] = [
         None,
         Some(&[]),
@@ -60,22 +58,21 @@ pub(super) fn requests() -> Vec<Input> {
         Some(&["a", "b", "c"]),
         Some(&["metrics.read", "WriteConfig"]),
     ];
-    let request = |name: Option<String>, scopes: Option<&[&str]>, members| {
+    let request = |name: Option<&str>, scopes: Option<&[&str]>, members| {
         let mut request = input();
-        request.change.name.requested = name;
-        let scopes = scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect());
-        request.change.scopes.requested = scopes;
+        request.change.name.requested = name.map(text);
+        request.change.scopes.requested = scopes.map(texts);
         request.unknown_members = members;
         request
     };
     let mut requests: Vec<Input> = Vec::new();
     for name in names {
         for scopes in scopes {
-            requests.push(request(name.clone(), scopes, serde_json::Map::new()));
+            requests.push(request(name, scopes, Members::default()));
         }
     }
     for members in members {
-        requests.push(request(Some("prod-x".to_owned()), None, members.clone()));
+        requests.push(request(Some("prod-x"), None, members.clone()));
         requests.push(request(None, Some(&["a", "b"]), members));
     }
     requests
