@@ -22,6 +22,7 @@ pub mod input;
 mod interpreter;
 mod modes;
 mod names;
+mod negations;
 mod objects;
 mod places;
 mod proof;

@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names, objects, replaced, steps,
+    names, negations, objects, replaced, steps,
     tree::{File, Tree},
     walk,
 };
@@ -211,14 +211,12 @@ pub(super) fn evaluable(
     // Whatever is wrong is told by its place in the files as they are.
     prepare(written)?;
     let mut shifts = Shifts::default();
-    let texts: Vec<(String, String)> = written
-        .get_modules()
-        .iter()
-        .map(|module| {
-            let path = module.package.span.source.get_path().clone();
-            (path, imports::written_out(module, &mut shifts))
-        })
-        .collect();
+    let sets = negations::sets(written.get_modules());
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for module in written.get_modules() {
+        let path = module.package.span.source.get_path().clone();
+        texts.push((path, imports::written_out(module, &sets, &mut shifts)?));
+    }
     let (mut rego, problems) = engine_of(texts.into_iter(), data);
     match problems.into_iter().next() {
         Some(problem) => Err(problem),

@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Import, Module, Ref, Span};
+use regorus::unstable::{Expr, Import, Module, Ref};
 
 use super::bundle::Problem;
 use super::check::{self, Names, Path};
 use super::names::is_word;
+use super::negations;
 use super::places::{Change, Changes, applied};
 use super::walk::{self, Site};
 
@@ -19,13 +20,13 @@ use super::walk::{self, Site};
 #[derive(Debug, Default)]
 pub(super) struct Shifts(BTreeMap<(String, usize), Vec<Shift>>);
 
-/// A name that became a path. In characters.
+/// A piece that was replaced. In characters.
 #[derive(Debug)]
 struct Shift {
     /// In the file, from 1.
     column: usize,
-    name: usize,
-    path: usize,
+    before: usize,
+    after: usize,
 }
 
 impl Shifts {
@@ -38,48 +39,54 @@ impl Shifts {
             if problem.column < start {
                 break;
             }
-            if problem.column < start + shift.path {
+            if problem.column < start + shift.after {
                 problem.column = shift.column;
                 return problem;
             }
-            longer += shift.path.saturating_sub(shift.name);
+            longer = (longer + shift.after).saturating_sub(shift.before);
         }
         problem.column = problem.column.saturating_sub(longer);
         problem
     }
 }
 
-/// The text of a module with the paths of imports instead of their names; no line moves.
+/// The text of a module with the paths of imports instead of their names, and with its negations written out; no line
+/// moves. `sets`: the rules that are sets.
 ///
 /// Calls stay as they are: the engine finds their function without evaluating a package.
-pub(super) fn written_out(module: &Module, shifts: &mut Shifts) -> String {
+pub(super) fn written_out(
+    module: &Module,
+    sets: &BTreeSet<Path>,
+    shifts: &mut Shifts,
+) -> Result<String, Problem> {
     let names = Names::of(module);
     let mut changes = Changes::new();
-    let mut spans = BTreeMap::new();
     for rule in &module.policy {
         let bound = walk::bound(rule);
         walk::rule(rule, &mut |site| {
             if let Site::Reference(reference) = site
-                && let Some((start, span, change)) = change(&names, &bound, reference)
+                && let Some((start, change)) = change(&names, &bound, reference)
             {
-                spans.insert(start, span.clone());
                 changes.insert(start, change);
             }
         });
     }
+    negations::write_out(module, sets, &mut changes)?;
+    let source = &module.package.span.source;
+    let (path, source) = (source.get_path(), source.get_contents());
     // In the order of their places, as the lines want them.
-    for (span, change) in spans.values().zip(changes.values()) {
-        let place = check::at(span, "");
+    for (start, change) in &changes {
+        let before = source.get(..*start).unwrap_or_default();
+        let replaced = source.get(*start..change.end).unwrap_or_default();
         let shift = Shift {
-            column: place.column,
-            name: span.text().chars().count(),
-            path: change.text.chars().count(),
+            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            before: replaced.chars().count(),
+            after: change.text.chars().count(),
         };
-        let line = shifts.0.entry((place.path, place.line)).or_default();
-        line.push(shift);
+        let line = before.matches('\n').count() + 1;
+        shifts.0.entry((path.clone(), line)).or_default().push(shift);
     }
-    let source = module.package.span.source.get_contents();
-    applied(source, 0, source.len(), &changes)
+    Ok(applied(source, 0, source.len(), &changes))
 }
 
 /// The text without `import input`, which says nothing that is not so: the engine would print to standard error that it
@@ -114,11 +121,11 @@ fn is_redundant(import: &Import) -> bool {
 }
 
 /// What the first name of a reference becomes, and where it is.
-fn change<'a>(
+fn change(
     names: &Names<'_>,
     bound: &BTreeSet<String>,
-    reference: &'a Expr,
-) -> Option<(usize, &'a Span, Change)> {
+    reference: &Expr,
+) -> Option<(usize, Change)> {
     let steps = walk::path(reference)?;
     let first = steps.first()?;
     let name = first.name.as_deref()?;
@@ -130,7 +137,7 @@ fn change<'a>(
     let start = usize::try_from(first.span.start).ok()?;
     let end = usize::try_from(first.span.end).ok()?;
     let text = import.join(".");
-    Some((start, first.span, Change { end, text }))
+    Some((start, Change { end, text }))
 }
 
 /// What an import stands for, if it is in one of the two documents. The others (`rego.v1`) are no names.

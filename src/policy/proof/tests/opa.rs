@@ -11,26 +11,13 @@ use crate::policy::proof;
 use regorus::Value;
 use serde_json::{Value as Json, json};
 
-/// What the two read differently, and policies/README.md warns of: here `not f(x)` holds, and `x in xs` is false, when
-/// there is no x; in OPA neither is anything.
-const KNOWN: [&str; 17] = [
-    "fn default inverted",
+/// What the two read differently, and policies/README.md warns of: numbers and texts as names of what is in data, and one
+/// name for two arguments.
+const KNOWN: [&str; 4] = [
     "fn repeated arg",
-    "nested not fn undefined",
-    "undefined two args",
-    "undefined two args bool",
-    "const fn ignoring",
-    "every not undefined arg",
-    "h bracket",
-    "h obj bracket",
-    "const data set",
-    "const partial obj",
     "num keys data",
     "data words index",
     "data words index2",
-    "in undefined",
-    "argument without a name",
-    "argument without a name, beside another",
 ];
 
 /// What each rule says to each request: sets of JSON texts.
@@ -126,7 +113,9 @@ fn the_interpreter_reads_shapes_of_rules_as_opa_does() {
             Ok(expected) => {
                 let found = differences(&engine, &requests, &expected);
                 if KNOWN.contains(&title) {
-                    assert!(!found.is_empty(), "{title} is no longer read differently");
+                    if found.is_empty() {
+                        writeln!(wrong, "{title} is no longer read differently").unwrap();
+                    }
                 } else if let Some(first) = found.first() {
                     writeln!(
                         wrong,
