@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{
-    Gateway, Ledger, Parties, Service, environment::Environments, lookup::Lookup,
+    self, Gateway, Ledger, Parties, Service, environment::Environments, lookup::Lookup,
 };
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
@@ -67,6 +67,24 @@ pub fn policies(config: &Config) -> anyhow::Result<Policy> {
     .context("policies")
 }
 
+/// Has the policies judge one request of every kind, as `serve` and `check` do.
+pub fn rehearse(
+    config: &Config,
+    policy: &Policy,
+    catalogue: &Catalogue,
+    lookup: &Lookup,
+    environments: Option<&Environments>,
+) -> Result<(), gateway::Failures> {
+    gateway::rehearse_all(gateway::Setting {
+        policy,
+        limits: &config.limits,
+        catalogue,
+        lookup,
+        environments,
+        now,
+    })
+}
+
 /// The endpoint catalogue with the configuration's changes.
 pub fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
     Catalogue::new(&config.endpoints).context("endpoints")
@@ -78,14 +96,16 @@ impl App {
     /// Has to be called within a tokio runtime.
     pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
+        let environments = Environments::new(&config.upstream, &config.environments, &metrics)?;
+        let catalogue = catalogue(config)?;
+        let policy = policies(config)?;
+        let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+        // Before anybody can connect.
+        rehearse(config, &policy, &catalogue, &lookup, Some(&environments)).context("policies")?;
         let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
         let admin_listener =
             listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;
-        let environments = Environments::new(&config.upstream, &config.environments, &metrics)?;
-        let catalogue = catalogue(config)?;
         let overridden = overridden(&catalogue);
-        let policy = policies(config)?;
-        let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         let (audit, writer, key) =
             open_journal(&config.journal, &policy, overridden).context("journal")?;
         let space = Space::new(&config.journal);

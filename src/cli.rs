@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
 use crate::config::Config;
-use crate::gateway::{self, environment::Environments, lookup::Lookup, upstream::Base};
-use crate::listener::{self, Tls, descriptors};
-use crate::policy::{POLICY_ERROR, Problem, suite};
+use crate::gateway::{Failures, environment::Environments, lookup::Lookup, upstream::Base};
+use crate::listener::{Tls, descriptors};
+use crate::policy::{Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
 use crate::value::{Visible, VisibleLines, visible_json};
@@ -171,7 +171,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Check(check) => check.run(out),
         Command::Demo(demo) => block_on(demo.run(out)),
         Command::Endpoints(endpoints) => endpoints.run(out),
-        Command::Eval(eval) => block_on(eval.run(out)),
+        Command::Eval(eval) => eval.run(out),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),
         Command::Test(test) => test.run(out),
@@ -238,10 +238,11 @@ impl Serve {
 impl Check {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let mut config = load(self.config.as_ref())?;
-        set(&mut config.policies.directory, self.policies);
+        set(&mut config.policies.directory, self.policies.clone());
         config.listener.check().context("listener")?;
         Directory::check(&config.journal.directory).context("journal")?;
-        let changes: Vec<String> = app::catalogue(&config)?
+        let catalogue = app::catalogue(&config)?;
+        let changes: Vec<String> = catalogue
             .overridden()
             .map(|(operation, documented, wanted)| {
                 format!("{operation} is handled as {wanted}, not {documented}")
@@ -249,24 +250,20 @@ impl Check {
             .collect();
         let short = app::descriptors(&config).of(descriptors::allowed()).err();
         let short = short.map(|short| short.to_string());
-        if self.config.is_some() {
-            let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-            Environments::new(&config.upstream, &config.environments, &metrics)?;
-        }
-        match crate::policy::Policy::load(
-            &config.policies.directory,
-            config.policies.time_limit.into(),
-        ) {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let environments = self
+            .config
+            .is_some()
+            .then(|| Environments::new(&config.upstream, &config.environments, &metrics));
+        let environments = environments.transpose()?;
+        let policies = &config.policies;
+        match Policy::load(&policies.directory, policies.time_limit.into()) {
             Ok(policy) => {
-                Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
-                if let Some(trouble) = block_on(rehearsal(&policy, &config))? {
-                    match self.format {
-                        Format::Json => {
-                            print_json(out, &json!({"ok": false, "problems": trouble}))?;
-                        }
-                        Format::Pretty => writeln!(out, "{}", VisibleLines(trouble.join("\n")))?,
-                    }
-                    return Ok(ExitCode::from(1));
+                let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+                let environments = environments.as_ref();
+                let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);
+                if let Err(Failures(failures)) = rehearsed {
+                    return self.refuse(out, failures);
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
@@ -290,44 +287,18 @@ impl Check {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Err(error) => {
-                let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
-                match self.format {
-                    Format::Json => {
-                        print_json(out, &json!({"ok": false, "problems": problems}))?;
-                    }
-                    Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
-                }
-                Ok(ExitCode::from(1))
-            }
+            Err(error) => self.refuse(out, error.problems.iter().map(Problem::to_string).collect()),
         }
     }
-}
 
-/// Judges one plain request: policies that cannot judge it (a setting is missing, an element has the wrong
-/// type) would refuse everything, and nobody wants to find out in production.
-async fn rehearsal(
-    policy: &crate::policy::Policy,
-    config: &Config,
-) -> anyhow::Result<Option<Vec<String>>> {
-    let body = r#"{"name":"payments-prod-ci","scopes":["metrics.read"]}"#;
-    let request = http::Request::post("http://localhost/api/v2/apiTokens")
-        .header(http::header::CONTENT_TYPE, "application/json")
-        .body(listener::full(body))?;
-    let (catalogue, envoy) = (app::catalogue(config)?, gateway::reads_envoy(policy));
-    let rehearsed = gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now());
-    let Some(input) = rehearsed.await? else {
-        return Ok(None);
-    };
-    let decision = policy.decide(&input);
-    let broken = |code: &str| code == POLICY_ERROR || code == "unusable-setting";
-    let troubles: Vec<String> = decision
-        .violations
-        .iter()
-        .filter(|violation| violation.code.as_deref().is_some_and(broken))
-        .map(|violation| format!("{}: {}", violation.policy, violation.message))
-        .collect();
-    Ok((!troubles.is_empty()).then_some(troubles))
+    /// Says what is wrong with the policies.
+    fn refuse(&self, out: &mut impl Write, problems: Vec<String>) -> anyhow::Result<ExitCode> {
+        match self.format {
+            Format::Json => print_json(out, &json!({"ok": false, "problems": problems}))?,
+            Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
+        }
+        Ok(ExitCode::from(1))
+    }
 }
 
 impl Simulate {

@@ -61,7 +61,7 @@ pub use limits::Config;
 use lookup::{Found, Lookup};
 use permit::Permit;
 use record::Recorder;
-pub use rehearsal::{reads_envoy, rehearse};
+pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all};
 use rejection::{Reason, Rejection};
 use route::Routed;
 pub use service::Service;

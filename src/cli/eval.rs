@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use clap::Args;
 use http::Request;
 use http::header::HOST;
@@ -14,7 +15,6 @@ use super::{Format, print_json};
 use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
-use crate::listener::{Body, full};
 use crate::policy::{Effect, Explanation, Input, Verdict};
 use crate::value::Visible;
 
@@ -31,7 +31,7 @@ pub(super) struct Eval {
 }
 
 impl Eval {
-    pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let mut config = Config::default();
         config.policies.directory.clone_from(&self.policies);
         let policy = app::policies(&config)?;
@@ -46,7 +46,7 @@ impl Eval {
             let envoy = reads_envoy(&policy);
             let rehearsed =
                 gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now());
-            match rehearsed.await {
+            match rehearsed {
                 Ok(Some(input)) => input,
                 Ok(None) => {
                     writeln!(
@@ -128,7 +128,7 @@ fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::
 }
 
 /// Reads a request as it stands in a file. Line ends may be CRLF or LF.
-fn parse(bytes: &[u8]) -> anyhow::Result<Request<Body>> {
+fn parse(bytes: &[u8]) -> anyhow::Result<Request<Bytes>> {
     let (head, body) = split(bytes);
     let head = std::str::from_utf8(head).context("the head is not UTF-8")?;
     let mut lines = head.lines();
@@ -150,7 +150,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Request<Body>> {
     {
         request = request.header(HOST, "localhost");
     }
-    Ok(request.body(full(body.to_vec()))?)
+    Ok(request.body(Bytes::copy_from_slice(body))?)
 }
 
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {

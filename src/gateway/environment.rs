@@ -165,6 +165,15 @@ enum Table {
     Several(HashMap<(Option<String>, Option<String>), Arc<Environment>>),
 }
 
+/// By what one environment can be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entrance {
+    /// The id of `/e/{environment-id}`.
+    pub(super) id: Option<String>,
+    /// `None`: any.
+    pub(super) host: Option<String>,
+}
+
 /// A call together with the environment that it is for: what is judged for one can go to no other.
 #[derive(Debug)]
 pub(super) struct Addressed {
@@ -236,6 +245,26 @@ impl Environments {
             }
         }
         Ok(Self(Table::Several(table)))
+    }
+
+    /// One for each environment, by name.
+    pub(super) fn entrances(&self) -> Vec<Entrance> {
+        let table = match &self.0 {
+            Table::One(_) => return vec![Entrance::default()],
+            Table::Several(table) => table,
+        };
+        let mut entrances: BTreeMap<&str, Entrance> = BTreeMap::new();
+        for ((id, host), environment) in table {
+            let (id, host) = (id.clone(), host.clone());
+            let entrance = Entrance { id, host };
+            let first = entrances.entry(&environment.name);
+            let first = first.or_insert_with(|| entrance.clone());
+            // The same one at every start.
+            if entrance < *first {
+                *first = entrance;
+            }
+        }
+        entrances.into_values().collect()
     }
 
     /// The same environments with connections of their own.

@@ -92,6 +92,19 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// What a lookup that nobody made came to.
+    pub(super) fn rehearsed(told: Result<CurrentToken, LookupError>) -> Self {
+        let (current, error) = match told {
+            Ok(current) => (Some(current), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            current,
+            error,
+            turns: Vec::new(),
+        }
+    }
+
     /// Whether Dynatrace said that there is no such token.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self.error, Some(LookupError::Status(StatusCode::NOT_FOUND)))
@@ -155,6 +168,11 @@ impl Lookup {
             timeout: config.timeout,
             turns: Turns::new(config.timeout.into()),
         })
+    }
+
+    /// Whether a loaded policy wants to know tokens.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted
     }
 
     /// Looks up the token that a call would change. `None`: nobody wants to know, or there is none.

@@ -1,17 +1,31 @@
-//! A request as the gate would read it, without a gate: for `dtgate eval` and `dtgate check`.
+//! Requests as the gate would read and judge them, without a gate: one of the operator's for `dtgate eval`, and one of
+//! every kind before anybody is served, so that a policy that fails is found before it refuses what it should not.
 
-use http::Request;
-use http_body_util::BodyExt;
+mod kinds;
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{Request, StatusCode};
+
+use super::Config;
+use super::environment::{self, Entrance, Environments};
+use super::lookup::{Found, Lookup, LookupError};
 use super::record::Recorder;
 use super::story::Started;
-use super::{Config, environment};
 use crate::dynatrace::catalogue::Catalogue;
+use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::token::HashKey;
-use crate::guard::{self, ReadError, Route, Sifted};
-use crate::listener::Body;
-use crate::policy::{Input, Policy, input};
+use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
+use crate::listener::{Peer, empty};
+use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::value::Size;
+use kinds::{Kind, LookedUp};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
 pub fn reads_envoy(policy: &Policy) -> bool {
@@ -29,51 +43,334 @@ pub fn reads_envoy(policy: &Policy) -> bool {
 /// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
 ///
 /// `None`: it is open traffic, which no policy sees.
-pub async fn rehearse(
-    request: Request<Body>,
+pub fn rehearse(
+    request: Request<Bytes>,
     limits: &Config,
     catalogue: &Catalogue,
     with_envoy: bool,
     time: jiff::Timestamp,
 ) -> Result<Option<Input>, ReadError> {
-    let key = HashKey::new([0; 32]);
-    let started = Started::of(&request);
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await;
-    let body = body.map_err(|error| ReadError::Body(error.to_string()))?;
-    let body = body.to_bytes();
-    let fits = |limit: Size| {
-        let longest = limit.as_usize();
-        let fits = body.len() <= longest;
-        fits.then_some(()).ok_or(ReadError::TooLarge(longest))
-    };
-    let head = match guard::head(&parts, catalogue, &key)? {
-        Route::Guarded(head) => *head,
-        Route::Open => return Ok(None),
+    let read = Read::of(request, limits, catalogue)?;
+    Ok(read.map(|read| {
+        let environment = read.the_only_environment();
+        read.input(environment, None, with_envoy, time)
+    }))
+}
+
+/// A guarded request, read and understood.
+struct Read {
+    recorder: Recorder,
+    call: Call,
+    parts: Parts,
+}
+
+impl Read {
+    /// `None`: it is open traffic.
+    fn of(
+        request: Request<Bytes>,
+        limits: &Config,
+        catalogue: &Catalogue,
+    ) -> Result<Option<Self>, ReadError> {
+        let key = HashKey::new([0; 32]);
+        let (parts, body) = request.into_parts();
+        let request = Request::from_parts(parts, empty());
+        let started = Started::of(&request);
+        let (parts, _empty) = request.into_parts();
+        let Some(head) = guarded(&parts, &body, limits, catalogue, &key)? else {
+            return Ok(None);
+        };
+        fits(&body, limits.body)?;
+        let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
+        let call = guard::call(head, &body)?;
+        Ok(Some(Self {
+            recorder,
+            call,
+            parts,
+        }))
+    }
+
+    fn the_only_environment(&self) -> input::Environment {
+        let id = self.call.head().path().environment();
+        input::Environment {
+            name: environment::DEFAULT.to_owned(),
+            id: self.recorder.redactor().word(id.unwrap_or_default()),
+            data: serde_json::Map::new(),
+        }
+    }
+
+    /// What policies see of it.
+    fn input(
+        &self,
+        environment: input::Environment,
+        found: Option<&Found>,
+        with_envoy: bool,
+        time: jiff::Timestamp,
+    ) -> Input {
+        let (call, parts) = (&self.call, &self.parts);
+        self.recorder
+            .input(call, environment, parts, found, with_envoy, time)
+    }
+}
+
+/// The head of a request that is guarded, as the gate finds out.
+fn guarded(
+    parts: &Parts,
+    body: &Bytes,
+    limits: &Config,
+    catalogue: &Catalogue,
+    key: &HashKey,
+) -> Result<Option<Head>, ReadError> {
+    match guard::head(parts, catalogue, key)? {
+        Route::Guarded(head) => Ok(Some(*head)),
+        Route::Open => Ok(None),
         Route::Unsure(head) => {
-            fits(limits.settings_body)?;
-            match guard::sift(*head, &body)? {
-                Sifted::Guarded(head) => *head,
-                Sifted::Open => return Ok(None),
+            fits(body, limits.settings_body)?;
+            match guard::sift(*head, body)? {
+                Sifted::Guarded(head) => Ok(Some(*head)),
+                Sifted::Open => Ok(None),
             }
         }
-    };
-    fits(limits.body)?;
-    let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
-    let call = guard::call(head, &body)?;
-    let environment = input::Environment {
-        name: environment::DEFAULT.to_owned(),
-        id: recorder
-            .redactor()
-            .text(call.head().path().environment().unwrap_or_default()),
-        data: serde_json::Map::new(),
-    };
-    Ok(Some(recorder.input(
-        &call,
-        environment,
-        &parts,
-        None,
-        with_envoy,
-        time,
-    )))
+    }
 }
+
+fn fits(body: &Bytes, limit: Size) -> Result<(), ReadError> {
+    let longest = limit.as_usize();
+    let fits = body.len() <= longest;
+    fits.then_some(()).ok_or(ReadError::TooLarge(longest))
+}
+
+/// What the policies are asked with.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    pub policy: &'a Policy,
+    pub limits: &'a Config,
+    pub catalogue: &'a Catalogue,
+    pub lookup: &'a Lookup,
+    /// `None`: nobody has said where requests go.
+    pub environments: Option<&'a Environments>,
+    pub now: fn() -> jiff::Timestamp,
+}
+
+/// What policies could not judge, a line each.
+#[derive(Debug)]
+pub struct Failures(pub Vec<String>);
+
+impl fmt::Display for Failures {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Failures {}
+
+/// Has the policies judge one request of every kind. That they deny is fine; that one cannot judge is told, with the
+/// kind.
+pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
+    let started = Instant::now();
+    let with_envoy = reads_envoy(setting.policy);
+    let time = (setting.now)();
+    let kinds = kinds::all(setting.catalogue, setting.lookup.is_wanted());
+    let mut trouble = Trouble::default();
+    for (number, kind) in kinds.iter().enumerate() {
+        for input in inputs(setting, number, kind, with_envoy, time) {
+            trouble.see(setting.policy, kind, &input);
+        }
+        // Policies that are too slow for all of them would keep the start for minutes.
+        if !trouble.failed.is_empty() && started.elapsed() > PATIENCE {
+            trouble.left = kinds.len() - number - 1;
+            break;
+        }
+    }
+    trouble.told()
+}
+
+/// The kind as policies see it: in one of the environments, or in all of them where it asks for everything.
+fn inputs(
+    setting: Setting<'_>,
+    number: usize,
+    kind: &Kind,
+    with_envoy: bool,
+    time: jiff::Timestamp,
+) -> Vec<Input> {
+    let entrances = setting.environments.map(Environments::entrances);
+    let entrances = entrances.unwrap_or_else(|| vec![Entrance::default()]);
+    let most = if kind.asks_for_everything() {
+        entrances.len()
+    } else {
+        1
+    };
+    let found = kind.looked_up.map(found);
+    let order = entrances
+        .iter()
+        .cycle()
+        .skip(number % entrances.len().max(1));
+    let inputs = order.take(entrances.len()).filter_map(|entrance| {
+        // What the gate refuses here it refuses from everybody: no policy can meet it.
+        let read = Read::of(request(kind, entrance)?, setting.limits, setting.catalogue);
+        let read = read.ok().flatten()?;
+        let environment = match setting.environments {
+            None => read.the_only_environment(),
+            Some(environments) => {
+                let head = read.call.head();
+                environments.guarded(&read.parts, head).ok()?.input(head)
+            }
+        };
+        Some(read.input(environment, found.as_ref(), with_envoy, time))
+    });
+    inputs.take(most).collect()
+}
+
+fn request(kind: &Kind, entrance: &Entrance) -> Option<Request<Bytes>> {
+    let prefix = entrance.id.as_ref().map(|id| format!("/e/{id}"));
+    let target = format!("{}{}", prefix.unwrap_or_default(), kind.target());
+    let (name, value) = kind.credential();
+    let mut request = Request::builder()
+        .method(kind.method())
+        .uri(target)
+        .header(HOST, entrance.host.as_deref().unwrap_or(HOST_OF_ONE))
+        .header(name, value);
+    let body = kind.body.as_ref().map(ToString::to_string);
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let address: IpAddr = kind.caller.address.parse().ok()?;
+    let request = request.extension(Peer {
+        address: SocketAddr::from((address, 50_000)),
+        tls: true,
+    });
+    request.body(Bytes::from(body.unwrap_or_default())).ok()
+}
+
+fn found(looked_up: LookedUp) -> Found {
+    match looked_up {
+        LookedUp::Found => {
+            Found::rehearsed(Ok(CurrentToken::parse(TOLD.as_bytes()).unwrap_or_default()))
+        }
+        LookedUp::Missing => Found::rehearsed(Err(LookupError::Status(StatusCode::NOT_FOUND))),
+    }
+}
+
+/// What failed, in the order in which it was found.
+#[derive(Default)]
+struct Trouble {
+    failed: Vec<Failed>,
+    /// Kinds that were not judged any more.
+    left: usize,
+}
+
+/// A policy that failed in one way.
+struct Failed {
+    policy: String,
+    message: String,
+    /// The first kind, and how many more. A setting that nobody can use is wrong for all.
+    kind: Option<String>,
+    others: usize,
+}
+
+impl Trouble {
+    fn see(&mut self, policy: &Policy, kind: &Kind, input: &Input) {
+        let mut failures = failures(policy, input);
+        // Once more: the first time a machine that has just started may be slow.
+        if !failures.is_empty() {
+            failures = self::failures(policy, input);
+        }
+        for Failure {
+            policy,
+            message,
+            in_settings,
+        } in failures
+        {
+            let same = |failed: &&mut Failed| failed.policy == policy && failed.message == message;
+            match self.failed.iter_mut().find(same) {
+                Some(failed) => failed.others += 1,
+                None => self.failed.push(Failed {
+                    kind: (!in_settings).then(|| format!("{} ({kind})", kind.operation())),
+                    policy,
+                    message,
+                    others: 0,
+                }),
+            }
+        }
+    }
+
+    fn told(self) -> Result<(), Failures> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        let mut lines: Vec<String> = self.failed.iter().map(Failed::to_string).collect();
+        if self.left > 0 {
+            lines.push(format!(
+                "{} more kinds of request were not tried: the policies took too long",
+                self.left
+            ));
+        }
+        Err(Failures(lines))
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            policy,
+            message,
+            kind,
+            others,
+        } = self;
+        let Some(kind) = kind else {
+            return write!(out, "{policy}: {message}");
+        };
+        write!(out, "policy {policy} fails for {kind}")?;
+        match others {
+            0 => {}
+            1 => write!(out, " and for 1 more kind of request")?,
+            _ => write!(out, " and for {others} more kinds of request")?,
+        }
+        write!(out, ": {message}")
+    }
+}
+
+/// A policy that could not judge, and why.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+struct Failure {
+    policy: String,
+    message: String,
+    in_settings: bool,
+}
+
+fn failures(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
+    // What would pass of a denied request does not matter here.
+    let judged = policy.judge((), input, |_denial| false);
+    let violations = judged.decision().violations.iter();
+    let failures = violations.filter_map(|violation| {
+        let in_settings = match violation.code.as_deref()? {
+            UNUSABLE_SETTING => true,
+            POLICY_ERROR => false,
+            _ => return None,
+        };
+        Some(Failure {
+            policy: violation.policy.clone(),
+            message: violation.cause().to_owned(),
+            in_settings,
+        })
+    });
+    failures.collect()
+}
+
+/// The code by which a policy says that it cannot work with its setting.
+const UNUSABLE_SETTING: &str = "unusable-setting";
+
+/// How long policies that fail are tried on further kinds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where there is one environment for every host.
+const HOST_OF_ONE: &str = "abc12345.live.dynatrace.com";
+
+/// What Dynatrace tells of a token, as its documentation shows it.
+const TOLD: &str = r#"{
+    "id": "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA", "name": "payments-prod-ci", "enabled": true, "owner": "john.smith",
+    "creationDate": "2020-11-05T08:15:30.144Z", "expirationDate": "2030-11-12T08:15:30.144Z",
+    "lastUsedDate": "2020-11-12T08:15:30.144Z", "personalAccessToken": false, "scopes": ["metrics.read", "WriteConfig"]
+}"#;
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl Violation {
             policy: policy.to_owned(),
             mode: Mode::Enforce,
             rule: Rule::Deny,
-            message: format!("policy {policy} could not be evaluated: {message}"),
+            message: format!("{}{message}", failure(policy)),
             path: None,
             code: Some(POLICY_ERROR.to_owned()),
             details: Map::from_iter([("failed_rule".to_owned(), rule.name().into())]),
@@ -196,6 +196,12 @@ impl Violation {
         })
     }
 
+    /// Why the policy could not be asked; else its message.
+    pub fn cause(&self) -> &str {
+        let prefix = failure(&self.policy);
+        self.message.strip_prefix(&prefix).unwrap_or(&self.message)
+    }
+
     pub fn effect(&self) -> Effect {
         match (self.mode, self.rule) {
             (Mode::Enforce, Rule::Deny) => Effect::Deny,
@@ -203,6 +209,11 @@ impl Violation {
             (Mode::DryRun, Rule::Deny | Rule::Warn) => Effect::Record,
         }
     }
+}
+
+/// What the message of a policy that could not be asked begins with.
+fn failure(policy: &str) -> String {
+    format!("policy {policy} could not be evaluated: ")
 }
 
 /// Which engine decided.

@@ -141,6 +141,37 @@ fn a_gate_does_not_start_on_a_broken_policy() {
     assert!(!journal.exists(), "nothing was begun");
 }
 
+/// Right for every request that has a name, and for no other.
+#[test]
+fn a_policy_that_fails_for_one_kind_of_request_is_named_with_it_by_check_and_serve() {
+    let directory = policy(
+        "package dtgate.mine\n\ndeny contains \"x\" if {\n\tinput.operation == \"token.delete\"\n\tto_number(input.operation) == 1\n}\n",
+    );
+    let named = "policy mine fails for token.delete (DELETE /api/v1/tokens/{id}, from 192.0.2.1 with a token) \
+                 and for 1 more kind of request: ";
+    let ran = run(&["check", "--policies", text(directory.path())]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.out.contains(named), "{}", ran.out);
+    assert!(ran.out.contains("mine.rego:5:"), "{}", ran.out);
+    let journal = directory.path().join("journal");
+    let ran = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--upstream",
+        "http://127.0.0.1:1",
+        "--policies",
+        text(directory.path()),
+        "--journal",
+        text(&journal),
+    ]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.err.contains(named), "{}", ran.err);
+    assert!(!journal.exists(), "nothing was begun");
+}
+
 #[test]
 fn wrong_arguments_are_1_because_2_is_an_answer() {
     assert_eq!(run(&["serve", "--nonsense"]).code, 1);

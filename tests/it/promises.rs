@@ -76,13 +76,14 @@ fn promise_2_nothing_passes_unjudged() {
 #[test]
 fn promise_2_a_policy_that_fails_refuses() {
     let policies = tempfile::tempdir().unwrap();
-    let rego = "package dtgate.broken\n\ndeny contains \"never\" if to_number(input.change.name.requested) == 1\n";
+    // With a name that no rehearsal has: a policy that fails for plain requests does not get as far.
+    let rego = "package dtgate.broken\n\ndeny contains \"never\" if {\n\tinput.change.name.requested == \"payments-prod-boom\"\n\tto_number(input.change.name.requested) == 1\n}\n";
     std::fs::write(policies.path().join("broken.rego"), rego).unwrap();
     let upstream = Upstream::lenient();
     let arguments = ["--policies", policies.path().to_str().unwrap()];
     let gate =
         crate::harness::Gate::start(tempfile::tempdir().unwrap(), upstream.address, &arguments);
-    let answer = gate.send("PUT", TOKEN, GOOD);
+    let answer = gate.send("PUT", TOKEN, r#"{"name":"payments-prod-boom"}"#);
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(
         answer.message().contains("could not be evaluated"),
