@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names, negations, objects, replaced, steps,
+    names, negations, objects, replaced, settings, steps,
     tree::{File, Tree},
     walk,
 };
@@ -105,7 +105,9 @@ impl Bundle {
     pub fn load(directory: impl AsRef<Path>) -> Result<Self, LoadError> {
         let directory = directory.as_ref();
         let mut tree = Tree::read(&[directory]);
+        finish(std::mem::take(&mut tree.unread))?;
         let mut problems = std::mem::take(&mut tree.problems);
+        let data_is_known = problems.is_empty();
         let revision = revision(&tree);
         let (mut rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
         problems.extend(broken);
@@ -133,6 +135,9 @@ impl Bundle {
         let program = Program::new(&modules);
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
+        if data_is_known {
+            settings::undefined(&program, &tree.data, &mut problems);
+        }
         let reads = program.reads(&mut problems);
         heads::forgetful(&program, &mut problems);
         objects::misread(&program, &mut problems);

@@ -134,6 +134,7 @@ enum Cases {
 impl Suite {
     fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
         let mut tree = Tree::read(paths);
+        bundle::finish(std::mem::take(&mut tree.unread))?;
         let mut problems = std::mem::take(&mut tree.problems);
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();

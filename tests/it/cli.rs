@@ -370,8 +370,13 @@ fn a_policy_whose_setting_is_missing_does_not_pass_the_check() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        String::from_utf8_lossy(&output.stdout).starts_with("forbidden_scopes: "),
-        "{output:?}"
+        said.contains("policies/forbidden_scopes.rego:")
+            && said.contains(
+                "no data file defines data.guardrails.forbidden_scopes, and the rule would be silent: \
+                 did you mean data.guardrails.frobidden_scopes?"
+            ),
+        "{said}"
     );
 }

@@ -57,7 +57,7 @@ fn a_sound_directory_loads() {
         ),
         ("guardrails/naming/data.json", r#"{"min": 1}"#),
         ("README.md", "not ours"),
-        ("cases.json", "not even JSON"),
+        ("cases.txt", "not even JSON"),
         (".hidden.rego", "nonsense"),
         (".git/x.rego", "nonsense"),
         (".manifest", r#"{"revision": "x"}"#),
@@ -157,7 +157,7 @@ fn no_policy_at_all_is_refused() {
         Bundle::load("/does/not/exist")
             .unwrap_err()
             .to_string()
-            .contains("No such file")
+            .contains("there is no such file or directory")
     );
 }
 
@@ -369,7 +369,7 @@ fn data_that_contradicts_itself_is_refused() {
     ]);
     assert_eq!(
         found,
-        ["data.yaml:1:1: data.a.b is already defined by another data file"]
+        ["data.yaml:1:5: data.a.b is already defined by a/data.json"]
     );
     let found = problems(&[("naming.rego", FINE), ("data.yaml", "a: 1\nb: 2\na: 3\n")]);
     assert!(found[0].contains("a is defined twice"), "{found:?}");

@@ -5,7 +5,8 @@ fn refused(rules: &str) -> Vec<String> {
     let policy = format!("package dtgate.p\n\nimport data.dtgate.lib\n\n{rules}\n");
     let library =
         "package dtgate.lib\n\nnote(x) := data.reasons[x]\n\nscopes := input.change.scopes.added\n";
-    let directory = directory(&[("p.rego", &policy), ("lib.rego", library)]);
+    let data = ("data.yaml", "reasons: {WriteConfig: no}\n");
+    let directory = directory(&[("p.rego", &policy), ("lib.rego", library), data]);
     match Bundle::load(directory.path()) {
         Ok(_) => Vec::new(),
         Err(error) => {
@@ -150,7 +151,8 @@ fn a_name_that_every_binds_is_refused_where_the_engine_does_not_know_it() {
         let policy = format!(
             "package dtgate.p\n\ndeny contains \"no\" if {{\n\tevery i, s in input.change.scopes.added {{\n\t\t{body}\n\t}}\n}}\n\nallowed(s) if data.map[s]\n"
         );
-        let loaded = Bundle::load(directory(&[("p.rego", &policy)]).path());
+        let data = ("data.yaml", "map: {x: 1}\n");
+        let loaded = Bundle::load(directory(&[("p.rego", &policy), data]).path());
         loaded.err().map(|error| {
             let problem = &error.problems[0];
             assert!(problem.message.starts_with("the engine "), "{problem}");

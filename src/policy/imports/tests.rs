@@ -249,7 +249,11 @@ fn a_package_as_a_whole_is_refused() {
 fn a_variable_that_hides_an_import_is_refused() {
     let message = "naming.rego:5:26: settings is an import: a variable needs another name";
     let import = "import data.guardrails.naming as settings\n\n";
-    let wrong = |body: &str| wrong(&format!("{import}{body}"));
+    let wrong = |body: &str| {
+        let policy = format!("package dtgate.naming\n\n{import}{body}\n");
+        let data = ("data.yaml", "guardrails: {naming: {max: 1}}\n");
+        problems(&[("naming.rego", &policy), data]).join(" | ")
+    };
     assert_eq!(
         wrong("deny contains \"x\" if some settings in [1]"),
         message.replace("5:26", "5:27")

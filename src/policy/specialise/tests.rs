@@ -4,10 +4,17 @@ use crate::policy::bundle::tests::directory;
 
 /// What becomes of one policy, without blank lines.
 fn specialised(policy: &str, data: &str) -> Result<String, String> {
+    // What the library reads has to be there.
+    let more = if data.contains("list") || data == EMPTY {
+        "{}"
+    } else {
+        "{\"list\": []}"
+    };
     let files = [
         ("p.rego", policy),
         ("lib/l.rego", LIBRARY),
         ("data.yaml", data),
+        ("guardrails/more.json", more),
     ];
     let mut bundle = Bundle::load(directory(&files).path()).unwrap();
     let made = specialise(&mut bundle.rego)?;
@@ -19,6 +26,8 @@ fn specialised(policy: &str, data: &str) -> Result<String, String> {
     let lines = module.text.lines().filter(|line| !line.trim().is_empty());
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
+
+const EMPTY: &str = "guardrails: {}";
 
 const LIBRARY: &str = "package dtgate.lib
 
@@ -87,7 +96,7 @@ fn what_the_settings_rule_out_is_left_away_but_never_the_last_definition() {
     ] {
         assert_eq!(text.contains(part), stays, "{part} in {text}");
     }
-    let text = specialised(policy, "guardrails: {}").unwrap();
+    let text = specialised(policy, EMPTY).unwrap();
     assert!(text.contains("unusable"), "{text}");
 }
 
@@ -114,6 +123,7 @@ fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
         ("a.rego", &*one),
         ("b.rego", &*two),
         ("lib/l.rego", LIBRARY),
+        ("data.yaml", EMPTY),
     ];
     let mut bundle = Bundle::load(directory(&files).path()).unwrap();
     let made = specialise(&mut bundle.rego).unwrap();
@@ -162,14 +172,17 @@ fn sets_and_numbers_are_known_where_they_can_be() {
         ("count(data.guardrails.by[input.api]) > 0", true),
         ("count({1} & data.guardrails.by[input.api]) > 0", false),
         ("count(lib.asked) > data.guardrails.list", false),
-        ("count(lib.asked) > data.guardrails.missing", false),
+        ("count(lib.asked) > data.guardrails.none.missing", false),
         ("count(lib.fixed & lib.asked) > 0", false),
         ("input.api > \"v1\"", false),
     ] {
         let policy = format!(
             "package dtgate.p\nimport data.dtgate.lib\ndeny contains \"x\" if {{ {body} }}"
         );
-        let made = specialised(&policy, "guardrails: {list: [a], most: 3, by: {v1: [a]}}");
+        let made = specialised(
+            &policy,
+            "guardrails: {list: [a], most: 3, by: {v1: [a]}, none: {}}",
+        );
         assert_eq!(made.is_ok(), fine, "{body}: {made:?}");
     }
 }

@@ -1,0 +1,105 @@
+use super::super::bundle::tests::problems;
+
+const DATA: &str = "blocked: [a]\nlimits:\n  max: 3\n  teams: {}\n  empty:\n";
+
+/// What is said about a rule beside this data.
+fn said(rule: &str) -> String {
+    let policy = format!("package dtgate.p\n\nimport data.limits as cfg\n\n{rule}\n");
+    let library = "package dtgate.lib\n\nknown(x) if x in data.blocked\n";
+    let tests =
+        "package dtgate.p_test\n\ntest_x if data.nobody.defines.this with data.nobody as 1\n";
+    problems(&[
+        ("p.rego", &policy),
+        ("lib.rego", library),
+        ("p_test.rego", tests),
+        ("settings.yaml", DATA),
+    ])
+    .join(" | ")
+}
+
+#[test]
+fn data_that_nothing_defines_is_refused_with_a_guess_and_the_place() {
+    for (rule, wanted) in [
+        (
+            "deny contains \"x\" if input.api in data.blokced",
+            "p.rego:5:40: no data file defines data.blokced, and the rule would be silent: did you mean data.blocked?",
+        ),
+        (
+            "deny contains \"x\" if data.limits.maxx < 2",
+            "p.rego:5:34: no data file defines data.limits.maxx, and the rule would be silent: did you mean data.limits.max?",
+        ),
+        (
+            "deny contains \"x\" if cfg[\"maxi\"] < 2",
+            "data.limits.maxi, and the rule would be silent: did you mean data.limits.max?",
+        ),
+        (
+            "deny contains \"x\" if not input.api in data.allowed_versions",
+            "no data file defines data.allowed_versions, and the rule would be silent: write it into data.yaml, as \
+             an empty list or object if there is nothing to list yet",
+        ),
+        (
+            "deny contains \"x\" if data.blocked.a",
+            "data.blocked has no member a, because it is a list: look into it by `in`",
+        ),
+        (
+            "deny contains \"x\" if cfg.max.x",
+            "data.limits.max has no member x, because it is a plain value",
+        ),
+        (
+            "deny contains \"x\" if cfg.empty.x",
+            "data.limits.empty has no member x, because it is a plain value",
+        ),
+        (
+            "deny contains \"x\" if some x in data.nobody[input.api]",
+            "defines data.nobody,",
+        ),
+        (
+            "deny contains \"x\" if object.get(data.nobody, \"x\", 1) == 1",
+            "defines data.nobody,",
+        ),
+        (
+            "deny contains \"x\" if count({x | some x in data.nobody}) == 0",
+            "defines data.nobody,",
+        ),
+        (
+            "deny contains data.nobody if input.api == \"v9\"",
+            "defines data.nobody,",
+        ),
+        (
+            "deny contains \"x\" if { input.api == \"v9\" with data.blocked as data.nobody }",
+            "defines data.nobody,",
+        ),
+    ] {
+        let said = said(rule);
+        assert!(said.contains(wanted), "{rule}: {said}");
+    }
+}
+
+#[test]
+fn what_is_defined_or_optional_or_computed_is_fine() {
+    for rule in [
+        "deny contains \"x\" if input.api in data.blocked",
+        "deny contains \"x\" if data.blocked[0] == input.api",
+        "deny contains \"x\" if cfg.max < 2",
+        "deny contains \"x\" if data.limits[input.api].x",
+        "deny contains \"x\" if object.get(data.limits, [\"nobody\", \"defines\"], 1) == input.api",
+        "deny contains \"x\" if object.get(cfg, \"nobody\", {}) == input.api",
+        // Nothing is listed yet.
+        "deny contains \"x\" if input.caller.token.id in data.limits.teams.payments",
+        "deny contains \"x\" if data.modes.p == \"warn\"",
+        "deny contains \"x\" if data.lookup.required == false",
+        "deny contains \"x\" if data.dtgate.lib.known(input.api)",
+        "deny contains \"x\" if { data.nobody.x == input.api with data.nobody as {\"x\": input.operation} }",
+    ] {
+        assert_eq!(said(rule), "", "{rule}");
+    }
+}
+
+/// One that is broken would make everything undefined.
+#[test]
+fn data_that_cannot_be_read_is_the_only_thing_that_is_wrong() {
+    let policy = "package dtgate.p\n\ndeny contains \"x\" if input.api in data.blocked\n";
+    let said = problems(&[("p.rego", policy), ("x.yaml", "blocked: [\n")]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("x.yaml:2:1: "), "{said:?}");
+}
