@@ -14,6 +14,7 @@ mod builtins;
 mod bundle;
 mod bytecode;
 mod check;
+mod complaint;
 mod data;
 mod decision;
 mod engine;
@@ -36,6 +37,7 @@ mod specialise;
 mod steps;
 pub mod suite;
 mod tree;
+mod verdicts;
 mod walk;
 mod watch;
 

@@ -9,13 +9,13 @@ use std::{
     path::Path,
 };
 
-use regorus::unstable::{Module, Rule as RegoRule, RuleHead};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    check::{self, Program, Read, at},
+    check::{Program, Read},
+    complaint::engine_problem,
     decision::{Mode, Rule},
     heads,
     imports::{self, Shifts},
@@ -23,7 +23,7 @@ use super::{
     modes::Enforcement,
     names, negations, objects, replaced, settings, steps,
     tree::{File, Tree},
-    walk,
+    verdicts,
 };
 
 /// One thing that is wrong with the policies, and where. Line 0: the file as a whole.
@@ -113,7 +113,7 @@ impl Bundle {
         problems.extend(broken);
 
         let modules = rego.get_modules().clone();
-        let found = policies(&modules, &mut problems);
+        let found = verdicts::policies(&modules, &mut problems);
         if let Some(dtgate) = tree.data.get("dtgate") {
             // Data below a package would hide its rules, or be hidden by them.
             if dtgate.as_object().is_none_or(|members| !members.is_empty()) {
@@ -140,6 +140,7 @@ impl Bundle {
         }
         let reads = program.reads(&mut problems);
         heads::forgetful(&program, &mut problems);
+        verdicts::unreadable(&program, &mut problems);
         objects::misread(&program, &mut problems);
         replaced::misread(&program, &mut problems);
         names::ambiguous(&modules, &mut problems);
@@ -266,114 +267,6 @@ fn prepare(rego: &mut regorus::Engine) -> Result<(), Problem> {
     rego.eval_query("true".to_owned(), false)
         .map(drop)
         .map_err(|error| engine_problem(&error.to_string(), "policies"))
-}
-
-/// Takes file, line and column out of an error of the engine: `--> file:line:column`, a drawing, `error: text`.
-pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
-    let place = text.lines().find_map(|line| {
-        let mut parts = line.trim().strip_prefix("--> ")?.rsplitn(3, ':');
-        let column: usize = parts.next()?.parse().ok()?;
-        let line: usize = parts.next()?.parse().ok()?;
-        Some((parts.next()?, line, column))
-    });
-    let message = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("error: "));
-    let message = message.unwrap_or_else(|| text.trim().lines().next().unwrap_or("unknown error"));
-    match place {
-        Some((path, line, column)) => {
-            let source = text.lines().find_map(|drawn| {
-                drawn
-                    .trim_start()
-                    .strip_prefix(&format!("{line} "))?
-                    .trim_start()
-                    .strip_prefix("| ")
-            });
-            Problem::new(
-                path,
-                line,
-                source.map_or(column, |source| true_column(source, column)),
-                message,
-            )
-        }
-        None => Problem::new(path, 0, 0, message),
-    }
-}
-
-/// The engine counts a tab as four columns; editors and OPA count one.
-fn true_column(line: &str, column: usize) -> usize {
-    let mut reached = 1;
-    let before = line.chars().take_while(|character| {
-        let before = reached < column;
-        reached += if *character == '\t' { 4 } else { 1 };
-        before
-    });
-    before.count() + 1
-}
-
-/// The policies that the modules define, with the rules of each.
-fn policies(
-    modules: &[regorus::unstable::Ref<Module>],
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, BTreeSet<Rule>> {
-    let mut found: BTreeMap<String, BTreeSet<Rule>> = BTreeMap::new();
-    let mut first_places = BTreeMap::new();
-    for module in modules {
-        let package = check::package(module);
-        let package: Vec<&str> = package.iter().map(String::as_str).collect();
-        let name = match package.as_slice() {
-            ["data", "dtgate", "lib", ..] => continue,
-            ["data", "dtgate", name] => (*name).to_owned(),
-            _ => {
-                let message = "the package of a policy must be directly below dtgate, as in dtgate.naming; helpers belong to dtgate.lib";
-                problems.push(at(&module.package.span, message));
-                continue;
-            }
-        };
-        first_places
-            .entry(name.clone())
-            .or_insert(&module.package.span);
-        let rules = found.entry(name).or_default();
-        for rule in &module.policy {
-            let (head, is_partial_set) = match rule.as_ref() {
-                RegoRule::Spec {
-                    head: RuleHead::Set { refr, key, .. },
-                    ..
-                } => (refr, key.is_some()),
-                RegoRule::Spec {
-                    head: RuleHead::Compr { refr, .. } | RuleHead::Func { refr, .. },
-                    ..
-                }
-                | RegoRule::Default { refr, .. } => (refr, false),
-            };
-            let path = walk::path(head).unwrap_or_default();
-            let judging = match path.first().and_then(|step| step.name.as_deref()) {
-                Some("deny") => Rule::Deny,
-                Some("warn") => Rule::Warn,
-                _ => continue,
-            };
-            if is_partial_set && path.len() == 1 {
-                rules.insert(judging);
-            } else {
-                let name = judging.name();
-                let message = format!(
-                    "{name} must be a set that grows: {name} contains violation if {{ … }}"
-                );
-                problems.push(at(rule.span(), message));
-                // It was meant, so it is not also missing.
-                rules.insert(judging);
-            }
-        }
-    }
-    for (name, rules) in &found {
-        if let (true, Some(place)) = (rules.is_empty(), first_places.get(name)) {
-            problems.push(at(
-                place,
-                format!("policy {name} defines neither deny nor warn"),
-            ));
-        }
-    }
-    found
 }
 
 fn revision(tree: &Tree) -> String {

@@ -15,7 +15,7 @@ use regorus::rvm::program::{Program, RuleInfo};
 use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use super::bundle;
+use super::complaint;
 use super::specialise::{Rewritten, Specialised, is_of_library, specialise};
 use super::watch;
 
@@ -154,7 +154,7 @@ impl Part {
         let mut engine = regorus::Engine::new();
         engine.set_strict_builtin_errors(true);
         let said = |error: &dyn ToString| {
-            bundle::engine_problem(&error.to_string(), "policies").to_string()
+            complaint::engine_problem(&error.to_string(), "policies").to_string()
         };
         for module in modules {
             engine

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
 
-use super::bundle::{self, Problem};
+use super::bundle::Problem;
+use super::complaint;
 
 pub(super) struct Interpreter {
     pub(super) rego: regorus::Engine,
@@ -61,7 +62,7 @@ impl Interpreter {
             Ok(Ok(elements @ Value::Set(_))) => Ok(elements),
             Ok(Ok(Value::Undefined)) => Err(nowhere("it is undefined")),
             Ok(Ok(_)) => Err(nowhere("it is not a set")),
-            Ok(Err(error)) => Err(bundle::engine_problem(&error.to_string(), rule)),
+            Ok(Err(error)) => Err(complaint::engine_problem(&error.to_string(), rule)),
             Err(_panic) => Err(nowhere("the engine panicked")),
         }
     }

@@ -22,6 +22,7 @@ use regorus::{
 use super::{
     bundle::{self, LoadError, Problem},
     check::{self, Program, at},
+    complaint,
     imports::Shifts,
     tree::{File, Tree},
 };
@@ -241,7 +242,7 @@ impl Test {
 fn ask(rego: &mut regorus::Engine, rule: &str) -> Result<Value, Problem> {
     match catch_unwind(AssertUnwindSafe(|| rego.eval_rule(rule.to_owned()))) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(bundle::engine_problem(&error.to_string(), rule)),
+        Ok(Err(error)) => Err(complaint::engine_problem(&error.to_string(), rule)),
         Err(_panic) => Err(Problem::new(rule, 0, 0, "the engine panicked")),
     }
 }

@@ -181,7 +181,7 @@ fn a_policy_that_fails_is_named_with_the_kind_of_request() {
         ),
         // What it says of a denial is no violation.
         (
-            "deny contains {\"message\": 1} if \"WriteConfig\" in object.get(input.change.scopes, \"requested\", [])",
+            "deny contains {\"message\": asked} if { asked := input.change.scopes.requested; \"WriteConfig\" in asked }",
             "message of a violation must be a string",
         ),
         // Two values: a conflict.

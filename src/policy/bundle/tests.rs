@@ -164,8 +164,8 @@ fn no_policy_at_all_is_refused() {
 #[test]
 fn a_policy_must_define_deny_or_warn_as_a_growing_set() {
     assert_eq!(
-        wrong("denied := true"),
-        "naming.rego:1:1: policy naming defines neither deny nor warn"
+        wrong("verdict := true"),
+        "naming.rego:1:1: policy naming defines neither deny nor warn: write `deny contains \"what is wrong\" if { … }`"
     );
     for body in [
         "deny := {\"x\"}",

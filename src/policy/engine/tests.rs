@@ -185,9 +185,10 @@ fn an_element_of_the_wrong_kind_denies() {
         "null",
         "{\"message\": \"x\", \"path\": 3}",
     ] {
+        // Where it is written in the rule it is refused at load.
         let engine = engine_of(
-            &[("a", &format!("warn contains {element} if true"))],
-            "modes: {a: dry_run}",
+            &[("a", "warn contains data.elements[0] if true")],
+            &format!("{{\"modes\": {{\"a\": \"dry_run\"}}, \"elements\": [{element}]}}"),
         );
         let decision = engine.decide(&input());
         assert_eq!(decision.verdict, Verdict::Deny, "{element}");
