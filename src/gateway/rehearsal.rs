@@ -212,7 +212,10 @@ fn inputs(
             None => read.the_only_environment(),
             Some(environments) => {
                 let head = read.call.head();
-                environments.guarded(&read.parts, head).ok()?.input(head)
+                environments
+                    .guarded(&read.parts, head)
+                    .ok()?
+                    .input(head, read.recorder.redactor())
             }
         };
         Some(read.input(environment, found.as_ref(), with_envoy, time))

@@ -84,7 +84,11 @@ pub(super) fn written_out(
             after: change.text.chars().count(),
         };
         let line = before.matches('\n').count() + 1;
-        shifts.0.entry((path.clone(), line)).or_default().push(shift);
+        shifts
+            .0
+            .entry((path.clone(), line))
+            .or_default()
+            .push(shift);
     }
     Ok(applied(source, 0, source.len(), &changes))
 }

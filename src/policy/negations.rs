@@ -88,7 +88,13 @@ impl Found {
             let name = format!("dtgate_asked_{number}_{place}");
             first.push_str(&format!("{name} := {asked}{replacing}; "));
             changes.retain(|at, change| *at < from || change.end > to);
-            changes.insert(from, Change { end: to, text: name });
+            changes.insert(
+                from,
+                Change {
+                    end: to,
+                    text: name,
+                },
+            );
         }
         if self.is_bare {
             first.insert_str(0, "{ ");
