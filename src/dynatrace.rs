@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no async. It refuses to know how a request arrived and who judges it.
 
+pub mod birth;
 pub mod catalogue;
 pub mod change;
 pub mod current;

@@ -11,6 +11,7 @@
 //! a request ends with its client, and that is recorded.
 
 mod answer;
+mod birth;
 mod bodies;
 mod budget;
 mod client;
@@ -46,12 +47,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::event::Record;
 use crate::audit::{Audit, RecordError};
+use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::{Catalogue, Operation};
 use crate::dynatrace::token::HashKey;
 use crate::listener::{Body, Tracker, empty};
 use crate::policy::{Decision, Policy};
 use crate::telemetry::{Limit, Metrics};
-use answer::{became, decision_header, decision_of, passed_on, verdict, warn};
+use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::{Environment, Environments};
@@ -313,19 +315,13 @@ impl Gateway {
             counted: false,
         })?;
         let headers = recorder.upstream_headers(headers, permit.call());
+        let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
         let elapsed = sent.elapsed();
         self.metrics.upstream_answered(elapsed);
-        let (outcome, status, detail) = became(&answer, recorder.redactor());
-        let event = recorder.outcome(
-            (self.now)(),
-            sequence,
-            outcome,
-            status,
-            detail.as_ref(),
-            elapsed,
-        );
+        let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
+        let event = recorder.outcome((self.now)(), sequence, &became, elapsed);
         self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {
             reason: error.into(),

@@ -175,7 +175,21 @@ pub struct Outcome<'a> {
     pub status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'a Redacted>,
+    /// What a creation made, as far as its answer tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential<'a>>,
     pub duration_ms: u64,
+}
+
+/// The public part of a credential that was made.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Credential<'a> {
+    pub id: &'a TokenId,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "maybe_millis"
+    )]
+    pub expiration: Option<Timestamp>,
 }
 
 /// How an allowed request ended.
@@ -326,6 +340,13 @@ impl From<DecisionRecord> for Record {
 
 fn millis<S: Serializer>(time: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(&rfc3339_millis(*time))
+}
+
+fn maybe_millis<S: Serializer>(time: &Option<Timestamp>, out: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => millis(time, out),
+        None => out.serialize_none(),
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]

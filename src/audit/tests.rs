@@ -52,6 +52,7 @@ fn event(number: u64) -> Record {
         outcome: Answer::Answered,
         status: Some(204),
         detail: None,
+        credential: None,
         duration_ms: 1,
     });
     event.record()

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::headers;
 use super::upstream::UpstreamError;
 use crate::audit::event::Answer;
+use crate::dynatrace::birth::Credential;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::listener::{Body, BodyError};
 use crate::policy::{Decision, Effect, Verdict};
@@ -69,27 +70,33 @@ impl<S: Unpin> http_body::Body for Holding<S> {
 }
 
 /// What became of a request that was forwarded.
-pub(super) fn became(
-    answer: &Result<Response<Body>, UpstreamError>,
-    redactor: &Redactor,
-) -> (Answer, Option<u16>, Option<Redacted>) {
-    match answer {
-        Ok(response) => (Answer::Answered, Some(response.status().as_u16()), None),
-        Err(UpstreamError::Redirect(status)) => (
-            Answer::Answered,
-            Some(status.as_u16()),
-            Some(Redacted::ours("redirect")),
-        ),
-        Err(error) if error.never_arrived() => (
-            Answer::Failed,
-            None,
-            Some(redactor.text(&error.to_string())),
-        ),
-        Err(error) => (
-            Answer::Unknown,
-            None,
-            Some(redactor.text(&error.to_string())),
-        ),
+pub(super) struct Became {
+    pub(super) outcome: Answer,
+    pub(super) status: Option<u16>,
+    pub(super) detail: Option<Redacted>,
+    /// What it made.
+    pub(super) credential: Option<Credential>,
+}
+
+impl Became {
+    pub(super) fn of(answer: &Result<Response<Body>, UpstreamError>, redactor: &Redactor) -> Self {
+        let said = |error: &UpstreamError| Some(redactor.text(&error.to_string()));
+        let (outcome, status, detail) = match answer {
+            Ok(response) => (Answer::Answered, Some(response.status()), None),
+            Err(UpstreamError::Redirect(status)) => (
+                Answer::Answered,
+                Some(*status),
+                Some(Redacted::ours("redirect")),
+            ),
+            Err(error) if error.never_arrived() => (Answer::Failed, None, said(error)),
+            Err(error) => (Answer::Unknown, None, said(error)),
+        };
+        Self {
+            outcome,
+            status: status.map(|status| status.as_u16()),
+            detail,
+            credential: None,
+        }
     }
 }
 

@@ -127,12 +127,61 @@ pub(super) async fn begun(mut body: Body) -> Result<Body, ReadError> {
     }
     let first = body.frame().await.transpose();
     let first = first.map_err(|error| broken(&error))?;
-    Ok(Body::new(Begun { first, rest: body }))
+    Ok(Body::new(Begun {
+        first,
+        unsent: false,
+        broken: None,
+        rest: body,
+    }))
 }
 
-/// The first frame, if there was one, and what comes after it.
+/// The begin of a body that was read ahead.
+#[derive(Default)]
+pub(super) struct Ahead {
+    pub(super) bytes: Vec<u8>,
+    /// How it ended before its end.
+    pub(super) broken: Option<BodyError>,
+}
+
+impl Ahead {
+    /// Reads a body to its end, or until there is more of it than so many bytes. Says whether the end was reached.
+    /// Whoever stops waiting has what was read so far.
+    pub(super) async fn read(&mut self, body: &mut Body, most: usize) -> bool {
+        while self.bytes.len() <= most {
+            match body.frame().await {
+                None => return true,
+                // Copied, as in [`Counted`]. The pool lets no trailers through.
+                Some(Ok(frame)) => {
+                    let data = frame.data_ref().map(Bytes::as_ref);
+                    self.bytes.extend_from_slice(data.unwrap_or_default());
+                }
+                Some(Err(error)) => {
+                    self.broken = Some(error);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// The same body again: what was read, then the rest.
+    pub(super) fn before(self, rest: Body) -> Body {
+        let first = (!self.bytes.is_empty()).then(|| Frame::data(self.bytes.into()));
+        Body::new(Begun {
+            first,
+            unsent: true,
+            broken: self.broken,
+            rest,
+        })
+    }
+}
+
+/// What was read of a body, how that broke off if it did, and else what comes after it.
 struct Begun {
     first: Option<Frame<Bytes>>,
+    /// Head and first frame are still to be sent.
+    unsent: bool,
+    broken: Option<BodyError>,
     rest: Body,
 }
 
@@ -144,14 +193,22 @@ impl http_body::Body for Begun {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
         }
+        if self.broken.is_none() {
+            return Pin::new(&mut self.rest).poll_frame(cx);
+        }
+        if std::mem::take(&mut self.unsent) {
+            // What was read is sent first: with an error hyper throws away what it has not written yet.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.broken.take().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
+        self.first.is_none() && self.broken.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -22,6 +22,10 @@ pub struct Config {
     pub settings_body: Size,
     /// How long a guarded request's body may take to arrive.
     pub body_timeout: Duration,
+    /// How much of the answer to a creation is read before it is passed on, to record what it made.
+    pub birth: Size,
+    /// How long that may take.
+    pub birth_timeout: Duration,
     /// Memory for all bodies that are read whole.
     pub bodies: Size,
     /// Requests of open traffic, to the last byte of their answer.
@@ -47,6 +51,8 @@ impl Default for Config {
             // Dynatrace accepts 1 MB.
             settings_body: Size::from_kib(1024),
             body_timeout: Duration::from_secs(10),
+            birth: Size::from_kib(64),
+            birth_timeout: Duration::from_secs(10),
             bodies: Size::from_mib(64),
             in_flight: const { NonZeroUsize::new(1024).expect("more than none") },
             guarded_in_flight: const { NonZeroUsize::new(256).expect("more than none") },

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::answer::verdict;
+use super::answer::{Became, verdict};
 use super::budget::Payer;
 use super::environment::Addressed;
 use super::headers;
@@ -19,9 +19,9 @@ use super::rejection::Reason;
 use super::story::Started;
 use super::sums::Kind;
 use crate::audit::event::{
-    self, Answer, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
-    Record,
+    self, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome, Record,
 };
+use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::redact::{Redacted, Redactor};
@@ -364,18 +364,21 @@ impl Recorder {
         &self,
         time: jiff::Timestamp,
         decision_seq: u64,
-        outcome: Answer,
-        status: Option<u16>,
-        detail: Option<&Redacted>,
+        became: &Became,
         elapsed: Duration,
     ) -> Record {
+        let credential = became.credential.as_ref();
         let event = Event::Outcome(Outcome {
             timestamp: time,
             decision_id: &self.decision_id,
             decision_seq,
-            outcome,
-            status,
-            detail,
+            outcome: became.outcome,
+            status: became.status,
+            detail: became.detail.as_ref(),
+            credential: credential.map(|credential| event::Credential {
+                id: &credential.id,
+                expiration: credential.expiration,
+            }),
             duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         });
         event.record()
@@ -392,6 +395,10 @@ impl Recorder {
             headers.insert(AUTHORIZATION, value);
         }
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
+        // Its answer is read, to know what it made.
+        if self.operation.and_then(Birth::of).is_some() {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         headers
     }
 }

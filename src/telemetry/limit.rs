@@ -23,6 +23,10 @@ macro_rules! limits {
 }
 
 limits! {
+    /// The answer to a creation that is too long to be read for what it made.
+    Birth = "birth",
+    /// One that did not arrive in time for that.
+    BirthTimeout = "birth_timeout",
     /// Memory for bodies that are read whole.
     Bodies = "bodies",
     /// The same, of one address.

@@ -11,6 +11,7 @@
 
 mod answers;
 mod architecture;
+mod birth;
 mod budgets;
 mod bypass;
 mod catalogue;

@@ -69,6 +69,7 @@ fn long_event(number: &mut u64) -> Record {
         outcome: Answer::Answered,
         status: Some(204),
         detail: None,
+        credential: None,
         duration_ms: 1,
     });
     event.record()

@@ -3,6 +3,7 @@
 use http::Request;
 
 use super::*;
+use crate::audit::event::Answer;
 use crate::dynatrace::catalogue::{Catalogue, Overrides};
 use crate::gateway::environment::Environments;
 use crate::gateway::lookup::LookupError;
@@ -130,25 +131,23 @@ fn records(case: Case) -> [String; 4] {
     let reason = Reason::Record(crate::audit::RecordError::Failed(
         "no \"space\" left".to_owned(),
     ));
+    let answered = Became {
+        outcome: Answer::Answered,
+        status: Some(204),
+        detail: None,
+        credential: None,
+    };
+    let unknown = Became {
+        outcome: Answer::Unknown,
+        status: None,
+        detail: Some(Redacted::ours("timed out")),
+        credential: None,
+    };
     [
         decided.replace(&nanoseconds, "15898622"),
         written(recorder.refusal(&reason, time)),
-        written(recorder.outcome(
-            time,
-            7,
-            Answer::Answered,
-            Some(204),
-            None,
-            Duration::from_micros(1999),
-        )),
-        written(recorder.outcome(
-            time,
-            7,
-            Answer::Unknown,
-            None,
-            Some(&Redacted::ours("timed out")),
-            Duration::ZERO,
-        )),
+        written(recorder.outcome(time, 7, &answered, Duration::from_micros(1999))),
+        written(recorder.outcome(time, 7, &unknown, Duration::ZERO)),
     ]
 }
 
