@@ -20,7 +20,8 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{
-    self, Gateway, Ledger, Parties, Service, environment::Environments, lookup::Lookup,
+    self, Gateway, Ledger, Parties, Service, UnknownWrites, environment::Environments,
+    lookup::Lookup,
 };
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
@@ -105,7 +106,7 @@ impl App {
         let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
         let admin_listener =
             listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;
-        let overridden = overridden(&catalogue);
+        let overridden = overridden(config, &catalogue);
         let (audit, writer, key) =
             open_journal(&config.journal, &policy, overridden).context("journal")?;
         let space = Space::new(&config.journal);
@@ -138,6 +139,7 @@ impl App {
             policy,
             audit: audit.clone(),
             ledger: ledger.clone(),
+            unknown_writes: config.unknown_writes,
             metrics: metrics.clone(),
             key,
             now,
@@ -292,8 +294,14 @@ pub const COMPARED: usize = 500;
 pub const SEED: u64 = 1;
 
 /// What the configuration changes about endpoints: said in the log, and in the journal's start record.
-fn overridden(catalogue: &Catalogue) -> Map<String, Value> {
+fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, Value> {
     let mut changed = Map::new();
+    let unknown = config.unknown_writes;
+    if unknown != UnknownWrites::default() {
+        let (handling, default) = (json!(unknown), json!(UnknownWrites::default()));
+        tracing::warn!(%handling, instead_of = %default, "the configuration changes how unknown writes are handled");
+        changed.insert("unknown_writes".to_owned(), handling);
+    }
     for (operation, documented, wanted) in catalogue.overridden() {
         tracing::warn!(
             %operation, handling = %wanted, instead_of = %documented,

@@ -22,7 +22,9 @@ use serde_json::{Value, json};
 use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
 use crate::config::Config;
-use crate::gateway::{Failures, environment::Environments, lookup::Lookup, upstream::Base};
+use crate::gateway::{
+    Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
+};
 use crate::listener::{Tls, descriptors};
 use crate::policy::{Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
@@ -242,12 +244,18 @@ impl Check {
         config.listener.check().context("listener")?;
         Directory::check(&config.journal.directory).context("journal")?;
         let catalogue = app::catalogue(&config)?;
-        let changes: Vec<String> = catalogue
+        let mut changes: Vec<String> = catalogue
             .overridden()
             .map(|(operation, documented, wanted)| {
                 format!("{operation} is handled as {wanted}, not {documented}")
             })
             .collect();
+        if config.unknown_writes != UnknownWrites::default() {
+            changes.push(format!(
+                "unknown_writes is {}",
+                json!(config.unknown_writes)
+            ));
+        }
         let short = app::descriptors(&config).of(descriptors::allowed()).err();
         let short = short.map(|short| short.to_string());
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));

@@ -18,6 +18,8 @@ use crate::{admin, audit, gateway, listener, telemetry};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What becomes of writes that the catalogue would have to know, and does not.
+    pub unknown_writes: gateway::UnknownWrites,
     pub listener: listener::Config,
     pub admin: admin::Config,
     pub upstream: gateway::upstream::Config,

@@ -36,6 +36,7 @@ mod service;
 mod story;
 mod sums;
 mod turns;
+mod unseen;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -68,6 +69,8 @@ use rejection::{Reason, Rejection};
 use route::Routed;
 pub use service::Service;
 use story::{Started, Story, log};
+use unseen::Sighting;
+pub use unseen::UnknownWrites;
 use upstream::Upstream;
 
 /// Everything the request path needs. Built by `app`, with a twin for every thread.
@@ -83,6 +86,7 @@ pub struct Gateway {
     audit: Audit,
     ledger: Ledger,
     cut: Cut,
+    unknown_writes: UnknownWrites,
     metrics: Metrics,
     key: HashKey,
     now: fn() -> jiff::Timestamp,
@@ -98,6 +102,7 @@ pub struct Parties {
     pub policy: Policy,
     pub audit: Audit,
     pub ledger: Ledger,
+    pub unknown_writes: UnknownWrites,
     pub metrics: Metrics,
     pub key: HashKey,
     pub now: fn() -> jiff::Timestamp,
@@ -119,6 +124,7 @@ impl Gateway {
             policy: parties.policy,
             audit: parties.audit,
             ledger: parties.ledger,
+            unknown_writes: parties.unknown_writes,
             cut: Cut::new(parties.key.clone(), parties.metrics.clone()),
             metrics: parties.metrics,
             key: parties.key,
@@ -141,6 +147,7 @@ impl Gateway {
             audit: self.audit.clone(),
             ledger: self.ledger.clone(),
             cut: self.cut.clone(),
+            unknown_writes: self.unknown_writes,
             metrics: self.metrics.clone(),
             key: self.key.clone(),
             now: self.now,
@@ -206,11 +213,13 @@ impl Gateway {
         };
         let gateway = self.clone();
         let answered = match self.route(address, &parts, body).await {
-            Ok(Routed::Open(body)) => {
+            Ok(Routed::Open { body, unknown }) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());
+                let seen = unknown.then(|| Sighting::new(&self, &parts, address, &environment));
                 let request = Request::from_parts(parts, body);
-                return self.stream(&environment, target, request, started).await;
+                let streamed = self.stream(&environment, target, request, started, seen);
+                return streamed.await;
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -265,6 +274,7 @@ impl Gateway {
         target: PathAndQuery,
         mut request: Request<Body>,
         started: &Started,
+        mut seen: Option<Sighting>,
     ) -> Result<Response<Body>, Rejection> {
         if !headers::may_forward(&started.method, request.headers_mut()) {
             let mut response = Response::new(empty());
@@ -278,7 +288,13 @@ impl Gateway {
         let slot = slot.map_err(Reason::from)?;
         let request = Request::from_parts(parts, body);
         let sent = Instant::now();
+        if let Some(seen) = &mut seen {
+            seen.sent();
+        }
         let response = environment.upstream.stream(target, request).await;
+        if let Some(seen) = &mut seen {
+            seen.answered(&response);
+        }
         let response = response.map_err(Reason::from)?;
         self.metrics.upstream_answered(sent.elapsed());
         Ok(passed_on(response, slot, &started.id, (self.now)()))

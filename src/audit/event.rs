@@ -44,6 +44,8 @@
 
 mod texts;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -73,6 +75,7 @@ pub enum Event<'a> {
     Start(Start),
     Stop(Stop),
     Suppressed(Suppressed<'a>),
+    Unseen(Unseen<'a>),
 }
 
 /// What was decided about one request, written before anything is sent upstream.
@@ -265,6 +268,37 @@ pub struct SuppressedBy<'a> {
     pub count: u64,
 }
 
+/// Writes that passed and that the catalogue does not know: of one caller, with one method, to paths of one shape.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unseen<'a> {
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
+    /// When the first of them was answered, and the last.
+    #[serde(serialize_with = "millis")]
+    pub first: Timestamp,
+    #[serde(serialize_with = "millis")]
+    pub last: Timestamp,
+    /// All of them.
+    pub count: u64,
+    /// How many were answered how.
+    pub statuses: BTreeMap<String, u64>,
+    /// What they have in common. Absent: there was no room to tell these apart.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub request: Option<UnseenRequest<'a>>,
+}
+
+/// Who sent what.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnseenRequest<'a> {
+    /// The address of the first, of IPv6 the network that belongs to one place (`/64`).
+    pub requested_by: Redacted,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller<'a>>,
+    pub environment: &'a str,
+    pub method: &'a Redacted,
+    pub path: &'a Redacted,
+}
+
 /// The journal is written again after something went wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovery {
@@ -293,7 +327,11 @@ impl Event<'_> {
     pub fn record(&self) -> Record {
         let room = match self {
             Self::Decision(_) | Self::Suppressed(_) => DECISION,
-            Self::Outcome(_) | Self::Recovery(_) | Self::Start(_) | Self::Stop(_) => OTHER,
+            Self::Outcome(_)
+            | Self::Recovery(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Unseen(_) => OTHER,
         };
         Record::of(self, room)
     }

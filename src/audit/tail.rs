@@ -74,7 +74,9 @@ pub fn render(line: &str) -> String {
     let (word, style) = match (text("/kind"), text("/verdict")) {
         ("decision", "allow") => ("allow", AnsiColor::Green.on_default()),
         ("decision", _) => ("deny", AnsiColor::Red.on_default()),
-        (kind @ ("recovery" | "suppressed"), _) => (kind, AnsiColor::Yellow.on_default()),
+        (kind @ ("recovery" | "suppressed" | "unseen"), _) => {
+            (kind, AnsiColor::Yellow.on_default())
+        }
         (kind, _) => (kind, Style::new().dimmed()),
     };
     let mut out = format!(
@@ -111,6 +113,7 @@ pub fn render(line: &str) -> String {
         }
         "recovery" => append(&mut out, format_args!("{}", text("/reason"))),
         "suppressed" => suppressed(&mut out, &record),
+        "unseen" => unseen(&mut out, &record),
         _ => {}
     }
     out.trim_end().to_owned()
@@ -163,6 +166,37 @@ fn decision(out: &mut String, record: &Value) {
             format_args!("\n{:>46}{}", "", text("/result/remedy/text")),
         );
     }
+}
+
+/// Which writes passed that the catalogue does not know, how many, how they were answered, and whose they were.
+fn unseen(out: &mut String, record: &Value) {
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
+    let count = record.get("count").and_then(Value::as_u64);
+    append(
+        out,
+        format_args!(
+            "{} {}  {} times, from {} to {}",
+            text("/method").unwrap_or("further"),
+            text("/path").unwrap_or("writes"),
+            count.unwrap_or_default(),
+            text("/first").unwrap_or_default(),
+            text("/last").unwrap_or_default(),
+        ),
+    );
+    let statuses = record.get("statuses").and_then(Value::as_object);
+    let statuses = statuses.into_iter().flatten();
+    let answered: Vec<String> = statuses
+        .map(|(status, count)| format!("{}: {count}", Visible(status)))
+        .collect();
+    let by = match (text("/caller/id"), text("/requested_by")) {
+        (Some(caller), Some(address)) => format!("by {caller} at {address}, "),
+        (None, Some(address)) => format!("by anybody at {address}, "),
+        (_, None) => String::new(),
+    };
+    append(
+        out,
+        format_args!("\n{:>46}{by}answered {}", "", answered.join(", ")),
+    );
 }
 
 /// How many had no record of their own, of which kinds, and whose.

@@ -1,4 +1,6 @@
-//! `dtgate endpoints`: the catalogue, as it is in force.
+//! `dtgate endpoints`: the catalogue, as it is in force, or what is missing from it.
+
+mod unknown;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,12 +19,22 @@ pub(super) struct Endpoints {
     /// Configuration file; what its section `endpoints` changes is marked
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// List the writes of a journal that the catalogue does not know, instead
+    #[arg(long, requires = "journal")]
+    unknown: bool,
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", requires = "unknown")]
+    journal: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
 
 impl Endpoints {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if let Some(journal) = self.journal.filter(|_| self.unknown) {
+            unknown::list(&journal, self.format, out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let catalogue = app::catalogue(&super::load(self.config.as_ref())?)?;
         match self.format {
             Format::Json => {

@@ -1,10 +1,10 @@
 //! What is written about requests that are refused, and what is only counted.
 //!
-//! One set of books for the whole gate: budgets for refusals that policies never saw and for denials, and the sums of
-//! what went beyond them. Where the journal's disk is nearly full there are sums only. An allowed change is none of
+//! One set of books for the whole gate: budgets for refusals that policies never saw and for denials, the sums of
+//! what went beyond them, and the counts of writes that the catalogue does not know. Where the journal's disk is nearly full there are sums only. An allowed change is none of
 //! its business: that is always written.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use super::Config;
 use super::budget::{Budget, Payer, Spent};
 use super::client::Address;
 use super::sums::{Kind, Sums};
+use super::unseen::{Taken, Unseen};
 use crate::audit::{Audit, Space};
 use crate::telemetry::{Limit, Metrics};
 
@@ -23,6 +24,7 @@ pub struct Ledger(Arc<Inner>);
 
 struct Inner {
     books: Mutex<Books>,
+    unseen: Mutex<Unseen>,
     space: Space,
     metrics: Metrics,
 }
@@ -61,6 +63,7 @@ impl Ledger {
                 journal: Sums::default(),
                 log: Sums::default(),
             }),
+            unseen: Mutex::default(),
             space,
             metrics,
         }))
@@ -91,6 +94,13 @@ impl Ledger {
         spent.is_ok()
     }
 
+    /// Counts a write that the catalogue does not know.
+    pub(super) fn saw(&self, seen: Taken) {
+        if !self.unseen().add(seen) {
+            self.0.metrics.reached(Limit::Unseen);
+        }
+    }
+
     fn spend(
         &self,
         class: Class,
@@ -102,6 +112,7 @@ impl Ledger {
             books,
             space,
             metrics,
+            ..
         } = &*self.0;
         let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
         let (budget, limit) = match class {
@@ -126,13 +137,44 @@ impl Ledger {
         Err(Counted { wait })
     }
 
-    /// Writes sums once a minute, and a last time when everything is `drained`.
+    /// Writes sums once a minute, what was unseen once an hour, and all of it a last time when everything is
+    /// `drained`.
     pub async fn keep(self, audit: Audit, now: fn() -> Timestamp, drained: CancellationToken) {
         let mut windows = tokio::time::interval(WINDOW);
         while drained.run_until_cancelled(windows.tick()).await.is_some() {
             self.sum_up(&audit, now()).await;
+            let due = self.unseen().take_due(now());
+            self.tell(&audit, now(), due).await;
         }
         self.sum_up(&audit, now()).await;
+        let rest = self.unseen().take_all();
+        self.tell(&audit, now(), rest).await;
+        let lost = self.unseen().total();
+        if lost > 0 {
+            tracing::error!(
+                count = lost,
+                "unknown writes that were counted are not recorded"
+            );
+        }
+    }
+
+    /// Writes down what was unseen, one record for each kind, all of them at once: they share a sync.
+    async fn tell(&self, audit: &Audit, now: Timestamp, taken: Vec<Taken>) {
+        let mut writing = tokio::task::JoinSet::new();
+        for taken in taken {
+            let audit = audit.clone();
+            writing.spawn(async move {
+                let recorded = audit.record(taken.record(now)).await;
+                recorded.is_err().then_some(taken)
+            });
+        }
+        while let Some(written) = writing.join_next().await {
+            // The journal has said why. What was counted stays counted.
+            if let Ok(Some(taken)) = written {
+                self.0.metrics.record_failed();
+                self.saw(taken);
+            }
+        }
     }
 
     /// Writes down what was counted since the last time: one record, and one line in the log.
@@ -154,8 +196,12 @@ impl Ledger {
         }
     }
 
-    fn books(&self) -> std::sync::MutexGuard<'_, Books> {
+    fn books(&self) -> MutexGuard<'_, Books> {
         self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unseen(&self) -> MutexGuard<'_, Unseen> {
+        self.0.unseen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

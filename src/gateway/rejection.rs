@@ -62,6 +62,8 @@ pub(super) enum Reason {
     },
     #[error(transparent)]
     Shed(#[from] Shed),
+    #[error("the catalogue does not know this write, and unknown_writes is \"refuse\"")]
+    UnknownWrite,
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -96,7 +98,7 @@ impl Reason {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Denied(_) => StatusCode::FORBIDDEN,
+            Self::Denied(_) | Self::UnknownWrite => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Read(error) => read_status(error),
             // Nobody reads that of `Gone`.
@@ -145,7 +147,8 @@ impl Reason {
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
-            | Self::Throttled { .. } => None,
+            | Self::Throttled { .. }
+            | Self::UnknownWrite => None,
         }
     }
 
@@ -159,7 +162,8 @@ impl Reason {
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
-            | Self::Throttled { .. } => "This request was not sent to Dynatrace.",
+            | Self::Throttled { .. }
+            | Self::UnknownWrite => "This request was not sent to Dynatrace.",
             Self::Shed(_) => "This request was not sent to Dynatrace; try again.",
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
             Self::Upstream(error) if error.never_arrived() => {
@@ -260,6 +264,7 @@ impl Rejection {
             | Reason::Read(_)
             | Reason::Record(_)
             | Reason::Route(_)
+            | Reason::UnknownWrite
             | Reason::Upstream(_) => {}
             Reason::Throttled { wait, .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds(*wait)));
@@ -289,6 +294,7 @@ impl Rejection {
             | Reason::Record(_)
             | Reason::Route(_)
             | Reason::Shed(_)
+            | Reason::UnknownWrite
             | Reason::Upstream(_) => Vec::new(),
         }
     }

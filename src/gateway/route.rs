@@ -9,13 +9,18 @@ use super::Gateway;
 use super::client::{Address, Who};
 use super::environment::Environment;
 use super::rejection::Reason;
+use super::unseen::{self, UnknownWrites};
 use crate::guard::{self, Head, Route, Sifted};
 use crate::listener::{Body, full};
 
 /// What a request is, with the body that is still to be used.
 pub(super) enum Routed {
     Guarded(Arc<Environment>, Box<Head>, Body),
-    Open(Body),
+    Open {
+        body: Body,
+        /// A write that the catalogue would have to know, and does not: it is counted.
+        unknown: bool,
+    },
 }
 
 impl Gateway {
@@ -28,19 +33,36 @@ impl Gateway {
     ) -> Result<Routed, Reason> {
         let (head, body) = match guard::head(parts, &self.catalogue, &self.key)? {
             Route::Guarded(head) => (head, body),
-            Route::Open => return Ok(Routed::Open(body)),
+            Route::Open => return self.open(parts, body),
             Route::Unsure(head) => {
                 let longest = self.limits.settings_body.as_usize();
                 let body = self.admission.bodies.read(address, body, longest).await?;
                 match self.sift(address, *head, &body).await? {
                     Sifted::Guarded(head) => (head, full(body)),
-                    Sifted::Open => return Ok(Routed::Open(full(body))),
+                    Sifted::Open => {
+                        return Ok(Routed::Open {
+                            body: full(body),
+                            unknown: false,
+                        });
+                    }
                 }
             }
         };
         let environment = self.environments.guarded(parts, &head)?;
         guard::require_credential(parts, &head)?;
         Ok(Routed::Guarded(environment, head, body))
+    }
+
+    /// Open traffic, unless it is a write that the catalogue would have to know.
+    fn open(&self, parts: &Parts, body: Body) -> Result<Routed, Reason> {
+        let unknown = || unseen::is_unknown(&parts.method, parts.uri.path(), &self.catalogue);
+        let unknown = match self.unknown_writes {
+            UnknownWrites::Pass => false,
+            UnknownWrites::Record => unknown(),
+            UnknownWrites::Refuse if unknown() => return Err(Reason::UnknownWrite),
+            UnknownWrites::Refuse => false,
+        };
+        Ok(Routed::Open { body, unknown })
     }
 
     /// Searches a body here, where that is quick; else off the threads that move bytes.

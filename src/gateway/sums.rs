@@ -36,7 +36,7 @@ struct Party {
 
 /// Counts of the first that came, and of all others together.
 #[derive(Clone, Debug, PartialEq)]
-struct Tally<T> {
+pub(super) struct Tally<T> {
     first: Vec<(T, u64)>,
     others: u64,
 }
@@ -148,6 +148,22 @@ impl<T> Default for Tally<T> {
 }
 
 impl<T: Clone + PartialEq> Tally<T> {
+    /// One of these.
+    pub(super) fn of(what: T) -> Self {
+        Self {
+            first: vec![(what, 1)],
+            others: 0,
+        }
+    }
+
+    pub(super) fn first(&self) -> impl Iterator<Item = (&T, u64)> {
+        self.first.iter().map(|(what, count)| (what, *count))
+    }
+
+    pub(super) fn others(&self) -> u64 {
+        self.others
+    }
+
     fn add(&mut self, what: &T, count: u64) {
         if let Some((_, sum)) = self.first.iter_mut().find(|(known, _)| known == what) {
             *sum += count;
@@ -158,7 +174,7 @@ impl<T: Clone + PartialEq> Tally<T> {
         }
     }
 
-    fn add_all(&mut self, other: &Self) {
+    pub(super) fn add_all(&mut self, other: &Self) {
         for (what, count) in &other.first {
             self.add(what, *count);
         }
@@ -166,7 +182,7 @@ impl<T: Clone + PartialEq> Tally<T> {
     }
 }
 
-/// Kinds, and parties, that are counted by themselves.
+/// Of each, those that are counted by themselves.
 const ENTRIES: usize = 32;
 
 #[cfg(test)]

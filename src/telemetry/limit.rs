@@ -95,6 +95,8 @@ limits! {
     Text = "text",
     /// A body or an answer of which too little moves.
     TooSlow = "too_slow",
+    /// Kinds of unknown writes that are counted by themselves.
+    Unseen = "unseen",
     /// An answer of the upstream that does not go on.
     UpstreamBody = "upstream_body",
     /// A connection that took too long to make.

@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "value",
         ],
     ),
-    ("audit", &["policy", "value"]),
+    ("audit", &["dynatrace", "policy", "value"]),
     (
         "cli",
         &[

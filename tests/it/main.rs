@@ -45,4 +45,5 @@ mod soak;
 mod stalls;
 mod tls;
 mod traces;
+mod unseen;
 mod wire;

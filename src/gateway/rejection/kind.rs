@@ -18,6 +18,7 @@ impl Reason {
             Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => "environment",
             Self::Route(RouteError::Host) => "host",
             Self::Shed(shed) => shed.limit.as_str(),
+            Self::UnknownWrite => "unknown-write",
             Self::Upstream(_) => "upstream",
         }
     }

@@ -1,0 +1,174 @@
+//! `dtgate endpoints --unknown`: the writes that passed and that the catalogue does not know, from a journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::audit::tail::Tail;
+use crate::cli::{Format, print_json};
+use crate::value::Visible;
+
+/// What an `unseen` record says.
+#[derive(Deserialize)]
+struct Record {
+    first: String,
+    last: String,
+    count: u64,
+    #[serde(default)]
+    statuses: BTreeMap<String, u64>,
+    method: Option<String>,
+    path: Option<String>,
+    caller: Option<Caller>,
+    requested_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Caller {
+    id: String,
+}
+
+/// All writes with one method to paths of one shape.
+#[derive(Serialize)]
+struct Writes {
+    method: String,
+    path: String,
+    count: u64,
+    first: String,
+    last: String,
+    statuses: BTreeMap<String, u64>,
+    /// Public ids; the address of those who showed no credential.
+    callers: BTreeSet<String>,
+}
+
+/// What a journal says.
+#[derive(Default)]
+struct Found {
+    writes: BTreeMap<(String, String), Writes>,
+    /// Writes that there was no room to tell apart.
+    others: u64,
+}
+
+/// Lists them, the most frequent first.
+pub(super) fn list(journal: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
+    let found = Found::read(journal).with_context(|| format!("journal {}", journal.display()))?;
+    let mut writes: Vec<Writes> = found.writes.into_values().collect();
+    writes.sort_by(|one, other| other.count.cmp(&one.count));
+    match format {
+        Format::Json => print_json(out, &json!({"writes": writes, "others": found.others}))?,
+        Format::Pretty => show(&writes, found.others, out)?,
+    }
+    Ok(())
+}
+
+impl Found {
+    fn read(journal: &Path) -> std::io::Result<Self> {
+        // Without it an empty list would say that there is nothing.
+        std::fs::read_dir(journal)?;
+        let mut found = Self::default();
+        let mut tail = Tail::new(journal);
+        while let Some(line) = tail.next_line()? {
+            // Its own words are escaped in every text of a record.
+            if line.contains(r#""kind":"unseen""#)
+                && let Ok(record) = serde_json::from_str(&line)
+            {
+                found.add(record);
+            }
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, record: Record) {
+        let (Some(method), Some(path)) = (record.method, record.path) else {
+            self.others += record.count;
+            return;
+        };
+        let writes = self.writes.entry((path, method));
+        let (path, method) = writes.key().clone();
+        let writes = writes.or_insert_with(|| Writes {
+            method,
+            path,
+            count: 0,
+            first: record.first.clone(),
+            last: record.last.clone(),
+            statuses: BTreeMap::new(),
+            callers: BTreeSet::new(),
+        });
+        writes.count += record.count;
+        // Of one notation: as text they are in the order of time.
+        writes.first = record.first.min(std::mem::take(&mut writes.first));
+        writes.last = record.last.max(std::mem::take(&mut writes.last));
+        for (status, count) in record.statuses {
+            *writes.statuses.entry(status).or_default() += count;
+        }
+        let caller = record.caller.map(|caller| caller.id);
+        writes.callers.extend(caller.or(record.requested_by));
+    }
+}
+
+impl Writes {
+    /// The columns of its line.
+    fn columns(&self) -> [String; 7] {
+        let statuses = self.statuses.iter();
+        let statuses: Vec<String> = statuses
+            .map(|(status, count)| format!("{status}: {count}"))
+            .collect();
+        let mut callers: Vec<&str> = self.callers.iter().map(String::as_str).collect();
+        let more = format!("and {} more", callers.len().saturating_sub(CALLERS));
+        if callers.len() > CALLERS {
+            callers.truncate(CALLERS);
+            callers.push(&more);
+        }
+        [
+            self.count.to_string(),
+            self.method.clone(),
+            self.path.clone(),
+            statuses.join(", "),
+            self.first.clone(),
+            self.last.clone(),
+            callers.join(", "),
+        ]
+        .map(|text| Visible(text).to_string())
+    }
+}
+
+fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result<()> {
+    let title = [
+        "count", "method", "path", "answered", "first", "last", "callers",
+    ];
+    let mut lines = vec![title.map(str::to_owned)];
+    lines.extend(writes.iter().map(Writes::columns));
+    let widths: Vec<usize> = (0..title.len())
+        .map(|column| {
+            lines
+                .iter()
+                .filter_map(|line| Some(line.get(column)?.len()))
+                .max()
+        })
+        .map(Option::unwrap_or_default)
+        .collect();
+    if writes.is_empty() {
+        writeln!(out, "No write is known that the catalogue does not know.")?;
+    } else {
+        for line in &lines {
+            let columns = line.iter().zip(&widths);
+            let padded: Vec<String> = columns
+                .map(|(text, width)| format!("{text:<width$}"))
+                .collect();
+            writeln!(out, "{}", padded.join("  ").trim_end())?;
+        }
+    }
+    if others > 0 {
+        writeln!(
+            out,
+            "\n{others} more writes there was no room to tell apart."
+        )?;
+    }
+    Ok(())
+}
+
+/// Callers that a line names.
+const CALLERS: usize = 3;

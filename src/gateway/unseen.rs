@@ -1,0 +1,273 @@
+//! Writes that no row of the catalogue knows: what Dynatrace adds tomorrow passes here first.
+//!
+//! They are streamed as other open traffic is. Beside it is counted who sent what, by the shape of its path, and once
+//! an hour that is written down. A request pays a few comparisons for it, and waits for nothing. Bounded, whatever is
+//! sent: what is past the first shapes is counted together.
+
+mod known;
+mod shape;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::Gateway;
+use super::client::Address;
+use super::environment::Environment;
+use super::ledger::Ledger;
+use super::sums::Tally;
+use super::upstream::UpstreamError;
+use crate::audit::event::{self, Event, Record};
+use crate::dynatrace::redact::Redacted;
+use crate::dynatrace::token::{Caller, TokenId};
+use crate::guard;
+use crate::listener::Body;
+pub(super) use known::is_unknown;
+
+/// What the gate does with a write that the catalogue does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownWrites {
+    /// It is open traffic, like any other.
+    Pass,
+    /// It passes, and is counted for an `unseen` record.
+    #[default]
+    Record,
+    /// Nothing is sent.
+    Refuse,
+}
+
+/// What is counted by itself: who sends which method to which paths.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    who: Who,
+    environment: Arc<str>,
+    method: Redacted,
+    path: Redacted,
+}
+
+/// A credential as a whole, so that nobody hides behind another's public id; of those who show none, an address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Who {
+    Address(Address),
+    Credential(TokenId),
+}
+
+/// One such write on its way. When it is let go it is counted, if it was sent: also where its client did not wait for
+/// an answer.
+pub(super) struct Sighting {
+    kind: Kind,
+    caller: Option<Caller>,
+    address: Address,
+    ledger: Ledger,
+    now: fn() -> Timestamp,
+    sent: bool,
+    status: Option<StatusCode>,
+}
+
+/// Writes of one kind.
+#[derive(Clone, Debug)]
+struct Count {
+    /// Of the first.
+    address: Address,
+    caller: Option<Caller>,
+    first: Timestamp,
+    last: Timestamp,
+    count: u64,
+    statuses: Tally<Option<StatusCode>>,
+}
+
+/// All that were counted since the last records.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    kinds: HashMap<Kind, Count>,
+    /// How many kinds each address began.
+    begun: HashMap<Address, usize>,
+    /// Writes of further kinds.
+    others: Option<Count>,
+}
+
+/// One kind taken out, to be written down. `None`: those of further kinds.
+#[derive(Debug)]
+pub(super) struct Taken(Option<Kind>, Count);
+
+impl Sighting {
+    pub(super) fn new(
+        gateway: &Gateway,
+        parts: &Parts,
+        address: Address,
+        environment: &Environment,
+    ) -> Self {
+        let redactor = guard::redactor(&parts.headers, parts.uri.query());
+        let credential = guard::credential_name(parts, &gateway.key);
+        Self {
+            kind: Kind {
+                who: credential.map_or(Who::Address(address), Who::Credential),
+                environment: environment.name.as_str().into(),
+                method: method(&parts.method),
+                path: redactor.text(&shape::of(parts.uri.path())),
+            },
+            caller: guard::caller(parts, &gateway.key),
+            address,
+            ledger: gateway.ledger.clone(),
+            now: gateway.now,
+            sent: false,
+            status: None,
+        }
+    }
+
+    /// From now on the upstream may have it.
+    pub(super) fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    pub(super) fn answered(&mut self, answer: &Result<Response<Body>, UpstreamError>) {
+        match answer {
+            Ok(response) => self.status = Some(response.status()),
+            Err(error) => self.sent = !error.never_arrived(),
+        }
+    }
+}
+
+impl Drop for Sighting {
+    fn drop(&mut self) {
+        if self.sent {
+            let time = (self.now)();
+            let count = Count {
+                address: self.address,
+                caller: self.caller.take(),
+                first: time,
+                last: time,
+                count: 1,
+                statuses: Tally::of(self.status),
+            };
+            self.ledger.saw(Taken(Some(self.kind.clone()), count));
+        }
+    }
+}
+
+/// The usual methods as they are, and of others only what cannot be a secret.
+fn method(method: &Method) -> Redacted {
+    let text = method.as_str();
+    let short = text.len() <= 12 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    if short {
+        Redactor::default().text(text)
+    } else {
+        Redacted::ours("{other}")
+    }
+}
+
+impl Unseen {
+    /// Adds what was seen, or what could not be written down. Says whether it is counted by itself.
+    pub(super) fn add(&mut self, Taken(kind, count): Taken) -> bool {
+        let Some(kind) = kind else {
+            self.add_other(count);
+            return true;
+        };
+        if let Some(known) = self.kinds.get_mut(&kind) {
+            known.add(&count);
+            return true;
+        }
+        let begun = self.begun.get(&count.address).copied().unwrap_or_default();
+        if self.kinds.len() >= KINDS || begun >= KINDS_OF_ADDRESS {
+            self.add_other(count);
+            return false;
+        }
+        self.begun.insert(count.address, begun + 1);
+        self.kinds.insert(kind, count);
+        true
+    }
+
+    fn add_other(&mut self, count: Count) {
+        match &mut self.others {
+            Some(others) => others.add(&count),
+            None => self.others = Some(count),
+        }
+    }
+
+    /// Takes everything out whose hour is over. A clock that was put back ends it too.
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Taken> {
+        let counts = self.kinds.values().chain(&self.others);
+        let begin = counts.map(|count| count.first).min();
+        let over = |begin| !(SignedDuration::ZERO..WINDOW).contains(&now.duration_since(begin));
+        if begin.is_some_and(over) {
+            self.take_all()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Takes everything out, what came first first.
+    pub(super) fn take_all(&mut self) -> Vec<Taken> {
+        let Self { kinds, others, .. } = std::mem::take(self);
+        let kinds = kinds
+            .into_iter()
+            .map(|(kind, count)| Taken(Some(kind), count));
+        let mut taken: Vec<Taken> = kinds.collect();
+        taken.sort_by_key(|Taken(_, count)| count.first);
+        taken.extend(others.map(|others| Taken(None, others)));
+        taken
+    }
+
+    /// How many writes are counted and not written down.
+    pub(super) fn total(&self) -> u64 {
+        let counts = self.kinds.values().chain(&self.others);
+        counts.map(|count| count.count).sum()
+    }
+}
+
+impl Count {
+    fn add(&mut self, other: &Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.count += other.count;
+        self.statuses.add_all(&other.statuses);
+    }
+}
+
+impl Taken {
+    pub(super) fn record(&self, time: Timestamp) -> Record {
+        let Self(kind, count) = self;
+        let statuses = count.statuses.first().map(|(status, count)| {
+            let status =
+                status.map_or_else(|| "none".to_owned(), |status| status.as_str().to_owned());
+            (status, count)
+        });
+        let mut statuses: BTreeMap<String, u64> = statuses.collect();
+        if count.statuses.others() > 0 {
+            statuses.insert("other".to_owned(), count.statuses.others());
+        }
+        let event = Event::Unseen(event::Unseen {
+            timestamp: time,
+            first: count.first,
+            last: count.last,
+            count: count.count,
+            statuses,
+            request: kind.as_ref().map(|kind| event::UnseenRequest {
+                requested_by: Redacted::from(&count.address),
+                caller: count.caller.as_ref().map(|caller| event::Caller {
+                    id: &caller.id,
+                    kind: caller.kind.as_str(),
+                }),
+                environment: &kind.environment,
+                method: &kind.method,
+                path: &kind.path,
+            }),
+        });
+        event.record()
+    }
+}
+
+/// What one record is about.
+const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// Kinds that are counted by themselves, and of them those that one address may begin.
+const KINDS: usize = 1024;
+const KINDS_OF_ADDRESS: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Writes that the catalogue does not know: streamed and counted, or refused, or let pass, as the configuration says.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{Gate, Upstream, eventually, program, records, verify};
+use crate::wire::{assert_envelope, connect};
+
+/// A secret that the tests' own credential does not have: what the log says of it is not looked at here.
+const OTHER: &str = "B3NZQ6VLXOTAJ5CWY7DHUKI2MFE4RGPSB3NZQ6VLXOTAJ5CWY7DHUKI2MFE4RGPS";
+const NEW: &str = "/platform/brand-new/v1/things";
+
+fn gate(upstream: &Upstream, configuration: &str) -> (Gate, TempDir) {
+    let files = tempfile::tempdir().unwrap();
+    let config = files.path().join("dtgate.toml");
+    std::fs::write(&config, configuration).unwrap();
+    let arguments = ["--config", config.to_str().unwrap()];
+    let gate = Gate::start(tempfile::tempdir().unwrap(), upstream.address, &arguments);
+    (gate, files)
+}
+
+/// Drains the gate, and gives the records that say what was unseen.
+fn stopped(mut gate: Gate) -> (Vec<Value>, Gate) {
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+    verify(&gate.journal());
+    let records = records(&gate.journal());
+    assert_eq!(records.last().unwrap()["kind"], "stop");
+    let unseen = records
+        .into_iter()
+        .filter(|record| record["kind"] == "unseen");
+    (unseen.collect(), gate)
+}
+
+#[test]
+fn an_unknown_write_is_streamed_and_counted_by_caller_method_and_shape() {
+    let upstream = Upstream::answering(|seen| {
+        let status = if seen.line.contains("/9") {
+            "403 Forbidden"
+        } else {
+            "201 Created"
+        };
+        format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nhi").into_bytes()
+    });
+    let (gate, _files) = gate(&upstream, "");
+    for target in [
+        "/platform/brand-new/v1/things/17",
+        "/e/abc12345/platform/brand-new/v1/things/18",
+        "/platform/brand-new/v1/things/d5836312-5790-4e80-afcf-09971954c3ea?filter=x",
+        "/platform/brand-new/v1/things/9",
+    ] {
+        let answered = gate.send("PUT", target, "any bytes at all");
+        assert_eq!(answered.body, "hi");
+    }
+    gate.send("POST", &format!("{NEW}:recompute"), "");
+    let stranger = format!("POST {NEW} HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(gate.raw(stranger).status, 201);
+    // Reads, what a row has, and what is elsewhere.
+    gate.send("GET", NEW, "");
+    gate.send("POST", "/platform/automation/v1/workflows/5/run", "");
+    gate.send("POST", "/api/v2/metrics/ingest", "a 1");
+    gate.send(
+        "POST",
+        "/platform/classic/environment-api/v2/metrics/ingest",
+        "a 1",
+    );
+    assert_eq!(upstream.seen().len(), 10);
+    assert!(
+        !gate
+            .records()
+            .iter()
+            .any(|record| record["kind"] == "unseen"),
+        "it waits for nothing"
+    );
+    let (unseen, gate) = stopped(gate);
+    let brief: Vec<Value> = unseen
+        .iter()
+        .map(|record| {
+            json!([
+                record["method"],
+                record["path"],
+                record["count"],
+                record["statuses"],
+                record["caller"]["id"],
+                record["requested_by"]
+            ])
+        })
+        .collect();
+    let caller = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    assert_eq!(
+        json!(brief),
+        json!([
+            ["PUT", "/platform/brand-new/v1/things/{id}", 4, {"201": 3, "403": 1}, caller, "127.0.0.1"],
+            ["POST", "/platform/brand-new/v1/things:recompute", 1, {"201": 1}, caller, "127.0.0.1"],
+            ["POST", NEW, 1, {"201": 1}, null, "127.0.0.1"],
+        ])
+    );
+    assert_eq!(unseen[0]["environment"], "default");
+    let journal = gate.journal();
+    let run = |arguments: &[&str]| {
+        let output = program()
+            .args(arguments)
+            .arg("--journal")
+            .arg(&journal)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tail = run(&["audit", "tail"]);
+    assert!(
+        tail.contains("unseen    PUT /platform/brand-new/v1/things/{id}  4 times, from "),
+        "{tail}"
+    );
+    assert!(
+        tail.contains(&format!(
+            "by {caller} at 127.0.0.1, answered 201: 3, 403: 1"
+        )),
+        "{tail}"
+    );
+    let listed = run(&["endpoints", "--unknown"]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(
+        lines[1].contains("PUT") && lines[1].contains("/platform/brand-new/v1/things/{id}"),
+        "{listed}"
+    );
+    assert!(
+        lines[1].contains("201: 3, 403: 1") && lines[1].ends_with(caller),
+        "{listed}"
+    );
+    let places: Vec<Option<usize>> = lines[..4]
+        .iter()
+        .map(|line| line.find("201").or(line.find("answered")))
+        .collect();
+    assert!(
+        places
+            .iter()
+            .all(|place| *place == places[0] && place.is_some()),
+        "not aligned: {listed}"
+    );
+    let told: Value =
+        serde_json::from_str(&run(&["endpoints", "--unknown", "--format", "json"])).unwrap();
+    assert_eq!(
+        told["writes"][0]["path"],
+        "/platform/brand-new/v1/things/{id}"
+    );
+    assert_eq!(told["writes"][0]["callers"], json!([caller]));
+    assert_eq!(told["writes"][0]["count"], 4);
+    assert_eq!(told["writes"][0]["first"], unseen[0]["first"]);
+    assert_eq!(told["writes"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn no_secret_gets_into_what_is_counted() {
+    let upstream = Upstream::lenient();
+    let (gate, _files) = gate(&upstream, "");
+    let old = "abcdefghijklmnopqrstu";
+    for target in [
+        format!("/platform/brand-new/{OTHER}"),
+        format!("/platform/{OTHER}:{OTHER}"),
+        format!("/platform/brand-new/dt0c01.ST2EY72KQINMH574WMNVI7YN.{OTHER}/x"),
+        format!("/platform/brand-new/{}/{}", &OTHER[..32], &OTHER[32..]),
+        format!("/platform/brand-new/{}", OTHER.to_lowercase()),
+        format!("/platform/brand-new/{old}"),
+        format!("/platform/brand-new/things?api-token=dt0c01.A.{OTHER}"),
+    ] {
+        for credential in [
+            format!("Api-Token dt0c01.A.{OTHER}"),
+            format!("Api-Token {old}"),
+        ] {
+            gate.raw(format!(
+                "POST {target} HTTP/1.1\r\nHost: g\r\nAuthorization: {credential}\r\nContent-Length: 0\r\n\r\n"
+            ));
+        }
+    }
+    let (unseen, _gate) = stopped(gate);
+    assert!(!unseen.is_empty());
+    let written = json!(unseen).to_string().to_lowercase();
+    for secret in [OTHER, old] {
+        let secret = secret.to_lowercase();
+        assert!(
+            !written.contains(&secret[..secret.len().min(20)]),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_does_not_wait_for_the_answer_is_counted_too() {
+    let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+    let waiting = std::sync::Mutex::new(waiting);
+    let upstream = Upstream::answering(move |_| {
+        waiting.lock().unwrap().recv().unwrap_or_default();
+        b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
+    });
+    let (gate, _files) = gate(&upstream, "");
+    let mut client = connect(gate.address);
+    let request = format!("DELETE {NEW}/5 HTTP/1.1\r\nHost: g\r\n\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    eventually("it is sent", || (!upstream.seen().is_empty()).then_some(()));
+    // A reset: it is gone for good.
+    let socket = socket2::Socket::from(client);
+    socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(socket);
+    let gone = || {
+        let metrics =
+            crate::harness::exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+        metrics.body.contains("dtgate_in_flight 0").then_some(())
+    };
+    eventually("its request is dropped", gone);
+    let (unseen, _gate) = stopped(gate);
+    drop(go_on);
+    assert_eq!(unseen[0]["statuses"], json!({"none": 1}), "{unseen:?}");
+}
+
+#[test]
+fn refused_is_refused_before_anything_is_sent_and_recorded() {
+    let upstream = Upstream::lenient();
+    let (gate, _files) = gate(&upstream, "unknown_writes = \"refuse\"\n");
+    let answered = gate.send("POST", NEW, "any");
+    assert_envelope(&answered, 403);
+    assert!(
+        answered.message().contains("unknown_writes"),
+        "{answered:?}"
+    );
+    assert!(answered.message().contains("was not sent"), "{answered:?}");
+    assert!(upstream.seen().is_empty());
+    let records = gate.records();
+    assert_eq!(records[0]["endpoints"]["unknown_writes"], "refuse");
+    let refused = records.last().unwrap();
+    assert_eq!(refused["kind"], "decision");
+    assert_eq!(refused["verdict"], "deny");
+    assert_eq!(refused["request"]["path"], NEW);
+    assert!(
+        refused["error"]
+            .as_str()
+            .unwrap()
+            .contains("does not know this write"),
+        "{refused}"
+    );
+    // Reads pass, and what a row has.
+    assert_eq!(gate.send("GET", NEW, "").status, 204);
+    let run = "/platform/automation/v1/workflows/5/run";
+    assert_eq!(gate.send("POST", run, "").status, 204);
+    let (unseen, _gate) = stopped(gate);
+    assert!(unseen.is_empty(), "{unseen:?}");
+}
+
+#[test]
+fn pass_passes_without_a_word() {
+    let upstream = Upstream::lenient();
+    let (gate, _files) = gate(&upstream, "unknown_writes = \"pass\"\n");
+    assert_eq!(gate.send("POST", NEW, "any").status, 204);
+    let (unseen, _gate) = stopped(gate);
+    assert!(unseen.is_empty(), "{unseen:?}");
+}
+
+#[test]
+fn a_list_of_what_is_unknown_needs_a_journal() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let path = nowhere.path().join("nothing");
+    let output = program()
+        .args(["endpoints", "--unknown", "--journal"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("nothing"),
+        "{output:?}"
+    );
+}
