@@ -5,7 +5,7 @@ import data.dtgate.lib.requests_test as requests
 
 test_current_scopes_pass_without_a_word if {
 	scopes := [name | some name, scope in data.dynatrace.scopes; scope.status == "current"]
-	count(scopes) == 91
+	count(scopes) == 93
 	count(_denied(requests.update({"scopes": scopes}))) == 0
 	count(_warned(requests.update({"scopes": scopes}))) == 0
 }
@@ -100,6 +100,13 @@ test_a_scope_is_objected_to_by_its_status_alone if {
 
 test_a_response_only_scope_is_never_suggested if {
 	_codes("viewdashboard") == {"scope-unknown"}
+}
+
+test_the_scopes_of_data_lineage_are_known if {
+	scopes := ["openpipeline.events_data_lineage", "openpipeline.events_data_lineage.custom"]
+	count(_denied(requests.update({"scopes": scopes}))) == 0
+	count(_warned(requests.update({"scopes": scopes}))) == 0
+	_codes("openpipeline.events.data_lineage") == {"scope-unknown"}
 }
 
 test_a_renamed_scope_is_denied_with_the_new_name if {

@@ -104,9 +104,10 @@ fn create(state: &mut State, call: &Call) -> Result<Response<Bytes>, Refusal> {
     let mut members = Members::read(&call.headers, &call.body)?;
     let name = members.filled("name");
     let name = members.required("name", name);
+    // Not required since 1.338. That it is then the first of them is an assumption.
     let kind = members.text("activeGateType");
-    let kind = members.required("activeGateType", kind);
-    if !kind.is_empty() && !TYPES.contains(&kind.as_str()) {
+    let kind = kind.unwrap_or_else(|| TYPES[0].to_owned());
+    if !TYPES.contains(&kind.as_str()) {
         members.violate("activeGateType", "Must be one of [ENVIRONMENT, CLUSTER].");
     }
     let seed = members.flag("seedToken").unwrap_or_default();

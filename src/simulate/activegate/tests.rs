@@ -44,11 +44,24 @@ fn a_token_is_minted_once_listed_read_and_revoked() {
 }
 
 #[test]
+fn the_type_may_be_left_out() {
+    for body in [r#"{"name":"a"}"#, r#"{"name":"a","activeGateType":null}"#] {
+        let simulator = simulator();
+        let created = ask(&simulator, AUTOMATION, &format!("POST {TOKENS}"), body);
+        assert_eq!(created.status(), 201, "{body}");
+        let id = created.json()["id"].as_str().unwrap().to_owned();
+        let read = ask(&simulator, AUTOMATION, &format!("GET {TOKENS}/{id}"), "");
+        assert_eq!(read.json()["activeGateType"], "ENVIRONMENT", "{body}");
+    }
+}
+
+#[test]
 fn what_cannot_be_minted_is_refused_member_by_member() {
     for (body, violations) in [
+        ("{}", &["PAYLOAD_BODY name"][..]),
         (
-            "{}",
-            &["PAYLOAD_BODY name", "PAYLOAD_BODY activeGateType"][..],
+            r#"{"name":"a","activeGateType":""}"#,
+            &["PAYLOAD_BODY activeGateType"],
         ),
         (
             r#"{"name":"a","activeGateType":"environment"}"#,
