@@ -308,6 +308,7 @@ fn outcome(decision_seq: u64) -> Record {
         outcome: Answer::Answered,
         status: Some(204),
         detail: None,
+        credential: None,
         duration_ms: 1,
     });
     event.record()

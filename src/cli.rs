@@ -8,6 +8,7 @@ mod demo;
 mod endpoints;
 mod eval;
 mod output;
+mod scopes;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -54,6 +55,9 @@ enum Command {
     Endpoints(endpoints::Endpoints),
     /// Judge one request from a file: the decision, the violations, the lines that fired
     Eval(eval::Eval),
+    /// Compare the shipped scopes and endpoints with Dynatrace's own
+    #[command(subcommand)]
+    Scopes(scopes::Command),
     /// Run the gate
     Serve(Box<Serve>),
     /// Run a Dynatrace token API in memory, for trying things out
@@ -174,6 +178,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => block_on(demo.run(out)),
         Command::Endpoints(endpoints) => endpoints.run(out),
         Command::Eval(eval) => eval.run(out),
+        Command::Scopes(command) => command.run(out),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),
         Command::Test(test) => test.run(out),

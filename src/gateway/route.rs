@@ -56,12 +56,10 @@ impl Gateway {
     /// Open traffic, unless it is a write that the catalogue would have to know.
     fn open(&self, parts: &Parts, body: Body) -> Result<Routed, Reason> {
         let unknown = || unseen::is_unknown(&parts.method, parts.uri.path(), &self.catalogue);
-        let unknown = match self.unknown_writes {
-            UnknownWrites::Pass => false,
-            UnknownWrites::Record => unknown(),
-            UnknownWrites::Refuse if unknown() => return Err(Reason::UnknownWrite),
-            UnknownWrites::Refuse => false,
-        };
+        let unknown = self.unknown_writes != UnknownWrites::Pass && unknown();
+        if unknown && self.unknown_writes == UnknownWrites::Refuse {
+            return Err(Reason::UnknownWrite);
+        }
         Ok(Routed::Open { body, unknown })
     }
 

@@ -22,7 +22,7 @@ use super::ledger::Ledger;
 use super::sums::Tally;
 use super::upstream::UpstreamError;
 use crate::audit::event::{self, Event, Record};
-use crate::dynatrace::redact::Redacted;
+use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::{Caller, TokenId};
 use crate::guard;
 use crate::listener::Body;
@@ -77,7 +77,7 @@ struct Count {
     caller: Option<Caller>,
     first: Timestamp,
     last: Timestamp,
-    count: u64,
+    writes: u64,
     statuses: Tally<Option<StatusCode>>,
 }
 
@@ -142,7 +142,7 @@ impl Drop for Sighting {
                 caller: self.caller.take(),
                 first: time,
                 last: time,
-                count: 1,
+                writes: 1,
                 statuses: Tally::of(self.status),
             };
             self.ledger.saw(Taken(Some(self.kind.clone()), count));
@@ -216,7 +216,7 @@ impl Unseen {
     /// How many writes are counted and not written down.
     pub(super) fn total(&self) -> u64 {
         let counts = self.kinds.values().chain(&self.others);
-        counts.map(|count| count.count).sum()
+        counts.map(|count| count.writes).sum()
     }
 }
 
@@ -224,7 +224,7 @@ impl Count {
     fn add(&mut self, other: &Self) {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        self.count += other.count;
+        self.writes += other.writes;
         self.statuses.add_all(&other.statuses);
     }
 }
@@ -245,7 +245,7 @@ impl Taken {
             timestamp: time,
             first: count.first,
             last: count.last,
-            count: count.count,
+            count: count.writes,
             statuses,
             request: kind.as_ref().map(|kind| event::UnseenRequest {
                 requested_by: Redacted::from(&count.address),

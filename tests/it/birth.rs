@@ -1,6 +1,7 @@
 //! The outcome of a creation names the credential that was made, and never its secret, whatever the answer looks like;
 //! the client gets the answer as it came.
 
+use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -179,82 +180,56 @@ fn a_token_older_than_the_format_is_named_as_later_requests_with_it_are() {
     assert_no_secret(&gate);
 }
 
-/// Head fields and body of an answer, and what its outcome has to say.
+const JSON: &str = "Content-Type: application/json\r\n";
+
+/// An answer: head fields, body, and the id that its outcome has to tell, or why it cannot.
+type Case = (&'static str, String, Result<&'static str, &'static str>);
+
+fn answers_that_do_not_tell() -> Vec<Case> {
+    let whole = format!("dt0c01.MADE.{MADE}");
+    let good = json!({"id": "dt0c01.MADE", "token": whole}).to_string();
+    let gzip = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
+    let html = "Content-Type: text/html\r\n";
+    let twice = format!(r#"{{"token":"{whole}","token":"dt0c01.OTHER.{MADE}"}}"#);
+    let twins = format!(r#"{{"Token":"dt0c01.OTHER.{MADE}","token":"{whole}"}}"#);
+    let nested = format!(r#"{{"data":{good}}}"#);
+    let wrong_types = format!(r#"{{"id":5,"token":null,"made":{good}}}"#);
+    let padding = "x".repeat(70_000);
+    let huge = format!(r#"{{"token":"{whole}","padding":"{padding}"}}"#);
+    let nowhere = Err("where Dynatrace documents it");
+    vec![
+        (JSON, String::new(), Err("no body")),
+        (gzip, "\u{1f}not really".to_owned(), Err("Content-Encoding")),
+        (html, format!("<p>{whole}"), Err("not JSON (Content-Type)")),
+        (JSON, format!("<p>{whole}</p>"), Err("line 1 column 1")),
+        (JSON, format!("[{good}]"), Err("in one way")),
+        (JSON, format!("{good}{good}"), Err("in one way")),
+        (JSON, twice, Err("in one way")),
+        (JSON, twins, Err("in one way")),
+        (JSON, nested, nowhere),
+        (JSON, wrong_types, nowhere),
+        (JSON, huge, Err("longer than 64 KiB")),
+    ]
+}
+
+fn answers_that_tell() -> Vec<Case> {
+    let whole = format!("dt0c01.MADE.{MADE}");
+    let good = json!({"id": "dt0c01.MADE", "token": whole}).to_string();
+    let decoy = format!(r#"{{"data":{{"id":"dt0c01.DECOY"}},"token":"{whole}"}}"#);
+    let csv = "Content-Type: text/csv; header=present\r\n";
+    let told = Ok("dt0c01.MADE");
+    vec![
+        (JSON, decoy, told),
+        (JSON, format!(r#"{{"id":"{whole}"}}"#), told),
+        ("", good, told),
+        ("Content-Type: text/plain\r\n", whole.clone(), told),
+        (csv, format!("token\r\n{whole}\r\n"), told),
+    ]
+}
+
 #[test]
 fn an_answer_that_does_not_tell_goes_to_the_client_as_it_came_and_the_outcome_says_why() {
-    let whole = format!("dt0c01.MADE.{MADE}");
-    let json = "Content-Type: application/json\r\n";
-    let good = json!({"id": "dt0c01.MADE", "token": whole}).to_string();
-    let cases: Vec<(String, String, Result<&str, &str>)> = vec![
-        (json.to_owned(), String::new(), Err("no body")),
-        (
-            format!("{json}Content-Encoding: gzip\r\n"),
-            "\u{1f}not really".to_owned(),
-            Err("Content-Encoding"),
-        ),
-        (
-            "Content-Type: text/html\r\n".to_owned(),
-            format!("<p>{whole}</p>"),
-            Err("not JSON (Content-Type)"),
-        ),
-        (
-            json.to_owned(),
-            format!("<p>{whole}</p>"),
-            Err("line 1 column 1"),
-        ),
-        (json.to_owned(), format!("[{good}]"), Err("in one way")),
-        (json.to_owned(), format!("{good}{good}"), Err("in one way")),
-        (
-            json.to_owned(),
-            format!(r#"{{"token":"{whole}","token":"dt0c01.OTHER.{MADE}"}}"#),
-            Err("in one way"),
-        ),
-        (
-            json.to_owned(),
-            format!(r#"{{"Token":"dt0c01.OTHER.{MADE}","token":"{whole}"}}"#),
-            Err("in one way"),
-        ),
-        (
-            json.to_owned(),
-            format!(r#"{{"data":{good}}}"#),
-            Err("where Dynatrace documents it"),
-        ),
-        (
-            json.to_owned(),
-            format!(r#"{{"id":5,"token":null,"made":{good}}}"#),
-            Err("where Dynatrace documents it"),
-        ),
-        (
-            json.to_owned(),
-            format!(
-                r#"{{"token":"{whole}","padding":"{}"}}"#,
-                "x".repeat(70_000)
-            ),
-            Err("longer than 64 KiB"),
-        ),
-        // Decoys do not count where the answer says it.
-        (
-            json.to_owned(),
-            format!(r#"{{"data":{{"id":"dt0c01.DECOY"}},"token":"{whole}"}}"#),
-            Ok("dt0c01.MADE"),
-        ),
-        (
-            json.to_owned(),
-            format!(r#"{{"id":"{whole}"}}"#),
-            Ok("dt0c01.MADE"),
-        ),
-        (String::new(), good.clone(), Ok("dt0c01.MADE")),
-        (
-            "Content-Type: text/plain\r\n".to_owned(),
-            whole.clone(),
-            Ok("dt0c01.MADE"),
-        ),
-        (
-            "Content-Type: text/csv; header=present\r\n".to_owned(),
-            format!("token\r\n{whole}\r\n"),
-            Ok("dt0c01.MADE"),
-        ),
-    ];
+    let cases = [answers_that_do_not_tell(), answers_that_tell()].concat();
     let (next, answers) = mpsc::channel::<String>();
     let answers = std::sync::Mutex::new(answers);
     let upstream = upstream(move |_, stream| {
@@ -270,31 +245,31 @@ fn an_answer_that_does_not_tell_goes_to_the_client_as_it_came_and_the_outcome_sa
     for chunked in [false, true] {
         for (fields, body, expected) in &cases {
             let head = format!("HTTP/1.1 201 Created\r\nConnection: close\r\n{fields}");
-            next.send(if chunked {
+            let answer = if chunked {
                 format!(
                     "{head}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
                     in_chunks(body)
                 )
             } else {
                 format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
-            })
-            .unwrap();
+            };
+            next.send(answer).unwrap();
             let answered = create(&gate, "/api/v1/tokens");
-            assert_eq!(answered.status, 201, "{fields}");
-            assert_eq!(&answered.body, body, "{fields}");
+            assert_eq!((answered.status, &answered.body), (201, body), "{fields}");
             let outcome = outcome(&gate);
-            assert_eq!(outcome["status"], 201);
-            match expected {
-                Ok(id) => assert_eq!(outcome["credential"], json!({"id": id}), "{body}"),
-                Err(why) => {
-                    let detail = outcome["detail"].as_str().unwrap();
-                    assert!(
-                        detail.starts_with("what it made is not known: "),
-                        "{detail}"
-                    );
-                    assert!(detail.contains(why), "{detail}, and not {why}");
-                    assert!(outcome.get("credential").is_none(), "{outcome}");
-                }
+            let id = outcome["credential"]["id"].as_str();
+            let detail = outcome["detail"].as_str().unwrap_or_default();
+            assert_eq!(
+                (outcome["status"].as_u64(), id),
+                (Some(201), expected.ok()),
+                "{body}"
+            );
+            if let Err(why) = expected {
+                assert!(
+                    detail.starts_with("what it made is not known: "),
+                    "{detail}"
+                );
+                assert!(detail.contains(why), "{detail}, and not {why}");
             }
         }
     }
@@ -308,7 +283,7 @@ fn in_chunks(text: &str) -> String {
     while !rest.is_empty() {
         let size = (chunks.len() % 9 + 1).max(rest.len() / 50).min(rest.len());
         let (chunk, after) = rest.split_at(rest.floor_char_boundary(size.max(4)).min(rest.len()));
-        chunks.push_str(&format!("{:x}\r\n{chunk}\r\n", chunk.len()));
+        write!(chunks, "{:x}\r\n{chunk}\r\n", chunk.len()).unwrap();
         rest = after;
     }
     chunks

@@ -87,11 +87,8 @@ fn every_command_and_flag_that_is_shown_exists() {
     for name in PAGES {
         for shown in commands(&page(name)) {
             let words: Vec<&str> = shown.split_whitespace().collect();
-            let depth = if words.first() == Some(&"audit") {
-                2
-            } else {
-                1
-            };
+            let nested = ["audit", "scopes"].contains(words.first().unwrap_or(&""));
+            let depth = if nested { 2 } else { 1 };
             let mut arguments = words[..depth.min(words.len())].to_vec();
             if arguments.last().is_some_and(|word| word.starts_with('-')) {
                 continue;

@@ -22,6 +22,7 @@ mod crash;
 mod disconnect;
 mod disk;
 mod docs;
+mod drift;
 mod engines;
 mod environments;
 mod evidence;

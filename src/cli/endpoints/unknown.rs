@@ -1,5 +1,6 @@
 //! `dtgate endpoints --unknown`: the writes that passed and that the catalogue does not know, from a journal.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
@@ -56,7 +57,7 @@ struct Found {
 pub(super) fn list(journal: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
     let found = Found::read(journal).with_context(|| format!("journal {}", journal.display()))?;
     let mut writes: Vec<Writes> = found.writes.into_values().collect();
-    writes.sort_by(|one, other| other.count.cmp(&one.count));
+    writes.sort_by_key(|writes| Reverse(writes.count));
     match format {
         Format::Json => print_json(out, &json!({"writes": writes, "others": found.others}))?,
         Format::Pretty => show(&writes, found.others, out)?,

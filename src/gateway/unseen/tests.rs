@@ -32,7 +32,7 @@ fn one(path: &str, from: Address, time: Timestamp, status: Option<u16>) -> Taken
         caller: None,
         first: time,
         last: time,
-        count: 1,
+        writes: 1,
         statuses: Tally::of(status.map(|status| StatusCode::from_u16(status).unwrap())),
     };
     Taken(Some(kind), count)
@@ -247,7 +247,7 @@ async fn records_are_written_when_the_hour_is_over_as_soon_as_the_journal_can_be
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        let limit = std::time::Duration::from_secs(60);
+        let limit = std::time::Duration::from_mins(1);
         tokio::time::timeout(limit, waiting).await.unwrap();
     };
     minute().await;
