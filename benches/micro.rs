@@ -309,7 +309,7 @@ fn outcome(decision_seq: u64) -> Record {
         status: Some(204),
         detail: None,
         credential: None,
-        duration_ms: 1,
+        duration_ms: 1.0,
     });
     event.record()
 }

@@ -30,7 +30,7 @@ use crate::listener::{Tls, descriptors};
 use crate::policy::{Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{Visible, VisibleLines, visible_json};
+use crate::value::{Visible, VisibleLines, counted, visible_json};
 
 pub use output::{Output, ended_unread};
 
@@ -290,7 +290,8 @@ impl Check {
                     )?,
                     Format::Pretty => {
                         let listed = names.join(", ");
-                        writeln!(out, "{} policies: {}", names.len(), Visible(listed))?;
+                        let number = counted(names.len(), "policy");
+                        writeln!(out, "{number}: {}", Visible(listed))?;
                         writeln!(out, "revision {}", policy.revision())?;
                         writeln!(out, "judged by {}", VisibleLines(trusted))?;
                         for line in changes.into_iter().chain(short) {

@@ -28,7 +28,7 @@ use crate::dynatrace::catalogue::{Catalogue, Content, Only, Operation};
 use crate::dynatrace::change::{self, ChangeError, TokenChange, Understood};
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
-use crate::value::Sha256Hex;
+use crate::value::{Sha256Hex, counted};
 pub use caller::{caller, credential_name, redactor, require_credential};
 use fields::{
     API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
@@ -118,7 +118,7 @@ pub enum ReadError {
     Stalled,
     #[error("the request body did not arrive within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
-    #[error("the request body is longer than {0} bytes")]
+    #[error("the request body is longer than {}", counted(*.0 as u64, "byte"))]
     TooLarge(usize),
 }
 

@@ -4,6 +4,7 @@
 //! what is displayed can be read back without loss. Knows no setting: which value is sensible where is
 //! the business of the module whose `Config` holds it. And, in [`Visible`], text of others, as it can be shown.
 
+mod counted;
 mod visible;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+pub use counted::counted;
 pub use visible::{Visible, VisibleLines, visible_json};
 
 /// A span of time that is longer than nothing, written as `500ms`, `10s` or `1h 30m`.
@@ -43,6 +45,11 @@ pub struct ParseError {
 /// Digits below the millisecond are cut, not rounded, so a time never moves into the next second.
 pub fn rfc3339_millis(time: jiff::Timestamp) -> String {
     format!("{time:.3}")
+}
+
+/// The one way this program writes how long something took: milliseconds, with three decimals at most.
+pub fn milliseconds(elapsed: std::time::Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A SHA-256 in lower-case hexadecimal.

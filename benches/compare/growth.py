@@ -233,7 +233,7 @@ FIRST = (b'{"seq":%d,"prev":"%b","synced":0,"kind":"start","timestamp":"2026-11-
          b'"revision":"1d2dd3cb06ac8b436dd2dcbfdbea14ea64e660ed937a6507159d331121141eae","in_doubt":[]}')
 RECORD = (b'{"seq":%d,"prev":"%b","synced":%d,"kind":"outcome","timestamp":"2026-11-24T06:50:49.199Z",'
           b'"decision_id":"01a20c52-49ea-7167-b2a4-3ec626d60e0b","decision_seq":%d,"outcome":"answered","status":204,'
-          b'"duration_ms":1}')
+          b'"duration_ms":1.25}')
 
 
 def _proven(bench, folder):

@@ -181,7 +181,8 @@ pub struct Outcome<'a> {
     /// What a creation made, as far as its answer tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential<'a>>,
-    pub duration_ms: u64,
+    /// From sending to the first byte of the answer, as [`milliseconds`](crate::value::milliseconds) writes it.
+    pub duration_ms: f64,
 }
 
 /// The public part of a credential that was made.

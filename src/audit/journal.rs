@@ -16,7 +16,7 @@ use super::mark::{self, Mark};
 use super::segment::{Damage, OpenError, identity, open_regular, options, segment_path, segments};
 use super::settle::{examine, head_of};
 use super::{Config, Durability};
-use crate::value::rfc3339_millis;
+use crate::value::{counted, rfc3339_millis};
 
 /// The open journal. One thread owns it.
 pub(super) struct Journal {
@@ -185,8 +185,8 @@ impl Journal {
         }
         if found.len() != length {
             return Err(io::Error::other(format!(
-                "{segment} has {} bytes, not {length}: somebody else wrote to it or cut it",
-                found.len()
+                "{segment} has {}, not {length}: somebody else wrote to it or cut it",
+                counted(found.len(), "byte")
             )));
         }
         Ok(())
@@ -223,8 +223,9 @@ impl Journal {
                 self.look(length)?;
                 if length < self.durable {
                     return Err(io::Error::other(format!(
-                        "{} has lost records: it has {length} bytes, and had {}",
+                        "{} has lost records: it has {}, and had {}",
                         self.segment.display(),
+                        counted(length, "byte"),
                         self.durable
                     )));
                 }

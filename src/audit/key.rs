@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::directory::{KEY, at, may_others};
 use super::segment::{OpenError, open_regular, put};
+use crate::value::counted;
 
 pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join("hash.key")
@@ -52,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Option<[u8; 32]>, OpenError> {
         .map_err(at(path))?;
     let key = <[u8; LENGTH]>::try_from(content.as_slice()).map_err(|_length| {
         refuse(match content.len() {
-            length @ ..=LENGTH => format!("has {length} bytes, not {LENGTH}"),
+            length @ ..=LENGTH => format!("has {}, not {LENGTH}", counted(length, "byte")),
             _ => format!("is longer than {LENGTH} bytes"),
         })
     })?;

@@ -53,7 +53,7 @@ fn event(number: u64) -> Record {
         status: Some(204),
         detail: None,
         credential: None,
-        duration_ms: 1,
+        duration_ms: 1.0,
     });
     event.record()
 }

@@ -16,7 +16,7 @@ use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incom
 use super::mark::{self, Marked};
 use super::segment::{Break, Damage, first_record, open_regular, segments};
 use super::settle::compare;
-use crate::value::Sha256Hex;
+use crate::value::{Sha256Hex, counted};
 
 /// What a whole journal contains.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -323,7 +323,8 @@ fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<Strin
     };
     if length != bytes {
         return Some(format!(
-            "it was changed, and has {length} bytes instead of {bytes}"
+            "it was changed, and has {} instead of {bytes}",
+            counted(length, "byte")
         ));
     }
     let mut content = Vec::new();

@@ -13,7 +13,7 @@ use super::{Format, output, print_json};
 use crate::audit::chain::NotedHead;
 use crate::audit::tail::{Tail, render};
 use crate::audit::verify::{Recovered, Report, verify};
-use crate::value::{Visible, visible_json};
+use crate::value::{Visible, counted, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -170,7 +170,7 @@ fn told(recovered: &Recovered) -> String {
     let Recovered { seq, timestamp, .. } = recovered;
     let refused = match recovered.refused_events {
         0 => String::new(),
-        number => format!(", {number} events refused"),
+        number => format!(", {} refused", counted(number, "event")),
     };
     let aside = recovered.set_aside.as_ref();
     let aside = aside.map_or_else(String::new, |name| format!(", set aside in {name}"));

@@ -15,6 +15,7 @@ use crate::dynatrace::birth::Credential;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::listener::{Body, BodyError};
 use crate::policy::{Decision, Effect, Verdict};
+use crate::value::counted;
 
 /// The upstream's answer, which holds the request's slot, and with it a share of the connections to the upstream, to
 /// its last byte: a client that takes none of it must not keep them from the others.
@@ -129,7 +130,8 @@ pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision, redactor: &Reda
     }
     let left_out = warnings.count();
     if left_out > 0 {
-        let text = format!("{left_out} more warnings are in the journal, under dtgate-decision-id");
+        let left_out = counted(left_out, "more warning");
+        let text = format!("{left_out} in the journal, under dtgate-decision-id");
         append_warning(headers, &redactor.text(&text).cut(MAX_WARNING));
     }
     left_out > 0

@@ -32,6 +32,7 @@ use crate::policy::input::{
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
 };
 use crate::policy::{Evaluator, Input, Judged, Verdict};
+use crate::value::milliseconds;
 
 /// Makes every record of one request, under one decision id.
 pub(super) struct Recorder {
@@ -379,7 +380,7 @@ impl Recorder {
                 id: &credential.id,
                 expiration: credential.expiration,
             }),
-            duration_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(elapsed),
         });
         event.record()
     }

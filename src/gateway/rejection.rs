@@ -342,7 +342,7 @@ fn denied(decision: &Decision, shown: usize, redactor: &Redactor) -> String {
     };
     let left_out = match count.saturating_sub(shown) {
         0 => String::new(),
-        left_out => format!("; {left_out} of them are not shown, the journal has all"),
+        left_out => format!("; the journal also has {left_out} that this answer does not show"),
     };
     let denied = format!("{denied}{left_out}");
     match &decision.remedy {

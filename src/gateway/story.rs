@@ -14,6 +14,7 @@ use super::headers;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::guard;
 use crate::listener::{Body, Peer};
+use crate::value::milliseconds;
 
 /// One request's identity, and when it began. What only a log line or a record says is made when one is written.
 pub(super) struct Started {
@@ -89,7 +90,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         method = %cut.text(&started.method_shown()),
         path = %cut.text(&started.path()),
         status = response.status().as_u16(),
-        duration_ms = started.at.elapsed().as_secs_f64() * 1000.0,
+        duration_ms = milliseconds(started.at.elapsed()),
         route = if story.guarded { "guarded" } else { "open" },
         environment = story.environment.as_ref().map(|environment| environment.name.as_str()),
         operation = story.operation,

@@ -7,6 +7,8 @@ use std::num::NonZeroU32;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::value::counted;
+
 /// Who wants how many.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Wanted {
@@ -21,9 +23,11 @@ pub struct Wanted {
 /// Who gets how many, when there are too few.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "this process may have {limit} files open, and needs {needed}: {clients} connections of clients and {upstream} to \
-     the upstream are served at once, no more. Raise the limit (LimitNOFILE= of the service, ulimit -n) or lower \
-     listener.max_connections"
+    "this process may have {limit} files open, and needs {needed}: it serves {} of clients and {} to the upstream at \
+     once, no more. Raise the limit (LimitNOFILE= of the service, ulimit -n) or lower \
+     listener.max_connections",
+    counted(clients.get(), "connection"),
+    counted(upstream.get(), "connection")
 )]
 pub struct Short {
     pub limit: u64,

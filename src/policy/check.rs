@@ -13,6 +13,7 @@ use super::{
     input,
     walk::{self, Site},
 };
+use crate::value::counted;
 
 /// A path with every step known, as in `data.dtgate.lib.plain`.
 pub(super) type Path = Vec<String>;
@@ -118,8 +119,9 @@ impl<'a> Program<'a> {
             return match arguments {
                 // One argument more receives the result.
                 Some(arguments) if arguments != arity && arguments != arity + 1 => Err(format!(
-                    "{} takes {arity} arguments, not {arguments}",
-                    path.join(".")
+                    "{} takes {}, not {arguments}",
+                    path.join("."),
+                    counted(arity, "argument")
                 )),
                 _ => Ok(Some(callee.clone())),
             };

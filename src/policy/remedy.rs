@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::decision::{Decision, Effect, Verdict};
 use super::input::{Change, Input};
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
+use crate::value::counted;
 
 /// What to leave out of a request so that it passes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -190,7 +191,7 @@ fn told(asked: &Change, passes: &Change) -> Remedy {
         .map(|scope| shown(scope))
         .collect();
     if scopes.len() > SHOWN {
-        parts.push(format!("{} more scopes", scopes.len() - SHOWN));
+        parts.push(counted(scopes.len() - SHOWN, "more scope"));
     }
     parts.extend(members.iter().map(|&member| member.to_owned()));
     let left_out = match parts.split_last() {

@@ -35,6 +35,20 @@ fn a_wrong_duration_is_refused_and_the_message_shows_a_right_one() {
 }
 
 #[test]
+fn milliseconds_have_three_decimals_at_most() {
+    for (nanoseconds, written) in [
+        (0, "0"),
+        (499, "0"),
+        (4_544_916, "4.545"),
+        (1_999_000, "1.999"),
+        (31_000_000_000, "31000"),
+    ] {
+        let elapsed = std::time::Duration::from_nanos(nanoseconds);
+        assert_eq!(milliseconds(elapsed).to_string(), written);
+    }
+}
+
+#[test]
 fn a_share_is_read_as_people_write_it_and_anything_else_is_refused() {
     for (text, of_1024) in [("25%", 256), (" 1 % ", 10), ("100%", 1024)] {
         assert_eq!(text.parse::<Share>().unwrap().of(1024), of_1024, "{text}");

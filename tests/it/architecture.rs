@@ -64,7 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("guard", &["dynatrace", "value"]),
     ("listener", &["telemetry", "value"]),
-    ("policy", &["dynatrace"]),
+    ("policy", &["dynatrace", "value"]),
     ("simulate", &[]),
     ("telemetry", &["value"]),
     ("value", &[]),

@@ -70,7 +70,7 @@ fn long_event(number: &mut u64) -> Record {
         status: Some(204),
         detail: None,
         credential: None,
-        duration_ms: 1,
+        duration_ms: 1.0,
     });
     event.record()
 }

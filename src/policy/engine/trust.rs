@@ -13,6 +13,7 @@ use regorus::Value;
 use serde::Serialize;
 
 use super::Share;
+use crate::value::counted;
 
 /// Who answers requests, and why.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -38,8 +39,11 @@ impl fmt::Display for Trusted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytecode { inputs, others } => {
-                let equal = format_args!("equal to the interpreter on {inputs} inputs");
-                write!(out, "bytecode where nobody objects: {equal}")?;
+                let inputs = counted(*inputs, "input");
+                write!(
+                    out,
+                    "bytecode where nobody objects: equal to the interpreter on {inputs}"
+                )?;
                 if others.is_empty() {
                     return Ok(());
                 }
