@@ -417,7 +417,7 @@ fn sums_are_shown_by_reason_and_by_caller() {
     let shown = tail::render(line);
     let shown: Vec<&str> = shown.lines().map(str::trim).collect();
     assert!(
-        shown[0].ends_with("9 refused without a record of their own, from t1 to t2"),
+        shown[0].ends_with("9 requests refused without a record of their own, from t1 to t2"),
         "{shown:?}"
     );
     assert_eq!(
@@ -426,7 +426,7 @@ fn sums_are_shown_by_reason_and_by_caller() {
             "5  denied token.update",
             "3  look-alike",
             "5  by dt0c01.A at 10.0.0.1",
-            "4  by anybody at 10.0.0.2",
+            "4  by all other callers at 10.0.0.2",
             "1  for other reasons",
         ]
     );

@@ -36,6 +36,7 @@ mod harness;
 mod heads;
 mod log;
 mod lookup;
+mod messages;
 mod pipes;
 mod promises;
 mod proxy;

@@ -1,0 +1,453 @@
+//! One record as people read it: when, what was decided, about what and for whom; below it what would change, and
+//! every objection.
+//!
+//! It reads whatever a journal holds, of older versions too: a member that is not there and one that is `null` say
+//! the same, and a kind of record that it does not know is shown as it is.
+
+use std::fmt::{Arguments, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Map, Value};
+
+use crate::value::{Visible, counted};
+
+/// Shows one line of a journal. The lines of the result after the first are indented.
+pub fn render(line: &str) -> String {
+    let Ok(mut record) = serde_json::from_str::<Value>(line) else {
+        return Visible(line).to_string();
+    };
+    clean(&mut record);
+    let kind = text(&record, "/kind");
+    let (word, style) = word(&record, kind);
+    let mut out = format!(
+        "{DIM}{}{DIM:#}  {:>6}  {style}{word:<10}{style:#}  ",
+        text(&record, "/timestamp"),
+        number(&record, "/seq"),
+    );
+    match kind {
+        "decision" => decision(&mut out, &record),
+        "outcome" => outcome(&mut out, &record),
+        "recovery" => recovery(&mut out, &record),
+        "start" => start(&mut out, &record),
+        "stop" => {}
+        "suppressed" => suppressed(&mut out, &record),
+        "unseen" => unseen(&mut out, &record),
+        _ => others(&mut out, &record),
+    }
+    out.trim_end().to_owned()
+}
+
+/// The word that says what kind of record it is, and how well it went.
+fn word<'a>(record: &'a Value, kind: &'a str) -> (&'a str, Style) {
+    let (word, colour) = match (kind, text(record, "/verdict")) {
+        ("decision", "allow") => ("allow", AnsiColor::Green),
+        ("decision", _) => ("deny", AnsiColor::Red),
+        ("recovery" | "suppressed" | "unseen", _) => (kind, AnsiColor::Yellow),
+        _ => return (kind, Style::new()),
+    };
+    (word, colour.on_default())
+}
+
+/// What was asked, about which token and by whom; what would change; every objection on a line of its own.
+fn decision(out: &mut String, record: &Value) {
+    let operation = match text(record, "/operation") {
+        "" => "unknown",
+        operation => operation,
+    };
+    let environment = match text(record, "/input/environment/name") {
+        "" => "-",
+        environment => environment,
+    };
+    append(
+        out,
+        format_args!(
+            "{operation:<12}  {environment:<8}  {}  {}",
+            target(record),
+            caller(record, "/caller/id")
+        ),
+    );
+    if !text(record, "/error").is_empty() {
+        below(out, format_args!("{}", text(record, "/error")));
+    }
+    let mut what = changes(record);
+    what.push(format!(
+        "{DIM}decision {}{DIM:#}",
+        text(record, "/decision_id")
+    ));
+    below(out, format_args!("{}", what.join("; ")));
+    let violations = list(record, "/result/violations");
+    for violation in violations.iter().take(MOST_OBJECTIONS) {
+        let (does, style) = effect(violation);
+        below(
+            out,
+            format_args!(
+                "{style}{} {does}{style:#}: {}",
+                text(violation, "/policy"),
+                text(violation, "/message")
+            ),
+        );
+    }
+    if violations.len() > MOST_OBJECTIONS {
+        let left_out = counted(violations.len() - MOST_OBJECTIONS, "more objection");
+        below(out, format_args!("and {left_out}"));
+    }
+    if !text(record, "/result/remedy/text").is_empty() {
+        below(out, format_args!("{}", text(record, "/result/remedy/text")));
+    }
+}
+
+/// The token, by name and id as far as they are known; where there is none, method and path.
+fn target(record: &Value) -> String {
+    let id = text(record, "/input/token/id");
+    let names = [
+        "/input/token/current/name",
+        "/input/change/name/current",
+        "/input/change/name/requested",
+    ];
+    // What an update asks for is no name of the token yet.
+    let known = if id.is_empty() { 3 } else { 2 };
+    let mut names = names.iter().take(known).map(|name| text(record, name));
+    match (names.find(|name| !name.is_empty()).map(cut), id) {
+        (Some(name), "") => name,
+        (Some(name), id) => format!("{name} ({id})"),
+        (None, "") => {
+            let (method, path) = (
+                text(record, "/request/method"),
+                text(record, "/request/path"),
+            );
+            format!("{method} {path}")
+        }
+        (None, id) => id.to_owned(),
+    }
+}
+
+fn caller(record: &Value, id: &str) -> String {
+    let by = match text(record, id) {
+        "" => "by an unknown caller".to_owned(),
+        caller => format!("by {caller}"),
+    };
+    match text(record, "/requested_by") {
+        "" => by,
+        address => format!("{by} at {address}"),
+    }
+}
+
+/// What would change, part by part. Where the token is not known: what is asked for.
+fn changes(record: &Value) -> Vec<String> {
+    let change = record.pointer("/input/change").unwrap_or(&Value::Null);
+    let operation = text(record, "/operation");
+    let mut parts = Vec::new();
+    let (requested, current) = (
+        text(change, "/name/requested"),
+        text(change, "/name/current"),
+    );
+    match (requested, current) {
+        (requested, current) if requested.is_empty() || requested == current => {}
+        (requested, "") if !text(record, "/input/token/id").is_empty() => {
+            parts.push(format!("name \"{}\"", cut(requested)));
+        }
+        // The token that is made is called so already, before this.
+        (_, "") => {}
+        (requested, current) => parts.push(format!(
+            "renamed \"{}\" to \"{}\"",
+            cut(current),
+            cut(requested)
+        )),
+    }
+    let enabled = |of: &str| change.pointer(of).and_then(Value::as_bool);
+    if let Some(enabled_then) = enabled("/enabled/requested")
+        && enabled("/enabled/current") != Some(enabled_then)
+    {
+        let word = if enabled_then { "enabled" } else { "disabled" };
+        parts.push(word.to_owned());
+    }
+    parts.extend(scopes(change));
+    if !text(change, "/expiration/requested").is_empty() {
+        parts.push(format!("expires {}", text(change, "/expiration/requested")));
+    }
+    let schemas = list(record, "/input/settings/schemas");
+    if !schemas.is_empty() {
+        parts.push(format!("settings {}", listed(schemas, ", ")));
+    }
+    let others = record.pointer("/input/unknown_members");
+    if let Some(others) = others
+        .and_then(Value::as_object)
+        .filter(|some| !some.is_empty())
+    {
+        let names: Vec<Value> = others.keys().map(|name| Value::from(&**name)).collect();
+        parts.push(format!("other members: {}", listed(&names, ", ")));
+    }
+    let differs = change.pointer("/differs").and_then(Value::as_array);
+    if parts.is_empty() && operation.ends_with(".update") && differs.is_some_and(Vec::is_empty) {
+        parts.push("changes nothing".to_owned());
+    }
+    if operation.ends_with(".delete") {
+        let had = list(record, "/input/token/current/scopes");
+        if !had.is_empty() {
+            parts.push(format!("it had {}", scopes_listed(had)));
+        }
+    }
+    parts
+}
+
+/// The scopes that are added and taken away; where that is not known, those that are asked for.
+fn scopes(change: &Value) -> Option<String> {
+    let known = |of: &str| change.pointer(of).and_then(Value::as_array);
+    let (Some(added), Some(removed)) = (known("/scopes/added"), known("/scopes/removed")) else {
+        let asked = known("/scopes/requested")?;
+        return Some(format!("asks for {}", scopes_listed(asked)));
+    };
+    let signed = |sign: &str, scopes: &[Value]| {
+        (!scopes.is_empty()).then(|| format!("{sign}{}", listed(scopes, &format!(" {sign}"))))
+    };
+    let parts: Vec<String> = [signed("+", added), signed("-", removed)]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!parts.is_empty()).then(|| format!("scopes {}", parts.join(", ")))
+}
+
+fn scopes_listed(scopes: &[Value]) -> String {
+    let number = counted(scopes.len(), "scope");
+    if scopes.is_empty() {
+        return number;
+    }
+    format!("{number}: {}", listed(scopes, ", "))
+}
+
+/// The first texts of a list, and how many more there are.
+fn listed(texts: &[Value], between: &str) -> String {
+    let shown: Vec<String> = texts
+        .iter()
+        .filter_map(Value::as_str)
+        .take(MOST_LISTED)
+        .map(cut)
+        .collect();
+    let shown = shown.join(between);
+    match texts.len().saturating_sub(MOST_LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What a violation came to: its policy's mode, or less where the policy itself only warns.
+fn effect(violation: &Value) -> (&'static str, Style) {
+    match (text(violation, "/mode"), text(violation, "/rule")) {
+        ("enforce", "warn") | ("warn", _) => ("warns", AnsiColor::Yellow.on_default()),
+        ("enforce", _) => ("denies", AnsiColor::Red.on_default()),
+        _ => ("would object", DIM),
+    }
+}
+
+/// What became of an allowed request, and how long that took.
+fn outcome(out: &mut String, record: &Value) {
+    let (word, status) = (text(record, "/outcome"), number(record, "/status"));
+    let style = match (word, status) {
+        ("answered", ..400) => AnsiColor::Green.on_default(),
+        ("answered", _) => AnsiColor::Yellow.on_default(),
+        _ => AnsiColor::Red.on_default(),
+    };
+    let status = match status {
+        0 => String::new(),
+        status => format!(" {status}"),
+    };
+    append(
+        out,
+        format_args!(
+            "of {:<9}  {style}{word}{status}{style:#}",
+            number(record, "/decision_seq")
+        ),
+    );
+    if let Some(taken) = record.pointer("/duration_ms").and_then(Value::as_f64) {
+        append(out, format_args!(" after {taken} ms"));
+    }
+    if !text(record, "/detail").is_empty() {
+        append(out, format_args!(": {}", text(record, "/detail")));
+    }
+    match (
+        text(record, "/credential/id"),
+        text(record, "/credential/expiration"),
+    ) {
+        ("", _) => {}
+        (made, "") => append(out, format_args!(", made {made}")),
+        (made, until) => append(out, format_args!(", made {made}, which expires {until}")),
+    }
+}
+
+fn start(out: &mut String, record: &Value) {
+    append(out, format_args!("dtgate {}", text(record, "/version")));
+    let revision = text(record, "/revision");
+    if !revision.is_empty() {
+        let short = revision.get(..12).unwrap_or(revision);
+        append(out, format_args!(", policies {short}"));
+    }
+    let changed = record.pointer("/endpoints").and_then(Value::as_object);
+    for (operation, handling) in changed.into_iter().flatten() {
+        let handling = handling.as_str().unwrap_or_default();
+        below(
+            out,
+            format_args!("{} is handled as {handling}", Visible(operation)),
+        );
+    }
+    let doubtful = list(record, "/in_doubt");
+    if !doubtful.is_empty() {
+        below(
+            out,
+            format_args!(
+                "{} without outcome: {}",
+                counted(doubtful.len(), "allowed decision"),
+                listed(doubtful, ", ")
+            ),
+        );
+    }
+}
+
+fn recovery(out: &mut String, record: &Value) {
+    append(out, format_args!("{}", text(record, "/reason")));
+    match number(record, "/refused_events") {
+        0 => {}
+        refused => append(out, format_args!(", {} refused", counted(refused, "event"))),
+    }
+    if !text(record, "/set_aside").is_empty() {
+        append(
+            out,
+            format_args!(", set aside in {}", text(record, "/set_aside")),
+        );
+    }
+}
+
+/// Which writes passed that the catalogue does not know, how they were answered, and whose they were.
+fn unseen(out: &mut String, record: &Value) {
+    let writes = counted(number(record, "/count"), "write");
+    match (text(record, "/method"), text(record, "/path")) {
+        ("", _) => append(out, format_args!("{writes} of further kinds")),
+        (method, path) => append(
+            out,
+            format_args!("{method} {path}  {}", text(record, "/environment")),
+        ),
+    }
+    let statuses = record.get("statuses").and_then(Value::as_object);
+    let answered: Vec<String> = statuses
+        .into_iter()
+        .flatten()
+        .map(|(status, count)| format!("{}: {count}", Visible(status)))
+        .collect();
+    below(
+        out,
+        format_args!(
+            "{writes} from {} to {}, answered {}",
+            text(record, "/first"),
+            text(record, "/last"),
+            answered.join(", ")
+        ),
+    );
+    if !text(record, "/requested_by").is_empty() {
+        below(out, format_args!("{}", caller(record, "/caller/id")));
+    }
+}
+
+/// How many had no record of their own, of which kinds, and whose.
+fn suppressed(out: &mut String, record: &Value) {
+    append(
+        out,
+        format_args!(
+            "{} refused without a record of their own, from {} to {}",
+            counted(number(record, "/count"), "request"),
+            text(record, "/first"),
+            text(record, "/last")
+        ),
+    );
+    let mut line = |count: u64, what: &str| below(out, format_args!("{count:>8}  {what}"));
+    for entry in list(record, "/reasons") {
+        let (reason, operation) = (text(entry, "/reason"), text(entry, "/operation"));
+        line(
+            number(entry, "/count"),
+            format!("{reason} {operation}").trim_end(),
+        );
+    }
+    for entry in list(record, "/callers") {
+        let by = match (text(entry, "/caller/id"), text(entry, "/requested_by")) {
+            ("", address) => format!("by all other callers at {address}"),
+            (caller, address) => format!("by {caller} at {address}"),
+        };
+        line(number(entry, "/count"), &by);
+    }
+    for (member, what) in [
+        ("/other_reasons", "for other reasons"),
+        ("/other_callers", "by others"),
+    ] {
+        if number(record, member) > 0 {
+            line(number(record, member), what);
+        }
+    }
+}
+
+/// A kind of record that has no form of its own here.
+fn others(out: &mut String, record: &Value) {
+    let members = record.as_object().into_iter().flatten();
+    let shown: Map<String, Value> = members
+        .filter(|(name, _)| !CHAIN.contains(&name.as_str()))
+        .map(|(name, value)| (Visible(name).to_string(), value.clone()))
+        .collect();
+    append(out, format_args!("{}", Value::Object(shown)));
+}
+
+/// Makes all text fit for a terminal: a caller's name for a token must not move the cursor, nor turn the
+/// direction of what is read. Names of members are ours, in a journal that nobody has changed.
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = Visible(&*text).to_string(),
+        Value::Array(elements) => elements.iter_mut().for_each(clean),
+        Value::Object(members) => members.values_mut().for_each(clean),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The text of a member; nothing where there is none.
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+fn number(value: &Value, pointer: &str) -> u64 {
+    let found = value.pointer(pointer).and_then(Value::as_u64);
+    found.unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    let found = value.pointer(pointer).and_then(Value::as_array);
+    found.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A name that is no longer than a line can take.
+fn cut(text: &str) -> String {
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(LONGEST - 1).collect();
+    format!("{kept}…")
+}
+
+/// One more line, below what the first one says.
+fn below(out: &mut String, text: Arguments<'_>) {
+    append(out, format_args!("\n{:>46}{text}", ""));
+}
+
+fn append(out: &mut String, text: Arguments<'_>) {
+    out.write_fmt(text)
+        .expect("writing to a string cannot fail");
+}
+
+const DIM: Style = Style::new().dimmed();
+
+/// How many names of a list are shown before the rest is counted.
+const MOST_LISTED: usize = 6;
+
+/// How many objections of one decision are shown.
+const MOST_OBJECTIONS: usize = 10;
+
+/// Characters of a name.
+const LONGEST: usize = 60;
+
+/// What stands in every record, and is shown or of no interest to readers.
+const CHAIN: [&str; 5] = ["kind", "prev", "seq", "synced", "timestamp"];
