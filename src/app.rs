@@ -20,14 +20,15 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{
-    self, Gateway, Ledger, Parties, Service, UnknownWrites, environment::Environments,
+    self, Gateway, Ledger, Parties, Service, UnknownWrites,
+    environment::{DEFAULT, Environments},
     lookup::Lookup,
 };
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
-use crate::value::Duration;
+use crate::value::{Duration, absolute};
 
 pub use signals::{Hangup, signals};
 pub use supervise::Ended;
@@ -101,6 +102,7 @@ impl App {
         let catalogue = catalogue(config)?;
         let policy = policies(config)?;
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+        say_what_serves(config, &policy);
         // Before anybody can connect.
         rehearse(config, &policy, &catalogue, &lookup, Some(&environments)).context("policies")?;
         let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
@@ -258,7 +260,7 @@ fn prove(policy: Policy, bytecode: AnswersFor) {
     let thread = std::thread::Builder::new().name("proof".to_owned());
     let proof = thread.spawn(move || match policy.prove(bytecode, COMPARED, SEED) {
         trusted @ Trusted::Bytecode { .. } => {
-            tracing::info!(evaluator = %trusted, "policies");
+            tracing::info!(evaluator = %trusted, "policies are judged by the faster engine");
             yield_to_others();
             policy.keep_checking();
         }
@@ -292,6 +294,31 @@ pub const COMPARED: usize = 500;
 
 /// The same requests at every start, so that a start that went well goes well again.
 pub const SEED: u64 = 1;
+
+/// The first lines of the log: where requests go, and by which policies they are judged.
+fn say_what_serves(config: &Config, policy: &Policy) {
+    if let Some(url) = &config.upstream.url {
+        tracing::info!(environment = DEFAULT, %url, "upstream");
+    }
+    for (name, environment) in &config.environments {
+        let hosts: Vec<String> = environment.hosts.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            environment = %name,
+            hosts = (!hosts.is_empty()).then(|| hosts.join(", ")),
+            id = environment.id.as_ref().map(ToString::to_string),
+            url = environment.upstream.url.as_ref().map(ToString::to_string),
+            "upstream"
+        );
+    }
+    let names: Vec<&str> = policy.names().collect();
+    tracing::info!(
+        directory = %absolute(&config.policies.directory),
+        count = names.len(),
+        names = %names.join(", "),
+        revision = policy.revision(),
+        "policies"
+    );
+}
 
 /// What the configuration changes about endpoints: said in the log, and in the journal's start record.
 fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, Value> {

@@ -30,7 +30,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::policy::{Decision, Judged, Verdict};
-use crate::value::{Duration, Size, rfc3339_millis};
+use crate::value::{Duration, Size, absolute, rfc3339_millis};
 pub use directory::Directory;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
@@ -129,6 +129,7 @@ impl Audit {
     ) -> Result<(Self, Writer), OpenError> {
         let failed = directory::at(directory.path());
         let (mut journal, found) = Journal::open(directory, config)?;
+        let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
         for aside in found.asides {
             let (name, reason) = (&aside.name, &aside.reason);
@@ -160,6 +161,14 @@ impl Audit {
             shared: shared.clone(),
             timeout: config.timeout,
         };
+        let (segment, next_record) = journal.end();
+        tracing::info!(
+            directory = %absolute(&config.directory),
+            segment = ?segment.file_name().unwrap_or_default(),
+            next_record,
+            in_doubt,
+            "journal"
+        );
         let begun = journal.note(&records);
         let started = begun.and_then(|()| writer::start(journal, queued, shared, now));
         Ok((audit, started.map_err(failed)?))

@@ -179,7 +179,10 @@ impl Gateway {
                 .decision_id
                 .clone()
                 .or_else(|| story.decision_id.take());
-            let mut response = rejection.into_response(&started.id, &started.redactor);
+            let policies = rejection.reason.policies().join(", ");
+            story.policies = (!policies.is_empty()).then(|| started.redactor.text(&policies));
+            let mut response =
+                rejection.into_response(&started.id, started.has_body, &started.redactor);
             headers::for_client(response.headers_mut(), started.version, &started.id);
             decision_header(response.headers_mut(), story.decision_id.as_ref());
             response
@@ -226,6 +229,7 @@ impl Gateway {
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
                 let recorder = recorder(Some(&head));
+                story.caller = recorder.caller();
                 let asked = Asked {
                     address,
                     environment,
@@ -240,6 +244,7 @@ impl Gateway {
                 story.guarded = true;
                 story.operation = reason.operation().map(Operation::as_str);
                 let recorder = recorder(None);
+                story.caller = recorder.caller();
                 self.detached(async move |_| Err(gateway.refuse(recorder, reason).await))
                     .await
             }

@@ -83,38 +83,44 @@ pub struct Call {
 pub enum ReadError {
     #[error("the request body did not arrive whole: {0}")]
     Body(String),
-    #[error("the Connection header names a field that belongs to the request: {0}")]
+    #[error("the Connection header must not name {0}: that field belongs to the request")]
     Connection(Redacted),
     #[error(transparent)]
     Change(#[from] ChangeError),
     #[error("{0}")]
     Credential(&'static str),
-    #[error("Content-Encoding is not accepted here: send the body as it is")]
+    #[error("the request has no body, and {0} needs one: send JSON")]
+    Empty(Operation),
+    #[error("the body is encoded; send it as it is, without Content-Encoding")]
     Encoding,
-    #[error("a request must name exactly one host, in Host and in its target alike")]
+    #[error("the request must name one host: send one Host header that agrees with the URL")]
     Host,
     #[error("the objectId does not show its schema: it is not one that Dynatrace gives out")]
     ObjectId,
-    #[error("the body: {0}")]
+    #[error("the body, {0}")]
     Json(#[from] JsonError),
-    #[error("the Content-Type must be application/json in UTF-8")]
+    #[error("the body must be JSON in UTF-8; send the header Content-Type: application/json")]
     MediaType,
     #[error(
         "{0} needs a credential, and the request shows none: send the header Authorization: Api-Token TOKEN"
     )]
     NoCredential(Operation),
-    #[error("the header {0:?} would make another request of this one")]
+    #[error("the header {0:?} would make another request of this one; leave it out")]
     Override(String),
     #[error(transparent)]
     Path(#[from] PathError),
     // Its name is not repeated: people put tokens into queries.
-    #[error("the query has a parameter that is not one of this operation (only api-token is)")]
+    #[error(
+        "the query has a parameter that this operation does not take (api-token is the only one); leave it out"
+    )]
     Query,
     #[error(
         "{0} contains the secret of a token, or of the credential that the request shows: leave it out"
     )]
     Secret(Redacted),
-    #[error("too little of the request body arrived for too long")]
+    #[error("{0} takes no body; send the request without one")]
+    Superfluous(Operation),
+    #[error("the request body arrived too slowly")]
     Stalled,
     #[error("the request body did not arrive within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
@@ -137,6 +143,7 @@ impl ReadError {
     pub fn member(&self) -> Option<&str> {
         match self {
             Self::Change(error) => Some(&error.path),
+            Self::Json(error) => error.member.as_deref(),
             _ => None,
         }
     }
@@ -342,18 +349,13 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
         if received.is_empty() {
             return Ok(Understood::default());
         }
-        return Err(ReadError::Body(format!(
-            "{} takes no body",
-            endpoint.operation
-        )));
+        return Err(ReadError::Superfluous(endpoint.operation));
     }
     if received.is_empty() && matches!(endpoint.content, Content::Named(_)) {
         return Ok(Understood::default());
     }
     if received.is_empty() {
-        return Err(ReadError::Body(
-            "it is empty, and JSON is expected".to_owned(),
-        ));
+        return Err(ReadError::Empty(endpoint.operation));
     }
     let value = match endpoint.content {
         Content::Token(_) | Content::Named(_) => {

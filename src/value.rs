@@ -8,6 +8,7 @@ mod counted;
 mod visible;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
@@ -50,6 +51,15 @@ pub fn rfc3339_millis(time: jiff::Timestamp) -> String {
 /// The one way this program writes how long something took: milliseconds, with three decimals at most.
 pub fn milliseconds(elapsed: std::time::Duration) -> f64 {
     (elapsed.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A path as people can use it who do not know the working directory.
+pub fn absolute(path: &Path) -> String {
+    let absolute = std::path::absolute(path);
+    absolute
+        .unwrap_or_else(|_unknown| path.to_owned())
+        .display()
+        .to_string()
 }
 
 /// A SHA-256 in lower-case hexadecimal.

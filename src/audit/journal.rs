@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::aside::{Aside, set_aside};
 use super::chain::Head;
@@ -106,6 +106,11 @@ impl Journal {
             directory,
         };
         Ok((journal, found))
+    }
+
+    /// The segment that is written, and the number of the next record.
+    pub(super) fn end(&self) -> (&Path, u64) {
+        (&self.segment, self.head.next)
     }
 
     /// Writes what opening and closing have to say, which nobody waits for, into the segment that is there, however

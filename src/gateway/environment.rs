@@ -4,6 +4,7 @@
 //! no environment of it, or could name two, is refused: nobody could say whose rules were asked.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -68,6 +69,18 @@ impl TryFrom<String> for Host {
     }
 }
 
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl TryFrom<String> for Id {
     type Error = String;
 
@@ -124,7 +137,7 @@ fn json(value: toml::Value) -> Result<Value, &'static str> {
 pub enum EnvironmentError {
     #[error("give [upstream] for one environment, or [environments] for several, not both")]
     Both,
-    #[error("environments.{0} has neither hosts nor id: nothing would say when it is meant")]
+    #[error("environments.{0} has neither hosts nor id: give one of them, or no request is for it")]
     Nowhere(String),
     #[error(
         "environments.{one} and environments.{other} could both be meant by the same request ({by})"
@@ -186,10 +199,10 @@ pub(super) struct Addressed {
 pub enum RouteError {
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
-    #[error("a request must name exactly one host, in Host and in its target alike")]
+    #[error("the request must name one host: send one Host header that agrees with the URL")]
     Host,
-    #[error("no environment of this gate is {0}; ask whoever runs the gate for the right address")]
-    Unknown(String),
+    #[error("no environment is configured for {asked}: {hint}")]
+    Unknown { asked: String, hint: &'static str },
 }
 
 impl Environments {
@@ -337,7 +350,35 @@ fn find(
     let found = exact.or_else(|| table.get(&(id.clone(), None)));
     found
         .cloned()
-        .ok_or_else(|| RouteError::Unknown(named(id.as_deref(), host.as_deref())))
+        .ok_or_else(|| unknown(table, id.as_deref(), host.as_deref()))
+}
+
+/// What the request named, and what to do about it. What else there is stays unsaid: strangers read this too.
+fn unknown(
+    table: &HashMap<(Option<String>, Option<String>), Arc<Environment>>,
+    id: Option<&str>,
+    host: Option<&str>,
+) -> RouteError {
+    let is_host = |configured: &Option<String>| {
+        configured.is_none() || configured.as_deref() == host && host.is_some()
+    };
+    let mut ids = table.keys().filter(|(_, configured)| is_host(configured));
+    let hint = match (ids.next(), id) {
+        (None, _) => "call dtgate by a name that its configuration lists in environments.*.hosts",
+        (Some(_), Some(_)) => {
+            "use an id that its configuration has in environments.*.id, or a path without /e/"
+        }
+        (Some(_), None) => "put /e/{environment-id} before the path",
+    };
+    let host = host.map_or_else(
+        || "a request without a host".to_owned(),
+        |host| format!("host {host:?}"),
+    );
+    let asked = match id {
+        Some(id) => format!("{host} and path /e/{id}"),
+        None => host,
+    };
+    RouteError::Unknown { asked, hint }
 }
 
 /// The two things that name an environment, for people.
@@ -380,7 +421,7 @@ impl Environment {
 }
 
 /// The name of the only environment.
-pub(super) const DEFAULT: &str = "default";
+pub const DEFAULT: &str = "default";
 
 #[cfg(test)]
 mod tests;

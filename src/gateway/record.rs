@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -25,7 +25,7 @@ use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::redact::{Redacted, Redactor};
-use crate::dynatrace::token::{Caller, HashKey};
+use crate::dynatrace::token::{Caller, HashKey, TokenId};
 use crate::guard::{self, Call, Head};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
@@ -92,6 +92,11 @@ impl Recorder {
 
     pub(super) fn operation(&self) -> &'static str {
         self.operation.map_or("unknown", Operation::as_str)
+    }
+
+    /// The public id of the caller's credential.
+    pub(super) fn caller(&self) -> Option<TokenId> {
+        Some(self.caller.as_ref()?.id.clone())
     }
 
     /// Who pays for what is written about the request.
@@ -395,10 +400,17 @@ impl Recorder {
         {
             headers.insert(AUTHORIZATION, value);
         }
+        // Servers ask for it where a body is usual (RFC 9110, section 8.6), and may answer 411 without.
+        let method = call.head().path().endpoint().method;
+        let said = headers.contains_key(CONTENT_LENGTH);
+        let says_none = !has_body && (said || matches!(method, "PATCH" | "POST" | "PUT"));
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
         // Its answer is read, to know what it made.
         if self.operation.and_then(Birth::of).is_some() {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        if says_none {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         headers
     }

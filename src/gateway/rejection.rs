@@ -42,11 +42,11 @@ pub(super) enum Reason {
     /// Denied, because there is no such token: clients take 404 for what it is.
     #[error("there is no such token")]
     Missing(Box<Decision>),
-    #[error("the method CONNECT asks for a tunnel")]
+    #[error("CONNECT is not supported: dtgate opens no tunnels")]
     Connect,
     #[error("the client went away before the request was judged")]
     Gone,
-    #[error("the handler ended by a panic")]
+    #[error("dtgate has a fault (a panic; its log says where)")]
     Panic,
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -55,7 +55,7 @@ pub(super) enum Reason {
     #[error(transparent)]
     Route(#[from] RouteError),
     /// Denied like others of the same caller, more than are recorded.
-    #[error("denied by policy, as much before it")]
+    #[error("denied by policy, after too many denials of the same caller")]
     Throttled {
         decision: Box<Decision>,
         wait: Duration,
@@ -103,7 +103,7 @@ impl Reason {
             Self::Read(error) => read_status(error),
             // Nobody reads that of `Gone`.
             Self::Gone | Self::Route(RouteError::Host) => StatusCode::BAD_REQUEST,
-            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => {
+            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => {
                 StatusCode::MISDIRECTED_REQUEST
             }
             // Terraform tries it again for five minutes, which is as long as an overload may well take. Nothing has
@@ -126,12 +126,26 @@ impl Reason {
         }
     }
 
+    /// The policies that deny, each once.
+    pub(super) fn policies(&self) -> Vec<&str> {
+        let (Self::Denied(decision) | Self::Missing(decision) | Self::Throttled { decision, .. }) =
+            self
+        else {
+            return Vec::new();
+        };
+        let denials = decision.with_effect(Effect::Deny);
+        let mut names: Vec<&str> = denials.map(|violation| &*violation.policy).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The limit that it ran into, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
             Self::Denied(decision) | Self::Missing(decision) => {
                 let all = decision.with_effect(Effect::Deny).count();
-                (objections(decision, &Redactor::default()).len() < all)
+                (objections(decision, true, &Redactor::default()).len() < all)
                     .then_some(Limit::Violations)
             }
             Self::Read(ReadError::TooLarge(_)) => Some(Limit::Body),
@@ -182,12 +196,14 @@ fn read_status(error: &ReadError) -> StatusCode {
         | ReadError::Change(_)
         | ReadError::Connection(_)
         | ReadError::Credential(_)
+        | ReadError::Empty(_)
         | ReadError::Host
         | ReadError::Json(_)
         | ReadError::ObjectId
         | ReadError::Override(_)
         | ReadError::Query
-        | ReadError::Secret(_) => StatusCode::BAD_REQUEST,
+        | ReadError::Secret(_)
+        | ReadError::Superfluous(_) => StatusCode::BAD_REQUEST,
         ReadError::Encoding | ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ReadError::Path(error) => match error {
             PathError::Ambiguous(_)
@@ -215,20 +231,26 @@ impl Rejection {
         redactor.text(&self.reason.to_string())
     }
 
-    /// The answer in Dynatrace's own form. `id` names the request when no decision does.
-    pub(super) fn into_response(self, request_id: &str, redactor: &Redactor) -> Response<Body> {
+    /// The answer in Dynatrace's own form. `request_id` names the request when no decision does; `has_body`: there is
+    /// one that violations can be in.
+    pub(super) fn into_response(
+        self,
+        request_id: &str,
+        has_body: bool,
+        redactor: &Redactor,
+    ) -> Response<Body> {
         let status = self.status();
         let named = match &self.decision_id {
             Some(decision) => format!("decision {decision}"),
             None => format!("request {request_id}"),
         };
-        let violations = self.violations(redactor);
+        let violations = self.violations(has_body, redactor);
         let message = match &self.reason {
             Reason::Denied(decision) | Reason::Missing(decision) => {
                 denied(decision, violations.len(), redactor)
             }
             Reason::Throttled { decision, wait } => format!(
-                "{}. As much of this caller was denied before; wait {} s before you ask again",
+                "{}. Too many requests of this caller were denied; wait {} s before the next one",
                 denied(decision, violations.len(), redactor).trim_end_matches('.'),
                 seconds(*wait)
             ),
@@ -273,11 +295,11 @@ impl Rejection {
         response
     }
 
-    fn violations(&self, redactor: &Redactor) -> Vec<ConstraintViolation> {
+    fn violations(&self, has_body: bool, redactor: &Redactor) -> Vec<ConstraintViolation> {
         match &self.reason {
             Reason::Denied(decision)
             | Reason::Missing(decision)
-            | Reason::Throttled { decision, .. } => objections(decision, redactor),
+            | Reason::Throttled { decision, .. } => objections(decision, has_body, redactor),
             Reason::Read(error) => error
                 .member()
                 .map(|path| ConstraintViolation {
@@ -301,18 +323,25 @@ impl Rejection {
 }
 
 /// As many as a client can show.
-fn objections(decision: &Decision, redactor: &Redactor) -> Vec<ConstraintViolation> {
+fn objections(
+    decision: &Decision,
+    has_body: bool,
+    redactor: &Redactor,
+) -> Vec<ConstraintViolation> {
     let mut room = MAX_BYTES;
     let all = decision.with_effect(Effect::Deny);
     let shown = all.take(MAX_VIOLATIONS).map(|violation| {
         let message = format!("{} ({})", violation.message, violation.policy);
-        let path = violation.path.as_deref();
+        // Without a body all that is asked for is in the path.
+        let whole = if has_body { "" } else { "id" };
+        let path = violation.path.as_deref().unwrap_or(whole);
         ConstraintViolation {
-            path: redactor.text(path.unwrap_or_default()).cut(MAX_TEXT),
+            path: redactor.text(path).cut(MAX_TEXT),
             message: redactor.text(&message).cut(MAX_TEXT),
             parameter_location: match path {
                 // What the policies so call is not in the body.
-                Some("id" | "operation") => ParameterLocation::Path,
+                "id" | "operation" => ParameterLocation::Path,
+                _ if !has_body => ParameterLocation::Path,
                 _ => ParameterLocation::PayloadBody,
             },
             location: None,

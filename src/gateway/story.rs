@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Request, Response, Uri, Version};
+use http_body::Body as _;
 use uuid::Uuid;
 
 use super::client::Address;
@@ -12,6 +13,7 @@ use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
 use crate::dynatrace::redact::{Redacted, Redactor};
+use crate::dynatrace::token::TokenId;
 use crate::guard;
 use crate::listener::{Body, Peer};
 use crate::value::milliseconds;
@@ -26,6 +28,7 @@ pub(super) struct Started {
     /// Makes what the request says writable.
     pub(super) redactor: Redactor,
     pub(super) version: Version,
+    pub(super) has_body: bool,
     at: Instant,
 }
 
@@ -37,6 +40,10 @@ pub(super) struct Story {
     pub(super) decision_id: Option<Redacted>,
     pub(super) verdict: Option<&'static str>,
     pub(super) operation: Option<&'static str>,
+    /// The public id of the caller of a guarded request.
+    pub(super) caller: Option<TokenId>,
+    /// Those that denied it.
+    pub(super) policies: Option<Redacted>,
     pub(super) error: Option<Redacted>,
 }
 
@@ -54,6 +61,7 @@ impl Started {
             uri: request.uri().clone(),
             redactor,
             version: request.version(),
+            has_body: !request.body().is_end_stream(),
             at: Instant::now(),
         }
     }
@@ -95,6 +103,8 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         environment = story.environment.as_ref().map(|environment| environment.name.as_str()),
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
+        caller.id = story.caller.as_ref().map(TokenId::as_str),
+        policies = story.policies.as_ref().map(|names| cut.text(names).into_owned()),
         decision.id = story.decision_id.as_ref().map(Redacted::as_str),
         error = story.error.as_ref().map(|error| cut.text(error).into_owned()),
         "request"

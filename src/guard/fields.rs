@@ -243,7 +243,8 @@ pub(super) fn has_no_body(headers: &HeaderMap) -> bool {
     !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
 }
 
-/// `application/json`, with `charset=utf-8` or without parameters.
+/// `application/json`, with `charset=utf-8` or without parameters. Between semicolons there may be nothing
+/// (RFC 9110, section 5.6.6).
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -253,8 +254,10 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         return false;
     };
     let mut parts = text.split(';').map(|part| part.trim().to_ascii_lowercase());
-    parts.next().as_deref() == Some("application/json")
-        && match (parts.next(), parts.next()) {
+    let is_named = parts.next().as_deref() == Some("application/json");
+    let mut parameters = parts.filter(|parameter| !parameter.is_empty());
+    is_named
+        && match (parameters.next(), parameters.next()) {
             (None, _) => true,
             (Some(parameter), None) => matches!(
                 parameter.as_str(),

@@ -5,25 +5,41 @@
 //! refused, so that "what a lenient reader could make of it" is one value. It refuses to know what the
 //! members mean.
 
+mod place;
+
 use std::collections::HashSet;
+use std::error::Error;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::{Map, Number, Value};
-use thiserror::Error;
 
 use super::fold::{fold, fold_char};
 
-/// Why bytes are not strict JSON, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("line {line} column {column}: {message}")]
+/// Why bytes are not strict JSON, and where. It holds names of the client's: what shows it has to take secrets out.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
     /// Counted from 1.
     pub line: usize,
     /// Counted from 1, in bytes.
     pub column: usize,
     pub message: String,
+    /// The member or element that is to blame, as `scopes[2].name`, where one is.
+    pub member: Option<String>,
 }
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} column {}", self.line, self.column)?;
+        if let Some(member) = &self.member {
+            write!(f, ", {member:?}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl Error for JsonError {}
 
 /// Reads any JSON value.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
@@ -46,6 +62,7 @@ pub fn parse_object(
             line: 1,
             column: 1,
             message: "the body must be a JSON object".to_owned(),
+            member: None,
         });
     };
     let words: Vec<(&str, String)> = words
@@ -61,9 +78,8 @@ pub fn parse_object(
             return Err(JsonError {
                 line,
                 column,
-                message: format!(
-                    "a member could be taken for {word:?}, and is not written like it"
-                ),
+                message: format!("it could be taken for {word:?}, and is not written like that"),
+                member: Some(place::shown(name).to_owned()),
             });
         }
     }
@@ -71,13 +87,33 @@ pub fn parse_object(
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str, JsonError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let (line, column) = position(bytes, error.valid_up_to());
+    let not_utf8 = |offset| {
+        let (line, column) = position(bytes, offset);
         JsonError {
             line,
             column,
             message: "not UTF-8".to_owned(),
+            member: None,
         }
+    };
+    refuse_mark(bytes)?;
+    std::str::from_utf8(bytes).map_err(|error| not_utf8(error.valid_up_to()))
+}
+
+/// Some readers take a byte-order mark off, others find no JSON behind it. Who sends one does not see it.
+pub(super) fn refuse_mark(bytes: &[u8]) -> Result<(), JsonError> {
+    let found = BYTE_ORDER_MARKS
+        .iter()
+        .find(|(mark, _)| bytes.starts_with(mark));
+    found.map_or(Ok(()), |(_, encoding)| {
+        Err(JsonError {
+            line: 1,
+            column: 1,
+            message: format!(
+                "it begins with a byte-order mark ({encoding}): send UTF-8 without one"
+            ),
+            member: None,
+        })
     })
 }
 
@@ -86,7 +122,7 @@ fn parse_text(text: &str) -> Result<Value, JsonError> {
     Strict { depth: 0 }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| JsonError::from_serde(&error))
+        .map_err(|error| JsonError::from_serde(&error).at_member(text, error.classify()))
 }
 
 /// The letters of a folded name: some readers take `scopes[]`, `scopes[0]` and `"scopes"` for `scopes`. No more of
@@ -193,16 +229,13 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = members.next_key::<String>()? {
             // A control character could end or split the name for another reader.
             if name.chars().any(char::is_control) {
-                return Err(A::Error::custom(
-                    "a member name contains a control character",
-                ));
+                return Err(A::Error::custom("the name contains a control character"));
             }
-            // Neither name is repeated here: people put secrets everywhere.
             if !folded_names.insert(fold(&name)) {
                 return Err(A::Error::custom(if object.contains_key(&name) {
                     "duplicate member"
                 } else {
-                    "two members that could be taken for each other"
+                    "it could be taken for another member beside it"
                 }));
             }
             let value = members.next_value_seed(inner)?;
@@ -222,7 +255,19 @@ impl JsonError {
             line: error.line(),
             column: error.column(),
             message: message.to_owned(),
+            member: None,
         }
+    }
+
+    /// Names the member, unless the text is no JSON at all there.
+    fn at_member(mut self, text: &str, category: Category) -> Self {
+        if category == Category::Data || self.message == "number out of range" {
+            let mut lines = text.split_inclusive('\n');
+            let before = lines.by_ref().take(self.line.saturating_sub(1));
+            let offset = before.map(str::len).sum::<usize>() + self.column;
+            self.member = place::member(text.as_bytes().get(..offset).unwrap_or_default());
+        }
+        self
     }
 }
 
@@ -239,6 +284,15 @@ fn find_name(text: &str, name: &str) -> (usize, usize) {
     text.find(&quoted)
         .map_or((1, 1), |offset| position(text.as_bytes(), offset))
 }
+
+/// Longer ones first: that of UTF-32 begins like that of UTF-16.
+const BYTE_ORDER_MARKS: [(&[u8], &str); 5] = [
+    (b"\xFF\xFE\0\0", "of UTF-32"),
+    (b"\0\0\xFE\xFF", "of UTF-32"),
+    (b"\xEF\xBB\xBF", "EF BB BF"),
+    (b"\xFF\xFE", "of UTF-16"),
+    (b"\xFE\xFF", "of UTF-16"),
+];
 
 /// Objects and arrays inside each other. A token change needs two.
 const MAX_DEPTH: usize = 32;

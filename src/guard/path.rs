@@ -43,20 +43,22 @@ pub struct CanonicalPath {
 pub enum PathError {
     #[error("the path can be read in more than one way ({0}); write it as Dynatrace documents it")]
     Ambiguous(Strange),
-    #[error("the path ends in no token id: {0}")]
+    #[error("the path does not end in a token id: {0}")]
     Id(#[source] IdError),
-    #[error("the path could be read as that of {0}, and is not written as Dynatrace documents it")]
+    #[error("the path could be read as that of {0}; write it as Dynatrace documents it")]
     LookAlike(Operation),
     #[error("the path is longer than {MAX_PATH} bytes")]
     Long,
-    #[error("only {} is known on this path", .0.join(", "))]
+    #[error("this path takes only {}", .0.join(", "))]
     Method(Vec<&'static str>),
     #[error("{operation} is not passed on: {why}")]
     Refused {
         operation: Operation,
         why: &'static str,
     },
-    #[error("the path speaks of tokens, and is none that dtgate knows")]
+    #[error(
+        "the path is about tokens, and dtgate does not know it; use one that Dynatrace documents"
+    )]
     Unknown,
     #[error(transparent)]
     Work(#[from] TooMuch),

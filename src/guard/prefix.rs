@@ -21,7 +21,9 @@ pub struct Prefix<'a> {
 
 /// A path that servers could take for one of different environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the path can be read as one of more than one environment")]
+#[error(
+    "the path could lead to more than one environment; write /e/{{environment-id}} once, in plain letters"
+)]
 pub struct Ambiguous;
 
 /// Reads the prefix, and refuses what can be read in two ways.

@@ -10,7 +10,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::fold::fold_char;
-use super::json::JsonError;
+use super::json::{JsonError, refuse_mark};
 use crate::dynatrace::catalogue::TOKEN_SCHEMAS;
 
 /// The schema that an objectId names: `PUT` and `DELETE` say it nowhere else.
@@ -51,6 +51,7 @@ pub(super) fn governing(text: &str) -> Vec<&'static str> {
 /// The schemas that govern tokens, of those that any text of a body names, member names included. A
 /// reader that takes the first of two members, or the last, finds none that is not among them.
 pub(super) fn mentioned(body: &[u8]) -> Result<Vec<&'static str>, JsonError> {
+    refuse_mark(body)?;
     let mut found = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     Search(&mut found)

@@ -109,7 +109,7 @@ fn a_delete_with_a_body_is_refused() {
     assert!(understood(line, &[], "").unwrap().forwarded().is_empty());
     assert!(matches!(
         understood(line, &[JSON], "{}"),
-        Err(ReadError::Body(_))
+        Err(ReadError::Superfluous(_))
     ));
 }
 

@@ -237,7 +237,7 @@ fn the_journal_can_be_looked_at_while_the_gate_runs() {
         "deny",
         "token.update",
         "answered 204",
-        "forbidden_scopes (enforce): scope \"WriteConfig\"",
+        "forbidden_scopes denies: scope \"WriteConfig\"",
     ] {
         assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
     }

@@ -89,7 +89,7 @@ fn bodies_of_letters_that_stand_for_many_are_read() {
     let answer = gate.send("PUT", TOKEN, &twins.replace(&long, "\u{fdfa}"));
     assert_eq!(answer.status, 400, "{answer:?}");
     assert!(
-        answer.message().contains("taken for each other"),
+        answer.message().contains("taken for another member"),
         "{answer:?}"
     );
 

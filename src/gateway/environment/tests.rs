@@ -20,7 +20,7 @@ fn open(environments: &Environments, host: &str, target: &str) -> String {
     match environments.open(&parts) {
         Ok((environment, target)) => format!("{} {target}", environment.name),
         Err(RouteError::Ambiguous(_)) => "ambiguous".to_owned(),
-        Err(error) => error.to_string().split(';').next().unwrap().to_owned(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -45,23 +45,45 @@ fn an_environment_is_found_by_host_and_by_prefix() {
         (
             "p",
             "/e/dev1/x",
-            "no environment of this gate is /e/dev1 at p",
+            "no environment is configured for host \"p\" and path /e/dev1: use an id that its configuration has in environments.*.id, or a path without /e/",
         ),
         (
             "shared",
             "/x",
-            "no environment of this gate is without /e/ at shared",
+            "no environment is configured for host \"shared\": put /e/{environment-id} before the path",
         ),
         (
             "other",
             "/x",
-            "no environment of this gate is without /e/ at other",
+            "no environment is configured for host \"other\": put /e/{environment-id} before the path",
         ),
         ("shared", "/e/dev1/../any1/x", "ambiguous"),
         ("shared", "/%65/dev1/x", "ambiguous"),
         ("anything", "/e/any1/e/dev1/x", "ambiguous"),
     ] {
         assert_eq!(open(&several, host, target), found, "{host} {target}");
+    }
+}
+
+#[test]
+fn a_host_that_no_environment_has_is_named() {
+    let hosts = environments(&format!(
+        "[environments.prod]\nhosts = [\"prod.example\"]\n{URL}"
+    ))
+    .unwrap();
+    for (host, target, named) in [
+        ("localhost", "/api/v2/x", "host \"localhost\""),
+        ("[::1]:80", "/x", "host \"[::1]\""),
+        ("localhost", "/e/a/x", "host \"localhost\" and path /e/a"),
+        ("?", "/x", "a request without a host"),
+    ] {
+        let said = open(&hosts, host, target);
+        assert_eq!(
+            said,
+            format!(
+                "no environment is configured for {named}: call dtgate by a name that its configuration lists in environments.*.hosts"
+            ),
+        );
     }
 }
 

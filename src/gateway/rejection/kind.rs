@@ -15,7 +15,7 @@ impl Reason {
             Self::Panic => "panic",
             Self::Read(error) => read(error),
             Self::Record(_) => "not-recorded",
-            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown(_)) => "environment",
+            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => "environment",
             Self::Route(RouteError::Host) => "host",
             Self::Shed(shed) => shed.limit.as_str(),
             Self::UnknownWrite => "unknown-write",
@@ -26,7 +26,7 @@ impl Reason {
 
 fn read(error: &ReadError) -> &'static str {
     match error {
-        ReadError::Body(_) => "body",
+        ReadError::Body(_) | ReadError::Empty(_) | ReadError::Superfluous(_) => "body",
         ReadError::Change(_) => "member",
         ReadError::Connection(_) => "connection-header",
         ReadError::Credential(_) => "credential",

@@ -17,10 +17,48 @@ fn refusal(text: &str) -> String {
 fn duplicate_members_are_refused_with_their_place() {
     assert_eq!(
         refusal("{\"scopes\": [],\n \"scopes\": [\"WriteConfig\"]}"),
-        "line 2 column 9: duplicate member"
+        "line 2 column 9, \"scopes\": duplicate member"
     );
     assert!(refusal(r#"{"scopes":[],"\u0073copes":["WriteConfig"]}"#).contains("duplicate"));
-    assert!(refusal(r#"{"x":{"a":1,"a":2}}"#).contains("duplicate"));
+    assert!(refusal(r#"{"x":[{"a":1,"a":2}]}"#).ends_with("\"x[0].a\": duplicate member"));
+}
+
+#[test]
+fn whatever_a_member_is_refused_for_it_is_named() {
+    let deep = format!("{{\"x\":{}", "[".repeat(40));
+    for (text, member) in [
+        (r#"{"x":[1,{"b":1,"B":2}]}"#, "x[1].B"),
+        (r#"{"a":{"b\u0000":1}}"#, "a.b\0"),
+        (r#"{"a":[0,9007199254740993]}"#, "a[1]"),
+        (r#"{"a":1,"b":1e400}"#, "b"),
+        (r#"{"expiresin":1}"#, "expiresin"),
+        (&deep, &format!("x{}", "[0]".repeat(32))),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.member.as_deref(), Some(member), "{text}: {error}");
+    }
+    // What is no JSON has no members.
+    assert_eq!(parse(r#"{"a":1,}"#).unwrap_err().member, None);
+}
+
+#[test]
+fn a_byte_order_mark_is_named() {
+    for (mark, encoding) in [
+        (&b"\xEF\xBB\xBF"[..], "EF BB BF"),
+        (b"\xFF\xFE", "of UTF-16"),
+        (b"\xFE\xFF", "of UTF-16"),
+        (b"\xFF\xFE\0\0", "of UTF-32"),
+        (b"\0\0\xFE\xFF", "of UTF-32"),
+    ] {
+        let bytes = [mark, b"{}"].concat();
+        let error = parse_object(&bytes, std::iter::empty()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "line 1 column 1: it begins with a byte-order mark ({encoding}): send UTF-8 without one"
+            )
+        );
+    }
 }
 
 #[test]

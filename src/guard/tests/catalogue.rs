@@ -103,7 +103,7 @@ fn a_rotation_takes_no_body_and_a_download_keeps_its_query() {
     assert!(understood(rotation, &[("content-length", "0")], "").is_ok());
     assert!(matches!(
         understood(rotation, &[], "{}"),
-        Err(ReadError::Body(_))
+        Err(ReadError::Superfluous(_))
     ));
     let line =
         "GET /api/v1/deployment/installer/agent/unix/default/latest?arch=x86&Api-Token=dt0c01.A.B";
