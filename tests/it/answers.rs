@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
+use rustix::process::Resource;
+
 use crate::harness::{
     Answered, GOOD, Gate, SECRET, TOKEN, Upstream, eventually, gate, read_answer,
 };
@@ -457,6 +459,10 @@ fn who_finds_no_connection_free_is_told_to_come_again_and_nothing_was_sent() {
 
 /// No descriptor is left for a connection: nothing was sent, and the gate goes on when there are some again.
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "needs Linux, where a running program can be limited"
+)]
 fn without_a_descriptor_for_a_connection_nothing_is_sent() {
     let upstream = Upstream::answering_all(|_| {
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_vec()
@@ -469,9 +475,7 @@ fn without_a_descriptor_for_a_connection_nothing_is_sent() {
     };
     let open = "GET /x HTTP/1.1\r\nHost: g\r\n\r\n";
     assert_eq!(ask(open).body, "ok");
-    if !descriptors(&gate, "0") {
-        return;
-    }
+    gate.limit(Resource::Nofile, Some(0));
     let guarded = format!(
         "POST /api/v1/tokens HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.PUBLIC.{SECRET}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{GOOD}",
@@ -484,23 +488,8 @@ fn without_a_descriptor_for_a_connection_nothing_is_sent() {
     }
     assert_eq!(last_outcome(&gate), "failed");
     assert_eq!(upstream.seen().len(), 1);
-    assert!(descriptors(&gate, "1024"));
+    gate.limit(Resource::Nofile, Some(1024));
     assert_eq!(ask(open).body, "ok");
-}
-
-/// Lets the running program open no descriptor with a higher number; false, with a word about it, where that cannot
-/// be done.
-fn descriptors(gate: &Gate, most: &str) -> bool {
-    let status = std::process::Command::new("prlimit")
-        .args(["--pid", &gate.child.id().to_string()])
-        // Only the soft limit: everybody may raise it again.
-        .arg(format!("--nofile={most}:"))
-        .status();
-    let limited = status.is_ok_and(|status| status.success());
-    if !limited {
-        eprintln!("skipped: prlimit cannot limit the program's descriptors here");
-    }
-    limited
 }
 
 /// Every thread has connections of its own, and takes those of the others before it goes without.

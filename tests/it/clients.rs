@@ -1,8 +1,8 @@
 //! Real clients, unmodified, through the gate to the simulator: the published Python client `dt`, and Go's
 //! HTTP client doing what the Terraform provider does.
 //!
-//! They need an interpreter and a compiler that a machine may not have; then these tests say so and prove
-//! nothing. `.ci/run` prepares what they need: no test reaches the network.
+//! They need an interpreter and a compiler that a machine may not have, so they are ignored unless asked for:
+//! `.ci/run` prepares what they need, and asks for those that can run. No test reaches the network.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,22 +29,17 @@ fn target() -> PathBuf {
     program.ancestors().nth(2).unwrap().to_owned()
 }
 
-fn skipped(why: &str) {
-    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-    {
-        eprintln!("skipped: {why}");
-    }
-}
-
 /// A Python that has `dt`.
-fn python() -> Option<PathBuf> {
+fn python() -> PathBuf {
     let own = target().join("clients/bin/python");
-    [own, PathBuf::from("python3")].into_iter().find(|python| {
+    let mut pythons = [own, PathBuf::from("python3")].into_iter();
+    let found = pythons.find(|python| {
         let import = Command::new(python)
             .args(["-c", "import dynatrace"])
             .output();
         import.is_ok_and(|output| output.status.success())
-    })
+    });
+    found.expect("a Python with the package dt: .ci/run makes one below the target directory")
 }
 
 /// The lines that a client printed, one JSON object a step.
@@ -108,16 +103,11 @@ fn decision(operation: &str, verdict: &str, status: Option<u64>) -> (String, Str
 }
 
 #[test]
-fn the_published_python_client_works_and_shows_why_it_was_denied() {
-    let Some(python) = python() else {
-        skipped(
-            "no Python with the package dt here; .ci/run prepares one below the target directory",
-        );
-        return;
-    };
+#[ignore = "needs Python with the package dt"]
+fn needs_python_the_published_python_client_works_and_shows_why_it_was_denied() {
     let simulator = Simulator::start();
     let gate = gate(simulator.address);
-    let mut command = Command::new(python);
+    let mut command = Command::new(python());
     command
         .arg(clients().join("dt_client.py"))
         .arg(format!("http://{}", gate.address))
@@ -185,12 +175,8 @@ fn the_published_python_client_works_and_shows_why_it_was_denied() {
     );
 }
 
-/// Go, with all that it keeps below the target directory; `None`, with a word about it, where there is none.
-pub(crate) fn go() -> Option<Command> {
-    if Command::new("go").arg("version").output().is_err() {
-        skipped("no Go on the PATH here");
-        return None;
-    }
+/// Go, with all that it keeps below the target directory.
+pub(crate) fn go() -> Command {
     let below = target().join("clients-go");
     let mut command = Command::new("go");
     command
@@ -199,13 +185,13 @@ pub(crate) fn go() -> Option<Command> {
         .env("GOTOOLCHAIN", "local")
         .env("GOPROXY", "off")
         .env("GOTELEMETRY", "off");
-    Some(command)
+    command
 }
 
 /// Builds the Go client.
-fn go_client(directory: &Path) -> Option<PathBuf> {
+fn go_client(directory: &Path) -> PathBuf {
     let built = directory.join("client");
-    let output = go()?
+    let output = go()
         .args(["build", "-o"])
         .arg(&built)
         .arg(".")
@@ -214,7 +200,7 @@ fn go_client(directory: &Path) -> Option<PathBuf> {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    Some(built)
+    built
 }
 
 fn go_steps(client: &Path, base: &str, what: &str, ca: Option<&Path>) -> Steps {
@@ -276,11 +262,10 @@ fn assert_life(steps: &Steps, gate: &Gate, proto: &str) {
 }
 
 #[test]
-fn gos_client_leads_a_token_through_its_life_as_terraform_does() {
+#[ignore = "needs Go"]
+fn needs_go_gos_client_leads_a_token_through_its_life_as_terraform_does() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(client) = go_client(directory.path()) else {
-        return;
-    };
+    let client = go_client(directory.path());
     let simulator = Simulator::start();
     let plain = gate(simulator.address);
     let base = format!("http://{}", plain.address);
@@ -310,11 +295,10 @@ fn gos_client_leads_a_token_through_its_life_as_terraform_does() {
 
 /// Go turns a PUT that is redirected into a GET, and takes the login page for success.
 #[test]
-fn a_login_page_is_never_success_for_gos_client() {
+#[ignore = "needs Go"]
+fn needs_go_a_login_page_is_never_success_for_gos_client() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(client) = go_client(directory.path()) else {
-        return;
-    };
+    let client = go_client(directory.path());
     let simulator = Simulator::redirecting();
     // A policy that asks for the token as it is would deny before anything is sent.
     let blind = tempfile::tempdir().unwrap();

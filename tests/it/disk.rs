@@ -2,24 +2,25 @@
 //! and it ends when there is space again.
 //!
 //! The full disk is a limit on the size of files that the running program is given and freed of, which
-//! fails writes the same way. Where there is no `prlimit`, these tests say so and prove nothing.
+//! fails writes the same way.
 
-use std::process::Command;
-
+use rustix::process::Resource;
 use serde_json::json;
 
-use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, gate, verify};
+use crate::harness::{GOOD, TOKEN, Upstream, eventually, gate, verify};
 
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "needs Linux, where a running program can be limited"
+)]
 fn a_full_disk_refuses_changes_lets_the_rest_pass_and_heals_without_a_restart() {
     let upstream = Upstream::lenient();
     let mut gate = gate(upstream.address);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     assert_eq!(gate.ready().status, 200);
     let before = gate.records();
-    if !limit(&gate, "0") {
-        return;
-    }
+    gate.limit(Resource::Fsize, Some(0));
 
     for _ in 0..3 {
         let answer = gate.send("PUT", TOKEN, GOOD);
@@ -47,7 +48,7 @@ fn a_full_disk_refuses_changes_lets_the_rest_pass_and_heals_without_a_restart() 
     assert_eq!(changes(&upstream), 1, "a change went upstream unrecorded");
     assert_eq!(gate.records(), before);
 
-    assert!(limit(&gate, "unlimited"));
+    gate.limit(Resource::Fsize, None);
     // Nobody has to send anything for it to heal.
     eventually("ready again", || (gate.ready().status == 200).then_some(()));
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
@@ -66,19 +67,21 @@ fn a_full_disk_refuses_changes_lets_the_rest_pass_and_heals_without_a_restart() 
 }
 
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "needs Linux, where a running program can be limited"
+)]
 fn a_record_that_fits_only_in_part_is_cut_off_again() {
     let upstream = Upstream::lenient();
     let gate = gate(upstream.address);
     let segment = gate.journal().join("00000000000000000001.jsonl");
     let before = std::fs::read(&segment).unwrap();
-    if !limit(&gate, &(before.len() + 100).to_string()) {
-        return;
-    }
+    gate.limit(Resource::Fsize, Some(before.len() as u64 + 100));
     let answer = gate.send("PUT", TOKEN, GOOD);
     assert_eq!(answer.status, 500, "{answer:?}");
     assert_eq!(changes(&upstream), 0);
 
-    assert!(limit(&gate, "unlimited"));
+    gate.limit(Resource::Fsize, None);
     eventually("ready again", || (gate.ready().status == 200).then_some(()));
     assert!(std::fs::read(&segment).unwrap() == before, "not cut");
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
@@ -86,18 +89,20 @@ fn a_record_that_fits_only_in_part_is_cut_off_again() {
 }
 
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "needs Linux, where a running program can be limited"
+)]
 fn a_gate_told_to_end_in_trouble_leaves_a_chain_that_holds() {
     for space_is_back in [true, false] {
         let upstream = Upstream::lenient();
         let mut gate = gate(upstream.address);
         let segment = gate.journal().join("00000000000000000001.jsonl");
         let length = std::fs::metadata(&segment).unwrap().len();
-        if !limit(&gate, &(length + 100).to_string()) {
-            return;
-        }
+        gate.limit(Resource::Fsize, Some(length + 100));
         let answer = gate.send("PUT", TOKEN, GOOD);
         assert_eq!(answer.status, 500, "{answer:?}");
-        assert!(limit(&gate, if space_is_back { "unlimited" } else { "0" }));
+        gate.limit(Resource::Fsize, (!space_is_back).then_some(0));
         gate.signal("TERM");
         assert!(gate.wait().success());
         verify(&gate.journal());
@@ -107,6 +112,10 @@ fn a_gate_told_to_end_in_trouble_leaves_a_chain_that_holds() {
 }
 
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "needs Linux, where a running program can be limited"
+)]
 fn an_outcome_that_cannot_be_recorded_leaves_the_decision_in_doubt_and_the_answer_true() {
     let (arrived, arrivals) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel();
@@ -118,40 +127,19 @@ fn an_outcome_that_cannot_be_recorded_leaves_the_decision_in_doubt_and_the_answe
         b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
     });
     let gate = gate(upstream.address);
-    let limited = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let client = scope.spawn(|| gate.send("PUT", TOKEN, GOOD));
         arrivals.recv().unwrap();
-        let limited = limit(&gate, "0");
+        gate.limit(Resource::Fsize, Some(0));
         release.send(()).unwrap();
         assert_eq!(client.join().unwrap().status, 204);
-        limited
     });
-    if !limited {
-        return;
-    }
     let decision = gate.records().pop().unwrap();
     assert_eq!(decision["kind"], "decision");
-    assert!(limit(&gate, "unlimited"));
+    gate.limit(Resource::Fsize, None);
     eventually("ready again", || (gate.ready().status == 200).then_some(()));
     let report = verify(&gate.journal());
     assert_eq!(report["in_doubt"], json!([decision["decision_id"]]));
-}
-
-/// Lets the running program write no file beyond `bytes`; false, with a word about it, where that cannot be done.
-fn limit(gate: &Gate, bytes: &str) -> bool {
-    let status = Command::new("prlimit")
-        .args(["--pid", &gate.child.id().to_string()])
-        // Only the soft limit: everybody may raise it again.
-        .arg(format!("--fsize={bytes}:"))
-        .status();
-    let limited = status.is_ok_and(|status| status.success());
-    if !limited {
-        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-        {
-            eprintln!("skipped: prlimit cannot limit the program's files here");
-        }
-    }
-    limited
 }
 
 fn changes(upstream: &Upstream) -> usize {

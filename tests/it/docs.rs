@@ -1,7 +1,7 @@
 //! What is written down is true: the shipped configuration, the commands shown, the examples.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use dtgate::telemetry::Limit;
@@ -208,6 +208,43 @@ fn the_tests_that_the_readme_names_exist() {
     for name in named {
         assert!(tests.contains(&format!("fn {name}()")), "{name}");
     }
+}
+
+/// A test that nobody runs proves nothing: what a name says to be needed is what `.ci/run` looks for.
+#[test]
+fn every_test_that_is_ignored_is_run_where_it_can_be() {
+    let script = page(".ci/run");
+    let mut needs = BTreeSet::new();
+    for folder in ["src", "tests/it"] {
+        for file in sources(&root().join(folder)) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for test in text.split("#[ignore = ").skip(1) {
+                let name = test.split("fn ").nth(1).unwrap();
+                let mut words = name.split('_');
+                if file.ends_with("docs.rs") {
+                    continue;
+                }
+                assert_eq!(words.next(), Some("needs"), "{}", file.display());
+                needs.insert(format!("needing needs_{}_", words.next().unwrap()));
+            }
+        }
+    }
+    assert_eq!(needs.len(), 4, "{needs:?}");
+    for need in needs {
+        assert!(script.contains(&need), "{need}");
+    }
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false => vec![path],
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 #[test]

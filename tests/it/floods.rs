@@ -235,15 +235,13 @@ fn memory(gate: &Gate) -> u64 {
 
 /// A client that many automations are made of, with a body of 8 MB that is refused on sight.
 #[test]
-fn a_client_written_in_go_gets_its_early_refusal() {
-    let Some(mut go) = crate::clients::go() else {
-        return;
-    };
+#[ignore = "needs Go"]
+fn needs_go_a_client_written_in_go_gets_its_early_refusal() {
     let gate = configured(Upstream::lenient().address, "");
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("main.go");
     std::fs::write(&program, GO).unwrap();
-    let output = go
+    let output = crate::clients::go()
         .args(["run", program.to_str().unwrap()])
         .arg(format!("http://{}/api/v2/apiTokens/..%2fx", gate.address))
         .output()

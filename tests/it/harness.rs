@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::Resource;
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -330,6 +333,21 @@ impl Gate {
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status();
         assert!(status.unwrap().success());
+    }
+
+    /// Limits the running program, or frees it of a limit. Only the soft one: everybody may raise it again.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limit(&self, resource: Resource, most: Option<u64>) {
+        let limit = Rlimit {
+            current: most,
+            maximum: getrlimit(resource).maximum,
+        };
+        prlimit(Some(Pid::from_child(&self.child)), resource, limit).unwrap();
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn limit(&self, _: Resource, _: Option<u64>) {
+        panic!("only Linux limits a program that runs");
     }
 
     /// Ends the program as a crash would, and gives back the directory for the next one.
