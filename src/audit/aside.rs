@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::directory::at;
-use super::segment::{OpenError, directory_of, open_regular, put};
+use super::segment::{OpenError, as_readable_as, directory_of, open_regular, put};
 use crate::value::Sha256Hex;
 
 /// A file that was set aside.
@@ -66,7 +66,8 @@ pub(super) fn set_aside(
             unsaid.remove(place).0
         } else {
             let path = beside(segment, &next.to_string());
-            put(&path, tail).map_err(at(&path))?;
+            let mode = as_readable_as(directory_of(segment)).map_err(at(segment))?;
+            put(&path, tail, mode).map_err(at(&path))?;
             path
         };
         cut(segment, good).map_err(at(segment))?;

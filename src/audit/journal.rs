@@ -13,7 +13,9 @@ use super::chain::Head;
 use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
-use super::segment::{Damage, OpenError, identity, open_regular, options, segment_path, segments};
+use super::segment::{
+    Damage, OpenError, as_readable_as, identity, open_regular, options, segment_path, segments,
+};
 use super::settle::{examine, head_of};
 use super::{Config, Durability};
 use crate::value::{counted, rfc3339_millis};
@@ -81,7 +83,7 @@ impl Journal {
                 (last.clone(), end.head, found)
             }
         };
-        let file = options()
+        let file = options(as_readable_as(path).map_err(at(path))?)
             .create(true)
             .append(true)
             .open(&segment)
@@ -268,7 +270,8 @@ impl Journal {
     fn begin_segment(&mut self) -> io::Result<()> {
         self.directory.is_there()?;
         let segment = segment_path(self.directory.path(), self.head.next);
-        let file = options().create(true).append(true).open(&segment)?;
+        let mode = as_readable_as(self.directory.path())?;
+        let file = options(mode).create(true).append(true).open(&segment)?;
         let made = file.metadata()?;
         if made.len() > 0 {
             return Err(io::Error::other(format!(

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::directory::{KEY, at, may_others};
-use super::segment::{OpenError, open_regular, put};
+use super::segment::{OWNERS_ALONE, OpenError, open_regular, put};
 use crate::value::counted;
 
 pub(super) fn path(directory: &Path) -> PathBuf {
@@ -25,7 +25,7 @@ pub(super) fn read_or_make(path: &Path) -> Result<[u8; 32], OpenError> {
     // Two random UUIDs: 244 bits from the system's generator.
     let random = [*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat();
     let key: [u8; 32] = Sha256::digest(random).into();
-    put(path, &key).map_err(at(path))?;
+    put(path, &key, OWNERS_ALONE).map_err(at(path))?;
     Ok(key)
 }
 

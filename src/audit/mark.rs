@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Head, NotedHead};
-use super::segment::{Damage, open_regular, put};
+use super::segment::{Damage, as_readable_as, open_regular, put};
 
 /// The file, open for writing.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(super) struct Marked {
 
 impl Mark {
     pub(super) fn put(directory: &Path, head: &Head, answered: u64) -> io::Result<Self> {
-        put(&path(directory), line(head, answered).as_bytes()).map(Self)
+        let mode = as_readable_as(directory)?;
+        put(&path(directory), line(head, answered).as_bytes(), mode).map(Self)
     }
 
     /// Always of one length, and in one sector: there is no half of it.

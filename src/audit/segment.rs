@@ -135,11 +135,20 @@ pub(super) fn segment_path(directory: &Path, first: u64) -> PathBuf {
 }
 
 /// For files that are written: nobody else's, and not what a link leads to.
-pub(super) fn options() -> OpenOptions {
+pub(super) fn options(mode: u32) -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600).custom_flags(flags(OFlags::NOFOLLOW));
+    options.mode(mode).custom_flags(flags(OFlags::NOFOLLOW));
     options
 }
+
+/// The mode of a file that whoever may read its directory may read too: a group of auditors, where there is one.
+pub(super) fn as_readable_as(directory: &Path) -> io::Result<u32> {
+    let group = std::fs::metadata(directory)?.mode() & 0o040;
+    Ok(OWNERS_ALONE | group)
+}
+
+/// The mode of a file that nobody but its owner reads.
+pub(super) const OWNERS_ALONE: u32 = 0o600;
 
 /// Opens a regular file. Anything else is an error, not a wait.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
@@ -157,7 +166,7 @@ pub(super) fn flags(flags: OFlags) -> i32 {
 }
 
 /// Makes a file that is there whole or not at all, whenever a crash comes.
-pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<File> {
+pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     if let Err(error) = std::fs::remove_file(&unfinished)
@@ -165,7 +174,10 @@ pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<File> {
     {
         return Err(error);
     }
-    let mut file = options().create_new(true).write(true).open(&unfinished)?;
+    let mut file = options(mode)
+        .create_new(true)
+        .write(true)
+        .open(&unfinished)?;
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)?;

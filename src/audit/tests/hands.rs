@@ -1,5 +1,7 @@
 //! Who may touch a journal: one gate at a time, and nobody else.
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
@@ -71,6 +73,40 @@ async fn a_directory_or_a_file_that_is_open_to_others_is_refused() {
                 .hash_key()
                 .unwrap();
         }
+    }
+}
+
+/// Who may read the directory may read what is in it, but for the key: a group of auditors, where somebody wants one.
+#[tokio::test]
+async fn files_are_as_readable_as_their_directory() {
+    for (of_directory, of_file) in [(0o700, 0o600), (0o750, 0o640)] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        config.segment_size = Size::from_kib(1);
+        anew(&config);
+        mode(&config.directory, of_directory);
+        Directory::hold(&config.directory)
+            .unwrap()
+            .hash_key()
+            .unwrap();
+        written(&config, 20).await;
+        let last = segments(&config.directory).unwrap().pop().unwrap();
+        let mut torn = fs::OpenOptions::new().append(true).open(last).unwrap();
+        torn.write_all(b"{\"seq\":").unwrap();
+        written(&config, 0).await;
+
+        let mut seen = BTreeSet::new();
+        for entry in fs::read_dir(&config.directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            let wanted = if name == "hash.key" { 0o600 } else { of_file };
+            assert_eq!(found, wanted, "{name}");
+            seen.insert(name.rsplit('.').next().unwrap().to_owned());
+        }
+        let kinds = ["head", "jsonl", "key", "torn-1"].map(str::to_owned);
+        assert_eq!(seen, BTreeSet::from(kinds));
+        assert!(segments(&config.directory).unwrap().len() > 2);
     }
 }
 
