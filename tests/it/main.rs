@@ -41,6 +41,7 @@ mod pipes;
 mod promises;
 mod proxy;
 mod secrets;
+mod records;
 mod shipped;
 mod signals;
 mod soak;
