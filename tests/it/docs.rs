@@ -7,6 +7,7 @@ use std::process::Output;
 use dtgate::telemetry::Limit;
 
 use crate::harness::{copy, policies, program};
+use crate::messages::masked;
 
 const PAGES: [&str; 9] = [
     "README.md",
@@ -157,6 +158,34 @@ fn every_flag_of_the_configuration_page_is_one_of_serve() {
     {
         let general = ["--help", "--version", "--config"].contains(&flag);
         assert!(general || shown.contains(flag), "{flag} is not documented");
+    }
+}
+
+/// `…` stands for what was left out: the rest of a line, or lines.
+#[test]
+fn the_transcript_of_the_readme_is_what_the_demo_prints() {
+    let output = run(&["demo", "--once"]);
+    assert!(output.status.success(), "{output:?}");
+    let printed = masked(&String::from_utf8_lossy(&output.stdout));
+    let mut printed = printed.lines();
+    let shown = masked(&block_after(&page("README.md"), "## The demo", "text"));
+    let mut may_skip = true;
+    for line in shown.lines() {
+        if line.trim() == "…" {
+            may_skip = true;
+            continue;
+        }
+        let is_it = |printed: &str| match line.strip_suffix('…') {
+            Some(begin) => printed.starts_with(begin),
+            None => printed == line,
+        };
+        let next = if may_skip {
+            printed.find(|line| is_it(line))
+        } else {
+            printed.next().filter(|line| is_it(line))
+        };
+        assert!(next.is_some(), "not printed, or not here: {line}");
+        may_skip = false;
     }
 }
 

@@ -259,7 +259,7 @@ fn free() -> SocketAddr {
 }
 
 /// A text without times, ports, digests and ids of requests.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     let masks = [
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "TIME"),
         (
@@ -268,6 +268,8 @@ fn masked(text: &str) -> String {
         ),
         (r"(127\.0\.0\.1):\d+", "$1:PORT"),
         (r"(duration_ms=)[0-9.]+", "${1}N"),
+        (r"after [0-9.]+ ms", "after N ms"),
+        (r"policies [0-9a-f]{12}\b", "policies DIGEST"),
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
     ];
     masks.iter().fold(text.to_owned(), |text, (shape, mask)| {
