@@ -347,7 +347,9 @@ fn one_caller_leaves_slots_to_the_others_at_its_address() {
     let other = answer(begin(1, &gate, request("PUT", TOKEN, "B", GOOD)));
     assert_eq!(other.status, 204, "{other:?}");
     // Both, before either is read: which of them the upstream took first is not known.
-    greedy.iter().for_each(|_| release.send(()).unwrap());
+    for _ in &greedy {
+        release.send(()).unwrap();
+    }
     for begun in greedy {
         assert_eq!(answer(begun).status, 204);
     }
