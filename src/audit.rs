@@ -71,10 +71,10 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// Written to the kernel, not synced: a crash of dtgate loses nothing, but a power failure or a
-    /// crash of the machine loses the decisions of the last second, though they were forwarded.
+    /// When the kernel has it: a power failure or a crash of the machine loses the decisions of the last
+    /// second, although they were forwarded. A crash of dtgate loses nothing.
     Buffered,
-    /// On disk (`fdatasync`) before anything is forwarded.
+    /// When it is on disk (`fdatasync`), before anything is forwarded.
     Synced,
 }
 

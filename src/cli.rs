@@ -44,23 +44,23 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read the journal: prove it, or look at it
+    /// Look at the journal, or prove that nobody changed it
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Check configuration and policies as `serve` would load them, and start nothing
+    /// Load configuration and policies as `serve` does, report what is wrong, and start nothing
     Check(Check),
-    /// Show the gate at work: simulator, gate, shipped policies, two requests, the journal
+    /// Show dtgate at work: a simulated Dynatrace, the shipped policies, two requests, the journal
     Demo(demo::Demo),
-    /// List the endpoints that the gate knows: operation, handling, method, path, and why
+    /// List the endpoints that dtgate guards or knows: operation, handling, method, path, and why
     Endpoints(endpoints::Endpoints),
-    /// Judge one request from a file: the decision, the violations, the lines that fired
+    /// Judge one request from a file: show the decision, the violations, and the lines that were evaluated
     Eval(eval::Eval),
     /// Compare the shipped scopes and endpoints with Dynatrace's own
     #[command(subcommand)]
     Scopes(scopes::Command),
     /// Run the gate
     Serve(Box<Serve>),
-    /// Run a Dynatrace token API in memory, for trying things out
+    /// Run a Dynatrace token API in memory, to try dtgate without Dynatrace
     Simulate(Simulate),
     /// Run the tests of policies, as `opa test`
     Test(Test),
@@ -101,7 +101,7 @@ struct Serve {
     /// Directory of the journal [default: journal]
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
-    /// What an acknowledged record has survived [default: synced]
+    /// When a record counts as written [default: synced]
     #[arg(long)]
     durability: Option<Durability>,
     /// Certificate of the TLS listener (PEM)
@@ -126,12 +126,13 @@ struct Check {
     /// Directory of policies [default: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// Compare the two engines on so many made-up requests, besides those of the policies' tests
+    /// How many made-up requests both engines are compared on, besides those in the policies' tests
     #[arg(long, value_name = "NUMBER", default_value_t = app::COMPARED)]
     compare: usize,
-    /// Make up other requests with every number
+    /// Start of the random numbers that make up these requests
     #[arg(long, value_name = "NUMBER", default_value_t = app::SEED)]
     seed: u64,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
@@ -141,7 +142,7 @@ struct Simulate {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
-    /// Send every request to a login page, as a misrouted request finds it
+    /// Redirect every request to a login page, as Dynatrace does with misrouted requests
     #[arg(long)]
     redirect_to_login: bool,
 }
@@ -163,9 +164,10 @@ struct Test {
     /// Fail when less than this share of lines was evaluated
     #[arg(long, value_name = "PERCENT")]
     threshold: Option<f64>,
-    /// Skipped tests (`todo_test_…`) are no failure
+    /// Do not fail because of skipped tests (`todo_test_…`)
     #[arg(long, short = 'z')]
     exit_zero_on_skipped: bool,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }

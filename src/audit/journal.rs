@@ -270,8 +270,8 @@ impl Journal {
     fn begin_segment(&mut self) -> io::Result<()> {
         self.directory.is_there()?;
         let segment = segment_path(self.directory.path(), self.head.next);
-        let mode = as_readable_as(self.directory.path())?;
-        let file = options(mode).create(true).append(true).open(&segment)?;
+        let readable = as_readable_as(self.directory.path())?;
+        let file = options(readable).create(true).append(true).open(&segment)?;
         let made = file.metadata()?;
         if made.len() > 0 {
             return Err(io::Error::other(format!(

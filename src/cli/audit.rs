@@ -31,9 +31,10 @@ pub(super) struct TailArgs {
     /// Show only the last COUNT records
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<usize>,
-    /// Stay, and show what is written from now on
+    /// Stay, and show new records as they are written
     #[arg(short, long)]
     follow: bool,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
@@ -43,9 +44,10 @@ pub(super) struct Verify {
     /// Directory of the journal
     #[arg(long, value_name = "DIR", default_value = "journal")]
     journal: PathBuf,
-    /// A head that an earlier run printed; it must still be in the journal
+    /// The head that an earlier run printed: fail if it is no longer in the journal
     #[arg(long, value_name = "SEQ:HASH")]
     expect_head: Option<NotedHead>,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }

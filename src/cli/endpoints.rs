@@ -25,6 +25,7 @@ pub(super) struct Endpoints {
     /// Directory of the journal
     #[arg(long, value_name = "DIR", requires = "unknown")]
     journal: Option<PathBuf>,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }

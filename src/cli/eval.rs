@@ -26,6 +26,7 @@ pub(super) struct Eval {
     /// Directory of policies
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }

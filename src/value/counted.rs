@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// The noun is given in the singular; its last letters say how the plural is written.
-pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     if count == N::from(1) {
         return format!("{count} {noun}");
     }

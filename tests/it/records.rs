@@ -86,8 +86,8 @@ fn masked(lines: &[String]) -> Vec<String> {
             let shape = Regex::new(shape).unwrap();
             line = shape.replace_all(&line, value.as_str()).into_owned();
         }
-        let link = format!("\"prev\":\"{}\"", before.as_str());
-        line = prev.replace(&line, &*link).into_owned();
+        let before_it = format!("\"prev\":\"{}\"", before.as_str());
+        line = prev.replace(&line, &*before_it).into_owned();
         before = Sha256Hex::of(line.as_bytes());
         masked.push(line);
     }

@@ -46,7 +46,7 @@ pub(super) fn member(begun: &[u8]) -> Option<String> {
     let mut path = String::new();
     for step in &open {
         match step {
-            Open::Array(index) => path.push_str(&format!("[{index}]")),
+            Open::Array(index) => path.extend(["[", &index.to_string(), "]"]),
             Open::Object(name) => {
                 if !path.is_empty() {
                     path.push('.');
@@ -88,7 +88,7 @@ mod tests {
             (r#"{"a":{"b":[1,{"c":2,"d""#, Some("a.b[1].d")),
             (r#"{"a":[[],[{"x":"}]"},7"#, Some("a[1][1]")),
             (r#"{"a \" \\":"{[\"","b\u0041""#, Some("bA")),
-            (r#"[[1,2"#, Some("[0][1]")),
+            ("[[1,2", Some("[0][1]")),
             (r#"{"a":{"b":1},"c":2"#, Some("c")),
             ("{", None),
             ("1", None),

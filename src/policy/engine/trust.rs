@@ -42,14 +42,14 @@ impl fmt::Display for Trusted {
                 let inputs = counted(*inputs, "input");
                 write!(
                     out,
-                    "bytecode where nobody objects: equal to the interpreter on {inputs}"
+                    "bytecode, and by the interpreter where it finds an objection: both agree on {inputs}"
                 )?;
                 if others.is_empty() {
                     return Ok(());
                 }
                 write!(
                     out,
-                    "; not as shipped with dtgate and left to the interpreter: {}",
+                    "; by the interpreter alone, because they are not as shipped: {}",
                     others.join(", ")
                 )
             }
