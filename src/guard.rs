@@ -176,7 +176,7 @@ fn read(
     let unsure = match endpoint.only {
         Only::Query(name) if !asks_for(parts, name, work)? => return Ok(Route::Open),
         Only::Always | Only::Query(_) => false,
-        Only::TokenSchemas => match path.object().map(settings::schema) {
+        Only::Schemas => match path.object().map(settings::schema) {
             None => true,
             Some(Some(schema)) if !settings::governs_tokens(&schema) => return Ok(Route::Open),
             Some(Some(_)) => false,

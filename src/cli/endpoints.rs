@@ -82,7 +82,7 @@ fn path(row: &Row) -> String {
     match row.endpoint.only {
         Only::Always => path.to_owned(),
         Only::Query(_) => format!("{path}?createToken=true"),
-        Only::TokenSchemas => format!("{path} (token settings)"),
+        Only::Schemas => format!("{path} (token settings)"),
     }
 }
 
@@ -109,7 +109,7 @@ fn as_json(row: &Row) -> serde_json::Value {
         "only": match row.endpoint.only {
             Only::Always => None,
             Only::Query(_) => Some("createToken"),
-            Only::TokenSchemas => Some("token settings"),
+            Only::Schemas => Some("token settings"),
         },
         "why": row.endpoint.why,
     })

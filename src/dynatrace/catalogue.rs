@@ -8,6 +8,7 @@
 mod table;
 mod tree;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -83,19 +84,20 @@ pub enum Only {
     Always,
     /// Those with this query parameter, unless it says `false`.
     Query(&'static str),
-    /// Those that write objects of [`TOKEN_SCHEMAS`].
-    TokenSchemas,
+    /// Those that write objects of [`SCHEMAS`].
+    Schemas,
 }
 
 /// One row of the catalogue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     pub operation: Operation,
     pub api: Api,
-    /// [`ANY`] stands for every method.
+    /// [`ANY`] stands for every method, [`WRITE`] for those that are no reads.
     pub method: &'static str,
-    /// Below the root, as Dynatrace documents it. `{id}` stands for a token, another name in braces for
-    /// any one segment, and a last `{*}` for all that follows.
+    /// Below the root, as Dynatrace documents it. `{id}` stands for a token, `{object}` for a settings object,
+    /// another name in braces for any one segment without a `:verb`, and a last `{*}` for all that follows, verbs of
+    /// the segment before it included.
     ///
     /// The optional `/e/{environment-id}` in front (Managed and `ActiveGate`) is not repeated in each row,
     /// nor that the platform proxy serves `/api/…` as `/platform/classic/environment-api/…`.
@@ -112,15 +114,27 @@ pub struct Endpoint {
 /// The method of a row that means all of them.
 pub const ANY: &str = "*";
 
+/// The method of a row that means all but GET, HEAD and OPTIONS.
+pub const WRITE: &str = "write";
+
 /// The placeholder for the one segment that names a token.
 pub const ID: &str = "{id}";
+
+/// The placeholder for the segment that names a settings object, and with it a schema.
+pub const OBJECT: &str = "{object}";
 
 /// The placeholder for all segments that follow.
 pub const REST: &str = "{*}";
 
-/// The settings schemas that govern tokens: `patEnabled` revives every personal access token, and the
-/// other one turns off that `ActiveGates` need a token.
-pub const TOKEN_SCHEMAS: &[&str] = &["builtin:activegate-token", "builtin:tokens.token-settings"];
+/// The settings schemas that are judged: one turns off that `ActiveGates` need a token, one switches Dynatrace's own
+/// audit log off, one lets dashboards be shared without login, and `patEnabled` of the last revives every personal
+/// access token.
+pub const SCHEMAS: &[&str] = &[
+    "builtin:activegate-token",
+    "builtin:audit-log",
+    "builtin:dashboards.general",
+    "builtin:tokens.token-settings",
+];
 
 /// The segment that introduces an environment id on Managed clusters and `ActiveGates`.
 pub const ENVIRONMENT: &str = "e";
@@ -156,10 +170,10 @@ pub struct Row {
     pub endpoint: &'static Endpoint,
     pub handling: Handling,
     pub segments: Vec<&'static str>,
-    /// The row is about everything below a root: it is recognised at the root only.
+    /// The row is about everything below its path.
+    pub owns: bool,
+    /// That path is one word: it is recognised at the root only.
     pub anchored: bool,
-    /// A word of it speaks of tokens.
-    pub tokens: bool,
 }
 
 /// What the catalogue says about a method on a path it knows.
@@ -215,18 +229,52 @@ impl Catalogue {
 
     /// Looks a method and the segments of a canonical path up.
     ///
-    /// The row that leaves least open wins: `tokens/lookup` names no token.
+    /// The row that leaves least open wins: `tokens/lookup` names no token. A read that its rows do not list is for
+    /// whatever row owns the path.
     pub fn find(&self, method: &str, segments: &[&str]) -> Find<'_> {
         let rows = self.rows.iter().filter(|row| row.matches(segments));
         let mut rows: Vec<&Row> = rows.collect();
-        let Some(least) = rows.iter().map(|row| row.openness()).min() else {
+        rows.sort_by_key(|row| row.openness());
+        let Some(least) = rows.first().map(|row| row.openness()) else {
             return Find::Unknown;
         };
-        rows.retain(|row| row.openness() == least);
-        let fits = |row: &&&Row| row.endpoint.method == ANY || row.endpoint.method == method;
-        match rows.iter().find(fits) {
+        let nearest = |row: &&&Row| method == "GET" || row.openness() == least;
+        let mut fitting = rows.iter().filter(nearest);
+        match fitting.find(|row| row.endpoint.is_for(method)) {
             Some(row) => Find::Row(row),
-            None => Find::Method(rows.iter().map(|row| row.endpoint.method).collect()),
+            None => {
+                rows.retain(|row| row.openness() == least);
+                Find::Method(rows.iter().map(|row| row.endpoint.method).collect())
+            }
+        }
+    }
+
+    /// Whether any row is about such a request, however it is handled. The path is as it came, without its query.
+    pub fn knows(&self, method: &str, path: &str) -> bool {
+        let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let below = match segments.as_slice() {
+            [ENVIRONMENT, _, below @ ..] => below,
+            all => all,
+        };
+        matches!(self.find(method, &documented(below)), Find::Row(_))
+    }
+}
+
+/// The segments below an environment's prefix as rows have them: what the platform's proxy serves is behind `api`.
+pub fn documented<'a>(segments: &[&'a str]) -> Vec<&'a str> {
+    match segments.strip_prefix(PROXY) {
+        Some(rest) => [&["api"], rest].concat(),
+        None => segments.to_vec(),
+    }
+}
+
+impl Endpoint {
+    /// Whether the row is about requests with this method.
+    pub fn is_for(&self, method: &str) -> bool {
+        match self.method {
+            ANY => true,
+            WRITE => !matches!(method, "GET" | "HEAD" | "OPTIONS"),
+            one => one == method,
         }
     }
 }
@@ -234,9 +282,10 @@ impl Catalogue {
 impl Row {
     fn new(endpoint: &'static Endpoint, handling: Handling) -> Self {
         let segments: Vec<&str> = endpoint.path.split('/').skip(1).collect();
+        let owns = segments.last() == Some(&REST);
         Self {
-            tokens: endpoint.path.to_lowercase().contains("token"),
-            anchored: segments.last() == Some(&REST),
+            anchored: owns && segments.len() == 2,
+            owns,
             endpoint,
             handling,
             segments,
@@ -249,25 +298,42 @@ impl Row {
     }
 
     fn matches(&self, segments: &[&str]) -> bool {
-        let fits = |(pattern, segment): (&&str, &&str)| is_open(pattern) || pattern == segment;
-        match self.segments.split_last() {
-            Some((&REST, before)) => {
-                segments.len() >= before.len() && before.iter().zip(segments).all(fits)
-            }
-            _ => {
-                self.segments.len() == segments.len()
-                    && self.segments.iter().zip(segments).all(fits)
-            }
+        let all_fit = |patterns: &[&str], segments: &[&str]| {
+            let mut pairs = patterns.iter().zip(segments);
+            pairs.all(|(pattern, segment)| fits(pattern, segment))
+        };
+        if !self.owns {
+            return self.segments.len() == segments.len() && all_fit(&self.segments, segments);
         }
+        let [before @ .., last, REST] = self.segments.as_slice() else {
+            return false;
+        };
+        let verb = |segment: &str| {
+            let rest = segment.strip_prefix(last);
+            rest.is_some_and(|rest| rest.starts_with(':'))
+        };
+        let named = segments.get(before.len());
+        named.is_some_and(|segment| fits(last, segment) || verb(segment))
+            && all_fit(before, segments)
     }
 
-    /// How much a row leaves open: a rest more than any number of single segments.
-    fn openness(&self) -> usize {
-        let open = |segment: &&str| match *segment {
-            REST => 100,
-            other => usize::from(is_open(other)),
-        };
-        self.segments.iter().map(open).sum()
+    /// How much a row leaves open: all that follows more than any number of single segments, and the more the
+    /// earlier it begins.
+    fn openness(&self) -> (bool, Reverse<usize>, usize) {
+        let open = self.segments.iter().filter(|segment| is_open(segment));
+        (self.owns, Reverse(self.segments.len()), open.count())
+    }
+}
+
+/// Whether a segment is what one of a pattern stands for. `:verbs` are part of no name.
+fn fits(pattern: &str, segment: &str) -> bool {
+    if !is_open(pattern) {
+        return pattern == segment;
+    }
+    let wanted = pattern.split_once(':').map(|(_, verb)| verb);
+    match segment.rsplit_once(':') {
+        None => wanted.is_none() && !segment.is_empty(),
+        Some((name, verb)) => wanted == Some(verb) && !name.is_empty() && !name.contains(':'),
     }
 }
 

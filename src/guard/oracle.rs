@@ -5,7 +5,7 @@ use percent_encoding::percent_decode;
 use unicode_normalization::UnicodeNormalization;
 
 use super::path::Kind;
-use crate::dynatrace::catalogue::{Catalogue, ENVIRONMENT, PROXY, REST, Row, is_open, is_version};
+use crate::dynatrace::catalogue::{Catalogue, ENVIRONMENT, REST, Row, is_open, is_version};
 use crate::dynatrace::token::{TOKEN_WORDS, TOKENS};
 
 /// Whether some server could take a path for that of a guarded operation.
@@ -120,14 +120,15 @@ fn find_suspect(kind: Kind, rows: &[&Row], path: &str, slashes: &[char]) -> bool
         || kind == Kind::Write && speaks_of_tokens(&segments)
 }
 
-/// The segments by which a row is recognised: lower case, and without the leading `api`, which the proxy does not
-/// have.
+/// The segments by which a row is recognised: lower case, without what it leaves open at its end, and without the
+/// leading `api`, which the proxy does not have.
 fn mark(row: &Row) -> Vec<String> {
     let mark = match row.segments.as_slice() {
-        ["api", below @ ..] if !row.anchored => below,
+        ["api", below @ ..] => below,
         all => all,
     };
-    mark.iter().map(|segment| segment.to_lowercase()).collect()
+    let mark = mark.iter().filter(|segment| **segment != REST);
+    mark.map(|segment| segment.to_lowercase()).collect()
 }
 
 /// Whether folded segments could be those of a row, somewhere behind any root.
@@ -153,26 +154,19 @@ fn is_at(row: &Row, mark: &[String], segments: &[&str]) -> bool {
             })
     };
     if !row.anchored {
-        // What follows the name of tokens is theirs too; elsewhere it is something else.
+        // What follows is owned, or something else.
         let last = (segments.len() + 1).saturating_sub(mark.len());
-        let first = if row.tokens {
-            0
-        } else {
-            last.saturating_sub(1)
-        };
+        let first = if row.owns { 0 } else { last.saturating_sub(1) };
         return (first..last).any(|from| fits(mark, segments.get(from..).unwrap_or_default()));
     }
-    assert_eq!(mark.last().map(String::as_str), Some(REST));
-    let before = &mark[..mark.len() - 1];
-    let below = match segments {
-        [ENVIRONMENT, _, below @ ..] => below,
-        all => all,
-    };
-    fits(before, segments)
-        || fits(before, below)
-        || below.strip_prefix(PROXY).is_some_and(
-            |below| matches!(before, [api, rest @ ..] if api == "api" && fits(rest, below)),
-        )
+    let mut below = segments;
+    while let [ENVIRONMENT, _, rest @ ..] = below {
+        if fits(mark, below) {
+            return true;
+        }
+        below = rest;
+    }
+    fits(mark, below)
 }
 
 fn speaks_of_tokens(segments: &[&str]) -> bool {

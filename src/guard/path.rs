@@ -2,19 +2,20 @@
 //!
 //! A path is read twice. Strictly: does it spell an endpoint of the catalogue in the one way that every
 //! server reads alike? Then it is that endpoint. Leniently: could any server, decoding again and
-//! again, folding case, cutting `;params`, resolving dots, turning backslashes, arrive at the token API?
-//! Then it is refused, because nobody can say what it would do. What could change something is refused as soon
+//! again, folding case, cutting `;params`, resolving dots, turning backslashes, arrive at the token API, or below
+//! what the catalogue guards? Then it is refused, because nobody can say what it would do. What could change something is refused as soon
 //! as it can be read in more than one way, wherever that leads: no client writes so. All other paths are open
 //! traffic and go upstream byte for byte.
 
 mod lenient;
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::reading::Work;
 pub use super::reading::{Strange, TooMuch};
 use crate::dynatrace::catalogue::{
-    Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, Only, Operation, PROXY, is_open,
+    Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, OBJECT, Only, Operation, documented,
 };
 use crate::dynatrace::token::{HashKey, IdError, TokenReference, TokenSecret};
 pub(super) use lenient::{Kind, Likeness};
@@ -95,11 +96,32 @@ impl Likeness {
             return Ok(Target::Open);
         };
         match strict(method, path, catalogue, key)? {
-            Some(target) => Ok(target),
+            // What passes everything below a path says nothing of tokens there.
+            Some(Found::Below) if self.names_tokens(kind) => Err(PathError::Unknown),
+            Some(Found::Below | Found::Open) => Ok(Target::Open),
+            Some(Found::Guarded(path)) => Ok(Target::Guarded(path)),
+            None if kind == Kind::Get && self.is_known_read(path, catalogue) => Ok(Target::Open),
             None => Err(match suspect {
                 Suspect::Row(operation) => PathError::LookAlike(operation),
                 Suspect::Token => PathError::Unknown,
             }),
+        }
+    }
+
+    /// Whether a path that has escapes in it is that of a read that passes. All servers read it alike, and nothing
+    /// that is known to disclose could be meant.
+    fn is_known_read(&self, path: &str, catalogue: &Catalogue) -> bool {
+        if self.strange.is_some() || !self.is_below_only(Kind::Get, catalogue) {
+            return false;
+        }
+        let decoded: Vec<_> = segments(path)
+            .map(|segment| percent_decode_str(segment).decode_utf8_lossy())
+            .collect();
+        let decoded: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
+        let (_, below) = environment(&decoded);
+        match catalogue.find("GET", &documented(below)) {
+            Find::Row(row) => !row.is_guarded() && !row.owns,
+            Find::Method(_) | Find::Unknown => false,
         }
     }
 }
@@ -126,13 +148,15 @@ impl CanonicalPath {
         }
     }
 
-    /// The last segment, for endpoints whose last segment names an object.
+    /// The id of the settings object that the path names, if it names one.
     pub fn object(&self) -> Option<&str> {
-        let (pattern, segment) = (
-            self.endpoint.path.rsplit('/').next()?,
-            self.segments.last()?,
-        );
-        is_open(pattern).then_some(segment)
+        // From the end: the proxy's root is longer than `api`.
+        let patterns = self.endpoint.path.rsplit('/');
+        let mut pairs = patterns.zip(self.segments.iter().rev());
+        pairs.find_map(|(pattern, segment)| {
+            let verb = pattern.strip_prefix(OBJECT)?;
+            segment.strip_suffix(verb)
+        })
     }
 
     /// What goes upstream. It may hold a whole secret: Dynatrace lets one delete a token by it.
@@ -191,45 +215,58 @@ fn refused(endpoint: &Endpoint) -> PathError {
     }
 }
 
+/// What the strict reading finds.
+enum Found {
+    Guarded(CanonicalPath),
+    /// A row passes it.
+    Open,
+    /// A row passes it with everything else below some path.
+    Below,
+}
+
+/// The segments of a path. Dynatrace's own examples have a trailing slash and a double one; both can mean only one
+/// thing.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// The environment's prefix, and what is below it.
+fn environment<'a, 'p>(segments: &'p [&'a str]) -> (Option<&'a str>, &'p [&'a str]) {
+    match segments {
+        [ENVIRONMENT, environment, below @ ..] if is_environment(environment) => {
+            (Some(environment), below)
+        }
+        below => (None, below),
+    }
+}
+
 /// The strict reading. `None`: this path is no endpoint of the catalogue.
 fn strict(
     method: &str,
     path: &str,
     catalogue: &Catalogue,
     key: &HashKey,
-) -> Result<Option<Target>, PathError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+) -> Result<Option<Found>, PathError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/".contains(&byte);
     if !path.bytes().all(plain) {
         return Ok(None);
     }
-    // Dynatrace's own examples have a trailing slash and a double one; both can mean only one thing.
-    let segments: Vec<&str> = path
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .collect();
+    let segments: Vec<&str> = segments(path).collect();
     if segments
         .iter()
         .any(|segment| matches!(*segment, "." | ".."))
     {
         return Ok(None);
     }
-    let (environment, below) = match segments.as_slice() {
-        [ENVIRONMENT, environment, below @ ..] if is_environment(environment) => {
-            (Some(*environment), below)
-        }
-        below => (None, below),
-    };
-    let documented = match below.strip_prefix(PROXY) {
-        Some(rest) => [&["api"], rest].concat(),
-        None => below.to_vec(),
-    };
-    let row = match catalogue.find(method, &documented) {
+    let (environment, below) = environment(&segments);
+    let row = match catalogue.find(method, &documented(below)) {
         Find::Unknown => return Ok(None),
         Find::Method(methods) => return Err(PathError::Method(methods)),
         Find::Row(row) => row,
     };
     match row.handling {
-        Handling::Pass => return Ok(Some(Target::Open)),
+        Handling::Pass if row.owns => return Ok(Some(Found::Below)),
+        Handling::Pass => return Ok(Some(Found::Open)),
         // Whether the row means this request is not known yet.
         Handling::Refuse if row.endpoint.only == Only::Always => {
             return Err(refused(row.endpoint));
@@ -245,7 +282,7 @@ fn strict(
         token = Some(TokenReference::parse(last, key).map_err(PathError::Id)?);
         last.clear();
     }
-    Ok(Some(Target::Guarded(CanonicalPath {
+    Ok(Some(Found::Guarded(CanonicalPath {
         endpoint: row.endpoint,
         handling: row.handling,
         environment: environment.map(str::to_owned),

@@ -45,6 +45,8 @@ pub enum Strange {
     Dots,
     #[error("it has an encoded ? or #")]
     End,
+    #[error("it has a % that begins no escape")]
+    Escape,
     #[error("it has a character that is not ASCII")]
     NotAscii,
     #[error("it has an encoded semicolon")]

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::fold::fold_char;
 use super::json::{JsonError, refuse_mark};
-use crate::dynatrace::catalogue::TOKEN_SCHEMAS;
+use crate::dynatrace::catalogue::SCHEMAS;
 
 /// The schema that an objectId names: `PUT` and `DELETE` say it nowhere else.
 ///
@@ -44,7 +44,7 @@ pub(super) fn governing(text: &str) -> Vec<&'static str> {
             }
         });
     }
-    let names = TOKEN_SCHEMAS.iter().copied();
+    let names = SCHEMAS.iter().copied();
     names.filter(|schema| folded.contains(schema)).collect()
 }
 

@@ -1,21 +1,46 @@
-//! The rows. Sources: Dynatrace's documentation of the Environment, Configuration and Cluster APIs, of
-//! the platform services, and its published clients.
+//! The rows. Sources: Dynatrace's documentation of the Environment, Configuration and Cluster APIs, its reference of
+//! the platform services (October 2026), and its published clients.
 //!
 //! `row method path => operation, api, content, how "why"`; what stands in brackets narrows it:
-//! `[createToken]` to requests with that query parameter, `[schemas]` to settings that govern tokens.
-//! A `?` behind the content says that query parameters mean something there.
+//! `[createToken]` to requests with that query parameter, `[schemas]` to settings that govern credentials.
+//! `query` behind it says that query parameters mean something there. The method `any` is every one, `write` every
+//! one but GET, HEAD and OPTIONS.
 
-use super::Content::{Named, Nothing, Object, Opaque, Settings, Token};
-use super::Words::{V1, V2};
-use super::{ANY, Api, Endpoint, Handling, Only};
+mod below;
+mod cluster;
+mod credentials;
+mod harmless;
+mod platform;
+
+use std::sync::LazyLock;
+
+use super::Endpoint;
+
+/// Every endpoint that the gate knows, and what lies below those that it guards.
+pub static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
+    let parts = [
+        credentials::ROWS,
+        platform::ROWS,
+        cluster::ROWS,
+        harmless::ROWS,
+    ];
+    let mut rows: Vec<Endpoint> = parts.into_iter().flatten().cloned().collect();
+    for row in below::rows() {
+        // Some resources say themselves what all reads below them are.
+        let same = |known: &Endpoint| known.method == row.method && known.path == row.path;
+        if !rows.iter().any(same) {
+            rows.push(row);
+        }
+    }
+    rows
+});
 
 /// One line of the table becomes one [`Endpoint`].
 macro_rules! endpoints {
     ($($method:ident $path:literal $([$only:ident])? => $operation:ident, $api:ident, $content:expr, $how:ident $($query:ident)?, $why:literal;)*) => {
-        /// Every endpoint that the gate knows.
-        pub const ENDPOINTS: &[Endpoint] = &[$(Endpoint {
-            operation: Operation::$operation,
-            api: Api::$api,
+        pub(super) const ROWS: &[$crate::dynatrace::catalogue::Endpoint] = &[$($crate::dynatrace::catalogue::Endpoint {
+            operation: $crate::dynatrace::catalogue::Operation::$operation,
+            api: $crate::dynatrace::catalogue::Api::$api,
             method: endpoints!(@method $method),
             path: $path,
             handling: endpoints!(@how $how),
@@ -25,17 +50,19 @@ macro_rules! endpoints {
             why: $why,
         }),*];
     };
-    (@method any) => { ANY };
+    (@method any) => { $crate::dynatrace::catalogue::ANY };
+    (@method write) => { $crate::dynatrace::catalogue::WRITE };
     (@method $method:ident) => { stringify!($method) };
-    (@how judge) => { Handling::Judge };
-    (@how pass) => { Handling::Pass };
-    (@how refuse) => { Handling::Refuse };
-    (@only) => { Only::Always };
-    (@only createToken) => { Only::Query("createtoken") };
-    (@only schemas) => { Only::TokenSchemas };
+    (@how judge) => { $crate::dynatrace::catalogue::Handling::Judge };
+    (@how pass) => { $crate::dynatrace::catalogue::Handling::Pass };
+    (@how refuse) => { $crate::dynatrace::catalogue::Handling::Refuse };
+    (@only) => { $crate::dynatrace::catalogue::Only::Always };
+    (@only createToken) => { $crate::dynatrace::catalogue::Only::Query("createtoken") };
+    (@only schemas) => { $crate::dynatrace::catalogue::Only::Schemas };
     (@query) => { false };
     (@query query) => { true };
 }
+use endpoints;
 
 /// The names of the operations, as policies, records, metrics and the configuration have them.
 macro_rules! operations {
@@ -58,151 +85,95 @@ operations! {
     ActiveGateTokenDelete = "activegate_token.delete",
     ActiveGateTokenList = "activegate_token.list",
     ActiveGateTokenRead = "activegate_token.read",
+    ActiveGateTokenUnknown = "activegate_token.unknown",
     AgentConnectionTokenRead = "agent_connection_token.read",
+    AgentConnectionTokenUnknown = "agent_connection_token.unknown",
+    AppDelete = "app.delete",
     AppFunctionCall = "app_function.call",
     AppInstall = "app.install",
+    AppRead = "app.read",
+    AppSettingsCall = "app_settings.call",
+    AppUnknown = "app.unknown",
+    AutomationCall = "automation.call",
+    BucketUpdate = "bucket.update",
+    ClusterEnvironmentDelete = "cluster_environment.delete",
+    ClusterGroupUpdate = "cluster_group.update",
     ClusterTokenCreate = "cluster_token.create",
     ClusterTokenDelete = "cluster_token.delete",
     ClusterTokenList = "cluster_token.list",
     ClusterTokenLookup = "cluster_token.lookup",
     ClusterTokenRead = "cluster_token.read",
+    ClusterTokenUnknown = "cluster_token.unknown",
     ClusterTokenUpdate = "cluster_token.update",
+    ClusterUserDelete = "cluster_user.delete",
+    ClusterUserRead = "cluster_user.read",
+    ClusterUserUnknown = "cluster_user.unknown",
+    ClusterUserUpdate = "cluster_user.update",
     ConnectionInfoRead = "connection_info.read",
+    ConnectionInfoUnknown = "connection_info.unknown",
     DashboardSharingRead = "dashboard_sharing.read",
+    DashboardSharingUnknown = "dashboard_sharing.unknown",
     DashboardSharingUpdate = "dashboard_sharing.update",
+    DavisCall = "davis.call",
+    DeploymentRead = "deployment.read",
+    DocumentCall = "document.call",
     EdgeConnectCreate = "edge_connect.create",
     EdgeConnectDelete = "edge_connect.delete",
     EdgeConnectRead = "edge_connect.read",
+    EdgeConnectRotate = "edge_connect.rotate",
+    EdgeConnectUnknown = "edge_connect.unknown",
     EdgeConnectUpdate = "edge_connect.update",
+    ExtensionCall = "extension.call",
     FunctionExecute = "function.execute",
+    HubCall = "hub.call",
+    IamRead = "iam.read",
+    IngestCall = "ingest.call",
     InstallerDownload = "installer.download",
+    InstallerUnknown = "installer.unknown",
     InternalApiCall = "internal_api.call",
+    McpCall = "mcp.call",
+    NotificationCall = "notification.call",
+    OpenPipelineCall = "openpipeline.call",
+    PermissionResolve = "permission.resolve",
+    PublicShareCreate = "public_share.create",
+    PublicShareDelete = "public_share.delete",
+    PublicSharePasscode = "public_share.passcode",
+    PublicShareRead = "public_share.read",
+    PublicShareUnknown = "public_share.unknown",
+    PublicShareUpdate = "public_share.update",
+    QueryCall = "query.call",
     RemoteEnvironmentUpdate = "remote_environment.update",
+    ReportSharingUnknown = "report_sharing.unknown",
     ReportSharingUpdate = "report_sharing.update",
+    SegmentCall = "segment.call",
+    SettingsRead = "settings.read",
+    SettingsUnknown = "settings.unknown",
+    SettingsValidate = "settings.validate",
+    SloCall = "slo.call",
     TenantTokenRotationCancel = "tenant_token_rotation.cancel",
     TenantTokenRotationFinish = "tenant_token_rotation.finish",
     TenantTokenRotationStart = "tenant_token_rotation.start",
+    TenantTokenRotationUnknown = "tenant_token_rotation.unknown",
     TokenCreate = "token.create",
     TokenDelete = "token.delete",
     TokenEnforcementRead = "token_enforcement.read",
     TokenList = "token.list",
     TokenLookup = "token.lookup",
     TokenManagementTokenCreate = "token_management_token.create",
+    TokenManagementTokenUnknown = "token_management_token.unknown",
     TokenRead = "token.read",
     TokenSettingsUpdate = "token_settings.update",
+    TokenUnknown = "token.unknown",
     TokenUpdate = "token.update",
+    UnknownRead = "unknown.read",
+    VaultCredentialDelete = "vault_credential.delete",
+    VaultCredentialDetails = "vault_credential.details",
+    VaultCredentialRead = "vault_credential.read",
+    VaultCredentialUnknown = "vault_credential.unknown",
     VaultCredentialUpdate = "vault_credential.update",
     WorkflowDelete = "workflow.delete",
+    WorkflowRead = "workflow.read",
     WorkflowRun = "workflow.run",
+    WorkflowUnknown = "workflow.unknown",
     WorkflowUpdate = "workflow.update",
-}
-
-endpoints! {
-    // Access tokens. v1 is deprecated, and lives.
-    GET    "/api/v1/tokens"                 => TokenList,   V1, Nothing,   pass query, "reads metadata only";
-    POST   "/api/v1/tokens"                 => TokenCreate, V1, Token(V1), judge, "mints a token";
-    POST   "/api/v1/tokens/lookup"          => TokenLookup, V1, Opaque,    pass,  "reads metadata only; its body is a secret";
-    GET    "/api/v1/tokens/{id}"            => TokenRead,   V1, Nothing,   pass query, "reads metadata only";
-    PUT    "/api/v1/tokens/{id}"            => TokenUpdate, V1, Token(V1), judge, "renames, widens, revokes or revives a token";
-    DELETE "/api/v1/tokens/{id}"            => TokenDelete, V1, Nothing,   judge, "removes a token for good";
-    GET    "/api/v2/apiTokens"              => TokenList,   V2, Nothing,   pass query, "reads metadata only";
-    POST   "/api/v2/apiTokens"              => TokenCreate, V2, Token(V2), judge, "mints a token";
-    POST   "/api/v2/apiTokens/lookup"       => TokenLookup, V2, Opaque,    pass,  "reads metadata only; Monaco needs it, and its body is a secret";
-    GET    "/api/v2/apiTokens/{id}"         => TokenRead,   V2, Nothing,   pass query, "reads metadata only";
-    PUT    "/api/v2/apiTokens/{id}"         => TokenUpdate, V2, Token(V2), judge, "renames, widens, disables or enables a token";
-    DELETE "/api/v2/apiTokens/{id}"         => TokenDelete, V2, Nothing,   judge, "removes a token for good";
-
-    // ActiveGate tokens.
-    GET    "/api/v2/activeGateTokens"       => ActiveGateTokenList,   V2, Nothing,   pass query, "reads metadata only";
-    POST   "/api/v2/activeGateTokens"       => ActiveGateTokenCreate, V2, Named(V2), judge, "mints a token that connects ActiveGates";
-    GET    "/api/v2/activeGateTokens/{id}"  => ActiveGateTokenRead,   V2, Nothing,   pass query, "reads metadata only";
-    DELETE "/api/v2/activeGateTokens/{id}"  => ActiveGateTokenDelete, V2, Nothing,   judge, "cuts off the ActiveGates that use the token";
-    GET    "/api/v2/activeGates/tokenEnforcement" => TokenEnforcementRead, V2, Nothing, pass query, "reads a status only";
-    GET    "/platform/fleet-management/v1/activegate/tokens"         => ActiveGateTokenList,   Platform, Nothing,   pass query, "reads metadata only";
-    POST   "/platform/fleet-management/v1/activegate/tokens"         => ActiveGateTokenCreate, Platform, Named(V2), judge, "mints a token that connects ActiveGates";
-    GET    "/platform/fleet-management/v1/activegate/tokens/{id}"    => ActiveGateTokenRead,   Platform, Nothing,   pass query, "reads metadata only";
-    DELETE "/platform/fleet-management/v1/activegate/tokens/{id}"    => ActiveGateTokenDelete, Platform, Nothing,   judge, "cuts off the ActiveGates that use the token";
-    GET    "/platform/fleet-management/v1/activegate/connection-info" => ConnectionInfoRead,   Platform, Nothing,   judge query, "discloses the tenant token";
-    // Their paths are a guess from the scope fleet-management:oneagent.tokens:read.
-    GET    "/platform/fleet-management/v1/oneagent/tokens"           => AgentConnectionTokenRead, Platform, Nothing, judge query, "discloses the token that connects OneAgents";
-    GET    "/platform/fleet-management/v1/oneagent/connection-info"  => ConnectionInfoRead,    Platform, Nothing,   judge query, "discloses the tenant token";
-    // The documentation prints the same without its prefix.
-    GET    "/v1/activegate/tokens"          => ActiveGateTokenList,   Platform, Nothing,   pass query, "reads metadata only";
-    POST   "/v1/activegate/tokens"          => ActiveGateTokenCreate, Platform, Named(V2), judge, "mints a token that connects ActiveGates";
-    GET    "/v1/activegate/tokens/{id}"     => ActiveGateTokenRead,   Platform, Nothing,   pass query, "reads metadata only";
-    DELETE "/v1/activegate/tokens/{id}"     => ActiveGateTokenDelete, Platform, Nothing,   judge, "cuts off the ActiveGates that use the token";
-    GET    "/v1/activegate/connection-info" => ConnectionInfoRead,    Platform, Nothing,   judge query, "discloses the tenant token";
-
-    // The environment's own token, and OneAgents'.
-    POST   "/api/v2/tenantTokenRotation/start"  => TenantTokenRotationStart,  V2, Nothing, judge, "mints and discloses a tenant token";
-    POST   "/api/v2/tenantTokenRotation/finish" => TenantTokenRotationFinish, V2, Nothing, judge, "ends the old tenant token, and discloses both";
-    POST   "/api/v2/tenantTokenRotation/cancel" => TenantTokenRotationCancel, V2, Nothing, judge, "ends the new tenant token, and discloses both";
-    GET    "/api/v2/agentConnectionToken"       => AgentConnectionTokenRead,  V2, Nothing, judge query, "discloses the token that connects OneAgents";
-    GET    "/api/v1/deployment/installer/agent/connectioninfo"   => ConnectionInfoRead, V1, Nothing, judge query, "discloses the tenant token; Terraform and OneAgent deployments need it";
-    GET    "/api/v1/deployment/installer/gateway/connectioninfo" => ConnectionInfoRead, V1, Nothing, judge query, "discloses the tenant token";
-    GET    "/api/v1/deployment/installer/{*}"   => InstallerDownload, V1, Nothing, judge query, "an installer has the tenant token inside";
-
-    // Tokens of links that need no login.
-    GET    "/api/config/v1/dashboards/{dashboard}/shareSettings" => DashboardSharingRead,   ConfigV1, Nothing, judge query, "discloses links that need no login";
-    PUT    "/api/config/v1/dashboards/{dashboard}/shareSettings" => DashboardSharingUpdate, ConfigV1, Object,  judge, "can make links that need no login";
-    POST   "/api/config/v1/reports/{report}/subscribe"           => ReportSharingUpdate,    ConfigV1, Object,  judge, "makes tokens that show a report";
-
-    // Settings by which tokens come to life, or are needed no more.
-    POST   "/api/v2/settings/objects"          [schemas] => TokenSettingsUpdate, V2, Settings, judge query, "can revive every personal access token at once, or make ActiveGate tokens needless";
-    PUT    "/api/v2/settings/objects/{object}" [schemas] => TokenSettingsUpdate, V2, Settings, judge query, "can revive every personal access token at once, or make ActiveGate tokens needless";
-    DELETE "/api/v2/settings/objects/{object}" [schemas] => TokenSettingsUpdate, V2, Nothing,  judge query, "puts token settings back to their default";
-
-    // Places where secrets are kept. They make no Dynatrace token and give none back.
-    POST   "/api/v2/credentials"                  => VaultCredentialUpdate, V2, Opaque, pass, "stores the caller's own secret, which cannot be read back; mints nothing";
-    PUT    "/api/v2/credentials/{credential}"     => VaultCredentialUpdate, V2, Opaque, pass, "stores the caller's own secret, which cannot be read back; mints nothing";
-    POST   "/api/config/v1/credentials"           => VaultCredentialUpdate, ConfigV1, Opaque, pass, "stores the caller's own secret, which cannot be read back; mints nothing";
-    PUT    "/api/config/v1/credentials/{credential}" => VaultCredentialUpdate, ConfigV1, Opaque, pass, "stores the caller's own secret, which cannot be read back; mints nothing";
-    POST   "/api/config/v1/remoteEnvironments"    => RemoteEnvironmentUpdate, ConfigV1, Opaque, pass, "stores a token of another environment; mints nothing";
-    PUT    "/api/config/v1/remoteEnvironments/{environment}" => RemoteEnvironmentUpdate, ConfigV1, Opaque, pass, "stores a token of another environment; mints nothing";
-
-    // EdgeConnect.
-    GET    "/platform/app-engine/edge-connect/v1/edge-connects"        => EdgeConnectRead,   Platform, Nothing, pass query, "reads metadata only";
-    POST   "/platform/app-engine/edge-connect/v1/edge-connects"        => EdgeConnectCreate, Platform, Object,  judge, "mints an OAuth client and discloses its secret";
-    GET    "/platform/app-engine/edge-connect/v1/edge-connects/{edge}" => EdgeConnectRead,   Platform, Nothing, pass query, "reads metadata only";
-    PUT    "/platform/app-engine/edge-connect/v1/edge-connects/{edge}" => EdgeConnectUpdate, Platform, Object,  judge query, "can widen what an EdgeConnect reaches";
-    PATCH  "/platform/app-engine/edge-connect/v1/edge-connects/{edge}" => EdgeConnectUpdate, Platform, Object,  judge query, "can widen what an EdgeConnect reaches";
-    DELETE "/platform/app-engine/edge-connect/v1/edge-connects/{edge}" => EdgeConnectDelete, Platform, Nothing, judge query, "removes an OAuth client";
-
-    // Code that runs inside Dynatrace, where it can mint tokens without crossing the gate.
-    any    "/platform/app-engine/function-executor/{*}" => FunctionExecute, Platform, Opaque, refuse, "runs the caller's code inside Dynatrace, where it can mint tokens unseen";
-    any    "/platform/app-engine/app-functions/{*}"     => AppFunctionCall, Platform, Opaque, refuse, "runs an app's code inside Dynatrace, where it can mint tokens unseen";
-    POST   "/platform/app-engine/registry/v1/apps"       => AppInstall, Platform, Opaque, refuse, "brings code into Dynatrace, where it can mint tokens unseen";
-    POST   "/platform/app-engine/registry/v1/apps/{app}" => AppInstall, Platform, Opaque, refuse, "brings code into Dynatrace, where it can mint tokens unseen";
-    PUT    "/platform/app-engine/registry/v1/apps/{app}" => AppInstall, Platform, Opaque, refuse, "brings code into Dynatrace, where it can mint tokens unseen";
-    POST   "/platform/automation/v1/workflows"              => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
-    PUT    "/platform/automation/v1/workflows/{workflow}"   => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
-    PATCH  "/platform/automation/v1/workflows/{workflow}"   => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
-    POST   "/platform/automation/v1/workflows/{workflow}/duplicate" => WorkflowUpdate, Platform, Object, refuse query, "a workflow's JavaScript runs inside Dynatrace, where it can mint tokens unseen";
-    DELETE "/platform/automation/v1/workflows/{workflow}"   => WorkflowDelete, Platform, Nothing, pass query, "brings nothing in";
-    POST   "/platform/automation/v1/workflows/{workflow}/run" => WorkflowRun, Platform, Opaque, pass, "runs what is there already";
-
-    // Managed clusters.
-    GET    "/api/cluster/v1/tokens"         => ClusterTokenList,   ClusterV1, Nothing,   pass query, "reads metadata only";
-    POST   "/api/cluster/v1/tokens"         => ClusterTokenCreate, ClusterV1, Token(V1), judge, "mints a cluster token";
-    POST   "/api/cluster/v1/tokens/lookup"  => ClusterTokenLookup, ClusterV1, Opaque,    pass,  "reads metadata only; its body is a secret";
-    GET    "/api/cluster/v1/tokens/{id}"    => ClusterTokenRead,   ClusterV1, Nothing,   pass query, "reads metadata only";
-    PUT    "/api/cluster/v1/tokens/{id}"    => ClusterTokenUpdate, ClusterV1, Token(V1), judge, "renames, widens, revokes or revives a cluster token";
-    DELETE "/api/cluster/v1/tokens/{id}"    => ClusterTokenDelete, ClusterV1, Nothing,   judge, "removes a cluster token for good";
-    GET    "/api/cluster/v2/tokens"         => ClusterTokenList,   ClusterV2, Nothing,   pass query, "reads metadata only";
-    POST   "/api/cluster/v2/tokens"         => ClusterTokenCreate, ClusterV2, Token(V1), judge, "mints a cluster token";
-    POST   "/api/cluster/v2/tokens/lookup"  => ClusterTokenLookup, ClusterV2, Opaque,    pass,  "reads metadata only; its body is a secret";
-    GET    "/api/cluster/v2/tokens/{id}"    => ClusterTokenRead,   ClusterV2, Nothing,   pass query, "reads metadata only";
-    PUT    "/api/cluster/v2/tokens/{id}"    => ClusterTokenUpdate, ClusterV2, Token(V1), judge, "renames, widens, revokes or revives a cluster token";
-    DELETE "/api/cluster/v2/tokens/{id}"    => ClusterTokenDelete, ClusterV2, Nothing,   judge, "removes a cluster token for good";
-    GET    "/api/cluster/v2/activeGateTokens"      => ActiveGateTokenList,   ClusterV2, Nothing,   pass query, "reads metadata only";
-    POST   "/api/cluster/v2/activeGateTokens"      => ActiveGateTokenCreate, ClusterV2, Named(V2), judge, "mints a token that connects ActiveGates";
-    GET    "/api/cluster/v2/activeGateTokens/{id}" => ActiveGateTokenRead,   ClusterV2, Nothing,   pass query, "reads metadata only";
-    DELETE "/api/cluster/v2/activeGateTokens/{id}" => ActiveGateTokenDelete, ClusterV2, Nothing,   judge, "cuts off the ActiveGates that use the token";
-    POST   "/api/cluster/v2/environments/{environment}/tokenManagementToken" => TokenManagementTokenCreate, ClusterV2, Named(V1), judge, "mints a token that mints tokens";
-    POST   "/api/cluster/v2/environments"               [createToken] => TokenManagementTokenCreate, ClusterV2, Object, judge query, "with createToken it mints a token that mints tokens";
-    PUT    "/api/cluster/v2/environments/{environment}" [createToken] => TokenManagementTokenCreate, ClusterV2, Object, judge query, "with createToken it mints a token that mints tokens";
-
-    // What nobody can judge here.
-    any    "/iam/{*}"  => AccountApiCall,  Account,  Opaque, refuse, "accounts, groups, policies and platform tokens: belongs to the account's own host, and widens what tokens may do";
-    any    "/rest/{*}" => InternalApiCall, Internal, Opaque, refuse, "the web UI's internal API: undocumented, so nobody can say what it changes";
 }

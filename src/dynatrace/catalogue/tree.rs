@@ -2,9 +2,9 @@
 //! however many rows there are.
 //!
 //! It is for readers who are not sure how a path is meant: words are in lower case, all versions are one, and most
-//! rows may begin anywhere.
+//! rows may begin anywhere. Only rows that are guarded are in it: who could be meant otherwise, does not matter.
 
-use super::{ENVIRONMENT, PROXY, REST, Row, is_open, is_version};
+use super::{ENVIRONMENT, REST, Row, is_open, is_version};
 
 #[derive(Debug)]
 pub struct Tree {
@@ -36,7 +36,7 @@ impl Tree {
     /// proxy does not have.
     pub const ANYWHERE: usize = 0;
 
-    /// Where the rows begin that are about everything below a root.
+    /// Where the rows begin that are about everything below one word.
     pub const ROOT: usize = 1;
 
     /// Where a path may name its environment first.
@@ -47,11 +47,16 @@ impl Tree {
             nodes: vec![Node::default(), Node::default(), Node::default()],
             names: Vec::new(),
         };
-        for (index, row) in rows.iter().enumerate() {
-            let (from, segments) = match row.segments.as_slice() {
-                [before @ .., REST] => (Self::ROOT, before),
+        let guarded = rows.iter().enumerate().filter(|(_, row)| row.is_guarded());
+        for (index, row) in guarded {
+            let segments = match row.segments.as_slice() {
+                [before @ .., REST] => before,
+                all => all,
+            };
+            let (from, segments) = match segments {
+                _ if row.anchored => (Self::ROOT, segments),
                 ["api", below @ ..] => (Self::ANYWHERE, below),
-                all => (Self::ANYWHERE, all),
+                _ => (Self::ANYWHERE, segments),
             };
             let end = tree.insert(from, segments.iter().map(|segment| edge(segment)));
             tree.at(end).rows.push(index);
@@ -59,14 +64,11 @@ impl Tree {
                 tree.name(&name.to_lowercase(), index);
             }
         }
-        // The same below an environment, and behind the proxy.
+        // The same below an environment, and below several.
         let environment = tree.insert(Self::ENVIRONMENT, [Edge::Exactly(ENVIRONMENT)]);
-        tree.at(environment).edges.push((Edge::Any, Self::ROOT));
-        let api = tree.insert(Self::ROOT, [edge("api")]);
-        if let Some((last, before)) = PROXY.split_last() {
-            let proxy = tree.insert(Self::ROOT, before.iter().map(|word| Edge::Exactly(word)));
-            tree.at(proxy).edges.push((Edge::Exactly(last), api));
-        }
+        let below = [Self::ROOT, Self::ENVIRONMENT];
+        let edges = &mut tree.at(environment).edges;
+        edges.extend(below.map(|place| (Edge::Any, place)));
         tree
     }
 

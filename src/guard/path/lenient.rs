@@ -84,7 +84,8 @@ impl Likeness {
             tokens: speak_of_tokens(&parts, up),
             strange: reading
                 .strange()
-                .or_else(|| parts.iter().any(Part::is_dots).then_some(Strange::Dots)),
+                .or_else(|| parts.iter().any(Part::is_dots).then_some(Strange::Dots))
+                .or_else(|| is_broken(path).then_some(Strange::Escape)),
             ..Self::default()
         };
         work.spend(parts.len())?;
@@ -109,9 +110,20 @@ impl Likeness {
             .iter()
             .filter_map(|row| catalogue.rows().get(*row));
         let row = rows.into_iter().find(|row| kind.concerns(row));
-        let tokens = self.hidden || self.tokens && kind == Kind::Write;
         row.map(|row| Suspect::Row(row.endpoint.operation))
-            .or_else(|| tokens.then_some(Suspect::Token))
+            .or_else(|| self.names_tokens(kind).then_some(Suspect::Token))
+    }
+
+    /// Whether it is about tokens, as far as a method minds.
+    pub(super) fn names_tokens(&self, kind: Kind) -> bool {
+        self.hidden || self.tokens && kind == Kind::Write
+    }
+
+    /// Whether only what owns the path could be meant, and no row that knows it.
+    pub(super) fn is_below_only(&self, kind: Kind, catalogue: &Catalogue) -> bool {
+        let rows = self.rows.iter();
+        let mut rows = rows.filter_map(|row| catalogue.rows().get(*row));
+        !self.hidden && rows.all(|row| row.owns || !kind.concerns(row))
     }
 
     /// Servers disagree on whether dots are resolved before or after slashes are merged and escapes decoded. With
@@ -158,20 +170,25 @@ impl Likeness {
         Ok(())
     }
 
-    /// Takes the rows that end at these places. What follows the name of tokens is theirs too, and so is everything
-    /// below some roots; elsewhere it is something else.
+    /// Takes the rows that end at these places, and those that own what is below.
     fn arrive(&mut self, places: &[usize], ends: bool, catalogue: &Catalogue) {
         for row in places
             .iter()
             .flat_map(|place| catalogue.tree().rows(*place))
         {
-            let owns = |row: &Row| row.tokens || row.anchored;
-            let here = ends || catalogue.rows().get(*row).is_some_and(owns);
+            let here = ends || catalogue.rows().get(*row).is_some_and(|row| row.owns);
             if here && !self.rows.contains(row) {
                 self.rows.push(*row);
             }
         }
     }
+}
+
+/// Whether a `%` in it begins no escape: some servers take it as it is, some take what follows for something else.
+fn is_broken(path: &str) -> bool {
+    let hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+    let mut bytes = path.split('%').skip(1).map(str::bytes);
+    !bytes.all(|mut rest| hex(rest.next()) && hex(rest.next()))
 }
 
 fn leads(edge: &Edge, part: &Part<'_>) -> bool {
