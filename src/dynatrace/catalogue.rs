@@ -319,7 +319,7 @@ impl Row {
 
     /// How much a row leaves open: all that follows more than any number of single segments, and the more the
     /// earlier it begins.
-    fn openness(&self) -> (bool, Reverse<usize>, usize) {
+    pub fn openness(&self) -> (bool, Reverse<usize>, usize) {
         let open = self.segments.iter().filter(|segment| is_open(segment));
         (self.owns, Reverse(self.segments.len()), open.count())
     }

@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::reading::Work;
 pub use super::reading::{Strange, TooMuch};
 use crate::dynatrace::catalogue::{
-    Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, OBJECT, Only, Operation, documented,
+    Catalogue, ENVIRONMENT, Endpoint, Find, Handling, ID, OBJECT, Only, Operation, Row, documented,
 };
 use crate::dynatrace::token::{HashKey, IdError, TokenReference, TokenSecret};
 pub(super) use lenient::{Kind, Likeness};
@@ -97,14 +97,28 @@ impl Likeness {
         };
         match strict(method, path, catalogue, key)? {
             // What passes everything below a path says nothing of tokens there.
-            Some(Found::Below) if self.names_tokens(kind) => Err(PathError::Unknown),
-            Some(Found::Below | Found::Open) => Ok(Target::Open),
+            Some(Found::Below(_)) if self.names_tokens(kind) => Err(PathError::Unknown),
+            Some(Found::Below(row) | Found::Open(row)) => self.refuse_closer(kind, row, catalogue),
             Some(Found::Guarded(path)) => Ok(Target::Guarded(path)),
             None if kind == Kind::Get && self.is_known_read(path, catalogue) => Ok(Target::Open),
             None => Err(match suspect {
                 Suspect::Row(operation) => PathError::LookAlike(operation),
                 Suspect::Token => PathError::Unknown,
             }),
+        }
+    }
+
+    /// What a row passes is open, unless a server that folds case could take it for what another row says more
+    /// closely: `credentials/Details` is no name of a credential then.
+    fn refuse_closer(
+        &self,
+        kind: Kind,
+        passing: &Row,
+        catalogue: &Catalogue,
+    ) -> Result<Target, PathError> {
+        match self.closer(kind, passing, catalogue) {
+            Some(operation) => Err(PathError::LookAlike(operation)),
+            None => Ok(Target::Open),
         }
     }
 
@@ -216,12 +230,12 @@ fn refused(endpoint: &Endpoint) -> PathError {
 }
 
 /// What the strict reading finds.
-enum Found {
+enum Found<'a> {
     Guarded(CanonicalPath),
     /// A row passes it.
-    Open,
+    Open(&'a Row),
     /// A row passes it with everything else below some path.
-    Below,
+    Below(&'a Row),
 }
 
 /// The segments of a path. Dynatrace's own examples have a trailing slash and a double one; both can mean only one
@@ -241,12 +255,12 @@ fn environment<'a, 'p>(segments: &'p [&'a str]) -> (Option<&'a str>, &'p [&'a st
 }
 
 /// The strict reading. `None`: this path is no endpoint of the catalogue.
-fn strict(
+fn strict<'a>(
     method: &str,
     path: &str,
-    catalogue: &Catalogue,
+    catalogue: &'a Catalogue,
     key: &HashKey,
-) -> Result<Option<Found>, PathError> {
+) -> Result<Option<Found<'a>>, PathError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/".contains(&byte);
     if !path.bytes().all(plain) {
         return Ok(None);
@@ -265,8 +279,8 @@ fn strict(
         Find::Row(row) => row,
     };
     match row.handling {
-        Handling::Pass if row.owns => return Ok(Some(Found::Below)),
-        Handling::Pass => return Ok(Some(Found::Open)),
+        Handling::Pass if row.owns => return Ok(Some(Found::Below(row))),
+        Handling::Pass => return Ok(Some(Found::Open(row))),
         // Whether the row means this request is not known yet.
         Handling::Refuse if row.endpoint.only == Only::Always => {
             return Err(refused(row.endpoint));

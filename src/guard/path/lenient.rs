@@ -126,6 +126,15 @@ impl Likeness {
         !self.hidden && rows.all(|row| row.owns || !kind.concerns(row))
     }
 
+    /// The operation of a guarded row that it could be meant for, and that leaves less open than another row does.
+    pub(super) fn closer(&self, kind: Kind, row: &Row, catalogue: &Catalogue) -> Option<Operation> {
+        let rows = self.rows.iter();
+        let rows = rows.filter_map(|number| catalogue.rows().get(*number));
+        let mut closer = rows.filter(|other| other.openness() < row.openness());
+        let found = closer.find(|other| kind.concerns(other))?;
+        Some(found.endpoint.operation)
+    }
+
     /// Servers disagree on whether dots are resolved before or after slashes are merged and escapes decoded. With
     /// dots in it, a path that names what a row ends in may lead there.
     fn name(&mut self, parts: &[Part<'_>], tree: &Tree) {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{CATALOGUE, Target, classify, key};
-use crate::dynatrace::catalogue::{ANY, PROXY, Row, is_open};
+use crate::dynatrace::catalogue::{ANY, PROXY, Row, WRITE, is_open};
 
 /// The readers that a strange upstream could use: decoding and resolving in any order, three steps
 /// deep, with slashes merged before or not, folded, cut at `;`, backslashes turned.
@@ -98,13 +98,10 @@ fn reaches_guarded(method: &str, path: &str) -> bool {
     if let Some(below) = segments.strip_prefix(PROXY) {
         segments = [&["api"], below].concat();
     }
-    CATALOGUE.rows().iter().any(|row| {
+    let matches = |row: &&Row| {
         let pattern: Vec<String> = row.segments.iter().map(|s| s.to_lowercase()).collect();
-        let rest = pattern.last().is_some_and(|last| last == "{*}");
-        let length = pattern.len() - usize::from(rest);
-        row.is_guarded()
-            && matches!(row.endpoint.method, m if m == method || m == ANY)
-            && (segments.len() == length || rest && segments.len() > length)
+        let length = pattern.len() - usize::from(row.owns);
+        (segments.len() == length || row.owns && segments.len() > length)
             && pattern
                 .iter()
                 .take(length)
@@ -112,7 +109,13 @@ fn reaches_guarded(method: &str, path: &str) -> bool {
                 .all(|(pattern, segment)| {
                     pattern == segment || is_open(pattern) && is_name(segment)
                 })
-    })
+    };
+    let rows = CATALOGUE.rows().iter().filter(matches);
+    let rows: Vec<&Row> = rows.filter(|row| row.endpoint.is_for(method)).collect();
+    // What is below a resource is its own, apart from what has a row.
+    let closest = rows.iter().map(|row| row.openness()).min();
+    rows.iter()
+        .any(|row| row.is_guarded() && Some(row.openness()) == closest)
 }
 
 /// Whether Dynatrace could have given this name to something.
@@ -195,7 +198,7 @@ proptest! {
     ) {
         let guarded: Vec<&Row> = CATALOGUE.rows().iter().filter(|row| row.is_guarded()).collect();
         let row = guarded[row.index(guarded.len())];
-        let method = if row.endpoint.method == ANY { "POST" } else { row.endpoint.method };
+        let method = match row.endpoint.method { ANY | WRITE => "POST", one => one };
         let mut path = row.endpoint.path.replace("{id}", "dt0c01.AB").replace("{*}", "a/b");
         while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
             path.replace_range(from..=to, "x1");
