@@ -11,17 +11,17 @@ use super::{Head, ReadError};
 use crate::dynatrace::redact::{Redactor, names_a_secret};
 use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
 
-/// Refuses a guarded request that shows nothing by which Dynatrace could know its caller: a header, a query
-/// parameter, or the session of a browser.
+/// Refuses a guarded request that shows nothing by which Dynatrace could know its caller (a header, a query
+/// parameter, or the session of a browser), and one that shows two: nobody can say who would act then.
 pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
-    let session = || {
-        let mut cookies = parts.headers.get_all(COOKIE).iter();
-        cookies.any(|cookie| !cookie.as_bytes().trim_ascii().is_empty())
-    };
-    if head.credential.is_some() || session() {
-        Ok(())
-    } else {
-        Err(ReadError::NoCredential(head.path.endpoint().operation))
+    let mut cookies = parts.headers.get_all(COOKIE).iter();
+    let session = cookies.any(|cookie| !cookie.as_bytes().trim_ascii().is_empty());
+    match (&head.credential, session) {
+        (None, false) => Err(ReadError::NoCredential(head.path.endpoint().operation)),
+        (Some(_), true) => Err(ReadError::Credential(
+            "more than one credential, a token and a Cookie: send the request without the Cookie field",
+        )),
+        (None, true) | (Some(_), false) => Ok(()),
     }
 }
 
