@@ -11,6 +11,7 @@ pub mod host;
 pub mod json;
 #[cfg(test)]
 mod oracle;
+mod overrides;
 pub mod path;
 pub mod prefix;
 mod reading;
@@ -32,9 +33,10 @@ use crate::value::{Sha256Hex, counted};
 pub use caller::{caller, credential_name, redactor, require_credential};
 use fields::{
     API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
-    refuse_connection_fields, refuse_overrides,
+    refuse_connection_fields,
 };
 use json::JsonError;
+use overrides::{refuse_method, refuse_overrides};
 use path::{CanonicalPath, Likeness, PathError, Target};
 use reading::Work;
 
@@ -83,6 +85,8 @@ pub struct Call {
 pub enum ReadError {
     #[error("the request body did not arrive whole: {0}")]
     Body(String),
+    #[error("methods are written in capitals: {0}")]
+    Case(&'static str),
     #[error("the Connection header must not name {0}: that field belongs to the request")]
     Connection(Redacted),
     #[error(transparent)]
@@ -122,6 +126,8 @@ pub enum ReadError {
     Superfluous(Operation),
     #[error("the request body arrived too slowly")]
     Stalled,
+    #[error("TRACE is not passed on: its answer would repeat the request, credentials included")]
+    Trace,
     #[error("the request body did not arrive within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
     #[error("the request body is longer than {}", counted(*.0 as u64, "byte"))]
@@ -161,6 +167,7 @@ fn read(
     work: &mut Work,
 ) -> Result<Route, ReadError> {
     host::host(parts)?;
+    refuse_method(parts.method.as_str())?;
     // Other codings would be taken off with this connection's framing, and nobody would undo them.
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
@@ -230,11 +237,26 @@ fn read(
 
 /// Searches the body that has to tell whether a request is guarded. A large one takes milliseconds.
 pub fn sift(head: Head, received: &[u8]) -> Result<Sifted, ReadError> {
-    if settings::mentioned(received)?.is_empty() {
+    if schemas(&head, received)?.is_empty() {
         return Ok(Sifted::Open);
     }
     head.path.accept()?;
     Ok(Sifted::Guarded(Box::new(head)))
+}
+
+/// The schemas that are judged, of those that a write of settings is about.
+fn schemas(head: &Head, received: &[u8]) -> Result<Vec<&'static str>, ReadError> {
+    if head.path.endpoint().only != Only::Schemas {
+        return Ok(Vec::new());
+    }
+    if let Some(schema) = head.path.object().and_then(settings::schema) {
+        return Ok(settings::governing(&schema));
+    }
+    let mut mentioned = settings::mentioned(received)?;
+    if let Some(query) = &head.query {
+        mentioned.search(query.expose());
+    }
+    mentioned.schemas().ok_or(ReadError::ObjectId)
 }
 
 /// Understands the whole body of a guarded request.
@@ -347,7 +369,10 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
     let endpoint = head.path.endpoint();
     if !endpoint.content.is_read() {
         if received.is_empty() {
-            return Ok(Understood::default());
+            return Ok(Understood {
+                schemas: schemas(head, b"null")?,
+                ..Understood::default()
+            });
         }
         return Err(ReadError::Superfluous(endpoint.operation));
     }
@@ -377,10 +402,7 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
             change::understand(words, false, members)?
         }
         (Content::Settings, body) => Understood {
-            schemas: match head.path.object().and_then(settings::schema) {
-                Some(schema) => settings::governing(&schema),
-                None => settings::mentioned(received)?,
-            },
+            schemas: schemas(head, received)?,
             body,
             ..Understood::default()
         },

@@ -193,6 +193,7 @@ impl Reason {
 fn read_status(error: &ReadError) -> StatusCode {
     match error {
         ReadError::Body(_)
+        | ReadError::Case(_)
         | ReadError::Change(_)
         | ReadError::Connection(_)
         | ReadError::Credential(_)
@@ -218,6 +219,7 @@ fn read_status(error: &ReadError) -> StatusCode {
         ReadError::NoCredential(_) => StatusCode::UNAUTHORIZED,
         ReadError::Stalled | ReadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
         ReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        ReadError::Trace => StatusCode::METHOD_NOT_ALLOWED,
     }
 }
 
@@ -274,6 +276,9 @@ impl Rejection {
                 if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
                     headers.insert(ALLOW, allow);
                 }
+            }
+            Reason::Read(ReadError::Trace) => {
+                headers.insert(ALLOW, HeaderValue::from_static(METHODS));
             }
             Reason::Read(ReadError::NoCredential(_)) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
@@ -394,6 +399,9 @@ fn upper_first(text: &str) -> String {
 
 /// The scheme that Dynatrace documents for API tokens. No browser knows it, so none asks for a password.
 const CHALLENGE: &str = "Api-Token realm=\"Dynatrace\"";
+
+/// What may come instead of TRACE.
+const METHODS: &str = "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE";
 
 /// Objections in one answer, and all their bytes; the journal has all.
 const MAX_VIOLATIONS: usize = 100;

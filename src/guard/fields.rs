@@ -1,21 +1,20 @@
 //! The fields of a request's head: what they may say, and what would make another request of it.
 //!
-//! One credential that reads in one way, one media type, no override of method or path.
+//! One credential that reads in one way, one media type.
 
 use std::borrow::Cow;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
-    TRANSFER_ENCODING,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use super::ReadError;
 use super::fold::fold;
-use super::path::{Likeness, PathError};
+use super::path::PathError;
 use super::reading::{Reading, Work};
-use crate::dynatrace::catalogue::{Catalogue, Endpoint};
+use crate::dynatrace::catalogue::Endpoint;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::TokenSecret;
 
@@ -26,63 +25,8 @@ pub(super) struct Credential {
     pub(super) in_query: bool,
 }
 
-/// Servers and frameworks can be told by header or parameter to see another method or path.
-pub(super) fn refuse_overrides(
-    parts: &Parts,
-    likeness: &Likeness,
-    catalogue: &Catalogue,
-    work: &mut Work,
-) -> Result<(), ReadError> {
-    let suspect = likeness.is_suspect(catalogue);
-    for (name, value) in &parts.headers {
-        // Gateways that speak CGI take `_` and `-` for the same.
-        let name = name.as_str();
-        let folded = if name.contains('_') {
-            &*name.replace('_', "-")
-        } else {
-            name
-        };
-        let refused = if METHOD_OVERRIDES.contains(&folded) {
-            suspect
-        } else if PATH_OVERRIDES.contains(&folded) {
-            suspect || leads_there(value, catalogue, work)?
-        } else if FORWARDED_PATHS.contains(&folded) {
-            // Honest where a proxy in front says what it has rewritten; on another path it leads elsewhere.
-            !suspect && leads_there(value, catalogue, work)?
-        } else {
-            false
-        };
-        if refused {
-            return Err(ReadError::Override(name.to_owned()));
-        }
-    }
-    let overrides = |name: &[u8]| {
-        let dashes = name
-            .iter()
-            .map(|byte| if *byte == b'_' { b'-' } else { *byte });
-        METHOD_OVERRIDES
-            .iter()
-            .any(|other| dashes.clone().eq(other.bytes()))
-    };
-    if suspect && names_parameter(parts, work, overrides)? {
-        return Err(ReadError::Query);
-    }
-    Ok(())
-}
-
-/// Whether a field's value could be the path of a guarded operation.
-fn leads_there(
-    value: &HeaderValue,
-    catalogue: &Catalogue,
-    work: &mut Work,
-) -> Result<bool, ReadError> {
-    let path = String::from_utf8_lossy(value.as_bytes());
-    let likeness = Likeness::of(&path, catalogue, work).map_err(PathError::from)?;
-    Ok(likeness.is_suspect(catalogue))
-}
-
 /// Whether the query has such a parameter, under any spelling and for any reader.
-fn names_parameter(
+pub(super) fn names_parameter(
     parts: &Parts,
     work: &mut Work,
     wanted: impl Fn(&[u8]) -> bool,
@@ -290,32 +234,4 @@ const CONNECTION_OPTIONS: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
-];
-
-/// As header fields and as parameters, with `-` for `_`.
-const METHOD_OVERRIDES: &[&str] = &[
-    "-method",
-    "http-method",
-    "method-override",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method",
-    "x-method-override",
-    "x-original-method",
-];
-
-const PATH_OVERRIDES: &[&str] = &[
-    "x-http-path-override",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
-];
-
-const FORWARDED_PATHS: &[&str] = &[
-    "x-envoy-original-path",
-    "x-forwarded-path",
-    "x-forwarded-prefix",
-    "x-forwarded-uri",
-    "x-forwarded-url",
-    "x-original-path",
 ];

@@ -27,6 +27,7 @@ impl Reason {
 fn read(error: &ReadError) -> &'static str {
     match error {
         ReadError::Body(_) | ReadError::Empty(_) | ReadError::Superfluous(_) => "body",
+        ReadError::Case(_) | ReadError::Trace => "method",
         ReadError::Change(_) => "member",
         ReadError::Connection(_) => "connection-header",
         ReadError::Credential(_) => "credential",
