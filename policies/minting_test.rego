@@ -34,6 +34,13 @@ test_what_is_not_listed_is_denied if {
 	}
 }
 
+test_an_unknown_read_is_recorded_and_passes if {
+	count(_denied(requests.other("unknown.read", {}))) == 0
+	every operation in ["unknown.reads", "unknown.write", "vault_credential.details", "edge_connect.rotate", "public_share.create"] {
+		requests.codes(_denied(requests.other(operation, {}))) == {"minting"}
+	}
+}
+
 test_the_message_says_what_and_who if {
 	requests.messages(_denied(requests.other("tenant_token_rotation.start", {}))) == {concat("", [
 		"tenant_token_rotation.start is not open to caller dt0c01.ST2EY72KQINMH574WMNVI7YN; ",

@@ -229,8 +229,8 @@ impl Catalogue {
 
     /// Looks a method and the segments of a canonical path up.
     ///
-    /// The row that leaves least open wins: `tokens/lookup` names no token. A read that its rows do not list is for
-    /// whatever row owns the path.
+    /// The row that leaves least open wins: `tokens/lookup` names no token. What its rows do not list is for whatever
+    /// owns the path if it is a read, or if no guarded row is about just this path.
     pub fn find(&self, method: &str, segments: &[&str]) -> Find<'_> {
         let rows = self.rows.iter().filter(|row| row.matches(segments));
         let mut rows: Vec<&Row> = rows.collect();
@@ -238,9 +238,11 @@ impl Catalogue {
         let Some(least) = rows.first().map(|row| row.openness()) else {
             return Find::Unknown;
         };
-        let nearest = |row: &&&Row| method == "GET" || row.openness() == least;
-        let mut fitting = rows.iter().filter(nearest);
-        match fitting.find(|row| row.endpoint.is_for(method)) {
+        let says_all = |row: &Row| row.is_guarded() && (!row.owns || row.openness() == least);
+        let to_owner = method == "GET" || !rows.iter().any(|row| says_all(row));
+        let mut fitting = rows.iter().filter(|row| row.endpoint.is_for(method));
+        let found = fitting.find(|row| row.openness() == least || to_owner && row.owns);
+        match found {
             Some(row) => Find::Row(row),
             None => {
                 rows.retain(|row| row.openness() == least);

@@ -193,11 +193,16 @@ impl http_body::Body for Begun {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(first)));
-        }
-        if self.broken.is_none() {
-            return Pin::new(&mut self.rest).poll_frame(cx);
+        let frame = match self.first.take() {
+            Some(first) => Some(Poll::Ready(Some(Ok(first)))),
+            None if self.broken.is_some() => None,
+            None => Some(Pin::new(&mut self.rest).poll_frame(cx)),
+        };
+        match frame {
+            // Trailers end here, as those of answers do: they could say what the head did not.
+            Some(Poll::Ready(Some(Ok(frame)))) if !frame.is_data() => return Poll::Ready(None),
+            Some(frame) => return frame,
+            None => {}
         }
         if std::mem::take(&mut self.unsent) {
             // What was read is sent first: with an error hyper throws away what it has not written yet.

@@ -39,7 +39,7 @@ fn known() -> Vec<Known> {
 }
 
 /// A gate that denies whatever a policy sees.
-fn gate_that_denies(upstream: &Upstream, configuration: &str) -> (Gate, TempDir) {
+pub(crate) fn gate_that_denies(upstream: &Upstream, configuration: &str) -> (Gate, TempDir) {
     let files = tempfile::tempdir().unwrap();
     let rego = "package dtgate.nothing\n\ndeny contains \"nothing passes\"\n";
     std::fs::create_dir(files.path().join("policies")).unwrap();
@@ -61,6 +61,7 @@ fn gate_that_denies(upstream: &Upstream, configuration: &str) -> (Gate, TempDir)
 fn body(known: &Known) -> &'static str {
     match (known.method.as_str(), known.operation.as_str()) {
         ("GET" | "DELETE", _) => "",
+        (_, "edge_connect.rotate" | "public_share.passcode") => "",
         (_, operation) if operation.starts_with("tenant_token_rotation") => "",
         ("POST", "token_settings.update") => {
             r#"[{"schemaId":"builtin:tokens.token-settings","value":{"patEnabled":true}}]"#
@@ -108,6 +109,15 @@ fn promise_2_every_endpoint_that_is_known_is_handled_as_the_catalogue_says() {
     assert!(judged > 50, "only {judged} endpoints are guarded");
 }
 
+/// Whether a row's method, as `dtgate endpoints` prints it, covers one.
+fn is_for(row: &str, method: &str) -> bool {
+    match row {
+        "*" => true,
+        "write" => !matches!(method, "GET" | "HEAD" | "OPTIONS"),
+        one => one == method,
+    }
+}
+
 #[test]
 fn the_list_of_endpoints_agrees_with_what_is_known() {
     let output = program()
@@ -125,11 +135,11 @@ fn the_list_of_endpoints_agrees_with_what_is_known() {
             let pattern: Vec<&str> = pattern.split('/').skip(1).collect();
             let rest = pattern.last() == Some(&"{*}");
             let length = pattern.len() - usize::from(rest);
-            let same_length = wanted.len() == length || rest && wanted.len() > length;
+            let same_length = wanted.len() == length || rest && wanted.len() >= length;
             let mut pairs = pattern.iter().take(length).zip(&wanted);
             row["operation"] == json!(known.operation)
                 && row["handling"] == json!(known.handling)
-                && (row["method"] == "*" || row["method"] == json!(known.method))
+                && is_for(row["method"].as_str().unwrap(), &known.method)
                 && same_length
                 && pairs.all(|(pattern, word)| pattern.starts_with('{') || pattern == word)
         })

@@ -97,6 +97,7 @@ operations! {
     AutomationCall = "automation.call",
     BucketUpdate = "bucket.update",
     ClusterEnvironmentDelete = "cluster_environment.delete",
+    ClusterEnvironmentRead = "cluster_environment.read",
     ClusterGroupUpdate = "cluster_group.update",
     ClusterTokenCreate = "cluster_token.create",
     ClusterTokenDelete = "cluster_token.delete",

@@ -48,6 +48,126 @@ fn a_known_path_with_an_unknown_method_names_the_known_ones() {
 }
 
 #[test]
+fn what_is_below_a_guarded_resource_is_its_own() {
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    for (method, path, operation) in [
+        ("POST", "/api/v1/tokens:frob", "token.unknown"),
+        ("POST", "/api/v1/tokens/x:frob", "token.unknown"),
+        ("DELETE", "/api/v1/tokens/x/y/z", "token.unknown"),
+        ("GET", "/api/v1/tokens/x/y", "unknown.read"),
+        (
+            "GET",
+            "/api/v2/tenantTokenRotation/start",
+            "tenant_token_rotation.unknown",
+        ),
+        ("GET", "/api/v1/deployment/new", "installer.unknown"),
+        (
+            "GET",
+            "/api/v1/deployment/installer/agent/x",
+            "installer.download",
+        ),
+        (
+            "POST",
+            "/api/v1/deployment/image/agent",
+            "installer.unknown",
+        ),
+        (
+            "PUT",
+            "/platform/automation/v1/workflows/x/tasks",
+            "workflow.unknown",
+        ),
+        (
+            "POST",
+            "/platform/settings/v1/objects/x:clone",
+            "settings.unknown",
+        ),
+        (
+            "POST",
+            "/platform/settings/v1/objects/x:change-owner",
+            "token_settings.update",
+        ),
+    ] {
+        let row = find(&catalogue, method, path).unwrap();
+        assert_eq!(
+            row.endpoint.operation.as_str(),
+            operation,
+            "{method} {path}"
+        );
+    }
+    for (method, path) in [
+        ("PUT", "/api/v1/tokens/lookup"),
+        ("POST", "/api/v2/settings/objects/x"),
+        ("POST", "/api/v1/deployment/installer/agent/x"),
+        ("POST", "/api/v1/tokensX"),
+        ("POST", "/api/v1/tokens.json"),
+    ] {
+        assert!(find(&catalogue, method, path).is_none(), "{method} {path}");
+    }
+}
+
+#[test]
+fn every_guarded_row_is_owned() {
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    for row in catalogue.rows().iter().filter(|row| row.is_guarded()) {
+        let path: Vec<&str> = row
+            .segments
+            .iter()
+            .copied()
+            .filter(|s| *s != REST)
+            .collect();
+        let path: Vec<String> = path.iter().map(|s| s.replace(['{', '}'], "")).collect();
+        let verb = [
+            &path[..path.len() - 1],
+            &[format!("{}:frob", path[path.len() - 1])],
+        ]
+        .concat();
+        for below in [
+            [&path[..], &["un".to_owned(), "known".to_owned()]].concat(),
+            verb,
+        ] {
+            let below: Vec<&str> = below.iter().map(String::as_str).collect();
+            for method in ["GET", "POST", "PATCH"] {
+                match catalogue.find(method, &below) {
+                    Find::Row(found) => assert!(found.is_guarded(), "{method} {below:?}"),
+                    Find::Method(_) => {}
+                    Find::Unknown => panic!("nobody owns {below:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_frequent_and_harmless_is_known() {
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    for (method, path) in [
+        ("POST", "/platform/storage/query/v1/query:execute"),
+        ("POST", "/e/abc//platform/storage/query/v1/query:poll/"),
+        (
+            "POST",
+            "/platform/davis/analyzers/v1/analyzers/dt.x:execute",
+        ),
+        ("POST", "/platform/classic/environment-api/v2/logs/ingest"),
+        (
+            "POST",
+            "/platform/document/v1/documents/a%20b/snapshots/1:restore",
+        ),
+        ("PUT", "/api/v1/tokens/x"),
+        ("POST", "/api/v1/tokens/x/unknown"),
+    ] {
+        assert!(catalogue.knows(method, path), "{method} {path}");
+    }
+    for (method, path) in [
+        ("POST", "/platform/new-service/v1/things"),
+        ("POST", "/platform/storage/query/v2/query:execute"),
+        ("POST", "/api/v2/problems/1/comments"),
+        ("POST", "/platform/settings/v1/schemas"),
+    ] {
+        assert!(!catalogue.knows(method, path), "{method} {path}");
+    }
+}
+
+#[test]
 fn the_table_is_consistent() {
     for row in ENDPOINTS.iter() {
         let text = format!("{row:?}");

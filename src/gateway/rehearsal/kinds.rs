@@ -235,7 +235,7 @@ impl Kind {
         let path = segments.collect::<Vec<_>>().join("/");
         match self.endpoint.only {
             Only::Query(_) => format!("{path}?createToken=true"),
-            Only::Always | Only::TokenSchemas => path,
+            Only::Always | Only::Schemas => path,
         }
     }
 

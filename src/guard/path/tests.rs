@@ -161,7 +161,6 @@ fn look_alikes_are_refused() {
         "/platform/automation/v1/Workflows/x",
         "/platform/app-engine/registry/v1/apps;a/x",
         "/platform/app-engine/registry/v1/x/%2e%2e/apps",
-        "/api/cluster/v2/environments/x/tokenmanagementtoken",
         "/api/config/v1/dashboards/x/sharesettings",
         "/foo/api/v1/tokens/x",
         "/e/a%62c/api/v1/tokens/x",
@@ -211,6 +210,8 @@ fn what_nobody_can_judge_is_refused_on_every_method() {
             "/platform/app-engine/function-executor/v1/executions",
             "refused function.execute",
         ),
+        ("/e/a/e/b/rest/x", "look-alike"),
+        ("/platform-reserved/x/v1/y", "refused internal_api.call"),
         ("/REST/x", "look-alike"),
         ("/x/../rest/y", "look-alike"),
         ("/x%2fy/../%72est/tokens", "look-alike"),
@@ -334,6 +335,45 @@ fn what_only_resembles_a_guarded_path_is_open() {
     ] {
         assert_eq!(read(method, path), "open", "{method} {path}");
     }
+}
+
+#[test]
+fn what_is_unknown_below_a_guarded_resource_is_its_own() {
+    for (path, operation) in [
+        ("/api/v1/tokens:update", "token.unknown"),
+        ("/api/v1/tokens/x/y", "token.unknown"),
+        ("/api/v1/tokens/x:clone", "token.unknown"),
+        ("/v1/activegate/tokens/x/y", "activegate_token.unknown"),
+        ("/platform/iam/platform-tokens", "account_api.call"),
+        (
+            "/api/v2/tenantTokenRotation/restart",
+            "tenant_token_rotation.unknown",
+        ),
+        (
+            "/e/abc/api/v2/settings/objects/x:restore/",
+            "settings.unknown",
+        ),
+        (
+            "/api/cluster/v2/environments/x/tokenmanagementtoken",
+            "token_management_token.unknown",
+        ),
+    ] {
+        assert_eq!(read("POST", path), format!("refused {operation}"), "{path}");
+    }
+    let read = |path: &str| read("GET", path);
+    assert_eq!(
+        read("/platform/automation/v1/workflows/x/y"),
+        "unknown.read /platform/automation/v1/workflows/x/y"
+    );
+    assert_eq!(read("/platform/automation/v1/Workflows/x/y"), "look-alike");
+    assert_eq!(
+        read("/platform/automation/v1/workflows/x%41/y"),
+        "look-alike"
+    );
+    assert_eq!(read("/platform/automation/v1/workflows/x%41"), "open");
+    assert_eq!(read("/api/v2/credentials/Details"), "look-alike");
+    assert_eq!(read("/api/v2/credentials/d%65tails"), "look-alike");
+    assert_eq!(read("/api/v2/credentials/x%41"), "open");
 }
 
 #[test]

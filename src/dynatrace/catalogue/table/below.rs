@@ -58,6 +58,8 @@ resources! {
     "/api/cluster/v1/tokens/{*}"                                          => ClusterTokenUnknown,         ClusterV1, Metadata;
     "/api/cluster/v2/tokens/{*}"                                          => ClusterTokenUnknown,         ClusterV2, Metadata;
     "/api/cluster/v2/environments/{environment}/tokenManagementToken/{*}" => TokenManagementTokenUnknown, ClusterV2, Secrets;
+    "/api/cluster/v1/environments/{*}"                                    => TokenManagementTokenUnknown, ClusterV1, Metadata;
+    "/api/cluster/v2/environments/{*}"                                    => TokenManagementTokenUnknown, ClusterV2, Metadata;
     "/api/v1.0/onpremise/users/{*}"                                       => ClusterUserUnknown,          ClusterV1, Metadata;
     "/api/v1.0/onpremise/groups/{*}"                                      => ClusterUserUnknown,          ClusterV1, Metadata;
 }

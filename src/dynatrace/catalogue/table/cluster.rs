@@ -27,6 +27,10 @@ endpoints! {
     PUT    "/api/cluster/v2/environments/{environment}" [createToken]        => TokenManagementTokenCreate, ClusterV2, Object, judge query, "with createToken it mints a token that mints tokens";
     POST   "/api/cluster/v1/environments" [createToken]                      => TokenManagementTokenCreate, ClusterV1, Object, judge query, "with createToken it mints a token that mints tokens";
     PUT    "/api/cluster/v1/environments/{environment}" [createToken]        => TokenManagementTokenCreate, ClusterV1, Object, judge query, "with createToken it mints a token that mints tokens";
+    GET    "/api/cluster/v2/environments" => ClusterEnvironmentRead, ClusterV2, Nothing, pass query, "reads what environments there are";
+    GET    "/api/cluster/v2/environments/{environment}" => ClusterEnvironmentRead, ClusterV2, Nothing, pass query, "reads what environments there are";
+    GET    "/api/cluster/v1/environments" => ClusterEnvironmentRead, ClusterV1, Nothing, pass query, "reads what environments there are";
+    GET    "/api/cluster/v1/environments/{environment}" => ClusterEnvironmentRead, ClusterV1, Nothing, pass query, "reads what environments there are";
     DELETE "/api/cluster/v2/environments/{environment}"                      => ClusterEnvironmentDelete,   ClusterV2, Nothing, pass query, "removes an environment with all its tokens: makes none";
     DELETE "/api/cluster/v1/environments/{environment}"                      => ClusterEnvironmentDelete,   ClusterV1, Nothing, pass query, "removes an environment with all its tokens: makes none";
 

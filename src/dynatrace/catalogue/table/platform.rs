@@ -69,7 +69,13 @@ endpoints! {
     any    "/iam/{*}"                           => AccountApiCall,  Account, Opaque, refuse, "accounts, groups, policies and platform tokens: belongs to the account's own host, and widens what tokens may do";
     any    "/rest/{*}"                          => InternalApiCall, Internal, Opaque, refuse, "the web UI's internal API: undocumented, so nobody can say what it changes";
     write  "/platform/iam/{*}"                  => AccountApiCall,  Platform, Opaque, refuse, "as documented it is for reads only: a write would change users, groups or service users, and with them what tokens may do";
-    GET    "/platform/iam/{*}"                  => IamRead,         Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
+    GET    "/platform/iam/{*}" => UnknownRead, Platform, Nothing, judge query, "an unknown read among those of users and groups";
+    GET    "/platform/iam/v1/organizational-levels/{level}/{instance}/users" => IamRead, Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
+    GET    "/platform/iam/v1/organizational-levels/{level}/{instance}/users/{user}" => IamRead, Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
+    GET    "/platform/iam/v1/organizational-levels/{level}/{instance}/groups" => IamRead, Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
+    GET    "/platform/iam/v1/organizational-levels/{level}/{instance}/groups/{group}" => IamRead, Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
+    GET    "/platform/iam/v1/organizational-levels/{level}/{instance}/service-users" => IamRead, Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
+    GET    "/platform/iam/v1/organizational-levels/{level}/{instance}/service-users/{user}" => IamRead, Platform, Nothing, pass query, "names users, service users and groups, and shows no secret";
     any    "/platform-reserved/{*}"             => InternalApiCall, Internal, Opaque, refuse, "the platform's internal API: undocumented, so nobody can say what it changes";
     any    "/platform-reserved/mcp-gateway/{*}" => McpCall,         Internal, Opaque, refuse, "runs tools of an AI agent inside Dynatrace: which there are changes without notice, and the gate cannot see what they do";
 }

@@ -107,7 +107,8 @@ fn reaches_guarded(method: &str, path: &str) -> bool {
                 .take(length)
                 .zip(&segments)
                 .all(|(pattern, segment)| {
-                    pattern == segment || is_open(pattern) && is_name(segment)
+                    let names = is_name(segment) || !row.is_guarded() && !segment.is_empty();
+                    pattern == segment || is_open(pattern) && names
                 })
     };
     let rows = CATALOGUE.rows().iter().filter(matches);
