@@ -17,6 +17,7 @@ pub mod prefix;
 mod reading;
 mod settings;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -206,7 +207,7 @@ fn read(
     let credential = credential(parts, &parameters, endpoint)?;
     // Policies see it, and the journal with them.
     if let Some(environment) = path.environment()
-        && redactor.hides(environment)
+        && redactor.holds_token(environment)
     {
         return Err(ReadError::Secret(Redacted::ours("the path")));
     }
@@ -427,10 +428,10 @@ fn secret_in(value: &Value, redactor: &Redactor) -> Option<Redacted> {
 fn find_secret(value: &Value, redactor: &Redactor, path: &mut String) -> bool {
     let length = path.len();
     match value {
-        Value::String(text) => return redactor.hides(text),
+        Value::String(text) => return redactor.holds_token(text),
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
-                path.push_str(&format!("[{index}]"));
+                write!(path, "[{index}]").expect("writing to a string cannot fail");
                 if find_secret(element, redactor, path) {
                     return true;
                 }
@@ -443,7 +444,7 @@ fn find_secret(value: &Value, redactor: &Redactor, path: &mut String) -> bool {
                     path.push('.');
                 }
                 path.push_str(name);
-                if redactor.hides(name) || find_secret(value, redactor, path) {
+                if redactor.holds_token(name) || find_secret(value, redactor, path) {
                     return true;
                 }
                 path.truncate(length);

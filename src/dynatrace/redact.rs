@@ -49,8 +49,8 @@ struct Shown {
     credentials: Vec<TokenSecret>,
     /// Values of fields that may carry a secret, and may be honest words: cookies.
     values: Vec<TokenSecret>,
-    /// Made when the first text comes that is long enough to hold a secret: most requests have none.
-    own: OnceLock<Own>,
+    /// Both are made when the first text comes that is long enough to hold a secret: most requests have none.
+    own: OnceLock<(Own, Own)>,
 }
 
 /// What holds texts of a client among others. To be written, it has each of them made writable: an implementation takes
@@ -58,6 +58,15 @@ struct Shown {
 pub trait Texts {
     #[must_use]
     fn redacted(self, redactor: &Redactor) -> Self;
+}
+
+/// What a search is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Sought {
+    /// Whatever must not be written.
+    All,
+    /// Tokens and credentials only.
+    Tokens,
 }
 
 /// Where secrets stand in a text.
@@ -149,7 +158,7 @@ impl Redactor {
 
     /// Text without what could be a secret: in place of each stands `[secret]`.
     pub fn text(&self, text: &str) -> Redacted {
-        let ranges = match self.find(text) {
+        let ranges = match self.find(text, Sought::All) {
             Found::Nothing => return Redacted(text.to_owned()),
             Found::Here(ranges) => ranges,
             Found::Unknown => return Redacted::ours(HIDDEN),
@@ -210,7 +219,13 @@ impl Redactor {
 
     /// Whether text holds a secret, whatever it is encoded as.
     pub fn hides(&self, text: &str) -> bool {
-        !matches!(self.find(text), Found::Nothing)
+        !matches!(self.find(text, Sought::All), Found::Nothing)
+    }
+
+    /// Whether text holds a token or a credential of the request, whatever it is encoded as: the key of a link, or the
+    /// value of a cookie, is neither.
+    pub fn holds_token(&self, text: &str) -> bool {
+        !matches!(self.find(text, Sought::Tokens), Found::Nothing)
     }
 
     fn value(&self, value: &Value) -> Value {
@@ -222,12 +237,13 @@ impl Redactor {
         }
     }
 
-    fn find(&self, text: &str) -> Found {
+    fn find(&self, text: &str, sought: Sought) -> Found {
         if !reading::may_hold_a_secret(text.as_bytes()) {
             return Found::Nothing;
         }
         let mut search = Search {
             own: self.0.own(),
+            sought,
             steps: text.len() * STEPS_A_BYTE + STEPS,
             found: Vec::new(),
         };
@@ -245,15 +261,21 @@ impl fmt::Debug for Redactor {
 }
 
 impl Shown {
-    fn own(&self) -> &Own {
-        self.own
-            .get_or_init(|| Own::new(&self.credentials, &self.values))
+    fn own(&self) -> &(Own, Own) {
+        let made = || {
+            (
+                Own::of_credentials(&self.credentials),
+                Own::of_values(&self.values),
+            )
+        };
+        self.own.get_or_init(made)
     }
 }
 
 /// One text, searched in all its readings.
 struct Search<'a> {
-    own: &'a Own,
+    own: &'a (Own, Own),
+    sought: Sought,
     /// That are left, each a byte of a reading.
     steps: usize,
     found: Vec<Range<usize>>,
@@ -265,11 +287,15 @@ impl Search<'_> {
         for _ in 0..ROUNDS {
             self.steps = self.steps.checked_sub(reading.len())?;
             let mut found = |range: Range<usize>| self.found.push(reading.origin(range));
-            shape::find(reading.bytes(), &mut found);
-            self.own.find(reading.bytes(), &mut found);
+            let (credentials, values) = self.own;
+            shape::find(reading.bytes(), self.sought, &mut found);
+            credentials.find(reading.bytes(), &mut found);
+            if self.sought == Sought::All {
+                values.find(reading.bytes(), &mut found);
+            }
             if let Some(joined) = reading.joined() {
                 let mut found = |range: Range<usize>| self.found.push(joined.origin(range));
-                shape::find_broken(joined.bytes(), &mut found);
+                shape::find_broken(joined.bytes(), self.sought, &mut found);
             }
             if depth > 0 {
                 for stretch in reading.decoded() {
@@ -310,8 +336,17 @@ fn merged(text: &str, mut found: Vec<Range<usize>>) -> Found {
 
 /// Whether a name, of a field or a parameter, says that it carries a secret.
 pub fn names_a_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    // Every field of every request is asked about: once through its letters.
+    let name = name.as_bytes();
+    name.iter().enumerate().any(|(at, first)| {
+        let rest = name.get(at..).unwrap_or_default();
+        let begins = |word: &str| {
+            let begin = rest.get(..word.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        b"ackpst".contains(&first.to_ascii_lowercase())
+            && SECRET_WORDS.iter().any(|word| begins(word))
+    })
 }
 
 const SECRET_WORDS: &[&str] = &[

@@ -93,7 +93,7 @@ impl Started {
 pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, cut: &Cut) {
     tracing::info!(
         request.id = %started.id,
-        request.client_id = started.client_id.as_ref().map(|id| id.as_str()),
+        request.client_id = started.client_id.as_ref().map(Redacted::as_str),
         peer.address = %started.peer(),
         method = %cut.text(&started.method_shown()),
         path = %cut.text(&started.path()),

@@ -136,6 +136,41 @@ fn promise_4_a_body_that_holds_a_secret_is_refused() {
 }
 
 #[test]
+fn promise_4_a_body_with_a_secret_in_any_encoding_is_refused_and_the_member_is_named() {
+    const SECRET: &str = "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
+    let credential = format!("Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
+    let own = ("authorization", credential.as_str());
+    let other = "dt0c01.AAAAAA.Q7M2K9X4B1N8V3C6Z5L0P7R2";
+    let encoded = data_encoding::BASE64.encode(other.as_bytes());
+    let lower = SECRET.to_ascii_lowercase();
+    for (body, place) in [
+        (format!(r#"{{"name":"a {other}"}}"#), "the body, at name,"),
+        (format!(r#"{{"name":"{encoded}"}}"#), "the body, at name,"),
+        (
+            format!(r#"{{"scopes":["a","{lower}"]}}"#),
+            "the body, at scopes[1],",
+        ),
+        (
+            format!(r#"{{"b":[{{"c":"x{SECRET}y"}}]}}"#),
+            "the body, at b[0].c,",
+        ),
+        (
+            format!(r#"{{"b":{{"{SECRET}":1}}}}"#),
+            "the body, at b.[secret],",
+        ),
+    ] {
+        let parts = parts("PUT /api/v1/tokens/dt0c01.A", &[JSON, own]);
+        let Ok(Route::Guarded(head)) = head(&parts, &key()) else {
+            panic!("it is guarded");
+        };
+        match call(*head, body.as_bytes()) {
+            Err(ReadError::Secret(named)) => assert_eq!(named.as_str(), place, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn promise_4_an_environment_that_is_the_callers_own_secret_is_refused() {
     let line = "PUT /e/aB3dE5gH7jK9mN1pQ3sT5/api/v1/tokens/x";
     let own = ("authorization", "Api-Token aB3dE5gH7jK9mN1pQ3sT5");

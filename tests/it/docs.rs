@@ -247,7 +247,9 @@ fn every_member_of_the_input_is_documented() {
 
 #[test]
 fn the_tests_that_the_readme_names_exist() {
-    let tests = page("tests/it/promises.rs") + &page("tests/it/catalogue.rs");
+    let tests = page("tests/it/promises.rs")
+        + &page("tests/it/catalogue.rs")
+        + &page("tests/it/secrets.rs");
     let readme = page("README.md");
     let named: Vec<&str> = readme
         .split('`')

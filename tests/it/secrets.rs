@@ -11,7 +11,7 @@ use std::process::Command;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 
 use crate::harness::{Gate, Upstream, eventually, exchange, program, read_answer, serving};
-use places::{PLACES, Place};
+use places::PLACES;
 
 /// A policy that repeats all that it can see of a request: denies, but for what is deleted.
 const ECHO: &str = r#"package dtgate.echo
@@ -111,10 +111,14 @@ fn credentials(seed: u64) -> Vec<Credential> {
     ]
 }
 
+/// Every letter by its escape.
+fn every(text: &str, escape: &dyn Fn(u8) -> String) -> String {
+    text.bytes().map(escape).collect()
+}
+
 /// A token in every encoding in which people and programs write one.
 fn encodings(credential: &Credential, is_own: bool) -> Vec<String> {
     let token = &credential.token;
-    let every = |escape: &dyn Fn(u8) -> String| token.bytes().map(escape).collect::<String>();
     let mut all = vec![
         token.clone(),
         token.to_ascii_lowercase(),
@@ -122,24 +126,24 @@ fn encodings(credential: &Credential, is_own: bool) -> Vec<String> {
         token.replace('.', "%2E"),
         token.replace('.', "%252e"),
         token.replace('.', r"\u002e"),
-        every(&|byte| format!("%{byte:02x}")),
-        every(&|byte| format!("%25{byte:02X}")),
-        every(&|byte| format!("\\u{byte:04x}")),
+        every(token, &|byte| format!("%{byte:02x}")),
+        every(token, &|byte| format!("%25{byte:02X}")),
+        every(token, &|byte| format!("\\u{byte:04x}")),
         HEXLOWER.encode(token.as_bytes()),
         HEXUPPER.encode(token.as_bytes()),
         format!("ci-{token}"),
         format!("x{token}"),
         format!("{token}y"),
     ];
+    all.push(BASE64URL_NOPAD.encode(token.as_bytes()));
     for before in ["", "x", "xy", "Api-Token "] {
         all.push(BASE64.encode(format!("{before}{token}").as_bytes()));
-        all.push(BASE64URL_NOPAD.encode(format!("{before}{token}").as_bytes()));
     }
     if is_own {
         let secret = &credential.secret;
         let (first, second) = secret.split_at(secret.len() / 2);
         let short = &secret[..secret.len() - 4];
-        let parts = [secret, first, second, short].map(|part| part.to_owned());
+        let parts = [secret.as_str(), first, second, short].map(str::to_owned);
         all.extend(parts.iter().filter(|part| part.len() >= SHORTEST).cloned());
         all.extend([
             format!("{secret}x"),
@@ -158,19 +162,14 @@ fn encodings(credential: &Credential, is_own: bool) -> Vec<String> {
 struct Forbidden(HashSet<[u8; SHORTEST]>);
 
 impl Forbidden {
-    fn new<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
+    fn new(secrets: &[String]) -> Self {
         let mut runs = HashSet::new();
         for secret in secrets {
             let (lower, upper) = (secret.to_ascii_lowercase(), secret.to_ascii_uppercase());
             for secret in [secret, &lower, &upper] {
                 let mut spellings = vec![secret.to_owned(), HEXLOWER.encode(secret.as_bytes())];
-                spellings.push(secret.bytes().map(|byte| format!("%{byte:02x}")).collect());
-                spellings.push(
-                    secret
-                        .bytes()
-                        .map(|byte| format!("\\u{byte:04x}"))
-                        .collect(),
-                );
+                spellings.push(every(secret, &|byte| format!("%{byte:02x}")));
+                spellings.push(every(secret, &|byte| format!("\\u{byte:04x}")));
                 for before in ["", "x", "xy"] {
                     let text = BASE64.encode(format!("{before}{secret}").as_bytes());
                     spellings.push(text[4..text.len() - 4].to_owned());
@@ -268,11 +267,11 @@ fn requests(whose: Whose) -> Vec<(&'static str, Vec<u8>)> {
 
 fn forbidden() -> Forbidden {
     let all = [credentials(OWN), credentials(OTHERS)];
-    Forbidden::new(
-        all.iter()
-            .flatten()
-            .map(|credential| credential.secret.as_str()),
-    )
+    let secrets = all
+        .into_iter()
+        .flatten()
+        .map(|credential| credential.secret);
+    Forbidden::new(&secrets.collect::<Vec<_>>())
 }
 
 /// Sends them all, a few at a time, and looks through the answers.

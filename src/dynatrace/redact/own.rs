@@ -26,13 +26,17 @@ pub(super) struct Own {
 struct Filter([u64; 32]);
 
 impl Own {
-    pub(super) fn new(credentials: &[TokenSecret], values: &[TokenSecret]) -> Self {
+    pub(super) fn of_credentials(credentials: &[TokenSecret]) -> Self {
         let mut own = Self::default();
         for credential in credentials {
-            let credential = credential.expose().trim();
-            let (scheme, token) = credential.rsplit_once(' ').unwrap_or(("", credential));
+            let mut words = credential.expose().split_ascii_whitespace();
+            let Some(token) = words.next_back() else {
+                continue;
+            };
             own.add(secret_part(token));
-            if scheme.trim().eq_ignore_ascii_case("basic") {
+            let scheme = words.next().unwrap_or_default();
+            words.for_each(|word| own.add_value(word));
+            if scheme.eq_ignore_ascii_case("basic") {
                 let decoded = data_encoding::BASE64.decode(token.as_bytes());
                 let decoded = decoded.unwrap_or_default();
                 let text = String::from_utf8_lossy(&decoded);
@@ -42,19 +46,30 @@ impl Own {
                 );
             }
         }
+        own.windows.sort_unstable();
+        own
+    }
+
+    /// Of values that may be secrets, and may be honest words.
+    pub(super) fn of_values(values: &[TokenSecret]) -> Self {
+        let mut own = Self::default();
         for value in values {
-            let value = secret_part(value.expose().trim());
-            // An id, a list of languages, a time zone: honest words that are found in honest texts.
-            let random = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=.~%".contains(&byte);
-            let honest = changes(value.as_bytes()) < MIN_CHANGES
-                || !value.bytes().all(random)
-                || uuid::Uuid::try_parse(value).is_ok();
-            if !honest {
-                own.add(value);
-            }
+            own.add_value(value.expose().trim());
         }
         own.windows.sort_unstable();
         own
+    }
+
+    /// Unless it is an id, a list of languages, a time zone: honest words that are found in honest texts.
+    fn add_value(&mut self, value: &str) {
+        let value = secret_part(value);
+        let random = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=.~%".contains(&byte);
+        let honest = changes(value.as_bytes()) < MIN_CHANGES
+            || !value.bytes().all(random)
+            || uuid::Uuid::try_parse(value).is_ok();
+        if !honest {
+            self.add(value);
+        }
     }
 
     fn add(&mut self, secret: &str) {

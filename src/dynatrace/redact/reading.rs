@@ -70,19 +70,12 @@ impl Reading {
         let mut changed = false;
         while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let escape = if at < first { None } else { escape(rest) };
-            match escape {
-                Some((said, length)) => {
-                    changed = true;
-                    if let Some(byte) = said {
-                        next.push(byte, self, at..at + length);
-                    }
-                    at += length;
-                }
-                None => {
-                    next.push(rest.first().copied()?, self, at..at + 1);
-                    at += 1;
-                }
+            let (said, length) = escape.unwrap_or_else(|| (rest.first().copied(), 1));
+            changed |= escape.is_some();
+            if let Some(byte) = said {
+                next.push(byte, self, at..at + length);
             }
+            at += length;
         }
         changed.then_some(next)
     }
@@ -220,8 +213,8 @@ fn escape(bytes: &[u8]) -> Option<(Option<u8>, usize)> {
                 _ => None,
             }
         }
-        [b'&', b'#', b'x' | b'X', digits @ ..] => ended(bytes, number(digits, 16, 1..=8, 3)?),
-        [b'&', b'#', digits @ ..] => ended(bytes, number(digits, 10, 1..=8, 2)?),
+        [b'&', b'#', b'x' | b'X', digits @ ..] => Some(ended(bytes, number(digits, 16, 1..=8, 3)?)),
+        [b'&', b'#', digits @ ..] => Some(ended(bytes, number(digits, 10, 1..=8, 2)?)),
         [b'&', ..] => {
             let named = |(name, byte): &(&str, u8)| {
                 let begins = bytes.get(..name.len())?;
@@ -259,9 +252,9 @@ fn number(
 }
 
 /// With the semicolon that ends it, if it has one.
-fn ended(bytes: &[u8], (said, length): (Option<u8>, usize)) -> Option<(Option<u8>, usize)> {
+fn ended(bytes: &[u8], (said, length): (Option<u8>, usize)) -> (Option<u8>, usize) {
     let ends = bytes.get(length) == Some(&b';');
-    Some((said, length + usize::from(ends)))
+    (said, length + usize::from(ends))
 }
 
 /// A letter of more than one byte that is read as another, or not seen.
@@ -300,9 +293,7 @@ pub(super) fn may_hold_a_secret(text: &[u8]) -> bool {
     let mut run = 0;
     text.iter().any(|byte| {
         let goes_on = match byte {
-            b'-' | b'_' | b'+' | b'%' | b'&' | b'#' | b'\\' | 0x80.. => true,
-            // Ends what a reference to a character ends, and is in no token.
-            b';' => true,
+            b'-' | b'_' | b'+' | b'%' | b'&' | b'#' | b';' | b'\\' | 0x80.. => true,
             byte => {
                 byte.is_ascii_alphanumeric()
                     || byte.is_ascii_whitespace()

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use super::Sought;
 use super::encode::{SKIPPED, base64};
 use crate::dynatrace::token::is_any_prefix;
 
@@ -15,7 +16,7 @@ struct Run {
 
 /// Finds the secret part of every token, the key of every link without login, every bearer JWT, and what follows the
 /// name of a scheme. Public parts stay.
-pub(super) fn find(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
+pub(super) fn find(bytes: &[u8], sought: Sought, found: &mut impl FnMut(Range<usize>)) {
     let mut before = [Run::default(); 2];
     let mut end = 0;
     for run in runs(bytes) {
@@ -27,7 +28,7 @@ pub(super) fn find(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
         let ranges = [
             token(bytes, [first, second, run]),
             jwt(bytes, run),
-            key(bytes, run),
+            key(bytes, run).filter(|_| sought == Sought::All),
             credential(bytes, second, run),
             folded(bytes, run),
         ];
@@ -43,8 +44,8 @@ pub(super) fn find(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
 }
 
 /// The same in text from which blanks were taken out: sentences are no secrets, so that it has to look random.
-pub(super) fn find_broken(bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
-    find(bytes, &mut |range| {
+pub(super) fn find_broken(bytes: &[u8], sought: Sought, found: &mut impl FnMut(Range<usize>)) {
+    find(bytes, sought, &mut |range| {
         let part = bytes.get(range.clone()).unwrap_or_default();
         if changes(part) >= MANY_CHANGES {
             found(range);
