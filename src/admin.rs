@@ -29,6 +29,7 @@ use crate::telemetry::{self, Metrics};
 pub struct Config {
     /// Plain HTTP. Nothing here is secret, so an address beyond loopback (for probes) is the operator's
     /// choice.
+    #[serde(deserialize_with = "crate::value::deserialize_listening")]
     pub listen: SocketAddr,
 }
 

@@ -30,7 +30,7 @@ use crate::listener::{Tls, descriptors};
 use crate::policy::{Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{Visible, VisibleLines, counted, visible_json};
+use crate::value::{Visible, VisibleLines, counted, listening, visible_json};
 
 pub use output::{Output, ended_unread};
 
@@ -81,10 +81,10 @@ struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where clients connect [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listening)]
     listen: Option<SocketAddr>,
     /// Where /healthz, /readyz and /metrics are [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listening)]
     admin: Option<SocketAddr>,
     /// Where requests go: http://… or https://…
     #[arg(long, value_name = "URL")]
@@ -140,7 +140,7 @@ struct Check {
 #[derive(Debug, Args)]
 struct Simulate {
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9100")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listening, default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
     /// Redirect every request to a login page, as Dynatrace does with misrouted requests
     #[arg(long)]

@@ -4,6 +4,7 @@
 //! names file, line and column.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use thiserror::Error;
 
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
-use crate::value::Duration;
+use crate::value::{Duration, unread};
 use crate::{admin, audit, gateway, listener, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
@@ -58,12 +59,8 @@ impl Default for Policies {
 /// Why a file is no configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    #[error("{}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("{}: {}", path.display(), unread(error))]
+    Io { path: PathBuf, error: io::Error },
     #[error("{}:{line}:{column}: {message}", path.display())]
     Parse {
         path: PathBuf,
@@ -76,9 +73,9 @@ pub enum ConfigError {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io {
             path: path.to_owned(),
-            source,
+            error,
         })?;
         toml::from_str(&text).map_err(|error| {
             let before = error
@@ -89,11 +86,53 @@ impl Config {
                 path: path.to_owned(),
                 line: before.matches('\n').count() + 1,
                 column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
-                message: error.message().to_owned(),
+                message: in_plain_words(error.message()),
             }
         })
     }
 }
+
+/// What the parser says, without the names of types that nobody but a programmer knows, and with the nearest of the
+/// names that it lists.
+fn in_plain_words(message: &str) -> String {
+    let mut message = message.to_owned();
+    for (theirs, ours) in WORDS {
+        message = message.replace(theirs, ours);
+    }
+    // unknown field `urll`, expected one of `url`, `ca`, …
+    let mut names = message.split('`').skip(1).step_by(2);
+    let guess = names.next().and_then(|name| {
+        let known = names.map(|known| (strsim::jaro_winkler(name, known), known));
+        known
+            .filter(|(likeness, _)| *likeness >= NEAR)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+    });
+    match guess {
+        Some((_, guess)) if message.starts_with("unknown ") => message.replacen(
+            ", expected",
+            &format!(": did you mean `{guess}`? Expected"),
+            1,
+        ),
+        _ => message,
+    }
+}
+
+const WORDS: [(&str, &str); 8] = [
+    ("a nonzero u16", "a whole number from 1 to 65535"),
+    ("a nonzero u32", "a whole number, 1 or more"),
+    ("a nonzero usize", "a whole number, 1 or more"),
+    ("a boolean", "true or false"),
+    ("path string", "a path in quotes"),
+    (
+        "invalid type: unit variant, expected struct variant",
+        "the names of files are missing: write the table [listener.tls.files] with `certificate` and `key`",
+    ),
+    ("expected a string", "expected a text in quotes"),
+    ("duplicate key", "this stands twice: write it once"),
+];
+
+/// How much alike a name has to be to be the one that was meant.
+const NEAR: f64 = 0.75;
 
 #[cfg(test)]
 mod tests {

@@ -159,6 +159,11 @@ impl Policy {
         self.engine.names()
     }
 
+    /// A problem with a member of the data, at its key, or at the nearest one around it that is there.
+    pub fn problem_in_data(&self, path: &[&str], message: String) -> Problem {
+        self.engine.problem_in_data(path, message)
+    }
+
     /// Whether a policy may read this member of the input, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
         self.engine.reads(member)

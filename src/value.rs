@@ -4,10 +4,12 @@
 //! what is displayed can be read back without loss. Knows no setting: which value is sensible where is
 //! the business of the module whose `Config` holds it. And, in [`Visible`], text of others, as it can be shown.
 
+mod address;
 mod counted;
 mod visible;
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -16,6 +18,7 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+pub use address::{deserialize_listening, listening};
 pub use counted::counted;
 pub use visible::{Visible, VisibleLines, visible_json};
 
@@ -39,6 +42,19 @@ pub struct ParseError {
     kind: &'static str,
     reason: String,
     examples: &'static str,
+}
+
+/// Why a file cannot be read, in words of people.
+pub fn unread(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "the user that dtgate runs as may not read it: give read access".to_owned()
+        }
+        ErrorKind::IsADirectory => "it is a directory, and a file is expected".to_owned(),
+        ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// The one way this program writes a point in time: UTC, always with milliseconds.

@@ -26,7 +26,7 @@ use crate::guard::Call;
 use crate::listener::Body;
 use crate::policy::Policy;
 use crate::telemetry::Limit;
-use crate::value::Duration;
+use crate::value::{Duration, unread};
 
 /// How tokens are looked up.
 #[derive(Clone, Debug, Deserialize)]
@@ -50,11 +50,10 @@ impl Default for Config {
 /// Why the gate's own token cannot be used.
 #[derive(Debug, Error)]
 pub enum TokenFileError {
-    #[error("{}", path.display())]
+    #[error("{}: {}", path.display(), unread(error))]
     Io {
         path: PathBuf,
-        #[source]
-        source: std::io::Error,
+        error: std::io::Error,
     },
     #[error("{}: one token is expected in it, and nothing else", path.display())]
     NoToken { path: PathBuf },
@@ -330,9 +329,9 @@ fn is_another(current: &CurrentToken, token: &TokenReference) -> bool {
 }
 
 fn own_token(path: &Path) -> Result<TokenSecret, TokenFileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TokenFileError::Io {
+    let text = std::fs::read_to_string(path).map_err(|error| TokenFileError::Io {
         path: path.to_owned(),
-        source,
+        error,
     })?;
     let token = text.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

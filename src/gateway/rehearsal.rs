@@ -320,7 +320,7 @@ impl fmt::Display for Failed {
             others,
         } = self;
         let Some(kind) = kind else {
-            return write!(out, "{policy}: {message}");
+            return write!(out, "{message} (policy {policy})");
         };
         write!(out, "policy {policy} fails for {kind}")?;
         match others {
@@ -350,13 +350,31 @@ fn failures(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
             POLICY_ERROR => false,
             _ => return None,
         };
+        let message = violation.cause();
         Some(Failure {
             policy: violation.policy.clone(),
-            message: violation.cause().to_owned(),
+            message: if in_settings {
+                with_place(policy, message)
+            } else {
+                message.to_owned()
+            },
             in_settings,
         })
     });
     failures.collect()
+}
+
+/// What is said of a setting, `data.guardrails.naming.pattern must be …`, behind the place where it stands.
+fn with_place(policy: &Policy, message: &str) -> String {
+    let setting = message.split(' ').next().unwrap_or_default();
+    let steps: Vec<&str> = setting.split('.').collect();
+    match steps.split_first() {
+        Some((&"data", steps)) => {
+            let problem = policy.problem_in_data(steps, message.to_owned());
+            problem.to_string()
+        }
+        _ => message.to_owned(),
+    }
 }
 
 /// The code by which a policy says that it cannot work with its setting.

@@ -378,11 +378,13 @@ fn tls(ca: Option<&Path>, encrypted: bool) -> Result<ClientConfig, BuildError> {
             path: path.to_owned(),
             reason,
         };
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
+        let text = std::fs::read(path).map_err(|error| failed(value::unread(&error)))?;
+        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
+            .collect::<Result<_, _>>()
             .map_err(|error| failed(error.to_string()))?;
         if certificates.is_empty() {
-            return Err(failed("no certificate in it".to_owned()));
+            let reason = "it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";
+            return Err(failed(reason.to_owned()));
         }
         for certificate in certificates {
             roots

@@ -1,6 +1,6 @@
 //! What the listener can be told, and what can be known to be wrong with it without binding.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use crate::value::{Duration, Size};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Port 0 asks the system for a free one.
+    #[serde(deserialize_with = "crate::value::deserialize_listening")]
     pub listen: SocketAddr,
     pub tls: Tls,
     /// Plain HTTP on an address that others can reach: tokens cross the network readable.
@@ -68,10 +69,9 @@ pub enum Tls {
 /// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}: {}", why(error))]
     Address {
         address: SocketAddr,
-        #[source]
         error: io::Error,
     },
     #[error(
@@ -89,6 +89,22 @@ pub enum BindError {
     Plaintext { address: SocketAddr },
     #[error(transparent)]
     Tls(#[from] LoadError),
+}
+
+/// Why a port cannot be had, and what to do.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program listens there already: stop it, or take another port".to_owned()
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: take one of its own, or 0.0.0.0 for all".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE: give it, or take a higher port".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 impl Config {

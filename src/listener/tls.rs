@@ -13,6 +13,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use crate::value::unread;
+
 /// A certificate or key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {kind}", path.display())]
@@ -31,7 +33,7 @@ pub enum LoadErrorKind {
     /// Without the parser's own words: they may quote a line of the key.
     #[error("it is not valid PEM")]
     Pem,
-    #[error("{0}")]
+    #[error("{}", unread(.0))]
     Read(io::Error),
     #[error("the certificate in {} and this key do not work together: {error}", certificate.display())]
     Unusable {

@@ -110,6 +110,7 @@ impl Bundle {
         let data_is_known = problems.is_empty();
         let revision = revision(&tree);
         let (mut rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
+        let is_whole = broken.is_empty();
         problems.extend(broken);
 
         let modules = rego.get_modules().clone();
@@ -122,21 +123,26 @@ impl Bundle {
                 problems.push(tree.problem_in_data(&["dtgate"], message));
             }
         }
-        let mut enforcement = modes::read(
-            tree.data.get("modes"),
-            &found.keys().map(String::as_str).collect::<Vec<_>>(),
-            |path, message| {
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        let mut enforcement = modes::read(tree.data.get("modes"), &names, |path, message| {
+            // A policy that seems not to exist may be in a file that cannot be read.
+            if is_whole {
                 problems.push(tree.problem_in_data(path, message));
-            },
-        );
+            }
+        });
         let lookup_required = modes::lookup_required(tree.data.get("lookup"), |path, message| {
             problems.push(tree.problem_in_data(path, message));
         });
-        let program = Program::new(&modules);
+        let mut program = Program::new(&modules);
+        if !is_whole {
+            program = program.without_the_broken();
+        }
         program.calls(|_| false, &mut problems);
         program.references(&mut problems);
         if data_is_known {
             settings::undefined(&program, &tree.data, &mut problems);
+            settings::unusable(&program, &tree, &mut problems);
+            settings::misnamed(&tree, &names, &mut problems);
         }
         let reads = program.reads(&mut problems);
         heads::forgetful(&program, &mut problems);
@@ -147,7 +153,12 @@ impl Bundle {
         imports::ambiguous(&modules, &mut problems);
         steps::misread(&modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
-            problems.push(Problem::of_file(directory, &"there is no policy here"));
+            let message = if directory.is_file() {
+                "it is a file: name the directory that the policies are in"
+            } else {
+                "there is no policy here: policies are files that end in .rego"
+            };
+            problems.push(Problem::of_file(directory, &message));
         }
         let mut shifts = Shifts::default();
         if problems.is_empty() {

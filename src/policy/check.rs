@@ -27,6 +27,8 @@ pub(super) struct Program<'a> {
     functions: BTreeMap<Path, usize>,
     /// All rules, functions among them.
     rules: BTreeSet<Path>,
+    /// Whether there is no file that could not be read: it may have defined what is missing.
+    is_whole: bool,
 }
 
 impl<'a> Program<'a> {
@@ -46,7 +48,14 @@ impl<'a> Program<'a> {
             modules,
             functions,
             rules,
+            is_whole: true,
         }
+    }
+
+    /// What is left of one of which some files cannot be read.
+    pub(super) fn without_the_broken(mut self) -> Self {
+        self.is_whole = false;
+        self
     }
 
     /// Refuses functions that do not exist, are called wrongly, or that a decision must not rest on.
@@ -129,7 +138,9 @@ impl<'a> Program<'a> {
         let name = path.join(".");
         match (builtins::refusal(&name), arguments) {
             (Some(reason), _) if !lenient => Err(format!("{name} may not be used: {reason}")),
-            (_, Some(_)) if !builtins::is_known(&name) => Err(self.unknown(&name, names)),
+            (_, Some(_)) if self.is_whole && !builtins::is_known(&name) => {
+                Err(self.unknown(&name, names))
+            }
             _ => Ok(None),
         }
     }
@@ -183,6 +194,9 @@ impl<'a> Program<'a> {
     /// Refuses references to rules below `data.dtgate` that nobody defines: they would be undefined for ever,
     /// and a policy that rests on one would never object.
     pub(super) fn references(&self, problems: &mut Vec<Problem>) {
+        if !self.is_whole {
+            return;
+        }
         for module in self.modules {
             let names = Names::of(module);
             for rule in &module.policy {

@@ -20,7 +20,7 @@ use regorus::{Value, utils::limits::ExecutionTimerConfig};
 use serde::Serialize;
 
 use super::{
-    bundle::{Bundle, Definition},
+    bundle::{Bundle, Definition, Problem},
     bytecode::{FEW_STEPS, MOST_STEPS, Silence, says_nothing},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
@@ -194,6 +194,10 @@ impl Engine {
     /// Whether a token that the policies ask about could not be looked up, and that matters.
     fn lookup_failed(&self, input: &Input) -> bool {
         self.lookup_required && input.lookup_error().is_some() && !input.only_disables()
+    }
+
+    pub fn problem_in_data(&self, path: &[&str], message: String) -> Problem {
+        self.tree.problem_in_data(path, message)
     }
 
     pub fn revision(&self) -> &str {

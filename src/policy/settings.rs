@@ -1,7 +1,10 @@
-//! What policies read from the data: refused where nothing defines it.
+//! What policies read from the data: refused where nothing defines it, and where it cannot work.
 //!
 //! In Rego a rule that reads what is not there is undefined and objects to nothing, so that a misspelt name, or a file
 //! that was forgotten, would silence a policy. It reads syntax and data; what a setting means is not its question.
+
+mod shipped;
+mod unusable;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +15,8 @@ use super::bundle::Problem;
 use super::check::{self, Names, Path, Program};
 use super::input;
 use super::walk::{self, Site};
+pub(super) use shipped::misnamed;
+pub(super) use unusable::unusable;
 
 /// Refuses references to members of the data that no file defines.
 pub(super) fn undefined(

@@ -13,6 +13,7 @@ use std::{
 use serde_json::{Map, Value as Json};
 
 use super::{bundle::Problem, data};
+use crate::value::unread;
 
 pub(super) struct File {
     /// As the user would write it: the given directory, then the way down.
@@ -180,13 +181,11 @@ impl Tree {
 /// Why a file or a directory cannot be read, and what to do.
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let message = match error.kind() {
-        ErrorKind::NotFound => "there is no such file or directory".to_owned(),
         ErrorKind::PermissionDenied => {
-            "the user that dtgate runs as may not read it: give read access, or take it out"
+            "the user that dtgate runs as may not read it: give read access, or take it away"
                 .to_owned()
         }
-        ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
-        _ => error.to_string(),
+        _ => unread(error),
     };
     Problem::of_file(path, &message)
 }

@@ -380,3 +380,62 @@ fn a_policy_whose_setting_is_missing_does_not_pass_the_check() {
         "{said}"
     );
 }
+
+/// The policy says what the setting should be, and the gate where it stands.
+#[test]
+fn a_setting_of_the_wrong_kind_is_named_with_file_line_and_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(policies())
+        .arg(directory.path().join("policies"))
+        .status();
+    assert!(copied.unwrap().success());
+    let data = directory.path().join("policies/data.yaml");
+    let shipped = std::fs::read_to_string(&data).unwrap();
+    for (setting, wrong, said) in [
+        (
+            "max: 12",
+            "max: -1",
+            "data.guardrails.scope_budget.max must be",
+        ),
+        (
+            "legacy: warn",
+            "legacy: warm",
+            "data.guardrails.known_scopes.legacy must be",
+        ),
+        (
+            "ids: []",
+            "ids: dt0c01.X",
+            "data.guardrails.protected_tokens.ids must be",
+        ),
+        (
+            "pattern: '^[a-z]",
+            "pattern: '^[a-z",
+            "data.guardrails.naming.pattern must be a regular expression",
+        ),
+        (
+            "- WriteConfig",
+            "- WritConfig",
+            "\"WritConfig\" is no scope",
+        ),
+    ] {
+        let text = shipped.replacen(setting, wrong, 1);
+        assert_ne!(text, shipped, "{setting}");
+        let line = text.lines().position(|line| line.contains(wrong)).unwrap() + 1;
+        std::fs::write(&data, &text).unwrap();
+        let output = program()
+            .args(["check", "--policies", "policies"])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{out}");
+        assert!(
+            out.starts_with(&format!("policies/data.yaml:{line}:")),
+            "{out}"
+        );
+        assert!(out.contains(said), "{said}: {out}");
+        assert_eq!(out.lines().count(), 1, "{out}");
+    }
+}

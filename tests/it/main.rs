@@ -25,6 +25,7 @@ mod docs;
 mod drift;
 mod engines;
 mod environments;
+mod errors;
 mod evidence;
 mod failures;
 // Other systems have to be told of further loopback addresses.

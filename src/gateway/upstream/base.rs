@@ -20,10 +20,27 @@ pub struct Base {
 
 /// Why text is no upstream URL.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "an upstream is written http://host[:port][/path] or https://…, without user, query or fragment; the path is what stands before /api"
-)]
-pub struct BaseError;
+pub enum BaseError {
+    #[error("{0:?} does not say how to get there: write https://{0}")]
+    Scheme(String),
+    #[error(
+        "an upstream is written http://host[:port][/path] or https://…, without user, query or fragment; the path is what stands before /api"
+    )]
+    Url,
+}
+
+impl BaseError {
+    /// Nothing else is repeated: a URL may hold a password.
+    fn of(text: &str) -> Self {
+        let host = text.split(['/', ':']).next().unwrap_or_default();
+        let is_host = host.contains('.') && !text.contains(['@', '?', '#']);
+        if is_host && !text.contains("://") && format!("https://{text}").parse::<Base>().is_ok() {
+            Self::Scheme(text.to_owned())
+        } else {
+            Self::Url
+        }
+    }
+}
 
 impl TryFrom<String> for Base {
     type Error = BaseError;
@@ -37,20 +54,20 @@ impl std::str::FromStr for Base {
     type Err = BaseError;
 
     fn from_str(text: &str) -> Result<Self, BaseError> {
-        let uri: Uri = text.parse().map_err(|_invalid| BaseError)?;
+        let uri: Uri = text.parse().map_err(|_invalid| BaseError::of(text))?;
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(BaseError);
+            return Err(BaseError::of(text));
         };
         let known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
         if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#')
         {
-            return Err(BaseError);
+            return Err(BaseError::of(text));
         }
         // Paths are judged as clients write them: what is put in front must not make others of them.
         let roots = ["api", "iam", "platform", "rest", "v1"];
         let mut segments = uri.path().split('/');
         if segments.any(|segment| roots.contains(&segment) || segment.contains(['%', ';', '\\'])) {
-            return Err(BaseError);
+            return Err(BaseError::of(text));
         }
         Ok(Self {
             scheme: scheme.clone(),

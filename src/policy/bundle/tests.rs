@@ -146,12 +146,12 @@ fn no_policy_at_all_is_refused() {
     assert!(
         problems(&[])
             .join("")
-            .ends_with(": there is no policy here")
+            .ends_with(": there is no policy here: policies are files that end in .rego")
     );
     assert!(
         problems(&[("lib.rego", "package dtgate.lib\n\nx := 1\n")])
             .join("")
-            .ends_with(": there is no policy here")
+            .ends_with(": there is no policy here: policies are files that end in .rego")
     );
     assert!(
         Bundle::load("/does/not/exist")

@@ -1,0 +1,115 @@
+use crate::policy::bundle::tests::problems;
+
+const DATA: &str = "guardrails:
+  naming:
+    # pattern: '('
+    pattern: '^[a-z'
+    fine: '^[a-z]+$'
+  networks:
+    - 10.0.0.0/8
+    - 10.0.0.0/33
+  teams:
+    a: {name: '(a'}
+    b: {name: 'b'}
+  most: 2 days
+";
+
+/// What is said about rules beside this data.
+fn said(rules: &str) -> Vec<String> {
+    let policy = format!("package dtgate.p\n\nimport data.guardrails.naming as cfg\n\n{rules}\n");
+    problems(&[("p.rego", &policy), ("settings.yaml", DATA)])
+}
+
+#[test]
+fn a_setting_that_no_builtin_can_use_is_refused_with_its_place_and_the_reason() {
+    let pattern = "settings.yaml:4:5: data.guardrails.naming.pattern must be a regular expression, and \"^[a-z\" is none: \
+                   unclosed character class";
+    let network = "settings.yaml:8:7: data.guardrails.networks.1 must be a network such as 10.0.0.0/8, and \"10.0.0.0/33\" is none: ";
+    let member = "settings.yaml:10:9: data.guardrails.teams.a.name must be a regular expression, and \"(a\" is none: unclosed group";
+    for (rules, wanted) in [
+        (
+            "deny contains \"x\" if regex.match(data.guardrails.naming.pattern, input.api)",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if not regex.match(cfg.pattern, input.api)",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if { p := cfg.pattern; regex.match(p, input.api) }",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if { c := cfg; regex.match(c[\"pattern\"], input.api) }",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if regex.match(object.get(cfg, \"pattern\", \"a\"), input.api)",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if regex.replace(input.api, cfg.pattern, \"\") == \"\"",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if count(regex.find_n(_pattern, input.api, 1)) == 1\n\n_pattern := cfg.pattern",
+            pattern,
+        ),
+        (
+            "deny contains \"x\" if { some n in data.guardrails.networks; net.cidr_contains(n, input.caller.address) }",
+            network,
+        ),
+        (
+            "deny contains \"x\" if { every n in data.guardrails.networks { net.cidr_contains(n, input.caller.address) } }",
+            network,
+        ),
+        (
+            "deny contains \"x\" if count([n | some n in data.guardrails.networks; net.cidr_contains(n, input.caller.address)]) == 0",
+            network,
+        ),
+        (
+            "deny contains \"x\" if { some n in _nets; net.cidr_contains(n, input.caller.address) }\n\n\
+             _nets contains n if some n in data.guardrails.networks",
+            network,
+        ),
+        (
+            "deny contains \"x\" if { some t in data.guardrails.teams; regex.match(t.name, input.api) }",
+            member,
+        ),
+        (
+            "deny contains \"x\" if regex.match(data.guardrails.teams[input.api].name, \"a\")",
+            member,
+        ),
+        (
+            "deny contains \"x\" if time.parse_duration_ns(data.guardrails.most) > 3",
+            "settings.yaml:12:3: data.guardrails.most must be a duration such as 36h, and \"2 days\" is none: ",
+        ),
+    ] {
+        let said = said(rules).join(" | ");
+        assert!(said.starts_with(wanted), "{rules}: {said}");
+        assert!(!said.contains(" | "), "{said}");
+    }
+}
+
+#[test]
+fn settings_that_can_be_used_or_are_not_known_are_fine() {
+    for rules in [
+        "deny contains \"x\" if regex.match(cfg.fine, input.api)",
+        "deny contains \"x\" if regex.match(data.guardrails.teams.b.name, input.api)",
+        "deny contains \"x\" if net.cidr_contains(data.guardrails.networks[0], input.caller.address)\n\n\
+         _unused := data.guardrails.most",
+        "deny contains \"x\" if regex.match(input.api, \"a\")",
+        "deny contains \"x\" if regex.is_valid(cfg.pattern)",
+        "deny contains \"x\" if { f(input.api, cfg.pattern) }\n\nf(a, b) if a == b",
+        "deny contains \"x\" if glob.match(\"v*\", [], input.api)",
+        // What fails for some requests is found by requests.
+        "deny contains \"x\" if regex.match(\"(\", input.api)",
+    ] {
+        let said = said(rules);
+        let said: Vec<_> = said
+            .iter()
+            .filter(|said| !said.contains("networks.1"))
+            .collect();
+        assert_eq!(said, [&String::new(); 0], "{rules}");
+    }
+}
