@@ -14,7 +14,7 @@ deny contains violation if {
 	count(lib.gained_names) > 0
 	violation := {
 		"code": "scope-budget",
-		"message": sprintf("%d scopes are requested and at most %d are allowed; split the work over several tokens", [
+		"message": sprintf("too many scopes: %d requested, %d allowed; split the work over several tokens", [
 			asked,
 			data.guardrails.scope_budget.max,
 		]),

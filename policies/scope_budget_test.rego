@@ -11,7 +11,7 @@ test_as_many_as_allowed_pass if {
 test_one_more_is_denied if {
 	_denied(requests.documented, 15) == {{
 		"code": "scope-budget",
-		"message": "16 scopes are requested and at most 15 are allowed; split the work over several tokens",
+		"message": "too many scopes: 16 requested, 15 allowed; split the work over several tokens",
 		"path": "scopes",
 	}}
 	count(_denied(requests.create({"name": "payments-prod-ci", "scopes": ["a", "b"]}), 1)) == 1

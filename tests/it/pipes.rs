@@ -249,7 +249,7 @@ fn a_simulator_without_reader_ends_and_so_does_whoever_follows_a_journal() {
         .unwrap();
     let mut reader = BufReader::new(reader);
     let mut line = String::new();
-    while !line.contains("  stop ") {
+    while !line.ends_with("  stop\n") {
         assert!(reader.read_line(&mut line).unwrap() > 0, "{line}");
     }
     // Nothing more is written that could fail.

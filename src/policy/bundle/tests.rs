@@ -246,7 +246,7 @@ fn a_function_that_does_not_exist_is_refused() {
     );
     assert_eq!(
         wrong("deny contains \"x\" if short(1, 2, 3)\n\nshort(x) if x < 3"),
-        "naming.rego:3:22: short takes 1 arguments, not 3"
+        "naming.rego:3:22: short takes 1 argument, not 3"
     );
     assert!(
         wrong("deny contains \"x\" if data.dtgate.lib.short(1)")

@@ -91,7 +91,7 @@ fn what_was_added_or_changed_is_asked_in_the_interpreter() {
     let (engine, trusted) = proven(&files);
     assert_eq!(
         trusted.to_string().split("; ").nth(1).unwrap(),
-        "not as shipped with dtgate and left to the interpreter: minting, naming, own"
+        "by the interpreter alone, because they are not as shipped: minting, naming, own"
     );
     let mut asked = input();
     assert_eq!(
