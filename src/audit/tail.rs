@@ -1,4 +1,4 @@
-//! Records as they are written, one line each: raw, or [as people read them](render).
+//! Records as they are written, one line each: raw, or [as people read them](render()).
 
 mod render;
 
