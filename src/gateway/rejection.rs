@@ -12,7 +12,6 @@ use thiserror::Error;
 mod kind;
 
 use super::environment::RouteError;
-use super::story::Own;
 use super::upstream::UpstreamError;
 use crate::audit::RecordError;
 use crate::dynatrace::catalogue::Operation;
