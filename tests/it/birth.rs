@@ -62,8 +62,14 @@ fn created(body: &str) -> String {
     )
 }
 
+/// As clients do that would take a compressed answer.
 fn create(gate: &Gate, target: &str) -> Answered {
-    gate.send("POST", target, r#"{"name":"n","scopes":["metrics.read"]}"#)
+    let body = r#"{"name":"n","scopes":["metrics.read"]}"#;
+    gate.raw(format!(
+        "POST {target} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.A.B\r\nAccept-Encoding: gzip\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
 }
 
 /// The outcome that was written last; it is there as soon as the answer is.
