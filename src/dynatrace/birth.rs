@@ -35,7 +35,7 @@ impl Birth {
             Operation::ActiveGateTokenCreate
             | Operation::ClusterTokenCreate
             | Operation::TokenCreate => Some(Self::Token),
-            Operation::EdgeConnectCreate => Some(Self::Client),
+            Operation::EdgeConnectCreate | Operation::EdgeConnectRotate => Some(Self::Client),
             Operation::TokenManagementTokenCreate => Some(Self::ManagementToken),
             _ => None,
         }

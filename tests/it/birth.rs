@@ -64,7 +64,11 @@ fn created(body: &str) -> String {
 
 /// As clients do that would take a compressed answer.
 fn create(gate: &Gate, target: &str) -> Answered {
-    let body = r#"{"name":"n","scopes":["metrics.read"]}"#;
+    let body = if target.ends_with(":rotate") {
+        ""
+    } else {
+        r#"{"name":"n","scopes":["metrics.read"]}"#
+    };
     gate.raw(format!(
         "POST {target} HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token dt0c01.A.B\r\nAccept-Encoding: gzip\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -125,6 +129,11 @@ fn the_outcome_of_every_creation_names_what_was_made() {
             "/platform/app-engine/edge-connect/v1/edge-connects",
             json!({"id": "edge", "oauthClientId": "dt0s10.MADE6", "oauthClientSecret": whole("dt0s10.MADE6")}),
             json!({"id": "dt0s10.MADE6"}),
+        ),
+        (
+            "/platform/app-engine/edge-connect/v1/edge-connects/5/oauthClient:rotate",
+            json!({"clientId": "dt0s10.MADE9", "clientSecret": whole("dt0s10.MADE9")}),
+            json!({"id": "dt0s10.MADE9"}),
         ),
         (
             "/api/cluster/v2/environments/e/tokenManagementToken",
