@@ -247,7 +247,7 @@ impl Redactor {
             steps: text.len() * STEPS_A_BYTE + STEPS,
             found: Vec::new(),
         };
-        if search.all(Reading::of(text), DEPTH).is_none() {
+        if search.all(&Reading::of(text), DEPTH).is_none() {
             return Found::Unknown;
         }
         merged(text, search.found)
@@ -283,31 +283,47 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// `None`: more readings than anybody reads.
-    fn all(&mut self, mut reading: Reading, depth: usize) -> Option<()> {
+    fn all(&mut self, first: &Reading, depth: usize) -> Option<()> {
+        self.one(first)?;
+        let mut last = None;
         for _ in 0..ROUNDS {
-            self.steps = self.steps.checked_sub(reading.len())?;
-            let mut found = |range: Range<usize>| self.found.push(reading.origin(range));
-            let (credentials, values) = self.own;
-            shape::find(reading.bytes(), self.sought, &mut found);
-            credentials.find(reading.bytes(), &mut found);
-            if self.sought == Sought::All {
-                values.find(reading.bytes(), &mut found);
-            }
-            if let Some(joined) = reading.joined() {
-                let mut found = |range: Range<usize>| self.found.push(joined.origin(range));
-                shape::find_broken(joined.bytes(), self.sought, &mut found);
-            }
-            if depth > 0 {
-                for stretch in reading.decoded() {
-                    self.all(stretch, depth - 1)?;
-                }
-            }
-            match reading.unescaped() {
-                Some(next) => reading = next,
-                None => return Some(()),
-            }
+            let Some(next) = last.as_ref().unwrap_or(first).unescaped() else {
+                self.decoded(first, depth)?;
+                return last.map_or(Some(()), |last| self.decoded(&last, depth));
+            };
+            self.one(&next)?;
+            last = Some(next);
         }
         None
+    }
+
+    /// Searches a reading as it stands.
+    fn one(&mut self, reading: &Reading) -> Option<()> {
+        self.steps = self.steps.checked_sub(reading.len())?;
+        let mut found = |range: Range<usize>| self.found.push(reading.origin(range));
+        let (credentials, values) = self.own;
+        shape::find(reading.bytes(), self.sought, &mut found);
+        credentials.find(reading.bytes(), &mut found);
+        if self.sought == Sought::All {
+            values.find(reading.bytes(), &mut found);
+        }
+        if let Some(joined) = reading.joined() {
+            self.steps = self.steps.checked_sub(joined.len())?;
+            let mut found = |range: Range<usize>| self.found.push(joined.origin(range));
+            shape::find_broken(joined.bytes(), self.sought, &mut found);
+        }
+        Some(())
+    }
+
+    /// Searches what digits in a reading say.
+    fn decoded(&mut self, reading: &Reading, depth: usize) -> Option<()> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Some(());
+        };
+        let stretches = reading.decoded();
+        stretches
+            .iter()
+            .try_for_each(|stretch| self.all(stretch, depth))
     }
 }
 
@@ -368,7 +384,7 @@ const ROUNDS: usize = 8;
 const DEPTH: usize = 2;
 
 /// All readings of one text, each of them as long as it is, at most. A text of base64 takes three of them.
-const STEPS_A_BYTE: usize = 12;
+const STEPS_A_BYTE: usize = 8;
 const STEPS: usize = 4096;
 
 #[cfg(test)]

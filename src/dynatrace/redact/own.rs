@@ -7,7 +7,9 @@
 
 use std::ops::Range;
 
-use super::encode::{SKIPPED, base64, hex};
+use data_encoding::{BASE64, HEXLOWER};
+
+use super::encode::{BEFORE, base64};
 use super::reading::SHORTEST;
 use super::shape::changes;
 use crate::dynatrace::token::{TokenSecret, is_any_prefix, is_public};
@@ -37,7 +39,7 @@ impl Own {
             let scheme = words.next().unwrap_or_default();
             words.for_each(|word| own.add_value(word));
             if scheme.eq_ignore_ascii_case("basic") {
-                let decoded = data_encoding::BASE64.decode(token.as_bytes());
+                let decoded = BASE64.decode(token.as_bytes());
                 let decoded = decoded.unwrap_or_default();
                 let text = String::from_utf8_lossy(&decoded);
                 own.add(
@@ -77,27 +79,31 @@ impl Own {
             return;
         }
         let plain = secret.as_bytes();
-        self.encoding(plain.iter().copied());
-        self.encoding(plain.iter().rev().copied());
+        if plain.len() > LONGEST_TYPED {
+            self.encoding(plain.iter().copied(), LONG_STRIDE);
+            for before in BEFORE {
+                self.encoding(base64(plain, before).bytes(), LONG_STRIDE);
+            }
+            return;
+        }
+        self.encoding(plain.iter().copied(), STRIDE);
+        self.encoding(plain.iter().rev().copied(), STRIDE);
         let (lower, upper) = (plain.to_ascii_lowercase(), plain.to_ascii_uppercase());
         let mut spellings: Vec<&[u8]> = vec![plain];
-        // What is as long is no token that anybody types.
-        if plain.len() <= LONGEST_SPELT {
-            spellings.extend([&*lower, &*upper].iter().filter(|other| **other != plain));
-        }
+        spellings.extend([&*lower, &*upper].iter().filter(|other| **other != plain));
         for spelling in spellings {
-            for skipped in SKIPPED {
-                self.encoding(base64(spelling, skipped));
+            for before in BEFORE {
+                self.encoding(base64(spelling, before).bytes(), STRIDE);
             }
-            self.encoding(hex(spelling));
+            self.encoding(HEXLOWER.encode(spelling).bytes(), STRIDE);
         }
     }
 
-    fn encoding(&mut self, bytes: impl Iterator<Item = u8>) {
+    fn encoding(&mut self, bytes: impl Iterator<Item = u8>, stride: usize) {
         let start = self.letters.len();
         self.letters.extend(bytes.filter_map(folded));
         let added = self.letters.get(start..).unwrap_or_default();
-        for (number, window) in added.windows(WINDOW).enumerate().step_by(STRIDE) {
+        for (number, window) in added.windows(WINDOW).enumerate().step_by(stride) {
             let window = window.iter().fold(0, |held, letter| rolled(held, *letter));
             if let Ok(place) = u32::try_from(start + number) {
                 self.windows.push((window, place));
@@ -218,15 +224,10 @@ fn secret_part(token: &str) -> &str {
     }
 }
 
-/// A letter in the one spelling that is compared; none of what may stand between letters, seen or not.
+/// A letter or digit in the one spelling that is compared; nothing of what may stand between them, seen or not.
 fn folded(byte: u8) -> Option<u8> {
-    match byte {
-        b'+' => Some(b'-'),
-        b'/' => Some(b'_'),
-        b'\\' => None,
-        byte if byte.is_ascii_graphic() => Some(byte.to_ascii_lowercase()),
-        _ => None,
-    }
+    byte.is_ascii_alphanumeric()
+        .then(|| byte.to_ascii_lowercase())
 }
 
 fn rolled(held: u64, letter: u8) -> u64 {
@@ -242,8 +243,10 @@ const STRIDE: usize = SHORTEST - WINDOW + 1;
 /// Shorter credentials are the invented ones of examples, and would be found in honest words.
 const MIN_OWN: usize = 16;
 
-/// Longer ones are looked for in base64 and hexadecimal digits in their own case only.
-const LONGEST_SPELT: usize = 256;
+/// Longer ones (JWTs, which have a shape of their own) are looked for in longer parts, and in base64 in their own case
+/// only: each request that shows one pays for it.
+const LONGEST_TYPED: usize = 256;
+const LONG_STRIDE: usize = 2 * STRIDE + SHORTEST;
 
 /// What a value that is no honest word has of them, at least.
 const MIN_CHANGES: usize = 3;

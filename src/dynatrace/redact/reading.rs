@@ -111,7 +111,6 @@ impl Reading {
     pub(super) fn decoded(&self) -> Vec<Self> {
         let mut stretches = Vec::new();
         for (bits, digit) in [(6, sextet as fn(u8) -> Option<u8>), (4, nibble)] {
-            let shortest = SHORTEST * 8 / bits;
             let mut run: Vec<(u8, usize)> = Vec::new();
             for (at, byte) in self.bytes.iter().enumerate() {
                 if let Some(digit) = digit(*byte) {
@@ -121,13 +120,12 @@ impl Reading {
                     run.clear();
                 }
             }
-            if run.len() >= shortest {
-                self.decode(&run, bits, &mut stretches);
-            }
+            self.decode(&run, bits, &mut stretches);
         }
         stretches
     }
 
+    /// Adds what a run of digits says, wherever it is text for long enough to hold something.
     fn decode(&self, run: &[(u8, usize)], bits: usize, stretches: &mut Vec<Self>) {
         if run.len() * bits < SHORTEST * 8 {
             return;
@@ -135,42 +133,37 @@ impl Reading {
         let phases = if bits == 6 { 4 } else { 2 };
         for phase in 0..phases {
             let digits = run.get(phase..).unwrap_or_default();
-            let mut stretch = Self::empty(0);
-            let (mut held, mut count) = (0_u32, 0);
-            // The digits of the byte that is being put together.
-            let mut first = 0;
-            for (number, (digit, at)) in digits.iter().enumerate() {
-                held = (held << bits) | u32::from(*digit);
-                count += bits;
-                if count < 8 {
+            let whole = digits.len() * bits / 8;
+            let mut text = 0;
+            for number in 0..=whole {
+                let byte = (number < whole).then(|| decoded(digits, bits, number));
+                if byte.flatten().is_some_and(|(byte, _)| is_text(byte)) {
+                    text += 1;
                     continue;
                 }
-                count -= 8;
-                let [.., byte] = (held >> count).to_be_bytes();
-                let start = digits.get(first).map_or(*at, |(_, at)| *at);
-                // What is left of this digit begins the next byte.
-                first = if count > 0 { number } else { number + 1 };
-                if is_text(byte) {
-                    stretch.push(byte, self, start..at + 1);
-                } else {
-                    keep(&mut stretch, stretches);
+                if text >= SHORTEST {
+                    let mut stretch = Self::empty(text);
+                    for number in number - text..number {
+                        if let Some((byte, from)) = decoded(digits, bits, number) {
+                            stretch.push(byte, self, from);
+                        }
+                    }
+                    stretches.push(stretch);
                 }
+                text = 0;
             }
-            keep(&mut stretch, stretches);
         }
     }
 }
 
-/// Takes a stretch that is long enough to hold something.
-fn keep(stretch: &mut Reading, stretches: &mut Vec<Reading>) {
-    if stretch.len() >= SHORTEST {
-        stretches.push(std::mem::replace(stretch, Reading::empty(0)));
-    } else {
-        stretch.bytes.clear();
-        if let Some(origins) = &mut stretch.origins {
-            origins.clear();
-        }
-    }
+/// A byte of what digits say, and where its digits stand: it has a share in two of them.
+fn decoded(digits: &[(u8, usize)], bits: usize, number: usize) -> Option<(u8, Range<usize>)> {
+    let begin = number * 8;
+    let (left, start) = digits.get(begin / bits)?;
+    let (right, end) = digits.get(begin / bits + 1)?;
+    let both = usize::from(*left) << bits | usize::from(*right);
+    let byte = both >> (2 * bits - 8 - begin % bits) & 0xff;
+    Some((u8::try_from(byte).ok()?, *start..end + 1))
 }
 
 fn is_text(byte: u8) -> bool {
@@ -269,7 +262,7 @@ fn letter(bytes: &[u8]) -> Option<(Option<u8>, usize)> {
     let seen = !matches!(
         code,
         0xad | 0x34f | 0x180b..=0x180f | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
-            | 0xfe00..=0xfe0f | 0xfeff | 0xfff0..=0xfffb | 0xe0000..=0xe0fff
+            | 0xfe00..=0xfe0f | 0xfeff | 0xfff0..=0xffff | 0xe0000..=0xe0fff
     );
     let said = plain(code);
     (said.is_some() || !seen).then_some((said, letter.len_utf8()))

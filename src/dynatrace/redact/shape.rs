@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::Sought;
-use super::encode::{SKIPPED, base64};
+use super::encode::{BEFORE, base64};
 use crate::dynatrace::token::is_any_prefix;
 
 /// Letters, digits, `-` and `_`, as long as they go on.
@@ -136,8 +136,9 @@ static BEGINNINGS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let mut beginnings = Vec::new();
     for word in WORDS {
         for word in [word, &word.to_ascii_lowercase(), &word.to_ascii_uppercase()] {
-            for skipped in SKIPPED {
-                let digits: Vec<u8> = base64(word.as_bytes(), skipped).take(BEGINNING).collect();
+            for before in BEFORE {
+                let digits = base64(word.as_bytes(), before);
+                let digits: Vec<u8> = digits.bytes().take(BEGINNING).collect();
                 beginnings.push(packed(&digits));
             }
         }

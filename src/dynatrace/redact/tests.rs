@@ -177,7 +177,9 @@ fn a_secret_with_blanks_and_letters_that_are_not_seen_in_it_is_found() {
             .collect();
         parts.join(with)
     };
-    for with in [" ", "\n", "\r\n ", "\u{200b}", "\u{feff}", "\u{ad}"] {
+    for with in [
+        " ", "\n", "\r\n ", "\u{200b}", "\u{feff}", "\u{ad}", "\u{fffd}",
+    ] {
         let text = format!("see dt0c01.ST2EY72KQINMH574WMNVI7YN.{}", broken(with));
         assert_eq!(
             nobody().text(&text).as_str(),
@@ -206,6 +208,20 @@ fn a_link_and_a_cookie_hold_no_token() {
     }
     for text in [OLD, &format!("dt0c01.A.{OTHER}"), JWT] {
         assert!(redactor.hides(text) && redactor.holds_token(text), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_in_groups_is_found() {
+    let groups = |with: &str| {
+        let groups = OWN.as_bytes().chunks(4);
+        let groups: Vec<&str> = groups
+            .map(|group| std::str::from_utf8(group).unwrap())
+            .collect();
+        groups.join(with)
+    };
+    for with in ["-", "_", " - ", "+", "--"] {
+        assert_eq!(own().text(&groups(with)).as_str(), "[secret]", "{with}");
     }
 }
 
@@ -420,7 +436,7 @@ fn steps(redactor: &Redactor, text: &str) -> Option<usize> {
         steps: allowed,
         found: Vec::new(),
     };
-    search.all(Reading::of(text), DEPTH)?;
+    search.all(&Reading::of(text), DEPTH)?;
     Some(allowed - search.steps)
 }
 
@@ -522,7 +538,7 @@ proptest! {
     fn what_may_hold_no_secret_has_none(text in text()) {
         let redactor = own();
         let mut search = Search { own: redactor.0.own(), sought: Sought::All, steps: usize::MAX, found: Vec::new() };
-        search.all(Reading::of(&text), DEPTH);
+        search.all(&Reading::of(&text), DEPTH);
         let whole = search.found.iter().any(|range| range.len() >= reading::SHORTEST);
         prop_assert!(!whole || reading::may_hold_a_secret(text.as_bytes()), "{text}");
     }
