@@ -242,13 +242,11 @@ impl Catalogue {
         let to_owner = method == "GET" || !rows.iter().any(|row| says_all(row));
         let mut fitting = rows.iter().filter(|row| row.endpoint.is_for(method));
         let found = fitting.find(|row| row.openness() == least || to_owner && row.owns);
-        match found {
-            Some(row) => Find::Row(row),
-            None => {
-                rows.retain(|row| row.openness() == least);
-                Find::Method(rows.iter().map(|row| row.endpoint.method).collect())
-            }
+        if let Some(row) = found {
+            return Find::Row(row);
         }
+        rows.retain(|row| row.openness() == least);
+        Find::Method(rows.iter().map(|row| row.endpoint.method).collect())
     }
 
     /// Whether any row is about such a request, however it is handled. The path is as it came, without its query.

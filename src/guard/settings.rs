@@ -217,6 +217,7 @@ const MOST_DECODED: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::tests::hostile::encoded;
 
     fn object_id(schema: &str) -> String {
         let mut bytes = HEAD.to_vec();
@@ -314,9 +315,7 @@ mod tests {
     fn every_judged_schema_is_found_however_its_object_id_is_written() {
         for name in SCHEMAS {
             let id = object_id(name);
-            let encoded = |text: &str| -> String {
-                text.bytes().map(|byte| format!("%{byte:02x}")).collect()
-            };
+            let encoded = |text: &str| encoded(text, 1);
             let (first, last) = id.split_at(30);
             for written in [
                 id.clone(),

@@ -60,8 +60,7 @@ pub(crate) fn gate_that_denies(upstream: &Upstream, configuration: &str) -> (Gat
 /// A body that the operation can have; settings are about tokens.
 fn body(known: &Known) -> &'static str {
     match (known.method.as_str(), known.operation.as_str()) {
-        ("GET" | "DELETE", _) => "",
-        (_, "edge_connect.rotate" | "public_share.passcode") => "",
+        ("GET" | "DELETE", _) | (_, "edge_connect.rotate" | "public_share.passcode") => "",
         (_, operation) if operation.starts_with("tenant_token_rotation") => "",
         ("POST", "token_settings.update") => {
             r#"[{"schemaId":"builtin:tokens.token-settings","value":{"patEnabled":true}}]"#

@@ -85,13 +85,13 @@ pub(super) fn rows() -> impl Iterator<Item = Endpoint> {
                 handling: Handling::Judge,
                 content: Content::Nothing,
                 why: "an unknown read below a guarded resource, whose own reads show no secret",
-                ..write.clone()
+                ..write
             },
             Reads::Secrets => Endpoint {
                 method: "GET",
                 content: Content::Nothing,
                 why: READS,
-                ..write.clone()
+                ..write
             },
         };
         [read, write]
