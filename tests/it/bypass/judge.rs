@@ -42,12 +42,14 @@ fn is_unsafe(seen: &Seen) -> bool {
     let said = seen
         .headers
         .iter()
-        .filter(|(name, _)| name.contains("method"))
+        .filter(|(name, _)| name.contains("method") || name.contains("verb"))
         .map(|(_, value)| value.as_str());
     let query = texts(target(seen).as_bytes());
-    let asked = query
-        .iter()
-        .any(|text| text.contains("method=") || text.contains("override="));
+    let asked = query.iter().any(|text| {
+        ["method=", "verb=", "override="]
+            .iter()
+            .any(|word| text.contains(word))
+    });
     let safe = |method: &str| {
         ["get", "head", "options"]
             .iter()
