@@ -4,6 +4,7 @@
 //! request is denied). Data goes to standard output, logs and errors to standard error.
 
 mod audit;
+mod curl;
 mod demo;
 mod endpoints;
 mod eval;
@@ -53,7 +54,7 @@ enum Command {
     Demo(demo::Demo),
     /// List the endpoints that dtgate guards or knows: operation, handling, method, path, and why
     Endpoints(endpoints::Endpoints),
-    /// Judge one request from a file: show the decision, the violations, and the lines that were evaluated
+    /// Judge one request, from a file or as a curl line: show the decision, the violations, and the lines that were evaluated
     Eval(eval::Eval),
     /// Compare the shipped scopes and endpoints with Dynatrace's own
     #[command(subcommand)]

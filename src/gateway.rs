@@ -64,7 +64,7 @@ pub use limits::Config;
 use lookup::{Found, Lookup};
 use permit::Permit;
 use record::Recorder;
-pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all};
+pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all, status};
 use rejection::{Reason, Rejection};
 use route::Routed;
 pub use service::Service;

@@ -1,28 +1,45 @@
-//! `dtgate eval`: one request from a file, judged as the gate would.
+//! `dtgate eval`: one request, from a file or as a curl line, read and judged as the gate would.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::Request;
-use http::header::HOST;
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderValue, Request};
 use serde_json::json;
 
-use super::{Format, print_json};
+use super::{Format, curl, print_json};
 use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
-use crate::policy::{Effect, Explanation, Input, Verdict};
-use crate::value::Visible;
+use crate::listener::Peer;
+use crate::policy::{Effect, Explanation, Input, Policy, Verdict};
+use crate::value::{Visible, unread};
 
 #[derive(Debug, Args)]
 pub(super) struct Eval {
-    /// The request as HTTP writes it (request line, headers, empty line, body), or an input document (JSON)
-    #[arg(long, value_name = "FILE")]
-    request: PathBuf,
+    /// The request as HTTP writes it (request line, headers, empty line, body), or an input document (JSON); `-` is
+    /// standard input
+    #[arg(
+        long,
+        visible_alias = "http",
+        value_name = "FILE",
+        required_unless_present = "curl"
+    )]
+    request: Option<PathBuf>,
+    /// The request as a curl line, in quotes
+    #[arg(long, value_name = "LINE", conflicts_with = "request")]
+    curl: Option<String>,
+    /// Who sends it
+    #[arg(long, value_name = "IP", default_value = SOMEBODY)]
+    address: IpAddr,
+    /// The public id of the token by which the caller is known, such as dt0c01.ST2EY72KQINMH574WMNVI7YN
+    #[arg(long, value_name = "ID")]
+    token: Option<String>,
     /// Directory of policies
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
@@ -31,58 +48,162 @@ pub(super) struct Eval {
     format: Format,
 }
 
+/// An address that nobody has.
+const SOMEBODY: &str = "192.0.2.1";
+
+/// What may be said on a command line of a token: anybody on the machine can read it.
+fn public_id(text: &str) -> anyhow::Result<()> {
+    let example = "write its public id, such as dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    let mut parts = text.split('.');
+    // It is not repeated: it may be a secret.
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some(_), Some(_)) => bail!(
+            "--token: this is a whole token, and its secret belongs on no command line (if it is a real one, replace it): \
+             {example}"
+        ),
+        (Some(prefix), Some(public), None) if prefix.starts_with("dt0") && !public.is_empty() => {
+            Ok(())
+        }
+        _ => bail!("--token: no token is known by this: {example}"),
+    }
+}
+
+/// What the caller's secret is, where only its public id is known.
+const MADE_UP: &str = "MADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADE";
+
 impl Eval {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if let Some(token) = &self.token {
+            public_id(token)?;
+        }
         let mut config = Config::default();
         config.policies.directory.clone_from(&self.policies);
         let policy = app::policies(&config)?;
-        let bytes =
-            std::fs::read(&self.request).with_context(|| self.request.display().to_string())?;
-        let input: Input = if bytes.trim_ascii_start().starts_with(b"{") {
-            serde_json::from_slice(&bytes)
-                .with_context(|| format!("{}: input document", self.request.display()))?
-        } else {
-            let request = parse(&bytes).with_context(|| self.request.display().to_string())?;
-            let catalogue = app::catalogue(&config)?;
-            let envoy = reads_envoy(&policy);
-            let rehearsed =
-                gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now());
-            match rehearsed {
-                Ok(Some(input)) => input,
-                Ok(None) => {
-                    writeln!(
+        let request = match self.given()? {
+            Given::Document(input) => {
+                return self.explain(out, &policy, &input, true);
+            }
+            Given::Request(request) => request,
+        };
+        let has_credential = [AUTHORIZATION, COOKIE]
+            .iter()
+            .any(|name| request.headers().contains_key(name))
+            || request
+                .uri()
+                .query()
+                .is_some_and(|query| query.to_lowercase().contains("api-token"));
+        let catalogue = app::catalogue(&config)?;
+        let envoy = reads_envoy(&policy);
+        match gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now()) {
+            Ok(Some(input)) => self.explain(out, &policy, &input, has_credential),
+            Ok(None) => {
+                match self.format {
+                    Format::Json => print_json(out, &json!({"verdict": "allow", "open": true}))?,
+                    Format::Pretty => writeln!(
                         out,
                         "open traffic: no policy is asked, it is streamed through"
-                    )?;
-                    return Ok(ExitCode::SUCCESS);
+                    )?,
                 }
-                Err(error) => {
-                    match self.format {
-                        Format::Json => print_json(
-                            out,
-                            &json!({"verdict": "deny", "error": error.to_string()}),
-                        )?,
-                        Format::Pretty => {
-                            writeln!(out, "deny, before any policy: {}", Visible(error))?;
-                        }
-                    }
-                    return Ok(ExitCode::from(2));
-                }
+                Ok(ExitCode::SUCCESS)
             }
+            Err(error) => {
+                let status = gateway::status(&error);
+                match self.format {
+                    Format::Json => print_json(
+                        out,
+                        &json!({"verdict": "deny", "status": status.as_u16(), "error": error.to_string()}),
+                    )?,
+                    Format::Pretty => {
+                        let error = Visible(error);
+                        writeln!(out, "deny, before any policy: {error} ({status})")?;
+                    }
+                }
+                Ok(ExitCode::from(2))
+            }
+        }
+    }
+
+    /// What is to be judged, with who sends it.
+    fn given(&self) -> anyhow::Result<Given> {
+        let mut request = match (&self.curl, &self.request) {
+            (Some(line), _) => curl::parse(line).context("--curl")?,
+            (None, Some(path)) => {
+                let name = path.display().to_string();
+                let bytes = if name == "-" {
+                    let mut bytes = Vec::new();
+                    std::io::stdin()
+                        .read_to_end(&mut bytes)
+                        .map(|_length| bytes)
+                } else {
+                    std::fs::read(path)
+                };
+                let bytes = bytes.map_err(|error| anyhow!("{name}: {}", unread(&error)))?;
+                if bytes.trim_ascii_start().starts_with(b"{") {
+                    if self.token.is_some() {
+                        bail!("--token is for a request: an input document says who asks");
+                    }
+                    let input = serde_json::from_slice(&bytes);
+                    let input = input.with_context(|| format!("{name}: input document"))?;
+                    return Ok(Given::Document(input));
+                }
+                parse(&bytes).with_context(|| name)?
+            }
+            (None, None) => bail!("give --request FILE or --curl LINE"),
         };
-        let explanation = policy.explain(&input);
+        request.extensions_mut().insert(Peer {
+            address: SocketAddr::from((self.address, 0)),
+            tls: true,
+        });
+        if let Some(token) = &self.token {
+            // The gate reads who calls from the credential, so that there has to be one.
+            let scheme = if token.starts_with("dt0c") {
+                "Api-Token"
+            } else {
+                "Bearer"
+            };
+            let credential = format!("{scheme} {token}.{MADE_UP}");
+            let credential = HeaderValue::from_str(&credential).context("--token")?;
+            if request.headers().contains_key(AUTHORIZATION) {
+                bail!("the request shows a credential already: leave that out, or --token");
+            }
+            request.headers_mut().insert(AUTHORIZATION, credential);
+        }
+        Ok(Given::Request(request))
+    }
+
+    fn explain(
+        &self,
+        out: &mut impl Write,
+        policy: &Policy,
+        input: &Input,
+        has_credential: bool,
+    ) -> anyhow::Result<ExitCode> {
+        let explanation = policy.explain(input);
         match self.format {
             Format::Json => print_json(
                 out,
                 &json!({"input": input.to_json(), "explanation": explanation}),
             )?,
-            Format::Pretty => show(out, &input, &explanation)?,
+            Format::Pretty => {
+                show(out, input, &explanation)?;
+                if !has_credential {
+                    writeln!(
+                        out,
+                        "the request shows no credential, and the gate would answer 401 before any policy: give one, or --token ID"
+                    )?;
+                }
+            }
         }
         Ok(match explanation.decision.verdict {
             Verdict::Allow => ExitCode::SUCCESS,
             Verdict::Deny => ExitCode::from(2),
         })
     }
+}
+
+enum Given {
+    Document(Input),
+    Request(Request<Bytes>),
 }
 
 fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::io::Result<()> {

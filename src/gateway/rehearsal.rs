@@ -17,6 +17,7 @@ use super::Config;
 use super::environment::{self, Entrance, Environments};
 use super::lookup::{Found, Lookup, LookupError};
 use super::record::Recorder;
+use super::rejection::read_status;
 use super::story::Started;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::current::CurrentToken;
@@ -55,6 +56,11 @@ pub fn rehearse(
         let environment = read.the_only_environment();
         read.input(environment, None, with_envoy, time)
     }))
+}
+
+/// What the gate answers to a request that it cannot read.
+pub fn status(error: &ReadError) -> StatusCode {
+    read_status(error)
 }
 
 /// A guarded request, read and understood.
@@ -274,7 +280,7 @@ impl Trouble {
     fn see(&mut self, policy: &Policy, kind: &Kind, input: &Input) {
         let mut failures = failures(policy, input);
         // Once more: the first time a machine that has just started may be slow.
-        if !failures.is_empty() {
+        if failures.iter().any(|failure| !failure.in_settings) {
             failures = self::failures(policy, input);
         }
         for Failure {
@@ -301,7 +307,9 @@ impl Trouble {
             return Ok(());
         }
         let mut lines: Vec<String> = self.failed.iter().map(Failed::to_string).collect();
-        if self.left > 0 {
+        // A setting is wrong for all kinds alike.
+        let of_kinds = self.failed.iter().any(|failed| failed.kind.is_some());
+        if of_kinds && self.left > 0 {
             lines.push(format!(
                 "{} more kinds of request were not tried: the policies took too long",
                 self.left

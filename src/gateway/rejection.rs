@@ -190,7 +190,7 @@ impl Reason {
     }
 }
 
-fn read_status(error: &ReadError) -> StatusCode {
+pub(super) fn read_status(error: &ReadError) -> StatusCode {
     match error {
         ReadError::Body(_)
         | ReadError::Case(_)

@@ -6,7 +6,9 @@ use std::process::Output;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{BAD, GOOD, Gate, TOKEN, Upstream, data, exchange, gate, policies, program};
+use crate::harness::{
+    BAD, GOOD, Gate, SECRET, TOKEN, Upstream, data, exchange, gate, policies, program,
+};
 
 struct Ran {
     code: i32,
@@ -438,4 +440,117 @@ fn a_setting_of_the_wrong_kind_is_named_with_file_line_and_key() {
         assert!(out.contains(said), "{said}: {out}");
         assert_eq!(out.lines().count(), 1, "{out}");
     }
+}
+
+/// The one policy of these tests: who asks, and from where.
+const WHO: &str = "package dtgate.mine\n\ndeny contains sprintf(\"%s may not, from %s\", [input.caller.token.id, input.caller.address]) if {\n\tinput.operation == \"token.update\"\n\tnot net.cidr_contains(\"10.0.0.0/8\", input.caller.address)\n}\n";
+
+#[test]
+fn a_request_is_judged_as_that_of_whom_it_is_said_to_be() {
+    let directory = policy(WHO);
+    let request = directory.path().join("request");
+    std::fs::write(
+        &request,
+        format!("PUT {TOKEN} HTTP/1.1\nContent-Type: application/json\n\n{GOOD}\n"),
+    )
+    .unwrap();
+    let judge = |arguments: &[&str]| {
+        let fixed = ["eval", "--policies", text(directory.path())];
+        run(&[&fixed, arguments].concat())
+    };
+    let id = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    let ran = judge(&[
+        "--http",
+        text(&request),
+        "--token",
+        id,
+        "--address",
+        "10.1.2.3",
+    ]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let ran = judge(&[
+        "--request",
+        text(&request),
+        "--token",
+        id,
+        "--address",
+        "2001:db8::7",
+    ]);
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    assert!(
+        ran.out.contains(&format!("{id} may not, from 2001:db8::7")),
+        "{}",
+        ran.all()
+    );
+    assert!(!ran.out.contains("MADEUP"), "{}", ran.all());
+    // Nobody is no caller of the gate's.
+    let ran = judge(&["--request", text(&request), "--address", "10.1.2.3"]);
+    assert!(
+        ran.out.contains("would answer 401 before any policy"),
+        "{}",
+        ran.all()
+    );
+    // A whole token is told to nobody, this program's output included.
+    let secret = format!("{id}.{SECRET}");
+    let ran = judge(&["--request", text(&request), "--token", &secret]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(
+        ran.err.contains("its secret belongs on no command line"),
+        "{}",
+        ran.all()
+    );
+    assert!(!ran.all().contains(SECRET), "{}", ran.all());
+    let ran = judge(&["--request", text(&request), "--address", "localhost"]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+}
+
+#[test]
+fn a_curl_line_is_read_as_the_gate_reads_requests() {
+    let directory = policy(WHO);
+    let judge = |line: &str| run(&["eval", "--policies", text(directory.path()), "--curl", line]);
+    let put = format!(
+        "curl -sS -X PUT https://gate.example{TOKEN} -H 'Authorization: Api-Token dt0c01.A.B'"
+    );
+    let ran = judge(&format!("{put} --json '{GOOD}'"));
+    assert_eq!(ran.code, 2, "{}", ran.all());
+    assert!(
+        ran.out.starts_with("deny  token.update (v1)"),
+        "{}",
+        ran.all()
+    );
+    assert!(
+        ran.out.contains("dt0c01.A may not, from 192.0.2.1"),
+        "{}",
+        ran.all()
+    );
+    for (line, said) in [
+        // What curl sends when nobody says what it is.
+        (format!("{put} -d '{GOOD}'"), "(415 "),
+        (format!("{put} --json '{{\"name\":1,\"name\":2}}'"), "(400 "),
+        (format!("{put} --json '{{\"name\":1}}'"), "(400 "),
+        (format!("curl -X POST https://gate.example{TOKEN}"), "(405 "),
+    ] {
+        let ran = judge(&line);
+        assert_eq!(ran.code, 2, "{line}: {}", ran.all());
+        assert!(
+            ran.out.starts_with("deny, before any policy: ") && ran.out.contains(said),
+            "{}",
+            ran.all()
+        );
+    }
+    let ran = judge("curl https://gate.example/api/v2/metrics");
+    assert_eq!(
+        (ran.code, ran.out.starts_with("open traffic")),
+        (0, true),
+        "{}",
+        ran.all()
+    );
+    let ran = judge(&format!("{put} -F a=b"));
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(
+        ran.err
+            .contains("--curl: curl's option -F is not understood here"),
+        "{}",
+        ran.all()
+    );
 }

@@ -1,0 +1,101 @@
+use super::*;
+
+/// The request as a line and its fields.
+fn read(line: &str) -> String {
+    let request = parse(line).unwrap_or_else(|error| panic!("{line}: {error:#}"));
+    let mut text = format!("{} {}", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        text.push_str(&format!("\n{name}: {}", value.to_str().unwrap()));
+    }
+    let body = String::from_utf8(request.body().to_vec()).unwrap();
+    if !body.is_empty() {
+        text.push_str(&format!("\n\n{body}"));
+    }
+    text
+}
+
+#[test]
+fn a_line_is_the_request_that_curl_would_send() {
+    let url = "https://abc12345.live.dynatrace.com/api/v2/apiTokens";
+    for (line, wanted) in [
+        (
+            format!(
+                "curl -sS -X PUT '{url}/ID' -H 'Authorization: Api-Token dt0c01.A.B' -H 'Content-Type: application/json' -d '{{\"enabled\": false}}'"
+            ),
+            "PUT /api/v2/apiTokens/ID\nauthorization: Api-Token dt0c01.A.B\ncontent-type: application/json\n\
+             host: abc12345.live.dynatrace.com\naccept: */*\n\n{\"enabled\": false}",
+        ),
+        (
+            format!("curl --json '{{\"name\":\"x\"}}' {url}"),
+            "POST /api/v2/apiTokens\nhost: abc12345.live.dynatrace.com\ncontent-type: application/json\n\
+             accept: application/json\n\n{\"name\":\"x\"}",
+        ),
+        (
+            format!("curl -XDELETE -k \\\n  --url {url}/ID?a=b -o /dev/null -w '%{{http_code}}'"),
+            "DELETE /api/v2/apiTokens/ID?a=b\nhost: abc12345.live.dynatrace.com\naccept: */*",
+        ),
+        // What curl takes a body for unless it is told.
+        (
+            format!("/usr/bin/curl -d a=1 -d b=2 {url}"),
+            "POST /api/v2/apiTokens\nhost: abc12345.live.dynatrace.com\n\
+             content-type: application/x-www-form-urlencoded\naccept: */*\n\na=1&b=2",
+        ),
+        (
+            "curl -I gate:8080 -H Accept: -b 'S=1' -u a:b -A agent".to_owned(),
+            "HEAD /\ncookie: S=1\nauthorization: Basic YTpi\nuser-agent: agent\nhost: gate:8080",
+        ),
+    ] {
+        assert_eq!(read(&line), wanted, "{line}");
+    }
+}
+
+#[test]
+fn a_body_may_stand_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("body");
+    std::fs::write(&file, "{\n\"a\": 1\n}\n").unwrap();
+    let file = file.display();
+    assert!(read(&format!("curl http://x -d @{file}")).ends_with("\n\n{\"a\": 1}"));
+    assert!(
+        read(&format!("curl http://x --data-binary @{file}")).ends_with("\n\n{\n\"a\": 1\n}\n")
+    );
+    assert!(read("curl http://x --data-raw @x").ends_with("\n\n@x"));
+}
+
+#[test]
+fn what_would_have_to_be_guessed_is_refused() {
+    for (line, said) in [
+        ("", "must begin with curl"),
+        ("wget http://x", "must begin with curl"),
+        ("curl", "has no URL"),
+        ("curl http://x http://y", "more than one URL"),
+        ("curl http://x | jq .", "| is for a shell"),
+        ("curl http://x -d '{", "a quote or a backslash is open"),
+        ("curl http://x -d $'a\\n'", "a shell's own quoting"),
+        (
+            "curl http://x -F a=b",
+            "-F is not understood here: a form is no request",
+        ),
+        (
+            "curl http://x -G -d a=b",
+            "-G is not understood here: write the query",
+        ),
+        (
+            "curl http://x --nonsense",
+            "--nonsense is not understood here",
+        ),
+        ("curl http://x -Z", "-Z is not understood here"),
+        ("curl http://x -H", "-H needs a value"),
+        ("curl http://x -H Host", "a header is written"),
+        (
+            "curl http://x -H \"Authorization: Api-Token $TOKEN\"",
+            "by --token ID",
+        ),
+        ("curl $URL/api", "the URL has a variable"),
+        ("curl http://x -d @/does/not/exist", "there is no such file"),
+        ("curl http://x -d @-", "standard input is not read"),
+    ] {
+        let refused = format!("{:#}", parse(line).unwrap_err());
+        assert!(refused.contains(said), "{line}: {refused}");
+    }
+}
