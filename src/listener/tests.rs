@@ -294,7 +294,11 @@ async fn an_address_in_use_is_named() {
         .err()
         .unwrap()
         .to_string();
-    assert_eq!(error, format!("cannot listen on {}", running.address));
+    let expected = format!(
+        "cannot listen on {}: another program listens there already: stop it, or take another port",
+        running.address
+    );
+    assert_eq!(error, expected);
 }
 
 #[test]

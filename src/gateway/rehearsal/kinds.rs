@@ -8,7 +8,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::dynatrace::catalogue::{
-    ANY, Api, Catalogue, Content, Endpoint, Handling, ID, Only, Operation, REST, Words, is_open,
+    self, ANY, Api, Catalogue, Content, Endpoint, Handling, ID, Only, Operation, REST, Words,
+    is_open,
 };
 
 /// A kind of request, and one request of it.
@@ -225,12 +226,19 @@ impl Kind {
             Api::V1 | Api::ClusterV1 => UUID,
             _ => TOKEN,
         };
-        let segments = self.endpoint.path.split('/').map(|segment| match segment {
-            ID => id,
-            REST => "agent/unix/default/latest",
-            "{object}" => OBJECT,
-            open if is_open(open) => UUID,
-            fixed => fixed,
+        let segments = self.endpoint.path.split('/').map(|segment| {
+            let (name, verb) = match segment.rsplit_once(':') {
+                Some((name, verb)) => (name, format!(":{verb}")),
+                None => (segment, String::new()),
+            };
+            let name = match name {
+                ID => id,
+                REST => "agent/unix/default/latest",
+                catalogue::OBJECT => OBJECT,
+                open if is_open(open) => UUID,
+                fixed => fixed,
+            };
+            format!("{name}{verb}")
         });
         let path = segments.collect::<Vec<_>>().join("/");
         match self.endpoint.only {

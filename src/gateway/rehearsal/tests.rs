@@ -143,7 +143,7 @@ fn a_policy_that_fails_is_named_with_the_kind_of_request() {
              and for 1 more kind of request: mine.rego:3:",
         ),
         (
-            "deny contains \"x\" if { input.change.enabled.requested == true; not is_string(input.change.name.requested); \
+            "deny contains \"x\" if { input.change.enabled.requested == true; not input.change.name.requested; \
              to_number(\"x\") == 1 }",
             "policy mine fails for token.update (PUT /api/v1/tokens/{id} that only enables, ",
         ),
