@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use crate::harness::{BAD, GOOD, Gate, Simulator, TOKEN, policies, serving};
 use crate::messages::is_writing;
 
+/// A creation that the policies allow.
+const NEW: &str = r#"{"name":"payments-prod-cd","scopes":["metrics.read"],"expiresIn":{"value":14,"unit":"DAYS"}}"#;
+
 /// A gate before the simulator that denies, refuses, allows, counts and ends: its journal, line by line.
 fn journal() -> Vec<String> {
     let simulator = Simulator::start();
@@ -28,21 +31,24 @@ fn journal() -> Vec<String> {
         .arg("--policies")
         .arg(policies());
     let mut gate = Gate::spawn(directory, command);
-    let put = |body: &str| {
+    let send = |what: &str, body: &str| {
         let secret = dtgate::simulate::seeds::MANAGEMENT.secret;
         let answer = gate.raw(format!(
-            "PUT {TOKEN} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {secret}\r\n\
+            "{what} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {secret}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ));
         answer.status
     };
+    let put = |body: &str| send(&format!("PUT {TOKEN}"), body);
     assert_eq!(put(BAD), 403);
     let twice = r#"{"scopes":[],"scopes":["WriteConfig"]}"#;
     for _ in 0..3 {
         assert_eq!(put(twice), 400);
     }
     assert_eq!(put(GOOD), 204);
+    assert_eq!(send("POST /api/v1/tokens", NEW), 201);
+    assert_eq!(send("POST /platform/new/v1/things", "{}"), 404);
     gate.signal("TERM");
     assert!(gate.wait().success());
     let segment = gate.journal().join("00000000000000000001.jsonl");
@@ -56,6 +62,10 @@ fn masked(lines: &[String]) -> Vec<String> {
     let id = Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap();
     let prev = Regex::new(r#""prev":"[0-9a-f]{64}""#).unwrap();
     let members = [
+        (
+            r#""credential":\{"id":"dt0c01\.[A-Z0-9]+""#,
+            "\"credential\":{\"id\":\"dt0c01.ST2EY72KQINMH574WMNVI7YN\"".to_owned(),
+        ),
         (
             r#""revision":"[0-9a-f]{64}""#,
             format!("\"revision\":\"{}\"", "1d2dd3cb06ac8b43".repeat(4)),
@@ -120,11 +130,14 @@ fn the_records_of_the_documentation_are_what_the_program_writes() {
             "decision",
             "decision",
             "outcome",
+            "decision",
+            "outcome",
             "suppressed",
+            "unseen",
             "stop"
         ]
     );
-    let shown: Vec<String> = [0, 1, 2, 4, 5]
+    let shown: Vec<String> = [0, 1, 2, 4, 7, 8, 6]
         .map(|number: usize| spread(&lines[number]))
         .to_vec();
 

@@ -320,7 +320,7 @@ fn recovery(out: &mut String, record: &Value) {
 fn unseen(out: &mut String, record: &Value) {
     let writes = counted(number(record, "/count"), "write");
     match (text(record, "/method"), text(record, "/path")) {
-        ("", _) => append(out, format_args!("{writes} of further kinds")),
+        ("", _) => append(out, format_args!("writes of other kinds")),
         (method, path) => append(
             out,
             format_args!("{method} {path}  {}", text(record, "/environment")),
