@@ -279,7 +279,7 @@ impl Check {
                 let environments = environments.as_ref();
                 let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);
                 if let Err(Failures(failures)) = rehearsed {
-                    return self.refuse(out, failures);
+                    return self.refuse(out, &failures);
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
@@ -304,12 +304,15 @@ impl Check {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Err(error) => self.refuse(out, error.problems.iter().map(Problem::to_string).collect()),
+            Err(error) => {
+                let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
+                self.refuse(out, &problems)
+            }
         }
     }
 
     /// Says what is wrong with the policies.
-    fn refuse(&self, out: &mut impl Write, problems: Vec<String>) -> anyhow::Result<ExitCode> {
+    fn refuse(&self, out: &mut impl Write, problems: &[String]) -> anyhow::Result<ExitCode> {
         match self.format {
             Format::Json => print_json(out, &json!({"ok": false, "problems": problems}))?,
             Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,

@@ -44,9 +44,7 @@ pub(super) fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
             let missing = || format!("curl's option {option} needs a value");
             words.next().with_context(missing)
         };
-        if word == "--" {
-            continue;
-        } else if word.starts_with("--") {
+        if word.starts_with("--") {
             if LONG_FLAGS.contains(&word.as_str()) {
                 continue;
             }
@@ -184,9 +182,10 @@ impl Line {
         if url.contains('$') {
             bail!("the URL has a variable in it, which only a shell knows: write it out");
         }
-        let url = match url.contains("://") {
-            true => url,
-            false => format!("http://{url}"),
+        let url = if url.contains("://") {
+            url
+        } else {
+            format!("http://{url}")
         };
         let url = url.split('#').next().unwrap_or_default();
         let uri: Uri = url.parse().context("the URL")?;

@@ -83,7 +83,7 @@ impl Eval {
             Given::Document(input) => {
                 return self.explain(out, &policy, &input, true);
             }
-            Given::Request(request) => request,
+            Given::Request(request) => *request,
         };
         let has_credential = [AUTHORIZATION, COOKIE]
             .iter()
@@ -168,7 +168,7 @@ impl Eval {
             }
             request.headers_mut().insert(AUTHORIZATION, credential);
         }
-        Ok(Given::Request(request))
+        Ok(Given::Request(Box::new(request)))
     }
 
     fn explain(
@@ -202,8 +202,8 @@ impl Eval {
 }
 
 enum Given {
-    Document(Input),
-    Request(Request<Bytes>),
+    Document(Box<Input>),
+    Request(Box<Request<Bytes>>),
 }
 
 fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::io::Result<()> {

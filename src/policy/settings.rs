@@ -99,21 +99,18 @@ fn missing(
         };
         path.push('.');
         path.push_str(step);
-        match next {
-            Json::Object(next) => members = next,
-            _ => {
-                let further = steps.get(number + 1)?;
-                let what = if next.is_array() {
-                    "a list: look into it by `in`"
-                } else {
-                    "a plain value"
-                };
-                return Some((
-                    number + 1,
-                    format!("{path} has no member {further}, because it is {what}"),
-                ));
-            }
+        if let Json::Object(next) = next {
+            members = next;
+            continue;
         }
+        let further = steps.get(number + 1)?;
+        let what = if next.is_array() {
+            "a list: look into it by `in`"
+        } else {
+            "a plain value"
+        };
+        let message = format!("{path} has no member {further}, because it is {what}");
+        return Some((number + 1, message));
     }
     None
 }

@@ -25,7 +25,9 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn is_json(&self) -> bool {
-        self.name.ends_with(".json")
+        Path::new(&self.name)
+            .extension()
+            .is_some_and(|extension| extension == "json")
     }
 }
 

@@ -155,14 +155,14 @@ fn used(modules: &[Ref<Module>]) -> BTreeSet<Path> {
         let names = Names::of(module);
         for rule in &module.policy {
             walk::rule(rule, &mut |site| {
-                let (Site::Reference(named)
+                let (Site::Reference(asked)
                 | Site::Call {
-                    function: named, ..
+                    function: asked, ..
                 }) = site
                 else {
                     return;
                 };
-                let known = check::known(named);
+                let known = check::known(asked);
                 used.extend(names.functions(&known).map(|mut path| {
                     path.truncate(RULE);
                     path
@@ -250,8 +250,8 @@ impl Seen<'_> {
     }
 
     /// The same for the values of a rule of the policies, or of the members of one that is a set.
-    fn rules(&self, named: &Expr, steps: usize, problems: &mut Vec<Problem>) {
-        let meant = self.names.functions(&check::known(named));
+    fn rules(&self, meant: &Expr, steps: usize, problems: &mut Vec<Problem>) {
+        let meant = self.names.functions(&check::known(meant));
         for module in self.program.modules {
             let names = Names::of(module);
             for rule in &module.policy {

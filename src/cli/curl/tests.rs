@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 /// The request as a line and its fields.
@@ -5,11 +7,11 @@ fn read(line: &str) -> String {
     let request = parse(line).unwrap_or_else(|error| panic!("{line}: {error:#}"));
     let mut text = format!("{} {}", request.method(), request.uri());
     for (name, value) in request.headers() {
-        text.push_str(&format!("\n{name}: {}", value.to_str().unwrap()));
+        write!(text, "\n{name}: {}", value.to_str().unwrap()).unwrap();
     }
     let body = String::from_utf8(request.body().to_vec()).unwrap();
     if !body.is_empty() {
-        text.push_str(&format!("\n\n{body}"));
+        write!(text, "\n\n{body}").unwrap();
     }
     text
 }

@@ -240,8 +240,8 @@ impl<'d> Origin<'_, 'd> {
     }
 
     /// The same for the value of a rule that is meant; or, of a set, for what is in it.
-    fn rules(self, named: &Expr, is_set: bool, steps: usize, found: &mut Vec<Member<'d>>) {
-        let meant = self.names.functions(&check::known(named));
+    fn rules(self, meant: &Expr, is_set: bool, steps: usize, found: &mut Vec<Member<'d>>) {
+        let meant = self.names.functions(&check::known(meant));
         for module in self.modules {
             let names = Names::of(module);
             for rule in &module.policy {
