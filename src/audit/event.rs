@@ -381,6 +381,7 @@ fn millis<S: Serializer>(time: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_str(&rfc3339_millis(*time))
 }
 
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
 fn maybe_millis<S: Serializer>(time: &Option<Timestamp>, out: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => millis(time, out),

@@ -370,12 +370,14 @@ fn unknown(
         }
         (Some(_), None) => "put /e/{environment-id} before the path",
     };
+    // A token of the old format may stand in their place.
+    let shown = |word: &str| Redactor::default().word(word);
     let host = host.map_or_else(
         || "a request without a host".to_owned(),
-        |host| format!("host {host:?}"),
+        |host| format!("host {:?}", shown(host).as_str()),
     );
     let asked = match id {
-        Some(id) => format!("{host} and path /e/{id}"),
+        Some(id) => format!("{host} and path /e/{}", shown(id)),
         None => host,
     };
     RouteError::Unknown { asked, hint }

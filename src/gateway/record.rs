@@ -135,7 +135,7 @@ impl Recorder {
                 token: self.caller_token(),
             },
             token: head.path().token().map(|token| Target {
-                id: self.redactor.text(token.id().as_str()),
+                id: Redacted::from(token.id()),
                 current: current.map(|token| self.current(token)),
                 lookup_error: error.map(|error| self.redactor.text(&error.to_string())),
             }),
@@ -149,7 +149,7 @@ impl Recorder {
 
     fn caller_token(&self) -> CallerToken {
         let shown = self.caller.as_ref().map(|caller| CallerToken {
-            id: self.redactor.text(caller.id.as_str()),
+            id: Redacted::from(&caller.id),
             kind: Redacted::ours(caller.kind.as_str()),
         });
         shown.unwrap_or_default()
@@ -243,7 +243,7 @@ impl Recorder {
         };
         for (number, (name, value)) in call.head().parameters().iter().enumerate() {
             let sign = if number == 0 { '?' } else { '&' };
-            target.push_str(&format!("{sign}{}={}", encoded(name), encoded(value)));
+            target.extend([&*sign.to_string(), &encoded(name), "=", &encoded(value)]);
         }
         self.redactor.text(&target)
     }
