@@ -4,6 +4,7 @@
 package dtgate.shipped_test
 
 import data.dtgate.escalation
+import data.dtgate.expiry
 import data.dtgate.forbidden_scopes
 import data.dtgate.known_scopes
 import data.dtgate.lib
@@ -141,6 +142,7 @@ _mode_known(mode) if mode.mode in {"enforce", "warn", "dry_run"}
 
 _denied := {
 	"escalation": escalation.deny,
+	"expiry": expiry.deny,
 	"forbidden_scopes": forbidden_scopes.deny,
 	"known_scopes": known_scopes.deny,
 	"minting": minting.deny,

@@ -6,6 +6,7 @@ pub mod birth;
 pub mod catalogue;
 pub mod change;
 pub mod current;
+pub mod moment;
 pub mod openapi;
 pub mod redact;
 pub mod token;

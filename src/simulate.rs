@@ -10,7 +10,6 @@ mod activegate;
 mod body;
 mod call;
 mod list;
-mod moment;
 mod open;
 mod reply;
 mod scopes;

@@ -24,6 +24,7 @@ use crate::audit::event::{
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
+use crate::dynatrace::moment;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::{Caller, HashKey, TokenId};
 use crate::guard::{self, Call, Head};
@@ -139,7 +140,7 @@ impl Recorder {
                 current: current.map(|token| self.current(token)),
                 lookup_error: error.map(|error| self.redactor.text(&error.to_string())),
             }),
-            change: self.change(call, current),
+            change: self.change(call, current, time),
             settings: settings(call),
             unknown_members: self.redactor.members(&call.understood().unknown_members),
             time,
@@ -155,7 +156,7 @@ impl Recorder {
         shown.unwrap_or_default()
     }
 
-    fn change(&self, call: &Call, current: Option<&CurrentToken>) -> Change {
+    fn change(&self, call: &Call, current: Option<&CurrentToken>, time: jiff::Timestamp) -> Change {
         let requested = call.change();
         let operation = call.head().path().endpoint().operation;
         let text = |text: &Option<String>| text.as_deref().map(|text| self.redactor.text(text));
@@ -164,6 +165,8 @@ impl Recorder {
         change.enabled.requested = requested.enabled;
         change.scopes.requested = requested.scopes.as_deref().map(|list| self.texts(list));
         change.expiration.requested = text(&requested.expiration);
+        let expiration = requested.expiration.as_deref();
+        change.expiration.at = expiration.and_then(|text| moment::expiration(text, time));
         change.personal.requested = requested.personal;
         if let Some(current) = current {
             change.name.current = text(&current.name);

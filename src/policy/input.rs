@@ -147,6 +147,9 @@ pub struct Requested<T> {
 pub struct Expiration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested: Option<Redacted>,
+    /// The instant that is meant, whatever the notation; `None` where nobody can say.
+    #[serde(with = "perhaps", skip_serializing_if = "Option::is_none")]
+    pub at: Option<jiff::Timestamp>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -406,6 +409,7 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
             },
             expiration: Expiration {
                 requested: Some(text()),
+                at: Some(jiff::Timestamp::UNIX_EPOCH),
             },
             personal: Requested {
                 requested: Some(true),
@@ -473,6 +477,30 @@ mod instant {
         from: D,
     ) -> Result<jiff::Timestamp, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The same, which may be absent.
+mod perhaps {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde hands it over so")]
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<jiff::Timestamp>,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::instant::serialize(time, out),
+            None => out.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<jiff::Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let time = text.map(|text| text.parse().map_err(D::Error::custom));
+        time.transpose()
     }
 }
 

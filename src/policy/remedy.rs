@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Serialize;
 
 use super::decision::{Decision, Effect, Verdict};
-use super::input::{Change, Input};
+use super::input::{Change, Expiration, Input};
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 use crate::value::counted;
 
@@ -87,8 +87,9 @@ fn leave_out(input: &mut Input, decision: &Decision) -> bool {
     if members.contains("enabled") || members.contains("revoked") {
         change.enabled.requested = None;
     }
-    if members.contains("expirationDate") || members.contains("expiresIn") {
-        change.expiration.requested = None;
+    // Without an expiration a new token would live for ever.
+    if (members.contains("expirationDate") || members.contains("expiresIn")) && !creates {
+        change.expiration = Expiration::default();
     }
     if members.contains("personalAccessToken") {
         change.personal.requested = None;

@@ -54,6 +54,7 @@ impl<'a> Sampler<'a> {
             scopes: self.difference(requested, current.as_ref()),
             expiration: Expiration {
                 requested: self.maybe(Self::text),
+                at: self.maybe(Self::time),
             },
             personal: Requested {
                 requested: self.maybe(Self::coin),

@@ -92,6 +92,7 @@ const LIBRARY: &[&str] = &[
 /// Each has its package for itself.
 const POLICIES: &[&str] = &[
     include_str!("../../policies/escalation.rego"),
+    include_str!("../../policies/expiry.rego"),
     include_str!("../../policies/forbidden_scopes.rego"),
     include_str!("../../policies/known_scopes.rego"),
     include_str!("../../policies/minting.rego"),

@@ -136,7 +136,8 @@ watched! {
     "object.filter", "object.get", "object.keys", "object.remove", "object.union", "object.union_n",
     "regex.is_valid", "regex.replace", "regex.split", "replace", "round", "semver.compare",
     "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
-    "strings.any_suffix_match", "strings.replace_n", "strings.reverse", "substring", "sum", "to_number",
+    "strings.any_suffix_match", "strings.replace_n", "strings.reverse", "substring", "sum", "time.add_date",
+    "time.format", "time.parse_rfc3339_ns", "to_number",
     "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name", "union", "upper",
 }
 

@@ -80,7 +80,10 @@ fn change(change: &Change) -> Value {
             change.enabled.current.map(Value::from),
             change.enabled.requested.map(Value::from),
         ])),
-        Some(EXPIRATION.with([maybe(expiration.requested.as_ref())])),
+        Some(EXPIRATION.with([
+            expiration.at.map(|at| text(&super::instant::text(at))),
+            maybe(expiration.requested.as_ref()),
+        ])),
         Some(WISH.with([maybe(name.current.as_ref()), maybe(name.requested.as_ref())])),
         Some(REQUESTED.with([change.personal.requested.map(Value::from)])),
         Some(SCOPES.with([
@@ -166,7 +169,7 @@ static CURRENT: Shape<7> = Shape::of([
     "personal",
     "scopes",
 ]);
-static EXPIRATION: Shape<1> = Shape::of(["requested"]);
+static EXPIRATION: Shape<2> = Shape::of(["at", "requested"]);
 static ENVIRONMENT: Shape<3> = Shape::of(["data", "id", "name"]);
 static REQUESTED: Shape<1> = Shape::of(["requested"]);
 static SCOPES: Shape<5> = Shape::of(["added", "current", "kept", "removed", "requested"]);

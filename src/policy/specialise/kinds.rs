@@ -89,7 +89,14 @@ impl<'a> Kinds<'a> {
             Expr::ArithExpr { lhs, .. } => self.of(names, rule, lhs, depth),
             Expr::Call { fcn, .. } => {
                 match check::dotted(fcn).unwrap_or_default().join(".").as_str() {
-                    "abs" | "ceil" | "count" | "floor" | "indexof" | "round" => Kind::Number,
+                    "abs"
+                    | "ceil"
+                    | "count"
+                    | "floor"
+                    | "indexof"
+                    | "round"
+                    | "time.add_date"
+                    | "time.parse_rfc3339_ns" => Kind::Number,
                     "object.keys" => Kind::Set,
                     "array.concat" | "array.slice" | "split" => Kind::Array,
                     _ => Kind::Other,
