@@ -25,6 +25,7 @@ mod interpreter;
 mod modes;
 mod names;
 mod negations;
+mod nulls;
 mod objects;
 mod places;
 mod proof;

@@ -33,24 +33,15 @@ document := {
 	"caller": {
 		"address": input.attributes.source.address.socketAddress.address,
 		"token": {"id": caller, "kind": "api-token"},
-		"certificate": null,
 	},
-	"token": {"id": input.parsed_path[3], "current": null, "lookup_error": null},
+	"token": {"id": input.parsed_path[3], "known": false},
 	"change": {
-		"name": {"requested": object.get(body, "name", null), "current": null},
-		"enabled": {"requested": enabled, "current": null},
-		"scopes": {
-			"requested": object.get(body, "scopes", null),
-			"current": null,
-			"added": null,
-			"removed": null,
-			"kept": null,
-		},
-		"expiration": {"requested": object.get(body, "expiresIn", null)},
-		"personal": {"requested": null},
-		"differs": null,
+		"name": {"requested": name | name := body.name},
+		"enabled": {"requested": enabled | enabled := {true: false, false: true}[body.revoked]},
+		"scopes": {"requested": scopes | scopes := body.scopes},
+		"expiration": {"requested": expiration | expiration := body.expiresIn},
+		"personal": {},
 	},
-	"settings": null,
 	"unknown_members": object.remove(body, ["name", "scopes", "revoked", "expiresIn"]),
 	"time": time.format(time.now_ns()),
 }
@@ -65,12 +56,6 @@ operation := "token.update" if {
 default body := {}
 
 body := input.parsed_body if is_object(input.parsed_body)
-
-default enabled := null
-
-enabled := false if body.revoked == true
-
-enabled := true if body.revoked == false
 
 # The public part: what stands before the second dot.
 caller := concat(".", array.slice(split(trim_prefix(input.attributes.request.http.headers.authorization, "Api-Token "), "."), 0, 2))

@@ -21,7 +21,7 @@ use super::{
     imports::{self, Shifts},
     input, modes,
     modes::Enforcement,
-    names, negations, objects, replaced, settings, steps,
+    names, negations, nulls, objects, replaced, settings, steps,
     tree::{File, Tree},
     verdicts,
 };
@@ -145,6 +145,7 @@ impl Bundle {
             settings::misnamed(&tree, &names, &mut problems);
         }
         let reads = program.reads(&mut problems);
+        nulls::compared(&modules, &mut problems);
         heads::forgetful(&program, &mut problems);
         verdicts::unreadable(&program, &mut problems);
         objects::misread(&program, &mut problems);

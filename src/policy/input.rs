@@ -334,6 +334,50 @@ pub(super) fn missing(steps: &[Option<&str>]) -> Option<Missing> {
     None
 }
 
+/// How a member that is never null says that there is nothing.
+pub(super) enum Presence {
+    /// It is always there; what holds of it then.
+    Always(String),
+    /// It is absent; and where it is there it may be `false`, so that `not` says less.
+    Flag { within: String, last: String },
+    /// It is absent.
+    Absent,
+}
+
+/// What is known of a member with a promised shape; nothing for what is not ours to name, or does not exist.
+pub(super) fn presence(steps: &[&str]) -> Option<Presence> {
+    let (last, within) = steps.split_last()?;
+    let path = steps.join(".");
+    let is_open = |open: &&str| path.len() > open.len() && path.starts_with(&format!("{open}."));
+    if OPEN.iter().any(|open| is_open(&open)) {
+        return None;
+    }
+    let find = |document| {
+        let mut names = steps.iter().skip(1);
+        names.try_fold(document, |here: &Json, name| here.get(name))
+    };
+    let value = find(&SAMPLE)?;
+    Some(match (find(&LEAST), value) {
+        (Some(Json::Object(members)), _) if members.contains_key("token") => {
+            Presence::Always(format!("{path}.token.id == \"\""))
+        }
+        (Some(Json::Object(members)), _)
+            if members.contains_key("id") && path.ends_with("token") =>
+        {
+            Presence::Always(format!("{path}.id == \"\""))
+        }
+        (Some(Json::Object(_)), _) => Presence::Always(format!("{path} == {{}}")),
+        (Some(Json::Array(_)), _) => Presence::Always(format!("{path} == []")),
+        (Some(Json::Bool(_)), _) => Presence::Always(format!("{path} == false")),
+        (Some(_), _) => Presence::Always(format!("{path} == \"\"")),
+        (None, Json::Bool(_)) if path != "input.token.known" => Presence::Flag {
+            within: within.join("."),
+            last: (*last).to_owned(),
+        },
+        (None, _) => Presence::Absent,
+    })
+}
+
 fn unknown(path: &str, name: &str, members: &Map<String, Json>) -> String {
     let guess = guess(
         name,
@@ -422,6 +466,29 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
         unknown_members: some_members(),
         time: jiff::Timestamp::UNIX_EPOCH,
         envoy: Some(sample_of_envoy()),
+    };
+    document.to_json()
+});
+
+/// A document in which every member is absent that may be.
+static LEAST: LazyLock<Json> = LazyLock::new(|| {
+    let mut envoy = sample_of_envoy();
+    envoy.parsed_body = None;
+    let document = Input {
+        operation: String::new(),
+        api: String::new(),
+        environment: Environment {
+            name: String::new(),
+            id: Redacted::default(),
+            data: Map::new(),
+        },
+        caller: Caller::default(),
+        token: None,
+        change: Change::default(),
+        settings: None,
+        unknown_members: Redacted::default(),
+        time: jiff::Timestamp::UNIX_EPOCH,
+        envoy: Some(envoy),
     };
     document.to_json()
 });
