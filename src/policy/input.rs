@@ -349,7 +349,7 @@ pub(super) fn presence(steps: &[&str]) -> Option<Presence> {
     let (last, within) = steps.split_last()?;
     let path = steps.join(".");
     let is_open = |open: &&str| path.len() > open.len() && path.starts_with(&format!("{open}."));
-    if OPEN.iter().any(|open| is_open(&open)) {
+    if OPEN.iter().any(is_open) {
         return None;
     }
     let find = |document| {
