@@ -10,6 +10,7 @@ mod activegate;
 mod body;
 mod call;
 mod list;
+mod moment;
 mod open;
 mod reply;
 mod scopes;

@@ -1,8 +1,7 @@
-//! Points in time as Dynatrace's requests write them, and as its answers print them.
+//! Points in time as Dynatrace's requests write them.
 //!
-//! Three spellings come in (milliseconds, a date, `now+14d/d`); one goes out, always with three
-//! digits of a second, because clients parse exactly that. The clock is the caller's. A spelling that is not
-//! documented is none: nobody could say what Dynatrace takes it for.
+//! Three spellings come in: milliseconds, a date, `now+14d/d`. One that is not documented is none: nobody could say
+//! what Dynatrace takes it for. The clock is the caller's.
 
 use jiff::{
     Span, Timestamp,
@@ -11,7 +10,7 @@ use jiff::{
 };
 
 /// Reads any of the documented spellings.
-pub fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
+fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Some(relative) = text.strip_prefix("now") {
         return shifted(relative, now);
     }
@@ -39,7 +38,7 @@ pub fn expiration(text: &str, now: Timestamp) -> Option<Timestamp> {
         Timestamp::from_millisecond(now.as_millisecond().checked_add(shift)?).ok()
     };
     let moment = finer("ms", 1).or_else(|| finer("s", 1000));
-    let moment = truncated(moment.or_else(|| parse(text, now))?);
+    let moment = truncated(moment.or_else(|| parse(text, now))?)?;
     i64::try_from(moment.as_nanosecond()).ok().map(|_| moment)
 }
 
@@ -63,14 +62,9 @@ fn is_date(text: &str) -> bool {
     is_time && is_part && is_zone
 }
 
-/// `yyyy-MM-dd'T'HH:mm:ss.SSS'Z'`.
-pub fn print(moment: Timestamp) -> String {
-    format!("{moment:.3}")
-}
-
-/// Tokens live in milliseconds: finer parts would make equal dates differ.
-pub fn truncated(moment: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+/// Tokens live in milliseconds.
+fn truncated(moment: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_millisecond(moment.as_millisecond()).ok()
 }
 
 fn instant(moment: DateTime) -> Option<Timestamp> {
@@ -134,6 +128,10 @@ fn aligned(moment: DateTime, unit: &str) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn print(moment: Timestamp) -> String {
+        format!("{moment:.3}")
+    }
 
     #[test]
     fn every_documented_spelling_is_read() {

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 use super::{
     body::Members,
     call::Call,
+    moment,
     reply::{self, Refusal},
     state::{State, require},
 };
-use crate::dynatrace::moment;
 
 const CREATE: [&str; 2] = [
     "activeGateTokenManagement.create",

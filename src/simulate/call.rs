@@ -10,11 +10,10 @@ use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{
-    Options,
+    Options, moment,
     reply::{Refusal, Violation},
     state::{State, Token},
 };
-use crate::dynatrace::moment;
 
 pub(super) struct Call {
     pub(super) method: Method,

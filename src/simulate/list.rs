@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     call::{Call, Query},
+    moment,
     reply::{self, Refusal, Violation},
     selector::Selector,
     state::{State, Token},
 };
-use crate::dynatrace::moment;
 
 const FIELDS: [&str; 12] = [
     "id",

@@ -11,12 +11,11 @@ use serde::Serialize;
 use super::{
     body::Members,
     call::Call,
-    list,
+    list, moment,
     reply::{self, Refusal},
     scopes::Version,
     state::{Change, State, Token, Wanted, require},
 };
-use crate::dynatrace::moment;
 
 const READ: [&str; 1] = ["apiTokens.read"];
 const WRITE: [&str; 1] = ["apiTokens.write"];

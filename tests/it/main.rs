@@ -38,6 +38,7 @@ mod heads;
 mod log;
 mod lookup;
 mod messages;
+mod ordinary;
 mod pipes;
 mod promises;
 mod proxy;
