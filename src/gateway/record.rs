@@ -245,8 +245,8 @@ impl Recorder {
             utf8_percent_encode(self.redactor.text(text).as_str(), NON_ALPHANUMERIC).to_string()
         };
         for (number, (name, value)) in call.head().parameters().iter().enumerate() {
-            let sign = if number == 0 { '?' } else { '&' };
-            target.extend([&*sign.to_string(), &encoded(name), "=", &encoded(value)]);
+            let sign = if number == 0 { "?" } else { "&" };
+            target.extend([sign, &encoded(name), "=", &encoded(value)]);
         }
         self.redactor.text(&target)
     }

@@ -348,7 +348,7 @@ pub(super) enum Presence {
 pub(super) fn presence(steps: &[&str]) -> Option<Presence> {
     let (last, within) = steps.split_last()?;
     let path = steps.join(".");
-    let is_open = |open: &&str| path.len() > open.len() && path.starts_with(&format!("{open}."));
+    let is_open = |open: &&str| path.starts_with(&format!("{open}."));
     if OPEN.iter().any(is_open) {
         return None;
     }

@@ -86,7 +86,7 @@ impl Found {
                 return Err(self.problem);
             };
             let name = format!("dtgate_asked_{number}_{place}");
-            first.extend([&*name, " := ", &*asked, &*replacing, "; "]);
+            first.extend([name.as_str(), " := ", &asked, &replacing, "; "]);
             changes.retain(|at, change| *at < from || change.end > to);
             changes.insert(
                 from,

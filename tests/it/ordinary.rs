@@ -1,6 +1,7 @@
 //! Policies as somebody writes them who knows OPA and has read `docs/input.md`: they do what they say at the first try,
 //! in `dtgate test` and in `opa test`, on requests that are as the gate makes them.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -185,9 +186,11 @@ fn the_requests_to_test_with_are_as_the_gate_makes_them() {
     .enumerate()
     {
         let made = made(gate, method, target, body);
-        module.push_str(&format!(
+        write!(
+            module,
             "\ntest_{number} if {{\n\tmade := {made}\n\tsaid := object.union({helper}, {{\"api\": made.api, \"caller\": made.caller, \"environment\": made.environment, \"time\": made.time}})\n\tprint(said, made)\n\tsaid == made\n}}\n"
-        ));
+        )
+        .unwrap();
     }
     let suite = tempfile::tempdir().unwrap();
     std::fs::write(suite.path().join("made_test.rego"), module).unwrap();

@@ -87,7 +87,7 @@ fn records(case: Case) -> [String; 4] {
     let key = HashKey::new([1; 32]);
     let mut request = Request::builder().method(case.method).uri(case.target);
     for (name, value) in case.fields {
-        request = request.header(*name, *value);
+        request = request.header(*name, value.as_bytes());
     }
     let mut request: Request<Body> = request.body(full(case.body)).unwrap();
     request.extensions_mut().insert(Peer {
@@ -170,6 +170,45 @@ fn records_are_written_as_ever() {
         assert_eq!(line, expected);
     }
     assert_eq!(lines.len(), expected.len(), "{}", lines.join("\n"));
+}
+
+/// What the upstream gets, policies see: every field, all of it, and nothing that the query hides.
+#[test]
+fn a_policy_of_opa_envoy_sees_what_the_upstream_gets() {
+    let case = Case {
+        method: "GET",
+        target: "/api/v1/deployment/installer/agent/unix/default/latest?arch=x86&flavor=a%20b%26c&api-token=dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454",
+        fields: &[
+            ("host", "gate"),
+            ("x-team", "payments"),
+            ("x-team", "platform"),
+            ("x-note", "caf\u{e9} \\"),
+            ("x-plain", "a\\b"),
+        ],
+        body: "",
+        envoy: true,
+        ..PLAIN
+    };
+    let [decided, ..] = records(case);
+    let input = serde_json::from_str::<Value>(&decided).unwrap()["input"].clone();
+    let http = &input["attributes"]["request"]["http"];
+    assert_eq!(http["headers"]["x-team"], "payments, platform");
+    assert_eq!(http["headers"]["x-note"], r"caf\xc3\xa9 \\");
+    assert_eq!(http["headers"]["x-plain"], r"a\b");
+    let path = "/api/v1/deployment/installer/agent/unix/default/latest";
+    assert_eq!(http["path"], format!("{path}?arch=x86&flavor=a%20b%26c"));
+    assert_eq!(
+        input["parsed_query"],
+        json!({"arch": ["x86"], "flavor": ["a b&c"]})
+    );
+    assert_eq!(input["parsed_path"][7], "latest");
+    let [decided, ..] = records(Case {
+        method: "DELETE",
+        body: "",
+        envoy: true,
+        ..PLAIN
+    });
+    assert!(!decided.contains("parsed_body"), "{decided}");
 }
 
 /// People paste into any field: a whole token, the secret of their own, and the same in other spellings.
