@@ -38,6 +38,7 @@ fn objects(rules: &str) -> (bool, bool) {
     )
 }
 
+/// Each was asked of OPA.
 #[test]
 fn what_is_asked_within_a_negation_has_to_be_there() {
     for (rules, expected) in [
