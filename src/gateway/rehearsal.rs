@@ -6,6 +6,8 @@ mod kinds;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -172,22 +174,66 @@ impl std::error::Error for Failures {}
 /// Has the policies judge one request of every kind. That they deny is fine; that one cannot judge is told, with the
 /// kind.
 pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
-    let started = Instant::now();
     let with_envoy = reads_envoy(setting.policy);
     let time = (setting.now)();
     let kinds = kinds::all(setting.catalogue, setting.lookup.is_wanted());
-    let mut trouble = Trouble::default();
-    for (number, kind) in kinds.iter().enumerate() {
-        for input in inputs(setting, number, kind, with_envoy, time) {
-            trouble.see(setting.policy, kind, &input);
-        }
-        // Policies that are too slow for all of them would keep the start for minutes.
-        if !trouble.failed.is_empty() && started.elapsed() > PATIENCE {
-            trouble.left = kinds.len() - number - 1;
-            break;
+    let asked: Vec<Vec<Input>> = kinds
+        .iter()
+        .enumerate()
+        .map(|(number, kind)| inputs(setting, number, kind, with_envoy, time))
+        .collect();
+    let judged = judge_all(setting.policy, &asked);
+    let mut trouble = Trouble {
+        failed: Vec::new(),
+        left: kinds.len() - judged.len(),
+    };
+    for (number, failures) in judged {
+        if let Some(kind) = kinds.get(number) {
+            trouble.see(kind, failures);
         }
     }
     trouble.told()
+}
+
+/// What fails of each list of inputs, by its number. Every core judges, because the start waits for it.
+fn judge_all(policy: &Policy, asked: &[Vec<Input>]) -> Vec<(usize, Vec<Failure>)> {
+    let started = Instant::now();
+    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let judge = || {
+        let mut judged = Vec::new();
+        // Policies that are too slow for all of them would keep the start for minutes.
+        while !(has_failed.load(Relaxed) && started.elapsed() > PATIENCE) {
+            let number = next.fetch_add(1, Relaxed);
+            let Some(inputs) = asked.get(number) else {
+                break;
+            };
+            let found = inputs.iter().flat_map(|input| fails(policy, input));
+            let found: Vec<Failure> = found.collect();
+            has_failed.fetch_or(!found.is_empty(), Relaxed);
+            judged.push((number, found));
+        }
+        judged
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut judged: Vec<_> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..cores).map(|_| scope.spawn(judge)).collect();
+        let mut judged = judge();
+        for other in others {
+            judged.extend(other.join().expect("a policy that fails does not panic"));
+        }
+        judged
+    });
+    judged.sort_by_key(|(number, _)| *number);
+    judged
+}
+
+/// What fails of one input, twice: the first time a machine that has just started may be slow.
+fn fails(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
+    let first = failures(policy, input);
+    if first.iter().any(|failure| !failure.in_settings) {
+        return failures(policy, input);
+    }
+    first
 }
 
 /// The kind as policies see it: in one of the environments, or in all of them where it asks for everything.
@@ -277,12 +323,7 @@ struct Failed {
 }
 
 impl Trouble {
-    fn see(&mut self, policy: &Policy, kind: &Kind, input: &Input) {
-        let mut failures = failures(policy, input);
-        // Once more: the first time a machine that has just started may be slow.
-        if failures.iter().any(|failure| !failure.in_settings) {
-            failures = self::failures(policy, input);
-        }
+    fn see(&mut self, kind: &Kind, failures: Vec<Failure>) {
         for Failure {
             policy,
             message,
