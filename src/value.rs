@@ -6,6 +6,7 @@
 
 mod address;
 mod counted;
+mod relative;
 mod visible;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use address::{deserialize_listening, listening};
 pub use counted::counted;
+pub use relative::relative;
 pub use visible::{Visible, VisibleLines, visible_json};
 
 /// A span of time that is longer than nothing, written as `500ms`, `10s` or `1h 30m`.

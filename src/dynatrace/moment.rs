@@ -3,16 +3,14 @@
 //! Three spellings come in: milliseconds, a date, `now+14d/d`. One that is not documented is none: nobody could say
 //! what Dynatrace takes it for. The clock is the caller's.
 
-use jiff::{
-    Span, Timestamp,
-    civil::{DateTime, Weekday},
-    tz::TimeZone,
-};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::value::relative;
 
 /// Reads any of the documented spellings.
 fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
-    if let Some(relative) = text.strip_prefix("now") {
-        return shifted(relative, now);
+    if let Some(shift) = text.strip_prefix("now") {
+        return relative(shift, now);
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Timestamp::from_millisecond(text.parse().ok()?).ok();
@@ -24,7 +22,9 @@ fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
         return Some(moment);
     }
     // No zone means UTC.
-    instant(text.parse::<DateTime>().ok()?)
+    TimeZone::UTC
+        .to_timestamp(text.parse::<DateTime>().ok()?)
+        .ok()
 }
 
 /// When a token is to expire, in the notation of a change: that of v2, with seconds and milliseconds for those of v1.
@@ -65,64 +65,6 @@ fn is_date(text: &str) -> bool {
 /// Tokens live in milliseconds.
 fn truncated(moment: Timestamp) -> Option<Timestamp> {
     Timestamp::from_millisecond(moment.as_millisecond()).ok()
-}
-
-fn instant(moment: DateTime) -> Option<Timestamp> {
-    TimeZone::UTC.to_timestamp(moment).ok()
-}
-
-/// `[+-]NU[/A]`: N units from now, then back to the start of the unit A.
-fn shifted(relative: &str, now: Timestamp) -> Option<Timestamp> {
-    let (shift, align) = match relative.split_once('/') {
-        Some((shift, align)) => (shift, Some(align)),
-        None => (relative, None),
-    };
-    let mut moment = TimeZone::UTC.to_datetime(now);
-    if !shift.is_empty() {
-        moment = moment.checked_add(span(shift)?).ok()?;
-    }
-    if let Some(align) = align {
-        moment = aligned(moment, align)?;
-    }
-    instant(moment)
-}
-
-fn span(shift: &str) -> Option<Span> {
-    if !shift.starts_with(['+', '-']) {
-        return None;
-    }
-    let at = shift.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = shift.split_at_checked(at)?;
-    if !number.bytes().skip(1).all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: i64 = number.parse().ok()?;
-    let span = Span::new();
-    match unit {
-        "m" => span.try_minutes(number),
-        "h" => span.try_hours(number),
-        "d" => span.try_days(number),
-        "w" => span.try_weeks(number),
-        "M" => span.try_months(number),
-        "y" => span.try_years(number),
-        _ => return None,
-    }
-    .ok()
-}
-
-fn aligned(moment: DateTime, unit: &str) -> Option<DateTime> {
-    let date = moment.date();
-    let midnight = |date: jiff::civil::Date| date.at(0, 0, 0, 0);
-    Some(match unit {
-        "m" => date.at(moment.hour(), moment.minute(), 0, 0),
-        "h" => date.at(moment.hour(), 0, 0, 0),
-        "d" => midnight(date),
-        "w" if date.weekday() == Weekday::Monday => midnight(date),
-        "w" => midnight(date.nth_weekday(-1, Weekday::Monday).ok()?),
-        "M" => midnight(date.first_of_month()),
-        "y" => midnight(date.first_of_year()),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -161,17 +161,10 @@ impl Document {
         operation: &Value,
         catalogue: &Catalogue,
     ) -> Option<Endpoint> {
-        let segments: Vec<&str> = path
-            .split('/')
-            .filter(|segment| !segment.is_empty())
-            .collect();
-        let below = match segments.as_slice() {
-            [ENVIRONMENT, _, below @ ..] => below,
-            all => all,
-        };
+        let below = below(&path);
         let documented = match below.strip_prefix(PROXY) {
             Some(rest) => [&["api"], rest].concat(),
-            None => below.to_vec(),
+            None => below,
         };
         let rows = catalogue.rows();
         match catalogue.find(&method, &documented) {
@@ -285,20 +278,23 @@ fn base(url: &str) -> String {
         None => url,
     };
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let segments: Vec<&str> = path
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .collect();
-    let below = match segments.as_slice() {
-        [ENVIRONMENT, _, below @ ..] => below,
-        all => all,
-    };
+    let below = below(path);
     let mut base = String::new();
     for segment in below {
         base.push('/');
         base.push_str(segment);
     }
     base
+}
+
+/// The segments of a path, below `/e/{environment-id}`.
+fn below(path: &str) -> Vec<&str> {
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    let segments: Vec<&str> = segments.collect();
+    match segments.as_slice() {
+        [ENVIRONMENT, _, below @ ..] => below.to_vec(),
+        _ => segments,
+    }
 }
 
 const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];

@@ -3,17 +3,15 @@
 //! Three spellings come in (milliseconds, a date, `now+14d/d`); one goes out, always with three
 //! digits of a second, because clients parse exactly that. The clock is the caller's.
 
-use jiff::{
-    Span, Timestamp,
-    civil::{DateTime, Weekday},
-    tz::TimeZone,
-};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::value::relative;
 
 /// Reads any of the documented spellings.
 pub(super) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     let text = text.trim();
-    if let Some(relative) = text.strip_prefix("now") {
-        return shifted(relative, now);
+    if let Some(shift) = text.strip_prefix("now") {
+        return relative(shift, now);
     }
     if let Ok(milliseconds) = text.parse::<i64>() {
         return Timestamp::from_millisecond(milliseconds).ok();
@@ -22,7 +20,9 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
         return Some(moment);
     }
     // No zone means UTC.
-    instant(text.parse::<DateTime>().ok()?)
+    TimeZone::UTC
+        .to_timestamp(text.parse::<DateTime>().ok()?)
+        .ok()
 }
 
 /// `yyyy-MM-dd'T'HH:mm:ss.SSS'Z'`.
@@ -33,61 +33,6 @@ pub(super) fn print(moment: Timestamp) -> String {
 /// Tokens live in milliseconds: finer parts would make equal dates differ.
 pub(super) fn truncated(moment: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
-}
-
-fn instant(moment: DateTime) -> Option<Timestamp> {
-    TimeZone::UTC.to_timestamp(moment).ok()
-}
-
-/// `[+-]NU[/A]`: N units from now, then back to the start of the unit A.
-fn shifted(relative: &str, now: Timestamp) -> Option<Timestamp> {
-    let (shift, align) = match relative.split_once('/') {
-        Some((shift, align)) => (shift, Some(align)),
-        None => (relative, None),
-    };
-    let mut moment = TimeZone::UTC.to_datetime(now);
-    if !shift.is_empty() {
-        moment = moment.checked_add(span(shift)?).ok()?;
-    }
-    if let Some(align) = align {
-        moment = aligned(moment, align)?;
-    }
-    instant(moment)
-}
-
-fn span(shift: &str) -> Option<Span> {
-    if !shift.starts_with(['+', '-']) {
-        return None;
-    }
-    let at = shift.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = shift.split_at_checked(at)?;
-    let number: i64 = number.parse().ok()?;
-    let span = Span::new();
-    match unit {
-        "m" => span.try_minutes(number),
-        "h" => span.try_hours(number),
-        "d" => span.try_days(number),
-        "w" => span.try_weeks(number),
-        "M" => span.try_months(number),
-        "y" => span.try_years(number),
-        _ => return None,
-    }
-    .ok()
-}
-
-fn aligned(moment: DateTime, unit: &str) -> Option<DateTime> {
-    let date = moment.date();
-    let midnight = |date: jiff::civil::Date| date.at(0, 0, 0, 0);
-    Some(match unit {
-        "m" => date.at(moment.hour(), moment.minute(), 0, 0),
-        "h" => date.at(moment.hour(), 0, 0, 0),
-        "d" => midnight(date),
-        "w" if date.weekday() == Weekday::Monday => midnight(date),
-        "w" => midnight(date.nth_weekday(-1, Weekday::Monday).ok()?),
-        "M" => midnight(date.first_of_month()),
-        "y" => midnight(date.first_of_year()),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

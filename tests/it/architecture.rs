@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "value",
         ],
     ),
-    ("dynatrace", &[]),
+    ("dynatrace", &["value"]),
     (
         "gateway",
         &[
@@ -65,7 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("guard", &["dynatrace", "value"]),
     ("listener", &["telemetry", "value"]),
     ("policy", &["dynatrace", "value"]),
-    ("simulate", &[]),
+    ("simulate", &["value"]),
     ("telemetry", &["value"]),
     ("value", &[]),
 ];

@@ -121,11 +121,9 @@ fn an_unknown_key_of_the_configuration_is_named_with_line_and_column() {
     }
 }
 
-#[test]
-fn a_gate_does_not_start_on_a_broken_policy() {
-    let directory = policy("package dtgate.mine\n\ndeny contains \"x\" if nothing(1)\n");
-    let journal = directory.path().join("journal");
-    let ran = run(&[
+/// Starts a gate that does not get as far as a request.
+fn serve(policies: &Path, journal: &Path) -> Ran {
+    run(&[
         "serve",
         "--listen",
         "127.0.0.1:0",
@@ -134,10 +132,17 @@ fn a_gate_does_not_start_on_a_broken_policy() {
         "--upstream",
         "http://127.0.0.1:1",
         "--policies",
-        text(directory.path()),
+        text(policies),
         "--journal",
-        text(&journal),
-    ]);
+        text(journal),
+    ])
+}
+
+#[test]
+fn a_gate_does_not_start_on_a_broken_policy() {
+    let directory = policy("package dtgate.mine\n\ndeny contains \"x\" if nothing(1)\n");
+    let journal = directory.path().join("journal");
+    let ran = serve(directory.path(), &journal);
     assert_eq!(ran.code, 1, "{}", ran.all());
     assert!(ran.err.contains("mine.rego:3:"), "{}", ran.err);
     assert!(!journal.exists(), "nothing was begun");
@@ -156,19 +161,7 @@ fn a_policy_that_fails_for_one_kind_of_request_is_named_with_it_by_check_and_ser
     assert!(ran.out.contains(named), "{}", ran.out);
     assert!(ran.out.contains("mine.rego:5:"), "{}", ran.out);
     let journal = directory.path().join("journal");
-    let ran = run(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--upstream",
-        "http://127.0.0.1:1",
-        "--policies",
-        text(directory.path()),
-        "--journal",
-        text(&journal),
-    ]);
+    let ran = serve(directory.path(), &journal);
     assert_eq!(ran.code, 1, "{}", ran.all());
     assert!(ran.err.contains(named), "{}", ran.err);
     assert!(!journal.exists(), "nothing was begun");
