@@ -27,6 +27,53 @@ fn the_shipped_configuration_is_accepted() {
     assert!(output.status.success(), "{output:?}");
 }
 
+/// The settings as shipped, but for those that it is there to show; and the shipped policies can work with them.
+#[test]
+fn the_example_of_settings_switches_expiry_on_and_nothing_else() {
+    let settings = |path: &str| -> Vec<String> {
+        let lines = page(path).lines().map(str::to_owned).collect::<Vec<_>>();
+        let said = lines
+            .into_iter()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        said.collect()
+    };
+    let (shipped, example) = (settings("policies/data.yaml"), settings("deploy/data.yaml"));
+    let changed = shipped
+        .iter()
+        .zip(&example)
+        .filter(|(one, other)| one != other);
+    let changed: Vec<(&str, &str)> = changed.map(|(one, other)| (&**one, &**other)).collect();
+    assert_eq!(shipped.len(), example.len());
+    assert_eq!(
+        changed,
+        [
+            ("    max_days: 0", "    max_days: 90"),
+            ("    required: false", "    required: true")
+        ]
+    );
+    let files = tempfile::tempdir().unwrap();
+    copy(&policies(), files.path());
+    std::fs::copy("deploy/data.yaml", files.path().join("data.yaml")).unwrap();
+    let output = run(&["check", "--policies", files.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let request = files.path().join("request.http");
+    let create = "POST /api/v2/apiTokens HTTP/1.1\nHost: gate\nContent-Type: application/json\n\n\
+                  {\"name\":\"payments-prod-ci\",\"scopes\":[\"metrics.read\"]}";
+    std::fs::write(&request, create).unwrap();
+    let said = run(&[
+        "eval",
+        "--policies",
+        files.path().to_str().unwrap(),
+        "--http",
+        request.to_str().unwrap(),
+    ]);
+    assert_eq!(said.status.code(), Some(2), "{said:?}");
+    assert!(
+        String::from_utf8_lossy(&said.stdout).contains("expiry"),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other() {
     let text = page("docs/configuration.md");
