@@ -6,6 +6,7 @@
 //! random: no honest text has even eight letters of it in a row.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -18,14 +19,15 @@ use crate::dynatrace::token::{TokenSecret, is_any_prefix, is_public};
 pub(super) struct Own {
     /// Every secret in every encoding, with a null byte behind each.
     letters: Vec<u8>,
-    /// A window, and where it stands in the letters. Sorted.
-    windows: Vec<(u64, u32)>,
-    /// A bit for every window, by its hash: most texts need to look no further.
+    /// Where every window begins in the letters.
+    places: Vec<u32>,
+    /// Every window, and where it begins: sorted, and only made for a text that the filter lets through.
+    windows: OnceLock<Vec<(u64, u32)>>,
+    /// Two bits for every window, by its hash: most texts need to look no further.
     filter: Filter,
 }
 
-#[derive(Default)]
-struct Filter([u64; 32]);
+struct Filter(Box<[u64; FILTER]>);
 
 impl Own {
     pub(super) fn of_credentials(credentials: &[TokenSecret]) -> Self {
@@ -48,7 +50,6 @@ impl Own {
                 );
             }
         }
-        own.windows.sort_unstable();
         own
     }
 
@@ -58,7 +59,6 @@ impl Own {
         for value in values {
             own.add_value(value.expose().trim());
         }
-        own.windows.sort_unstable();
         own
     }
 
@@ -106,7 +106,7 @@ impl Own {
         for (number, window) in added.windows(WINDOW).enumerate().step_by(stride) {
             let window = window.iter().fold(0, |held, letter| rolled(held, *letter));
             if let Ok(place) = u32::try_from(start + number) {
-                self.windows.push((window, place));
+                self.places.push(place);
                 self.filter.add(window);
             }
         }
@@ -115,7 +115,7 @@ impl Own {
 
     /// Finds every part of a secret, with the letters and digits that stand beside it without a gap.
     pub(super) fn find(&self, bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
-        if self.windows.is_empty() {
+        if self.places.is_empty() {
             return;
         }
         let text: Vec<(u8, usize)> = bytes
@@ -146,9 +146,20 @@ impl Own {
         if !self.filter.has(window) {
             return None;
         }
-        let number = self.windows.partition_point(|(other, _)| *other < window);
-        let (other, place) = self.windows.get(number)?;
+        let windows = self.windows.get_or_init(|| self.sorted());
+        let number = windows.partition_point(|(other, _)| *other < window);
+        let (other, place) = windows.get(number)?;
         (*other == window).then_some(*place as usize)
+    }
+
+    fn sorted(&self) -> Vec<(u64, u32)> {
+        let window = |place: &u32| {
+            let letters = self.letters.iter().skip(*place as usize).take(WINDOW);
+            letters.fold(0, |held, letter| rolled(held, *letter))
+        };
+        let mut windows: Vec<_> = self.places.iter().map(|at| (window(at), *at)).collect();
+        windows.sort_unstable();
+        windows
     }
 
     /// How far a match reaches, not below `floor`.
@@ -193,22 +204,29 @@ impl Own {
     }
 }
 
+impl Default for Filter {
+    fn default() -> Self {
+        Self(Box::new([0; FILTER]))
+    }
+}
+
 impl Filter {
-    fn bit(window: u64) -> (usize, u64) {
-        let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53;
-        ((hash >> 6) as usize, 1 << (hash & 63))
+    fn bits(window: u64) -> [(usize, u64); 2] {
+        let hash = window.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        [hash >> 50, hash >> 36].map(|hash| ((hash >> 6) as usize % FILTER, 1 << (hash & 63)))
     }
 
     fn add(&mut self, window: u64) {
-        let (word, bit) = Self::bit(window);
-        if let Some(word) = self.0.get_mut(word) {
-            *word |= bit;
+        for (word, bit) in Self::bits(window) {
+            if let Some(word) = self.0.get_mut(word) {
+                *word |= bit;
+            }
         }
     }
 
     fn has(&self, window: u64) -> bool {
-        let (word, bit) = Self::bit(window);
-        self.0.get(word).is_some_and(|word| word & bit != 0)
+        let has = |(word, bit): (usize, u64)| self.0.get(word).is_some_and(|word| word & bit != 0);
+        Self::bits(window).into_iter().all(has)
     }
 }
 
@@ -233,6 +251,9 @@ fn folded(byte: u8) -> Option<u8> {
 fn rolled(held: u64, letter: u8) -> u64 {
     held << 8 | u64::from(letter)
 }
+
+/// Words of 64 bits. A token has some 250 windows, and one window in a thousand that is none passes.
+const FILTER: usize = 256;
 
 /// Letters that are compared at once: as many as fit into a word.
 const WINDOW: usize = 8;
