@@ -31,11 +31,11 @@ fn the_shipped_configuration_is_accepted() {
 #[test]
 fn the_example_of_settings_switches_expiry_on_and_nothing_else() {
     let settings = |path: &str| -> Vec<String> {
-        let lines = page(path).lines().map(str::to_owned).collect::<Vec<_>>();
-        let said = lines
-            .into_iter()
+        let text = page(path);
+        let said = text
+            .lines()
             .filter(|line| !line.trim_start().starts_with('#'));
-        said.collect()
+        said.map(str::to_owned).collect()
     };
     let (shipped, example) = (settings("policies/data.yaml"), settings("deploy/data.yaml"));
     let changed = shipped
