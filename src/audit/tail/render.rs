@@ -4,12 +4,15 @@
 //! It reads whatever a journal holds, of older versions too: a member that is not there and one that is `null` say
 //! the same, and a kind of record that it does not know is shown as it is.
 
+mod sums;
+
 use std::fmt::{Arguments, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::value::{Visible, counted};
+use sums::{suppressed, unseen};
 
 /// Shows one line of a journal. The lines of the result after the first are indented.
 pub fn render(line: &str) -> String {
@@ -313,72 +316,6 @@ fn recovery(out: &mut String, record: &Value) {
             out,
             format_args!(", set aside in {}", text(record, "/set_aside")),
         );
-    }
-}
-
-/// Which writes passed that the catalogue does not know, how they were answered, and whose they were.
-fn unseen(out: &mut String, record: &Value) {
-    let writes = counted(number(record, "/count"), "write");
-    match (text(record, "/method"), text(record, "/path")) {
-        ("", _) => append(out, format_args!("writes of other kinds")),
-        (method, path) => append(
-            out,
-            format_args!("{method} {path}  {}", text(record, "/environment")),
-        ),
-    }
-    let statuses = record.get("statuses").and_then(Value::as_object);
-    let answered: Vec<String> = statuses
-        .into_iter()
-        .flatten()
-        .map(|(status, count)| format!("{}: {count}", Visible(status)))
-        .collect();
-    below(
-        out,
-        format_args!(
-            "{writes} from {} to {}, answered {}",
-            text(record, "/first"),
-            text(record, "/last"),
-            answered.join(", ")
-        ),
-    );
-    if !text(record, "/requested_by").is_empty() {
-        below(out, format_args!("{}", caller(record, "/caller/id")));
-    }
-}
-
-/// How many had no record of their own, of which kinds, and whose.
-fn suppressed(out: &mut String, record: &Value) {
-    append(
-        out,
-        format_args!(
-            "{} refused without a record of their own, from {} to {}",
-            counted(number(record, "/count"), "request"),
-            text(record, "/first"),
-            text(record, "/last")
-        ),
-    );
-    let mut line = |count: u64, what: &str| below(out, format_args!("{count:>8}  {what}"));
-    for entry in list(record, "/reasons") {
-        let (reason, operation) = (text(entry, "/reason"), text(entry, "/operation"));
-        line(
-            number(entry, "/count"),
-            format!("{reason} {operation}").trim_end(),
-        );
-    }
-    for entry in list(record, "/callers") {
-        let by = match (text(entry, "/caller/id"), text(entry, "/requested_by")) {
-            ("", address) => format!("by all other callers at {address}"),
-            (caller, address) => format!("by {caller} at {address}"),
-        };
-        line(number(entry, "/count"), &by);
-    }
-    for (member, what) in [
-        ("/other_reasons", "for other reasons"),
-        ("/other_callers", "by others"),
-    ] {
-        if number(record, member) > 0 {
-            line(number(record, member), what);
-        }
     }
 }
 

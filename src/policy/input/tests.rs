@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::sample::Sampler;
 use super::*;
+use crate::dynatrace::redact::Redactor;
 
 /// The request of the seed: 1 scope, API v1.
 pub(in super::super) fn input() -> Input {
