@@ -64,7 +64,8 @@ impl Endpoints {
                 writeln!(
                     out,
                     "\nEach path also behind /e/{{environment-id}}, and /api/… also as /platform/classic/environment-api/….\n\
-                     What is not listed is streamed through, unless it could be read as one of these or speaks of tokens."
+                     What is not listed is streamed through. It is refused if it could be read as one of these, or if its path speaks of tokens.\n\
+                     `write` stands for every method but GET, HEAD and OPTIONS. `dtgate endpoints --unknown` lists the writes that no row knows."
                 )?;
             }
         }

@@ -152,7 +152,7 @@ fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result
         .map(Option::unwrap_or_default)
         .collect();
     if writes.is_empty() {
-        writeln!(out, "No write is known that the catalogue does not know.")?;
+        writeln!(out, "The journal lists no unknown writes.")?;
     } else {
         for line in &lines {
             let columns = line.iter().zip(&widths);
