@@ -54,8 +54,9 @@ impl Started {
         Self {
             id: Uuid::now_v7().into(),
             client_id: client_id
+                .filter(|value| value.len() <= LONGEST_READ)
                 .map(|value| redactor.text(&String::from_utf8_lossy(value.as_bytes())))
-                .filter(|id| id.len() <= 128),
+                .filter(|id| id.len() <= LONGEST_ID),
             peer: Peer::of(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -88,6 +89,10 @@ impl Started {
         self.redactor.path(self.uri.path())
     }
 }
+
+/// The longest id of a client that is written, and the longest in which secrets are looked for: a token may be in it.
+const LONGEST_ID: usize = 128;
+const LONGEST_READ: usize = 1024;
 
 /// The one line of a request.
 pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, cut: &Cut) {

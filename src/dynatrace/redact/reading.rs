@@ -70,12 +70,18 @@ impl Reading {
         let mut changed = false;
         while let Some(rest) = self.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let escape = if at < first { None } else { escape(rest) };
-            let (said, length) = escape.unwrap_or_else(|| (rest.first().copied(), 1));
             changed |= escape.is_some();
+            let (said, length) = escape.unwrap_or_else(|| (rest.first().copied(), 1));
             if let Some(byte) = said {
                 next.push(byte, self, at..at + length);
             }
             at += length;
+            // What begins no escape at the first of many backslashes, begins none at the others: each would count them
+            // to the end.
+            while escape.is_none() && said == Some(b'\\') && self.bytes.get(at) == Some(&b'\\') {
+                next.push(b'\\', self, at..at + 1);
+                at += 1;
+            }
         }
         changed.then_some(next)
     }

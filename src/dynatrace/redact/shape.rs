@@ -18,7 +18,7 @@ struct Run {
 /// name of a scheme. Public parts stay.
 pub(super) fn find(bytes: &[u8], sought: Sought, found: &mut impl FnMut(Range<usize>)) {
     let mut before = [Run::default(); 2];
-    let mut end = 0;
+    let (mut end, mut plain) = (0, 0);
     for run in runs(bytes) {
         let [first, second] = before;
         before = [second, run];
@@ -29,7 +29,7 @@ pub(super) fn find(bytes: &[u8], sought: Sought, found: &mut impl FnMut(Range<us
             token(bytes, [first, second, run]),
             jwt(bytes, run),
             key(bytes, run).filter(|_| sought == Sought::All),
-            credential(bytes, second, run),
+            credential(bytes, second, run, &mut plain),
             folded(bytes, run),
         ];
         let both = |one: Range<usize>, other: Range<usize>| {
@@ -154,8 +154,12 @@ fn packed(letters: &[u8]) -> u64 {
     })
 }
 
-/// What stands behind `Api-Token`, `Bearer` or `Basic`, if it is no plain word.
-fn credential(bytes: &[u8], scheme: Run, run: Run) -> Option<Range<usize>> {
+/// What stands behind `Api-Token`, `Bearer` or `Basic`, if it is no plain word. Up to `plain` is nothing but plain words:
+/// the end of one is one, and nobody has to read it again.
+fn credential(bytes: &[u8], scheme: Run, run: Run, plain: &mut usize) -> Option<Range<usize>> {
+    if run.start < *plain {
+        return None;
+    }
     let between = bytes.get(scheme.end..run.start)?;
     let separates = |byte: &u8| byte.is_ascii_whitespace() || b":=+\"'".contains(byte);
     if between.is_empty() || between.len() > 4 || !between.iter().all(separates) {
@@ -176,6 +180,9 @@ fn credential(bytes: &[u8], scheme: Run, run: Run) -> Option<Range<usize>> {
     let is_secret = credential.len() >= MIN_CREDENTIAL
         && (changes(credential) >= FEW_CHANGES
             || credential.len() >= OLD.start && credential.iter().any(u8::is_ascii_digit));
+    if !is_secret {
+        *plain = end;
+    }
     is_secret.then_some(run.start..end)
 }
 

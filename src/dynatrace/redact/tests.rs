@@ -468,6 +468,21 @@ fn the_steps_of_a_text_grow_with_its_length_and_no_faster() {
     }
 }
 
+/// Each of these took most of a minute when every place in it was read to the end.
+#[test]
+fn no_place_of_a_text_is_read_to_its_end() {
+    let credential = |length: usize| format!("infrastructure {}", "bearer=".repeat(length / 7));
+    for text in [
+        "\\".repeat(150_000),
+        credential(150_000),
+        BASE64.encode(credential(110_000).as_bytes()),
+    ] {
+        let before = std::time::Instant::now();
+        assert_eq!(nobody().text(&text).as_str(), text);
+        assert!(before.elapsed() < std::time::Duration::from_secs(10));
+    }
+}
+
 /// What takes longer than anybody waits is hidden as a whole: not shown unread.
 #[test]
 fn a_text_that_is_encoded_too_often_is_hidden() {
