@@ -178,12 +178,31 @@ fn credential(bytes: &[u8], scheme: Run, run: Run, plain: &mut usize) -> Option<
     let end = run.start + length(bytes, run.start, goes_on);
     let credential = bytes.get(run.start..end)?;
     let is_secret = credential.len() >= MIN_CREDENTIAL
+        && !is_made_of_words(credential)
         && (changes(credential) >= FEW_CHANGES
             || credential.len() >= OLD.start && credential.iter().any(u8::is_ascii_digit));
     if !is_secret {
         *plain = end;
     }
     is_secret.then_some(run.start..end)
+}
+
+/// Names such as `infrastructure-monitoring-2024` and `eu1-payments-v2`: two words or more with hyphens between, each of
+/// letters of one case and a short number.
+fn is_made_of_words(text: &[u8]) -> bool {
+    let mut words = text.split(|byte| b"-_".contains(byte));
+    let is_word = |word: &[u8]| {
+        let letters = length(word, 0, |byte| byte.is_ascii_alphabetic());
+        let (letters, number) = word.split_at(letters);
+        let rest = letters.get(1..).unwrap_or_default();
+        !word.is_empty()
+            && (rest.iter().all(u8::is_ascii_lowercase)
+                || letters.iter().all(u8::is_ascii_uppercase))
+            && letters.len() <= LONGEST_WORD
+            && number.len() <= LONGEST_NUMBER
+            && number.iter().all(u8::is_ascii_digit)
+    };
+    words.clone().count() > 1 && words.all(is_word)
 }
 
 /// Whether a word is written as tokens of the old format are: 20 or 21 letters and digits at random, with no mark by
@@ -224,6 +243,10 @@ const MIN_SECRET: usize = 16;
 
 /// The shortest credential behind a scheme: `Basic dTpwYXNz`.
 const MIN_CREDENTIAL: usize = 10;
+
+/// The longest word in a name, and the longest number behind one: a year.
+const LONGEST_WORD: usize = 16;
+const LONGEST_NUMBER: usize = 4;
 
 const WORDS: [&str; 8] = [
     "dt0c0", "dt0g0", "dt0s0", "dt0s1", "Api-T", "eyJhb", "eyJ0e", "eyJra",

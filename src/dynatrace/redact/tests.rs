@@ -294,6 +294,8 @@ fn what_is_honest_stays() {
         "the token dt0c01.ABC is old since 2020. In 2024 and 2025 nobody has used it, ask team 7",
         "Basic authentication-2024, Bearer of infrastructure monitoring, api-token TOKEN",
         "send the header Authorization: Api-Token TOKEN",
+        "Basic infrastructure-monitoring-2024",
+        "API-Token payments-prod-eu-west-1, bearer eu1-payments2-v3",
         "HOST-1234567890ABCDEF",
         "Größe: 2 MiB — für Überwachung",
         "now+14d",
