@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use crate::dynatrace::catalogue::{Catalogue, Content, Only};
 use crate::dynatrace::change::{self, TokenChange, Understood};
-use crate::dynatrace::redact::{Redacted, Redactor};
+use crate::dynatrace::redact::{Redacted, Redactor, names_a_secret};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::value::Sha256Hex;
 pub use caller::{caller, credential_name, redactor, require_credential};
@@ -135,6 +135,9 @@ fn read(
     {
         return Err(ReadError::Secret(Redacted::ours("the path")));
     }
+    if redactor.is_shown(&path.public()) {
+        return Err(ReadError::Secret(Redacted::ours("the path")));
+    }
     let caller = credential.as_ref().map(|credential| {
         let text = credential.secret.expose();
         if credential.in_query {
@@ -145,6 +148,10 @@ fn read(
     });
     let query = parts.uri.query().filter(|_| endpoint.query);
     parameters.retain(|(name, _)| name != API_TOKEN);
+    let mut honest = parameters.iter().filter(|(name, _)| !names_a_secret(name));
+    if honest.any(|(_, value)| redactor.is_shown(value)) {
+        return Err(ReadError::Secret(Redacted::ours("the query")));
+    }
     let head = Box::new(Head {
         parameters,
         query: query.map(|query| TokenSecret::new(query.to_owned())),
@@ -316,7 +323,7 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
             json::parse_object(received, std::iter::empty()).map(Value::Object)
         }
     }?;
-    if let Some(place) = secret_in(&value, &head.redactor) {
+    if let Some(place) = secret_in(&value, endpoint.content, &head.redactor) {
         return Err(ReadError::Secret(place));
     }
     Ok(match (endpoint.content, value) {
@@ -340,23 +347,31 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
 }
 
 /// Where a body holds a secret: the member, as clients know it (`scopes[2]`), its name without a secret.
-fn secret_in(value: &Value, redactor: &Redactor) -> Option<Redacted> {
+///
+/// A link with its key may stand in settings and dashboards; in what a token is called it would hide the name from
+/// policies.
+fn secret_in(value: &Value, content: Content, redactor: &Redactor) -> Option<Redacted> {
+    let is_token = matches!(content, Content::Token(_) | Content::Named(_));
+    let holds_secret = |text: &str| match is_token {
+        true => redactor.hides(text),
+        false => redactor.holds_token(text),
+    };
     let mut path = String::new();
-    find_secret(value, redactor, &mut path).then(|| match path.as_str() {
+    find_secret(value, &holds_secret, &mut path).then(|| match path.as_str() {
         "" => Redacted::ours("the body"),
         path => redactor.text(&format!("the body, at {path},")),
     })
 }
 
 /// Leaves in `path` where it is.
-fn find_secret(value: &Value, redactor: &Redactor, path: &mut String) -> bool {
+fn find_secret(value: &Value, holds_secret: &dyn Fn(&str) -> bool, path: &mut String) -> bool {
     let length = path.len();
     match value {
-        Value::String(text) => return redactor.holds_token(text),
+        Value::String(text) => return holds_secret(text),
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
                 write!(path, "[{index}]").expect("writing to a string cannot fail");
-                if find_secret(element, redactor, path) {
+                if find_secret(element, holds_secret, path) {
                     return true;
                 }
                 path.truncate(length);
@@ -368,7 +383,7 @@ fn find_secret(value: &Value, redactor: &Redactor, path: &mut String) -> bool {
                     path.push('.');
                 }
                 path.push_str(name);
-                if redactor.holds_token(name) || find_secret(value, redactor, path) {
+                if holds_secret(name) || find_secret(value, holds_secret, path) {
                     return true;
                 }
                 path.truncate(length);

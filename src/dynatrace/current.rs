@@ -60,6 +60,21 @@ struct Answer {
 }
 
 impl CurrentToken {
+    /// All that somebody wrote.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let Self {
+            id,
+            name,
+            enabled: _,
+            owner,
+            scopes,
+            personal: _,
+            expiration,
+        } = self;
+        let texts = [id, name, owner, expiration].into_iter().flatten();
+        texts.chain(scopes).map(String::as_str)
+    }
+
     /// Reads the answer of either API.
     pub fn parse(body: &[u8]) -> Result<Self, CurrentError> {
         let answer: Answer =

@@ -65,7 +65,7 @@ pub trait Texts {
 enum Sought {
     /// Whatever must not be written.
     All,
-    /// Tokens and credentials only.
+    /// Tokens, and what the request shows, but no key of a link.
     Tokens,
 }
 
@@ -222,10 +222,16 @@ impl Redactor {
         !matches!(self.find(text, Sought::All), Found::Nothing)
     }
 
-    /// Whether text holds a token or a credential of the request, whatever it is encoded as: the key of a link, or the
-    /// value of a cookie, is neither.
+    /// Whether text holds a token, or what the request shows as a secret, whatever it is encoded as: the key of a link is
+    /// neither.
     pub fn holds_token(&self, text: &str) -> bool {
         !matches!(self.find(text, Sought::Tokens), Found::Nothing)
+    }
+
+    /// Whether text holds what the request itself shows as a secret. A client may show what it likes: policies must not
+    /// judge a text from which that was taken.
+    pub fn is_shown(&self, text: &str) -> bool {
+        self.hides(text) && self.text(text) != Self::default().text(text)
     }
 
     fn value(&self, value: &Value) -> Value {
@@ -304,9 +310,7 @@ impl Search<'_> {
         let (credentials, values) = self.own;
         shape::find(reading.bytes(), self.sought, &mut found);
         credentials.find(reading.bytes(), &mut found);
-        if self.sought == Sought::All {
-            values.find(reading.bytes(), &mut found);
-        }
+        values.find(reading.bytes(), &mut found);
         if let Some(joined) = reading.joined() {
             self.steps = self.steps.checked_sub(joined.len())?;
             let mut found = |range: Range<usize>| self.found.push(joined.origin(range));

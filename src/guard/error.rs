@@ -53,6 +53,10 @@ pub enum ReadError {
         "{0} contains the secret of a token, or of the credential that the request shows: leave it out"
     )]
     Secret(Redacted),
+    #[error(
+        "the token as it is now has a text in it that the request shows as a secret, in Proxy-Authorization or in a field whose name speaks of one: policies could not see it; leave that field out"
+    )]
+    Shown,
     #[error("{0} takes no body; send the request without one")]
     Superfluous(Operation),
     #[error("the request body arrived too slowly")]

@@ -182,6 +182,41 @@ fn promise_4_an_environment_that_is_the_callers_own_secret_is_refused() {
     head(&parts(line, &[JSON, other]), &key()).unwrap();
 }
 
+/// What a request shows as a secret is hidden from policies, and a client can call anything a secret: a scope, a name.
+#[test]
+fn promise_1_nobody_hides_from_policies_what_is_sent_by_showing_it_as_a_secret() {
+    let auth = ("authorization", "Api-Token dt0c01.A.B");
+    for (line, field, body) in [
+        (
+            PUT,
+            ("x-session", "TenantTokenManagement"),
+            r#"{"scopes":["TenantTokenManagement"]}"#,
+        ),
+        (
+            PUT,
+            ("x-api-key", "Team2-Break-Glass"),
+            r#"{"name":"Team2-Break-Glass"}"#,
+        ),
+        (
+            PUT,
+            ("proxy-authorization", "payments-prod-admin"),
+            r#"{"name":"payments-prod-admin"}"#,
+        ),
+        (PUT, ("x-own", ""), r#"{"name":"auth=payments-prod-admin"}"#),
+        (
+            "POST /api/v2/activeGateTokens",
+            ("x-session", "v2/activeGateTokens"),
+            r#"{"name":"a","activeGateType":"ENVIRONMENT"}"#,
+        ),
+    ] {
+        let answer = understood(line, &[JSON, auth, field], body);
+        assert!(
+            matches!(answer, Err(ReadError::Secret(_))),
+            "{field:?} {body} {answer:?}"
+        );
+    }
+}
+
 #[test]
 fn one_credential_at_most() {
     let auth = ("authorization", "Api-Token dt0c01.A.B");

@@ -684,3 +684,29 @@ fn a_client_that_hangs_up_while_it_waits_for_its_turn_changes_nothing() {
     let seen: Vec<String> = held.arrived.try_iter().collect();
     assert!(!seen.iter().any(|line| line.starts_with("PUT")), "{seen:?}");
 }
+
+/// A policy that protects tokens by the name that they have now must see the name.
+#[test]
+fn promise_1_a_request_does_not_hide_the_token_as_it_is() {
+    const PROTECTED: &str = "package dtgate.kept\n\ndeny contains \"it stays\" if input.token.current.name == \"payments-prod-main\"\n";
+    let simulator = Simulator::start();
+    let (gate, _files) = gate_with(simulator.address, PROTECTED, "", "");
+    let id = created(
+        &gate,
+        r#"{"name":"payments-prod-main","scopes":["metrics.read"]}"#,
+    );
+    let secret = Simulator::secret("api tokens");
+    let delete = |field: &str| {
+        let request = format!(
+            "DELETE /api/v2/apiTokens/{id} HTTP/1.1\r\nHost: gate\r\nAuthorization: Api-Token {secret}\r\n{field}\r\n"
+        );
+        gate.raw(request)
+    };
+    assert_eq!(delete("").status, 403);
+    let answer = delete("Proxy-Authorization: payments-prod-main\r\n");
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(
+        delete("Proxy-Authorization: another-long-value\r\n").status,
+        403
+    );
+}

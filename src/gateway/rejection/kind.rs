@@ -49,7 +49,7 @@ fn read(error: &ReadError) -> &'static str {
             PathError::Unknown => "unknown-path",
         },
         ReadError::Query => "query",
-        ReadError::Secret(_) => "secret",
+        ReadError::Secret(_) | ReadError::Shown => "secret",
         ReadError::Stalled => "stalled-body",
         ReadError::Timeout(_) => "body-timeout",
         ReadError::TooLarge(_) => "body-too-large",
