@@ -121,6 +121,12 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
                     let Some(given) = arguments.get(wanted.place) else {
                         continue;
                     };
+                    if let Some(text) = written(given)
+                        && let Some(reason) = wanted.failure(text)
+                    {
+                        let message = format!("{text:?} is not {}: {reason}", wanted.is);
+                        problems.push(check::at(given.span(), message));
+                    }
                     let origin = Origin {
                         modules: program.modules,
                         names: &names,
@@ -152,12 +158,16 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
 impl Argument {
     /// Why the builtin does not take this.
     fn failure(&self, text: &str) -> Option<String> {
+        if self.is == PATTERN && has_unknown_class(text) {
+            return Some(UNKNOWN_CLASS.to_owned());
+        }
         if self.is == PATTERN
             && let Err(error) = regex::Regex::new(text)
         {
             let error = error.to_string();
             let reason = error.lines().last().unwrap_or_default();
-            return Some(reason.trim_start_matches("error: ").to_owned());
+            let reason = reason.trim_start_matches("error: ");
+            return Some(reason.to_owned());
         }
         let mut engine = regorus::Engine::new();
         engine.set_strict_builtin_errors(true);
@@ -166,6 +176,21 @@ impl Argument {
         Some(engine_problem(&error.to_string(), "").message)
     }
 }
+
+/// Whether a pattern has one of the classes that mean ASCII to OPA. The engine has no tables for them, or takes the
+/// digits and letters of all scripts where another library of the program brings the tables along.
+fn has_unknown_class(pattern: &str) -> bool {
+    let mut letters = pattern.bytes();
+    std::iter::from_fn(|| {
+        let letter = letters.next()?;
+        Some((letter == b'\\').then(|| letters.next()).flatten())
+    })
+    .flatten()
+    .any(|letter| b"dDwWsSbBpP".contains(&letter))
+}
+
+const UNKNOWN_CLASS: &str = "\\d, \\w, \\s, \\b and \\p{…} are not known here: write [0-9] for \\d, [0-9A-Za-z_] for \\w and \
+                             [ \\t\\n\\f\\r] for \\s";
 
 /// Where an argument stands, and where its value may come from.
 #[derive(Clone, Copy)]

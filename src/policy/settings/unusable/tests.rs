@@ -20,6 +20,37 @@ fn said(rules: &str) -> Vec<String> {
     problems(&[("p.rego", &policy), ("settings.yaml", DATA)])
 }
 
+/// OPA knows them, and takes ASCII alone.
+#[test]
+fn a_class_of_letters_that_the_engine_lacks_is_refused_with_what_to_write() {
+    let in_data =
+        "package dtgate.p\n\ndeny contains \"x\" if regex.match(data.pattern, input.api)\n";
+    let said = |pattern: &str| {
+        let data = format!("pattern: '{pattern}'\n");
+        let in_rule = in_data.replace("data.pattern", &format!("`{pattern}`"));
+        [
+            problems(&[("p.rego", in_data), ("data.yaml", &data)]).join("\n"),
+            problems(&[("p.rego", &in_rule)]).join("\n"),
+        ]
+    };
+    for pattern in [r"^\d+$", r"^\\\w", r"[^\s]", r"\bx", r"\pL"] {
+        let [data, rule] = said(pattern);
+        assert!(data.starts_with("data.yaml:1:1: "), "{data}");
+        assert!(rule.starts_with("p.rego:3:35: "), "{rule}");
+        for said in [data, rule] {
+            assert!(said.contains(r"write [0-9] for \d, "), "{said}");
+        }
+    }
+    for pattern in ["^[0-9]+$", r"^\\d", r"[ \t\n\f\r]", "(?i)^a", r"\."] {
+        assert_eq!(said(pattern), ["", ""], "{pattern}");
+    }
+    let [_, rule] = said("(a");
+    assert!(
+        rule.ends_with("\"(a\" is not a regular expression: unclosed group"),
+        "{rule}"
+    );
+}
+
 #[test]
 fn a_setting_that_no_builtin_can_use_is_refused_with_its_place_and_the_reason() {
     let pattern = "settings.yaml:4:5: data.guardrails.naming.pattern must be a regular expression, and \"^[a-z\" is none: \
@@ -103,7 +134,7 @@ fn settings_that_can_be_used_or_are_not_known_are_fine() {
         "deny contains \"x\" if { f(input.api, cfg.pattern) }\n\nf(a, b) if a == b",
         "deny contains \"x\" if glob.match(\"v*\", [], input.api)",
         // What fails for some requests is found by requests.
-        "deny contains \"x\" if regex.match(\"(\", input.api)",
+        "deny contains \"x\" if regex.match(concat(\"\", [\"(\"]), input.api)",
     ] {
         let said = said(rules);
         let said: Vec<_> = said
