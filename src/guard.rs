@@ -352,9 +352,12 @@ fn understand(head: &Head, received: &[u8]) -> Result<Understood, ReadError> {
 /// policies.
 fn secret_in(value: &Value, content: Content, redactor: &Redactor) -> Option<Redacted> {
     let is_token = matches!(content, Content::Token(_) | Content::Named(_));
-    let holds_secret = |text: &str| match is_token {
-        true => redactor.hides(text),
-        false => redactor.holds_token(text),
+    let holds_secret = |text: &str| {
+        if is_token {
+            redactor.hides(text)
+        } else {
+            redactor.holds_token(text)
+        }
     };
     let mut path = String::new();
     find_secret(value, &holds_secret, &mut path).then(|| match path.as_str() {
