@@ -78,12 +78,28 @@ fn dotted(bytes: &[u8], left: Run, right: Run) -> bool {
     !between.is_empty() && between.iter().all(|byte| *byte == b'.')
 }
 
+/// Whether the dots of a token are written in some other way, both in the same: `\.`, `[.]`, `=2E`, `:`. What stands
+/// behind has to look random then.
+fn alike(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> bool {
+    let between = |left: Run, right: Run| bytes.get(left.end..right.start).unwrap_or_default();
+    let sign = between(public, secret);
+    let last = bytes.get(secret.start..secret.end).unwrap_or_default();
+    let parts = |byte: &u8| byte.is_ascii_whitespace() || b",;/%".contains(byte);
+    !sign.is_empty()
+        && sign.len() <= LONGEST_SIGN
+        && !sign.iter().any(parts)
+        && sign == between(prefix, public)
+        && last.iter().all(u8::is_ascii_alphanumeric)
+        && last.len() >= MIN_UNDOTTED
+        && changes(last) >= MANY_CHANGES
+}
+
 /// `dt0xNN.PUBLIC.SECRET`, the last part at least [`MIN_SECRET`] long. Shorter ones are what documentation and tests
 /// invent (`dt0c01.A.B`); they are no secrets.
 fn token(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> Option<Range<usize>> {
     let is_token = secret.end - secret.start >= MIN_SECRET
-        && dotted(bytes, public, secret)
-        && dotted(bytes, prefix, public)
+        && (dotted(bytes, public, secret) && dotted(bytes, prefix, public)
+            || alike(bytes, [prefix, public, secret]))
         && bytes
             .get(..prefix.end)
             .and_then(|bytes| bytes.last_chunk::<PREFIX>())
@@ -240,6 +256,10 @@ const PREFIX: usize = 6;
 
 /// The shortest secret part, key, or part of a JWT.
 const MIN_SECRET: usize = 16;
+
+/// The longest sign in place of a dot, and the shortest secret part behind one.
+const LONGEST_SIGN: usize = 4;
+const MIN_UNDOTTED: usize = 32;
 
 /// The shortest credential behind a scheme: `Basic dTpwYXNz`.
 const MIN_CREDENTIAL: usize = 10;

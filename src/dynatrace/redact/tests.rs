@@ -211,6 +211,23 @@ fn a_link_holds_no_token_and_is_not_shown_by_the_request() {
 }
 
 #[test]
+fn a_token_with_its_dots_written_in_another_way_is_found() {
+    for sign in [r"\.", "[.]", "=2E", r"\056", ":", "\u{b7}", "(.)"] {
+        let text = format!("x dt0c01{sign}ST2EY72KQINMH574WMNVI7YN{sign}{OTHER} y");
+        let clean = nobody().text(&text);
+        assert!(!shows(&clean, OTHER, 12), "{clean}");
+        assert!(nobody().holds_token(&text), "{text}");
+    }
+    for honest in [
+        "dt0c01.ST2EY72KQINMH574WMNVI7YN:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c",
+        "dt0c01:ST2EY72KQINMH574WMNVI7YN:the-token-of-the-team-payments-2024",
+        "dt0c01, ST2EY72KQINMH574WMNVI7YN, 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c",
+    ] {
+        assert!(!nobody().hides(honest), "{honest}");
+    }
+}
+
+#[test]
 fn a_secret_in_groups_is_found() {
     let groups = |with: &str| {
         let groups = OWN.as_bytes().chunks(4);
