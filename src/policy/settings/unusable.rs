@@ -121,7 +121,8 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
                     let Some(given) = arguments.get(wanted.place) else {
                         continue;
                     };
-                    if let Some(text) = written(given)
+                    if wanted.is == PATTERN
+                        && let Some(text) = written(given)
                         && let Some(reason) = wanted.failure(text)
                     {
                         let message = format!("{text:?} is not {}: {reason}", wanted.is);
