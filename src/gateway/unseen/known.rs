@@ -28,7 +28,7 @@ pub(in crate::gateway) fn is_unknown(method: &Method, path: &str, catalogue: &Ca
         Cow::Borrowed(path)
     };
     let below = below(&path);
-    if !(is_platform(below.clone()) || path.contains(':') && below.clone().any(has_verb)) {
+    if !(is_platform(below.clone()) || path.contains(':') && words(below.clone()).any(has_verb)) {
         return false;
     }
     let below: Vec<&str> = below.collect();
@@ -54,14 +54,21 @@ pub(super) fn below(path: &str) -> Segments<'_> {
     }
 }
 
+/// The segments without their `;parameters`. Some servers cut those off, and see no segment where nothing is left.
+pub(super) fn words(segments: Segments<'_>) -> impl Iterator<Item = &str> {
+    let words = segments.map(|segment| segment.split(';').next().unwrap_or_default());
+    words.filter(|word| !word.is_empty())
+}
+
 /// Below `/platform/`, but for what is `/api` there. However it is written: a server may read it so.
-fn is_platform(mut segments: Segments<'_>) -> bool {
+fn is_platform(segments: Segments<'_>) -> bool {
     let Some((platform, rest)) = PROXY.split_first() else {
         return false;
     };
-    let first = segments.next().and_then(|first| first.split(';').next());
+    let mut words = words(segments);
+    let first = words.next();
     first.is_some_and(|first| first.eq_ignore_ascii_case(platform))
-        && !rest.iter().copied().eq(segments.take(rest.len()))
+        && !rest.iter().copied().eq(words.take(rest.len()))
 }
 
 /// `{name}:{verb}`.

@@ -5,13 +5,13 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::known::{below, is_verb};
+use super::known::{below, is_verb, words};
 
 /// The shape of a path below its environment.
 pub(super) fn of(path: &str) -> String {
     let path = percent_decode_str(path).decode_utf8_lossy();
     let mut shape = String::new();
-    for (number, segment) in below(&path).enumerate() {
+    for (number, segment) in words(below(&path)).enumerate() {
         shape.push('/');
         if number == SEGMENTS {
             shape.push_str("{*}");
@@ -136,6 +136,10 @@ mod tests {
             ("/platform/x/v1/aGVsbG8gd29ybGQ", "/platform/x/v1/{id}"),
             ("/platform/x/v1/name%20of%20it", "/platform/x/v1/{id}"),
             ("/platform/x/v1/a=b;c@d", "/platform/x/v1/{id}"),
+            (
+                "/;a/platform;b=c/x/v1/things:recompute;d",
+                "/platform/x/v1/things:recompute",
+            ),
             ("/platform/x/v1/%C3%A4", "/platform/x/v1/{id}"),
             ("/", "/"),
             ("*", "/{id}"),

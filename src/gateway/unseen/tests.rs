@@ -146,11 +146,14 @@ fn unknown_are_writes_to_the_platform_and_verbs_however_they_are_written() {
         "/Platform/brand-new",
         "/%70latform/brand-new",
         "/platform;a=b/brand-new",
+        "/;a/platform/brand-new",
+        "/platform/document/v1;a/documents",
         "/platform/classic/brand-new",
         "/platform/classic/environment-api/v2/things:recompute",
         "/api/v2/things/5:recompute",
         "/api/v2/things/5%3Arecompute",
         "/api/v2/things:bulk/more",
+        "/api/v2/things/5:recompute;a=b",
     ] {
         for method in ["POST", "PUT", "PATCH", "DELETE", "post", "COPY"] {
             assert!(unknown(method, path), "{method} {path}");
