@@ -33,6 +33,8 @@ resources! {
     "/platform/fleet-management/v1/activegate/connection-info/{*}"        => ConnectionInfoUnknown,       Platform,  Secrets;
     "/platform/fleet-management/v1/oneagent/connection-info/{*}"          => ConnectionInfoUnknown,       Platform,  Secrets;
     "/v1/activegate/connection-info/{*}"                                  => ConnectionInfoUnknown,       Platform,  Secrets;
+    "/v1/oneagent/tokens/{*}"                                             => AgentConnectionTokenUnknown, Platform,  Secrets;
+    "/v1/oneagent/connection-info/{*}"                                    => ConnectionInfoUnknown,       Platform,  Secrets;
     "/api/v1/deployment/{*}"                                              => InstallerUnknown,            V1,        Secrets;
     "/platform/fleet-management/v1/activegate/installer/{*}"              => InstallerUnknown,            Platform,  Secrets;
     "/platform/fleet-management/v1/oneagent/installer/{*}"                => InstallerUnknown,            Platform,  Secrets;

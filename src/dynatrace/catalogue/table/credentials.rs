@@ -40,6 +40,8 @@ endpoints! {
     GET    "/v1/activegate/tokens/{id}"     => ActiveGateTokenRead,   Platform, Nothing, pass query, "reads metadata only";
     DELETE "/v1/activegate/tokens/{id}"     => ActiveGateTokenDelete, Platform, Nothing, judge, "cuts off the ActiveGates that use the token";
     GET    "/v1/activegate/connection-info" => ConnectionInfoRead,    Platform, Nothing, judge query, "discloses the tenant token";
+    GET    "/v1/oneagent/tokens"            => AgentConnectionTokenRead, Platform, Nothing, judge query, "discloses the token that connects OneAgents";
+    GET    "/v1/oneagent/connection-info"   => ConnectionInfoRead,    Platform, Nothing, judge query, "discloses the tenant token";
 
     // The environment's own token, and OneAgents'.
     POST   "/api/v2/tenantTokenRotation/start"                      => TenantTokenRotationStart,  V2, Nothing, judge, "mints and discloses a tenant token";
