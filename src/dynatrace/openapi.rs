@@ -137,7 +137,14 @@ impl Document {
         let mut missing = BTreeSet::new();
         let mut count = 0;
         let paths = self.root.get("paths").and_then(Value::as_object);
-        for (path, item) in paths.into_iter().flatten() {
+        let items = paths.into_iter().flatten().flat_map(|(path, item)| {
+            // What it has itself, and what it refers to.
+            let target = self.reference(item).map(|_| self.resolved(item));
+            std::iter::once(item)
+                .chain(target)
+                .map(move |item| (path, item))
+        });
+        for (path, item) in items {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 if !METHODS.contains(&method.as_str()) {
                     continue;

@@ -213,3 +213,16 @@ fn a_document_does_not_reach_the_terminal_raw() {
     assert_eq!(output.status.code(), Some(2));
     assert!(!output.stdout.contains(&0x1b), "{output:?}");
 }
+
+#[test]
+fn paths_by_reference_are_compared_too() {
+    let mut document = document();
+    document["paths"]["/things"] = json!({"$ref": "#/components/pathItems/Things"});
+    document["components"]["pathItems"] = json!({"Things": {"$ref": "#/components/pathItems/Same"}, "Same": {
+        "post": {"responses": {"200": {"content": {"application/json": {"schema": {"properties": {"clientSecret": {}}}}}}}},
+    }});
+    let report = report(&document);
+    assert_eq!(report["endpoints"]["in_document"], 6);
+    let missing = &report["endpoints"]["missing"];
+    assert_eq!(missing[0]["path"], "/api/v2/things", "{report}");
+}
