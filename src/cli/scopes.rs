@@ -117,6 +117,7 @@ impl Gap {
                 .map(|text| Visible(text).to_string().len())
                 .max()
                 .unwrap_or_default()
+                .min(WIDEST)
         };
         match (self.scopes, self.missing_scopes.len()) {
             (0, _) => writeln!(out, "Scopes: the document lists none for tokens")?,
@@ -206,6 +207,9 @@ fn known(policies: Option<&Path>) -> anyhow::Result<BTreeMap<String, String>> {
     }
     Ok(known)
 }
+
+/// The widest column; a longer text ends its alignment.
+const WIDEST: usize = 200;
 
 /// Dynatrace's largest has 3 MB.
 const LARGEST: u64 = 64 << 20;

@@ -226,3 +226,14 @@ fn paths_by_reference_are_compared_too() {
     let missing = &report["endpoints"]["missing"];
     assert_eq!(missing[0]["path"], "/api/v2/things", "{report}");
 }
+
+#[test]
+fn a_path_of_any_length_is_shown() {
+    let mut document = document();
+    let path = format!("/{}", "token".repeat(20_000));
+    document["paths"][&path] = json!({"post": {}});
+    document["components"]["schemas"]["Scope"]["enum"][1] = json!(path);
+    let output = diff(document.to_string(), &[]);
+    assert_eq!(output.status.code(), Some(2), "{:?}", output.stderr);
+    assert!(String::from_utf8(output.stdout).unwrap().contains(&path));
+}

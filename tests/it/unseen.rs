@@ -258,3 +258,26 @@ fn a_list_of_what_is_unknown_needs_a_journal() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_journal_that_somebody_made_up_is_listed_too() {
+    let journal = tempfile::tempdir().unwrap();
+    let path = "/x".repeat(40_000);
+    let record = json!({
+        "kind": "unseen", "first": "a", "last": "b", "count": u64::MAX, "statuses": {"200": u64::MAX},
+        "method": "POST", "path": path, "requested_by": "10.0.0.1",
+    });
+    let other = json!({"kind": "unseen", "first": "a", "last": "b", "count": u64::MAX});
+    let lines = format!("{record}\n{record}\n{other}\n{other}\n");
+    let file = journal.path().join("00000000000000000001.jsonl");
+    std::fs::write(file, lines).unwrap();
+    let mut command = program();
+    command
+        .args(["endpoints", "--unknown", "--journal"])
+        .arg(journal.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.contains(&format!("{}  POST    {path}", u64::MAX)));
+    assert!(listed.contains(&format!("{} more writes", u64::MAX)));
+}

@@ -84,7 +84,7 @@ impl Found {
 
     fn add(&mut self, record: Record) {
         let (Some(method), Some(path)) = (record.method, record.path) else {
-            self.others += record.count;
+            self.others = self.others.saturating_add(record.count);
             return;
         };
         let writes = self.writes.entry((path, method));
@@ -98,12 +98,13 @@ impl Found {
             statuses: BTreeMap::new(),
             callers: BTreeSet::new(),
         });
-        writes.count += record.count;
+        writes.count = writes.count.saturating_add(record.count);
         // Of one notation: as text they are in the order of time.
         writes.first = record.first.min(std::mem::take(&mut writes.first));
         writes.last = record.last.max(std::mem::take(&mut writes.last));
         for (status, count) in record.statuses {
-            *writes.statuses.entry(status).or_default() += count;
+            let counted = writes.statuses.entry(status).or_default();
+            *counted = counted.saturating_add(count);
         }
         let caller = record.caller.map(|caller| caller.id);
         writes.callers.extend(caller.or(record.requested_by));
@@ -149,7 +150,7 @@ fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result
                 .filter_map(|line| Some(line.get(column)?.len()))
                 .max()
         })
-        .map(Option::unwrap_or_default)
+        .map(|width| width.unwrap_or_default().min(WIDEST))
         .collect();
     if writes.is_empty() {
         writeln!(out, "The journal lists no unknown writes.")?;
@@ -173,3 +174,6 @@ fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result
 
 /// Callers that a line names.
 const CALLERS: usize = 3;
+
+/// The widest column; a longer text ends its alignment.
+const WIDEST: usize = 200;
