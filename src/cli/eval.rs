@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderValue, Request};
 use serde_json::json;
@@ -21,18 +21,14 @@ use crate::policy::{Effect, Explanation, Input, Policy, Verdict};
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("given").required(true).args(["request", "curl"])))]
 pub(super) struct Eval {
     /// The request as HTTP writes it (request line, headers, empty line, body), or an input document (JSON); `-` is
     /// standard input
-    #[arg(
-        long,
-        visible_alias = "http",
-        value_name = "FILE",
-        required_unless_present = "curl"
-    )]
+    #[arg(long, visible_alias = "http", value_name = "FILE")]
     request: Option<PathBuf>,
     /// The request as a curl line, in quotes
-    #[arg(long, value_name = "LINE", conflicts_with = "request")]
+    #[arg(long, value_name = "LINE")]
     curl: Option<String>,
     /// Who sends it
     #[arg(long, value_name = "IP", default_value = SOMEBODY)]
