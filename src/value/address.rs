@@ -26,7 +26,7 @@ pub fn listening(text: &str) -> Result<SocketAddr, ParseError> {
             text: text.to_owned(),
             kind: "place to listen on",
             reason: reason.to_owned(),
-            examples: "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"; \"0.0.0.0:8080\" are all addresses",
+            examples: "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"; \"0.0.0.0:8080\" listens on all addresses",
         }
     })
 }
