@@ -54,6 +54,7 @@ pub fn unread(error: &io::Error) -> String {
             "the user that dtgate runs as may not read it: give read access".to_owned()
         }
         ErrorKind::IsADirectory => "it is a directory, and a file is expected".to_owned(),
+        ErrorKind::NotADirectory => "it is no directory".to_owned(),
         ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
         _ => error.to_string(),
     }

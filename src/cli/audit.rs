@@ -1,19 +1,20 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use rustix::event::Timespec;
 use serde_json::json;
 
 use super::{Format, output, print_json};
 use crate::audit::chain::NotedHead;
+use crate::audit::segments;
 use crate::audit::tail::{Tail, render};
 use crate::audit::verify::{Recovered, Report, verify};
-use crate::value::{Visible, counted, visible_json};
+use crate::value::{Visible, counted, unread, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -63,6 +64,11 @@ impl Command {
 
 impl TailArgs {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if self.follow {
+            readable(&self.journal)?;
+        } else {
+            expect_journal(&self.journal)?;
+        }
         let in_journal = || format!("journal {}", self.journal.display());
         let mut tail = Tail::new(&self.journal);
         let mut kept = std::collections::VecDeque::new();
@@ -100,6 +106,7 @@ impl TailArgs {
 
 impl Verify {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        readable(&self.journal)?;
         match verify(&self.journal, self.expect_head.as_ref()) {
             Ok(report) => {
                 let ok = report.problems.is_empty();
@@ -124,6 +131,19 @@ impl Verify {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The segments in a directory that can be read.
+fn readable(journal: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    segments(journal).map_err(|error| anyhow!("journal {}: {}", journal.display(), unread(&error)))
+}
+
+/// Refuses a directory without segments: it would look like a journal in which nothing happened.
+pub(super) fn expect_journal(journal: &Path) -> anyhow::Result<()> {
+    if readable(journal)?.is_empty() {
+        bail!("{} holds no journal", journal.display());
+    }
+    Ok(())
 }
 
 fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {

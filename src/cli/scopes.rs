@@ -6,14 +6,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{Format, print_json};
 use crate::app;
 use crate::dynatrace::openapi::{Document, Endpoint, Why};
-use crate::value::Visible;
+use crate::value::{Visible, unread};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -32,6 +32,7 @@ pub(super) struct Diff {
     /// Configuration file; its section `endpoints` changes which endpoints are guarded
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
@@ -170,16 +171,16 @@ fn why(endpoint: &Endpoint) -> String {
 /// JSON is YAML, but for a reader that is ten times as fast and knows which line is wrong.
 fn read(path: &Path) -> anyhow::Result<Document> {
     let mut text = String::new();
-    let read = File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_string(&mut text)?;
+    let read = File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text))
+        .map_err(|error| anyhow!(unread(&error)))?;
     if u64::try_from(read)? > LARGEST {
         bail!("it is longer than {} MiB", LARGEST >> 20);
     }
     let root: Value = if text.trim_start().starts_with(['{', '[']) {
-        serde_json::from_str(&text)?
+        serde_json::from_str(&text).context("it is no JSON")?
     } else {
-        yaml_serde::from_str(&text)?
+        yaml_serde::from_str(&text).context("it is no YAML")?
     };
     Ok(Document::new(root)?)
 }

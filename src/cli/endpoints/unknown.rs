@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::audit::tail::Tail;
+use crate::cli::audit::expect_journal;
 use crate::cli::{Format, print_json};
 use crate::value::Visible;
 
@@ -55,6 +56,7 @@ struct Found {
 
 /// Lists them, the most frequent first.
 pub(super) fn list(journal: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
+    expect_journal(journal)?;
     let found = Found::read(journal).with_context(|| format!("journal {}", journal.display()))?;
     let mut writes: Vec<Writes> = found.writes.into_values().collect();
     writes.sort_by_key(|writes| Reverse(writes.count));
@@ -67,8 +69,6 @@ pub(super) fn list(journal: &Path, format: Format, out: &mut impl Write) -> anyh
 
 impl Found {
     fn read(journal: &Path) -> std::io::Result<Self> {
-        // Without it an empty list would say that there is nothing.
-        std::fs::read_dir(journal)?;
         let mut found = Self::default();
         let mut tail = Tail::new(journal);
         while let Some(line) = tail.next_line()? {
@@ -153,7 +153,10 @@ fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result
         .map(|width| width.unwrap_or_default().min(WIDEST))
         .collect();
     if writes.is_empty() {
-        writeln!(out, "The journal lists no unknown writes.")?;
+        writeln!(
+            out,
+            "The journal lists no unknown writes. The gate writes them there once an hour, and when it stops."
+        )?;
     } else {
         for line in &lines {
             let columns = line.iter().zip(&widths);
