@@ -292,7 +292,7 @@ pub(super) fn may_hold_a_secret(text: &[u8]) -> bool {
     let mut run = 0;
     text.iter().any(|byte| {
         let goes_on = match byte {
-            b'-' | b'_' | b'+' | b'%' | b'&' | b'#' | b';' | b'\\' | 0x80.. => true,
+            b'-' | b'_' | b'+' | b'=' | b'%' | b'&' | b'#' | b';' | b'\\' | 0x80.. => true,
             byte => {
                 byte.is_ascii_alphanumeric()
                     || byte.is_ascii_whitespace()
