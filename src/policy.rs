@@ -15,6 +15,8 @@ mod bundle;
 mod bytecode;
 mod check;
 mod complaint;
+#[cfg(test)]
+mod conformance;
 mod data;
 mod decision;
 mod engine;

@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use regorus::unstable::{Module, Ref};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -146,13 +147,8 @@ impl Bundle {
         }
         let reads = program.reads(&mut problems);
         nulls::compared(&modules, &mut problems);
-        heads::forgetful(&program, &mut problems);
         verdicts::unreadable(&program, &mut problems);
-        objects::misread(&program, &mut problems);
-        replaced::misread(&program, &mut problems);
-        names::ambiguous(&modules, &mut problems);
-        imports::ambiguous(&modules, &mut problems);
-        steps::misread(&modules, &mut problems);
+        misread(&program, &modules, &mut problems);
         if found.is_empty() && problems.is_empty() {
             let message = if directory.is_file() {
                 "it is a file: name the directory that the policies are in"
@@ -196,6 +192,16 @@ impl Bundle {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
     }
+}
+
+/// Refuses what the engine reads otherwise than OPA does.
+pub(super) fn misread(program: &Program<'_>, modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    heads::forgetful(program, problems);
+    objects::misread(program, problems);
+    replaced::misread(program, problems);
+    names::ambiguous(modules, problems);
+    imports::ambiguous(modules, problems);
+    steps::misread(modules, problems);
 }
 
 /// The problems in order and once each, or nothing to complain about.

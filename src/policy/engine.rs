@@ -45,7 +45,7 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 const PATIENCE: u32 = 100;
 
 /// Steps of an engine between two looks at the clock.
-const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
+pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
 
 pub struct Engine {
     prepared: regorus::Engine,
