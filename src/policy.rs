@@ -43,6 +43,7 @@ mod tree;
 mod verdicts;
 mod walk;
 mod watch;
+mod ways;
 
 pub use bundle::{Bundle, LoadError, Problem};
 pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};

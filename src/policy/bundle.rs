@@ -24,7 +24,7 @@ use super::{
     modes::Enforcement,
     names, negations, nulls, objects, replaced, settings, steps,
     tree::{File, Tree},
-    verdicts,
+    verdicts, ways,
 };
 
 /// One thing that is wrong with the policies, and where. Line 0: the file as a whole.
@@ -145,7 +145,7 @@ impl Bundle {
             settings::unusable(&program, &tree, &mut problems);
             settings::misnamed(&tree, &names, &mut problems);
         }
-        let reads = program.reads(&mut problems);
+        ways::unknown(&program, &mut problems);
         nulls::compared(&modules, &mut problems);
         verdicts::unreadable(&program, &mut problems);
         misread(&program, &modules, &mut problems);
@@ -164,6 +164,7 @@ impl Bundle {
                 Err(problem) => problems.push(problem),
             }
         }
+        let reads = program.reads();
         finish(problems)?;
 
         let policies = found

@@ -146,7 +146,7 @@ impl<'a> Program<'a> {
     }
 
     /// The function of the policies that a name means, and how many arguments it takes.
-    fn function(&self, names: &Names<'_>, name: &[String]) -> Option<(&Path, usize)> {
+    pub(super) fn function(&self, names: &Names<'_>, name: &[String]) -> Option<(&Path, usize)> {
         let meant = names.functions(name);
         let found = meant
             .iter()
@@ -219,29 +219,16 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Everything that the rules read from the input; members that do not exist become problems.
-    pub(super) fn reads(&self, problems: &mut Vec<Problem>) -> BTreeSet<Read> {
+    /// Everything that the rules read from the input.
+    pub(super) fn reads(&self) -> BTreeSet<Read> {
         let mut reads = BTreeSet::new();
         for module in self.modules {
             let names = Names::of(module);
             for rule in &module.policy {
                 walk::rule(rule, &mut |site| {
-                    let Site::Reference(reference) = site else {
-                        return;
-                    };
-                    let Some((read, spans)) = names.input(reference) else {
-                        return;
-                    };
-                    let steps: Vec<_> = read.iter().map(Option::as_deref).collect();
-                    if let Some(missing) = input::missing(&steps) {
-                        // Steps that an import brought along have no place in this reference.
-                        let span = spans.get(missing.step).copied().flatten();
-                        problems.push(at(
-                            span.unwrap_or_else(|| reference.span()),
-                            missing.message,
-                        ));
+                    if let Site::Reference(reference) = site {
+                        reads.extend(names.input(reference));
                     }
-                    reads.insert(read);
                 });
             }
         }
@@ -289,24 +276,14 @@ impl<'a> Names<'a> {
         [self.resolve(name), local]
     }
 
-    /// The reference as a way into the input, with the place of each step, if it is one.
-    fn input<'e>(&self, reference: &'e Expr) -> Option<(Read, Vec<Option<&'e Span>>)> {
-        let steps = walk::path(reference)?;
-        let first = steps.first()?.name.as_deref()?;
-        let start = match self.imports.get(first) {
-            Some(import) => import.clone(),
-            None => vec![first.to_owned()],
-        };
+    /// The reference as a way into the input, if it is one.
+    fn input(&self, reference: &Expr) -> Option<Read> {
+        let mut steps = walk::path(reference)?.into_iter().map(|step| step.name);
+        let start = self.resolve(&[steps.next()??]);
         if start.first()? != "input" {
             return None;
         }
-        let mut read: Read = start.iter().cloned().map(Some).collect();
-        let mut spans = vec![None; start.len()];
-        for step in steps.into_iter().skip(1) {
-            read.push(step.name);
-            spans.push(Some(step.span));
-        }
-        Some((read, spans))
+        Some(start.into_iter().map(Some).chain(steps).collect())
     }
 }
 

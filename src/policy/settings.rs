@@ -6,15 +6,14 @@
 mod shipped;
 mod unusable;
 
-use std::collections::BTreeSet;
-
-use regorus::unstable::{Expr, Span};
+use regorus::unstable::Rule;
 use serde_json::{Map, Value as Json};
 
 use super::bundle::Problem;
-use super::check::{self, Names, Path, Program};
+use super::check::{self, Names, Program};
 use super::input;
 use super::walk::{self, Site};
+use super::ways;
 pub(super) use shipped::misnamed;
 pub(super) use unusable::unusable;
 
@@ -24,107 +23,110 @@ pub(super) fn undefined(
     data: &Map<String, Json>,
     problems: &mut Vec<Problem>,
 ) {
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let replaced = replaced(&names, rule);
-            walk::rule(rule, &mut |site| {
-                let Site::Reference(reference) = site else {
-                    return;
-                };
-                let Some((steps, spans)) = below_data(&names, reference) else {
-                    return;
-                };
-                if let Some((step, message)) = missing(&steps, data, &replaced) {
-                    // What an import brought along has no place in this reference.
-                    let span = spans.get(step).copied().flatten();
-                    problems.push(check::at(span.unwrap_or_else(|| reference.span()), message));
-                }
-            });
-        }
-    }
+    let data = Json::Object(data.clone());
+    ways::each(program, &mut |names, rule, asked| {
+        problems.extend(asked.problem(|way| {
+            let (first, steps) = way.split_first()?;
+            // Rules are looked for elsewhere.
+            let is_rule = steps
+                .first()?
+                .as_deref()
+                .is_none_or(|step| step == "dtgate");
+            if first.as_deref() != Some("data") || is_rule || asked.has_default {
+                return None;
+            }
+            let (step, message) = missing(steps, &data)?;
+            (!is_replaced(steps, names, rule)).then_some((step + 1, message))
+        }));
+    });
 }
 
-/// The members that a reference asks for, up to the first that is computed, and their places; if it leads into the
-/// data.
-fn below_data<'e>(names: &Names<'_>, reference: &'e Expr) -> Option<(Path, Vec<Option<&'e Span>>)> {
-    let known = check::known(reference);
-    let path = names.resolve(&known);
-    let (first, steps) = path.split_first()?;
-    // Rules are looked for elsewhere.
-    if first != "data" || steps.first().is_none_or(|step| step == "dtgate") {
-        return None;
-    }
-    let written = walk::path(reference)?.into_iter().take(known.len()).skip(1);
-    let brought = steps.len().saturating_sub(known.len().saturating_sub(1));
-    let spans = std::iter::repeat_n(None, brought);
-    let spans = spans.chain(written.map(|step| Some(step.span)));
-    Some((steps.to_vec(), spans.collect()))
-}
-
-/// What the statements of a rule replace by `with`: it is defined there.
-fn replaced(names: &Names<'_>, rule: &regorus::unstable::Rule) -> BTreeSet<Path> {
-    let mut replaced = BTreeSet::new();
+/// Whether a statement of the rule replaces by `with` what is asked for: it is defined there.
+fn is_replaced(asked: &[Option<String>], names: &Names<'_>, rule: &Rule) -> bool {
+    let mut found = false;
     walk::rule(rule, &mut |site| {
         if let Site::Replacing(statement) = site {
             for replacement in &statement.with_mods {
-                let target = below_data(names, &replacement.refr);
-                replaced.extend(target.map(|(path, _)| path));
+                let target = names.resolve(&check::known(&replacement.refr));
+                let mut steps = target.iter().skip(1).zip(asked);
+                found |= target.first().is_some_and(|first| first == "data")
+                    && steps.all(|(step, asked)| asked.as_ref().is_none_or(|asked| asked == step));
             }
         }
     });
-    replaced
+    found
 }
 
 /// The step that is not there, as far as that can be known before there is a request, and what to say.
-fn missing(
-    steps: &[String],
-    data: &Map<String, Json>,
-    replaced: &BTreeSet<Path>,
-) -> Option<(usize, String)> {
-    let is_replaced = |path: &Path| path.iter().zip(steps).all(|(one, other)| one == other);
-    if replaced.iter().any(is_replaced) {
+fn missing(steps: &[Option<String>], data: &Json) -> Option<(usize, String)> {
+    // What has a default need not be there.
+    if let Some(Some(first)) = steps.first()
+        && OPTIONAL.contains(&first.as_str())
+    {
         return None;
     }
-    let is_optional = steps
-        .first()
-        .is_some_and(|first| OPTIONAL.contains(&first.as_str()));
-    let mut members = data;
+    // More than one behind a computed step, which may lead to each.
+    let mut here = vec![data];
     let mut path = "data".to_owned();
     for (number, step) in steps.iter().enumerate() {
-        let Some(next) = members.get(step) else {
-            // Where nothing is listed yet, anything may be.
-            let is_open = is_optional || (number > 0 && members.is_empty());
-            return (!is_open).then(|| (number, undefined_member(&path, step, members, data)));
+        let next: Vec<&Json> = match step {
+            Some(name) => here.iter().filter_map(|value| value.get(name)).collect(),
+            None => here.iter().copied().flat_map(elements).collect(),
         };
-        path.push('.');
-        path.push_str(step);
-        if let Json::Object(next) = next {
-            members = next;
-            continue;
+        if next.is_empty() {
+            let message = undefined_member(&path, step.as_deref()?, &here, data)?;
+            return Some((number, message));
         }
-        let further = steps.get(number + 1)?;
-        let what = if next.is_array() {
-            "a list: look into it by `in`"
-        } else {
-            "a plain value"
-        };
-        let message = format!("{path} has no member {further}, because it is {what}");
-        return Some((number + 1, message));
+        here = next;
+        match step {
+            Some(name) => {
+                path.push('.');
+                path.push_str(name);
+            }
+            None => path.push_str("[_]"),
+        }
     }
     None
 }
 
-fn undefined_member(
-    path: &str,
-    name: &str,
-    members: &Map<String, Json>,
-    data: &Map<String, Json>,
-) -> String {
-    let candidates: Vec<&str> = members.keys().map(String::as_str).collect();
+fn elements(value: &Json) -> Vec<&Json> {
+    match value {
+        Json::Array(items) => items.iter().collect(),
+        Json::Object(members) => members.values().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What to say of a name that nothing of all this has; nothing where that may still change, because nothing is listed
+/// yet.
+fn undefined_member(path: &str, name: &str, here: &[&Json], data: &Json) -> Option<String> {
+    let objects: Vec<&Map<String, Json>> = here.iter().filter_map(|it| it.as_object()).collect();
+    if objects.is_empty() {
+        let what = if here.iter().any(|value| value.is_array()) {
+            "a list: look into it by `in`"
+        } else {
+            "a plain value"
+        };
+        return Some(format!("{path} has no member {name}, because it is {what}"));
+    }
+    if path != "data" && objects.iter().all(|members| members.is_empty()) {
+        return None;
+    }
+    let members = objects.iter().flat_map(|members| members.keys());
+    let candidates: Vec<&str> = members.map(String::as_str).collect();
     let guess = input::guess(name, &format!("{path}."), &candidates);
+    if path.ends_with("[_]") {
+        let advice = if guess.is_empty() {
+            format!(": write it into one at least, or ask by object.get(…, \"{name}\", …)")
+        } else {
+            guess
+        };
+        return Some(format!(
+            "{path}.{name} is in no element, and the rule would be silent{advice}"
+        ));
+    }
     let elsewhere = || {
-        let place = elsewhere("data", name, data, MOST_STEPS)?;
+        let place = elsewhere("data", name, data.as_object()?, MOST_STEPS)?;
         Some(format!(": did you mean {place}?"))
     };
     let advice = Some(guess)
@@ -134,7 +136,9 @@ fn undefined_member(
         ": write it into data.yaml, as an empty list or object if there is nothing to list yet"
             .to_owned()
     });
-    format!("no data file defines {path}.{name}, and the rule would be silent{advice}")
+    Some(format!(
+        "no data file defines {path}.{name}, and the rule would be silent{advice}"
+    ))
 }
 
 /// Where a member of this name is.

@@ -82,6 +82,24 @@ pub(super) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
     }
 }
 
+/// Calls `see` for every query in the rule, those within others too.
+pub(super) fn queries(within: &Rule, see: &mut dyn FnMut(&Query)) {
+    if let Rule::Spec { bodies, .. } = within {
+        for body in bodies {
+            see(&body.query);
+        }
+    }
+    rule(within, &mut |site| match site {
+        Site::Every { query, .. } => see(query),
+        Site::Operation(
+            Expr::ArrayCompr { query, .. }
+            | Expr::SetCompr { query, .. }
+            | Expr::ObjectCompr { query, .. },
+        ) => see(query),
+        _ => {}
+    });
+}
+
 /// The names that a rule binds, anywhere.
 pub(super) fn bound(within: &Rule) -> BTreeSet<String> {
     let mut bound = BTreeSet::new();
@@ -121,14 +139,8 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
                 current = refr;
             }
             Expr::RefBrack { refr, index, .. } => {
-                let name = match index.as_ref() {
-                    Expr::String { value, .. } | Expr::RawString { value, .. } => {
-                        value.as_string().ok().map(ToString::to_string)
-                    }
-                    _ => None,
-                };
                 steps.push(Step {
-                    name,
+                    name: written(index).map(str::to_owned),
                     span: index.span(),
                 });
                 current = refr;
@@ -138,6 +150,16 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
     }
     steps.reverse();
     Some(steps)
+}
+
+/// The text of a string.
+pub(super) fn written(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::String { value, .. } | Expr::RawString { value, .. } => {
+            value.as_string().ok().map(AsRef::as_ref)
+        }
+        _ => None,
+    }
 }
 
 /// The path when every step is known, as in `data.dtgate.naming`.

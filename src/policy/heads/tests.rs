@@ -57,7 +57,7 @@ fn a_head_that_may_be_undefined_for_one_of_several_is_refused() {
         ("deny contains input.unknown_members.list[_].name".to_owned(), "1:15"),
         ("deny contains data.reasons[input.change.scopes.added[i]] if i > 1".to_owned(), "1:15"),
         (
-            format!("deny contains sprintf(\"%s\", [x.y]) if {{\n\t{many}\n\tx := data.reasons[scope]\n}}"),
+            format!("deny contains sprintf(\"%s\", [x.y]) if {{\n\t{many}\n\tx := input.unknown_members[scope]\n}}"),
             "1:30",
         ),
         (
@@ -113,7 +113,7 @@ fn heads_that_are_always_there_are_fine() {
         // Nothing to forget.
         "deny contains data.reasons[name] if name := input.change.name.requested".to_owned(),
         "deny contains \"no\" if count(_all) > 0\n\n_all := {s: data.reasons[s] | some s in input.change.scopes.added; data.reasons[s]}".to_owned(),
-        "deny contains \"no\" if _f(input)\n\n_f(x) := x.y if x.z".to_owned(),
+        "deny contains \"no\" if _f(input.unknown_members)\n\n_f(x) := x.y if x.z".to_owned(),
         // A comprehension leaves out what is undefined.
         format!("deny contains concat(\",\", [r | r := data.reasons[scope]]) if {many}"),
     ] {
@@ -149,7 +149,7 @@ fn the_engine_takes_a_name_of_every_for_a_new_one() {
 fn a_name_that_every_binds_is_refused_where_the_engine_does_not_know_it() {
     let load = |body: &str| {
         let policy = format!(
-            "package dtgate.p\n\ndeny contains \"no\" if {{\n\tevery i, s in input.change.scopes.added {{\n\t\t{body}\n\t}}\n}}\n\nallowed(s) if data.map[s]\n"
+            "package dtgate.p\n\ndeny contains \"no\" if {{\n\tevery i, s in input.unknown_members.list {{\n\t\t{body}\n\t}}\n}}\n\nallowed(s) if data.map[s]\n"
         );
         let data = ("data.yaml", "map: {x: 1}\n");
         let loaded = Bundle::load(directory(&[("p.rego", &policy), data]).path());

@@ -1,6 +1,7 @@
 use super::super::bundle::tests::problems;
 
-const DATA: &str = "blocked: [a]\nlimits:\n  max: 3\n  teams: {}\n  empty:\n";
+const DATA: &str = "blocked: [a]\nlimits:\n  max: 3\n  teams: {}\n  empty:\nteams:\n  ops: {blocked: true, owner: a}\n  \
+                    payments: {owner: b}\n  new: {}\nlist: [{name: a}, {name: b, off: true}]\nblank: {a: {}, b: {}}\n";
 
 /// What is said about a rule beside this data.
 fn said(rule: &str) -> String {
@@ -69,6 +70,44 @@ fn data_that_nothing_defines_is_refused_with_a_guess_and_the_place() {
             "deny contains \"x\" if { input.api == \"v9\" with data.blocked as data.nobody }",
             "defines data.nobody,",
         ),
+        (
+            "deny contains \"x\" if data.teams[_].blokced",
+            "p.rego:5:36: data.teams[_].blokced is in no element, and the rule would be silent: did you mean \
+             data.teams[_].blocked?",
+        ),
+        (
+            "deny contains \"x\" if { some t; data.teams[t].on_call == input.api }",
+            "data.teams[_].on_call is in no element, and the rule would be silent: write it into one at least, or ask \
+             by object.get(…, \"on_call\", …)",
+        ),
+        (
+            "deny contains \"x\" if { some team in data.teams; team.blokced }",
+            "data.teams[_].blokced is in no element",
+        ),
+        (
+            "deny contains \"x\" if every team in data.teams { team.blokced }",
+            "data.teams[_].blokced is in no element",
+        ),
+        (
+            "deny contains \"x\" if { team := data.teams[input.environment.name]; not team.blokced }",
+            "data.teams[_].blokced is in no element",
+        ),
+        (
+            "deny contains \"x\" if input.api in [it.nmae | some it in data.list]",
+            "data.list[_].nmae is in no element",
+        ),
+        (
+            "deny contains \"x\" if data.list[0].nmae == input.api",
+            "data.list[_].nmae is in no element",
+        ),
+        (
+            "deny contains \"x\" if data.blocked[_].name == input.api",
+            "data.blocked[_] has no member name, because it is a plain value",
+        ),
+        (
+            "deny contains \"x\" if off(data.teams.ops)\n\noff(team) if team.blokced",
+            "p.rego:7:19: no data file defines data.teams.ops.blokced",
+        ),
     ] {
         let said = said(rule);
         assert!(said.contains(wanted), "{rule}: {said}");
@@ -86,6 +125,18 @@ fn what_is_defined_or_optional_or_computed_is_fine() {
         "deny contains \"x\" if object.get(cfg, \"nobody\", {}) == input.api",
         // Nothing is listed yet.
         "deny contains \"x\" if input.caller.token.id in data.limits.teams.payments",
+        "deny contains \"x\" if input.caller.token.id in data.limits.teams[_].members",
+        "deny contains \"x\" if data.blank[_].anything == input.api",
+        "deny contains \"x\" if data.limits.empty[_].anything == input.api",
+        // One of them has it.
+        "deny contains \"x\" if data.teams[_].blocked",
+        "deny contains \"x\" if { some team in data.teams; team.blocked }",
+        "deny contains \"x\" if data.list[_].off",
+        "deny contains \"x\" if { some team in data.teams; object.get(team, \"on_call\", \"\") == input.api }",
+        // A name that means two things.
+        "deny contains \"x\" if { count([1 | some it in data.list; it.name == input.api]) == count([1 | some it in data.teams; it.owner == input.api]) }",
+        "deny contains \"x\" if off(data.teams.ops)\n\nwarn contains \"y\" if off(input.environment.data)\n\noff(team) if team.on_call",
+        "deny contains \"x\" if { data.teams[_].on_call == input.api with data.teams as {\"a\": {\"on_call\": input.operation}} }",
         "deny contains \"x\" if data.modes.p == \"warn\"",
         "deny contains \"x\" if data.lookup.required == false",
         "deny contains \"x\" if data.dtgate.lib.known(input.api)",

@@ -122,7 +122,7 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
                         continue;
                     };
                     if wanted.is == PATTERN
-                        && let Some(text) = written(given)
+                        && let Some(text) = walk::written(given)
                         && let Some(reason) = wanted.failure(text)
                     {
                         let message = format!("{text:?} is not {}: {reason}", wanted.is);
@@ -262,7 +262,7 @@ impl<'d> Origin<'_, 'd> {
             key => vec![key],
         };
         keys.into_iter()
-            .fold(members, |members, key| below(members, written(key)))
+            .fold(members, |members, key| below(members, walk::written(key)))
     }
 
     /// The same for the value of a rule that is meant; or, of a set, for what is in it.
@@ -299,20 +299,7 @@ impl<'d> Origin<'_, 'd> {
 
     /// Calls `see` with what the rule gives a name, wherever in it, and whether it is each member of that.
     fn bindings(self, name: &str, see: &mut dyn FnMut(&Expr, bool)) {
-        if let Rule::Spec { bodies, .. } = self.rule {
-            for body in bodies {
-                bound_in(&body.query, name, see);
-            }
-        }
-        walk::rule(self.rule, &mut |site| match site {
-            Site::Every { query, .. } => bound_in(query, name, see),
-            Site::Operation(
-                Expr::ArrayCompr { query, .. }
-                | Expr::SetCompr { query, .. }
-                | Expr::ObjectCompr { query, .. },
-            ) => bound_in(query, name, see),
-            _ => {}
-        });
+        walk::queries(self.rule, &mut |query| bound_in(query, name, see));
     }
 }
 
@@ -369,16 +356,6 @@ fn below<'d>(members: Vec<Member<'d>>, name: Option<&str>) -> Vec<Member<'d>> {
         }
     }
     found
-}
-
-/// The text of a string.
-fn written(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::String { value, .. } | Expr::RawString { value, .. } => {
-            value.as_string().ok().map(AsRef::as_ref)
-        }
-        _ => None,
-    }
 }
 
 /// How often a name is followed to what it stands for.
