@@ -70,6 +70,9 @@ pub enum Outcome {
 pub enum Error {
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// It is more likely a slip of the pen than a wish to test nothing.
+    #[error("no test matches {wanted}; {}", there_are(*all))]
+    NoMatch { wanted: Regex, all: usize },
     #[error("could not write the report")]
     Write(#[from] io::Error),
 }
@@ -82,6 +85,12 @@ pub fn run<P: AsRef<Path>>(
 ) -> Result<Outcome, Error> {
     let suite = Suite::load(paths)?;
     let (results, coverage) = suite.run(options.run.as_ref());
+    if let (Some(wanted), true) = (&options.run, results.is_empty()) {
+        return Err(Error::NoMatch {
+            wanted: wanted.clone(),
+            all: suite.tests.len(),
+        });
+    }
     let skipping_is_fine = options.exit_zero_on_skipped;
     let passed = results
         .iter()
@@ -105,6 +114,14 @@ pub fn run<P: AsRef<Path>>(
         }
     }
     Ok(outcome)
+}
+
+fn there_are(tests: usize) -> String {
+    match tests {
+        0 => "there are no tests".to_owned(),
+        1 => "there is 1 test".to_owned(),
+        _ => format!("there are {tests} tests"),
+    }
 }
 
 struct Suite {

@@ -135,11 +135,42 @@ fn a_skipped_test_is_not_a_passed_one() {
 }
 
 #[test]
-fn nothing_to_run_is_not_a_failure() {
+fn a_name_that_no_test_has_is_an_error() {
+    let said = |files: &[(&str, &str)], name: &str| {
+        let directory = directory(files);
+        let run = run(&[directory.path()], &options(name), &mut Vec::new());
+        run.map_err(|error| error.to_string())
+    };
+    let count = TESTS.matches("\ntest_").count() + TESTS.matches("\ntodo_test_").count();
+    assert!(count > 1);
+    let all = format!("no test matches zzz; there are {count} tests");
+    assert_eq!(said(&both(), "zzz"), Err(all));
+    let one = "package a_test\n\ntest_a if true\n";
+    let one = said(&[("a_test.rego", one)], "test_b$");
     assert_eq!(
-        report(&both(), &options("nothing")),
-        (Outcome::Passed, String::new())
+        one,
+        Err("no test matches test_b$; there is 1 test".to_owned())
     );
+    let none = said(&[("a.rego", POLICY)], "zzz");
+    assert_eq!(
+        none,
+        Err("no test matches zzz; there are no tests".to_owned())
+    );
+}
+
+/// `opa test` takes a member that only a test has as well.
+#[test]
+fn a_test_may_put_data_in_place_that_no_file_defines() {
+    let policy = "package dtgate.p\n\ndeny contains \"x\" if input.api in data.zz.list\n";
+    let tests = "package dtgate.p_test\n\nimport data.dtgate.p\n\n\
+                 test_a if count(p.deny) == 1 with input.api as \"v1\" with data.zz as {\"list\": [\"v1\"]}\n\n\
+                 test_b if count(p.deny) == 1 with input.api as \"v1\" with data.zz.list as [\"v1\"]\n\n\
+                 test_c if data.other.x == 3 with data.other.x as 3\n";
+    let (outcome, said) = report(
+        &[("p.rego", policy), ("p_test.rego", tests)],
+        &Options::default(),
+    );
+    assert_eq!((outcome, said.as_str()), (Outcome::Passed, "PASS: 3/3\n"));
 }
 
 #[test]
