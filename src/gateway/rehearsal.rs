@@ -297,10 +297,11 @@ fn request(kind: &Kind, entrance: &Entrance) -> Option<Request<Bytes>> {
 }
 
 fn found(looked_up: LookedUp) -> Found {
+    let told =
+        |told: &str| Found::rehearsed(Ok(CurrentToken::parse(told.as_bytes()).unwrap_or_default()));
     match looked_up {
-        LookedUp::Found => {
-            Found::rehearsed(Ok(CurrentToken::parse(TOLD.as_bytes()).unwrap_or_default()))
-        }
+        LookedUp::Found => told(TOLD),
+        LookedUp::FoundBare => told(BARE),
         LookedUp::Missing => Found::rehearsed(Err(LookupError::Status(StatusCode::NOT_FOUND))),
     }
 }
@@ -440,6 +441,12 @@ const TOLD: &str = r#"{
     "id": "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA", "name": "payments-prod-ci", "enabled": true, "owner": "john.smith",
     "creationDate": "2020-11-05T08:15:30.144Z", "expirationDate": "2030-11-12T08:15:30.144Z",
     "lastUsedDate": "2020-11-12T08:15:30.144Z", "personalAccessToken": false, "scopes": ["metrics.read", "WriteConfig"]
+}"#;
+
+/// A token that never expires, was never used, and may nothing.
+const BARE: &str = r#"{
+    "id": "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA", "name": "", "enabled": false, "creationDate": "2020-11-05T08:15:30.144Z",
+    "scopes": []
 }"#;
 
 #[cfg(test)]

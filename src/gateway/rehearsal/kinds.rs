@@ -8,8 +8,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::dynatrace::catalogue::{
-    self, ANY, Api, Catalogue, Content, Endpoint, Handling, ID, Only, Operation, REST, Words,
-    is_open,
+    self, ANY, Api, Catalogue, Content, Endpoint, Handling, ID, Only, Operation, REST, SCHEMAS,
+    Words, is_open,
 };
 
 /// A kind of request, and one request of it.
@@ -27,6 +27,8 @@ pub(super) struct Kind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum LookedUp {
     Found,
+    /// One of which Dynatrace tells nothing that it need not.
+    FoundBare,
     Missing,
 }
 
@@ -74,7 +76,11 @@ fn of(endpoint: &'static Endpoint, place: usize, lookups: bool) -> Vec<Kind> {
         // A start takes a millisecond longer with each kind, and a cluster's tokens are the same once more.
         Api::ClusterV1 => &[Some(LookedUp::Found)],
         Api::ClusterV2 => &[Some(LookedUp::Missing)],
-        _ => &[Some(LookedUp::Found), Some(LookedUp::Missing)],
+        _ => &[
+            Some(LookedUp::Found),
+            Some(LookedUp::Missing),
+            Some(LookedUp::FoundBare),
+        ],
     };
     let mut kinds = Vec::new();
     for (asks, body) in bodies(endpoint) {
@@ -105,8 +111,30 @@ fn bodies(endpoint: &Endpoint) -> Vec<(&'static str, Option<Value>)> {
                 "with name and scopes",
                 json!({"name": NAME, "scopes": ["metrics.read"]}),
             ),
+            some(
+                "with a list of no scopes",
+                json!({"name": NAME, "scopes": []}),
+            ),
+            some(
+                "with an empty name",
+                json!({"name": "", "scopes": ["metrics.read"]}),
+            ),
+            some(
+                "with a name in another script, and expiration",
+                with(
+                    json!({"name": FOREIGN_NAME, "scopes": ["metrics.read"]}),
+                    expiration(words),
+                ),
+            ),
             some(EVERYTHING, everything(words)),
-        ],
+        ]
+        .into_iter()
+        .chain((words == Words::V2).then(|| {
+            let personal =
+                json!({"name": NAME, "scopes": ["metrics.read"], "personalAccessToken": true});
+            some("of a personal token", personal)
+        }))
+        .collect(),
         Content::Token(words) => changes(words),
         Content::Named(words) => vec![
             some(
@@ -116,15 +144,17 @@ fn bodies(endpoint: &Endpoint) -> Vec<(&'static str, Option<Value>)> {
                     expiration(words),
                 ),
             ),
+            some("with a name alone", json!({"name": NAME})),
+            some("that asks for nothing", json!({})),
             ("without a body", None),
         ],
-        Content::Settings => vec![some(
-            "",
-            json!([{
-                "schemaId": "builtin:tokens.token-settings", "scope": "environment",
-                "value": {"newTokenFormat": true, "patEnabled": true},
-            }]),
-        )],
+        Content::Settings => vec![
+            some("of one schema", json!([settings(SCHEMA)])),
+            some(
+                "of all schemas",
+                SCHEMAS.iter().copied().map(settings).collect(),
+            ),
+        ],
         Content::Object => vec![some("", object(endpoint.operation))],
     }
 }
@@ -141,6 +171,12 @@ fn changes(words: Words) -> Vec<(&'static str, Option<Value>)> {
             "with scopes alone",
             json!({"scopes": ["metrics.read", "logs.read"]}),
         ),
+        ("with a list of no scopes", json!({"scopes": []})),
+        ("with an empty name", json!({"name": ""})),
+        (
+            "with a name in another script",
+            json!({"name": FOREIGN_NAME}),
+        ),
         ("that only disables", enabled(false)),
         ("that only enables", enabled(true)),
         ("with expiration alone", expiration(words)),
@@ -153,7 +189,7 @@ fn changes(words: Words) -> Vec<(&'static str, Option<Value>)> {
     ];
     if words == Words::V2 {
         let personal = json!({"personalAccessToken": true});
-        changes.insert(5, ("with personalAccessToken alone", personal));
+        changes.push(("with personalAccessToken alone", personal));
     }
     let changes = changes.into_iter();
     changes.map(|(asks, body)| (asks, Some(body))).collect()
@@ -193,6 +229,10 @@ fn expiration(words: Words) -> Value {
         Words::V1 => json!({"expiresIn": {"value": 14, "unit": "DAYS"}}),
         Words::V2 => json!({"expirationDate": "now+14d"}),
     }
+}
+
+fn settings(schema: &str) -> Value {
+    json!({"schemaId": schema, "scope": "environment", "value": {"enabled": true}})
 }
 
 fn object(operation: Operation) -> Value {
@@ -269,6 +309,10 @@ impl fmt::Display for Kind {
         }
         match self.looked_up {
             Some(LookedUp::Found) => write!(out, ", the token was found")?,
+            Some(LookedUp::FoundBare) => write!(
+                out,
+                ", a disabled token without expiration and scopes was found"
+            )?,
             Some(LookedUp::Missing) => write!(out, ", the token was not found")?,
             None => {}
         }
@@ -295,6 +339,9 @@ static CALLERS: [Caller; 2] = [
 
 const EVERYTHING: &str = "with everything";
 const NAME: &str = "payments-prod-ci";
+/// Letters of one byte, of two and of three.
+const FOREIGN_NAME: &str = "zahlungen-für-東京";
+const SCHEMA: &str = "builtin:tokens.token-settings";
 const UUID: &str = "d5836312-5790-4e80-afcf-09971954c3ea";
 const TOKEN: &str = "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA";
 /// An object of `builtin:tokens.token-settings`.

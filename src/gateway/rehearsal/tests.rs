@@ -122,7 +122,7 @@ fn every_part_of_a_change_is_asked_for_alone_by_either_caller_whatever_the_looku
         "expiration",
         "unknown",
     ] {
-        for looked_up in ["Found", "Missing"] {
+        for looked_up in ["Found", "FoundBare", "Missing"] {
             for by in ["v4", "v6"] {
                 let wanted = format!("{parts} {looked_up} {by}");
                 assert!(seen.contains_key(&wanted), "{wanted}: {seen:#?}");
@@ -130,7 +130,7 @@ fn every_part_of_a_change_is_asked_for_alone_by_either_caller_whatever_the_looku
         }
     }
     let personal = seen.keys().filter(|seen| seen.starts_with("personal "));
-    assert_eq!(personal.count(), 2, "{seen:#?}");
+    assert_eq!(personal.count(), 3, "{seen:#?}");
 }
 
 /// Each of these is right for most requests and fails for some.
@@ -178,6 +178,45 @@ fn a_policy_that_fails_is_named_with_the_kind_of_request() {
         (
             "deny contains \"x\" if { input.unknown_members.description; to_number(\"x\") == 1 }",
             "with everything",
+        ),
+        (
+            "deny contains \"x\" if { input.change.scopes.requested == []; to_number(\"x\") == 1 }",
+            "policy mine fails for token.create (POST /api/v1/tokens with a list of no scopes, ",
+        ),
+        (
+            "deny contains \"x\" if { input.operation == \"token.update\"; max(input.change.scopes.requested) == \"x\" }\n\
+             warn contains \"x\" if { input.operation == \"token.update\"; input.change.scopes.requested == []; to_number(\"x\") == 1 }",
+            "token.update (PUT /api/v1/tokens/{id} with a list of no scopes, ",
+        ),
+        (
+            "deny contains \"x\" if { input.change.name.requested == \"\"; to_number(\"x\") == 1 }",
+            "with an empty name, ",
+        ),
+        (
+            "deny contains \"x\" if { not regex.match(\"^[ -~]*$\", input.change.name.requested); to_number(\"x\") == 1 }",
+            "with a name in another script",
+        ),
+        (
+            "deny contains \"x\" if { input.operation == \"token.create\"; input.change.personal.requested; to_number(\"x\") == 1 }",
+            "of a personal token, ",
+        ),
+        (
+            "deny contains \"x\" if { input.operation == \"token.create\"; input.change.expiration.requested; \
+             not input.unknown_members; to_number(\"x\") == 1 }",
+            "with a name in another script, and expiration, ",
+        ),
+        (
+            "deny contains \"x\" if { count(input.settings.schemas) > 1; to_number(\"x\") == 1 }",
+            "of all schemas, ",
+        ),
+        (
+            "deny contains \"x\" if { input.token.current; not input.token.current.expiration; to_number(\"x\") == 1 }",
+            "a disabled token without expiration and scopes was found, ",
+        ),
+        (
+            "deny contains \"x\" if { input.operation == \"activegate_token.create\"; not input.change.expiration.requested; \
+             input.change.name.requested; to_number(\"x\") == 1 }",
+            "with a name alone, ",
         ),
         // What it says of a denial is no violation.
         (
