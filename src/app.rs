@@ -62,11 +62,12 @@ pub struct App {
 
 /// Loads policies the way `serve` and `check` do.
 pub fn policies(config: &Config) -> anyhow::Result<Policy> {
-    Policy::load(
-        &config.policies.directory,
-        config.policies.time_limit.into(),
-    )
-    .context("policies")
+    // What is wrong with them says where; nothing has to stand before it.
+    let policies = &config.policies;
+    Ok(Policy::load(
+        &policies.directory,
+        policies.time_limit.into(),
+    )?)
 }
 
 /// Has the policies judge one request of every kind, as `serve` and `check` do.
@@ -104,7 +105,7 @@ impl App {
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         say_what_serves(config, &policy);
         // Before anybody can connect.
-        rehearse(config, &policy, &catalogue, &lookup, Some(&environments)).context("policies")?;
+        rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
         let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
         let admin_listener =
             listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;

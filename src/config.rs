@@ -3,6 +3,8 @@
 //! Each section is the `Config` of the module that it configures. Unknown keys are errors; an error
 //! names file, line and column.
 
+mod sections;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,6 +103,11 @@ fn in_plain_words(message: &str) -> String {
     }
     // unknown field `urll`, expected one of `url`, `ca`, …
     let mut names = message.split('`').skip(1).step_by(2);
+    if message.starts_with("unknown field ")
+        && let Some(belongs) = names.clone().next().and_then(sections::belongs)
+    {
+        return message.replacen(", expected", &format!(": {belongs}. Expected here"), 1);
+    }
     let guess = names.next().and_then(|name| {
         let known = names.map(|known| (strsim::jaro_winkler(name, known), known));
         known
@@ -182,6 +189,46 @@ mod tests {
             refusal.starts_with("3:1: unknown field `urll`"),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn a_key_of_another_section_is_told_where_it_belongs() {
+        for (text, wanted) in [
+            (
+                "[listener]\nunknown_writes = \"pass\"\n",
+                "2:1: unknown field `unknown_writes`: it belongs above the first section. Expected here one of `",
+            ),
+            (
+                "segment_size = \"1 MiB\"\n",
+                "1:1: unknown field `segment_size`: it belongs in the section [journal]. Expected here one of `",
+            ),
+            (
+                "[upstream]\nsegment_size = \"1 MiB\"\n",
+                "`segment_size`: it belongs in the section [journal]. ",
+            ),
+            (
+                "[limits.upstream]\nurl = \"http://a\"\n",
+                "`upstream`: it belongs as a section of its own, [environments.NAME.upstream], or as a section of its \
+                 own, [upstream]. ",
+            ),
+            (
+                "[environments.prod]\nurl = \"http://a\"\n",
+                "`url`: it belongs in the section [environments.NAME.upstream], or in the section [upstream]. ",
+            ),
+            (
+                "[upstream.environments.prod]\nurl = \"http://a\"\n",
+                "`environments`: it belongs as a section of its own, [environments.NAME]. ",
+            ),
+            (
+                "[listener]\ncertificate = \"x\"\n",
+                "`certificate`: it belongs in the section [listener.tls.files]. ",
+            ),
+        ] {
+            let said = refusal(text);
+            assert!(said.contains(wanted), "{text}: {said}");
+        }
+        // No section has it.
+        assert!(!refusal("[limits]\nbodys = 1\n").contains("belongs"));
     }
 
     #[test]

@@ -88,6 +88,10 @@ impl Tree {
                         .into_owned();
                     tree.file(root, &[], &name);
                 }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let message = "there is no such directory of policies";
+                    tree.unread.push(Problem::of_file(root, &message));
+                }
                 Err(error) => tree.unread.push(unreadable(root, &error)),
             }
         }

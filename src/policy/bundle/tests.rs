@@ -157,7 +157,7 @@ fn no_policy_at_all_is_refused() {
         Bundle::load("/does/not/exist")
             .unwrap_err()
             .to_string()
-            .contains("there is no such file or directory")
+            .contains("there is no such directory of policies")
     );
 }
 
