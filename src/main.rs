@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dtgate::cli::{self, Cli, Output, ended_unread};
+use dtgate::dynatrace::redact::Redactor;
 use dtgate::value::VisibleLines;
 
 /// A request makes a few dozen small allocations, most of them on one thread: the system's allocator takes a tenth
@@ -19,10 +20,8 @@ fn main() -> ExitCode {
         // Whoever reads has seen enough (`dtgate audit tail | head`).
         Err(error) if ended_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(format_args!(
-                "dtgate: {}\n",
-                VisibleLines(format!("{error:#}"))
-            ));
+            let error = Redactor::default().text(&format!("{error:#}"));
+            complain(format_args!("dtgate: {}\n", VisibleLines(error)));
             ExitCode::FAILURE
         }
     }
@@ -34,7 +33,14 @@ fn run() -> anyhow::Result<ExitCode> {
         Ok(cli) => cli::run(cli, &mut out)?,
         // 2 means "the answer is no" here, not "bad arguments".
         Err(error) if error.use_stderr() => {
-            complain(error.render().ansi());
+            let plain = error.render().to_string();
+            // What stands in a wrong place is repeated, and a token may.
+            let redacted = Redactor::default().text(&plain);
+            if redacted.as_str() == plain {
+                complain(error.render().ansi());
+            } else {
+                complain(redacted);
+            }
             ExitCode::FAILURE
         }
         Err(help) => {

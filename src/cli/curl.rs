@@ -3,6 +3,9 @@
 //! What curl itself would do otherwise (forms, uploads, several URLs) and what only a shell knows (variables, pipes) is
 //! refused: a request that was guessed would be judged in place of the real one.
 
+use std::iter::Peekable;
+use std::str::Chars;
+
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -24,12 +27,7 @@ struct Line {
 
 /// Reads a line such as `curl -X PUT https://…/api/v2/apiTokens/ID -H '…' -d '{…}'`.
 pub(super) fn parse(line: &str) -> anyhow::Result<Request<Bytes>> {
-    if line.contains("$'") {
-        bail!("$'…' is a shell's own quoting: write '…', or put the body into a file (-d @FILE)");
-    }
-    // A line that goes on in the next.
-    let line = line.replace("\\\r\n", " ").replace("\\\n", " ");
-    let words = shlex::split(&line).context("a quote or a backslash is open at the end")?;
+    let words = shlex::split(&plain(line)?).context(OPEN)?;
     let mut words = words.into_iter();
     match words.next() {
         Some(first) if first == "curl" || first.ends_with("/curl") => {}
@@ -226,6 +224,71 @@ impl Line {
     }
 }
 
+/// The line on one line, and in the quoting that every shell has: browsers write `$'…'`, which is bash's.
+fn plain(line: &str) -> anyhow::Result<String> {
+    let line = line.replace("\\\r\n", "\\\n");
+    let mut plain = String::new();
+    let mut quote = None;
+    let mut rest = line.chars().peekable();
+    while let Some(letter) = rest.next() {
+        match (letter, quote, rest.peek()) {
+            ('\\', None, Some('\n')) => {
+                rest.next();
+                plain.push(' ');
+            }
+            ('$', None, Some('\'')) => {
+                rest.next();
+                let text = ansi_c(&mut rest)?;
+                plain.push_str(&shlex::try_quote(&text)?);
+            }
+            ('\\', None | Some('"'), Some(next)) => {
+                plain.extend([letter, *next]);
+                rest.next();
+            }
+            _ => {
+                plain.push(letter);
+                match quote {
+                    None if letter == '\'' || letter == '"' => quote = Some(letter),
+                    Some(open) if open == letter => quote = None,
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(plain)
+}
+
+/// What stands in `$'…'`, behind the first quote.
+fn ansi_c(rest: &mut Peekable<Chars<'_>>) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    loop {
+        let letter = match rest.next().context(OPEN)? {
+            '\'' => return String::from_utf8(text).context("what stands in $'…' is not UTF-8"),
+            '\\' => match rest.next().context(OPEN)? {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                itself @ ('\\' | '\'' | '"' | '?') => itself,
+                'x' => {
+                    text.push(u8::try_from(hexadecimal(rest, 2)?)?);
+                    continue;
+                }
+                'u' => char::from_u32(hexadecimal(rest, 4)?).context("\\u is for a character")?,
+                other => bail!("\\{other} is not understood in $'…'"),
+            },
+            plain => plain,
+        };
+        text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// A number of so many digits, or fewer.
+fn hexadecimal(rest: &mut Peekable<Chars<'_>>, most: usize) -> anyhow::Result<u32> {
+    let digits = std::iter::from_fn(|| rest.next_if(char::is_ascii_hexdigit));
+    let digits: String = digits.take(most).collect();
+    u32::from_str_radix(&digits, 16).context("\\x and \\u need a hexadecimal number in $'…'")
+}
+
 /// The text, or the file behind an `@`.
 fn file_or(text: &str) -> anyhow::Result<Vec<u8>> {
     match text.strip_prefix('@') {
@@ -237,6 +300,8 @@ fn file_or(text: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn unknown(option: &str) -> String {
+    // What is behind it may be a secret.
+    let option = option.split(['=', ' ', ':']).next().unwrap_or_default();
     let why = match option {
         "-F" | "--form" => "a form is no request of these APIs",
         "-T" | "--upload-file" => "an upload is no request of these APIs",
@@ -315,6 +380,8 @@ const SHORT_VALUES: &str = "DEcmowx";
 
 /// What ends a command, or leads its output elsewhere.
 const SHELL: [&str; 8] = ["|", "||", "&", "&&", ";", ">", ">>", "2>"];
+
+const OPEN: &str = "a quote or a backslash is open at the end";
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";

@@ -32,7 +32,7 @@ pub(super) struct Eval {
     curl: Option<String>,
     /// Who sends it
     #[arg(long, value_name = "IP", default_value = SOMEBODY)]
-    address: IpAddr,
+    address: String,
     /// The public id of the token by which the caller is known, such as dt0c01.ST2EY72KQINMH574WMNVI7YN
     #[arg(long, value_name = "ID")]
     token: Option<String>,
@@ -72,10 +72,14 @@ impl Eval {
         if let Some(token) = &self.token {
             public_id(token)?;
         }
+        // Not left to the parser of arguments: it would repeat what stands there, which may be a secret.
+        let address: IpAddr = self.address.parse().map_err(|_no_address| {
+            anyhow!("--address: this is no IP address: write one such as {SOMEBODY}")
+        })?;
         let mut config = Config::default();
         config.policies.directory.clone_from(&self.policies);
         let policy = app::policies(&config)?;
-        let request = match self.given()? {
+        let request = match self.given(address)? {
             Given::Document(input) => {
                 return self.explain(out, &policy, &input, true);
             }
@@ -120,12 +124,17 @@ impl Eval {
     }
 
     /// What is to be judged, with who sends it.
-    fn given(&self) -> anyhow::Result<Given> {
+    fn given(&self, address: IpAddr) -> anyhow::Result<Given> {
         let mut request = match (&self.curl, &self.request) {
             (Some(line), _) => curl::parse(line).context("--curl")?,
             (None, Some(path)) => {
-                let name = path.display().to_string();
-                let bytes = if name == "-" {
+                let is_stdin = path.as_os_str() == "-";
+                let name = if is_stdin {
+                    "standard input".to_owned()
+                } else {
+                    path.display().to_string()
+                };
+                let bytes = if is_stdin {
                     let mut bytes = Vec::new();
                     std::io::stdin()
                         .read_to_end(&mut bytes)
@@ -147,7 +156,7 @@ impl Eval {
             (None, None) => bail!("give --request FILE or --curl LINE"),
         };
         request.extensions_mut().insert(Peer {
-            address: SocketAddr::from((self.address, 0)),
+            address: SocketAddr::from((address, 0)),
             tls: true,
         });
         if let Some(token) = &self.token {

@@ -547,3 +547,68 @@ fn a_curl_line_is_read_as_the_gate_reads_requests() {
         ran.all()
     );
 }
+
+/// What a person types goes into logs of pipelines and histories of terminals.
+#[test]
+fn no_error_of_eval_repeats_a_secret() {
+    let token = &format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
+    let old = "abcdefghijklmnopqrstu";
+    let at = format!("curl http://x -d @/{token}");
+    let option = format!("curl http://x --headr='Authorization: Api-Token {old}'");
+    let method = format!("curl -X '{token} x' http://x");
+    let header = format!("curl -H '{token} x: b' http://x");
+    let second = format!("curl http://x {token}");
+    for arguments in [
+        &["eval", "--address", token, "--curl", "curl http://x"][..],
+        &["eval", "--address", old, "--curl", "curl http://x"],
+        &["eval", "--token", token, "--curl", "curl http://x"],
+        &["eval", "--request", token],
+        &["eval", "--policies", token, "--curl", "curl http://x"],
+        &["eval", "--format", token, "--curl", "curl http://x"],
+        &["eval", "--curl", &at],
+        &["eval", "--curl", &option],
+        &["eval", "--curl", &method],
+        &["eval", "--curl", &header],
+        &["eval", "--curl", &second],
+        &["eval", token],
+        &[token],
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert!(!ran.err.is_empty(), "{}", ran.all());
+        for secret in [SECRET, old] {
+            assert!(!ran.all().contains(secret), "{}", ran.all());
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_policies_that_is_not_there_is_named_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("policies");
+    let wanted = format!(
+        "{}: there is no such directory of policies\n",
+        missing.display()
+    );
+    let line = [
+        "eval",
+        "--curl",
+        "curl http://x",
+        "--policies",
+        text(&missing),
+    ];
+    for (arguments, prefix) in [
+        (&line[..], "dtgate: "),
+        (&["check", "--policies", text(&missing)], ""),
+        (&["test", text(&missing)], "dtgate: "),
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, 1, "{}", ran.all());
+        assert_eq!(
+            format!("{}{}", ran.out, ran.err),
+            format!("{prefix}{wanted}")
+        );
+    }
+    let ran = serve(&missing, directory.path());
+    assert_eq!((ran.code, ran.err), (1, format!("dtgate: {wanted}")));
+}

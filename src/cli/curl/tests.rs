@@ -51,6 +51,30 @@ fn a_line_is_the_request_that_curl_would_send() {
     }
 }
 
+/// As "Copy as cURL" writes what has quotes or control characters in it.
+#[test]
+fn the_quoting_of_browsers_is_read() {
+    for (written, body) in [
+        (r#"$'{"name":"it\'s"}'"#, r#"{"name":"it's"}"#),
+        (
+            r#"$'{"name":"it\u0027s\u0021 \xc3\xa9"}'"#,
+            r#"{"name":"it's! é"}"#,
+        ),
+        (r#"$'a\nb\tc\\d\r\"'"#, "a\nb\tc\\d\r\""),
+        // The next letter is no digit, and not the fifth either.
+        (r"$'\u41g\u00411'", "AgA1"),
+        (r"'a'$'\'b'$''\''c'", "a'b'c"),
+        // Not outside of it, and not in other quotes.
+        (r#""$'a\\n'""#, r"$'a\n'"),
+        (r"'$'a", "$a"),
+        ("$'a\\\\\nb' \\\n -s", "a\\\nb"),
+    ] {
+        let line = format!("curl http://x --data-raw {written} -k");
+        let request = parse(&line).unwrap_or_else(|error| panic!("{line}: {error:#}"));
+        assert_eq!(request.body(), body, "{line}");
+    }
+}
+
 #[test]
 fn a_body_may_stand_in_a_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -73,7 +97,11 @@ fn what_would_have_to_be_guessed_is_refused() {
         ("curl http://x http://y", "more than one URL"),
         ("curl http://x | jq .", "| is for a shell"),
         ("curl http://x -d '{", "a quote or a backslash is open"),
-        ("curl http://x -d $'a\\n'", "a shell's own quoting"),
+        ("curl http://x -d $'a", "a quote or a backslash is open"),
+        ("curl http://x -d $'\\q'", "\\q is not understood in $'…'"),
+        ("curl http://x -d $'\\x'", "need a hexadecimal number"),
+        ("curl http://x -d $'\\ud800'", "\\u is for a character"),
+        ("curl http://x -d $'\\xff'", "not UTF-8"),
         (
             "curl http://x -F a=b",
             "-F is not understood here: a form is no request",
