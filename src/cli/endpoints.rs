@@ -30,6 +30,9 @@ pub(super) struct Endpoints {
     format: Format,
 }
 
+/// What the columns have.
+const TITLE: [&str; 5] = ["operation", "handling", "method", "path", "why"];
+
 impl Endpoints {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         if let Some(journal) = self.journal.filter(|_| self.unknown) {
@@ -43,16 +46,30 @@ impl Endpoints {
                 print_json(out, &json!(rows))?;
             }
             Format::Pretty => {
-                let width = |text: fn(&Row) -> String| {
+                let [
+                    operation_title,
+                    handling_title,
+                    method_title,
+                    path_title,
+                    why,
+                ] = TITLE;
+                let width = |title: &str, text: fn(&Row) -> String| {
                     let widths = catalogue.rows().iter().map(|row| text(row).len());
-                    widths.max().unwrap_or_default()
+                    widths.fold(title.len(), usize::max)
                 };
-                let (operations, paths) = (width(operation), width(path));
+                let operations = width(operation_title, operation);
+                let handlings = width(handling_title, |row| row.handling.to_string());
+                let methods = width(method_title, |row| row.endpoint.method.to_owned());
+                let paths = width(path_title, path);
+                writeln!(
+                    out,
+                    "{operation_title:<operations$}  {handling_title:<handlings$}  {method_title:<methods$}  {path_title:<paths$}  {why}"
+                )?;
                 for row in catalogue.rows() {
                     let style = style(row.handling);
                     writeln!(
                         out,
-                        "{:<operations$}  {style}{:<6}{style:#}  {:<6}  {:<paths$}  {}{}",
+                        "{:<operations$}  {style}{:<handlings$}{style:#}  {:<methods$}  {:<paths$}  {}{}",
                         operation(row),
                         row.handling,
                         row.endpoint.method,

@@ -154,6 +154,26 @@ fn the_list_of_endpoints_agrees_with_what_is_known() {
     let pretty = program().arg("endpoints").output().unwrap();
     let text = String::from_utf8(pretty.stdout).unwrap();
     assert!(text.lines().count() > rows.len(), "{text}");
+    let mut lines = text.lines().take(rows.len() + 1);
+    let title = lines.next().unwrap();
+    let words: Vec<&str> = title.split_whitespace().collect();
+    assert_eq!(words, ["operation", "handling", "method", "path", "why"]);
+    // Each column begins below its title.
+    for (line, row) in lines.zip(rows) {
+        for (column, value) in [
+            ("operation", &row["operation"]),
+            ("handling", &row["handling"]),
+            ("method", &row["method"]),
+            ("path", &row["path"]),
+            ("why", &row["why"]),
+        ] {
+            let below = &line[title.find(column).unwrap()..];
+            assert!(
+                below.starts_with(value.as_str().unwrap()),
+                "{column}: {line}"
+            );
+        }
+    }
     assert!(!text.contains('\u{1b}'), "colours are for terminals only");
 }
 
