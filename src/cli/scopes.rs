@@ -175,7 +175,10 @@ fn read(path: &Path) -> anyhow::Result<Document> {
         .and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text))
         .map_err(|error| anyhow!(unread(&error)))?;
     if u64::try_from(read)? > LARGEST {
-        bail!("it is longer than {} MiB", LARGEST >> 20);
+        bail!(
+            "it is longer than {} MiB: give one document at a time",
+            LARGEST >> 20
+        );
     }
     let root: Value = if text.trim_start().starts_with(['{', '[']) {
         serde_json::from_str(&text).context("it is no JSON")?
@@ -213,7 +216,7 @@ fn known(policies: Option<&Path>) -> anyhow::Result<BTreeMap<String, String>> {
 const WIDEST: usize = 200;
 
 /// Dynatrace's largest has 3 MB.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 16 << 20;
 
 const SCOPES: &str = include_str!("../../policies/dynatrace/scopes/data.json");
 const CLUSTER_SCOPES: &str = include_str!("../../policies/dynatrace/cluster_scopes/data.json");

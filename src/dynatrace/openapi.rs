@@ -4,7 +4,8 @@
 //! Pure. What it cannot make sense of it passes over: a document is a hint for people, and nothing here decides about
 //! a request.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -19,10 +20,17 @@ pub struct Document {
     bases: BTreeSet<String>,
 }
 
-/// It is another kind of document.
+/// Why a document cannot be compared.
 #[derive(Debug, PartialEq, Eq, Error)]
-#[error("this is no OpenAPI document: it has no paths")]
-pub struct NoPaths;
+pub enum DocumentError {
+    /// It is another kind of document.
+    #[error("this is no OpenAPI document: it has no paths")]
+    NoPaths,
+    #[error(
+        "the document lists more than {MAX_BASES} servers with a path of their own: take some out"
+    )]
+    Servers,
+}
 
 /// An endpoint about credentials that no row knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,9 +50,9 @@ pub enum Why {
 }
 
 impl Document {
-    pub fn new(root: Value) -> Result<Self, NoPaths> {
+    pub fn new(root: Value) -> Result<Self, DocumentError> {
         if !root.get("paths").is_some_and(Value::is_object) {
-            return Err(NoPaths);
+            return Err(DocumentError::NoPaths);
         }
         let servers = root.get("servers").and_then(Value::as_array);
         let urls = servers.into_iter().flatten();
@@ -54,12 +62,16 @@ impl Document {
         if bases.is_empty() {
             bases.insert(String::new());
         }
+        // Each path is compared behind each of them.
+        if bases.len() > MAX_BASES {
+            return Err(DocumentError::Servers);
+        }
         Ok(Self { root, bases })
     }
 
     /// The scopes that a token may have, with the schemas (or paths) that list them.
     pub fn scopes(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let mut found = BTreeMap::new();
+        let mut listed = Listed::default();
         for (place, below) in [
             (
                 "/components/schemas",
@@ -72,11 +84,11 @@ impl Document {
             for (name, schema) in entries {
                 let about_tokens = name.to_lowercase().contains("token");
                 if about_tokens || place == "/paths" {
-                    self.collect(name, schema, about_tokens, 0, &mut found);
+                    self.collect(name, schema, about_tokens, 0, &mut listed);
                 }
             }
         }
-        found
+        listed.scopes
     }
 
     /// Looks for properties `scopes` with an enumeration.
@@ -86,34 +98,31 @@ impl Document {
         value: &Value,
         about_tokens: bool,
         depth: usize,
-        found: &mut BTreeMap<String, BTreeSet<String>>,
+        listed: &mut Listed,
     ) {
         if depth > MAX_DEPTH {
             return;
         }
         let Value::Object(members) = value else {
             for element in value.as_array().into_iter().flatten() {
-                self.collect(name, element, about_tokens, depth + 1, found);
+                self.collect(name, element, about_tokens, depth + 1, listed);
             }
             return;
         };
         for (member, below) in members {
             if member == "scopes" && about_tokens {
-                for scope in self.enumeration(below) {
-                    found.entry(scope).or_default().insert(name.to_owned());
-                }
+                let values = self.enumeration(below);
+                listed.add(name, values.unwrap_or_default());
             }
-            self.collect(name, below, about_tokens, depth + 1, found);
+            self.collect(name, below, about_tokens, depth + 1, listed);
         }
     }
 
     /// The values of an array's elements, given in place or by reference.
-    fn enumeration(&self, schema: &Value) -> BTreeSet<String> {
-        let schema = self.resolved(schema);
-        let items = schema.get("items").map(|items| self.resolved(items));
-        let values = items.and_then(|items| items.get("enum")?.as_array());
-        let values = values.into_iter().flatten().filter_map(Value::as_str);
-        values.map(str::to_owned).collect()
+    fn enumeration<'a>(&'a self, schema: &'a Value) -> Option<&'a [Value]> {
+        let items = self.resolved(schema).get("items")?;
+        let values = self.resolved(items).get("enum")?.as_array()?;
+        Some(values)
     }
 
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
@@ -136,6 +145,7 @@ impl Document {
     pub fn endpoints(&self, catalogue: &Catalogue) -> (usize, BTreeSet<Endpoint>) {
         let mut missing = BTreeSet::new();
         let mut count = 0;
+        let mut speaking = Speaking::of(self);
         let paths = self.root.get("paths").and_then(Value::as_object);
         let items = paths.into_iter().flatten().flat_map(|(path, item)| {
             // What it has itself, and what it refers to.
@@ -145,113 +155,205 @@ impl Document {
                 .map(move |item| (path, item))
         });
         for (path, item) in items {
-            for (method, operation) in item.as_object().into_iter().flatten() {
-                if !METHODS.contains(&method.as_str()) {
-                    continue;
-                }
+            for (method, operation) in operations(item) {
                 count += 1;
                 for base in &self.bases {
                     let path = format!("{base}{path}");
-                    let method = method.to_uppercase();
-                    missing.extend(self.missing(path, method, item, operation, catalogue));
+                    let why = why(&path, &method, catalogue, || {
+                        speaking.operation(item, operation)
+                    });
+                    missing.extend(why.map(|why| Endpoint {
+                        path,
+                        method: method.clone(),
+                        why,
+                    }));
                 }
             }
         }
         (count, missing)
     }
+}
 
-    fn missing(
-        &self,
-        path: String,
-        method: String,
-        item: &Value,
-        operation: &Value,
-        catalogue: &Catalogue,
-    ) -> Option<Endpoint> {
-        let below = below(&path);
-        let documented = match below.strip_prefix(PROXY) {
-            Some(rest) => [&["api"], rest].concat(),
-            None => below,
-        };
-        let rows = catalogue.rows();
-        match catalogue.find(&method, &documented) {
-            Find::Row(row) if !takes_the_rest(row, rows) => return None,
-            Find::Row(_) | Find::Method(_) | Find::Unknown => {}
-        }
-        let guarded = rows
-            .iter()
-            .filter(|row| row.is_guarded() && method != "GET");
-        let above = guarded.map(whole).filter(|row| is_below(row, &documented));
-        let why = match above.min_by_key(|row| row.len()) {
-            Some(row) => Why::Below(format!("/{}", row.join("/"))),
-            None => Why::Speaks(self.speaks(&path, item, operation)?),
-        };
-        Some(Endpoint { path, method, why })
+/// The operations of a path, each with its method in capitals.
+fn operations(item: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let fixed = METHODS.iter();
+    let fixed = fixed.filter_map(|method| Some((*method, item.get(*method)?)));
+    let further = item.get("additionalOperations").and_then(Value::as_object);
+    let further = further.into_iter().flatten().take(MAX_ADDITIONAL);
+    let further = further.map(|(method, operation)| (method.as_str(), operation));
+    fixed
+        .chain(further)
+        .map(|(method, operation)| (method.to_uppercase(), operation))
+}
+
+/// What makes an endpoint one that no row knows and that the catalogue has to know; `speaks` says of what it speaks.
+fn why(
+    path: &str,
+    method: &str,
+    catalogue: &Catalogue,
+    speaks: impl FnOnce() -> Option<String>,
+) -> Option<Why> {
+    // The gate refuses it everywhere.
+    if method == "TRACE" {
+        return None;
     }
-
-    /// The first word about credentials in a path, in its parameters, or in a schema of the operation.
-    fn speaks(&self, path: &str, item: &Value, operation: &Value) -> Option<String> {
-        let words = path
-            .split('/')
-            .find(|segment| is_about_credentials(segment));
-        if let Some(segment) = words {
-            return Some(segment.to_owned());
-        }
-        let mut seen = HashSet::new();
-        let shared = item.get("parameters");
-        let parts = ["parameters", "requestBody", "responses"];
-        let parts = parts.iter().filter_map(|part| operation.get(part));
-        shared
-            .into_iter()
-            .chain(parts)
-            .find_map(|part| self.member(part, 0, &mut seen))
+    let is_read = matches!(method, "GET" | "HEAD" | "OPTIONS");
+    let below = below(path);
+    let documented = match below.strip_prefix(PROXY) {
+        Some(rest) => [&["api"], rest].concat(),
+        None => below,
+    };
+    let rows = catalogue.rows();
+    // Who knows the path for reading knows its other reads.
+    match catalogue.find(if is_read { "GET" } else { method }, &documented) {
+        Find::Row(row) if !takes_the_rest(row, rows) => return None,
+        Find::Row(_) | Find::Method(_) | Find::Unknown => {}
     }
+    let guarded = rows.iter().filter(|row| row.is_guarded() && !is_read);
+    let above = guarded.map(whole).filter(|row| is_below(row, &documented));
+    if let Some(row) = above.min_by_key(|row| row.len()) {
+        return Some(Why::Below(format!("/{}", row.join("/"))));
+    }
+    let mut segments = path.split('/');
+    let own = segments.find(|segment| is_about_credentials(segment));
+    own.map(str::to_owned).or_else(speaks).map(Why::Speaks)
+}
 
-    /// The first property or parameter below whose name is about credentials.
-    fn member<'a>(
-        &'a self,
-        value: &'a Value,
-        depth: usize,
-        seen: &mut HashSet<&'a str>,
-    ) -> Option<String> {
-        if depth > MAX_DEPTH {
-            return None;
+/// Scopes, with who lists them.
+#[derive(Default)]
+struct Listed {
+    scopes: BTreeMap<String, BTreeSet<String>>,
+    /// How often an enumeration was met: many schemas may refer to one.
+    met: HashMap<*const Value, usize>,
+}
+
+impl Listed {
+    fn add(&mut self, name: &str, values: &[Value]) {
+        let met = self.met.entry(values.as_ptr()).or_default();
+        *met += 1;
+        if *met > MAX_LISTERS {
+            return;
         }
-        let members = match value {
-            Value::Object(members) => members,
-            Value::Array(elements) => {
-                let mut elements = elements.iter();
-                return elements.find_map(|element| self.member(element, depth + 1, seen));
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
-        };
-        // Each schema once: they refer to each other in circles.
-        let reference = members.get("$ref").and_then(Value::as_str);
-        let target = reference.filter(|name| seen.insert(name));
-        let target = target.and_then(|_| self.reference(value));
-        let found = target.and_then(|target| self.member(target, depth + 1, seen));
-        found.or_else(|| named(members)).or_else(|| {
-            let below = members
-                .iter()
-                .filter(|(name, _)| *name != "example" && *name != "examples");
-            let mut below = below.map(|(_, below)| below);
-            below.find_map(|below| self.member(below, depth + 1, seen))
-        })
+        for scope in values.iter().filter_map(Value::as_str) {
+            let names = self.scopes.entry(scope.to_owned()).or_default();
+            names.insert(name.to_owned());
+        }
     }
 }
 
+/// The words about credentials that schemas speak of, each schema looked at once: many operations refer to it, and they
+/// refer to each other in circles.
+struct Speaking<'a> {
+    /// By the reference.
+    schemas: HashMap<&'a str, &'a str>,
+    /// By where they are: many paths may refer to one.
+    operations: HashMap<*const Value, Option<String>>,
+}
+
+impl<'a> Speaking<'a> {
+    fn of(document: &'a Document) -> Self {
+        // In an order that is always the same.
+        let mut references = BTreeSet::new();
+        objects(&document.root, 0, &mut |members| {
+            references.extend(reference(members));
+        });
+        let mut schemas: HashMap<&str, &str> = HashMap::new();
+        // Who refers to a schema.
+        let mut referring: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut pending = Vec::new();
+        for name in references {
+            let pointer = name.strip_prefix('#');
+            let Some(target) = pointer.and_then(|pointer| document.root.pointer(pointer)) else {
+                continue;
+            };
+            objects(target, 0, &mut |members| {
+                if let Some(word) = named(members)
+                    && let Entry::Vacant(vacant) = schemas.entry(name)
+                {
+                    vacant.insert(word);
+                    pending.push((name, word));
+                }
+                if let Some(to) = reference(members) {
+                    referring.entry(to).or_default().push(name);
+                }
+            });
+        }
+        while let Some((name, word)) = pending.pop() {
+            for by in referring.remove(name).unwrap_or_default() {
+                if let Entry::Vacant(vacant) = schemas.entry(by) {
+                    vacant.insert(word);
+                    pending.push((by, word));
+                }
+            }
+        }
+        Self {
+            schemas,
+            operations: HashMap::new(),
+        }
+    }
+
+    /// The first word about credentials in the parameters and in the schemas of an operation.
+    fn operation(&mut self, item: &'a Value, operation: &'a Value) -> Option<String> {
+        let Self {
+            schemas,
+            operations,
+        } = self;
+        let found = operations
+            .entry(std::ptr::from_ref(operation))
+            .or_insert_with(|| {
+                let shared = item.get("parameters");
+                let parts = ["parameters", "requestBody", "responses"];
+                let parts = parts.iter().filter_map(|part| operation.get(part));
+                let mut found = None;
+                for part in shared.into_iter().chain(parts) {
+                    objects(part, 0, &mut |members| {
+                        let target = reference(members).and_then(|name| schemas.get(name).copied());
+                        found = found.or(target).or_else(|| named(members));
+                    });
+                }
+                found.map(str::to_owned)
+            });
+        found.clone()
+    }
+}
+
+/// Calls `see` for every object in a part of a document, outer ones first, without examples.
+fn objects<'a>(value: &'a Value, depth: usize, see: &mut dyn FnMut(&'a Map<String, Value>)) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            see(members);
+            let below = members
+                .iter()
+                .filter(|(name, _)| *name != "example" && *name != "examples");
+            for (_, below) in below {
+                objects(below, depth + 1, see);
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                objects(element, depth + 1, see);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn reference(members: &Map<String, Value>) -> Option<&str> {
+    members.get("$ref").and_then(Value::as_str)
+}
+
 /// The name of a property, or of a parameter, that is about credentials.
-fn named(members: &Map<String, Value>) -> Option<String> {
+fn named(members: &Map<String, Value>) -> Option<&str> {
     let properties = members.get("properties").and_then(Value::as_object);
-    let mut names = properties
-        .into_iter()
-        .flat_map(|properties| properties.keys());
+    let names = properties.into_iter().flat_map(Map::keys);
     let parameter = members.get("in").and_then(|_| members.get("name"));
-    let parameter = parameter.and_then(Value::as_str);
-    let about = |name: &str| is_about_credentials(name).then(|| name.to_owned());
-    names
-        .find_map(|name| about(name))
-        .or_else(|| about(parameter?))
+    let mut names = names
+        .map(String::as_str)
+        .chain(parameter.and_then(Value::as_str));
+    names.find(|name| is_about_credentials(name))
 }
 
 /// A row's path without the rest that it may stand for.
@@ -304,7 +406,9 @@ fn below(path: &str) -> Vec<&str> {
     }
 }
 
-const METHODS: [&str; 5] = ["delete", "get", "patch", "post", "put"];
+const METHODS: [&str; 9] = [
+    "delete", "get", "head", "options", "patch", "post", "put", "query", "trace",
+];
 
 const WORDS: [&str; 7] = [
     "apikey",
@@ -321,3 +425,9 @@ const PAGES: [&str; 3] = ["continuation", "page", "requesttoken"];
 /// Schemas within schemas, and references in a row. Real documents have a dozen.
 const MAX_DEPTH: usize = 100;
 const MAX_REFERENCES: usize = 10;
+
+/// Servers, methods of a path beyond the usual, and schemas that list one enumeration. Each is multiplied with the
+/// length of a document.
+const MAX_BASES: usize = 10;
+const MAX_ADDITIONAL: usize = 100;
+const MAX_LISTERS: usize = 20;

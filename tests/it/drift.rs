@@ -237,3 +237,83 @@ fn a_path_of_any_length_is_shown() {
     assert_eq!(output.status.code(), Some(2), "{:?}", output.stderr);
     assert!(String::from_utf8(output.stdout).unwrap().contains(&path));
 }
+
+#[test]
+fn operations_with_rare_methods_are_compared_too() {
+    let mut document = document();
+    let answers = json!({"responses": {"200": {"content": {"application/json": {"schema": {"properties": {"clientSecret": {}}}}}}}});
+    let mut item = json!({"additionalOperations": {"COPY": answers}});
+    for method in ["head", "options", "query", "trace"] {
+        item[method] = answers.clone();
+    }
+    document["paths"]["/things"] = item;
+    // These are known: who may read may ask for the head.
+    document["paths"]["/apiTokens"]["head"] = json!({});
+    document["paths"]["/apiTokens"]["query"] = json!({});
+    let report = report(&document);
+    assert_eq!(report["endpoints"]["in_document"], 12);
+    let missing = report["endpoints"]["missing"].as_array().unwrap();
+    let missing: Vec<String> = missing
+        .iter()
+        .map(|gap| format!("{} {}", gap["method"], gap["path"]).replace('"', ""))
+        .collect();
+    // TRACE is refused everywhere.
+    assert_eq!(
+        missing,
+        [
+            "QUERY /api/v2/apiTokens",
+            "COPY /api/v2/things",
+            "HEAD /api/v2/things",
+            "OPTIONS /api/v2/things",
+            "QUERY /api/v2/things",
+        ]
+    );
+}
+
+/// Each operation refers to the same chain of schemas, each schema to the same list of scopes, each path to the same
+/// operation: to look at all of it again for each would take hours.
+#[test]
+fn a_huge_document_is_looked_at_once() {
+    const MANY: usize = 15_000;
+    let schema = |number: usize| format!("#/components/schemas/Token{number}");
+    let mut document = document();
+    for number in 0..MANY {
+        let next = json!({"$ref": schema((number + 1) % MANY)});
+        let scopes = json!({"$ref": "#/components/x/scopes"});
+        document["components"]["schemas"][format!("Token{number}")] =
+            json!({"properties": {"next": next, "scopes": scopes}});
+        document["paths"][format!("/a{number}")]["get"]["responses"] =
+            json!({"$ref": schema(number)});
+        document["paths"][format!("/b{number}")] = json!({"$ref": "#/components/x/item"});
+    }
+    let scopes: Vec<String> = (0..MANY).map(|number| format!("scope{number}")).collect();
+    let properties: serde_json::Map<String, Value> = (0..MANY)
+        .map(|number| (format!("p{number}"), json!({})))
+        .collect();
+    let answers = json!({"content": {"properties": properties}});
+    document["components"]["x"] = json!({
+        "scopes": {"items": {"enum": scopes}},
+        "item": {"post": {"responses": answers}},
+    });
+    let report = report(&document);
+    assert_eq!(report["endpoints"]["missing"], json!([]));
+    assert_eq!(report["endpoints"]["in_document"], 5 + 2 * MANY);
+    assert_eq!(report["scopes"]["missing"].as_array().unwrap().len(), MANY);
+}
+
+#[test]
+fn what_would_be_compared_too_often_is_an_error() {
+    let mut document = document();
+    let servers = (0..11).map(|number| json!({"url": format!("/v{number}")}));
+    document["servers"] = servers.collect();
+    let long = format!("{{\"paths\": {{}}}}{}", " ".repeat(16 << 20));
+    for (text, said) in [
+        (document.to_string(), "more than 10 servers"),
+        (long, "longer than 16 MiB"),
+    ] {
+        let output = diff(text, &[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(said), "{error}");
+    }
+}
