@@ -31,6 +31,7 @@ mod failures;
 // Other systems have to be told of further loopback addresses.
 #[cfg(target_os = "linux")]
 mod fairness;
+mod features;
 mod floods;
 mod frames;
 mod harness;
