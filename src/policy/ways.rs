@@ -87,7 +87,7 @@ fn arguments(program: &Program<'_>) -> Arguments {
                         arguments,
                     } => (function, arguments),
                     // It is called by who calls the one that it replaces.
-                    Site::With(named) => (named, [].as_slice()),
+                    Site::With(expr) => (expr, [].as_slice()),
                     _ => return,
                 };
                 let called = check::dotted(called).unwrap_or_default();
@@ -160,7 +160,9 @@ impl<'a> Scope<'a> {
                     {
                         let mut ways = asked.ways();
                         if is_each {
-                            ways.iter_mut().for_each(|way| way.push(None));
+                            for way in &mut ways {
+                                way.push(None);
+                            }
                         }
                         scope.meant.insert(name.to_owned(), ways);
                     }

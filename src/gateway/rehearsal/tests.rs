@@ -179,6 +179,26 @@ fn a_policy_that_fails_is_named_with_the_kind_of_request() {
             "deny contains \"x\" if { input.unknown_members.description; to_number(\"x\") == 1 }",
             "with everything",
         ),
+        // What it says of a denial is no violation.
+        (
+            "deny contains {\"message\": asked} if { asked := input.change.scopes.requested; \"WriteConfig\" in asked }",
+            "message of a violation must be a string",
+        ),
+        // Two values: a conflict.
+        (
+            "warn contains \"x\" if f(input.operation) == 1\nf(x) := 1 if startswith(x, \"cluster\")\n\
+             f(x) := 2 if endswith(x, \"delete\")",
+            "cluster_token.delete (DELETE ",
+        ),
+    ] {
+        let said = said(&policy(lines), None).join("\n");
+        assert!(said.contains(kind), "{lines}: {said}");
+    }
+}
+
+#[test]
+fn a_policy_that_fails_on_what_is_seldom_asked_for_is_named_with_it() {
+    for (lines, kind) in [
         (
             "deny contains \"x\" if { input.change.scopes.requested == []; to_number(\"x\") == 1 }",
             "policy mine fails for token.create (POST /api/v1/tokens with a list of no scopes, ",
@@ -217,17 +237,6 @@ fn a_policy_that_fails_is_named_with_the_kind_of_request() {
             "deny contains \"x\" if { input.operation == \"activegate_token.create\"; not input.change.expiration.requested; \
              input.change.name.requested; to_number(\"x\") == 1 }",
             "with a name alone, ",
-        ),
-        // What it says of a denial is no violation.
-        (
-            "deny contains {\"message\": asked} if { asked := input.change.scopes.requested; \"WriteConfig\" in asked }",
-            "message of a violation must be a string",
-        ),
-        // Two values: a conflict.
-        (
-            "warn contains \"x\" if f(input.operation) == 1\nf(x) := 1 if startswith(x, \"cluster\")\n\
-             f(x) := 2 if endswith(x, \"delete\")",
-            "cluster_token.delete (DELETE ",
         ),
     ] {
         let said = said(&policy(lines), None).join("\n");

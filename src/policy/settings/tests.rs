@@ -70,6 +70,15 @@ fn data_that_nothing_defines_is_refused_with_a_guess_and_the_place() {
             "deny contains \"x\" if { input.api == \"v9\" with data.blocked as data.nobody }",
             "defines data.nobody,",
         ),
+    ] {
+        let said = said(rule);
+        assert!(said.contains(wanted), "{rule}: {said}");
+    }
+}
+
+#[test]
+fn what_no_element_has_is_refused() {
+    for (rule, wanted) in [
         (
             "deny contains \"x\" if data.teams[_].blokced",
             "p.rego:5:36: data.teams[_].blokced is in no element, and the rule would be silent: did you mean \
