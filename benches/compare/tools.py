@@ -62,9 +62,9 @@ def versions(found):
 
 
 def machine():
-    """Processor and number of cores."""
+    """Processor, number of cores and system, and nothing that names this one machine."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, Linux {os.uname().release}"
+    return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, {os.uname().sysname}"
 
 
 def in_memory(folder):

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Answered, Gate, Upstream, policies, program};
+use crate::harness::{Answered, Gate, Upstream, gate, policies, program};
 
 /// One line of `tests/data/endpoints.txt`.
 struct Known {
@@ -177,6 +177,23 @@ fn the_list_of_endpoints_agrees_with_what_is_known() {
     assert!(!text.contains('\u{1b}'), "colours are for terminals only");
 }
 
+/// The answer shows nothing, but a row for every method is for this one too.
+#[test]
+fn options_pass_unless_a_row_is_for_every_method() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    for (target, status) in [
+        ("/api/v2/apiTokens", 204),
+        ("/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA", 204),
+        ("/rest/x", 403),
+        ("/platform/app-engine/app-functions/x", 403),
+        ("/platform/storage/query/v1/x", 204),
+    ] {
+        let answer = gate.send("OPTIONS", target, "");
+        assert_eq!(answer.status, status, "{target}");
+    }
+}
+
 #[test]
 fn an_override_is_obeyed_and_never_silent() {
     let upstream = Upstream::lenient();
@@ -289,7 +306,7 @@ fn a_download_is_recorded_and_streamed() {
         }
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nETag: \"1\"\r\n\r\ninstaller".to_vec()
     });
-    let gate = crate::harness::gate(upstream.address);
+    let gate = gate(upstream.address);
     let target = "/api/v1/deployment/installer/agent/unix/default/latest?arch=x86&flavor=default";
     let answer = gate.send("GET", target, "");
     assert_eq!((answer.status, answer.body.as_str()), (200, "installer"));

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use dtgate::telemetry::Limit;
 
-use crate::harness::{copy, policies, program};
+use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 
 const PAGES: [&str; 9] = [
@@ -281,6 +281,101 @@ fn the_input_document_of_the_documentation_can_be_judged() {
     let judged: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let written: serde_json::Value = serde_json::from_str(&example).unwrap();
     assert_eq!(judged["input"], written);
+}
+
+/// Each condition is judged by dtgate as the table says.
+#[test]
+fn what_rules_say_of_what_is_absent_is_as_documented() {
+    let text = page("docs/input.md");
+    let (_, table) = text.split_once("| condition | ").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let directory = tempfile::tempdir().unwrap();
+    let request = directory.path().join("request.http");
+    let disables = "PUT /api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA HTTP/1.1\n\
+                    Content-Type: application/json\n\n{\"enabled\": false}\n";
+    std::fs::write(&request, disables).unwrap();
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        let mut code = row.split('`').skip(1).step_by(2);
+        let condition = code.next().unwrap();
+        let rule = code.next().unwrap_or_default();
+        let policy = format!("package dtgate.p\n\ndeny contains \"no\" if {condition}\n\n{rule}\n");
+        std::fs::write(directory.path().join("p.rego"), policy).unwrap();
+        let place = directory.path().to_str().unwrap();
+        let judged = run(&[
+            "eval",
+            "--request",
+            request.to_str().unwrap(),
+            "--policies",
+            place,
+        ]);
+        let said = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        let wanted = match said {
+            "says nothing" => 0,
+            "denies" => 2,
+            other => panic!("{other}"),
+        };
+        assert_eq!(judged.status.code(), Some(wanted), "{row}: {judged:?}");
+        seen.insert(wanted);
+    }
+    assert_eq!(seen.len(), 2);
+}
+
+/// The requests of the example, sent to a gate before the simulator as the example starts them.
+#[test]
+fn the_example_to_try_by_hand_answers_as_the_readme_says() {
+    let example = block_after(&page("README.md"), "a gate to try by hand", "sh");
+    assert!(
+        example.contains("\ndtgate serve --upstream http://127.0.0.1:9100 --policies policies ")
+    );
+    let simulator = Simulator::start();
+    let gate = gate(simulator.address);
+    let example = example.replace("\\\n", " ");
+    let mut wanted = None;
+    let mut sent = Vec::new();
+    for line in example.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            wanted = comment
+                .split(':')
+                .next()
+                .map(|status| status.parse::<u16>().unwrap());
+        }
+        if !line.starts_with("curl ") {
+            continue;
+        }
+        let words = shlex::split(line).unwrap();
+        let behind = |option: &str| -> Vec<&String> {
+            let pairs = words.windows(2).filter(|pair| pair[0] == option);
+            pairs.map(|pair| &pair[1]).collect()
+        };
+        let method = behind("-X")[0];
+        let url = words
+            .iter()
+            .find(|word| word.starts_with("http://"))
+            .unwrap();
+        let path = url.strip_prefix("http://127.0.0.1:8080").unwrap();
+        let body = behind("-d")[0];
+        let fields = behind("-H").into_iter().map(String::as_str);
+        let fields: Vec<&str> = fields.collect();
+        let (fields, length) = (fields.join("\r\n"), body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let answer = gate.raw(request);
+        assert_eq!(Some(answer.status), wanted.take(), "{line}: {answer:?}");
+        if answer.status == 403 {
+            let said = answer.json().to_string();
+            assert!(
+                said.contains("forbidden_scopes") && said.contains("naming"),
+                "{said}"
+            );
+        }
+        sent.push(answer.status);
+    }
+    assert_eq!(sent, [403, 204]);
 }
 
 #[test]
