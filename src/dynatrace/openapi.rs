@@ -4,11 +4,14 @@
 //! Pure. What it cannot make sense of it passes over: a document is a hint for people, and nothing here decides about
 //! a request.
 
-use std::collections::hash_map::Entry;
+mod speaking;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
+
+use speaking::{Speaking, is_about_credentials};
 
 use super::catalogue::{Catalogue, ENVIRONMENT, Find, PROXY, REST, Row, is_open};
 
@@ -145,7 +148,7 @@ impl Document {
     pub fn endpoints(&self, catalogue: &Catalogue) -> (usize, BTreeSet<Endpoint>) {
         let mut missing = BTreeSet::new();
         let mut count = 0;
-        let mut speaking = Speaking::of(self);
+        let mut speaking = Speaking::of(&self.root);
         let paths = self.root.get("paths").and_then(Value::as_object);
         let items = paths.into_iter().flatten().flat_map(|(path, item)| {
             // What it has itself, and what it refers to.
@@ -241,121 +244,6 @@ impl Listed {
     }
 }
 
-/// The words about credentials that schemas speak of, each schema looked at once: many operations refer to it, and they
-/// refer to each other in circles.
-struct Speaking<'a> {
-    /// By the reference.
-    schemas: HashMap<&'a str, &'a str>,
-    /// By where they are: many paths may refer to one.
-    operations: HashMap<*const Value, Option<String>>,
-}
-
-impl<'a> Speaking<'a> {
-    fn of(document: &'a Document) -> Self {
-        // In an order that is always the same.
-        let mut references = BTreeSet::new();
-        objects(&document.root, 0, &mut |members| {
-            references.extend(reference(members));
-        });
-        let mut schemas: HashMap<&str, &str> = HashMap::new();
-        // Who refers to a schema.
-        let mut referring: HashMap<&str, Vec<&str>> = HashMap::new();
-        let mut pending = Vec::new();
-        for name in references {
-            let pointer = name.strip_prefix('#');
-            let Some(target) = pointer.and_then(|pointer| document.root.pointer(pointer)) else {
-                continue;
-            };
-            objects(target, 0, &mut |members| {
-                if let Some(word) = named(members)
-                    && let Entry::Vacant(vacant) = schemas.entry(name)
-                {
-                    vacant.insert(word);
-                    pending.push((name, word));
-                }
-                if let Some(to) = reference(members) {
-                    referring.entry(to).or_default().push(name);
-                }
-            });
-        }
-        while let Some((name, word)) = pending.pop() {
-            for by in referring.remove(name).unwrap_or_default() {
-                if let Entry::Vacant(vacant) = schemas.entry(by) {
-                    vacant.insert(word);
-                    pending.push((by, word));
-                }
-            }
-        }
-        Self {
-            schemas,
-            operations: HashMap::new(),
-        }
-    }
-
-    /// The first word about credentials in the parameters and in the schemas of an operation.
-    fn operation(&mut self, item: &'a Value, operation: &'a Value) -> Option<String> {
-        let Self {
-            schemas,
-            operations,
-        } = self;
-        let found = operations
-            .entry(std::ptr::from_ref(operation))
-            .or_insert_with(|| {
-                let shared = item.get("parameters");
-                let parts = ["parameters", "requestBody", "responses"];
-                let parts = parts.iter().filter_map(|part| operation.get(part));
-                let mut found = None;
-                for part in shared.into_iter().chain(parts) {
-                    objects(part, 0, &mut |members| {
-                        let target = reference(members).and_then(|name| schemas.get(name).copied());
-                        found = found.or(target).or_else(|| named(members));
-                    });
-                }
-                found.map(str::to_owned)
-            });
-        found.clone()
-    }
-}
-
-/// Calls `see` for every object in a part of a document, outer ones first, without examples.
-fn objects<'a>(value: &'a Value, depth: usize, see: &mut dyn FnMut(&'a Map<String, Value>)) {
-    if depth > MAX_DEPTH {
-        return;
-    }
-    match value {
-        Value::Object(members) => {
-            see(members);
-            let below = members
-                .iter()
-                .filter(|(name, _)| *name != "example" && *name != "examples");
-            for (_, below) in below {
-                objects(below, depth + 1, see);
-            }
-        }
-        Value::Array(elements) => {
-            for element in elements {
-                objects(element, depth + 1, see);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn reference(members: &Map<String, Value>) -> Option<&str> {
-    members.get("$ref").and_then(Value::as_str)
-}
-
-/// The name of a property, or of a parameter, that is about credentials.
-fn named(members: &Map<String, Value>) -> Option<&str> {
-    let properties = members.get("properties").and_then(Value::as_object);
-    let names = properties.into_iter().flat_map(Map::keys);
-    let parameter = members.get("in").and_then(|_| members.get("name"));
-    let mut names = names
-        .map(String::as_str)
-        .chain(parameter.and_then(Value::as_str));
-    names.find(|name| is_about_credentials(name))
-}
-
 /// A row's path without the rest that it may stand for.
 fn whole(row: &Row) -> &[&'static str] {
     row.segments.strip_suffix(&[REST]).unwrap_or(&row.segments)
@@ -372,12 +260,6 @@ fn takes_the_rest(row: &Row, rows: &[Row]) -> bool {
 fn is_below(row: &[&str], segments: &[&str]) -> bool {
     let mut pairs = row.iter().zip(segments);
     segments.len() > row.len() && pairs.all(|(word, segment)| is_open(word) || word == segment)
-}
-
-/// Whether a name speaks of something that opens doors, and not of the next page of a list.
-fn is_about_credentials(name: &str) -> bool {
-    let name = name.to_lowercase();
-    WORDS.iter().any(|word| name.contains(word)) && !PAGES.iter().any(|word| name.contains(word))
 }
 
 /// The path of a server's URL, without what names an environment.
@@ -409,18 +291,6 @@ fn below(path: &str) -> Vec<&str> {
 const METHODS: [&str; 9] = [
     "delete", "get", "head", "options", "patch", "post", "put", "query", "trace",
 ];
-
-const WORDS: [&str; 7] = [
-    "apikey",
-    "credential",
-    "passcode",
-    "password",
-    "privatekey",
-    "secret",
-    "token",
-];
-
-const PAGES: [&str; 3] = ["continuation", "page", "requesttoken"];
 
 /// Schemas within schemas, and references in a row. Real documents have a dozen.
 const MAX_DEPTH: usize = 100;
