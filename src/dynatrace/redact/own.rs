@@ -108,7 +108,7 @@ impl Own {
             if window.iter().all(|letter| Some(letter) == window.first()) {
                 continue;
             }
-            let window = window.iter().fold(0, |held, letter| rolled(held, *letter));
+            let window = window.iter().copied().fold(0, rolled);
             if let Ok(place) = u32::try_from(start + number) {
                 self.places.push(place);
                 self.filter.add(window);
@@ -119,7 +119,7 @@ impl Own {
 
     /// Finds every part of a secret, with the letters and digits that stand beside it without a gap.
     pub(super) fn find(&self, bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
-        if self.places.is_empty() {
+        if self.places.is_empty() || !self.may_stand_in(bytes) {
             return;
         }
         let text: Vec<(u8, usize)> = bytes
@@ -146,6 +146,18 @@ impl Own {
         }
     }
 
+    /// Whether a window of the text passes the filter: hardly any honest text has one.
+    fn may_stand_in(&self, bytes: &[u8]) -> bool {
+        let mut letters = bytes.iter().filter_map(|byte| folded(*byte));
+        let first = letters.by_ref().take(WINDOW - 1).fold(0, rolled);
+        letters
+            .scan(first, |held, letter| {
+                *held = rolled(*held, letter);
+                Some(*held)
+            })
+            .any(|window| self.filter.has(window))
+    }
+
     fn place(&self, window: u64) -> Option<usize> {
         if !self.filter.has(window) {
             return None;
@@ -159,7 +171,7 @@ impl Own {
     fn sorted(&self) -> Vec<(u64, u32)> {
         let window = |place: &u32| {
             let letters = self.letters.iter().skip(*place as usize).take(WINDOW);
-            letters.fold(0, |held, letter| rolled(held, *letter))
+            letters.copied().fold(0, rolled)
         };
         let mut windows: Vec<_> = self.places.iter().map(|at| (window(at), *at)).collect();
         windows.sort_unstable();

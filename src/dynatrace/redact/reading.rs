@@ -140,23 +140,25 @@ impl Reading {
         for phase in 0..phases {
             let digits = run.get(phase..).unwrap_or_default();
             let whole = digits.len() * bits / 8;
-            let mut text = 0;
-            for number in 0..=whole {
-                let byte = (number < whole).then(|| decoded(digits, bits, number));
-                if byte.flatten().is_some_and(|(byte, _)| is_text(byte)) {
-                    text += 1;
+            let is_text = |number: &usize| {
+                decoded(digits, bits, *number).is_some_and(|(byte, _)| is_text(byte))
+            };
+            let mut start = 0;
+            while start + SHORTEST <= whole {
+                // From its end, so that most of what is no text is never decoded.
+                let mut first = start..start + SHORTEST;
+                if let Some(number) = first.rfind(|number| !is_text(number)) {
+                    start = number + 1;
                     continue;
                 }
-                if text >= SHORTEST {
-                    let mut stretch = Self::empty(text);
-                    for number in number - text..number {
-                        if let Some((byte, from)) = decoded(digits, bits, number) {
-                            stretch.push(byte, self, from);
-                        }
-                    }
-                    stretches.push(stretch);
+                let rest = start + SHORTEST..whole;
+                let end = start + SHORTEST + rest.take_while(is_text).count();
+                let mut stretch = Self::empty(end - start);
+                for (byte, from) in (start..end).filter_map(|at| decoded(digits, bits, at)) {
+                    stretch.push(byte, self, from);
                 }
-                text = 0;
+                stretches.push(stretch);
+                start = end + 1;
             }
         }
     }
