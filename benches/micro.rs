@@ -19,8 +19,8 @@ use dtgate::audit::event::{self, Answer, DecisionRecord, Event, Outcome, Record}
 use dtgate::audit::{self, Audit, Durability};
 use dtgate::dynatrace::catalogue::{Catalogue, Overrides};
 use dtgate::dynatrace::change;
-use dtgate::dynatrace::redact::Redacted;
-use dtgate::dynatrace::token::{Caller, HashKey};
+use dtgate::dynatrace::redact::{Redacted, Redactor};
+use dtgate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use dtgate::guard::{json, path};
 use dtgate::policy::{AnswersFor, Evaluator, Input, Policy, Trusted};
 use dtgate::value::{Sha256Hex, rfc3339_millis};
@@ -69,6 +69,31 @@ fn canonical_path(bencher: Bencher<'_, '_>, (method, target): (&str, &str)) {
 fn strict_parse(bencher: Bencher<'_, '_>) {
     let body = json!({"name": "payments-prod-ci", "enabled": true, "scopes": SCOPES}).to_string();
     bencher.bench(|| json::parse_object(black_box(body.as_bytes()), change::all_words()));
+}
+
+/// What a usual request says, made writable: an update of five scopes, each of which the input has four times.
+#[divan::bench]
+fn redaction(bencher: Bencher<'_, '_>) {
+    let token = format!(
+        "Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.{}",
+        "G3DFPBEJYMODIDAE".repeat(4)
+    );
+    let scopes = [
+        "metrics.read",
+        "logs.read",
+        "settings.objects.write",
+        "InstallerDownload",
+        "activeGateTokenManagement.create",
+    ];
+    bencher.bench(|| {
+        let redactor = Redactor::new([TokenSecret::new(black_box(&token).clone())]);
+        let mut texts = redactor.once();
+        for _ in 0..4 {
+            black_box(scopes.map(|scope| texts.text(scope)));
+        }
+        black_box(texts.text("payments-prod-ci"));
+        redactor.path("/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA")
+    });
 }
 
 /// All shipped policies, by the interpreter; two of the scopes are new.

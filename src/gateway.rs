@@ -215,7 +215,7 @@ impl Gateway {
             Recorder::new(&self.key, revision, started, &parts, head)
         };
         let gateway = self.clone();
-        let answered = match self.route(address, &parts, body).await {
+        let answered = match self.route(started, &parts, body).await {
             Ok(Routed::Open { body, unknown }) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());

@@ -80,13 +80,19 @@ pub struct Call {
     forwarded_sha256: Sha256Hex,
 }
 
-/// Reads the head of any request.
-pub fn head(parts: &Parts, catalogue: &Catalogue, key: &HashKey) -> Result<Route, ReadError> {
-    read(parts, catalogue, key, &mut Work::default())
+/// Reads the head of any request. `redactor`: the request's own, made by [`redactor`].
+pub fn head(
+    parts: &Parts,
+    redactor: &Redactor,
+    catalogue: &Catalogue,
+    key: &HashKey,
+) -> Result<Route, ReadError> {
+    read(parts, redactor, catalogue, key, &mut Work::default())
 }
 
 fn read(
     parts: &Parts,
+    redactor: &Redactor,
     catalogue: &Catalogue,
     key: &HashKey,
     work: &mut Work,
@@ -125,8 +131,7 @@ fn read(
     if endpoint.content.is_read() && !optional && !is_json(&parts.headers) {
         return Err(ReadError::MediaType);
     }
-    let redactor = redactor(&parts.headers, parts.uri.query());
-    refuse_connection_fields(&parts.headers, &redactor)?;
+    refuse_connection_fields(&parts.headers, redactor)?;
     let mut parameters = parameters(parts, work)?;
     let credential = credential(parts, &parameters, endpoint)?;
     // Policies see it, and the journal with them.
@@ -158,7 +163,7 @@ fn read(
         path,
         caller,
         credential,
-        redactor,
+        redactor: redactor.clone(),
     });
     Ok(if unsure {
         Route::Unsure(head)

@@ -11,6 +11,7 @@ mod path;
 mod reading;
 mod shape;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::{Deref, Range};
@@ -41,6 +42,13 @@ pub struct Redacted<T = String>(T);
 /// share what they know.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Shown>);
+
+/// Makes texts writable, and searches each once, however often it comes.
+pub struct Once<'a> {
+    redactor: &'a Redactor,
+    /// What was searched, and what is to be written in its place; `None`: the same.
+    known: HashMap<&'a str, Option<Redacted>>,
+}
 
 /// What one request shows.
 #[derive(Default)]
@@ -231,7 +239,15 @@ impl Redactor {
     /// Whether text holds what the request itself shows as a secret. A client may show what it likes: policies must not
     /// judge a text from which that was taken.
     pub fn is_shown(&self, text: &str) -> bool {
-        self.hides(text) && self.text(text) != Self::default().text(text)
+        takes_more(&self.text(text), text)
+    }
+
+    /// For many texts, of which some are the same.
+    pub fn once(&self) -> Once<'_> {
+        Once {
+            redactor: self,
+            known: HashMap::new(),
+        }
     }
 
     fn value(&self, value: &Value) -> Value {
@@ -247,6 +263,8 @@ impl Redactor {
         if !reading::may_hold_a_secret(text.as_bytes()) {
             return Found::Nothing;
         }
+        #[cfg(test)]
+        SEARCHES.set(SEARCHES.get() + 1);
         let mut search = Search {
             own: self.0.own(),
             sought,
@@ -257,6 +275,41 @@ impl Redactor {
             return Found::Unknown;
         }
         merged(text, search.found)
+    }
+}
+
+/// Whether from text was taken what is no secret by itself.
+fn takes_more(redacted: &Redacted, text: &str) -> bool {
+    redacted.0 != text && *redacted != Redactor::default().text(text)
+}
+
+impl<'a> Once<'a> {
+    pub fn text(&mut self, text: &'a str) -> Redacted {
+        let clean = self.known(text);
+        clean.unwrap_or_else(|| Redacted(text.to_owned()))
+    }
+
+    pub fn all(&mut self, texts: &'a [String]) -> Vec<Redacted> {
+        texts.iter().map(|text| self.text(text)).collect()
+    }
+
+    /// See [`Redactor::is_shown`].
+    pub fn is_shown(&mut self, text: &'a str) -> bool {
+        let clean = self.known(text);
+        clean.is_some_and(|clean| takes_more(&clean, text))
+    }
+
+    /// `None`: there is nothing to take out.
+    fn known(&mut self, text: &'a str) -> Option<Redacted> {
+        // Most texts: quicker than to know them again.
+        if !reading::may_hold_a_secret(text.as_bytes()) {
+            return None;
+        }
+        let search = || {
+            let clean = self.redactor.text(text);
+            (clean.0 != text).then_some(clean)
+        };
+        self.known.entry(text).or_insert_with(search).clone()
     }
 }
 
@@ -276,6 +329,12 @@ impl Shown {
         };
         self.own.get_or_init(made)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many texts were searched by this thread.
+    pub(crate) static SEARCHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// One text, searched in all its readings.

@@ -15,7 +15,7 @@ use super::lookup::{Asking, Found, LookupError};
 use super::quota::Portion;
 use super::record::Recorder;
 use super::rejection::Reason;
-use crate::guard::{self, Head, ReadError};
+use crate::guard::{self, Head};
 use crate::listener::Body;
 use crate::policy::{Decision, Input, Judged};
 use crate::telemetry::Limit;
@@ -77,14 +77,9 @@ impl Gateway {
             who,
         };
         let found = self.look_up(asking).await;
-        let current = found.as_ref().and_then(|found| found.current.as_ref());
-        if current.is_some_and(|token| token.texts().any(|text| recorder.redactor().is_shown(text)))
-        {
-            return Err(ReadError::Shown.into());
-        }
         let told = environment.input(call.head(), recorder.redactor());
         let time = (self.now)();
-        let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time);
+        let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time)?;
         let addressed = Addressed { call, environment };
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {

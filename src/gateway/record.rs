@@ -25,9 +25,9 @@ use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::current::{CurrentToken, Difference};
 use crate::dynatrace::moment;
-use crate::dynatrace::redact::{Redacted, Redactor};
+use crate::dynatrace::redact::{Once, Redacted, Redactor};
 use crate::dynatrace::token::{Caller, HashKey, TokenId};
-use crate::guard::{self, Call, Head};
+use crate::guard::{self, Call, Head, ReadError};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Change, Current, Environment, Envoy, Settings, SocketAddress, Target,
@@ -114,7 +114,7 @@ impl Recorder {
         }
     }
 
-    /// The document that policies judge.
+    /// The document that policies judge. It must not say `[secret]` where the token has a text of its own.
     pub(super) fn input(
         &self,
         call: &Call,
@@ -123,11 +123,16 @@ impl Recorder {
         found: Option<&Found>,
         with_envoy: bool,
         time: jiff::Timestamp,
-    ) -> Input {
+    ) -> Result<Input, ReadError> {
         let head = call.head();
         let current = found.and_then(|found| found.current.as_ref());
         let error = found.and_then(|found| found.error.as_ref());
-        Input {
+        let difference = difference(call, current);
+        let mut texts = self.redactor.once();
+        if current.is_some_and(|token| token.texts().any(|text| texts.is_shown(text))) {
+            return Err(ReadError::Shown);
+        }
+        Ok(Input {
             operation: self.operation().to_owned(),
             api: head.path().endpoint().api.as_str().to_owned(),
             environment,
@@ -137,15 +142,15 @@ impl Recorder {
             },
             token: head.path().token().map(|token| Target {
                 id: Redacted::from(token.id()),
-                current: current.map(|token| self.current(token)),
+                current: current.map(|token| told(token, &mut texts)),
                 lookup_error: error.map(|error| self.redactor.text(&error.to_string())),
             }),
-            change: self.change(call, current, time),
+            change: change(call, current, difference.as_ref(), &mut texts, time),
             settings: settings(call),
             unknown_members: self.redactor.members(&call.understood().unknown_members),
             time,
             envoy: with_envoy.then(|| self.envoy(call, parts)),
-        }
+        })
     }
 
     fn caller_token(&self) -> CallerToken {
@@ -154,59 +159,6 @@ impl Recorder {
             kind: Redacted::ours(caller.kind.as_str()),
         });
         shown.unwrap_or_default()
-    }
-
-    fn change(&self, call: &Call, current: Option<&CurrentToken>, time: jiff::Timestamp) -> Change {
-        let requested = call.change();
-        let operation = call.head().path().endpoint().operation;
-        let text = |text: &Option<String>| text.as_deref().map(|text| self.redactor.text(text));
-        let mut change = Change::default();
-        change.name.requested = text(&requested.name);
-        change.enabled.requested = requested.enabled;
-        change.scopes.requested = requested.scopes.as_deref().map(|list| self.texts(list));
-        change.expiration.requested = text(&requested.expiration);
-        let expiration = requested.expiration.as_deref();
-        change.expiration.at = expiration.and_then(|text| moment::expiration(text, time));
-        change.personal.requested = requested.personal;
-        if let Some(current) = current {
-            change.name.current = text(&current.name);
-            change.enabled.current = current.enabled;
-            change.scopes.current = Some(self.texts(&current.scopes));
-        }
-        let difference = match current {
-            // Of a token that goes nothing is kept, and nothing differs.
-            _ if operation.removes_token() => return change,
-            Some(current) => {
-                let difference = current.difference(requested);
-                let differs = difference.differs.iter().map(|&member| member.to_owned());
-                change.differs = Some(differs.collect());
-                difference
-            }
-            None if operation.makes_token() => Difference::of_creation(requested),
-            None => return change,
-        };
-        change.scopes.added = Some(self.texts(&difference.added));
-        change.scopes.removed = Some(self.texts(&difference.removed));
-        change.scopes.kept = Some(self.texts(&difference.kept));
-        change
-    }
-
-    /// What Dynatrace tells of a token; people put secrets into names too.
-    fn current(&self, token: &CurrentToken) -> Current {
-        let text = |text: &Option<String>| text.as_deref().map(|text| self.redactor.text(text));
-        Current {
-            id: text(&token.id),
-            name: text(&token.name),
-            enabled: token.enabled,
-            owner: text(&token.owner),
-            scopes: self.texts(&token.scopes),
-            personal: token.personal,
-            expiration: text(&token.expiration),
-        }
-    }
-
-    fn texts(&self, texts: &[String]) -> Vec<Redacted> {
-        texts.iter().map(|text| self.redactor.text(text)).collect()
     }
 
     fn envoy(&self, call: &Call, parts: &Parts) -> Envoy {
@@ -416,6 +368,64 @@ impl Recorder {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         headers
+    }
+}
+
+/// What a request would make different, as far as that is known.
+fn difference(call: &Call, current: Option<&CurrentToken>) -> Option<Difference> {
+    let (operation, requested) = (call.head().path().endpoint().operation, call.change());
+    match current {
+        // Of a token that goes nothing is kept, and nothing differs.
+        _ if operation.removes_token() => None,
+        Some(current) => Some(current.difference(requested)),
+        None => operation
+            .makes_token()
+            .then(|| Difference::of_creation(requested)),
+    }
+}
+
+fn change<'a>(
+    call: &'a Call,
+    current: Option<&'a CurrentToken>,
+    difference: Option<&'a Difference>,
+    texts: &mut Once<'a>,
+    time: jiff::Timestamp,
+) -> Change {
+    let requested = call.change();
+    let mut change = Change::default();
+    change.name.requested = requested.name.as_deref().map(|text| texts.text(text));
+    change.enabled.requested = requested.enabled;
+    change.scopes.requested = requested.scopes.as_deref().map(|list| texts.all(list));
+    let expiration = requested.expiration.as_deref();
+    change.expiration.requested = expiration.map(|text| texts.text(text));
+    change.expiration.at = expiration.and_then(|text| moment::expiration(text, time));
+    change.personal.requested = requested.personal;
+    if let Some(current) = current {
+        change.name.current = current.name.as_deref().map(|text| texts.text(text));
+        change.enabled.current = current.enabled;
+        change.scopes.current = Some(texts.all(&current.scopes));
+        let differs = difference.map(|difference| difference.differs.iter().copied());
+        change.differs = differs.map(|members| members.map(str::to_owned).collect());
+    }
+    if let Some(difference) = difference {
+        change.scopes.added = Some(texts.all(&difference.added));
+        change.scopes.removed = Some(texts.all(&difference.removed));
+        change.scopes.kept = Some(texts.all(&difference.kept));
+    }
+    change
+}
+
+/// What Dynatrace tells of a token; people put secrets into names too.
+fn told<'a>(token: &'a CurrentToken, texts: &mut Once<'a>) -> Current {
+    let mut text = |text: &'a Option<String>| text.as_deref().map(|text| texts.text(text));
+    Current {
+        id: text(&token.id),
+        name: text(&token.name),
+        owner: text(&token.owner),
+        expiration: text(&token.expiration),
+        enabled: token.enabled,
+        scopes: texts.all(&token.scopes),
+        personal: token.personal,
     }
 }
 

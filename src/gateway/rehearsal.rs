@@ -23,6 +23,7 @@ use super::rejection::read_status;
 use super::story::Started;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::current::CurrentToken;
+use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
 use crate::listener::{Peer, empty};
@@ -54,10 +55,11 @@ pub fn rehearse(
     time: jiff::Timestamp,
 ) -> Result<Option<Input>, ReadError> {
     let read = Read::of(request, limits, catalogue)?;
-    Ok(read.map(|read| {
+    let input = read.map(|read| {
         let environment = read.the_only_environment();
         read.input(environment, None, with_envoy, time)
-    }))
+    });
+    input.transpose()
 }
 
 /// What the gate answers to a request that it cannot read.
@@ -84,7 +86,8 @@ impl Read {
         let request = Request::from_parts(parts, empty());
         let started = Started::of(&request);
         let (parts, _empty) = request.into_parts();
-        let Some(head) = guarded(&parts, &body, limits, catalogue, &key)? else {
+        let redactor = &started.redactor;
+        let Some(head) = guarded(&parts, redactor, &body, limits, catalogue, &key)? else {
             return Ok(None);
         };
         fits(&body, limits.body)?;
@@ -113,7 +116,7 @@ impl Read {
         found: Option<&Found>,
         with_envoy: bool,
         time: jiff::Timestamp,
-    ) -> Input {
+    ) -> Result<Input, ReadError> {
         let (call, parts) = (&self.call, &self.parts);
         self.recorder
             .input(call, environment, parts, found, with_envoy, time)
@@ -123,12 +126,13 @@ impl Read {
 /// The head of a request that is guarded, as the gate finds out.
 fn guarded(
     parts: &Parts,
+    redactor: &Redactor,
     body: &Bytes,
     limits: &Config,
     catalogue: &Catalogue,
     key: &HashKey,
 ) -> Result<Option<Head>, ReadError> {
-    match guard::head(parts, catalogue, key)? {
+    match guard::head(parts, redactor, catalogue, key)? {
         Route::Guarded(head) => Ok(Some(*head)),
         Route::Open => Ok(None),
         Route::Unsure(head) => {
@@ -270,7 +274,8 @@ fn inputs(
                     .input(head, read.recorder.redactor())
             }
         };
-        Some(read.input(environment, found.as_ref(), with_envoy, time))
+        read.input(environment, found.as_ref(), with_envoy, time)
+            .ok()
     });
     inputs.take(most).collect()
 }

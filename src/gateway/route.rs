@@ -9,6 +9,7 @@ use super::Gateway;
 use super::client::{Address, Who};
 use super::environment::Environment;
 use super::rejection::Reason;
+use super::story::Started;
 use super::unseen::{self, UnknownWrites};
 use crate::guard::{self, Head, Route, Sifted};
 use crate::listener::{Body, full};
@@ -27,11 +28,13 @@ impl Gateway {
     /// Guarded or open; a body that had to be read for it is given back.
     pub(super) async fn route(
         &self,
-        address: Address,
+        started: &Started,
         parts: &Parts,
         body: Body,
     ) -> Result<Routed, Reason> {
-        let (head, body) = match guard::head(parts, &self.catalogue, &self.key)? {
+        let address = started.address();
+        let route = guard::head(parts, &started.redactor, &self.catalogue, &self.key)?;
+        let (head, body) = match route {
             Route::Guarded(head) => (head, body),
             Route::Open => return self.open(parts, body),
             Route::Unsure(head) => {

@@ -28,7 +28,9 @@ fn parts(line: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
-    super::head(parts, &Catalogue::new(&Overrides::default()).unwrap(), key)
+    let redactor = redactor(&parts.headers, parts.uri.query());
+    let catalogue = Catalogue::new(&Overrides::default()).unwrap();
+    super::head(parts, &redactor, &catalogue, key)
 }
 
 fn understood(line: &str, headers: &[(&str, &str)], body: &str) -> Result<Call, ReadError> {

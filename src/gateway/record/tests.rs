@@ -5,6 +5,7 @@ use http::Request;
 use super::*;
 use crate::audit::event::Answer;
 use crate::dynatrace::catalogue::{Catalogue, Overrides};
+use crate::dynatrace::redact::SEARCHES;
 use crate::gateway::environment::Environments;
 use crate::gateway::lookup::LookupError;
 use crate::gateway::upstream;
@@ -98,7 +99,8 @@ fn records(case: Case) -> [String; 4] {
     started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");
     let (parts, _body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
-    let Route::Guarded(head) = guard::head(&parts, &catalogue, &key).unwrap() else {
+    let head = guard::head(&parts, &started.redactor, &catalogue, &key);
+    let Route::Guarded(head) = head.unwrap() else {
         panic!("{} is not guarded", case.target);
     };
     let mut recorder = Recorder::new(&key, "revision-1", &started, &parts, Some(&head));
@@ -121,6 +123,7 @@ fn records(case: Case) -> [String; 4] {
     let time = jiff::Timestamp::from_millisecond(1_795_501_800_123).unwrap();
     let told = environment.input(call.head(), &recorder.redactor);
     let input = recorder.input(&call, told, &parts, Some(&found), case.envoy, time);
+    let input = input.unwrap();
 
     let policies = tempfile::tempdir().unwrap();
     std::fs::write(policies.path().join("kinds.rego"), RULES).unwrap();
@@ -249,3 +252,23 @@ fn promise_4_no_field_of_a_head_puts_a_secret_into_a_record() {
 }
 
 const SECRET: &str = "NOTAREALSECRETOTHER12";
+
+#[test]
+fn a_scope_is_searched_for_secrets_once_when_its_body_is_read_and_once_for_all_of_the_input() {
+    let searches = |scopes: &'static str| {
+        let before = SEARCHES.get();
+        let text = |text: String| -> &'static str { text.leak() };
+        records(Case {
+            body: text(format!(r#"{{"name":"ci","scopes":[{scopes}]}}"#)),
+            current: Some(text(format!(
+                r#"{{"id":"d5836312-5790-4e80-afcf-09971954c3ea","name":"ci","scopes":[{scopes}]}}"#
+            ))),
+            ..PLAIN
+        });
+        SEARCHES.get() - before
+    };
+    let two = searches(r#""activeGateTokenManagement.read","InstallerDownload""#);
+    let three =
+        searches(r#""activeGateTokenManagement.read","InstallerDownload","TenantTokenManagement""#);
+    assert_eq!(three - two, 2);
+}

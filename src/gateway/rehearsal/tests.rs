@@ -89,7 +89,7 @@ fn every_part_of_a_change_is_asked_for_alone_by_either_caller_whatever_the_looku
             false,
             jiff::Timestamp::UNIX_EPOCH,
         );
-        let input = input.to_json();
+        let input = input.unwrap().to_json();
         let change = read.call.change();
         let parts = [
             change.name.as_ref().map(|_| "name".to_owned()),

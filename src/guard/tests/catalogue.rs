@@ -138,7 +138,10 @@ fn an_operation_that_is_refused_is_refused_where_it_is_meant() {
     let overrides =
         "'token_settings.update' = 'refuse'\n'token_management_token.create' = 'refuse'";
     let catalogue = Catalogue::new(&toml::from_str(overrides).unwrap()).unwrap();
-    let head = |line: &str| crate::guard::head(&parts(line, &[JSON]), &catalogue, &key());
+    let head = |line: &str| {
+        let redactor = Redactor::default();
+        crate::guard::head(&parts(line, &[JSON]), &redactor, &catalogue, &key())
+    };
     let refused = |route: Result<Route, ReadError>| {
         matches!(route, Err(ReadError::Path(PathError::Refused { .. })))
     };

@@ -18,7 +18,8 @@ const FIELDS: [&str; 7] = [
 fn work(parts: &Parts) -> (Result<Route, ReadError>, usize) {
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     let mut work = Work::default();
-    let read = read(parts, &catalogue, &key(), &mut work);
+    let redactor = redactor(&parts.headers, parts.uri.query());
+    let read = read(parts, &redactor, &catalogue, &key(), &mut work);
     (read, work.spent())
 }
 
