@@ -245,7 +245,7 @@ impl Gateway {
                 story.operation = reason.operation().map(Operation::as_str);
                 let recorder = recorder(None);
                 story.caller = recorder.caller();
-                self.detached(async move |_| Err(gateway.refuse(recorder, reason).await))
+                self.detached(async move |_| Err(gateway.refuse(&recorder, reason).await))
                     .await
             }
         };
@@ -313,6 +313,7 @@ impl Gateway {
         client: CancellationToken,
     ) -> Result<(Response<Body>, &'static str), Rejection> {
         // Until it is recorded a request ends with its client. From there on nobody ends it.
+        let recorder = Arc::new(recorder);
         let considering = Box::pin(self.consider(&recorder, asked));
         let considered = client.run_until_cancelled(considering).await;
         let Considered {
@@ -323,7 +324,7 @@ impl Gateway {
             held: (slot, _memory),
         } = match considered.unwrap_or(Err(Reason::Gone)) {
             Ok(considered) => considered,
-            Err(reason) => return Err(Box::pin(self.refuse(recorder, reason)).await),
+            Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);

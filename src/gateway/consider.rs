@@ -15,7 +15,7 @@ use super::lookup::{Asking, Found, LookupError};
 use super::quota::Portion;
 use super::record::Recorder;
 use super::rejection::Reason;
-use crate::guard::{self, Head};
+use crate::guard::{self, Head, ReadError};
 use crate::listener::Body;
 use crate::policy::{Decision, Input, Judged};
 use crate::telemetry::Limit;
@@ -48,7 +48,7 @@ impl Gateway {
     /// From the first byte of a guarded request's body to the decision about it.
     pub(super) async fn consider(
         &self,
-        recorder: &Recorder,
+        recorder: &Arc<Recorder>,
         asked: Asked,
     ) -> Result<Considered, Reason> {
         let Asked {
@@ -65,7 +65,10 @@ impl Gateway {
             self.admission.guarded.take(address, 1)?,
             self.admission.callers.take(who, 1)?,
         );
-        let call = guard::call(head, &body)?;
+        let judges = &self.admission.judges;
+        let (mut length, received) = (body.len(), body.clone());
+        let understand = move || guard::call(head, &received);
+        let call = judges.read(who, length, understand).await??;
         let value = &call.understood().body;
         let memory = self.admission.bodies.hold(address, value)?;
         drop(body);
@@ -77,16 +80,23 @@ impl Gateway {
             who,
         };
         let found = self.look_up(asking).await;
-        let told = environment.input(call.head(), recorder.redactor());
-        let time = (self.now)();
-        let input = recorder.input(&call, told, &parts, found.as_ref(), self.reads_envoy, time)?;
-        let addressed = Addressed { call, environment };
+        let current = found.as_ref().and_then(|found| found.current.as_ref());
+        length += current.map_or(0, |token| token.texts().map(str::len).sum());
+        length += if self.reads_envoy { extent(&parts) } else { 0 };
+        let (recorder, with_envoy, time) = (recorder.clone(), self.reads_envoy, (self.now)());
+        let tell = move || {
+            let told = environment.input(call.head(), recorder.redactor());
+            let input = recorder.input(&call, told, &parts, found.as_ref(), with_envoy, time)?;
+            let addressed = Addressed { call, environment };
+            Ok::<_, ReadError>((addressed, input, found, parts.headers))
+        };
+        let (addressed, input, found, headers) = judges.read(who, length, tell).await??;
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {
             judged,
             input,
             found,
-            headers: parts.headers,
+            headers,
             held: (slot, memory),
         })
     }
@@ -130,4 +140,12 @@ impl Gateway {
         let judges = &self.admission.judges;
         judges.run(who, work).await
     }
+}
+
+/// How long the texts of a head are.
+fn extent(parts: &Parts) -> usize {
+    let fields = parts.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len());
+    let target = parts.uri.path_and_query();
+    target.map_or(0, |target| target.as_str().len()) + fields.sum::<usize>()
 }

@@ -94,6 +94,20 @@ impl Line {
         working.await.map_err(|_panic| Reason::Panic)
     }
 
+    /// Does work that grows with the length of a text: here, where that is short and takes no longer than a turn would
+    /// cost; else like [`Self::run`].
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        who: Who,
+        length: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Reason> {
+        if length <= SHORT {
+            return Ok(work());
+        }
+        self.run(who, work).await
+    }
+
     /// How many requests wait for their turn.
     pub(super) fn waiting(&self) -> usize {
         self.state().waiting
@@ -206,6 +220,9 @@ impl Drop for Place {
         drop(left);
     }
 }
+
+/// Bytes that are read where bytes are moved: nearly every guarded request has fewer.
+const SHORT: usize = 4 << 10;
 
 const TOO_MANY: Shed = Shed {
     limit: Limit::JudgeQueue,

@@ -16,7 +16,7 @@ use crate::policy::{Decision, Judged, Verdict};
 
 impl Gateway {
     /// Records a request that policies never saw, or counts it, and refuses it.
-    pub(super) async fn refuse(&self, recorder: Recorder, reason: Reason) -> Rejection {
+    pub(super) async fn refuse(&self, recorder: &Recorder, reason: Reason) -> Rejection {
         let time = (self.now)();
         let (payer, kind) = (recorder.payer(), recorder.kind(&reason));
         let event = self.cut.record(recorder.refusal(&reason, time));
@@ -33,7 +33,7 @@ impl Gateway {
         match self.record(event.into()).await {
             Ok(_sequence) => Rejection {
                 reason,
-                decision_id: Some(recorder.decision_id),
+                decision_id: Some(recorder.decision_id.clone()),
                 counted: false,
             },
             Err(error) => Reason::from(error).into(),

@@ -66,19 +66,13 @@ impl Gateway {
         Ok(Routed::Open { body, unknown })
     }
 
-    /// Searches a body here, where that is quick; else off the threads that move bytes.
+    /// Searches a body, a long one off the threads that move bytes.
     async fn sift(&self, address: Address, head: Head, body: &Bytes) -> Result<Sifted, Reason> {
-        if body.len() <= QUICKLY_SEARCHED {
-            return Ok(guard::sift(head, body)?);
-        }
         let _slot = self.admission.guarded.take(address, 1)?;
         let who = Who::new(address, head.credential().as_ref());
-        let body = body.clone();
+        let (length, body) = (body.len(), body.clone());
         let search = move || guard::sift(head, &body);
         let judges = &self.admission.judges;
-        Ok(judges.run(who, search).await??)
+        Ok(judges.read(who, length, search).await??)
     }
 }
-
-/// The longest body that is searched where bytes are moved.
-const QUICKLY_SEARCHED: usize = 16 << 10;

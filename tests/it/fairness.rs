@@ -230,6 +230,27 @@ fn a_client_that_hangs_up_in_the_queue_leaves_it_and_nothing_is_sent() {
 }
 
 #[test]
+fn long_bodies_are_read_in_turn_and_short_ones_at_once() {
+    let upstream = Upstream::lenient();
+    let (gate, _files) = slow(&upstream, "2s", "judge_timeout = \"5m\"\n");
+    let busy = keep_busy(&gate);
+    let long = format!("{{{}", " ".repeat(5 << 10));
+    let settings = "/api/v2/settings/objects";
+    let long = [("/api/v1/tokens", "LONG"), (settings, "SETTINGS")]
+        .map(|(target, who)| begin(1, &gate, request("POST", target, who, &long)));
+    until(&gate, "dtgate_judge_waiting", |waiting| waiting == 3);
+    let short = request("POST", "/api/v1/tokens", "SHORT", "{");
+    assert_envelope(&answer(begin(1, &gate, short)), 400);
+    until(&gate, "dtgate_judge_waiting", |waiting| waiting == 3);
+    drop(busy);
+    for answered in long.map(answer) {
+        assert_envelope(&answered, 400);
+    }
+    until(&gate, "dtgate_judge_waiting", |waiting| waiting == 0);
+    until(&gate, "dtgate_body_bytes", |bytes| bytes == 0);
+}
+
+#[test]
 fn uploads_that_do_not_begin_hold_nothing() {
     let upstream = Upstream::lenient();
     // All of it may be one address's: what holds nothing needs no share.
