@@ -427,7 +427,7 @@ fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {
             detail: journal.err().unwrap_or_else(|| {
                 if space.is_low() {
                     format!(
-                        "writable, but its disk has only {} MiB free: refusals and denials are only counted",
+                        "writable, but its disk has only {} MiB free: refusals and denials are only counted, and judged reads refused",
                         space.free() >> 20
                     )
                 } else {

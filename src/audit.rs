@@ -49,7 +49,7 @@ pub struct Config {
     pub durability: Durability,
     /// A segment that is longer is followed by a new one.
     pub segment_size: Size,
-    /// Where less is free, refusals and denials are only counted.
+    /// Where less is free, refusals and denials are only counted, and judged reads refused.
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
     pub timeout: Duration,

@@ -46,7 +46,7 @@ impl Space {
         match (self.0.low.swap(low, Ordering::Relaxed), low) {
             (false, true) => tracing::warn!(
                 free, min_free = %self.0.min_free,
-                "the journal's disk is nearly full: refusals and denials are only counted"
+                "the journal's disk is nearly full: refusals and denials are only counted, and judged reads refused"
             ),
             (true, false) => tracing::info!(
                 free, min_free = %self.0.min_free,

@@ -270,6 +270,11 @@ pub fn documented<'a>(segments: &[&'a str]) -> Vec<&'a str> {
 }
 
 impl Endpoint {
+    /// Whether it changes nothing.
+    pub fn reads(&self) -> bool {
+        self.method == "GET"
+    }
+
     /// Whether the row is about requests with this method.
     pub fn is_for(&self, method: &str) -> bool {
         match self.method {

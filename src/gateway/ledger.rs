@@ -1,8 +1,8 @@
 //! What is written about requests that are refused, and what is only counted.
 //!
-//! One set of books for the whole gate: budgets for refusals that policies never saw and for denials, the sums of
-//! what went beyond them, and the counts of writes that the catalogue does not know. Where the journal's disk is nearly full there are sums only. An allowed change is none of
-//! its business: that is always written.
+//! One set of books for the whole gate: budgets for refusals that policies never saw, for denials and for allowed reads,
+//! the sums of what went beyond them, and the counts of writes that the catalogue does not know. Where the journal's
+//! disk is nearly full there are sums only. An allowed change is none of its business: that is always written.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,17 +32,20 @@ struct Inner {
 struct Books {
     refusals: Budget,
     denials: Budget,
+    reads: Budget,
     /// What has no record.
     journal: Sums,
     /// What has no line in the log.
     log: Sums,
 }
 
-/// A refusal that is counted and not written down.
+/// What is counted and not written down.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Counted {
     /// When the caller has room again, if it is the caller who had too much.
     pub(super) wait: Option<Duration>,
+    /// What there is no more of.
+    pub(super) limit: Limit,
 }
 
 /// Which budget pays.
@@ -50,6 +53,8 @@ pub(super) struct Counted {
 pub(super) enum Class {
     /// Policies objected.
     Denial,
+    /// They did not, and nothing would change. Without a record it goes nowhere.
+    Read,
     /// Policies were not asked.
     Refusal,
 }
@@ -60,6 +65,7 @@ impl Ledger {
             books: Mutex::new(Books {
                 refusals: Budget::new(config.refusals),
                 denials: Budget::new(config.denials),
+                reads: Budget::new(config.reads),
                 journal: Sums::default(),
                 log: Sums::default(),
             }),
@@ -69,7 +75,7 @@ impl Ledger {
         }))
     }
 
-    /// Enters a refusal whose record would take so many bytes. It is to be written down, unless it was counted.
+    /// Enters what has a budget, and whose record would take so many bytes. It is to be written down, unless it was counted.
     pub(super) fn enter(
         &self,
         class: Class,
@@ -117,6 +123,7 @@ impl Ledger {
         let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
         let (budget, limit) = match class {
             Class::Denial => (&mut books.denials, Limit::Denials),
+            Class::Read => (&mut books.reads, Limit::Reads),
             Class::Refusal => (&mut books.refusals, Limit::Refusals),
         };
         let (limit, of_caller, wait) = match budget.take(payer, cost, Instant::now()) {
@@ -134,7 +141,7 @@ impl Ledger {
         count(&mut books, of_caller);
         drop(books);
         metrics.reached(limit);
-        Err(Counted { wait })
+        Err(Counted { wait, limit })
     }
 
     /// Writes sums once a minute, what was unseen once an hour, and all of it a last time when everything is

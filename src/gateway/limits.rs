@@ -42,6 +42,8 @@ pub struct Config {
     pub refusals: NonZeroU32,
     /// Denials of one caller that are recorded a minute; more are answered 429, and counted.
     pub denials: NonZeroU32,
+    /// Allowed reads of one caller that are recorded a minute; more are answered 429, counted, and not forwarded.
+    pub reads: NonZeroU32,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             judge_timeout: Duration::from_secs(5),
             refusals: const { NonZeroU32::new(60).expect("more than none") },
             denials: const { NonZeroU32::new(600).expect("more than none") },
+            reads: const { NonZeroU32::new(600).expect("more than none") },
         }
     }
 }

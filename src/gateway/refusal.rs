@@ -40,8 +40,8 @@ impl Gateway {
         }
     }
 
-    /// Records what was decided. A denial is counted instead, and ends here, where its caller has had as many as are
-    /// recorded: what is denied goes nowhere, with a record or without.
+    /// Records what was decided. A denial or a read is counted instead, and ends here, where its caller has had as many
+    /// as are recorded: nothing that was judged goes anywhere without a record.
     pub(super) async fn decided(
         &self,
         recorder: &Recorder,
@@ -49,36 +49,33 @@ impl Gateway {
         event: DecisionRecord,
         missing: bool,
     ) -> Result<Recorded<Addressed>, Rejection> {
-        let event = match judged.decision().verdict {
-            Verdict::Allow => event,
-            Verdict::Deny => {
-                let event = self.cut.record(event);
-                let kind = Kind {
-                    reason: "denied",
-                    operation: Some(recorder.operation()),
-                };
-                let time = (self.now)();
-                let length = event.length();
-                let entered =
-                    self.ledger
-                        .enter(Class::Denial, recorder.payer(), kind, length, time);
-                if let Err(counted) = entered {
-                    let (_addressed, decision) = judged.into_parts();
-                    return Err(Rejection {
-                        reason: match counted.wait {
-                            Some(wait) => Reason::Throttled {
-                                decision: Box::new(decision),
-                                wait,
-                            },
-                            None => denied(decision, missing),
-                        },
-                        decision_id: None,
-                        counted: true,
-                    });
-                }
-                event
-            }
+        let reads = judged.subject().call.head().path().endpoint().reads();
+        let (event, class, reason) = match judged.decision().verdict {
+            Verdict::Allow if reads => (event, Some(Class::Read), "read"),
+            Verdict::Allow => (event, None, ""),
+            Verdict::Deny => (self.cut.record(event), Some(Class::Denial), "denied"),
         };
+        let enter = |class| {
+            let operation = Some(recorder.operation());
+            let kind = Kind { reason, operation };
+            let (payer, length) = (recorder.payer(), event.length());
+            self.ledger.enter(class, payer, kind, length, (self.now)())
+        };
+        if let Some(Err(counted)) = class.map(enter) {
+            let (_addressed, decision) = judged.into_parts();
+            return Err(Rejection {
+                reason: match (decision.verdict, counted.wait) {
+                    (Verdict::Allow, _) => Reason::Unrecorded(counted),
+                    (Verdict::Deny, Some(wait)) => Reason::Throttled {
+                        decision: Box::new(decision),
+                        wait,
+                    },
+                    (Verdict::Deny, None) => denied(decision, missing),
+                },
+                decision_id: None,
+                counted: true,
+            });
+        }
         let waiting = Instant::now();
         let durable = self.audit.decided(judged, event).await;
         self.count_record(waiting, durable.is_ok());

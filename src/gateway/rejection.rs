@@ -12,6 +12,7 @@ use thiserror::Error;
 mod kind;
 
 use super::environment::RouteError;
+use super::ledger::Counted;
 use super::upstream::UpstreamError;
 use crate::audit::RecordError;
 use crate::dynatrace::catalogue::Operation;
@@ -64,6 +65,9 @@ pub(super) enum Reason {
     Shed(#[from] Shed),
     #[error("the catalogue does not know this write, and unknown_writes is \"refuse\"")]
     UnknownWrite,
+    /// Allowed; but it would change nothing, and more such requests are not recorded.
+    #[error("{}", unrecorded(*.0))]
+    Unrecorded(Counted),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -108,7 +112,9 @@ impl Reason {
             }
             // Terraform tries it again for five minutes, which is as long as an overload may well take. Nothing has
             // failed that would fail again: other than below.
-            Self::Shed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Shed(_) | Self::Unrecorded(Counted { wait: None, .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             // Not 503: Terraform would try it again for five minutes.
             Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => match error {
@@ -122,7 +128,9 @@ impl Reason {
                 UpstreamError::Body | UpstreamError::Target => StatusCode::BAD_REQUEST,
                 UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             },
-            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Throttled { .. } | Self::Unrecorded(Counted { wait: Some(_), .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
         }
     }
 
@@ -162,7 +170,8 @@ impl Reason {
             | Self::Record(_)
             | Self::Route(_)
             | Self::Throttled { .. }
-            | Self::UnknownWrite => None,
+            | Self::UnknownWrite
+            | Self::Unrecorded(_) => None,
         }
     }
 
@@ -178,7 +187,9 @@ impl Reason {
             | Self::Route(_)
             | Self::Throttled { .. }
             | Self::UnknownWrite => "This request was not sent to Dynatrace.",
-            Self::Shed(_) => "This request was not sent to Dynatrace; try again.",
+            Self::Shed(_) | Self::Unrecorded(_) => {
+                "This request was not sent to Dynatrace; try again."
+            }
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
             Self::Upstream(error) if error.never_arrived() => {
                 "This request did not reach Dynatrace."
@@ -270,7 +281,9 @@ impl Rejection {
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
         match &self.reason {
-            Reason::Shed(_) | Reason::Upstream(UpstreamError::Full(_)) => {
+            Reason::Shed(_)
+            | Reason::Unrecorded(Counted { wait: None, .. })
+            | Reason::Upstream(UpstreamError::Full(_)) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Reason::Read(ReadError::Path(PathError::Method(methods))) => {
@@ -294,7 +307,10 @@ impl Rejection {
             | Reason::Route(_)
             | Reason::UnknownWrite
             | Reason::Upstream(_) => {}
-            Reason::Throttled { wait, .. } => {
+            Reason::Throttled { wait, .. }
+            | Reason::Unrecorded(Counted {
+                wait: Some(wait), ..
+            }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds(*wait)));
             }
         }
@@ -323,7 +339,29 @@ impl Rejection {
             | Reason::Route(_)
             | Reason::Shed(_)
             | Reason::UnknownWrite
+            | Reason::Unrecorded(_)
             | Reason::Upstream(_) => Vec::new(),
+        }
+    }
+}
+
+/// Why an allowed read is not forwarded.
+fn unrecorded(counted: Counted) -> String {
+    match counted {
+        Counted {
+            wait: Some(wait), ..
+        } => format!(
+            "as many reads of this caller or its address are recorded as may be in a minute, and no other is forwarded; \
+             wait {} s before the next one",
+            seconds(wait)
+        ),
+        Counted {
+            limit: Limit::MinFree,
+            ..
+        } => "the journal's disk is nearly full: reads are not recorded, and so not forwarded"
+            .to_owned(),
+        _ => {
+            "as many reads are recorded as may be in a minute, and no other is forwarded".to_owned()
         }
     }
 }

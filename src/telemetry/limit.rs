@@ -83,6 +83,8 @@ limits! {
     MinFree = "min_free",
     /// A path that is too long.
     Path = "path",
+    /// Allowed reads of one caller that are recorded.
+    Reads = "reads",
     /// Refusals of one caller that are recorded.
     Refusals = "refusals",
     /// A denial without a search for the part that would pass.

@@ -324,6 +324,54 @@ struct Drained {
     log: String,
 }
 
+#[test]
+fn reads_past_the_budget_are_429_and_not_forwarded_while_changes_and_other_callers_go_on() {
+    let upstream = Upstream::lenient();
+    let gate = configured(upstream.address, "[limits]\nreads = 5\n");
+    let read = |token: &str| {
+        gate.raw(format!(
+            "GET /api/v1/tokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA/brand-new HTTP/1.1\r\nHost: g\r\nAuthorization: Api-Token {token}\r\n\r\n"
+        ))
+    };
+    let mut passed = 0;
+    // Comes back while the test runs, so nobody can say which one is the first too many.
+    let throttled = loop {
+        let answer = read("dt0c01.INVENTED.X");
+        if answer.status == 429 {
+            break answer;
+        }
+        assert_eq!(answer.status, 204, "{answer:?}");
+        passed += 1;
+        assert!(passed < 100, "never throttled");
+    };
+    assert!(passed >= 5, "only {passed} before it was throttled");
+    assert_envelope(&throttled, 429);
+    assert!(
+        throttled.message().contains("not sent to Dynatrace"),
+        "{throttled:?}"
+    );
+    let wait: u64 = throttled.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=12).contains(&wait), "{wait}");
+    assert_eq!(throttled.header("dtgate-decision-id"), None);
+    assert_eq!(upstream.seen().len() as u64, passed);
+
+    assert_eq!(put(&gate, "dt0c01.INVENTED.X", GOOD).status, 204);
+    assert_eq!(read("dt0c01.OTHER.X").status, 204);
+    passed += 1;
+
+    let drained = drain(gate);
+    let reads = |record: &Value| record["operation"] == "unknown.read";
+    assert_eq!(drained.count("decision", reads), passed);
+    assert_eq!(drained.suppressed(), 1);
+    assert_eq!(drained.sum_of_lines(), 1);
+    let sum = drained.last_sum();
+    assert_eq!(
+        sum["reasons"],
+        json!([{"reason": "read", "operation": "unknown.read", "count": 1}])
+    );
+    assert_eq!(sum["callers"][0]["caller"]["id"], "dt0c01.INVENTED");
+}
+
 /// Ends a gate in peace, proves its chain, and keeps what it wrote.
 fn drain(mut gate: Gate) -> Drained {
     gate.signal("TERM");

@@ -19,6 +19,7 @@ impl Reason {
             Self::Route(RouteError::Host) => "host",
             Self::Shed(shed) => shed.limit.as_str(),
             Self::UnknownWrite => "unknown-write",
+            Self::Unrecorded(_) => "read",
             Self::Upstream(_) => "upstream",
         }
     }
