@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::segments;
+use super::segment::{open_regular, segments};
 
 pub use render::render;
 
@@ -15,7 +15,7 @@ pub use render::render;
 pub struct Tail {
     directory: PathBuf,
     current: Option<(PathBuf, BufReader<File>)>,
-    partial: String,
+    partial: Vec<u8>,
 }
 
 impl Tail {
@@ -23,19 +23,18 @@ impl Tail {
         Self {
             directory: directory.to_owned(),
             current: None,
-            partial: String::new(),
+            partial: Vec::new(),
         }
     }
 
-    /// The next complete line, or `None` when everything written so far was read.
-    pub fn next_line(&mut self) -> io::Result<Option<String>> {
+    /// The next complete line, whatever is in it, or `None` when everything written so far was read.
+    pub fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some((_, reader)) = &mut self.current {
-                reader.read_line(&mut self.partial)?;
-                if self.partial.ends_with('\n') {
-                    let line = self.partial.trim_end().to_owned();
-                    self.partial.clear();
-                    return Ok(Some(line));
+                reader.read_until(b'\n', &mut self.partial)?;
+                if self.partial.ends_with(b"\n") {
+                    let line = std::mem::take(&mut self.partial);
+                    return Ok(Some(line.trim_ascii_end().to_owned()));
                 }
             }
             let after = self.current.as_ref().map(|(path, _)| path.clone());
@@ -45,7 +44,9 @@ impl Tail {
             let Some(path) = next else {
                 return Ok(None);
             };
-            let file = File::open(&path)?;
+            let file = open_regular(&path).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
             self.partial.clear();
             self.current = Some((path, BufReader::new(file)));
         }

@@ -95,9 +95,9 @@ impl TailArgs {
         }
     }
 
-    fn print(&self, out: &mut impl Write, line: &str) -> std::io::Result<()> {
+    fn print(&self, out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
         match self.format {
-            Format::Json => writeln!(out, "{}", visible_json(line))?,
+            Format::Json => writeln!(out, "{}", visible_json(&String::from_utf8_lossy(line)))?,
             Format::Pretty => writeln!(out, "{}", render(line))?,
         }
         out.flush()

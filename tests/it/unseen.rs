@@ -267,8 +267,13 @@ fn a_journal_that_somebody_made_up_is_listed_too() {
         "kind": "unseen", "first": "a", "last": "b", "count": u64::MAX, "statuses": {"200": u64::MAX},
         "method": "POST", "path": path, "requested_by": "10.0.0.1",
     });
-    let other = json!({"kind": "unseen", "first": "a", "last": "b", "count": u64::MAX});
-    let lines = format!("{record}\n{record}\n{other}\n{other}\n");
+    let other = json!({"kind": "unseen", "first": "a", "last": "b", "count": u64::MAX, "requested_by": "10.0.0.2"});
+    let mut lines = format!("{record}\n{record}\n").into_bytes();
+    // Not UTF-8, no JSON, no record.
+    lines.extend(
+        b"{\"kind\":\"unseen\",\"path\":\"\xff\"}\n{\"kind\":\"unse\n\0\0\n{\"kind\":\"unseen\"}\n",
+    );
+    lines.extend(format!("{other}\n{other}\n").into_bytes());
     let file = journal.path().join("00000000000000000001.jsonl");
     std::fs::write(file, lines).unwrap();
     let mut command = program();
@@ -279,5 +284,15 @@ fn a_journal_that_somebody_made_up_is_listed_too() {
     assert!(output.status.success(), "{output:?}");
     let listed = String::from_utf8(output.stdout).unwrap();
     assert!(listed.contains(&format!("{}  POST    {path}", u64::MAX)));
-    assert!(listed.contains(&format!("{} more writes", u64::MAX)));
+    assert!(listed.contains(&format!(
+        "{0} more writes there was no room to tell apart: {0} from 10.0.0.2.",
+        u64::MAX
+    )));
+    assert!(listed.contains("4 damaged lines were left out"), "{listed}");
+    let mut command = program();
+    command
+        .args(["audit", "tail", "--journal"])
+        .arg(journal.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

@@ -15,9 +15,10 @@ use crate::value::{Visible, counted};
 use sums::{suppressed, unseen};
 
 /// Shows one line of a journal. The lines of the result after the first are indented.
-pub fn render(line: &str) -> String {
-    let Ok(mut record) = serde_json::from_str::<Value>(line) else {
-        return Visible(line).to_string();
+pub fn render(line: impl AsRef<[u8]>) -> String {
+    let line = line.as_ref();
+    let Ok(mut record) = serde_json::from_slice::<Value>(line) else {
+        return Visible(String::from_utf8_lossy(line)).to_string();
     };
     clean(&mut record);
     let kind = text(&record, "/kind");

@@ -19,6 +19,15 @@ fn refusal(config: &Config) -> String {
     refused
 }
 
+/// An error with what it comes from.
+fn whole(error: &dyn std::error::Error) -> String {
+    let texts = std::iter::successors(Some(error), |error| error.source());
+    texts
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
 #[tokio::test]
 async fn a_directory_or_a_file_that_is_open_to_others_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -289,5 +298,28 @@ fn what_is_no_directory_is_refused_in_words() {
         let error = error.unwrap();
         let why = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(why, "is no directory: name one that is the journal's own");
+    }
+}
+
+#[test]
+fn a_pipe_in_place_of_a_segment_is_named_and_nobody_waits_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    fs::create_dir(&config.directory).unwrap();
+    fs::set_permissions(&config.directory, fs::Permissions::from_mode(0o700)).unwrap();
+    let segment = config.directory.join("00000000000000000001.jsonl");
+    let made = std::process::Command::new("mkfifo").arg(&segment).status();
+    assert!(made.unwrap().success());
+    let mut tail = tail::Tail::new(&config.directory);
+    for said in [
+        tail.next_line().unwrap_err().to_string(),
+        whole(&Directory::hold(&config.directory).unwrap_err()),
+        whole(&Directory::check(&config.directory).unwrap_err()),
+        whole(&verify(&config.directory, None).unwrap_err()),
+    ] {
+        assert!(
+            said.contains("00000000000000000001.jsonl") && said.contains("is no regular file"),
+            "{said}"
+        );
     }
 }

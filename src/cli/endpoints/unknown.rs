@@ -6,13 +6,14 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::audit::tail::Tail;
 use crate::cli::audit::expect_journal;
 use crate::cli::{Format, print_json};
-use crate::value::Visible;
+use crate::value::{Visible, counted};
 
 /// What an `unseen` record says.
 #[derive(Deserialize)]
@@ -50,19 +51,45 @@ struct Writes {
 #[derive(Default)]
 struct Found {
     writes: BTreeMap<(String, String), Writes>,
-    /// Writes that there was no room to tell apart.
+    /// Writes that there was no room to tell apart, and of them those of one address each.
     others: u64,
+    others_by: BTreeMap<String, u64>,
+    /// Lines that are no records.
+    damaged: u64,
 }
 
 /// Lists them, the most frequent first.
 pub(super) fn list(journal: &Path, format: Format, out: &mut impl Write) -> anyhow::Result<()> {
     expect_journal(journal)?;
     let found = Found::read(journal).with_context(|| format!("journal {}", journal.display()))?;
-    let mut writes: Vec<Writes> = found.writes.into_values().collect();
+    let Found {
+        writes,
+        others,
+        others_by,
+        damaged,
+    } = found;
+    let mut writes: Vec<Writes> = writes.into_values().collect();
     writes.sort_by_key(|writes| Reverse(writes.count));
     match format {
-        Format::Json => print_json(out, &json!({"writes": writes, "others": found.others}))?,
-        Format::Pretty => show(&writes, found.others, out)?,
+        Format::Json => print_json(
+            out,
+            &json!({
+                "writes": writes, "others": others, "others_by": others_by, "damaged_lines": damaged,
+            }),
+        )?,
+        Format::Pretty => {
+            show(&writes, out)?;
+            show_others(others, &others_by, out)?;
+            if damaged > 0 {
+                let lines = counted(damaged, "damaged line");
+                let were = if damaged == 1 { "was" } else { "were" };
+                writeln!(
+                    out,
+                    "\n{lines} {were} left out: run `dtgate audit verify --journal {}`.",
+                    journal.display()
+                )?;
+            }
+        }
     }
     Ok(())
 }
@@ -72,11 +99,10 @@ impl Found {
         let mut found = Self::default();
         let mut tail = Tail::new(journal);
         while let Some(line) = tail.next_line()? {
-            // Its own words are escaped in every text of a record.
-            if line.contains(r#""kind":"unseen""#)
-                && let Ok(record) = serde_json::from_str(&line)
-            {
-                found.add(record);
+            match record(&line) {
+                Ok(Some(record)) => found.add(record),
+                Ok(None) => {}
+                Err(_damaged) => found.damaged += 1,
             }
         }
         Ok(found)
@@ -85,6 +111,10 @@ impl Found {
     fn add(&mut self, record: Record) {
         let (Some(method), Some(path)) = (record.method, record.path) else {
             self.others = self.others.saturating_add(record.count);
+            if let Some(address) = record.requested_by {
+                let sum = self.others_by.entry(address).or_default();
+                *sum = sum.saturating_add(record.count);
+            }
             return;
         };
         let writes = self.writes.entry((path, method));
@@ -109,6 +139,20 @@ impl Found {
         let caller = record.caller.map(|caller| caller.id);
         writes.callers.extend(caller.or(record.requested_by));
     }
+}
+
+/// What a line says of what was unseen; `None`: it is another record.
+fn record(line: &[u8]) -> serde_json::Result<Option<Record>> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    // Reads all of it as text, also what is not kept.
+    let line = std::str::from_utf8(line).map_err(serde_json::Error::custom)?;
+    let Kind { kind } = serde_json::from_str(line)?;
+    (kind == "unseen")
+        .then(|| serde_json::from_str(line))
+        .transpose()
 }
 
 impl Writes {
@@ -137,7 +181,7 @@ impl Writes {
     }
 }
 
-fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result<()> {
+fn show(writes: &[Writes], out: &mut impl Write) -> std::io::Result<()> {
     let title = [
         "count", "method", "path", "answered", "first", "last", "callers",
     ];
@@ -166,13 +210,29 @@ fn show(writes: &[Writes], others: u64, out: &mut impl Write) -> std::io::Result
             writeln!(out, "{}", padded.join("  ").trim_end())?;
         }
     }
-    if others > 0 {
-        writeln!(
-            out,
-            "\n{others} more writes there was no room to tell apart."
-        )?;
-    }
     Ok(())
+}
+
+/// Those that there was no room to tell apart, and whose most of them are.
+fn show_others(
+    others: u64,
+    by: &BTreeMap<String, u64>,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    if others == 0 {
+        return Ok(());
+    }
+    write!(
+        out,
+        "\n{others} more writes there was no room to tell apart"
+    )?;
+    let mut by: Vec<_> = by.iter().collect();
+    by.sort_by_key(|(_, count)| Reverse(**count));
+    for (number, (address, count)) in by.iter().take(CALLERS).enumerate() {
+        let sign = if number == 0 { ":" } else { "," };
+        write!(out, "{sign} {count} from {}", Visible(address))?;
+    }
+    writeln!(out, ".")
 }
 
 /// Callers that a line names.
