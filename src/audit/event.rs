@@ -283,6 +283,9 @@ pub struct Unseen<'a> {
     pub count: u64,
     /// How many were answered how.
     pub statuses: BTreeMap<String, u64>,
+    /// The address of the first, of IPv6 the network that belongs to one place (`/64`). Absent: of many addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Redacted>,
     /// What they have in common. Absent: there was no room to tell these apart.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub request: Option<UnseenRequest<'a>>,
@@ -291,8 +294,6 @@ pub struct Unseen<'a> {
 /// Who sent what.
 #[derive(Clone, Debug, Serialize)]
 pub struct UnseenRequest<'a> {
-    /// The address of the first, of IPv6 the network that belongs to one place (`/64`).
-    pub requested_by: Redacted,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller<'a>>,
     pub environment: &'a str,

@@ -2,7 +2,7 @@
 //!
 //! They are streamed as other open traffic is. Beside it is counted who sent what, by the shape of its path, and once
 //! an hour that is written down. A request pays a few comparisons for it, and waits for nothing. Bounded, whatever is
-//! sent: what is past the first shapes is counted together.
+//! sent: what is past the first shapes is counted by address, and what is past the first addresses together.
 
 mod known;
 mod shape;
@@ -87,13 +87,24 @@ pub(super) struct Unseen {
     kinds: HashMap<Kind, Count>,
     /// How many kinds each address began.
     begun: HashMap<Address, usize>,
-    /// Writes of further kinds.
-    others: Option<Count>,
+    /// Writes of further kinds, by address, and of further addresses.
+    others: HashMap<Address, Count>,
+    rest: Option<Count>,
 }
 
-/// One kind taken out, to be written down. `None`: those of further kinds.
+/// What was counted together.
 #[derive(Debug)]
-pub(super) struct Taken(Option<Kind>, Count);
+enum What {
+    Kind(Kind),
+    /// Further kinds of one address.
+    Address(Address),
+    /// Those of further addresses.
+    Rest,
+}
+
+/// One count taken out, to be written down.
+#[derive(Debug)]
+pub(super) struct Taken(What, Count);
 
 impl Sighting {
     pub(super) fn new(
@@ -145,7 +156,7 @@ impl Drop for Sighting {
                 writes: 1,
                 statuses: Tally::of(self.status),
             };
-            self.ledger.saw(Taken(Some(self.kind.clone()), count));
+            self.ledger.saw(Taken(What::Kind(self.kind.clone()), count));
         }
     }
 }
@@ -163,10 +174,17 @@ fn method(method: &Method) -> Redacted {
 
 impl Unseen {
     /// Adds what was seen, or what could not be written down. Says whether it is counted by itself.
-    pub(super) fn add(&mut self, Taken(kind, count): Taken) -> bool {
-        let Some(kind) = kind else {
-            self.add_other(count);
-            return true;
+    pub(super) fn add(&mut self, Taken(what, count): Taken) -> bool {
+        let kind = match what {
+            What::Kind(kind) => kind,
+            What::Address(address) => {
+                self.add_other(address, count);
+                return true;
+            }
+            What::Rest => {
+                self.add_rest(count);
+                return true;
+            }
         };
         if let Some(known) = self.kinds.get_mut(&kind) {
             known.add(&count);
@@ -174,7 +192,7 @@ impl Unseen {
         }
         let begun = self.begun.get(&count.address).copied().unwrap_or_default();
         if self.kinds.len() >= KINDS || begun >= KINDS_OF_ADDRESS {
-            self.add_other(count);
+            self.add_other(count.address, count);
             return false;
         }
         self.begun.insert(count.address, begun + 1);
@@ -182,17 +200,31 @@ impl Unseen {
         true
     }
 
-    fn add_other(&mut self, count: Count) {
-        match &mut self.others {
-            Some(others) => others.add(&count),
-            None => self.others = Some(count),
+    fn add_other(&mut self, address: Address, count: Count) {
+        if let Some(others) = self.others.get_mut(&address) {
+            others.add(&count);
+        } else if self.others.len() < ADDRESSES {
+            self.others.insert(address, count);
+        } else {
+            self.add_rest(count);
         }
+    }
+
+    fn add_rest(&mut self, count: Count) {
+        match &mut self.rest {
+            Some(rest) => rest.add(&count),
+            None => self.rest = Some(count),
+        }
+    }
+
+    fn counts(&self) -> impl Iterator<Item = &Count> {
+        let others = self.others.values().chain(&self.rest);
+        self.kinds.values().chain(others)
     }
 
     /// Takes everything out whose hour is over. A clock that was put back ends it too.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Taken> {
-        let counts = self.kinds.values().chain(&self.others);
-        let begin = counts.map(|count| count.first).min();
+        let begin = self.counts().map(|count| count.first).min();
         let over = |begin| !(SignedDuration::ZERO..WINDOW).contains(&now.duration_since(begin));
         if begin.is_some_and(over) {
             self.take_all()
@@ -203,20 +235,28 @@ impl Unseen {
 
     /// Takes everything out, what came first first.
     pub(super) fn take_all(&mut self) -> Vec<Taken> {
-        let Self { kinds, others, .. } = std::mem::take(self);
-        let kinds = kinds
-            .into_iter()
-            .map(|(kind, count)| Taken(Some(kind), count));
-        let mut taken: Vec<Taken> = kinds.collect();
-        taken.sort_by_key(|Taken(_, count)| count.first);
-        taken.extend(others.map(|others| Taken(None, others)));
+        let Self {
+            kinds,
+            begun: _,
+            others,
+            rest,
+        } = std::mem::take(self);
+        let kinds = kinds.into_iter();
+        let kinds = kinds.map(|(kind, count)| Taken(What::Kind(kind), count));
+        let others = others.into_iter();
+        let others = others.map(|(address, count)| Taken(What::Address(address), count));
+        let (mut taken, mut others): (Vec<Taken>, Vec<Taken>) = (kinds.collect(), others.collect());
+        for taken in [&mut taken, &mut others] {
+            taken.sort_by_key(|Taken(_, count)| count.first);
+        }
+        taken.extend(others);
+        taken.extend(rest.map(|rest| Taken(What::Rest, rest)));
         taken
     }
 
     /// How many writes are counted and not written down.
     pub(super) fn total(&self) -> u64 {
-        let counts = self.kinds.values().chain(&self.others);
-        counts.map(|count| count.writes).sum()
+        self.counts().map(|count| count.writes).sum()
     }
 }
 
@@ -231,7 +271,16 @@ impl Count {
 
 impl Taken {
     pub(super) fn record(&self, time: Timestamp) -> Record {
-        let Self(kind, count) = self;
+        let Self(what, count) = self;
+        let address = match what {
+            What::Kind(_) => Some(&count.address),
+            What::Address(address) => Some(address),
+            What::Rest => None,
+        };
+        let kind = match what {
+            What::Kind(kind) => Some(kind),
+            What::Address(_) | What::Rest => None,
+        };
         let statuses = count.statuses.first().map(|(status, count)| {
             let status =
                 status.map_or_else(|| "none".to_owned(), |status| status.as_str().to_owned());
@@ -247,8 +296,8 @@ impl Taken {
             last: count.last,
             count: count.writes,
             statuses,
-            request: kind.as_ref().map(|kind| event::UnseenRequest {
-                requested_by: Redacted::from(&count.address),
+            requested_by: address.map(Redacted::from),
+            request: kind.map(|kind| event::UnseenRequest {
                 caller: count.caller.as_ref().map(|caller| event::Caller {
                     id: &caller.id,
                     kind: caller.kind.as_str(),
@@ -268,6 +317,9 @@ const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// Kinds that are counted by themselves, and of them those that one address may begin.
 const KINDS: usize = 1024;
 const KINDS_OF_ADDRESS: usize = 256;
+
+/// Addresses whose further kinds are counted by address.
+const ADDRESSES: usize = 256;
 
 #[cfg(test)]
 mod tests;

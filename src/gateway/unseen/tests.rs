@@ -35,7 +35,7 @@ fn one(path: &str, from: Address, time: Timestamp, status: Option<u16>) -> Taken
         writes: 1,
         statuses: Tally::of(status.map(|status| StatusCode::from_u16(status).unwrap())),
     };
-    Taken(Some(kind), count)
+    Taken(What::Kind(kind), count)
 }
 
 fn told(taken: &Taken) -> serde_json::Value {
@@ -105,14 +105,56 @@ fn one_address_does_not_take_the_room_of_others_and_nothing_is_forgotten() {
     }
     assert_eq!(unseen.total(), 10_001 + 253 * 100);
     let taken = unseen.take_all();
-    assert_eq!(taken.len(), KINDS + 1);
-    let others = told(taken.last().unwrap());
+    assert!(taken.len() <= KINDS + ADDRESSES + 1);
+    let others: Vec<_> = taken.iter().skip(KINDS).map(told).collect();
+    for other in &others {
+        assert!(
+            other.get("path").is_none() && other.get("caller").is_none(),
+            "{other}"
+        );
+        assert_eq!(other["statuses"]["200"], other["count"]);
+    }
+    let first = others
+        .iter()
+        .find(|other| other["requested_by"] == "10.0.0.1");
+    assert_eq!(first.unwrap()["count"], 10_000 - KINDS_OF_ADDRESS);
+    let counts = others.iter().map(|other| other["count"].as_u64().unwrap());
+    assert_eq!(counts.sum::<u64>() as usize, 10_001 + 253 * 100 - KINDS);
+}
+
+#[test]
+fn who_floods_is_named_by_address_and_further_addresses_are_counted_together() {
+    let mut unseen = Unseen::default();
+    let sent = |unseen: &mut Unseen, address, kinds| {
+        for number in 0..kinds {
+            let path = format!("/platform/{number}");
+            unseen.add(one(&path, address, start(), Some(200)));
+        }
+    };
+    for last in 0..4 {
+        sent(&mut unseen, address(last), KINDS_OF_ADDRESS);
+    }
+    let other = |number: usize| {
+        let [high, low] = u16::try_from(number).unwrap().to_be_bytes();
+        Address::from(std::net::IpAddr::from([10, 1, high, low]))
+    };
+    for number in 0..ADDRESSES + 5 {
+        sent(&mut unseen, other(number), 2);
+    }
+    for taken in unseen.take_all() {
+        unseen.add(taken);
+    }
+    let taken = unseen.take_all();
+    assert_eq!(taken.len(), KINDS + ADDRESSES + 1);
+    let others: Vec<_> = taken.iter().skip(KINDS).map(told).collect();
+    let (rest, named) = others.split_last().unwrap();
     assert!(
-        others.get("path").is_none() && others.get("caller").is_none(),
-        "{others}"
+        named
+            .iter()
+            .all(|other| other["requested_by"].is_string() && other["count"] == 2)
     );
-    assert_eq!(others["count"], 10_001 + 253 * 100 - KINDS);
-    assert_eq!(others["statuses"]["200"], others["count"]);
+    assert!(rest.get("requested_by").is_none(), "{rest}");
+    assert_eq!(rest["count"], 10);
 }
 
 #[test]

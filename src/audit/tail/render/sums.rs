@@ -30,8 +30,10 @@ pub(super) fn unseen(out: &mut String, record: &Value) {
             answered.join(", ")
         ),
     );
-    if !text(record, "/requested_by").is_empty() {
-        below(out, format_args!("{}", caller(record, "/caller/id")));
+    match (text(record, "/requested_by"), text(record, "/method")) {
+        ("", _) => {}
+        (address, "") => below(out, format_args!("all of them from {address}")),
+        _ => below(out, format_args!("{}", caller(record, "/caller/id"))),
     }
 }
 
