@@ -14,6 +14,12 @@ use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
 /// Refuses a guarded request that shows nothing by which Dynatrace could know its caller (a header, a query
 /// parameter, or the session of a browser), and one that shows two: nobody can say who would act then.
 pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
+    // The field of an old standard: some servers read it as they read Cookie.
+    if parts.headers.contains_key(COOKIE2) {
+        return Err(ReadError::Credential(
+            "the header Cookie2 may hold another credential: send the request without it",
+        ));
+    }
     let mut cookies = parts.headers.get_all(COOKIE).iter();
     let session = cookies.any(|cookie| !cookie.as_bytes().trim_ascii().is_empty());
     match (&head.credential, session) {
@@ -24,6 +30,8 @@ pub fn require_credential(parts: &Parts, head: &Head) -> Result<(), ReadError> {
         (None, true) | (Some(_), false) => Ok(()),
     }
 }
+
+const COOKIE2: &str = "cookie2";
 
 /// A name for the credential as a whole, its secret included: one that nobody can take who does not have it.
 pub fn credential_name(parts: &Parts, key: &HashKey) -> Option<TokenId> {

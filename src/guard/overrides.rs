@@ -76,7 +76,7 @@ fn says(name: &[u8]) -> Option<Says> {
     }
     let turns = within(&["override", "rewrite", "unencoded", "tunnel"]);
     let method = within(&["method"]) || is(&["verb"]) || within(&["httpverb", "verboverride"]);
-    if method && (turns || !is(&["auth", "envoy", "forwarded", "request"]) || is(&["original"])) {
+    if method && (turns || !is(&["auth", "envoy", "forwarded"]) || is(&["original"])) {
         return (!is(&["envoy", "forwarded"]) || turns).then_some(Says::Method);
     }
     let ends = |end: &str| words().any(|word| word.ends_with(end.as_bytes()));
@@ -88,7 +88,9 @@ fn says(name: &[u8]) -> Option<Says> {
     match path {
         true if turns => Some(Says::Path),
         true => Some(Says::Forwarded),
-        false => address.then_some(Says::Forwarded),
+        false if address => Some(Says::Forwarded),
+        // Of what, only some servers know: `X-HTTP-Override`.
+        false => within(&["override"]).then_some(Says::Method),
     }
 }
 
@@ -150,6 +152,12 @@ mod tests {
             "httpverb",
             "verb",
             "methodoverride",
+            "x-request-method",
+            "x-request-verb",
+            "x-http-override",
+            "x-override",
+            "_override",
+            "override",
         ] {
             assert_eq!(says(name.as_bytes()), Some(Says::Method), "{name}");
         }
@@ -189,7 +197,6 @@ mod tests {
             "x-forwarded-host",
             "x-forwarded-proto",
             "x-envoy-original-method",
-            "x-request-method",
             "x-request-id",
             "x-auth-method",
             "x-verbose",
