@@ -93,10 +93,11 @@ fn bytes_of(parts: &Parts) -> BytesCount {
 #[divan::bench(args = HEADS)]
 fn head_read(bencher: Bencher<'_, '_>, name: &str) {
     let (parts, key) = (head(name), HashKey::new([1; 32]));
+    let redactor = guard::redactor(&parts.headers, parts.uri.query());
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     bencher
         .counter(bytes_of(&parts))
-        .bench(|| guard::head(black_box(&parts), &catalogue, &key).is_ok());
+        .bench(|| guard::head(black_box(&parts), true, &redactor, &catalogue, &key).is_ok());
 }
 
 /// The environment that a path names, where there are several.
@@ -164,9 +165,10 @@ fn settings_searched(bencher: Bencher<'_, '_>, name: &str) {
     }
     let parts = request.body(()).unwrap().into_parts().0;
     let key = HashKey::new([1; 32]);
+    let redactor = guard::redactor(&parts.headers, None);
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     bencher.counter(count).bench_local(|| {
-        let Ok(Route::Unsure(head)) = guard::head(&parts, &catalogue, &key) else {
+        let Ok(Route::Unsure(head)) = guard::head(&parts, true, &redactor, &catalogue, &key) else {
             return false;
         };
         matches!(guard::sift(*head, body.as_bytes()), Ok(Sifted::Open))

@@ -308,6 +308,7 @@ fn decision(input: &Input) -> DecisionRecord {
         requested_by: &Redacted::ours("10.1.2.3"),
         verdict: "allow",
         operation: Some("token.update"),
+        environment: None,
         caller: Some(event::Caller {
             id: &caller.id,
             kind: "api-token",

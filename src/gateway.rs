@@ -66,7 +66,7 @@ use permit::Permit;
 use record::Recorder;
 pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all, status};
 use rejection::{Reason, Rejection};
-use route::Routed;
+use route::{Routed, Unrouted};
 pub use service::Service;
 use story::{Started, Story, log};
 use unseen::Sighting;
@@ -210,9 +210,9 @@ impl Gateway {
         }
         let (parts, body) = request.into_parts();
         let address = started.address();
-        let recorder = |head| {
+        let recorder = |head, environment| {
             let revision = self.policy.revision();
-            Recorder::new(&self.key, revision, started, &parts, head)
+            Recorder::new(&self.key, revision, started, &parts, head, environment)
         };
         let gateway = self.clone();
         let answered = match self.route(started, &parts, body).await {
@@ -228,7 +228,7 @@ impl Gateway {
                 story.environment = Some(environment.clone());
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
-                let recorder = recorder(Some(&head));
+                let recorder = recorder(Some(&head), Some(environment.clone()));
                 story.caller = recorder.caller();
                 let asked = Asked {
                     address,
@@ -240,10 +240,12 @@ impl Gateway {
                 self.detached(async move |client| gateway.guarded(recorder, asked, client).await)
                     .await
             }
-            Err(reason) => {
+            Err(Unrouted { reason, operation }) => {
                 story.guarded = true;
-                story.operation = reason.operation().map(Operation::as_str);
-                let recorder = recorder(None);
+                story.operation = operation.map(Operation::as_str);
+                let environment = self.environments.open(&parts);
+                story.environment = environment.ok().map(|(environment, _target)| environment);
+                let recorder = recorder(None, story.environment.clone()).of(operation);
                 story.caller = recorder.caller();
                 self.detached(async move |_| Err(gateway.refuse(&recorder, reason).await))
                     .await

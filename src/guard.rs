@@ -31,10 +31,9 @@ use crate::dynatrace::redact::{Redacted, Redactor, names_a_secret};
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::value::Sha256Hex;
 pub use caller::{caller, credential_name, redactor, require_credential};
-pub use error::ReadError;
+pub use error::{HeadError, ReadError};
 use fields::{
-    API_TOKEN, Credential, asks_for, credential, has_no_body, is_json, parameters,
-    refuse_connection_fields,
+    API_TOKEN, Credential, asks_for, credential, is_json, parameters, refuse_connection_fields,
 };
 use overrides::{refuse_method, refuse_overrides};
 use path::{CanonicalPath, Likeness, PathError, Target};
@@ -80,36 +79,65 @@ pub struct Call {
     forwarded_sha256: Sha256Hex,
 }
 
-/// Reads the head of any request. `redactor`: the request's own, made by [`redactor`].
+/// Reads the head of any request, of which a body follows or none. `redactor`: the request's own, made by [`redactor`].
 pub fn head(
     parts: &Parts,
+    has_body: bool,
     redactor: &Redactor,
     catalogue: &Catalogue,
     key: &HashKey,
-) -> Result<Route, ReadError> {
-    read(parts, redactor, catalogue, key, &mut Work::default())
+) -> Result<Route, HeadError> {
+    read(
+        parts,
+        has_body,
+        redactor,
+        catalogue,
+        key,
+        &mut Work::default(),
+    )
 }
 
 fn read(
     parts: &Parts,
+    has_body: bool,
     redactor: &Redactor,
     catalogue: &Catalogue,
     key: &HashKey,
     work: &mut Work,
-) -> Result<Route, ReadError> {
+) -> Result<Route, HeadError> {
     host::host(parts)?;
     refuse_method(parts.method.as_str())?;
     // Other codings would be taken off with this connection's framing, and nobody would undo them.
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return Err(ReadError::Encoding);
+        return Err(ReadError::Encoding.into());
     }
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let likeness = Likeness::of(path, catalogue, work).map_err(PathError::from)?;
-    refuse_overrides(parts, &likeness, catalogue, work)?;
-    let Target::Guarded(path) = likeness.classify(method, path, catalogue, key)? else {
-        return Ok(Route::Open);
+    let target = likeness.classify(method, path, catalogue, key);
+    let operation = match &target {
+        Ok(Target::Guarded(path)) => Some(path.endpoint().operation),
+        Ok(Target::Open) | Err(_) => None,
     };
+    let of_operation = |error| HeadError { error, operation };
+    refuse_overrides(parts, &likeness, catalogue, work).map_err(of_operation)?;
+    match target? {
+        Target::Guarded(path) => {
+            understand_head(parts, has_body, redactor, key, path, work).map_err(of_operation)
+        }
+        Target::Open => Ok(Route::Open),
+    }
+}
+
+/// The head of a request to a guarded path.
+fn understand_head(
+    parts: &Parts,
+    has_body: bool,
+    redactor: &Redactor,
+    key: &HashKey,
+    path: CanonicalPath,
+    work: &mut Work,
+) -> Result<Route, ReadError> {
     let endpoint = path.endpoint();
     let unsure = match endpoint.only {
         Only::Query(name) if !asks_for(parts, name, work)? => return Ok(Route::Open),
@@ -127,9 +155,12 @@ fn read(
     if parts.headers.contains_key(CONTENT_ENCODING) {
         return Err(ReadError::Encoding);
     }
-    let optional = matches!(endpoint.content, Content::Named(_)) && has_no_body(&parts.headers);
-    if endpoint.content.is_read() && !optional && !is_json(&parts.headers) {
-        return Err(ReadError::MediaType);
+    if endpoint.content.is_read() && !is_json(&parts.headers) {
+        match endpoint.content {
+            _ if has_body => return Err(ReadError::MediaType),
+            Content::Named(_) => {}
+            _ => return Err(ReadError::Empty(endpoint.operation)),
+        }
     }
     refuse_connection_fields(&parts.headers, redactor)?;
     let mut parameters = parameters(parts, work)?;

@@ -102,6 +102,9 @@ pub struct Decision<'a> {
     /// Absent when the request was refused before it was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'static str>,
+    /// Where policies did not see the request: else it is in the input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller<'a>>,
     pub request: Request<'a>,

@@ -1,6 +1,7 @@
 //! What is known about one guarded request, as policies see it and as the journal keeps it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use super::answer::{Became, verdict};
 use super::budget::Payer;
-use super::environment::Addressed;
+use super::environment::{Addressed, Environment as Reached};
 use super::headers;
 use super::lookup::Found;
 use super::rejection::Reason;
@@ -46,6 +47,7 @@ pub(super) struct Recorder {
     version: http::Version,
     caller: Option<Caller>,
     operation: Option<Operation>,
+    environment: Option<Arc<Reached>>,
     revision: String,
     payer: Payer,
     redactor: Redactor,
@@ -58,6 +60,7 @@ impl Recorder {
         started: &Started,
         parts: &Parts,
         head: Option<&Head>,
+        environment: Option<Arc<Reached>>,
     ) -> Self {
         let caller = match head {
             Some(head) => head.caller().cloned(),
@@ -82,8 +85,15 @@ impl Recorder {
             version: started.version,
             caller,
             operation: head.map(|head| head.path().endpoint().operation),
+            environment,
             revision: revision.to_owned(),
         }
+    }
+
+    /// What the request would have been, where its head was refused.
+    pub(super) fn of(mut self, operation: Option<Operation>) -> Self {
+        self.operation = operation;
+        self
     }
 
     /// Makes what the request says writable.
@@ -248,6 +258,7 @@ impl Recorder {
         let evaluation = u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX);
         let event = event::Decision {
             input: Some(input),
+            environment: None,
             result: Findings {
                 allow: allowed,
                 violations: &violations,
@@ -300,6 +311,7 @@ impl Recorder {
             requested_by: &self.peer,
             verdict: "deny",
             operation: self.operation.map(Operation::as_str),
+            environment: self.environment.as_ref().map(|reached| &*reached.name),
             caller: self.caller.as_ref().map(|caller| event::Caller {
                 id: &caller.id,
                 kind: caller.kind.as_str(),

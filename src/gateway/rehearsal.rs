@@ -91,7 +91,7 @@ impl Read {
             return Ok(None);
         };
         fits(&body, limits.body)?;
-        let recorder = Recorder::new(&key, "", &started, &parts, Some(&head));
+        let recorder = Recorder::new(&key, "", &started, &parts, Some(&head), None);
         let call = guard::call(head, &body)?;
         Ok(Some(Self {
             recorder,
@@ -132,7 +132,8 @@ fn guarded(
     catalogue: &Catalogue,
     key: &HashKey,
 ) -> Result<Option<Head>, ReadError> {
-    match guard::head(parts, redactor, catalogue, key)? {
+    let route = guard::head(parts, !body.is_empty(), redactor, catalogue, key);
+    match route.map_err(|refused| refused.error)? {
         Route::Guarded(head) => Ok(Some(*head)),
         Route::Open => Ok(None),
         Route::Unsure(head) => {

@@ -11,8 +11,15 @@ use super::environment::Environment;
 use super::rejection::Reason;
 use super::story::Started;
 use super::unseen::{self, UnknownWrites};
-use crate::guard::{self, Head, Route, Sifted};
+use crate::dynatrace::catalogue::Operation;
+use crate::guard::{self, Head, HeadError, Route, Sifted};
 use crate::listener::{Body, full};
+
+/// Why a request goes nowhere, and what it would have been, where its head says that.
+pub(super) struct Unrouted {
+    pub(super) reason: Reason,
+    pub(super) operation: Option<Operation>,
+}
 
 /// What a request is, with the body that is still to be used.
 pub(super) enum Routed {
@@ -31,13 +38,32 @@ impl Gateway {
         started: &Started,
         parts: &Parts,
         body: Body,
+    ) -> Result<Routed, Unrouted> {
+        let (has_body, redactor) = (started.has_body, &started.redactor);
+        let route = guard::head(parts, has_body, redactor, &self.catalogue, &self.key);
+        let (head, is_sure) = match route? {
+            Route::Guarded(head) => (head, true),
+            Route::Open => return Ok(self.open(parts, body)?),
+            Route::Unsure(head) => (head, false),
+        };
+        let operation = Some(head.path().endpoint().operation);
+        let routed = self.route_guarded(started.address(), parts, head, is_sure, body);
+        let of_operation = |reason| Unrouted { reason, operation };
+        routed.await.map_err(of_operation)
+    }
+
+    /// `is_sure`: its body need not be asked.
+    async fn route_guarded(
+        &self,
+        address: Address,
+        parts: &Parts,
+        head: Box<Head>,
+        is_sure: bool,
+        body: Body,
     ) -> Result<Routed, Reason> {
-        let address = started.address();
-        let route = guard::head(parts, &started.redactor, &self.catalogue, &self.key)?;
-        let (head, body) = match route {
-            Route::Guarded(head) => (head, body),
-            Route::Open => return self.open(parts, body),
-            Route::Unsure(head) => {
+        let (head, body) = match is_sure {
+            true => (head, body),
+            false => {
                 let longest = self.limits.settings_body.as_usize();
                 let body = self.admission.bodies.read(address, body, longest).await?;
                 match self.sift(address, *head, &body).await? {
@@ -74,5 +100,23 @@ impl Gateway {
         let search = move || guard::sift(head, &body);
         let judges = &self.admission.judges;
         Ok(judges.read(who, length, search).await??)
+    }
+}
+
+impl From<HeadError> for Unrouted {
+    fn from(HeadError { error, operation }: HeadError) -> Self {
+        Self {
+            reason: error.into(),
+            operation,
+        }
+    }
+}
+
+impl From<Reason> for Unrouted {
+    fn from(reason: Reason) -> Self {
+        Self {
+            operation: reason.operation(),
+            reason,
+        }
     }
 }

@@ -69,6 +69,24 @@ pub enum ReadError {
     TooLarge(usize),
 }
 
+/// Why the head of a request is refused, and what it would have been, where method and path say that.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct HeadError {
+    pub error: ReadError,
+    pub operation: Option<Operation>,
+}
+
+impl<E: Into<ReadError>> From<E> for HeadError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self {
+            operation: error.operation(),
+            error,
+        }
+    }
+}
+
 impl ReadError {
     /// The operation that was refused, where it was refused whatever its body says.
     pub fn operation(&self) -> Option<Operation> {

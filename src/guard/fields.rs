@@ -4,9 +4,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
@@ -179,12 +177,6 @@ pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
 
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
-}
-
-/// Whether the head says that no body follows.
-pub(super) fn has_no_body(headers: &HeaderMap) -> bool {
-    let length = headers.get(CONTENT_LENGTH);
-    !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
 }
 
 /// `application/json`, with `charset=utf-8` or without parameters. Between semicolons there may be nothing

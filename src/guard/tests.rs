@@ -28,13 +28,20 @@ fn parts(line: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn head(parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
+    head_before(true, parts, key)
+}
+
+/// With a body behind it, or none.
+fn head_before(has_body: bool, parts: &Parts, key: &HashKey) -> Result<Route, ReadError> {
     let redactor = redactor(&parts.headers, parts.uri.query());
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
-    super::head(parts, &redactor, &catalogue, key)
+    let head = super::head(parts, has_body, &redactor, &catalogue, key);
+    head.map_err(|refused| refused.error)
 }
 
 fn understood(line: &str, headers: &[(&str, &str)], body: &str) -> Result<Call, ReadError> {
-    let (head, body) = (head(&parts(line, headers), &key())?, body.as_bytes());
+    let head = head_before(!body.is_empty(), &parts(line, headers), &key())?;
+    let body = body.as_bytes();
     let head = match head {
         Route::Guarded(head) => Some(head),
         Route::Open => None,

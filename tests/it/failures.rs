@@ -131,6 +131,68 @@ fn what_is_not_said_to_be_json_is_415() {
 }
 
 #[test]
+fn a_body_that_is_missing_is_said_to_be_missing() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    for (line, operation) in [
+        ("POST /api/v2/apiTokens", "token.create"),
+        (&format!("PUT {TOKEN}"), "token.update"),
+        ("POST /api/v2/settings/objects", "token_settings.update"),
+    ] {
+        for length in ["", "Content-Length: 0\r\n"] {
+            let credential = "Authorization: Api-Token dt0c01.A.B\r\n";
+            let request = format!("{line} HTTP/1.1\r\nHost: g\r\n{credential}{length}\r\n");
+            let answer = gate.raw(request);
+            assert_envelope(&answer, 400);
+            let said = format!("the request has no body, and {operation} needs one");
+            assert!(answer.message().contains(&said), "{answer:?}");
+        }
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn a_refused_head_is_recorded_with_operation_and_environment_as_far_as_they_are_known() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    let length = GOOD.len();
+    let update = "PUT /api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA";
+    let (json, token) = (
+        "Content-Type: application/json",
+        "Authorization: Api-Token dt0c01.A.B",
+    );
+    for (line, fields, status) in [
+        (update, &[token, "Content-Type: text/plain"][..], 415),
+        (update, &[token, json, "Content-Encoding: gzip"], 415),
+        (update, &[token, json, "X-HTTP-Override: DELETE"], 400),
+        (update, &[token, json, "Connection: authorization"], 400),
+        (update, &[token, token, json], 400),
+        (update, &[token, json, "Cookie: a=b"], 400),
+        (update, &[token, json, "Cookie2: a=b"], 400),
+        (update, &["Cookie2: a=b", json], 400),
+        (update, &[json], 401),
+        (update, &[token, json], 400),
+        ("PUT /api/v2/apiTokens/%2e%2e/x", &[token, json], 400),
+    ] {
+        let body = if fields == [token, json] { "{" } else { GOOD };
+        let answer = gate.raw(format!(
+            "{line} HTTP/1.1\r\nHost: g\r\n{}\r\nContent-Length: {}\r\n\r\n{body:<length$}",
+            fields.join("\r\n"),
+            body.len().max(length)
+        ));
+        assert_envelope(&answer, status);
+        let records = gate.records();
+        let record = records.last().unwrap();
+        assert!(record["error"].is_string(), "{record}");
+        assert_eq!(record["environment"], "default", "{fields:?} {record}");
+        let operation = if line == update { "token.update" } else { "" };
+        let recorded = record["operation"].as_str().unwrap_or_default();
+        assert_eq!(recorded, operation, "{fields:?} {record}");
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
 fn a_guarded_body_in_chunks_is_judged_whole() {
     let upstream = Upstream::lenient();
     let gate = gate(upstream.address);

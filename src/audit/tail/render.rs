@@ -58,10 +58,9 @@ fn decision(out: &mut String, record: &Value) {
         "" => "unknown",
         operation => operation,
     };
-    let environment = match text(record, "/input/environment/name") {
-        "" => "-",
-        environment => environment,
-    };
+    let environments = ["/input/environment/name", "/environment"].map(|at| text(record, at));
+    let environment = environments.into_iter().find(|name| !name.is_empty());
+    let environment = environment.unwrap_or("-");
     append(
         out,
         format_args!(

@@ -99,11 +99,11 @@ fn records(case: Case) -> [String; 4] {
     started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");
     let (parts, _body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
-    let head = guard::head(&parts, &started.redactor, &catalogue, &key);
+    let head = guard::head(&parts, true, &started.redactor, &catalogue, &key);
     let Route::Guarded(head) = head.unwrap() else {
         panic!("{} is not guarded", case.target);
     };
-    let mut recorder = Recorder::new(&key, "revision-1", &started, &parts, Some(&head));
+    let mut recorder = Recorder::new(&key, "revision-1", &started, &parts, Some(&head), None);
     recorder.decision_id = Redacted::ours("01a20c52-49be-734b-a743-e694d554b905");
     let call = guard::call(*head, case.body.as_bytes()).unwrap();
 

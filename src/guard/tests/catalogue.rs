@@ -140,7 +140,8 @@ fn an_operation_that_is_refused_is_refused_where_it_is_meant() {
     let catalogue = Catalogue::new(&toml::from_str(overrides).unwrap()).unwrap();
     let head = |line: &str| {
         let redactor = Redactor::default();
-        crate::guard::head(&parts(line, &[JSON]), &redactor, &catalogue, &key())
+        crate::guard::head(&parts(line, &[JSON]), true, &redactor, &catalogue, &key())
+            .map_err(|refused| refused.error)
     };
     let refused = |route: Result<Route, ReadError>| {
         matches!(route, Err(ReadError::Path(PathError::Refused { .. })))

@@ -19,8 +19,8 @@ fn work(parts: &Parts) -> (Result<Route, ReadError>, usize) {
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     let mut work = Work::default();
     let redactor = redactor(&parts.headers, parts.uri.query());
-    let read = read(parts, &redactor, &catalogue, &key(), &mut work);
-    (read, work.spent())
+    let read = read(parts, true, &redactor, &catalogue, &key(), &mut work);
+    (read.map_err(|refused| refused.error), work.spent())
 }
 
 fn bytes(parts: &Parts) -> usize {
