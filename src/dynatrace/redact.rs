@@ -6,12 +6,12 @@
 //! hexadecimal digits in it say. The steps are bounded by the text's length: what takes more is hidden as a whole.
 
 mod encode;
+mod once;
 mod own;
 mod path;
 mod reading;
 mod shape;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::{Deref, Range};
@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::token::{TokenId, TokenSecret};
+pub use once::Once;
 use own::Own;
 use reading::Reading;
 
@@ -42,13 +43,6 @@ pub struct Redacted<T = String>(T);
 /// share what they know.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Shown>);
-
-/// Makes texts writable, and searches each once, however often it comes.
-pub struct Once<'a> {
-    redactor: &'a Redactor,
-    /// What was searched, and what is to be written in its place; `None`: the same.
-    known: HashMap<&'a str, Option<Redacted>>,
-}
 
 /// What one request shows.
 #[derive(Default)]
@@ -239,15 +233,12 @@ impl Redactor {
     /// Whether text holds what the request itself shows as a secret. A client may show what it likes: policies must not
     /// judge a text from which that was taken.
     pub fn is_shown(&self, text: &str) -> bool {
-        takes_more(&self.text(text), text)
+        once::takes_more(&self.text(text), text)
     }
 
     /// For many texts, of which some are the same.
     pub fn once(&self) -> Once<'_> {
-        Once {
-            redactor: self,
-            known: HashMap::new(),
-        }
+        Once::new(self)
     }
 
     fn value(&self, value: &Value) -> Value {
@@ -275,41 +266,6 @@ impl Redactor {
             return Found::Unknown;
         }
         merged(text, search.found)
-    }
-}
-
-/// Whether from text was taken what is no secret by itself.
-fn takes_more(redacted: &Redacted, text: &str) -> bool {
-    redacted.0 != text && *redacted != Redactor::default().text(text)
-}
-
-impl<'a> Once<'a> {
-    pub fn text(&mut self, text: &'a str) -> Redacted {
-        let clean = self.known(text);
-        clean.unwrap_or_else(|| Redacted(text.to_owned()))
-    }
-
-    pub fn all(&mut self, texts: &'a [String]) -> Vec<Redacted> {
-        texts.iter().map(|text| self.text(text)).collect()
-    }
-
-    /// See [`Redactor::is_shown`].
-    pub fn is_shown(&mut self, text: &'a str) -> bool {
-        let clean = self.known(text);
-        clean.is_some_and(|clean| takes_more(&clean, text))
-    }
-
-    /// `None`: there is nothing to take out.
-    fn known(&mut self, text: &'a str) -> Option<Redacted> {
-        // Most texts: quicker than to know them again.
-        if !reading::may_hold_a_secret(text.as_bytes()) {
-            return None;
-        }
-        let search = || {
-            let clean = self.redactor.text(text);
-            (clean.0 != text).then_some(clean)
-        };
-        self.known.entry(text).or_insert_with(search).clone()
     }
 }
 

@@ -65,10 +65,10 @@ impl Gateway {
             self.admission.guarded.take(address, 1)?,
             self.admission.callers.take(who, 1)?,
         );
-        let judges = &self.admission.judges;
+        let line = &self.admission.judges;
         let (mut length, received) = (body.len(), body.clone());
         let understand = move || guard::call(head, &received);
-        let call = judges.read(who, length, understand).await??;
+        let call = line.read(who, length, understand).await??;
         let value = &call.understood().body;
         let memory = self.admission.bodies.hold(address, value)?;
         drop(body);
@@ -90,7 +90,7 @@ impl Gateway {
             let addressed = Addressed { call, environment };
             Ok::<_, ReadError>((addressed, input, found, parts.headers))
         };
-        let (addressed, input, found, headers) = judges.read(who, length, tell).await??;
+        let (addressed, input, found, headers) = line.read(who, length, tell).await??;
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {
             judged,

@@ -61,19 +61,18 @@ impl Gateway {
         is_sure: bool,
         body: Body,
     ) -> Result<Routed, Reason> {
-        let (head, body) = match is_sure {
-            true => (head, body),
-            false => {
-                let longest = self.limits.settings_body.as_usize();
-                let body = self.admission.bodies.read(address, body, longest).await?;
-                match self.sift(address, *head, &body).await? {
-                    Sifted::Guarded(head) => (head, full(body)),
-                    Sifted::Open => {
-                        return Ok(Routed::Open {
-                            body: full(body),
-                            unknown: false,
-                        });
-                    }
+        let (head, body) = if is_sure {
+            (head, body)
+        } else {
+            let longest = self.limits.settings_body.as_usize();
+            let body = self.admission.bodies.read(address, body, longest).await?;
+            match self.sift(address, *head, &body).await? {
+                Sifted::Guarded(head) => (head, full(body)),
+                Sifted::Open => {
+                    return Ok(Routed::Open {
+                        body: full(body),
+                        unknown: false,
+                    });
                 }
             }
         };

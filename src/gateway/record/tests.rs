@@ -5,6 +5,7 @@ use http::Request;
 use super::*;
 use crate::audit::event::Answer;
 use crate::dynatrace::catalogue::{Catalogue, Overrides};
+use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::SEARCHES;
 use crate::gateway::environment::Environments;
 use crate::gateway::lookup::LookupError;
