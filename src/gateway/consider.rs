@@ -66,7 +66,8 @@ impl Gateway {
             self.admission.callers.take(who, 1)?,
         );
         let line = &self.admission.judges;
-        let (mut length, received) = (body.len(), body.clone());
+        let query = parts.uri.query().map_or(0, str::len);
+        let (mut length, received) = (body.len() + query, body.clone());
         let understand = move || guard::call(head, &received);
         let call = line.read(who, length, understand).await??;
         let value = &call.understood().body;

@@ -81,7 +81,11 @@ impl Started {
 
     /// The method as it may be written.
     pub(super) fn method_shown(&self) -> Redacted {
-        self.redactor.word(self.method.as_str())
+        let method = self.method.as_str();
+        if method.len() > LONGEST_METHOD {
+            return Redacted::ours("…");
+        }
+        self.redactor.word(method)
     }
 
     /// The path without what could be a secret.
@@ -89,6 +93,9 @@ impl Started {
         self.redactor.path(self.uri.path())
     }
 }
+
+/// The longest method that is written.
+const LONGEST_METHOD: usize = 64;
 
 /// The longest id of a client that is written, and the longest in which secrets are looked for: a token may be in it.
 const LONGEST_ID: usize = 128;

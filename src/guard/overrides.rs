@@ -52,7 +52,8 @@ pub(super) fn refuse_overrides(
             Some(Says::Forwarded) => !suspect && leads_there(value, catalogue, work)?,
         };
         if refused {
-            return Err(ReadError::Override(name.as_str().to_owned()));
+            let name = Some(name.as_str()).filter(|name| name.len() <= LONGEST_NAME);
+            return Err(ReadError::Override(name.unwrap_or("…").to_owned()));
         }
     }
     let overrides = |name: &[u8]| says(name) == Some(Says::Method);
@@ -118,6 +119,9 @@ fn leads_there(
     let likeness = Likeness::of(&path, catalogue, work).map_err(PathError::from)?;
     Ok(likeness.is_suspect(catalogue))
 }
+
+/// The longest name of a field that is repeated to whoever sent it.
+const LONGEST_NAME: usize = 64;
 
 /// Methods that are known everywhere, in their one spelling (RFC 9110, section 9.1: case matters).
 const METHODS: [&str; 9] = [

@@ -426,3 +426,19 @@ fn whoever_has_a_part_of_what_another_shows_has_another_budget() {
         name(&[("authorization", "api-token   dt0c01.A.B ")])
     );
 }
+
+/// What a refusal says is searched for secrets where bytes are moved.
+#[test]
+fn what_is_refused_for_a_long_name_does_not_repeat_it() {
+    let long = "%25".repeat(10_000);
+    let name = format!("x-method-override-{}", "&".repeat(10_000));
+    let refused = head(&parts(PUT, &[JSON, (&name, "DELETE")]), &key()).unwrap_err();
+    assert!(matches!(refused, ReadError::Override(_)), "{refused}");
+    assert!(refused.to_string().len() < 200, "{refused}");
+    let body = format!(
+        r#"{{"{long}":"dt0c01.A.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM"}}"#
+    );
+    let refused = understood(PUT, &[JSON], &body).unwrap_err();
+    assert!(matches!(refused, ReadError::Secret(_)), "{refused}");
+    assert!(refused.to_string().len() < 500, "{refused}");
+}

@@ -141,6 +141,7 @@ fn where_space_is_low_nothing_is_written_whoever_asks() {
     let ledger = ledger(&config);
     assert_eq!(enter(&ledger, Class::Denial, 1), 0);
     assert_eq!(enter(&ledger, Class::Refusal, 1), 0);
+    assert_eq!(enter(&ledger, Class::Read, 1), 0);
     assert!(!ledger.line(Address::from(IpAddr::from([10, 0, 0, 2])), KIND, now()));
 }
 
