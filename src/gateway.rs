@@ -345,6 +345,9 @@ impl Gateway {
         let elapsed = sent.elapsed();
         self.metrics.upstream_answered(elapsed);
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
+        if became.is_success() {
+            self.ledger.accept(recorder.payer());
+        }
         let event = recorder.outcome((self.now)(), sequence, &became, elapsed);
         self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {

@@ -80,6 +80,12 @@ pub(super) struct Became {
 }
 
 impl Became {
+    /// Whether the upstream did what it was asked.
+    pub(super) fn is_success(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+
     pub(super) fn of(answer: &Result<Response<Body>, UpstreamError>, redactor: &Redactor) -> Self {
         let said = |error: &UpstreamError| Some(redactor.text(&error.to_string()));
         let (outcome, status, detail) = match answer {

@@ -50,6 +50,8 @@ pub(super) struct Budget {
     /// When each bucket is full again. Whoever is not here has a full one.
     full: LruCache<Key, Instant>,
     gate: Option<Instant>,
+    /// Credentials that Dynatrace accepted, and when.
+    accepted: LruCache<Key, Instant>,
 }
 
 impl Payer {
@@ -82,7 +84,21 @@ impl Budget {
             amount,
             full: LruCache::new(BUCKETS),
             gate: None,
+            accepted: LruCache::new(BUCKETS),
         }
+    }
+
+    /// Dynatrace has accepted the credential: for some time it pays from its own bucket alone, and whoever invents
+    /// credentials takes nothing from it.
+    pub(super) fn accept(&mut self, payer: &Payer, now: Instant) {
+        if matches!(payer.own, Key::Credential(_)) {
+            self.accepted.push(payer.own.clone(), now);
+        }
+    }
+
+    fn is_accepted(&mut self, own: &Key, now: Instant) -> bool {
+        let accepted = self.accepted.get(own);
+        accepted.is_some_and(|at| now.saturating_duration_since(*at) < ACCEPTED)
     }
 
     /// Takes `cost` out of the buckets of caller, address and gate, if there is something left in each of them, and
@@ -90,7 +106,14 @@ impl Budget {
     /// owed; one that is more than the whole budget of a caller uses that up and no more.
     pub(super) fn take(&mut self, payer: &Payer, cost: u32, now: Instant) -> Result<usize, Spent> {
         let (own, address) = (&payer.own, Key::Address(payer.address));
+        let accepted = self.is_accepted(own, now);
         let own_wait = wait(self.full.get(own).copied(), self.interval(ONE), now);
+        if accepted {
+            return match own_wait {
+                Some(wait) => Err(Spent::Caller(wait)),
+                None => Ok(self.pay(own, cost.min(self.amount.get()), ONE, now)),
+            };
+        }
         let address_wait = wait(
             self.full.get(&address).copied(),
             self.interval(ADDRESS),
@@ -105,17 +128,17 @@ impl Budget {
             return Err(Spent::Gate);
         }
         let cost = cost.min(self.amount.get());
-        let after = |full: Option<Instant>, interval: Duration| {
-            full.map_or(now, |full| full.max(now)) + interval * cost
-        };
-        self.gate = Some(after(self.gate, self.interval(GATE)));
-        let mut forgotten = 0;
-        for (key, share) in [(own.clone(), ONE), (address, ADDRESS)] {
-            let full = after(self.full.peek(&key).copied(), self.interval(share));
-            let gone = self.full.push(key.clone(), full);
-            forgotten += usize::from(gone.is_some_and(|(of, full)| of != key && full > now));
-        }
-        Ok(forgotten)
+        self.gate = Some(after(self.gate, self.interval(GATE) * cost, now));
+        let of_own = self.pay(own, cost, ONE, now);
+        Ok(of_own + self.pay(&address, cost, ADDRESS, now))
+    }
+
+    /// Takes it out of one bucket, and says how many that were not full had to be forgotten for it.
+    fn pay(&mut self, key: &Key, cost: u32, share: NonZeroU32, now: Instant) -> usize {
+        let taken = self.interval(share) * cost;
+        let full = after(self.full.peek(key).copied(), taken, now);
+        let gone = self.full.push(key.clone(), full);
+        usize::from(gone.is_some_and(|(of, full)| of != *key && full > now))
     }
 
     /// How long it takes until there is one more in the bucket of so many callers.
@@ -131,6 +154,11 @@ fn wait(full: Option<Instant>, interval: Duration, now: Instant) -> Option<Durat
     (!wait.is_zero()).then_some(wait)
 }
 
+/// When a bucket is full again, once something was taken out.
+fn after(full: Option<Instant>, taken: Duration, now: Instant) -> Instant {
+    full.map_or(now, |full| full.max(now)) + taken
+}
+
 /// How many callers' budgets a caller has, an address, and the gate.
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 const ADDRESS: NonZeroU32 = NonZeroU32::new(10).expect("more than none");
@@ -139,7 +167,10 @@ const GATE: NonZeroU32 = NonZeroU32::new(30).expect("more than none");
 /// What budgets are for, and what can be saved up.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Buckets that are kept; the one that was used least recently goes.
+/// How long a credential counts as accepted.
+const ACCEPTED: Duration = Duration::from_mins(15);
+
+/// Buckets that are kept, and accepted credentials; the one that was used least recently goes.
 const BUCKETS: NonZeroUsize = NonZeroUsize::new(4096).expect("more than none");
 
 #[cfg(test)]

@@ -100,6 +100,11 @@ impl Ledger {
         spent.is_ok()
     }
 
+    /// Dynatrace has accepted the payer's credential: its reads are no longer those of a stranger.
+    pub(super) fn accept(&self, payer: &Payer) {
+        self.books().reads.accept(payer, Instant::now());
+    }
+
     /// Counts a write that the catalogue does not know.
     pub(super) fn saw(&self, seen: Taken) {
         if !self.unseen().add(seen) {

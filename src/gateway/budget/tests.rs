@@ -45,6 +45,30 @@ fn a_budget_is_for_a_minute_and_comes_back_with_time() {
 }
 
 #[test]
+fn invented_credentials_take_nothing_from_one_that_was_accepted() {
+    let (mut budget, now) = (budget(6), Instant::now());
+    let (known, stranger) = (
+        payer(Some("known"), "10.0.0.1"),
+        payer(Some("new"), "10.0.0.1"),
+    );
+    budget.accept(&known, now);
+    for number in 0..9000 {
+        let address = format!("10.0.{}.1", number % 50);
+        let invented = payer(Some(&format!("invented {number}")), &address);
+        let _spent = budget.take(&invented, 1, now);
+    }
+    assert!(budget.take(&stranger, 1, now).is_err());
+    assert_eq!(written(&mut budget, &known, 10, now), 6);
+    // Not for ever.
+    let later = now + ACCEPTED;
+    for number in 0..9000 {
+        let invented = payer(Some(&format!("later {number}")), "10.0.0.1");
+        let _spent = budget.take(&invented, 1, later);
+    }
+    assert!(budget.take(&known, 1, later).is_err());
+}
+
+#[test]
 fn one_callers_budget_is_not_anothers() {
     let (mut budget, now) = (budget(6), Instant::now());
     assert_eq!(
