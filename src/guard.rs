@@ -227,7 +227,7 @@ fn schemas(head: &Head, received: &[u8]) -> Result<Vec<&'static str>, ReadError>
 pub fn call(head: Head, received: &[u8]) -> Result<Call, ReadError> {
     let parameters = head.parameters.iter();
     let mut honest = parameters.filter(|(name, _)| !names_a_secret(name));
-    if honest.any(|(_, value)| head.redactor.is_shown(value)) {
+    if honest.any(|(_, value)| head.redactor.is_shown(value)) || head.is_shown_in_names() {
         return Err(ReadError::Secret(Redacted::ours("the query")));
     }
     let understood = understand(&head, received)?;
@@ -274,6 +274,14 @@ impl Head {
         } else {
             credential.secret.clone()
         })
+    }
+
+    /// Whether the name of a parameter holds a secret, as it came: those that policies see are in lower case, in which
+    /// nothing encoded would be found.
+    fn is_shown_in_names(&self) -> bool {
+        let query = self.query.as_ref().map(TokenSecret::expose);
+        let mut names = fields::pairs(query).map(|(name, _)| fields::decoded(name));
+        names.any(|name| self.redactor.is_shown(&name))
     }
 
     /// Path and query as they go upstream, without the environment's prefix if it `strips`. It may hold secrets.

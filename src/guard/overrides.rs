@@ -48,8 +48,11 @@ pub(super) fn refuse_overrides(
             None => suspect && *name == TRAILER && announces(value),
             Some(Says::Method) => suspect,
             Some(Says::Path) => suspect || leads_there(value, catalogue, work)?,
-            // Honest where a proxy in front tells of it; on another path it leads elsewhere.
-            Some(Says::Forwarded) => !suspect && leads_there(value, catalogue, work)?,
+            // Honest where a proxy in front tells of this path; of another one it leads elsewhere.
+            Some(Says::Forwarded) => {
+                !(suspect && is_own(value, parts.uri.path()))
+                    && leads_there(value, catalogue, work)?
+            }
         };
         if refused {
             let name = Some(name.as_str()).filter(|name| name.len() <= LONGEST_NAME);
@@ -107,6 +110,17 @@ fn announces(value: &HeaderValue) -> bool {
         let name = name.trim_ascii().to_ascii_lowercase();
         matches!(says(&name), Some(Says::Method | Says::Path))
     })
+}
+
+/// Whether a field's value is the path of the request, with or without what a proxy in front has cut off or put before.
+fn is_own(value: &HeaderValue, own: &str) -> bool {
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let path = value.split('?').next().unwrap_or_default();
+    let is_plain = |before: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte);
+        before.bytes().all(plain)
+    };
+    path.strip_suffix(own).is_some_and(is_plain) || (path.starts_with('/') && own.ends_with(path))
 }
 
 /// Whether a field's value could be the path of a guarded operation.

@@ -180,6 +180,27 @@ fn promise_4_a_body_with_a_secret_in_any_encoding_is_refused_and_the_member_is_n
 }
 
 #[test]
+fn promise_4_a_secret_in_the_name_of_a_parameter_is_refused() {
+    const SECRET: &str = "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM";
+    let credential = format!("Api-Token dt0c01.ST2EY72KQINMH574WMNVI7YN.{SECRET}");
+    let hex = data_encoding::HEXLOWER.encode(SECRET.as_bytes());
+    let base64 = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+    for name in [
+        SECRET,
+        &hex,
+        &base64(SECRET),
+        &base64(&hex),
+        &base64(&base64(SECRET)),
+    ] {
+        for parameter in [format!("{name}=1"), format!("x={name}")] {
+            let line = format!("GET /platform/public-access/v1/shares?{parameter}");
+            let answer = understood(&line, &[("authorization", &credential)], "");
+            assert!(matches!(answer, Err(ReadError::Secret(_))), "{parameter}");
+        }
+    }
+}
+
+#[test]
 fn promise_4_an_environment_that_is_the_callers_own_secret_is_refused() {
     let line = "PUT /e/aB3dE5gH7jK9mN1pQ3sT5/api/v1/tokens/x";
     let own = ("authorization", "Api-Token aB3dE5gH7jK9mN1pQ3sT5");
@@ -291,10 +312,18 @@ fn promise_2_overrides_of_method_and_path_are_refused() {
         );
     }
     // A proxy in front tells what it has rewritten.
-    let forwarded = ("x-envoy-original-path", "/dynatrace/api/v1/tokens/x");
+    let path = PUT.strip_prefix("PUT ").unwrap();
+    let forwarded = |path: &str| {
+        let before = format!("/dynatrace{path}");
+        head(
+            &parts(PUT, &[JSON, ("x-envoy-original-path", &before)]),
+            &key(),
+        )
+    };
+    assert!(matches!(forwarded(path), Ok(Route::Guarded(_))));
     assert!(matches!(
-        head(&parts(PUT, &[JSON, forwarded]), &key()),
-        Ok(Route::Guarded(_))
+        forwarded("/api/v1/tokens/another"),
+        Err(ReadError::Override(_))
     ));
     let line = "GET /api/v1/tokens/x?_method=PUT";
     assert!(matches!(

@@ -309,7 +309,32 @@ fn overrides_are_refused_in_every_spelling_and_honest_fields_are_not() {
         let answer = with(&gate, "POST /api/v2/metrics", &field, "{}");
         assert_eq!(answer.status, 400, "{field}: {answer:?}");
     }
+    // A guarded path, also one that passes, and a field that leads to another.
+    let passes = "POST /api/v2/apiTokens/lookup";
+    for name in [
+        "X-Forwarded-Uri",
+        "X-Envoy-Original-Path",
+        "X-Request-Uri",
+        "X-Script-Name",
+        "Path",
+    ] {
+        for path in [
+            "/api/v2/apiTokens",
+            "/api/v2/apiTokens;/api/v2/apiTokens/lookup",
+        ] {
+            let field = format!("{name}: {path}");
+            let answer = with(&gate, passes, &field, "{}");
+            assert_eq!(answer.status, 400, "{field}: {answer:?}");
+        }
+    }
     assert!(upstream.seen().is_empty());
+    for field in [
+        "X-Forwarded-Uri: https://gate.example/e/x/api/v2/apiTokens/lookup?x=1",
+        "X-Forwarded-Prefix: /gate",
+    ] {
+        let answer = with(&gate, passes, field, "{}");
+        assert_eq!(answer.status, 204, "{field}: {answer:?}");
+    }
     for field in [
         "X-Forwarded-Uri: /gate/api/v2/apiTokens/dt0c01.A",
         "X-Forwarded-Prefix: /gate",
