@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule as RegoRule, RuleHead, Span};
+use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule as RegoRule, RuleHead, Span};
 
 use super::bundle::Problem;
 use super::check::{self, Names, Path, Program, at};
@@ -196,79 +196,144 @@ pub(super) fn unreadable(program: &Program<'_>, problems: &mut Vec<Problem>) {
                     program,
                     names: &names,
                     rule,
+                    within: Vec::new(),
                 };
-                seen.violation(key, MOST_STEPS, problems);
+                seen.violation(key, 0, MOST_STEPS, problems);
             }
         }
     }
 }
 
 /// Where an expression stands that may become a violation.
+#[derive(Clone)]
 struct Seen<'a> {
     program: &'a Program<'a>,
     names: &'a Names<'a>,
     rule: &'a RegoRule,
+    /// The comprehensions around it.
+    within: Vec<&'a Query>,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
     /// Looks at what is said, and follows names to where they get their value; what is not found there is found when
-    /// requests are rehearsed, or not at all.
-    fn violation(&self, said: &Expr, steps: usize, problems: &mut Vec<Problem>) {
+    /// requests are rehearsed, or not at all. `deep`: how many collections the violation stands in.
+    fn violation(&self, said: &'a Expr, deep: usize, steps: usize, problems: &mut Vec<Problem>) {
         let Some(steps) = steps.checked_sub(1) else {
             return;
         };
         match said {
-            Expr::Object { fields, .. } => {
-                problems.extend(unreadable_object(said, fields));
-            }
-            Expr::String { value, .. } | Expr::RawString { value, .. } => {
-                let text = value.as_string().ok();
-                if text.is_some_and(|text| text.trim().is_empty()) {
-                    problems.push(at(said.span(), "a violation says what is wrong: this is empty"));
-                }
-            }
-            Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. }
-            | Expr::Array { .. }
-            | Expr::ArrayCompr { .. }
-            | Expr::Set { .. }
-            | Expr::SetCompr { .. } => problems.push(at(
-                said.span(),
-                "a violation is a text, or an object with a \"message\": write {\"message\": \"what is wrong\"}",
-            )),
             Expr::Var { span, .. } => {
-                for value in bound_to(self.rule, span.text()) {
-                    self.violation(value, steps, problems);
+                for (value, is_each) in self.bound_to(span.text()) {
+                    self.violation(value, deep + usize::from(is_each), steps, problems);
                 }
-                self.rules(said, steps, problems);
+                if !walk::bound(self.rule).contains(&*span.text()) {
+                    self.rules(said, deep, steps, problems);
+                }
             }
-            Expr::RefDot { .. } => self.rules(said, steps, problems),
-            Expr::Call { fcn, .. } => self.rules(fcn, steps, problems),
-            _ => {}
+            Expr::RefDot { .. } => self.rules(said, deep, steps, problems),
+            Expr::Call { fcn, .. } => self.rules(fcn, deep, steps, problems),
+            _ => match deep.checked_sub(1) {
+                None => problems.extend(unreadable_value(said)),
+                Some(deep) => {
+                    for (member, query) in members(said) {
+                        let mut seen = self.clone();
+                        seen.within.extend(query);
+                        seen.violation(member, deep, steps, problems);
+                    }
+                }
+            },
         }
     }
 
-    /// The same for the values of a rule of the policies, or of the members of one that is a set.
-    fn rules(&self, meant: &Expr, steps: usize, problems: &mut Vec<Problem>) {
-        let meant = self.names.functions(&check::known(meant));
+    /// The same for the values of a rule of the policies, and for the members of one that grows.
+    fn rules(&self, meant: &Expr, deep: usize, steps: usize, problems: &mut Vec<Problem>) {
+        let Some(meant) = walk::fixed_path(meant) else {
+            return;
+        };
+        let meant = self.names.functions(&meant);
         for module in self.program.modules {
             let names = Names::of(module);
             for rule in &module.policy {
-                let path = [names.package.clone(), check::known(check::head(rule))].concat();
+                let head = walk::path(check::head(rule)).unwrap_or_default();
+                let known = check::known(check::head(rule));
+                let path = [names.package.clone(), known.clone()].concat();
                 if !meant.contains(&path) || std::ptr::eq(rule.as_ref(), self.rule) {
                     continue;
                 }
+                // Of `reasons[scope] := "text"` one name more leads to the text.
+                let own = head.len() - known.len() + usize::from(is_set(rule));
+                let Some(deep) = deep.checked_sub(own) else {
+                    continue;
+                };
                 let seen = Seen {
                     program: self.program,
                     names: &names,
                     rule,
+                    within: Vec::new(),
                 };
                 for value in values(rule) {
-                    seen.violation(value, steps, problems);
+                    seen.violation(value, deep, steps, problems);
                 }
             }
         }
+    }
+
+    /// What a name is given where it stands: a value, or each member of a collection.
+    fn bound_to(&self, name: &str) -> Vec<(&'a Expr, bool)> {
+        let bodies: &[_] = match self.rule {
+            RegoRule::Spec { bodies, .. } => bodies,
+            RegoRule::Default { .. } => &[],
+        };
+        let bodies = bodies.iter().map(|body| body.query.as_ref());
+        let queries = bodies.chain(self.within.iter().copied());
+        let is_named =
+            |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
+        let statements = queries.flat_map(|query| &query.stmts);
+        let values = statements.filter_map(|statement| match &statement.literal {
+            Literal::Expr { expr, .. } => match expr.as_ref() {
+                Expr::AssignExpr {
+                    op: AssignOp::ColEq | AssignOp::Eq,
+                    lhs,
+                    rhs,
+                    ..
+                } if is_named(lhs) => Some((rhs.as_ref(), false)),
+                _ => None,
+            },
+            Literal::SomeIn {
+                value, collection, ..
+            } if is_named(value) => Some((collection.as_ref(), true)),
+            _ => None,
+        });
+        values.collect()
+    }
+}
+
+/// Whether a rule is a set that grows.
+fn is_set(rule: &RegoRule) -> bool {
+    matches!(
+        rule,
+        RegoRule::Spec {
+            head: RuleHead::Set { key: Some(_), .. },
+            ..
+        }
+    )
+}
+
+/// What is written as the members of a collection, and the query that gives their names a value.
+fn members(collection: &Expr) -> Vec<(&Expr, Option<&Query>)> {
+    match collection {
+        Expr::Array { items, .. } | Expr::Set { items, .. } => {
+            items.iter().map(|item| (item.as_ref(), None)).collect()
+        }
+        Expr::Object { fields, .. } => {
+            let values = fields.iter().map(|(_, _, value)| value.as_ref());
+            values.map(|value| (value, None)).collect()
+        }
+        Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+            vec![(term.as_ref(), Some(query.as_ref()))]
+        }
+        Expr::ObjectCompr { value, query, .. } => vec![(value.as_ref(), Some(query.as_ref()))],
+        _ => Vec::new(),
     }
 }
 
@@ -288,33 +353,26 @@ fn values(rule: &RegoRule) -> Vec<&Expr> {
     first.into_iter().chain(others).map(Ref::as_ref).collect()
 }
 
-/// What the bodies of a rule give a name: a value, or the members of a collection.
-fn bound_to<'a>(rule: &'a RegoRule, name: &str) -> Vec<&'a Expr> {
-    let RegoRule::Spec { bodies, .. } = rule else {
-        return Vec::new();
-    };
-    let is_named = |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
-    let statements = bodies.iter().flat_map(|body| &body.query.stmts);
-    let values = statements.filter_map(|statement| match &statement.literal {
-        Literal::Expr { expr, .. } => match expr.as_ref() {
-            Expr::AssignExpr {
-                op: AssignOp::ColEq | AssignOp::Eq,
-                lhs,
-                rhs,
-                ..
-            } if is_named(lhs) => Some(rhs.as_ref()),
-            _ => None,
-        },
-        Literal::SomeIn {
-            value, collection, ..
-        } if is_named(value) => match collection.as_ref() {
-            // Of a list its members; what else is walked through may be anything.
-            named @ (Expr::Var { .. } | Expr::RefDot { .. }) => Some(named),
-            _ => None,
-        },
+/// Why a violation that is written like this could not be read.
+fn unreadable_value(said: &Expr) -> Option<Problem> {
+    match said {
+        Expr::Object { fields, .. } => unreadable_object(said, fields),
+        Expr::String { .. } | Expr::RawString { .. } => {
+            let is_empty = walk::written(said).is_some_and(|text| text.trim().is_empty());
+            is_empty.then(|| at(said.span(), "a violation says what is wrong: this is empty"))
+        }
+        Expr::Number { .. }
+        | Expr::Bool { .. }
+        | Expr::Null { .. }
+        | Expr::Array { .. }
+        | Expr::ArrayCompr { .. }
+        | Expr::Set { .. }
+        | Expr::SetCompr { .. } => Some(at(
+            said.span(),
+            "a violation is a text, or an object with a \"message\": write {\"message\": \"what is wrong\"}",
+        )),
         _ => None,
-    });
-    values.collect()
+    }
 }
 
 fn unreadable_object(whole: &Expr, fields: &[(Span, Ref<Expr>, Ref<Expr>)]) -> Option<Problem> {
@@ -387,7 +445,7 @@ const MESSAGES: [&str; 9] = [
 ];
 
 /// How often a name is followed to what it stands for.
-const MOST_STEPS: usize = 4;
+const MOST_STEPS: usize = 6;
 
 #[cfg(test)]
 mod tests;

@@ -220,3 +220,55 @@ fn violations_that_can_be_read_are_fine() {
         assert_eq!(wrong(rules), "", "{rules}");
     }
 }
+
+/// A collection is not the violation: its members are.
+#[test]
+fn members_of_a_collection_are_violations_of_their_own() {
+    for rules in [
+        "forbidden := {\"WriteConfig\"}\n\ndeny contains s if { some s in forbidden; s in input.change.scopes.requested }",
+        "deny contains s if { forbidden := [\"a\"]; some s in forbidden; s in input.change.scopes.requested }",
+        "deny contains m if { msgs := [sprintf(\"no %s\", [s]) | some s in input.change.scopes.requested]; some m in msgs }",
+        "deny contains m if { msgs := {s | some s in [\"a\", \"b\"]; s != input.api}; some m in msgs }",
+        "msgs := [sprintf(\"no %s\", [s]) | some s in input.change.scopes.requested]\n\nwarn contains m if some m in msgs",
+        "all := [{\"message\": \"a\"}, {\"message\": \"b\", \"path\": \"name\"}]\n\ndeny contains v if { input.api == \"v1\"; some v in all }",
+        "all := [\"a\"] if input.api == \"v1\"\n\nelse := []\n\ndeny contains v if some v in all",
+        "default all := []\n\nall := [\"a\"] if input.api == \"v1\"\n\ndeny contains v if some v in all",
+        "all := [[\"a\"], [\"b\"]]\n\ndeny contains v if { input.api == \"v1\"; some one in all; some v in one }",
+        "reasons := {\"A\": \"text\"}\n\ndeny contains why if { some s, why in reasons; s in input.change.scopes.requested }",
+        "reasons[s] := sprintf(\"no %s\", [s]) if some s in input.change.scopes.requested\n\ndeny contains why if some why in reasons",
+        "reasons.a := \"text\"\n\ndeny contains why if { some why in reasons; input.api == \"v1\" }",
+        "all(api) := [\"a\"] if api == \"v1\"\n\ndeny contains v if some v in all(input.api)",
+        "deny contains v if { input.api == \"v1\"; some v in {\"x\": {\"message\": \"a\"}} }",
+    ] {
+        assert_eq!(wrong(rules), "", "{rules}");
+    }
+    for (rules, said) in [
+        (
+            "all := [{\"msg\": \"a\"}]\n\ndeny contains v if { input.api == \"v1\"; some v in all }",
+            "naming.rego:3:11: a violation says what is wrong in \"message\": write \"message\" instead of \"msg\"",
+        ),
+        (
+            "all := [[\"a\"]]\n\ndeny contains v if { input.api == \"v1\"; some v in all }",
+            "naming.rego:3:9: a violation is a text,",
+        ),
+        (
+            "deny contains v if { all := {\"a\": {\"msg\": \"b\"}}; some v in all; input.api == \"v1\" }",
+            "write \"message\" instead of \"msg\"",
+        ),
+        (
+            "deny contains v if some v in [{\"msg\": s} | some s in input.change.scopes.requested]",
+            "write \"message\" instead of \"msg\"",
+        ),
+        (
+            "reasons[s] := {\"msg\": s} if some s in input.change.scopes.requested\n\ndeny contains why if some why in reasons",
+            "write \"message\" instead of \"msg\"",
+        ),
+        (
+            "all := [\"a\"]\n\ndeny contains all if input.api == \"v1\"",
+            "naming.rego:3:8: a violation is a text,",
+        ),
+    ] {
+        let found = wrong(rules);
+        assert!(found.contains(said), "{rules}: {found}");
+    }
+}
