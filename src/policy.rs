@@ -24,6 +24,7 @@ mod heads;
 mod imports;
 pub mod input;
 mod interpreter;
+mod keywords;
 mod modes;
 mod names;
 mod negations;

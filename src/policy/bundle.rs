@@ -20,7 +20,7 @@ use super::{
     decision::{Mode, Rule},
     heads,
     imports::{self, Shifts},
-    input, modes,
+    input, keywords, modes,
     modes::Enforcement,
     names, negations, nulls, objects, replaced, settings, steps,
     tree::{File, Tree},
@@ -270,7 +270,7 @@ fn engine_of(
     rego.set_gather_prints(true);
     let mut problems = Vec::new();
     for (path, text) in texts {
-        let text = imports::without_redundant(&path, text);
+        let text = imports::without_redundant(&path, keywords::without_imports(text));
         if let Err(error) = rego.add_policy(path.clone(), text) {
             problems.push(engine_problem(&error.to_string(), &path));
         }
