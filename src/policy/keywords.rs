@@ -57,7 +57,8 @@ mod tests {
             "import future.keywords.if\nimport future.keywords.if\n",
         ] {
             let lines = imports.lines().count() + 2 + usize::from(imports.ends_with('\n'));
-            let wanted = format!("p.rego:{lines}:28: the input document has no member input.nowhere");
+            let wanted =
+                format!("p.rego:{lines}:28: the input document has no member input.nowhere");
             let said = said(imports);
             assert!(
                 said.len() == 1 && said[0].starts_with(&wanted),

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule as RegoRule, RuleHead, Span};
+use regorus::unstable::{
+    AssignOp, Expr, Literal, Module, Query, Ref, Rule as RegoRule, RuleHead, Span,
+};
 
 use super::bundle::Problem;
 use super::check::{self, Names, Path, Program, at};
@@ -226,7 +228,7 @@ impl<'a> Seen<'a> {
                 for (value, is_each) in self.bound_to(span.text()) {
                     self.violation(value, deep + usize::from(is_each), steps, problems);
                 }
-                if !walk::bound(self.rule).contains(&*span.text()) {
+                if !walk::bound(self.rule).contains(span.text()) {
                     self.rules(said, deep, steps, problems);
                 }
             }
@@ -286,8 +288,7 @@ impl<'a> Seen<'a> {
         };
         let bodies = bodies.iter().map(|body| body.query.as_ref());
         let queries = bodies.chain(self.within.iter().copied());
-        let is_named =
-            |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
+        let is_named = |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
         let statements = queries.flat_map(|query| &query.stmts);
         let values = statements.filter_map(|statement| match &statement.literal {
             Literal::Expr { expr, .. } => match expr.as_ref() {
