@@ -6,7 +6,7 @@
 mod shipped;
 mod unusable;
 
-use regorus::unstable::Rule;
+use regorus::unstable::{BoolOp, Expr, Literal, Rule, Span};
 use serde_json::{Map, Value as Json};
 
 use super::bundle::Problem;
@@ -35,7 +35,7 @@ pub(super) fn undefined(
             if first.as_deref() != Some("data") || is_rule || asked.has_default {
                 return None;
             }
-            let (step, message) = missing(steps, &data)?;
+            let (step, message) = missing(steps, &data, &|| is_negated(rule, asked.place))?;
             (!is_replaced(steps, names, rule)).then_some((step + 1, message))
         }));
     });
@@ -58,7 +58,13 @@ fn is_replaced(asked: &[Option<String>], names: &Names<'_>, rule: &Rule) -> bool
 }
 
 /// The step that is not there, as far as that can be known before there is a request, and what to say.
-fn missing(steps: &[Option<String>], data: &Json) -> Option<(usize, String)> {
+///
+/// `is_negated` says whether it is asked that the member is not there.
+fn missing(
+    steps: &[Option<String>],
+    data: &Json,
+    is_negated: &dyn Fn() -> bool,
+) -> Option<(usize, String)> {
     // What has a default need not be there.
     if let Some(Some(first)) = steps.first()
         && OPTIONAL.contains(&first.as_str())
@@ -74,7 +80,13 @@ fn missing(steps: &[Option<String>], data: &Json) -> Option<(usize, String)> {
             None => here.iter().copied().flat_map(elements).collect(),
         };
         if next.is_empty() {
-            let message = undefined_member(&path, step.as_deref()?, &here, data)?;
+            let name = step.as_deref()?;
+            // `not rule.disabled` holds until somebody writes the flag into an element, as its author wants.
+            let is_flag = path.ends_with("[_]") && number + 1 == steps.len() && is_negated();
+            if is_flag && !is_slip(name, &here) {
+                return None;
+            }
+            let message = undefined_member(&path, name, &here, data)?;
             return Some((number, message));
         }
         here = next;
@@ -87,6 +99,41 @@ fn missing(steps: &[Option<String>], data: &Json) -> Option<(usize, String)> {
         }
     }
     None
+}
+
+/// Whether `not` stands before a reference, or before a comparison with it: both hold where it is undefined.
+fn is_negated(rule: &Rule, place: &Span) -> bool {
+    let mut found = false;
+    let is_here = |expr: &Expr| {
+        let span = expr.span();
+        matches!(
+            expr,
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. }
+        ) && (span.start, span.end) == (place.start, place.end)
+    };
+    walk::queries(rule, &mut |query| {
+        for statement in &query.stmts {
+            if let Literal::NotExpr { expr, .. } = &statement.literal {
+                found |= match expr.as_ref() {
+                    Expr::BoolExpr {
+                        op: BoolOp::Eq,
+                        lhs,
+                        rhs,
+                        ..
+                    } => is_here(lhs) || is_here(rhs),
+                    other => is_here(other),
+                };
+            }
+        }
+    });
+    found
+}
+
+/// Whether elements have a member of nearly this name.
+fn is_slip(name: &str, elements: &[&Json]) -> bool {
+    let members = elements.iter().filter_map(|element| element.as_object());
+    let mut names = members.flat_map(Map::keys);
+    names.any(|member| strsim::damerau_levenshtein(name, member) <= 2)
 }
 
 fn elements(value: &Json) -> Vec<&Json> {

@@ -20,7 +20,7 @@ pub(super) struct Asked<'e> {
     /// What is wrong with a start is told where it got its name.
     is_named: bool,
     steps: Vec<Step<'e>>,
-    place: &'e Span,
+    pub(super) place: &'e Span,
     /// `object.get` says what to take instead.
     pub(super) has_default: bool,
     /// Nothing else has the members that are asked for next: no default that is an object.

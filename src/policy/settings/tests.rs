@@ -102,6 +102,14 @@ fn what_no_element_has_is_refused() {
             "data.teams[_].blokced is in no element",
         ),
         (
+            "deny contains \"x\" if { some team in data.teams; not startswith(team.on_call, \"a\") }",
+            "data.teams[_].on_call is in no element",
+        ),
+        (
+            "deny contains \"x\" if { some team in data.teams; not team.on_call.active }",
+            "data.teams[_].on_call is in no element",
+        ),
+        (
             "deny contains \"x\" if input.api in [it.nmae | some it in data.list]",
             "data.list[_].nmae is in no element",
         ),
@@ -142,6 +150,12 @@ fn what_is_defined_or_optional_or_computed_is_fine() {
         "deny contains \"x\" if { some team in data.teams; team.blocked }",
         "deny contains \"x\" if data.list[_].off",
         "deny contains \"x\" if { some team in data.teams; object.get(team, \"on_call\", \"\") == input.api }",
+        // A flag that nothing has yet: it holds until somebody sets it.
+        "deny contains \"x\" if { some it in data.list; not it.disabled; input.api == it.name }",
+        "deny contains \"x\" if { team := data.teams[input.environment.name]; not team.disabled == true }",
+        "deny contains \"x\" if input.api in [it.name | some it in data.list; not it.disabled]",
+        "deny contains \"x\" if { some t; data.teams[t].owner == input.api; not data.teams[t].on_call }",
+        "deny contains \"x\" if { some it in data.list; _on(it) }\n\n_on(it) if not it[\"disabled\"]",
         // A name that means two things.
         "deny contains \"x\" if { count([1 | some it in data.list; it.name == input.api]) == count([1 | some it in data.teams; it.owner == input.api]) }",
         "deny contains \"x\" if off(data.teams.ops)\n\nwarn contains \"y\" if off(input.environment.data)\n\noff(team) if team.on_call",
