@@ -92,6 +92,8 @@ const STRANGE: &[fn(&mut String, usize)] = &[
 fn reaches_guarded(method: &str, path: &str) -> bool {
     let path = path.to_lowercase();
     let mut segments: Vec<&str> = path.split('/').skip(1).collect();
+    // `/credentials//x/` is that credential, and not something below it.
+    segments.retain(|segment| !segment.is_empty());
     if segments.first() == Some(&"e") && segments.len() > 2 && is_name(segments[1]) {
         segments.drain(..2);
     }
