@@ -25,6 +25,7 @@ mod imports;
 pub mod input;
 mod interpreter;
 mod keywords;
+mod kinds;
 mod modes;
 mod names;
 mod negations;

@@ -20,7 +20,7 @@ use super::{
     decision::{Mode, Rule},
     heads,
     imports::{self, Shifts},
-    input, keywords, modes,
+    input, keywords, kinds, modes,
     modes::Enforcement,
     names, negations, nulls, objects, replaced, settings, steps,
     tree::{File, Tree},
@@ -147,6 +147,7 @@ impl Bundle {
         }
         ways::unknown(&program, &mut problems);
         nulls::compared(&modules, &mut problems);
+        kinds::compared(&program, &mut problems);
         verdicts::unreadable(&program, &mut problems);
         misread(&program, &modules, &mut problems);
         if found.is_empty() && problems.is_empty() {

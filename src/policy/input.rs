@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 use crate::dynatrace::redact::Redacted;
 
 pub use members::members;
-pub(super) use members::{Presence, guess, missing, presence};
+pub(super) use members::{Presence, Shape, guess, missing, presence, shape};
 pub(super) use rego::to_rego;
 
 /// What a request would change, and what is not known, is absent; who asks is always there. Nothing is `null`: in

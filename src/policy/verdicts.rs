@@ -339,7 +339,7 @@ fn members(collection: &Expr) -> Vec<(&Expr, Option<&Query>)> {
 }
 
 /// What a rule's names and functions stand for, `else` included; of a set its members.
-fn values(rule: &RegoRule) -> Vec<&Expr> {
+pub(super) fn values(rule: &RegoRule) -> Vec<&Expr> {
     let RegoRule::Spec { head, bodies, .. } = rule else {
         return Vec::new();
     };

@@ -31,9 +31,9 @@ pub(super) struct Asked<'e> {
 type Arguments = BTreeMap<Path, Vec<Option<Vec<Read>>>>;
 
 /// What the names of a rule stand for.
-struct Scope<'a> {
-    program: &'a Program<'a>,
-    names: &'a Names<'a>,
+pub(super) struct Scope<'a> {
+    pub(super) program: &'a Program<'a>,
+    pub(super) names: &'a Names<'a>,
     meant: BTreeMap<String, Vec<Read>>,
 }
 
@@ -70,6 +70,18 @@ pub(super) fn each(program: &Program<'_>, see: &mut dyn FnMut(&Names<'_>, &Rule,
                     see(&names, rule, &asked);
                 }
             });
+        }
+    }
+}
+
+/// Calls `see` for every site of every rule, with what the names of the rule stand for.
+pub(super) fn sites(program: &Program<'_>, see: &mut dyn FnMut(&Scope<'_>, &Rule, Site<'_>)) {
+    let arguments = arguments(program);
+    for module in program.modules {
+        let names = Names::of(module);
+        for rule in &module.policy {
+            let scope = Scope::of(program, &names, rule, &arguments);
+            walk::rule(rule, &mut |site| see(&scope, rule, site));
         }
     }
 }
@@ -173,6 +185,12 @@ impl<'a> Scope<'a> {
             }
         }
         scope
+    }
+
+    /// The ways that an expression may mean, where it is not in doubt.
+    pub(super) fn ways(&self, expr: &Expr) -> Vec<Read> {
+        let asked = self.asked(expr).filter(|asked| !asked.has_default);
+        asked.map(|asked| asked.ways()).unwrap_or_default()
     }
 
     /// What an expression asks for, if it is of the input or the data.

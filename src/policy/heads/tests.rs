@@ -53,7 +53,7 @@ fn a_head_that_may_be_undefined_for_one_of_several_is_refused() {
         (format!("deny contains concat(\"\", [\"a\", data.reasons[scope]]) if {many}"), "1:32"),
         (format!("deny contains {{\"message\": data.reasons[scope]}} if {many}"), "1:27"),
         (format!("deny contains {{data.reasons[scope]: \"no\"}} if {many}"), "1:16"),
-        (format!("deny contains max([s | s := 1; scope == 2]) if {many}"), "1:15"),
+        (format!("deny contains max([s | s := 1; scope == \"b\"]) if {many}"), "1:15"),
         ("deny contains input.unknown_members.list[_].name".to_owned(), "1:15"),
         ("deny contains data.reasons[input.change.scopes.added[i]] if i > 1".to_owned(), "1:15"),
         (

@@ -10,7 +10,11 @@ use super::{
     Change, Current, Environment, Envoy, Expiration, Input, Requested, Scopes, Settings,
     SocketAddress, Target, Wish,
 };
-use crate::dynatrace::redact::{Redacted, Redactor};
+use crate::dynatrace::{
+    catalogue::ENDPOINTS,
+    redact::{Redacted, Redactor},
+    token::CredentialKind,
+};
 
 /// Members below these are not ours to name.
 const OPEN: [&str; 5] = [
@@ -74,6 +78,59 @@ pub(in crate::policy) fn missing(steps: &[Option<&str>]) -> Option<Missing> {
         path.push_str(name.unwrap_or("[]"));
     }
     None
+}
+
+/// What a member is, wherever it is there.
+pub(in crate::policy) enum Shape {
+    Flag,
+    List,
+    /// With the names of its members.
+    Object(Vec<String>),
+    /// With the texts that it may be, where there is a list of them.
+    Text(Vec<&'static str>),
+}
+
+/// What a member is that has a promised shape.
+pub(in crate::policy) fn shape(steps: &[Option<&str>]) -> Option<Shape> {
+    let mut here: &Json = &SAMPLE;
+    let mut path = "input".to_owned();
+    for step in steps.iter().skip(1) {
+        here = match (here, step) {
+            (Json::Object(members), Some(name)) => members.get(*name)?,
+            (Json::Array(items), None) => items.first()?,
+            _ => return None,
+        };
+        path.push('.');
+        path.push_str(step.unwrap_or("[]"));
+        if OPEN.contains(&path.as_str()) {
+            return None;
+        }
+    }
+    Some(match here {
+        Json::Object(members) => Shape::Object(members.keys().cloned().collect()),
+        Json::Array(_) => Shape::List,
+        Json::Bool(_) => Shape::Flag,
+        Json::String(_) => Shape::Text(values(&path)),
+        Json::Null | Json::Number(_) => return None,
+    })
+}
+
+/// The texts that a member may be; none where nobody can list them.
+fn values(path: &str) -> Vec<&'static str> {
+    let mut values: Vec<&str> = match path {
+        "input.operation" => ENDPOINTS.iter().map(|row| row.operation.as_str()).collect(),
+        "input.api" => ENDPOINTS.iter().map(|row| row.api.as_str()).collect(),
+        "input.caller.token.kind" => {
+            use CredentialKind::{ApiToken, Bearer, Other};
+            let kinds = [ApiToken, Bearer, Other].map(CredentialKind::as_str);
+            kinds.into_iter().chain([""]).collect()
+        }
+        "input.change.differs.[]" => vec!["enabled", "name", "scopes"],
+        _ => Vec::new(),
+    };
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 /// How a member that is never null says that there is nothing.
