@@ -219,7 +219,7 @@ impl Gateway {
             Ok(Routed::Open { body, unknown }) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());
-                let seen = unknown.then(|| Sighting::new(&self, &parts, address, &environment));
+                let seen = unknown.then(|| Sighting::new(&self, &parts, started, &environment));
                 let request = Request::from_parts(parts, body);
                 let streamed = self.stream(&environment, target, request, started, seen);
                 return streamed.await;

@@ -19,6 +19,7 @@ use super::Gateway;
 use super::client::Address;
 use super::environment::Environment;
 use super::ledger::Ledger;
+use super::story::Started;
 use super::sums::Tally;
 use super::upstream::UpstreamError;
 use crate::audit::event::{self, Event, Record};
@@ -110,17 +111,17 @@ impl Sighting {
     pub(super) fn new(
         gateway: &Gateway,
         parts: &Parts,
-        address: Address,
+        started: &Started,
         environment: &Environment,
     ) -> Self {
-        let redactor = guard::redactor(&parts.headers, parts.uri.query());
+        let address = started.address();
         let credential = guard::credential_name(parts, &gateway.key);
         Self {
             kind: Kind {
                 who: credential.map_or(Who::Address(address), Who::Credential),
                 environment: environment.name.as_str().into(),
                 method: method(&parts.method),
-                path: redactor.text(&shape::of(parts.uri.path())),
+                path: started.redactor.text(&shape::of(parts.uri.path())),
             },
             caller: guard::caller(parts, &gateway.key),
             address,

@@ -15,9 +15,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::bundle::{self, Problem};
-use super::bytecode::{Bytecode, MOST_STEPS, Silence};
+use super::bytecode::{Bytecode, MOST_STEPS};
 use super::check::Program;
-use super::complaint::engine_problem;
 use super::interpreter::Interpreter;
 use super::tree::File;
 
@@ -145,9 +144,7 @@ impl Case {
                 answers @ Value::Set(_) => self.compared(&answers),
                 _ => Became::Failed("it is no set".to_owned()),
             },
-            Err(
-                silence @ (Silence::BuiltinFailed | Silence::TooManySteps | Silence::Failed(_)),
-            ) => Became::Failed(engine_problem(&silence.to_string(), "bytecode").to_string()),
+            Err(silence) => Became::Failed(silence.to_string()),
         })
     }
 

@@ -377,17 +377,11 @@ fn unreadable_value(said: &Expr) -> Option<Problem> {
 }
 
 fn unreadable_object(whole: &Expr, fields: &[(Span, Ref<Expr>, Ref<Expr>)]) -> Option<Problem> {
-    let text = |expr: &Expr| match expr {
-        Expr::String { value, .. } | Expr::RawString { value, .. } => {
-            Some(value.as_string().ok()?.to_string())
-        }
-        _ => None,
-    };
     let mut names = Vec::new();
     for (_, key, value) in fields {
         // A name that is computed may be any.
-        let name = text(key)?;
-        if matches!(name.as_str(), "message" | "path" | "code") && is_no_text(value) {
+        let name = walk::written(key)?;
+        if matches!(name, "message" | "path" | "code") && is_no_text(value) {
             return Some(at(
                 value.span(),
                 format!("{name} of a violation is a text: write it in quotes, or by sprintf"),
@@ -395,7 +389,7 @@ fn unreadable_object(whole: &Expr, fields: &[(Span, Ref<Expr>, Ref<Expr>)]) -> O
         }
         names.push((name, key));
     }
-    if names.iter().any(|(name, _)| name == "message") {
+    if names.iter().any(|(name, _)| *name == "message") {
         return None;
     }
     let meant = names
