@@ -2,6 +2,7 @@
 //! every kind before anybody is served, so that a policy that fails is found before it refuses what it should not.
 
 mod kinds;
+mod trouble;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::listener::{Peer, empty};
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
+use trouble::{Failure, Trouble};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
 pub fn reads_envoy(policy: &Policy) -> bool {
@@ -188,10 +190,7 @@ pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
         .map(|(number, kind)| inputs(setting, number, kind, with_envoy, time))
         .collect();
     let judged = judge_all(setting.policy, &asked);
-    let mut trouble = Trouble {
-        failed: Vec::new(),
-        left: kinds.len() - judged.len(),
-    };
+    let mut trouble = Trouble::of_rest(kinds.len() - judged.len());
     for (number, failures) in judged {
         if let Some(kind) = kinds.get(number) {
             trouble.see(kind, failures);
@@ -310,90 +309,6 @@ fn found(looked_up: LookedUp) -> Found {
         LookedUp::FoundBare => told(BARE),
         LookedUp::Missing => Found::rehearsed(Err(LookupError::Status(StatusCode::NOT_FOUND))),
     }
-}
-
-/// What failed, in the order in which it was found.
-#[derive(Default)]
-struct Trouble {
-    failed: Vec<Failed>,
-    /// Kinds that were not judged any more.
-    left: usize,
-}
-
-/// A policy that failed in one way.
-struct Failed {
-    policy: String,
-    message: String,
-    /// The first kind, and how many more. A setting that nobody can use is wrong for all.
-    kind: Option<String>,
-    others: usize,
-}
-
-impl Trouble {
-    fn see(&mut self, kind: &Kind, failures: Vec<Failure>) {
-        for Failure {
-            policy,
-            message,
-            in_settings,
-        } in failures
-        {
-            let same = |failed: &&mut Failed| failed.policy == policy && failed.message == message;
-            match self.failed.iter_mut().find(same) {
-                Some(failed) => failed.others += 1,
-                None => self.failed.push(Failed {
-                    kind: (!in_settings).then(|| format!("{} ({kind})", kind.operation())),
-                    policy,
-                    message,
-                    others: 0,
-                }),
-            }
-        }
-    }
-
-    fn told(self) -> Result<(), Failures> {
-        if self.failed.is_empty() {
-            return Ok(());
-        }
-        let mut lines: Vec<String> = self.failed.iter().map(Failed::to_string).collect();
-        // A setting is wrong for all kinds alike.
-        let of_kinds = self.failed.iter().any(|failed| failed.kind.is_some());
-        if of_kinds && self.left > 0 {
-            lines.push(format!(
-                "{} more kinds of request were not tried: the policies took too long",
-                self.left
-            ));
-        }
-        Err(Failures(lines))
-    }
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            policy,
-            message,
-            kind,
-            others,
-        } = self;
-        let Some(kind) = kind else {
-            return write!(out, "{message} (policy {policy})");
-        };
-        write!(out, "policy {policy} fails for {kind}")?;
-        match others {
-            0 => {}
-            1 => write!(out, " and for 1 more kind of request")?,
-            _ => write!(out, " and for {others} more kinds of request")?,
-        }
-        write!(out, ": {message}")
-    }
-}
-
-/// A policy that could not judge, and why.
-#[derive(Eq, Ord, PartialEq, PartialOrd)]
-struct Failure {
-    policy: String,
-    message: String,
-    in_settings: bool,
 }
 
 fn failures(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
