@@ -1,9 +1,9 @@
 //! The bytecode engine: policies compiled for the virtual machine of regorus, several times as fast as its
 //! interpreter.
 //!
-//! It can say one thing, that nobody objects. Whenever a policy has something to say, fails, or runs past a
-//! limit, there is no answer from here, and the interpreter is asked. So a mistake of this engine can matter in
-//! one direction only, and [`super::proof`] looks for it before the engine is trusted and while it works.
+//! It can say one thing, that a rule is silent. What the others say, the interpreter is asked; and of all rules where
+//! one fails, or runs past a limit. So a mistake of this engine can matter in one direction only, and [`super::proof`]
+//! looks for it before the engine is trusted and while it works.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,13 +20,17 @@ use super::specialise::{Rewritten, Specialised, is_of_library, specialise};
 use super::watch;
 
 /// Compiled policies: one program, or several where there are more files than one has room for.
-pub(super) struct Bytecode(Vec<Part>);
+pub(super) struct Bytecode {
+    parts: Vec<Part>,
+    /// Rules that object whenever another does, behind that one, which alone says what both do.
+    shared: Vec<(String, String)>,
+}
 
 /// Some of the policies, with the library. Machines are made once and used again by whoever asks next.
 struct Part {
     program: Arc<Program>,
-    /// How many rules it answers for.
-    rules: usize,
+    /// Those that it answers for, as they are asked.
+    rules: Vec<String>,
     data: Value,
     idle: Mutex<Vec<RegoVM>>,
     timer: ExecutionTimerConfig,
@@ -67,23 +71,30 @@ impl Bytecode {
         let parts = parts
             .into_iter()
             .map(|(modules, rules)| Part::compile(modules, &rules, &specialised.data, timer));
-        Ok(Self(parts.collect::<Result<_, _>>()?))
+        Ok(Self {
+            parts: parts.collect::<Result<_, _>>()?,
+            shared: specialised.shared,
+        })
     }
 
-    /// Whether nobody objects to the request, in so many steps at most.
-    pub(super) fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
-        for part in &self.0 {
-            if !part.nobody_objects(input, steps / self.0.len())? {
-                return Ok(false);
+    /// The rules that are not silent about the request, in so many steps at most.
+    pub(super) fn objecting(&self, input: &Value, steps: usize) -> Result<Vec<&str>, Silence> {
+        let mut objecting = Vec::new();
+        for part in &self.parts {
+            objecting.extend(part.objecting(input, steps / self.parts.len())?);
+        }
+        for (one, other) in &self.shared {
+            if objecting.contains(&one.as_str()) && !objecting.contains(&other.as_str()) {
+                objecting.push(other);
             }
         }
-        Ok(true)
+        Ok(objecting)
     }
 
     /// What all rules say, in lists of lists.
     pub(super) fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
         let mut all = Vec::new();
-        for part in &self.0 {
+        for part in &self.parts {
             let answers = part.ask(input, steps)?;
             all.extend(
                 answers
@@ -189,22 +200,22 @@ impl Part {
         }
         Ok(Self {
             program: Arc::new(program),
-            rules: rules.len(),
+            rules: rules.to_vec(),
             data: engine.get_data(),
             idle: Mutex::default(),
             timer,
         })
     }
 
-    fn nobody_objects(&self, input: &Value, steps: usize) -> Result<bool, Silence> {
+    fn objecting(&self, input: &Value, steps: usize) -> Result<Vec<&str>, Silence> {
         let answers = self.ask(input, steps)?;
-        let chunks = answers
-            .as_array()
-            .into_iter()
-            .flat_map(|chunks| chunks.iter());
-        let sets =
+        let chunks = answers.as_array().into_iter();
+        let chunks = chunks.flat_map(|chunks| chunks.iter());
+        let mut answers =
             chunks.flat_map(|chunk| chunk.as_array().into_iter().flat_map(|sets| sets.iter()));
-        Ok(sets.filter(|answer| says_nothing(answer)).count() == self.rules)
+        let is_silent = |answer: Option<&Value>| answer.is_some_and(says_nothing);
+        let rules = self.rules.iter().filter(|_| !is_silent(answers.next()));
+        Ok(rules.map(String::as_str).collect())
     }
 
     /// What each rule says, in lists of [`CHUNK`] rules.

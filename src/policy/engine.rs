@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::{
     bundle::{Bundle, Definition, Problem},
-    bytecode::{FEW_STEPS, MOST_STEPS, Silence, says_nothing},
+    bytecode::{FEW_STEPS, MOST_STEPS, Silence},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     imports::Shifts,
@@ -31,7 +31,7 @@ use super::{
     tree::Tree,
 };
 pub use share::AnswersFor;
-use share::{Share, array};
+use share::Share;
 use trust::{Trust, Trusted};
 
 mod check;
@@ -52,8 +52,6 @@ pub struct Engine {
     shifts: Shifts,
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
-    /// All rules of all policies in one array, in the order of `policies`.
-    all_rules: String,
     reads: BTreeSet<Read>,
     lookup_required: bool,
     revision: String,
@@ -107,7 +105,6 @@ impl Engine {
             prepared: rego,
             shifts,
             idle: Mutex::default(),
-            all_rules: array(&rules(&policies).collect::<Vec<_>>()),
             policies,
             reads,
             lookup_required,
@@ -170,7 +167,7 @@ impl Engine {
         let started = Instant::now();
         // The document is not made for an engine that will not be asked.
         let share = self.trust.share()?;
-        if share.others.is_some() || self.lookup_failed(input) {
+        if !share.others.is_empty() || self.lookup_failed(input) {
             return None;
         }
         let less = |left: u32| left.checked_sub(1);
@@ -178,11 +175,11 @@ impl Engine {
             return None;
         }
         let document = input.to_rego();
-        let said = share.bytecode.nobody_objects(&document, FEW_STEPS);
-        if said == Err(Silence::TooManySteps) {
+        let objecting = share.bytecode.objecting(&document, FEW_STEPS);
+        if objecting == Err(Silence::TooManySteps) {
             self.patient.store(PATIENCE, Relaxed);
         }
-        (said == Ok(true)).then(|| self.quiet(&document, started))
+        (objecting == Ok(Vec::new())).then(|| self.quiet(&document, started))
     }
 
     /// What the bytecode decided: nobody objects.
@@ -216,15 +213,14 @@ impl Engine {
         })
     }
 
-    /// Asks every policy, never only the first that objects.
+    /// Asks every policy, never only the first that objects: the interpreter about those that the bytecode does not say
+    /// to be silent.
     pub fn decide(&self, input: &Input) -> Decision {
         let started = Instant::now();
         let document = input.to_rego();
-        let share = self.trust.share().filter(|share| {
-            !self.lookup_failed(input)
-                && share.bytecode.nobody_objects(&document, MOST_STEPS) == Ok(true)
-        });
-        if share.is_some_and(|share| share.others.is_none()) {
+        let all: Vec<String> = self.rules().collect();
+        let (asked, is_objected) = self.left_to_ask(&document, &all);
+        if asked.is_empty() && !self.lookup_failed(input) {
             return self.quiet(&document, started);
         }
         let idle = self
@@ -233,37 +229,47 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let mut interpreter = idle.unwrap_or_else(|| Interpreter::clone_of(&self.prepared));
-        let others = share.and_then(|share| share.others.as_deref());
-        let decision = if others
-            .is_some_and(|others| self.are_silent(others, input, &document, &mut interpreter))
-        {
-            self.quiet(&document, started)
-        } else {
-            self.ask_all(input, &document, &self.prepared, &mut interpreter, |_| {})
+        let mut ask = |rules: &[String]| {
+            self.ask(
+                rules,
+                input,
+                &document,
+                &self.prepared,
+                &mut interpreter,
+                |_| {},
+            )
         };
+        let mut violations = ask(&asked);
+        if violations.is_empty() && is_objected {
+            // The engines differ. It is the interpreter's word that counts, and then about everything.
+            violations = ask(&all);
+        }
         interpreter.forget();
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(interpreter);
-        decision
+        if violations.is_empty() && !is_objected && asked.len() < all.len() {
+            return self.quiet(&document, started);
+        }
+        Decision::new(violations, self.revision.clone(), started.elapsed())
     }
 
-    /// Whether the interpreter says that nobody objects by these rules.
-    fn are_silent(
-        &self,
-        rules: &str,
-        input: &Input,
-        document: &Value,
-        interpreter: &mut Interpreter,
-    ) -> bool {
-        interpreter.begin(document, input.now_ns());
-        let answers = interpreter.ask_together(rules);
-        if answers.is_none() {
-            // What an error leaves behind in it is anybody's guess.
-            *interpreter = Interpreter::clone_of(&self.prepared);
+    /// The rules that the bytecode does not say to be silent, of all; and whether it says of one that it is not.
+    fn left_to_ask(&self, document: &Value, all: &[String]) -> (Vec<String>, bool) {
+        let Some(share) = self.trust.share() else {
+            return (all.to_vec(), false);
+        };
+        match share.bytecode.objecting(document, MOST_STEPS) {
+            Ok(objecting) => {
+                let is_left = |rule: &&String| {
+                    share.others.contains(rule) || objecting.contains(&rule.as_str())
+                };
+                let left = all.iter().filter(is_left).cloned().collect();
+                (left, !objecting.is_empty())
+            }
+            Err(_silence) => (all.to_vec(), false),
         }
-        answers.is_some_and(|answers| answers.iter().all(says_nothing))
     }
 
     /// Decides as [`Engine::decide`] does, and says which lines were evaluated on the way.
@@ -284,13 +290,18 @@ impl Engine {
             }
         };
         let mut interpreter = Interpreter::clone_of(&watched);
-        let decision = self.ask_all(
+        let started = Instant::now();
+        let rules: Vec<String> = self.rules().collect();
+        let document = input.to_rego();
+        let violations = self.ask(
+            &rules,
             input,
-            &input.to_rego(),
+            &document,
             &watched,
             &mut interpreter,
             &mut collect,
         );
+        let decision = Decision::new(violations, self.revision.clone(), started.elapsed());
         collect(&mut interpreter);
         let lines = lines
             .into_iter()
@@ -303,25 +314,26 @@ impl Engine {
         }
     }
 
-    /// One question for all policies evaluates their common helpers once and takes half the time. When it has no
-    /// answer, each rule is asked on its own, so that the decision says which policy failed.
+    /// What these rules say, and that the token could not be looked up where that matters.
     ///
-    /// `broken` sees an interpreter that failed before it is replaced.
-    fn ask_all(
+    /// One question for all rules evaluates their common helpers once and takes half the time. When it has no answer, each
+    /// is asked on its own, so that the decision says which policy failed. `broken` sees an interpreter that failed before
+    /// it is replaced.
+    fn ask(
         &self,
+        asked: &[String],
         input: &Input,
         document: &Value,
         prepared: &regorus::Engine,
         interpreter: &mut Interpreter,
         mut broken: impl FnMut(&mut Interpreter),
-    ) -> Decision {
-        let started = Instant::now();
+    ) -> Vec<Violation> {
         interpreter.begin(document, input.now_ns());
         let mut violations = Vec::new();
         if self.lookup_failed(input) {
             violations.extend(input.lookup_error().map(Violation::not_looked_up));
         }
-        let answers = interpreter.ask_together(&self.all_rules);
+        let answers = interpreter.ask_together(&array(asked));
         if answers.is_none() {
             broken(interpreter);
             *interpreter = Interpreter::clone_of(prepared);
@@ -330,16 +342,20 @@ impl Engine {
         let mut answers = answers.into_iter().flatten();
         for (policy, definition) in &self.policies {
             let mode = definition.enforcement.at(input.time);
-            for rule in &definition.rules {
+            for &rule in &definition.rules {
+                let path = rule_path(policy, rule);
+                if !asked.contains(&path) {
+                    continue;
+                }
                 let answer = match answers.next() {
                     Some(elements) => Ok(elements),
-                    None => interpreter.ask(&rule_path(policy, *rule)),
+                    None => interpreter.ask(&path),
                 };
                 match answer {
-                    Ok(elements) => violations.extend(read_all(policy, mode, *rule, &elements)),
+                    Ok(elements) => violations.extend(read_all(policy, mode, rule, &elements)),
                     Err(problem) => {
                         let message = self.shifts.in_file(problem).to_string();
-                        violations.push(Violation::failed(policy, *rule, &message));
+                        violations.push(Violation::failed(policy, rule, &message));
                         // What an error leaves behind in an interpreter is anybody's guess.
                         broken(interpreter);
                         *interpreter = Interpreter::clone_of(prepared);
@@ -348,8 +364,14 @@ impl Engine {
                 }
             }
         }
-        Decision::new(violations, self.revision.clone(), started.elapsed())
+        violations
     }
+}
+
+/// Several rules as one question.
+pub(super) fn array(rules: &[String]) -> String {
+    // A line each: the engine reads none that is longer than 1,024 characters.
+    format!("[{}]", rules.join(",\n"))
 }
 
 fn rule_path(policy: &str, rule: Rule) -> String {

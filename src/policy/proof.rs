@@ -6,6 +6,7 @@
 //! comparison goes on while it works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
@@ -13,8 +14,9 @@ use regorus::unstable::{Module, Ref};
 use serde_json::{Map, Value as Json};
 
 use super::bundle;
-use super::bytecode::{Bytecode, MOST_STEPS, Silence};
+use super::bytecode::{Bytecode, MOST_STEPS, Silence, says_nothing};
 use super::check::Read;
+use super::engine::array;
 use super::interpreter::Interpreter;
 use super::sample::Sampler;
 use super::suite;
@@ -24,8 +26,8 @@ use super::tree::{File, Tree};
 pub(super) struct Comparison<'a> {
     pub(super) bytecode: &'a Bytecode,
     pub(super) prepared: &'a regorus::Engine,
-    /// The rules that the bytecode answers for, in one array.
-    pub(super) rules: &'a str,
+    /// The rules that the bytecode answers for.
+    pub(super) rules: &'a [String],
 }
 
 impl Comparison<'_> {
@@ -34,37 +36,50 @@ impl Comparison<'_> {
     /// Where the interpreter has no answer the request is denied, and the other may say anything but that nobody
     /// objects.
     pub(super) fn of(&self, interpreter: &mut Interpreter, input: &Value) -> Result<(), String> {
+        let rules = array(self.rules);
         interpreter.begin(input, 0);
-        let mut expected = interpreter.ask_together(self.rules);
+        let mut expected = interpreter.ask_together(&rules);
         if expected.is_none() {
             // Once more: it may have run out of time because the machine was busy.
             *interpreter = Interpreter::clone_of(self.prepared);
             interpreter.begin(input, 0);
-            expected = interpreter.ask_together(self.rules);
+            expected = interpreter.ask_together(&rules);
         }
         let Some(expected) = expected else {
             *interpreter = Interpreter::clone_of(self.prepared);
-            return match self.bytecode.nobody_objects(input, MOST_STEPS) {
-                Ok(true) => Err(difference(
+            return match self.bytecode.objecting(input, MOST_STEPS) {
+                Ok(objecting) if objecting.is_empty() => Err(difference(
                     "that it cannot be evaluated",
                     "that nobody objects",
                     input,
                 )),
-                Ok(false) | Err(_) => Ok(()),
+                Ok(_) | Err(_) => Ok(()),
             };
         };
+        let differs = |found: &dyn fmt::Display| {
+            let expected = Value::from(expected.clone()).to_string();
+            Err(difference(&expected, &found.to_string(), input))
+        };
         match self.bytecode.ask(input, MOST_STEPS) {
-            Ok(found) if objections(flat(&found)) == objections(expected.iter()) => Ok(()),
-            Ok(found) => {
-                let expected = Value::from(expected).to_string();
-                Err(difference(&expected, &found.to_string(), input))
-            }
+            Ok(found) if objections(flat(&found)) != objections(expected.iter()) => differs(&found),
+            Ok(_) => self
+                .silent(&expected, input)
+                .or_else(|rule| differs(&format!("that {rule} is silent"))),
             Err(Silence::BuiltinFailed) => Ok(()),
-            Err(silence) => {
-                let expected = Value::from(expected).to_string();
-                Err(difference(&expected, &silence.to_string(), input))
-            }
+            Err(silence) => differs(&silence),
         }
+    }
+
+    /// A rule that the bytecode takes for silent, and that objects.
+    fn silent(&self, expected: &[Value], input: &Value) -> Result<(), &str> {
+        let objecting = self
+            .bytecode
+            .objecting(input, MOST_STEPS)
+            .unwrap_or_default();
+        let mut both = self.rules.iter().zip(expected);
+        let missed =
+            both.find(|(rule, said)| !says_nothing(said) && !objecting.contains(&rule.as_str()));
+        missed.map_or(Ok(()), |(rule, _)| Err(rule))
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Specialised {
     pub(super) modules: Vec<Rewritten>,
     /// Whether each policy uses rules of its own and of the library only.
     pub(super) separable: bool,
+    /// Rules that object whenever another does, behind that one: what both say stands in it alone.
+    pub(super) shared: Vec<(String, String)>,
     /// The data, with the values of rules that do not depend on the input below [`KNOWN`].
     pub(super) data: Value,
 }
@@ -94,9 +96,14 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
         .iter()
         .map(|module| rewriter.module(module))
         .collect();
+    let shared = rewriter.shared;
     Ok(Specialised {
         modules,
         separable: rules.separable,
+        shared: shared
+            .into_iter()
+            .map(|(one, other)| (one.join("."), other.join(".")))
+            .collect(),
         data: settings.get_data(),
     })
 }

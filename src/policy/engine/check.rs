@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use regorus::{Value, utils::limits::ExecutionTimerConfig};
 
-use super::Engine;
+use super::{Engine, array};
 use crate::policy::bytecode::says_nothing;
 use crate::policy::interpreter::Interpreter;
 
@@ -37,7 +37,7 @@ impl Engine {
         });
         let mut interpreter = Interpreter::clone_of(&prepared);
         interpreter.begin(document, 0);
-        let answers = interpreter.ask_together(&share.rules);
+        let answers = interpreter.ask_together(&array(&share.rules));
         let took = started.elapsed();
         let said = match answers {
             Some(answers) if answers.iter().all(says_nothing) => None,

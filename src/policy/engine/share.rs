@@ -27,10 +27,10 @@ pub enum AnswersFor {
 /// The bytecode, and what it does not answer for.
 pub(in super::super) struct Share {
     pub(in super::super) bytecode: Bytecode,
-    /// Its rules in one array, as the interpreter is asked about them.
-    pub(in super::super) rules: String,
-    /// The others in one array, which are the interpreter's; none when there are none.
-    pub(super) others: Option<String>,
+    /// Its rules.
+    pub(in super::super) rules: Vec<String>,
+    /// The others, which are the interpreter's.
+    pub(super) others: Vec<String>,
     /// The policies of the others.
     pub(super) their_names: Vec<String>,
 }
@@ -69,14 +69,9 @@ impl Engine {
         });
         Ok(Share {
             bytecode: Bytecode::compile(&mut compiled, &covered, self.timer)?,
-            rules: array(&covered),
+            rules: covered,
             their_names: names.map(str::to_owned).collect(),
-            others: (!others.is_empty()).then(|| array(&others)),
+            others,
         })
     }
-}
-
-pub(super) fn array(rules: &[String]) -> String {
-    // A line each: the engine reads none that is longer than 1,024 characters.
-    format!("[{}]", rules.join(",\n"))
 }

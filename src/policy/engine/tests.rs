@@ -401,8 +401,9 @@ impl Engine {
         Interpreter::clone_of(&self.prepared)
     }
 
-    pub(in super::super) fn all_rules(&self) -> &str {
-        &self.all_rules
+    /// As one question.
+    pub(in super::super) fn all_rules(&self) -> String {
+        array(&self.rule_paths())
     }
 
     /// The same, one by one.

@@ -1,5 +1,6 @@
 //! Changes the text of a module where it stands. What is not changed stays to the letter.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
@@ -22,8 +23,10 @@ pub(super) struct Rewriter<'a> {
     settings: &'a mut regorus::Engine,
     /// How many definitions of each rule are left.
     left: BTreeMap<Path, usize>,
-    /// Objections that mean the same in every package.
-    objections: BTreeSet<String>,
+    /// Objections that mean the same in every package, and the rule that each is left in.
+    objections: BTreeMap<String, Path>,
+    /// Rules that an objection was taken from, behind the one that still has it.
+    pub(super) shared: Vec<(Path, Path)>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -42,7 +45,8 @@ impl<'a> Rewriter<'a> {
             left: definitions
                 .map(|(path, all)| (path.clone(), all.len()))
                 .collect(),
-            objections: BTreeSet::new(),
+            objections: BTreeMap::new(),
+            shared: Vec::new(),
         };
         while rewriter.find_undefined() {}
         rewriter
@@ -146,13 +150,27 @@ impl<'a> Rewriter<'a> {
         let superfluous = self.never(names, bound, rule, changes)
             || (is_verdict(path) && self.is_absolute(names, bound, rule) && {
                 let source = rule.span().source.get_contents();
-                !self.objections.insert(applied(source, start, end, changes))
+                self.is_shared(applied(source, start, end, changes), path)
             });
         superfluous.then(|| {
             self.left.entry(path.clone()).and_modify(|left| *left -= 1);
             let text = String::new();
             (start, Change { end, text })
         })
+    }
+
+    /// Whether another rule has the objection, too.
+    fn is_shared(&mut self, objection: String, path: &Path) -> bool {
+        match self.objections.entry(objection) {
+            Entry::Occupied(first) => {
+                self.shared.push((first.get().clone(), path.clone()));
+                true
+            }
+            Entry::Vacant(first) => {
+                first.insert(path.clone());
+                false
+            }
+        }
     }
 
     /// Whether a definition needs something that the settings rule out.

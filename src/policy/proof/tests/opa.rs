@@ -7,7 +7,6 @@ use std::process::Command;
 
 use super::shapes::{requests, shapes};
 use super::*;
-use crate::policy::proof;
 use regorus::Value;
 use serde_json::{Value as Json, json};
 
@@ -69,7 +68,7 @@ fn differences(engine: &Engine, requests: &[Value], expected: &Said) -> Vec<Stri
     let mut found = Vec::new();
     for (request, expected) in requests.iter().zip(expected) {
         interpreter.begin(request, 0);
-        let Some(said) = interpreter.ask_together(engine.all_rules()) else {
+        let Some(said) = interpreter.ask_together(&engine.all_rules()) else {
             interpreter = engine.interpreter();
             continue;
         };

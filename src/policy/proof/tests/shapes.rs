@@ -109,7 +109,7 @@ fn no_shape_of_a_rule_makes_the_bytecode_silent_where_the_interpreter_is_not() {
         let mut objected = 0;
         for request in &requests {
             interpreter.begin(request, 0);
-            let said = interpreter.ask_together(comparison.rules);
+            let said = interpreter.ask_together(&array(comparison.rules));
             if said.is_none() {
                 interpreter = Interpreter::clone_of(comparison.prepared);
             }
@@ -117,7 +117,7 @@ fn no_shape_of_a_rule_makes_the_bytecode_silent_where_the_interpreter_is_not() {
                 super::super::objections(said.iter().flatten()).is_some_and(|all| all.is_empty());
             objected += usize::from(!silent);
             if (said.is_none() || !silent)
-                && share.bytecode.nobody_objects(request, MOST_STEPS) == Ok(true)
+                && share.bytecode.objecting(request, MOST_STEPS) == Ok(Vec::new())
             {
                 writeln!(wrong, "{title}: {said:?} of {request}").unwrap();
                 break;
