@@ -107,11 +107,40 @@ fn evaluation_interpreted(bencher: Bencher<'_, '_>, scopes: usize) {
 /// All shipped policies, by the bytecode engine.
 #[divan::bench(args = [3, 12, MOST])]
 fn evaluation_compiled(bencher: Bencher<'_, '_>, scopes: usize) {
-    let (policy, input) = (shipped(), input_of(scopes));
-    let trusted = policy.prove(AnswersFor::Shipped, 50, 1);
-    assert!(matches!(trusted, Trusted::Bytecode { .. }), "{trusted}");
+    let (policy, input) = (proven(), input_of(scopes));
     passes(&policy, &input, Evaluator::Bytecode);
     bencher.bench(|| black_box(&policy).decide(black_box(&input)));
+}
+
+/// A scope that nobody may grant, among others: the interpreter writes the objection, and what would pass is looked for.
+#[divan::bench(args = [3, 12])]
+fn evaluation_denied(bencher: Bencher<'_, '_>, scopes: usize) {
+    let (policy, mut names) = (proven(), vec!["WriteConfig"]);
+    names.extend(SCOPES.iter().take(scopes - 1));
+    let input = input(&names, names.len());
+    assert!(!policy.decide(&input).violations.is_empty());
+    bencher.bench(|| black_box(&policy).decide(black_box(&input)));
+}
+
+/// As many objections as there are scopes.
+#[divan::bench(args = [12, 200])]
+fn evaluation_denied_unknown(bencher: Bencher<'_, '_>, scopes: usize) {
+    let policy = proven();
+    let names: Vec<String> = (0..scopes)
+        .map(|number| format!("unknown.{number}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let input = input(&names, names.len());
+    assert!(!policy.decide(&input).violations.is_empty());
+    bencher.bench(|| black_box(&policy).decide(black_box(&input)));
+}
+
+/// The shipped policies, with the bytecode engine.
+fn proven() -> Policy {
+    let policy = shipped();
+    let trusted = policy.prove(AnswersFor::Shipped, 50, 1);
+    assert!(matches!(trusted, Trusted::Bytecode { .. }), "{trusted}");
+    policy
 }
 
 /// An objection would be another thing to measure, and so would the wrong engine.

@@ -17,6 +17,7 @@ mod check;
 mod complaint;
 #[cfg(test)]
 mod conformance;
+mod constants;
 mod data;
 mod decision;
 mod engine;
@@ -35,6 +36,7 @@ mod places;
 mod proof;
 mod remedy;
 mod replaced;
+mod rests;
 mod sample;
 mod settings;
 mod shipped;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use regorus::unstable::{Module, Ref};
+use regorus::utils::limits::ExecutionTimerConfig;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -17,10 +18,13 @@ use sha2::{Digest, Sha256};
 use super::{
     check::{Program, Read},
     complaint::engine_problem,
+    constants,
     decision::{Mode, Rule},
     heads,
     imports::{self, Shifts},
-    input, keywords, kinds, modes,
+    input,
+    interpreter::STEPS,
+    keywords, kinds, modes,
     modes::Enforcement,
     names, negations, nulls, objects, replaced, settings, steps,
     tree::{File, Tree},
@@ -81,7 +85,10 @@ pub(super) struct Definition {
 }
 
 pub struct Bundle {
+    /// Evaluates the policies as they are.
     pub(super) rego: regorus::Engine,
+    /// The same, with the values of rules that are the same for every request in their place.
+    pub(super) evaluated: regorus::Engine,
     /// Where what it evaluates differs from the files.
     pub(super) shifts: Shifts,
     pub(super) policies: BTreeMap<String, Definition>,
@@ -158,15 +165,14 @@ impl Bundle {
             };
             problems.push(Problem::of_file(directory, &message));
         }
-        let mut shifts = Shifts::default();
-        if problems.is_empty() {
-            match evaluable(&mut rego, &tree.data) {
-                Ok(evaluable) => (rego, shifts) = evaluable,
-                Err(problem) => problems.push(problem),
-            }
-        }
         let reads = program.reads();
         finish(problems)?;
+        let of_one = |problem| LoadError {
+            problems: vec![problem],
+        };
+        let (mut rego, shifts) = evaluable(&mut rego, &tree.data).map_err(of_one)?;
+        let evaluated = evaluated(&mut rego, &tree.data);
+        let evaluated = evaluated.map_err(|problem| of_one(shifts.in_file(problem)))?;
 
         let policies = found
             .into_iter()
@@ -177,6 +183,7 @@ impl Bundle {
             .collect();
         Ok(Self {
             rego,
+            evaluated,
             shifts,
             policies,
             revision,
@@ -247,6 +254,26 @@ pub(super) fn evaluable(
     match problems.into_iter().next() {
         Some(problem) => Err(problem),
         None => prepare(&mut rego).map(|()| (rego, shifts)),
+    }
+}
+
+/// The engine that has the values of rules which are the same for every request in place of these rules.
+fn evaluated(
+    rego: &mut regorus::Engine,
+    data: &Map<String, Json>,
+) -> Result<regorus::Engine, Problem> {
+    rego.set_execution_timer_config(ExecutionTimerConfig {
+        limit: constants::LIMIT,
+        check_interval: STEPS,
+    });
+    let (texts, values) = constants::evaluated(rego)?;
+    let (mut evaluated, mut problems) = engine_of(texts.into_iter(), data);
+    if let Err(error) = evaluated.add_data(values) {
+        problems.push(engine_problem(&error.to_string(), "data"));
+    }
+    match problems.into_iter().next() {
+        Some(problem) => Err(problem),
+        None => prepare(&mut evaluated).map(|()| evaluated),
     }
 }
 

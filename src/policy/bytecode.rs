@@ -16,7 +16,8 @@ use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::complaint;
-use super::specialise::{Rewritten, Specialised, is_of_library, specialise};
+use super::rests::is_of_library;
+use super::specialise::{Rewritten, Specialised, specialise};
 use super::watch;
 
 /// Compiled policies: one program, or several where there are more files than one has room for.

@@ -49,6 +49,7 @@ fn true_column(line: &str, column: usize) -> usize {
 /// What to write instead, where people used to older or other Rego are told only what is missing.
 fn in_our_words(message: &str) -> Option<&'static str> {
     Some(match message {
+        "recursion detected when evaluating rule:" => "the rule rests on itself",
         "`if` keyword is required before rule body" => {
             "the word `if` is missing before this body: in Rego v1 write `deny contains msg if { … }` and `else := value if { … }` \
              (`opa fmt --v0-v1 --write FILE` rewrites a file of Rego v0)"

@@ -205,7 +205,7 @@ fn value(json: &Json) -> Value {
 fn timer() -> ExecutionTimerConfig {
     ExecutionTimerConfig {
         limit: Duration::from_secs(2),
-        check_interval: super::engine::STEPS,
+        check_interval: super::interpreter::STEPS,
     }
 }
 

@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    num::NonZeroU32,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -26,7 +25,7 @@ use super::{
     decision::{Decision, Mode, Rule, Violation},
     imports::Shifts,
     input::Input,
-    interpreter::Interpreter,
+    interpreter::{Interpreter, STEPS},
     proof::{self, Comparison},
     tree::Tree,
 };
@@ -44,11 +43,11 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 /// Requests until the hurry is tried again.
 const PATIENCE: u32 = 100;
 
-/// Steps of an engine between two looks at the clock.
-pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
-
 pub struct Engine {
+    /// With the values of rules that are the same for every request.
     prepared: regorus::Engine,
+    /// The policies as they are, for explanations and for the bytecode.
+    written: regorus::Engine,
     shifts: Shifts,
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
@@ -88,7 +87,8 @@ impl Engine {
     /// A builtin cannot be interrupted: the limit is seen when it returns.
     pub fn new(bundle: Bundle, limit: Duration) -> Self {
         let Bundle {
-            mut rego,
+            rego: mut written,
+            evaluated: mut prepared,
             shifts,
             policies,
             revision,
@@ -100,9 +100,12 @@ impl Engine {
             limit,
             check_interval: STEPS,
         };
-        rego.set_execution_timer_config(timer);
+        for rego in [&mut prepared, &mut written] {
+            rego.set_execution_timer_config(timer);
+        }
         Self {
-            prepared: rego,
+            prepared,
+            written,
             shifts,
             idle: Mutex::default(),
             policies,
@@ -274,7 +277,7 @@ impl Engine {
 
     /// Decides as [`Engine::decide`] does, and says which lines were evaluated on the way.
     pub fn explain(&self, input: &Input) -> Explanation {
-        let mut watched = self.prepared.clone();
+        let mut watched = self.written.clone();
         watched.set_enable_coverage(true);
         let mut lines: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         let mut prints = Vec::new();

@@ -1,5 +1,6 @@
 //! One interpreter of policies, the reference for what they say.
 
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,6 +9,9 @@ use regorus::Value;
 
 use super::bundle::Problem;
 use super::complaint;
+
+/// Steps of an engine between two looks at the clock.
+pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
 
 pub(super) struct Interpreter {
     pub(super) rego: regorus::Engine,

@@ -11,7 +11,8 @@ use regorus::unstable::{BUILTINS, Module, Ref};
 use super::bundle::Problem;
 use super::bytecode::QUESTION;
 use super::check::{self, Names, Path};
-use super::specialise::{KNOWN, is_of_library};
+use super::rests::is_of_library;
+use super::specialise::KNOWN;
 use super::walk::{self, Site};
 
 /// Refuses functions that several files define; variables that have the name of a rule; names of packages that are no

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use regorus::unstable::{Module, Ref};
 
 use super::check::{self, Names, Path};
-use super::specialise::is_of_library;
+use super::rests::is_of_library;
 use super::tree::{File, Tree};
 
 /// What of the loaded policies is as it was shipped.

@@ -1,17 +1,12 @@
 //! Which policies the bytecode engine answers for, compiled, and which are left to the interpreter.
 
-use std::time::Duration;
-
 use regorus::utils::limits::ExecutionTimerConfig;
 use serde::Deserialize;
 
 use super::Engine;
-use crate::policy::bundle;
 use crate::policy::bytecode::Bytecode;
 use crate::policy::shipped::Shipped;
-
-/// Time for the value of a rule that does not depend on the input.
-const COMPILE_LIMIT: Duration = Duration::from_secs(5);
+use crate::policy::{bundle, constants};
 
 /// Which policies the bytecode engine may answer for, where it was found equal to the interpreter.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -42,7 +37,7 @@ impl Engine {
     ///
     /// Says why all are left to the interpreter.
     pub(in super::super) fn share(&self, wanted: AnswersFor) -> Result<Share, String> {
-        let mut all = self.prepared.clone();
+        let mut all = self.written.clone();
         let (mut compiled, covered): (_, Vec<String>) = match wanted {
             AnswersFor::None => return Err("policies.bytecode = \"none\"".to_owned()),
             AnswersFor::All => (all, self.rules().collect()),
@@ -54,9 +49,8 @@ impl Engine {
                 (alone, rules)
             }
         };
-        // No request waits for it, and the machine may be busy.
         compiled.set_execution_timer_config(ExecutionTimerConfig {
-            limit: COMPILE_LIMIT,
+            limit: constants::LIMIT,
             ..self.timer
         });
         let others: Vec<String> = self

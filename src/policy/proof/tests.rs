@@ -201,7 +201,7 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
             "two values",
         ),
         (
-            "_some := s if some s in {1, 2}\n_s := _some if input.api == \"v1\"",
+            "_some := s if { input.api; some s in {1, 2} }\n_s := _some if input.api == \"v1\"",
             "_s == 1",
             "two values",
         ),

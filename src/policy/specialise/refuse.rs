@@ -14,14 +14,15 @@ use regorus::unstable::{
     ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Rule, RuleHead, Span,
 };
 
+use super::DEPTH;
 use super::kinds::{Kind, Kinds, bindings};
 use super::order;
-use super::{DEPTH, Rules, is_verdict};
 use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;
 use crate::policy::objects::literal;
 use crate::policy::places::{colon, whole};
+use crate::policy::rests::{Rules, is_verdict};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch;
 
