@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    num::{NonZeroU32, NonZeroUsize},
     path::Path,
 };
 
@@ -20,13 +21,13 @@ use super::{
     complaint::engine_problem,
     constants,
     decision::{Mode, Rule},
-    heads,
-    imports::{self, Shifts},
-    input,
+    imports, input,
     interpreter::STEPS,
     keywords, kinds, modes,
     modes::Enforcement,
-    names, negations, nulls, objects, replaced, settings, steps,
+    names, nulls, objects,
+    plain::{self, Origins},
+    settings, steps,
     tree::{File, Tree},
     verdicts, ways,
 };
@@ -89,8 +90,8 @@ pub struct Bundle {
     pub(super) rego: regorus::Engine,
     /// The same, with the values of rules that are the same for every request in their place.
     pub(super) evaluated: regorus::Engine,
-    /// Where what it evaluates differs from the files.
-    pub(super) shifts: Shifts,
+    /// Where what it evaluates is written.
+    pub(super) origins: Origins,
     pub(super) policies: BTreeMap<String, Definition>,
     pub(super) revision: String,
     pub(super) reads: BTreeSet<Read>,
@@ -170,9 +171,9 @@ impl Bundle {
         let of_one = |problem| LoadError {
             problems: vec![problem],
         };
-        let (mut rego, shifts) = evaluable(&mut rego, &tree.data).map_err(of_one)?;
+        let (mut rego, origins) = evaluable(&mut rego, &tree.data).map_err(of_one)?;
         let evaluated = evaluated(&mut rego, &tree.data);
-        let evaluated = evaluated.map_err(|problem| of_one(shifts.in_file(problem)))?;
+        let evaluated = evaluated.map_err(|problem| of_one(origins.in_file(problem)))?;
 
         let policies = found
             .into_iter()
@@ -184,7 +185,7 @@ impl Bundle {
         Ok(Self {
             rego,
             evaluated,
-            shifts,
+            origins,
             policies,
             revision,
             reads,
@@ -205,11 +206,10 @@ impl Bundle {
 
 /// Refuses what the engine reads otherwise than OPA does.
 pub(super) fn misread(program: &Program<'_>, modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    heads::forgetful(program, problems);
     objects::misread(program, problems);
-    replaced::misread(program, problems);
     names::ambiguous(modules, problems);
     imports::ambiguous(modules, problems);
+    imports::unknown(modules, problems);
     steps::misread(modules, problems);
 }
 
@@ -235,25 +235,20 @@ pub(super) fn compile(
     engine_of(texts, data)
 }
 
-/// The engine that evaluates what another has read, and where its files differ from those. All is compiled now, not at
+/// The engine that evaluates what another has read, and where its files are written. All is compiled now, not at
 /// the first question.
 pub(super) fn evaluable(
     written: &mut regorus::Engine,
     data: &Map<String, Json>,
-) -> Result<(regorus::Engine, Shifts), Problem> {
-    // Whatever is wrong is told by its place in the files as they are.
-    prepare(written)?;
-    let mut shifts = Shifts::default();
-    let sets = negations::sets(written.get_modules());
-    let mut texts: Vec<(String, String)> = Vec::new();
-    for module in written.get_modules() {
-        let path = module.package.span.source.get_path().clone();
-        texts.push((path, imports::written_out(module, &sets, &mut shifts)?));
-    }
+) -> Result<(regorus::Engine, Origins), Problem> {
+    let (texts, origins) = plain::write_out(written.get_modules())?;
     let (mut rego, problems) = engine_of(texts.into_iter(), data);
     match problems.into_iter().next() {
-        Some(problem) => Err(problem),
-        None => prepare(&mut rego).map(|()| (rego, shifts)),
+        Some(problem) => Err(origins.in_file(problem)),
+        None => match prepare(&mut rego) {
+            Ok(()) => Ok((rego, origins)),
+            Err(problem) => Err(origins.in_file(problem)),
+        },
     }
 }
 
@@ -281,7 +276,7 @@ fn evaluated(
 pub(super) fn ready(
     files: &[&File],
     data: &Map<String, Json>,
-) -> Result<(regorus::Engine, Shifts), Problem> {
+) -> Result<(regorus::Engine, Origins), Problem> {
     let (mut written, problems) = compile(files, data);
     match problems.into_iter().next() {
         Some(problem) => Err(problem),
@@ -289,12 +284,15 @@ pub(super) fn ready(
     }
 }
 
+/// What a file may have, written out; the engine counts further.
+const MOST_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not zero");
+const MOST_LINES: NonZeroUsize = NonZeroUsize::new(200_000).expect("it is not zero");
+
 fn engine_of(
     texts: impl Iterator<Item = (String, String)>,
     data: &Map<String, Json>,
 ) -> (regorus::Engine, Vec<Problem>) {
-    let mut rego = regorus::Engine::new();
-    rego.set_strict_builtin_errors(true);
+    let mut rego = engine();
     rego.set_gather_prints(true);
     let mut problems = Vec::new();
     for (path, text) in texts {
@@ -307,6 +305,18 @@ fn engine_of(
         problems.push(engine_problem(&error.to_string(), "data"));
     }
     (rego, problems)
+}
+
+/// An engine to which lines may be as long as a file.
+pub(super) fn engine() -> regorus::Engine {
+    let mut rego = regorus::Engine::new();
+    rego.set_strict_builtin_errors(true);
+    rego.set_policy_length_config(regorus::PolicyLengthConfig {
+        max_col: NonZeroU32::MAX,
+        max_file_bytes: MOST_BYTES,
+        max_lines: MOST_LINES,
+    });
+    rego
 }
 
 /// Makes the engine do now what it would otherwise do, and complain about, at the first question.

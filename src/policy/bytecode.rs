@@ -15,6 +15,7 @@ use regorus::rvm::program::{Program, RuleInfo};
 use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
+use super::bundle;
 use super::complaint;
 use super::rests::is_of_library;
 use super::specialise::{Rewritten, Specialised, specialise};
@@ -163,8 +164,7 @@ impl Part {
         data: &Value,
         timer: ExecutionTimerConfig,
     ) -> Result<Self, String> {
-        let mut engine = regorus::Engine::new();
-        engine.set_strict_builtin_errors(true);
+        let mut engine = bundle::engine();
         let said = |error: &dyn ToString| {
             complaint::engine_problem(&error.to_string(), "policies").to_string()
         };

@@ -169,14 +169,6 @@ impl<'a> Program<'a> {
         meant.any(|path| self.rules.iter().any(|rule| joined(rule, path)))
     }
 
-    /// How many arguments a function takes, of the policies or of the engine; more than there are if there is none.
-    pub(super) fn arity(&self, names: &Names<'_>, called: &Expr) -> usize {
-        let name = dotted(called).unwrap_or_default();
-        let own = self.function(names, &name).map(|(_, arity)| arity);
-        own.or_else(|| builtins::arity(&name.join(".")))
-            .unwrap_or(usize::MAX)
-    }
-
     fn unknown(&self, name: &str, names: &Names<'_>) -> String {
         let mut candidates: Vec<&str> = builtins::allowed();
         candidates.extend(

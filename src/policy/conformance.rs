@@ -54,7 +54,7 @@ enum Became {
     Differed(String),
 }
 
-const ANSWERS: &str = "data.dtgate_conformance.answers";
+const ANSWERS: &str = "data.dtgate_conformance.deny";
 
 impl Case {
     /// The case's own modules, and one that asks its query.
@@ -66,7 +66,7 @@ impl Case {
         let wanted = self.wanted().first().map(|row| row.keys());
         let names: Vec<&str> = wanted.into_iter().flatten().map(String::as_str).collect();
         let question = format!(
-            "package dtgate_conformance\n\nanswers contains [{}] if {{\n{}\n}}\n",
+            "package dtgate_conformance\n\ndeny contains [{}] if {{\n{}\n}}\n",
             names.join(", "),
             self.query
         );

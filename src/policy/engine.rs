@@ -23,9 +23,9 @@ use super::{
     bytecode::{FEW_STEPS, MOST_STEPS, Silence},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
-    imports::Shifts,
     input::Input,
     interpreter::{Interpreter, STEPS},
+    plain::Origins,
     proof::{self, Comparison},
     tree::Tree,
 };
@@ -48,7 +48,7 @@ pub struct Engine {
     prepared: regorus::Engine,
     /// The policies as they are, for explanations and for the bytecode.
     written: regorus::Engine,
-    shifts: Shifts,
+    origins: Origins,
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
     reads: BTreeSet<Read>,
@@ -89,7 +89,7 @@ impl Engine {
         let Bundle {
             rego: mut written,
             evaluated: mut prepared,
-            shifts,
+            origins,
             policies,
             revision,
             reads,
@@ -106,7 +106,7 @@ impl Engine {
         Self {
             prepared,
             written,
-            shifts,
+            origins,
             idle: Mutex::default(),
             policies,
             reads,
@@ -357,7 +357,7 @@ impl Engine {
                 match answer {
                     Ok(elements) => violations.extend(read_all(policy, mode, rule, &elements)),
                     Err(problem) => {
-                        let message = self.shifts.in_file(problem).to_string();
+                        let message = self.origins.in_file(problem).to_string();
                         violations.push(Violation::failed(policy, rule, &message));
                         // What an error leaves behind in an interpreter is anybody's guess.
                         broken(interpreter);

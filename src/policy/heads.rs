@@ -1,22 +1,15 @@
-//! Rules of which the engine forgets a part: refused, because a policy with one lets pass what it should deny.
-//!
-//! Where a rule finds several things, the interpreter (regorus 0.14) drops all that it has found when the head of
-//! one is undefined, and fails when another follows: `deny contains data.reasons[scope] if some scope in ...` would be
-//! silent about a forbidden scope when one without a reason follows. OPA leaves out only that one. What the body
-//! binds is always defined, so `reason := data.reasons[scope]` in the body and `reason` in the head mean the same
-//! in both. A second body (`p := 5 if { .. } { .. }`) has no value in it at all, and a name that `every` binds
-//! is not known as one in some places (`every s in scopes { allowed[s] }` looks for any, `s = "a"` assigns).
+//! What is certain about heads and bodies: which names are fixed, whether a body finds several things, and what may have
+//! no value. It looks at rules as they are written out for the engines.
 
 use std::collections::BTreeSet;
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead, Span};
+use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead};
 
-use super::bundle::Problem;
-use super::check::{self, Names, Program};
+use super::check::{self, Names};
 use super::walk::{self, Site};
 
 /// Builtins that always answer when their arguments are there, or fail, which denies.
-const ANSWERING: [&str; 13] = [
+pub(super) const ANSWERING: [&str; 13] = [
     "concat",
     "count",
     "format_int",
@@ -31,106 +24,6 @@ const ANSWERING: [&str; 13] = [
     "trim_space",
     "upper",
 ];
-
-/// Refuses heads that may be undefined for some of what the body finds.
-pub(super) fn forgetful(program: &Program<'_>, problems: &mut Vec<Problem>) {
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            if let Rule::Spec { bodies, .. } = &**rule
-                && let Some(second) = bodies.iter().skip(1).find(|body| !body.is_else)
-            {
-                problems.push(check::at(
-                    &second.span,
-                    "a rule has one body, because the engine would forget its value in a second: write another rule",
-                ));
-            }
-            loose_in_every(program, &names, rule, problems);
-            let fixed = fixed(module, rule);
-            if !finds_several(rule, &fixed) {
-                continue;
-            }
-            // A name that is not fixed is one that the body binds: it has a value.
-            let is_there = |expr: &Expr| matches!(expr, Expr::Var { .. }) || is_fixed(expr, &fixed);
-            let outputs = outputs(rule);
-            for part in outputs
-                .iter()
-                .filter_map(|output| vanishing(output, &is_there))
-            {
-                problems.push(check::at(
-                    part.span(),
-                    "this may be undefined for the last thing that the rule finds, and the engine would then forget \
-                     the others: bind it to a name in the body (`found := ...`) and use that name in the head",
-                ));
-            }
-        }
-    }
-}
-
-/// Refuses uses of a name that `every` binds where the engine does not know that it is bound: as an index it would
-/// stand for any, and where a name may be given a value (`=`, one argument more than a function has) it would get
-/// another one. Calls in an index are refused with it, to be safe.
-fn loose_in_every(
-    program: &Program<'_>,
-    names: &Names<'_>,
-    rule: &Rule,
-    problems: &mut Vec<Problem>,
-) {
-    walk::rule(rule, &mut |site| {
-        let Site::Every { key, value, query } = site else {
-            return;
-        };
-        let bound: Vec<&str> = key.into_iter().chain([value]).map(Span::text).collect();
-        let uses = |expr: &Expr| {
-            let mut uses = false;
-            walk::expression(expr, &mut |site| {
-                if let Site::Reference(inner) = site {
-                    let first = check::known(inner).into_iter().next();
-                    uses |= first.is_some_and(|first| bound.contains(&first.as_str()));
-                }
-            });
-            uses
-        };
-        walk::query(query, &mut |site| {
-            let (place, message) = match site {
-                Site::Reference(reference) => (
-                    brackets(reference).into_iter().find(|index| uses(index)),
-                    "the engine looks at all members instead of the one that `every` is at: look it up in a function, \
-                     and call that",
-                ),
-                Site::Operation(Expr::AssignExpr {
-                    op: AssignOp::Eq,
-                    lhs,
-                    rhs,
-                    ..
-                }) => (
-                    [lhs, rhs]
-                        .into_iter()
-                        .map(Ref::as_ref)
-                        .find(|side| uses(side)),
-                    "the engine gives this name a new value instead of comparing: write ==",
-                ),
-                Site::Call {
-                    function,
-                    arguments,
-                } => {
-                    let arity = program.arity(names, function);
-                    let further = arguments.iter().skip(arity).map(Ref::as_ref);
-                    (
-                        further
-                            .chain(brackets(function))
-                            .find(|further| uses(further)),
-                        "the engine gives this name a new value instead of comparing: compare the result with ==",
-                    )
-                }
-                _ => return,
-            };
-            if let Some(place) = place {
-                problems.push(check::at(place.span(), message));
-            }
-        });
-    });
-}
 
 /// The names that mean the same whatever a body finds: rules, imports, the arguments of a function.
 pub(super) fn fixed(module: &Module, rule: &Rule) -> BTreeSet<String> {
@@ -302,6 +195,3 @@ fn is_fixed(expr: &Expr, fixed: &BTreeSet<String>) -> bool {
     });
     same
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,22 +1,19 @@
-//! Objects that the engine reads otherwise than OPA: those that are taken apart, and those whose members may meet.
+//! Objects that the engine reads otherwise than OPA: those whose members may meet.
 //!
-//! `{"a": x} := input.b`, an argument `f({"a": 1})`, or `=` hold in OPA only for an object with these members and no
-//! others. The engine looks at none but these: `not is_harmless(member)` would be silent about a member with a second
-//! half that is not harmless at all. And of two members with one name the engine keeps one, where OPA fails.
+//! Of two members with one name the engine keeps the last, and OPA the one whose name is computed.
 
 use std::collections::BTreeSet;
 
 use regorus::Value;
-use regorus::unstable::{AssignOp, Expr};
+use regorus::unstable::Expr;
 
 use super::bundle::Problem;
-use super::check::{self, Names, Program};
+use super::check::{self, Program};
 use super::walk::{self, Site};
 
-/// Refuses objects where values are taken apart, and computed members beside others.
+/// Refuses computed members beside others.
 pub(super) fn misread(program: &Program<'_>, problems: &mut Vec<Problem>) {
     for module in program.modules {
-        let names = Names::of(module);
         for rule in &module.policy {
             walk::rule(rule, &mut |site| {
                 if let Site::Operation(made @ Expr::Object { .. }) = site
@@ -25,32 +22,6 @@ pub(super) fn misread(program: &Program<'_>, problems: &mut Vec<Problem>) {
                     problems.push(check::at(
                         made.span(),
                         "two members may have one name, and the engine would keep one of them: join objects by object.union",
-                    ));
-                }
-                let object = match site {
-                    Site::Pattern(pattern) => object(pattern),
-                    Site::Operation(Expr::AssignExpr {
-                        op: AssignOp::Eq,
-                        lhs,
-                        rhs,
-                        ..
-                    }) => object(lhs).or_else(|| object(rhs)),
-                    // What a function answers can be taken apart by one argument more.
-                    Site::Call {
-                        function,
-                        arguments,
-                    } => {
-                        let arity = program.arity(&names, function);
-                        let further = arguments.iter().skip(arity);
-                        further.map(AsRef::as_ref).find_map(object)
-                    }
-                    _ => None,
-                };
-                if let Some(object) = object {
-                    problems.push(check::at(
-                        object.span(),
-                        "the engine would take any object here that has these members, and others: give the whole a \
-                         name, and compare it, or its members, by ==",
                     ));
                 }
             });
@@ -80,15 +51,6 @@ pub(super) fn literal(expr: &Expr) -> Option<Value> {
     }
 }
 
-/// The object in a pattern, if there is one.
-fn object(pattern: &Expr) -> Option<&Expr> {
-    match pattern {
-        Expr::Object { .. } => Some(pattern),
-        Expr::Array { items, .. } => items.iter().find_map(|item| object(item)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::policy::bundle::tests::problems;
@@ -97,28 +59,6 @@ mod tests {
         let policy =
             format!("package dtgate.p\n\nimport input.unknown_members as sent\n\n{rules}\n");
         problems(&[("p.rego", &policy)])
-    }
-
-    #[test]
-    fn objects_that_are_taken_apart_are_refused() {
-        for rules in [
-            "ok if { {\"a\": x} := sent.b; x == 1 }",
-            "ok if { [{\"a\": 1}, x] = [sent.b, 1]; x == 1 }",
-            "ok if { sent.b = {\"a\": x}; x == 1 }",
-            "ok if { some {\"a\": x} in sent.b; x == 1 }",
-            "ok if { some k, {\"a\": x} in sent.b; x == k }",
-            "f({\"a\": 1}) if true\nok if f(sent.b)",
-            "f([1, {}]) if true\nok if f(sent.b)",
-            "f(x) := x\nok if { f(sent.b, {\"a\": x}); x == 1 }",
-            "ok if { walk(sent.b, [_, {\"a\": x}]); x == 1 }",
-        ] {
-            let said = said(&format!("deny contains \"x\" if not ok\n\n{rules}"));
-            assert!(
-                said.iter()
-                    .any(|said| said.contains("has these members, and others")),
-                "{rules}: {said:?}"
-            );
-        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
 
+use super::bundle;
 use super::bytecode::QUESTION;
 use super::check::Path;
 use super::rests::Rules;
@@ -84,8 +85,7 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
         .map(|(value, member)| (member.as_str().into(), value.clone()))
         .collect();
     let values = Value::from(BTreeMap::from([(Value::from(KNOWN), Value::from(values))]));
-    let mut settings = regorus::Engine::new();
-    settings.set_strict_builtin_errors(true);
+    let mut settings = bundle::engine();
     for data in [data.clone(), values] {
         settings.add_data(data).map_err(|error| error.to_string())?;
     }

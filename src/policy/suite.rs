@@ -23,7 +23,7 @@ use super::{
     bundle::{self, LoadError, Problem},
     check::{self, Program, at},
     complaint,
-    imports::Shifts,
+    plain::Origins,
     tree::{File, Tree},
 };
 use coverage::Coverage;
@@ -126,7 +126,7 @@ fn there_are(tests: usize) -> String {
 
 struct Suite {
     prepared: regorus::Engine,
-    shifts: Shifts,
+    origins: Origins,
     tests: Vec<Test>,
     /// Lines of each file as the user wrote it.
     lines: BTreeMap<String, usize>,
@@ -174,10 +174,10 @@ impl Suite {
         let mut tests: Vec<Test> = modules.iter().flat_map(tests_of).collect();
         number_twins(&mut tests);
         let with_cases = with_cases(&modules, &mut tests, &mut files, &tree.data);
-        let (prepared, shifts) = with_cases.unwrap_or(evaluable);
+        let (prepared, origins) = with_cases.unwrap_or(evaluable);
         Ok(Self {
             prepared,
-            shifts,
+            origins,
             tests,
             lines,
         })
@@ -187,7 +187,7 @@ impl Suite {
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
-        let mut coverage = Coverage::of(watched.get_modules(), &self.lines);
+        let mut coverage = Coverage::of(watched.get_modules(), &self.lines, &self.origins);
         let results = self
             .tests
             .iter()
@@ -198,8 +198,8 @@ impl Suite {
             })
             .map(|test| {
                 let mut rego = watched.clone();
-                let result = test.run(&mut rego, &self.shifts);
-                coverage.add(&rego);
+                let result = test.run(&mut rego, &self.origins);
+                coverage.add(&rego, &self.origins);
                 result
             })
             .collect();
@@ -208,7 +208,7 @@ impl Suite {
 }
 
 impl Test {
-    fn run(&self, rego: &mut regorus::Engine, shifts: &Shifts) -> TestResult {
+    fn run(&self, rego: &mut regorus::Engine, origins: &Origins) -> TestResult {
         let mut result = TestResult::new(self.location.clone(), &self.package, &self.name);
         if self.name.starts_with("todo_") {
             result.skip = true;
@@ -219,7 +219,7 @@ impl Test {
         result.duration = started.elapsed();
         result.output = output(rego, &self.location.file);
         match (value, &self.cases) {
-            (Err(problem), _) => result.error = Some(Failure::new(shifts.in_file(problem))),
+            (Err(problem), _) => result.error = Some(Failure::new(origins.in_file(problem))),
             (Ok(value), Cases::None) => result.fail = value != Value::Bool(true),
             (Ok(value), Cases::Listed(rule)) => {
                 match ask(rego, &format!("{}.{rule}", self.package)) {
@@ -334,7 +334,7 @@ fn with_cases(
     tests: &mut [Test],
     files: &mut [File],
     data: &serde_json::Map<String, serde_json::Value>,
-) -> Option<(regorus::Engine, Shifts)> {
+) -> Option<(regorus::Engine, Origins)> {
     let mut found = Vec::new();
     for (number, test) in tests
         .iter()

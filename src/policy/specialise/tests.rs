@@ -52,27 +52,28 @@ fn what_rests_on_settings_alone_is_replaced_by_its_value() {
 }
 
 #[test]
-fn references_through_an_import_are_written_out_and_calls_are_left() {
+fn references_and_calls_through_an_import_are_written_out() {
     let text = specialised(
         "package dtgate.p\nimport data.dtgate.lib as l\ndeny contains twice if {\n\tsome scope in l.asked\n\ttwice := l.double(scope)\n}",
         "{}",
     );
     let text = text.unwrap();
     assert!(
-        text.contains("some scope in trace(data.dtgate.lib.asked)\n\ttwice = l.double(scope)"),
+        text.contains(
+            "some scope in trace(data.dtgate.lib.asked)\ntwice = data.dtgate.lib.double(scope)"
+        ),
         "{text}"
     );
 }
 
 #[test]
-fn a_name_that_means_two_things_is_refused() {
+fn a_name_that_means_two_things_is_another_in_one_of_them() {
     let text = specialised(
         "package dtgate.p\nscope := \"a\"\n_same(scope) := scope\ndeny contains \"x\" if _same(input.api) == scope",
         "{}",
     );
-    assert!(text.is_err_and(|refused| {
-        refused.ends_with("p.rego:3: binds a name that means something else")
-    }));
+    let text = text.unwrap();
+    assert!(text.contains("_same(scope_2) := scope_2"), "{text}");
 }
 
 #[test]
@@ -196,32 +197,12 @@ fn what_the_engines_read_differently_is_refused() {
             "by its members",
         ),
         (
-            "deny contains \"x\" if { 0, \"a\" in input.change.scopes.requested }",
-            "with its key",
-        ),
-        (
-            "deny contains \"x\" if { y = input.api; y == \"v1\" }",
-            "unifies",
-        ),
-        (
-            "deny contains \"x\" if { [y] := input.change.scopes.requested; y == \"a\" }",
-            "takes a value apart",
-        ),
-        (
             "deny contains \"x\" if { some \"a\" in input.change.scopes.requested }",
             "takes a value apart",
         ),
         (
             "_f(\"v1\") := 1\ndeny contains \"x\" if _f(input.api) == 1",
             "takes a value apart",
-        ),
-        (
-            "deny contains \"x\" if { y := 1; count([y | y := input.api]) == 1 }",
-            "within a query and outside",
-        ),
-        (
-            "_f(x, x) := 1\ndeny contains \"x\" if _f(input.api, 1) == 1",
-            "a name twice",
         ),
         (
             "deny contains \"x\" if { some i; input.change.scopes.requested[i] == \"a\" }",
@@ -240,32 +221,12 @@ fn what_the_engines_read_differently_is_refused() {
             "within a query and outside",
         ),
         (
-            "words := 1\ndeny contains \"x\" if { words := input.api; words == \"v1\" }",
-            "means something else",
-        ),
-        (
-            "deny contains \"x\" if { count([data.guardrails[s] | some s in [1]]) == 0 }",
-            "collects what",
-        ),
-        (
             "_all contains input.token.id\ndeny contains \"x\" if count(_all) == 0",
             "collects what",
         ),
         (
-            "_one := input.token.id if input.api == \"v1\" else := 2\ndeny contains \"x\" if _one == 2",
-            "has an else",
-        ),
-        (
             "warn contains \"x\" if count(deny) == 0\ndeny contains input.api",
             "what a policy says",
-        ),
-        (
-            "deny contains \"x\" if { count(input.api, n); n == 2 }",
-            "to an argument",
-        ),
-        (
-            "n := 3\n_f(n) if n < 3\ndeny contains \"x\" if _f(input.api)",
-            "means something else",
         ),
     ] {
         let made = specialised(

@@ -10,6 +10,7 @@ use std::{
 use regorus::unstable::{Module, Ref};
 use serde_json::{Value as Json, json};
 
+use super::super::plain::Origins;
 use super::super::walk::{self, Site};
 
 #[derive(Default)]
@@ -25,12 +26,28 @@ struct Rows {
 }
 
 impl Coverage {
-    pub(super) fn of(modules: &[Ref<Module>], lines: &BTreeMap<String, usize>) -> Self {
-        let mut files = BTreeMap::new();
+    pub(super) fn of(
+        modules: &[Ref<Module>],
+        lines: &BTreeMap<String, usize>,
+        origins: &Origins,
+    ) -> Self {
+        let mut coverage = Self::default();
+        for module in modules {
+            let path = module.package.span.source.get_path();
+            let written = lines
+                .get(path)
+                .and_then(|lines| u32::try_from(*lines).ok())
+                .unwrap_or(u32::MAX);
+            let rows = Rows {
+                written,
+                all: BTreeSet::new(),
+                covered: BTreeSet::new(),
+            };
+            coverage.files.insert(path.clone(), rows);
+        }
         for module in modules {
             let path = module.package.span.source.get_path();
             // The engine says nothing at all about a file that no test reached.
-            let mut all = BTreeSet::new();
             for rule in &module.policy {
                 walk::rule(rule, &mut |site| {
                     let (Site::Call {
@@ -41,35 +58,32 @@ impl Coverage {
                     else {
                         return;
                     };
-                    all.insert(expression.span().line);
+                    let (path, line) = origins.line(path, expression.span().line);
+                    if let Some(rows) = coverage.files.get_mut(path) {
+                        rows.all.insert(line);
+                    }
                 });
             }
-            let written = lines
-                .get(path)
-                .and_then(|lines| u32::try_from(*lines).ok())
-                .unwrap_or(u32::MAX);
-            files.insert(
-                path.clone(),
-                Rows {
-                    written,
-                    all,
-                    covered: BTreeSet::new(),
-                },
-            );
         }
-        Self { files }
+        coverage
     }
 
-    pub(super) fn add(&mut self, rego: &regorus::Engine) {
+    pub(super) fn add(&mut self, rego: &regorus::Engine, origins: &Origins) {
         for file in rego
             .get_coverage_report()
             .into_iter()
             .flat_map(|report| report.files)
         {
-            if let Some(rows) = self.files.get_mut(&file.path) {
-                rows.all
-                    .extend(file.not_covered.iter().chain(&file.covered));
-                rows.covered.extend(file.covered);
+            let lines = file.not_covered.iter().map(|line| (line, false));
+            let lines = lines.chain(file.covered.iter().map(|line| (line, true)));
+            for (line, covered) in lines {
+                let (path, line) = origins.line(&file.path, *line);
+                if let Some(rows) = self.files.get_mut(path) {
+                    rows.all.insert(line);
+                    if covered {
+                        rows.covered.insert(line);
+                    }
+                }
             }
         }
     }

@@ -139,10 +139,6 @@ fn older_rego_and_else_are_refused_with_what_to_write() {
             "deny contains \"x\" if p\n\np := 1 if { input.api == \"v1\" } { input.api == \"v2\" } else := 3",
             "naming.rego:5:55: `else` follows a rule with one body",
         ),
-        (
-            "deny contains \"x\" if p\n\np := 1 if { input.api == \"v1\" } { input.api == \"v2\" }",
-            "naming.rego:5:33: a rule has one body,",
-        ),
     ] {
         let found = wrong(rules);
         assert!(found.starts_with(said), "{rules}: {found}");

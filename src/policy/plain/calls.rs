@@ -1,0 +1,324 @@
+//! What OPA asks for before a statement, and the engine within it, becomes a statement of its own.
+//!
+//! OPA looks up first, outside of `not`, whatever a call is given and whatever stands in brackets: where that is
+//! undefined, so is the body. The engine looks it up within, and takes `not startswith(input.change.name.requested,
+//! "a")` for true where the request has no name. The same goes for `in` within an expression, which the engine takes for
+//! false where OPA finds nothing. It finds nothing by `walk` unless it has two arguments, takes no key of a set for a
+//! key, and for what `with` puts in place it evaluates rules where they are replaced already. So
+//! `name := input.change.name.requested; not startswith(name, "a")` is what the engine gets.
+
+use super::tree::{Bracket, Form, Kind, Query, Rule, Statement, Term, known};
+use super::{Fresh, Package};
+
+pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>, fresh: &mut Fresh) {
+    rule.queries_mut(&mut |query| {
+        for statement in std::mem::take(&mut query.statements) {
+            let mut first = Before {
+                package,
+                fresh,
+                statements: Vec::new(),
+                with: Vec::new(),
+            };
+            let statement = first.statement(statement);
+            query.statements.append(&mut first.statements);
+            query.statements.push(statement);
+        }
+    });
+}
+
+/// What comes before one statement.
+struct Before<'a> {
+    package: &'a Package<'a>,
+    fresh: &'a mut Fresh,
+    statements: Vec<Statement>,
+    /// What the statement replaces is replaced for them, too.
+    with: Vec<(Term, Term)>,
+}
+
+impl Before<'_> {
+    fn statement(&mut self, mut statement: Statement) -> Statement {
+        for (_, value) in &mut statement.with {
+            let is_function = known(value).is_some_and(|name| self.package.arity(&name).is_some());
+            if !is_function && !is_plain(value) {
+                self.named(value);
+            }
+        }
+        self.with.clone_from(&statement.with);
+        match &mut statement.kind {
+            Kind::Not(term) => self.negated(term),
+            Kind::Holds(term) => {
+                self.relations(term, true);
+                self.members(term, true);
+                if let Form::In(Some(_), _) = &term.form {
+                    self.keyed(term);
+                }
+            }
+            Kind::SomeIn { within, .. } => {
+                self.relations(within, false);
+                // The engine would go on with what is replaced until the end of the body.
+                if !self.with.is_empty() {
+                    self.named(within);
+                    statement.with = Vec::new();
+                }
+            }
+            Kind::Every {
+                key,
+                value,
+                within,
+                query,
+            } => {
+                self.relations(within, false);
+                if is_loose(key.as_ref(), value, query) {
+                    self.named(within);
+                    let key = key.clone().unwrap_or_else(|| self.fresh.name(value.place));
+                    statement.kind = every(key, value, within, query);
+                }
+            }
+            Kind::Some(_) => {}
+        }
+        statement
+    }
+
+    /// Gives what stands there a name.
+    fn named(&mut self, term: &mut Term) {
+        let place = term.place;
+        let name = self.fresh.name(place);
+        let value = std::mem::replace(term, name.clone());
+        self.before(Term::infix(":=", name, value));
+    }
+
+    fn before(&mut self, term: Term) {
+        self.statements.push(Statement {
+            place: term.place,
+            kind: Kind::Holds(term),
+            with: self.with.clone(),
+        });
+    }
+
+    /// What OPA looks up before it negates an expression.
+    fn negated(&mut self, term: &mut Term) {
+        self.relations(term, false);
+        match &mut term.form {
+            Form::Infix("==" | "=" | ":=", both) => {
+                for side in [&mut both.0, &mut both.1] {
+                    match &side.form {
+                        Form::Call(..) => self.looked_up(side),
+                        _ => self.parts(side),
+                    }
+                }
+            }
+            _ => self.parts(term),
+        }
+        if let Form::In(Some(_), _) = &term.form {
+            self.keyed(term);
+        }
+    }
+
+    /// What an expression is made of, and not itself.
+    fn parts(&mut self, term: &mut Term) {
+        match &mut term.form {
+            Form::Call(_, terms) | Form::Array(terms) | Form::Set(terms) => {
+                for term in terms {
+                    self.looked_up(term);
+                }
+            }
+            Form::Object(members) => {
+                for (key, value) in members {
+                    self.looked_up(key);
+                    self.looked_up(value);
+                }
+            }
+            Form::In(key, both) => {
+                for term in key.iter_mut().map(|key| &mut **key) {
+                    self.looked_up(term);
+                }
+                self.looked_up(&mut both.0);
+                self.looked_up(&mut both.1);
+            }
+            Form::Minus(term) => self.looked_up(term),
+            Form::Infix(_, both) => {
+                self.looked_up(&mut both.0);
+                self.looked_up(&mut both.1);
+            }
+            Form::Reference(base, steps) => {
+                match &base.form {
+                    Form::Call(..) => self.looked_up(base),
+                    _ => self.parts(base),
+                }
+                for step in steps {
+                    self.looked_up(step);
+                }
+            }
+            Form::Constant(_)
+            | Form::Text(_)
+            | Form::Name(_)
+            | Form::Root(_)
+            | Form::Comprehension(..) => {}
+        }
+    }
+
+    /// An expression that has to have a value.
+    fn looked_up(&mut self, term: &mut Term) {
+        match &term.form {
+            Form::Root(name) if name == "input" => {}
+            Form::Root(_) | Form::Reference(..) => {
+                if !self.package.is_set(term) {
+                    self.named(term);
+                }
+            }
+            Form::Call(..) => self.named(term),
+            _ => {
+                self.parts(term);
+                if let Form::In(Some(_), _) = &term.form {
+                    self.keyed(term);
+                }
+            }
+        }
+    }
+
+    /// What `in` is asked of within an expression; as a statement of its own it fails either way.
+    fn members(&mut self, term: &mut Term, is_whole: bool) {
+        match &mut term.form {
+            Form::In(key, _) if is_whole && key.is_none() => {}
+            Form::In(..) => {
+                self.parts(term);
+                if !is_whole {
+                    self.keyed(term);
+                }
+            }
+            Form::Comprehension(..) => {}
+            _ => {
+                for part in term.parts_mut() {
+                    self.members(part, false);
+                }
+            }
+        }
+    }
+
+    /// `k, v in xs` as a look-up: the key of an element of a set is the element.
+    fn keyed(&mut self, term: &mut Term) {
+        let Form::In(Some(key), both) = &term.form else {
+            return;
+        };
+        let found = both.1.clone().step((**key).clone());
+        let found = Term::infix("==", found, both.0.clone());
+        let place = term.place;
+        let one = Term::new(place, Form::Constant("1".to_owned()));
+        let query = Query {
+            statements: vec![Statement::holds(found)],
+            end: 0,
+        };
+        let all = Form::Comprehension(Bracket::Square, vec![one], query);
+        let none = Term::new(place, Form::Array(Vec::new()));
+        *term = Term::infix("!=", Term::new(place, all), none);
+    }
+
+    /// Calls that stand for several values, or hand their result to an argument: each is a statement.
+    fn relations(&mut self, term: &mut Term, is_whole: bool) {
+        if let Form::Comprehension(..) = &term.form {
+            return;
+        }
+        for part in term.parts_mut() {
+            self.relations(part, false);
+        }
+        let place = term.place;
+        let Form::Call(name, arguments) = &mut term.form else {
+            return;
+        };
+        let arity = self.package.arity(name);
+        if name == &["walk"] {
+            let names = [self.fresh.name(place), self.fresh.name(place)];
+            let pair = Term::new(place, Form::Array(names.to_vec()));
+            let handed = (arguments.len() > 1).then(|| arguments.pop()).flatten();
+            arguments.push(pair.clone());
+            let walk = std::mem::replace(term, pair);
+            match handed {
+                Some(handed) if is_whole => {
+                    self.before(walk);
+                    *term = Term::infix("=", handed, term.clone());
+                }
+                _ if is_whole => *term = walk,
+                _ => self.before(walk),
+            }
+        } else if is_whole
+            && arity.is_some_and(|arity| arguments.len() == arity + 1)
+            && let Some(handed) = arguments.pop()
+        {
+            *term = Term::infix("=", handed, term.clone());
+        }
+    }
+}
+
+/// Whether `every` looks something up by what it goes through: the engine would look at all members.
+fn is_loose(key: Option<&Term>, value: &Term, query: &Query) -> bool {
+    fn uses(term: &Term, names: &[&Term]) -> bool {
+        let same = |one: &Term| match (&one.form, &term.form) {
+            (Form::Name(one), Form::Name(other)) => one == other && one != "_",
+            _ => false,
+        };
+        names.iter().any(|name| same(name))
+            || term.parts().into_iter().any(|part| uses(part, names))
+    }
+    fn within(term: &Term, names: &[&Term]) -> bool {
+        let here = match &term.form {
+            Form::Reference(_, steps) => steps.iter().any(|step| uses(step, names)),
+            Form::Comprehension(_, _, query) => in_query(query, names),
+            _ => false,
+        };
+        here || term.parts().into_iter().any(|part| within(part, names))
+    }
+    fn in_query(query: &Query, names: &[&Term]) -> bool {
+        query.statements.iter().any(|statement| {
+            let inner = match &statement.kind {
+                Kind::Every { query, .. } => in_query(query, names),
+                _ => false,
+            };
+            inner
+                || statement
+                    .terms()
+                    .into_iter()
+                    .any(|term| within(term, names))
+        })
+    }
+    let names: Vec<&Term> = key.into_iter().chain([value]).collect();
+    in_query(query, &names)
+}
+
+/// `every` as a comparison: as many keys hold as there are.
+fn every(key: Term, value: &Term, within: &Term, query: &Query) -> Kind {
+    let place = value.place;
+    let keys = |value: Term, rest: Vec<Statement>| {
+        let first = Statement {
+            place,
+            kind: Kind::SomeIn {
+                key: Some(key.clone()),
+                value,
+                within: within.clone(),
+            },
+            with: Vec::new(),
+        };
+        let query = Query {
+            statements: std::iter::once(first).chain(rest).collect(),
+            end: 0,
+        };
+        Term::new(
+            place,
+            Form::Comprehension(Bracket::Curly, vec![key.clone()], query),
+        )
+    };
+    let all = keys(Term::name(place, "_"), Vec::new());
+    let holding = keys(value.clone(), query.statements.clone());
+    Kind::Holds(Term::infix("==", all, holding))
+}
+
+/// What has a value without asking anything.
+fn is_plain(term: &Term) -> bool {
+    match &term.form {
+        Form::Constant(_) | Form::Text(_) | Form::Name(_) => true,
+        Form::Array(terms) | Form::Set(terms) => terms.iter().all(is_plain),
+        Form::Object(members) => members
+            .iter()
+            .all(|(key, value)| is_plain(key) && is_plain(value)),
+        _ => false,
+    }
+}

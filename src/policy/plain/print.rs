@@ -1,0 +1,366 @@
+//! Trees as text for the engine, and where each piece of it is written in the files.
+//!
+//! A piece stands in the line that it has in its file, unless others take the room.
+
+use std::collections::BTreeMap;
+
+use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
+use crate::policy::bundle::Problem;
+use crate::policy::names::is_word;
+
+/// Where what an engine evaluates is written, by file and line of what it evaluates.
+#[derive(Debug, Default)]
+pub(crate) struct Origins {
+    files: Vec<String>,
+    lines: BTreeMap<(String, usize), Vec<(usize, Place)>>,
+}
+
+impl Origins {
+    pub(super) fn of(files: Vec<String>) -> Self {
+        Self {
+            files,
+            lines: BTreeMap::new(),
+        }
+    }
+
+    /// A problem with what was evaluated, at its place in the files.
+    pub(crate) fn in_file(&self, mut problem: Problem) -> Problem {
+        let pieces = self.lines.get(&(problem.path.clone(), problem.line));
+        let before = pieces.and_then(|pieces| {
+            let before = pieces.iter().rev();
+            let mut before = before.skip_while(|(column, _)| *column > problem.column);
+            before.find_map(|(_, place)| Some((self.files.get(place.file)?, place)))
+        });
+        if let Some((path, place)) = before {
+            problem.path.clone_from(path);
+            (problem.line, problem.column) = (place.line, place.column);
+        }
+        problem
+    }
+
+    /// The file and the line of a line that is evaluated.
+    pub(crate) fn line<'a>(&'a self, path: &'a str, line: u32) -> (&'a str, u32) {
+        let number = usize::try_from(line).unwrap_or(0);
+        let pieces = self.lines.get(&(path.to_owned(), number));
+        let written = pieces.and_then(|pieces| {
+            let (_, place) = pieces.first()?;
+            let path = self.files.get(place.file)?;
+            Some((path.as_str(), u32::try_from(place.line).ok()?))
+        });
+        written.unwrap_or((path, line))
+    }
+}
+
+pub(super) fn module(module: &Module, path: &str, file: usize, origins: &mut Origins) -> String {
+    let mut printer = Printer {
+        text: format!("package {}", module.package.join(".")),
+        line: 1,
+        start: 0,
+        path,
+        file,
+        origins,
+    };
+    for rule in &module.rules {
+        printer.break_line();
+        printer.rule(rule);
+    }
+    printer.text.push('\n');
+    printer.text
+}
+
+struct Printer<'a> {
+    text: String,
+    line: usize,
+    /// Where the line begins.
+    start: usize,
+    path: &'a str,
+    file: usize,
+    origins: &'a mut Origins,
+}
+
+impl Printer<'_> {
+    fn put(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn break_line(&mut self) {
+        self.text.push('\n');
+        self.line += 1;
+        self.start = self.text.len();
+    }
+
+    fn down_to(&mut self, line: usize) {
+        while self.line < line {
+            self.break_line();
+        }
+    }
+
+    fn reach(&mut self, place: Place) {
+        if place.file == self.file {
+            self.down_to(place.line);
+        }
+    }
+
+    /// What follows is written there.
+    fn mark(&mut self, place: Place) {
+        let line = self.text.get(self.start..).unwrap_or_default();
+        let column = line.chars().count() + 1;
+        let key = (self.path.to_owned(), self.line);
+        let pieces = self.origins.lines.entry(key).or_default();
+        pieces.push((column, place));
+    }
+
+    fn rule(&mut self, rule: &Rule) {
+        self.reach(rule.place);
+        self.mark(rule.place);
+        if rule.is_default {
+            self.put("default ");
+        }
+        self.term(&rule.name);
+        if let Some(arguments) = &rule.arguments {
+            self.put("(");
+            self.list(arguments);
+            self.put(")");
+        }
+        if let Some(element) = &rule.element {
+            self.put(" contains ");
+            self.term(element);
+        }
+        self.value(rule.value.as_ref());
+        for (number, body) in rule.bodies.iter().enumerate() {
+            if number > 0 {
+                self.put(" else");
+                self.value(body.value.as_ref());
+            }
+            self.body(&body.query);
+        }
+    }
+
+    fn value(&mut self, value: Option<&Term>) {
+        if let Some(value) = value {
+            self.put(" := ");
+            self.term(value);
+        }
+    }
+
+    fn body(&mut self, query: &Query) {
+        match query.statements.as_slice() {
+            [] => {}
+            [one] if !begins_with_a_brace(one) && one.place.line <= self.line => {
+                self.put(" if ");
+                self.statement(one);
+            }
+            statements => {
+                self.put(" if {");
+                self.statements(statements);
+                self.end(query);
+                self.put("}");
+            }
+        }
+    }
+
+    fn end(&mut self, query: &Query) {
+        self.down_to(query.end);
+        if self.start < self.text.len() {
+            self.put(" ");
+        }
+    }
+
+    fn statements(&mut self, statements: &[Statement]) {
+        for (number, statement) in statements.iter().enumerate() {
+            let line = self.line;
+            self.reach(statement.place);
+            if line == self.line {
+                self.put(if number == 0 { " " } else { "; " });
+            }
+            self.statement(statement);
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        self.mark(statement.place);
+        match &statement.kind {
+            Kind::Holds(term) => self.outermost(term),
+            Kind::Not(term) => {
+                self.put("not ");
+                self.outermost(term);
+            }
+            Kind::Some(names) => {
+                self.put("some ");
+                self.list(names);
+            }
+            Kind::SomeIn { key, value, within } => {
+                self.put("some ");
+                self.membership(key.as_ref(), value, within);
+            }
+            Kind::Every {
+                key,
+                value,
+                within,
+                query,
+            } => {
+                self.put("every ");
+                self.membership(key.as_ref(), value, within);
+                self.put(" {");
+                self.statements(&query.statements);
+                self.end(query);
+                self.put("}");
+            }
+        }
+        for (target, value) in &statement.with {
+            self.put(" with ");
+            self.term(target);
+            self.put(" as ");
+            self.term(value);
+        }
+    }
+
+    /// It needs no brackets, and an assignment has none.
+    fn outermost(&mut self, term: &Term) {
+        match &term.form {
+            Form::Infix(operator, both) => self.infix(operator, &both.0, &both.1),
+            Form::In(key, both) => self.membership(key.as_deref(), &both.0, &both.1),
+            _ => self.term(term),
+        }
+    }
+
+    fn infix(&mut self, operator: &str, one: &Term, other: &Term) {
+        self.term(one);
+        self.put(&format!(" {operator} "));
+        self.term(other);
+    }
+
+    fn membership(&mut self, key: Option<&Term>, value: &Term, within: &Term) {
+        if let Some(key) = key {
+            self.term(key);
+            self.put(", ");
+        }
+        self.term(value);
+        self.put(" in ");
+        self.term(within);
+    }
+
+    fn list(&mut self, terms: &[Term]) {
+        for (number, term) in terms.iter().enumerate() {
+            if number > 0 {
+                self.put(", ");
+            }
+            self.reach(term.place);
+            self.term(term);
+        }
+    }
+
+    fn term(&mut self, term: &Term) {
+        self.mark(term.place);
+        match &term.form {
+            Form::Constant(text) | Form::Name(text) | Form::Root(text) => self.put(text),
+            Form::Text(text) => self.put(&quoted(text)),
+            Form::Reference(base, steps) => {
+                self.term(base);
+                for step in steps {
+                    match &step.form {
+                        Form::Text(name) if is_word(name) && !KEYWORDS.contains(&name.as_str()) => {
+                            self.put(".");
+                            self.mark(step.place);
+                            self.put(name);
+                        }
+                        _ => {
+                            self.put("[");
+                            self.term(step);
+                            self.put("]");
+                        }
+                    }
+                }
+            }
+            Form::Call(name, terms) => {
+                self.put(&name.join("."));
+                self.put("(");
+                self.list(terms);
+                self.put(")");
+            }
+            Form::Array(terms) => {
+                self.put("[");
+                self.list(terms);
+                self.put("]");
+            }
+            Form::Set(terms) if terms.is_empty() => self.put("set()"),
+            Form::Set(terms) => {
+                self.put("{");
+                self.list(terms);
+                self.put("}");
+            }
+            Form::Object(members) => {
+                self.put("{");
+                for (number, (key, value)) in members.iter().enumerate() {
+                    if number > 0 {
+                        self.put(", ");
+                    }
+                    self.reach(key.place);
+                    self.term(key);
+                    self.put(": ");
+                    self.term(value);
+                }
+                self.put("}");
+            }
+            Form::Comprehension(bracket, heads, query) => {
+                let (open, close) = match bracket {
+                    Bracket::Square => ("[", "]"),
+                    Bracket::Curly => ("{", "}"),
+                };
+                self.put(open);
+                for (number, head) in heads.iter().enumerate() {
+                    if number > 0 {
+                        self.put(": ");
+                    }
+                    self.term(head);
+                }
+                self.put(" |");
+                self.statements(&query.statements);
+                self.put(close);
+            }
+            Form::Infix(operator, both) => {
+                self.put("(");
+                self.infix(operator, &both.0, &both.1);
+                self.put(")");
+            }
+            Form::Minus(term) => {
+                self.put("-");
+                self.term(term);
+            }
+            Form::In(key, both) => {
+                self.put("(");
+                self.membership(key.as_deref(), &both.0, &both.1);
+                self.put(")");
+            }
+        }
+    }
+}
+
+/// Which the engine would take for the brace of a body.
+fn begins_with_a_brace(statement: &Statement) -> bool {
+    let Kind::Holds(term) = &statement.kind else {
+        return false;
+    };
+    let mut first = term;
+    loop {
+        first = match &first.form {
+            Form::Set(_) | Form::Object(_) | Form::Comprehension(Bracket::Curly, ..) => {
+                return true;
+            }
+            Form::Reference(base, _) => base,
+            Form::Infix(_, both) | Form::In(None, both) => &both.0,
+            Form::In(Some(key), _) => key,
+            _ => return false,
+        };
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// What the engine reads as no step behind a dot.
+const KEYWORDS: [&str; 16] = [
+    "as", "contains", "default", "else", "every", "false", "if", "import", "in", "not", "null",
+    "package", "set", "some", "true", "with",
+];
