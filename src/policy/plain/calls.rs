@@ -47,6 +47,7 @@ impl Before<'_> {
         match &mut statement.kind {
             Kind::Not(term) => self.negated(term),
             Kind::Holds(term) => {
+                handed_over(term);
                 self.relations(term, true);
                 self.members(term, true);
                 if let Form::In(Some(_), _) = &term.form {
@@ -227,18 +228,18 @@ impl Before<'_> {
         };
         let arity = self.package.arity(name);
         if name == &["walk"] {
+            if is_whole && arguments.len() > 1 {
+                return;
+            }
             let names = [self.fresh.name(place), self.fresh.name(place)];
             let pair = Term::new(place, Form::Array(names.to_vec()));
-            let handed = (arguments.len() > 1).then(|| arguments.pop()).flatten();
+            arguments.truncate(1);
             arguments.push(pair.clone());
             let walk = std::mem::replace(term, pair);
-            match handed {
-                Some(handed) if is_whole => {
-                    self.before(walk);
-                    *term = Term::infix("=", handed, term.clone());
-                }
-                _ if is_whole => *term = walk,
-                _ => self.before(walk),
+            if is_whole {
+                *term = walk;
+            } else {
+                self.before(walk);
             }
         } else if is_whole
             && arity.is_some_and(|arity| arguments.len() == arity + 1)
@@ -309,6 +310,25 @@ fn every(key: Term, value: &Term, within: &Term, query: &Query) -> Kind {
     let all = keys(Term::name(place, "_"), Vec::new());
     let holding = keys(value.clone(), query.statements.clone());
     Kind::Holds(Term::infix("==", all, holding))
+}
+
+/// `pattern = walk(value)` as `walk(value, pattern)`.
+fn handed_over(term: &mut Term) {
+    let Form::Infix("=" | ":=", both) = &mut term.form else {
+        return;
+    };
+    if let Form::Call(name, _) = &both.0.form
+        && name == &["walk"]
+    {
+        std::mem::swap(&mut both.0, &mut both.1);
+    }
+    if let Form::Call(name, arguments) = &mut both.1.form
+        && name == &["walk"]
+        && arguments.len() == 1
+    {
+        arguments.push(both.0.clone());
+        *term = both.1.clone();
+    }
 }
 
 /// What has a value without asking anything.

@@ -114,7 +114,7 @@ impl Order<'_> {
         for statement in &mut query.statements {
             if let Kind::Holds(term) = &mut statement.kind
                 && let Form::Infix(operator @ ":=", both) = &mut term.form
-                && let (Form::Name(name), Form::Array(_) | Form::Object(_)) =
+                && let (Form::Name(name), Form::Array(_) | Form::Name(_) | Form::Object(_)) =
                     (&both.0.form, &both.1.form)
                 && steps.contains(name)
             {
@@ -184,10 +184,22 @@ impl Order<'_> {
                 self.query(query, &inner, owned)?;
             }
             Kind::Holds(term) => {
-                if let Form::Call(name, terms) = &term.form
+                if let Form::Call(name, terms) = &mut term.form
                     && name == &["walk"]
+                    && let Some(found) = terms.get_mut(1)
                 {
-                    terms.iter().skip(1).for_each(|term| bound(term, given));
+                    if is_pair(found, given) {
+                        bound(found, given);
+                    } else {
+                        let place = found.place;
+                        let names = [self.fresh.name(place), self.fresh.name(place)];
+                        let pair = Term::new(place, Form::Array(names.to_vec()));
+                        let pattern = std::mem::replace(found, pair.clone());
+                        bound(&pair, given);
+                        done.push(statement);
+                        self.joined(pattern, pair, given, done, &[]);
+                        return Ok(());
+                    }
                 }
                 if let Form::Infix("=" | ":=", both) = &term.form {
                     let both = (**both).clone();
@@ -404,6 +416,21 @@ fn is_pattern(term: &Term, given: &Names) -> bool {
         Form::Object(members) => members.iter().any(|(_, value)| is_pattern(value, given)),
         _ => false,
     }
+}
+
+/// Two names that have no value yet: what `walk` finds.
+fn is_pair(pattern: &Term, given: &Names) -> bool {
+    let Form::Array(terms) = &pattern.form else {
+        return false;
+    };
+    let names: BTreeSet<_> = terms
+        .iter()
+        .filter_map(|term| match &term.form {
+            Form::Name(name) if !given.contains(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    terms.len() == 2 && names.len() == 2
 }
 
 fn has_object(pattern: &Term) -> bool {
