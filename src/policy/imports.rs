@@ -77,8 +77,8 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     for module in modules {
         let names = Names::of(module);
         for rule in &module.policy {
-            walk::rule(rule, &mut |site| match site {
-                Site::Reference(reference) => {
+            walk::rule(rule, &mut |site| {
+                if let Site::Reference(reference) = site {
                     let path = names.resolve(&check::known(reference));
                     if packages.contains(&path) {
                         let message = format!(
@@ -89,7 +89,6 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                         problems.push(check::at(reference.span(), message));
                     }
                 }
-                _ => {}
             });
         }
     }

@@ -51,7 +51,7 @@ impl Before<'_> {
                 self.relations(term, true);
                 self.members(term, true);
                 if let Form::In(Some(_), _) = &term.form {
-                    self.keyed(term);
+                    Self::keyed(term);
                 }
             }
             Kind::SomeIn { within, .. } => {
@@ -72,7 +72,7 @@ impl Before<'_> {
                 if is_loose(key.as_ref(), value, query) {
                     self.named(within);
                     let key = key.clone().unwrap_or_else(|| self.fresh.name(value.place));
-                    statement.kind = every(key, value, within, query);
+                    statement.kind = every(&key, value, within, query);
                 }
             }
             Kind::Some(_) => {}
@@ -111,7 +111,7 @@ impl Before<'_> {
             _ => self.parts(term),
         }
         if let Form::In(Some(_), _) = &term.form {
-            self.keyed(term);
+            Self::keyed(term);
         }
     }
 
@@ -171,7 +171,7 @@ impl Before<'_> {
             _ => {
                 self.parts(term);
                 if let Form::In(Some(_), _) = &term.form {
-                    self.keyed(term);
+                    Self::keyed(term);
                 }
             }
         }
@@ -184,7 +184,7 @@ impl Before<'_> {
             Form::In(..) => {
                 self.parts(term);
                 if !is_whole {
-                    self.keyed(term);
+                    Self::keyed(term);
                 }
             }
             Form::Comprehension(..) => {}
@@ -197,7 +197,7 @@ impl Before<'_> {
     }
 
     /// `k, v in xs` as a look-up: the key of an element of a set is the element.
-    fn keyed(&mut self, term: &mut Term) {
+    fn keyed(term: &mut Term) {
         let Form::In(Some(key), both) = &term.form else {
             return;
         };
@@ -286,7 +286,7 @@ fn is_loose(key: Option<&Term>, value: &Term, query: &Query) -> bool {
 }
 
 /// `every` as a comparison: as many keys hold as there are.
-fn every(key: Term, value: &Term, within: &Term, query: &Query) -> Kind {
+fn every(key: &Term, value: &Term, within: &Term, query: &Query) -> Kind {
     let place = value.place;
     let keys = |value: Term, rest: Vec<Statement>| {
         let first = Statement {

@@ -17,11 +17,7 @@ pub(super) fn write_out(rule: &mut Rule, fresh: &mut Fresh) {
     // Of one body that finds one thing, it is the same where the head is asked.
     let is_single =
         rule.bodies.len() == 1 && !rule.bodies.iter().any(|body| finds_several(&body.query));
-    let is_open = rule
-        .element
-        .iter()
-        .chain(&rule.value)
-        .any(|head| has_open_steps(head));
+    let is_open = rule.element.iter().chain(&rule.value).any(has_open_steps);
     if is_single && !is_open {
         return;
     }

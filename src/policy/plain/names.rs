@@ -30,10 +30,10 @@ pub(super) fn write_out(module: &mut Module, names: &Names<'_>) -> Result<(), (P
         taken.extend(names.imports.keys().cloned());
         taken.extend(["data".to_owned(), "input".to_owned()]);
         // Names that are declared nowhere keep what they are called.
-        let mut first = Scopes::new(names, taken.clone());
+        let mut first = Walk::new(names, taken.clone());
         first.rule(&mut rule.clone());
         taken.extend(first.loose);
-        let mut scopes = Scopes::new(names, taken);
+        let mut scopes = Walk::new(names, taken);
         scopes.rule(rule);
         if let Some(wrong) = scopes.wrong {
             return Err(wrong);
@@ -42,7 +42,7 @@ pub(super) fn write_out(module: &mut Module, names: &Names<'_>) -> Result<(), (P
     Ok(())
 }
 
-struct Scopes<'a> {
+struct Walk<'a> {
     names: &'a Names<'a>,
     /// From the outside to the inside.
     scopes: Vec<Scope>,
@@ -59,7 +59,7 @@ struct Scope {
     used: BTreeSet<String>,
 }
 
-impl<'a> Scopes<'a> {
+impl<'a> Walk<'a> {
     fn new(names: &'a Names<'a>, taken: BTreeSet<String>) -> Self {
         Self {
             names,
@@ -321,7 +321,7 @@ impl<'a> Scopes<'a> {
         match &mut term.form {
             Form::Root(name) if !matches!(name.as_str(), "data" | "input") => {
                 let data = ["data".to_owned()];
-                let path = [&data, self.names.package, &[name.clone()]].concat();
+                let path = [&data, self.names.package, std::slice::from_ref(name)].concat();
                 *term = tree::path(term.place, &path);
             }
             Form::Reference(base, _) => {
@@ -336,12 +336,12 @@ impl<'a> Scopes<'a> {
     fn value(&mut self, value: &mut Term) {
         let known = tree::known(value);
         let path = known.and_then(|name| self.function(&name));
-        match path.filter(|path| self.names.functions.contains_key(path)) {
-            Some(path) => *value = tree::path(value.place, &path),
-            None => {
-                self.term(value);
-                engines(value);
-            }
+        let path = path.filter(|path| self.names.functions.contains_key(path));
+        if let Some(path) = path {
+            *value = tree::path(value.place, &path);
+        } else {
+            self.term(value);
+            engines(value);
         }
     }
 }

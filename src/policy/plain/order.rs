@@ -85,10 +85,10 @@ impl Order<'_> {
         let mut looked = Names::new();
         while !left.is_empty() {
             let ready = left.iter().position(|statement| {
-                let gives = gives(statement, &given);
+                let given_here = gives(statement, &given);
                 needs(statement)
                     .iter()
-                    .all(|name| given.contains(name) || gives.contains(name))
+                    .all(|name| given.contains(name) || given_here.contains(name))
                     && closed_over(statement, &owned)
                         .iter()
                         .all(|name| given.contains(name))
@@ -122,6 +122,7 @@ impl Order<'_> {
                 looked.insert(name.clone());
             }
         }
+        wait(query);
         if !looked.is_empty() {
             // The engine has to know, from the beginning, that they are variables.
             let place = query
@@ -357,13 +358,12 @@ impl Order<'_> {
             done.push(assigned(name, value));
             return;
         }
-        let whole = match &value.form {
-            Form::Name(_) => value,
-            _ => {
-                let name = self.fresh.name(value.place);
-                done.push(assigned(name.clone(), value));
-                name
-            }
+        let whole = if let Form::Name(_) = &value.form {
+            value
+        } else {
+            let name = self.fresh.name(value.place);
+            done.push(assigned(name.clone(), value));
+            name
         };
         let compared = filled(pattern, &whole, given, &mut |name, value| {
             done.push(Statement::holds(Term::infix(":=", name, value)));
@@ -501,11 +501,41 @@ fn all_of(statement: &Statement, names: &mut Names) {
     }
 }
 
+/// Makes `every` wait for what its query uses: the engine asks it before names that stand for others have a value. Its
+/// domain names them: `every x in [xs, other][0]`.
+fn wait(query: &mut Query) {
+    let mut late = Names::new();
+    for statement in &query.statements {
+        if let Kind::Holds(term) = &statement.kind
+            && let Form::Infix("=" | ":=", both) = &term.form
+            && let (Form::Name(name), Form::Array(_) | Form::Name(_) | Form::Object(_)) =
+                (&both.0.form, &both.1.form)
+        {
+            late.insert(name.clone());
+        }
+    }
+    for statement in &mut query.statements {
+        let waits = closed_over(statement, &late);
+        if let Kind::Every { within, .. } = &mut statement.kind
+            && !waits.is_empty()
+        {
+            let place = within.place;
+            let domain = std::mem::replace(within, Term::name(place, "_"));
+            let names = waits.iter().map(|name| Term::name(place, name));
+            let all = std::iter::once(domain).chain(names).collect();
+            let first = Term::new(place, Form::Constant("0".to_owned()));
+            *within = Term::new(place, Form::Array(all)).step(first);
+        }
+    }
+}
+
 /// The variables that references look something up by.
 fn stepped(statement: &Statement, names: &mut Names) {
     fn within(term: &Term, names: &mut Names) {
         if let Form::Reference(_, steps) = &term.form {
-            steps.iter().for_each(|step| mentioned(step, names));
+            for step in steps {
+                mentioned(step, names);
+            }
         }
         if let Form::Comprehension(_, _, query) = &term.form {
             query.statements.iter().for_each(|one| stepped(one, names));
@@ -678,9 +708,9 @@ fn unsafe_in(left: Vec<Statement>, given: &Names, owned: &Names) -> Unsafe {
     let statement = statements
         .next()
         .unwrap_or_else(|| Statement::holds(Term::name(Place::default(), "_")));
-    let gives = gives(&statement, given);
+    let given_here = gives(&statement, given);
     let mut names = needs(&statement);
-    names.retain(|name| !given.contains(name) && !gives.contains(name));
+    names.retain(|name| !given.contains(name) && !given_here.contains(name));
     let mut closed = closed_over(&statement, owned);
     closed.retain(|name| !given.contains(name));
     let name = names.into_iter().chain(closed).next().unwrap_or_default();

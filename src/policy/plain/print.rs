@@ -240,6 +240,20 @@ impl Printer<'_> {
         self.term(within);
     }
 
+    fn object(&mut self, members: &[(Term, Term)]) {
+        self.put("{");
+        for (number, (key, value)) in members.iter().enumerate() {
+            if number > 0 {
+                self.put(", ");
+            }
+            self.reach(key.place);
+            self.term(key);
+            self.put(": ");
+            self.term(value);
+        }
+        self.put("}");
+    }
+
     fn list(&mut self, terms: &[Term]) {
         for (number, term) in terms.iter().enumerate() {
             if number > 0 {
@@ -289,19 +303,7 @@ impl Printer<'_> {
                 self.list(terms);
                 self.put("}");
             }
-            Form::Object(members) => {
-                self.put("{");
-                for (number, (key, value)) in members.iter().enumerate() {
-                    if number > 0 {
-                        self.put(", ");
-                    }
-                    self.reach(key.place);
-                    self.term(key);
-                    self.put(": ");
-                    self.term(value);
-                }
-                self.put("}");
-            }
+            Form::Object(members) => self.object(members),
             Form::Comprehension(bracket, heads, query) => {
                 let (open, close) = match bracket {
                     Bracket::Square => ("[", "]"),

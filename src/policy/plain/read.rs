@@ -183,41 +183,10 @@ impl Reader {
                 return Term::new(place, Form::Call(name, self.terms(params)));
             }
             Expr::UnaryExpr { expr, .. } => Form::Minus(Box::new(self.term(expr))),
-            Expr::BinExpr { op, lhs, rhs, .. } => {
-                let operator = match op {
-                    BinOp::Intersection => "&",
-                    BinOp::Union => "|",
-                };
-                infix(operator, lhs, rhs)
-            }
-            Expr::BoolExpr { op, lhs, rhs, .. } => {
-                let operator = match op {
-                    BoolOp::Lt => "<",
-                    BoolOp::Le => "<=",
-                    BoolOp::Eq => "==",
-                    BoolOp::Ge => ">=",
-                    BoolOp::Gt => ">",
-                    BoolOp::Ne => "!=",
-                };
-                infix(operator, lhs, rhs)
-            }
-            Expr::ArithExpr { op, lhs, rhs, .. } => {
-                let operator = match op {
-                    ArithOp::Add => "+",
-                    ArithOp::Sub => "-",
-                    ArithOp::Mul => "*",
-                    ArithOp::Div => "/",
-                    ArithOp::Mod => "%",
-                };
-                infix(operator, lhs, rhs)
-            }
-            Expr::AssignExpr { op, lhs, rhs, .. } => {
-                let operator = match op {
-                    AssignOp::Eq => "=",
-                    AssignOp::ColEq => ":=",
-                };
-                infix(operator, lhs, rhs)
-            }
+            Expr::BinExpr { op, lhs, rhs, .. } => infix(joining(op), lhs, rhs),
+            Expr::BoolExpr { op, lhs, rhs, .. } => infix(comparing(op), lhs, rhs),
+            Expr::ArithExpr { op, lhs, rhs, .. } => infix(calculating(op), lhs, rhs),
+            Expr::AssignExpr { op, lhs, rhs, .. } => infix(assigning(op), lhs, rhs),
             Expr::Membership {
                 key,
                 value,
@@ -252,5 +221,40 @@ impl Reader {
                 }
             }
         }
+    }
+}
+
+fn joining(op: &BinOp) -> &'static str {
+    match op {
+        BinOp::Intersection => "&",
+        BinOp::Union => "|",
+    }
+}
+
+fn comparing(op: &BoolOp) -> &'static str {
+    match op {
+        BoolOp::Lt => "<",
+        BoolOp::Le => "<=",
+        BoolOp::Eq => "==",
+        BoolOp::Ge => ">=",
+        BoolOp::Gt => ">",
+        BoolOp::Ne => "!=",
+    }
+}
+
+fn calculating(op: &ArithOp) -> &'static str {
+    match op {
+        ArithOp::Add => "+",
+        ArithOp::Sub => "-",
+        ArithOp::Mul => "*",
+        ArithOp::Div => "/",
+        ArithOp::Mod => "%",
+    }
+}
+
+fn assigning(op: &AssignOp) -> &'static str {
+    match op {
+        AssignOp::Eq => "=",
+        AssignOp::ColEq => ":=",
     }
 }

@@ -136,7 +136,7 @@ impl Term {
     }
 
     /// The terms that this one is made of; queries are none.
-    pub(super) fn parts(&self) -> Vec<&Term> {
+    pub(super) fn parts(&self) -> Vec<&Self> {
         match &self.form {
             Form::Constant(_) | Form::Text(_) | Form::Name(_) | Form::Root(_) => Vec::new(),
             Form::Reference(base, steps) => std::iter::once(&**base).chain(steps).collect(),
@@ -156,7 +156,7 @@ impl Term {
         }
     }
 
-    pub(super) fn parts_mut(&mut self) -> Vec<&mut Term> {
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut Self> {
         match &mut self.form {
             Form::Constant(_) | Form::Text(_) | Form::Name(_) | Form::Root(_) => Vec::new(),
             Form::Reference(base, steps) => std::iter::once(&mut **base).chain(steps).collect(),

@@ -189,7 +189,6 @@ fn sets_and_numbers_are_known_where_they_can_be() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_the_engines_read_differently_is_refused() {
     for (policy, reason) in [
         (

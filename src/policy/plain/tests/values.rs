@@ -1,0 +1,349 @@
+//! Rules that the engine reads otherwise than OPA unless they are written out, with the right values: by both engines,
+//! and by OPA where it is there.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Duration;
+
+use regorus::Value;
+use regorus::utils::limits::ExecutionTimerConfig;
+
+use crate::policy::bundle;
+use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::interpreter::Interpreter;
+use crate::policy::tree::File;
+
+const INPUT: &str = r#"{"api": "v1", "x": "a", "list": ["a", "b", "c"], "pairs": [["a", 1], ["b", 2]],
+    "objects": [{"k": "a"}, {"k": "b", "more": 1}], "members": {"k": {"owner": "BB"}}}"#;
+
+const DATA: &str =
+    r#"{"settings": {"names": {"a": true}, "reasons": {"b": "no"}, "map": {"a": 1, "b": 2}}}"#;
+
+/// Rules, and what they make of `deny`.
+const RULES: &[(&str, &str)] = &[
+    // walk with one argument
+    (
+        "deny contains v if { [_, v] := walk(input.members); v == \"BB\" }",
+        "[\"BB\"]",
+    ),
+    (
+        "deny contains v if { [_, v] = walk(input.members); v == \"BB\" }",
+        "[\"BB\"]",
+    ),
+    (
+        "deny contains p[0] if { p := walk(input.members); p[1] == \"BB\" }",
+        "[[\"k\",\"owner\"]]",
+    ),
+    (
+        "deny contains count([v | [_, v] := walk(input.members)])",
+        "[3]",
+    ),
+    (
+        "deny contains walk(input.members)[1].owner if true",
+        "[\"BB\"]",
+    ),
+    (
+        "deny contains 1 if { every x in [2] { [_, v] := walk(input.members); v == x } }",
+        "[]",
+    ),
+    (
+        "deny contains 1 if { every x in [\"BB\"] { [_, v] := walk(input.members); v == x } }",
+        "[1]",
+    ),
+    (
+        "deny contains data.settings.map[v] if walk({\"m\": \"a\"}, [_, v])",
+        "[1]",
+    ),
+    (
+        "deny contains v if walk(input.members, [[\"k\"], {\"owner\": v}])",
+        "[\"BB\"]",
+    ),
+    // order
+    (
+        "deny contains s if { not data.settings.names[s]; s = input.list[_] }",
+        "[\"b\",\"c\"]",
+    ),
+    (
+        "deny contains s if { s != \"a\"; not known(s); [s, _] = input.pairs[_] }\nknown(x) if x == \"c\"",
+        "[\"b\"]",
+    ),
+    (
+        "deny contains s if { count(seen) == 1; seen = [1 | input.list[_] == s]; s = input.list[_] }",
+        "[\"a\",\"b\",\"c\"]",
+    ),
+    (
+        "deny contains i if { every x in [s] { x == \"b\" }; s = input.list[i] }",
+        "[1]",
+    ),
+    (
+        "deny contains 1 if { z = [x, 1]; x = \"a\"; pairs[z] }\npairs contains input.pairs[_]",
+        "[1]",
+    ),
+    // membership with a key
+    ("deny contains 1 if \"a\", \"a\" in {\"a\"}", "[1]"),
+    ("deny contains 1 if not \"a\", \"a\" in {\"a\"}", "[]"),
+    ("deny contains r if r := (0, \"a\" in input.list)", "[true]"),
+    (
+        "deny contains r if r := (\"b\", 1 in data.settings.map)",
+        "[false]",
+    ),
+    (
+        "deny contains r if r := (input.none, \"a\" in input.list)",
+        "[]",
+    ),
+    ("deny contains count([1 | 1, \"b\" in input.list])", "[1]"),
+    (
+        "deny contains r if r := [x | some x in [(1, \"b\" in input.list)]]",
+        "[[true]]",
+    ),
+    // what is asked for before a negation
+    ("deny contains 1 if not f(input.none)\nf(x) if x == 1", "[]"),
+    (
+        "deny contains 1 if not lower(concat(\"\", [input.none])) == \"a\"",
+        "[]",
+    ),
+    (
+        "deny contains 1 if not [f(input.none)] == [1]\nf(x) := x",
+        "[]",
+    ),
+    (
+        "deny contains 1 if not input.none in input.list with input.api as \"v2\"",
+        "[]",
+    ),
+    (
+        "deny contains 1 if not data.settings.names[lower(input.none)]",
+        "[]",
+    ),
+    (
+        "deny contains 1 if { every x in [1] { not f(input.none, x) } }\nf(x, y) if x == y",
+        "[]",
+    ),
+    (
+        "deny contains 1 if not {\"a\": input.none} == {\"a\": 1}",
+        "[]",
+    ),
+    ("deny contains 1 if not input.none == 1", "[1]"),
+    // heads
+    (
+        "deny contains data.settings.reasons[s] if some s in input.list",
+        "[\"no\"]",
+    ),
+    (
+        "deny contains r if some r in rs\nrs contains data.settings.reasons[s] if some s in input.list",
+        "[\"no\"]",
+    ),
+    (
+        "deny contains o\no[s] := data.settings.reasons[s] if some s in input.list",
+        "[{\"b\":\"no\"}]",
+    ),
+    ("deny contains p\np := input.none if true else := 2", "[2]"),
+    (
+        "deny contains f(1)\nf(x) := input.none if x == 1 else := input.other if x == 1 else := 3",
+        "[3]",
+    ),
+    (
+        "deny contains [data.settings.reasons[s] | some s in input.list]",
+        "[[\"no\"]]",
+    ),
+    ("deny contains input.list[i] if i > 1", "[\"c\"]"),
+    // bodies
+    (
+        "deny contains p\np := 5 if { input.api == \"v3\" } { input.api == \"v1\" }",
+        "[5]",
+    ),
+    (
+        "deny contains f(2)\nf(x) := x if { x == 1 } { x == 2 }",
+        "[2]",
+    ),
+    // patterns
+    (
+        "deny contains x if { some o in input.objects; {\"k\": x} := o }",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains x if { some {\"k\": x} in input.objects }",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains x if { input.objects[_] = {\"k\": x, \"more\": 1} }",
+        "[\"b\"]",
+    ),
+    (
+        "deny contains f(input.objects[_])\nf({\"k\": x}) := x",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains f(input.objects[_])\nf({\"k\": x}) := x\nf({\"k\": x, \"more\": _}) := [x]",
+        "[[\"b\"],\"a\"]",
+    ),
+    (
+        "deny contains [a, b] if { [a, {\"k\": b}] = [1, input.objects[0]] }",
+        "[[1,\"a\"]]",
+    ),
+    (
+        "deny contains a if { {\"x\": [a, 1]} = {\"x\": input.pairs[_]} }",
+        "[\"a\"]",
+    ),
+    ("deny contains f(1, 1)\nf(x, x) := \"same\"", "[\"same\"]"),
+    ("deny contains f(1, 2)\nf(x, x) := \"same\"", "[]"),
+    // every
+    (
+        "deny contains 1 if { every s in input.list { data.settings.map[s] } }",
+        "[]",
+    ),
+    (
+        "deny contains 1 if { every s in [\"a\", \"b\"] { data.settings.map[s] } }",
+        "[1]",
+    ),
+    (
+        "deny contains 1 if { every i, s in input.list { input.list[i] == s } }",
+        "[1]",
+    ),
+    (
+        "deny contains 1 if { every s in input.list { s = \"a\" } }",
+        "[]",
+    ),
+    (
+        "deny contains 1 if { every s in input.list { not data.settings.names[lower(s)] } }",
+        "[]",
+    ),
+    (
+        "deny contains 1 if { every k, v in data.settings.map { every t in [v] { data.settings.map[k] == t } } }",
+        "[1]",
+    ),
+    // with
+    (
+        "deny contains 1 if fine with f as true\nfine if f(2)\nf(x) if x == 1",
+        "[1]",
+    ),
+    (
+        "deny contains r if r := f(1) with f as g\nf(x) := x\ng(_) := 7",
+        "[7]",
+    ),
+    (
+        "deny contains 1 if matches with input.x as name\nname := \"q\"\nmatches if input.x == name",
+        "[1]",
+    ),
+    ("deny contains r if { r := p with p as 2 }\np := 1", "[2]"),
+    (
+        "deny contains x if { some x in input.list with input.list as [\"z\"]; input.list[0] == \"a\" }",
+        "[\"z\"]",
+    ),
+    (
+        "deny contains 1 if not matches with input.api as input.none with input.x as \"b\"\nmatches if input.x == \"a\"",
+        "[]",
+    ),
+    // names
+    (
+        "deny contains x if { x := input.api; count([x | x := 1]) == 1 }",
+        "[\"v1\"]",
+    ),
+    (
+        "deny contains 1 if { some name; input.list[name] == \"b\" }\nname := 7",
+        "[1]",
+    ),
+    ("deny contains name if { name := 1 }\nname := 7", "[1]"),
+    (
+        "deny contains 1 if { y := input.api; x := y; every e in [\"v1\"] { e == x } }\nx := \"q\"",
+        "[1]",
+    ),
+    ("deny contains n if { count(input.list, n) }", "[3]"),
+    (
+        "deny contains n if { n := f(1, 1) }\nf(a, b) := a + b",
+        "[2]",
+    ),
+];
+
+fn file(number: usize, rules: &str) -> File {
+    let name = format!("c{number}.rego");
+    File {
+        path: name.clone(),
+        name,
+        text: format!("package dtgate.c{number}\n\n{rules}\n"),
+    }
+}
+
+fn data() -> serde_json::Map<String, serde_json::Value> {
+    serde_json::from_str(DATA).unwrap()
+}
+
+/// As JSON has them, in one order: there are no sets in it.
+fn elements(value: &Value) -> Vec<Value> {
+    let value = Value::from_json_str(&value.to_json_str().unwrap()).unwrap();
+    let mut elements = value.as_array().unwrap().to_vec();
+    elements.sort();
+    elements
+}
+
+#[test]
+fn what_is_written_out_means_what_it_means_in_opa() {
+    let timer = ExecutionTimerConfig {
+        limit: Duration::from_secs(5),
+        check_interval: crate::policy::engine::STEPS,
+    };
+    let input = Value::from_json_str(INPUT).unwrap();
+    let (mut wrong, mut by_bytecode) = (String::new(), 0);
+    for (number, (rules, expected)) in RULES.iter().enumerate() {
+        let (mut rego, _) = bundle::ready(&[&file(number, rules)], &data())
+            .unwrap_or_else(|problem| panic!("{rules}: {problem}"));
+        let asked = format!("data.dtgate.c{number}.deny");
+        let mut interpreter = Interpreter::clone_of(&rego);
+        interpreter.begin(&input, 0);
+        let said = interpreter.ask(&asked);
+        let said = said.map(|said| elements(&said));
+        if said.as_ref() != Ok(&elements(&Value::from_json_str(expected).unwrap())) {
+            writeln!(wrong, "{rules}: {said:?}, not {expected}").unwrap();
+        }
+        let Ok(bytecode) = Bytecode::compile(&mut rego, &[asked], timer) else {
+            continue;
+        };
+        by_bytecode += 1;
+        let said = bytecode.ask(&input, MOST_STEPS);
+        let said = said.map(|said| elements(&said[0][0]));
+        if said != Ok(elements(&Value::from_json_str(expected).unwrap())) {
+            writeln!(wrong, "{rules}: the bytecode {said:?}, not {expected}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(by_bytecode > 15, "{by_bytecode}");
+}
+
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_what_is_written_out_has_the_values_of_opa() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (rules, _)) in RULES.iter().enumerate() {
+        let file = file(number, rules);
+        std::fs::write(folder.path().join(file.name), file.text).unwrap();
+    }
+    std::fs::write(folder.path().join("data.json"), DATA).unwrap();
+    let input = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(input.path(), INPUT).unwrap();
+    let opa = std::env::var("OPA").unwrap_or_else(|_| "opa".to_owned());
+    let asked = Command::new(opa)
+        .args(["eval", "--format=json", "data.dtgate", "--input"])
+        .arg(input.path())
+        .arg("--data")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let mut said: serde_json::Value = serde_json::from_slice(&asked.stdout)
+        .unwrap_or_else(|_error| panic!("{}", String::from_utf8_lossy(&asked.stderr)));
+    assert!(said["result"].is_array(), "{said}");
+    let said = said["result"][0]["expressions"][0]["value"].take();
+    assert!(
+        said.is_object(),
+        "{}",
+        String::from_utf8_lossy(&asked.stdout)
+    );
+    let mut wrong = String::new();
+    for (number, (rules, expected)) in RULES.iter().enumerate() {
+        let said = said[format!("c{number}")]["deny"].to_string();
+        let [said, expected] =
+            [said.as_str(), *expected].map(|value| elements(&Value::from_json_str(value).unwrap()));
+        if said != expected {
+            writeln!(wrong, "{rules}: {said:?}, not {expected:?}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
