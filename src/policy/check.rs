@@ -170,6 +170,9 @@ impl<'a> Program<'a> {
     }
 
     fn unknown(&self, name: &str, names: &Names<'_>) -> String {
+        if OPAS.contains(&name) || name.starts_with("graphql.") {
+            return format!("OPA has a function {name}, and dtgate has not");
+        }
         let mut candidates: Vec<&str> = builtins::allowed();
         candidates.extend(
             self.functions
@@ -227,6 +230,24 @@ impl<'a> Program<'a> {
         reads
     }
 }
+
+/// Functions of OPA that the engine may lack.
+const OPAS: [&str; 14] = [
+    "array.flatten",
+    "json.match_schema",
+    "json.patch",
+    "json.verify_schema",
+    "net.cidr_contains_matches",
+    "net.cidr_intersects",
+    "net.cidr_merge",
+    "net.cidr_overlap",
+    "regex.globs_match",
+    "strings.render_template",
+    "strings.split_n",
+    "uri.is_valid",
+    "uri.parse",
+    "uuid.parse",
+];
 
 /// Whether one of two paths begins with the other.
 fn joined(one: &[String], other: &[String]) -> bool {

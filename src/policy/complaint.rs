@@ -24,12 +24,9 @@ pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
                     .trim_start()
                     .strip_prefix("| ")
             });
-            Problem::new(
-                path,
-                line,
-                source.map_or(column, |source| true_column(source, column)),
-                message,
-            )
+            let column = source.map_or(column, |source| true_column(source, column));
+            let newer = source.and_then(|source| of_a_newer_opa(source, column));
+            Problem::new(path, line, column, newer.unwrap_or(message))
         }
         None => Problem::new(path, 0, 0, message),
     }
@@ -44,6 +41,26 @@ fn true_column(line: &str, column: usize) -> usize {
         before
     });
     before.count() + 1
+}
+
+/// What to write instead of syntax that OPA has and the engine has not.
+fn of_a_newer_opa(line: &str, column: usize) -> Option<&'static str> {
+    let (start, _) = line.char_indices().nth(column.checked_sub(1)?)?;
+    let (before, rest) = line.split_at_checked(start)?;
+    let word = rest.split(|c: char| !c.is_alphanumeric()).next();
+    if rest.starts_with("$\"") || rest.starts_with("$`") {
+        return Some(
+            "dtgate does not have texts with expressions in them ($\"…\"): write sprintf(\"… %v …\", [value])",
+        );
+    }
+    match word {
+        Some("and") => Some("dtgate does not have `and`: write one condition below the other"),
+        Some("or") => Some("dtgate does not have `or`: write a rule for each condition"),
+        _ if before.contains("not {") => Some(
+            "dtgate does not have `not { … }`: name what must not hold as a rule of its own, and negate that (`not found`)",
+        ),
+        _ => None,
+    }
 }
 
 /// What to write instead, where people used to older or other Rego are told only what is missing.
@@ -63,4 +80,54 @@ fn in_our_words(message: &str) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::bundle::tests::wrong;
+
+    #[test]
+    fn what_a_newer_opa_has_is_named() {
+        for (rules, said) in [
+            (
+                "deny contains $\"{input.api} is wrong\" if true",
+                "naming.rego:3:15: dtgate does not have texts with expressions in them",
+            ),
+            (
+                "deny contains \"x\" if { input.api == \"v1\" and input.x }",
+                "naming.rego:3:42: dtgate does not have `and`: ",
+            ),
+            (
+                "deny contains \"x\" if { input.api == \"v1\" or input.api == \"v2\" }",
+                "naming.rego:3:42: dtgate does not have `or`: ",
+            ),
+            (
+                "deny contains \"x\" if { not { input.api == \"v1\"; input.x } }",
+                "naming.rego:3:",
+            ),
+            (
+                "import future.keywords.not\n\ndeny contains \"x\" if { not { input.api == \"v1\" } }",
+                "naming.rego:3:1: dtgate does not have the keyword not: name what must not hold",
+            ),
+            (
+                "deny contains \"x\" if uri.parse(input.api).host == \"a\"",
+                "naming.rego:3:22: OPA has a function uri.parse, and dtgate has not",
+            ),
+        ] {
+            let found = wrong(rules);
+            assert!(found.starts_with(said), "{rules}: {found}");
+            assert!(
+                found.contains("has not") || found.contains("does not have"),
+                "{rules}: {found}"
+            );
+        }
+    }
+
+    /// The engine has a limit of its own.
+    #[test]
+    fn a_line_may_be_long() {
+        let list = vec!["\"some.scope\""; 500].join(", ");
+        let rules = format!("deny contains \"x\" if input.api in {{{list}}}");
+        assert_eq!(wrong(&rules), "");
+    }
 }
