@@ -56,7 +56,7 @@ fn of_a_newer_opa(line: &str, column: usize) -> Option<&'static str> {
     match word {
         Some("and") => Some("dtgate does not have `and`: write one condition below the other"),
         Some("or") => Some("dtgate does not have `or`: write a rule for each condition"),
-        _ if before.contains("not {") => Some(
+        _ if before.contains("not {") || rest.starts_with("not {") => Some(
             "dtgate does not have `not { … }`: name what must not hold as a rule of its own, and negate that (`not found`)",
         ),
         _ => None,
