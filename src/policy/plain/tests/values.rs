@@ -279,7 +279,7 @@ fn elements(value: &Value) -> Vec<Value> {
 fn what_is_written_out_means_what_it_means_in_opa() {
     let timer = ExecutionTimerConfig {
         limit: Duration::from_secs(5),
-        check_interval: crate::policy::engine::STEPS,
+        check_interval: crate::policy::interpreter::STEPS,
     };
     let input = Value::from_json_str(INPUT).unwrap();
     let (mut wrong, mut by_bytecode) = (String::new(), 0);
