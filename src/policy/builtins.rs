@@ -4,7 +4,54 @@
 //! have, and what could make the same request decide differently tomorrow. `time.now_ns` is allowed,
 //! because here it answers `input.time`; `print` and `trace` are, because they only talk.
 
+mod arguments;
+mod text;
+
+use regorus::Value;
 use regorus::unstable::BUILTINS;
+
+pub(super) use arguments::Arguments;
+
+/// What a builtin answers: `Undefined` where OPA's is undefined, and an error where OPA's fails.
+pub(super) type Answer = Result<Value, String>;
+
+/// A builtin of our own, for both engines: in place of the engine's, which says something else than OPA's, or one that
+/// the engine lacks. It answers with a cost that is bounded by the sizes of its arguments, and never panics.
+#[derive(Clone, Copy)]
+pub(super) struct Own {
+    pub(super) name: &'static str,
+    pub(super) arity: u8,
+    pub(super) call: fn(Arguments<'_>) -> Answer,
+}
+
+impl Own {
+    const fn new(name: &'static str, arity: u8, call: fn(Arguments<'_>) -> Answer) -> Self {
+        Self { name, arity, call }
+    }
+}
+
+/// All builtins of our own, by family.
+const OWN: [&[Own]; 1] = [text::OWN];
+
+fn all() -> impl Iterator<Item = &'static Own> {
+    OWN.into_iter().flatten()
+}
+
+pub(super) fn own(name: &str) -> Option<&'static Own> {
+    all().find(|own| own.name == name)
+}
+
+/// Lets an interpreter have them: it looks for them before it looks for its own.
+pub(super) fn register(rego: &mut regorus::Engine) {
+    for own in all() {
+        let call = move |arguments: Vec<Value>| {
+            (own.call)(Arguments::new(&arguments))
+                .map_err(|message| anyhow::anyhow!("{}: {message}", own.name))
+        };
+        rego.add_extension(own.name.to_owned(), own.arity, Box::new(call))
+            .expect("each name is there once, and the engine is new");
+    }
+}
 
 /// Names, or families of names when they end in a dot, and why a decision cannot rest on them.
 const REFUSED: [(&str, &str); 9] = [
@@ -44,17 +91,19 @@ pub(super) fn refusal(name: &str) -> Option<&'static str> {
 
 /// Whether the engine has it.
 pub(super) fn is_known(name: &str) -> bool {
-    name == "print" || BUILTINS.contains_key(name)
+    name == "print" || own(name).is_some() || BUILTINS.contains_key(name)
 }
 
 /// How many arguments a builtin takes.
 pub(super) fn arity(name: &str) -> Option<usize> {
-    BUILTINS.get(name).map(|(_, arity)| usize::from(*arity))
+    let own = own(name).map(|own| own.arity);
+    let arity = own.or_else(|| BUILTINS.get(name).map(|(_, arity)| *arity));
+    arity.map(usize::from)
 }
 
 /// Every name a policy may call.
 pub(super) fn allowed<'a>() -> Vec<&'a str> {
-    let names = BUILTINS.keys().copied();
+    let names = BUILTINS.keys().copied().chain(all().map(|own| own.name));
     names.filter(|name| refusal(name).is_none()).collect()
 }
 

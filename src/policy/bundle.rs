@@ -17,6 +17,7 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::{
+    builtins,
     check::{Program, Read},
     complaint::engine_problem,
     constants,
@@ -310,6 +311,7 @@ fn engine_of(
 /// An engine to which lines may be as long as a file.
 pub(super) fn engine() -> regorus::Engine {
     let mut rego = regorus::Engine::new();
+    builtins::register(&mut rego);
     rego.set_strict_builtin_errors(true);
     rego.set_policy_length_config(regorus::PolicyLengthConfig {
         max_col: NonZeroU32::MAX,

@@ -14,6 +14,8 @@ use regex::Regex;
 use regorus::Value;
 use regorus::unstable::{BUILTINS, Expr, Ref, Span};
 
+use super::builtins::{self, Arguments, Own};
+
 /// A builtin as regorus has it; the error type is its own.
 pub(super) type Builtin = fn(&Span, &[Ref<Expr>], &[Value], bool) -> anyhow::Result<Value>;
 
@@ -62,7 +64,7 @@ fn matches(
     arguments: &[Value],
     strict: bool,
 ) -> anyhow::Result<Value> {
-    static BUILTIN: LazyLock<Option<Builtin>> = LazyLock::new(|| builtin(MATCH));
+    static BUILTIN: LazyLock<Option<Known>> = LazyLock::new(|| builtin(MATCH));
     let [Value::String(pattern), Value::String(text)] = arguments else {
         return ask(*BUILTIN, span, parameters, arguments, strict);
     };
@@ -80,19 +82,36 @@ fn matches(
     })
 }
 
-fn builtin(name: &str) -> Option<Builtin> {
-    BUILTINS.get(name).map(|(builtin, _)| *builtin)
+/// A builtin, whoever has it.
+#[derive(Clone, Copy)]
+enum Known {
+    Own(&'static Own),
+    Engine(Builtin),
+}
+
+fn builtin(name: &str) -> Option<Known> {
+    let engine = || {
+        BUILTINS
+            .get(name)
+            .map(|(builtin, _)| Known::Engine(*builtin))
+    };
+    builtins::own(name).map(Known::Own).or_else(engine)
 }
 
 fn ask(
-    builtin: Option<Builtin>,
+    builtin: Option<Known>,
     span: &Span,
     parameters: &[Ref<Expr>],
     arguments: &[Value],
     strict: bool,
 ) -> anyhow::Result<Value> {
     match builtin {
-        Some(builtin) => note(builtin(span, parameters, arguments, strict)),
+        Some(Known::Own(own)) if arguments.len() == usize::from(own.arity) => note(
+            (own.call)(Arguments::new(arguments))
+                .map_err(|message| anyhow::anyhow!("{}: {message}", own.name)),
+        ),
+        Some(Known::Own(_)) => note(Err(anyhow::anyhow!("it takes other arguments"))),
+        Some(Known::Engine(builtin)) => note(builtin(span, parameters, arguments, strict)),
         None => note(Err(anyhow::anyhow!("there is no such builtin"))),
     }
 }
@@ -111,7 +130,7 @@ macro_rules! watched {
                         arguments: &[Value],
                         strict: bool,
                     ) -> anyhow::Result<Value> {
-                        static BUILTIN: LazyLock<Option<Builtin>> =
+                        static BUILTIN: LazyLock<Option<Known>> =
                             LazyLock::new(|| builtin($name));
                         ask(*BUILTIN, span, parameters, arguments, strict)
                     }
@@ -136,7 +155,7 @@ watched! {
     "object.filter", "object.get", "object.keys", "object.remove", "object.union", "object.union_n",
     "regex.is_valid", "regex.replace", "regex.split", "replace", "round", "semver.compare",
     "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
-    "strings.any_suffix_match", "strings.replace_n", "strings.reverse", "substring", "sum", "time.add_date",
+    "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum", "time.add_date",
     "time.format", "time.parse_rfc3339_ns", "to_number",
     "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name", "union", "upper",
 }
@@ -149,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_watched_exists_and_is_allowed() {
         for name in WATCHED.iter().chain(&[ITERABLE, MATCH]) {
-            assert!(BUILTINS.contains_key(name), "{name}");
+            assert!(builtins::is_known(name), "{name}");
             assert!(refusal(name).is_none(), "{name}");
         }
     }
