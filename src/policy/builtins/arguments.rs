@@ -1,5 +1,7 @@
 //! What a builtin is given, and what it says when that is of the wrong kind (OPA's words).
 
+use num_bigint::BigInt;
+use num_traits::FromPrimitive;
 use regorus::Value;
 
 /// The arguments of one call, counted from 0; as many as the builtin takes.
@@ -22,6 +24,82 @@ impl<'a> Arguments<'a> {
             other => Err(wrong(place, "string", other)),
         }
     }
+
+    pub(super) fn array(self, place: usize) -> Result<Vec<&'a Value>, String> {
+        match self.any(place)? {
+            Value::Array(members) => Ok(members.iter().collect()),
+            other => Err(wrong(place, "array", other)),
+        }
+    }
+
+    /// The members of an array or a set, in their order; all of them are texts.
+    pub(super) fn texts(self, place: usize) -> Result<Vec<&'a str>, String> {
+        let collection = self.any(place)?;
+        let members: Box<dyn Iterator<Item = &Value>> = match collection {
+            Value::Array(members) => Box::new(members.iter()),
+            Value::Set(members) => Box::new(members.iter_sorted()),
+            other => return Err(wrong(place, "one of {set, array}", other)),
+        };
+        let text = |member: &'a Value| match member {
+            Value::String(text) => Ok(text.as_ref()),
+            other => Err(format!(
+                "operand {} must be {1} of strings but got {1} containing {2}",
+                place + 1,
+                kind(collection),
+                kind(other)
+            )),
+        };
+        members.map(text).collect()
+    }
+
+    /// An integer of any size.
+    pub(super) fn whole(self, place: usize) -> Result<BigInt, String> {
+        let value = self.any(place)?;
+        if !matches!(value, Value::Number(_)) {
+            return Err(wrong(place, "number", value));
+        }
+        whole(value).ok_or_else(|| {
+            format!(
+                "operand {} must be integer number but got floating-point number",
+                place + 1
+            )
+        })
+    }
+
+    /// An integer that a machine has.
+    pub(super) fn integer(self, place: usize) -> Result<i64, String> {
+        let large = |_| format!("operand {} must be an integer of 64 bits", place + 1);
+        self.whole(place)?.try_into().map_err(large)
+    }
+}
+
+/// The integer that a number is, if it is one: `1.0` is.
+pub(super) fn whole(value: &Value) -> Option<BigInt> {
+    let Value::Number(number) = value else {
+        return None;
+    };
+    if let Some(whole) = number.as_big() {
+        return Some(whole.as_ref().clone());
+    }
+    let float = value.as_f64().ok()?;
+    (float.fract() == 0.0)
+        .then(|| BigInt::from_f64(float))
+        .flatten()
+}
+
+pub(super) fn from_whole(whole: BigInt) -> Value {
+    Value::Number(whole.into())
+}
+
+/// The longest text that a builtin makes. OPA has no such bound: a short policy can ask it for gigabytes.
+pub(super) const MOST_BYTES: usize = 4 << 20;
+
+/// Refuses a text of more bytes, before it is made.
+pub(super) fn bounded(bytes: usize) -> Result<(), String> {
+    if bytes > MOST_BYTES {
+        return Err("the text would be longer than 4 MiB".to_owned());
+    }
+    Ok(())
 }
 
 /// As OPA says it.
