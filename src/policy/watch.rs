@@ -148,16 +148,20 @@ macro_rules! watched {
 
 // What always answers the same, and the same in both engines.
 watched! {
-    "__builtin_sets.intersection", "__builtin_sets.union", "abs", "array.concat", "array.reverse", "array.slice", "base64.decode", "base64.encode", "base64.is_valid",
-    "ceil", "concat", "contains", "count", "endswith", "floor", "format_int", "glob.match", "indexof",
-    "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
-    "json.is_valid", "json.marshal", "json.unmarshal", "lower", "max", "min", "net.cidr_contains",
-    "object.filter", "object.get", "object.keys", "object.remove", "object.union", "object.union_n",
-    "regex.is_valid", "regex.replace", "regex.split", "replace", "round", "semver.compare",
-    "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
-    "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum", "time.add_date",
-    "time.format", "time.parse_rfc3339_ns", "to_number",
-    "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name", "union", "upper",
+    "__builtin_sets.intersection", "__builtin_sets.union", "abs", "array.concat", "array.reverse",
+    "array.slice", "base64.decode", "base64.encode", "base64.is_valid", "bits.and", "bits.lsh",
+    "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count", "endswith",
+    "floor", "format_int", "glob.match", "indexof", "indexof_n", "intersection", "is_array",
+    "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string", "json.is_valid",
+    "json.marshal", "json.unmarshal", "lower", "max", "min", "net.cidr_contains", "net.cidr_expand",
+    "net.cidr_is_valid", "numbers.range", "numbers.range_step", "object.filter", "object.get",
+    "object.keys", "object.remove", "object.union", "object.union_n", "regex.is_valid", "regex.replace",
+    "regex.split", "replace", "round", "semver.compare", "semver.is_valid", "sort", "split", "sprintf",
+    "startswith", "strings.any_prefix_match", "strings.any_suffix_match", "strings.count",
+    "strings.replace_n", "strings.reverse", "substring", "sum", "time.add_date", "time.clock",
+    "time.date", "time.diff", "time.format", "time.parse_duration_ns", "time.parse_ns",
+    "time.parse_rfc3339_ns", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix",
+    "trim_right", "trim_space", "trim_suffix", "type_name", "union", "upper",
 }
 
 #[cfg(test)]

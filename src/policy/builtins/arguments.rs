@@ -1,7 +1,6 @@
 //! What a builtin is given, and what it says when that is of the wrong kind (OPA's words).
 
 use num_bigint::BigInt;
-use num_traits::FromPrimitive;
 use regorus::Value;
 
 /// The arguments of one call, counted from 0; as many as the builtin takes.
@@ -81,10 +80,9 @@ pub(super) fn whole(value: &Value) -> Option<BigInt> {
     if let Some(whole) = number.as_big() {
         return Some(whole.as_ref().clone());
     }
+    // The digits that it was written with, and not those of its bits.
     let float = value.as_f64().ok()?;
-    (float.fract() == 0.0)
-        .then(|| BigInt::from_f64(float))
-        .flatten()
+    (float.fract() == 0.0).then(|| float.to_string().parse().ok())?
 }
 
 pub(super) fn from_whole(whole: BigInt) -> Value {

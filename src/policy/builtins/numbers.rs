@@ -7,7 +7,7 @@ mod extended;
 #[cfg(test)]
 mod tests;
 
-use num_bigint::{BigInt, BigUint};
+use num_bigint::BigInt;
 use num_traits::{Signed, ToPrimitive, Zero};
 use regorus::Value;
 
@@ -143,11 +143,11 @@ fn bits(given: Arguments<'_>, reckon: fn(BigInt, BigInt) -> BigInt) -> Answer {
     )))
 }
 
-/// A number of places to shift by.
-fn places(given: Arguments<'_>) -> Result<BigUint, String> {
+/// A number of places to shift by; OPA takes the lowest 64 bits of it.
+fn places(given: Arguments<'_>) -> Result<u64, String> {
     let negative = "operand 2 must be an unsigned integer number but got a negative integer";
-    let places = given.whole(1)?.to_biguint();
-    places.ok_or_else(|| negative.to_owned())
+    let places = given.whole(1)?.to_biguint().ok_or(negative)?;
+    Ok(places.iter_u64_digits().next().unwrap_or(0))
 }
 
 fn shift_left(given: Arguments<'_>) -> Answer {
@@ -155,18 +155,16 @@ fn shift_left(given: Arguments<'_>) -> Answer {
     if whole.is_zero() {
         return Ok(from_whole(whole));
     }
-    let places = places.to_u64().filter(|places| *places <= MOST_BITS);
-    let places = places.ok_or("the integer would be longer than 65536 bits")?;
+    if places > MOST_BITS {
+        return Err("the integer would be longer than 65536 bits".to_owned());
+    }
     Ok(from_whole(short(whole << places)?))
 }
 
 fn shift_right(given: Arguments<'_>) -> Answer {
     let (whole, places) = (short(given.whole(0)?)?, places(given)?);
-    // Nothing is left of it but its sign.
-    let places = places
-        .to_u64()
-        .map_or(MOST_BITS + 1, |places| places.min(MOST_BITS + 1));
-    Ok(from_whole(whole >> places))
+    // Beyond that, nothing is left of it but its sign.
+    Ok(from_whole(whole >> places.min(MOST_BITS + 1)))
 }
 
 fn range_step(given: Arguments<'_>) -> Answer {
@@ -223,7 +221,7 @@ fn parsed(text: &str) -> Option<Value> {
     if text.len() > MOST_DIGITS || !text.chars().all(known) {
         return None;
     }
-    let float = text.parse::<f64>().ok()?;
+    let float = text.parse::<f64>().ok().filter(|float| float.is_finite())?;
     if float == 0.0 {
         return Some(Value::from(0_i64));
     }

@@ -60,7 +60,7 @@ fn known_layout(layout: &str) -> &str {
         "RFC1123" => "Mon, 02 Jan 2006 15:04:05 MST",
         "RFC1123Z" => "Mon, 02 Jan 2006 15:04:05 -0700",
         "RFC3339" => RFC3339,
-        "" | "RFC3339Nano" => "2006-01-02T15:04:05.999999999Z07:00",
+        "RFC3339Nano" => "2006-01-02T15:04:05.999999999Z07:00",
         other => other,
     }
 }
@@ -94,7 +94,7 @@ impl<'a> Moment<'a> {
         Ok(Self {
             nanoseconds: nanoseconds.ok_or("timestamp too big")?,
             zone: Zone::named(zone.unwrap_or(""))?,
-            layout: layout.unwrap_or(""),
+            layout: layout.filter(|it| !it.is_empty()).unwrap_or("RFC3339Nano"),
         })
     }
 
