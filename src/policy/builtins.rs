@@ -17,6 +17,7 @@ use regorus::Value;
 use regorus::unstable::BUILTINS;
 
 pub(super) use arguments::Arguments;
+pub(super) use time::unusable;
 
 /// What a builtin answers: `Undefined` where OPA's is undefined, and an error where OPA's fails.
 pub(super) type Answer = Result<Value, String>;

@@ -46,7 +46,7 @@ fn contains(network: &str, member: &str) -> Result<bool, String> {
         return Ok(network.contains(address));
     }
     let member = Network::parse(member).map_err(|_unknown| {
-        format!("not a valid textual representation of an IP address or CIDR: {member}")
+        "not a valid textual representation of an IP address or CIDR".to_owned()
     })?;
     Ok(network.contains_network(&member))
 }

@@ -207,7 +207,9 @@ fn to_number(given: Arguments<'_>) -> Answer {
         Value::Null => Ok(Value::from(0_i64)),
         Value::Bool(is_true) => Ok(Value::from(i64::from(*is_true))),
         number @ Value::Number(_) => Ok(number.clone()),
-        Value::String(text) => parsed(text).ok_or_else(|| format!("{text:?} is not a number")),
+        Value::String(text) => {
+            parsed(text).ok_or_else(|| "could not parse string as number".to_owned())
+        }
         other => Err(wrong(0, "one of {null, boolean, number, string}", other)),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn said(expression: &str) -> String {
     rego.set_execution_timer_config(timer);
     let mut interpreter = Interpreter::clone_of(&rego);
     interpreter.begin(&Value::new_object(), 0);
-    let interpreted = match interpreter.ask(RULE) {
+    let said = match interpreter.ask(RULE) {
         Ok(values) => shown(&values),
         Err(_problem) => "fails".to_owned(),
     };
@@ -42,9 +42,9 @@ pub(super) fn said(expression: &str) -> String {
             Ok(answers) => shown(&answers[0_usize][0_usize]),
             Err(_silence) => "fails".to_owned(),
         };
-        assert_eq!(computed, interpreted, "{expression}");
+        assert_eq!(computed, said, "{expression}");
     }
-    interpreted
+    said
 }
 
 /// The only member of a set.

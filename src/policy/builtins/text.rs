@@ -125,7 +125,7 @@ fn split_n(given: Arguments<'_>) -> Answer {
     Ok(all.into_iter().skip(skipped).collect::<Vec<Value>>().into())
 }
 
-fn searched<'a>(given: Arguments<'a>) -> Result<(&'a str, &'a str), String> {
+fn searched(given: Arguments<'_>) -> Result<(&str, &str), String> {
     let (text, part) = (given.text(0)?, given.text(1)?);
     if part.is_empty() {
         return Err("empty search character".to_owned());
@@ -136,10 +136,10 @@ fn searched<'a>(given: Arguments<'a>) -> Result<(&'a str, &'a str), String> {
 /// The place in characters, or -1.
 fn index_of(given: Arguments<'_>) -> Answer {
     let (text, part) = searched(given)?;
-    let before = text.split_once(part).map(|(before, _)| before);
-    Ok(before.map_or(Value::from(-1_i64), |before| {
-        from_count(before.chars().count())
-    }))
+    Ok(match text.split_once(part) {
+        Some((before, _)) => from_count(before.chars().count()),
+        None => Value::from(-1_i64),
+    })
 }
 
 /// All places in characters, overlapping ones too.
@@ -191,7 +191,7 @@ fn substring(given: Arguments<'_>) -> Answer {
 }
 
 /// One text, or those of a collection.
-fn one_or_more<'a>(given: Arguments<'a>, place: usize) -> Result<Vec<&'a str>, String> {
+fn one_or_more(given: Arguments<'_>, place: usize) -> Result<Vec<&str>, String> {
     match given.any(place)? {
         Value::String(text) => Ok(vec![text]),
         Value::Array(_) | Value::Set(_) => given.texts(place),

@@ -186,13 +186,11 @@ pub(in crate::policy) fn unusable(
     text: &str,
 ) -> Option<String> {
     let layout = || {
-        let layout = known_layout(text);
-        let is_known = layout::Chunk::next(layout).1.is_some();
-        (!is_known).then(|| {
-            format!("{text:?} has no part of a time: a layout is written 2006-01-02 15:04:05")
-        })
+        let is_known = layout::Chunk::next(known_layout(text)).1.is_some();
+        let missing = "it has no part of a time: a layout is written 2006-01-02 15:04:05";
+        (!is_known).then(|| missing.to_owned())
     };
-    match (builtin, place, member) {
+    let reason = match (builtin, place, member) {
         ("time.parse_duration_ns", 0, None) => duration::nanoseconds(text).err(),
         ("time.parse_rfc3339_ns", 0, None) => parse::nanoseconds(RFC3339, text).err(),
         ("time.parse_ns", 0, None) | ("time.format", 0, Some(2)) => layout(),
@@ -203,5 +201,6 @@ pub(in crate::policy) fn unusable(
             Some(1),
         ) => Zone::named(text).err(),
         _ => None,
-    }
+    };
+    reason.map(|reason| format!("{text:?}: {reason}"))
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead};
 use serde_json::Value as Json;
 
+use crate::policy::builtins;
 use crate::policy::bundle::Problem;
 use crate::policy::check::{self, Names, Program};
 use crate::policy::complaint::engine_problem;
@@ -117,6 +118,7 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
                     return;
                 }
                 let name = name.join(".");
+                problems.extend(unusable_texts(&name, arguments));
                 for wanted in ARGUMENTS.iter().filter(|it| it.builtin == name) {
                     let Some(given) = arguments.get(wanted.place) else {
                         continue;
@@ -172,6 +174,7 @@ impl Argument {
         }
         let mut engine = regorus::Engine::new();
         engine.set_strict_builtin_errors(true);
+        builtins::register(&mut engine);
         let call = self.call.replace("{}", &Json::from(text).to_string());
         let error = engine.eval_query(call, false).err()?;
         Some(engine_problem(&error.to_string(), "").message)
@@ -356,6 +359,25 @@ fn below<'d>(members: Vec<Member<'d>>, name: Option<&str>) -> Vec<Member<'d>> {
         }
     }
     found
+}
+
+/// Texts of a call that its builtin can never use: as arguments, or in lists that are arguments.
+fn unusable_texts(builtin: &str, arguments: &[Ref<Expr>]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut look = |place: usize, member: Option<usize>, expr: &Expr| {
+        let reason =
+            written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
+        problems.extend(reason.map(|reason| check::at(expr.span(), reason)));
+    };
+    for (place, argument) in arguments.iter().enumerate() {
+        look(place, None, argument);
+        if let Expr::Array { items, .. } = argument.as_ref() {
+            for (member, item) in items.iter().enumerate() {
+                look(place, Some(member), item);
+            }
+        }
+    }
+    problems
 }
 
 /// How often a name is followed to what it stands for.

@@ -83,7 +83,7 @@ a_test.rego:13:
 data.dtgate.a_test.test_number: FAIL (…)
 a_test.rego:17:
 data.dtgate.a_test.test_error: ERROR (…)
-  a_test.rego:18: eval_builtin_error: could not parse string as number
+  a_test.rego:18: eval_builtin_error: to_number: could not parse string as number
 a_test.rego:21:
 data.dtgate.a_test.test_cases: FAIL (…)
   one: PASS
@@ -205,7 +205,7 @@ fn the_json_report_is_that_of_opa() {
     };
     let error = json!({"error": {
         "code": "eval_builtin_error",
-        "message": "could not parse string as number",
+        "message": "to_number: could not parse string as number",
         "location": {"file": "a_test.rego", "row": 18, "col": 12},
     }});
     let cases = json!({"fail": true, "sub_results": {"one": {"name": "one"}, "two": {"name": "two", "fail": true}}});

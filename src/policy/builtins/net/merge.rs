@@ -48,7 +48,7 @@ fn range(text: &str) -> Result<Range, String> {
         Some(_) => return Err("IPv6 invalid: needs prefix length".to_owned()),
         None => (Some(Network::parse(text)?), None),
     };
-    let network = network.ok_or_else(|| format!("invalid CIDR address: {text}"))?;
+    let network = network.ok_or_else(|| "invalid CIDR address".to_owned())?;
     let shown = shown.unwrap_or_else(|| network.first());
     Ok(Range {
         first: network.first(),

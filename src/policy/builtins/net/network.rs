@@ -43,7 +43,7 @@ impl Network {
             let is_ipv4 = first.parse::<Ipv4Addr>().is_ok();
             Self::new(address(first)?, digits(prefix)?, is_ipv4)
         });
-        parsed.ok_or_else(|| format!("invalid CIDR address: {text}"))
+        parsed.ok_or_else(|| "invalid CIDR address".to_owned())
     }
 
     /// The one of an address; `prefix` counts from where the addresses of its kind begin.

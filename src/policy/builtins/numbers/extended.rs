@@ -48,15 +48,15 @@ impl Extended {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = format!("{whole}{fraction}").parse::<BigInt>();
         let digits = digits.map_err(|error| error.to_string())?;
-        Ok(Self::ratio(digits, ten_to(fraction.len()), 0))
+        Ok(Self::ratio(digits, &ten_to(fraction.len()), 0))
     }
 
     /// `(above / below) * 2^exponent`.
-    fn ratio(above: BigInt, below: BigInt, exponent: i64) -> Self {
+    fn ratio(above: BigInt, below: &BigInt, exponent: i64) -> Self {
         // More bits than are kept, and one more for whatever is left.
         let shift = (below.bits() + BITS + 2).saturating_sub(above.bits());
         let above = above << shift;
-        let (quotient, rest) = (&above / &below, &above % &below);
+        let (quotient, rest) = (&above / below, &above % below);
         let sticky = BigInt::from(i32::from(!rest.is_zero()));
         let sticky = if above.is_negative() { -sticky } else { sticky };
         let exponent = exponent.saturating_sub_unsigned(shift + 1);
@@ -92,7 +92,7 @@ impl Extended {
         let exponent = self.exponent.saturating_sub(other.exponent);
         let (above, below) = (self.mantissa, other.mantissa);
         let above = if below.is_negative() { -above } else { above };
-        Ok(Self::ratio(above, below.abs(), exponent))
+        Ok(Self::ratio(above, &below.abs(), exponent))
     }
 
     pub(super) fn abs(self) -> Self {

@@ -3,6 +3,7 @@
 //! OPA is asked by policies that take the arguments from the input, so that its compiler does not refuse their kinds. One
 //! rule for a builtin tries all combinations.
 
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
@@ -17,6 +18,10 @@ use crate::policy::builtins::{Answer, Arguments, own};
 fn values(list: &str) -> Vec<Json> {
     let all: Json = serde_json::from_str(include_str!("values.json")).unwrap();
     all[list].as_array().unwrap().clone()
+}
+
+fn list(list: Json) -> Vec<Json> {
+    serde_json::from_value(list).unwrap()
 }
 
 fn texts(list: &[&str]) -> Vec<Json> {
@@ -34,16 +39,7 @@ fn arguments(name: &str) -> Vec<Vec<Json>> {
         .chain([json!("1"), json!(null)])
         .collect();
     let times: Vec<Json> = only(Json::is_array).chain(numbers.clone()).collect();
-    let places = vec![
-        json!(0),
-        json!(1),
-        json!(-1),
-        json!(2),
-        json!(1.5),
-        json!(i64::MAX),
-        json!("1"),
-        json!(-2),
-    ];
+    let places = list(json!([0, 1, -1, 2, 1.5, i64::MAX, "1", -2]));
     let arity = usize::from(own(name).unwrap().arity);
     let mut lists = match name {
         "sprintf" => {
@@ -55,8 +51,8 @@ fn arguments(name: &str) -> Vec<Vec<Json>> {
                     || it.is_u64()
             };
             let given = all.iter().filter(is_plain).map(|it| json!([it]));
-            let more = json!([[], [1, 2], [5, 1.25], [-7, "x", 3], [3, 3.14159], "x", [null, {"b": [1, "\"\u{e4}\u{7f}\n"], "a": {}}]]);
-            let given = given.chain(more.as_array().unwrap().clone()).collect();
+            let more = json!([[], [1, 2], [5, 1.25], [-7, "x", 3], [3, 1.234_56], "x", [null, {"b": [1, "\"\u{e4}\u{7f}\n"], "a": {}}]]);
+            let given = given.chain(list(more)).collect();
             return vec![
                 only(|it| it.as_str().is_some_and(|it| it.contains('%'))).collect(),
                 given,
@@ -65,14 +61,7 @@ fn arguments(name: &str) -> Vec<Vec<Json>> {
         "time.parse_ns" => vec![values("layouts"), values("times")],
         "time.parse_rfc3339_ns" => vec![values("times").into_iter().chain(all.clone()).collect()],
         "time.add_date" => {
-            let moves = vec![
-                json!(0),
-                json!(1),
-                json!(-13),
-                json!(2147),
-                json!(1.5),
-                json!("x"),
-            ];
+            let moves = list(json!([0, 1, -13, 2147, 1.5, "x"]));
             vec![times, moves.clone(), moves.clone(), moves]
         }
         "time.diff" => vec![times.clone(), times],
@@ -84,19 +73,7 @@ fn arguments(name: &str) -> Vec<Vec<Json>> {
             texts(&["", "x", "\u{1f600}", "aa"]),
         ],
         "numbers.range" | "numbers.range_step" => {
-            vec![
-                vec![
-                    json!(0),
-                    json!(1),
-                    json!(-3),
-                    json!(7),
-                    json!(2.5),
-                    json!("x"),
-                    json!(null),
-                    json!(1000)
-                ];
-                arity
-            ]
+            vec![list(json!([0, 1, -3, 7, 2.5, "x", null, 1000])); arity]
         }
         // OPA has numbers of these that it cannot write down.
         "to_number" => {
@@ -172,12 +149,13 @@ fn asked(names: &[&str]) -> Map<String, Json> {
             .collect();
         let given: Vec<&str> = letters().collect();
         let marks = vec!["%d"; places.len()].join(" ");
-        module += &format!(
+        write!(
+            module,
             "\nr{number}[k] := json.marshal(v) if {{\n{}\nv := {name}({})\nk := sprintf(\"{marks}\", [{}])\n}}\n",
             from.join("\n"),
             given.join(", "),
             places.join(", ")
-        );
+        ).unwrap();
         input.insert((*name).to_owned(), json!(lists));
     }
     let folder = tempfile::tempdir().unwrap();

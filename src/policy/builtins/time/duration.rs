@@ -15,7 +15,7 @@ const UNITS: [(&str, u64); 8] = [
 const MOST: u64 = 1 << 63;
 
 pub(super) fn nanoseconds(text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {text:?}");
+    let invalid = || "invalid duration".to_owned();
     let rewritten;
     let mut known = text;
     if text.contains(['d', 'w', 'y']) {
@@ -120,19 +120,17 @@ fn in_hours(text: &str) -> Option<String> {
         if number.is_empty() {
             return None;
         }
-        match hours {
-            Some(hours) => {
-                let number: f64 = number.parse().ok()?;
-                let hours = number * hours;
-                if !hours.is_finite() {
-                    return None;
-                }
-                rewritten.push_str(&format!("{hours}h"));
+        if let Some(hours) = hours {
+            let number: f64 = number.parse().ok()?;
+            let hours = number * hours;
+            if !hours.is_finite() {
+                return None;
             }
-            None => {
-                rewritten.push_str(number);
-                rewritten.push_str(unit);
-            }
+            rewritten.push_str(&hours.to_string());
+            rewritten.push('h');
+        } else {
+            rewritten.push_str(number);
+            rewritten.push_str(unit);
         }
     }
     Some(rewritten)

@@ -72,9 +72,9 @@ pub(super) enum Chunk {
 pub(super) struct Offset {
     /// `Z` for UTC itself.
     pub(super) has_z: bool,
-    pub(super) has_colon: bool,
-    pub(super) has_minutes: bool,
-    pub(super) has_seconds: bool,
+    /// Hours; with minutes; with seconds.
+    pub(super) parts: usize,
+    pub(super) has_colons: bool,
 }
 
 /// The texts that are parts, without those that depend on what follows; the first that matches is meant.
@@ -107,27 +107,26 @@ const PLAIN: [(&str, Chunk); 34] = {
         ("5", Second),
         ("PM", Half { is_small: false }),
         ("pm", Half { is_small: true }),
-        ("-070000", offset(false, false, true, true)),
-        ("-07:00:00", offset(false, true, true, true)),
-        ("-0700", offset(false, false, true, false)),
-        ("-07:00", offset(false, true, true, false)),
-        ("-07", offset(false, false, false, false)),
-        ("Z070000", offset(true, false, true, true)),
-        ("Z07:00:00", offset(true, true, true, true)),
-        ("Z0700", offset(true, false, true, false)),
-        ("Z07:00", offset(true, true, true, false)),
-        ("Z07", offset(true, false, false, false)),
+        ("-070000", offset(false, 3, false)),
+        ("-07:00:00", offset(false, 3, true)),
+        ("-0700", offset(false, 2, false)),
+        ("-07:00", offset(false, 2, true)),
+        ("-07", offset(false, 1, false)),
+        ("Z070000", offset(true, 3, false)),
+        ("Z07:00:00", offset(true, 3, true)),
+        ("Z0700", offset(true, 2, false)),
+        ("Z07:00", offset(true, 2, true)),
+        ("Z07", offset(true, 1, false)),
         ("Jan", Chunk::Month),
         ("Mon", Chunk::Weekday),
     ]
 };
 
-const fn offset(has_z: bool, has_colon: bool, has_minutes: bool, has_seconds: bool) -> Chunk {
+const fn offset(has_z: bool, parts: usize, has_colons: bool) -> Chunk {
     Chunk::Offset(Offset {
         has_z,
-        has_colon,
-        has_minutes,
-        has_seconds,
+        parts,
+        has_colons,
     })
 }
 
@@ -266,13 +265,13 @@ fn push_offset(out: &mut String, written: Offset, offset: i32) {
     }
     let minutes = offset / 60;
     let sign = if minutes < 0 { '-' } else { '+' };
-    let colon = if written.has_colon { ":" } else { "" };
+    let colon = if written.has_colons { ":" } else { "" };
     let minutes = minutes.abs();
     let mut text = format!("{sign}{:02}", minutes / 60);
-    if written.has_minutes {
+    if written.parts > 1 {
         write!(text, "{colon}{:02}", minutes % 60).expect("a text takes it");
     }
-    if written.has_seconds {
+    if written.parts > 2 {
         write!(text, "{colon}{:02}", offset.abs() % 60).expect("a text takes it");
     }
     out.push_str(&text);

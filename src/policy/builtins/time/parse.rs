@@ -8,7 +8,7 @@ pub(super) fn nanoseconds(layout: &str, value: &str) -> Result<i64, String> {
     let mut parts = Parts::default();
     let read = parts.read(layout, value.as_bytes());
     let read = read.and_then(|()| parts.nanoseconds());
-    let nanoseconds = read.ok_or_else(|| format!("cannot read {value:?} as {layout:?}"))?;
+    let nanoseconds = read.ok_or_else(|| "it is no time as the layout has it".to_owned())?;
     i64::try_from(nanoseconds).map_err(|_large| "time outside of valid range".to_owned())
 }
 
@@ -175,16 +175,9 @@ impl Parts {
         }
         let (sign, mut rest) = value.split_first()?;
         let mut seconds = 0;
-        let wanted = [
-            (true, 24, 3_600),
-            (written.has_minutes, 60, 60),
-            (written.has_seconds, 60, 1),
-        ];
-        for (place, (is_wanted, most, unit)) in wanted.into_iter().enumerate() {
-            if !is_wanted {
-                continue;
-            }
-            if written.has_colon && place > 0 {
+        let units = [(24, 3_600), (60, 60), (60, 1)];
+        for (place, (most, unit)) in units.into_iter().enumerate().take(written.parts) {
+            if written.has_colons && place > 0 {
                 rest = rest.strip_prefix(b":")?;
             }
             let part;
@@ -296,8 +289,7 @@ fn decimal(digits: &[u8]) -> Option<i64> {
 fn signed(text: &[u8]) -> Option<i64> {
     match text {
         [b'-', digits @ ..] => decimal(digits).map(|number| -number),
-        [b'+', digits @ ..] => decimal(digits),
-        digits => decimal(digits),
+        [b'+', digits @ ..] | digits => decimal(digits),
     }
 }
 

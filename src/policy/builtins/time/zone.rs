@@ -22,7 +22,7 @@ impl Zone {
         let found = DATABASE.get(name).ok();
         // Go wants each letter as it is.
         let found = found.filter(|zone| zone.iana_name() == Some(name));
-        let unknown = || format!("unknown time zone {name}");
+        let unknown = || "unknown time zone".to_owned();
         found.map(|zone| Self(Some(zone))).ok_or_else(unknown)
     }
 

@@ -144,3 +144,24 @@ fn settings_that_can_be_used_or_are_not_known_are_fine() {
         assert!(said.is_empty(), "{rules}: {said:?}");
     }
 }
+
+#[test]
+fn a_text_of_a_time_that_no_builtin_can_use_is_refused() {
+    for (call, complaint) in [
+        (r#"time.parse_duration_ns("90 days")"#, "p.rego:6:25: "),
+        (r#"time.parse_ns("YYYY-MM-DD", input.api)"#, "p.rego:6:16: "),
+        (r#"time.clock([input.time, "CEST"])"#, "p.rego:6:26: "),
+        (r#"time.parse_duration_ns("90d")"#, ""),
+        (r#"time.format([input.time, "Europe/Berlin", "2006"])"#, ""),
+    ] {
+        let said = said(&format!(
+            "deny contains \"x\" if {{\n{call} == input.api\n}}"
+        ));
+        assert!(said.len() <= 1, "{said:?}");
+        let said = said.first().map_or("", String::as_str);
+        assert!(
+            said.starts_with(complaint) && said.is_empty() == complaint.is_empty(),
+            "{said}"
+        );
+    }
+}
