@@ -5,8 +5,11 @@
 //! because here it answers `input.time`; `print` and `trace` are, because they only talk.
 
 mod arguments;
+pub(super) mod glob;
 mod net;
 mod numbers;
+mod patterns;
+pub(super) mod regex;
 mod sprintf;
 #[cfg(test)]
 mod tests;
@@ -38,7 +41,15 @@ impl Own {
 }
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 5] = [net::OWN, numbers::OWN, sprintf::OWN, text::OWN, time::OWN];
+const OWN: [&[Own]; 7] = [
+    glob::OWN,
+    net::OWN,
+    numbers::OWN,
+    regex::OWN,
+    sprintf::OWN,
+    text::OWN,
+    time::OWN,
+];
 
 fn all() -> impl Iterator<Item = &'static Own> {
     OWN.into_iter().flatten()

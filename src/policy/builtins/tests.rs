@@ -1,6 +1,6 @@
 //! What builtins say, in both engines.
 
-mod opa;
+pub(super) mod opa;
 
 use std::time::Duration;
 

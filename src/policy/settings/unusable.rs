@@ -39,10 +39,11 @@ const fn argument(
 }
 
 const PATTERN: &str = "a regular expression";
+const GLOB: &str = "a glob";
 const NETWORK: &str = "a network such as 10.0.0.0/8";
 
 const ARGUMENTS: [Argument; 14] = [
-    argument("glob.match", 0, "a glob", "glob.match({}, [], \"x\")"),
+    argument("glob.match", 0, GLOB, "glob.match({}, [], \"x\")"),
     argument(
         "net.cidr_contains",
         0,
@@ -123,7 +124,7 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
                     let Some(given) = arguments.get(wanted.place) else {
                         continue;
                     };
-                    if wanted.is == PATTERN
+                    if [PATTERN, GLOB].contains(&wanted.is)
                         && let Some(text) = walk::written(given)
                         && let Some(reason) = wanted.failure(text)
                     {
@@ -161,16 +162,10 @@ pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: 
 impl Argument {
     /// Why the builtin does not take this.
     fn failure(&self, text: &str) -> Option<String> {
-        if self.is == PATTERN && has_unknown_class(text) {
-            return Some(UNKNOWN_CLASS.to_owned());
-        }
-        if self.is == PATTERN
-            && let Err(error) = regex::Regex::new(text)
-        {
-            let error = error.to_string();
-            let reason = error.lines().last().unwrap_or_default();
-            let reason = reason.trim_start_matches("error: ");
-            return Some(reason.to_owned());
+        match self.is {
+            PATTERN => return builtins::regex::fault(text),
+            GLOB => return builtins::glob::fault(text),
+            _ => {}
         }
         let mut engine = regorus::Engine::new();
         engine.set_strict_builtin_errors(true);
@@ -180,21 +175,6 @@ impl Argument {
         Some(engine_problem(&error.to_string(), "").message)
     }
 }
-
-/// Whether a pattern has one of the classes that mean ASCII to OPA. The engine has no tables for them, or takes the
-/// digits and letters of all scripts where another library of the program brings the tables along.
-fn has_unknown_class(pattern: &str) -> bool {
-    let mut letters = pattern.bytes();
-    std::iter::from_fn(|| {
-        let letter = letters.next()?;
-        Some((letter == b'\\').then(|| letters.next()).flatten())
-    })
-    .flatten()
-    .any(|letter| b"dDwWsSbBpP".contains(&letter))
-}
-
-const UNKNOWN_CLASS: &str = "\\d, \\w, \\s, \\b and \\p{…} are not known here: write [0-9] for \\d, [0-9A-Za-z_] for \\w and \
-                             [ \\t\\n\\f\\r] for \\s";
 
 /// Where an argument stands, and where its value may come from.
 #[derive(Clone, Copy)]

@@ -134,7 +134,7 @@ fn ways(sizes: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// What OPA says of each way, as JSON texts by the places' text.
-fn asked(names: &[&str]) -> Map<String, Json> {
+fn asked(names: &[&str], arguments: impl Fn(&str) -> Vec<Vec<Json>>) -> Map<String, Json> {
     let mut module = "package t\n".to_owned();
     let mut input = Map::new();
     for (number, name) in names.iter().enumerate() {
@@ -194,7 +194,16 @@ fn is(value: &Value, text: &str) -> bool {
 
 /// Compares builtins of our own with OPA's, with all the arguments; `stricter`: those that may fail where OPA's do not.
 fn compare(names: &[&str], stricter: impl Fn(&str, &[Value]) -> bool) {
-    let said = asked(names);
+    compare_with(names, arguments, stricter);
+}
+
+/// The same with other arguments.
+pub(in super::super) fn compare_with(
+    names: &[&str],
+    arguments: impl Fn(&str) -> Vec<Vec<Json>>,
+    stricter: impl Fn(&str, &[Value]) -> bool,
+) {
+    let said = asked(names, &arguments);
     let (mut wrong, mut compared) = (Vec::<String>::new(), 0);
     for (number, name) in names.iter().enumerate() {
         let lists = arguments(name);

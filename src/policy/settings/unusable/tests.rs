@@ -20,43 +20,55 @@ fn said(rules: &str) -> Vec<String> {
     problems(&[("p.rego", &policy), ("settings.yaml", DATA)])
 }
 
-/// OPA knows them, and takes ASCII alone.
 #[test]
-fn a_class_of_letters_that_the_engine_lacks_is_refused_with_what_to_write() {
-    let in_data =
-        "package dtgate.p\n\ndeny contains \"x\" if regex.match(data.pattern, input.api)\n";
-    let said = |pattern: &str| {
+fn a_pattern_or_glob_is_refused_when_it_is_loaded_if_opa_would_refuse_it() {
+    let said = |call: &str, pattern: &str| {
+        let in_data = format!("package dtgate.p\n\ndeny contains \"x\" if {call}\n")
+            .replace("{}", "data.pattern");
         let data = format!("pattern: '{pattern}'\n");
         let in_rule = in_data.replace("data.pattern", &format!("`{pattern}`"));
         [
-            problems(&[("p.rego", in_data), ("data.yaml", &data)]).join("\n"),
+            problems(&[("p.rego", &in_data), ("data.yaml", &data)]).join("\n"),
             problems(&[("p.rego", &in_rule)]).join("\n"),
         ]
     };
-    for pattern in [r"^\d+$", r"^\\\w", r"[^\s]", r"\bx", r"\pL"] {
-        let [data, rule] = said(pattern);
-        assert!(data.starts_with("data.yaml:1:1: "), "{data}");
-        assert!(rule.starts_with("p.rego:3:35: "), "{rule}");
-        for said in [data, rule] {
-            assert!(said.contains(r"write [0-9] for \d, "), "{said}");
-        }
+    let regex = "regex.match({}, input.api)";
+    for pattern in [
+        r"^\d+$",
+        r"^\\\w",
+        r"[^\s]",
+        r"\bx",
+        r"\pL",
+        "(?i)^a",
+        "[a&&b]",
+        "^.{1,100}$",
+    ] {
+        assert_eq!(said(regex, pattern), ["", ""], "{pattern}");
     }
-    for pattern in ["^[0-9]+$", r"^\\d", r"[ \t\n\f\r]", "(?i)^a", r"\."] {
-        assert_eq!(said(pattern), ["", ""], "{pattern}");
-    }
-    let [_, rule] = said("(a");
-    assert!(
-        rule.ends_with("\"(a\" is not a regular expression: unclosed group"),
-        "{rule}"
+    let [data, rule] = said(regex, r"(a\8");
+    assert_eq!(
+        rule,
+        r#"p.rego:3:35: "(a\\8" is not a regular expression: invalid escape sequence: `\8`"#
     );
+    assert!(
+        data.starts_with("data.yaml:1:1: ") && data.ends_with(r"`\8`"),
+        "{data}"
+    );
+    let glob = "glob.match({}, [], input.api)";
+    for pattern in ["{prod-,}token", "[^m]", "**/b", "a}"] {
+        assert_eq!(said(glob, pattern), ["", ""], "{pattern}");
+    }
+    let [data, rule] = said(glob, "{a");
+    assert_eq!(rule, r#"p.rego:3:34: "{a" is not a glob: unclosed `{`"#);
+    assert!(data.starts_with("data.yaml:1:1: "), "{data}");
 }
 
 #[test]
 fn a_setting_that_no_builtin_can_use_is_refused_with_its_place_and_the_reason() {
     let pattern = "settings.yaml:4:5: data.guardrails.naming.pattern must be a regular expression, and \"^[a-z\" is none: \
-                   unclosed character class";
+                   missing closing ]: `[a-z`";
     let network = "settings.yaml:8:7: data.guardrails.networks.1 must be a network such as 10.0.0.0/8, and \"10.0.0.0/33\" is none: ";
-    let member = "settings.yaml:10:9: data.guardrails.teams.a.name must be a regular expression, and \"(a\" is none: unclosed group";
+    let member = "settings.yaml:10:9: data.guardrails.teams.a.name must be a regular expression, and \"(a\" is none: missing closing ): `(a`";
     for (rules, wanted) in [
         (
             "deny contains \"x\" if regex.match(data.guardrails.naming.pattern, input.api)",

@@ -1,0 +1,544 @@
+//! Regular expressions as Go's `regexp` reads them (RE2 with Perl's additions): what it refuses is refused.
+
+use regex_syntax::hir::{Capture, Class, ClassUnicode, Dot, Hir, Look, Repetition};
+
+use super::{Read, class};
+
+/// How often one repetition may repeat, with those around it.
+const MOST_COPIES: u32 = 1000;
+
+/// How deep groups and repetitions may nest. (Go has 1,000.)
+const MOST_DEPTH: usize = 250;
+
+/// Reads a pattern, or says why Go would not.
+pub(in super::super) fn read(pattern: &str) -> Result<Read, String> {
+    let mut reader = Reader {
+        rest: pattern,
+        flags: Flags::default(),
+        open: vec![Group::default()],
+        names: vec![None],
+    };
+    reader.all().map_err(|problem| match problem {
+        Problem(what, text) if text.is_empty() => what.to_owned(),
+        Problem(what, text) => format!("{what}: `{text}`"),
+    })
+}
+
+/// What is wrong, and where.
+struct Problem<'p>(&'static str, &'p str);
+
+type Outcome<'p, T> = Result<T, Problem<'p>>;
+
+const BAD_ESCAPE: &str = "invalid escape sequence";
+const BAD_GROUP: &str = "invalid or unsupported Perl syntax";
+const BAD_RANGE: &str = "invalid character class range";
+const BAD_REPEAT: &str = "invalid repeat count";
+const NO_BRACKET: &str = "missing closing ]";
+
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are four flags")]
+struct Flags {
+    /// `i`
+    folds: bool,
+    /// `m`
+    has_lines: bool,
+    /// `s`
+    dot_is_all: bool,
+    /// `U`
+    is_lazy: bool,
+}
+
+/// One part of a pattern.
+struct Part {
+    hir: Hir,
+    /// How often the innermost of it stands in it, if repetitions are written out.
+    copies: u32,
+    depth: usize,
+}
+
+/// A group that is not closed yet; the first is the whole pattern.
+#[derive(Default)]
+struct Group {
+    /// 0: it only groups.
+    number: u32,
+    /// Those before it.
+    flags: Flags,
+    alternatives: Vec<Part>,
+    parts: Vec<Part>,
+}
+
+impl Group {
+    /// Makes one part of what stands since the last `|`.
+    fn end_alternative(&mut self) {
+        let (copies, depth) = largest(&self.parts);
+        let parts = std::mem::take(&mut self.parts);
+        let hir = Hir::concat(parts.into_iter().map(|part| part.hir).collect());
+        self.alternatives.push(Part { hir, copies, depth });
+    }
+
+    fn close(mut self) -> Part {
+        self.end_alternative();
+        let (copies, depth) = largest(&self.alternatives);
+        let alternatives = self.alternatives.into_iter().map(|part| part.hir);
+        let hir = Hir::alternation(alternatives.collect());
+        let hir = match self.number {
+            0 => hir,
+            index => Hir::capture(Capture {
+                index,
+                name: None,
+                sub: Box::new(hir),
+            }),
+        };
+        let depth = depth.saturating_add(1);
+        Part { hir, copies, depth }
+    }
+}
+
+fn largest(parts: &[Part]) -> (u32, usize) {
+    let copies = parts.iter().map(|part| part.copies).max();
+    let depth = parts.iter().map(|part| part.depth).max();
+    (copies.unwrap_or(1), depth.unwrap_or(0))
+}
+
+struct Reader<'p> {
+    rest: &'p str,
+    flags: Flags,
+    open: Vec<Group>,
+    names: Vec<Option<String>>,
+}
+
+impl<'p> Reader<'p> {
+    fn all(&mut self) -> Outcome<'p, Read> {
+        let whole = self.rest;
+        let mut after_repeat = None;
+        while let Some(letter) = self.rest.chars().next() {
+            let start = self.rest;
+            let repeat = match letter {
+                '*' | '+' | '?' => {
+                    self.skip(1);
+                    Some((u32::from(letter == '+'), (letter == '?').then_some(1)))
+                }
+                '{' => self.counted()?,
+                _ => None,
+            };
+            if let Some((least, most)) = repeat {
+                self.repeat(least, most, start, after_repeat)?;
+                after_repeat = Some(start);
+                continue;
+            }
+            after_repeat = None;
+            self.one(letter, whole)?;
+        }
+        let (Some(group), true) = (self.open.pop(), self.open.is_empty()) else {
+            return Err(Problem("missing closing )", whole));
+        };
+        Ok(Read {
+            hir: group.close().hir,
+            names: std::mem::take(&mut self.names),
+        })
+    }
+
+    /// Reads what is no repetition.
+    fn one(&mut self, letter: char, whole: &'p str) -> Outcome<'p, ()> {
+        match letter {
+            '(' if self.rest.starts_with("(?") => return self.perl_group(),
+            '(' => {
+                self.skip(1);
+                self.open_capture(None)?;
+            }
+            '|' => {
+                self.skip(1);
+                self.group().end_alternative();
+            }
+            ')' => {
+                self.skip(1);
+                let closed = self.open.pop().expect("the first is never taken here");
+                if self.open.is_empty() {
+                    return Err(Problem("unexpected )", whole));
+                }
+                self.flags = closed.flags;
+                self.push_part(closed.close())?;
+            }
+            '^' if self.flags.has_lines => self.look(1, Look::StartLF),
+            '^' => self.look(1, Look::Start),
+            '$' if self.flags.has_lines => self.look(1, Look::EndLF),
+            '$' => self.look(1, Look::End),
+            '.' => {
+                self.skip(1);
+                let is_all = self.flags.dot_is_all;
+                let dot = if is_all {
+                    Dot::AnyChar
+                } else {
+                    Dot::AnyCharExceptLF
+                };
+                self.push(Hir::dot(dot));
+            }
+            '[' => return self.class(),
+            '\\' => return self.backslash(),
+            letter => {
+                self.skip(letter.len_utf8());
+                self.literal(u32::from(letter));
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let letter = self.rest.chars().next()?;
+        self.skip(letter.len_utf8());
+        Some(letter)
+    }
+
+    /// What was read since then.
+    fn since(&self, start: &'p str) -> &'p str {
+        let length = start.len() - self.rest.len();
+        start.get(..length).unwrap_or(start)
+    }
+
+    fn group(&mut self) -> &mut Group {
+        self.open.last_mut().expect("the whole pattern is open")
+    }
+
+    fn push(&mut self, hir: Hir) {
+        let (copies, depth) = (1, 1);
+        self.group().parts.push(Part { hir, copies, depth });
+    }
+
+    fn push_part(&mut self, part: Part) -> Outcome<'p, ()> {
+        if part.depth > MOST_DEPTH {
+            return Err(Problem("expression nests too deeply", ""));
+        }
+        self.group().parts.push(part);
+        Ok(())
+    }
+
+    fn look(&mut self, bytes: usize, look: Look) {
+        self.skip(bytes);
+        self.push(Hir::look(look));
+    }
+
+    fn literal(&mut self, letter: u32) {
+        let mut only = class::range(letter, letter);
+        if self.flags.folds {
+            class::fold(&mut only);
+        }
+        self.push(Hir::class(Class::Unicode(only)));
+    }
+
+    fn open_capture(&mut self, name: Option<String>) -> Outcome<'p, ()> {
+        let number = u32::try_from(self.names.len()).expect("a pattern is no longer than that");
+        self.names.push(name);
+        self.open_group(number)
+    }
+
+    fn open_group(&mut self, number: u32) -> Outcome<'p, ()> {
+        if self.open.len() > MOST_DEPTH {
+            return Err(Problem("expression nests too deeply", ""));
+        }
+        self.open.push(Group {
+            number,
+            flags: self.flags,
+            ..Group::default()
+        });
+        Ok(())
+    }
+
+    fn repeat(
+        &mut self,
+        least: u32,
+        most: Option<u32>,
+        start: &'p str,
+        after_repeat: Option<&'p str>,
+    ) -> Outcome<'p, ()> {
+        let is_lazy = self.rest.starts_with('?');
+        self.skip(usize::from(is_lazy));
+        if let Some(before) = after_repeat {
+            return Err(Problem(
+                "invalid nested repetition operator",
+                self.since(before),
+            ));
+        }
+        let text = self.since(start);
+        let Some(part) = self.group().parts.pop() else {
+            return Err(Problem("missing argument to repetition operator", text));
+        };
+        let times = most.unwrap_or(least).max(1);
+        let copies = if most == Some(0) {
+            1
+        } else {
+            times.saturating_mul(part.copies)
+        };
+        if copies > MOST_COPIES && times > 1 {
+            return Err(Problem(BAD_REPEAT, text));
+        }
+        let hir = Hir::repetition(Repetition {
+            min: least,
+            max: most,
+            greedy: is_lazy == self.flags.is_lazy,
+            sub: Box::new(part.hir),
+        });
+        let depth = part.depth.saturating_add(1);
+        self.push_part(Part { hir, copies, depth })
+    }
+
+    /// `{2}`, `{2,}` and `{2,3}`; anything else that begins like one is a plain brace.
+    fn counted(&mut self) -> Outcome<'p, Option<(u32, Option<u32>)>> {
+        let Some((inner, rest)) = self
+            .rest
+            .strip_prefix('{')
+            .and_then(|it| it.split_once('}'))
+        else {
+            return Ok(None);
+        };
+        let (least, most) = inner.split_once(',').unwrap_or((inner, inner));
+        let is_number = |text: &str| {
+            let has_digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+            has_digits && (text == "0" || !text.starts_with('0'))
+        };
+        if !is_number(least) || !(most.is_empty() || is_number(most)) {
+            return Ok(None);
+        }
+        let start = std::mem::replace(&mut self.rest, rest);
+        let number = |text: &str| text.parse().ok().filter(|number| *number <= MOST_COPIES);
+        match (number(least), most, number(most)) {
+            (Some(least), "", _) => Ok(Some((least, None))),
+            (Some(least), _, Some(most)) if least <= most => Ok(Some((least, Some(most)))),
+            _ => Err(Problem(BAD_REPEAT, self.since(start))),
+        }
+    }
+
+    /// What begins with `(?`: a group with a name, flags, or a group with flags.
+    fn perl_group(&mut self) -> Outcome<'p, ()> {
+        let start = self.rest;
+        let named = start
+            .strip_prefix("(?P<")
+            .or_else(|| start.strip_prefix("(?<"));
+        // Go wants something behind the bracket.
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            let Some((name, rest)) = named.split_once('>') else {
+                return Err(Problem("invalid named capture", start));
+            };
+            self.rest = rest;
+            let is_plain = |letter: u8| letter == b'_' || letter.is_ascii_alphanumeric();
+            if name.is_empty() || !name.bytes().all(is_plain) {
+                return Err(Problem("invalid named capture", self.since(start)));
+            }
+            return self.open_capture(Some(name.to_owned()));
+        }
+        self.skip(2);
+        let mut flags = self.flags;
+        let (mut sets, mut has_flag) = (true, true);
+        while let Some(letter) = self.next() {
+            let flag = match letter {
+                'i' => &mut flags.folds,
+                'm' => &mut flags.has_lines,
+                's' => &mut flags.dot_is_all,
+                'U' => &mut flags.is_lazy,
+                '-' if sets => {
+                    (sets, has_flag) = (false, false);
+                    continue;
+                }
+                ':' | ')' if has_flag => {
+                    if letter == ':' {
+                        self.open_group(0)?;
+                    }
+                    self.flags = flags;
+                    return Ok(());
+                }
+                _ => break,
+            };
+            *flag = sets;
+            has_flag = true;
+        }
+        Err(Problem(BAD_GROUP, self.since(start)))
+    }
+
+    fn backslash(&mut self) -> Outcome<'p, ()> {
+        let start = self.rest;
+        let look = match start.chars().nth(1) {
+            Some('A') => Some(Look::Start),
+            Some('b') => Some(Look::WordAscii),
+            Some('B') => Some(Look::WordAsciiNegate),
+            Some('z') => Some(Look::End),
+            _ => None,
+        };
+        if let Some(look) = look {
+            self.look(2, look);
+        } else if let Some(quoted) = start.strip_prefix("\\Q") {
+            let (quoted, rest) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+            self.rest = rest;
+            for letter in quoted.chars() {
+                self.literal(u32::from(letter));
+            }
+        } else if let Some(class) = self.known_class()? {
+            self.push(Hir::class(Class::Unicode(class)));
+        } else {
+            let letter = self.escape()?;
+            self.literal(letter);
+        }
+        Ok(())
+    }
+
+    /// `\d`, `\pL` and their like.
+    fn known_class(&mut self) -> Outcome<'p, Option<ClassUnicode>> {
+        let start = self.rest;
+        let mut letters = start.chars();
+        let (Some('\\'), Some(letter)) = (letters.next(), letters.next()) else {
+            return Ok(None);
+        };
+        if let Some(class) = class::perl(letter, self.flags.folds) {
+            self.skip(2);
+            return Ok(Some(class));
+        }
+        if !matches!(letter, 'p' | 'P') {
+            return Ok(None);
+        }
+        self.skip(2);
+        let name = if let Some(braced) = self.rest.strip_prefix('{') {
+            let Some((name, rest)) = braced.split_once('}') else {
+                return Err(Problem(BAD_RANGE, start));
+            };
+            self.rest = rest;
+            name
+        } else {
+            let before = self.rest;
+            self.next();
+            self.since(before)
+        };
+        let plain = name.strip_prefix('^');
+        let Some(mut class) = class::unicode(plain.unwrap_or(name)) else {
+            return Err(Problem(BAD_RANGE, self.since(start)));
+        };
+        if self.flags.folds {
+            class::fold(&mut class);
+        }
+        if (letter == 'P') != plain.is_some() {
+            class.negate();
+        }
+        Ok(Some(class))
+    }
+
+    /// One character behind a backslash, as its number.
+    fn escape(&mut self) -> Outcome<'p, u32> {
+        let start = self.rest;
+        self.skip(1);
+        let Some(letter) = self.next() else {
+            return Err(Problem("trailing backslash at end of expression", ""));
+        };
+        let code = match letter {
+            '1'..='7' if !self.rest.starts_with(|next| matches!(next, '0'..='7')) => None,
+            '0'..='7' => {
+                let mut code = letter.to_digit(8).unwrap_or_default();
+                for _digit in 0..2 {
+                    let Some(digit) = self.rest.chars().next().and_then(|it| it.to_digit(8)) else {
+                        break;
+                    };
+                    self.skip(1);
+                    code = code * 8 + digit;
+                }
+                Some(code)
+            }
+            'x' => self.hexadecimal(),
+            'a' => Some(0x07),
+            'f' => Some(0x0c),
+            'n' => Some(0x0a),
+            'r' => Some(0x0d),
+            't' => Some(0x09),
+            'v' => Some(0x0b),
+            letter if letter.is_ascii() && !letter.is_ascii_alphanumeric() => {
+                Some(u32::from(letter))
+            }
+            _ => None,
+        };
+        code.ok_or(Problem(BAD_ESCAPE, self.since(start)))
+    }
+
+    fn hexadecimal(&mut self) -> Option<u32> {
+        if !self.rest.starts_with('{') {
+            let high = self.next()?.to_digit(16)?;
+            return Some(high * 16 + self.next()?.to_digit(16)?);
+        }
+        self.skip(1);
+        let mut code = None;
+        loop {
+            match self.next()? {
+                '}' => return code,
+                digit => {
+                    let digit = digit.to_digit(16)?;
+                    let next = code.unwrap_or(0) * 16 + digit;
+                    code = (next <= u32::from(char::MAX)).then_some(next);
+                    code?;
+                }
+            }
+        }
+    }
+
+    /// What stands in brackets.
+    fn class(&mut self) -> Outcome<'p, ()> {
+        let start = self.rest;
+        self.skip(1);
+        let is_negated = self.rest.starts_with('^');
+        self.skip(usize::from(is_negated));
+        let mut class = ClassUnicode::empty();
+        let mut is_first = true;
+        while is_first || !self.rest.starts_with(']') {
+            is_first = false;
+            if let Some(named) = self.named_class()? {
+                class.union(&named);
+            } else if let Some(known) = self.known_class()? {
+                class.union(&known);
+            } else {
+                class.union(&self.range(start)?);
+            }
+        }
+        self.skip(1);
+        if is_negated {
+            class.negate();
+        }
+        self.push(Hir::class(Class::Unicode(class)));
+        Ok(())
+    }
+
+    fn named_class(&mut self) -> Outcome<'p, Option<ClassUnicode>> {
+        let start = self.rest;
+        let Some((name, rest)) = start.strip_prefix("[:").and_then(|it| it.split_once(":]")) else {
+            return Ok(None);
+        };
+        self.rest = rest;
+        match class::posix(name, self.flags.folds) {
+            Some(class) => Ok(Some(class)),
+            None => Err(Problem(BAD_RANGE, self.since(start))),
+        }
+    }
+
+    /// One character, or all from one to another.
+    fn range(&mut self, whole: &'p str) -> Outcome<'p, ClassUnicode> {
+        let start = self.rest;
+        let low = self.member(whole)?;
+        let mut high = low;
+        // `[a-]` is two characters.
+        if self.rest.starts_with('-') && self.rest.len() > 1 && !self.rest.starts_with("-]") {
+            self.skip(1);
+            high = self.member(whole)?;
+            if high < low {
+                return Err(Problem(BAD_RANGE, self.since(start)));
+            }
+        }
+        let mut range = class::range(low, high);
+        if self.flags.folds {
+            class::fold(&mut range);
+        }
+        Ok(range)
+    }
+
+    fn member(&mut self, whole: &'p str) -> Outcome<'p, u32> {
+        if self.rest.starts_with('\\') {
+            return self.escape();
+        }
+        self.next().map(u32::from).ok_or(Problem(NO_BRACKET, whole))
+    }
+}
