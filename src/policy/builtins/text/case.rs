@@ -1,10 +1,16 @@
 //! Upper and lower case as Go has them: one character for one character, whatever stands around it, by Unicode 15.
 
 pub(super) fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().map(lower_of).collect()
 }
 
 pub(super) fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
     text.chars().map(upper_of).collect()
 }
 

@@ -1,13 +1,12 @@
 //! Replacing, as Go's `strings.Replacer` does it: from the left, all texts at once, never in what was replaced.
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use regorus::Value;
 
-use crate::policy::builtins::arguments::{MOST_BYTES, bounded, wrong};
+use crate::policy::builtins::arguments::{bounded, wrong};
 use crate::policy::builtins::{Answer, Arguments};
 
-/// What all texts to be replaced may have together: a machine is built for them in each call.
-const MOST_PATTERNS: usize = 64 << 10;
+/// The longest text to be replaced: at each place of the other one it may be compared.
+const MOST_OLD: usize = 256;
 
 pub(super) fn one(given: Arguments<'_>) -> Answer {
     let (text, old, new) = (given.text(0)?, given.text(1)?, given.text(2)?);
@@ -41,7 +40,7 @@ pub(super) fn many(given: Arguments<'_>) -> Answer {
     }
     match empty {
         Some(new) => between_characters(text, new, &known),
-        None => Ok(replaced(text, &known, |_, part| Ok(part.to_owned()))?.into()),
+        None => Ok(replaced(text, &known, |_, between| Ok(between.to_owned()))?.into()),
     }
 }
 
@@ -73,26 +72,66 @@ fn replaced(
     known: &[(&str, &str)],
     rest: impl Fn(usize, &str) -> Result<String, String>,
 ) -> Result<String, String> {
-    let size: usize = known.iter().map(|(old, _)| old.len()).sum();
-    if size > MOST_PATTERNS {
-        return Err("the texts to be replaced have more than 64 KiB".to_owned());
-    }
-    let machine = AhoCorasick::builder()
-        .match_kind(MatchKind::LeftmostFirst)
-        .build(known.iter().map(|(old, _)| old))
-        .map_err(|error| error.to_string())?;
-    let (mut all, mut done) = (String::with_capacity(text.len().min(MOST_BYTES)), 0);
-    for found in machine.find_iter(text) {
-        all.push_str(&rest(
-            all.len(),
-            text.get(done..found.start()).unwrap_or_default(),
-        )?);
-        let by = known.get(found.pattern().as_usize());
-        all.push_str(by.map_or("", |(_, by)| by));
+    let known = Known::new(known)?;
+    let (mut all, mut done, mut next) = (String::with_capacity(text.len()), 0, 0);
+    while let Some(left) = text.as_bytes().get(next..) {
+        let Some((length, by)) = known.at_start(left) else {
+            next += 1;
+            continue;
+        };
+        let between = text.get(done..next).unwrap_or_default();
+        all.push_str(&rest(all.len(), between)?);
+        all.push_str(by);
         bounded(all.len())?;
-        done = found.end();
+        next += length;
+        done = next;
     }
     all.push_str(&rest(all.len(), text.get(done..).unwrap_or_default())?);
     bounded(all.len())?;
     Ok(all)
+}
+
+/// Texts to be replaced in their order, none of which begins with another one: that would never be found.
+struct Known<'a> {
+    texts: Vec<(&'a [u8], &'a str)>,
+    /// Whether one of them begins with the byte.
+    firsts: [bool; 256],
+}
+
+impl<'a> Known<'a> {
+    fn new(all: &[(&'a str, &'a str)]) -> Result<Self, String> {
+        let mut texts: Vec<(&[u8], &str)> = Vec::with_capacity(all.len());
+        let mut firsts = [false; 256];
+        for (old, by) in all {
+            if old.len() > MOST_OLD {
+                return Err("a text to be replaced has more than 256 bytes".to_owned());
+            }
+            let old = old.as_bytes();
+            if texts
+                .last()
+                .is_some_and(|(before, _)| old.starts_with(before))
+            {
+                continue;
+            }
+            if let Some(first) = old
+                .first()
+                .and_then(|first| firsts.get_mut(usize::from(*first)))
+            {
+                *first = true;
+            }
+            texts.push((old, by));
+        }
+        Ok(Self { texts, firsts })
+    }
+
+    /// The length of the one that a text begins with, and what stands in its place.
+    fn at_start(&self, text: &[u8]) -> Option<(usize, &'a str)> {
+        let first = usize::from(*text.first()?);
+        if self.firsts.get(first) != Some(&true) {
+            return None;
+        }
+        let after = self.texts.partition_point(|(old, _)| *old <= text);
+        let (old, by) = self.texts.get(after.checked_sub(1)?)?;
+        text.starts_with(old).then_some((old.len(), *by))
+    }
 }

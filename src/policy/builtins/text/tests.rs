@@ -84,6 +84,7 @@ fn no_text_grows_without_bound() {
         format!(r#"replace({aas}, "a", {long})"#),
         format!(r#"strings.replace_n({{"a": {long}}}, {aas})"#),
         format!(r#"strings.replace_n({{"": {long}}}, {aas})"#),
+        r#"strings.replace_n({sprintf("%300s", ["x"]): ""}, "a")"#.to_owned(),
         format!(r#"concat({long}, split({aas}, ""))"#),
         r#"sprintf("%1000000d%1000000d%1000000d%1000000d%1000000d", [1, 2, 3, 4, 5])"#.to_owned(),
     ];
