@@ -5,7 +5,9 @@
 //! because here it answers `input.time`; `print` and `trace` are, because they only talk.
 
 mod arguments;
+mod collections;
 pub(super) mod glob;
+mod hashes;
 mod net;
 mod numbers;
 mod patterns;
@@ -15,6 +17,8 @@ mod sprintf;
 mod tests;
 mod text;
 mod time;
+mod units;
+mod versions;
 
 use regorus::Value;
 use regorus::unstable::BUILTINS;
@@ -41,14 +45,18 @@ impl Own {
 }
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 7] = [
+const OWN: [&[Own]; 11] = [
+    collections::OWN,
     glob::OWN,
+    hashes::OWN,
     net::OWN,
     numbers::OWN,
     regex::OWN,
     sprintf::OWN,
     text::OWN,
     time::OWN,
+    units::OWN,
+    versions::OWN,
 ];
 
 fn all() -> impl Iterator<Item = &'static Own> {
@@ -72,8 +80,15 @@ pub(super) fn register(rego: &mut regorus::Engine) {
 }
 
 /// Names, or families of names when they end in a dot, and why a decision cannot rest on them.
-const REFUSED: [(&str, &str); 9] = [
-    ("crypto.", "dtgate has no cryptography for policies"),
+const REFUSED: [(&str, &str); 10] = [
+    (
+        "crypto.parse_private_keys",
+        "dtgate has no keys for policies",
+    ),
+    (
+        "crypto.x509.",
+        "dtgate does not read certificates in policies",
+    ),
     ("http.send", "a decision may not depend on another service"),
     (
         "io.jwt.",

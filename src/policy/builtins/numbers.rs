@@ -3,7 +3,7 @@
 //! The operators are here under the names that OPA knows them by: `div(15.3, 3)` is what `15.3 / 3` is there, `5.1`,
 //! where the engine's own `/` has the rounding of a machine's number.
 
-mod extended;
+pub(super) mod extended;
 #[cfg(test)]
 mod tests;
 
@@ -49,7 +49,7 @@ const MOST_BITS: u64 = 1 << 16;
 /// The longest range; OPA's ends when the query does.
 const MOST_MEMBERS: u64 = 100_000;
 
-fn short(whole: BigInt) -> Result<BigInt, String> {
+pub(super) fn short(whole: BigInt) -> Result<BigInt, String> {
     if whole.bits() > MOST_BITS {
         return Err("the integer is longer than 65536 bits".to_owned());
     }
@@ -69,7 +69,11 @@ fn number(given: Arguments<'_>, place: usize) -> Result<&Value, String> {
 }
 
 fn extended(given: Arguments<'_>, place: usize) -> Result<Extended, String> {
-    let number = number(given, place)?;
+    reckoned(number(given, place)?)
+}
+
+/// The number as OPA reckons with it.
+pub(super) fn reckoned(number: &Value) -> Result<Extended, String> {
     match whole(number) {
         Some(whole) => Ok(Extended::from_whole(&short(whole)?)),
         None => Extended::from_text(&text_of(number)?),

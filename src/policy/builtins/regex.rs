@@ -41,6 +41,7 @@ fn matches(arguments: Arguments<'_>) -> Answer {
     Ok(compiled(pattern)?.is_match(text).into())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is one of several")]
 fn is_valid(arguments: Arguments<'_>) -> Answer {
     let pattern = arguments.text(0);
     Ok(pattern
@@ -184,8 +185,8 @@ fn groups(name: &str, pattern: &Pattern) -> Vec<usize> {
         return name.parse().into_iter().collect();
     }
     let names = pattern.names.iter().enumerate();
-    let named = names.filter(|(_, known)| known.as_deref() == Some(name));
-    named.map(|(number, _)| number).collect()
+    let meant = names.filter(|(_, known)| known.as_deref() == Some(name));
+    meant.map(|(number, _)| number).collect()
 }
 
 /// Matches with a pattern that is plain text with regular expressions between delimiters.
@@ -206,7 +207,7 @@ fn template_match(arguments: Arguments<'_>) -> Answer {
             if level == 0 {
                 let inner = part(template, (begins, place));
                 syntax::read(&format!("^{inner}$"))?;
-                pattern += &format!("({inner})");
+                pattern.extend(["(", inner, ")"]);
                 begins = place + 1;
             }
         }

@@ -217,7 +217,7 @@ fn a_builtin_that_must_not_be_used_is_refused_wherever_it_stands() {
             "7:9",
         ),
         (
-            "deny contains \"x\" if true\n\na := 1 if false\n\nelse := crypto.sha256(\"x\")",
+            "deny contains \"x\" if true\n\na := 1 if false\n\nelse := crypto.x509.parse_certificates(\"x\")",
             "7:9",
         ),
         (

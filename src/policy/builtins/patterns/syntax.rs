@@ -19,7 +19,7 @@ pub(in super::super) fn read(pattern: &str) -> Result<Read, String> {
         names: vec![None],
     };
     reader.all().map_err(|problem| match problem {
-        Problem(what, text) if text.is_empty() => what.to_owned(),
+        Problem(what, "") => what.to_owned(),
         Problem(what, text) => format!("{what}: `{text}`"),
     })
 }
@@ -454,7 +454,7 @@ impl<'p> Reader<'p> {
             }
             _ => None,
         };
-        code.ok_or(Problem(BAD_ESCAPE, self.since(start)))
+        code.ok_or_else(|| Problem(BAD_ESCAPE, self.since(start)))
     }
 
     fn hexadecimal(&mut self) -> Option<u32> {

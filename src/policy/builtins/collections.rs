@@ -1,0 +1,138 @@
+//! Lists, sets and objects, as OPA 1.22 has them (`topdown/aggregates.go`, `array.go`, `subset.go`).
+
+#[cfg(test)]
+mod tests;
+
+use num_bigint::BigInt;
+use regorus::Value;
+
+use super::arguments::{from_whole, kind, whole, wrong};
+use super::numbers::extended::Extended;
+use super::numbers::{reckoned, short};
+use super::{Answer, Arguments, Own};
+
+pub(super) const OWN: &[Own] = &[
+    Own::new("array.flatten", 1, flatten),
+    Own::new("array.slice", 3, slice),
+    Own::new("count", 1, count),
+    Own::new("object.subset", 2, subset),
+    Own::new("product", 1, product),
+    Own::new("sum", 1, sum),
+];
+
+/// Characters of a text, and not what a machine makes of them.
+fn count(arguments: Arguments<'_>) -> Answer {
+    let count = match arguments.any(0)? {
+        Value::Array(members) => members.len(),
+        Value::Set(members) => members.len(),
+        Value::Object(members) => members.len(),
+        Value::String(text) => text.chars().count(),
+        other => return Err(wrong(0, "one of {array, object, set, string}", other)),
+    };
+    Ok(Value::from(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
+/// The members of the lists that are members, one level deep.
+fn flatten(arguments: Arguments<'_>) -> Answer {
+    let mut flat = Vec::new();
+    for member in arguments.array(0)? {
+        match member {
+            Value::Array(nested) => flat.extend(nested.iter().cloned()),
+            other => flat.push(other.clone()),
+        }
+    }
+    Ok(Value::from(flat))
+}
+
+fn slice(arguments: Arguments<'_>) -> Answer {
+    let members = arguments.array(0)?;
+    let within =
+        |place: i64, most: usize| usize::try_from(place.max(0)).map_or(most, |it| it.min(most));
+    let (start, stop) = (arguments.integer(1)?, arguments.integer(2)?);
+    let stop = within(stop, members.len());
+    let start = within(start, stop);
+    let part = members.into_iter().skip(start).take(stop - start);
+    Ok(Value::from(part.cloned().collect::<Vec<_>>()))
+}
+
+fn sum(arguments: Arguments<'_>) -> Answer {
+    reckon(arguments, 0, |a, b| a + b, Extended::plus)
+}
+
+fn product(arguments: Arguments<'_>) -> Answer {
+    reckon(arguments, 1, |a, b| a * b, Extended::times)
+}
+
+/// Exact, if all are integers.
+fn reckon(
+    arguments: Arguments<'_>,
+    first: u32,
+    exact: fn(BigInt, BigInt) -> BigInt,
+    step: fn(Extended, Extended) -> Extended,
+) -> Answer {
+    let collection = arguments.any(0)?;
+    let members: Vec<&Value> = match collection {
+        Value::Array(members) => members.iter().collect(),
+        Value::Set(members) => members.iter_sorted().collect(),
+        other => return Err(wrong(0, "one of {set, array}", other)),
+    };
+    if let Some(other) = members.iter().find(|it| !matches!(it, Value::Number(_))) {
+        return Err(format!(
+            "operand 1 must be {0} of numbers but got {0} containing {1}",
+            kind(collection),
+            kind(other)
+        ));
+    }
+    let first = BigInt::from(first);
+    if let Some(integers) = members
+        .iter()
+        .map(|it| whole(it))
+        .collect::<Option<Vec<_>>>()
+    {
+        let step = |all: BigInt, next| short(exact(all, short(next)?));
+        return Ok(from_whole(integers.into_iter().try_fold(first, step)?));
+    }
+    let mut all = Extended::from_whole(&first);
+    for member in members {
+        all = step(all, reckoned(member)?);
+    }
+    all.into_value()
+}
+
+/// Whether all of the second is in the first.
+fn subset(arguments: Arguments<'_>) -> Answer {
+    let is_subset = match (arguments.any(0)?, arguments.any(1)?) {
+        (Value::Array(all), Value::Set(some)) => {
+            // As OPA counts them: each member as often as it stands there, and there has to be one.
+            let found = all.iter().filter(|member| some.contains(member)).count();
+            !all.is_empty() && found >= some.len()
+        }
+        (all @ Value::Object(_), some @ Value::Object(_))
+        | (all @ Value::Set(_), some @ Value::Set(_))
+        | (all @ Value::Array(_), some @ Value::Array(_)) => has(all, some),
+        _ => {
+            return Err(
+                "both arguments object.subset must be of the same type or array and set".to_owned(),
+            );
+        }
+    };
+    Ok(is_subset.into())
+}
+
+fn has(all: &Value, some: &Value) -> bool {
+    match (all, some) {
+        (Value::Object(all), Value::Object(some)) => some
+            .iter()
+            .all(|(name, value)| all.get(name).is_some_and(|it| has(it, value))),
+        (Value::Set(all), Value::Set(some)) => {
+            some.iter_sorted().all(|member| all.contains(member))
+        }
+        // In one piece.
+        (Value::Array(all), Value::Array(some)) => {
+            let all: Vec<&Value> = all.iter().collect();
+            let some: Vec<&Value> = some.iter().collect();
+            some.is_empty() || all.windows(some.len()).any(|run| run == some)
+        }
+        _ => all == some,
+    }
+}
