@@ -6,10 +6,13 @@
 
 mod arguments;
 mod collections;
+mod encoding;
 pub(super) mod glob;
 mod hashes;
+mod json;
 mod net;
 mod numbers;
+mod paths;
 mod patterns;
 pub(super) mod regex;
 mod sprintf;
@@ -45,12 +48,15 @@ impl Own {
 }
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 11] = [
+const OWN: [&[Own]; 14] = [
     collections::OWN,
+    encoding::OWN,
     glob::OWN,
     hashes::OWN,
+    json::OWN,
     net::OWN,
     numbers::OWN,
+    paths::OWN,
     regex::OWN,
     sprintf::OWN,
     text::OWN,

@@ -110,14 +110,14 @@ macro_rules! watched {
 // What always answers the same, and the same in both engines.
 watched! {
     "__builtin_sets.intersection", "__builtin_sets.union", "abs", "array.concat", "array.reverse",
-    "array.slice", "base64.decode", "base64.encode", "base64.is_valid", "bits.and", "bits.lsh",
-    "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count",
-    "endswith", "floor", "format_int", "glob.match", "glob.quote_meta", "indexof", "indexof_n",
-    "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set",
-    "is_string", "json.is_valid", "json.marshal", "json.unmarshal", "lower", "max", "min",
-    "net.cidr_contains", "net.cidr_expand", "net.cidr_is_valid", "numbers.range",
-    "numbers.range_step", "object.filter", "object.get", "object.keys", "object.remove",
-    "object.subset", "object.union", "object.union_n", "product",
+    "array.slice", "base64.decode", "base64.encode", "base64.is_valid", "base64url.decode",
+    "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat",
+    "contains", "count", "endswith", "floor", "format_int", "glob.match", "glob.quote_meta",
+    "indexof", "indexof_n", "intersection", "is_array", "is_boolean", "is_null", "is_number",
+    "is_object", "is_set", "is_string", "json.filter", "json.is_valid", "json.marshal",
+    "json.remove", "json.unmarshal", "lower", "max", "min", "net.cidr_contains", "net.cidr_expand",
+    "net.cidr_is_valid", "numbers.range", "numbers.range_step", "object.filter", "object.get",
+    "object.keys", "object.remove", "object.subset", "object.union", "object.union_n", "product",
     "regex.find_all_string_submatch_n", "regex.find_n", "regex.is_valid", "regex.match",
     "regex.replace", "regex.split", "regex.template_match", "replace", "round", "semver.compare",
     "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
@@ -125,7 +125,9 @@ watched! {
     "substring", "sum", "time.add_date", "time.clock", "time.date", "time.diff", "time.format",
     "time.parse_duration_ns", "time.parse_ns", "time.parse_rfc3339_ns", "time.weekday", "to_number",
     "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name",
-    "union", "units.parse", "units.parse_bytes", "upper",
+    "union", "units.parse", "units.parse_bytes", "upper", "urlquery.decode",
+    "urlquery.decode_object", "urlquery.encode", "urlquery.encode_object", "yaml.is_valid",
+    "yaml.unmarshal",
 }
 
 #[cfg(test)]

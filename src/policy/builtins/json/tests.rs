@@ -1,0 +1,105 @@
+use serde_json::{Value as Json, json};
+
+use crate::policy::builtins::tests::assert_said;
+use crate::policy::builtins::tests::opa::compare_with;
+
+#[test]
+fn json_is_that_of_opa() {
+    assert_said(&[
+        (
+            r#"json.marshal("<a&b>\u2028")"#,
+            r#""\"\\u003ca\\u0026b\\u003e\\u2028\"""#,
+        ),
+        (
+            r#"json.marshal({"b": {2, 1}, "a": null})"#,
+            r#""{\"a\":null,\"b\":[1,2]}""#,
+        ),
+        (
+            r#"json.unmarshal("12345678901234567890123") == 12345678901234567890123"#,
+            "true",
+        ),
+        (
+            r#"json.unmarshal("{\"a\": 1, \"a\": [2, {}]}")"#,
+            r#"{"a":[2,{}]}"#,
+        ),
+        (
+            r#"json.unmarshal("\"\\ud800x\\ud83d\\ude00\\n\"")"#,
+            "\"\u{fffd}x\u{1f600}\\n\"",
+        ),
+        (r#"json.unmarshal("[1,")"#, "fails"),
+        (r#"json.is_valid("1e400")"#, "true"),
+        ("json.is_valid([])", "false"),
+        (r#"json.is_valid("{}x")"#, "false"),
+        (
+            r#"count(json.unmarshal(concat("", ["[" | some _ in numbers.range(1, 100000)])))"#,
+            "fails",
+        ),
+    ]);
+}
+
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_json_is_as_in_opa() {
+    let texts = [
+        "",
+        " ",
+        "null",
+        "nul",
+        "true",
+        "[]",
+        "[1,2]",
+        "[1,]",
+        "[,]",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\" : 1 , \"a\":2}",
+        "{a:1}",
+        "{\"a\"}",
+        "1 2",
+        "{}x",
+        "-1",
+        "-",
+        "01",
+        "1.",
+        ".5",
+        "1.5",
+        "1e3",
+        "1E+2",
+        "1e400",
+        "12345678901234567890123",
+        "0.1000",
+        "\"\\ud800\"",
+        "\"\\ud83d\\ude00\"",
+        "\"\\ude00\\ud83d\"",
+        "\"\\ud83dx\"",
+        "\"\\ud83d\\u0041\"",
+        "\"\\u00e9\\n\\/\\b\"",
+        "\"\\x\"",
+        "\"\n\"",
+        "\"\u{e9}\"",
+        "\"a",
+        "[[[{\"\":[null]}]]]",
+        "\u{feff}1",
+        "NaN",
+        "'a'",
+        "[1 2]",
+    ];
+    let mut texts: Vec<Json> = texts.map(Json::from).into();
+    texts.extend([json!(null), json!(1), json!([])]);
+    compare_with(
+        &["json.is_valid", "json.unmarshal"],
+        |_| vec![texts.clone()],
+        |name, given| name == "json.unmarshal" && given[0] == "1e400".into(),
+    );
+    let values = vec![
+        json!(null),
+        json!(true),
+        json!(1),
+        json!(-1.5),
+        json!("<a&b>\u{2028}\u{2029}\"\\\n\u{8}\u{c}\u{1}\u{7f}/"),
+        json!([1, ["x"], {"<": "&"}]),
+        json!({"b": 1, "a": [], "\u{e9}": null}),
+        json!([]),
+    ];
+    compare_with(&["json.marshal"], |_| vec![values.clone()], |_, _| false);
+}
