@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use regorus::Value;
+use serde::Deserialize;
 
 use super::arguments::wrong;
 use super::{Answer, Arguments, Own};
@@ -168,14 +169,14 @@ fn query_decode_object(arguments: Arguments<'_>) -> Answer {
     Ok(Value::from(members.collect::<BTreeMap<_, _>>()))
 }
 
-/// The first document of several.
+/// The first document of several, all of which have to be YAML.
 fn yaml(text: &str) -> Result<Value, String> {
-    use serde::Deserialize;
-    let mut documents = yaml_serde::Deserializer::from_str(text);
-    let first = documents.next().map(Value::deserialize);
-    first
-        .unwrap_or(Ok(Value::Null))
-        .map_err(|error| error.to_string())
+    let mut first = None;
+    for document in yaml_serde::Deserializer::from_str(text) {
+        let read = Value::deserialize(document).map_err(|error| error.to_string())?;
+        first.get_or_insert(read);
+    }
+    Ok(first.unwrap_or(Value::Null))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is one of several")]

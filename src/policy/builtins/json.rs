@@ -4,7 +4,6 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use regorus::Value;
 use serde::de::IgnoredAny;
 
 use super::{Answer, Arguments, Own};

@@ -29,6 +29,7 @@ fn encodings_are_those_of_opa() {
         (r#"yaml.unmarshal("a: 1\n---\nb: 2")"#, r#"{"a":1}"#),
         ("yaml.is_valid(1)", "false"),
         (r#"yaml.is_valid("a: [")"#, "false"),
+        (r#"yaml.is_valid("a: 1\n---\nb: [")"#, "false"),
     ]);
 }
 
@@ -119,6 +120,14 @@ fn needs_opa_encodings_are_as_in_opa() {
         "a: 0.5",
         "a:\n  b: null",
         "\t",
+        "a: 1\n---\n\tb: 2",
+        "a: 1\n---\nb: [",
+        "a: 1\n---\nb: 1\nb: 2",
+        "a: 1\n---\nb: *x",
+        "foo\ntest1: hello",
+        "---\n---\n",
+        "a: 1\n...\nb: 2",
+        "a: 1\na: 2",
     ];
     let mut documents: Vec<Json> = documents.map(Json::from).into();
     documents.extend([json!(null), json!(1)]);
