@@ -13,6 +13,7 @@ use std::{
 use serde_json::{Map, Value as Json};
 
 use super::{bundle::Problem, data};
+use crate::dynatrace::redact::Redactor;
 use crate::value::unread;
 
 pub(super) struct File {
@@ -178,6 +179,22 @@ impl Tree {
             Kind::Disguised(_) | Kind::Other => {}
         }
     }
+
+    /// Tokens that stand in the data with their secrets: they are told by their places, not repeated.
+    pub(super) fn tokens(&self) -> Vec<Problem> {
+        let redactor = Redactor::default();
+        let lines = self.data_files.iter().flat_map(|file| {
+            let lines = file.text.lines().enumerate();
+            lines.map(move |(number, line)| (file, number + 1, line))
+        });
+        let shown = lines.filter(|(_, _, line)| line.contains("dt0") && redactor.holds_token(line));
+        let message = "a whole token stands here, with its secret: write its public part only (for dt0c01 tokens, up to \
+                       the second dot), and revoke the token";
+        shown
+            .map(|(file, number, _)| Problem::new(&file.path, number, 1, message))
+            .collect()
+    }
+
     /// A problem with a member of the data, at its key, or at the nearest one around it that is there.
     pub(super) fn problem_in_data(&self, path: &[&str], message: impl Into<String>) -> Problem {
         data::problem(&self.data_files, path, message)

@@ -9,9 +9,10 @@ use regorus::unstable::{
     AssignOp, Expr, Literal, Module, Query, Ref, Rule as RegoRule, RuleHead, Span,
 };
 
-use super::bundle::Problem;
+use super::bundle::{self, Problem};
 use super::check::{self, Names, Path, Program, at};
 use super::decision::Rule;
+use super::tree::File;
 use super::walk::{self, Site};
 
 /// The policies that the modules define, with the rules of each.
@@ -88,6 +89,27 @@ pub(super) fn policies(
         }
     }
     found
+}
+
+/// A policy that is taken for a test, because of the name of its file: nobody would ask it.
+pub(super) fn hidden(file: &File) -> Option<Problem> {
+    let (mut rego, _) = bundle::compile(&[file], &serde_json::Map::new());
+    let modules = rego.get_modules();
+    let module = modules.first()?;
+    let package = check::package(module);
+    let is_policy = matches!(
+        package.as_slice(),
+        [data, dtgate, name] if data == "data" && dtgate == "dtgate" && !name.ends_with("_test")
+    );
+    let judges = |rule: &&Ref<RegoRule>| {
+        let head = check::known(check::head(rule));
+        is_set(rule) && (head == ["deny"] || head == ["warn"])
+    };
+    let rule = module.policy.iter().find(judges).filter(|_| is_policy)?;
+    Some(at(
+        rule.span(),
+        "nobody would ask this rule: files whose names end in _test.rego are tests; give the file another name",
+    ))
 }
 
 /// What to write for a rule that other engines ask for, or that was misspelt.

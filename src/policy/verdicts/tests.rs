@@ -1,4 +1,4 @@
-use super::super::bundle::tests::wrong;
+use super::super::bundle::tests::{problems, wrong};
 
 const NEVER: &str = "deny contains \"never\" if input.api == \"v9\"\n\n";
 
@@ -267,4 +267,38 @@ fn members_of_a_collection_are_violations_of_their_own() {
         let found = wrong(rules);
         assert!(found.contains(said), "{rules}: {found}");
     }
+}
+
+#[test]
+fn a_policy_in_a_file_of_tests_is_refused() {
+    let fine = "package dtgate.a\n\ndeny contains \"x\" if input.api == \"v1\"\n";
+    let said = |package: &str, rule: &str| {
+        let text = format!("package dtgate.{package}\n\n{rule}\n");
+        problems(&[("a.rego", fine), ("load_test.rego", &text)]).join(" | ")
+    };
+    let rule = "deny contains \"x\" if input.api == \"v2\"";
+    assert_eq!(
+        said("load", rule),
+        "load_test.rego:3:1: nobody would ask this rule: files whose names end in _test.rego are tests; give the file another name"
+    );
+    assert_eq!(said("load_test", rule), "");
+    assert_eq!(said("a", "test_x if true"), "");
+}
+
+#[test]
+fn a_whole_token_in_the_data_is_refused_and_not_repeated() {
+    let fine = "package dtgate.a\n\ndeny contains \"x\" if input.caller.token.id in data.known\n";
+    let said = |token: &str| {
+        let data = format!("known:\n  - {token}\n");
+        problems(&[("a.rego", fine), ("data.yaml", &data)]).join(" | ")
+    };
+    let public = format!("dt0c01.{}", "A".repeat(24));
+    let secret = "B".repeat(64);
+    let refused = said(&format!("{public}.{secret}"));
+    assert!(
+        refused.starts_with("data.yaml:2:1: a whole token stands here"),
+        "{refused}"
+    );
+    assert!(!refused.contains(&secret), "{refused}");
+    assert_eq!(said(&public), "");
 }
