@@ -118,6 +118,10 @@ pub(super) const KEY: Kept = Kept {
 pub(super) fn may_others(path: &Path, found: &Metadata, kept: Kept) -> Result<(), OpenError> {
     let mode = found.mode() & 0o777;
     let shown = path.display();
+    // Like /tmp: it is everybody's, and taking it away from them would harm them.
+    if found.is_dir() && mode & 0o002 != 0 && found.mode() & 0o1000 != 0 {
+        return Err(OpenError::Shared(path.to_owned()));
+    }
     let (why, remedy) = if mode & kept.forbidden != 0 {
         let verb = if mode & kept.forbidden & 0o022 == 0 {
             "read"

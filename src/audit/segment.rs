@@ -26,6 +26,8 @@ pub enum OpenError {
         why: String,
         remedy: String,
     },
+    #[error("{shown} is for all users of this machine: name a directory of the journal's own, such as {shown}/journal", shown = .0.display())]
+    Shared(PathBuf),
     #[error("{} is in use by another dtgate: stop that one, or give this one a directory of its own", .0.display())]
     InUse(PathBuf),
     #[error("{}", path.display())]

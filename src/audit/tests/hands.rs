@@ -28,6 +28,20 @@ fn whole(error: &dyn std::error::Error) -> String {
         .join(": ")
 }
 
+#[test]
+fn a_directory_that_is_for_everybody_is_not_to_be_taken_away_from_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    fs::create_dir_all(&config.directory).unwrap();
+    mode(&config.directory, 0o1777);
+    let said = refusal(&config);
+    assert!(
+        said.contains("name a directory of the journal's own"),
+        "{said}"
+    );
+    assert!(!said.contains("chmod"), "{said}");
+}
+
 #[tokio::test]
 async fn a_directory_or_a_file_that_is_open_to_others_is_refused() {
     let directory = tempfile::tempdir().unwrap();
