@@ -151,11 +151,14 @@ fn changes(record: &Value) -> Vec<String> {
         }
         // The token that is made is called so already, before this.
         (_, "") => {}
-        (requested, current) => parts.push(format!(
-            "renamed \"{}\" to \"{}\"",
-            cut(current),
-            cut(requested)
-        )),
+        (requested, current) => {
+            let word = match text(record, "/verdict") {
+                "allow" => "renamed",
+                _ => "asked to rename",
+            };
+            let (current, requested) = (cut(current), cut(requested));
+            parts.push(format!("{word} \"{current}\" to \"{requested}\""));
+        }
     }
     let enabled = |of: &str| change.pointer(of).and_then(Value::as_bool);
     if let Some(enabled_then) = enabled("/enabled/requested")
@@ -388,3 +391,26 @@ const LONGEST: usize = 60;
 
 /// What stands in every record, and is shown or of no interest to readers.
 const CHAIN: [&str; 5] = ["kind", "prev", "seq", "synced", "timestamp"];
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+
+    #[test]
+    fn what_was_denied_was_only_asked_for() {
+        let line = |verdict: &str| {
+            let name = serde_json::json!({"requested": "b", "current": "a"});
+            let record = serde_json::json!({
+                "kind": "decision", "verdict": verdict, "operation": "token.update",
+                "input": {"token": {"id": "x"}, "change": {"name": name}},
+            });
+            render(record.to_string())
+        };
+        assert!(line("allow").contains(" renamed \"a\" to \"b\""));
+        let denied = line("deny");
+        assert!(
+            denied.contains(" asked to rename \"a\" to \"b\""),
+            "{denied}"
+        );
+    }
+}
