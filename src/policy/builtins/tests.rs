@@ -28,7 +28,7 @@ pub(super) fn said(expression: &str) -> String {
     assert!(problems.is_empty(), "{expression}: {problems:?}");
     let timer = ExecutionTimerConfig {
         limit: Duration::from_secs(5),
-        check_interval: crate::policy::engine::STEPS,
+        check_interval: crate::policy::interpreter::STEPS,
     };
     rego.set_execution_timer_config(timer);
     let mut interpreter = Interpreter::clone_of(&rego);

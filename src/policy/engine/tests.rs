@@ -153,7 +153,7 @@ fn a_policy_that_fails_denies_in_every_mode_and_the_others_still_speak() {
             ("broken", Some(POLICY_ERROR))
         );
         assert!(
-            violation.message.contains("broken.rego:5:12: "),
+            violation.message.contains("broken.rego:5:2: "),
             "{}",
             violation.message
         );

@@ -93,9 +93,9 @@ fn a_problem_is_told_at_its_place_in_the_file() {
     let library = "package dtgate.lib\n\none := 1\n";
     let policy = "package dtgate.p\n\nimport data.dtgate.lib\n\ndeny contains \"no\" if {\n\tlib.one == 1; to_number(input.api) == lib.one\n}\n";
     let said = objections(&[("p.rego", policy), ("lib.rego", library)]);
-    assert!(said[0].contains("p.rego:6:26: "), "{said:?}");
-    let place = |line: &str| line.find("input.api").unwrap() + 1;
-    assert_eq!(place(policy.lines().nth(5).unwrap()), 26);
+    assert!(said[0].contains("p.rego:6:16: "), "{said:?}");
+    let place = |line: &str| line.find("to_number(").unwrap() + 1;
+    assert_eq!(place(policy.lines().nth(5).unwrap()), 16);
 }
 
 /// As in OPA. The engine would evaluate the whole package, and its failure deny.

@@ -171,6 +171,6 @@ fn places_in_the_file_stay_what_they_are() {
     let bundle = Bundle::load(directory(&[("p.rego", policy)]).path()).unwrap();
     let engine = Engine::new(bundle, Duration::from_secs(5));
     let said = engine.decide(&input()).violations.remove(0).message;
-    let column = policy.lines().nth(2).unwrap().find("input.api)").unwrap() + 1;
+    let column = policy.lines().nth(2).unwrap().find("to_number(").unwrap() + 1;
     assert!(said.contains(&format!("p.rego:3:{column}")), "{said}");
 }

@@ -346,7 +346,7 @@ fn unusable_texts(builtin: &str, arguments: &[Ref<Expr>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut look = |place: usize, member: Option<usize>, expr: &Expr| {
         let reason =
-            written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
+            walk::written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
         problems.extend(reason.map(|reason| check::at(expr.span(), reason)));
     };
     for (place, argument) in arguments.iter().enumerate() {

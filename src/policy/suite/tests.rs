@@ -206,7 +206,7 @@ fn the_json_report_is_that_of_opa() {
     let error = json!({"error": {
         "code": "eval_builtin_error",
         "message": "to_number: could not parse string as number",
-        "location": {"file": "a_test.rego", "row": 18, "col": 12},
+        "location": {"file": "a_test.rego", "row": 18, "col": 2},
     }});
     let cases = json!({"fail": true, "sub_results": {"one": {"name": "one"}, "two": {"name": "two", "fail": true}}});
     assert_eq!(
