@@ -54,7 +54,7 @@ pub(super) fn evaluated(
         }
     }
     let none = Changes::new();
-    for module in modules.iter() {
+    for module in &modules {
         let (path, source) = (file(module), module.package.span.source.get_contents());
         let changes = changes.get(path).unwrap_or(&none);
         texts.push((path.clone(), applied(source, 0, source.len(), changes)));

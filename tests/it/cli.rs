@@ -406,7 +406,7 @@ fn a_setting_of_the_wrong_kind_is_named_with_file_line_and_key() {
         ),
         (
             "pattern: '^[a-z]",
-            "pattern: '^[a-z",
+            "pattern: '^([a-z]",
             "data.guardrails.naming.pattern must be a regular expression",
         ),
         (

@@ -11,12 +11,8 @@ const ACCEPTED: &[(&str, &str)] = &[
     ),
     ("clap_builder", "as clap"),
     (
-        "num-traits",
-        "proptest: `i128` is on with every compiler of today",
-    ),
-    (
         "regex-syntax",
-        "proptest: tables of Unicode; what needs them is refused when a policy is loaded",
+        "proptest: `default` is the name of the two features that the program has",
     ),
     (
         "rustix",
