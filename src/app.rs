@@ -261,6 +261,10 @@ fn prove(policy: Policy, bytecode: AnswersFor) {
     let thread = std::thread::Builder::new().name("proof".to_owned());
     let proof = thread.spawn(move || match policy.prove(bytecode, COMPARED, SEED) {
         trusted @ Trusted::Bytecode { .. } => {
+            for other in trusted.others() {
+                let (policy, reason) = (&other.policy, &other.reason);
+                tracing::info!(policy, reason, "a policy is judged by the slower engine");
+            }
             tracing::info!(evaluator = %trusted, "policies are judged by the faster engine");
             yield_to_others();
             policy.keep_checking();

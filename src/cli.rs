@@ -28,7 +28,7 @@ use crate::gateway::{
     Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
 };
 use crate::listener::{Tls, descriptors};
-use crate::policy::{Policy, Problem, suite};
+use crate::policy::{Other, Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
 use crate::value::{Visible, VisibleLines, counted, listening, visible_json};
@@ -296,7 +296,13 @@ impl Check {
                         let number = counted(names.len(), "policy");
                         writeln!(out, "{number}: {}", Visible(listed))?;
                         writeln!(out, "revision {}", policy.revision())?;
-                        writeln!(out, "judged by {}", VisibleLines(trusted))?;
+                        writeln!(out, "judged by {}", VisibleLines(&trusted))?;
+                        let others = trusted.others();
+                        let width = others.iter().map(|other| other.policy.len()).max();
+                        for Other { policy, reason } in others {
+                            let width = width.unwrap_or(0);
+                            writeln!(out, "  {policy:width$}  {}", Visible(reason))?;
+                        }
                         for line in changes.into_iter().chain(short) {
                             writeln!(out, "{line}")?;
                         }

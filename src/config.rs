@@ -53,7 +53,7 @@ impl Default for Policies {
         Self {
             directory: PathBuf::from("policies"),
             time_limit: Duration::from_millis(100),
-            bytecode: AnswersFor::Shipped,
+            bytecode: AnswersFor::All,
         }
     }
 }
@@ -163,8 +163,11 @@ mod tests {
     #[test]
     fn bytecode_is_for_policies_that_are_named() {
         let bytecode = |text| load(text).unwrap().policies.bytecode;
-        assert_eq!(bytecode(""), AnswersFor::Shipped);
-        assert_eq!(bytecode("[policies]\nbytecode = \"all\""), AnswersFor::All);
+        assert_eq!(bytecode(""), AnswersFor::All);
+        assert_eq!(
+            bytecode("[policies]\nbytecode = \"shipped\""),
+            AnswersFor::Shipped
+        );
         assert_eq!(
             bytecode("[policies]\nbytecode = \"none\""),
             AnswersFor::None

@@ -51,7 +51,7 @@ mod ways;
 pub use bundle::{Bundle, LoadError, Problem};
 pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};
 pub use engine::trust::Trusted;
-pub use engine::{AnswersFor, DEFAULT_LIMIT, Engine, Explanation};
+pub use engine::{AnswersFor, DEFAULT_LIMIT, Engine, Explanation, Other};
 pub use input::Input;
 pub use remedy::Remedy;
 

@@ -18,7 +18,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use super::bundle;
 use super::complaint;
 use super::rests::is_of_library;
-use super::specialise::{Rewritten, Specialised, specialise};
+use super::specialise::{Left, Rewritten, Specialised, specialise};
 use super::watch;
 
 /// Compiled policies: one program, or several where there are more files than one has room for.
@@ -67,14 +67,14 @@ impl Bytecode {
         interpreter: &mut regorus::Engine,
         rules: &[String],
         timer: ExecutionTimerConfig,
-    ) -> Result<Self, String> {
-        let specialised = specialise(interpreter)?;
-        let parts = split(&specialised, rules)?;
+    ) -> Result<Self, Left> {
+        let specialised = specialise(interpreter, rules)?;
+        let parts = split(&specialised, rules).map_err(Left::All)?;
         let parts = parts
             .into_iter()
             .map(|(modules, rules)| Part::compile(modules, &rules, &specialised.data, timer));
         Ok(Self {
-            parts: parts.collect::<Result<_, _>>()?,
+            parts: parts.collect::<Result<_, _>>().map_err(Left::All)?,
             shared: specialised.shared,
         })
     }

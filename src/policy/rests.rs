@@ -17,6 +17,8 @@ pub(super) struct Rules {
     pub(super) dynamic: BTreeSet<Path>,
     /// Whether nothing refers to a rule of another policy.
     pub(super) separable: bool,
+    /// The rules that refer to each.
+    dependents: BTreeMap<Path, BTreeSet<Path>>,
 }
 
 impl Rules {
@@ -26,6 +28,7 @@ impl Rules {
             functions: BTreeSet::new(),
             dynamic: BTreeSet::new(),
             separable: true,
+            dependents: BTreeMap::new(),
         };
         // Who refers to what, by the path that is written there.
         let mut references = Vec::new();
@@ -45,6 +48,10 @@ impl Rules {
                     }
                     | Site::Reference(reference) => {
                         let steps = check::known(reference);
+                        if steps.is_empty() {
+                            // What is looked into has no name, and is walked to by itself.
+                            return;
+                        }
                         let resolved = names.resolve(&steps);
                         if depends_on_request(&resolved) {
                             rules.dynamic.insert(path.clone());
@@ -67,26 +74,40 @@ impl Rules {
                 rule.split_last().map(|(_, package)| package) == package || is_of_library(rule)
             })
         });
-        rules.spread(&references);
+        for (path, reference) in references {
+            let reached: Vec<Path> = rules.reached(&reference).cloned().collect();
+            for rule in reached {
+                let dependents = rules.dependents.entry(rule).or_default();
+                dependents.insert(path.clone());
+            }
+        }
+        rules.spread();
         rules
     }
 
     /// Whatever rests on something dynamic is dynamic.
-    fn spread(&mut self, references: &[(Path, Path)]) {
-        let mut dependents: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
-        for (path, reference) in references {
-            for rule in self.reached(reference) {
-                dependents.entry(rule).or_default().push(path);
-            }
-        }
+    fn spread(&mut self) {
         let mut found: BTreeSet<Path> = BTreeSet::new();
         let mut pending: Vec<&Path> = self.dynamic.iter().collect();
         while let Some(path) = pending.pop() {
             if found.insert(path.clone()) {
-                pending.extend(dependents.get(path).into_iter().flatten().copied());
+                pending.extend(self.dependents(path));
             }
         }
         self.dynamic = found;
+    }
+
+    /// The rules that refer to this one.
+    pub(super) fn dependents(&self, rule: &Path) -> impl Iterator<Item = &Path> {
+        self.dependents.get(rule).into_iter().flatten()
+    }
+
+    /// The rule of this path, or all in the package of this path and below it.
+    pub(super) fn below<'a>(&'a self, path: &'a [String]) -> impl Iterator<Item = &'a Path> {
+        let all = self
+            .all
+            .range::<[String], _>((Bound::Included(path), Bound::Unbounded));
+        all.take_while(move |rule| rule.starts_with(path))
     }
 
     /// The rules that a reference may evaluate: the one that it goes through, or all below it.
@@ -96,9 +117,9 @@ impl Rules {
             self.all.get(prefix)
         });
         let below = self
-            .all
-            .range::<[String], _>((Bound::Excluded(reference), Bound::Unbounded));
-        through.chain(below.take_while(move |path| path.starts_with(reference)))
+            .below(reference)
+            .filter(move |rule| rule.len() > reference.len());
+        through.chain(below)
     }
 
     pub(super) fn constant(&self) -> impl Iterator<Item = &Path> {

@@ -7,6 +7,7 @@
 //! answers requests only after it was compared with the interpreter on the policies as they are.
 
 mod kinds;
+mod left;
 mod order;
 mod refuse;
 mod rewrite;
@@ -21,6 +22,7 @@ use super::bytecode::QUESTION;
 use super::check::Path;
 use super::rests::Rules;
 use kinds::Kinds;
+pub(super) use left::Left;
 use rewrite::Rewriter;
 
 /// Policies as the bytecode engine gets them.
@@ -48,13 +50,16 @@ const DEPTH: usize = 16;
 /// Where in the data the values are.
 pub(super) const KNOWN: &str = "dtgate_known";
 
-/// Writes the modules anew.
+/// Writes the modules anew, for these rules to be asked.
 ///
 /// # Errors
 ///
 /// Says what in the policies the bytecode engine cannot be trusted with ([`refuse`]). Its rules take an error for
 /// undefined, where the interpreter denies.
-pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialised, String> {
+pub(super) fn specialise(
+    interpreter: &mut regorus::Engine,
+    asked: &[String],
+) -> Result<Specialised, Left> {
     let modules = interpreter.get_modules().clone();
     let rules = Rules::of(&modules);
     let mut known = BTreeMap::new();
@@ -69,10 +74,13 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
             .is_ok_and(|data| data.get(&(*name).into()).is_some())
     };
     if let Some(name) = [KNOWN, QUESTION].iter().find(|name| has(name)) {
-        return Err(format!("the data has a member {name}"));
+        return Err(Left::All(format!("the data has a member {name}")));
     }
     let kinds = Kinds::new(&modules, &known, &data);
-    refuse::what_can_fail(&rules, &kinds)?;
+    let left = left::left(&rules, &refuse::what_can_fail(&rules, &kinds), asked);
+    if !left.is_empty() {
+        return Err(Left::Policies(left));
+    }
     // By number: paths may hold anything.
     let members = known
         .keys()
@@ -87,7 +95,9 @@ pub(super) fn specialise(interpreter: &mut regorus::Engine) -> Result<Specialise
     let values = Value::from(BTreeMap::from([(Value::from(KNOWN), Value::from(values))]));
     let mut settings = bundle::engine();
     for data in [data.clone(), values] {
-        settings.add_data(data).map_err(|error| error.to_string())?;
+        settings
+            .add_data(data)
+            .map_err(|error| Left::All(error.to_string()))?;
     }
     let mut rewriter = Rewriter::new(&rules, &kinds, members, &mut settings);
     let modules = modules

@@ -1,22 +1,36 @@
 //! Which policies the bytecode engine answers for, compiled, and which are left to the interpreter.
 
+use std::collections::BTreeMap;
+
 use regorus::utils::limits::ExecutionTimerConfig;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::policy::bytecode::Bytecode;
+use crate::policy::check::{self, Path};
 use crate::policy::shipped::Shipped;
+use crate::policy::specialise::Left;
+use crate::policy::tree::File;
 use crate::policy::{bundle, constants};
 
 /// Which policies the bytecode engine may answer for, where it was found equal to the interpreter.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswersFor {
-    /// Those that come with dtgate, as long as they are as they came, whatever their settings.
+    /// All that it can be trusted with.
     #[default]
-    Shipped,
     All,
+    /// Those that come with dtgate, as long as they are as they came, whatever their settings.
+    Shipped,
     None,
+}
+
+/// A policy that is left to the interpreter.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Other {
+    pub policy: String,
+    pub reason: String,
 }
 
 /// The bytecode, and what it does not answer for.
@@ -27,7 +41,7 @@ pub(in super::super) struct Share {
     /// The others, which are the interpreter's.
     pub(super) others: Vec<String>,
     /// The policies of the others.
-    pub(super) their_names: Vec<String>,
+    pub(super) left: Vec<Other>,
 }
 
 impl Engine {
@@ -37,35 +51,89 @@ impl Engine {
     ///
     /// Says why all are left to the interpreter.
     pub(in super::super) fn share(&self, wanted: AnswersFor) -> Result<Share, String> {
-        let mut all = self.written.clone();
-        let (mut compiled, covered): (_, Vec<String>) = match wanted {
-            AnswersFor::None => return Err("policies.bytecode = \"none\"".to_owned()),
-            AnswersFor::All => (all, self.rules().collect()),
-            AnswersFor::Shipped => {
-                let shipped = Shipped::of(&self.tree, all.get_modules())?;
-                let rules = self.rules().filter(|rule| shipped.has(rule)).collect();
-                let alone = bundle::ready(&shipped.files, &self.tree.data);
-                let (alone, _) = alone.map_err(|problem| problem.to_string())?;
-                (alone, rules)
+        match wanted {
+            AnswersFor::None => Err("policies.bytecode = \"none\"".to_owned()),
+            AnswersFor::All => {
+                let rules: Vec<String> = self.rules().collect();
+                match self.compiled(self.written.clone(), &rules) {
+                    Ok(bytecode) => Ok(self.share_of(bytecode, rules, |_| None)),
+                    Err(Left::Policies(left)) => self.all_but(&left),
+                    Err(Left::All(reason)) => Err(reason),
+                }
             }
+            AnswersFor::Shipped => {
+                let shipped = Shipped::of(&self.tree, self.written.clone().get_modules())?;
+                let rules: Vec<String> = self.rules().filter(|rule| shipped.has(rule)).collect();
+                let bytecode = self.compiled_of(&shipped.files, &rules)?;
+                Ok(self.share_of(bytecode, rules, |_| Some("it is not as shipped".to_owned())))
+            }
+        }
+    }
+
+    /// All policies but these, by their packages.
+    fn all_but(&self, left: &BTreeMap<Path, String>) -> Result<Share, String> {
+        let first = left.values().next().cloned().unwrap_or_default();
+        let is_left = |path: &[String]| left.keys().any(|package| path.starts_with(package));
+        let mut written = self.written.clone();
+        let packages: BTreeMap<String, Path> = written
+            .get_modules()
+            .iter()
+            .map(|module| {
+                let path = module.package.span.source.get_path();
+                (path.clone(), check::package(module))
+            })
+            .collect();
+        let kept = |file: &&File| !packages.get(&file.path).is_some_and(|path| is_left(path));
+        let files: Vec<&File> = self.tree.policies.iter().filter(kept).collect();
+        let of_left =
+            |rule: &String| is_left(&rule.split('.').map(str::to_owned).collect::<Path>());
+        let rules: Vec<String> = self.rules().filter(|rule| !of_left(rule)).collect();
+        if rules.is_empty() {
+            return Err(first);
+        }
+        let bytecode = self.compiled_of(&files, &rules)?;
+        let reason = |name: &str| {
+            let package = ["data", "dtgate", name].map(str::to_owned);
+            left.get(&package[..]).cloned()
         };
-        compiled.set_execution_timer_config(ExecutionTimerConfig {
+        Ok(self.share_of(bytecode, rules, reason))
+    }
+
+    fn compiled_of(&self, files: &[&File], rules: &[String]) -> Result<Bytecode, String> {
+        let alone = bundle::ready(files, &self.tree.data);
+        let (alone, _) = alone.map_err(|problem| problem.to_string())?;
+        self.compiled(alone, rules).map_err(|left| left.to_string())
+    }
+
+    fn compiled(&self, mut rego: regorus::Engine, rules: &[String]) -> Result<Bytecode, Left> {
+        rego.set_execution_timer_config(ExecutionTimerConfig {
             limit: constants::LIMIT,
             ..self.timer
         });
-        let others: Vec<String> = self
-            .rules()
-            .filter(|rule| !covered.contains(rule))
-            .collect();
-        let names = self.names().filter(|name| {
+        Bytecode::compile(&mut rego, rules, self.timer)
+    }
+
+    /// What the bytecode answers for, and why not for the other policies.
+    fn share_of(
+        &self,
+        bytecode: Bytecode,
+        rules: Vec<String>,
+        reason: impl Fn(&str) -> Option<String>,
+    ) -> Share {
+        let others: Vec<String> = self.rules().filter(|rule| !rules.contains(rule)).collect();
+        let left = self.names().filter(|name| {
             let package = format!("data.dtgate.{name}.");
             others.iter().any(|rule| rule.starts_with(&package))
         });
-        Ok(Share {
-            bytecode: Bytecode::compile(&mut compiled, &covered, self.timer)?,
-            rules: covered,
-            their_names: names.map(str::to_owned).collect(),
+        let left = left.map(|name| Other {
+            policy: name.to_owned(),
+            reason: reason(name).unwrap_or_default(),
+        });
+        Share {
+            bytecode,
+            rules,
+            left: left.collect(),
             others,
-        })
+        }
     }
 }

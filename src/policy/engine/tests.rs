@@ -395,6 +395,7 @@ impl Engine {
             let trusted = Trusted::Bytecode {
                 inputs: 0,
                 others: Vec::new(),
+                shipped_only: None,
             };
             Ok((other.share(AnswersFor::All)?, trusted))
         });

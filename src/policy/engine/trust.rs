@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use regorus::Value;
 use serde::Serialize;
 
-use super::Share;
+use super::{Other, Share};
 use crate::value::counted;
 
 /// Who answers requests, and why.
@@ -25,7 +25,10 @@ pub enum Trusted {
         inputs: usize,
         /// The policies that it does not answer for.
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        others: Vec<String>,
+        others: Vec<Other>,
+        /// Why it answers for none but those that are shipped, though it was to answer for all.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shipped_only: Option<String>,
     },
     /// The interpreter, for this reason.
     Interpreter { reason: String },
@@ -38,24 +41,38 @@ pub enum Trusted {
 impl fmt::Display for Trusted {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytecode { inputs, others } => {
+            Self::Bytecode {
+                inputs,
+                others,
+                shipped_only,
+            } => {
                 let inputs = counted(*inputs, "input");
                 write!(
                     out,
                     "bytecode, and by the interpreter where it finds an objection: both agree on {inputs}"
                 )?;
-                if others.is_empty() {
-                    return Ok(());
+                if !others.is_empty() {
+                    let names: Vec<&str> = others.iter().map(|other| &*other.policy).collect();
+                    write!(out, "; by the interpreter alone: {}", names.join(", "))?;
                 }
-                write!(
-                    out,
-                    "; by the interpreter alone, because they are not as shipped: {}",
-                    others.join(", ")
-                )
+                match shipped_only {
+                    Some(reason) => write!(out, "; {reason}"),
+                    None => Ok(()),
+                }
             }
             Self::Interpreter { reason } => write!(out, "interpreter: {reason}"),
             Self::Lost { difference } => write!(out, "interpreter: {difference}"),
             Self::Unproven => write!(out, "interpreter: nothing was compared yet"),
+        }
+    }
+}
+
+impl Trusted {
+    /// The policies that are left to the interpreter although the bytecode answers for others.
+    pub fn others(&self) -> &[Other] {
+        match self {
+            Self::Bytecode { others, .. } => others,
+            _ => &[],
         }
     }
 }

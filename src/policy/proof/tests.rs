@@ -440,3 +440,53 @@ fn a_test_that_never_ends_is_cut_off() {
     let inputs = super::inputs_of_tests(&tree, &["p"]);
     assert_eq!(inputs.len(), 1, "what it had used before");
 }
+
+/// What the bytecode cannot be trusted with costs nobody else: each policy has a reason of its own.
+#[test]
+fn policies_that_cannot_be_trusted_are_left_and_the_others_are_not() {
+    let plain = "deny contains \"no\" if input.change.name.requested == \"never\"\n";
+    let files = [
+        ("plain.rego", format!("package dtgate.plain\n{plain}")),
+        ("now.rego", "package dtgate.now\ndeny contains \"no\" if time.now_ns() < 1\n".to_owned()),
+        // These rest on the one before: by a rule that is refused, and by one that is not but goes with its file.
+        (
+            "late.rego",
+            "package dtgate.late\nimport data.dtgate.lib.clock\ndeny contains \"no\" if clock.late\n".to_owned(),
+        ),
+        (
+            "helped.rego",
+            "package dtgate.helped\nimport data.dtgate.now\ndeny contains \"no\" if now.is_v3\n".to_owned(),
+        ),
+        (
+            "lib/clock.rego",
+            "package dtgate.lib.clock\nlate if time.now_ns() > 1893456000000000000\nnever if input.api == \"v3\"\n"
+                .to_owned(),
+        ),
+        (
+            "fine.rego",
+            "package dtgate.fine\nimport data.dtgate.lib.clock\ndeny contains \"no\" if clock.never\n".to_owned(),
+        ),
+        ("more.rego", "package dtgate.now\nis_v3 if input.api == \"v3\"\n".to_owned()),
+    ];
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    let directory = directory(&files);
+    let bundle = Bundle::load(directory.path()).unwrap();
+    let engine = Engine::new(bundle, Duration::from_secs(5));
+    let trusted = engine.prove(AnswersFor::All, 100, 1);
+    let others: Vec<(&str, &str)> = trusted
+        .others()
+        .iter()
+        .map(|other| (&*other.policy, other.reason.rsplit('/').next().unwrap()))
+        .collect();
+    assert_eq!(
+        others,
+        [
+            ("helped", "now.rego:2: compares what may be no numbers"),
+            ("late", "clock.rego:2: compares what may be no numbers"),
+            ("now", "now.rego:2: compares what may be no numbers"),
+        ]
+    );
+}

@@ -26,8 +26,9 @@ use crate::policy::rests::{Rules, is_verdict};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch;
 
-/// Refuses the first thing that could fail unnoticed, with its place.
-pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), String> {
+/// The rules that could fail unnoticed, each with the first place in it and what stands there.
+pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, String)> {
+    let mut found = Vec::new();
     for module in kinds.modules {
         let names = Names::of(module);
         for rule in &module.policy {
@@ -61,11 +62,12 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Result<(), Stri
                 }
             });
             if let Some(refused) = refused {
-                return Err(refused);
+                // A rule without a path may be any of its package.
+                found.push((path.unwrap_or_else(|| names.package.clone()), refused));
             }
         }
     }
-    Ok(())
+    found
 }
 
 /// The compiler leaves the others out.

@@ -17,7 +17,8 @@ fn specialised(policy: &str, data: &str) -> Result<String, String> {
         ("guardrails/more.json", more),
     ];
     let mut bundle = Bundle::load(directory(&files).path()).unwrap();
-    let made = specialise(&mut bundle.rego)?;
+    let asked = ["deny", "warn"].map(|rule| format!("data.dtgate.p.{rule}"));
+    let made = specialise(&mut bundle.rego, &asked).map_err(|left| left.to_string())?;
     let module = made
         .modules
         .into_iter()
@@ -127,7 +128,8 @@ fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
         ("data.yaml", EMPTY),
     ];
     let mut bundle = Bundle::load(directory(&files).path()).unwrap();
-    let made = specialise(&mut bundle.rego).unwrap();
+    let asked = ["a", "b"].map(|name| format!("data.dtgate.{name}.deny"));
+    let made = specialise(&mut bundle.rego, &asked).unwrap();
     let texts: String = made.modules.into_iter().map(|module| module.text).collect();
     assert_eq!(
         texts
