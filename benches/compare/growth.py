@@ -34,8 +34,10 @@ def parts(bench):
     folder = bench.folder / "policies-and-own"
     shutil.copytree(ROOT / "policies", folder, ignore=shutil.ignore_patterns("*_test.rego"))
     (folder / "own.rego").write_text('package dtgate.own\n\ndeny contains "no" if input.api == "nobody"\n')
-    rows.append({"": "and one that is left to the interpreter"}
+    rows.append({"": "and a plain one of one's own"}
                 | _guarded(bench, "guarded", {"policies.directory": str(folder)}))
+    rows.append({"": "the same, left to the interpreter"}
+                | _guarded(bench, "guarded", {"policies.directory": str(folder), "policies.bytecode": "shipped"}))
     rows.append({"": "all in the interpreter"} | _guarded(bench, "guarded", {"policies.bytecode": "none"}))
     return rows
 
@@ -101,7 +103,7 @@ def _guarded(bench, requests, settings):
             used = peer.cpu_seconds() - before
             rounds.append({"req/s": result["rate"], "CPU µs": used / result["requests"] * 1e6,
                            "p50 ms": result["p50"] / 1000, "p99 ms": result["p99"] / 1000, "peak MiB": peer.memory()})
-    return _medians(rounds)
+    return medians_of(rounds)
 
 
 def idle(bench):
@@ -132,7 +134,7 @@ def idle(bench):
                     connection.close()
                 process.stop()
                 shutil.rmtree(home)
-        rows.append({"connections": count} | _medians(rounds))
+        rows.append({"connections": count} | medians_of(rounds))
     return rows
 
 
@@ -187,7 +189,7 @@ def journal(bench):
                 finally:
                     process.stop()
                     shutil.rmtree(home / "journal")
-            rows.append({"records": size, "MiB": length / 1024 / 1024} | _medians(rounds))
+            rows.append({"records": size, "MiB": length / 1024 / 1024} | medians_of(rounds))
         finally:
             shutil.rmtree(home)
     return rows
@@ -268,7 +270,7 @@ def _ready(admin):
         return False
 
 
-def _medians(rounds):
+def medians_of(rounds):
     return {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
 
 

@@ -52,17 +52,21 @@ class Load:
         with (self.folder / requests).open() as lines:
             return lines.readline().rstrip("\n").split("\t")
 
-    def wrk(self, port, requests, seconds, connections=CONNECTIONS):
+    def wrk(self, port, requests, seconds, connections=CONNECTIONS, denied=False):
+        """`denied`: each answer has to be 403."""
         large = requests == "open-1m"
         output = self._run(seconds, [
             self.found["wrk"], "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", "load.lua",
-            f"http://127.0.0.1:{port}", "--", self.folder / requests, self.headers, "errors" if large else "statuses"])
+            f"http://127.0.0.1:{port}", "--", self.folder / requests, self.headers,
+            "errors" if large else "denied" if denied else "statuses"])
         for line in output.splitlines():
             if line.startswith("RESULT "):
                 result = json.loads(line.removeprefix("RESULT "))
                 if large and result["bytes"] < result["requests"] * 1024 * 1024:
                     # Looking at statuses would cost too much; whatever is not the file is shorter.
                     raise Failed(f"{result['requests']} answers with only {result['bytes']} bytes")
+                strange = result.pop("strange")
+                result["refused"] = strange if denied else result["refused"] + strange
                 return _checked(result)
         raise Failed("wrk said: " + output.strip()[-300:])
 

@@ -20,6 +20,7 @@ from pathlib import Path
 # Before the modules beside this one are read: they would leave a folder in the source.
 sys.dont_write_bytecode = True
 
+import denials
 import growth
 import peers
 import sampling
@@ -44,6 +45,7 @@ CASES = {
 }
 # Name: what makes the rows of its table, and what it needs. Of dtgate alone.
 ALONE = {name: (make, {"dtgate", "wrk"}) for name, make in growth.CASES.items()}
+ALONE["denials"] = denials.denials, {"dtgate", "wrk", "load"}
 ALONE["profile"] = sampling.profile, {"dtgate", "wrk", "perf"}
 DRIVERS = {"wrk": {"wrk"}, "h2load": {"h2load", "openssl"}}
 
