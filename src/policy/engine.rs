@@ -11,6 +11,7 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc::Receiver,
     },
     time::{Duration, Instant},
 };
@@ -29,8 +30,8 @@ use super::{
     proof::{self, Comparison},
     tree::Tree,
 };
-use share::Share;
 pub use share::{AnswersFor, Other};
+use share::{Share, Sources};
 use trust::{Trust, Trusted};
 
 mod check;
@@ -124,7 +125,7 @@ impl Engine {
     pub fn prove(&self, bytecode: AnswersFor, made_up: usize, seed: u64) -> Trusted {
         self.trust.settle(|| {
             let proven = |wanted| {
-                let share = self.share(wanted)?;
+                let share = self.sources().share(wanted)?;
                 let inputs = self.compare(&share, made_up, seed)?;
                 Ok::<_, String>((share, inputs))
             };
@@ -165,6 +166,34 @@ impl Engine {
             compared += 1;
         }
         Ok(compared)
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            written: &self.written,
+            tree: &self.tree,
+            rules: self.rules().collect(),
+            names: self.names().collect(),
+            timer: self.timer,
+        }
+    }
+
+    /// The requests that [`Engine::check`] is for: one in a second at most, of those that the bytecode let pass.
+    /// Only the first who asks gets them. They end with the engine.
+    pub fn to_check(&self) -> Option<Receiver<Value>> {
+        self.trust.to_check()
+    }
+
+    /// Whether the interpreter agrees that nobody objects. If not, the bytecode never answers again.
+    ///
+    /// Takes its time, and is meant for a thread that has nothing else to do.
+    pub fn check(&self, document: &Value) {
+        self.trust.check(&self.prepared, document);
+    }
+
+    /// Nobody calls [`Engine::check`] any more: the bytecode never answers again.
+    pub(super) fn unchecked(&self) {
+        self.trust.give_up();
     }
 
     pub(super) fn comparison<'a>(&'a self, share: &'a Share) -> Comparison<'a> {

@@ -3,37 +3,31 @@
 //! It guarantees that one difference ends the trust in the bytecode, and so does the end of whoever looks for them. It
 //! does not say who looks, nor at what priority.
 
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use regorus::{Value, utils::limits::ExecutionTimerConfig};
 
-use super::{Engine, array};
+use super::array;
+use super::trust::Trust;
 use crate::policy::bytecode::says_nothing;
-use crate::policy::interpreter::Interpreter;
+use crate::policy::interpreter::{Interpreter, STEPS};
 
 /// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
 const CHECK_LIMIT: Duration = Duration::from_mins(1);
 
-impl Engine {
-    /// The requests that [`Engine::check`] is for: one in a second at most, of those that the bytecode let pass.
-    /// Only the first who asks gets them. They end with the engine.
-    pub fn to_check(&self) -> Option<Receiver<Value>> {
-        self.trust.to_check()
-    }
-
+impl Trust {
     /// Whether the interpreter agrees that nobody objects. If not, the bytecode never answers again.
     ///
     /// Takes its time, and is meant for a thread that has nothing else to do.
-    pub fn check(&self, document: &Value) {
-        let Some(share) = self.trust.share() else {
+    pub(in super::super) fn check(&self, prepared: &regorus::Engine, document: &Value) {
+        let Some(share) = self.share() else {
             return;
         };
         let started = Instant::now();
-        let mut prepared = self.prepared.clone();
+        let mut prepared = prepared.clone();
         prepared.set_execution_timer_config(ExecutionTimerConfig {
             limit: CHECK_LIMIT,
-            ..self.timer
+            check_interval: STEPS,
         });
         let mut interpreter = Interpreter::clone_of(&prepared);
         interpreter.begin(document, 0);
@@ -55,14 +49,9 @@ impl Engine {
                 "the interpreter says {said}, the bytecode that nobody objects, of the request of {}",
                 document["time"]
             );
-            self.trust.lose(difference);
+            self.lose(difference);
         }
-        self.trust.compared(took);
-    }
-
-    /// Nobody calls [`Engine::check`] any more: the bytecode never answers again.
-    pub(in super::super) fn unchecked(&self) {
-        self.trust.give_up();
+        self.compared(took);
     }
 }
 

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use regorus::utils::limits::ExecutionTimerConfig;
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
 use crate::policy::bytecode::Bytecode;
 use crate::policy::check::{self, Path};
 use crate::policy::shipped::Shipped;
 use crate::policy::specialise::Left;
-use crate::policy::tree::File;
+use crate::policy::tree::{File, Tree};
 use crate::policy::{bundle, constants};
 
 /// Which policies the bytecode engine may answer for, where it was found equal to the interpreter.
@@ -39,12 +38,23 @@ pub(in super::super) struct Share {
     /// Its rules.
     pub(in super::super) rules: Vec<String>,
     /// The others, which are the interpreter's.
-    pub(super) others: Vec<String>,
+    pub(in super::super) others: Vec<String>,
     /// The policies of the others.
-    pub(super) left: Vec<Other>,
+    pub(in super::super) left: Vec<Other>,
 }
 
-impl Engine {
+/// What the bytecode is made of.
+pub(in super::super) struct Sources<'a> {
+    /// The policies as the interpreter has them, without what was evaluated beforehand.
+    pub(in super::super) written: &'a regorus::Engine,
+    pub(in super::super) tree: &'a Tree,
+    /// The rules of all policies, as `data.dtgate.naming.deny`.
+    pub(in super::super) rules: Vec<String>,
+    pub(in super::super) names: Vec<&'a str>,
+    pub(in super::super) timer: ExecutionTimerConfig,
+}
+
+impl Sources<'_> {
     /// Compiles these policies.
     ///
     /// # Errors
@@ -53,17 +63,15 @@ impl Engine {
     pub(in super::super) fn share(&self, wanted: AnswersFor) -> Result<Share, String> {
         match wanted {
             AnswersFor::None => Err("policies.bytecode = \"none\"".to_owned()),
-            AnswersFor::All => {
-                let rules: Vec<String> = self.rules().collect();
-                match self.compiled(self.written.clone(), &rules) {
-                    Ok(bytecode) => Ok(self.share_of(bytecode, rules, |_| None)),
-                    Err(Left::Policies(left)) => self.all_but(&left),
-                    Err(Left::All(reason)) => Err(reason),
-                }
-            }
+            AnswersFor::All => match self.compiled(self.written.clone(), &self.rules) {
+                Ok(bytecode) => Ok(self.share_of(bytecode, self.rules.clone(), |_| None)),
+                Err(Left::Policies(left)) => self.all_but(&left),
+                Err(Left::All(reason)) => Err(reason),
+            },
             AnswersFor::Shipped => {
-                let shipped = Shipped::of(&self.tree, self.written.clone().get_modules())?;
-                let rules: Vec<String> = self.rules().filter(|rule| shipped.has(rule)).collect();
+                let shipped = Shipped::of(self.tree, self.written.clone().get_modules())?;
+                let rules = self.rules.iter().filter(|rule| shipped.has(rule));
+                let rules: Vec<String> = rules.cloned().collect();
                 let bytecode = self.compiled_of(&shipped.files, &rules)?;
                 Ok(self.share_of(bytecode, rules, |_| Some("it is not as shipped".to_owned())))
             }
@@ -87,7 +95,8 @@ impl Engine {
         let files: Vec<&File> = self.tree.policies.iter().filter(kept).collect();
         let of_left =
             |rule: &String| is_left(&rule.split('.').map(str::to_owned).collect::<Path>());
-        let rules: Vec<String> = self.rules().filter(|rule| !of_left(rule)).collect();
+        let rules = self.rules.iter().filter(|rule| !of_left(rule));
+        let rules: Vec<String> = rules.cloned().collect();
         if rules.is_empty() {
             return Err(first);
         }
@@ -120,13 +129,14 @@ impl Engine {
         rules: Vec<String>,
         reason: impl Fn(&str) -> Option<String>,
     ) -> Share {
-        let others: Vec<String> = self.rules().filter(|rule| !rules.contains(rule)).collect();
-        let left = self.names().filter(|name| {
+        let others = self.rules.iter().filter(|rule| !rules.contains(rule));
+        let others: Vec<String> = others.cloned().collect();
+        let left = self.names.iter().filter(|name| {
             let package = format!("data.dtgate.{name}.");
             others.iter().any(|rule| rule.starts_with(&package))
         });
         let left = left.map(|name| Other {
-            policy: name.to_owned(),
+            policy: (*name).to_owned(),
             reason: reason(name).unwrap_or_default(),
         });
         Share {

@@ -389,6 +389,10 @@ impl Engine {
         self.compare(share, inputs, seed)
     }
 
+    pub(in super::super) fn share(&self, wanted: AnswersFor) -> Result<Share, String> {
+        self.sources().share(wanted)
+    }
+
     /// Trusts the bytecode of another engine, unseen.
     pub(in super::super) fn trust_that_of(&self, other: &Self) {
         self.trust.settle(|| {
