@@ -34,6 +34,7 @@ mod objects;
 mod places;
 mod plain;
 mod proof;
+mod question;
 mod remedy;
 mod rests;
 mod sample;

@@ -17,6 +17,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::bundle;
 use super::complaint;
+use super::question::{QUESTION, says_nothing};
 use super::rests::is_of_library;
 use super::specialise::{Left, Rewritten, Specialised, specialise};
 use super::watch;
@@ -268,13 +269,6 @@ impl Part {
     }
 }
 
-/// Whether the answer of a rule is a set, and empty.
-pub(super) fn says_nothing(answer: &Value) -> bool {
-    answer
-        .as_set()
-        .is_ok_and(|said| said.iter().next().is_none())
-}
-
 /// Takes away what is of no use: the machine copies all of it with every call of the rule. Where a mark is missing it
 /// takes it for not set, and it never looks at the name.
 fn lighten(rule: &mut RuleInfo) {
@@ -305,6 +299,4 @@ fn question(rules: &[String]) -> String {
 const MOST_MODULES: usize = 255;
 
 const CHUNK: usize = 100;
-/// The package of the question.
-pub(super) const QUESTION: &str = "dtgate_question";
 const QUESTION_FILE: &str = "dtgate_question.rego";

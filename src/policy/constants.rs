@@ -14,8 +14,8 @@ use super::check::{self, Names, Path};
 use super::complaint::engine_problem;
 use super::names::is_word;
 use super::places::{Change, Changes, applied, lines};
+use super::question::KNOWN;
 use super::rests::Rules;
-use super::specialise::KNOWN;
 use super::walk::{self, Site};
 
 /// Time for one such rule. No request waits for it, and the machine may be busy.

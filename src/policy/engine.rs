@@ -28,6 +28,7 @@ use super::{
     interpreter::{Interpreter, STEPS},
     plain::Origins,
     proof::{self, Comparison},
+    question::array,
     tree::Tree,
 };
 pub use share::{AnswersFor, Other};
@@ -414,12 +415,6 @@ impl Engine {
         }
         violations
     }
-}
-
-/// Several rules as one question.
-pub(super) fn array(rules: &[String]) -> String {
-    // A line each: the engine reads none that is longer than 1,024 characters.
-    format!("[{}]", rules.join(",\n"))
 }
 
 fn rule_path(policy: &str, rule: Rule) -> String {

@@ -9,10 +9,9 @@ use std::collections::BTreeSet;
 use regorus::unstable::{BUILTINS, Module, Ref};
 
 use super::bundle::Problem;
-use super::bytecode::QUESTION;
 use super::check::{self, Names};
+use super::question::{KNOWN, QUESTION};
 use super::rests::is_of_library;
-use super::specialise::KNOWN;
 use super::walk::{self, Site};
 
 /// Refuses functions that several files define; variables that have the name of a rule; names of packages that are no

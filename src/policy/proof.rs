@@ -14,10 +14,10 @@ use regorus::unstable::{Module, Ref};
 use serde_json::{Map, Value as Json};
 
 use super::bundle;
-use super::bytecode::{Bytecode, MOST_STEPS, Silence, says_nothing};
+use super::bytecode::{Bytecode, MOST_STEPS, Silence};
 use super::check::Read;
-use super::engine::array;
 use super::interpreter::Interpreter;
+use super::question::{array, says_nothing};
 use super::sample::Sampler;
 use super::suite;
 use super::tree::{File, Tree};

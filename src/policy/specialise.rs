@@ -18,8 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use regorus::Value;
 
 use super::bundle;
-use super::bytecode::QUESTION;
 use super::check::Path;
+use super::question::{KNOWN, QUESTION};
 use super::rests::Rules;
 use kinds::Kinds;
 pub(super) use left::Left;
@@ -46,9 +46,6 @@ pub(super) struct Rewritten {
 
 /// How far kinds are followed, from rule to rule.
 const DEPTH: usize = 16;
-
-/// Where in the data the values are.
-pub(super) const KNOWN: &str = "dtgate_known";
 
 /// Writes the modules anew, for these rules to be asked.
 ///

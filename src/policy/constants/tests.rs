@@ -1,9 +1,9 @@
 use super::*;
 use crate::policy::Engine;
 use crate::policy::bundle::{Bundle, tests::directory};
-use crate::policy::bytecode::says_nothing;
 use crate::policy::interpreter::Interpreter;
 use crate::policy::proof;
+use crate::policy::question::says_nothing;
 use crate::policy::tree::Tree;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use regorus::{Value, utils::limits::ExecutionTimerConfig};
 
-use super::array;
 use super::trust::Trust;
-use crate::policy::bytecode::says_nothing;
 use crate::policy::interpreter::{Interpreter, STEPS};
+use crate::policy::question::{array, says_nothing};
 
 /// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
 const CHECK_LIMIT: Duration = Duration::from_mins(1);

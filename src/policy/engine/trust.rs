@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use regorus::Value;
 use serde::Serialize;
 
-use super::{Other, Share};
+use super::share::{Other, Share};
 use crate::value::counted;
 
 /// Who answers requests, and why.

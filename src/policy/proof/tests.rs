@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use crate::policy::bundle::{Bundle, tests::directory};
 use crate::policy::bytecode::MOST_STEPS;
-use crate::policy::engine::array;
 use crate::policy::input::tests::{input, text, texts};
 use crate::policy::interpreter::Interpreter;
 use crate::policy::proof;
+use crate::policy::question::array;
 use crate::policy::tree::Tree;
 use crate::policy::{AnswersFor, Engine, Input, Trusted};
 

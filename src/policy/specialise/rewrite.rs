@@ -7,11 +7,12 @@ use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
 use super::kinds::{Kinds, bindings};
-use super::{DEPTH, KNOWN, Rewritten, quietly};
+use super::{DEPTH, Rewritten, quietly};
 use crate::policy::check::{self, Names, Path};
 use crate::policy::places::{
     Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole,
 };
+use crate::policy::question::KNOWN;
 use crate::policy::rests::{Rules, is_verdict};
 use crate::policy::walk::{self, Site};
 use crate::policy::watch::{ITERABLE, watched};
