@@ -112,7 +112,7 @@ fn a_policy_of_ones_own_is_heard_beside_the_shipped_ones() {
     let upstream = Upstream::lenient();
     let policies = TempDir::new().unwrap();
     copy(&harness::policies(), policies.path());
-    let own = "package dtgate.own\n\ndeny contains \"not this one\" if input.token.id == \"d5836312-5790-4e80-afcf-09971954c3eb\"\n";
+    let own = "package dtgate.own\n\ndeny contains \"not this one\" if {\n\tinput.token.id == \"d5836312-5790-4e80-afcf-09971954c3eb\"\n\ttime.now_ns() > 0\n}\n";
     std::fs::write(policies.path().join("own.rego"), own).unwrap();
     let path = policies.path().to_str().unwrap();
     let gate = Gate::start(

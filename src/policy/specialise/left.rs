@@ -1,6 +1,6 @@
 //! Which policies are left to the interpreter, because something that they rest on could fail unnoticed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use crate::policy::check::Path;
@@ -30,11 +30,12 @@ pub(super) fn left(
     asked: &[String],
 ) -> BTreeMap<Path, String> {
     let mut reasons: BTreeMap<&Path, &str> = BTreeMap::new();
-    let mut pending: Vec<(&Path, &str)> = Vec::new();
+    // In the order of the files, so that the first reason is the one that is told.
+    let mut pending: VecDeque<(&Path, &str)> = VecDeque::new();
     for (path, reason) in refused {
         pending.extend(rules.below(path).map(|rule| (rule, reason.as_str())));
     }
-    while let Some((rule, reason)) = pending.pop() {
+    while let Some((rule, reason)) = pending.pop_front() {
         if reasons.contains_key(rule) {
             continue;
         }
