@@ -16,6 +16,7 @@ mod paths;
 mod patterns;
 pub(super) mod regex;
 mod sprintf;
+mod template;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -48,7 +49,7 @@ impl Own {
 }
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 14] = [
+const OWN: [&[Own]; 15] = [
     collections::OWN,
     encoding::OWN,
     glob::OWN,
@@ -59,6 +60,7 @@ const OWN: [&[Own]; 14] = [
     paths::OWN,
     regex::OWN,
     sprintf::OWN,
+    template::OWN,
     text::OWN,
     time::OWN,
     units::OWN,

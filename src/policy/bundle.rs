@@ -24,7 +24,7 @@ use super::{
     decision::{Mode, Rule},
     imports, input,
     interpreter::STEPS,
-    keywords, kinds, modes,
+    kinds, lexical, modes,
     modes::Enforcement,
     names, nulls, objects,
     plain::{self, Origins},
@@ -233,10 +233,16 @@ pub(super) fn compile(
     files: &[&File],
     data: &Map<String, Json>,
 ) -> (regorus::Engine, Vec<Problem>) {
-    let texts = files
-        .iter()
-        .map(|file| (file.path.clone(), file.text.clone()));
-    engine_of(texts, data)
+    let (mut texts, mut unread) = (Vec::new(), Vec::new());
+    for file in files {
+        match lexical::written(&file.path, &file.text) {
+            Ok(text) => texts.push((file.path.clone(), text)),
+            Err(problem) => unread.push(problem),
+        }
+    }
+    let (rego, problems) = engine_of(texts.into_iter(), data);
+    unread.extend(problems);
+    (rego, unread)
 }
 
 /// The engine that evaluates what another has read, and where its files are written. All is compiled now, not at
@@ -300,9 +306,10 @@ fn engine_of(
     rego.set_gather_prints(true);
     let mut problems = Vec::new();
     for (path, text) in texts {
-        let text = imports::without_redundant(&path, keywords::without_imports(text));
-        if let Err(error) = rego.add_policy(path.clone(), text) {
-            problems.push(engine_problem(&error.to_string(), &path));
+        let text = imports::without_redundant(&path, text);
+        if let Err(error) = rego.add_policy(path.clone(), text.clone()) {
+            let problem = engine_problem(&error.to_string(), &path);
+            problems.push(lexical::in_file(&text, problem));
         }
     }
     if let Err(error) = rego.add_data(input::to_rego(&Json::Object(data.clone()))) {

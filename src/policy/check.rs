@@ -10,7 +10,7 @@ use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead, Span};
 use super::{
     builtins,
     bundle::Problem,
-    input,
+    input, lexical,
     walk::{self, Site},
 };
 use crate::value::counted;
@@ -312,6 +312,7 @@ pub(super) fn at(span: &Span, message: impl Into<String>) -> Problem {
         .count()
         + 1;
     let line = usize::try_from(span.line).unwrap_or(usize::MAX);
+    let column = lexical::column(span.source.get_contents(), line, column);
     Problem::new(span.source.get_path(), line, column, message)
 }
 

@@ -10,6 +10,7 @@ use regorus::unstable::{BUILTINS, Module, Ref};
 
 use super::bundle::Problem;
 use super::check::{self, Names};
+use super::lexical::is_keyword;
 use super::question::{KNOWN, QUESTION};
 use super::rests::is_of_library;
 use super::walk::{self, Site};
@@ -34,7 +35,9 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             let Some(name) = check::known(head).into_iter().next() else {
                 continue;
             };
-            if reserved.contains(name.as_str()) {
+            // `contains.x` cannot be taken for a call.
+            let is_step = is_keyword(&name) && check::known(head).len() > 1;
+            if reserved.contains(name.as_str()) && !is_step {
                 let message = format!("a rule may not have the name of a builtin: {name}");
                 problems.push(check::at(rule.span(), message));
             }

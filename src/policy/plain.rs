@@ -12,6 +12,7 @@ mod order;
 mod print;
 mod read;
 mod tree;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +32,7 @@ pub(super) type Text = (String, String);
 ///
 /// Names a variable that nothing gives a value.
 pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins), Problem> {
-    let paths: Vec<String> = sources
+    let files: Vec<String> = sources
         .iter()
         .map(|module| module.package.span.source.get_path().clone())
         .collect();
@@ -44,7 +45,7 @@ pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins),
     let sets = sets(&modules);
     let none = BTreeSet::new();
     let wrong = |place: Place, message: String| {
-        let path = paths.get(place.file).map_or("policies", String::as_str);
+        let path = files.get(place.file).map_or("policies", String::as_str);
         Problem::new(path, place.line, place.column, message)
     };
     for (module, source) in modules.iter_mut().zip(sources) {
@@ -57,6 +58,8 @@ pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins),
         };
         names::write_out(module, &names).map_err(|(place, message)| wrong(place, message))?;
     }
+    let mut paths = files.clone();
+    words::write_out(&mut modules, &mut paths).map_err(|(place, message)| wrong(place, message))?;
     join_functions(&mut modules);
     for module in &mut modules {
         let package = Package {
@@ -77,13 +80,12 @@ pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins),
             })?;
         }
     }
-    let mut origins = Origins::of(paths.clone());
+    let mut origins = Origins::of(files);
     let texts = modules
         .iter()
         .zip(paths)
-        .enumerate()
-        .map(|(file, (module, path))| {
-            let text = print::module(module, &path, file, &mut origins);
+        .map(|(module, path)| {
+            let text = print::module(module, &path, module.file, &mut origins);
             (path, text)
         })
         .collect();

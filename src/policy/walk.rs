@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lexical;
 use regorus::unstable::{
     AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleAssign, RuleHead, Span,
 };
@@ -126,7 +127,7 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
         match current {
             Expr::Var { span, .. } => {
                 steps.push(Step {
-                    name: Some(span.text().to_owned()),
+                    name: Some(lexical::without_mark(span.text()).to_owned()),
                     span,
                 });
                 break;

@@ -5,7 +5,7 @@ mod quoted;
 #[cfg(test)]
 mod tests;
 mod verbs;
-mod written;
+pub(super) mod written;
 
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;

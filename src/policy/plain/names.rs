@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::builtins;
+use crate::policy::{builtins, lexical};
 
 use super::tree::{self, Form, Kind, Module, Place, Query, Rule, Statement, Term};
+use super::words;
 
 /// What the names of one file mean, apart from its variables.
 pub(super) struct Names<'a> {
@@ -49,6 +50,8 @@ struct Walk<'a> {
     taken: BTreeSet<String>,
     loose: BTreeSet<String>,
     wrong: Option<(Place, String)>,
+    /// Whether the rule moves into a package of its own, where the names of its package say nothing.
+    moves: bool,
 }
 
 #[derive(Default)]
@@ -67,10 +70,12 @@ impl<'a> Walk<'a> {
             taken,
             loose: BTreeSet::new(),
             wrong: None,
+            moves: false,
         }
     }
 
     fn rule(&mut self, rule: &mut Rule) {
+        self.moves = words::moves(rule);
         if let Form::Name(name) = &rule.name.form {
             rule.name.form = Form::Root(name.clone());
         }
@@ -278,8 +283,14 @@ impl<'a> Walk<'a> {
         if let Some(import) = self.names.imports.get(name) {
             return Some(tree::path(place, import));
         }
-        let is_root = matches!(name, "data" | "input") || self.names.rules.contains(name);
-        is_root.then(|| Term::new(place, Form::Root(name.to_owned())))
+        let is_rule = self.names.rules.contains(name);
+        if is_rule && (self.moves || lexical::is_keyword(name)) {
+            let data = ["data".to_owned()];
+            let path = [&data, self.names.package, &[name.to_owned()]].concat();
+            return Some(tree::path(place, &path));
+        }
+        (is_rule || matches!(name, "data" | "input"))
+            .then(|| Term::new(place, Form::Root(name.to_owned())))
     }
 
     /// The whole path of a function of the policies.

@@ -6,13 +6,14 @@ use regorus::unstable::{
 };
 
 use super::tree::{Body, Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
-use crate::policy::check;
+use crate::policy::{check, lexical};
 
 /// The tree of a module; a second body of a rule is a rule of its own.
 pub(super) fn module(module: &Source, file: usize) -> Module {
     let reader = Reader { file };
     let rules = module.policy.iter();
     Module {
+        file,
         package: check::package(module).into_iter().skip(1).collect(),
         rules: rules.flat_map(|rule| reader.rule(rule)).collect(),
     }
@@ -155,7 +156,7 @@ impl Reader {
             Expr::Number { span, .. } | Expr::Bool { span, .. } | Expr::Null { span, .. } => {
                 Form::Constant(span.text().to_owned())
             }
-            Expr::Var { span, .. } => Form::Name(span.text().to_owned()),
+            Expr::Var { span, .. } => Form::Name(lexical::without_mark(span.text()).to_owned()),
             Expr::RefDot { .. } | Expr::RefBrack { .. } => return self.reference(expr),
             Expr::Array { items, .. } => Form::Array(self.terms(items)),
             Expr::Set { items, .. } => Form::Set(self.terms(items)),

@@ -13,6 +13,7 @@ pub(super) struct Place {
 /// The rules of a file, and the package that they belong to (without `data`).
 #[derive(Clone, Debug)]
 pub(super) struct Module {
+    pub(super) file: usize,
     pub(super) package: Vec<String>,
     pub(super) rules: Vec<Rule>,
 }

@@ -6,7 +6,7 @@ use super::quoted::quoted;
 use crate::policy::builtins::arguments::whole;
 
 /// As Rego has it.
-pub(super) fn text(value: &Value) -> String {
+pub(in crate::policy::builtins) fn text(value: &Value) -> String {
     match value {
         Value::Null | Value::Undefined => "null".to_owned(),
         Value::Bool(is_true) => is_true.to_string(),

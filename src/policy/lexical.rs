@@ -1,0 +1,61 @@
+//! Rego that OPA reads and the engine's parser does not, as Rego that both read; before the parser sees it.
+//!
+//! Texts with expressions in them (`$"…{x}…"`) become calls, `and`, `or` and `not { … }` comprehensions that find
+//! something or nothing, and keywords that begin a reference (`not.found`) names. OPA's compiler does the same with its
+//! trees. A text without all this stays what it is, byte for byte. No line moves; what is said of a place later is said
+//! of the place in the file ([`column`]). What it cannot read it leaves to the parser to complain about.
+
+mod keywords;
+mod moved;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use super::bundle::Problem;
+pub(super) use keywords::{is_keyword, without_mark};
+pub(super) use moved::{column, in_file};
+
+/// The function that a text with expressions in it becomes a call of; its arguments begin with it, too.
+pub(super) const TEMPLATE: &str = "dtgate_template";
+
+/// What is wrong, and where that begins.
+#[derive(Debug)]
+struct Wrong {
+    start: usize,
+    message: String,
+}
+
+impl Wrong {
+    fn new(start: usize, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { start, message }
+    }
+}
+
+/// A policy for the engine's parser.
+///
+/// # Errors
+///
+/// What OPA refuses, or what would mean something else.
+pub(super) fn written(path: &str, text: &str) -> Result<String, Problem> {
+    let told = |wrong: &Wrong| {
+        let before = text.get(..wrong.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        Problem::new(path, line, last.chars().count() + 1, &*wrong.message)
+    };
+    let tokens = match tokens::tokens(text) {
+        Ok(tokens) => tokens,
+        Err(Some(wrong)) => return Err(told(&wrong)),
+        Err(None) => return Ok(text.to_owned()),
+    };
+    let mut changes = moved::Changes::default();
+    let imported = keywords::imported(text, &tokens, &mut changes);
+    keywords::references(text, &tokens, &mut changes).map_err(|wrong| told(&wrong))?;
+    statements::write_out(text, &tokens, imported, &mut changes).map_err(|wrong| told(&wrong))?;
+    if changes.is_empty() {
+        return Ok(text.to_owned());
+    }
+    Ok(changes.applied(text))
+}
