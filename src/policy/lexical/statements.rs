@@ -1,16 +1,17 @@
 //! Finds where statements, their operands and the texts within them begin and end, and writes out what is new.
 //!
-//! An operand is true or not whatever it binds: each is asked in a comprehension of its own. `[] != [1 | true; a]` says
-//! that `a` holds, `[] == [1 | true; a]` that it does not; the first that decides is the last that is evaluated, as in
-//! OPA. The `true` keeps the parser from taking what follows for something else.
+//! An operand is true or not whatever it binds: each is asked in a comprehension of its own. `[] != [1 | some _ in [0]; a]`
+//! says that `a` holds, `[] == [1 | some _ in [0]; a]` that it does not; the first that decides is the last that is
+//! evaluated, as in OPA. The `some` keeps the parser from taking what follows for something else, and the bytecode engine
+//! from leaving the comprehension around this one, too, where a condition without a loop around it fails.
 
 use super::keywords::{Imported, is_reference, is_step, word};
 use super::moved::Changes;
 use super::tokens::{Kind, Token};
 use super::{TEMPLATE, Wrong};
 
-const HOLDS: &str = "[] != [1 | true; ";
-const HOLDS_NOT: &str = "[] == [1 | true; ";
+const HOLDS: &str = "[] != [1 | some _ in [0]; ";
+const HOLDS_NOT: &str = "[] == [1 | some _ in [0]; ";
 
 pub(super) fn write_out(
     text: &str,
@@ -495,7 +496,7 @@ impl<'a> Walk<'a> {
             if opens {
                 self.texts += 1;
                 let name = format!("{TEMPLATE}_{}", self.texts);
-                pieces.push(format!("{{{name} | true; {name} := "));
+                pieces.push(format!("{{{name} | some _ in [0]; {name} := "));
             }
             new.push_str(&pieces.join(", "));
             if !opens {

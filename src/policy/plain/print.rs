@@ -273,7 +273,8 @@ impl Printer<'_> {
                 self.term(base);
                 for step in steps {
                     match &step.form {
-                        Form::Text(name) if is_word(name) && !KEYWORDS.contains(&name.as_str()) => {
+                        // `.set(` would begin an empty set.
+                        Form::Text(name) if is_word(name) && name != "set" => {
                             self.put(".");
                             self.mark(step.place);
                             self.put(name);
@@ -360,9 +361,3 @@ fn begins_with_a_brace(statement: &Statement) -> bool {
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
-
-/// What the engine reads as no step behind a dot.
-const KEYWORDS: [&str; 16] = [
-    "as", "contains", "default", "else", "every", "false", "if", "import", "in", "not", "null",
-    "package", "set", "some", "true", "with",
-];
