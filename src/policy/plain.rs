@@ -7,6 +7,7 @@
 
 mod calls;
 mod heads;
+mod implicit;
 mod names;
 mod order;
 mod print;
@@ -206,4 +207,4 @@ impl Fresh {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -112,7 +112,7 @@ watched! {
     "__builtin_sets.intersection", "__builtin_sets.union", "abs", "array.concat", "array.reverse",
     "array.slice", "base64.decode", "base64.encode", "base64.is_valid", "base64url.decode",
     "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat",
-    "contains", "count", "dtgate_template", "endswith", "floor", "format_int", "glob.match", "glob.quote_meta",
+    "contains", "count", "endswith", "floor", "format_int", "glob.match", "glob.quote_meta",
     "indexof", "indexof_n", "intersection", "is_array", "is_boolean", "is_null", "is_number",
     "is_object", "is_set", "is_string", "json.filter", "json.is_valid", "json.marshal",
     "json.remove", "json.unmarshal", "lower", "max", "min", "net.cidr_contains", "net.cidr_expand",

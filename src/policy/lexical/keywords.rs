@@ -6,7 +6,7 @@
 
 use super::moved::Changes;
 use super::tokens::{Kind, Token};
-use super::{TEMPLATE, Wrong};
+use super::{IMPLICIT, TEMPLATE, Wrong};
 
 /// What a file may use because it imports it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -22,18 +22,18 @@ impl Imported {
     }
 }
 
-/// The keywords that are imported; what the engine would refuse is taken out.
+/// The keywords that are imported; what the engine would refuse is taken out. Behind the header nothing is imported.
 pub(super) fn imported(text: &str, tokens: &[Token], changes: &mut Changes) -> Imported {
     let mut imported = Imported::default();
-    for (number, token) in tokens.iter().enumerate() {
-        if token.kind != Kind::Name
-            || word(text, token) != "import"
-            || is_step(text, tokens, number)
-        {
-            continue;
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let first = word(text, token);
+        if !["import", "package"].contains(&first) || is_reference(text, tokens, at) {
+            break;
         }
-        let rest = tokens.get(number + 1..).unwrap_or_default();
-        let Some((path, end)) = path(text, rest) else {
+        let rest = tokens.get(at + 1..).unwrap_or_default();
+        at += 1 + header(text, rest);
+        let Some((path, end)) = path(text, rest).filter(|_| first == "import") else {
             continue;
         };
         match path.as_slice() {
@@ -50,11 +50,23 @@ pub(super) fn imported(text: &str, tokens: &[Token], changes: &mut Changes) -> I
             ["future", "keywords", "contains" | "every" | "if" | "in"] => {}
             _ => continue,
         }
-        let length = text.get(token.start..end).unwrap_or_default();
-        let blank = length.chars().map(|c| if c == '\n' { c } else { ' ' });
+        let written = text.get(token.start..end).unwrap_or_default();
+        let blank = written.chars().map(|c| if c == '\n' { c } else { ' ' });
         changes.replace(token.start, end, blank.collect());
     }
     imported
+}
+
+/// How many words a path takes, with the name that is given to it.
+fn header(text: &str, tokens: &[Token]) -> usize {
+    let joined = tokens
+        .windows(2)
+        .take_while(|pair| matches!(pair, [one, other] if one.end == other.start));
+    let length = joined.count() + 1;
+    let named = tokens
+        .get(length)
+        .is_some_and(|next| word(text, next) == "as");
+    length + if named { 2 } else { 0 }
 }
 
 /// Names with dots between them, and where they end; nothing where more follows.
@@ -85,7 +97,9 @@ const MARK: &str = "dtgate_word_";
 
 /// Whether a name is one that only dtgate gives.
 fn is_dtgates_own(name: &str) -> bool {
-    name.starts_with(TEMPLATE) || name.starts_with(MARK)
+    [IMPLICIT, MARK, TEMPLATE]
+        .iter()
+        .any(|begin| name.starts_with(begin))
 }
 
 /// The name as it is written in the file.

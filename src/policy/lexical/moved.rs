@@ -4,7 +4,7 @@
 //! the engine has the text, and with it the place in the file. The entries are sorted and of one size, so that a place
 //! is found without reading them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::policy::bundle::Problem;
@@ -49,7 +49,7 @@ impl Changes {
             moved: String::new(),
             count: 0,
         };
-        let places: std::collections::BTreeSet<usize> = self
+        let places: BTreeSet<usize> = self
             .closing
             .keys()
             .chain(self.opening.keys())
@@ -60,10 +60,9 @@ impl Changes {
         for place in places {
             writer.copy(text.get(done..place).unwrap_or_default());
             done = done.max(place);
-            for added in [self.closing.get(&place), self.opening.get(&place)] {
-                if let Some(added) = added {
-                    writer.put(added, "");
-                }
+            let added = [self.closing.get(&place), self.opening.get(&place)];
+            for added in added.into_iter().flatten() {
+                writer.put(added, "");
             }
             if let Some((end, new)) = self.replaced.get(&place) {
                 writer.put(new, text.get(place..*end).unwrap_or_default());

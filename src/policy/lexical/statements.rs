@@ -8,10 +8,14 @@
 use super::keywords::{Imported, is_reference, is_step, word};
 use super::moved::Changes;
 use super::tokens::{Kind, Token};
-use super::{TEMPLATE, Wrong};
+use super::{IMPLICIT, TEMPLATE, Wrong};
 
-const HOLDS: &str = "[] != [1 | some _ in [0]; ";
-const HOLDS_NOT: &str = "[] == [1 | some _ in [0]; ";
+/// What a comprehension begins with that asks for conditions: those in braces, or one that may bind nothing.
+fn begin(holds: bool, binds: bool) -> String {
+    let operator = if holds { "!=" } else { "==" };
+    let name = if binds { "_" } else { IMPLICIT };
+    format!("[] {operator} [1 | some {name} in [0]; ")
+}
 
 pub(super) fn write_out(
     text: &str,
@@ -115,11 +119,22 @@ impl<'a> Walk<'a> {
         match self.token().map(|token| token.kind) {
             Some(Kind::Open) => self.group(),
             Some(Kind::Part) => self.template(),
+            _ if self.joins(self.at) && !self.is_call() => Err(self.wrong(
+                "`and` and `or` stand between two conditions here, because they are imported, and not within a value",
+            )),
             _ => {
                 self.at += 1;
                 Ok(())
             }
         }
+    }
+
+    /// Whether this is the name of a function that is called.
+    fn is_call(&self) -> bool {
+        let next = self.tokens.get(self.at + 1);
+        next.is_some_and(|next| {
+            word(self.text, next) == "(" && self.token().is_some_and(|name| name.end == next.start)
+        })
     }
 
     /// What stands between brackets of a term: behind the first bar there may be a query.
@@ -220,29 +235,25 @@ impl<'a> Walk<'a> {
                 return Ok(true);
             }
             if matches!(self.word(), ":=" | "=") {
-                assigned.get_or_insert(self.start());
+                assigned.get_or_insert_with(|| self.start());
             }
             self.at += 1;
         }
     }
 
     fn operand_begins(&self) -> bool {
-        const OTHERS: [&str; 11] = [
-            "and", "as", "default", "else", "every", "if", "import", "not", "or", "some", "with",
+        const OTHERS: [&str; 9] = [
+            "as", "default", "else", "every", "if", "import", "not", "some", "with",
         ];
         let Some(token) = self.token() else {
             return false;
         };
         match token.kind {
-            Kind::Name => {
-                // Without their import these are names, and behind it a function may have one.
-                let is_name = matches!(self.word(), "and" | "or")
-                    && (!self.joins(self.at)
-                        || self.tokens.get(self.at + 1).is_some_and(|next| {
-                            next.start == token.end && word(self.text, next) == "("
-                        }));
-                is_name || !OTHERS.iter().any(|other| self.is(other))
+            // Without their import `and` and `or` are names, and a function may have one.
+            Kind::Name if matches!(self.word(), "and" | "or") => {
+                !self.joins(self.at) || self.is_call()
             }
+            Kind::Name => !OTHERS.iter().any(|other| self.is(other)),
             Kind::Number | Kind::Open | Kind::Text => true,
             Kind::Part => self.word().starts_with('$'),
             Kind::Close | Kind::Sign => false,
@@ -310,20 +321,21 @@ impl<'a> Walk<'a> {
             // One that is alone gets what says that it does not hold.
             if either.len() == 1 || all.len() > 1 {
                 for one in all.iter().filter(|one| !one.is_closed) {
-                    self.around(one, one, HOLDS);
+                    self.around(one, one, &begin(true, false));
                 }
             }
             if let (true, [first, ..], [.., last]) = (either.len() > 1, &**all, &**all) {
-                self.around(first, last, HOLDS_NOT);
+                let binds = all.len() > 1 || first.is_closed;
+                self.around(first, last, &begin(false, binds));
             }
         }
-        let whole = if either.len() > 1 { HOLDS_NOT } else { HOLDS };
+        let whole = begin(either.len() == 1, true);
         let ends = (
             either.first().and_then(|all| all.first()),
             either.last().and_then(|all| all.last()),
         );
         if let (Some(first), Some(last)) = ends {
-            self.around(first, last, whole);
+            self.around(first, last, &whole);
         }
     }
 
@@ -345,11 +357,11 @@ impl<'a> Walk<'a> {
         }
         let is_beside = is_next || self.joins(self.partner() + 1);
         if self.word() == "{" && is_beside && !self.is_without_logic() {
-            self.braces(HOLDS)?;
+            self.braces(true)?;
             return self.closed(start).map(Some);
         }
         if self.word() == "(" && self.is_grouped(self.at, is_beside) {
-            self.parentheses(HOLDS)?;
+            self.parentheses(true)?;
             return self.closed(start).map(Some);
         }
         self.plain(start)
@@ -388,15 +400,15 @@ impl<'a> Walk<'a> {
         self.at += 1;
         if self.word() == "{" {
             self.changes.replace(not.0, not.1, String::new());
-            self.braces(HOLDS_NOT)?;
+            self.braces(false)?;
             return self.closed(start);
         }
         if self.word() == "(" && self.is_grouped(self.at, true) {
             self.changes.replace(not.0, not.1, String::new());
-            self.parentheses(HOLDS_NOT)?;
+            self.parentheses(false)?;
             return self.closed(start);
         }
-        self.changes.replace(not.0, not.1, HOLDS_NOT.to_owned());
+        self.changes.replace(not.0, not.1, begin(false, false));
         let missing = self.wrong("a condition is missing behind `not`");
         if !self.expression()? {
             return Err(missing);
@@ -414,18 +426,18 @@ impl<'a> Walk<'a> {
     }
 
     /// A body in braces as a comprehension.
-    fn braces(&mut self, begin: &str) -> Result<(), Wrong> {
+    fn braces(&mut self, holds: bool) -> Result<(), Wrong> {
         let end = self.partner();
         if end == self.at + 1 {
             return Err(self.wrong("this body is empty"));
         }
-        self.brackets(begin, end);
+        self.brackets(begin(holds, true), end);
         self.block()
     }
 
-    fn parentheses(&mut self, begin: &str) -> Result<(), Wrong> {
+    fn parentheses(&mut self, holds: bool) -> Result<(), Wrong> {
         let end = self.partner();
-        self.brackets(begin, end);
+        self.brackets(begin(holds, false), end);
         self.at += 1;
         self.chain()?;
         self.replacements()?;
@@ -436,9 +448,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn brackets(&mut self, begin: &str, end: usize) {
+    fn brackets(&mut self, begin: String, end: usize) {
         let start = self.start();
-        self.changes.replace(start, start + 1, begin.to_owned());
+        self.changes.replace(start, start + 1, begin);
         if let Some(close) = self.tokens.get(end) {
             self.changes.replace(close.start, close.end, "]".to_owned());
         }
@@ -496,7 +508,7 @@ impl<'a> Walk<'a> {
             if opens {
                 self.texts += 1;
                 let name = format!("{TEMPLATE}_{}", self.texts);
-                pieces.push(format!("{{{name} | some _ in [0]; {name} := "));
+                pieces.push(format!("{{{name} | some {IMPLICIT} in [0]; {name} := "));
             }
             new.push_str(&pieces.join(", "));
             if !opens {
@@ -515,9 +527,11 @@ impl<'a> Walk<'a> {
     /// The expression in a text, to where the text goes on.
     fn embedded(&mut self, end: usize) -> Result<(), Wrong> {
         let missing = self.wrong("an expression with a value has to stand between these braces; \\{ is a brace of the text");
+        let first = self.at;
         if !self.expression()? {
             return Err(missing);
         }
+        self.number(first);
         if let Some(start) = self.assigned {
             return Err(Wrong::new(
                 start,
@@ -531,6 +545,19 @@ impl<'a> Walk<'a> {
             );
         }
         Ok(())
+    }
+
+    /// A number that stands there alone is written as in the file.
+    fn number(&mut self, first: usize) {
+        let written = self
+            .tokens
+            .get(first)
+            .map(|first| (first.start, self.end()));
+        let Some((start, end)) = written else { return };
+        let number = self.text.get(start..end).unwrap_or_default();
+        if serde_json::from_str::<serde_json::Number>(number).is_ok() {
+            self.changes.replace(start, end, format!("\"{number}\""));
+        }
     }
 }
 

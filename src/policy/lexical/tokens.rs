@@ -38,8 +38,8 @@ enum Opened {
 
 /// # Errors
 ///
-/// What makes the file one that nobody can read; without a message where the engine says it better.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Option<Wrong>> {
+/// What makes the file one that nobody can read.
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
     let mut reader = Reader {
         text,
         at: 0,
@@ -51,13 +51,13 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Option<Wrong>> {
     }
     match reader.open.last() {
         None => Ok(reader.tokens),
-        Some(Opened::Bracket(..)) => Err(None),
+        Some(Opened::Bracket(bracket, number)) => {
+            let said = format!("nothing closes this {bracket}");
+            Err(Wrong::new(reader.start(*number), said))
+        }
         Some(Opened::Part(_, number)) => {
-            let start = reader.tokens.get(*number).map_or(0, |part| part.start);
-            Err(Some(Wrong::new(
-                start,
-                "the expression in this text has no end: write } behind it",
-            )))
+            let said = "the expression in this text has no end: write } behind it";
+            Err(Wrong::new(reader.start(*number), said))
         }
     }
 }
@@ -70,6 +70,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn start(&self, number: usize) -> usize {
+        self.tokens.get(number).map_or(0, |token| token.start)
+    }
+
     fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
@@ -94,19 +98,19 @@ impl Reader<'_> {
         number
     }
 
-    fn token(&mut self, next: char) -> Result<(), Option<Wrong>> {
+    fn token(&mut self, next: char) -> Result<(), Wrong> {
         let start = self.at;
         match next {
             ' ' | '\t' | '\r' | '\n' => self.at += 1,
             '#' => self.skip(|c| c != '\n'),
             '"' => {
                 self.at += 1;
-                self.quoted()?;
+                self.quoted(start)?;
                 self.push(Kind::Text, start);
             }
             '`' => {
                 let end = self.rest().get(1..).and_then(|rest| rest.find('`'));
-                self.at += end.ok_or(None)? + 2;
+                self.at += end.ok_or_else(|| endless(start, '`'))? + 2;
                 self.push(Kind::Text, start);
             }
             '$' if self.rest().starts_with("$\"") => {
@@ -162,7 +166,7 @@ impl Reader<'_> {
     }
 
     /// To behind the quotation mark.
-    fn quoted(&mut self) -> Result<(), Option<Wrong>> {
+    fn quoted(&mut self, start: usize) -> Result<(), Wrong> {
         loop {
             self.skip(|c| !matches!(c, '"' | '\\' | '\n'));
             match self.peek() {
@@ -174,21 +178,18 @@ impl Reader<'_> {
                     self.at += 1;
                     self.at += self.peek().map_or(0, char::len_utf8);
                 }
-                _ => return Err(None),
+                _ => return Err(endless(start, '"')),
             }
         }
     }
 
     /// A piece of a text with expressions, from behind what begins it.
-    fn part(&mut self, start: usize, is_raw: bool) -> Result<(), Option<Wrong>> {
+    fn part(&mut self, start: usize, is_raw: bool) -> Result<(), Wrong> {
         let quote = if is_raw { '`' } else { '"' };
         loop {
             self.skip(|c| c != quote && !matches!(c, '{' | '\\') && (is_raw || c != '\n'));
             let Some(next) = self.peek().filter(|next| is_raw || *next != '\n') else {
-                return Err(Some(Wrong::new(
-                    start,
-                    format!("this text has no end: write {quote} behind it"),
-                )));
+                return Err(endless(start, quote));
             };
             self.at += 1;
             if next == '\\' {
@@ -207,16 +208,16 @@ impl Reader<'_> {
         }
     }
 
-    fn opened(&mut self, opened: Opened, start: usize) -> Result<(), Option<Wrong>> {
+    fn opened(&mut self, opened: Opened, start: usize) -> Result<(), Wrong> {
         if self.open.len() >= MOST_OPEN {
             let said = format!("more than {MOST_OPEN} brackets are open here: give a part a name");
-            return Err(Some(Wrong::new(start, said)));
+            return Err(Wrong::new(start, said));
         }
         self.open.push(opened);
         Ok(())
     }
 
-    fn closed(&mut self, close: char, start: usize) -> Result<(), Option<Wrong>> {
+    fn closed(&mut self, close: char, start: usize) -> Result<(), Wrong> {
         match (self.open.pop(), close) {
             (Some(Opened::Part(is_raw, number)), '}') => {
                 let next = self.tokens.len();
@@ -229,11 +230,14 @@ impl Reader<'_> {
                 let next = self.push(Kind::Close, start);
                 self.pair(number, next);
             }
-            (Some(Opened::Part(..)), _) => {
-                let said = "a bracket is missing in the expression before this";
-                return Err(Some(Wrong::new(start, said)));
+            (Some(Opened::Bracket(bracket, number)), _) => {
+                let said = format!("nothing closes this {bracket} before {close}");
+                return Err(Wrong::new(self.start(number), said));
             }
-            _ => return Err(None),
+            (Some(Opened::Part(..)) | None, _) => {
+                let said = format!("no bracket is open that this {close} could close");
+                return Err(Wrong::new(start, said));
+            }
         }
         Ok(())
     }
@@ -243,4 +247,11 @@ impl Reader<'_> {
             token.partner = close;
         }
     }
+}
+
+fn endless(start: usize, quote: char) -> Wrong {
+    Wrong::new(
+        start,
+        format!("this text has no end: write {quote} behind it"),
+    )
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::Fresh;
+use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
 
 type Names = BTreeSet<String>;
@@ -221,6 +222,9 @@ impl Order<'_> {
     /// The comprehensions in a term.
     fn within(&mut self, term: &mut Term, given: &Names, owned: &Names) -> Result<(), Unsafe> {
         if let Form::Comprehension(_, heads, query) = &mut term.form {
+            if let Some(loose) = implicit::loose(query, given) {
+                return Err(loose);
+            }
             let mut owned = owned.clone();
             for head in &*heads {
                 mentioned(head, &mut owned);

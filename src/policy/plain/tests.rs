@@ -1,4 +1,4 @@
-mod values;
+pub(in crate::policy) mod values;
 
 use std::time::Duration;
 

@@ -275,15 +275,15 @@ fn elements(value: &Value) -> Vec<Value> {
     elements
 }
 
-#[test]
-fn what_is_written_out_means_what_it_means_in_opa() {
+/// What the two engines say wrongly of rules, and how many of these have bytecode.
+pub(in crate::policy) fn by_both_engines(rules: &[(&str, &str)]) -> (String, usize) {
     let timer = ExecutionTimerConfig {
         limit: Duration::from_secs(5),
         check_interval: crate::policy::interpreter::STEPS,
     };
     let input = Value::from_json_str(INPUT).unwrap();
     let (mut wrong, mut by_bytecode) = (String::new(), 0);
-    for (number, (rules, expected)) in RULES.iter().enumerate() {
+    for (number, (rules, expected)) in rules.iter().enumerate() {
         let (mut rego, _) = bundle::ready(&[&file(number, rules)], &data())
             .unwrap_or_else(|problem| panic!("{rules}: {problem}"));
         let asked = format!("data.dtgate.c{number}.deny");
@@ -304,15 +304,20 @@ fn what_is_written_out_means_what_it_means_in_opa() {
             writeln!(wrong, "{rules}: the bytecode {said:?}, not {expected}").unwrap();
         }
     }
+    (wrong, by_bytecode)
+}
+
+#[test]
+fn what_is_written_out_means_what_it_means_in_opa() {
+    let (wrong, by_bytecode) = by_both_engines(RULES);
     assert!(wrong.is_empty(), "{wrong}");
     assert!(by_bytecode > 15, "{by_bytecode}");
 }
 
-#[test]
-#[ignore = "needs OPA"]
-fn needs_opa_what_is_written_out_has_the_values_of_opa() {
+/// What OPA says otherwise of rules.
+pub(in crate::policy) fn by_opa(rules: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    for (number, (rules, _)) in RULES.iter().enumerate() {
+    for (number, (rules, _)) in rules.iter().enumerate() {
         let file = file(number, rules);
         std::fs::write(folder.path().join(file.name), file.text).unwrap();
     }
@@ -337,7 +342,7 @@ fn needs_opa_what_is_written_out_has_the_values_of_opa() {
         String::from_utf8_lossy(&asked.stdout)
     );
     let mut wrong = String::new();
-    for (number, (rules, expected)) in RULES.iter().enumerate() {
+    for (number, (rules, expected)) in rules.iter().enumerate() {
         let said = said[format!("c{number}")]["deny"].to_string();
         let [said, expected] =
             [said.as_str(), *expected].map(|value| elements(&Value::from_json_str(value).unwrap()));
@@ -345,5 +350,12 @@ fn needs_opa_what_is_written_out_has_the_values_of_opa() {
             writeln!(wrong, "{rules}: {said:?}, not {expected:?}").unwrap();
         }
     }
+    wrong
+}
+
+#[test]
+#[ignore = "needs OPA"]
+fn needs_opa_what_is_written_out_has_the_values_of_opa() {
+    let wrong = by_opa(RULES);
     assert!(wrong.is_empty(), "{wrong}");
 }
