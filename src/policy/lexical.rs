@@ -3,7 +3,7 @@
 //! Texts with expressions in them (`$"…{x}…"`) become calls, `and`, `or` and `not { … }` comprehensions that find
 //! something or nothing, and keywords that begin a reference (`not.found`) names. OPA's compiler does the same with its
 //! trees. A text without all this stays what it is, byte for byte. No line moves; what is said of a place later is said
-//! of the place in the file ([`column`]). What it cannot read it leaves to the parser to complain about.
+//! of the place in the file ([`moved`]). What it cannot read it leaves to the parser to complain about.
 
 mod keywords;
 mod moved;
