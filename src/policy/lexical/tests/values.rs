@@ -214,6 +214,23 @@ const RULES: &[(&str, &str)] = &[
         "import future.keywords\ndeny contains 1 if { \"a\" in input.list and 0, \"a\" in input.list }",
         "[1]",
     ),
+    // functions without a body
+    (
+        "deny contains x if { some x in [\"v1\", \"v2\", \"v3\"]; stage(x) }\nstage(\"v1\") # the first\n\nstage(\"v2\")\n",
+        "[\"v1\", \"v2\"]",
+    ),
+    (
+        "deny contains x if { some x in [1, 2, 3]; f(x, [\"a\"]) }\nf(1, _)\nf(2,\n[\"a\"])\nf(3, x) if count(x) > 1",
+        "[1, 2]",
+    ),
+    (
+        "deny contains g(1) if f(1)\nf(1)\ng(x) := 3 if\n f(x)\n",
+        "[3]",
+    ),
+    (
+        "deny contains g(1) if\n f(1)\nf(1)\ng(x) := y if {\n y := 1 +\n x\n f(x)\n}\n",
+        "[2]",
+    ),
 ];
 
 #[test]
