@@ -104,6 +104,9 @@ impl App {
         let policy = policies(config)?;
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
         say_what_serves(config, &policy);
+        for warning in policy.warnings() {
+            tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
+        }
         // Before anybody can connect.
         rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
         let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;

@@ -133,6 +133,9 @@ struct Check {
     /// Start of the random numbers that make up these requests
     #[arg(long, value_name = "NUMBER", default_value_t = app::SEED)]
     seed: u64,
+    /// Take warnings for errors
+    #[arg(long)]
+    strict: bool,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -279,7 +282,12 @@ impl Check {
                 let environments = environments.as_ref();
                 let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);
                 if let Err(Failures(failures)) = rehearsed {
-                    return self.refuse(out, &failures);
+                    return self.refuse(out, &failures, Vec::new());
+                }
+                let warnings = policy.warnings();
+                if self.strict && !warnings.is_empty() {
+                    let lines: Vec<String> = warnings.iter().map(Problem::to_string).collect();
+                    return self.refuse(out, &lines, diagnostics(warnings, "error"));
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
@@ -289,6 +297,7 @@ impl Check {
                         &json!({
                             "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
                             "evaluator": trusted, "descriptors": short,
+                            "diagnostics": diagnostics(warnings, "warning"),
                         }),
                     )?,
                     Format::Pretty => {
@@ -306,21 +315,32 @@ impl Check {
                         for line in changes.into_iter().chain(short) {
                             writeln!(out, "{line}")?;
                         }
+                        for warning in warnings {
+                            writeln!(out, "warning: {}", Visible(warning.to_string()))?;
+                        }
                     }
                 }
                 Ok(ExitCode::SUCCESS)
             }
             Err(error) => {
                 let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
-                self.refuse(out, &problems)
+                self.refuse(out, &problems, diagnostics(&error.problems, "error"))
             }
         }
     }
 
     /// Says what is wrong with the policies.
-    fn refuse(&self, out: &mut impl Write, problems: &[String]) -> anyhow::Result<ExitCode> {
+    fn refuse(
+        &self,
+        out: &mut impl Write,
+        problems: &[String],
+        diagnostics: Vec<Value>,
+    ) -> anyhow::Result<ExitCode> {
         match self.format {
-            Format::Json => print_json(out, &json!({"ok": false, "problems": problems}))?,
+            Format::Json => {
+                let said = json!({"ok": false, "problems": problems, "diagnostics": diagnostics});
+                print_json(out, &said)?;
+            }
             Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
         }
         Ok(ExitCode::from(1))
@@ -379,6 +399,20 @@ impl Test {
             suite::Outcome::Failed => ExitCode::from(2),
         })
     }
+}
+
+/// What editors show at its place.
+fn diagnostics(problems: &[Problem], severity: &str) -> Vec<Value> {
+    let shown = problems.iter().map(|problem| {
+        let Problem {
+            path,
+            line,
+            column,
+            message,
+        } = problem;
+        json!({"file": path, "row": line, "column": column, "severity": severity, "message": message})
+    });
+    shown.collect()
 }
 
 /// One line of JSON in which nothing is hidden.

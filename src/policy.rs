@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+mod absent;
 mod builtins;
 mod bundle;
 mod bytecode;
@@ -165,6 +166,11 @@ impl Policy {
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.engine.names()
+    }
+
+    /// What is worth a second look at the policies, and yet is in force.
+    pub fn warnings(&self) -> &[Problem] {
+        self.engine.warnings()
     }
 
     /// A problem with a member of the data, at its key, or at the nearest one around it that is there.

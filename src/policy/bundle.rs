@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    builtins,
+    absent, builtins,
     check::{Program, Read},
     complaint::engine_problem,
     constants,
@@ -52,6 +52,17 @@ impl Problem {
         }
     }
 
+    /// `file:line:column`, as far as it is known.
+    pub fn place(&self) -> String {
+        let Self {
+            path, line, column, ..
+        } = self;
+        match line {
+            0 => path.clone(),
+            _ => format!("{path}:{line}:{column}"),
+        }
+    }
+
     pub(super) fn of_file(path: &Path, message: &impl fmt::Display) -> Self {
         Self::new(&path.display().to_string(), 0, 0, message.to_string())
     }
@@ -59,16 +70,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            column,
-            message,
-        } = self;
-        match line {
-            0 => write!(out, "{path}: {message}"),
-            _ => write!(out, "{path}:{line}:{column}: {message}"),
-        }
+        write!(out, "{}: {}", self.place(), self.message)
     }
 }
 
@@ -98,6 +100,8 @@ pub struct Bundle {
     pub(super) reads: BTreeSet<Read>,
     /// Whether a token that could not be looked up denies.
     pub(super) lookup_required: bool,
+    /// What is worth a second look, and yet is in force.
+    pub(super) warnings: Vec<Problem>,
     /// What it was made from.
     pub(super) tree: Tree,
 }
@@ -172,6 +176,7 @@ impl Bundle {
         }
         let reads = program.reads();
         finish(problems)?;
+        let warnings = absent::silent(&program, lookup_required);
         let of_one = |problem| LoadError {
             problems: vec![problem],
         };
@@ -194,6 +199,7 @@ impl Bundle {
             revision,
             reads,
             lookup_required,
+            warnings,
             tree,
         })
     }

@@ -55,6 +55,7 @@ pub struct Engine {
     policies: BTreeMap<String, Definition>,
     reads: BTreeSet<Read>,
     lookup_required: bool,
+    warnings: Vec<Problem>,
     revision: String,
     timer: ExecutionTimerConfig,
     tree: Tree,
@@ -96,6 +97,7 @@ impl Engine {
             revision,
             reads,
             lookup_required,
+            warnings,
             tree,
         } = bundle;
         let timer = ExecutionTimerConfig {
@@ -113,6 +115,7 @@ impl Engine {
             policies,
             reads,
             lookup_required,
+            warnings,
             revision,
             timer,
             tree,
@@ -252,6 +255,11 @@ impl Engine {
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
+    }
+
+    /// What is worth a second look at the policies, and yet is in force.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     /// Whether a policy may read this member of the input, or one below it, as in `input.token.current`.

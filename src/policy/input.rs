@@ -3,6 +3,7 @@
 //! It is one value with one spelling: what the policies judge is what the journal keeps and a replay
 //! reads. It holds plain values and no secrets, and knows neither where they came from nor what HTTP is.
 
+mod absence;
 mod members;
 mod rego;
 
@@ -14,6 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::dynatrace::redact::Redacted;
 
+pub(super) use absence::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN, absences};
 pub use members::members;
 pub(super) use members::{Presence, Shape, guess, missing, presence, shape};
 pub(super) use rego::to_rego;

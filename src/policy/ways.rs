@@ -86,6 +86,20 @@ pub(super) fn sites(program: &Program<'_>, see: &mut dyn FnMut(&Scope<'_>, &Rule
     }
 }
 
+/// What the names of every rule stand for; `names` are those of the modules.
+pub(super) fn scopes<'a>(
+    program: &'a Program<'a>,
+    names: &'a [Names<'a>],
+) -> Vec<(&'a Rule, Scope<'a>)> {
+    let arguments = arguments(program);
+    let modules = program.modules.iter().zip(names);
+    let rules =
+        modules.flat_map(|(module, names)| module.policy.iter().map(move |rule| (rule, names)));
+    rules
+        .map(|(rule, names)| (rule.as_ref(), Scope::of(program, names, rule, &arguments)))
+        .collect()
+}
+
 fn arguments(program: &Program<'_>) -> Arguments {
     let mut given = Arguments::new();
     for module in program.modules {
@@ -190,6 +204,12 @@ impl<'a> Scope<'a> {
     /// The ways that an expression may mean, where it is not in doubt.
     pub(super) fn ways(&self, expr: &Expr) -> Vec<Read> {
         let asked = self.asked(expr).filter(|asked| !asked.has_default);
+        asked.map(|asked| asked.ways()).unwrap_or_default()
+    }
+
+    /// The ways that an expression takes where it says itself what to take if they lead nowhere.
+    pub(super) fn defaulted(&self, expr: &Expr) -> Vec<Read> {
+        let asked = self.asked(expr).filter(|asked| asked.has_default);
         asked.map(|asked| asked.ways()).unwrap_or_default()
     }
 

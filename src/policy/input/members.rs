@@ -17,7 +17,7 @@ use crate::dynatrace::{
 };
 
 /// Members below these are not ours to name.
-const OPEN: [&str; 5] = [
+pub(super) const OPEN: [&str; 5] = [
     "input.attributes.request.http.headers",
     "input.environment.data",
     "input.parsed_body",

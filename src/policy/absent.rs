@@ -1,0 +1,591 @@
+//! Rules that say nothing because a member of the input is absent, where their author meant that they object.
+//!
+//! In Rego what asks for something undefined is undefined, and a rule of which a part is undefined says nothing. That is
+//! what an author wants of `input.change.name.requested == "root"`: who asks for no name asks for no bad one. It is not
+//! what an author wants of a condition that holds for nothing: no name begins with `team-`, is another than `ci`, is in
+//! a list; nothing is less than two, and every member of nothing is fine. Such conditions are told, where their silence
+//! lets a request pass, and where neither the rule nor another one of the policy asks for the absence.
+//!
+//! What rules ask for and require is for [`seen`] to say. Here rules are followed from `deny` and `warn` on, through all
+//! that they ask for. Nothing is evaluated.
+
+mod accepted;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+
+use super::bundle::Problem;
+use super::check::{self, Names, Program, Read};
+use super::input::{self, LOOKED_UP, NO_TOKEN, Presence, REMOVED, UNKNOWN};
+use super::rests::{is_of_library, is_verdict};
+use crate::dynatrace::catalogue::Operation;
+use accepted::Accepted;
+use seen::{Known, Need, Operations, Policies, Seen, side_that_grows};
+
+/// What is told. `lookup_required`: a token that could not be looked up denies without the policies.
+pub(super) fn silent(program: &Program<'_>, lookup_required: bool) -> Vec<Problem> {
+    let names: Vec<Names<'_>> = program
+        .modules
+        .iter()
+        .map(|module| Names::of(module))
+        .collect();
+    let policies = Policies::of(program, &names);
+    let accepted = Accepted::of(program);
+    let mut packages: BTreeMap<&[String], Vec<usize>> = BTreeMap::new();
+    for (number, known) in policies.rules.iter().enumerate() {
+        let package = known.scope.names.package.as_slice();
+        if is_verdict(&known.path)
+            && known.path.len() == package.len() + 1
+            && !is_of_library(package)
+        {
+            packages.entry(package).or_default().push(number);
+        }
+    }
+    let mut told: BTreeMap<Place, Told> = BTreeMap::new();
+    for rules in packages.values() {
+        let mut followed = Followed {
+            policies: &policies,
+            lookup_required,
+            left: MOST_RULES,
+            visited: BTreeSet::new(),
+            told: BTreeMap::new(),
+            asked: BTreeSet::new(),
+        };
+        for rule in rules {
+            followed.enter(&[*rule], &Here::default(), Use::OBJECTION);
+        }
+        let Followed {
+            told: found, asked, ..
+        } = followed;
+        for (place, mut found) in found {
+            found.when.retain(|(when, _)| !asked.contains(when));
+            if !found.when.is_empty()
+                && !accepted.has(policies.rules.get(place.rule).map(|it| it.rule))
+            {
+                told.entry(place).or_insert(found);
+            }
+        }
+    }
+    told.into_values().map(|told| told.problem()).collect()
+}
+
+/// How many rules of a policy are followed, counted again each time that they are asked for otherwise.
+const MOST_RULES: usize = 20_000;
+
+/// What it means for a request that something is undefined, or that a collection has less in it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Effect {
+    /// An objection is not made.
+    Silent,
+    /// An objection is made.
+    Loud,
+    /// Nobody can say.
+    Unclear,
+}
+
+impl Effect {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Silent => Self::Loud,
+            Self::Loud => Self::Silent,
+            Self::Unclear => Self::Unclear,
+        }
+    }
+}
+
+/// How an expression is used.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Use {
+    /// If it is undefined itself.
+    undefined: Effect,
+    /// If what it is made of is undefined: OPA looks that up outside of `not`.
+    parts: Effect,
+    /// If it has less in it.
+    less: Effect,
+    /// It is wanted to be false.
+    negated: bool,
+}
+
+impl Use {
+    const OBJECTION: Self = Self::plain(Effect::Silent);
+
+    const fn plain(effect: Effect) -> Self {
+        Self {
+            undefined: effect,
+            parts: effect,
+            less: effect,
+            negated: false,
+        }
+    }
+
+    fn part(self, less: Effect) -> Self {
+        Self {
+            less,
+            ..Self::plain(self.parts)
+        }
+    }
+}
+
+/// What is certain where something stands.
+#[derive(Clone, Debug, Default)]
+struct Here<'a> {
+    /// The queries around it.
+    within: Vec<&'a Query>,
+    /// The absences that are out of the question.
+    sure: BTreeSet<String>,
+    /// The absences of which all of it says nothing.
+    needed: BTreeSet<String>,
+    operations: Operations,
+    /// What the function that it stands in was given.
+    given: Option<Vec<Read>>,
+}
+
+/// A statement, or a value, by where it begins.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+struct Place {
+    rule: usize,
+    start: u32,
+}
+
+struct Told {
+    problem: Problem,
+    text: String,
+    /// When which member is absent.
+    when: Vec<(String, String)>,
+}
+
+impl Told {
+    fn problem(self) -> Problem {
+        let when: Vec<&str> = self.when.iter().map(|(when, _)| when.as_str()).collect();
+        let members: BTreeSet<&String> = self.when.iter().map(|(_, member)| member).collect();
+        let rules: Vec<String> = members
+            .into_iter()
+            .map(|member| asking_for_absence(member))
+            .collect();
+        Problem {
+            message: format!(
+                "silent when {}: {}; bind it first if that is meant, or add a rule for `{}`",
+                when.join(" or "),
+                self.text,
+                rules.join("` and `")
+            ),
+            ..self.problem
+        }
+    }
+}
+
+/// What to write for the absence of a member.
+fn asking_for_absence(member: &str) -> String {
+    let steps: Vec<&str> = member.split('.').collect();
+    match input::presence(&steps) {
+        Some(Presence::Flag { within, last }) => format!("not \"{last}\" in object.keys({within})"),
+        _ => format!("not {member}"),
+    }
+}
+
+/// What one policy says, as far as it was followed.
+struct Followed<'p, 'a> {
+    policies: &'p Policies<'a>,
+    lookup_required: bool,
+    left: usize,
+    visited: BTreeSet<(usize, Use, BTreeSet<String>, Operations, Option<Vec<Read>>)>,
+    told: BTreeMap<Place, Told>,
+    /// The absences that it objects to.
+    asked: BTreeSet<String>,
+}
+
+impl<'p, 'a> Followed<'p, 'a> {
+    fn seen<'h>(&self, known: &'p Known<'a>, here: &'h Here<'a>) -> Seen<'p, 'a, 'h> {
+        Seen {
+            policies: self.policies,
+            known,
+            given: here.given.as_deref(),
+            within: &here.within,
+        }
+    }
+
+    /// The rules of one name.
+    fn enter(&mut self, rules: &[usize], here: &Here<'a>, used: Use) {
+        let policies = self.policies;
+        let default = rules
+            .iter()
+            .find_map(|rule| match policies.rules.get(*rule)?.rule {
+                Rule::Default { value, .. } => Some(
+                    matches!(value.as_ref(), Expr::Bool { value, .. } if *value == false.into()),
+                ),
+                Rule::Spec { .. } => None,
+            });
+        let undefined = match (default, used.negated) {
+            (None, _) | (Some(true), false) => used.undefined,
+            (Some(true), true) => used.parts.opposite(),
+            (Some(false), _) => Effect::Unclear,
+        };
+        for number in rules {
+            let key = (
+                *number,
+                used,
+                here.sure.clone(),
+                here.operations.clone(),
+                here.given.clone(),
+            );
+            if self.left == 0 || !self.visited.insert(key) {
+                continue;
+            }
+            self.left -= 1;
+            let Some(known) = policies.rules.get(*number) else {
+                continue;
+            };
+            let Rule::Spec { head, bodies, .. } = known.rule else {
+                continue;
+            };
+            let here = Here {
+                within: Vec::new(),
+                ..here.clone()
+            };
+            let (value, effect) = match head {
+                RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => (
+                    assign.as_ref().map(|assign| assign.value.as_ref()),
+                    undefined,
+                ),
+                RuleHead::Set { key, .. } => (key.as_deref(), used.less),
+            };
+            if bodies.is_empty() {
+                self.value(*number, value, &here, effect, used);
+            }
+            for (place, body) in bodies.iter().enumerate() {
+                let value = match &body.assign {
+                    Some(assign) => Some(assign.value.as_ref()),
+                    None => value,
+                };
+                // What follows takes its place.
+                let goes_on = bodies.get(place + 1).is_some_and(|next| next.is_else);
+                let is_false = value.is_some_and(
+                    |value| matches!(value, Expr::Bool { value, .. } if *value == false.into()),
+                );
+                let effect = if goes_on || is_false {
+                    Effect::Unclear
+                } else {
+                    effect
+                };
+                let within = self.query(*number, &body.query, &here, effect);
+                self.value(*number, value, &within, effect, used);
+            }
+        }
+    }
+
+    /// What a rule is, or contains.
+    fn value(
+        &mut self,
+        rule: usize,
+        value: Option<&'a Expr>,
+        here: &Here<'a>,
+        effect: Effect,
+        used: Use,
+    ) {
+        let (Some(value), Some(known)) = (value, self.policies.rules.get(rule)) else {
+            return;
+        };
+        let seen = self.seen(known, here);
+        let dangers = seen.dangers(value, used.negated);
+        let needs = seen.needs(value);
+        match effect {
+            Effect::Silent => self.tell(rule, seen::start(value), value.span(), dangers, here),
+            Effect::Loud => self.ask(needs, here),
+            Effect::Unclear => {}
+        }
+        let used = Use {
+            negated: used.negated,
+            less: used.less,
+            ..Use::plain(effect)
+        };
+        self.expression(rule, value, here, used);
+    }
+
+    /// The statements of a query; what is certain behind them.
+    fn query(
+        &mut self,
+        rule: usize,
+        query: &'a Query,
+        here: &Here<'a>,
+        effect: Effect,
+    ) -> Here<'a> {
+        let mut within = here.clone();
+        within.within.push(query);
+        let Some(known) = self.policies.rules.get(rule) else {
+            return within;
+        };
+        let seen = self.seen(known, &within);
+        let mut sure = BTreeSet::new();
+        let mut operations = here.operations.clone();
+        let mut needed = Vec::new();
+        let mut dangers = Vec::new();
+        let mut asked = Vec::new();
+        for statement in &query.stmts {
+            let required = seen.required(statement);
+            sure.extend(required.sure);
+            operations = operations.and(&required.operations);
+            needed.extend(seen.statement_needs(statement));
+            dangers.push((statement, seen.statement_dangers(statement)));
+            asked.extend(seen.asks(statement));
+        }
+        within.sure.extend(sure);
+        within.operations = operations;
+        match effect {
+            Effect::Silent => {
+                within
+                    .needed
+                    .extend(needed.into_iter().flat_map(|need| need.when));
+                for (statement, dangers) in dangers {
+                    self.tell(rule, &statement.span, &statement.span, dangers, &within);
+                }
+                self.ask(asked, &within);
+            }
+            Effect::Loud => self.ask(needed, here),
+            Effect::Unclear => {}
+        }
+        for statement in &query.stmts {
+            self.statement(rule, statement, &within, effect);
+        }
+        within
+    }
+
+    fn statement(
+        &mut self,
+        rule: usize,
+        statement: &'a LiteralStmt,
+        here: &Here<'a>,
+        effect: Effect,
+    ) {
+        match &statement.literal {
+            Literal::SomeVars { .. } => {}
+            Literal::Expr { expr, .. } => self.expression(rule, expr, here, Use::plain(effect)),
+            Literal::NotExpr { expr, .. } => {
+                let used = Use {
+                    undefined: effect.opposite(),
+                    negated: true,
+                    ..Use::plain(effect)
+                };
+                self.expression(rule, expr, here, used);
+            }
+            Literal::SomeIn { collection, .. } => {
+                self.expression(rule, collection, here, Use::plain(effect));
+            }
+            Literal::Every { domain, query, .. } => {
+                let used = Use::plain(effect).part(effect.opposite());
+                self.expression(rule, domain, here, used);
+                let mut here = here.clone();
+                if let Some(known) = self.policies.rules.get(rule) {
+                    let needs = self.seen(known, &here).needs(domain);
+                    here.sure
+                        .extend(needs.into_iter().flat_map(|need| need.when));
+                }
+                self.query(rule, query, &here, effect);
+            }
+        }
+    }
+
+    /// Follows what an expression asks for.
+    fn expression(&mut self, rule: usize, expr: &'a Expr, here: &Here<'a>, used: Use) {
+        let less = if used.negated {
+            used.less.opposite()
+        } else {
+            used.less
+        };
+        match expr {
+            Expr::String { .. }
+            | Expr::RawString { .. }
+            | Expr::Number { .. }
+            | Expr::Bool { .. }
+            | Expr::Null { .. } => {}
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
+                for index in seen::indices(expr) {
+                    self.expression(rule, index, here, used.part(less));
+                }
+                self.reference(rule, expr, here, Use { less, ..used });
+            }
+            Expr::Call { fcn, params, .. } => {
+                for param in params {
+                    self.expression(rule, param, here, used.part(less));
+                }
+                let Some(known) = self.policies.rules.get(rule) else {
+                    return;
+                };
+                let seen = self.seen(known, here);
+                let given = params.iter().flat_map(|param| seen.ways(param)).collect();
+                let rules = self.policies.function(known, fcn);
+                let here = Here {
+                    given: Some(given),
+                    ..here.clone()
+                };
+                self.enter(&rules, &here, Use { less, ..used });
+            }
+            Expr::Array { items, .. } | Expr::Set { items, .. } => {
+                for item in items {
+                    self.expression(rule, item, here, used.part(less));
+                }
+            }
+            Expr::Object { fields, .. } => {
+                for (_, key, value) in fields {
+                    self.expression(rule, key, here, used.part(less));
+                    self.expression(rule, value, here, used.part(less));
+                }
+            }
+            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+                let within = self.query(rule, query, here, less);
+                self.value(rule, Some(term), &within, less, Use::plain(less));
+            }
+            Expr::ObjectCompr {
+                key, value, query, ..
+            } => {
+                let within = self.query(rule, query, here, less);
+                self.value(rule, Some(key), &within, less, Use::plain(less));
+                self.value(rule, Some(value), &within, less, Use::plain(less));
+            }
+            Expr::UnaryExpr { expr, .. } => self.expression(rule, expr, here, used.part(less)),
+            Expr::BinExpr { lhs, rhs, .. } => {
+                self.expression(rule, lhs, here, used.part(less));
+                self.expression(rule, rhs, here, used.part(less));
+            }
+            Expr::ArithExpr { lhs, rhs, .. } => {
+                self.expression(rule, lhs, here, used.part(less));
+                self.expression(rule, rhs, here, used.part(less.opposite()));
+            }
+            Expr::AssignExpr { lhs, rhs, .. } => {
+                self.expression(rule, lhs, here, used.part(less));
+                self.expression(rule, rhs, here, used.part(less));
+            }
+            Expr::BoolExpr { lhs, rhs, .. } => {
+                if let Some((other, is_wanted)) = seen::truth(expr) {
+                    let negated = used.negated == is_wanted;
+                    let undefined = if seen::is_reference(other) {
+                        used.undefined
+                    } else {
+                        used.parts
+                    };
+                    let used = Use {
+                        undefined,
+                        negated,
+                        ..used
+                    };
+                    return self.expression(rule, other, here, used);
+                }
+                let grows = side_that_grows(expr, used.negated);
+                for (number, side) in [lhs, rhs].into_iter().enumerate() {
+                    let less = match grows {
+                        Some(grows) if grows == number => used.less,
+                        Some(_) => used.less.opposite(),
+                        None => Effect::Unclear,
+                    };
+                    let undefined = if seen::is_reference(side) {
+                        used.undefined
+                    } else {
+                        used.parts
+                    };
+                    let used = Use {
+                        undefined,
+                        ..used.part(less)
+                    };
+                    self.expression(rule, side, here, used);
+                }
+            }
+            Expr::Membership {
+                key,
+                value,
+                collection,
+                ..
+            } => {
+                for part in key.iter().chain([value]) {
+                    self.expression(rule, part, here, used.part(Effect::Unclear));
+                }
+                self.expression(rule, collection, here, used.part(less));
+            }
+        }
+    }
+
+    fn reference(&mut self, rule: usize, expr: &'a Expr, here: &Here<'a>, used: Use) {
+        let Some(known) = self.policies.rules.get(rule) else {
+            return;
+        };
+        // What it was bound to was followed there, but not as what it is used for.
+        if used.negated
+            && let Some(value) = self.seen(known, here).bound(expr)
+        {
+            let used = Use {
+                undefined: used.parts,
+                ..used
+            };
+            return self.expression(rule, value, here, used);
+        }
+        let rules = self.policies.meant(known, expr);
+        let here = Here {
+            given: None,
+            ..here.clone()
+        };
+        self.enter(&rules, &here, used);
+    }
+
+    /// Notes what is to be told of a statement.
+    fn tell(
+        &mut self,
+        rule: usize,
+        start: &Span,
+        whole: &Span,
+        dangers: Vec<Need>,
+        here: &Here<'a>,
+    ) {
+        for need in dangers {
+            for when in self.possible(&need, here) {
+                let place = Place {
+                    rule,
+                    start: start.start,
+                };
+                let told = self.told.entry(place).or_insert_with(|| Told {
+                    problem: check::at(start, ""),
+                    text: seen::text(start, whole),
+                    when: Vec::new(),
+                });
+                if told.when.iter().all(|(known, _)| *known != when) {
+                    told.when.push((when, need.member.clone()));
+                }
+            }
+        }
+    }
+
+    /// Notes that absences are objected to.
+    fn ask(&mut self, needs: Vec<Need>, here: &Here<'a>) {
+        let when = needs.into_iter().flat_map(|need| need.when);
+        self.asked
+            .extend(when.filter(|when| !here.sure.contains(when) && !here.needed.contains(when)));
+    }
+
+    /// When a member may be absent, as far as a request can pass by it.
+    fn possible(&self, need: &Need, here: &Here<'a>) -> Vec<String> {
+        // It tells of what the gate denies for itself.
+        if need.when.iter().any(|when| when == LOOKED_UP) {
+            return Vec::new();
+        }
+        let of_scopes =
+            ["added", "removed", "kept"].map(|name| format!("input.change.scopes.{name}"));
+        let is_difference = of_scopes
+            .iter()
+            .any(|member| need.member.starts_with(member));
+        let is_out = |when: &str| match when {
+            REMOVED => true,
+            // All that a new token asks for is added.
+            UNKNOWN => {
+                self.lookup_required
+                    || (is_difference && here.operations.all(Operation::makes_token))
+            }
+            NO_TOKEN => here.operations.all(Operation::changes_token),
+            _ => false,
+        };
+        let when = need.when.iter();
+        when.filter(|when| !is_out(when) && !here.sure.contains(*when))
+            .cloned()
+            .collect()
+    }
+}
