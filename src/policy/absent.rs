@@ -319,20 +319,20 @@ impl<'p, 'a> Followed<'p, 'a> {
             return within;
         };
         let seen = self.seen(known, &within);
-        let mut sure = BTreeSet::new();
+        let mut sure: Vec<BTreeSet<String>> = Vec::new();
         let mut operations = here.operations.clone();
         let mut needed = Vec::new();
         let mut dangers = Vec::new();
         let mut asked = Vec::new();
         for statement in &query.stmts {
             let required = seen.required(statement);
-            sure.extend(required.sure);
+            sure.push(required.sure);
             operations = operations.and(&required.operations);
             needed.extend(seen.statement_needs(statement));
             dangers.push((statement, seen.statement_dangers(statement)));
             asked.extend(seen.asks(statement));
         }
-        within.sure.extend(sure);
+        within.sure.extend(sure.iter().flatten().cloned());
         within.operations = operations;
         match effect {
             Effect::Silent => {
@@ -347,8 +347,22 @@ impl<'p, 'a> Followed<'p, 'a> {
             Effect::Loud => self.ask(needed, here),
             Effect::Unclear => {}
         }
-        for statement in &query.stmts {
-            self.statement(rule, statement, &within, effect);
+        for (number, statement) in query.stmts.iter().enumerate() {
+            if !self.policies.calls(known, statement) {
+                self.statement(rule, statement, &within, effect);
+                continue;
+            }
+            // What a function is given is not certain to it because it was given.
+            let others = sure
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| *place != number);
+            let mut inner = within.clone();
+            inner.sure.clone_from(&here.sure);
+            inner
+                .sure
+                .extend(others.flat_map(|(_, sure)| sure.iter().cloned()));
+            self.statement(rule, statement, &inner, effect);
         }
         within
     }

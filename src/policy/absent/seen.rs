@@ -178,6 +178,17 @@ impl<'a> Policies<'a> {
             .collect()
     }
 
+    /// Whether a statement calls a function of the policies.
+    pub(super) fn calls(&self, known: &Known<'_>, statement: &LiteralStmt) -> bool {
+        let mut calls = false;
+        walk::statement(statement, &mut |site| {
+            if let walk::Site::Call { function, .. } = site {
+                calls |= !self.function(known, function).is_empty();
+            }
+        });
+        calls
+    }
+
     /// What is certain where one of these rules has a value, or has something in it.
     fn required(&self, rules: &[usize]) -> Required {
         if rules.is_empty() {
@@ -735,20 +746,13 @@ impl<'a> Seen<'_, 'a, '_> {
                 }
             }
             Expr::Membership { .. } if negated => self.needs(expr),
-            Expr::Call { fcn, params, .. } => {
-                let is_text = check::dotted(fcn)
-                    .is_some_and(|name| name == ["sprintf"] || name == ["concat"]);
-                if negated || is_text {
-                    self.needs(expr)
-                } else {
-                    params.iter().flat_map(|param| self.texts(param)).collect()
-                }
-            }
+            Expr::Call { .. } if negated || is_text(expr) => self.needs(expr),
             Expr::AssignExpr {
                 op: AssignOp::ColEq,
+                lhs,
                 rhs,
                 ..
-            } => self.texts(rhs),
+            } if self.is_told(lhs) => self.texts(rhs),
             Expr::Object { .. } => self.texts(expr),
             Expr::BoolExpr { op, lhs, rhs, .. } => self.compared_dangers(op, lhs, rhs, negated),
             Expr::AssignExpr {
@@ -768,9 +772,39 @@ impl<'a> Seen<'_, 'a, '_> {
                 let values = fields.iter().map(|(_, _, value)| value);
                 values.flat_map(|value| self.needs(value)).collect()
             }
-            Expr::Call { .. } => self.dangers(expr, false),
+            _ if is_text(expr) => self.needs(expr),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a name is given a value to be told, and no condition asks for it.
+    fn is_told(&self, name: &Expr) -> bool {
+        let Expr::Var { span, .. } = name else {
+            return false;
+        };
+        let statements = self.within.iter().flat_map(|query| &query.stmts);
+        let mut conditions = statements.filter(|statement| match &statement.literal {
+            Literal::Expr { expr, .. } => match expr.as_ref() {
+                Expr::AssignExpr {
+                    op: AssignOp::ColEq,
+                    rhs,
+                    ..
+                } => !matches!(rhs.as_ref(), Expr::Object { .. }) && !is_text(rhs),
+                _ => true,
+            },
+            _ => true,
+        });
+        !conditions.any(|statement| {
+            let mut asks = false;
+            walk::statement(statement, &mut |site| {
+                if let walk::Site::Reference(reference) = site {
+                    asks |= check::known(reference)
+                        .first()
+                        .is_some_and(|first| *first == span.text());
+                }
+            });
+            asks
+        })
     }
 
     fn compared_dangers(&self, op: &BoolOp, lhs: &Expr, rhs: &Expr, negated: bool) -> Vec<Need> {
@@ -919,6 +953,12 @@ const PREDICATES: [&str; 10] = [
     "strings.any_suffix_match",
 ];
 
+/// Whether an expression puts a text together.
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Call { fcn, .. }
+        if check::dotted(fcn).is_some_and(|name| name == ["sprintf"] || name == ["concat"]))
+}
+
 fn is_false(expr: &Expr) -> bool {
     matches!(expr, Expr::Bool { value, .. } if *value == false.into())
 }
@@ -950,6 +990,7 @@ fn is_empty(expr: &Expr) -> bool {
 /// Where an expression begins: the engine's spans do not always begin there.
 pub(super) fn start(expr: &Expr) -> &Span {
     match expr {
+        Expr::Object { fields, .. } => fields.first().map_or(expr.span(), |(_, key, _)| start(key)),
         Expr::RefDot { refr: first, .. }
         | Expr::RefBrack { refr: first, .. }
         | Expr::Call { fcn: first, .. }
@@ -992,15 +1033,30 @@ pub(super) fn text(start: &Span, whole: &Span) -> String {
     if rest.get(end..).is_some_and(|rest| rest.starts_with('"')) {
         end += 1;
     }
-    let closes = |text: &str| {
-        let count = |c: char| text.matches(c).count();
-        count('(') == count(')') && count('[') == count(']') && count('{') == count('}')
+    let open = |text: &str, one: char, other: char| {
+        text.matches(one).count() > text.matches(other).count()
     };
-    while !closes(written(end)) && end < rest.len() && end - to.saturating_sub(from) < MOST_CLOSING
+    let is_open = |text: &str| open(text, '(', ')') || open(text, '[', ']') || open(text, '{', '}');
+    let closes = |text: &str| {
+        !(is_open(text) || open(text, ')', '(') || open(text, ']', '[') || open(text, '}', '{'))
+    };
+    while is_open(written(end)) && end < rest.len() && end - to.saturating_sub(from) < MOST_CLOSING
     {
         end += 1;
     }
-    let lines = written(end).lines().map(str::trim);
+    // Nor does that of a text or an object begin where it does.
+    let (mut whole, before) = (
+        written(end).to_owned(),
+        source.get(..from).unwrap_or_default(),
+    );
+    for open in before.chars().rev().take(MOST_CLOSING) {
+        let is_whole = closes(&whole) && whole.matches('"').count() % 2 == 0;
+        if is_whole || !(open.is_whitespace() || "\"{[(".contains(open)) {
+            break;
+        }
+        whole.insert(0, open);
+    }
+    let lines = whole.lines().map(str::trim);
     let text = lines.collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(MOST_WRITTEN) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),

@@ -1,6 +1,10 @@
 use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::policy::bundle::{Bundle, tests::directory};
+use crate::policy::{Engine, Input};
 
 /// What is told of a policy with these rules, without the name of the directory.
 fn told_of(files: &[(&str, &str)]) -> Vec<String> {
@@ -13,6 +17,28 @@ fn told_of(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 const DATA: &str = "allowed: [a, b]\nlimit: 3\nlevels: {a: 1}\n";
+
+/// Whether a policy with these rules objects to a request of which everything is absent that may be.
+fn objects(rules: &str) -> bool {
+    let policy = format!("package dtgate.p\n\nimport input.change as asked\n\n{rules}\n");
+    let files = [("p.rego", policy.as_str()), ("data.yaml", DATA)];
+    let bundle = Bundle::load(directory(&files).path()).unwrap();
+    let least = json!({
+        "operation": "token.update", "api": "v1", "environment": {"name": "prod"},
+        "time": "2026-11-24T10:00:00.000Z",
+    });
+    let input: Input = serde_json::from_value(least).unwrap();
+    let decision = Engine::new(bundle, Duration::from_secs(5)).decide(&input);
+    assert!(
+        decision
+            .violations
+            .iter()
+            .all(|violation| violation.code.is_none()),
+        "{rules}: {:?}",
+        decision.violations
+    );
+    !decision.violations.is_empty()
+}
 
 fn told(rules: &str) -> Vec<String> {
     let policy = format!("package dtgate.p\n\nimport input.change as asked\n\n{rules}\n");
@@ -94,7 +120,10 @@ fn conditions_that_hold_for_nothing_are_told() {
             "{ input.operation == \"token.update\"; input.token.current.owner != \"a\" }",
             NO_OWNER,
         ),
-        ("input.token.current.owner != \"a\"", NO_OWNER),
+        (
+            "input.token.current.owner != \"a\"",
+            "or Dynatrace does not tell the token's owner",
+        ),
         (
             "input.token.current.owner != \"a\"",
             "the request is about no token that exists",
@@ -110,7 +139,7 @@ fn conditions_that_hold_for_nothing_are_told() {
         ),
         (
             "input.change.name.requested != input.change.name.current",
-            NO_TOKEN_,
+            NO_TOKEN,
         ),
         (
             "input.change.enabled.requested != true",
@@ -140,11 +169,12 @@ fn conditions_that_hold_for_nothing_are_told() {
             "{body}: {told:?}"
         );
         assert!(told[0].starts_with("p.rego:5:"), "{body}: {told:?}");
+        assert!(
+            !objects(&format!("deny contains \"x\" if {body}")),
+            "{body}"
+        );
     }
 }
-
-/// It is told of with the other reason, too.
-const NO_TOKEN_: &str = "the request is about no token that exists: input.change.name.requested != input.change.name.current";
 
 #[test]
 fn conditions_that_hold_for_something_only_are_not_told() {
@@ -279,6 +309,7 @@ fn rules_and_functions_are_followed() {
             told.len() == 1 && told[0].contains(when),
             "{rules}: {told:?}"
         );
+        assert!(!objects(rules), "{rules}");
     }
     for rules in [
         "deny contains \"x\" if not ok\n\nok if asked.name.requested != \"a\"",
@@ -294,6 +325,8 @@ fn rules_and_functions_are_followed() {
         "deny contains \"x\" if {\n\tinput.operation in updates\n\tinput.token.id != \"a\"\n}\n\nupdates := {\"token.update\", \"token.delete\"}",
         "deny contains \"x\" if {\n\tabout\n\tnot creating\n\tinput.token.id != \"a\"\n}\n\nabout if input.operation in {\"token.create\", \"token.update\"}\n\ncreating if input.operation == \"token.create\"",
         "deny contains \"x\" if {\n\tname := asked.name.requested\n\tname != \"a\"\n\tmsg := sprintf(\"%s\", [name])\n\tmsg != \"b\"\n}",
+        "deny contains \"x\" if {\n\tkey := sprintf(\"%s\", [asked.name.requested])\n\tkey in data.allowed\n}",
+        "deny contains \"x\" if contains(sprintf(\"%s\", [asked.name.requested]), \"a\")",
         "unused if asked.name.requested != \"a\"\n\ndeny contains \"x\" if input.api == \"v1\"",
     ] {
         assert_eq!(told(rules), [""; 0], "{rules}");
@@ -377,6 +410,45 @@ fn metadata_accepts_it() {
     ] {
         assert_eq!(told_of(&[("p.rego", &text)]).len(), number, "{text}");
     }
+}
+
+#[test]
+fn a_statement_is_shown_as_it_is_written() {
+    for (statement, shown) in [
+        (
+            "\"a\" != asked.name.requested",
+            "\"a\" != asked.name.requested",
+        ),
+        (
+            "asked.name.requested != \"a\"",
+            "asked.name.requested != \"a\"",
+        ),
+        (
+            "not [asked.name.requested] == [\"b\"]",
+            "not [asked.name.requested] == [\"b\"]",
+        ),
+        (
+            "every s in asked.scopes.requested {\n\t\ts == \"a\"\n\t}",
+            "every s in asked.scopes.requested { s == \"a\" }",
+        ),
+        (
+            "not startswith(\n\t\tasked.name.requested,\n\t\t\"b\",\n\t)",
+            "not startswith( asked.name.requested, \"b\", )",
+        ),
+    ] {
+        let told = told(&format!(
+            "deny contains \"x\" if {{\n\tinput.api == \"v1\"\n\t{statement}\n}}"
+        ));
+        let wanted = format!(": {shown}; bind it");
+        assert!(told.len() == 1 && told[0].contains(&wanted), "{told:?}");
+    }
+    let told = told(
+        "deny contains {\"message\": \"x\", \"name\": asked.name.requested} if input.api == \"v1\"",
+    );
+    assert!(
+        told[0].contains(": {\"message\": \"x\", \"name\": asked.name.requested}; "),
+        "{told:?}"
+    );
 }
 
 /// What could not be looked up is denied by the gate, unless it is told not to.

@@ -125,6 +125,10 @@ pub(in crate::policy) fn absences(steps: &[Option<&str>]) -> Vec<String> {
                 .map_while(|step| *step)
                 .collect();
             if !below.is_empty() {
+                // It is absent because it has none.
+                if path == "input.unknown_members" {
+                    found.clear();
+                }
                 found.push(below_open(&path, &below.join(".")));
             }
             break;
@@ -186,6 +190,10 @@ mod tests {
             when("input.attributes.request.http.headers.x-team"),
             ["the request has no header x-team"]
         );
-        assert_eq!(when("input.unknown_members.a").len(), 2);
+        assert_eq!(
+            when("input.unknown_members.a"),
+            ["the request has no member a"]
+        );
+        assert_eq!(when("input.parsed_body.a").len(), 2);
     }
 }
