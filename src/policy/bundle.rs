@@ -88,6 +88,15 @@ pub(super) struct Definition {
     pub(super) enforcement: Enforcement,
 }
 
+/// What the settings in the data are there for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Settings {
+    /// Requests are judged by them.
+    InForce,
+    /// Tests bring their own.
+    Replaced,
+}
+
 pub struct Bundle {
     /// Evaluates the policies as they are.
     pub(super) rego: regorus::Engine,
@@ -118,13 +127,27 @@ impl Bundle {
     /// Reads and checks the policies in a directory.
     pub fn load(directory: impl AsRef<Path>) -> Result<Self, LoadError> {
         let directory = directory.as_ref();
-        let mut tree = Tree::read(&[directory]);
+        let bundle = Self::of(Tree::read(&[directory]), Settings::InForce)?;
+        if bundle.policies.is_empty() {
+            let message = if directory.is_file() {
+                "it is a file: name the directory that the policies are in"
+            } else {
+                "there is no policy here: policies are files that end in .rego"
+            };
+            finish(vec![Problem::of_file(directory, &message)])?;
+        }
+        Ok(bundle)
+    }
+
+    /// Checks what was read.
+    pub(super) fn of(mut tree: Tree, settings: Settings) -> Result<Self, LoadError> {
         finish(std::mem::take(&mut tree.unread))?;
         // The other checks would repeat what they complain about.
         finish(tree.tokens())?;
         let mut problems = std::mem::take(&mut tree.problems);
         problems.extend(tree.tests.iter().filter_map(verdicts::hidden));
-        let data_is_known = problems.is_empty();
+        let are_in_force = settings == Settings::InForce;
+        let data_is_known = problems.is_empty() && are_in_force;
         let revision = revision(&tree);
         let (mut rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
         let is_whole = broken.is_empty();
@@ -143,12 +166,14 @@ impl Bundle {
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
         let mut enforcement = modes::read(tree.data.get("modes"), &names, |path, message| {
             // A policy that seems not to exist may be in a file that cannot be read.
-            if is_whole {
+            if is_whole && are_in_force {
                 problems.push(tree.problem_in_data(path, message));
             }
         });
         let lookup_required = modes::lookup_required(tree.data.get("lookup"), |path, message| {
-            problems.push(tree.problem_in_data(path, message));
+            if are_in_force {
+                problems.push(tree.problem_in_data(path, message));
+            }
         });
         let mut program = Program::new(&modules);
         if !is_whole {
@@ -166,14 +191,6 @@ impl Bundle {
         kinds::compared(&program, &mut problems);
         verdicts::unreadable(&program, &mut problems);
         misread(&program, &modules, &mut problems);
-        if found.is_empty() && problems.is_empty() {
-            let message = if directory.is_file() {
-                "it is a file: name the directory that the policies are in"
-            } else {
-                "there is no policy here: policies are files that end in .rego"
-            };
-            problems.push(Problem::of_file(directory, &message));
-        }
         let reads = program.reads();
         finish(problems)?;
         let warnings = absent::silent(&program, lookup_required);

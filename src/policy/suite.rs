@@ -20,7 +20,7 @@ use regorus::{
 };
 
 use super::{
-    bundle::{self, LoadError, Problem},
+    bundle::{self, Bundle, LoadError, Problem, Settings},
     check::{self, Program, at},
     complaint,
     plain::Origins,
@@ -151,9 +151,9 @@ enum Cases {
 
 impl Suite {
     fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
-        let mut tree = Tree::read(paths);
-        bundle::finish(std::mem::take(&mut tree.unread))?;
-        let mut problems = std::mem::take(&mut tree.problems);
+        // What may not judge may not be tested either.
+        let tree = Bundle::of(Tree::read(paths), Settings::Replaced)?.tree;
+        let mut problems = Vec::new();
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
         let mut files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
@@ -165,7 +165,10 @@ impl Suite {
         let (mut rego, broken) = bundle::compile(&files.iter().collect::<Vec<_>>(), &tree.data);
         problems.extend(broken);
         let modules = rego.get_modules().clone();
-        Program::new(&modules).calls(|file| test_files.contains(file), &mut problems);
+        bundle::finish(std::mem::take(&mut problems))?;
+        let program = Program::new(&modules);
+        program.calls(|file| test_files.contains(file), &mut problems);
+        bundle::misread(&program, &modules, &mut problems);
         bundle::finish(problems)?;
         let evaluable = bundle::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
             problems: vec![problem],
