@@ -377,6 +377,59 @@ fn a_policy_whose_setting_is_missing_does_not_pass_the_check() {
 }
 
 /// The policy says what the setting should be, and the gate where it stands.
+/// A rule that is silent where its author may not have meant it.
+#[test]
+fn what_is_silent_when_something_is_absent_is_a_warning() {
+    let directory = policy(
+        "package dtgate.mine\n\ndeny contains \"no\" if not startswith(input.change.name.requested, \"team-\")\n",
+    );
+    let place = text(directory.path());
+    let message = "silent when the request asks for no name: not startswith(input.change.name.requested, \"team-\"); \
+                   bind it first if that is meant, or add a rule for `not input.change.name.requested`";
+    let ran = run(&["check", "--compare", "0", "--policies", place]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    let line = format!("warning: {place}/mine.rego:3:23: {message}");
+    assert!(ran.out.contains(&line), "{}", ran.out);
+
+    let ran = run(&["check", "--strict", "--compare", "0", "--policies", place]);
+    assert_eq!(ran.code, 1, "{}", ran.all());
+    assert!(ran.out.contains(message), "{}", ran.out);
+
+    for (strict, severity) in [(None, "warning"), (Some("--strict"), "error")] {
+        let mut arguments = vec![
+            "check",
+            "--format",
+            "json",
+            "--compare",
+            "0",
+            "--policies",
+            place,
+        ];
+        arguments.extend(strict);
+        let ran = run(&arguments);
+        let said: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(said["ok"], strict.is_none());
+        assert_eq!(
+            said["diagnostics"],
+            serde_json::json!([{
+                "file": format!("{place}/mine.rego"), "row": 3, "column": 23, "severity": severity, "message": message,
+            }])
+        );
+    }
+
+    let broken = policy("package dtgate.mine\n\ndeny contains \"no\" if input.nmae == \"a\"\n");
+    let ran = run(&[
+        "check",
+        "--format",
+        "json",
+        "--policies",
+        text(broken.path()),
+    ]);
+    let said: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(said["diagnostics"][0]["severity"], "error");
+    assert_eq!(said["diagnostics"][0]["row"], 3);
+}
+
 #[test]
 fn a_setting_of_the_wrong_kind_is_named_with_file_line_and_key() {
     let directory = tempfile::tempdir().unwrap();

@@ -283,47 +283,6 @@ fn the_input_document_of_the_documentation_can_be_judged() {
     assert_eq!(judged["input"], written);
 }
 
-/// Each condition is judged by dtgate as the table says.
-#[test]
-fn what_rules_say_of_what_is_absent_is_as_documented() {
-    let text = page("docs/input.md");
-    let (_, table) = text.split_once("| condition | ").unwrap();
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    let directory = tempfile::tempdir().unwrap();
-    let request = directory.path().join("request.http");
-    let disables = "PUT /api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA HTTP/1.1\n\
-                    Content-Type: application/json\n\n{\"enabled\": false}\n";
-    std::fs::write(&request, disables).unwrap();
-    let mut seen = BTreeSet::new();
-    for row in rows {
-        let mut code = row.split('`').skip(1).step_by(2);
-        let condition = code.next().unwrap();
-        let rule = code.next().unwrap_or_default();
-        let policy = format!("package dtgate.p\n\ndeny contains \"no\" if {condition}\n\n{rule}\n");
-        std::fs::write(directory.path().join("p.rego"), policy).unwrap();
-        let place = directory.path().to_str().unwrap();
-        let judged = run(&[
-            "eval",
-            "--request",
-            request.to_str().unwrap(),
-            "--policies",
-            place,
-        ]);
-        let said = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
-        let wanted = match said {
-            "says nothing" => 0,
-            "denies" => 2,
-            other => panic!("{other}"),
-        };
-        assert_eq!(judged.status.code(), Some(wanted), "{row}: {judged:?}");
-        seen.insert(wanted);
-    }
-    assert_eq!(seen.len(), 2);
-}
-
 /// The requests of the example, sent to a gate before the simulator as the example starts them.
 #[test]
 fn the_example_to_try_by_hand_answers_as_the_readme_says() {

@@ -1,3 +1,5 @@
+mod idioms;
+
 use std::path::Path;
 use std::time::Duration;
 
