@@ -282,12 +282,12 @@ impl Check {
                 let environments = environments.as_ref();
                 let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);
                 if let Err(Failures(failures)) = rehearsed {
-                    return self.refuse(out, &failures, Vec::new());
+                    return self.refuse(out, &failures, &[]);
                 }
                 let warnings = policy.warnings();
                 if self.strict && !warnings.is_empty() {
                     let lines: Vec<String> = warnings.iter().map(Problem::to_string).collect();
-                    return self.refuse(out, &lines, diagnostics(warnings, "error"));
+                    return self.refuse(out, &lines, &diagnostics(warnings, "error"));
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
@@ -324,7 +324,7 @@ impl Check {
             }
             Err(error) => {
                 let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
-                self.refuse(out, &problems, diagnostics(&error.problems, "error"))
+                self.refuse(out, &problems, &diagnostics(&error.problems, "error"))
             }
         }
     }
@@ -334,7 +334,7 @@ impl Check {
         &self,
         out: &mut impl Write,
         problems: &[String],
-        diagnostics: Vec<Value>,
+        diagnostics: &[Value],
     ) -> anyhow::Result<ExitCode> {
         match self.format {
             Format::Json => {

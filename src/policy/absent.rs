@@ -10,6 +10,8 @@
 //! that they ask for. Nothing is evaluated.
 
 mod accepted;
+mod forms;
+mod policies;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,9 @@ use super::input::{self, LOOKED_UP, NO_TOKEN, Presence, REMOVED, UNKNOWN};
 use super::rests::{is_of_library, is_verdict};
 use crate::dynatrace::catalogue::Operation;
 use accepted::Accepted;
-use seen::{Known, Need, Operations, Policies, Seen, side_that_grows};
+use forms::side_that_grows;
+use policies::{Known, Operations, Policies};
+use seen::{Need, Seen};
 
 /// What is told. `lookup_required`: a token that could not be looked up denies without the policies.
 pub(super) fn silent(program: &Program<'_>, lookup_required: bool) -> Vec<Problem> {
@@ -70,7 +74,7 @@ pub(super) fn silent(program: &Program<'_>, lookup_required: bool) -> Vec<Proble
             }
         }
     }
-    told.into_values().map(|told| told.problem()).collect()
+    told.into_values().map(Told::problem).collect()
 }
 
 /// How many rules of a policy are followed, counted again each time that they are asked for otherwise.
@@ -187,12 +191,15 @@ fn asking_for_absence(member: &str) -> String {
     }
 }
 
+/// A rule, how it is used, and what is certain there.
+type Visit = (usize, Use, BTreeSet<String>, Operations, Option<Vec<Read>>);
+
 /// What one policy says, as far as it was followed.
 struct Followed<'p, 'a> {
     policies: &'p Policies<'a>,
     lookup_required: bool,
     left: usize,
-    visited: BTreeSet<(usize, Use, BTreeSet<String>, Operations, Option<Vec<Read>>)>,
+    visited: BTreeSet<Visit>,
     told: BTreeMap<Place, Told>,
     /// The absences that it objects to.
     asked: BTreeSet<String>,
@@ -293,7 +300,7 @@ impl<'p, 'a> Followed<'p, 'a> {
         let dangers = seen.dangers(value, used.negated);
         let needs = seen.needs(value);
         match effect {
-            Effect::Silent => self.tell(rule, seen::start(value), value.span(), dangers, here),
+            Effect::Silent => self.tell(rule, forms::start(value), value.span(), dangers, here),
             Effect::Loud => self.ask(needs, here),
             Effect::Unclear => {}
         }
@@ -416,20 +423,17 @@ impl<'p, 'a> Followed<'p, 'a> {
             | Expr::Bool { .. }
             | Expr::Null { .. } => {}
             Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                for index in seen::indices(expr) {
-                    self.expression(rule, index, here, used.part(less));
-                }
+                self.parts(rule, forms::indices(expr), here, used.part(less));
                 self.reference(rule, expr, here, Use { less, ..used });
             }
             Expr::Call { fcn, params, .. } => {
-                for param in params {
-                    self.expression(rule, param, here, used.part(less));
-                }
+                let params = params.iter().map(AsRef::as_ref);
+                self.parts(rule, params.clone(), here, used.part(less));
                 let Some(known) = self.policies.rules.get(rule) else {
                     return;
                 };
                 let seen = self.seen(known, here);
-                let given = params.iter().flat_map(|param| seen.ways(param)).collect();
+                let given = params.flat_map(|param| seen.ways(param)).collect();
                 let rules = self.policies.function(known, fcn);
                 let here = Here {
                     given: Some(given),
@@ -438,15 +442,12 @@ impl<'p, 'a> Followed<'p, 'a> {
                 self.enter(&rules, &here, Use { less, ..used });
             }
             Expr::Array { items, .. } | Expr::Set { items, .. } => {
-                for item in items {
-                    self.expression(rule, item, here, used.part(less));
-                }
+                let items = items.iter().map(AsRef::as_ref);
+                self.parts(rule, items, here, used.part(less));
             }
             Expr::Object { fields, .. } => {
-                for (_, key, value) in fields {
-                    self.expression(rule, key, here, used.part(less));
-                    self.expression(rule, value, here, used.part(less));
-                }
+                let parts = fields.iter().flat_map(|(_, key, value)| [key, value]);
+                self.parts(rule, parts.map(AsRef::as_ref), here, used.part(less));
             }
             Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
                 let within = self.query(rule, query, here, less);
@@ -460,51 +461,16 @@ impl<'p, 'a> Followed<'p, 'a> {
                 self.value(rule, Some(value), &within, less, Use::plain(less));
             }
             Expr::UnaryExpr { expr, .. } => self.expression(rule, expr, here, used.part(less)),
-            Expr::BinExpr { lhs, rhs, .. } => {
-                self.expression(rule, lhs, here, used.part(less));
-                self.expression(rule, rhs, here, used.part(less));
+            Expr::BinExpr { lhs, rhs, .. } | Expr::AssignExpr { lhs, rhs, .. } => {
+                let sides = [lhs.as_ref(), rhs.as_ref()];
+                self.parts(rule, sides, here, used.part(less));
             }
             Expr::ArithExpr { lhs, rhs, .. } => {
                 self.expression(rule, lhs, here, used.part(less));
                 self.expression(rule, rhs, here, used.part(less.opposite()));
             }
-            Expr::AssignExpr { lhs, rhs, .. } => {
-                self.expression(rule, lhs, here, used.part(less));
-                self.expression(rule, rhs, here, used.part(less));
-            }
             Expr::BoolExpr { lhs, rhs, .. } => {
-                if let Some((other, is_wanted)) = seen::truth(expr) {
-                    let negated = used.negated == is_wanted;
-                    let undefined = if seen::is_reference(other) {
-                        used.undefined
-                    } else {
-                        used.parts
-                    };
-                    let used = Use {
-                        undefined,
-                        negated,
-                        ..used
-                    };
-                    return self.expression(rule, other, here, used);
-                }
-                let grows = side_that_grows(expr, used.negated);
-                for (number, side) in [lhs, rhs].into_iter().enumerate() {
-                    let less = match grows {
-                        Some(grows) if grows == number => used.less,
-                        Some(_) => used.less.opposite(),
-                        None => Effect::Unclear,
-                    };
-                    let undefined = if seen::is_reference(side) {
-                        used.undefined
-                    } else {
-                        used.parts
-                    };
-                    let used = Use {
-                        undefined,
-                        ..used.part(less)
-                    };
-                    self.expression(rule, side, here, used);
-                }
+                self.comparison(rule, expr, [lhs.as_ref(), rhs.as_ref()], here, used);
             }
             Expr::Membership {
                 key,
@@ -512,11 +478,60 @@ impl<'p, 'a> Followed<'p, 'a> {
                 collection,
                 ..
             } => {
-                for part in key.iter().chain([value]) {
-                    self.expression(rule, part, here, used.part(Effect::Unclear));
-                }
+                let parts = key.iter().chain([value]).map(AsRef::as_ref);
+                self.parts(rule, parts, here, used.part(Effect::Unclear));
                 self.expression(rule, collection, here, used.part(less));
             }
+        }
+    }
+
+    fn parts(
+        &mut self,
+        rule: usize,
+        parts: impl IntoIterator<Item = &'a Expr>,
+        here: &Here<'a>,
+        used: Use,
+    ) {
+        for part in parts {
+            self.expression(rule, part, here, used);
+        }
+    }
+
+    fn comparison(
+        &mut self,
+        rule: usize,
+        expr: &'a Expr,
+        sides: [&'a Expr; 2],
+        here: &Here<'a>,
+        used: Use,
+    ) {
+        let undefined = |side: &Expr| {
+            if forms::is_reference(side) {
+                used.undefined
+            } else {
+                used.parts
+            }
+        };
+        if let Some((other, is_wanted)) = forms::truth(expr) {
+            let used = Use {
+                undefined: undefined(other),
+                negated: used.negated == is_wanted,
+                ..used
+            };
+            return self.expression(rule, other, here, used);
+        }
+        let grows = side_that_grows(expr, used.negated);
+        for (number, side) in sides.into_iter().enumerate() {
+            let less = match grows {
+                Some(grows) if grows == number => used.less,
+                Some(_) => used.less.opposite(),
+                None => Effect::Unclear,
+            };
+            let used = Use {
+                undefined: undefined(side),
+                ..used.part(less)
+            };
+            self.expression(rule, side, here, used);
         }
     }
 
@@ -559,7 +574,7 @@ impl<'p, 'a> Followed<'p, 'a> {
                 };
                 let told = self.told.entry(place).or_insert_with(|| Told {
                     problem: check::at(start, ""),
-                    text: seen::text(start, whole),
+                    text: forms::text(start, whole),
                     when: Vec::new(),
                 });
                 if told.when.iter().all(|(known, _)| *known != when) {

@@ -3,19 +3,18 @@
 //!
 //! It reads one statement, or one expression, at a time, and follows names; where that leads is for its caller.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use regorus::unstable::{
-    AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span,
+use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
+
+use super::forms::{
+    effective, indices, is_count, is_empty, is_predicate, is_reference, is_text, is_zero, truth,
 };
-
-use crate::dynatrace::catalogue::{ENDPOINTS, Operation};
-use crate::policy::check::{self, Names, Path, Program, Read};
+use super::policies::{Known, Operations, Policies, Required};
+use crate::policy::check::{self, Read};
 use crate::policy::input;
 use crate::policy::verdicts;
 use crate::policy::walk;
-use crate::policy::ways::{self, Scope};
 
 /// A member that is needed, and when it is absent.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -27,274 +26,14 @@ pub(super) struct Need {
 impl Need {
     /// What a request asks for, if it asks for it.
     fn is_wish(&self) -> bool {
-        self.member.starts_with("input.change.")
-            && (self.member.ends_with(".requested") || self.member.ends_with(".at"))
+        let last = self.member.rsplit('.').next();
+        self.member.starts_with("input.change.") && matches!(last, Some("requested" | "at"))
     }
 
     /// What is absent lasts for ever.
     fn is_endless(&self) -> bool {
         self.member.starts_with("input.change.expiration.")
             || self.member == "input.token.current.expiration"
-    }
-}
-
-/// The operations that a request may be: all of them, or these.
-#[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Operations(Option<BTreeSet<Operation>>);
-
-impl Operations {
-    pub(super) fn and(self, other: &Self) -> Self {
-        match (self.0, &other.0) {
-            (Some(one), Some(other)) => Self(Some(&one & other)),
-            (one, other) => Self(one.or_else(|| other.clone())),
-        }
-    }
-
-    fn or(self, other: &Self) -> Self {
-        match (self.0, &other.0) {
-            (Some(one), Some(other)) => Self(Some(&one | other)),
-            _ => Self(None),
-        }
-    }
-
-    fn others(self) -> Self {
-        let all = ENDPOINTS
-            .iter()
-            .map(|row| row.operation)
-            .collect::<BTreeSet<_>>();
-        Self(self.0.map(|these| &all - &these))
-    }
-
-    /// Whether something is true of each.
-    pub(super) fn all(&self, is_so: impl Fn(Operation) -> bool) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|these| these.iter().all(|operation| is_so(*operation)))
-    }
-}
-
-/// What is certain of a request of which something holds.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Required {
-    /// The absences that are out of the question.
-    pub(super) sure: BTreeSet<String>,
-    pub(super) operations: Operations,
-}
-
-impl Required {
-    fn and(&mut self, other: Self) {
-        self.sure.extend(other.sure);
-        self.operations = std::mem::take(&mut self.operations).and(&other.operations);
-    }
-
-    fn or(self, other: &Self) -> Self {
-        Self {
-            sure: &self.sure & &other.sure,
-            operations: self.operations.or(&other.operations),
-        }
-    }
-}
-
-pub(super) struct Known<'a> {
-    pub(super) rule: &'a Rule,
-    pub(super) path: Path,
-    pub(super) scope: Scope<'a>,
-    /// The names that it binds.
-    bound: BTreeSet<String>,
-    arguments: BTreeSet<String>,
-}
-
-pub(super) struct Policies<'a> {
-    pub(super) rules: Vec<Known<'a>>,
-    by_path: BTreeMap<Path, Vec<usize>>,
-    /// What rules require, as far as it was asked for; of those that are looked at, nothing.
-    required: RefCell<BTreeMap<Vec<usize>, Required>>,
-}
-
-impl<'a> Policies<'a> {
-    pub(super) fn of(program: &'a Program<'a>, names: &'a [Names<'a>]) -> Self {
-        let mut rules = Vec::new();
-        let mut by_path: BTreeMap<Path, Vec<usize>> = BTreeMap::new();
-        for (number, (rule, scope)) in ways::scopes(program, names).into_iter().enumerate() {
-            let path = [scope.names.package.clone(), check::known(check::head(rule))].concat();
-            by_path.entry(path.clone()).or_default().push(number);
-            let mut arguments = BTreeSet::new();
-            if let Rule::Spec {
-                head: RuleHead::Func { args, .. },
-                ..
-            } = rule
-            {
-                walk::patterns(args, &mut |site| {
-                    if let walk::Site::Binding(span) = site {
-                        arguments.insert(span.text().to_owned());
-                    }
-                });
-            }
-            rules.push(Known {
-                rule,
-                path,
-                scope,
-                bound: walk::bound(rule),
-                arguments,
-            });
-        }
-        Self {
-            rules,
-            by_path,
-            required: RefCell::default(),
-        }
-    }
-
-    /// The rules that a reference asks for.
-    pub(super) fn meant(&self, known: &Known<'_>, reference: &Expr) -> Vec<usize> {
-        let path = check::known(reference);
-        if path.first().is_none_or(|first| known.bound.contains(first)) {
-            return Vec::new();
-        }
-        let meant = known.scope.names.functions(&path);
-        let found = meant.iter().find_map(|path| {
-            let mut lengths = (1..=path.len()).rev();
-            lengths.find_map(|length| self.by_path.get(path.get(..length)?))
-        });
-        found.cloned().unwrap_or_default()
-    }
-
-    /// The rules of a function that is called.
-    pub(super) fn function(&self, known: &Known<'_>, called: &Expr) -> Vec<usize> {
-        let Some(path) = check::dotted(called) else {
-            return Vec::new();
-        };
-        let meant = known.scope.names.functions(&path);
-        let found = meant.iter().find_map(|path| self.by_path.get(path));
-        let is_function = |rule: &usize| {
-            let rule = self.rules.get(*rule).map(|known| known.rule);
-            rule.is_some_and(|rule| check::function(rule).is_some())
-        };
-        found
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(is_function)
-            .collect()
-    }
-
-    /// Whether a statement calls a function of the policies.
-    pub(super) fn calls(&self, known: &Known<'_>, statement: &LiteralStmt) -> bool {
-        let mut calls = false;
-        walk::statement(statement, &mut |site| {
-            if let walk::Site::Call { function, .. } = site {
-                calls |= !self.function(known, function).is_empty();
-            }
-        });
-        calls
-    }
-
-    /// What is certain where one of these rules has a value, or has something in it.
-    fn required(&self, rules: &[usize]) -> Required {
-        if rules.is_empty() {
-            return Required::default();
-        }
-        if let Some(known) = self.required.borrow().get(rules) {
-            return known.clone();
-        }
-        let key = rules.to_vec();
-        self.required
-            .borrow_mut()
-            .insert(key.clone(), Required::default());
-        let mut all: Option<Required> = None;
-        for known in rules.iter().filter_map(|rule| self.rules.get(*rule)) {
-            for one in self.required_by(known) {
-                all = Some(match all {
-                    Some(all) => all.or(&one),
-                    None => one,
-                });
-            }
-        }
-        let all = all.unwrap_or_default();
-        self.required.borrow_mut().insert(key, all.clone());
-        all
-    }
-
-    /// By each body of a rule.
-    fn required_by(&self, known: &Known<'a>) -> Vec<Required> {
-        let (head, bodies) = match known.rule {
-            Rule::Default { value, .. } if is_false(value) => return Vec::new(),
-            Rule::Default { .. } => return vec![Required::default()],
-            Rule::Spec { head, bodies, .. } => (head, bodies),
-        };
-        let value = match head {
-            RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => {
-                assign.as_ref().map(|assign| assign.value.as_ref())
-            }
-            RuleHead::Set { key, .. } => key.as_deref(),
-        };
-        let of = |query: Option<&'a Query>, value: Option<&'a Expr>| {
-            let within: Vec<&Query> = query.into_iter().collect();
-            let seen = Seen {
-                policies: self,
-                known,
-                given: Some(&[]),
-                within: &within,
-            };
-            let mut all = Required::default();
-            for statement in query.into_iter().flat_map(|query| &query.stmts) {
-                all.and(seen.required(statement));
-            }
-            if let Some(value) = value {
-                all.and(seen.required_of(value));
-            }
-            all
-        };
-        if bodies.is_empty() {
-            return vec![of(None, value)];
-        }
-        let bodies = bodies.iter().map(|body| {
-            let own = body.assign.as_ref().map(|assign| assign.value.as_ref());
-            (body.query.as_ref(), own.or(value))
-        });
-        let bodies = bodies.filter(|(_, value)| !value.is_some_and(is_false));
-        bodies
-            .map(|(query, value)| of(Some(query), value))
-            .collect()
-    }
-
-    /// The operations that a rule says, if that is all that it says.
-    fn operations(&self, rules: &[usize]) -> Option<Operations> {
-        let mut all: Option<Operations> = None;
-        for known in rules.iter().map(|rule| self.rules.get(*rule)) {
-            let known = known?;
-            let Rule::Spec {
-                head: RuleHead::Compr { assign: None, .. },
-                bodies,
-                ..
-            } = known.rule
-            else {
-                return None;
-            };
-            for body in bodies {
-                let [
-                    LiteralStmt {
-                        literal: Literal::Expr { expr, .. },
-                        ..
-                    },
-                ] = body.query.stmts.as_slice()
-                else {
-                    return None;
-                };
-                let seen = Seen {
-                    policies: self,
-                    known,
-                    given: None,
-                    within: &[],
-                };
-                let these = seen.operations(expr)?;
-                all = Some(match all {
-                    Some(all) => all.or(&these),
-                    None => these,
-                });
-            }
-        }
-        all
     }
 }
 
@@ -443,7 +182,7 @@ impl<'a> Seen<'_, 'a, '_> {
             Literal::SomeVars { .. } => Vec::new(),
             Literal::Expr { expr, .. } => self.needs(expr),
             Literal::NotExpr { expr, .. } => {
-                let loud = self.compared(expr);
+                let loud = Self::compared(expr);
                 let loud: Vec<Need> = loud
                     .into_iter()
                     .flat_map(|side| self.members(side))
@@ -464,7 +203,7 @@ impl<'a> Seen<'_, 'a, '_> {
     pub(super) fn asks(&self, statement: &LiteralStmt) -> Vec<Need> {
         match &statement.literal {
             Literal::NotExpr { expr, .. } => {
-                let sides = self.compared(expr);
+                let sides = Self::compared(expr);
                 let mut needs: Vec<Need> = sides
                     .into_iter()
                     .flat_map(|side| self.members(side))
@@ -506,39 +245,39 @@ impl<'a> Seen<'_, 'a, '_> {
     /// The members for which something else is taken where they are absent.
     fn defaults(&self, expr: &Expr) -> Vec<Need> {
         let mut needs = Vec::new();
-        self.each_call(expr, &mut |call| {
+        Self::each_call(expr, &mut |call| {
             needs.extend(self.known.scope.defaulted(call).iter().filter_map(need));
         });
         needs
     }
 
-    fn each_call(&self, expr: &Expr, see: &mut dyn FnMut(&Expr)) {
+    fn each_call(expr: &Expr, see: &mut dyn FnMut(&Expr)) {
         match expr {
             Expr::Call { params, .. } => {
                 see(expr);
                 for param in params {
-                    self.each_call(param, see);
+                    Self::each_call(param, see);
                 }
             }
             Expr::BoolExpr { lhs, rhs, .. }
             | Expr::ArithExpr { lhs, rhs, .. }
             | Expr::BinExpr { lhs, rhs, .. }
             | Expr::AssignExpr { lhs, rhs, .. } => {
-                self.each_call(lhs, see);
-                self.each_call(rhs, see);
+                Self::each_call(lhs, see);
+                Self::each_call(rhs, see);
             }
             Expr::Membership {
                 value, collection, ..
             } => {
-                self.each_call(value, see);
-                self.each_call(collection, see);
+                Self::each_call(value, see);
+                Self::each_call(collection, see);
             }
             _ => {}
         }
     }
 
     /// What OPA looks up within a negation: a reference, and one that is compared with `==`.
-    fn compared<'e>(&self, negated: &'e Expr) -> Vec<&'e Expr> {
+    fn compared(negated: &Expr) -> Vec<&Expr> {
         match negated {
             Expr::BoolExpr {
                 op: BoolOp::Eq,
@@ -600,7 +339,7 @@ impl<'a> Seen<'_, 'a, '_> {
     }
 
     /// The same for an expression that is true.
-    fn required_of(&self, expr: &Expr) -> Required {
+    pub(super) fn required_of(&self, expr: &Expr) -> Required {
         let mut all = Required::default();
         match expr {
             Expr::AssignExpr {
@@ -617,9 +356,8 @@ impl<'a> Seen<'_, 'a, '_> {
                 }
             }
             Expr::Call { fcn, .. } => {
-                all = self
-                    .policies
-                    .required(&self.policies.function(self.known, fcn))
+                let rules = self.policies.function(self.known, fcn);
+                all = self.policies.required(&rules);
             }
             Expr::Membership { collection, .. } => {
                 all = self
@@ -659,7 +397,7 @@ impl<'a> Seen<'_, 'a, '_> {
     }
 
     /// The operations that an expression says, if it says nothing else.
-    fn operations(&self, expr: &Expr) -> Option<Operations> {
+    pub(super) fn operations(&self, expr: &Expr) -> Option<Operations> {
         let is_operation = |expr: &Expr| {
             let ways = self.known.scope.ways(expr);
             matches!(ways.as_slice(), [way] if way.iter().map(Option::as_deref).eq([Some("input"), Some("operation")]))
@@ -714,7 +452,7 @@ impl<'a> Seen<'_, 'a, '_> {
         match &statement.literal {
             Literal::Expr { expr, .. } => self.dangers(expr, false),
             Literal::NotExpr { expr, .. } => {
-                let loud = self.compared(expr);
+                let loud = Self::compared(expr);
                 let loud: Vec<Need> = loud
                     .into_iter()
                     .flat_map(|side| self.members(side))
@@ -871,199 +609,3 @@ fn need(way: &Read) -> Option<Need> {
         when,
     })
 }
-
-/// The expression that is compared with `true` or `false`, and whether it is to be true.
-pub(super) fn truth(expr: &Expr) -> Option<(&Expr, bool)> {
-    let Expr::BoolExpr { op, lhs, rhs, .. } = expr else {
-        return None;
-    };
-    let (other, value) = match (lhs.as_ref(), rhs.as_ref()) {
-        (Expr::Bool { value, .. }, other) | (other, Expr::Bool { value, .. }) => (other, value),
-        _ => return None,
-    };
-    let is_true = *value == true.into();
-    match op {
-        BoolOp::Eq => Some((other, is_true)),
-        BoolOp::Ne => Some((other, !is_true)),
-        _ => None,
-    }
-}
-
-/// Of a comparison, the side that has to grow for it to hold: the first or the second.
-pub(super) fn side_that_grows(comparison: &Expr, negated: bool) -> Option<usize> {
-    let Expr::BoolExpr { op, lhs, rhs, .. } = comparison else {
-        return None;
-    };
-    let of_empty = |is_equal: bool| {
-        let side = match (is_nothing(lhs), is_nothing(rhs)) {
-            (_, true) => 0,
-            (true, _) => 1,
-            _ => return None,
-        };
-        Some(if is_equal { 1 - side } else { side })
-    };
-    match effective(op, negated) {
-        BoolOp::Eq => of_empty(true),
-        BoolOp::Ne => of_empty(false),
-        BoolOp::Gt | BoolOp::Ge => Some(0),
-        BoolOp::Lt | BoolOp::Le => Some(1),
-    }
-}
-
-fn effective(op: &BoolOp, negated: bool) -> BoolOp {
-    match (op, negated) {
-        (BoolOp::Eq, false) | (BoolOp::Ne, true) => BoolOp::Eq,
-        (BoolOp::Ne, false) | (BoolOp::Eq, true) => BoolOp::Ne,
-        (BoolOp::Lt, false) | (BoolOp::Ge, true) => BoolOp::Lt,
-        (BoolOp::Le, false) | (BoolOp::Gt, true) => BoolOp::Le,
-        (BoolOp::Gt, false) | (BoolOp::Le, true) => BoolOp::Gt,
-        (BoolOp::Ge, false) | (BoolOp::Lt, true) => BoolOp::Ge,
-    }
-}
-
-pub(super) fn is_reference(expr: &Expr) -> bool {
-    matches!(
-        expr,
-        Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. }
-    )
-}
-
-/// Whether an expression is true or false, and nothing else.
-fn is_predicate(expr: &Expr) -> bool {
-    match expr {
-        Expr::BoolExpr { .. } | Expr::Membership { .. } => true,
-        Expr::Call { fcn, .. } => {
-            let name = check::dotted(fcn).unwrap_or_default().join(".");
-            PREDICATES.contains(&name.as_str()) || name.starts_with("is_")
-        }
-        _ => false,
-    }
-}
-
-const PREDICATES: [&str; 10] = [
-    "contains",
-    "endswith",
-    "glob.match",
-    "net.cidr_contains",
-    "object.subset",
-    "regex.is_valid",
-    "regex.match",
-    "startswith",
-    "strings.any_prefix_match",
-    "strings.any_suffix_match",
-];
-
-/// Whether an expression puts a text together.
-fn is_text(expr: &Expr) -> bool {
-    matches!(expr, Expr::Call { fcn, .. }
-        if check::dotted(fcn).is_some_and(|name| name == ["sprintf"] || name == ["concat"]))
-}
-
-fn is_false(expr: &Expr) -> bool {
-    matches!(expr, Expr::Bool { value, .. } if *value == false.into())
-}
-
-fn is_count(expr: &Expr) -> bool {
-    matches!(expr, Expr::Call { fcn, .. } if check::dotted(fcn).is_some_and(|name| name == ["count"]))
-}
-
-fn is_zero(expr: &Expr) -> bool {
-    matches!(expr, Expr::Number { span, .. } if span.text() == "0")
-}
-
-/// What is compared with what may have nothing in it.
-fn is_nothing(expr: &Expr) -> bool {
-    is_empty(expr) || is_zero(expr)
-}
-
-fn is_empty(expr: &Expr) -> bool {
-    match expr {
-        Expr::Array { items, .. } | Expr::Set { items, .. } => items.is_empty(),
-        Expr::Object { fields, .. } => fields.is_empty(),
-        Expr::Call { fcn, params, .. } => {
-            params.is_empty() && check::dotted(fcn).is_some_and(|name| name == ["set"])
-        }
-        _ => walk::written(expr).is_some_and(str::is_empty),
-    }
-}
-
-/// Where an expression begins: the engine's spans do not always begin there.
-pub(super) fn start(expr: &Expr) -> &Span {
-    match expr {
-        Expr::Object { fields, .. } => fields.first().map_or(expr.span(), |(_, key, _)| start(key)),
-        Expr::RefDot { refr: first, .. }
-        | Expr::RefBrack { refr: first, .. }
-        | Expr::Call { fcn: first, .. }
-        | Expr::BinExpr { lhs: first, .. }
-        | Expr::BoolExpr { lhs: first, .. }
-        | Expr::ArithExpr { lhs: first, .. }
-        | Expr::AssignExpr { lhs: first, .. }
-        | Expr::Membership {
-            key: Some(first), ..
-        }
-        | Expr::Membership { value: first, .. } => start(first),
-        _ => expr.span(),
-    }
-}
-
-/// What stands in the brackets of a reference.
-pub(super) fn indices(reference: &Expr) -> Vec<&Expr> {
-    let (mut found, mut current) = (Vec::new(), reference);
-    loop {
-        match current {
-            Expr::RefDot { refr, .. } => current = refr,
-            Expr::RefBrack { refr, index, .. } => {
-                found.push(index.as_ref());
-                current = refr;
-            }
-            _ => return found,
-        }
-    }
-}
-
-/// What is written there, in one line.
-pub(super) fn text(start: &Span, whole: &Span) -> String {
-    let source = whole.source.get_contents();
-    let from = usize::try_from(start.start).unwrap_or(0);
-    let to = usize::try_from(whole.end).unwrap_or(0);
-    let rest = source.get(from..).unwrap_or_default();
-    let mut end = to.saturating_sub(from);
-    let written = |end: usize| rest.get(..end).unwrap_or_default();
-    // The span of a text leaves out its last quotation mark.
-    if rest.get(end..).is_some_and(|rest| rest.starts_with('"')) {
-        end += 1;
-    }
-    let open = |text: &str, one: char, other: char| {
-        text.matches(one).count() > text.matches(other).count()
-    };
-    let is_open = |text: &str| open(text, '(', ')') || open(text, '[', ']') || open(text, '{', '}');
-    let closes = |text: &str| {
-        !(is_open(text) || open(text, ')', '(') || open(text, ']', '[') || open(text, '}', '{'))
-    };
-    while is_open(written(end)) && end < rest.len() && end - to.saturating_sub(from) < MOST_CLOSING
-    {
-        end += 1;
-    }
-    // Nor does that of a text or an object begin where it does.
-    let (mut whole, before) = (
-        written(end).to_owned(),
-        source.get(..from).unwrap_or_default(),
-    );
-    for open in before.chars().rev().take(MOST_CLOSING) {
-        let is_whole = closes(&whole) && whole.matches('"').count() % 2 == 0;
-        if is_whole || !(open.is_whitespace() || "\"{[(".contains(open)) {
-            break;
-        }
-        whole.insert(0, open);
-    }
-    let lines = whole.lines().map(str::trim);
-    let text = lines.collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(MOST_WRITTEN) {
-        Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
-        None => text,
-    }
-}
-
-const MOST_CLOSING: usize = 8;
-/// Characters of a statement that are told.
-const MOST_WRITTEN: usize = 100;

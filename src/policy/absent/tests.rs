@@ -53,118 +53,120 @@ const NO_EXPIRATION: &str = "silent when the request asks for no expiration";
 const NO_TOKEN: &str = "silent when the request is about no token that exists";
 const NO_OWNER: &str = "silent when Dynatrace does not tell the token's owner";
 
+const TOLD: &[(&str, &str)] = &[
+    (
+        "not startswith(input.change.name.requested, \"team-\")",
+        NO_NAME,
+    ),
+    ("not startswith(asked.name.requested, \"team-\")", NO_NAME),
+    (
+        "{ c := input.change; not startswith(c.name.requested, \"a\") }",
+        NO_NAME,
+    ),
+    (
+        "{ c := input.change; n := c.name; not startswith(n.requested, \"a\") }",
+        NO_NAME,
+    ),
+    (
+        "not startswith(lower(trim_space(asked.name.requested)), \"team-\")",
+        NO_NAME,
+    ),
+    ("not input.change.name.requested in data.allowed", NO_NAME),
+    ("not data.levels[asked.name.requested]", NO_NAME),
+    ("not count(asked.name.requested) > 3", NO_NAME),
+    ("not [asked.name.requested] == [\"b\"]", NO_NAME),
+    ("not lower(asked.name.requested) == \"b\"", NO_NAME),
+    ("input.change.name.requested != \"a\"", NO_NAME),
+    ("\"a\" != asked.name.requested", NO_NAME),
+    ("lower(asked.name.requested) != \"a\"", NO_NAME),
+    ("count(asked.name.requested) < 3", NO_NAME),
+    ("data.limit > count(asked.name.requested)", NO_NAME),
+    ("startswith(asked.name.requested, \"a\") == false", NO_NAME),
+    ("startswith(asked.name.requested, \"a\") != true", NO_NAME),
+    ("(asked.name.requested in data.allowed) == false", NO_NAME),
+    (
+        "{ ok := startswith(asked.name.requested, \"a\"); not ok }",
+        NO_NAME,
+    ),
+    (
+        "{ ok := asked.name.requested in data.allowed; ok == false }",
+        NO_NAME,
+    ),
+    (
+        "not regex.match(\"^a\", input.change[\"name\"].requested)",
+        NO_NAME,
+    ),
+    ("not \"x\" in input.change.scopes.requested", NO_SCOPES),
+    ("count(input.change.scopes.requested) == 0", NO_SCOPES),
+    ("count(asked.scopes.requested) < 1", NO_SCOPES),
+    (
+        "every s in asked.scopes.requested { startswith(s, \"a\") }",
+        NO_SCOPES,
+    ),
+    (
+        "every s in data.allowed { asked.name.requested != s }",
+        NO_NAME,
+    ),
+    (
+        "count({s | some s in data.allowed; not startswith(asked.name.requested, s)}) > 0",
+        NO_NAME,
+    ),
+    (
+        "time.parse_rfc3339_ns(input.change.expiration.at) > time.now_ns()",
+        NO_EXPIRATION,
+    ),
+    ("input.change.expiration.at > input.time", NO_EXPIRATION),
+    (
+        "{ input.operation == \"token.update\"; input.token.current.owner != \"a\" }",
+        NO_OWNER,
+    ),
+    (
+        "input.token.current.owner != \"a\"",
+        "or Dynatrace does not tell the token's owner",
+    ),
+    (
+        "input.token.current.owner != \"a\"",
+        "the request is about no token that exists",
+    ),
+    (
+        "input.token.current.name != \"a\"",
+        "the request is about no token that exists",
+    ),
+    ("not input.token.id in data.allowed", NO_TOKEN),
+    (
+        "object.get(input.token.current, \"owner\", \"\") != \"a\"",
+        NO_TOKEN,
+    ),
+    (
+        "input.change.name.requested != input.change.name.current",
+        NO_TOKEN,
+    ),
+    (
+        "input.change.enabled.requested != true",
+        "does not say whether the token is enabled",
+    ),
+    (
+        "not input.attributes.request.http.headers[\"x-team\"] in data.allowed",
+        "the request has no header x-team",
+    ),
+    (
+        "input.environment.data.stage != \"prod\"",
+        "the configuration says no stage of the environment",
+    ),
+    (
+        "not input.unknown_members.owner in data.allowed",
+        "the request has no member owner",
+    ),
+    ("input.parsed_body.ttl < 5", "the body has no ttl"),
+    (
+        "not \"builtin:x\" in input.settings.schemas",
+        "the request writes no settings that govern tokens",
+    ),
+];
+
 #[test]
 fn conditions_that_hold_for_nothing_are_told() {
-    for (body, when) in [
-        (
-            "not startswith(input.change.name.requested, \"team-\")",
-            NO_NAME,
-        ),
-        ("not startswith(asked.name.requested, \"team-\")", NO_NAME),
-        (
-            "{ c := input.change; not startswith(c.name.requested, \"a\") }",
-            NO_NAME,
-        ),
-        (
-            "{ c := input.change; n := c.name; not startswith(n.requested, \"a\") }",
-            NO_NAME,
-        ),
-        (
-            "not startswith(lower(trim_space(asked.name.requested)), \"team-\")",
-            NO_NAME,
-        ),
-        ("not input.change.name.requested in data.allowed", NO_NAME),
-        ("not data.levels[asked.name.requested]", NO_NAME),
-        ("not count(asked.name.requested) > 3", NO_NAME),
-        ("not [asked.name.requested] == [\"b\"]", NO_NAME),
-        ("not lower(asked.name.requested) == \"b\"", NO_NAME),
-        ("input.change.name.requested != \"a\"", NO_NAME),
-        ("\"a\" != asked.name.requested", NO_NAME),
-        ("lower(asked.name.requested) != \"a\"", NO_NAME),
-        ("count(asked.name.requested) < 3", NO_NAME),
-        ("data.limit > count(asked.name.requested)", NO_NAME),
-        ("startswith(asked.name.requested, \"a\") == false", NO_NAME),
-        ("startswith(asked.name.requested, \"a\") != true", NO_NAME),
-        ("(asked.name.requested in data.allowed) == false", NO_NAME),
-        (
-            "{ ok := startswith(asked.name.requested, \"a\"); not ok }",
-            NO_NAME,
-        ),
-        (
-            "{ ok := asked.name.requested in data.allowed; ok == false }",
-            NO_NAME,
-        ),
-        (
-            "not regex.match(\"^a\", input.change[\"name\"].requested)",
-            NO_NAME,
-        ),
-        ("not \"x\" in input.change.scopes.requested", NO_SCOPES),
-        ("count(input.change.scopes.requested) == 0", NO_SCOPES),
-        ("count(asked.scopes.requested) < 1", NO_SCOPES),
-        (
-            "every s in asked.scopes.requested { startswith(s, \"a\") }",
-            NO_SCOPES,
-        ),
-        (
-            "every s in data.allowed { asked.name.requested != s }",
-            NO_NAME,
-        ),
-        (
-            "count({s | some s in data.allowed; not startswith(asked.name.requested, s)}) > 0",
-            NO_NAME,
-        ),
-        (
-            "time.parse_rfc3339_ns(input.change.expiration.at) > time.now_ns()",
-            NO_EXPIRATION,
-        ),
-        ("input.change.expiration.at > input.time", NO_EXPIRATION),
-        (
-            "{ input.operation == \"token.update\"; input.token.current.owner != \"a\" }",
-            NO_OWNER,
-        ),
-        (
-            "input.token.current.owner != \"a\"",
-            "or Dynatrace does not tell the token's owner",
-        ),
-        (
-            "input.token.current.owner != \"a\"",
-            "the request is about no token that exists",
-        ),
-        (
-            "input.token.current.name != \"a\"",
-            "the request is about no token that exists",
-        ),
-        ("not input.token.id in data.allowed", NO_TOKEN),
-        (
-            "object.get(input.token.current, \"owner\", \"\") != \"a\"",
-            NO_TOKEN,
-        ),
-        (
-            "input.change.name.requested != input.change.name.current",
-            NO_TOKEN,
-        ),
-        (
-            "input.change.enabled.requested != true",
-            "does not say whether the token is enabled",
-        ),
-        (
-            "not input.attributes.request.http.headers[\"x-team\"] in data.allowed",
-            "the request has no header x-team",
-        ),
-        (
-            "input.environment.data.stage != \"prod\"",
-            "the configuration says no stage of the environment",
-        ),
-        (
-            "not input.unknown_members.owner in data.allowed",
-            "the request has no member owner",
-        ),
-        ("input.parsed_body.ttl < 5", "the body has no ttl"),
-        (
-            "not \"builtin:x\" in input.settings.schemas",
-            "the request writes no settings that govern tokens",
-        ),
-    ] {
+    for (body, when) in TOLD {
         let told = told(&format!("deny contains \"x\" if {body}"));
         assert!(
             told.len() == 1 && told[0].contains(when),
@@ -225,87 +227,89 @@ fn conditions_that_hold_for_something_only_are_not_told() {
     }
 }
 
+const FOLLOWED: &[(&str, &str)] = &[
+    (
+        "deny contains \"x\" if bad\n\nbad if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if not ok\n\nok if not bad\n\nbad if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if bad == true\n\nbad := asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if ok == false\n\nok := startswith(asked.name.requested, \"a\")",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if bad\n\ndefault bad := false\n\nbad if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if bad(asked.name.requested)\n\nbad(n) if not startswith(n, \"a\")",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if bad(asked.name)\n\nbad(n) if n.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if not ok(asked.name.requested)\n\nok(n) if startswith(n, \"a\")",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if some x in bad\n\nbad contains 1 if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if count(bad) > 0\n\nbad contains 1 if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if count(bad) > 0\n\nbad := {1 | asked.name.requested != \"a\"}",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if not 1 in good\n\ngood := all - bad\n\nall := {1}\n\nbad contains 1 if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if name != \"a\"\n\nname := asked.name.requested",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if name != \"a\"\n\nname := lower(n) if n := asked.name.requested",
+        NO_NAME,
+    ),
+    (
+        "deny contains \"x\" if not startswith(name, \"a\")\n\nname := asked.name.requested",
+        NO_NAME,
+    ),
+    (
+        "warn contains \"x\" if asked.name.requested != \"a\"",
+        NO_NAME,
+    ),
+    // What is only there to be told silences who tells it.
+    (
+        "deny contains sprintf(\"%s\", [asked.name.requested]) if input.api == \"v1\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains {\"message\": \"x\", \"name\": asked.name.requested} if input.api == \"v1\"",
+        NO_NAME,
+    ),
+    (
+        "deny contains msg if {\n\tinput.api == \"v1\"\n\tmsg := sprintf(\"%s\", [asked.name.requested])\n}",
+        NO_NAME,
+    ),
+];
+
 #[test]
 fn rules_and_functions_are_followed() {
-    for (rules, when) in [
-        (
-            "deny contains \"x\" if bad\n\nbad if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if not ok\n\nok if not bad\n\nbad if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if bad == true\n\nbad := asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if ok == false\n\nok := startswith(asked.name.requested, \"a\")",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if bad\n\ndefault bad := false\n\nbad if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if bad(asked.name.requested)\n\nbad(n) if not startswith(n, \"a\")",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if bad(asked.name)\n\nbad(n) if n.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if not ok(asked.name.requested)\n\nok(n) if startswith(n, \"a\")",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if some x in bad\n\nbad contains 1 if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if count(bad) > 0\n\nbad contains 1 if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if count(bad) > 0\n\nbad := {1 | asked.name.requested != \"a\"}",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if not 1 in good\n\ngood := all - bad\n\nall := {1}\n\nbad contains 1 if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if name != \"a\"\n\nname := asked.name.requested",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if name != \"a\"\n\nname := lower(n) if n := asked.name.requested",
-            NO_NAME,
-        ),
-        (
-            "deny contains \"x\" if not startswith(name, \"a\")\n\nname := asked.name.requested",
-            NO_NAME,
-        ),
-        (
-            "warn contains \"x\" if asked.name.requested != \"a\"",
-            NO_NAME,
-        ),
-        // What is only there to be told silences who tells it.
-        (
-            "deny contains sprintf(\"%s\", [asked.name.requested]) if input.api == \"v1\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains {\"message\": \"x\", \"name\": asked.name.requested} if input.api == \"v1\"",
-            NO_NAME,
-        ),
-        (
-            "deny contains msg if {\n\tinput.api == \"v1\"\n\tmsg := sprintf(\"%s\", [asked.name.requested])\n}",
-            NO_NAME,
-        ),
-    ] {
+    for (rules, when) in FOLLOWED {
         let told = told(rules);
         assert!(
             told.len() == 1 && told[0].contains(when),
@@ -474,6 +478,6 @@ fn a_token_that_is_not_known_matters_where_policies_say_so() {
 #[test]
 fn the_shipped_policies_are_told_nothing_of() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let bundle = Bundle::load(&root.join("policies")).unwrap();
+    let bundle = Bundle::load(root.join("policies")).unwrap();
     assert_eq!(bundle.warnings, []);
 }

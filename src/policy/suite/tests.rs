@@ -393,6 +393,8 @@ fn what_the_engine_misreads_is_refused_in_tests() {
 #[test]
 #[ignore = "needs OPA"]
 fn needs_opa_what_tests_put_in_place_is_what_opa_puts_in_place() {
+    use std::fmt::Write as _;
+
     let policy = "package dtgate.p\n\nimport data.dtgate.lib\n\ndeny contains \"x\" if {\n\tlib.limit > 2\n\tinput.api == \"v1\"\n}\n\n\
                   warn contains \"y\" if not startswith(input.change.name.requested, \"a\")\n\nnamed := input.change.name.requested\n\n\
                   listed := {s | some s in input.change.scopes.requested}\n\nnow := time.now_ns()\n\nnames[x] := y if some x, y in data.names\n";
@@ -432,7 +434,7 @@ fn needs_opa_what_tests_put_in_place_is_what_opa_puts_in_place() {
         "package dtgate.p_test\n\nimport data.dtgate.lib\nimport data.dtgate.p\n\nf(x) := x * 4\n"
             .to_owned();
     for (number, shape) in shapes.iter().enumerate() {
-        tests.push_str(&format!("\ntest_{number:02} if {shape}\n"));
+        writeln!(tests, "\ntest_{number:02} if {shape}").unwrap();
     }
     let files = [
         ("p.rego", policy),
