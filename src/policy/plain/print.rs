@@ -318,6 +318,9 @@ impl Printer<'_> {
                     self.term(head);
                 }
                 self.put(" |");
+                if !begins_with_a_walk(query) {
+                    self.put(" some _ in [0];");
+                }
                 self.statements(&query.statements);
                 self.put(close);
             }
@@ -336,6 +339,25 @@ impl Printer<'_> {
                 self.put(")");
             }
         }
+    }
+}
+
+/// Whether a comprehension walks through something before all else. In the bytecode engine a condition that fails with
+/// no walk around it ends the comprehension around that one, too.
+fn begins_with_a_walk(query: &Query) -> bool {
+    let first = query.statements.first().map(|statement| &statement.kind);
+    let within = match first {
+        Some(Kind::SomeIn { within, .. }) => within,
+        _ => return false,
+    };
+    match &within.form {
+        Form::Reference(base, steps) => [&**base].into_iter().chain(steps).all(|part| {
+            matches!(
+                part.form,
+                Form::Name(_) | Form::Root(_) | Form::Text(_) | Form::Constant(_)
+            )
+        }),
+        form => matches!(form, Form::Name(_) | Form::Root(_)),
     }
 }
 

@@ -21,6 +21,36 @@ const DATA: &str =
 
 /// Rules, and what they make of `deny`.
 const RULES: &[(&str, &str)] = &[
+    // a comprehension without a walk, within another one
+    (
+        "deny contains [x | some x in [1, 2]; count([1 | x == 1]) == 0]",
+        "[[2]]",
+    ),
+    ("deny contains [x | y := [1 | false]; x := y]", "[[[]]]"),
+    (
+        "deny contains [x | y := [1 | input.none]; x := count(y)]",
+        "[[0]]",
+    ),
+    (
+        "deny contains [x | some x in input.list; count({1 | startswith(x, \"a\")}) == 0]",
+        "[[\"b\",\"c\"]]",
+    ),
+    (
+        "deny contains [x | some x in input.list; y := [1 | some _ in f(x)]; count(y) == 0]\nf(x) := [1] if x == \"a\"",
+        "[[\"b\",\"c\"]]",
+    ),
+    (
+        "deny contains [x | some x in input.list; y := {1: 2 | input.list[9] == x}; count(y) == 0]",
+        "[[\"a\",\"b\",\"c\"]]",
+    ),
+    (
+        "deny contains x if { some x in input.list; not [1 | x == \"a\"] == [1] }",
+        "[\"b\",\"c\"]",
+    ),
+    (
+        "deny contains x if { some x in input.list; every y in [1, 2] { count([y | x == \"a\"]) == 0 } }",
+        "[\"b\",\"c\"]",
+    ),
     // walk with one argument
     (
         "deny contains v if { [_, v] := walk(input.members); v == \"BB\" }",
