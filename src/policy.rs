@@ -34,8 +34,11 @@ mod nulls;
 mod objects;
 mod places;
 mod plain;
+mod prepare;
+mod problem;
 mod proof;
 mod question;
+mod read;
 mod remedy;
 mod rests;
 mod sample;
@@ -50,11 +53,12 @@ mod walk;
 mod watch;
 mod ways;
 
-pub use bundle::{Bundle, LoadError, Problem};
+pub use bundle::Bundle;
 pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};
 pub use engine::trust::Trusted;
 pub use engine::{AnswersFor, DEFAULT_LIMIT, Engine, Explanation, Other};
 pub use input::Input;
+pub use problem::{LoadError, Problem};
 pub use remedy::Remedy;
 
 /// The policies in force. Clones share one engine.

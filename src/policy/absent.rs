@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 
-use super::bundle::Problem;
 use super::check::{self, Names, Program, Read};
 use super::input::{self, LOOKED_UP, NO_TOKEN, Presence, REMOVED, UNKNOWN};
+use super::problem::Problem;
 use super::rests::{is_of_library, is_verdict};
 use crate::dynatrace::catalogue::Operation;
 use accepted::Accepted;

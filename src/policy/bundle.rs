@@ -6,80 +6,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    num::{NonZeroU32, NonZeroUsize},
     path::Path,
 };
 
 use regorus::unstable::{Module, Ref};
-use regorus::utils::limits::ExecutionTimerConfig;
-use serde::Serialize;
-use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    absent, builtins,
+    absent,
     check::{Program, Read},
-    complaint::engine_problem,
-    constants,
     decision::{Mode, Rule},
-    imports, input,
-    interpreter::STEPS,
-    kinds, lexical, modes,
+    imports, kinds, modes,
     modes::Enforcement,
     names, nulls, objects,
-    plain::{self, Origins},
+    plain::Origins,
+    prepare::{evaluable, evaluated},
+    problem::{LoadError, Problem, finish},
+    read::compile,
     settings, steps,
     tree::{File, Tree},
     verdicts, ways,
 };
-
-/// One thing that is wrong with the policies, and where. Line 0: the file as a whole.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct Problem {
-    pub path: String,
-    pub line: usize,
-    pub column: usize,
-    pub message: String,
-}
-
-impl Problem {
-    pub(super) fn new(path: &str, line: usize, column: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            column,
-            message: message.into(),
-        }
-    }
-
-    /// `file:line:column`, as far as it is known.
-    pub fn place(&self) -> String {
-        let Self {
-            path, line, column, ..
-        } = self;
-        match line {
-            0 => path.clone(),
-            _ => format!("{path}:{line}:{column}"),
-        }
-    }
-
-    pub(super) fn of_file(path: &Path, message: &impl fmt::Display) -> Self {
-        Self::new(&path.display().to_string(), 0, 0, message.to_string())
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.place(), self.message)
-    }
-}
-
-/// Everything that is wrong with the policies, in the order of the files.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", self.problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct LoadError {
-    pub problems: Vec<Problem>,
-}
 
 /// The rules of one policy, and how it is applied.
 #[derive(Debug)]
@@ -238,127 +185,6 @@ pub(super) fn misread(program: &Program<'_>, modules: &[Ref<Module>], problems: 
     imports::ambiguous(modules, problems);
     imports::unknown(modules, problems);
     steps::misread(modules, problems);
-}
-
-/// The problems in order and once each, or nothing to complain about.
-pub(super) fn finish(mut problems: Vec<Problem>) -> Result<(), LoadError> {
-    problems.sort();
-    problems.dedup();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(LoadError { problems })
-    }
-}
-
-/// An engine with everything that parses in it, and what does not. It is for looking at, and for [`evaluable`].
-pub(super) fn compile(
-    files: &[&File],
-    data: &Map<String, Json>,
-) -> (regorus::Engine, Vec<Problem>) {
-    let (mut texts, mut unread) = (Vec::new(), Vec::new());
-    for file in files {
-        match lexical::written(&file.path, &file.text) {
-            Ok(text) => texts.push((file.path.clone(), text)),
-            Err(problem) => unread.push(problem),
-        }
-    }
-    let (rego, problems) = engine_of(texts.into_iter(), data);
-    unread.extend(problems);
-    (rego, unread)
-}
-
-/// The engine that evaluates what another has read, and where its files are written. All is compiled now, not at
-/// the first question.
-pub(super) fn evaluable(
-    written: &mut regorus::Engine,
-    data: &Map<String, Json>,
-) -> Result<(regorus::Engine, Origins), Problem> {
-    let (texts, origins) = plain::write_out(written.get_modules())?;
-    let (mut rego, problems) = engine_of(texts.into_iter(), data);
-    match problems.into_iter().next() {
-        Some(problem) => Err(origins.in_file(problem)),
-        None => match prepare(&mut rego) {
-            Ok(()) => Ok((rego, origins)),
-            Err(problem) => Err(origins.in_file(problem)),
-        },
-    }
-}
-
-/// The engine that has the values of rules which are the same for every request in place of these rules.
-fn evaluated(
-    rego: &mut regorus::Engine,
-    data: &Map<String, Json>,
-) -> Result<regorus::Engine, Problem> {
-    rego.set_execution_timer_config(ExecutionTimerConfig {
-        limit: constants::LIMIT,
-        check_interval: STEPS,
-    });
-    let (texts, values) = constants::evaluated(rego)?;
-    let (mut evaluated, mut problems) = engine_of(texts.into_iter(), data);
-    if let Err(error) = evaluated.add_data(values) {
-        problems.push(engine_problem(&error.to_string(), "data"));
-    }
-    match problems.into_iter().next() {
-        Some(problem) => Err(problem),
-        None => prepare(&mut evaluated).map(|()| evaluated),
-    }
-}
-
-/// An engine that evaluates these files, and where what it evaluates differs from them; or the first problem.
-pub(super) fn ready(
-    files: &[&File],
-    data: &Map<String, Json>,
-) -> Result<(regorus::Engine, Origins), Problem> {
-    let (mut written, problems) = compile(files, data);
-    match problems.into_iter().next() {
-        Some(problem) => Err(problem),
-        None => evaluable(&mut written, data),
-    }
-}
-
-/// What a file may have, written out; the engine counts further.
-const MOST_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not zero");
-const MOST_LINES: NonZeroUsize = NonZeroUsize::new(200_000).expect("it is not zero");
-
-fn engine_of(
-    texts: impl Iterator<Item = (String, String)>,
-    data: &Map<String, Json>,
-) -> (regorus::Engine, Vec<Problem>) {
-    let mut rego = engine();
-    rego.set_gather_prints(true);
-    let mut problems = Vec::new();
-    for (path, text) in texts {
-        let text = imports::without_redundant(&path, text);
-        if let Err(error) = rego.add_policy(path.clone(), text.clone()) {
-            let problem = engine_problem(&error.to_string(), &path);
-            problems.push(lexical::in_file(&text, problem));
-        }
-    }
-    if let Err(error) = rego.add_data(input::to_rego(&Json::Object(data.clone()))) {
-        problems.push(engine_problem(&error.to_string(), "data"));
-    }
-    (rego, problems)
-}
-
-/// An engine to which lines may be as long as a file.
-pub(super) fn engine() -> regorus::Engine {
-    let mut rego = regorus::Engine::new();
-    builtins::register(&mut rego);
-    rego.set_strict_builtin_errors(true);
-    rego.set_policy_length_config(regorus::PolicyLengthConfig {
-        max_col: NonZeroU32::MAX,
-        max_file_bytes: MOST_BYTES,
-        max_lines: MOST_LINES,
-    });
-    rego
-}
-
-/// Makes the engine do now what it would otherwise do, and complain about, at the first question.
-fn prepare(rego: &mut regorus::Engine) -> Result<(), Problem> {
-    rego.eval_query("true".to_owned(), false)
-        .map(drop)
-        .map_err(|error| engine_problem(&error.to_string(), "policies"))
 }
 
 fn revision(tree: &Tree) -> String {

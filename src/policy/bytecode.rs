@@ -15,12 +15,12 @@ use regorus::rvm::program::{Program, RuleInfo};
 use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use super::bundle;
 use super::complaint;
 use super::question::{QUESTION, says_nothing};
 use super::rests::is_of_library;
 use super::specialise::{Left, Rewritten, Specialised, specialise};
 use super::watch;
+use crate::policy::read;
 
 /// Compiled policies: one program, or several where there are more files than one has room for.
 pub(super) struct Bytecode {
@@ -165,7 +165,7 @@ impl Part {
         data: &Value,
         timer: ExecutionTimerConfig,
     ) -> Result<Self, String> {
-        let mut engine = bundle::engine();
+        let mut engine = read::engine();
         let said = |error: &dyn ToString| {
             complaint::engine_problem(&error.to_string(), "policies").to_string()
         };

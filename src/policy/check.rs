@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead, Span};
 
 use super::{
-    builtins,
-    bundle::Problem,
-    input, lexical,
+    builtins, input, lexical,
+    problem::Problem,
     walk::{self, Site},
 };
 use crate::value::counted;

@@ -1,6 +1,6 @@
 //! What the engine complains of, with its place and in words that say what to write.
 
-use super::bundle::Problem;
+use super::problem::Problem;
 
 /// Takes file, line and column out of an error of the engine: `--> file:line:column`, a drawing, `error: text`.
 pub(super) fn engine_problem(text: &str, path: &str) -> Problem {

@@ -14,11 +14,13 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::bundle::{self, Problem};
 use super::bytecode::{Bytecode, MOST_STEPS};
 use super::check::Program;
 use super::interpreter::Interpreter;
+use super::problem::Problem;
 use super::tree::File;
+use crate::policy::prepare;
+use crate::policy::read;
 
 /// One case of the suite, as far as it is used here.
 #[derive(Debug, Deserialize)]
@@ -112,16 +114,16 @@ impl Case {
     fn load(&self) -> Result<regorus::Engine, Problem> {
         let files = self.files();
         let data = self.data.clone().unwrap_or_default();
-        let (mut rego, mut problems) = bundle::compile(&files.iter().collect::<Vec<_>>(), &data);
+        let (mut rego, mut problems) = read::compile(&files.iter().collect::<Vec<_>>(), &data);
         if problems.is_empty() {
             let modules = rego.get_modules().clone();
             let program = Program::new(&modules);
             program.calls(|_| false, &mut problems);
-            bundle::misread(&program, &modules, &mut problems);
+            crate::policy::bundle::misread(&program, &modules, &mut problems);
         }
         match problems.into_iter().min() {
             Some(problem) => Err(problem),
-            None => Ok(bundle::evaluable(&mut rego, &data)?.0),
+            None => Ok(prepare::evaluable(&mut rego, &data)?.0),
         }
     }
 

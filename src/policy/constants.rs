@@ -9,11 +9,11 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead};
 
-use super::bundle::Problem;
 use super::check::{self, Names, Path};
 use super::complaint::engine_problem;
 use super::names::is_word;
 use super::places::{Change, Changes, applied, lines};
+use super::problem::Problem;
 use super::question::KNOWN;
 use super::rests::Rules;
 use super::walk::{self, Site};

@@ -10,7 +10,7 @@ use serde::de::{
 };
 use serde_json::{Map, Value as Json};
 
-use super::{bundle::Problem, tree::File};
+use super::{problem::Problem, tree::File};
 
 /// Puts the members of a file where its directory says; `others` are the files that are in there already.
 pub(super) fn add(

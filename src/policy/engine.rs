@@ -20,13 +20,14 @@ use regorus::{Value, utils::limits::ExecutionTimerConfig};
 use serde::Serialize;
 
 use super::{
-    bundle::{Bundle, Definition, Problem},
+    bundle::{Bundle, Definition},
     bytecode::{FEW_STEPS, MOST_STEPS, Silence},
     check::Read,
     decision::{Decision, Mode, Rule, Violation},
     input::Input,
     interpreter::{Interpreter, STEPS},
     plain::Origins,
+    problem::Problem,
     proof::{self, Comparison},
     question::array,
     tree::Tree,

@@ -5,42 +5,11 @@
 //! policies that rest on them silent. `data.dtgate.lib.texts` instead of `lib.texts` evaluates that rule and what it
 //! needs, as OPA does. So nothing here may be left out, and packages that are read as a whole are refused.
 
-use regorus::unstable::{Expr, Import, Module, Ref};
+use regorus::unstable::{Module, Ref};
 
-use super::bundle::{self, Problem};
 use super::check::{self, Names};
+use super::problem::Problem;
 use super::walk::{self, Site};
-
-/// The text without `import input`, which says nothing that is not so: the engine would print to standard error that it
-/// is redundant, and panic where that is closed. Nothing moves.
-pub(super) fn without_redundant(path: &str, mut text: String) -> String {
-    let mut reader = bundle::engine();
-    if !text.contains("import") || reader.add_policy(path.to_owned(), text.clone()).is_err() {
-        return text;
-    }
-    for module in reader.get_modules() {
-        for import in module.imports.iter().filter(|import| is_redundant(import)) {
-            let (start, end) = (import.span.start, import.refr.span().end);
-            let place = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-            let blank = |c: char| {
-                let blank = if c == '\n' { c } else { ' ' };
-                std::iter::repeat_n(blank, c.len_utf8())
-            };
-            if let Some((start, end)) = place
-                && let Some(written) = text.get(start..end)
-            {
-                let written: String = written.chars().flat_map(blank).collect();
-                text.replace_range(start..end, &written);
-            }
-        }
-    }
-    text
-}
-
-fn is_redundant(import: &Import) -> bool {
-    let is_input = |refr: &Expr| matches!(refr, Expr::Var { span, .. } if span.text() == "input");
-    import.r#as.is_none() && is_input(&import.refr)
-}
 
 /// The words that `import future.keywords` may name: they are part of the language.
 const KEYWORDS: [&str; 4] = ["contains", "every", "if", "in"];

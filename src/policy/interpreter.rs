@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
 
-use super::bundle::Problem;
 use super::complaint;
+use super::problem::Problem;
 
 /// Steps of an engine between two looks at the clock.
 pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");

@@ -8,9 +8,9 @@ mod texts;
 
 use regorus::unstable::{AssignOp, Expr, Rule, RuleHead};
 
-use super::bundle::Problem;
 use super::check::{self, Program};
 use super::input::{self, Shape};
+use super::problem::Problem;
 use super::verdicts;
 use super::walk::{self, Site};
 use super::ways::{self, Scope};

@@ -14,7 +14,7 @@ mod statements;
 mod tests;
 mod tokens;
 
-use super::bundle::Problem;
+use super::problem::Problem;
 pub(super) use keywords::{is_keyword, without_mark};
 pub(super) use moved::{column, in_file};
 

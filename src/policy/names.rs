@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use regorus::unstable::{BUILTINS, Module, Ref};
 
-use super::bundle::Problem;
 use super::check::{self, Names};
 use super::lexical::is_keyword;
+use super::problem::Problem;
 use super::question::{KNOWN, QUESTION};
 use super::rests::is_of_library;
 use super::walk::{self, Site};

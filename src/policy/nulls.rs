@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use regorus::unstable::{AssignOp, BoolOp, Expr, Module, Ref, Rule};
 
-use super::bundle::Problem;
 use super::check::{self, Names};
 use super::input::{self, Presence};
+use super::problem::Problem;
 use super::walk::{self, Site};
 
 /// Refuses them, with what to write instead.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use regorus::Value;
 use regorus::unstable::Expr;
 
-use super::bundle::Problem;
 use super::check::{self, Program};
+use super::problem::Problem;
 use super::walk::{self, Site};
 
 /// Refuses computed members beside others.

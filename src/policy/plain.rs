@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Module as Source, Ref};
 
-use super::bundle::Problem;
+use super::problem::Problem;
 use super::{builtins, check};
 pub(super) use print::Origins;
 use tree::{Form, Module, Place, Term, known};

@@ -13,7 +13,6 @@ use regorus::Value;
 use regorus::unstable::{Module, Ref};
 use serde_json::{Map, Value as Json};
 
-use super::bundle;
 use super::bytecode::{Bytecode, MOST_STEPS, Silence};
 use super::check::Read;
 use super::interpreter::Interpreter;
@@ -21,6 +20,7 @@ use super::question::{array, says_nothing};
 use super::sample::Sampler;
 use super::suite;
 use super::tree::{File, Tree};
+use crate::policy::prepare;
 
 /// What both engines are asked about, and what they say.
 pub(super) struct Comparison<'a> {
@@ -120,7 +120,7 @@ pub(super) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<Value> {
         .chain(&tree.tests)
         .chain(&watchers)
         .collect();
-    let Ok((mut rego, _)) = bundle::ready(&files, &tree.data) else {
+    let Ok((mut rego, _)) = prepare::ready(&files, &tree.data) else {
         return Vec::new();
     };
     let modules = rego.get_modules().clone();

@@ -9,9 +9,9 @@ mod unusable;
 use regorus::unstable::{BoolOp, Expr, Literal, Rule, Span};
 use serde_json::{Map, Value as Json};
 
-use super::bundle::Problem;
 use super::check::{self, Names, Program};
 use super::input;
+use super::problem::Problem;
 use super::walk::{self, Site};
 use super::ways;
 pub(super) use shipped::misnamed;

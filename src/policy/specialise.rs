@@ -17,10 +17,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
 
-use super::bundle;
 use super::check::Path;
 use super::question::{KNOWN, QUESTION};
 use super::rests::Rules;
+use crate::policy::read;
 use kinds::Kinds;
 pub(super) use left::Left;
 use rewrite::Rewriter;
@@ -90,7 +90,7 @@ pub(super) fn specialise(
         .map(|(value, member)| (member.as_str().into(), value.clone()))
         .collect();
     let values = Value::from(BTreeMap::from([(Value::from(KNOWN), Value::from(values))]));
-    let mut settings = bundle::engine();
+    let mut settings = read::engine();
     for data in [data.clone(), values] {
         settings
             .add_data(data)

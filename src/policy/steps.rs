@@ -7,9 +7,9 @@
 
 use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead};
 
-use super::bundle::Problem;
 use super::check::{self, Names, Path};
 use super::heads;
+use super::problem::Problem;
 use super::walk::{self, Site};
 
 /// One definition of a rule that is no function.

@@ -20,12 +20,15 @@ use regorus::{
 };
 
 use super::{
-    bundle::{self, Bundle, LoadError, Problem, Settings},
+    bundle::{self, Bundle, Settings},
     check::{self, Program, at},
     complaint,
     plain::Origins,
+    problem::{self, LoadError, Problem},
     tree::{File, Tree},
 };
+use crate::policy::prepare;
+use crate::policy::read;
 use coverage::Coverage;
 use report::{Failure, Location, SubResult, TestResult};
 
@@ -162,15 +165,15 @@ impl Suite {
             .map(|file| (file.path.clone(), file.text.lines().count()))
             .collect();
 
-        let (mut rego, broken) = bundle::compile(&files.iter().collect::<Vec<_>>(), &tree.data);
+        let (mut rego, broken) = read::compile(&files.iter().collect::<Vec<_>>(), &tree.data);
         problems.extend(broken);
         let modules = rego.get_modules().clone();
-        bundle::finish(std::mem::take(&mut problems))?;
+        problem::finish(std::mem::take(&mut problems))?;
         let program = Program::new(&modules);
         program.calls(|file| test_files.contains(file), &mut problems);
         bundle::misread(&program, &modules, &mut problems);
-        bundle::finish(problems)?;
-        let evaluable = bundle::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
+        problem::finish(problems)?;
+        let evaluable = prepare::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
             problems: vec![problem],
         })?;
 
@@ -363,7 +366,7 @@ fn with_cases(
     if found.is_empty() {
         return None;
     }
-    let evaluable = bundle::ready(&files.iter().collect::<Vec<_>>(), data).ok()?;
+    let evaluable = prepare::ready(&files.iter().collect::<Vec<_>>(), data).ok()?;
     for number in found {
         tests.get_mut(number)?.cases = Cases::Listed(format!("__cases_{number}"));
     }

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Map, Value as Json};
 
-use super::{bundle::Problem, data};
+use super::{data, problem::Problem};
 use crate::dynatrace::redact::Redactor;
 use crate::value::unread;
 

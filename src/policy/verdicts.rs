@@ -9,11 +9,12 @@ use regorus::unstable::{
     AssignOp, Expr, Literal, Module, Query, Ref, Rule as RegoRule, RuleHead, Span,
 };
 
-use super::bundle::{self, Problem};
 use super::check::{self, Names, Path, Program, at};
 use super::decision::Rule;
+use super::problem::Problem;
 use super::tree::File;
 use super::walk::{self, Site};
+use crate::policy::read;
 
 /// The policies that the modules define, with the rules of each.
 pub(super) fn policies(
@@ -93,7 +94,7 @@ pub(super) fn policies(
 
 /// A policy that is taken for a test, because of the name of its file: nobody would ask it.
 pub(super) fn hidden(file: &File) -> Option<Problem> {
-    let (mut rego, _) = bundle::compile(&[file], &serde_json::Map::new());
+    let (mut rego, _) = read::compile(&[file], &serde_json::Map::new());
     let modules = rego.get_modules();
     let module = modules.first()?;
     let package = check::package(module);

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Ref, Rule, RuleHead, Span};
 
-use super::bundle::Problem;
 use super::check::{self, Names, Path, Program, Read};
 use super::input;
+use super::problem::Problem;
 use super::walk::{self, Site, Step};
 
 /// One place where a member is asked for.

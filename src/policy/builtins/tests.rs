@@ -9,9 +9,9 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::Map;
 
 use super::{allowed, refusal};
-use crate::policy::bundle;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
 use crate::policy::interpreter::Interpreter;
+use crate::policy::read;
 use crate::policy::tree::File;
 
 const RULE: &str = "data.t.said";
@@ -24,7 +24,7 @@ pub(super) fn said(expression: &str) -> String {
         name: "t.rego".to_owned(),
         text,
     };
-    let (mut rego, problems) = bundle::compile(&[&file], &Map::new());
+    let (mut rego, problems) = read::compile(&[&file], &Map::new());
     assert!(problems.is_empty(), "{expression}: {problems:?}");
     let timer = ExecutionTimerConfig {
         limit: Duration::from_secs(5),

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::bytecode::Bytecode;
 use crate::policy::check::{self, Path};
+use crate::policy::constants;
+use crate::policy::prepare;
 use crate::policy::shipped::Shipped;
 use crate::policy::specialise::Left;
 use crate::policy::tree::{File, Tree};
-use crate::policy::{bundle, constants};
 
 /// Which policies the bytecode engine may answer for, where it was found equal to the interpreter.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -109,7 +110,7 @@ impl Sources<'_> {
     }
 
     fn compiled_of(&self, files: &[&File], rules: &[String]) -> Result<Bytecode, String> {
-        let alone = bundle::ready(files, &self.tree.data);
+        let alone = prepare::ready(files, &self.tree.data);
         let (alone, _) = alone.map_err(|problem| problem.to_string())?;
         self.compiled(alone, rules).map_err(|left| left.to_string())
     }

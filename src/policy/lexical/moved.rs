@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::policy::bundle::Problem;
+use crate::policy::problem::Problem;
 
 /// Changes by the place in the file.
 #[derive(Default)]

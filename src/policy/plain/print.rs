@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
-use crate::policy::bundle::Problem;
 use crate::policy::names::is_word;
+use crate::policy::problem::Problem;
 
 /// Where what an engine evaluates is written, by file and line of what it evaluates.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use crate::dynatrace::catalogue::ENDPOINTS;
-use crate::policy::bundle::Problem;
 use crate::policy::input;
+use crate::policy::problem::Problem;
 use crate::policy::tree::Tree;
 
 /// What a name in a setting is a name of.

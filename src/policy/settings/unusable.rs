@@ -9,9 +9,9 @@ use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleH
 use serde_json::Value as Json;
 
 use crate::policy::builtins;
-use crate::policy::bundle::Problem;
 use crate::policy::check::{self, Names, Program};
 use crate::policy::complaint::engine_problem;
+use crate::policy::problem::Problem;
 use crate::policy::tree::Tree;
 use crate::policy::walk::{self, Site};
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use super::super::bundle::Problem;
+use super::super::problem::Problem;
 
 /// The order of the members is that of `opa test --format=json`.
 #[derive(Debug, Serialize)]

@@ -9,9 +9,9 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::{Value as Json, json};
 
 use super::told_of;
-use crate::policy::bundle;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
 use crate::policy::interpreter::{Interpreter, STEPS};
+use crate::policy::prepare;
 use crate::policy::tree::File;
 
 struct Idiom {
@@ -82,7 +82,7 @@ fn each_says_what_the_documentation_says() {
             name: "p.rego".to_owned(),
             text: idiom.text.clone(),
         };
-        let (mut rego, _) = bundle::ready(&[&file], &serde_json::Map::new()).unwrap();
+        let (mut rego, _) = prepare::ready(&[&file], &serde_json::Map::new()).unwrap();
         let asked = "data.dtgate.p.deny".to_owned();
         let bytecode = Bytecode::compile(&mut rego, std::slice::from_ref(&asked), timer).ok();
         for (input, denies) in inputs().iter().zip(idiom.denies) {

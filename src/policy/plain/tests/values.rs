@@ -8,9 +8,9 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use crate::policy::bundle;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
 use crate::policy::interpreter::Interpreter;
+use crate::policy::prepare;
 use crate::policy::tree::File;
 
 const INPUT: &str = r#"{"api": "v1", "x": "a", "list": ["a", "b", "c"], "pairs": [["a", 1], ["b", 2]],
@@ -314,7 +314,7 @@ pub(in crate::policy) fn by_both_engines(rules: &[(&str, &str)]) -> (String, usi
     let input = Value::from_json_str(INPUT).unwrap();
     let (mut wrong, mut by_bytecode) = (String::new(), 0);
     for (number, (rules, expected)) in rules.iter().enumerate() {
-        let (mut rego, _) = bundle::ready(&[&file(number, rules)], &data())
+        let (mut rego, _) = prepare::ready(&[&file(number, rules)], &data())
             .unwrap_or_else(|problem| panic!("{rules}: {problem}"));
         let asked = format!("data.dtgate.c{number}.deny");
         let mut interpreter = Interpreter::clone_of(&rego);

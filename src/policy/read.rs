@@ -1,0 +1,64 @@
+//! Policies as the engine's parser reads them.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use serde_json::{Map, Value as Json};
+
+use super::complaint::engine_problem;
+use super::problem::Problem;
+use super::tree::File;
+use super::{builtins, input, lexical};
+
+/// An engine with everything that parses in it, and what does not. It is for looking at, and for [`evaluable`].
+pub(super) fn compile(
+    files: &[&File],
+    data: &Map<String, Json>,
+) -> (regorus::Engine, Vec<Problem>) {
+    let (mut texts, mut unread) = (Vec::new(), Vec::new());
+    for file in files {
+        match lexical::written(&file.path, &file.text) {
+            Ok(text) => texts.push((file.path.clone(), text)),
+            Err(problem) => unread.push(problem),
+        }
+    }
+    let (rego, problems) = engine_of(texts.into_iter(), data);
+    unread.extend(problems);
+    (rego, unread)
+}
+
+/// What a file may have, written out; the engine counts further.
+const MOST_BYTES: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not zero");
+const MOST_LINES: NonZeroUsize = NonZeroUsize::new(200_000).expect("it is not zero");
+
+/// An engine with everything that parses of these texts in it, and what does not.
+pub(super) fn engine_of(
+    texts: impl Iterator<Item = (String, String)>,
+    data: &Map<String, Json>,
+) -> (regorus::Engine, Vec<Problem>) {
+    let mut rego = engine();
+    rego.set_gather_prints(true);
+    let mut problems = Vec::new();
+    for (path, text) in texts {
+        if let Err(error) = rego.add_policy(path.clone(), text.clone()) {
+            let problem = engine_problem(&error.to_string(), &path);
+            problems.push(lexical::in_file(&text, problem));
+        }
+    }
+    if let Err(error) = rego.add_data(input::to_rego(&Json::Object(data.clone()))) {
+        problems.push(engine_problem(&error.to_string(), "data"));
+    }
+    (rego, problems)
+}
+
+/// An engine to which lines may be as long as a file.
+pub(super) fn engine() -> regorus::Engine {
+    let mut rego = regorus::Engine::new();
+    builtins::register(&mut rego);
+    rego.set_strict_builtin_errors(true);
+    rego.set_policy_length_config(regorus::PolicyLengthConfig {
+        max_col: NonZeroU32::MAX,
+        max_file_bytes: MOST_BYTES,
+        max_lines: MOST_LINES,
+    });
+    rego
+}
