@@ -31,7 +31,6 @@ mod lexical;
 mod modes;
 mod names;
 mod nulls;
-mod objects;
 mod places;
 mod plain;
 mod prepare;

@@ -18,7 +18,7 @@ use super::{
     decision::{Mode, Rule},
     imports, kinds, modes,
     modes::Enforcement,
-    names, nulls, objects,
+    names, nulls,
     plain::Origins,
     prepare::{evaluable, evaluated},
     problem::{LoadError, Problem, finish},
@@ -137,7 +137,7 @@ impl Bundle {
         nulls::compared(&modules, &mut problems);
         kinds::compared(&program, &mut problems);
         verdicts::unreadable(&program, &mut problems);
-        misread(&program, &modules, &mut problems);
+        misread(&modules, &mut problems);
         let reads = program.reads();
         finish(problems)?;
         let warnings = absent::silent(&program, lookup_required);
@@ -179,10 +179,8 @@ impl Bundle {
 }
 
 /// Refuses what the engine reads otherwise than OPA does.
-pub(super) fn misread(program: &Program<'_>, modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    objects::misread(program, problems);
+pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     names::ambiguous(modules, problems);
-    imports::ambiguous(modules, problems);
     imports::unknown(modules, problems);
     steps::misread(modules, problems);
 }

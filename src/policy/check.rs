@@ -395,6 +395,25 @@ pub(super) fn dotted(mut expression: &Expr) -> Option<Path> {
     }
 }
 
+/// The name that is called and its arguments; of a builtin that is called by its name, that one.
+pub(super) fn called<'a>(
+    function: &Expr,
+    arguments: &'a [Ref<Expr>],
+) -> (Option<Path>, &'a [Ref<Expr>]) {
+    let name = dotted(function);
+    let is_by_name = |name: &Path| name.join(".") == builtins::BY_NAME;
+    if name.as_ref().is_some_and(is_by_name)
+        && let [call] = arguments
+        && let Expr::Array { items, .. } = call.as_ref()
+        && let Some((name, arguments)) = items.split_first()
+        && let Some(name) = walk::written(name)
+    {
+        let name = name.split('.').map(str::to_owned).collect();
+        return (Some(name), arguments);
+    }
+    (name, arguments)
+}
+
 /// Functions that can call themselves. The engine would follow them until the stack ends, and the process with it.
 fn cycles(graph: &BTreeMap<Path, BTreeMap<Path, Problem>>) -> Vec<Problem> {
     let mut problems = Vec::new();

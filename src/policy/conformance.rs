@@ -119,7 +119,7 @@ impl Case {
             let modules = rego.get_modules().clone();
             let program = Program::new(&modules);
             program.calls(|_| false, &mut problems);
-            crate::policy::bundle::misread(&program, &modules, &mut problems);
+            crate::policy::bundle::misread(&modules, &mut problems);
         }
         match problems.into_iter().min() {
             Some(problem) => Err(problem),

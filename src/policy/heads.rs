@@ -9,13 +9,18 @@ use super::check::{self, Names};
 use super::walk::{self, Site};
 
 /// Builtins that always answer when their arguments are there, or fail, which denies.
-pub(super) const ANSWERING: [&str; 13] = [
+pub(super) const ANSWERING: [&str; 18] = [
     "concat",
     "count",
+    "div",
     "format_int",
     "json.marshal",
     "lower",
+    "minus",
+    "mul",
     "object.get",
+    "plus",
+    "rem",
     "replace",
     "sort",
     "split",
@@ -166,7 +171,8 @@ pub(super) fn vanishing<'a>(expr: &'a Expr, is_there: &dyn Fn(&Expr) -> bool) ->
             vanishing(key, is_there).or_else(|| vanishing(value, is_there))
         }),
         Expr::Call { fcn, params, .. } => {
-            let name = check::dotted(fcn).unwrap_or_default().join(".");
+            let (name, params) = check::called(fcn, params);
+            let name = name.unwrap_or_default().join(".");
             if ANSWERING.contains(&name.as_str()) {
                 each(params)
             } else {

@@ -3,13 +3,12 @@
 //! The engine evaluates the whole package that an import names, whatever is read of it. And as soon as one file of a
 //! package is done it takes the others, and the packages below, for done as well: their rules are undefined then, and
 //! policies that rest on them silent. `data.dtgate.lib.texts` instead of `lib.texts` evaluates that rule and what it
-//! needs, as OPA does. So nothing here may be left out, and packages that are read as a whole are refused.
+//! needs, as OPA does. So nothing here may be left out.
 
 use regorus::unstable::{Module, Ref};
 
-use super::check::{self, Names};
+use super::check;
 use super::problem::Problem;
-use super::walk::{self, Site};
 
 /// The words that `import future.keywords` may name: they are part of the language.
 const KEYWORDS: [&str; 4] = ["contains", "every", "if", "in"];
@@ -27,30 +26,6 @@ pub(super) fn unknown(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 _ => "an import begins with data, with input, or is rego.v1".to_owned(),
             };
             problems.push(check::at(span, message));
-        }
-    }
-}
-
-/// Refuses variables with the name of an import, names that only another file imports, and references to a package as a
-/// whole, or to what several are below.
-pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    let packages = check::packages(modules);
-    for module in modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            walk::rule(rule, &mut |site| {
-                if let Site::Reference(reference) = site {
-                    let path = names.resolve(&check::known(reference));
-                    if packages.contains(&path) {
-                        let message = format!(
-                            "{} is a package: name the rule that is meant, as in {}.rule",
-                            path.join("."),
-                            path.join("."),
-                        );
-                        problems.push(check::at(reference.span(), message));
-                    }
-                }
-            });
         }
     }
 }

@@ -1,28 +1,19 @@
 //! Names that could mean two things: refused, because the engine might take the other one.
 //!
-//! What a name stands for must be plain from its file. The engine takes a rule for the builtin of the same name in
-//! one place and not in another, reads one import for all files of a package, and builds queries out of the names
-//! of packages. It refuses to know what the rules say.
+//! What a name stands for must be plain from its file. The engine builds queries out of the names of packages. It refuses
+//! to know what the rules say.
 
-use std::collections::BTreeSet;
-
-use regorus::unstable::{BUILTINS, Module, Ref};
+use regorus::unstable::{Module, Ref};
 
 use super::check::{self, Names};
-use super::lexical::is_keyword;
 use super::problem::Problem;
 use super::question::{KNOWN, QUESTION};
 use super::rests::is_of_library;
 use super::walk::{self, Site};
 
-/// Refuses functions that several files define; variables that have the name of a rule; names of packages that are no
-/// plain words; names of builtins for rules and imports; rules that have the name of a package, or of an import, or that
-/// nobody asks for though they object; imports of one name for two things; and the names of dtgate's own data.
+/// Refuses names of packages that are no plain words; rules that have the name of a package, or that nobody asks for
+/// though they object; and the names of dtgate's own rules and data.
 pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    let reserved: BTreeSet<&str> = BUILTINS
-        .keys()
-        .map(|name| name.split_once('.').map_or(*name, |(family, _)| family))
-        .collect();
     let packages = check::packages(modules);
     for module in modules {
         let names = Names::of(module);
@@ -35,10 +26,8 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             let Some(name) = check::known(head).into_iter().next() else {
                 continue;
             };
-            // `contains.x` cannot be taken for a call.
-            let is_step = is_keyword(&name) && check::known(head).len() > 1;
-            if reserved.contains(name.as_str()) && !is_step {
-                let message = format!("a rule may not have the name of a builtin: {name}");
+            if is_own(&name) {
+                let message = format!("{name}: names that begin with {OWN} are dtgate's own");
                 problems.push(check::at(rule.span(), message));
             }
             if is_of_library(&names.package) && (name == "deny" || name == "warn") {
@@ -50,8 +39,16 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 problems.push(check::at(rule.span(), message));
             }
             walk::rule(rule, &mut |site| {
-                let Site::Reference(reference) = site else {
-                    return;
+                let reference = match site {
+                    Site::Reference(reference) => reference,
+                    Site::Binding(name) | Site::Declared(name) if is_own(name.text()) => {
+                        let message = format!(
+                            "{}: names that begin with {OWN} are dtgate's own",
+                            name.text()
+                        );
+                        return problems.push(check::at(name, message));
+                    }
+                    _ => return,
                 };
                 let path = names.resolve(&check::known(reference));
                 if let [data, first, ..] = path.as_slice()
@@ -63,13 +60,14 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 }
             });
         }
-        for (alias, _, span) in check::imports(module) {
-            if reserved.contains(alias.as_str()) {
-                let message = format!("an import may not have the name of a builtin: {alias}");
-                problems.push(check::at(span, message));
-            }
-        }
     }
+}
+
+/// What the names begin with that policies get when they are written out.
+const OWN: &str = "dtgate_";
+
+fn is_own(name: &str) -> bool {
+    name.starts_with(OWN)
 }
 
 /// Whether a step of a path can be written behind a dot.
@@ -117,16 +115,16 @@ mod tests {
                 "begin with no digit",
             ),
             (
-                format!("package dtgate.p\n{FINE}\ncount(x) := 0 if x == 1"),
-                "builtin: count",
+                format!("package dtgate.p\n{FINE}\ndtgate_1 := 1"),
+                "dtgate's own",
             ),
             (
-                format!("package dtgate.p\n{FINE}\nobject := 1"),
-                "builtin: object",
+                "package dtgate.p\ndeny contains dtgate_1 if dtgate_1 := input.api".to_owned(),
+                "dtgate's own",
             ),
             (
-                format!("package dtgate.p\nimport data.x as object\n{FINE}"),
-                "builtin: object",
+                "package dtgate.p\ndeny contains \"x\" if { some dtgate_1; input.unknown_members[dtgate_1] }".to_owned(),
+                "dtgate's own",
             ),
             (
                 format!("package dtgate.lib.a\n{FINE}"),

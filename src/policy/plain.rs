@@ -8,16 +8,21 @@
 mod calls;
 mod heads;
 mod implicit;
+mod members;
 mod names;
+mod operators;
 mod order;
+mod packages;
 mod print;
 mod read;
+mod shadows;
 mod tree;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Module as Source, Ref};
+use serde_json::{Map, Value as Json};
 
 use super::problem::Problem;
 use super::{builtins, check};
@@ -31,8 +36,11 @@ pub(super) type Text = (String, String);
 ///
 /// # Errors
 ///
-/// Names a variable that nothing gives a value.
-pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins), Problem> {
+/// Names a variable that nothing gives a value, or a package that cannot be a value.
+pub(super) fn write_out(
+    sources: &[Ref<Source>],
+    data: &Map<String, Json>,
+) -> Result<(Vec<Text>, Origins), Problem> {
     let files: Vec<String> = sources
         .iter()
         .map(|module| module.package.span.source.get_path().clone())
@@ -43,7 +51,6 @@ pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins),
         .map(|(file, module)| read::module(module, file))
         .collect();
     let (rules, functions) = defined(&modules);
-    let sets = sets(&modules);
     let none = BTreeSet::new();
     let wrong = |place: Place, message: String| {
         let path = files.get(place.file).map_or("policies", String::as_str);
@@ -61,12 +68,19 @@ pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins),
     }
     let mut paths = files.clone();
     words::write_out(&mut modules, &mut paths).map_err(|(place, message)| wrong(place, message))?;
+    shadows::write_out(&mut modules);
+    members::write_out(&mut modules);
+    packages::write_out(&mut modules, data).map_err(|(place, message)| wrong(place, message))?;
     join_functions(&mut modules);
+    let (_, functions) = defined(&modules);
+    let sets = sets(&modules);
+    let replaced = replaced(&mut modules);
     for module in &mut modules {
         let package = Package {
             name: &module.package,
             functions: &functions,
             sets: &sets,
+            replaced: &replaced,
         };
         for rule in &mut module.rules {
             let mut fresh = Fresh::default();
@@ -79,6 +93,7 @@ pub(super) fn write_out(sources: &[Ref<Source>]) -> Result<(Vec<Text>, Origins),
                 );
                 wrong(loose.place, message)
             })?;
+            operators::write_out(rule, &package);
         }
     }
     let mut origins = Origins::of(files);
@@ -164,11 +179,30 @@ fn sets(modules: &[Module]) -> BTreeSet<Vec<String>> {
     sets
 }
 
+/// The builtins that `with` replaces.
+fn replaced(modules: &mut [Module]) -> BTreeSet<String> {
+    let mut replaced = BTreeSet::new();
+    for rule in modules.iter_mut().flat_map(|module| &mut module.rules) {
+        rule.queries_mut(&mut |query| {
+            let targets = query.statements.iter().flat_map(|one| &one.with);
+            let names = targets.filter_map(|(target, _)| known(target));
+            replaced.extend(
+                names
+                    .map(|name| name.join("."))
+                    .filter(|name| builtins::is_known(name)),
+            );
+        });
+    }
+    replaced
+}
+
 /// What a step may ask about the policies.
 struct Package<'a> {
     name: &'a [String],
     functions: &'a Functions,
     sets: &'a BTreeSet<Vec<String>>,
+    /// The builtins that `with` replaces somewhere.
+    replaced: &'a BTreeSet<String>,
 }
 
 impl Package<'_> {

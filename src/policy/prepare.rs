@@ -20,7 +20,7 @@ pub(super) fn evaluable(
     written: &mut regorus::Engine,
     data: &Map<String, Json>,
 ) -> Result<(regorus::Engine, Origins), Problem> {
-    let (texts, origins) = plain::write_out(written.get_modules())?;
+    let (texts, origins) = plain::write_out(written.get_modules(), data)?;
     let (mut rego, problems) = engine_of(texts.into_iter(), data);
     match problems.into_iter().next() {
         Some(problem) => Err(origins.in_file(problem)),

@@ -171,7 +171,7 @@ impl Suite {
         problem::finish(std::mem::take(&mut problems))?;
         let program = Program::new(&modules);
         program.calls(|file| test_files.contains(file), &mut problems);
-        bundle::misread(&program, &modules, &mut problems);
+        bundle::misread(&modules, &mut problems);
         problem::finish(problems)?;
         let evaluable = prepare::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
             problems: vec![problem],

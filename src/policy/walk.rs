@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::lexical;
+use regorus::Value;
 use regorus::unstable::{
     AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleAssign, RuleHead, Span,
 };
@@ -151,6 +152,18 @@ pub(super) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
     }
     steps.reverse();
     Some(steps)
+}
+
+/// The value, if it stands there.
+pub(super) fn literal(expr: &Expr) -> Option<Value> {
+    match expr {
+        Expr::Bool { value, .. }
+        | Expr::Null { value, .. }
+        | Expr::Number { value, .. }
+        | Expr::String { value, .. }
+        | Expr::RawString { value, .. } => Some(value.clone()),
+        _ => None,
+    }
 }
 
 /// The text of a string.

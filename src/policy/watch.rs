@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regorus::Value;
 use regorus::unstable::{BUILTINS, Expr, Ref, Span};
 
-use super::builtins::{self, Arguments, Own};
+use super::builtins::{self, Own};
 
 /// A builtin as regorus has it; the error type is its own.
 pub(super) type Builtin = fn(&Span, &[Ref<Expr>], &[Value], bool) -> anyhow::Result<Value>;
@@ -68,14 +68,29 @@ fn ask(
     strict: bool,
 ) -> anyhow::Result<Value> {
     match builtin {
-        Some(Known::Own(own)) if arguments.len() == usize::from(own.arity) => note(
-            (own.call)(Arguments::new(arguments))
-                .map_err(|message| anyhow::anyhow!("{}: {message}", own.name)),
-        ),
+        Some(Known::Own(own)) if arguments.len() == usize::from(own.arity) => {
+            note(own.answer(arguments))
+        }
         Some(Known::Own(_)) => note(Err(anyhow::anyhow!("it takes other arguments"))),
         Some(Known::Engine(builtin)) => note(builtin(span, parameters, arguments, strict)),
         None => note(Err(anyhow::anyhow!("there is no such builtin"))),
     }
+}
+
+/// Calls a builtin of our own that the engine has not.
+fn by_name(
+    span: &Span,
+    parameters: &[Ref<Expr>],
+    arguments: &[Value],
+    strict: bool,
+) -> anyhow::Result<Value> {
+    ask(
+        builtin(builtins::BY_NAME),
+        span,
+        parameters,
+        arguments,
+        strict,
+    )
 }
 
 macro_rules! watched {
@@ -84,6 +99,7 @@ macro_rules! watched {
         pub(super) fn watched(name: &str) -> Option<Builtin> {
             match name {
                 ITERABLE => Some(iterable),
+                builtins::BY_NAME => Some(by_name),
                 $($name => {
                     fn call(
                         span: &Span,

@@ -3,18 +3,21 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use num_bigint::BigInt;
 use regorus::Value;
 
 use super::arguments::{from_whole, kind, whole, wrong};
 use super::numbers::extended::Extended;
 use super::numbers::{reckoned, short};
-use super::{Answer, Arguments, Own};
+use super::{Answer, Arguments, OBJECT, Own};
 
 pub(super) const OWN: &[Own] = &[
     Own::new("array.flatten", 1, flatten),
     Own::new("array.slice", 3, slice),
     Own::new("count", 1, count),
+    Own::new(OBJECT, 1, object),
     Own::new("object.subset", 2, subset),
     Own::new("product", 1, product),
     Own::new("sum", 1, sum),
@@ -42,6 +45,25 @@ fn flatten(arguments: Arguments<'_>) -> Answer {
         }
     }
     Ok(Value::from(flat))
+}
+
+/// The object of these pairs. Of two with one name OPA keeps one, and which is not said anywhere.
+fn object(arguments: Arguments<'_>) -> Answer {
+    let mut members: BTreeMap<Value, Value> = BTreeMap::new();
+    for pair in arguments.array(0)? {
+        let Value::Array(pair) = pair else {
+            return Err(wrong(0, "array of pairs", pair));
+        };
+        let [key, value] = pair.as_ref().as_slice() else {
+            return Err("a pair has two members".to_owned());
+        };
+        if let Some(other) = members.insert(key.clone(), value.clone())
+            && other != *value
+        {
+            return Err(format!("two members of an object have the name {key}"));
+        }
+    }
+    Ok(Value::from(members))
 }
 
 fn slice(arguments: Arguments<'_>) -> Answer {

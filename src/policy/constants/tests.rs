@@ -83,7 +83,7 @@ fn nothing_is_evaluated_beforehand_where_a_policy_replaces_something() {
 fn what_cannot_be_evaluated_is_told_with_its_place_when_it_is_loaded() {
     assert_eq!(
         problems("deny contains \"x\" if input.api == most\n\nmost := 1 / 0\n"),
-        "p.rego:5:9: divide by zero"
+        "p.rego:5:9: div: divide by zero"
     );
     assert_eq!(
         problems("deny contains \"x\" if input.api == most\n\nmost := n if some n in {1, 2}\n"),

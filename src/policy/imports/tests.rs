@@ -111,7 +111,7 @@ fn what_nobody_asks_for_is_not_evaluated() {
 }
 
 #[test]
-fn a_package_as_a_whole_is_refused() {
+fn a_package_is_no_value_for_a_rule_in_it() {
     for (body, place, package) in [
         (
             "deny contains \"x\" if count(data.dtgate) == 0",
@@ -130,7 +130,7 @@ fn a_package_as_a_whole_is_refused() {
         ),
     ] {
         let message = format!(
-            "naming.rego:{place}: {package} is a package: name the rule that is meant, as in {package}.rule"
+            "naming.rego:{place}: this rule is in {package}, and would ask for itself (OPA: rule is recursive)"
         );
         assert_eq!(wrong(body), message, "{body}");
     }

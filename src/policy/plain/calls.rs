@@ -99,6 +99,21 @@ impl Before<'_> {
     /// What OPA looks up before it negates an expression.
     fn negated(&mut self, term: &mut Term) {
         self.relations(term, false);
+        if let Form::Call(name, arguments) = &mut term.form
+            && self
+                .package
+                .arity(name)
+                .is_some_and(|arity| arguments.len() == arity + 1)
+            && name != &["walk"]
+            && let Some(mut handed) = arguments.pop()
+        {
+            self.looked_up(&mut handed);
+            for argument in arguments {
+                self.looked_up(argument);
+            }
+            *term = Term::infix("==", handed, term.clone());
+            return;
+        }
         match &mut term.form {
             Form::Infix("==" | "=" | ":=", both) => {
                 for side in [&mut both.0, &mut both.1] {

@@ -1,3 +1,5 @@
+mod author;
+mod chance;
 pub(in crate::policy) mod values;
 
 use std::time::Duration;

@@ -234,6 +234,61 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// All terms of the rule, those of queries within it too, from the inside to the outside; not its name, and not what
+    /// `with` replaces.
+    pub(super) fn terms_mut(&mut self, see: &mut dyn FnMut(&mut Term)) {
+        if let Form::Reference(_, steps) = &mut self.name.form {
+            steps.iter_mut().for_each(|step| terms_in(step, see));
+        }
+        let heads = self.arguments.iter_mut().flatten();
+        for term in heads.chain(&mut self.element).chain(&mut self.value) {
+            terms_in(term, see);
+        }
+        for body in &mut self.bodies {
+            if let Some(value) = &mut body.value {
+                terms_in(value, see);
+            }
+            terms_within(&mut body.query, see);
+        }
+    }
+}
+
+fn terms_within(query: &mut Query, see: &mut dyn FnMut(&mut Term)) {
+    for statement in &mut query.statements {
+        let targets: Vec<Term> = statement.with.iter().map(|(one, _)| one.clone()).collect();
+        for term in statement.terms_mut() {
+            terms_in(term, see);
+        }
+        for ((target, _), before) in statement.with.iter_mut().zip(targets) {
+            *target = before;
+        }
+        if let Kind::Every { query, .. } = &mut statement.kind {
+            terms_within(query, see);
+        }
+    }
+}
+
+fn terms_in(term: &mut Term, see: &mut dyn FnMut(&mut Term)) {
+    if let Form::Reference(_, steps) = &mut term.form {
+        // What a reference begins with is seen with all of it.
+        steps.iter_mut().for_each(|step| terms_in(step, see));
+        if let Form::Reference(base, _) = &mut term.form
+            && !matches!(base.form, Form::Root(_))
+        {
+            terms_in(base, see);
+        }
+        return see(term);
+    }
+    if let Form::Comprehension(_, _, query) = &mut term.form {
+        terms_within(query, see);
+    }
+    for part in term.parts_mut() {
+        terms_in(part, see);
+    }
+    see(term);
+}
+
 fn queries_within(query: &mut Query, see: &mut dyn FnMut(&mut Query)) {
     for statement in &mut query.statements {
         for term in statement.terms_mut() {

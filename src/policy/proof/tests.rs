@@ -186,9 +186,9 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
         ..input()
     };
     for (rules, body, refused) in [
-        ("", "10 / count(input.unknown_members) > 1", "calculates"),
-        ("", "10 % count(input.unknown_members) > 1", "calculates"),
-        ("", "input.change.name.requested + 1 == 2", "calculates"),
+        ("", "10 / (count(input.change.name.requested) - 5) > 1", ""),
+        ("", "10 % (count(input.change.name.requested) - 5) > 1", ""),
+        ("", "input.change.name.requested + 1 == 2", ""),
         ("", "count(input.change.name.requested & {1}) > 3", "joins"),
         (
             "_one := 1 if input.api == \"v1\"\n_one := 2 if input.api != \"v2\"",

@@ -87,16 +87,25 @@ impl<'a> Kinds<'a> {
                 ..
             } => Kind::Set,
             Expr::ArithExpr { lhs, .. } => self.of(names, rule, lhs, depth),
-            Expr::Call { fcn, .. } => {
-                match check::dotted(fcn).unwrap_or_default().join(".").as_str() {
+            Expr::Call { fcn, params, .. } => {
+                let (name, params) = check::called(fcn, params);
+                match name.unwrap_or_default().join(".").as_str() {
                     "abs"
                     | "ceil"
                     | "count"
+                    | "div"
                     | "floor"
                     | "indexof"
+                    | "mul"
+                    | "plus"
+                    | "rem"
                     | "round"
                     | "time.add_date"
                     | "time.parse_rfc3339_ns" => Kind::Number,
+                    // Of sets it is a set, and of numbers a number.
+                    "minus" => params
+                        .first()
+                        .map_or(Kind::Other, |one| self.of(names, rule, one, depth)),
                     "object.keys" => Kind::Set,
                     "array.concat" | "array.slice" | "split" => Kind::Array,
                     _ => Kind::Other,

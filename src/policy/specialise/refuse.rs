@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use regorus::Value;
 use regorus::unstable::{
-    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Rule, RuleHead, Span,
+    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span,
 };
 
 use super::DEPTH;
@@ -20,10 +20,9 @@ use super::order;
 use crate::policy::builtins;
 use crate::policy::check::{self, Names, Path};
 use crate::policy::heads;
-use crate::policy::objects::literal;
 use crate::policy::places::{colon, whole};
 use crate::policy::rests::{Rules, is_verdict};
-use crate::policy::walk::{self, Site};
+use crate::policy::walk::{self, Site, literal};
 use crate::policy::watch;
 
 /// The rules that could fail unnoticed, each with the first place in it and what stands there.
@@ -92,7 +91,7 @@ impl Scope<'_> {
             Site::Call {
                 function,
                 arguments,
-            } => (function.span(), self.call(function, arguments.len())),
+            } => (function.span(), self.call(function, arguments)),
             Site::Operation(expr) => (expr.span(), self.operation(expr).map(Cow::Borrowed)),
             Site::Pattern(expr) => {
                 let what = "takes a value apart, or compares where it binds a name";
@@ -116,21 +115,23 @@ impl Scope<'_> {
         Some((span, what?))
     }
 
-    fn call(&self, function: &Expr, arguments: usize) -> Option<Cow<'static, str>> {
-        let name = check::dotted(function).unwrap_or_default();
+    fn call(&self, function: &Expr, arguments: &[Ref<Expr>]) -> Option<Cow<'static, str>> {
+        let (name, arguments) = check::called(function, arguments);
+        let name = name.unwrap_or_default();
         let arity = if let Some(arity) = self.function(&name) {
             arity
         } else {
             let name = name.join(".");
-            if name == watch::ITERABLE || watch::watched(&name).is_none() {
+            let is_watched = builtins::is_only_ours(&name) || watch::watched(&name).is_some();
+            if name == watch::ITERABLE || !is_watched {
                 return Some(format!("uses {name}").into());
             }
             builtins::arity(&name).unwrap_or_default()
         };
-        if arguments > MOST_ARGUMENTS {
+        if arguments.len() > MOST_ARGUMENTS {
             return Some("hands over many arguments".into());
         }
-        (arguments != arity).then_some("hands a result to an argument".into())
+        (arguments.len() != arity).then_some("hands a result to an argument".into())
     }
 
     fn binding(&self, name: &str) -> Option<&'static str> {

@@ -16,8 +16,20 @@ use crate::policy::tree::File;
 const INPUT: &str = r#"{"api": "v1", "x": "a", "list": ["a", "b", "c"], "pairs": [["a", 1], ["b", 2]],
     "objects": [{"k": "a"}, {"k": "b", "more": 1}], "members": {"k": {"owner": "BB"}}}"#;
 
-const DATA: &str =
-    r#"{"settings": {"names": {"a": true}, "reasons": {"b": "no"}, "map": {"a": 1, "b": 2}}}"#;
+const DATA: &str = r#"{"settings": {"names": {"a": true}, "reasons": {"b": "no"}, "map": {"a": 1, "b": 2}},
+    "library": {"base": {"k": 1}}}"#;
+
+/// What the rules may ask for beside their own package: a package with data beside its rules, and one within it.
+const LIBRARY: [(&str, &str); 2] = [
+    (
+        "library.rego",
+        "package library\n\nnames := {\"a\": 1}\n\nnone := input.none\n\nf(x) := x\n\ntold contains x if x := input.x\n",
+    ),
+    (
+        "deep.rego",
+        "package library.deep\n\nd := 3\n\ne if input.none\n",
+    ),
+];
 
 /// Rules, and what they make of `deny`.
 const RULES: &[(&str, &str)] = &[
@@ -278,6 +290,125 @@ const RULES: &[(&str, &str)] = &[
         "[1]",
     ),
     ("deny contains n if { count(input.list, n) }", "[3]"),
+    // results as last arguments
+    ("deny contains 1 if not count(input.list, 2)", "[1]"),
+    ("deny contains 1 if not count(input.list, 3)", "[]"),
+    ("deny contains 1 if not count(input.list, input.none)", "[]"),
+    ("deny contains 1 if not count(input.none, 3)", "[]"),
+    ("deny contains 1 if not f(1, 3)\nf(x) := 2 if x == 1", "[1]"),
+    (
+        "deny contains [a, b] if split(\"a-b\", \"-\", [a, b])",
+        "[[\"a\",\"b\"]]",
+    ),
+    (
+        "deny contains x if f(1, {\"k\": x})\nf(y) := {\"k\": y}",
+        "[1]",
+    ),
+    // arithmetic
+    ("deny contains 1 if 15.3 / 3 == 5.1", "[1]"),
+    ("deny contains 1 if 0.1 + 0.2 == 0.3", "[1]"),
+    ("deny contains x if x := 1 - 0.9", "[0.1]"),
+    ("deny contains x if x := 1.1 * 1.1", "[1.21]"),
+    ("deny contains x if x := 7 % 3", "[1]"),
+    ("deny contains 1 if not 0.1 + 0.2 == 0.3", "[]"),
+    ("deny contains x if x := (count(input.list) + 1) * 2", "[8]"),
+    (
+        "deny contains {x | some x in input.list} - {input.x}",
+        "[[\"b\",\"c\"]]",
+    ),
+    ("deny contains input.none + 1", "[]"),
+    (
+        "deny contains x if { some i, _ in input.list; x := (i + 1) / 10 }",
+        "[0.1,0.2,0.3]",
+    ),
+    // members that may meet
+    ("deny contains {input.x: 1, \"a\": 2}", "[{\"a\":1}]"),
+    ("deny contains {\"a\": 2, input.x: 1}", "[{\"a\":1}]"),
+    (
+        "deny contains {input.x: 1, input.api: 2, \"b\": 3}",
+        "[{\"a\":1,\"b\":3,\"v1\":2}]",
+    ),
+    ("deny contains {input.x: 1, input.none: 2}", "[]"),
+    ("deny contains {input.x: input.none, \"b\": 2}", "[]"),
+    ("deny contains {\"a\": 1, `a`: 2}", "[{\"a\":2}]"),
+    (
+        "deny contains 1 if not {input.x: 1, input.api: 2} == {\"a\": 1}",
+        "[1]",
+    ),
+    // packages, and what several rules are in, as values
+    ("deny contains data.library.deep", "[{\"d\":3}]"),
+    (
+        "deny contains k if some k, _ in data.library",
+        "[\"base\",\"deep\",\"names\",\"told\"]",
+    ),
+    (
+        "deny contains k if data.library[k]",
+        "[\"base\",\"deep\",\"names\",\"told\"]",
+    ),
+    (
+        "deny contains data.library[k].d if some k in [\"deep\", \"none\"]",
+        "[3]",
+    ),
+    ("deny contains data.library[input.x]", "[]"),
+    (
+        "deny contains x if { x := data.library.deep with data.library.deep.d as 4 with input.none as 1 }",
+        "[{\"d\":4,\"e\":true}]",
+    ),
+    (
+        "deny contains x if { x := data.library[\"base\"] with data.library.base.k as 2 }",
+        "[{\"k\":2}]",
+    ),
+    (
+        "deny contains k if { some k, _ in data.library with data.library.more as 1 }",
+        "[\"base\",\"deep\",\"more\",\"names\",\"told\"]",
+    ),
+    ("deny contains 1 if not data.library.deep", "[]"),
+    ("deny contains 1 if not data.library.deep.e", "[1]"),
+    (
+        "deny contains p\np.a := 1 if input.none\np.b := 2",
+        "[{\"b\":2}]",
+    ),
+    ("deny contains p\np.a := 1 if input.none", "[{}]"),
+    ("deny contains p\np.a.b := 1 if input.none", "[{\"a\":{}}]"),
+    (
+        "deny contains x if { x := p with p as {\"c\": 1} }\np.a := 1\np.b := 2",
+        "[{\"c\":1}]",
+    ),
+    (
+        "deny contains p.a\np.a := 1 if input.none\np[k] := 2 if some k in [\"a\"]",
+        "[2]",
+    ),
+    (
+        "deny contains p\np.a.b := 1\np[k].c := 2 if some k in [\"a\"]",
+        "[{\"a\":{\"b\":1,\"c\":2}}]",
+    ),
+    (
+        "deny contains p.a\np.a contains 1\np[k] contains 2 if some k in [\"a\"]",
+        "[[1,2]]",
+    ),
+    // rules with names of builtins, and builtins in place of others
+    ("deny contains count\ncount := 5", "[5]"),
+    ("deny contains numbers.range(1, 2)\nobject := 1", "[[1,2]]"),
+    ("deny contains lower(\"A\")\nlower(x) := [x]", "[[\"A\"]]"),
+    (
+        "deny contains x if { x := object with object as 2 }\nobject := 1",
+        "[2]",
+    ),
+    (
+        "deny contains x if { x := count(\"abc\") with count as upper }",
+        "[\"ABC\"]",
+    ),
+    (
+        "deny contains x if { x := f(\"abc\") with f as upper }\nf(x) := x",
+        "[\"ABC\"]",
+    ),
+    // names in backquotes
+    ("deny contains data.library.deep[`d`]", "[3]"),
+    ("deny contains p[`a`]\np[`a`] := 1", "[1]"),
+    (
+        "deny contains p.a\ndefault p[\"a\"] := 1\np.a := 2 if input.none",
+        "[1]",
+    ),
     (
         "deny contains n if { n := f(1, 1) }\nf(a, b) := a + b",
         "[2]",
@@ -291,6 +422,15 @@ fn file(number: usize, rules: &str) -> File {
         name,
         text: format!("package dtgate.c{number}\n\n{rules}\n"),
     }
+}
+
+fn library() -> Vec<File> {
+    let file = |(name, text): &(&str, &str)| File {
+        path: (*name).to_owned(),
+        name: (*name).to_owned(),
+        text: (*text).to_owned(),
+    };
+    LIBRARY.iter().map(file).collect()
 }
 
 fn data() -> serde_json::Map<String, serde_json::Value> {
@@ -312,10 +452,17 @@ pub(in crate::policy) fn by_both_engines(rules: &[(&str, &str)]) -> (String, usi
         check_interval: crate::policy::interpreter::STEPS,
     };
     let input = Value::from_json_str(INPUT).unwrap();
-    let (mut wrong, mut by_bytecode) = (String::new(), 0);
+    let (mut wrong, mut by_bytecode, library) = (String::new(), 0, library());
     for (number, (rules, expected)) in rules.iter().enumerate() {
-        let (mut rego, _) = prepare::ready(&[&file(number, rules)], &data())
-            .unwrap_or_else(|problem| panic!("{rules}: {problem}"));
+        let file = file(number, rules);
+        let files: Vec<&File> = library.iter().chain([&file]).collect();
+        let (mut rego, _) = match prepare::ready(&files, &data()) {
+            Ok(ready) => ready,
+            Err(problem) => {
+                writeln!(wrong, "{rules}: {problem}").unwrap();
+                continue;
+            }
+        };
         let asked = format!("data.dtgate.c{number}.deny");
         let mut interpreter = Interpreter::clone_of(&rego);
         interpreter.begin(&input, 0);
@@ -347,8 +494,9 @@ fn what_is_written_out_means_what_it_means_in_opa() {
 /// What OPA says otherwise of rules.
 pub(in crate::policy) fn by_opa(rules: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    for (number, (rules, _)) in rules.iter().enumerate() {
-        let file = file(number, rules);
+    let numbered = rules.iter().enumerate();
+    let files = numbered.map(|(number, (rules, _))| file(number, rules));
+    for file in library().into_iter().chain(files) {
         std::fs::write(folder.path().join(file.name), file.text).unwrap();
     }
     std::fs::write(folder.path().join("data.json"), DATA).unwrap();

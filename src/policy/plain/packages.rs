@@ -1,0 +1,344 @@
+//! What stands for several rules as a value: a package, or `p` where there are rules `p.a` and `p.b`.
+//!
+//! In OPA that is an object of the values of all rules in it, with the data of that place. The engine has it only after it
+//! has evaluated all of the package, and takes what is below for done then. So it gets a rule that makes the object:
+//! each rule that is undefined is left out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value as Json};
+
+use super::shadows;
+use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term, known, path};
+
+/// A path without `data`.
+type Path = Vec<String>;
+
+/// The most members that the object of a package may have, with those in it.
+const MOST: usize = 1000;
+
+/// All rules by their steps; functions are not among them.
+#[derive(Default)]
+struct Tree {
+    /// Whether there is a rule of this name.
+    is_rule: bool,
+    below: BTreeMap<String, Tree>,
+}
+
+impl Tree {
+    fn of(modules: &[Module]) -> Self {
+        let mut tree = Self::default();
+        for module in modules {
+            tree.at(&module.package);
+            for rule in &module.rules {
+                let name = known(&rule.name).unwrap_or_default();
+                let whole = [module.package.clone(), name].concat();
+                if rule.arguments.is_none() {
+                    tree.at(&whole).is_rule = true;
+                } else if let Some((_, around)) = whole.split_last() {
+                    tree.at(around);
+                }
+            }
+        }
+        tree
+    }
+
+    fn at(&mut self, path: &[String]) -> &mut Self {
+        path.iter().fold(self, |tree, step| {
+            tree.below.entry(step.clone()).or_default()
+        })
+    }
+
+    fn find(&self, path: &[String]) -> Option<&Self> {
+        path.iter().try_fold(self, |tree, step| {
+            tree.below.get(step).filter(|_| !tree.is_rule)
+        })
+    }
+}
+
+/// What is wrong, and where.
+pub(super) type Wrong = (Place, String);
+
+/// Puts rules that make objects in place of packages.
+///
+/// # Errors
+///
+/// Names a package that cannot be a value: one that `with` replaces, whose rules have the names of data, or that has very
+/// many members; and a rule that asks for what it is in.
+pub(super) fn write_out(modules: &mut [Module], data: &Map<String, Json>) -> Result<(), Wrong> {
+    let tree = Tree::of(modules);
+    let mut replaced = BTreeSet::new();
+    for module in &mut *modules {
+        for rule in &mut module.rules {
+            rule.queries_mut(&mut |query| {
+                for (target, _) in query.statements.iter().flat_map(|one| &one.with) {
+                    if let Some([data, path @ ..]) = known(target).as_deref()
+                        && data == "data"
+                    {
+                        replaced.insert((path.to_vec(), target.place));
+                    }
+                }
+            });
+        }
+    }
+    let whole = Packages {
+        tree,
+        data,
+        replaced,
+    };
+    let is_package = |path: &Path| modules.iter().any(|one| one.package.starts_with(path));
+    for (path, place) in &whole.replaced {
+        if is_package(path) {
+            let message = format!(
+                "{} is a package: `with` replaces rules and data",
+                named(path)
+            );
+            return Err((*place, message));
+        }
+    }
+    let mut made = Vec::new();
+    for module in &mut *modules {
+        for (meant, name) in whole.module(module)? {
+            whole.can_be_replaced(&meant)?;
+            made.push((meant, [module.package.clone(), vec![name]].concat()));
+        }
+    }
+    for rule in modules.iter_mut().flat_map(|module| &mut module.rules) {
+        rule.queries_mut(&mut |query| {
+            query
+                .statements
+                .iter_mut()
+                .for_each(|one| replace(one, &made));
+        });
+    }
+    Ok(())
+}
+
+/// Lets `with` replace the rules that make an object together with what they make it of.
+fn replace(statement: &mut Statement, made: &[(Path, Path)]) {
+    let mut more = Vec::new();
+    for (target, value) in &statement.with {
+        if let Some([data, replaced @ ..]) = known(target).as_deref()
+            && data == "data"
+        {
+            let rules = made.iter().filter(|(meant, _)| meant == replaced);
+            more.extend(rules.map(|(_, rule)| {
+                let data = ["data".to_owned()];
+                (
+                    path(target.place, &[&data, rule.as_slice()].concat()),
+                    value.clone(),
+                )
+            }));
+        }
+    }
+    statement.with.append(&mut more);
+}
+
+struct Packages<'a> {
+    tree: Tree,
+    data: &'a Map<String, Json>,
+    /// What `with` replaces somewhere, and where.
+    replaced: BTreeSet<(Path, Place)>,
+}
+
+impl Packages<'_> {
+    /// What `with` replaces may be all of an object, or a rule in it.
+    fn can_be_replaced(&self, meant: &Path) -> Result<(), Wrong> {
+        for (path, place) in &self.replaced {
+            let is_part = self.tree.find(path).is_some_and(|tree| !tree.is_rule);
+            let is_other = path != meant && (meant.starts_with(path) || path.starts_with(meant));
+            if is_part && is_other {
+                let message = format!(
+                    "`with` may not replace {} where {} is asked for as a value",
+                    named(path),
+                    named(meant)
+                );
+                return Err((*place, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the rules of a module; the objects that they ask for, and the rules that make them.
+    fn module(&self, module: &mut Module) -> Result<Vec<(Path, String)>, Wrong> {
+        let mut made: BTreeMap<Path, Term> = BTreeMap::new();
+        let mut places: BTreeMap<Path, Place> = BTreeMap::new();
+        let mut wrong = None;
+        for rule in &mut module.rules {
+            let name = known(&rule.name).unwrap_or_default();
+            let asking = [module.package.clone(), name].concat();
+            let package = module.package.clone();
+            let mut see = |term: &mut Term| {
+                let Some((meant, steps)) = self.meant(&package, term) else {
+                    return;
+                };
+                if asking.starts_with(&meant) && wrong.is_none() {
+                    let message = format!(
+                        "this rule is in {}, and would ask for itself (OPA: rule is recursive)",
+                        named(&meant)
+                    );
+                    wrong = Some((term.place, message));
+                }
+                let number = made.len();
+                let place = term.place;
+                let rule = made
+                    .entry(meant.clone())
+                    .or_insert_with(|| {
+                        let name = format!("dtgate_package_{number}");
+                        Term::new(place, Form::Root(name))
+                    })
+                    .clone();
+                places.entry(meant).or_insert(place);
+                let rule = Term { place, ..rule };
+                *term = steps.into_iter().fold(rule, Term::step);
+            };
+            rule.terms_mut(&mut see);
+        }
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        let mut all = Vec::new();
+        for (meant, name) in made {
+            all.push((meant.clone(), known(&name).unwrap_or_default().concat()));
+            let place = places.get(&meant).copied().unwrap_or_default();
+            let mut members = 0;
+            let value = self.object(&meant, place, &mut members)?;
+            module.rules.push(Rule {
+                place,
+                is_default: false,
+                name,
+                arguments: None,
+                element: None,
+                value: Some(value),
+                bodies: Vec::new(),
+            });
+        }
+        Ok(all)
+    }
+
+    /// The package that a reference asks for as a value, and the steps behind it.
+    fn meant(&self, package: &[String], term: &Term) -> Option<(Path, Vec<Term>)> {
+        let (first, steps) = match &term.form {
+            Form::Root(first) => (first, [].as_slice()),
+            Form::Reference(base, steps) => match &base.form {
+                Form::Root(first) => (first, steps.as_slice()),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let mut path = match first.as_str() {
+            "input" => return None,
+            "data" => Vec::new(),
+            first => [package, &[first.to_owned()]].concat(),
+        };
+        let mut rest = steps.iter();
+        let mut left = steps.len();
+        for step in rest.by_ref() {
+            let name = match &step.form {
+                Form::Text(name) => name,
+                // In data a number is the name of a member.
+                Form::Constant(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text,
+                _ => break,
+            };
+            path.push(name.clone());
+            left -= 1;
+            self.tree.find(&path)?;
+        }
+        let found = self.tree.find(&path)?;
+        let steps = steps.get(steps.len() - left..).unwrap_or_default();
+        (!found.is_rule).then(|| (path, steps.to_vec()))
+    }
+
+    fn object(&self, package: &[String], place: Place, count: &mut usize) -> Result<Term, Wrong> {
+        let mut members = Vec::new();
+        let tree = self.tree.find(package);
+        let below = tree.iter().flat_map(|tree| &tree.below);
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for (step, tree) in below {
+            let whole = [package, std::slice::from_ref(step)].concat();
+            names.insert(step.clone());
+            if tree.is_rule {
+                if self.datum(&whole).is_some() {
+                    let message = format!(
+                        "{} is a rule, and there is data of that name: it is not certain what {} is then",
+                        named(&whole),
+                        named(package)
+                    );
+                    return Err((place, message));
+                }
+                members.push(self.found(&whole, place, count)?);
+            } else {
+                let key = Term::new(place, Form::Text(step.clone()));
+                let value = self.object(&whole, place, count)?;
+                members.push(Term::new(place, Form::Object(vec![(key, value)])));
+            }
+        }
+        let data = match self.datum(package) {
+            None => None,
+            Some(Json::Object(data)) => Some(data.keys()),
+            Some(_) => {
+                let message = format!(
+                    "{} is a package, and data that has no members",
+                    named(package)
+                );
+                return Err((place, message));
+            }
+        };
+        let put = self.replaced.iter().filter_map(|(path, _)| {
+            path.strip_prefix(package)
+                .and_then(|rest| rest.first().cloned())
+        });
+        let others: BTreeSet<String> = data.into_iter().flatten().cloned().chain(put).collect();
+        for name in others.difference(&names) {
+            let whole = [package, std::slice::from_ref(name)].concat();
+            // Functions are no members.
+            members.push(self.found(&whole, place, count)?);
+        }
+        let members = Term::new(place, Form::Array(members));
+        let name = vec!["object".to_owned(), "union_n".to_owned()];
+        Ok(Term::new(place, Form::Call(name, vec![members])))
+    }
+
+    /// `{"name": value | value := data.package.name}`: nothing where it is undefined.
+    fn found(&self, whole: &[String], place: Place, count: &mut usize) -> Result<Term, Wrong> {
+        *count += 1;
+        if *count > MOST {
+            let message =
+                format!("the package has more than {MOST} members: name the rule that is meant");
+            return Err((place, message));
+        }
+        let name = whole.last().map_or("", String::as_str);
+        let key = Term::new(place, Form::Text(shadows::written(name).to_owned()));
+        let value = Term::name(place, "dtgate_value");
+        let data = ["data".to_owned()];
+        let asked = path(place, &[&data, whole].concat());
+        let query = Query {
+            statements: vec![Statement {
+                place,
+                kind: Kind::Holds(Term::infix(":=", value.clone(), asked)),
+                with: Vec::new(),
+            }],
+            end: 0,
+        };
+        let form = Form::Comprehension(Bracket::Curly, vec![key, value], query);
+        Ok(Term::new(place, form))
+    }
+
+    fn datum(&self, path: &[String]) -> Option<&Json> {
+        let (first, rest) = path.split_first()?;
+        let first = self.data.get(first)?;
+        rest.iter().try_fold(first, |value, step| match value {
+            Json::Object(members) => members.get(step),
+            _ => None,
+        })
+    }
+}
+
+fn named(path: &[String]) -> String {
+    let mut name = "data".to_owned();
+    for step in path {
+        name.push('.');
+        name.push_str(step);
+    }
+    name
+}
