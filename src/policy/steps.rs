@@ -80,7 +80,10 @@ fn is_within(inner: &[String], outer: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::bundle::tests::problems;
+    use regorus::Value;
+
+    use crate::policy::bundle::{self, tests::problems};
+    use crate::policy::tree::File;
 
     fn said(first: &str, second: &str) -> Vec<String> {
         let library = |rules: &str| format!("package dtgate.lib\n\n{rules}\n");
@@ -113,6 +116,35 @@ mod tests {
                 !said.is_empty() && said.iter().all(|said| said.contains(reason)),
                 "{first} {second}: {said:?}"
             );
+        }
+    }
+
+    /// On the day that one of them is what OPA says, it need not be refused any more.
+    #[test]
+    fn what_is_refused_is_not_what_opa_says() {
+        for (rules, opa) in [
+            (
+                "default a[\"b-c\"] := 1\na[\"b-c\"] := 2 if input.none\nq := data.p.a[\"b-c\"]",
+                "1",
+            ),
+            (
+                "default a.b.c := 1\na.b.c := 3 if input.none\na.b[k] := 2 if some k in [\"c\"]\nq := data.p.a.b.c",
+                "2",
+            ),
+        ] {
+            let file = File {
+                path: "p.rego".to_owned(),
+                name: "p.rego".to_owned(),
+                text: format!("package p\n\n{rules}\n"),
+            };
+            let (mut rego, problems) = bundle::compile(&[&file], &serde_json::Map::new());
+            assert!(problems.is_empty(), "{problems:?}");
+            let (mut written, _) = bundle::evaluable(&mut rego, &serde_json::Map::new()).unwrap();
+            for engine in [&mut rego, &mut written] {
+                let said = engine.eval_rule("data.p.q".to_owned());
+                let said = said.map_err(|error| error.to_string());
+                assert_ne!(said, Ok(Value::from_json_str(opa).unwrap()), "{rules}");
+            }
         }
     }
 

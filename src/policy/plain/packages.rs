@@ -22,7 +22,7 @@ const MOST: usize = 1000;
 struct Tree {
     /// Whether there is a rule of this name.
     is_rule: bool,
-    below: BTreeMap<String, Tree>,
+    below: BTreeMap<String, Self>,
 }
 
 impl Tree {
@@ -169,6 +169,7 @@ impl Packages<'_> {
             let asking = [module.package.clone(), name].concat();
             let package = module.package.clone();
             let mut see = |term: &mut Term| {
+                self.places(term);
                 let Some((meant, steps)) = self.meant(&package, term) else {
                     return;
                 };
@@ -201,8 +202,7 @@ impl Packages<'_> {
         for (meant, name) in made {
             all.push((meant.clone(), known(&name).unwrap_or_default().concat()));
             let place = places.get(&meant).copied().unwrap_or_default();
-            let mut members = 0;
-            let value = self.object(&meant, place, &mut members)?;
+            let value = self.value(&meant, place)?;
             module.rules.push(Rule {
                 place,
                 is_default: false,
@@ -231,22 +231,63 @@ impl Packages<'_> {
             "data" => Vec::new(),
             first => [package, &[first.to_owned()]].concat(),
         };
-        let mut rest = steps.iter();
-        let mut left = steps.len();
-        for step in rest.by_ref() {
+        let mut found = self.tree.find(&path)?;
+        let mut rest = steps;
+        while let Some((step, behind)) = rest.split_first()
+            && !found.is_rule
+        {
             let name = match &step.form {
                 Form::Text(name) => name,
                 // In data a number is the name of a member.
-                Form::Constant(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text,
+                Form::Constant(text) if is_number(step) => text,
                 _ => break,
             };
             path.push(name.clone());
-            left -= 1;
-            self.tree.find(&path)?;
+            found = self.tree.find(&path)?;
+            rest = behind;
         }
-        let found = self.tree.find(&path)?;
-        let steps = steps.get(steps.len() - left..).unwrap_or_default();
-        (!found.is_rule).then(|| (path, steps.to_vec()))
+        // Of a rule of another package the engine takes a number for a name, too.
+        let is_taken = first == "data" && rest.iter().any(is_number);
+        (!found.is_rule || is_taken).then(|| (path, rest.to_vec()))
+    }
+
+    /// Members of data by numbers, and places in its lists by texts: OPA finds both, and not both engines.
+    fn places(&self, term: &mut Term) {
+        let Form::Reference(base, steps) = &mut term.form else {
+            return;
+        };
+        if !matches!(&base.form, Form::Root(root) if root == "data") {
+            return;
+        }
+        let mut path = Vec::new();
+        for step in steps {
+            let is_number = is_number(step);
+            let (Form::Text(name) | Form::Constant(name)) = &step.form else {
+                return;
+            };
+            let name = name.clone();
+            let is_place = name == "0" || !name.starts_with('0');
+            match self.datum(&path) {
+                Some(Json::Object(_)) if is_number => step.form = Form::Text(name.clone()),
+                Some(Json::Array(_)) => {
+                    if is_place && name.bytes().all(|byte| byte.is_ascii_digit()) {
+                        step.form = Form::Constant(name);
+                    }
+                    return;
+                }
+                _ => {}
+            }
+            path.push(name);
+        }
+    }
+
+    /// What a package, or a rule, is as a value.
+    fn value(&self, meant: &[String], place: Place) -> Result<Term, Wrong> {
+        if self.tree.find(meant).is_some_and(|tree| tree.is_rule) {
+            let data = ["data".to_owned()];
+            return Ok(path(place, &[&data, meant].concat()));
+        }
+        self.object(meant, place, &mut 0)
     }
 
     fn object(&self, package: &[String], place: Place, count: &mut usize) -> Result<Term, Wrong> {
@@ -266,7 +307,7 @@ impl Packages<'_> {
                     );
                     return Err((place, message));
                 }
-                members.push(self.found(&whole, place, count)?);
+                members.push(found(&whole, place, count)?);
             } else {
                 let key = Term::new(place, Form::Text(step.clone()));
                 let value = self.object(&whole, place, count)?;
@@ -292,36 +333,11 @@ impl Packages<'_> {
         for name in others.difference(&names) {
             let whole = [package, std::slice::from_ref(name)].concat();
             // Functions are no members.
-            members.push(self.found(&whole, place, count)?);
+            members.push(found(&whole, place, count)?);
         }
         let members = Term::new(place, Form::Array(members));
         let name = vec!["object".to_owned(), "union_n".to_owned()];
         Ok(Term::new(place, Form::Call(name, vec![members])))
-    }
-
-    /// `{"name": value | value := data.package.name}`: nothing where it is undefined.
-    fn found(&self, whole: &[String], place: Place, count: &mut usize) -> Result<Term, Wrong> {
-        *count += 1;
-        if *count > MOST {
-            let message =
-                format!("the package has more than {MOST} members: name the rule that is meant");
-            return Err((place, message));
-        }
-        let name = whole.last().map_or("", String::as_str);
-        let key = Term::new(place, Form::Text(shadows::written(name).to_owned()));
-        let value = Term::name(place, "dtgate_value");
-        let data = ["data".to_owned()];
-        let asked = path(place, &[&data, whole].concat());
-        let query = Query {
-            statements: vec![Statement {
-                place,
-                kind: Kind::Holds(Term::infix(":=", value.clone(), asked)),
-                with: Vec::new(),
-            }],
-            end: 0,
-        };
-        let form = Form::Comprehension(Bracket::Curly, vec![key, value], query);
-        Ok(Term::new(place, form))
     }
 
     fn datum(&self, path: &[String]) -> Option<&Json> {
@@ -332,6 +348,35 @@ impl Packages<'_> {
             _ => None,
         })
     }
+}
+
+/// `{"name": value | value := data.package.name}`: nothing where it is undefined.
+fn found(whole: &[String], place: Place, count: &mut usize) -> Result<Term, Wrong> {
+    *count += 1;
+    if *count > MOST {
+        let message =
+            format!("the package has more than {MOST} members: name the rule that is meant");
+        return Err((place, message));
+    }
+    let name = whole.last().map_or("", String::as_str);
+    let key = Term::new(place, Form::Text(shadows::written(name).to_owned()));
+    let value = Term::name(place, "dtgate_value");
+    let data = ["data".to_owned()];
+    let asked = path(place, &[&data, whole].concat());
+    let query = Query {
+        statements: vec![Statement {
+            place,
+            kind: Kind::Holds(Term::infix(":=", value.clone(), asked)),
+            with: Vec::new(),
+        }],
+        end: 0,
+    };
+    let form = Form::Comprehension(Bracket::Curly, vec![key, value], query);
+    Ok(Term::new(place, form))
+}
+
+fn is_number(step: &Term) -> bool {
+    matches!(&step.form, Form::Constant(text) if text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn named(path: &[String]) -> String {

@@ -114,7 +114,7 @@ impl Hiding<'_> {
         if let Form::Root(name) = first
             && self
                 .rules
-                .contains(&[self.package.as_slice(), &[name.clone()]].concat())
+                .contains(&[self.package.as_slice(), std::slice::from_ref(name)].concat())
         {
             name.insert_str(0, HIDING);
         }

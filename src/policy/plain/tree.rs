@@ -239,7 +239,9 @@ impl Rule {
     /// `with` replaces.
     pub(super) fn terms_mut(&mut self, see: &mut dyn FnMut(&mut Term)) {
         if let Form::Reference(_, steps) = &mut self.name.form {
-            steps.iter_mut().for_each(|step| terms_in(step, see));
+            for step in steps.iter_mut() {
+                terms_in(step, see);
+            }
         }
         let heads = self.arguments.iter_mut().flatten();
         for term in heads.chain(&mut self.element).chain(&mut self.value) {
@@ -272,7 +274,9 @@ fn terms_within(query: &mut Query, see: &mut dyn FnMut(&mut Term)) {
 fn terms_in(term: &mut Term, see: &mut dyn FnMut(&mut Term)) {
     if let Form::Reference(_, steps) = &mut term.form {
         // What a reference begins with is seen with all of it.
-        steps.iter_mut().for_each(|step| terms_in(step, see));
+        for step in steps.iter_mut() {
+            terms_in(step, see);
+        }
         if let Form::Reference(base, _) = &mut term.form
             && !matches!(base.form, Form::Root(_))
         {

@@ -221,7 +221,6 @@ impl Author {
             5 if self.depth < 2 => self.comprehension(),
             5 => "[\"x\", 1]".to_owned(),
             6 => "data.settings".to_owned(),
-            7 => "input.list".to_owned(),
             _ => "{\"x\", \"y\"}".to_owned(),
         }
     }

@@ -170,7 +170,8 @@ fn said(policy: &File, number: u64) -> Option<[Vec<Option<Json>>; 2]> {
 #[ignore = "needs OPA"]
 fn needs_opa_policies_by_chance_are_judged_as_opa_judges_them() {
     let opa = std::env::var("OPA").unwrap_or_else(|_| "opa".to_owned());
-    let (mut wrong, mut judged, mut accepted, mut compared) = (String::new(), 0_u32, 0_u32, 0_u32);
+    let mut wrong = String::new();
+    let (mut judged, mut accepted, mut compared, mut objected) = (0_u32, 0_u32, 0_u32, 0_u32);
     let first: u64 = std::env::var("DTGATE_SEED").map_or(0, |seed| seed.parse().unwrap());
     let last = first + policies();
     for start in (first..last).step_by(usize::try_from(AT_ONCE).unwrap()) {
@@ -193,6 +194,7 @@ fn needs_opa_policies_by_chance_are_judged_as_opa_judges_them() {
                         continue;
                     };
                     compared += 1;
+                    objected += u32::from(expected.as_array().is_some_and(|said| !said.is_empty()));
                     if ordered(said) != ordered(expected) {
                         writeln!(
                             wrong,
@@ -205,8 +207,10 @@ fn needs_opa_policies_by_chance_are_judged_as_opa_judges_them() {
             }
         }
     }
-    println!("{judged} policies that OPA has, {accepted} accepted, {compared} answers compared");
+    println!(
+        "{judged} policies that OPA has, {accepted} accepted, {compared} answers compared, {objected} objections"
+    );
     assert!(wrong.is_empty(), "{wrong}");
     assert!(accepted > judged / 2, "{accepted} of {judged}");
-    assert!(compared > accepted, "{compared}");
+    assert!(objected > accepted / 2, "{objected}");
 }

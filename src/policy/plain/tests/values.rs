@@ -16,14 +16,14 @@ use crate::policy::tree::File;
 const INPUT: &str = r#"{"api": "v1", "x": "a", "list": ["a", "b", "c"], "pairs": [["a", 1], ["b", 2]],
     "objects": [{"k": "a"}, {"k": "b", "more": 1}], "members": {"k": {"owner": "BB"}}}"#;
 
-const DATA: &str = r#"{"settings": {"names": {"a": true}, "reasons": {"b": "no"}, "map": {"a": 1, "b": 2}},
-    "library": {"base": {"k": 1}}}"#;
+const DATA: &str = r#"{"settings": {"names": {"a": true}, "reasons": {"b": "no"}, "map": {"a": 1, "b": 2},
+    "numbered": {"1": "one"}, "list": ["first"]}, "library": {"base": {"k": 1}}}"#;
 
 /// What the rules may ask for beside their own package: a package with data beside its rules, and one within it.
 const LIBRARY: [(&str, &str); 2] = [
     (
         "library.rego",
-        "package library\n\nnames := {\"a\": 1}\n\nnone := input.none\n\nf(x) := x\n\ntold contains x if x := input.x\n",
+        "package library\n\nnames := {\"a\": 1}\n\nnumbered := json.unmarshal(`{\"1\": \"one\"}`)\n\nnone := input.none\n\nf(x) := x\n\ntold contains x if x := input.x\n",
     ),
     (
         "deep.rego",
@@ -339,11 +339,11 @@ const RULES: &[(&str, &str)] = &[
     ("deny contains data.library.deep", "[{\"d\":3}]"),
     (
         "deny contains k if some k, _ in data.library",
-        "[\"base\",\"deep\",\"names\",\"told\"]",
+        "[\"base\",\"deep\",\"names\",\"numbered\",\"told\"]",
     ),
     (
         "deny contains k if data.library[k]",
-        "[\"base\",\"deep\",\"names\",\"told\"]",
+        "[\"base\",\"deep\",\"names\",\"numbered\",\"told\"]",
     ),
     (
         "deny contains data.library[k].d if some k in [\"deep\", \"none\"]",
@@ -360,7 +360,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "deny contains k if { some k, _ in data.library with data.library.more as 1 }",
-        "[\"base\",\"deep\",\"more\",\"names\",\"told\"]",
+        "[\"base\",\"deep\",\"more\",\"names\",\"numbered\",\"told\"]",
     ),
     ("deny contains 1 if not data.library.deep", "[]"),
     ("deny contains 1 if not data.library.deep.e", "[1]"),
@@ -402,6 +402,13 @@ const RULES: &[(&str, &str)] = &[
         "deny contains x if { x := f(\"abc\") with f as upper }\nf(x) := x",
         "[\"ABC\"]",
     ),
+    // numbers as names, and texts as places
+    ("deny contains data.library.numbered[1]", "[]"),
+    ("deny contains 1 if not data.library.numbered[1]", "[1]"),
+    ("deny contains data.library.numbered[\"1\"]", "[\"one\"]"),
+    ("deny contains data.settings.numbered[1]", "[\"one\"]"),
+    ("deny contains data.settings.list[\"0\"]", "[\"first\"]"),
+    ("deny contains data.settings.list[0]", "[\"first\"]"),
     // names in backquotes
     ("deny contains data.library.deep[`d`]", "[3]"),
     ("deny contains p[`a`]\np[`a`] := 1", "[1]"),

@@ -1,0 +1,187 @@
+//! Patterns as what they do: variables that get a value, and comparisons.
+
+use std::collections::BTreeSet;
+
+use super::Order;
+use super::variables::{Names, is_same, mentioned};
+use crate::policy::plain::tree::{Form, Statement, Term};
+
+impl Order<'_> {
+    /// `one = other`.
+    pub(super) fn joined(
+        &mut self,
+        one: Term,
+        other: Term,
+        given: &mut Names,
+        done: &mut Vec<Statement>,
+        with: &[(Term, Term)],
+    ) {
+        let is_open = |term: &Term| is_pattern(term, given);
+        let made = |term: Term| Statement {
+            with: with.to_vec(),
+            ..Statement::holds(term)
+        };
+        match (is_open(&one), is_open(&other)) {
+            (false, false) => done.push(made(Term::infix("==", one, other))),
+            (true, false) => self.taken_apart(&one, other, given, done, with),
+            (false, true) => self.taken_apart(&other, one, given, done, with),
+            (true, true) => self.matched(one, other, given, done, with),
+        }
+    }
+
+    /// Two patterns, part by part.
+    fn matched(
+        &mut self,
+        one: Term,
+        other: Term,
+        given: &mut Names,
+        done: &mut Vec<Statement>,
+        with: &[(Term, Term)],
+    ) {
+        let place = one.place;
+        let never = Statement::holds(Term::new(place, Form::Constant("false".to_owned())));
+        match (one.form, other.form) {
+            (Form::Array(ones), Form::Array(others)) => {
+                if ones.len() != others.len() {
+                    return done.push(never);
+                }
+                let mut left: Vec<_> = ones.into_iter().zip(others).collect();
+                // What one pair gives a value the other may need.
+                while !left.is_empty() {
+                    let open = |term: &Term| is_pattern(term, given);
+                    let ready = left
+                        .iter()
+                        .position(|(one, other)| !open(one) || !open(other));
+                    let (one, other) = left.remove(ready.unwrap_or(0));
+                    self.joined(one, other, given, done, with);
+                }
+            }
+            (Form::Object(ones), Form::Object(mut others)) => {
+                let same = ones.len() == others.len();
+                for (key, value) in ones {
+                    let found = others.iter().position(|(other, _)| is_same(other, &key));
+                    let Some(found) = found.filter(|_| same) else {
+                        return done.push(never);
+                    };
+                    let (_, other) = others.remove(found);
+                    self.joined(value, other, given, done, with);
+                }
+            }
+            // A name without a value on each side: nothing joins them later.
+            (one, other) => {
+                let (one, other) = (Term::new(place, one), Term::new(place, other));
+                let mut statement = Statement::holds(Term::infix("=", one, other));
+                statement.with = with.to_vec();
+                for term in statement.terms() {
+                    mentioned(term, given);
+                }
+                done.push(statement);
+            }
+        }
+    }
+
+    /// Gives the variables of a pattern their values, and compares.
+    pub(super) fn taken_apart(
+        &mut self,
+        pattern: &Term,
+        value: Term,
+        given: &mut Names,
+        done: &mut Vec<Statement>,
+        with: &[(Term, Term)],
+    ) {
+        let assigned = |name: Term, value: Term| Statement {
+            with: with.to_vec(),
+            ..Statement::holds(Term::infix(":=", name, value))
+        };
+        if let Form::Name(name) = &pattern.form {
+            let name = if name == "_" {
+                self.fresh.name(pattern.place)
+            } else {
+                given.insert(name.clone());
+                pattern.clone()
+            };
+            done.push(assigned(name, value));
+            return;
+        }
+        let whole = if let Form::Name(_) = &value.form {
+            value
+        } else {
+            let name = self.fresh.name(value.place);
+            done.push(assigned(name.clone(), value));
+            name
+        };
+        let compared = filled(pattern, &whole, given, &mut |name, value| {
+            done.push(Statement::holds(Term::infix(":=", name, value)));
+        });
+        done.push(Statement::holds(Term::infix("==", whole, compared)));
+    }
+}
+
+/// A pattern with all that is to be compared; calls `give` for each variable that gets its value here.
+fn filled(
+    pattern: &Term,
+    value: &Term,
+    given: &mut Names,
+    give: &mut dyn FnMut(Term, Term),
+) -> Term {
+    let place = pattern.place;
+    let form = match &pattern.form {
+        Form::Name(name) if name == "_" => return value.clone(),
+        Form::Name(name) => {
+            if given.insert(name.clone()) {
+                give(pattern.clone(), value.clone());
+            }
+            return pattern.clone();
+        }
+        Form::Array(terms) => {
+            let places = terms.iter().zip(0..);
+            let terms = places.map(|(term, number): (&Term, usize)| {
+                let step = Term::new(place, Form::Constant(number.to_string()));
+                filled(term, &value.clone().step(step), given, give)
+            });
+            Form::Array(terms.collect())
+        }
+        Form::Object(members) => {
+            let members = members.iter().map(|(key, member)| {
+                let found = value.clone().step(key.clone());
+                (key.clone(), filled(member, &found, given, give))
+            });
+            Form::Object(members.collect())
+        }
+        _ => return pattern.clone(),
+    };
+    Term::new(place, form)
+}
+
+/// Whether a term has variables without a value where a value is matched with it.
+fn is_pattern(term: &Term, given: &Names) -> bool {
+    match &term.form {
+        Form::Name(name) => !given.contains(name),
+        Form::Array(terms) => terms.iter().any(|term| is_pattern(term, given)),
+        Form::Object(members) => members.iter().any(|(_, value)| is_pattern(value, given)),
+        _ => false,
+    }
+}
+
+/// Two names that have no value yet: what `walk` finds.
+pub(super) fn is_pair(pattern: &Term, given: &Names) -> bool {
+    let Form::Array(terms) = &pattern.form else {
+        return false;
+    };
+    let names: BTreeSet<_> = terms
+        .iter()
+        .filter_map(|term| match &term.form {
+            Form::Name(name) if !given.contains(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    terms.len() == 2 && names.len() == 2
+}
+
+pub(super) fn has_object(pattern: &Term) -> bool {
+    match &pattern.form {
+        Form::Object(_) => true,
+        Form::Array(terms) => terms.iter().any(has_object),
+        _ => false,
+    }
+}

@@ -1,0 +1,241 @@
+//! The variables of terms and statements: which they use, which they give a value, and which they look for.
+
+use std::collections::BTreeSet;
+
+use crate::policy::plain::tree::{Form, Kind, Statement, Term};
+
+pub(super) type Names = BTreeSet<String>;
+
+/// The variables that a pattern gives a value.
+pub(super) fn bound(pattern: &Term, names: &mut Names) {
+    match &pattern.form {
+        Form::Name(name) if name != "_" => drop(names.insert(name.clone())),
+        Form::Array(terms) => terms.iter().for_each(|term| bound(term, names)),
+        Form::Object(members) => members.iter().for_each(|(_, value)| bound(value, names)),
+        _ => {}
+    }
+}
+
+pub(super) fn bound_by(statement: &Statement, names: &mut Names) {
+    match &statement.kind {
+        Kind::Some(terms) => terms.iter().for_each(|term| bound(term, names)),
+        Kind::SomeIn { key, value, .. } => {
+            key.iter()
+                .chain([value])
+                .for_each(|term| bound(term, names));
+        }
+        Kind::Holds(term) => match &term.form {
+            Form::Infix("=" | ":=", both) => bound(&both.0, names),
+            Form::Call(_, terms) => terms.iter().for_each(|term| bound(term, names)),
+            _ => {}
+        },
+        Kind::Not(_) | Kind::Every { .. } => {}
+    }
+}
+
+/// The variables of a term, without those of queries within it.
+pub(super) fn mentioned(term: &Term, names: &mut Names) {
+    match &term.form {
+        Form::Name(name) if name != "_" => drop(names.insert(name.clone())),
+        Form::Comprehension(..) => {}
+        _ => term
+            .parts()
+            .into_iter()
+            .for_each(|part| mentioned(part, names)),
+    }
+}
+
+/// The variables of a term, and of all within it.
+fn all(term: &Term, names: &mut Names) {
+    if let Form::Comprehension(_, _, query) = &term.form {
+        query.statements.iter().for_each(|one| all_of(one, names));
+    }
+    match &term.form {
+        Form::Name(name) if name != "_" => drop(names.insert(name.clone())),
+        _ => term.parts().into_iter().for_each(|part| all(part, names)),
+    }
+}
+
+fn all_of(statement: &Statement, names: &mut Names) {
+    statement
+        .terms()
+        .into_iter()
+        .for_each(|term| all(term, names));
+    if let Kind::Every { query, .. } = &statement.kind {
+        query.statements.iter().for_each(|one| all_of(one, names));
+    }
+}
+
+/// The variables that references look something up by.
+pub(super) fn stepped(statement: &Statement, names: &mut Names) {
+    fn within(term: &Term, names: &mut Names) {
+        if let Form::Reference(_, steps) = &term.form {
+            for step in steps {
+                mentioned(step, names);
+            }
+        }
+        if let Form::Comprehension(_, _, query) = &term.form {
+            query.statements.iter().for_each(|one| stepped(one, names));
+        }
+        term.parts()
+            .into_iter()
+            .for_each(|part| within(part, names));
+    }
+    statement
+        .terms()
+        .into_iter()
+        .for_each(|term| within(term, names));
+    if let Kind::Every { query, .. } = &statement.kind {
+        query.statements.iter().for_each(|one| stepped(one, names));
+    }
+}
+
+/// The variables that a statement uses, itself.
+pub(super) fn needs(statement: &Statement) -> Names {
+    let mut names = Names::new();
+    if let Kind::Some(_) = &statement.kind {
+        return names;
+    }
+    for term in statement.terms() {
+        mentioned(term, &mut names);
+    }
+    names
+}
+
+/// The variables of the queries around that a statement uses in a query within it.
+pub(super) fn closed_over(statement: &Statement, owned: &Names) -> Names {
+    fn within(term: &Term, names: &mut Names) {
+        if let Form::Comprehension(..) = &term.form {
+            all(term, names);
+        } else {
+            term.parts()
+                .into_iter()
+                .for_each(|part| within(part, names));
+        }
+    }
+    let mut names = Names::new();
+    for term in statement.terms() {
+        within(term, &mut names);
+    }
+    if let Kind::Every {
+        key, value, query, ..
+    } = &statement.kind
+    {
+        query
+            .statements
+            .iter()
+            .for_each(|one| all_of(one, &mut names));
+        let mut own = Names::new();
+        key.iter()
+            .chain([value])
+            .for_each(|name| bound(name, &mut own));
+        names.retain(|name| !own.contains(name));
+    }
+    names.retain(|name| owned.contains(name));
+    names
+}
+
+/// The variables that a statement gives a value.
+pub(super) fn gives(statement: &Statement, given: &Names) -> Names {
+    let mut names = Names::new();
+    let mut replacing = Names::new();
+    for (_, value) in &statement.with {
+        mentioned(value, &mut replacing);
+    }
+    if !replacing.is_subset(given) {
+        return names;
+    }
+    match &statement.kind {
+        Kind::Some(_) | Kind::Not(_) => {}
+        Kind::SomeIn { key, value, within } => {
+            looked_for(within, given, &mut names);
+            key.iter()
+                .chain([value])
+                .for_each(|term| bound(term, &mut names));
+        }
+        Kind::Every { within, .. } => looked_for(within, given, &mut names),
+        Kind::Holds(term) => {
+            looked_for(term, given, &mut names);
+            match &term.form {
+                Form::Infix("=" | ":=", both) => {
+                    let mut known = given.clone();
+                    known.extend(names.iter().cloned());
+                    join(&both.0, &both.1, &mut known);
+                    names.extend(known.difference(given).cloned());
+                }
+                // Its second argument is what it finds.
+                Form::Call(name, terms) if name == &["walk"] => {
+                    terms
+                        .iter()
+                        .skip(1)
+                        .for_each(|term| bound(term, &mut names));
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+/// The variables in brackets of references whose beginning has a value.
+pub(super) fn looked_for(term: &Term, given: &Names, names: &mut Names) {
+    match &term.form {
+        Form::Comprehension(..) => return,
+        Form::Reference(base, steps) => {
+            let mut begin = Names::new();
+            mentioned(base, &mut begin);
+            if begin.is_subset(given) {
+                for step in steps {
+                    let mut found = Names::new();
+                    bound(step, &mut found);
+                    names.extend(found.difference(given).cloned());
+                }
+            }
+        }
+        _ => {}
+    }
+    for part in term.parts() {
+        looked_for(part, given, names);
+    }
+}
+
+/// What `one = other` gives a value, as OPA's `Unify` finds it.
+fn join(one: &Term, other: &Term, known: &mut Names) {
+    let is_known = |term: &Term, known: &Names| {
+        let mut names = Names::new();
+        mentioned(term, &mut names);
+        names.is_subset(known)
+    };
+    match (&one.form, &other.form) {
+        (Form::Array(ones), Form::Array(others)) if ones.len() == others.len() => {
+            for _again in 0..2 {
+                for (one, other) in ones.iter().zip(others) {
+                    join(one, other, known);
+                }
+            }
+        }
+        (Form::Object(ones), Form::Object(others)) if ones.len() == others.len() => {
+            for (key, one) in ones {
+                if let Some((_, other)) = others.iter().find(|(other, _)| is_same(other, key)) {
+                    join(one, other, known);
+                }
+            }
+        }
+        _ => {
+            if is_known(other, known) {
+                bound(one, known);
+            } else if is_known(one, known) {
+                bound(other, known);
+            }
+        }
+    }
+}
+
+pub(super) fn is_same(one: &Term, other: &Term) -> bool {
+    match (&one.form, &other.form) {
+        (Form::Text(one), Form::Text(other)) | (Form::Constant(one), Form::Constant(other)) => {
+            one == other
+        }
+        _ => false,
+    }
+}
