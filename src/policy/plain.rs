@@ -26,7 +26,7 @@ use serde_json::{Map, Value as Json};
 
 use super::problem::Problem;
 use super::{builtins, check};
-pub(super) use print::Origins;
+pub(super) use print::{Origins, follows_a_dot};
 use tree::{Form, Module, Place, Term, known};
 
 /// A file for the engine: its path and its text.

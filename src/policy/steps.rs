@@ -3,10 +3,10 @@
 //! Asked for `a.b`, the engine evaluates the rules of that name, and forgets what a rule says of all of `a`, and
 //! `default a["b-c"]`. A policy that rests on it would be silent.
 
-use regorus::unstable::{Expr, Module, Ref, Rule};
+use regorus::unstable::{Module, Ref, Rule};
 
 use super::check::{self, Path};
-use super::names::is_word;
+use super::plain::follows_a_dot;
 use super::problem::Problem;
 use super::walk;
 
@@ -48,8 +48,8 @@ pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
     for module in modules {
         for rule in &module.policy {
             if let Rule::Default { refr, .. } = rule.as_ref()
-                && let Expr::RefBrack { index, .. } = refr.as_ref()
-                && walk::written(index).is_none_or(|name| !is_word(name))
+                && let [_, .., step] = walk::path(refr).unwrap_or_default().as_slice()
+                && !step.name.as_deref().is_some_and(follows_a_dot)
             {
                 let message = "the engine forgets this default when the member alone is asked for: give the rule a name \
                                of its own";
@@ -137,9 +137,11 @@ mod tests {
                 name: "p.rego".to_owned(),
                 text: format!("package p\n\n{rules}\n"),
             };
-            let (mut rego, problems) = bundle::compile(&[&file], &serde_json::Map::new());
+            let (mut rego, problems) =
+                crate::policy::read::compile(&[&file], &serde_json::Map::new());
             assert!(problems.is_empty(), "{problems:?}");
-            let (mut written, _) = bundle::evaluable(&mut rego, &serde_json::Map::new()).unwrap();
+            let (mut written, _) =
+                crate::policy::prepare::evaluable(&mut rego, &serde_json::Map::new()).unwrap();
             for engine in [&mut rego, &mut written] {
                 let said = engine.eval_rule("data.p.q".to_owned());
                 let said = said.map_err(|error| error.to_string());

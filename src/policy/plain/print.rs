@@ -273,8 +273,7 @@ impl Printer<'_> {
                 self.term(base);
                 for step in steps {
                     match &step.form {
-                        // `.set(` would begin an empty set.
-                        Form::Text(name) if is_word(name) && name != "set" => {
+                        Form::Text(name) if follows_a_dot(name) => {
                             self.put(".");
                             self.mark(step.place);
                             self.put(name);
@@ -378,6 +377,11 @@ fn begins_with_a_brace(statement: &Statement) -> bool {
             _ => return false,
         };
     }
+}
+
+/// Whether a step is written behind a dot, and not in brackets.
+pub(crate) fn follows_a_dot(name: &str) -> bool {
+    is_word(name) && name != "set"
 }
 
 fn quoted(text: &str) -> String {

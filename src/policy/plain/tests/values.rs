@@ -402,6 +402,25 @@ const RULES: &[(&str, &str)] = &[
         "deny contains x if { x := f(\"abc\") with f as upper }\nf(x) := x",
         "[\"ABC\"]",
     ),
+    ("deny contains foo.contains(1)\nfoo.contains(x) := x", "[1]"),
+    ("deny contains contains.foo(1)\ncontains.foo(x) := x", "[1]"),
+    ("deny contains a.b.c(1)\na.b.c(x) := x", "[1]"),
+    (
+        "deny contains a.b(11)\ndefault a.b(_) := 42\na.b(x) := x if x < 10",
+        "[42]",
+    ),
+    (
+        "deny contains a.contains.b(11)\ndefault a.contains.b(_) := 42\na.contains.b(x) := x if x < 10",
+        "[42]",
+    ),
+    (
+        "deny contains foo.contains(11)\ndefault foo.contains(_) := 42\nfoo.contains(x) := x if x < 10",
+        "[42]",
+    ),
+    (
+        "deny contains contains.foo(11)\ndefault contains.foo(_) := 42\ncontains.foo(x) := x if x < 10",
+        "[42]",
+    ),
     // numbers as names, and texts as places
     ("deny contains data.library.numbered[1]", "[]"),
     ("deny contains 1 if not data.library.numbered[1]", "[1]"),
