@@ -26,10 +26,6 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             let Some(name) = check::known(head).into_iter().next() else {
                 continue;
             };
-            if is_own(&name) {
-                let message = format!("{name}: names that begin with {OWN} are dtgate's own");
-                problems.push(check::at(rule.span(), message));
-            }
             if is_of_library(&names.package) && (name == "deny" || name == "warn") {
                 let message = format!("nobody asks the library for {name}: say it in a policy");
                 problems.push(check::at(rule.span(), message));
@@ -39,16 +35,8 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
                 problems.push(check::at(rule.span(), message));
             }
             walk::rule(rule, &mut |site| {
-                let reference = match site {
-                    Site::Reference(reference) => reference,
-                    Site::Binding(name) | Site::Declared(name) if is_own(name.text()) => {
-                        let message = format!(
-                            "{}: names that begin with {OWN} are dtgate's own",
-                            name.text()
-                        );
-                        return problems.push(check::at(name, message));
-                    }
-                    _ => return,
+                let Site::Reference(reference) = site else {
+                    return;
                 };
                 let path = names.resolve(&check::known(reference));
                 if let [data, first, ..] = path.as_slice()
@@ -61,13 +49,6 @@ pub(super) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
             });
         }
     }
-}
-
-/// What the names begin with that policies get when they are written out.
-const OWN: &str = "dtgate_";
-
-fn is_own(name: &str) -> bool {
-    name.starts_with(OWN)
 }
 
 /// Whether a step of a path can be written behind a dot.

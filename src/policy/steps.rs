@@ -82,7 +82,7 @@ fn is_within(inner: &[String], outer: &[String]) -> bool {
 mod tests {
     use regorus::Value;
 
-    use crate::policy::bundle::{self, tests::problems};
+    use crate::policy::bundle::tests::problems;
     use crate::policy::tree::File;
 
     fn said(first: &str, second: &str) -> Vec<String> {

@@ -4,9 +4,9 @@
 //! nothing, beside `import rego.v1` too. The engine refuses two that name the same word. Three words are new: `not` with
 //! a body, `and`, `or`.
 
+use super::Wrong;
 use super::moved::Changes;
 use super::tokens::{Kind, Token};
-use super::{IMPLICIT, TEMPLATE, Wrong};
 
 /// What a file may use because it imports it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -98,12 +98,8 @@ const KEYWORDS: [&str; 15] = [
 /// What stands before a keyword that is a name.
 const MARK: &str = "dtgate_word_";
 
-/// Whether a name is one that only dtgate gives.
-fn is_dtgates_own(name: &str) -> bool {
-    [IMPLICIT, MARK, TEMPLATE]
-        .iter()
-        .any(|begin| name.starts_with(begin))
-}
+/// What the names begin with that only dtgate gives, here and where policies are written out.
+const OWN: &str = "dtgate_";
 
 /// The name as it is written in the file.
 pub(in crate::policy) fn without_mark(name: &str) -> &str {
@@ -122,7 +118,7 @@ pub(super) fn references(text: &str, tokens: &[Token], changes: &mut Changes) ->
             continue;
         }
         let name = word(text, token);
-        if is_dtgates_own(name) {
+        if name.starts_with(OWN) && !is_step(text, tokens, number) {
             let said = "names that begin with dtgate_ are dtgate's own: give it another";
             return Err(Wrong::new(token.start, said));
         }

@@ -366,7 +366,7 @@ fn what_is_refused_at_the_start_is_refused_here() {
         "deny contains \"x\" if data.dtgate.q.nothing",
         "deny contains \"x\" if http.send({})",
         "allow if input.api == \"v1\"",
-        "count := 1\n\ndeny contains \"x\" if count == 1",
+        "dtgate_x := 1\n\ndeny contains \"x\" if dtgate_x == 1",
         "deny contains \"x\" if dtgate_condition == input.api",
         "deny := true",
     ] {
@@ -381,7 +381,7 @@ fn what_is_refused_at_the_start_is_refused_here() {
 fn what_the_engine_misreads_is_refused_in_tests() {
     let fine = "deny contains \"x\" if input.api == \"v1\"";
     for test in [
-        "count := 1\n\ntest_it if count == 1",
+        "dtgate_x := 1\n\ntest_it if dtgate_x == 1",
         "test_it if dtgate_condition == true",
     ] {
         let (tested, loaded) = refused(fine, test);
