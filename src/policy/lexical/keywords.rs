@@ -118,7 +118,9 @@ pub(super) fn references(text: &str, tokens: &[Token], changes: &mut Changes) ->
             continue;
         }
         let name = word(text, token);
-        if name.starts_with(OWN) && !is_step(text, tokens, number) {
+        let before = number.checked_sub(1).and_then(|at| tokens.get(at));
+        let is_package = before.is_some_and(|before| word(text, before) == "package");
+        if name.starts_with(OWN) && !is_package && !is_step(text, tokens, number) {
             let said = "names that begin with dtgate_ are dtgate's own: give it another";
             return Err(Wrong::new(token.start, said));
         }
