@@ -2,7 +2,8 @@
 //!
 //! Everything else is refused when the policy is loaded: what the engine lacks, what it only pretends to
 //! have, and what could make the same request decide differently tomorrow. `time.now_ns` is allowed,
-//! because here it answers `input.time`; `print` and `trace` are, because they only talk.
+//! because here it answers `input.time`; so is `io.jwt.decode_verify`, whose now that is; `print` and `trace` are, because
+//! they only talk.
 
 mod arguments;
 mod collections;
@@ -10,6 +11,7 @@ mod encoding;
 pub(super) mod glob;
 mod hashes;
 mod json;
+mod jwt;
 mod net;
 mod numbers;
 mod paths;
@@ -24,8 +26,9 @@ mod time;
 mod units;
 mod versions;
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use regorus::Value;
 use regorus::unstable::BUILTINS;
@@ -60,14 +63,33 @@ impl Own {
     }
 }
 
+/// One that also takes the time of the decision, in nanoseconds. Only an interpreter has a clock.
+#[derive(Clone, Copy)]
+pub(super) struct Timed {
+    pub(super) name: &'static str,
+    pub(super) arity: u8,
+    pub(super) call: fn(Arguments<'_>, i64) -> Answer,
+}
+
+/// All of them.
+static TIMED: [Timed; 2] = [
+    Timed {
+        name: "time.now_ns",
+        arity: 0,
+        call: |_, now_ns| Ok(now_ns.into()),
+    },
+    jwt::DECODE_VERIFY,
+];
+
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 16] = [
+const OWN: [&[Own]; 17] = [
     CALLS,
     collections::OWN,
     encoding::OWN,
     glob::OWN,
     hashes::OWN,
     json::OWN,
+    jwt::OWN,
     net::OWN,
     numbers::OWN,
     paths::OWN,
@@ -132,22 +154,40 @@ pub(super) fn register(rego: &mut regorus::Engine) {
     }
 }
 
+/// Lets an interpreter have those that ask for the time, which it tells them.
+pub(super) fn register_timed(rego: &mut regorus::Engine, clock: &Arc<AtomicI64>) {
+    for timed in &TIMED {
+        let clock = Arc::clone(clock);
+        let call = move |arguments: Vec<Value>| {
+            (timed.call)(Arguments::new(&arguments), clock.load(Ordering::Relaxed))
+                .map_err(|message| anyhow::anyhow!("{}: {message}", timed.name))
+        };
+        rego.add_extension(timed.name.to_owned(), timed.arity, Box::new(call))
+            .expect("a prepared engine has no clock of its own");
+    }
+}
+
+/// The builtin of this name that asks for the time.
+pub(super) fn timed(name: &str) -> Option<&'static Timed> {
+    TIMED.iter().find(|timed| timed.name == name)
+}
+
+const SIGNS: &str = "a key that signs does not belong in a policy, which many can read";
+
 /// Names, or families of names when they end in a dot, and why a decision cannot rest on them.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 13] = [
     (
         "crypto.parse_private_keys",
         "dtgate has no keys for policies",
     ),
     (
         "crypto.x509.",
-        "dtgate does not read certificates in policies",
+        "dtgate does not compute the sixty members that Go has for a certificate",
     ),
     ("http.send", "a decision may not depend on another service"),
     ("internal.", "it is not for policies"),
-    (
-        "io.jwt.",
-        "dtgate does not verify JSON web tokens in policies",
-    ),
+    ("io.jwt.encode_sign", SIGNS),
+    ("io.jwt.encode_sign_raw", SIGNS),
     (
         "net.lookup_ip_addr",
         "a decision may not depend on another service",
@@ -179,18 +219,22 @@ pub(super) fn refusal(name: &str) -> Option<&'static str> {
 
 /// Whether the engine has it.
 pub(super) fn is_known(name: &str) -> bool {
-    name == "print" || own(name).is_some() || BUILTINS.contains_key(name)
+    name == "print" || own(name).is_some() || timed(name).is_some() || BUILTINS.contains_key(name)
 }
 
 /// How many arguments a builtin takes.
 pub(super) fn arity(name: &str) -> Option<usize> {
     let own = own(name).map(|own| own.arity);
+    let own = own.or_else(|| timed(name).map(|timed| timed.arity));
     let arity = own.or_else(|| BUILTINS.get(name).map(|(_, arity)| *arity));
     arity.map(usize::from)
 }
 
 /// Every name a policy may call.
 pub(super) fn allowed<'a>() -> Vec<&'a str> {
-    let names = BUILTINS.keys().copied().chain(all().map(|own| own.name));
+    let own = all().map(|own| own.name);
+    let timed = TIMED.iter().map(|timed| timed.name);
+    let names: BTreeSet<&str> = BUILTINS.keys().copied().chain(own).chain(timed).collect();
+    let names = names.into_iter();
     names.filter(|name| refusal(name).is_none()).collect()
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
 
+use super::builtins;
 use super::complaint;
 use super::problem::Problem;
 
@@ -15,7 +16,7 @@ pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zer
 
 pub(super) struct Interpreter {
     pub(super) rego: regorus::Engine,
-    /// What `time.now_ns` answers; each interpreter has its own, because requests have their own time.
+    /// What `time.now_ns` answers, and what other builtins take for now; each interpreter has its own, because requests have their own time.
     now_ns: Arc<AtomicI64>,
 }
 
@@ -23,13 +24,7 @@ impl Interpreter {
     pub(super) fn clone_of(prepared: &regorus::Engine) -> Self {
         let mut rego = prepared.clone();
         let now_ns = Arc::new(AtomicI64::new(0));
-        let clock = Arc::clone(&now_ns);
-        rego.add_extension(
-            "time.now_ns".to_owned(),
-            0,
-            Box::new(move |_| Ok(clock.load(Ordering::Relaxed).into())),
-        )
-        .expect("a prepared engine has no clock of its own");
+        builtins::register_timed(&mut rego, &now_ns);
         Self { rego, now_ns }
     }
 

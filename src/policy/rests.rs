@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use regorus::unstable::{Module, Ref};
 
+use super::builtins;
 use super::check::{self, Names, Path};
 use super::walk::{self, Site};
 
@@ -142,6 +143,6 @@ pub(super) fn is_verdict(path: &[String]) -> bool {
 /// The input, and what is time or talk.
 fn depends_on_request(path: &[String]) -> bool {
     path.first().is_some_and(|first| first == "input")
-        || path == ["time", "now_ns"]
+        || builtins::timed(&path.join(".")).is_some()
         || path == ["print"]
 }

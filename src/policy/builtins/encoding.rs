@@ -38,22 +38,25 @@ fn base64_is_valid(arguments: Arguments<'_>) -> Answer {
         .into())
 }
 
-/// With or without what fills up the end.
 fn base64url_decode(arguments: Arguments<'_>) -> Answer {
-    let text = arguments.text(0)?;
+    let bytes = base64url(arguments.text(0)?);
+    Ok(text_of(&bytes.ok_or("illegal base64url string")?).into())
+}
+
+/// With or without what fills up the end.
+pub(super) fn base64url(text: &str) -> Option<Vec<u8>> {
     let filled = match text.len() % 4 {
         _ if text.ends_with('=') => text.to_owned(),
         2 => format!("{text}=="),
         3 => format!("{text}="),
-        1 => return Err("illegal base64url string".to_owned()),
+        1 => return None,
         _ => text.to_owned(),
     };
-    let bytes = base64(&filled, &BASE64URL_NOPAD);
-    Ok(text_of(&bytes.ok_or("illegal base64url string")?).into())
+    base64(&filled, &BASE64URL_NOPAD)
 }
 
 /// As Go reads it: ends of lines do not count, and bits that are left over may be anything.
-fn base64(text: &str, encoding: &Encoding) -> Option<Vec<u8>> {
+pub(super) fn base64(text: &str, encoding: &Encoding) -> Option<Vec<u8>> {
     let text = text.replace(['\r', '\n'], "");
     let body = text.trim_end_matches('=');
     if !text.len().is_multiple_of(4) || text.len() - body.len() > 2 {
@@ -65,7 +68,7 @@ fn base64(text: &str, encoding: &Encoding) -> Option<Vec<u8>> {
 }
 
 /// A character for each byte that is no part of one, as Go has it.
-fn text_of(bytes: &[u8]) -> String {
+pub(super) fn text_of(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

@@ -40,7 +40,10 @@ fn marshal(arguments: Arguments<'_>) -> Answer {
 }
 
 fn unmarshal(arguments: Arguments<'_>) -> Answer {
-    let text = arguments.text(0)?;
+    parsed(arguments.text(0)?)
+}
+
+pub(super) fn parsed(text: &str) -> Answer {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
     reader::read(text).ok_or_else(|| "it nests too deeply, or a number is too large".to_owned())
 }

@@ -213,7 +213,7 @@ fn a_builtin_that_must_not_be_used_is_refused_wherever_it_stands() {
             "4:17",
         ),
         (
-            "deny contains \"x\" if true\n\ndefault f(_) := 1\n\nf(x) := io.jwt.decode(x)",
+            "deny contains \"x\" if true\n\ndefault f(_) := 1\n\nf(x) := io.jwt.encode_sign(x, x, x)",
             "7:9",
         ),
         (

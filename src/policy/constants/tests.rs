@@ -59,6 +59,7 @@ fn what_rests_on_the_request_stays_and_so_do_functions_and_parts_of_objects() {
     for rule in [
         "api := input.api\n",
         "now := time.now_ns()\n",
+        "read := io.jwt.decode_verify(\"e30.e30.\", {\"secret\": \"a\"})\n",
         "late if now > 1\n\nnow := time.now_ns()\n",
         "f(x) := x + 1\n",
         "kind.a := 1\n\nkind.b := 2\n",

@@ -306,6 +306,25 @@ fn threads_that_ask_at_once_do_not_see_each_others_request() {
     assert!(engine.idle.lock().unwrap().len() <= 4);
 }
 
+/// It is valid from second 1000 to second 3000.
+#[test]
+fn a_token_is_judged_at_the_time_of_the_request() {
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjMwMDAsIm5iZiI6MTAwMH0.kY0bF8Bp1pqZBpMJ312ajGBBwzNSNadoiGFB5mM7zG4";
+    let deny = format!(
+        "deny contains \"no\" if not io.jwt.decode_verify(\"{token}\", {{\"secret\": \"secret\"}})[0]"
+    );
+    let engine = engine_of(&[("a", &deny)], "{}");
+    let is_denied = |second: i64| {
+        let mut input = input();
+        input.time = jiff::Timestamp::from_second(second).unwrap();
+        !engine.decide(&input).violations.is_empty()
+    };
+    assert_eq!(
+        [999, 1000, 2999, 3000].map(is_denied),
+        [true, false, false, true]
+    );
+}
+
 #[test]
 fn an_explanation_names_the_lines_that_were_evaluated() {
     let engine = engine(&[(

@@ -259,6 +259,10 @@ fn policies_that_the_bytecode_cannot_run_are_left_to_the_interpreter() {
         ("time.now_ns() == 1", "p.rego:2: uses time.now_ns"),
         ("is_array(walk(input))", "p.rego:2: uses walk"),
         (
+            "io.jwt.decode_verify(input.api, {\"secret\": \"a\"})[0]",
+            "p.rego:2: uses io.jwt.decode_verify",
+        ),
+        (
             "is_string(input.api) with input as {}",
             "p.rego:2: uses with",
         ),
