@@ -7,6 +7,7 @@
 
 mod arguments;
 mod collections;
+mod comparison;
 mod encoding;
 pub(super) mod glob;
 mod hashes;
@@ -14,6 +15,7 @@ mod json;
 mod jwt;
 mod net;
 mod numbers;
+mod patch;
 mod paths;
 mod patterns;
 pub(super) mod regex;
@@ -24,6 +26,8 @@ mod tests;
 mod text;
 mod time;
 mod units;
+mod uri;
+mod uuid;
 mod versions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -82,9 +86,10 @@ static TIMED: [Timed; 2] = [
 ];
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 17] = [
+const OWN: [&[Own]; 21] = [
     CALLS,
     collections::OWN,
+    comparison::OWN,
     encoding::OWN,
     glob::OWN,
     hashes::OWN,
@@ -92,6 +97,7 @@ const OWN: [&[Own]; 17] = [
     jwt::OWN,
     net::OWN,
     numbers::OWN,
+    patch::OWN,
     paths::OWN,
     regex::OWN,
     sprintf::OWN,
@@ -99,6 +105,8 @@ const OWN: [&[Own]; 17] = [
     text::OWN,
     time::OWN,
     units::OWN,
+    uri::OWN,
+    uuid::OWN,
     versions::OWN,
 ];
 
@@ -174,8 +182,15 @@ pub(super) fn timed(name: &str) -> Option<&'static Timed> {
 
 const SIGNS: &str = "a key that signs does not belong in a policy, which many can read";
 
-/// Names, or families of names when they end in a dot, and why a decision cannot rest on them.
-const REFUSED: [(&str, &str); 13] = [
+const GONE: &str = "OPA 1 has it no more";
+
+/// Names, or families of names when they end in a dot or an underscore, and why a decision cannot rest on them.
+const REFUSED: [(&str, &str); 27] = [
+    ("all", GONE),
+    ("and", "write a & b"),
+    ("any", GONE),
+    ("assign", "write a := b"),
+    ("cast_", GONE),
     (
         "crypto.parse_private_keys",
         "dtgate has no keys for policies",
@@ -184,10 +199,18 @@ const REFUSED: [(&str, &str); 13] = [
         "crypto.x509.",
         "dtgate does not compute the sixty members that Go has for a certificate",
     ),
+    ("eq", "write a == b"),
+    ("graphql.", "dtgate does not read GraphQL in policies"),
     ("http.send", "a decision may not depend on another service"),
-    ("internal.", "it is not for policies"),
+    ("internal.", "only OPA's own compiler calls it"),
     ("io.jwt.encode_sign", SIGNS),
     ("io.jwt.encode_sign_raw", SIGNS),
+    ("json.match_schema", NO_SCHEMAS),
+    ("json.verify_schema", NO_SCHEMAS),
+    (
+        "net.cidr_overlap",
+        "OPA 1 has it no more: write net.cidr_contains",
+    ),
     (
         "net.lookup_ip_addr",
         "a decision may not depend on another service",
@@ -196,19 +219,29 @@ const REFUSED: [(&str, &str); 13] = [
         "opa.runtime",
         "a decision may not depend on where it is made",
     ),
+    ("or", "write a | b"),
     ("providers.", "dtgate has no credentials for policies"),
     ("rand.", "a decision must come out the same again"),
+    ("re_match", "OPA 1 has it no more: write regex.match"),
     ("rego.", "dtgate does not have policies that read policies"),
+    ("set_diff", "OPA 1 has it no more: write a - b"),
+    (
+        "strings.render_template",
+        "dtgate does not have the templates of Go: write sprintf(\"… %v …\", [value])",
+    ),
     ("test.", "it is not for policies"),
     ("uuid.rfc4122", "a decision must come out the same again"),
 ];
+
+const NO_SCHEMAS: &str =
+    "dtgate does not have JSON Schema: write what must hold as conditions of a rule";
 
 /// Why the builtin is refused, if it is.
 pub(super) fn refusal(name: &str) -> Option<&'static str> {
     REFUSED
         .iter()
         .find(|(refused, _)| {
-            if refused.ends_with('.') {
+            if refused.ends_with(['.', '_']) {
                 name.starts_with(refused)
             } else {
                 name == *refused

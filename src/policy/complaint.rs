@@ -111,8 +111,8 @@ mod tests {
                 "naming.rego:3:1: there is no keyword nothing to import",
             ),
             (
-                "deny contains \"x\" if uri.parse(input.api).host == \"a\"",
-                "naming.rego:3:22: OPA has a function uri.parse, and dtgate has not",
+                "deny contains \"x\" if strings.render_template(\"{{.}}\", input)",
+                "naming.rego:3:22: strings.render_template may not be used: dtgate does not have the templates",
             ),
         ] {
             let found = wrong(rules);

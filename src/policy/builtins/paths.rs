@@ -16,7 +16,7 @@ pub(super) const OWN: &[Own] = &[
 ];
 
 /// Steps of a path. (OPA has no bound.)
-const MOST_STEPS: usize = 1000;
+pub(super) const MOST_STEPS: usize = 1000;
 
 /// What is meant below here.
 #[derive(Default)]
@@ -72,7 +72,7 @@ fn meant(arguments: Arguments<'_>) -> Result<Meant, String> {
     Ok(meant)
 }
 
-fn steps(path: &Value) -> Result<Vec<Value>, String> {
+pub(super) fn steps(path: &Value) -> Result<Vec<Value>, String> {
     match path {
         Value::String(path) if path.is_empty() => Ok(Vec::new()),
         Value::String(path) => {
