@@ -47,10 +47,9 @@ pub(super) fn imported(text: &str, tokens: &[Token], changes: &mut Changes) -> I
             ["future", "keywords", "not"] => imported.not = true,
             ["future", "keywords", "and"] => imported.and = true,
             ["future", "keywords", "or"] => imported.or = true,
-            ["future", "keywords", "contains" | "every" | "if" | "in"] => {}
-            // It says nothing that is not so: the engine would print to standard error that it is redundant, and panic
-            // where that is closed.
-            ["input"] => {}
+            // The last says nothing that is not so: the engine would print to standard error that it is redundant, and
+            // panic where that is closed.
+            ["future", "keywords", "contains" | "every" | "if" | "in"] | ["input"] => {}
             _ => continue,
         }
         let written = text.get(token.start..end).unwrap_or_default();

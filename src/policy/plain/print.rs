@@ -345,9 +345,8 @@ impl Printer<'_> {
 /// no walk around it ends the comprehension around that one, too.
 fn begins_with_a_walk(query: &Query) -> bool {
     let first = query.statements.first().map(|statement| &statement.kind);
-    let within = match first {
-        Some(Kind::SomeIn { within, .. }) => within,
-        _ => return false,
+    let Some(Kind::SomeIn { within, .. }) = first else {
+        return false;
     };
     match &within.form {
         Form::Reference(base, steps) => [&**base].into_iter().chain(steps).all(|part| {

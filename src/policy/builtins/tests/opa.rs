@@ -237,8 +237,7 @@ pub(in super::super) fn compare_with(
             compared += 1;
             let is_right = match (&answer, expected) {
                 (Ok(value), Some(expected)) => is(value, expected),
-                (Err(_), Some(_)) => stricter(name, &given),
-                (Ok(Value::Undefined), None) => stricter(name, &given),
+                (Err(_), Some(_)) | (Ok(Value::Undefined), None) => stricter(name, &given),
                 (Ok(_), None) => false,
                 (Err(_), None) => true,
             };
