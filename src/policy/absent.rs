@@ -20,11 +20,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
 
-use super::check::{self, Names, Program, Read};
 use super::input::{self, LOOKED_UP, NO_TOKEN, Presence, REMOVED, UNKNOWN};
 use super::problem::Problem;
-use super::rests::{is_of_library, is_verdict};
 use crate::dynatrace::catalogue::Operation;
+use crate::policy::rego::program::{self, Names, Program, Read};
+use crate::policy::rego::rests::{is_of_library, is_verdict};
 use accepted::Accepted;
 use forms::side_that_grows;
 use policies::{Known, Operations, Policies};
@@ -573,7 +573,7 @@ impl<'p, 'a> Followed<'p, 'a> {
                     start: start.start,
                 };
                 let told = self.told.entry(place).or_insert_with(|| Told {
-                    problem: check::at(start, ""),
+                    problem: program::at(start, ""),
                     text: forms::text(start, whole),
                     when: Vec::new(),
                 });

@@ -12,21 +12,16 @@ use std::{
 use regorus::unstable::{Module, Ref};
 use sha2::{Digest, Sha256};
 
-use super::{
-    absent,
-    check::{Program, Read},
-    decision::{Mode, Rule},
-    imports, kinds, modes,
-    modes::Enforcement,
-    names, nulls,
-    plain::Origins,
-    prepare::{evaluable, evaluated},
-    problem::{LoadError, Problem, finish},
-    read::compile,
-    settings, steps,
-    tree::{File, Tree},
-    verdicts, ways,
-};
+use crate::policy::absent;
+use crate::policy::decision::{Mode, Rule};
+use crate::policy::interpreter::prepare::{evaluable, evaluated};
+use crate::policy::plain::Origins;
+use crate::policy::problem::{LoadError, Problem, finish};
+use crate::policy::read::compile;
+use crate::policy::refuse::{imports, kinds, names, nulls, settings, steps, verdicts, ways};
+use crate::policy::rego::program::{Program, Read};
+use crate::policy::source::files::{File, Tree};
+use crate::policy::source::modes::{self, Enforcement};
 
 /// The rules of one policy, and how it is applied.
 #[derive(Debug)]

@@ -2,8 +2,11 @@
 //! interpreter.
 //!
 //! It can say one thing, that a rule is silent. What the others say, the interpreter is asked; and of all rules where
-//! one fails, or runs past a limit. So a mistake of this engine can matter in one direction only, and [`super::proof`]
+//! one fails, or runs past a limit. So a mistake of this engine can matter in one direction only, and [`crate::policy::trust::proof`]
 //! looks for it before the engine is trusted and while it works.
+
+pub(in crate::policy) mod specialise;
+pub(in crate::policy) mod watch;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,9 +20,9 @@ use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::complaint;
 use super::question::{QUESTION, says_nothing};
-use super::rests::is_of_library;
-use super::specialise::{Left, Rewritten, Specialised, specialise};
-use super::watch;
+use crate::policy::bytecode::specialise::{Left, Rewritten, Specialised, specialise};
+use crate::policy::rego::rests::is_of_library;
+
 use crate::policy::read;
 
 /// Compiled policies: one program, or several where there are more files than one has room for.

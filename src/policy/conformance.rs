@@ -15,12 +15,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::bytecode::{Bytecode, MOST_STEPS};
-use super::check::Program;
 use super::interpreter::Interpreter;
 use super::problem::Problem;
-use super::tree::File;
-use crate::policy::prepare;
+use crate::policy::interpreter::prepare;
 use crate::policy::read;
+use crate::policy::rego::program::Program;
+use crate::policy::source::files::File;
 
 /// One case of the suite, as far as it is used here.
 #[derive(Debug, Deserialize)]
@@ -210,7 +210,7 @@ fn value(json: &Json) -> Value {
 fn timer() -> ExecutionTimerConfig {
     ExecutionTimerConfig {
         limit: Duration::from_secs(2),
-        check_interval: super::interpreter::STEPS,
+        check_interval: crate::policy::interpreter::STEPS,
     }
 }
 

@@ -19,26 +19,20 @@ use std::{
 use regorus::{Value, utils::limits::ExecutionTimerConfig};
 use serde::Serialize;
 
-use super::{
-    bundle::{Bundle, Definition},
-    bytecode::{FEW_STEPS, MOST_STEPS, Silence},
-    check::Read,
-    decision::{Decision, Mode, Rule, Violation},
-    input::Input,
-    interpreter::{Interpreter, STEPS},
-    plain::Origins,
-    problem::Problem,
-    proof::{self, Comparison},
-    question::array,
-    tree::Tree,
-};
-pub use share::{AnswersFor, Other};
-use share::{Share, Sources};
-use trust::{Trust, Trusted};
-
-mod check;
-mod share;
-pub(super) mod trust;
+use crate::policy::bundle::{Bundle, Definition};
+use crate::policy::bytecode::{FEW_STEPS, MOST_STEPS, Silence};
+use crate::policy::decision::{Decision, Mode, Rule, Violation};
+use crate::policy::input::Input;
+use crate::policy::interpreter::{Interpreter, STEPS};
+use crate::policy::plain::Origins;
+use crate::policy::problem::Problem;
+use crate::policy::question::array;
+use crate::policy::rego::program::Read;
+use crate::policy::source::files::Tree;
+use crate::policy::trust::proof::{self, Comparison};
+pub use crate::policy::trust::share::{AnswersFor, Other};
+use crate::policy::trust::share::{Share, Sources};
+use crate::policy::trust::{Trust, Trusted};
 
 /// How long one rule of one policy may take, unless configured.
 pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);

@@ -1,5 +1,8 @@
 //! One interpreter of policies, the reference for what they say.
 
+pub(in crate::policy) mod constants;
+pub(in crate::policy) mod prepare;
+
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,9 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
 
-use super::builtins;
-use super::complaint;
 use super::problem::Problem;
+use super::{builtins, complaint};
 
 /// Steps of an engine between two looks at the clock.
 pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");

@@ -25,7 +25,8 @@ use regorus::unstable::{Module as Source, Ref};
 use serde_json::{Map, Value as Json};
 
 use super::problem::Problem;
-use super::{builtins, check};
+use crate::policy::builtins;
+use crate::policy::rego::program;
 pub(super) use print::{Origins, follows_a_dot};
 use tree::{Form, Module, Place, Term, known};
 
@@ -132,7 +133,7 @@ fn join_functions(modules: &mut [Module]) {
 
 /// What imports stand for in the two documents; the others (`rego.v1`) are no names.
 fn imports(source: &Source) -> BTreeMap<String, Vec<String>> {
-    check::imports(source)
+    program::imports(source)
         .filter(|(_, path, _)| {
             path.first()
                 .is_some_and(|first| first == "data" || first == "input")

@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json};
 
 use super::complaint::engine_problem;
 use super::problem::Problem;
-use super::tree::File;
 use super::{builtins, input, lexical};
+use crate::policy::source::files::File;
 
 /// An engine with everything that parses in it, and what does not. It is for looking at, and for [`evaluable`].
 pub(super) fn compile(

@@ -19,16 +19,13 @@ use regorus::{
     utils::limits::ExecutionTimerConfig,
 };
 
-use super::{
-    bundle::{self, Bundle, Settings},
-    check::{self, Program, at},
-    complaint,
-    plain::Origins,
-    problem::{self, LoadError, Problem},
-    tree::{File, Tree},
-};
-use crate::policy::prepare;
-use crate::policy::read;
+use crate::policy::bundle::{self, Bundle, Settings};
+use crate::policy::interpreter::prepare;
+use crate::policy::plain::Origins;
+use crate::policy::problem::{self, LoadError, Problem};
+use crate::policy::rego::program::{self, Program, at};
+use crate::policy::source::files::{File, Tree};
+use crate::policy::{complaint, read};
 use coverage::Coverage;
 use report::{Failure, Location, SubResult, TestResult};
 
@@ -286,7 +283,7 @@ fn output(rego: &mut regorus::Engine, file: &str) -> String {
 
 /// The tests that a module defines, in its order.
 fn tests_of(module: &Ref<Module>) -> Vec<Test> {
-    let package = check::package(module).join(".");
+    let package = program::package(module).join(".");
     let test = |rule: &Ref<Rule>| {
         let Rule::Spec {
             head: RuleHead::Compr { refr, .. },

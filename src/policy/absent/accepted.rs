@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use regorus::unstable::{Module, Rule};
 use serde::Deserialize;
 
-use crate::policy::check::{self, Path, Program};
+use crate::policy::rego::program::{self, Path, Program};
 
 #[derive(Default)]
 pub(super) struct Accepted {
@@ -45,11 +45,11 @@ impl Accepted {
     }
 
     fn add(&mut self, module: &Module) {
-        let package = check::package(module);
+        let package = program::package(module);
         let file = module.package.span.source.get_path();
-        let line_of = |rule: &Rule| check::at(rule.span(), "").line;
+        let line_of = |rule: &Rule| program::at(rule.span(), "").line;
         for rule in &module.policy {
-            let path = [package.clone(), check::known(check::head(rule))].concat();
+            let path = [package.clone(), program::known(program::head(rule))].concat();
             self.all.push((file.clone(), line_of(rule), path));
         }
         for (below, text) in blocks(module.package.span.source.get_contents()) {
@@ -60,7 +60,7 @@ impl Accepted {
                 continue;
             }
             let rule = module.policy.iter().find(|rule| line_of(rule) >= below);
-            let is_of_package = check::at(&module.package.span, "").line >= below;
+            let is_of_package = program::at(&module.package.span, "").line >= below;
             match annotation.scope.as_deref() {
                 Some("subpackages") => {
                     self.subpackages.insert(package.clone());
@@ -72,7 +72,7 @@ impl Accepted {
                     self.packages.insert(package.clone());
                 }
                 Some("document") => {
-                    let known = rule.map(|rule| check::known(check::head(rule)));
+                    let known = rule.map(|rule| program::known(program::head(rule)));
                     self.documents
                         .extend(known.map(|known| [package.clone(), known].concat()));
                 }
@@ -84,7 +84,7 @@ impl Accepted {
     }
 
     pub(super) fn has(&self, rule: Option<&Rule>) -> bool {
-        let Some(place) = rule.map(|rule| check::at(rule.span(), "")) else {
+        let Some(place) = rule.map(|rule| program::at(rule.span(), "")) else {
             return false;
         };
         let of_rule = self

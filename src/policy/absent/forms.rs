@@ -2,8 +2,7 @@
 
 use regorus::unstable::{BoolOp, Expr, Span};
 
-use crate::policy::check;
-use crate::policy::walk;
+use crate::policy::rego::{program, walk};
 
 /// The expression that is compared with `true` or `false`, and whether it is to be true.
 pub(super) fn truth(expr: &Expr) -> Option<(&Expr, bool)> {
@@ -67,7 +66,7 @@ pub(super) fn is_predicate(expr: &Expr) -> bool {
     match expr {
         Expr::BoolExpr { .. } | Expr::Membership { .. } => true,
         Expr::Call { fcn, .. } => {
-            let name = check::dotted(fcn).unwrap_or_default().join(".");
+            let name = program::dotted(fcn).unwrap_or_default().join(".");
             PREDICATES.contains(&name.as_str()) || name.starts_with("is_")
         }
         _ => false,
@@ -90,7 +89,7 @@ const PREDICATES: [&str; 10] = [
 /// Whether an expression puts a text together.
 pub(super) fn is_text(expr: &Expr) -> bool {
     matches!(expr, Expr::Call { fcn, .. }
-        if check::dotted(fcn).is_some_and(|name| name == ["sprintf"] || name == ["concat"]))
+        if program::dotted(fcn).is_some_and(|name| name == ["sprintf"] || name == ["concat"]))
 }
 
 pub(super) fn is_false(expr: &Expr) -> bool {
@@ -98,7 +97,7 @@ pub(super) fn is_false(expr: &Expr) -> bool {
 }
 
 pub(super) fn is_count(expr: &Expr) -> bool {
-    matches!(expr, Expr::Call { fcn, .. } if check::dotted(fcn).is_some_and(|name| name == ["count"]))
+    matches!(expr, Expr::Call { fcn, .. } if program::dotted(fcn).is_some_and(|name| name == ["count"]))
 }
 
 pub(super) fn is_zero(expr: &Expr) -> bool {
@@ -115,7 +114,7 @@ pub(super) fn is_empty(expr: &Expr) -> bool {
         Expr::Array { items, .. } | Expr::Set { items, .. } => items.is_empty(),
         Expr::Object { fields, .. } => fields.is_empty(),
         Expr::Call { fcn, params, .. } => {
-            params.is_empty() && check::dotted(fcn).is_some_and(|name| name == ["set"])
+            params.is_empty() && program::dotted(fcn).is_some_and(|name| name == ["set"])
         }
         _ => walk::written(expr).is_some_and(str::is_empty),
     }

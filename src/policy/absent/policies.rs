@@ -8,9 +8,9 @@ use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
 use super::forms::is_false;
 use super::seen::Seen;
 use crate::dynatrace::catalogue::{ENDPOINTS, Operation};
-use crate::policy::check::{self, Names, Path, Program};
-use crate::policy::walk;
-use crate::policy::ways::{self, Scope};
+use crate::policy::refuse::ways::{self, Scope};
+use crate::policy::rego::program::{self, Names, Path, Program};
+use crate::policy::rego::walk;
 
 /// The operations that a request may be: all of them, or these.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -90,7 +90,11 @@ impl<'a> Policies<'a> {
         let mut rules = Vec::new();
         let mut by_path: BTreeMap<Path, Vec<usize>> = BTreeMap::new();
         for (number, (rule, scope)) in ways::scopes(program, names).into_iter().enumerate() {
-            let path = [scope.names.package.clone(), check::known(check::head(rule))].concat();
+            let path = [
+                scope.names.package.clone(),
+                program::known(program::head(rule)),
+            ]
+            .concat();
             by_path.entry(path.clone()).or_default().push(number);
             let mut arguments = BTreeSet::new();
             if let Rule::Spec {
@@ -121,7 +125,7 @@ impl<'a> Policies<'a> {
 
     /// The rules that a reference asks for.
     pub(super) fn meant(&self, known: &Known<'_>, reference: &Expr) -> Vec<usize> {
-        let path = check::known(reference);
+        let path = program::known(reference);
         if path.first().is_none_or(|first| known.bound.contains(first)) {
             return Vec::new();
         }
@@ -135,14 +139,14 @@ impl<'a> Policies<'a> {
 
     /// The rules of a function that is called.
     pub(super) fn function(&self, known: &Known<'_>, called: &Expr) -> Vec<usize> {
-        let Some(path) = check::dotted(called) else {
+        let Some(path) = program::dotted(called) else {
             return Vec::new();
         };
         let meant = known.scope.names.functions(&path);
         let found = meant.iter().find_map(|path| self.by_path.get(path));
         let is_function = |rule: &usize| {
             let rule = self.rules.get(*rule).map(|known| known.rule);
-            rule.is_some_and(|rule| check::function(rule).is_some())
+            rule.is_some_and(|rule| program::function(rule).is_some())
         };
         found
             .into_iter()

@@ -11,10 +11,10 @@ use super::forms::{
     effective, indices, is_count, is_empty, is_predicate, is_reference, is_text, is_zero, truth,
 };
 use super::policies::{Known, Operations, Policies, Required};
-use crate::policy::check::{self, Read};
 use crate::policy::input;
-use crate::policy::verdicts;
-use crate::policy::walk;
+use crate::policy::refuse::verdicts;
+use crate::policy::rego::program::{self, Read};
+use crate::policy::rego::walk;
 
 /// A member that is needed, and when it is absent.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -93,7 +93,7 @@ impl<'a> Seen<'_, 'a, '_> {
                 parts.flat_map(|part| self.needs(part)).collect()
             }
             Expr::Call { fcn, params, .. } => {
-                let name = check::dotted(fcn).unwrap_or_default().join(".");
+                let name = program::dotted(fcn).unwrap_or_default().join(".");
                 match (name.as_str(), params.as_slice()) {
                     ("print" | "trace", _) => Vec::new(),
                     ("object.get", [object, key, _]) => all(&[object.as_ref(), key.as_ref()]),
@@ -234,7 +234,7 @@ impl<'a> Seen<'_, 'a, '_> {
             return None;
         };
         let name = walk::written(value)?;
-        if check::dotted(fcn)? != ["object", "keys"] {
+        if program::dotted(fcn)? != ["object", "keys"] {
             return None;
         }
         let mut way = self.ways(object).into_iter().next()?;
@@ -536,7 +536,7 @@ impl<'a> Seen<'_, 'a, '_> {
             let mut asks = false;
             walk::statement(statement, &mut |site| {
                 if let walk::Site::Reference(reference) = site {
-                    asks |= check::known(reference)
+                    asks |= program::known(reference)
                         .first()
                         .is_some_and(|first| *first == span.text());
                 }

@@ -12,7 +12,7 @@ use super::{allowed, arity, is_known, refusal};
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
 use crate::policy::interpreter::Interpreter;
 use crate::policy::read;
-use crate::policy::tree::File;
+use crate::policy::source::files::File;
 
 const RULE: &str = "data.t.said";
 

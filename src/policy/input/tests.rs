@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::super::sample::Sampler;
 use super::*;
 use crate::dynatrace::redact::Redactor;
+use crate::policy::trust::sample::Sampler;
 
 /// The request of the seed: 1 scope, API v1.
 pub(in super::super) fn input() -> Input {

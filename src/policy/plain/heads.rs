@@ -4,7 +4,7 @@
 //! the rule has found before, or fails when something else follows. So `deny contains reason if { some scope in scopes;
 //! reason := data.reasons[scope] }` is what it gets of `deny contains data.reasons[scope] if some scope in scopes`.
 
-use crate::policy::heads::ANSWERING;
+use crate::policy::rego::certain::ANSWERING;
 
 use super::Fresh;
 use super::tree::{Body, Form, Kind, Query, Rule, Statement, Term};

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
-use crate::policy::names::is_word;
 use crate::policy::problem::Problem;
+use crate::policy::refuse::names::is_word;
 
 /// Where what an engine evaluates is written, by file and line of what it evaluates.
 #[derive(Debug, Default)]

@@ -6,7 +6,8 @@ use regorus::unstable::{
 };
 
 use super::tree::{Body, Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
-use crate::policy::{check, lexical};
+use crate::policy::lexical;
+use crate::policy::rego::program;
 
 /// The tree of a module; a second body of a rule is a rule of its own.
 pub(super) fn module(module: &Source, file: usize) -> Module {
@@ -14,7 +15,7 @@ pub(super) fn module(module: &Source, file: usize) -> Module {
     let rules = module.policy.iter();
     Module {
         file,
-        package: check::package(module).into_iter().skip(1).collect(),
+        package: program::package(module).into_iter().skip(1).collect(),
         rules: rules.flat_map(|rule| reader.rule(rule)).collect(),
     }
 }
@@ -25,7 +26,7 @@ struct Reader {
 
 impl Reader {
     fn place(&self, span: &Span) -> Place {
-        let place = check::at(span, "");
+        let place = program::at(span, "");
         Place {
             file: self.file,
             line: place.line,
@@ -34,7 +35,7 @@ impl Reader {
     }
 
     fn rule(&self, rule: &Definition) -> Vec<Rule> {
-        let head = check::head(rule);
+        let head = program::head(rule);
         let mut made = Rule {
             place: self.place(rule.span()),
             is_default: false,
@@ -179,7 +180,7 @@ impl Reader {
                 self.query(query),
             ),
             Expr::Call { fcn, params, .. } => {
-                let name = check::dotted(fcn).unwrap_or_default();
+                let name = program::dotted(fcn).unwrap_or_default();
                 let place = self.term(fcn).place;
                 return Term::new(place, Form::Call(name, self.terms(params)));
             }

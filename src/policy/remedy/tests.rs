@@ -29,7 +29,7 @@ fn engine() -> Engine {
 }
 
 fn input(operation: &str, name: Option<&str>, scopes: Option<&[&str]>) -> Input {
-    let mut input = super::super::input::tests::input();
+    let mut input = crate::policy::input::tests::input();
     input.operation = operation.to_owned();
     if operation == "token.create" {
         input.token = None;

@@ -11,7 +11,7 @@ use regorus::unstable::{Module, Ref};
 use serde_json::{Value as Json, json};
 
 use super::super::plain::Origins;
-use super::super::walk::{self, Site};
+use crate::policy::rego::walk::{self, Site};
 
 #[derive(Default)]
 pub(super) struct Coverage {

@@ -10,9 +10,8 @@ use serde_json::{Value as Json, json};
 
 use super::told_of;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
-use crate::policy::interpreter::{Interpreter, STEPS};
-use crate::policy::prepare;
-use crate::policy::tree::File;
+use crate::policy::interpreter::{Interpreter, STEPS, prepare};
+use crate::policy::source::files::File;
 
 struct Idiom {
     /// The whole file.

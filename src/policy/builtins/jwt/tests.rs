@@ -36,12 +36,12 @@ fn call(name: &str, token: &str, key: &str) -> Answer {
 }
 
 fn verifies(name: &str, token: &str, key: &str) -> bool {
-    call(name, self::token(token), self::key(key)) == Ok(true.into())
+    call(name, super::tests::token(token), super::tests::key(key)) == Ok(true.into())
 }
 
 fn decoded(token: &str, constraints: &Json, now_ns: i64) -> Answer {
     let constraints = Value::from_json_str(&constraints.to_string()).unwrap();
-    let arguments = [self::token(token).into(), constraints];
+    let arguments = [super::tests::token(token).into(), constraints];
     (DECODE_VERIFY.call)(Arguments::new(&arguments), now_ns)
 }
 
@@ -52,7 +52,7 @@ fn is_accepted(token: &str, constraints: &Json) -> bool {
 
 #[test]
 fn a_token_is_taken_apart() {
-    let text = |token: &str| format!("io.jwt.decode({:?})[1].iss", self::token(token));
+    let text = |token: &str| format!("io.jwt.decode({:?})[1].iss", super::tests::token(token));
     let deep = format!("io.jwt.decode({:?})[1].deep", token("within twice"));
     assert_said(&[
         (&text("rs256"), r#""xxx""#),
@@ -110,7 +110,7 @@ fn each_algorithm_takes_its_keys_in_every_form() {
 #[test]
 fn a_key_of_one_kind_verifies_nothing_of_another() {
     for key in ["pem rsa", "certificate rsa", "jwk rsa", "set"] {
-        let constraints = json!({"cert": self::key(key)});
+        let constraints = json!({"cert": super::tests::key(key)});
         for token in [
             "confused",
             "confused modulus",

@@ -12,7 +12,7 @@ const BITS: u64 = 64;
 
 /// `mantissa * 2^exponent`; the mantissa has at most 64 bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Extended {
+pub(in crate::policy::builtins) struct Extended {
     mantissa: BigInt,
     exponent: i64,
 }
@@ -39,12 +39,12 @@ impl Extended {
         Self::new(BigInt::from_biguint(sign, rounded), exponent)
     }
 
-    pub(in super::super) fn from_whole(whole: &BigInt) -> Self {
+    pub(in crate::policy::builtins) fn from_whole(whole: &BigInt) -> Self {
         Self::new(whole.clone(), 0)
     }
 
     /// From a number in decimals, without an exponent.
-    pub(in super::super) fn from_text(text: &str) -> Result<Self, String> {
+    pub(in crate::policy::builtins) fn from_text(text: &str) -> Result<Self, String> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = format!("{whole}{fraction}").parse::<BigInt>();
         let digits = digits.map_err(|error| error.to_string())?;
@@ -70,22 +70,22 @@ impl Extended {
         (shifted(self), shifted(other), exponent)
     }
 
-    pub(in super::super) fn plus(self, other: Self) -> Self {
+    pub(in crate::policy::builtins) fn plus(self, other: Self) -> Self {
         let (a, b, exponent) = self.aligned(other);
         Self::new(a + b, exponent)
     }
 
-    pub(in super::super) fn minus(self, other: Self) -> Self {
+    pub(in crate::policy::builtins) fn minus(self, other: Self) -> Self {
         let (a, b, exponent) = self.aligned(other);
         Self::new(a - b, exponent)
     }
 
-    pub(in super::super) fn times(self, other: Self) -> Self {
+    pub(in crate::policy::builtins) fn times(self, other: Self) -> Self {
         let exponent = self.exponent.saturating_add(other.exponent);
         Self::new(self.mantissa * other.mantissa, exponent)
     }
 
-    pub(in super::super) fn over(self, other: Self) -> Result<Self, String> {
+    pub(in crate::policy::builtins) fn over(self, other: Self) -> Result<Self, String> {
         if other.mantissa.is_zero() {
             return Err("divide by zero".to_owned());
         }
@@ -95,7 +95,7 @@ impl Extended {
         Ok(Self::ratio(above, &below.abs(), exponent))
     }
 
-    pub(in super::super) fn abs(self) -> Self {
+    pub(in crate::policy::builtins) fn abs(self) -> Self {
         Self {
             mantissa: self.mantissa.abs(),
             ..self
@@ -103,7 +103,7 @@ impl Extended {
     }
 
     /// Without its fraction.
-    pub(in super::super) fn truncated(self) -> BigInt {
+    pub(in crate::policy::builtins) fn truncated(self) -> BigInt {
         let places = self.exponent.unsigned_abs();
         if self.exponent >= 0 {
             return self.mantissa << places;
@@ -113,7 +113,7 @@ impl Extended {
     }
 
     /// Half away from zero.
-    pub(in super::super) fn round(self) -> BigInt {
+    pub(in crate::policy::builtins) fn round(self) -> BigInt {
         let half = Self {
             mantissa: BigInt::from(if self.mantissa.is_negative() { -1 } else { 1 }),
             exponent: -1,
@@ -122,7 +122,7 @@ impl Extended {
     }
 
     /// As OPA has it: 1 for what lies between -1 and 0.
-    pub(in super::super) fn ceil(self) -> BigInt {
+    pub(in crate::policy::builtins) fn ceil(self) -> BigInt {
         let whole = self.clone().truncated();
         if whole.is_negative() || self.is(&whole) {
             return whole;
@@ -131,7 +131,7 @@ impl Extended {
     }
 
     /// As OPA has it: 0 for what lies between -1 and 0.
-    pub(in super::super) fn floor(self) -> BigInt {
+    pub(in crate::policy::builtins) fn floor(self) -> BigInt {
         let whole = self.clone().truncated();
         if !whole.is_negative() || self.is(&whole) {
             return whole;
@@ -149,7 +149,7 @@ impl Extended {
     }
 
     /// By the shortest decimal number that is nearer to it than to any other, as OPA writes it down.
-    pub(in super::super) fn into_value(self) -> Result<Value, String> {
+    pub(in crate::policy::builtins) fn into_value(self) -> Result<Value, String> {
         let (digits, exponent) = self.shortest();
         if let Ok(exponent) = usize::try_from(exponent) {
             return Ok(from_whole(digits * ten_to(exponent)));

@@ -3,7 +3,7 @@
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
 /// The characters from one to the other; there are none for surrogates.
-pub(in super::super) fn range(low: u32, high: u32) -> ClassUnicode {
+pub(in crate::policy::builtins) fn range(low: u32, high: u32) -> ClassUnicode {
     const SURROGATES: std::ops::RangeInclusive<u32> = 0xd800..=0xdfff;
     let low = if SURROGATES.contains(&low) {
         0xe000

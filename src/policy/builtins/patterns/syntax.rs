@@ -11,7 +11,7 @@ const MOST_COPIES: u32 = 1000;
 const MOST_DEPTH: usize = 250;
 
 /// Reads a pattern, or says why Go would not.
-pub(in super::super) fn read(pattern: &str) -> Result<Read, String> {
+pub(in crate::policy::builtins) fn read(pattern: &str) -> Result<Read, String> {
     let mut reader = Reader {
         rest: pattern,
         flags: Flags::default(),

@@ -207,7 +207,7 @@ fn compare(names: &[&str], stricter: impl Fn(&str, &[Value]) -> bool) {
 }
 
 /// The same with other arguments.
-pub(in super::super) fn compare_with(
+pub(in crate::policy::builtins) fn compare_with(
     names: &[&str],
     arguments: impl Fn(&str) -> Vec<Vec<Json>>,
     stricter: impl Fn(&str, &[Value]) -> bool,

@@ -12,9 +12,9 @@ use serde_json::{Map, Value as Json, json};
 use super::author::Author;
 use crate::policy::bundle;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
-use crate::policy::check::Program;
 use crate::policy::interpreter::{Interpreter, STEPS};
-use crate::policy::tree::File;
+use crate::policy::rego::program::Program;
+use crate::policy::source::files::File;
 
 /// What OPA is asked at a time.
 const AT_ONCE: u64 = 200;
@@ -132,7 +132,7 @@ fn said(policy: &File, number: u64) -> Option<[Vec<Option<Json>>; 2]> {
     if !problems.is_empty() {
         return None;
     }
-    let (mut rego, _) = crate::policy::prepare::evaluable(&mut rego, &data()).ok()?;
+    let (mut rego, _) = crate::policy::interpreter::prepare::evaluable(&mut rego, &data()).ok()?;
     let timer = ExecutionTimerConfig {
         limit: Duration::from_secs(5),
         check_interval: STEPS,

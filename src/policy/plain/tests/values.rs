@@ -9,9 +9,8 @@ use regorus::Value;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
-use crate::policy::interpreter::Interpreter;
-use crate::policy::prepare;
-use crate::policy::tree::File;
+use crate::policy::interpreter::{Interpreter, prepare};
+use crate::policy::source::files::File;
 
 const INPUT: &str = r#"{"api": "v1", "x": "a", "list": ["a", "b", "c"], "pairs": [["a", 1], ["b", 2]],
     "objects": [{"k": "a"}, {"k": "b", "more": 1}], "members": {"k": {"owner": "BB"}}}"#;

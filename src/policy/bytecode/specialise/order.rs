@@ -1,0 +1,176 @@
+//! What the bytecode does in another order than the interpreter: where it could have forgotten something, or go on with
+//! the wrong thing. It looks at the shape of a rule alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{Expr, Literal, Query, Rule};
+
+use crate::policy::rego::program;
+use crate::policy::rego::walk::{self, Site};
+
+/// Whether a rule names the input, or the data, in a query within it and outside of that as well; `root` says whether
+/// a reference goes to the input (true), the data (false), or neither.
+///
+/// The machine fetches each once in a body, at the first place that names it. When that place is in a query that has
+/// nothing to walk through, it never does, and the other places find nothing.
+pub(super) fn has_late_roots(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> bool {
+    let (mut all, mut late) = ([0, 0], false);
+    walk::rule(rule, &mut |site| mention(site, root, &mut all));
+    nested(rule, &mut |query| {
+        let mut within = [0, 0];
+        query.walk(&mut |site| mention(site, root, &mut within));
+        let mut roots = within.into_iter().zip(all);
+        late |= roots.any(|(within, all)| within > 0 && within < all);
+    });
+    late
+}
+
+/// Counts who names the data, and who the input.
+fn mention(site: Site<'_>, is_input: &dyn Fn(&Expr) -> Option<bool>, counts: &mut [usize; 2]) {
+    if let Site::Reference(reference) = site
+        && let Some(is_input) = is_input(reference)
+    {
+        let [data, input] = counts;
+        *if is_input { input } else { data } += 1;
+    }
+}
+
+/// Whether a name that a query within a rule binds stands outside of it as well, where it is another.
+pub(super) fn has_names_of_two_scopes(rule: &Rule) -> bool {
+    let count = |names: &mut BTreeMap<String, usize>, reference: &Expr| {
+        if let Some(first) = program::known(reference).into_iter().next() {
+            *names.entry(first).or_default() += 1;
+        }
+    };
+    let mut all = BTreeMap::new();
+    walk::rule(rule, &mut |site| {
+        if let Site::Reference(reference) = site {
+            count(&mut all, reference);
+        }
+    });
+    let mut found = false;
+    nested(rule, &mut |query| {
+        let (mut own, mut bound) = (BTreeMap::new(), query.bound());
+        query.walk(&mut |site| match site {
+            Site::Reference(reference) => count(&mut own, reference),
+            Site::Binding(name) => bound.push(name.text().to_owned()),
+            _ => {}
+        });
+        found |= bound.iter().any(|name| own.get(name) != all.get(name));
+    });
+    found
+}
+
+/// Whether a query within a rule uses a name that the rule gives a value further down.
+pub(super) fn uses_before_it_binds(rule: &Rule) -> bool {
+    let mut bound = BTreeMap::new();
+    walk::rule(rule, &mut |site| {
+        if let Site::Binding(name) = site {
+            bound.insert(name.text().to_owned(), name.start);
+        }
+    });
+    let mut early = false;
+    nested(rule, &mut |query| {
+        let mut own = query.bound();
+        query.walk(&mut |site| {
+            if let Site::Binding(name) = site {
+                own.push(name.text().to_owned());
+            }
+        });
+        query.walk(&mut |site| {
+            if let Site::Reference(reference) = site
+                && let Some(first) = program::known(reference).into_iter().next()
+                && !own.contains(&first)
+            {
+                early |= bound
+                    .get(&first)
+                    .is_some_and(|start| *start > reference.span().start);
+            }
+        });
+    });
+    early
+}
+
+/// A query within a rule.
+enum Nested<'a> {
+    Comprehension(&'a Expr),
+    Every(Vec<String>, &'a Query),
+}
+
+impl Nested<'_> {
+    fn walk(&self, see: &mut dyn FnMut(Site<'_>)) {
+        match self {
+            Self::Comprehension(expr) => walk::expression(expr, see),
+            Self::Every(_, query) => walk::query(query, see),
+        }
+    }
+
+    /// What is bound before it begins.
+    fn bound(&self) -> Vec<String> {
+        match self {
+            Self::Comprehension(_) => Vec::new(),
+            Self::Every(names, _) => names.clone(),
+        }
+    }
+}
+
+/// Calls `see` for every query within a rule.
+fn nested(rule: &Rule, see: &mut dyn FnMut(&Nested<'_>)) {
+    walk::rule(rule, &mut |site| match site {
+        Site::Operation(expr) if walk::is_comprehension(expr) => {
+            see(&Nested::Comprehension(expr));
+        }
+        Site::Every { key, value, query } => {
+            let names = key.into_iter().chain([value]);
+            let names = names.map(|name| name.text().to_owned()).collect();
+            see(&Nested::Every(names, query));
+        }
+        _ => {}
+    });
+}
+
+/// Whether a comprehension in a rule that walks through something asks before it walks through something itself. When
+/// that fails, the machine goes on with the next round of the walk around it.
+pub(super) fn asks_before_it_walks(rule: &Rule, comprehension: &Expr) -> bool {
+    let (Expr::ArrayCompr { query, .. }
+    | Expr::SetCompr { query, .. }
+    | Expr::ObjectCompr { query, .. }) = comprehension
+    else {
+        return false;
+    };
+    let (mut all, mut own) = (0, 0);
+    walk::rule(rule, &mut |site| all += walks(site));
+    walk::expression(comprehension, &mut |site| own += walks(site));
+    all > own && !walks_first(query)
+}
+
+/// 1 where something is walked through.
+fn walks(site: Site<'_>) -> i32 {
+    match site {
+        Site::Members(_) => 1,
+        // What is asked for a member is not.
+        Site::Operation(Expr::Membership { .. }) => -1,
+        _ => 0,
+    }
+}
+
+/// Whether a query walks through something first, and whatever else it says rests on what it finds there: the machine
+/// moves what rests on nothing to the front.
+fn walks_first(query: &Query) -> bool {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    query.stmts.iter().enumerate().all(|(place, statement)| {
+        let mut rests = place == 0 && matches!(statement.literal, Literal::SomeIn { .. });
+        let mut bound = Vec::new();
+        walk::statement(statement, &mut |site| match site {
+            Site::Binding(name) => bound.push(name.text().to_owned()),
+            Site::Reference(reference) => {
+                rests |= program::known(reference)
+                    .first()
+                    .is_some_and(|first| found.contains(first));
+            }
+            _ => {}
+        });
+        found.extend(bound);
+        rests
+    })
+}

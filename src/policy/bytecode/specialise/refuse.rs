@@ -1,0 +1,376 @@
+//! What the bytecode engine may not be given.
+//!
+//! Where the interpreter fails, and so denies, the bytecode finds nothing, and so lets pass. Builtins tell when they
+//! fail ([`watch`]); what can fail otherwise is refused here unless it is certain that it cannot: joining what are no
+//! sets, comparing what are no numbers, a rule or a member with two values. What the bytecode would take for a value
+//! although it is undefined is refused too: in a comprehension, in a set, before an `else`. So is what its compiler was
+//! seen to read wrongly.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use regorus::Value;
+use regorus::unstable::{
+    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span,
+};
+
+use super::kinds::{Kind, Kinds, bindings};
+use super::{DEPTH, order};
+use crate::policy::builtins;
+use crate::policy::bytecode::watch;
+use crate::policy::rego::certain;
+use crate::policy::rego::edit::{colon, whole};
+use crate::policy::rego::program::{self, Names, Path};
+use crate::policy::rego::rests::{Rules, is_verdict};
+use crate::policy::rego::walk::{self, Site, literal};
+
+/// The rules that could fail unnoticed, each with the first place in it and what stands there.
+pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, String)> {
+    let mut found = Vec::new();
+    for module in kinds.modules {
+        let names = Names::of(module);
+        for rule in &module.policy {
+            let path = program::path_of(&names, rule);
+            // Its value is known: it is not evaluated any more.
+            if path
+                .as_ref()
+                .is_some_and(|path| kinds.known.contains_key(path))
+            {
+                continue;
+            }
+            let scope = Scope {
+                module,
+                rule,
+                names: &names,
+                rules,
+                kinds,
+                bindings: bindings(rule),
+            };
+            let mut refused = None;
+            let mut refuse = |span: &Span, what: &str| {
+                let place = program::at(span, "");
+                refused.get_or_insert_with(|| format!("{}:{}: {what}", place.path, place.line));
+            };
+            if let Some(what) = scope.shape(path.as_ref()) {
+                refuse(rule.span(), what);
+            }
+            walk::rule(rule, &mut |site| {
+                if let Some((span, what)) = scope.refusal(site) {
+                    refuse(span, &what);
+                }
+            });
+            if let Some(refused) = refused {
+                // A rule without a path may be any of its package.
+                found.push((path.unwrap_or_else(|| names.package.clone()), refused));
+            }
+        }
+    }
+    found
+}
+
+/// The compiler leaves the others out.
+const MOST_ARGUMENTS: usize = 8;
+
+/// A rule, and what its names mean.
+struct Scope<'a> {
+    module: &'a Module,
+    rule: &'a Rule,
+    names: &'a Names<'a>,
+    rules: &'a Rules,
+    kinds: &'a Kinds<'a>,
+    /// How often the rule binds each name.
+    bindings: BTreeMap<String, usize>,
+}
+
+impl Scope<'_> {
+    /// What is wrong with one site, and where.
+    fn refusal<'s>(&self, site: Site<'s>) -> Option<(&'s Span, Cow<'static, str>)> {
+        let (span, what) = match site {
+            Site::With(expr) => (expr.span(), Some("uses with".into())),
+            Site::Call {
+                function,
+                arguments,
+            } => (function.span(), self.call(function, arguments)),
+            Site::Operation(expr) => (expr.span(), self.operation(expr).map(Cow::Borrowed)),
+            Site::Pattern(expr) => {
+                let what = "takes a value apart, or compares where it binds a name";
+                let is_name = matches!(expr, Expr::Var { .. });
+                (expr.span(), (!is_name).then_some(what.into()))
+            }
+            Site::Binding(name) => (name, self.binding(name.text()).map(Cow::Borrowed)),
+            Site::Declared(name) => (name, Some("declares a name without a value".into())),
+            Site::Every { .. } | Site::Replacing(_) => return None,
+            Site::Members(expr) => {
+                let kind = self.kinds.of(self.names, self.rule, expr, DEPTH);
+                let open = !kind.has_members() && whole(expr).is_none();
+                let what = "walks through what may have no members";
+                (expr.span(), open.then_some(what.into()))
+            }
+            Site::Reference(reference) => (
+                reference.span(),
+                self.reference(reference).map(Cow::Borrowed),
+            ),
+        };
+        Some((span, what?))
+    }
+
+    fn call(&self, function: &Expr, arguments: &[Ref<Expr>]) -> Option<Cow<'static, str>> {
+        let (name, arguments) = program::called(function, arguments);
+        let name = name.unwrap_or_default();
+        let arity = if let Some(arity) = self.function(&name) {
+            arity
+        } else {
+            let name = name.join(".");
+            let is_watched = builtins::is_only_ours(&name) || watch::watched(&name).is_some();
+            if name == watch::ITERABLE || !is_watched {
+                return Some(format!("uses {name}").into());
+            }
+            builtins::arity(&name).unwrap_or_default()
+        };
+        if arguments.len() > MOST_ARGUMENTS {
+            return Some("hands over many arguments".into());
+        }
+        (arguments.len() != arity).then_some("hands a result to an argument".into())
+    }
+
+    fn binding(&self, name: &str) -> Option<&'static str> {
+        if self.bound(name) > 1 {
+            return Some("binds a name twice");
+        }
+        self.is_named(name)
+            .then_some("binds a name that means something else")
+    }
+
+    /// Whether a name has a meaning that no body gives it.
+    fn is_named(&self, name: &str) -> bool {
+        let local = [self.names.package.clone(), vec![name.to_owned()]].concat();
+        certain::names(self.module).contains(name) || self.rules.all.contains(&local)
+    }
+
+    fn reference(&self, reference: &Expr) -> Option<&'static str> {
+        for index in certain::brackets(reference) {
+            let mut open = false;
+            walk::expression(index, &mut |site| {
+                if let Site::Reference(reference) = site {
+                    let first = program::known(reference).into_iter().next();
+                    open |= first
+                        .is_some_and(|first| self.bound(&first) == 0 && !self.is_named(&first));
+                }
+            });
+            if open {
+                return Some("walks by an index (write `some .. in`)");
+            }
+        }
+        let path = self.resolved(reference)?;
+        let plain = self.plain(reference)?;
+        let mut whole = false;
+        for rule in self.rules.reached(&path) {
+            if is_verdict(rule) {
+                return Some("asks what a policy says");
+            }
+            // It is its value that stands there then, or the machine would evaluate what was not written for it.
+            whole |= rule.len() > plain;
+        }
+        whole.then_some("reads a package, or a rule by an index")
+    }
+
+    fn bound(&self, name: &str) -> usize {
+        self.bindings.get(name).copied().unwrap_or(0)
+    }
+
+    /// How many arguments a function of the policies takes.
+    fn function(&self, name: &[String]) -> Option<usize> {
+        let mut meant = self.names.functions(name).into_iter();
+        let path = meant.find(|path| self.rules.functions.contains(path))?;
+        let (_, definition) = self.kinds.definitions.get(&path)?.first()?;
+        program::function(definition).map(|(_, arity)| arity)
+    }
+
+    /// The path of a reference from `data` or `input` on; nothing when it begins at a name that the rule binds.
+    fn resolved(&self, reference: &Expr) -> Option<Path> {
+        let steps = program::known(reference);
+        let first = steps.first().filter(|first| self.bound(first) == 0)?;
+        if self.names.imports.contains_key(first) || first == "data" || first == "input" {
+            return Some(self.names.resolve(&steps));
+        }
+        Some([self.names.package.clone(), steps].concat())
+    }
+
+    /// Whether a reference goes to the input, or to the data; nothing when it goes to a rule, or to what the body binds.
+    fn is_of_input(&self, reference: &Expr) -> Option<bool> {
+        let path = self.resolved(reference)?;
+        let is_dynamic =
+            |rule: &Path| rule.len() <= path.len() && !self.kinds.known.contains_key(rule);
+        if self.rules.reached(&path).any(is_dynamic) {
+            return None;
+        }
+        Some(path.first().is_some_and(|first| first == "input"))
+    }
+
+    /// How many steps of the path of a reference are written with dots.
+    fn plain(&self, reference: &Expr) -> Option<usize> {
+        let mut dotted = reference;
+        while program::dotted(dotted).is_none() {
+            let (Expr::RefBrack { refr, .. } | Expr::RefDot { refr, .. }) = dotted else {
+                return None;
+            };
+            dotted = refr;
+        }
+        self.resolved(dotted).map(|path| path.len())
+    }
+
+    /// Whether an expression has a value for sure.
+    fn is_there(&self, expr: &Expr) -> bool {
+        let is_there = |expr: &Expr| match expr {
+            Expr::Var { span, .. } if self.bound(span.text()) > 0 => true,
+            Expr::Var { .. } | Expr::RefDot { .. } => {
+                let path = self.resolved(expr);
+                let known = path.and_then(|path| self.kinds.known.get(&path));
+                known.is_some_and(|value| *value != Value::Undefined)
+            }
+            _ => false,
+        };
+        certain::vanishing(expr, &is_there).is_none()
+    }
+
+    fn operation(&self, expr: &Expr) -> Option<&'static str> {
+        const UNDEFINED: &str = "collects what may be undefined";
+        let both = |one: &Expr, other: &Expr, kind: Kind| {
+            let of = |expr| self.kinds.of(self.names, self.rule, expr, DEPTH);
+            of(one) == kind && of(other) == kind
+        };
+        match expr {
+            Expr::AssignExpr {
+                op: AssignOp::Eq, ..
+            } => Some("unifies"),
+            // The compiler goes on after `:=` when there is no value; it is written as `=`.
+            Expr::AssignExpr { lhs, .. } => {
+                colon(lhs).is_none().then_some("assigns in an odd place")
+            }
+            _ if order::asks_before_it_walks(self.rule, expr) => {
+                Some("asks in a comprehension before it walks through something")
+            }
+            Expr::BinExpr { lhs, rhs, .. } => {
+                (!both(lhs, rhs, Kind::Set)).then_some("joins what may be no sets")
+            }
+            Expr::ArithExpr { op, lhs, rhs, .. } => match op {
+                ArithOp::Sub if both(lhs, rhs, Kind::Set) => None,
+                ArithOp::Add | ArithOp::Mul | ArithOp::Sub if both(lhs, rhs, Kind::Number) => None,
+                _ => Some("calculates with what may be no numbers, or divides"),
+            },
+            Expr::BoolExpr { op, lhs, rhs, .. } => match op {
+                BoolOp::Eq | BoolOp::Ne => None,
+                BoolOp::Ge | BoolOp::Gt | BoolOp::Le | BoolOp::Lt => {
+                    (!both(lhs, rhs, Kind::Number)).then_some("compares what may be no numbers")
+                }
+            },
+            Expr::ArrayCompr { term, .. } | Expr::SetCompr { term, .. } => {
+                (!self.is_there(term)).then_some(UNDEFINED)
+            }
+            Expr::ObjectCompr {
+                key, value, query, ..
+            } => {
+                if !is_once_a_key(key, query) {
+                    return Some("may make a member of an object twice");
+                }
+                (!self.is_there(value)).then_some(UNDEFINED)
+            }
+            // The compiler leaves the key out.
+            Expr::Membership { key: Some(_), .. } => Some("asks for a member with its key"),
+            Expr::UnaryExpr { expr, .. } => (!matches!(expr.as_ref(), Expr::Number { .. }))
+                .then_some("negates what may be no number"),
+            _ => None,
+        }
+    }
+
+    /// A rule that could have two values, or has a form that is not for this engine.
+    fn shape(&self, path: Option<&Path>) -> Option<&'static str> {
+        let (head, bodies) = match self.rule {
+            Rule::Spec { head, bodies, .. } => (head, bodies),
+            Rule::Default { args, .. } => {
+                return (!args.is_empty()).then_some("has a default of a function");
+            }
+        };
+        if program::dotted(program::head(self.rule)).is_none_or(|name| name.len() != 1) {
+            return Some("defines an object by its members");
+        }
+        if order::has_late_roots(self.rule, &|reference| self.is_of_input(reference)) {
+            return Some("reads the input, or the data, within a query and outside of it");
+        }
+        if order::uses_before_it_binds(self.rule) {
+            return Some("uses a name in a query before the name has a value");
+        }
+        if let RuleHead::Func { args, .. } = head
+            && args
+                .iter()
+                .any(|name| matches!(&**name, Expr::Var { span, .. } if span.text() == "_"))
+        {
+            return Some("has an argument without a name");
+        }
+        if order::has_names_of_two_scopes(self.rule) {
+            return Some("uses a name within a query and outside of it");
+        }
+        let outputs = certain::outputs(self.rule);
+        let is_there = outputs.iter().all(|output| self.is_there(output));
+        if let RuleHead::Set { .. } = head {
+            // One element more of what policies say only has the interpreter asked.
+            let is_verdict = path.is_some_and(|path| is_verdict(path));
+            return (!is_verdict && !is_there).then_some("collects what may be undefined");
+        }
+        if bodies.len() > 1 && !is_there {
+            return Some("has an else, and a value that may be undefined");
+        }
+        let twins = path.and_then(|path| self.kinds.definitions.get(path));
+        let twins: Vec<&Rule> = twins
+            .into_iter()
+            .flatten()
+            .map(|(_, rule)| *rule)
+            .filter(|rule| matches!(rule, Rule::Spec { .. }))
+            .collect();
+        let fixed = fixed_value(self.rule);
+        let same = |other: &&Rule| fixed.is_some() && fixed_value(other) == fixed;
+        if twins.len() > 1 && !twins.iter().all(same) {
+            return Some("may have two values");
+        }
+        // One definition that finds several values.
+        let several = certain::finds_several(self.rule, &certain::fixed(self.module, self.rule));
+        (fixed.is_none() && several).then_some("may have two values")
+    }
+}
+
+/// Whether an object's members are those of one thing that is walked through, by the same keys. Nothing is walked
+/// through by an open index.
+fn is_once_a_key(key: &Expr, query: &Query) -> bool {
+    let Expr::Var { span: name, .. } = key else {
+        return false;
+    };
+    let mut walks = query
+        .stmts
+        .iter()
+        .filter_map(|statement| match &statement.literal {
+            Literal::SomeIn { key, value, .. } => Some((key, value)),
+            _ => None,
+        });
+    let (Some((Some(key), _)), None) = (walks.next(), walks.next()) else {
+        return false;
+    };
+    matches!(key.as_ref(), Expr::Var { span, .. } if span.text() == name.text())
+}
+
+/// What a definition says its value is, when that is the same whatever its body finds.
+fn fixed_value(rule: &Rule) -> Option<Value> {
+    let Rule::Spec { head, bodies, .. } = rule else {
+        return None;
+    };
+    let assign = match head {
+        RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => assign.as_ref(),
+        RuleHead::Set { .. } => return None,
+    };
+    if bodies.iter().any(|body| body.is_else) {
+        return None;
+    }
+    match assign {
+        Some(assign) => literal(&assign.value),
+        None => Some(true.into()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Names that could mean two things: refused, because the engine might take the other one.
+//!
+//! What a name stands for must be plain from its file. The engine builds queries out of the names of packages. It refuses
+//! to know what the rules say.
+
+use regorus::unstable::{Module, Ref};
+
+use crate::policy::problem::Problem;
+use crate::policy::question::{KNOWN, QUESTION};
+use crate::policy::rego::program::{self, Names};
+use crate::policy::rego::rests::is_of_library;
+use crate::policy::rego::walk::{self, Site};
+
+/// Refuses names of packages that are no plain words; rules that have the name of a package, or that nobody asks for
+/// though they object; and the names of dtgate's own rules and data.
+pub(in crate::policy) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    let packages = program::packages(modules);
+    for module in modules {
+        let names = Names::of(module);
+        if !names.package.iter().all(|step| is_word(step)) {
+            let message = "the name of a package consists of words of letters, digits and underscores that begin with no digit, with dots between them";
+            problems.push(program::at(&module.package.span, message));
+        }
+        for rule in &module.policy {
+            let head = program::head(rule);
+            let Some(name) = program::known(head).into_iter().next() else {
+                continue;
+            };
+            if is_of_library(&names.package) && (name == "deny" || name == "warn") {
+                let message = format!("nobody asks the library for {name}: say it in a policy");
+                problems.push(program::at(rule.span(), message));
+            }
+            if packages.contains(&[names.package.clone(), vec![name.clone()]].concat()) {
+                let message = format!("there is a package of the name of the rule {name}");
+                problems.push(program::at(rule.span(), message));
+            }
+            walk::rule(rule, &mut |site| {
+                let Site::Reference(reference) = site else {
+                    return;
+                };
+                let path = names.resolve(&program::known(reference));
+                if let [data, first, ..] = path.as_slice()
+                    && data == "data"
+                    && [KNOWN, QUESTION].contains(&first.as_str())
+                {
+                    let message = format!("data.{first} is dtgate's own");
+                    problems.push(program::at(reference.span(), message));
+                }
+            });
+        }
+    }
+}
+
+/// Whether a step of a path can be written behind a dot.
+pub(in crate::policy) fn is_word(step: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    step.starts_with(is_letter) && step.chars().all(|c| is_letter(c) || c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::bundle::Bundle;
+    use crate::policy::bundle::tests::directory;
+
+    const FINE: &str = "deny contains \"x\" if input.api == \"v1\"";
+
+    /// What is said about these files, each a package and its rules.
+    fn refused(files: &[(&str, &str)]) -> Vec<String> {
+        match Bundle::load(directory(files).path()) {
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                let problems = error.problems.into_iter();
+                problems.map(|problem| problem.message).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_has_not_the_name_of_a_package() {
+        let library = "package dtgate.lib\nr := 1";
+        let within = "package dtgate.lib.r\nq := 1";
+        let policy = format!("package dtgate.p\n{FINE}");
+        let said = refused(&[("a.rego", library), ("b.rego", within), ("c.rego", &policy)]);
+        assert!(said[0].contains("of the name of the rule r"), "{said:?}");
+    }
+
+    #[test]
+    fn a_name_that_could_mean_two_things_is_refused() {
+        let one = |text: String| refused(&[("a.rego", &text)]);
+        for (text, reason) in [
+            (
+                format!("package dtgate[\"q.deny, data.dtgate.q\"]\n{FINE}"),
+                "words of letters",
+            ),
+            (
+                format!("package dtgate[\"24_hours\"]\n{FINE}"),
+                "begin with no digit",
+            ),
+            (
+                format!("package dtgate.p\n{FINE}\ndtgate_1 := 1"),
+                "dtgate's own",
+            ),
+            (
+                "package dtgate.p\ndeny contains dtgate_1 if dtgate_1 := input.api".to_owned(),
+                "dtgate's own",
+            ),
+            (
+                "package dtgate.p\ndeny contains \"x\" if { some dtgate_1; input.unknown_members[dtgate_1] }".to_owned(),
+                "dtgate's own",
+            ),
+            (
+                format!("package dtgate.lib.a\n{FINE}"),
+                "asks the library for deny",
+            ),
+            (
+                "package dtgate.p\ndeny contains \"x\" if not data.dtgate_known.r0".to_owned(),
+                "dtgate's own",
+            ),
+        ] {
+            let said = one(text.clone());
+            assert!(
+                said.iter().any(|said| said.contains(reason)),
+                "{text}: {said:?}"
+            );
+        }
+    }
+}

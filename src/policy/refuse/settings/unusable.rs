@@ -1,0 +1,367 @@
+//! Settings that a builtin cannot work with: a pattern that does not compile, a network with too many bits.
+//!
+//! The builtin would fail when a request comes as far, which denies. What its argument may be is followed back to the
+//! data and tried out; what is not found on that way is found by requests.
+
+use std::collections::BTreeMap;
+
+use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead};
+use serde_json::Value as Json;
+
+use crate::policy::builtins;
+use crate::policy::complaint::engine_problem;
+use crate::policy::problem::Problem;
+use crate::policy::rego::program::{self, Names, Program};
+use crate::policy::rego::walk::{self, Site};
+use crate::policy::source::files::Tree;
+
+/// An argument that has to be of a certain form.
+struct Argument {
+    builtin: &'static str,
+    place: usize,
+    is: &'static str,
+    /// The call, with `{}` for the argument.
+    call: &'static str,
+}
+
+const fn argument(
+    builtin: &'static str,
+    place: usize,
+    is: &'static str,
+    call: &'static str,
+) -> Argument {
+    Argument {
+        builtin,
+        place,
+        is,
+        call,
+    }
+}
+
+const PATTERN: &str = "a regular expression";
+const GLOB: &str = "a glob";
+const NETWORK: &str = "a network such as 10.0.0.0/8";
+
+const ARGUMENTS: [Argument; 14] = [
+    argument("glob.match", 0, GLOB, "glob.match({}, [], \"x\")"),
+    argument(
+        "net.cidr_contains",
+        0,
+        NETWORK,
+        "net.cidr_contains({}, \"192.0.2.1\")",
+    ),
+    argument(
+        "net.cidr_intersects",
+        0,
+        NETWORK,
+        "net.cidr_intersects({}, \"192.0.2.0/24\")",
+    ),
+    argument(
+        "net.cidr_intersects",
+        1,
+        NETWORK,
+        "net.cidr_intersects(\"192.0.2.0/24\", {})",
+    ),
+    argument(
+        "regex.find_all_string_submatch_n",
+        0,
+        PATTERN,
+        "regex.find_all_string_submatch_n({}, \"x\", 1)",
+    ),
+    argument("regex.find_n", 0, PATTERN, "regex.find_n({}, \"x\", 1)"),
+    argument("regex.match", 0, PATTERN, "regex.match({}, \"x\")"),
+    argument(
+        "regex.replace",
+        1,
+        PATTERN,
+        "regex.replace(\"x\", {}, \"y\")",
+    ),
+    argument("regex.split", 0, PATTERN, "regex.split({}, \"x\")"),
+    argument(
+        "time.parse_duration_ns",
+        0,
+        "a duration such as 36h",
+        "time.parse_duration_ns({})",
+    ),
+    argument(
+        "time.parse_rfc3339_ns",
+        0,
+        "a time such as 2027-01-31T18:00:00Z",
+        "time.parse_rfc3339_ns({})",
+    ),
+    argument("to_number", 0, "a number", "to_number({})"),
+    argument("units.parse", 0, "a number with a unit", "units.parse({})"),
+    argument(
+        "units.parse_bytes",
+        0,
+        "a size such as 10MB",
+        "units.parse_bytes({})",
+    ),
+];
+
+/// Refuses what a builtin of the policies could not use, whatever the request.
+pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Problem>) {
+    let data = Json::Object(tree.data.clone());
+    let mut tried: BTreeMap<(&str, &str), Option<String>> = BTreeMap::new();
+    for module in program.modules {
+        let names = Names::of(module);
+        for rule in &module.policy {
+            walk::rule(rule, &mut |site| {
+                let Site::Call {
+                    function,
+                    arguments,
+                } = site
+                else {
+                    return;
+                };
+                let name = program::dotted(function).unwrap_or_default();
+                if program.is_function(&names, &name) {
+                    return;
+                }
+                let name = name.join(".");
+                problems.extend(unusable_texts(&name, arguments));
+                for wanted in ARGUMENTS.iter().filter(|it| it.builtin == name) {
+                    let Some(given) = arguments.get(wanted.place) else {
+                        continue;
+                    };
+                    if [PATTERN, GLOB].contains(&wanted.is)
+                        && let Some(text) = walk::written(given)
+                        && let Some(reason) = wanted.failure(text)
+                    {
+                        let message = format!("{text:?} is not {}: {reason}", wanted.is);
+                        problems.push(program::at(given.span(), message));
+                    }
+                    let origin = Origin {
+                        modules: program.modules,
+                        names: &names,
+                        rule,
+                        data: &data,
+                    };
+                    let mut found = Vec::new();
+                    origin.members(given, MOST_STEPS, &mut found);
+                    for (path, value) in found {
+                        let Some(text) = value.as_str() else {
+                            continue;
+                        };
+                        let failed = tried.entry((wanted.call, text));
+                        let failed = failed.or_insert_with(|| wanted.failure(text));
+                        if let Some(reason) = failed {
+                            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+                            let (path, is) = (steps.join("."), wanted.is);
+                            let message =
+                                format!("data.{path} must be {is}, and {text:?} is none: {reason}");
+                            problems.push(tree.problem_in_data(&steps, message));
+                        }
+                    }
+                }
+            });
+        }
+    }
+}
+
+impl Argument {
+    /// Why the builtin does not take this.
+    fn failure(&self, text: &str) -> Option<String> {
+        match self.is {
+            PATTERN => return builtins::regex::fault(text),
+            GLOB => return builtins::glob::fault(text),
+            _ => {}
+        }
+        let mut engine = regorus::Engine::new();
+        engine.set_strict_builtin_errors(true);
+        builtins::register(&mut engine);
+        let call = self.call.replace("{}", &Json::from(text).to_string());
+        let error = engine.eval_query(call, false).err()?;
+        Some(engine_problem(&error.to_string(), "").message)
+    }
+}
+
+/// Where an argument stands, and where its value may come from.
+#[derive(Clone, Copy)]
+struct Origin<'a, 'd> {
+    modules: &'a [Ref<Module>],
+    names: &'a Names<'a>,
+    rule: &'a Rule,
+    data: &'d Json,
+}
+
+/// A member of the data, and the way to it.
+type Member<'d> = (Vec<String>, &'d Json);
+
+impl<'d> Origin<'_, 'd> {
+    /// The members of the data that an expression may be.
+    fn members(self, given: &Expr, steps: usize, found: &mut Vec<Member<'d>>) {
+        let Some(steps) = steps.checked_sub(1) else {
+            return;
+        };
+        if let Expr::Call { fcn, params, .. } = given {
+            if program::dotted(fcn).is_some_and(|name| name == ["object", "get"])
+                && let [object, key, ..] = params.as_slice()
+            {
+                found.extend(self.asked_for(object, key, steps));
+            }
+            return;
+        }
+        let Some(path) = walk::path(given) else {
+            return;
+        };
+        let mut path = path.into_iter();
+        let Some(first) = path.next().and_then(|step| step.name) else {
+            return;
+        };
+        let mut members = Vec::new();
+        let import = self.names.imports.get(&first);
+        let start = import.cloned().unwrap_or_else(|| vec![first.clone()]);
+        if start.first().is_some_and(|start| start == "data") {
+            members.push((Vec::new(), self.data));
+            for step in start.iter().skip(1) {
+                members = below(members, Some(step));
+            }
+        } else {
+            self.bindings(&first, &mut |value, is_each| {
+                let mut values = Vec::new();
+                self.members(value, steps, &mut values);
+                if is_each {
+                    members.extend(below(values, None));
+                    self.rules(value, true, steps, &mut members);
+                } else {
+                    members.extend(values);
+                }
+            });
+        }
+        for step in path {
+            members = below(members, step.name.as_deref());
+        }
+        found.extend(members);
+        self.rules(given, false, steps, found);
+    }
+
+    /// What `object.get` finds, without its default.
+    fn asked_for(self, object: &Expr, key: &Expr, steps: usize) -> Vec<Member<'d>> {
+        let mut members = Vec::new();
+        self.members(object, steps, &mut members);
+        let keys: Vec<&Expr> = match key {
+            Expr::Array { items, .. } => items.iter().map(Ref::as_ref).collect(),
+            key => vec![key],
+        };
+        keys.into_iter()
+            .fold(members, |members, key| below(members, walk::written(key)))
+    }
+
+    /// The same for the value of a rule that is meant; or, of a set, for what is in it.
+    fn rules(self, meant: &Expr, is_set: bool, steps: usize, found: &mut Vec<Member<'d>>) {
+        let meant = self.names.functions(&program::known(meant));
+        for module in self.modules {
+            let names = Names::of(module);
+            for rule in &module.policy {
+                let path = [names.package.clone(), program::known(program::head(rule))].concat();
+                if !meant.contains(&path) || std::ptr::eq(rule.as_ref(), self.rule) {
+                    continue;
+                }
+                let Rule::Spec { head, .. } = rule.as_ref() else {
+                    continue;
+                };
+                let value = match head {
+                    RuleHead::Compr {
+                        assign: Some(assign),
+                        ..
+                    } if !is_set => &assign.value,
+                    RuleHead::Set { key: Some(key), .. } if is_set => key,
+                    _ => continue,
+                };
+                let origin = Origin {
+                    names: &names,
+                    rule,
+                    modules: self.modules,
+                    data: self.data,
+                };
+                origin.members(value, steps, found);
+            }
+        }
+    }
+
+    /// Calls `see` with what the rule gives a name, wherever in it, and whether it is each member of that.
+    fn bindings(self, name: &str, see: &mut dyn FnMut(&Expr, bool)) {
+        walk::queries(self.rule, &mut |query| bound_in(query, name, see));
+    }
+}
+
+/// What the statements of one query give a name.
+fn bound_in(query: &Query, name: &str, see: &mut dyn FnMut(&Expr, bool)) {
+    let is_named = |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
+    for statement in &query.stmts {
+        match &statement.literal {
+            Literal::Expr { expr, .. } => {
+                if let Expr::AssignExpr {
+                    op: AssignOp::ColEq | AssignOp::Eq,
+                    lhs,
+                    rhs,
+                    ..
+                } = expr.as_ref()
+                    && is_named(lhs)
+                {
+                    see(rhs, false);
+                }
+            }
+            Literal::SomeIn {
+                value, collection, ..
+            } if is_named(value) => see(collection, true),
+            Literal::Every { value, domain, .. } if value.text() == name => see(domain, true),
+            _ => {}
+        }
+    }
+}
+
+/// The members of this name, or all of them.
+fn below<'d>(members: Vec<Member<'d>>, name: Option<&str>) -> Vec<Member<'d>> {
+    let mut found = Vec::new();
+    for (path, value) in members {
+        let mut add = |step: &str, value: &'d Json| {
+            found.push(([path.as_slice(), &[step.to_owned()]].concat(), value));
+        };
+        match (value, name) {
+            (Json::Object(members), Some(name)) => {
+                if let Some(value) = members.get(name) {
+                    add(name, value);
+                }
+            }
+            (Json::Object(members), None) => {
+                for (name, value) in members {
+                    add(name, value);
+                }
+            }
+            (Json::Array(items), None) => {
+                for (place, value) in items.iter().enumerate() {
+                    add(&place.to_string(), value);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Texts of a call that its builtin can never use: as arguments, or in lists that are arguments.
+fn unusable_texts(builtin: &str, arguments: &[Ref<Expr>]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut look = |place: usize, member: Option<usize>, expr: &Expr| {
+        let reason =
+            walk::written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
+        problems.extend(reason.map(|reason| program::at(expr.span(), reason)));
+    };
+    for (place, argument) in arguments.iter().enumerate() {
+        look(place, None, argument);
+        if let Expr::Array { items, .. } = argument.as_ref() {
+            for (member, item) in items.iter().enumerate() {
+                look(place, Some(member), item);
+            }
+        }
+    }
+    problems
+}
+
+/// How often a name is followed to what it stands for.
+const MOST_STEPS: usize = 5;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Reads Rego: what there is in a program, what its names mean, and where things stand. It refuses nothing.
+
+pub(in crate::policy) mod certain;
+pub(in crate::policy) mod edit;
+pub(in crate::policy) mod program;
+pub(in crate::policy) mod rests;
+pub(in crate::policy) mod walk;

@@ -1,0 +1,152 @@
+use crate::policy::bundle::tests::{directory, problems};
+use crate::policy::source::files::Tree;
+
+const POLICY: (&str, &str) = (
+    "p.rego",
+    "package dtgate.p\n\ndeny contains \"no\" if input.api == \"v9\"\n",
+);
+
+/// The data of these files, or what is wrong with them.
+fn data(files: &[(&str, &str)]) -> Result<String, Vec<String>> {
+    let mut all = files.to_vec();
+    all.push(POLICY);
+    match problems(&all) {
+        problems if problems.is_empty() => {
+            let tree = Tree::read(&[directory(files).path()]);
+            Ok(serde_json::Value::Object(tree.data).to_string())
+        }
+        problems => Err(problems),
+    }
+}
+
+/// Checked with OPA 1.22: `opa eval -d DIR data`.
+#[test]
+fn every_file_that_opa_reads_is_read_and_put_where_its_directory_says() {
+    let files = [
+        ("blocked.yaml", "blocked: [a]\n"),
+        ("data.yml", "yml: 1\n"),
+        ("b.json", "{\"json\": 1}"),
+        ("data.json", "{\"data\": 1}"),
+        ("sub/dir/x.yaml", "deep: 1\n"),
+        ("sub/list.yaml", "dir: {more: 1}\n"),
+        ("lists/x.json", "[1, 2]"),
+    ];
+    assert_eq!(
+        data(&files).unwrap(),
+        "{\"json\":1,\"blocked\":[\"a\"],\"data\":1,\"yml\":1,\"lists\":[1,2],\
+         \"sub\":{\"dir\":{\"deep\":1,\"more\":1}}}"
+    );
+}
+
+#[test]
+fn what_is_no_data_file_stays_out() {
+    let files = [
+        ("README.md", "# not ours"),
+        ("p.rego~", "nonsense"),
+        ("p.rego.bak", "nonsense"),
+        ("x.yaml.disabled", ": nonsense"),
+        ("json", "nonsense"),
+        (".gitignore", "*"),
+        (".hidden.yaml", "nonsense: ["),
+        (".git/config.yaml", "nonsense: ["),
+        ("..data/x.yaml", "nonsense: ["),
+    ];
+    assert_eq!(data(&files).unwrap(), "{}");
+}
+
+#[test]
+fn a_name_that_only_looks_like_one_that_is_read_is_refused() {
+    for (name, extension) in [
+        ("blocked.YAML", "yaml"),
+        ("blocked.Yml", "yml"),
+        ("sub/blocked.JSON", "json"),
+        ("more.REGO", "rego"),
+    ] {
+        let said = data(&[(name, "a: 1\n")]).unwrap_err();
+        assert_eq!(
+            said,
+            [format!(
+                "{name}: a file whose name ends like this is not read: write .{extension} in small letters"
+            )]
+        );
+    }
+}
+
+#[test]
+fn what_two_files_define_is_named_with_both() {
+    for (one, other, said) in [
+        (
+            ("a.yaml", "x: 1\nblocked: [a]\n"),
+            ("b.yml", "y: 1\nblocked: [a]\n"),
+            "b.yml:2:1: data.blocked is already defined by DIR/a.yaml",
+        ),
+        (
+            ("data.yaml", "a:\n  b: 1\n  c: 2\n"),
+            ("data.json", "{\n  \"a\": {\n    \"c\": 2}}"),
+            "data.yaml:3:3: data.a.c is already defined by DIR/data.json",
+        ),
+        (
+            ("data.yaml", "a: {b: 1}\n"),
+            ("a/x.json", "{\"b\": 2}"),
+            "data.yaml:1:5: data.a.b is already defined by DIR/a/x.json",
+        ),
+        // One inside the other.
+        (
+            ("a/x.json", "{\"b\": {\"c\": 2}}"),
+            ("data.yaml", "a:\n  b: 1\n"),
+            "data.yaml:2:3: data.a.b is already defined by DIR/a/x.json",
+        ),
+    ] {
+        let said_now = data(&[one, other]).unwrap_err();
+        let [now] = said_now.as_slice() else {
+            panic!("{said_now:?}");
+        };
+        let (before, file) = said.split_once("DIR/").unwrap();
+        assert!(
+            now.starts_with(before) && now.ends_with(file),
+            "{said}: {now}"
+        );
+    }
+}
+
+#[test]
+fn what_opa_reads_otherwise_is_refused() {
+    for (text, said) in [
+        (
+            "base: &base {x: 1}\nmore:\n  <<: *base\n  y: 2\n",
+            "merge keys (<<) are not read: write the members out",
+        ),
+        ("a: 1\na: 2\n", "a is defined twice"),
+        ("a: 1\n---\nb: 1\n", "more than one document"),
+        ("- a\n", "data must be an object: give the value a name"),
+    ] {
+        let said_now = data(&[("x.yaml", text)]).unwrap_err();
+        assert!(said_now[0].contains(said), "{text}: {said_now:?}");
+        assert!(said_now[0].starts_with("x.yaml:"), "{said_now:?}");
+    }
+}
+
+#[test]
+fn a_member_is_found_where_it_stands_and_not_in_a_comment() {
+    let yaml = "# modes: {a: 1}\nlist:\n  - x\n  - modes: 1\n  - \"y\"\nmodes:\n  'quoted key': {b: [1, 2]}\n  other: 1\n";
+    let json = "{\"a\": {\"modes\": 1},\n \"e\": {\"deep\": [true,\n  {\"x\": 1}]}}";
+    let files = directory(&[("data.yaml", yaml), ("j/x.json", json)]);
+    let tree = Tree::read(&[files.path()]);
+    for (path, place) in [
+        (&["modes"][..], "data.yaml:6:1"),
+        (&["modes", "quoted key"], "data.yaml:7:3"),
+        (&["modes", "quoted key", "b", "1"], "data.yaml:7:25"),
+        (&["list", "1", "modes"], "data.yaml:4:5"),
+        (&["list", "2"], "data.yaml:5:5"),
+        (&["modes", "nobody"], "data.yaml:6:1"),
+        (&["j", "e", "deep"], "j/x.json:2:9"),
+        (&["j", "a", "modes"], "j/x.json:1:9"),
+        (&["j", "e", "deep", "1", "x"], "j/x.json:3:5"),
+    ] {
+        let problem = tree.problem_in_data(path, "").to_string();
+        assert!(
+            problem.ends_with(&format!("{place}: ")),
+            "{path:?}: {problem}"
+        );
+    }
+}

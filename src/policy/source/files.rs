@@ -1,0 +1,219 @@
+//! Reads a directory of policies: Rego, tests and data, in one order that never changes.
+//!
+//! It reads what `opa test` reads: every file that ends in `.rego`, `.json`, `.yaml` or `.yml`. It guarantees that nothing
+//! which looks like one is skipped in silence: what cannot be read becomes a problem. Hidden files and other kinds
+//! of files are not ours. It does not know what Rego means.
+
+use std::{
+    fs::{self, FileType},
+    io::{self, ErrorKind},
+    path::Path,
+};
+
+use serde_json::{Map, Value as Json};
+
+use super::data;
+use crate::dynatrace::redact::Redactor;
+use crate::policy::problem::Problem;
+use crate::value::unread;
+
+pub(in crate::policy) struct File {
+    /// As the user would write it: the given directory, then the way down.
+    pub(in crate::policy) path: String,
+    /// Below the given directory, with slashes.
+    pub(in crate::policy) name: String,
+    pub(in crate::policy) text: String,
+}
+
+impl File {
+    pub(in crate::policy) fn is_json(&self) -> bool {
+        Path::new(&self.name)
+            .extension()
+            .is_some_and(|extension| extension == "json")
+    }
+}
+
+/// What a file is, by the end of its name.
+enum Kind {
+    Data,
+    Policy,
+    Test,
+    /// `blocked.YAML`: OPA reads it on no system, and people on some take it for the same.
+    Disguised(String),
+    Other,
+}
+
+impl Kind {
+    fn of(name: &str) -> Self {
+        let Some(extension) = Path::new(name).extension().and_then(|it| it.to_str()) else {
+            return Self::Other;
+        };
+        match extension {
+            "rego" if name.ends_with("_test.rego") => Self::Test,
+            "rego" => Self::Policy,
+            "json" | "yaml" | "yml" => Self::Data,
+            _ => match extension.to_ascii_lowercase() {
+                lower if matches!(lower.as_str(), "rego" | "json" | "yaml" | "yml") => {
+                    Self::Disguised(lower)
+                }
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
+#[derive(Default)]
+pub(in crate::policy) struct Tree {
+    pub(in crate::policy) policies: Vec<File>,
+    pub(in crate::policy) tests: Vec<File>,
+    pub(in crate::policy) data_files: Vec<File>,
+    pub(in crate::policy) data: Map<String, Json>,
+    /// With what stands in the data files.
+    pub(in crate::policy) problems: Vec<Problem>,
+    /// Files and directories that could not be read: nobody knows what else would be wrong.
+    pub(in crate::policy) unread: Vec<Problem>,
+}
+
+impl Tree {
+    /// Reads everything below the given directories or files.
+    pub(in crate::policy) fn read<P: AsRef<Path>>(roots: &[P]) -> Self {
+        let mut tree = Self::default();
+        for root in roots {
+            let root = root.as_ref();
+            match fs::metadata(root) {
+                Ok(metadata) if metadata.is_dir() => tree.directory(root, &mut Vec::new()),
+                Ok(_) => {
+                    let name = root
+                        .file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned();
+                    tree.file(root, &[], &name);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let message = "there is no such directory of policies";
+                    tree.unread.push(Problem::of_file(root, &message));
+                }
+                Err(error) => tree.unread.push(unreadable(root, &error)),
+            }
+        }
+        tree
+    }
+
+    fn directory(&mut self, directory: &Path, below: &mut Vec<String>) {
+        let entries: Result<Vec<_>, _> = fs::read_dir(directory).and_then(Iterator::collect);
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.unread.push(unreadable(directory, &error)),
+        };
+        // The order of a directory is the file system's business; ours must not be.
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                self.unread.push(Problem::of_file(
+                    &path,
+                    &"the name is not UTF-8: give it another",
+                ));
+                continue;
+            };
+            if name.starts_with('.') {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => {
+                    below.push(name.to_owned());
+                    self.directory(&path, below);
+                    below.pop();
+                }
+                Ok(kind) => self.entry(&path, kind, below, name),
+                Err(error) => self.unread.push(unreadable(&path, &error)),
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &Path, kind: FileType, below: &[String], name: &str) {
+        // A link to a file is how Kubernetes mounts a ConfigMap. A link to a directory could lead in a circle.
+        if kind.is_symlink() && fs::metadata(path).is_ok_and(|target| target.is_dir()) {
+            let message =
+                "a symbolic link to a directory is not followed: put the directory itself here";
+            return self.unread.push(Problem::of_file(path, &message));
+        }
+        self.file(path, below, name);
+    }
+
+    fn file(&mut self, path: &Path, below: &[String], name: &str) {
+        let kind = Kind::of(name);
+        match &kind {
+            Kind::Other => return,
+            Kind::Disguised(extension) => {
+                let message = format!(
+                    "a file whose name ends like this is not read: write .{extension} in small letters"
+                );
+                return self.unread.push(Problem::of_file(path, &message));
+            }
+            Kind::Data | Kind::Policy | Kind::Test => {}
+        }
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return self.unread.push(unreadable(path, &error)),
+        };
+        let mut whole_name = below.join("/");
+        if !whole_name.is_empty() {
+            whole_name.push('/');
+        }
+        whole_name.push_str(name);
+        let file = File {
+            path: path.display().to_string(),
+            name: whole_name,
+            text,
+        };
+        match kind {
+            Kind::Policy => self.policies.push(file),
+            Kind::Test => self.tests.push(file),
+            Kind::Data => {
+                let added = data::add(&mut self.data, &self.data_files, &file);
+                self.problems.extend(added.err());
+                self.data_files.push(file);
+            }
+            Kind::Disguised(_) | Kind::Other => {}
+        }
+    }
+
+    /// Tokens that stand in the data with their secrets: they are told by their places, not repeated.
+    pub(in crate::policy) fn tokens(&self) -> Vec<Problem> {
+        let redactor = Redactor::default();
+        let lines = self.data_files.iter().flat_map(|file| {
+            let lines = file.text.lines().enumerate();
+            lines.map(move |(number, line)| (file, number + 1, line))
+        });
+        let shown = lines.filter(|(_, _, line)| line.contains("dt0") && redactor.holds_token(line));
+        let message = "a whole token stands here, with its secret: write its public part only (for dt0c01 tokens, up to \
+                       the second dot), and revoke the token";
+        shown
+            .map(|(file, number, _)| Problem::new(&file.path, number, 1, message))
+            .collect()
+    }
+
+    /// A problem with a member of the data, at its key, or at the nearest one around it that is there.
+    pub(in crate::policy) fn problem_in_data(
+        &self,
+        path: &[&str],
+        message: impl Into<String>,
+    ) -> Problem {
+        data::problem(&self.data_files, path, message)
+    }
+}
+
+/// Why a file or a directory cannot be read, and what to do.
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let message = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "the user that dtgate runs as may not read it: give read access, or take it away"
+                .to_owned()
+        }
+        _ => unread(error),
+    };
+    Problem::of_file(path, &message)
+}

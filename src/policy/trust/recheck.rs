@@ -1,0 +1,58 @@
+//! What the bytecode let pass, shown to the interpreter afterwards.
+//!
+//! It guarantees that one difference ends the trust in the bytecode, and so does the end of whoever looks for them. It
+//! does not say who looks, nor at what priority.
+
+use std::time::{Duration, Instant};
+
+use regorus::{Value, utils::limits::ExecutionTimerConfig};
+
+use super::Trust;
+use crate::policy::interpreter::{Interpreter, STEPS};
+use crate::policy::question::{array, says_nothing};
+
+/// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
+const CHECK_LIMIT: Duration = Duration::from_mins(1);
+
+impl Trust {
+    /// Whether the interpreter agrees that nobody objects. If not, the bytecode never answers again.
+    ///
+    /// Takes its time, and is meant for a thread that has nothing else to do.
+    pub(in crate::policy) fn check(&self, prepared: &regorus::Engine, document: &Value) {
+        let Some(share) = self.share() else {
+            return;
+        };
+        let started = Instant::now();
+        let mut prepared = prepared.clone();
+        prepared.set_execution_timer_config(ExecutionTimerConfig {
+            limit: CHECK_LIMIT,
+            check_interval: STEPS,
+        });
+        let mut interpreter = Interpreter::clone_of(&prepared);
+        interpreter.begin(document, 0);
+        let answers = interpreter.ask_together(&array(&share.rules));
+        let took = started.elapsed();
+        let said = match answers {
+            Some(answers) if answers.iter().all(says_nothing) => None,
+            Some(answers) => Some(Value::from(answers).to_string()),
+            // That it had to wait for the processor is no difference.
+            None if took >= CHECK_LIMIT => {
+                tracing::warn!(?took, "a request could not be compared in time");
+                None
+            }
+            None => Some("that it cannot be evaluated".to_owned()),
+        };
+        if let Some(said) = said {
+            // By its time it is found in the journal. No more of it: the log is not for what people send.
+            let difference = format!(
+                "the interpreter says {said}, the bytecode that nobody objects, of the request of {}",
+                document["time"]
+            );
+            self.lose(difference);
+        }
+        self.compared(took);
+    }
+}
+
+#[cfg(test)]
+mod tests;
