@@ -33,13 +33,15 @@ mod source;
 pub mod suite;
 mod trust;
 
-pub use crate::policy::trust::Trusted;
 pub use bundle::Bundle;
-pub use decision::{Decision, Effect, Evaluator, Mode, POLICY_ERROR, Rule, Verdict, Violation};
-pub use engine::{AnswersFor, DEFAULT_LIMIT, Engine, Explanation, Other};
+pub use decision::{
+    Decision, Effect, Evaluator, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
+};
+pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
 pub use problem::{LoadError, Problem};
-pub use remedy::Remedy;
+pub use trust::Trusted;
+pub use trust::share::{AnswersFor, Other};
 
 /// The policies in force. Clones share one engine.
 #[derive(Clone, Debug)]

@@ -9,7 +9,6 @@ use std::{
     path::Path,
 };
 
-use regorus::unstable::{Module, Ref};
 use sha2::{Digest, Sha256};
 
 use crate::policy::absent;
@@ -18,7 +17,7 @@ use crate::policy::interpreter::prepare::{evaluable, evaluated};
 use crate::policy::plain::Origins;
 use crate::policy::problem::{LoadError, Problem, finish};
 use crate::policy::read::compile;
-use crate::policy::refuse::{imports, kinds, names, nulls, settings, steps, verdicts, ways};
+use crate::policy::refuse::{self, settings, verdicts};
 use crate::policy::rego::program::{Program, Read};
 use crate::policy::source::files::{File, Tree};
 use crate::policy::source::modes::{self, Enforcement};
@@ -128,11 +127,7 @@ impl Bundle {
             settings::unusable(&program, &tree, &mut problems);
             settings::misnamed(&tree, &names, &mut problems);
         }
-        ways::unknown(&program, &mut problems);
-        nulls::compared(&modules, &mut problems);
-        kinds::compared(&program, &mut problems);
-        verdicts::unreadable(&program, &mut problems);
-        misread(&modules, &mut problems);
+        refuse::program(&program, &modules, &mut problems);
         let reads = program.reads();
         finish(problems)?;
         let warnings = absent::silent(&program, lookup_required);
@@ -171,13 +166,6 @@ impl Bundle {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
     }
-}
-
-/// Refuses what the engine reads otherwise than OPA does.
-pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    names::ambiguous(modules, problems);
-    imports::unknown(modules, problems);
-    steps::misread(modules, problems);
 }
 
 fn revision(tree: &Tree) -> String {

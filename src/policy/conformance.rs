@@ -122,7 +122,7 @@ impl Case {
             let modules = rego.get_modules().clone();
             let program = Program::new(&modules);
             program.calls(|_| false, &mut problems);
-            crate::policy::bundle::misread(&modules, &mut problems);
+            crate::policy::refuse::misread(&modules, &mut problems);
         }
         match problems.into_iter().min() {
             Some(problem) => Err(problem),

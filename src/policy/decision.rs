@@ -8,8 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
-use super::remedy::Remedy;
-use crate::dynatrace::redact::{Redactor, Texts};
+use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 
 /// The code of a violation that stands for a policy which could not be asked.
 pub const POLICY_ERROR: &str = "policy-error";
@@ -325,6 +324,33 @@ const FEW: usize = 20;
 
 fn nanoseconds<S: Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// What to leave out of a request so that it passes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Remedy {
+    /// Scopes to leave out, in the order of the request.
+    pub scopes: Vec<Redacted>,
+    /// Members to leave out altogether.
+    pub members: Vec<&'static str>,
+    /// The same for people.
+    pub text: String,
+}
+
+impl Texts for Remedy {
+    fn redacted(self, redactor: &Redactor) -> Self {
+        let Self {
+            scopes,
+            members,
+            text,
+        } = self;
+        let scope = |scope: Redacted| redactor.text(&scope);
+        Self {
+            scopes: scopes.into_iter().map(scope).collect(),
+            members,
+            text: redactor.text(&text).to_string(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::policy::question::array;
 use crate::policy::rego::program::Read;
 use crate::policy::source::files::Tree;
 use crate::policy::trust::proof::{self, Comparison};
-pub use crate::policy::trust::share::{AnswersFor, Other};
+use crate::policy::trust::share::AnswersFor;
 use crate::policy::trust::share::{Share, Sources};
 use crate::policy::trust::{Trust, Trusted};
 

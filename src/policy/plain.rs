@@ -27,7 +27,7 @@ use serde_json::{Map, Value as Json};
 use super::problem::Problem;
 use crate::policy::builtins;
 use crate::policy::rego::program;
-pub(super) use print::{Origins, follows_a_dot};
+pub(super) use print::Origins;
 use tree::{Form, Module, Place, Term, known};
 
 /// A file for the engine: its path and its text.

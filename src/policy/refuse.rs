@@ -9,3 +9,24 @@ pub(in crate::policy) mod settings;
 pub(in crate::policy) mod steps;
 pub(in crate::policy) mod verdicts;
 pub(in crate::policy) mod ways;
+
+use regorus::unstable::{Module, Ref};
+
+use super::problem::Problem;
+use super::rego::program::Program;
+
+/// Refuses what a program could never do, or would be silent about; not what depends on the data.
+pub(super) fn program(program: &Program<'_>, modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    ways::unknown(program, problems);
+    nulls::compared(modules, problems);
+    kinds::compared(program, problems);
+    verdicts::unreadable(program, problems);
+    misread(modules, problems);
+}
+
+/// Refuses what the engine reads otherwise than OPA does.
+pub(super) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
+    names::ambiguous(modules, problems);
+    imports::unknown(modules, problems);
+    steps::misread(modules, problems);
+}

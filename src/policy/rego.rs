@@ -5,3 +5,4 @@ pub(in crate::policy) mod edit;
 pub(in crate::policy) mod program;
 pub(in crate::policy) mod rests;
 pub(in crate::policy) mod walk;
+pub(in crate::policy) mod word;

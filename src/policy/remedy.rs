@@ -5,39 +5,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use serde::Serialize;
-
-use super::decision::{Decision, Effect, Verdict};
+use super::decision::{Decision, Effect, Remedy, Verdict};
 use super::input::{Change, Expiration, Input};
-use crate::dynatrace::redact::{Redacted, Redactor, Texts};
+use crate::dynatrace::redact::Redacted;
 use crate::value::counted;
-
-/// What to leave out of a request so that it passes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Remedy {
-    /// Scopes to leave out, in the order of the request.
-    pub scopes: Vec<Redacted>,
-    /// Members to leave out altogether.
-    pub members: Vec<&'static str>,
-    /// The same for people.
-    pub text: String,
-}
-
-impl Texts for Remedy {
-    fn redacted(self, redactor: &Redactor) -> Self {
-        let Self {
-            scopes,
-            members,
-            text,
-        } = self;
-        let scope = |scope: Redacted| redactor.text(&scope);
-        Self {
-            scopes: scopes.into_iter().map(scope).collect(),
-            members,
-            text: redactor.text(&text).to_string(),
-        }
-    }
-}
 
 /// Looks for it; `decide` judges as the decision was made.
 pub(super) fn find(

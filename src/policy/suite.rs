@@ -19,10 +19,11 @@ use regorus::{
     utils::limits::ExecutionTimerConfig,
 };
 
-use crate::policy::bundle::{self, Bundle, Settings};
+use crate::policy::bundle::{Bundle, Settings};
 use crate::policy::interpreter::prepare;
 use crate::policy::plain::Origins;
 use crate::policy::problem::{self, LoadError, Problem};
+use crate::policy::refuse;
 use crate::policy::rego::program::{self, Program, at};
 use crate::policy::source::files::{File, Tree};
 use crate::policy::{complaint, read};
@@ -168,7 +169,7 @@ impl Suite {
         problem::finish(std::mem::take(&mut problems))?;
         let program = Program::new(&modules);
         program.calls(|file| test_files.contains(file), &mut problems);
-        bundle::misread(&modules, &mut problems);
+        refuse::misread(&modules, &mut problems);
         problem::finish(problems)?;
         let evaluable = prepare::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
             problems: vec![problem],

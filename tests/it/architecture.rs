@@ -79,17 +79,7 @@ fn modules_import_only_what_the_table_allows() {
             let text = std::fs::read_to_string(&file).unwrap();
             for (at, _) in text.match_indices("crate::") {
                 let rest = text.get(at + "crate::".len()..).unwrap_or_default();
-                let names = match rest.strip_prefix('{') {
-                    Some(list) => list.split('}').next().unwrap_or_default(),
-                    None => rest
-                        .split(|c: char| !c.is_alphanumeric() && c != '_')
-                        .next()
-                        .unwrap_or_default(),
-                };
-                for name in names
-                    .split(',')
-                    .map(|name| name.trim().split("::").next().unwrap_or_default())
-                {
+                for name in imported(rest) {
                     if ALLOWED.iter().any(|(known, _)| known == &name) && name != *module {
                         found.insert(name.to_owned());
                     }
@@ -116,4 +106,93 @@ fn files(source: &Path, module: &str) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// The rooms of `policy`, from the top floor down: a room imports lower ones only, so that no circle can be.
+const ROOMS: &[&str] = &[
+    "engine",
+    "trust",
+    "suite",
+    "bundle",
+    "bytecode",
+    "interpreter",
+    "absent",
+    "refuse",
+    "plain",
+    "read",
+    "source",
+    "rego",
+    "builtins",
+    "lexical",
+    "complaint",
+    "problem",
+    "question",
+    "remedy",
+    "decision",
+    "input",
+];
+
+#[test]
+fn rooms_of_the_policies_import_lower_rooms_only() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy");
+    let floor = |room: &str| ROOMS.iter().position(|known| *known == room);
+    let mut wrong = Vec::new();
+    for room in ROOMS {
+        for file in files(&source, room) {
+            let path = file.strip_prefix(&source).unwrap().with_extension("");
+            let depth = path.components().count();
+            if path.components().any(|part| part.as_os_str() == "tests") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
+            let code: String = code.map(|line| format!("{line}\n")).collect();
+            let text = code.split("mod tests {").next().unwrap();
+            let to_policy = ["crate::policy::".to_owned(), "super::".repeat(depth)];
+            for prefix in &to_policy {
+                for (at, _) in text.match_indices(prefix.as_str()) {
+                    let before = text.get(..at).unwrap_or_default();
+                    let rest = text.get(at + prefix.len()..).unwrap_or_default();
+                    if before.ends_with("super::") || before.ends_with("(in ") {
+                        continue;
+                    }
+                    for name in imported(rest) {
+                        if floor(name).is_some_and(|floor_of| Some(floor_of) < floor(room)) {
+                            wrong.push(format!("{} imports {name}", path.display()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let mut rooms: Vec<String> = std::fs::read_dir(&source)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "conformance")
+        .collect();
+    rooms.sort();
+    let mut known: Vec<&str> = ROOMS.to_vec();
+    known.sort_unstable();
+    assert_eq!(rooms, known, "rooms that have a floor");
+}
+
+/// The names that a path goes on with: one, or those in braces.
+fn imported(rest: &str) -> Vec<&str> {
+    let list = match rest.strip_prefix('{') {
+        Some(list) => list.split('}').next().unwrap_or_default(),
+        None => rest
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .unwrap_or_default(),
+    };
+    let names = list.split(',').map(|name| {
+        let name = name.trim();
+        name.split("::").next().unwrap_or_default()
+    });
+    names.collect()
 }

@@ -12,11 +12,11 @@ use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead};
 use crate::policy::complaint::engine_problem;
 use crate::policy::problem::Problem;
 use crate::policy::question::KNOWN;
-use crate::policy::refuse::names::is_word;
 use crate::policy::rego::edit::{Change, Changes, applied, lines};
 use crate::policy::rego::program::{self, Names, Path};
 use crate::policy::rego::rests::Rules;
 use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::word::is_word;
 
 /// Time for one such rule. No request waits for it, and the machine may be busy.
 pub(in crate::policy) const LIMIT: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
 use crate::policy::problem::Problem;
-use crate::policy::refuse::names::is_word;
+use crate::policy::rego::word::follows_a_dot;
 
 /// Where what an engine evaluates is written, by file and line of what it evaluates.
 #[derive(Debug, Default)]
@@ -376,11 +376,6 @@ fn begins_with_a_brace(statement: &Statement) -> bool {
             _ => return false,
         };
     }
-}
-
-/// Whether a step is written behind a dot, and not in brackets.
-pub(crate) fn follows_a_dot(name: &str) -> bool {
-    is_word(name) && name != "set"
 }
 
 fn quoted(text: &str) -> String {

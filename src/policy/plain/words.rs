@@ -5,7 +5,7 @@
 
 use super::tree::{Form, Module, Place, Rule, Term, known};
 use crate::policy::lexical::is_keyword;
-use crate::policy::refuse::names::is_word;
+use crate::policy::rego::word::is_word;
 
 pub(super) fn moves(rule: &Rule) -> bool {
     let name = known(&rule.name).unwrap_or_default();

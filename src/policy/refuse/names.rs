@@ -10,6 +10,7 @@ use crate::policy::question::{KNOWN, QUESTION};
 use crate::policy::rego::program::{self, Names};
 use crate::policy::rego::rests::is_of_library;
 use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::word::is_word;
 
 /// Refuses names of packages that are no plain words; rules that have the name of a package, or that nobody asks for
 /// though they object; and the names of dtgate's own rules and data.
@@ -49,12 +50,6 @@ pub(in crate::policy) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<P
             });
         }
     }
-}
-
-/// Whether a step of a path can be written behind a dot.
-pub(in crate::policy) fn is_word(step: &str) -> bool {
-    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-    step.starts_with(is_letter) && step.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@
 
 use regorus::unstable::{Module, Ref, Rule};
 
-use crate::policy::plain::follows_a_dot;
 use crate::policy::problem::Problem;
 use crate::policy::rego::program::{self, Path};
 use crate::policy::rego::walk;
+use crate::policy::rego::word::follows_a_dot;
 
 /// One definition of a rule that is no function.
 struct Part<'a> {

@@ -10,7 +10,6 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::{Map, Value as Json, json};
 
 use super::author::Author;
-use crate::policy::bundle;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::rego::program::Program;
@@ -127,7 +126,7 @@ fn said(policy: &File, number: u64) -> Option<[Vec<Option<Json>>; 2]> {
     if problems.is_empty() {
         let modules = rego.get_modules().clone();
         Program::new(&modules).calls(|_| false, &mut problems);
-        bundle::misread(&modules, &mut problems);
+        crate::policy::refuse::misread(&modules, &mut problems);
     }
     if !problems.is_empty() {
         return None;
