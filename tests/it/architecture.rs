@@ -148,7 +148,7 @@ fn rooms_of_the_policies_import_lower_rooms_only() {
             let code = text
                 .lines()
                 .filter(|line| !line.trim_start().starts_with("//"));
-            let code: String = code.map(|line| format!("{line}\n")).collect();
+            let code = code.collect::<Vec<_>>().join("\n");
             let text = code.split("mod tests {").next().unwrap();
             let to_policy = ["crate::policy::".to_owned(), "super::".repeat(depth)];
             for prefix in &to_policy {
