@@ -14,7 +14,7 @@ mod hashes;
 mod json;
 mod jwt;
 mod net;
-mod numbers;
+pub(super) mod numbers;
 mod patch;
 mod paths;
 mod patterns;

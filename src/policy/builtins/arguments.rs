@@ -85,6 +85,31 @@ pub(super) fn whole(value: &Value) -> Option<BigInt> {
     (float.fract() == 0.0).then(|| float.to_string().parse().ok())?
 }
 
+/// Whether a number is kept as one that was written with a point or an exponent: OPA keeps how it was written, and a
+/// format or a document shows it.
+pub(super) fn is_float(value: &Value) -> bool {
+    match value {
+        // Only such a number gets decimals; one that is too large for that is infinite.
+        Value::Number(number) => number.format_decimal_with_width(1).contains(['.', 'i']),
+        _ => false,
+    }
+}
+
+/// Refuses to write down a number that is whole and was written as `1.0` or `1e2`: which of them, nobody knows any more.
+pub(super) fn writable(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Array(members) => members.iter().try_for_each(writable),
+        Value::Set(members) => members.iter_sorted().try_for_each(writable),
+        Value::Object(members) => members
+            .iter()
+            .try_for_each(|(name, value)| writable(name).and_then(|()| writable(value))),
+        number if is_float(number) && whole(number).is_some() => Err(format!(
+            "the number {number} was written with a point or an exponent, and OPA would show that: write round(it)"
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn from_whole(whole: BigInt) -> Value {
     Value::Number(whole.into())
 }

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use regorus::Value;
 use serde::Deserialize;
 
-use super::arguments::wrong;
+use super::arguments::{from_whole, is_float, whole, wrong};
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[
@@ -176,10 +176,36 @@ fn query_decode_object(arguments: Arguments<'_>) -> Answer {
 fn yaml(text: &str) -> Result<Value, String> {
     let mut first = None;
     for document in yaml_serde::Deserializer::from_str(text) {
-        let read = Value::deserialize(document).map_err(|error| error.to_string())?;
+        let mut read = Value::deserialize(document).map_err(|error| error.to_string())?;
+        round(&mut read);
         first.get_or_insert(read);
     }
     Ok(first.unwrap_or(Value::Null))
+}
+
+/// On the way from YAML to JSON, which OPA's reader takes, `1.0` becomes an integer.
+fn round(value: &mut Value) {
+    match value {
+        Value::Array(_) => {
+            let members = value.as_array_mut().into_iter().flatten();
+            members.for_each(round);
+        }
+        Value::Object(members) => {
+            let rounded = members.iter().map(|(name, value)| {
+                let mut value = value.clone();
+                round(&mut value);
+                (name.clone(), value)
+            });
+            *value = rounded.collect::<BTreeMap<_, _>>().into();
+        }
+        number if is_float(number) => {
+            let is_short = number.as_f64().is_ok_and(|it| it.abs() < 1e21);
+            if let Some(whole) = whole(number).filter(|_| is_short) {
+                *number = from_whole(whole);
+            }
+        }
+        _ => {}
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is one of several")]

@@ -6,6 +6,7 @@ mod tests;
 
 use serde::de::IgnoredAny;
 
+use super::arguments::writable;
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[
@@ -24,7 +25,9 @@ fn is_valid(arguments: Arguments<'_>) -> Answer {
 
 /// Go escapes what could end a script in a page.
 fn marshal(arguments: Arguments<'_>) -> Answer {
-    let text = serde_json::to_string(arguments.any(0)?).map_err(|error| error.to_string())?;
+    let value = arguments.any(0)?;
+    writable(value)?;
+    let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -228,8 +228,33 @@ pub(super) fn parsed(text: &str) -> Option<Value> {
         return None;
     }
     let float = text.parse::<f64>().ok().filter(|float| float.is_finite())?;
-    if float == 0.0 {
-        return Some(Value::from(0_i64));
+    let is_whole = !text.contains(['.', 'e', 'E']);
+    match (is_whole, float == 0.0) {
+        (true, true) => Some(Value::from(0_i64)),
+        (false, true) => Some(Value::from(float)),
+        _ => Value::from_numeric_string(&numeral(text)).ok(),
     }
-    Value::from_numeric_string(text).ok()
+}
+
+/// A number as the engine has to read it, so that it knows later that it was not written as an integer: `100.0` for
+/// `1e2`. One that no float is exactly stays as it is.
+pub(in super::super) fn numeral(text: &str) -> String {
+    let float = text.parse::<f64>().ok().filter(|it| it.is_finite());
+    let plain = float.map(|float| format!("{float:.1}"));
+    let is_exact = |plain: &String| {
+        let [one, other] = [text, plain].map(|text| Value::from_numeric_string(text).ok());
+        one.is_some() && one == other
+    };
+    let plain = plain.filter(|plain| text.contains(['e', 'E']) && is_exact(plain));
+    plain.unwrap_or_else(|| text.to_owned())
+}
+
+/// Why OPA would show of a number how it was written, which the engine forgets.
+pub(in super::super) fn unkept(text: &str) -> Option<String> {
+    let float = text.parse::<f64>().ok()?;
+    let is_plain = text == float.to_string();
+    let is_integer = !text.contains(['.', 'e', 'E']);
+    (!is_plain && !is_integer).then(|| {
+        format!("OPA shows how the number {text} is written, and dtgate forgets it: write {float}")
+    })
 }

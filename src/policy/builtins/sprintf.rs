@@ -11,7 +11,7 @@ use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 use regorus::Value;
 
-use super::arguments::{bounded, whole};
+use super::arguments::{bounded, is_float, whole, writable};
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[Own::new("sprintf", 2, sprintf)];
@@ -25,16 +25,19 @@ enum Argument {
 }
 
 impl Argument {
-    fn new(value: &Value) -> Self {
-        match value {
+    fn new(value: &Value) -> Result<Self, String> {
+        Ok(match value {
             Value::String(text) => Self::Text(text.as_ref().to_owned()),
             Value::Number(_) => match (whole(value), value.as_f64()) {
+                (_, Ok(float)) if is_float(value) => Self::Float(float),
                 (Some(whole), _) => whole.to_i64().map_or(Self::Big(whole), Self::Integer),
-                (None, Ok(float)) => Self::Float(float),
-                (None, Err(_)) => Self::Text(written::text(value)),
+                (None, _) => Self::Text(written::text(value)),
             },
-            other => Self::Text(written::text(other)),
-        }
+            other => {
+                writable(other)?;
+                Self::Text(written::text(other))
+            }
+        })
     }
 
     fn kind(&self) -> &'static str {
@@ -49,10 +52,10 @@ impl Argument {
 
 fn sprintf(given: Arguments<'_>) -> Answer {
     let (format, values) = (given.text(0)?, given.array(1)?);
-    let arguments = values.into_iter().map(Argument::new).collect();
+    let arguments = values.into_iter().map(Argument::new);
     let mut printer = Printer {
         out: String::new(),
-        arguments,
+        arguments: arguments.collect::<Result<_, _>>()?,
         next: 0,
         is_good: true,
         is_reordered: false,

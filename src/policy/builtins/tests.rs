@@ -11,7 +11,7 @@ use serde_json::Map;
 use super::{allowed, arity, is_known, refusal};
 use crate::policy::bytecode::{Bytecode, MOST_STEPS};
 use crate::policy::interpreter::Interpreter;
-use crate::policy::read;
+use crate::policy::interpreter::prepare;
 use crate::policy::source::files::File;
 
 const RULE: &str = "data.t.said";
@@ -24,8 +24,8 @@ pub(super) fn said(expression: &str) -> String {
         name: "t.rego".to_owned(),
         text,
     };
-    let (mut rego, problems) = read::compile(&[&file], &Map::new());
-    assert!(problems.is_empty(), "{expression}: {problems:?}");
+    let (mut rego, _) = prepare::ready(&[&file], &Map::new())
+        .unwrap_or_else(|problem| panic!("{expression}: {problem}"));
     let timer = ExecutionTimerConfig {
         limit: Duration::from_secs(5),
         check_interval: crate::policy::interpreter::STEPS,

@@ -6,6 +6,7 @@ use regorus::unstable::{
 };
 
 use super::tree::{Body, Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
+use crate::policy::builtins::numbers;
 use crate::policy::lexical;
 use crate::policy::rego::program;
 
@@ -154,7 +155,8 @@ impl Reader {
         };
         let form = match expr {
             Expr::String { value, .. } | Expr::RawString { value, .. } => text(value),
-            Expr::Number { span, .. } | Expr::Bool { span, .. } | Expr::Null { span, .. } => {
+            Expr::Number { span, .. } => Form::Constant(numbers::numeral(span.text())),
+            Expr::Bool { span, .. } | Expr::Null { span, .. } => {
                 Form::Constant(span.text().to_owned())
             }
             Expr::Var { span, .. } => Form::Name(lexical::without_mark(span.text()).to_owned()),

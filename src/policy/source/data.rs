@@ -19,8 +19,11 @@ pub(in crate::policy) fn add(
     others: &[File],
     file: &File,
 ) -> Result<(), Problem> {
-    let Strict(value) = parse::<Strict>(file)
+    let Strict(mut value) = parse::<Strict>(file)
         .map_err(|(line, column, message)| Problem::new(&file.path, line, column, message))?;
+    if !file.is_json() {
+        round(&mut value);
+    }
     let directories: Vec<&str> = directories(file).collect();
     let value = directories.iter().rev().fold(value, |value, directory| {
         Json::Object(Map::from_iter([((*directory).to_owned(), value)]))
@@ -146,6 +149,24 @@ fn parse_with<S: for<'de> DeserializeSeed<'de, Value = T>, T>(
                 let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
                 (line, column, without_place(&error.to_string()))
             })
+    }
+}
+
+/// On the way from YAML to JSON, which OPA's reader takes, `1.0` becomes an integer.
+fn round(value: &mut Json) {
+    match value {
+        Json::Array(items) => items.iter_mut().for_each(round),
+        Json::Object(members) => members.values_mut().for_each(round),
+        Json::Number(number) if number.is_f64() => {
+            let text = number.to_string();
+            let whole = text
+                .strip_suffix(".0")
+                .and_then(|it| it.parse::<i64>().ok());
+            if let Some(whole) = whole {
+                *value = whole.into();
+            }
+        }
+        _ => {}
     }
 }
 

@@ -46,5 +46,40 @@ fn what_does_not_fit_is_marked() {
         (r#"sprintf("%", [1])"#, r#""%!(NOVERB)%!(EXTRA int64=1)""#),
         (r#"sprintf("%*d", ["x", 1])"#, r#""%!(BADWIDTH)1""#),
         (r#"sprintf("%s", "x")"#, "fails"),
+        (r#"sprintf("%d", [1.0])"#, r#""%!d(float64=1)""#),
+        (r#"sprintf("%d", [-1e2])"#, r#""%!d(float64=-100)""#),
+    ]);
+}
+
+#[test]
+fn a_number_that_was_not_written_as_an_integer_is_none() {
+    assert_said(&[
+        (r#"sprintf("%f %v", [1e2, 1e22])"#, r#""100.000000 1e+22""#),
+        (
+            r#"sprintf("%d", [to_number("1.0")])"#,
+            r#""%!d(float64=1)""#,
+        ),
+        (
+            r#"sprintf("%d", [json.unmarshal("1e2")])"#,
+            r#""%!d(float64=100)""#,
+        ),
+        (r#"sprintf("%d", [yaml.unmarshal("1.0")])"#, r#""1""#),
+        (r#"sprintf("%d", [1.0 * 3])"#, r#""3""#),
+        (
+            r#"sprintf("%d %d", [abs(-1.0), sum([2.0, 1])])"#,
+            r#""1 3""#,
+        ),
+        (r#"sprintf("%d", [max([2.0, 1])])"#, r#""%!d(float64=2)""#),
+        (
+            "[1e2 == 100, 1e23 == 100000000000000000000000, {1e2, 100}]",
+            "[true,true,[100]]",
+        ),
+        // How it was written is forgotten, and here OPA would show it.
+        (r#"sprintf("%v", [[to_number("1.0")]])"#, "fails"),
+        (r#"json.marshal(to_number("1e2"))"#, "fails"),
+        (
+            r#"json.marshal([to_number("1.5"), round(to_number("1e2"))])"#,
+            r#""[1.5,100]""#,
+        ),
     ]);
 }

@@ -344,20 +344,62 @@ fn below<'d>(members: Vec<Member<'d>>, name: Option<&str>) -> Vec<Member<'d>> {
 /// Texts of a call that its builtin can never use: as arguments, or in lists that are arguments.
 fn unusable_texts(builtin: &str, arguments: &[Ref<Expr>]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut look = |place: usize, member: Option<usize>, expr: &Expr| {
+    let look = |place: usize, member: Option<usize>, expr: &Expr, problems: &mut Vec<Problem>| {
         let reason =
             walk::written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
         problems.extend(reason.map(|reason| program::at(expr.span(), reason)));
     };
     for (place, argument) in arguments.iter().enumerate() {
-        look(place, None, argument);
+        shown(builtin, place, argument, &mut problems);
+        look(place, None, argument, &mut problems);
         if let Expr::Array { items, .. } = argument.as_ref() {
             for (member, item) in items.iter().enumerate() {
-                look(place, Some(member), item);
+                look(place, Some(member), item, &mut problems);
             }
         }
     }
     problems
+}
+
+/// Numbers that the builtin would write down otherwise than OPA, which shows how they are written in the policy.
+fn shown(builtin: &str, place: usize, argument: &Expr, problems: &mut Vec<Problem>) {
+    let of_list = |expr: &Expr| match expr {
+        Expr::Array { items, .. } => items.clone(),
+        _ => Vec::new(),
+    };
+    match (builtin, place) {
+        ("json.marshal" | "json.marshal_with_options", 0) => written_numbers(argument, problems),
+        // What is no member of a list there is formatted, and not written down.
+        ("sprintf", 1) => {
+            for item in of_list(argument) {
+                if !matches!(item.as_ref(), Expr::Number { .. }) {
+                    written_numbers(&item, problems);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn written_numbers(expr: &Expr, problems: &mut Vec<Problem>) {
+    match expr {
+        Expr::Number { span, .. } => {
+            let reason = builtins::numbers::unkept(span.text());
+            problems.extend(reason.map(|reason| program::at(span, reason)));
+        }
+        Expr::Array { items, .. } | Expr::Set { items, .. } => {
+            items
+                .iter()
+                .for_each(|item| written_numbers(item, problems));
+        }
+        Expr::Object { fields, .. } => {
+            for (_, key, value) in fields {
+                written_numbers(key, problems);
+                written_numbers(value, problems);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// How often a name is followed to what it stands for.
