@@ -388,9 +388,9 @@ fn written_numbers(expr: &Expr, problems: &mut Vec<Problem>) {
             problems.extend(reason.map(|reason| program::at(span, reason)));
         }
         Expr::Array { items, .. } | Expr::Set { items, .. } => {
-            items
-                .iter()
-                .for_each(|item| written_numbers(item, problems));
+            for item in items {
+                written_numbers(item, problems);
+            }
         }
         Expr::Object { fields, .. } => {
             for (_, key, value) in fields {
