@@ -2,7 +2,7 @@
 //!
 //! Whatever goes wrong while a policy is asked (an error, a panic, too much time, an answer of the wrong
 //! kind) is a violation that denies, in every mode. Interpreters are prepared once for a bundle and cloned
-//! for as many threads as ask at once; no lock is held while one of them thinks. [`trust`] says when the
+//! for as many threads as ask at once; no lock is held while one of them thinks. [`super::trust`] says when the
 //! bytecode engine may answer instead.
 
 use std::{

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::{builtins, input, lexical};
 use crate::policy::source::files::File;
 
-/// An engine with everything that parses in it, and what does not. It is for looking at, and for [`evaluable`].
+/// An engine with everything that parses in it, and what does not. It is for looking at, and for [`super::interpreter::prepare::evaluable`].
 pub(super) fn compile(
     files: &[&File],
     data: &Map<String, Json>,
