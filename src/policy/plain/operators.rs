@@ -1,7 +1,8 @@
-//! What the engine computes otherwise than OPA: arithmetic, and objects whose members may meet.
+//! What the engine computes otherwise than OPA: arithmetic, the order of values, and objects whose members may meet.
 //!
-//! The engine's operators round as a machine does, so that `15.3 / 3` is not `5.1`. Builtins of our own have OPA's names
-//! for the operators, and reckon as OPA does. Of two members with one name the engine keeps the one that is written last,
+//! The engine's operators round as a machine does, so that `15.3 / 3` is not `5.1`; it has sets before objects, and in
+//! bytecode it compares values of one type only. Builtins of our own have OPA's names for the operators, and reckon and
+//! compare as OPA does. Of two members with one name the engine keeps the one that is written last,
 //! and OPA the one whose name is computed: that one is written last then. Where several are computed it is
 //! [`OBJECT`] that puts them together, and fails where two of them meet. Bytecode calls builtins that only we have by
 //! their names.
@@ -53,6 +54,10 @@ fn builtin(operator: &str) -> Option<&'static str> {
         "*" => "mul",
         "/" => "div",
         "%" => "rem",
+        "<" => "lt",
+        "<=" => "lte",
+        ">" => "gt",
+        ">=" => "gte",
         _ => return None,
     })
 }
@@ -61,7 +66,7 @@ fn builtin(operator: &str) -> Option<&'static str> {
 fn is_exact(operator: &str, one: &Term, other: &Term, package: &Package<'_>) -> bool {
     match operator {
         "-" if is_set(one, package) && is_set(other, package) => true,
-        "+" | "-" | "*" => is_whole(one) && is_whole(other),
+        "+" | "-" | "*" | "<" | "<=" | ">" | ">=" => is_whole(one) && is_whole(other),
         _ => false,
     }
 }

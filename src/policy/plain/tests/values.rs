@@ -32,6 +32,21 @@ const LIBRARY: [(&str, &str); 2] = [
 
 /// Rules, and what they make of `deny`.
 const RULES: &[(&str, &str)] = &[
+    // the order of values of several types
+    (
+        "deny contains x if { some x in [1, \"a\", null, [], {}, {1}]; x > 5 }",
+        "[\"a\",[],{},[1]]",
+    ),
+    (
+        "deny contains x if { some x in [{}, {\"a\": 1}, {1}]; x < {0} }",
+        "[{},{\"a\":1}]",
+    ),
+    ("deny contains 1 if not input.none < 3", "[]"),
+    ("deny contains 1 if input.api >= \"v1\"", "[1]"),
+    (
+        "deny contains [\"a\" <= 1, 1 <= 1.0, true < 0]",
+        "[[false,true,true]]",
+    ),
     // a comprehension without a walk, within another one
     (
         "deny contains [x | some x in [1, 2]; count([1 | x == 1]) == 0]",
