@@ -1,7 +1,7 @@
 """Denied changes: what one costs beside an allowed one, and what many of them do to open traffic.
 
-Of dtgate alone, as a caller sees it that always asks for what no policy allows. Its budget of denials is set high, and so is
-its place in the line for a core: or it would be answered without a judgement.
+Of dtgate alone, as a caller sees it that always asks for what no policy allows. Its budget of denials is set high, or it
+would be answered without a judgement.
 """
 
 import threading
@@ -12,7 +12,7 @@ from growth import medians_of
 
 RATE = 1000
 CONNECTIONS = 32
-SETTINGS = {"limits.denials": 100_000_000, "limits.judge_queue": 1000, "limits.judge_timeout": "30s"}
+SETTINGS = {"limits.denials": 100_000_000, "limits.judge_timeout": "30s"}
 
 
 def denials(bench):

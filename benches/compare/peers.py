@@ -146,8 +146,8 @@ def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
         "listener.listen": f"127.0.0.1:{port}", "admin.listen": f"127.0.0.1:{admin}",
         "upstream.url": f"http://127.0.0.1:{upstream_port}", "policies.directory": str(ROOT / "policies"),
         "journal.directory": str(journal), "journal.durability": "synced", "log.filter": "warn",
-        # All of the load comes from one address, as behind a load balancer.
-        "limits.address_share": "100%",
+        # All of the load comes from one address, as behind a load balancer, and from one caller.
+        "limits.address_share": "100%", "limits.judge_queue": 1000,
     }
     if tls:
         keys |= {"listener.tls.files.certificate": tls["certificate"], "listener.tls.files.key": tls["key"]}
