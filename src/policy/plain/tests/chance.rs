@@ -69,7 +69,9 @@ fn asked(opa: &str, policies: &BTreeMap<u64, File>) -> BTreeMap<u64, Vec<Option<
             .unwrap();
         let answer: Json = serde_json::from_slice(&ran.stdout).unwrap();
         let Some(errors) = answer.get("errors").and_then(Json::as_array) else {
-            let said = answer.pointer("/result/0/expressions/0/value").unwrap();
+            // Where no policy says anything, there is none.
+            let said = answer.pointer("/result/0/expressions/0/value");
+            let said = said.unwrap_or(&Json::Null);
             let answers = left.iter().map(|number| {
                 let of = |place: usize| {
                     said.get(number.to_string())?
