@@ -11,7 +11,7 @@ use regorus::Value;
 
 use super::arguments::wrong;
 use super::patterns::class;
-use super::patterns::{self, Read};
+use super::patterns::{self, Read, Wanted};
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[
@@ -35,8 +35,8 @@ fn matches(arguments: Arguments<'_>) -> Answer {
     key.extend(&separators);
     // Separators are given by the argument, and a glob has no way to end them.
     key = format!("{key}\u{0}{}\u{0}{glob}", separators.len());
-    let pattern = patterns::kept(&key, || read(glob, &separators))?;
-    Ok(pattern.is_match(text).into())
+    let pattern = patterns::kept(&key, Wanted::Whole, || read(glob, &separators))?;
+    Ok(pattern.is_match(text)?.into())
 }
 
 fn quote_meta(arguments: Arguments<'_>) -> Answer {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use regorus::Value;
 
 use super::arguments::bounded;
-use super::patterns::{self, Pattern, Place, syntax};
+use super::patterns::{self, Pattern, Place, Wanted, syntax};
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[
@@ -33,20 +33,28 @@ pub(in super::super) fn fault(pattern: &str) -> Option<String> {
 }
 
 fn compiled(pattern: &str) -> Result<Rc<Pattern>, String> {
-    patterns::kept(&format!("r{pattern}"), || syntax::read(pattern))
+    patterns::kept(&format!("r{pattern}"), Wanted::Whole, || {
+        syntax::read(pattern)
+    })
+}
+
+fn compiled_with_groups(pattern: &str) -> Result<Rc<Pattern>, String> {
+    patterns::kept(&format!("R{pattern}"), Wanted::Groups, || {
+        syntax::read(pattern)
+    })
 }
 
 fn matches(arguments: Arguments<'_>) -> Answer {
     let (pattern, text) = (arguments.text(0)?, arguments.text(1)?);
-    Ok(compiled(pattern)?.is_match(text).into())
+    Ok(compiled(pattern)?.is_match(text)?.into())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it is one of several")]
 fn is_valid(arguments: Arguments<'_>) -> Answer {
-    let pattern = arguments.text(0);
-    Ok(pattern
-        .is_ok_and(|pattern| syntax::read(pattern).is_ok())
-        .into())
+    let Ok(pattern) = arguments.text(0) else {
+        return Ok(false.into());
+    };
+    patterns::readable(pattern)?;
+    Ok(syntax::read(pattern).is_ok().into())
 }
 
 /// What the text has there.
@@ -62,7 +70,7 @@ fn split(arguments: Arguments<'_>) -> Answer {
         return Ok(Value::from(vec![Value::from("")]));
     }
     let (mut parts, mut begins, mut ends) = (Vec::new(), 0, 0);
-    for (start, end) in compiled.matches(text, usize::MAX) {
+    for (start, end) in compiled.matches(text, usize::MAX)? {
         ends = start;
         if end != 0 {
             parts.push(Value::from(part(text, (begins, start))));
@@ -84,7 +92,7 @@ fn most(arguments: Arguments<'_>, place: usize) -> Result<usize, String> {
 fn find_n(arguments: Arguments<'_>) -> Answer {
     let (pattern, text) = (arguments.text(0)?, arguments.text(1)?);
     let most = most(arguments, 2)?;
-    let found = compiled(pattern)?.matches(text, most);
+    let found = compiled(pattern)?.matches(text, most)?;
     let found = found.into_iter().map(|place| part(text, place).into());
     Ok(Value::from(found.collect::<Vec<Value>>()))
 }
@@ -92,9 +100,9 @@ fn find_n(arguments: Arguments<'_>) -> Answer {
 fn find_all_string_submatch_n(arguments: Arguments<'_>) -> Answer {
     let (pattern, text) = (arguments.text(0)?, arguments.text(1)?);
     let most = most(arguments, 2)?;
-    let compiled = compiled(pattern)?;
+    let compiled = compiled_with_groups(pattern)?;
     let (mut found, mut bytes) = (Vec::new(), 0_usize);
-    for groups in compiled.groups(text, most) {
+    for groups in compiled.groups(text, most)? {
         let groups = groups.into_iter().map(|place| match place {
             Some(place) => Value::from(part(text, place)),
             None => Value::from(""),
@@ -111,10 +119,10 @@ fn find_all_string_submatch_n(arguments: Arguments<'_>) -> Answer {
 fn replace(arguments: Arguments<'_>) -> Answer {
     let (text, pattern) = (arguments.text(0)?, arguments.text(1)?);
     let replacement = arguments.text(2)?;
-    let compiled = compiled(pattern)?;
+    let compiled = compiled_with_groups(pattern)?;
     let template = template(replacement, &compiled)?;
     let (mut made, mut begins) = (String::new(), 0);
-    for groups in compiled.groups(text, usize::MAX) {
+    for groups in compiled.groups(text, usize::MAX)? {
         let Some(Some(whole)) = groups.first().copied() else {
             continue;
         };
@@ -192,6 +200,7 @@ fn groups(name: &str, pattern: &Pattern) -> Vec<usize> {
 /// Matches with a pattern that is plain text with regular expressions between delimiters.
 fn template_match(arguments: Arguments<'_>) -> Answer {
     let (template, text) = (arguments.text(0)?, arguments.text(1)?);
+    patterns::readable(template)?;
     let (open, close) = (delimiter(arguments, 2)?, delimiter(arguments, 3)?);
     let unbalanced = || format!("unbalanced braces in {template:?}");
     let (mut pattern, mut level, mut begins) = ("^".to_owned(), 0_usize, 0);
@@ -217,7 +226,7 @@ fn template_match(arguments: Arguments<'_>) -> Answer {
     }
     pattern += &regex_syntax::escape(part(template, (begins, template.len())));
     pattern.push('$');
-    Ok(compiled(&pattern)?.is_match(text).into())
+    Ok(compiled(&pattern)?.is_match(text)?.into())
 }
 
 fn delimiter(arguments: Arguments<'_>, place: usize) -> Result<u8, String> {

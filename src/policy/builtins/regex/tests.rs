@@ -49,7 +49,7 @@ fn classes_are_those_of_re2() {
             "true",
         ),
         (r#"regex.match("^.{1,100}$", "a")"#, "true"),
-        (r#"regex.match(`^\pL{1,1000}$`, "\u00e9")"#, "true"),
+        (r#"regex.match(`^\pL{1,100}$`, "\u00e9")"#, "true"),
         (r#"regex.match("x{,2}", "x{,2}")"#, "true"),
         (r#"regex.match("^a(?i)b|c$", "C")"#, "true"),
     ]);
@@ -201,6 +201,45 @@ fn what_takes_the_place_of_a_match_is_made_as_go_makes_it() {
     assert_eq!(said(many), "fails");
 }
 
+/// Of many patterns, or large ones, each takes a bounded part of a thread's memory, and no search one without bound.
+#[test]
+fn a_pattern_takes_a_bounded_part_of_the_memory() {
+    for pattern in [
+        r"^.{1,100}$",
+        r"^[\pL\pN _-]{1,100}$",
+        r"^(\pL{1,30})-(\pL{1,30})$",
+        "(?i)^(dev|hardening|prod)-[a-z0-9]{1,1000}$",
+    ] {
+        compiled(pattern).unwrap();
+        compiled_with_groups(pattern).unwrap();
+    }
+    for pattern in [
+        r"\pL{1,1000}x".to_owned(),
+        "a".repeat(300_000),
+        "a?".repeat(200_000),
+    ] {
+        let fault = compiled(&pattern).err();
+        assert!(fault.is_some(), "{}", pattern.len());
+        let fault = fault.unwrap();
+        assert!(fault.starts_with("the pattern is "), "{fault}");
+    }
+    // A search for groups has a table of all groups in each state.
+    let groups = "(a)?".repeat(3000);
+    compiled(&groups).unwrap();
+    assert!(compiled_with_groups(&groups).is_err());
+    // What a search would have to look at is bounded, too.
+    let pattern = compiled(r"(?:(?:a?){30}){30}a{900}").unwrap();
+    assert!(pattern.is_match(&"a".repeat(1_000_000)).is_err());
+    for number in 0..100 {
+        compiled(&format!(r"\pL{{1,50}}{number}")).unwrap();
+        assert!(patterns::all_bytes_kept() <= 64 << 20);
+    }
+    assert_eq!(
+        said(r#"regex.is_valid(sprintf("%0300000d", [0]))"#),
+        "fails"
+    );
+}
+
 #[test]
 fn a_pattern_costs_a_bounded_time() {
     let started = Instant::now();
@@ -214,7 +253,8 @@ fn a_pattern_costs_a_bounded_time() {
         "(?:(?:a?){30}){30}a{900}".to_owned(),
     ] {
         if let Ok(pattern) = compiled(&pattern) {
-            pattern.is_match(&"a".repeat(10_000));
+            // Whether it takes the text or refuses it.
+            let _said = pattern.is_match(&"a".repeat(10_000));
         }
     }
     assert!(started.elapsed() < Duration::from_mins(1));
