@@ -10,6 +10,7 @@ mod collections;
 mod comparison;
 mod encoding;
 pub(super) mod glob;
+mod graph;
 mod hashes;
 mod json;
 mod jwt;
@@ -86,12 +87,13 @@ static TIMED: [Timed; 2] = [
 ];
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 21] = [
+const OWN: [&[Own]; 22] = [
     CALLS,
     collections::OWN,
     comparison::OWN,
     encoding::OWN,
     glob::OWN,
+    graph::OWN,
     hashes::OWN,
     json::OWN,
     jwt::OWN,

@@ -19,6 +19,7 @@ pub(super) const OWN: &[Own] = &[
     Own::new("count", 1, count),
     Own::new(OBJECT, 1, object),
     Own::new("object.subset", 2, subset),
+    Own::new("object.union_n", 1, union_all),
     Own::new("product", 1, product),
     Own::new("sum", 1, sum),
 ];
@@ -64,6 +65,40 @@ fn object(arguments: Arguments<'_>) -> Answer {
         }
     }
     Ok(Value::from(members))
+}
+
+/// All of them in one; what stands in a later one counts, and objects of one name are united.
+fn union_all(arguments: Arguments<'_>) -> Answer {
+    let all = arguments.array(0)?;
+    if let Some(other) = all.iter().find(|it| !matches!(it, Value::Object(_))) {
+        return Err(format!(
+            "operand 1 must be array of objects but got array containing {}",
+            kind(other)
+        ));
+    }
+    Ok(united(&all))
+}
+
+/// Looks at each member once, however many objects there are.
+fn united(all: &[&Value]) -> Value {
+    let mut members: BTreeMap<&Value, Vec<&Value>> = BTreeMap::new();
+    for (name, value) in all.iter().filter_map(|it| it.as_object().ok()).flatten() {
+        let known = members.entry(name).or_default();
+        // Only objects are united: one stays alone with the objects behind it.
+        if !matches!(value, Value::Object(_)) || !matches!(known.last(), Some(Value::Object(_))) {
+            known.clear();
+        }
+        known.push(value);
+    }
+    let member = |(name, values): (&Value, Vec<&Value>)| {
+        let value = match *values.as_slice() {
+            [only] => only.clone(),
+            _ => united(&values),
+        };
+        (name.clone(), value)
+    };
+    let members = members.into_iter().map(member);
+    Value::from(members.collect::<BTreeMap<_, _>>())
 }
 
 fn slice(arguments: Arguments<'_>) -> Answer {

@@ -3,6 +3,28 @@ use crate::policy::builtins::tests::opa::compare_with;
 use serde_json::json;
 
 #[test]
+fn objects_are_united_as_in_opa() {
+    assert_said(&[
+        ("object.union_n([])", "{}"),
+        (
+            r#"object.union_n([{"a": {"b": 2}}, {"a": 4}, {"a": {"c": 3}}])"#,
+            r#"{"a":{"c":3}}"#,
+        ),
+        (
+            r#"object.union_n([{"a": {"b": 1, "c": {"x": 1}}}, {"a": {"c": {"y": 2}}, "d": 1}, {"d": {}}])"#,
+            r#"{"a":{"b":1,"c":{"x":1,"y":2}},"d":{}}"#,
+        ),
+        ("object.union_n([{}, 1])", "fails"),
+        ("object.union_n({})", "fails"),
+        // The engine's own needs minutes.
+        (
+            "count(object.union_n([{i: i} | some i in numbers.range(1, 50000)]))",
+            "50000",
+        ),
+    ]);
+}
+
+#[test]
 fn lists_sets_and_objects_are_as_in_opa() {
     assert_said(&[
         (r#"count("a\ud83d\ude00b")"#, "3"),
