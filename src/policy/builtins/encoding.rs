@@ -2,15 +2,15 @@
 
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use std::collections::BTreeMap;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use regorus::Value;
-use serde::Deserialize;
 
-use super::arguments::{from_whole, is_float, whole, wrong};
+use super::arguments::wrong;
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[
@@ -21,8 +21,8 @@ pub(super) const OWN: &[Own] = &[
     Own::new("urlquery.decode_object", 1, query_decode_object),
     Own::new("urlquery.encode", 1, query_encode),
     Own::new("urlquery.encode_object", 1, query_encode_object),
-    Own::new("yaml.is_valid", 1, yaml_is_valid),
-    Own::new("yaml.unmarshal", 1, yaml_unmarshal),
+    Own::new("yaml.is_valid", 1, yaml::is_valid),
+    Own::new("yaml.unmarshal", 1, yaml::unmarshal),
 ];
 
 fn base64_decode(arguments: Arguments<'_>) -> Answer {
@@ -170,52 +170,4 @@ fn query_decode_object(arguments: Arguments<'_>) -> Answer {
         .into_iter()
         .map(|(name, values)| (name, Value::from(values)));
     Ok(Value::from(members.collect::<BTreeMap<_, _>>()))
-}
-
-/// The first document of several, all of which have to be YAML.
-fn yaml(text: &str) -> Result<Value, String> {
-    let mut first = None;
-    for document in yaml_serde::Deserializer::from_str(text) {
-        let mut read = Value::deserialize(document).map_err(|error| error.to_string())?;
-        round(&mut read);
-        first.get_or_insert(read);
-    }
-    Ok(first.unwrap_or(Value::Null))
-}
-
-/// On the way from YAML to JSON, which OPA's reader takes, `1.0` becomes an integer.
-fn round(value: &mut Value) {
-    match value {
-        Value::Array(_) => {
-            let members = value.as_array_mut().into_iter().flatten();
-            members.for_each(round);
-        }
-        Value::Object(members) => {
-            let rounded = members.iter().map(|(name, value)| {
-                let mut value = value.clone();
-                round(&mut value);
-                (name.clone(), value)
-            });
-            *value = rounded.collect::<BTreeMap<_, _>>().into();
-        }
-        number if is_float(number) => {
-            let is_short = number.as_f64().is_ok_and(|it| it.abs() < 1e21);
-            if let Some(whole) = whole(number).filter(|_| is_short) {
-                *number = from_whole(whole);
-            }
-        }
-        _ => {}
-    }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "it is one of several")]
-fn yaml_is_valid(arguments: Arguments<'_>) -> Answer {
-    Ok(arguments
-        .text(0)
-        .is_ok_and(|text| yaml(text).is_ok())
-        .into())
-}
-
-fn yaml_unmarshal(arguments: Arguments<'_>) -> Answer {
-    yaml(arguments.text(0)?)
 }

@@ -33,6 +33,38 @@ fn encodings_are_those_of_opa() {
     ]);
 }
 
+#[test]
+fn yaml_is_not_read_where_go_could_read_it_differently() {
+    assert_said(&[
+        (r#"yaml.unmarshal("a: 010")"#, "fails"),
+        (r#"yaml.unmarshal("[-010]")"#, "fails"),
+        (r#"yaml.unmarshal("a: '010'")"#, r#"{"a":"010"}"#),
+        (r#"yaml.unmarshal("a: \"010\"")"#, r#"{"a":"010"}"#),
+        (r#"yaml.unmarshal("a: 1_000")"#, "fails"),
+        (r#"yaml.unmarshal("a: 1_0.5e3")"#, "fails"),
+        (r#"yaml.unmarshal("a: 0X1f")"#, "fails"),
+        (r#"yaml.unmarshal("1_000: a")"#, "fails"),
+        (r#"yaml.unmarshal("a: 18446744073709551616")"#, "fails"),
+        (r#"yaml.unmarshal("1: a")"#, "fails"),
+        (r#"yaml.unmarshal("true: a")"#, "fails"),
+        (r#"yaml.is_valid("null: 1")"#, "fails"),
+        (r#"yaml.is_valid("[a, [b]]: c")"#, "fails"),
+        (r#"yaml.unmarshal("<<: {a: 1}")"#, "fails"),
+        (r#"yaml.unmarshal("a: !foo 1")"#, "fails"),
+        (r#"yaml.is_valid("!!binary aGk=")"#, "fails"),
+        (r#"yaml.is_valid("- &x !foo [1]")"#, "fails"),
+        (r#"yaml.is_valid("\"\\/\"")"#, "fails"),
+        (
+            r#"yaml.unmarshal("a: 2026-01-02\nb: v1_0\nc: 10.0.0.1\nd: yes\ne: wow!")"#,
+            r#"{"a":"2026-01-02","b":"v1_0","c":"10.0.0.1","d":"yes","e":"wow!"}"#,
+        ),
+        (
+            r#"yaml.unmarshal("{a: 0x1f, b: [0o17, -1.5], c: &x 1, d: *x, a: 2}")"#,
+            r#"{"a":2,"b":[15,-1.5],"c":1,"d":1}"#,
+        ),
+    ]);
+}
+
 const TEXTS: &[&str] = &[
     "",
     "a",
