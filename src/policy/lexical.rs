@@ -52,7 +52,9 @@ pub(super) fn written(path: &str, text: &str) -> Result<String, Problem> {
     };
     let tokens = match tokens::tokens(text) {
         Ok(tokens) => tokens,
-        Err(wrong) if has_new(text) => return Err(told(&wrong)),
+        Err(wrong) if wrong.message == tokens::TOO_MUCH || has_new(text) => {
+            return Err(told(&wrong));
+        }
         Err(_) => return Ok(text.to_owned()),
     };
     let mut changes = moved::Changes::default();

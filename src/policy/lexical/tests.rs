@@ -28,6 +28,21 @@ fn code(rego: &str) -> String {
         .map_or_else(|| text.clone(), |(code, _)| code.to_owned())
 }
 
+/// The engine's parser reads what stands in a bracket twice.
+#[test]
+fn brackets_within_brackets_are_bounded() {
+    let nested = |open: &str, close: &str, times| {
+        format!("x := {}1{}", open.repeat(times), close.repeat(times))
+    };
+    for (open, close) in [("[", "]"), ("{", "}"), ("{\"a\": ", "}"), ("[", "")] {
+        assert!(refused(&nested(open, close, 60)).contains("too much stands in brackets"));
+        assert!(refused(&nested(open, close, 13)).contains("too much stands in brackets"));
+    }
+    assert_eq!(text(&nested("[", "]", 12)), nested("[", "]", 12));
+    let rows = format!("x := [{}]", "[[[[[[[1]]]]]]],".repeat(2000));
+    assert!(refused(&rows).contains("too much stands in brackets"));
+}
+
 #[test]
 fn a_text_becomes_a_call() {
     for (written, expected) in [

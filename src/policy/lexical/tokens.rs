@@ -29,6 +29,15 @@ pub(super) struct Token {
 /// How many brackets may be open at one place.
 const MOST_OPEN: usize = 200;
 
+/// How often the engine's parser may read a word or sign of a file: it tries what stands in `[` and `{` as one thing and
+/// then as another, so each of them around a word doubles this.
+const MOST_READ: u64 = 1_000_000;
+
+/// How many of these may be open at one place.
+const MOST_DOUBLED: usize = 12;
+
+pub(super) const TOO_MUCH: &str = "too much stands in brackets within brackets for a parser to read it in time: give a part a name, or write it in data.json";
+
 /// What is open, and where in the list that is.
 enum Opened {
     Bracket(char, usize),
@@ -45,9 +54,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Wrong> {
         at: 0,
         tokens: Vec::new(),
         open: Vec::new(),
+        read: 0,
     };
     while let Some(next) = reader.peek() {
         reader.token(next)?;
+        reader.is_readable()?;
     }
     match reader.open.last() {
         None => Ok(reader.tokens),
@@ -67,6 +78,8 @@ struct Reader<'a> {
     at: usize,
     tokens: Vec<Token>,
     open: Vec<Opened>,
+    /// How often the parser reads all words and signs so far.
+    read: u64,
 }
 
 impl Reader<'_> {
@@ -206,6 +219,17 @@ impl Reader<'_> {
             }
             return Ok(());
         }
+    }
+
+    /// Refuses a file that the parser would read for minutes.
+    fn is_readable(&mut self) -> Result<(), Wrong> {
+        let doubles = |it: &&Opened| matches!(it, Opened::Bracket('[' | '{', _) | Opened::Part(..));
+        let doubled = self.open.iter().filter(doubles).count();
+        self.read = self.read.saturating_add(1 << doubled.min(MOST_DOUBLED));
+        if doubled > MOST_DOUBLED || self.read > MOST_READ {
+            return Err(Wrong::new(self.at, TOO_MUCH));
+        }
+        Ok(())
     }
 
     fn opened(&mut self, opened: Opened, start: usize) -> Result<(), Wrong> {
