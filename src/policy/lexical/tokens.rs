@@ -224,9 +224,9 @@ impl Reader<'_> {
     /// Refuses a file that the parser would read for minutes.
     fn is_readable(&mut self) -> Result<(), Wrong> {
         let doubles = |it: &&Opened| matches!(it, Opened::Bracket('[' | '{', _) | Opened::Part(..));
-        let doubled = self.open.iter().filter(doubles).count();
-        self.read = self.read.saturating_add(1 << doubled.min(MOST_DOUBLED));
-        if doubled > MOST_DOUBLED || self.read > MOST_READ {
+        let deep = self.open.iter().filter(doubles).count();
+        self.read = self.read.saturating_add(1 << deep.min(MOST_DOUBLED));
+        if deep > MOST_DOUBLED || self.read > MOST_READ {
             return Err(Wrong::new(self.at, TOO_MUCH));
         }
         Ok(())
