@@ -25,8 +25,9 @@ pub(super) fn is_valid(arguments: Arguments<'_>) -> Answer {
 pub(super) fn unmarshal(arguments: Arguments<'_>) -> Answer {
     let text = arguments.text(0)?;
     of_both(text)?;
-    let read = first(text)?;
+    let mut read = first(text)?;
     is_of_both(&read, text)?;
+    round(&mut read);
     Ok(read)
 }
 
@@ -34,8 +35,7 @@ pub(super) fn unmarshal(arguments: Arguments<'_>) -> Answer {
 fn first(text: &str) -> Result<Value, String> {
     let mut first = None;
     for document in yaml_serde::Deserializer::from_str(text) {
-        let mut read = Value::deserialize(document).map_err(|error| error.to_string())?;
-        round(&mut read);
+        let read = Value::deserialize(document).map_err(|error| error.to_string())?;
         first.get_or_insert(read);
     }
     Ok(first.unwrap_or(Value::Null))
