@@ -197,10 +197,7 @@ const REFUSED: [(&str, &str); 27] = [
         "crypto.parse_private_keys",
         "dtgate has no keys for policies",
     ),
-    (
-        "crypto.x509.",
-        "dtgate does not compute the sixty members that Go has for a certificate",
-    ),
+    ("crypto.x509.", "dtgate does not take certificates apart"),
     ("eq", "write a == b"),
     ("graphql.", "dtgate does not read GraphQL in policies"),
     ("http.send", "a decision may not depend on another service"),
