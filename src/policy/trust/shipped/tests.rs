@@ -244,3 +244,27 @@ fn data_of_the_names_that_dtgate_uses_is_left_to_the_interpreter() {
         assert_eq!(proven(&files).1.to_string(), reason);
     }
 }
+
+/// What keeps the bytecode from all policies keeps it from those of one's own alone.
+#[test]
+fn what_is_shipped_is_judged_by_bytecode_where_all_cannot_be() {
+    let mut files = files();
+    for number in 0..260 {
+        let other = (number + 1) % 260;
+        let own = format!(
+            "package dtgate.own{number}\n\nimport data.dtgate.own{other}\n\nis_v9 if input.api == \"v9\"\n\ndeny contains \"no\" if own{other}.is_v9\n"
+        );
+        files.insert(format!("own{number}.rego"), own);
+    }
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let bundle = Bundle::load(directory(&files).path()).unwrap();
+    let engine = Engine::new(bundle, Duration::from_secs(5));
+    let trusted = engine.prove(AnswersFor::All, 1, 1);
+    assert_eq!(trusted.others().len(), 260);
+    let said = trusted.to_string();
+    assert!(said.contains("very many files"), "{said}");
+    passes_by_bytecode(&engine, &input());
+}
