@@ -1,12 +1,10 @@
-//! The rules of all policies, and what is certain of a request of which one of them holds.
+//! The rules of all policies, and what may be known of a request of which one of them holds.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
+use regorus::unstable::{Expr, LiteralStmt, Rule, RuleHead};
 
-use super::forms::is_false;
-use super::seen::Seen;
 use crate::dynatrace::catalogue::{ENDPOINTS, Operation};
 use crate::policy::refuse::ways::{self, Scope};
 use crate::policy::rego::program::{self, Names, Path, Program};
@@ -82,7 +80,7 @@ pub(super) struct Policies<'a> {
     pub(super) rules: Vec<Known<'a>>,
     by_path: BTreeMap<Path, Vec<usize>>,
     /// What rules require, as far as it was asked for; of those that are looked at, nothing.
-    required: RefCell<BTreeMap<Vec<usize>, Required>>,
+    pub(super) required: RefCell<BTreeMap<Vec<usize>, Required>>,
 }
 
 impl<'a> Policies<'a> {
@@ -165,113 +163,5 @@ impl<'a> Policies<'a> {
             }
         });
         calls
-    }
-
-    /// What is certain where one of these rules has a value, or has something in it.
-    pub(super) fn required(&self, rules: &[usize]) -> Required {
-        if rules.is_empty() {
-            return Required::default();
-        }
-        if let Some(known) = self.required.borrow().get(rules) {
-            return known.clone();
-        }
-        let key = rules.to_vec();
-        self.required
-            .borrow_mut()
-            .insert(key.clone(), Required::default());
-        let mut all: Option<Required> = None;
-        for known in rules.iter().filter_map(|rule| self.rules.get(*rule)) {
-            for one in self.required_by(known) {
-                all = Some(match all {
-                    Some(all) => all.or(&one),
-                    None => one,
-                });
-            }
-        }
-        let all = all.unwrap_or_default();
-        self.required.borrow_mut().insert(key, all.clone());
-        all
-    }
-
-    /// By each body of a rule.
-    pub(super) fn required_by(&self, known: &Known<'a>) -> Vec<Required> {
-        let (head, bodies) = match known.rule {
-            Rule::Default { value, .. } if is_false(value) => return Vec::new(),
-            Rule::Default { .. } => return vec![Required::default()],
-            Rule::Spec { head, bodies, .. } => (head, bodies),
-        };
-        let value = match head {
-            RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => {
-                assign.as_ref().map(|assign| assign.value.as_ref())
-            }
-            RuleHead::Set { key, .. } => key.as_deref(),
-        };
-        let of = |query: Option<&'a Query>, value: Option<&'a Expr>| {
-            let within: Vec<&Query> = query.into_iter().collect();
-            let seen = Seen {
-                policies: self,
-                known,
-                given: Some(&[]),
-                within: &within,
-            };
-            let mut all = Required::default();
-            for statement in query.into_iter().flat_map(|query| &query.stmts) {
-                all.and(seen.required(statement));
-            }
-            if let Some(value) = value {
-                all.and(seen.required_of(value));
-            }
-            all
-        };
-        if bodies.is_empty() {
-            return vec![of(None, value)];
-        }
-        let bodies = bodies.iter().map(|body| {
-            let own = body.assign.as_ref().map(|assign| assign.value.as_ref());
-            (body.query.as_ref(), own.or(value))
-        });
-        let bodies = bodies.filter(|(_, value)| !value.is_some_and(is_false));
-        bodies
-            .map(|(query, value)| of(Some(query), value))
-            .collect()
-    }
-
-    /// The operations that a rule says, if that is all that it says.
-    pub(super) fn operations(&self, rules: &[usize]) -> Option<Operations> {
-        let mut all: Option<Operations> = None;
-        for known in rules.iter().map(|rule| self.rules.get(*rule)) {
-            let known = known?;
-            let Rule::Spec {
-                head: RuleHead::Compr { assign: None, .. },
-                bodies,
-                ..
-            } = known.rule
-            else {
-                return None;
-            };
-            for body in bodies {
-                let [
-                    LiteralStmt {
-                        literal: Literal::Expr { expr, .. },
-                        ..
-                    },
-                ] = body.query.stmts.as_slice()
-                else {
-                    return None;
-                };
-                let seen = Seen {
-                    policies: self,
-                    known,
-                    given: None,
-                    within: &[],
-                };
-                let these = seen.operations(expr)?;
-                all = Some(match all {
-                    Some(all) => all.or(&these),
-                    None => these,
-                });
-            }
-        }
-        all
     }
 }

@@ -1,0 +1,478 @@
+//! One policy, followed from what it says on: which silence of a rule silences the policy, and which makes it object.
+//!
+//! What is undefined within a negation makes it hold, and what a function or a rule finds is used in one way or the
+//! other; so each rule is followed as it is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+
+use super::forms::{self, side_that_grows};
+use super::policies::{Known, Operations, Policies};
+use super::seen::{Need, Seen};
+use super::told::{Place, Told};
+use super::used::{Effect, Use};
+use crate::dynatrace::catalogue::Operation;
+use crate::policy::input::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN};
+use crate::policy::rego::program::{self, Read};
+
+/// How many rules of a policy are followed, counted again each time that they are asked for otherwise.
+const MOST_RULES: usize = 20_000;
+
+/// What is certain where something stands.
+#[derive(Clone, Debug, Default)]
+struct Here<'a> {
+    /// The queries around it.
+    within: Vec<&'a Query>,
+    /// The absences that are out of the question.
+    sure: BTreeSet<String>,
+    /// The absences of which all of it says nothing.
+    needed: BTreeSet<String>,
+    operations: Operations,
+    /// What the function that it stands in was given.
+    given: Option<Vec<Read>>,
+}
+
+/// A rule, how it is used, and what is certain there.
+type Visit = (usize, Use, BTreeSet<String>, Operations, Option<Vec<Read>>);
+
+/// What one policy says, as far as it was followed.
+pub(super) struct Followed<'p, 'a> {
+    policies: &'p Policies<'a>,
+    lookup_required: bool,
+    left: usize,
+    visited: BTreeSet<Visit>,
+    pub(super) told: BTreeMap<Place, Told>,
+    /// The absences that it objects to.
+    pub(super) asked: BTreeSet<String>,
+}
+
+impl<'p, 'a> Followed<'p, 'a> {
+    /// Follows what these rules of one policy say.
+    pub(super) fn of(policies: &'p Policies<'a>, rules: &[usize], lookup_required: bool) -> Self {
+        let mut followed = Self {
+            policies,
+            lookup_required,
+            left: MOST_RULES,
+            visited: BTreeSet::new(),
+            told: BTreeMap::new(),
+            asked: BTreeSet::new(),
+        };
+        for rule in rules {
+            followed.enter(&[*rule], &Here::default(), Use::OBJECTION);
+        }
+        followed
+    }
+
+    fn seen<'h>(&self, known: &'p Known<'a>, here: &'h Here<'a>) -> Seen<'p, 'a, 'h> {
+        Seen {
+            policies: self.policies,
+            known,
+            given: here.given.as_deref(),
+            within: &here.within,
+        }
+    }
+
+    /// The rules of one name.
+    fn enter(&mut self, rules: &[usize], here: &Here<'a>, used: Use) {
+        let policies = self.policies;
+        let default = rules
+            .iter()
+            .find_map(|rule| match policies.rules.get(*rule)?.rule {
+                Rule::Default { value, .. } => Some(
+                    matches!(value.as_ref(), Expr::Bool { value, .. } if *value == false.into()),
+                ),
+                Rule::Spec { .. } => None,
+            });
+        let undefined = match (default, used.negated) {
+            (None, _) | (Some(true), false) => used.undefined,
+            (Some(true), true) => used.parts.opposite(),
+            (Some(false), _) => Effect::Unclear,
+        };
+        for number in rules {
+            let key = (
+                *number,
+                used,
+                here.sure.clone(),
+                here.operations.clone(),
+                here.given.clone(),
+            );
+            if self.left == 0 || !self.visited.insert(key) {
+                continue;
+            }
+            self.left -= 1;
+            let Some(known) = policies.rules.get(*number) else {
+                continue;
+            };
+            let Rule::Spec { head, bodies, .. } = known.rule else {
+                continue;
+            };
+            let here = Here {
+                within: Vec::new(),
+                ..here.clone()
+            };
+            let (value, effect) = match head {
+                RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => (
+                    assign.as_ref().map(|assign| assign.value.as_ref()),
+                    undefined,
+                ),
+                RuleHead::Set { key, .. } => (key.as_deref(), used.less),
+            };
+            if bodies.is_empty() {
+                self.value(*number, value, &here, effect, used);
+            }
+            for (place, body) in bodies.iter().enumerate() {
+                let value = match &body.assign {
+                    Some(assign) => Some(assign.value.as_ref()),
+                    None => value,
+                };
+                // What follows takes its place.
+                let goes_on = bodies.get(place + 1).is_some_and(|next| next.is_else);
+                let is_false = value.is_some_and(
+                    |value| matches!(value, Expr::Bool { value, .. } if *value == false.into()),
+                );
+                let effect = if goes_on || is_false {
+                    Effect::Unclear
+                } else {
+                    effect
+                };
+                let within = self.query(*number, &body.query, &here, effect);
+                self.value(*number, value, &within, effect, used);
+            }
+        }
+    }
+
+    /// What a rule is, or contains.
+    fn value(
+        &mut self,
+        rule: usize,
+        value: Option<&'a Expr>,
+        here: &Here<'a>,
+        effect: Effect,
+        used: Use,
+    ) {
+        let (Some(value), Some(known)) = (value, self.policies.rules.get(rule)) else {
+            return;
+        };
+        let seen = self.seen(known, here);
+        let dangers = seen.dangers(value, used.negated);
+        let needs = seen.needs(value);
+        match effect {
+            Effect::Silent => self.tell(rule, forms::start(value), value.span(), dangers, here),
+            Effect::Loud => self.ask(needs, here),
+            Effect::Unclear => {}
+        }
+        let used = Use {
+            negated: used.negated,
+            less: used.less,
+            ..Use::plain(effect)
+        };
+        self.expression(rule, value, here, used);
+    }
+
+    /// The statements of a query; what is certain behind them.
+    fn query(
+        &mut self,
+        rule: usize,
+        query: &'a Query,
+        here: &Here<'a>,
+        effect: Effect,
+    ) -> Here<'a> {
+        let mut within = here.clone();
+        within.within.push(query);
+        let Some(known) = self.policies.rules.get(rule) else {
+            return within;
+        };
+        let seen = self.seen(known, &within);
+        let mut sure: Vec<BTreeSet<String>> = Vec::new();
+        let mut operations = here.operations.clone();
+        let mut needed = Vec::new();
+        let mut dangers = Vec::new();
+        let mut asked = Vec::new();
+        for statement in &query.stmts {
+            let required = seen.required(statement);
+            sure.push(required.sure);
+            operations = operations.and(&required.operations);
+            needed.extend(seen.statement_needs(statement));
+            dangers.push((statement, seen.statement_dangers(statement)));
+            asked.extend(seen.asks(statement));
+        }
+        within.sure.extend(sure.iter().flatten().cloned());
+        within.operations = operations;
+        match effect {
+            Effect::Silent => {
+                within
+                    .needed
+                    .extend(needed.into_iter().flat_map(|need| need.when));
+                for (statement, dangers) in dangers {
+                    self.tell(rule, &statement.span, &statement.span, dangers, &within);
+                }
+                self.ask(asked, &within);
+            }
+            Effect::Loud => self.ask(needed, here),
+            Effect::Unclear => {}
+        }
+        for (number, statement) in query.stmts.iter().enumerate() {
+            if !self.policies.calls(known, statement) {
+                self.statement(rule, statement, &within, effect);
+                continue;
+            }
+            // What a function is given is not certain to it because it was given.
+            let others = sure
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| *place != number);
+            let mut inner = within.clone();
+            inner.sure.clone_from(&here.sure);
+            inner
+                .sure
+                .extend(others.flat_map(|(_, sure)| sure.iter().cloned()));
+            self.statement(rule, statement, &inner, effect);
+        }
+        within
+    }
+
+    fn statement(
+        &mut self,
+        rule: usize,
+        statement: &'a LiteralStmt,
+        here: &Here<'a>,
+        effect: Effect,
+    ) {
+        match &statement.literal {
+            Literal::SomeVars { .. } => {}
+            Literal::Expr { expr, .. } => self.expression(rule, expr, here, Use::plain(effect)),
+            Literal::NotExpr { expr, .. } => {
+                let used = Use {
+                    undefined: effect.opposite(),
+                    negated: true,
+                    ..Use::plain(effect)
+                };
+                self.expression(rule, expr, here, used);
+            }
+            Literal::SomeIn { collection, .. } => {
+                self.expression(rule, collection, here, Use::plain(effect));
+            }
+            Literal::Every { domain, query, .. } => {
+                let used = Use::plain(effect).part(effect.opposite());
+                self.expression(rule, domain, here, used);
+                let mut here = here.clone();
+                if let Some(known) = self.policies.rules.get(rule) {
+                    let needs = self.seen(known, &here).needs(domain);
+                    here.sure
+                        .extend(needs.into_iter().flat_map(|need| need.when));
+                }
+                self.query(rule, query, &here, effect);
+            }
+        }
+    }
+
+    /// Follows what an expression asks for.
+    fn expression(&mut self, rule: usize, expr: &'a Expr, here: &Here<'a>, used: Use) {
+        let less = if used.negated {
+            used.less.opposite()
+        } else {
+            used.less
+        };
+        match expr {
+            Expr::String { .. }
+            | Expr::RawString { .. }
+            | Expr::Number { .. }
+            | Expr::Bool { .. }
+            | Expr::Null { .. } => {}
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
+                self.parts(rule, forms::indices(expr), here, used.part(less));
+                self.reference(rule, expr, here, Use { less, ..used });
+            }
+            Expr::Call { fcn, params, .. } => {
+                let params = params.iter().map(AsRef::as_ref);
+                self.parts(rule, params.clone(), here, used.part(less));
+                let Some(known) = self.policies.rules.get(rule) else {
+                    return;
+                };
+                let seen = self.seen(known, here);
+                let given = params.flat_map(|param| seen.ways(param)).collect();
+                let rules = self.policies.function(known, fcn);
+                let here = Here {
+                    given: Some(given),
+                    ..here.clone()
+                };
+                self.enter(&rules, &here, Use { less, ..used });
+            }
+            Expr::Array { items, .. } | Expr::Set { items, .. } => {
+                let items = items.iter().map(AsRef::as_ref);
+                self.parts(rule, items, here, used.part(less));
+            }
+            Expr::Object { fields, .. } => {
+                let parts = fields.iter().flat_map(|(_, key, value)| [key, value]);
+                self.parts(rule, parts.map(AsRef::as_ref), here, used.part(less));
+            }
+            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+                let within = self.query(rule, query, here, less);
+                self.value(rule, Some(term), &within, less, Use::plain(less));
+            }
+            Expr::ObjectCompr {
+                key, value, query, ..
+            } => {
+                let within = self.query(rule, query, here, less);
+                self.value(rule, Some(key), &within, less, Use::plain(less));
+                self.value(rule, Some(value), &within, less, Use::plain(less));
+            }
+            Expr::UnaryExpr { expr, .. } => self.expression(rule, expr, here, used.part(less)),
+            Expr::BinExpr { lhs, rhs, .. } | Expr::AssignExpr { lhs, rhs, .. } => {
+                let sides = [lhs.as_ref(), rhs.as_ref()];
+                self.parts(rule, sides, here, used.part(less));
+            }
+            Expr::ArithExpr { lhs, rhs, .. } => {
+                self.expression(rule, lhs, here, used.part(less));
+                self.expression(rule, rhs, here, used.part(less.opposite()));
+            }
+            Expr::BoolExpr { lhs, rhs, .. } => {
+                self.comparison(rule, expr, [lhs.as_ref(), rhs.as_ref()], here, used);
+            }
+            Expr::Membership {
+                key,
+                value,
+                collection,
+                ..
+            } => {
+                let parts = key.iter().chain([value]).map(AsRef::as_ref);
+                self.parts(rule, parts, here, used.part(Effect::Unclear));
+                self.expression(rule, collection, here, used.part(less));
+            }
+        }
+    }
+
+    fn parts(
+        &mut self,
+        rule: usize,
+        parts: impl IntoIterator<Item = &'a Expr>,
+        here: &Here<'a>,
+        used: Use,
+    ) {
+        for part in parts {
+            self.expression(rule, part, here, used);
+        }
+    }
+
+    fn comparison(
+        &mut self,
+        rule: usize,
+        expr: &'a Expr,
+        sides: [&'a Expr; 2],
+        here: &Here<'a>,
+        used: Use,
+    ) {
+        let undefined = |side: &Expr| {
+            if forms::is_reference(side) {
+                used.undefined
+            } else {
+                used.parts
+            }
+        };
+        if let Some((other, is_wanted)) = forms::truth(expr) {
+            let used = Use {
+                undefined: undefined(other),
+                negated: used.negated == is_wanted,
+                ..used
+            };
+            return self.expression(rule, other, here, used);
+        }
+        let grows = side_that_grows(expr, used.negated);
+        for (number, side) in sides.into_iter().enumerate() {
+            let less = match grows {
+                Some(grows) if grows == number => used.less,
+                Some(_) => used.less.opposite(),
+                None => Effect::Unclear,
+            };
+            let used = Use {
+                undefined: undefined(side),
+                ..used.part(less)
+            };
+            self.expression(rule, side, here, used);
+        }
+    }
+
+    fn reference(&mut self, rule: usize, expr: &'a Expr, here: &Here<'a>, used: Use) {
+        let Some(known) = self.policies.rules.get(rule) else {
+            return;
+        };
+        // What it was bound to was followed there, but not as what it is used for.
+        if used.negated
+            && let Some(value) = self.seen(known, here).bound(expr)
+        {
+            let used = Use {
+                undefined: used.parts,
+                ..used
+            };
+            return self.expression(rule, value, here, used);
+        }
+        let rules = self.policies.meant(known, expr);
+        let here = Here {
+            given: None,
+            ..here.clone()
+        };
+        self.enter(&rules, &here, used);
+    }
+
+    /// Notes what is to be told of a statement.
+    fn tell(
+        &mut self,
+        rule: usize,
+        start: &Span,
+        whole: &Span,
+        dangers: Vec<Need>,
+        here: &Here<'a>,
+    ) {
+        for need in dangers {
+            for when in self.possible(&need, here) {
+                let place = Place {
+                    rule,
+                    start: start.start,
+                };
+                let told = self.told.entry(place).or_insert_with(|| Told {
+                    problem: program::at(start, ""),
+                    text: forms::text(start, whole),
+                    when: Vec::new(),
+                });
+                if told.when.iter().all(|(known, _)| *known != when) {
+                    told.when.push((when, need.member.clone()));
+                }
+            }
+        }
+    }
+
+    /// Notes that absences are objected to.
+    fn ask(&mut self, needs: Vec<Need>, here: &Here<'a>) {
+        let when = needs.into_iter().flat_map(|need| need.when);
+        self.asked
+            .extend(when.filter(|when| !here.sure.contains(when) && !here.needed.contains(when)));
+    }
+
+    /// When a member may be absent, as far as a request can pass by it.
+    fn possible(&self, need: &Need, here: &Here<'a>) -> Vec<String> {
+        // It tells of what the gate denies for itself.
+        if need.when.iter().any(|when| when == LOOKED_UP) {
+            return Vec::new();
+        }
+        let of_scopes =
+            ["added", "removed", "kept"].map(|name| format!("input.change.scopes.{name}"));
+        let is_difference = of_scopes
+            .iter()
+            .any(|member| need.member.starts_with(member));
+        let is_out = |when: &str| match when {
+            REMOVED => true,
+            // All that a new token asks for is added.
+            UNKNOWN => {
+                self.lookup_required
+                    || (is_difference && here.operations.all(Operation::makes_token))
+            }
+            NO_TOKEN => here.operations.all(Operation::changes_token),
+            _ => false,
+        };
+        let when = need.when.iter();
+        when.filter(|when| !is_out(when) && !here.sure.contains(*when))
+            .cloned()
+            .collect()
+    }
+}
