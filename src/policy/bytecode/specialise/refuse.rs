@@ -98,7 +98,10 @@ impl Scope<'_> {
                 (expr.span(), (!is_name).then_some(what.into()))
             }
             Site::Binding(name) => (name, self.binding(name.text()).map(Cow::Borrowed)),
-            Site::Declared(name) => (name, Some("declares a name without a value".into())),
+            Site::Declared(name) => (
+                name,
+                Some("finds a name by an index (write `some … in`)".into()),
+            ),
             Site::Every { .. } | Site::Replacing(_) => return None,
             Site::Members(expr) => {
                 let kind = self.kinds.of(self.names, self.rule, expr, DEPTH);
@@ -158,7 +161,7 @@ impl Scope<'_> {
                 }
             });
             if open {
-                return Some("walks by an index (write `some .. in`)");
+                return Some("walks by an index (write `some … in`)");
             }
         }
         let path = self.resolved(reference)?;
@@ -295,10 +298,12 @@ impl Scope<'_> {
             return Some("defines an object by its members");
         }
         if order::has_late_roots(self.rule, &|reference| self.is_of_input(reference)) {
-            return Some("reads the input, or the data, within a query and outside of it");
+            return Some(
+                "reads the input, or the data, both within a comprehension or an `every` and outside of it",
+            );
         }
         if order::uses_before_it_binds(self.rule) {
-            return Some("uses a name in a query before the name has a value");
+            return Some("uses a name in a comprehension or an `every` before it has a value");
         }
         if let RuleHead::Func { args, .. } = head
             && args
@@ -308,7 +313,7 @@ impl Scope<'_> {
             return Some("has an argument without a name");
         }
         if order::has_names_of_two_scopes(self.rule) {
-            return Some("uses a name within a query and outside of it");
+            return Some("uses a name both within a comprehension or an `every` and outside of it");
         }
         let outputs = certain::outputs(self.rule);
         let is_there = outputs.iter().all(|output| self.is_there(output));

@@ -208,7 +208,7 @@ fn what_the_engines_read_differently_is_refused() {
         ),
         (
             "deny contains \"x\" if { some i; input.change.scopes.requested[i] == \"a\" }",
-            "without a value",
+            "finds a name by an index",
         ),
         (
             "deny contains \"x\" if input.change.scopes.requested[_] == \"a\"",
@@ -220,7 +220,7 @@ fn what_the_engines_read_differently_is_refused() {
         ),
         (
             "_h := {\"a\": [s | some s in input.change.scopes.requested], \"b\": input.api}\ndeny contains \"x\" if _h.b == \"v1\"",
-            "within a query and outside",
+            "within a comprehension or an `every` and outside",
         ),
         (
             "_all contains input.token.id\ndeny contains \"x\" if count(_all) == 0",
