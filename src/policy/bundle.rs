@@ -130,7 +130,8 @@ impl Bundle {
         refuse::program(&program, &modules, &mut problems);
         let reads = program.reads();
         finish(problems)?;
-        let warnings = absent::silent(&program, lookup_required);
+        let mut warnings = absent::silent(&program, lookup_required);
+        warnings.extend(settings::unread(&program, &tree));
         let of_one = |problem| LoadError {
             problems: vec![problem],
         };

@@ -1,9 +1,10 @@
-//! What policies read from the data: refused where nothing defines it, and where it cannot work.
+//! What policies read from the data: refused where nothing defines it, and where it cannot work; and what they do not read.
 //!
 //! In Rego a rule that reads what is not there is undefined and objects to nothing, so that a misspelt name, or a file
 //! that was forgotten, would silence a policy. It reads syntax and data; what a setting means is not its question.
 
 mod shipped;
+mod unread;
 mod unusable;
 
 use regorus::unstable::{BoolOp, Expr, Literal, Rule, Span};
@@ -15,6 +16,7 @@ use crate::policy::problem::Problem;
 use crate::policy::rego::program::{self, Names, Program};
 use crate::policy::rego::walk::{self, Site};
 pub(in crate::policy) use shipped::misnamed;
+pub(in crate::policy) use unread::unread;
 pub(in crate::policy) use unusable::unusable;
 
 /// Refuses references to members of the data that no file defines.

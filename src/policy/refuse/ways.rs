@@ -4,7 +4,7 @@
 //! the argument of a function that every call gives one. It reads syntax only: whether a way leads anywhere is for its
 //! callers to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Ref, Rule, RuleHead, Span};
 
@@ -90,6 +90,53 @@ pub(in crate::policy) fn sites(
             walk::rule(rule, &mut |site| see(&scope, rule, site));
         }
     }
+}
+
+/// The ways that the rules take, each to its end. What is only given a name, or is only there for `object.get` to look
+/// into it, is no end.
+pub(in crate::policy) fn read(program: &Program<'_>) -> BTreeSet<Read> {
+    let mut read = BTreeSet::new();
+    let arguments = arguments(program);
+    for module in program.modules {
+        let names = Names::of(module);
+        for rule in &module.policy {
+            let scope = Scope::of(program, &names, rule, &arguments);
+            let mut passed = BTreeSet::new();
+            walk::queries(rule, &mut |query| {
+                for statement in &query.stmts {
+                    if let Some((name, value, false)) = bound(statement)
+                        && scope.meant.contains_key(name)
+                    {
+                        passed.insert(value.span().start);
+                    }
+                }
+            });
+            walk::rule(rule, &mut |site| match site {
+                Site::Binding(name) => {
+                    passed.insert(name.start);
+                }
+                Site::Call {
+                    function,
+                    arguments,
+                } => {
+                    if let Some(asked) = scope.got(function, arguments) {
+                        read.extend(asked.ways());
+                        passed.extend(arguments.first().map(|object| object.span().start));
+                    }
+                }
+                _ => {}
+            });
+            walk::rule(rule, &mut |site| {
+                if let Site::Reference(reference) = site
+                    && let Some(asked) = scope.asked(reference)
+                    && !passed.contains(&reference.span().start)
+                {
+                    read.extend(asked.ways());
+                }
+            });
+        }
+    }
+    read
 }
 
 /// What the names of every rule stand for; `names` are those of the modules.
