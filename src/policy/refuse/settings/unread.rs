@@ -90,7 +90,7 @@ fn place(way: &Read, name: &str) -> Option<String> {
     let steps: Option<Vec<&str>> = way
         .iter()
         .map(Option::as_deref)
-        .take_while(|step| step.is_some())
+        .take_while(Option::is_some)
         .collect();
     let steps = steps.filter(|steps| steps.starts_with(&SETTINGS))?;
     let last = steps
