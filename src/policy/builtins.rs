@@ -155,6 +155,9 @@ pub(super) fn is_only_ours(name: &str) -> bool {
 /// Makes an object of pairs: what objects with several computed members are written out as.
 pub(super) const OBJECT: &str = "internal.object";
 
+/// Looks up what computed steps lead to in data.
+pub(super) const DATUM: &str = "internal.datum";
+
 /// Lets an interpreter have them: it looks for them before it looks for its own.
 pub(super) fn register(rego: &mut regorus::Engine) {
     for own in all() {

@@ -6,6 +6,7 @@
 //! is said of the place in the file ([`Origins`]).
 
 mod calls;
+mod data;
 mod heads;
 mod implicit;
 mod members;
@@ -87,7 +88,7 @@ pub(super) fn write_out(
             let mut fresh = Fresh::default();
             heads::write_out(rule, &mut fresh);
             calls::write_out(rule, &package, &mut fresh);
-            order::write_out(rule, &mut fresh).map_err(|loose| {
+            order::write_out(rule, data, &mut fresh).map_err(|loose| {
                 let message = format!(
                     "nothing gives {} a value that could be used here (OPA: var {} is unsafe)",
                     loose.name, loose.name

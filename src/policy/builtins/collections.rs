@@ -11,12 +11,13 @@ use regorus::Value;
 use super::arguments::{from_whole, kind, whole, wrong};
 use super::numbers::extended::Extended;
 use super::numbers::{reckoned, short};
-use super::{Answer, Arguments, OBJECT, Own};
+use super::{Answer, Arguments, DATUM, OBJECT, Own};
 
 pub(super) const OWN: &[Own] = &[
     Own::new("array.flatten", 1, flatten),
     Own::new("array.slice", 3, slice),
     Own::new("count", 1, count),
+    Own::new(DATUM, 2, datum),
     Own::new(OBJECT, 1, object),
     Own::new("object.subset", 2, subset),
     Own::new("object.union_n", 1, union_all),
@@ -46,6 +47,36 @@ fn flatten(arguments: Arguments<'_>) -> Answer {
         }
     }
     Ok(Value::from(flat))
+}
+
+/// What the steps lead to, as in OPA's store: each is a name, and a name in a list may be a place.
+fn datum(arguments: Arguments<'_>) -> Answer {
+    let mut value = arguments.any(0)?;
+    for step in arguments.array(1)? {
+        let name = match step {
+            Value::String(name) => name.to_string(),
+            Value::Number(_) => match whole(step) {
+                Some(whole) => whole.to_string(),
+                None => step.to_string(),
+            },
+            _ => return Ok(Value::Undefined),
+        };
+        value = match value {
+            Value::Object(_) => &value[name.as_str()],
+            Value::Array(members) => place(&name)
+                .and_then(|place| members.get(place))
+                .unwrap_or(&Value::Undefined),
+            _ => return Ok(Value::Undefined),
+        };
+    }
+    Ok(value.clone())
+}
+
+/// The place in a list that a name says, as Go has it: `+1` and `1.0` do.
+fn place(name: &str) -> Option<usize> {
+    let (digits, zeros) = name.split_once('.').unwrap_or((name, ""));
+    let is_whole = digits.len() < 20 && zeros.bytes().all(|byte| byte == b'0');
+    is_whole.then(|| digits.parse().ok())?
 }
 
 /// The object of these pairs. Of two with one name OPA keeps one, and which is not said anywhere.

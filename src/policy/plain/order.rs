@@ -8,9 +8,11 @@
 mod patterns;
 mod variables;
 
-use super::Fresh;
+use serde_json::{Map, Value as Json};
+
 use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
+use super::{Fresh, data};
 use patterns::{has_object, is_pair};
 use variables::{
     Names, bound, bound_by, closed_over, gives, looked_for, mentioned, needs, stepped,
@@ -22,8 +24,12 @@ pub(super) struct Unsafe {
     pub(super) place: Place,
 }
 
-pub(super) fn write_out(rule: &mut Rule, fresh: &mut Fresh) -> Result<(), Unsafe> {
-    let mut order = Order { fresh };
+pub(super) fn write_out(
+    rule: &mut Rule,
+    data: &Map<String, Json>,
+    fresh: &mut Fresh,
+) -> Result<(), Unsafe> {
+    let mut order = Order { data, fresh };
     let mut given = Names::new();
     let mut first = Vec::new();
     for argument in rule.arguments.iter_mut().flatten() {
@@ -72,6 +78,7 @@ pub(super) fn write_out(rule: &mut Rule, fresh: &mut Fresh) -> Result<(), Unsafe
 }
 
 struct Order<'a> {
+    data: &'a Map<String, Json>,
     fresh: &'a mut Fresh,
 }
 
@@ -100,10 +107,13 @@ impl Order<'_> {
             let Some(ready) = ready else {
                 return Err(unsafe_in(left, &given, &owned));
             };
-            let statement = left.remove(ready);
+            let mut statement = left.remove(ready);
             let mut found = Names::new();
             for term in statement.terms() {
                 looked_for(term, &given, &mut found);
+            }
+            for term in statement.terms_mut() {
+                data::write_out(term, self.data, &given);
             }
             given.extend(found.iter().cloned());
             looked.append(&mut found);
@@ -234,6 +244,7 @@ impl Order<'_> {
             }
             let given = self.query(query, given, &owned)?;
             for head in heads {
+                data::write_out(head, self.data, &given);
                 self.within(head, &given, &owned)?;
             }
             return Ok(());
@@ -259,10 +270,12 @@ impl Order<'_> {
             .iter_mut()
             .filter_map(|body| body.value.as_mut());
         for head in rule.element.iter_mut().chain(&mut rule.value).chain(values) {
+            data::write_out(head, self.data, &known);
             self.within(head, &known, &owned)?;
         }
         if let Form::Reference(_, steps) = &mut rule.name.form {
             for step in steps {
+                data::write_out(step, self.data, &known);
                 self.within(step, &known, &owned)?;
             }
         }

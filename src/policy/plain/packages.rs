@@ -22,6 +22,8 @@ const MOST: usize = 1000;
 struct Tree {
     /// Whether there is a rule of this name.
     is_rule: bool,
+    /// Whether it is a set that grows.
+    is_set: bool,
     below: BTreeMap<String, Self>,
 }
 
@@ -34,7 +36,9 @@ impl Tree {
                 let name = known(&rule.name).unwrap_or_default();
                 let whole = [module.package.clone(), name].concat();
                 if rule.arguments.is_none() {
-                    tree.at(&whole).is_rule = true;
+                    let rule_tree = tree.at(&whole);
+                    rule_tree.is_rule = true;
+                    rule_tree.is_set = rule.element.is_some();
                 } else if let Some((_, around)) = whole.split_last() {
                     tree.at(around);
                 }
@@ -246,8 +250,9 @@ impl Packages<'_> {
             found = self.tree.find(&path)?;
             rest = behind;
         }
-        // Of a rule of another package the engine takes a number for a name, too.
-        let is_taken = first == "data" && rest.iter().any(is_number);
+        // Of a rule of another package the engine takes a number for a name, too; a set has none.
+        let may_be_number = |step: &Term| !matches!(step.form, Form::Text(_));
+        let is_taken = first == "data" && !found.is_set && rest.iter().any(may_be_number);
         (!found.is_rule || is_taken).then(|| (path, rest.to_vec()))
     }
 

@@ -442,6 +442,60 @@ const RULES: &[(&str, &str)] = &[
     ("deny contains data.settings.numbered[1]", "[\"one\"]"),
     ("deny contains data.settings.list[\"0\"]", "[\"first\"]"),
     ("deny contains data.settings.list[0]", "[\"first\"]"),
+    // steps that are computed, in data: a number is a name, and a text may be a place
+    (
+        "deny contains data.settings.numbered[count([1])]",
+        "[\"one\"]",
+    ),
+    (
+        "deny contains 1 if not data.settings.numbered[input.pairs[0][1]]",
+        "[]",
+    ),
+    (
+        "import data.settings\ndeny contains settings.numbered[input.pairs[0][1]]",
+        "[\"one\"]",
+    ),
+    (
+        "import data.settings.numbered as n\ndeny contains [x | some y in [1, \"1\", 2, true, null]; x := n[y]]",
+        "[[\"one\",\"one\"]]",
+    ),
+    (
+        "deny contains x if { some name in [\"numbered\", \"list\"]; some y in [1, \"0\"]; x := data.settings[name][y] }",
+        "[\"first\",\"one\"]",
+    ),
+    (
+        "deny contains [x | some y in [0, \"0\", \"1\", \"+0\", \"a\"]; x := data.settings.list[y]]",
+        "[[\"first\",\"first\",\"first\"]]",
+    ),
+    (
+        "deny contains 1 if not data.settings.list[lower(\"0\")]",
+        "[]",
+    ),
+    (
+        "deny contains x if { some y; data.settings.list[y]; x := y }",
+        "[0]",
+    ),
+    // and in a rule, also of another package: it is not
+    (
+        "deny contains 1 if not data.library.numbered[input.pairs[0][1]]",
+        "[1]",
+    ),
+    (
+        "deny contains [x | some y in [1, \"1\"]; x := data.library.numbered[y]]",
+        "[[\"one\"]]",
+    ),
+    (
+        "deny contains x if { some y; data.library.numbered[y]; x := y }",
+        "[\"1\"]",
+    ),
+    (
+        "deny contains x if { x := data.library.told[y]; y = input.pairs[0][1] }\n",
+        "[]",
+    ),
+    (
+        "deny contains 1 if { count([x | some y in [1, \"1\"]; x := data.library.numbered[y]]) == 0 with data.library.numbered as {\"2\": 1} }",
+        "[1]",
+    ),
     // names in backquotes
     ("deny contains data.library.deep[`d`]", "[3]"),
     ("deny contains p[`a`]\np[`a`] := 1", "[1]"),

@@ -10,8 +10,9 @@ use super::*;
 use regorus::Value;
 use serde_json::{Value as Json, json};
 
-/// What the two read differently, and policies/README.md warns of: numbers and texts as names of what is in data.
-const KNOWN: [&str; 3] = ["num keys data", "data words index", "data words index2"];
+/// What the two read differently: OPA alone finds nothing by a number where a condition is nothing but that look-up and
+/// the rule has other definitions; with `==` behind it, or in one definition, OPA finds it, too.
+const KNOWN: [&str; 1] = ["num keys data"];
 
 /// What each rule says to each request: sets of JSON texts.
 type Said = Vec<Vec<BTreeSet<String>>>;
