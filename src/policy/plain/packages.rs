@@ -34,11 +34,12 @@ impl Tree {
             tree.at(&module.package);
             for rule in &module.rules {
                 let name = known(&rule.name).unwrap_or_default();
-                let whole = [module.package.clone(), name].concat();
+                let whole = [module.package.as_slice(), &name].concat();
                 if rule.arguments.is_none() {
+                    let is_open = name.len() < path_length(&rule.name);
                     let rule_tree = tree.at(&whole);
                     rule_tree.is_rule = true;
-                    rule_tree.is_set = rule.element.is_some();
+                    rule_tree.is_set = rule.element.is_some() && !is_open;
                 } else if let Some((_, around)) = whole.split_last() {
                     tree.at(around);
                 }
@@ -378,6 +379,14 @@ fn found(whole: &[String], place: Place, count: &mut usize) -> Result<Term, Wron
     };
     let form = Form::Comprehension(Bracket::Curly, vec![key, value], query);
     Ok(Term::new(place, form))
+}
+
+/// How many steps a name has, the computed ones among them.
+fn path_length(name: &Term) -> usize {
+    match &name.form {
+        Form::Reference(_, steps) => steps.len() + 1,
+        _ => 1,
+    }
 }
 
 fn is_number(step: &Term) -> bool {

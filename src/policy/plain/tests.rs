@@ -1,5 +1,6 @@
 mod author;
 mod chance;
+mod ordinary;
 pub(in crate::policy) mod values;
 
 use std::time::Duration;

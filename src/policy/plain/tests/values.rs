@@ -22,7 +22,7 @@ const DATA: &str = r#"{"settings": {"names": {"a": true}, "reasons": {"b": "no"}
 const LIBRARY: [(&str, &str); 2] = [
     (
         "library.rego",
-        "package library\n\nnames := {\"a\": 1}\n\nnumbered := json.unmarshal(`{\"1\": \"one\"}`)\n\nnone := input.none\n\nf(x) := x\n\ntold contains x if x := input.x\n",
+        "package library\n\nnames := {\"a\": 1}\n\nnumbered := json.unmarshal(`{\"1\": \"one\"}`)\n\nnone := input.none\n\nf(x) := x\n\ntold contains x if x := input.x\n\nsets[k] contains 3 if some k in [\"1\", \"b\"]\n",
     ),
     (
         "deep.rego",
@@ -353,11 +353,11 @@ const RULES: &[(&str, &str)] = &[
     ("deny contains data.library.deep", "[{\"d\":3}]"),
     (
         "deny contains k if some k, _ in data.library",
-        "[\"base\",\"deep\",\"names\",\"numbered\",\"told\"]",
+        "[\"base\",\"deep\",\"names\",\"numbered\",\"sets\",\"told\"]",
     ),
     (
         "deny contains k if data.library[k]",
-        "[\"base\",\"deep\",\"names\",\"numbered\",\"told\"]",
+        "[\"base\",\"deep\",\"names\",\"numbered\",\"sets\",\"told\"]",
     ),
     (
         "deny contains data.library[k].d if some k in [\"deep\", \"none\"]",
@@ -374,7 +374,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "deny contains k if { some k, _ in data.library with data.library.more as 1 }",
-        "[\"base\",\"deep\",\"more\",\"names\",\"numbered\",\"told\"]",
+        "[\"base\",\"deep\",\"more\",\"names\",\"numbered\",\"sets\",\"told\"]",
     ),
     ("deny contains 1 if not data.library.deep", "[]"),
     ("deny contains 1 if not data.library.deep.e", "[1]"),
@@ -495,6 +495,14 @@ const RULES: &[(&str, &str)] = &[
     (
         "deny contains 1 if { count([x | some y in [1, \"1\"]; x := data.library.numbered[y]]) == 0 with data.library.numbered as {\"2\": 1} }",
         "[1]",
+    ),
+    (
+        "deny contains [x | some y in [1, \"1\"]; x := data.library.sets[y]]",
+        "[[[3]]]",
+    ),
+    (
+        "deny contains 4 if not data.library.sets[input.pairs[0][1]][3]",
+        "[4]",
     ),
     // names in backquotes
     ("deny contains data.library.deep[`d`]", "[3]"),
