@@ -9,7 +9,7 @@ const ASKED: &str = "import future.keywords\n\nlist := input.list\n\nmap := inpu
 
 /// Helpers that rest on none that is written later, and what objects.
 pub(super) fn policy(author: &mut Author) -> String {
-    let mut text = ASKED.to_owned();
+    let mut rules = ASKED.to_owned();
     let mut writer = Writer {
         author,
         known: vec!["v"],
@@ -17,27 +17,27 @@ pub(super) fn policy(author: &mut Author) -> String {
         helpers: Vec::new(),
     };
     let test = writer.test();
-    writeln!(text, "\nf(v) if {{ {test} }}").unwrap();
+    writeln!(rules, "\nf(v) if {{ {test} }}").unwrap();
     let test = writer.test();
-    writeln!(text, "\nf(v) if {{ {test} }}").unwrap();
+    writeln!(rules, "\nf(v) if {{ {test} }}").unwrap();
     writer.helpers.push("f");
-    let (test, second) = (writer.test(), writer.test());
+    let (first, second) = (writer.test(), writer.test());
     let last = writer.word(&["", " else := \"g3\""]);
     writeln!(
-        text,
-        "\ng(v) := \"g1\" if {{ {test} }} else := \"g2\" if {{ {second} }}{last}"
+        rules,
+        "\ng(v) := \"g1\" if {{ {first} }} else := \"g2\" if {{ {second} }}{last}"
     )
     .unwrap();
     writer.helpers.push("g");
     writer.known.clear();
     let body = writer.body();
     let value = writer.term();
-    writeln!(text, "\ns contains {value} if {{\n{body}}}").unwrap();
+    writeln!(rules, "\ns contains {value} if {{\n{body}}}").unwrap();
     writer.helpers.push("s");
     writer.known.clear();
     let default = writer.word(&["", "default r := 1\n\n"]);
     let body = writer.body();
-    writeln!(text, "\n{default}r := 2 if {{\n{body}}}").unwrap();
+    writeln!(rules, "\n{default}r := 2 if {{\n{body}}}").unwrap();
     writer.helpers.push("r");
     for _ in 0..=writer.author.below(2) {
         writer.known.clear();
@@ -48,9 +48,9 @@ pub(super) fn policy(author: &mut Author) -> String {
             1 => format!("$\"a {{{value}}}\""),
             _ => value,
         };
-        writeln!(text, "\ndeny contains {value} if {{\n{body}}}").unwrap();
+        writeln!(rules, "\ndeny contains {value} if {{\n{body}}}").unwrap();
     }
-    text
+    rules
 }
 
 struct Writer<'a> {
