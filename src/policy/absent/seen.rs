@@ -7,12 +7,14 @@ mod dangers;
 mod required;
 
 use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
+use serde_json::Value as Json;
 
 use super::forms::{indices, is_predicate, is_reference};
 use super::policies::{Known, Policies};
 use crate::policy::input;
 use crate::policy::rego::program::{self, Read};
 use crate::policy::rego::walk;
+use crate::policy::rego::word::follows_a_dot;
 
 /// A member that is needed, and when it is absent.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -327,7 +329,20 @@ fn need(way: &Read) -> Option<Need> {
     let when = input::absences(&steps);
     let named: Vec<&str> = steps.into_iter().map_while(|step| step).collect();
     (!when.is_empty()).then(|| Need {
-        member: named.join("."),
+        member: written(&named),
         when,
     })
+}
+
+/// A member as policies write it.
+fn written(steps: &[&str]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        match text.as_str() {
+            "" => text.push_str(step),
+            _ if follows_a_dot(step) => text.extend([".", step]),
+            _ => text.extend(["[", &Json::from(*step).to_string(), "]"]),
+        }
+    }
+    text
 }

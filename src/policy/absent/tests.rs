@@ -340,6 +340,30 @@ fn rules_and_functions_are_followed() {
 }
 
 #[test]
+fn what_to_write_is_rego_whatever_a_member_is_called() {
+    for (member, wanted) in [
+        (
+            "input.attributes.request.http.headers[\"x-team\"]",
+            "add a rule for `not input.attributes.request.http.headers[\"x-team\"]`",
+        ),
+        (
+            "input.unknown_members[\"a.b\"]",
+            "add a rule for `not input.unknown_members[\"a.b\"]`",
+        ),
+        (
+            "input.unknown_members.set",
+            "add a rule for `not input.unknown_members[\"set\"]`",
+        ),
+    ] {
+        let rule = format!("deny contains \"x\" if not startswith({member}, \"a\")");
+        let said = told(&rule);
+        assert!(said[0].ends_with(wanted), "{said:?}");
+        let rule = format!("{rule}\ndeny contains \"y\" if not {member}");
+        assert_eq!(told(&rule), [""; 0]);
+    }
+}
+
+#[test]
 fn where_the_policy_asks_for_the_absence_nothing_is_told() {
     let bad = "deny contains \"x\" if not startswith(asked.name.requested, \"a\")";
     for other in [
