@@ -87,17 +87,10 @@ fn message(path: &[String], known: &[&str], ways: &BTreeSet<Read>) -> String {
 
 /// Where a way leads to a setting of this name.
 fn place(way: &Read, name: &str) -> Option<String> {
-    let steps: Option<Vec<&str>> = way
-        .iter()
-        .map(Option::as_deref)
-        .take_while(Option::is_some)
-        .collect();
-    let steps = steps.filter(|steps| steps.starts_with(&SETTINGS))?;
-    let last = steps
-        .iter()
-        .skip(SETTINGS.len())
-        .position(|step| *step == name)?;
-    Some(steps.get(..=last + SETTINGS.len())?.join("."))
+    let steps: Vec<&str> = way.iter().map_while(Option::as_deref).collect();
+    let settings = steps.strip_prefix(&SETTINGS)?;
+    let last = settings.iter().position(|step| *step == name)?;
+    Some([&SETTINGS, settings.get(..=last)?].concat().join("."))
 }
 
 #[cfg(test)]
