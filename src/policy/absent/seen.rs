@@ -182,11 +182,7 @@ impl<'a> Seen<'_, 'a, '_> {
             Literal::SomeVars { .. } => Vec::new(),
             Literal::Expr { expr, .. } => self.needs(expr),
             Literal::NotExpr { expr, .. } => {
-                let loud = Self::compared(expr);
-                let loud: Vec<Need> = loud
-                    .into_iter()
-                    .flat_map(|side| self.members(side))
-                    .collect();
+                let loud = self.loud(expr);
                 let mut needs = match expr.as_ref() {
                     Expr::Var { .. } => Vec::new(),
                     _ => self.needs(expr),
@@ -199,15 +195,17 @@ impl<'a> Seen<'_, 'a, '_> {
         }
     }
 
-    /// The members whose absence makes a negation true.
+    /// The members whose absence makes a negation of this true.
+    fn loud(&self, negated: &Expr) -> Vec<Need> {
+        let sides = Self::compared(negated).into_iter();
+        sides.flat_map(|side| self.members(side)).collect()
+    }
+
+    /// The members that a statement asks the absence of.
     pub(super) fn asks(&self, statement: &LiteralStmt) -> Vec<Need> {
         match &statement.literal {
             Literal::NotExpr { expr, .. } => {
-                let sides = Self::compared(expr);
-                let mut needs: Vec<Need> = sides
-                    .into_iter()
-                    .flat_map(|side| self.members(side))
-                    .collect();
+                let mut needs = self.loud(expr);
                 if let Expr::Membership {
                     key: None,
                     value,

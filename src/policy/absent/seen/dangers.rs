@@ -21,11 +21,7 @@ impl Seen<'_, '_, '_> {
         match &statement.literal {
             Literal::Expr { expr, .. } => self.dangers(expr, false),
             Literal::NotExpr { expr, .. } => {
-                let loud = Self::compared(expr);
-                let loud: Vec<Need> = loud
-                    .into_iter()
-                    .flat_map(|side| self.members(side))
-                    .collect();
+                let loud = self.loud(expr);
                 let mut found = self.dangers(expr, true);
                 found.retain(|need| !loud.contains(need));
                 found
