@@ -1,6 +1,6 @@
 //! Which policies the bytecode engine answers for, compiled, and which are left to the interpreter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub(in crate::policy) struct Share {
     /// Its rules.
     pub(in crate::policy) rules: Vec<String>,
     /// The others, which are the interpreter's.
-    pub(in crate::policy) others: Vec<String>,
+    pub(in crate::policy) others: BTreeSet<String>,
     /// The policies of the others.
     pub(in crate::policy) left: Vec<Other>,
 }
@@ -129,11 +129,13 @@ impl Sources<'_> {
         rules: Vec<String>,
         reason: impl Fn(&str) -> Option<String>,
     ) -> Share {
-        let others = self.rules.iter().filter(|rule| !rules.contains(rule));
-        let others: Vec<String> = others.cloned().collect();
+        let answered: BTreeSet<&String> = rules.iter().collect();
+        let others = self.rules.iter().filter(|rule| !answered.contains(rule));
+        let others: BTreeSet<String> = others.cloned().collect();
         let left = self.names.iter().filter(|name| {
             let package = format!("data.dtgate.{name}.");
-            others.iter().any(|rule| rule.starts_with(&package))
+            let next = others.range(package.clone()..).next();
+            next.is_some_and(|rule| rule.starts_with(&package))
         });
         let left = left.map(|name| Other {
             policy: (*name).to_owned(),

@@ -1,7 +1,8 @@
 //! Which policies are left to the interpreter, because something that they rest on could fail unnoticed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 
 use crate::policy::rego::program::Path;
 use crate::policy::rego::rests::{Rules, is_of_library};
@@ -29,6 +30,10 @@ pub(super) fn left(
     refused: &[(Path, String)],
     asked: &[String],
 ) -> BTreeMap<Path, String> {
+    let asked: BTreeSet<Path> = asked
+        .iter()
+        .map(|rule| rule.split('.').map(str::to_owned).collect())
+        .collect();
     let mut reasons: BTreeMap<&Path, &str> = BTreeMap::new();
     // In the order of the files, so that the first reason is the one that is told.
     let mut pending: VecDeque<(&Path, &str)> = VecDeque::new();
@@ -43,14 +48,13 @@ pub(super) fn left(
         pending.extend(rules.dependents(rule).map(|path| (path, reason)));
         // Where a policy is left, its file is, and so all of its rules.
         let package = rule.split_last().map_or(&[][..], |(_, package)| package);
-        if !is_of_library(rule) && is_asked(package, asked, &reasons) {
+        if !is_of_library(rule) && is_asked(package, &asked, &reasons) {
             pending.extend(rules.below(package).map(|path| (path, reason)));
         }
     }
     let mut left = BTreeMap::new();
-    for rule in asked {
-        let path: Path = rule.split('.').map(str::to_owned).collect();
-        if let Some(reason) = reasons.get(&path)
+    for path in &asked {
+        if let Some(reason) = reasons.get(path)
             && let Some((_, package)) = path.split_last()
         {
             left.insert(package.to_vec(), (*reason).to_owned());
@@ -60,9 +64,9 @@ pub(super) fn left(
 }
 
 /// Whether an asked rule of the package has a reason to be left.
-fn is_asked(package: &[String], asked: &[String], reasons: &BTreeMap<&Path, &str>) -> bool {
-    asked.iter().any(|rule| {
-        let path: Path = rule.split('.').map(str::to_owned).collect();
-        path.starts_with(package) && path.len() == package.len() + 1 && reasons.contains_key(&path)
-    })
+fn is_asked(package: &[String], asked: &BTreeSet<Path>, reasons: &BTreeMap<&Path, &str>) -> bool {
+    let mut below = asked
+        .range::<[String], _>((Bound::Excluded(package), Bound::Unbounded))
+        .take_while(|path| path.starts_with(package));
+    below.any(|path| path.len() == package.len() + 1 && reasons.contains_key(path))
 }
