@@ -5,6 +5,7 @@
 //! | `/healthz` | 200 as long as the process answers at all                                   |
 //! | `/readyz`  | 200 when every check is fine, otherwise 503; either way all checks, as JSON |
 //! | `/metrics` | `OpenMetrics` text                                                            |
+//! | `/status`  | what judges now, since when, and how the last reload went, as JSON          |
 //!
 //! `GET` and `HEAD` only. Changes nothing and shows no token. Does not know what is checked.
 
@@ -24,7 +25,7 @@ use tower::Service;
 use crate::telemetry::{self, Metrics};
 
 /// Where the operator asks.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Plain HTTP. Nothing here is secret, so an address beyond loopback (for probes) is the operator's
@@ -45,10 +46,14 @@ pub struct Check {
 /// All checks, made anew for every question.
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 
+/// What judges now, and how that came to be.
+pub type Status = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// The service behind the operator's listener.
 #[derive(Clone)]
 pub struct Admin {
     checks: Checks,
+    status: Status,
     metrics: Metrics,
 }
 
@@ -72,8 +77,12 @@ impl Default for Config {
 }
 
 impl Admin {
-    pub fn new(checks: Checks, metrics: Metrics) -> Self {
-        Self { checks, metrics }
+    pub fn new(checks: Checks, status: Status, metrics: Metrics) -> Self {
+        Self {
+            checks,
+            status,
+            metrics,
+        }
     }
 
     /// The answer to a method and a path; nothing else of a request matters here.
@@ -82,6 +91,7 @@ impl Admin {
             "/healthz" => Self::health,
             "/metrics" => Self::metrics,
             "/readyz" => Self::readiness,
+            "/status" => Self::status,
             _ => {
                 return json(
                     StatusCode::NOT_FOUND,
@@ -131,6 +141,10 @@ impl Admin {
         };
         json(status, &Readiness { ready, checks })
     }
+
+    fn status(&self) -> Response<Full<Bytes>> {
+        json(StatusCode::OK, &(self.status)())
+    }
 }
 
 impl<B> Service<Request<B>> for Admin {
@@ -169,7 +183,7 @@ fn response(
 }
 
 const JSON: &str = "application/json";
-const NO_SUCH_PATH: &str = "there are /healthz, /readyz and /metrics";
+const NO_SUCH_PATH: &str = "there are /healthz, /readyz, /status and /metrics";
 const READ_ONLY: &str = "only GET and HEAD are answered here";
 
 #[cfg(test)]
@@ -198,7 +212,8 @@ mod tests {
             };
             vec![policies, journal]
         };
-        Admin::new(Arc::new(checks), Metrics::new("1.2.3"))
+        let status = || serde_json::json!({"generation": 3});
+        Admin::new(Arc::new(checks), Arc::new(status), Metrics::new("1.2.3"))
     }
 
     async fn ask(admin: Admin, method: Method, path: &str) -> (Response<()>, String) {
@@ -266,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn head_is_get_without_the_body() {
-        for path in ["/healthz", "/readyz", "/metrics"] {
+        for path in ["/healthz", "/readyz", "/status", "/metrics"] {
             let (get, full) = ask(admin(false), Method::GET, path).await;
             let (head, empty) = ask(admin(false), Method::HEAD, path).await;
             assert_eq!(

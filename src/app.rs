@@ -1,6 +1,9 @@
 //! The composition root: from a configuration to a running gate. Builds every part once, in order;
 //! owns the clock and the shutdown.
 
+mod load;
+mod prove;
+mod reload;
 mod signals;
 mod supervise;
 
@@ -10,27 +13,26 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use http::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
 use crate::admin::{Admin, Check, Checks};
 use crate::audit::{self, Audit, Directory, Space, Writer};
 use crate::config::Config;
-use crate::dynatrace::catalogue::Catalogue;
 use crate::dynatrace::token::HashKey;
-use crate::gateway::{
-    self, Gateway, Ledger, Parties, Service, UnknownWrites,
-    environment::{DEFAULT, Environments},
-    lookup::Lookup,
-};
+use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
 use crate::value::{Duration, absolute};
+use reload::{Reloader, State};
 
-pub use signals::{Hangup, signals};
+pub use load::{catalogue, policies, rehearse};
+pub use prove::{COMPARED, SEED};
+pub use reload::Source;
+pub use signals::{Hangup, Hangups, signals};
 pub use supervise::Ended;
 
 /// The clock. Everybody else is given the time.
@@ -48,8 +50,9 @@ pub struct App {
     admin_listener: Listener,
     seats: Vec<Seat<Service>>,
     workers: Workers,
-    /// To be compared with the bytecode engine, where that is wanted.
-    unproven: Option<(Policy, AnswersFor)>,
+    state: Arc<State>,
+    /// Where files are read again, and when.
+    source: Option<(Source, Hangups)>,
     admin: Admin,
     ledger: Ledger,
     metrics: Metrics,
@@ -60,106 +63,59 @@ pub struct App {
     drain_timeout: Duration,
 }
 
-/// Loads policies the way `serve` and `check` do.
-pub fn policies(config: &Config) -> anyhow::Result<Policy> {
-    // What is wrong with them says where; nothing has to stand before it.
-    let policies = &config.policies;
-    Ok(Policy::load(
-        &policies.directory,
-        policies.time_limit.into(),
-    )?)
-}
-
-/// Has the policies judge one request of every kind, as `serve` and `check` do.
-pub fn rehearse(
-    config: &Config,
-    policy: &Policy,
-    catalogue: &Catalogue,
-    lookup: &Lookup,
-    environments: Option<&Environments>,
-) -> Result<(), gateway::Failures> {
-    gateway::rehearse_all(gateway::Setting {
-        policy,
-        limits: &config.limits,
-        catalogue,
-        lookup,
-        environments,
-        now,
-    })
-}
-
-/// The endpoint catalogue with the configuration's changes.
-pub fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
-    Catalogue::new(&config.endpoints).context("endpoints")
-}
-
 impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
     ///
     /// Has to be called within a tokio runtime.
     pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
-        let environments = Environments::new(&config.upstream, &config.environments, &metrics)?;
-        let catalogue = catalogue(config)?;
-        let policy = policies(config)?;
-        let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
-        say_what_serves(config, &policy);
+        // Before anybody can connect.
+        let wanted = load::load(config, &metrics, None)?;
+        let overridden = load::overridden(config, wanted.catalogue());
+        let set = Set::new(wanted, None);
+        let policy = set.policy();
+        say_what_serves(config, policy);
         for warning in policy.warnings() {
             tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
         }
-        // Before anybody can connect.
-        rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
         let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
         let admin_listener =
             listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;
-        let overridden = overridden(config, &catalogue);
         let (audit, writer, key) =
-            open_journal(&config.journal, &policy, overridden).context("journal")?;
+            open_journal(&config.journal, policy, overridden).context("journal")?;
         let space = Space::new(&config.journal);
         space.look();
-        metrics.policies_loaded(policy.revision());
+        let state = Arc::new(State::new(set.clone(), config.clone()));
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());
         let room = space.clone();
         metrics.journal_free_from(move || room.free());
-        let trusted = policy.clone();
-        metrics.evaluator_from(move || {
-            let trusted = trusted.trusted();
-            Evaluator {
-                bytecode: matches!(trusted, Trusted::Bytecode { .. }),
-                differs: matches!(trusted, Trusted::Lost { .. }),
-            }
-        });
+        tell_metrics(&metrics, &state);
         let tracker = Tracker::default();
-        let admin = Admin::new(
-            checks(&policy, audit.clone(), space.clone()),
-            metrics.clone(),
-        );
-        let bytecode = config.policies.bytecode;
-        let unproven = (bytecode != AnswersFor::None).then(|| (policy.clone(), bytecode));
+        let checks = checks(state.clone(), audit.clone(), space.clone());
+        let status = {
+            let state = state.clone();
+            Arc::new(move || state.to_json())
+        };
+        let admin = Admin::new(checks, status, metrics.clone());
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
-        let parties = Parties {
-            catalogue,
-            environments,
-            lookup,
-            policy,
-            audit: audit.clone(),
-            ledger: ledger.clone(),
-            unknown_writes: config.unknown_writes,
-            metrics: metrics.clone(),
+        let shared = Arc::new(Shared::new(
+            audit.clone(),
+            ledger.clone(),
+            metrics.clone(),
             key,
             now,
-            tracker: tracker.clone(),
-        };
+            tracker.clone(),
+        ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
-        let gateway = Gateway::new(&config.limits, parties);
-        let seats = workers.seats(|| gateway.twin().into_service());
+        let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
         Ok(Self {
             listener,
             admin_listener,
             seats,
             workers,
-            unproven,
+            state,
+            source: None,
             admin,
             ledger,
             metrics,
@@ -169,6 +125,13 @@ impl App {
             tracker,
             drain_timeout: config.listener.drain_timeout,
         })
+    }
+
+    /// The same gate, which reads its files again when they have changed, and when SIGHUP comes.
+    #[must_use]
+    pub fn reloading(mut self, source: Source, hangups: Hangups) -> Self {
+        self.source = Some((source, hangups));
+        self
     }
 
     /// Where clients are served.
@@ -184,8 +147,24 @@ impl App {
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal. Does the same when a part
     /// that it cannot do without ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Ended> {
-        if let Some((policy, bytecode)) = self.unproven {
-            prove(policy, bytecode);
+        let in_force = self.state.in_force.load_full();
+        let bytecode = in_force.config.policies.bytecode;
+        if bytecode != AnswersFor::None {
+            prove::prove(in_force.set.policy().clone(), bytecode);
+        }
+        if let Some((source, hangups)) = self.source {
+            let reloader = Reloader {
+                state: self.state,
+                services: self
+                    .seats
+                    .iter()
+                    .map(|seat| seat.service().clone())
+                    .collect(),
+                audit: self.audit.clone(),
+                ledger: self.ledger.clone(),
+                metrics: self.metrics.clone(),
+            };
+            tokio::spawn(reloader.keep(source, hangups, shutdown.clone()));
         }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
@@ -239,6 +218,23 @@ impl App {
     }
 }
 
+/// What metrics ask for when they are read.
+fn tell_metrics(metrics: &Metrics, state: &Arc<State>) {
+    let in_force = state.in_force.load();
+    metrics.policies_loaded(in_force.set.policy().revision());
+    metrics.in_force(in_force.set.generation(), now());
+    let asked = state.clone();
+    metrics.load_from(move || asked.in_force.load().set.load());
+    let asked = state.clone();
+    metrics.evaluator_from(move || {
+        let trusted = asked.policy().trusted();
+        Evaluator {
+            bytecode: matches!(trusted, Trusted::Bytecode { .. }),
+            differs: matches!(trusted, Trusted::Lost { .. }),
+        }
+    });
+}
+
 /// Looks at the journal's disk now and then.
 async fn look_at(space: Space) {
     let mut looks = tokio::time::interval(LOOK);
@@ -257,51 +253,6 @@ async fn look_at(space: Space) {
 
 /// How often the journal's disk is looked at: at what the gate writes in that time at most, a few MiB.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
-/// at some of the answers later.
-fn prove(policy: Policy, bytecode: AnswersFor) {
-    let thread = std::thread::Builder::new().name("proof".to_owned());
-    let proof = thread.spawn(move || match policy.prove(bytecode, COMPARED, SEED) {
-        trusted @ Trusted::Bytecode { .. } => {
-            for other in trusted.others() {
-                let (policy, reason) = (&other.policy, &other.reason);
-                tracing::info!(policy, reason, "a policy is judged by the slower engine");
-            }
-            tracing::info!(evaluator = %trusted, "policies are judged by the faster engine");
-            yield_to_others();
-            policy.keep_checking();
-        }
-        trusted => tracing::warn!(evaluator = %trusted, "policies are judged by the slower engine"),
-    });
-    if let Err(error) = proof {
-        tracing::warn!(%error, "policies are judged by the slower engine");
-    }
-}
-
-/// From now on this thread runs only when no other wants its processor. Linux alone can say that of one thread.
-fn yield_to_others() {
-    #[cfg(target_os = "linux")]
-    {
-        use thread_priority::unix::{
-            NormalThreadSchedulePolicy::Idle, set_thread_priority_and_policy, thread_native_id,
-        };
-        use thread_priority::{ThreadPriority, ThreadSchedulePolicy::Normal};
-
-        let itself = thread_native_id();
-        if let Err(error) =
-            set_thread_priority_and_policy(itself, ThreadPriority::Min, Normal(Idle))
-        {
-            tracing::warn!(%error, "the engines are compared at the priority of requests");
-        }
-    }
-}
-
-/// Made-up requests that the engines are compared on before the bytecode answers: a second of one core.
-pub const COMPARED: usize = 500;
-
-/// The same requests at every start, so that a start that went well goes well again.
-pub const SEED: u64 = 1;
 
 /// The first lines of the log: where requests go, and by which policies they are judged.
 fn say_what_serves(config: &Config, policy: &Policy) {
@@ -326,25 +277,6 @@ fn say_what_serves(config: &Config, policy: &Policy) {
         revision = policy.revision(),
         "policies"
     );
-}
-
-/// What the configuration changes about endpoints: said in the log, and in the journal's start record.
-fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, Value> {
-    let mut changed = Map::new();
-    let unknown = config.unknown_writes;
-    if unknown != UnknownWrites::default() {
-        let (handling, default) = (json!(unknown), json!(UnknownWrites::default()));
-        tracing::warn!(%handling, instead_of = %default, "the configuration changes how unknown writes are handled");
-        changed.insert("unknown_writes".to_owned(), handling);
-    }
-    for (operation, documented, wanted) in catalogue.overridden() {
-        tracing::warn!(
-            %operation, handling = %wanted, instead_of = %documented,
-            "the configuration changes how an operation is handled"
-        );
-        changed.insert(operation.to_string(), json!(wanted));
-    }
-    changed
 }
 
 /// Nobody but operators needs it, and nobody may take it from them: few connections, none of them idle for long.
@@ -419,14 +351,15 @@ const SPARES: usize = 8;
 const FILES: u32 = 64;
 
 /// What has to be well before guarded requests can be answered.
-fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {
-    // A gate without policies does not start.
-    let policies = Check {
-        name: "policies",
-        ok: true,
-        detail: format!("{} loaded, {}", policy.names().count(), policy.revision()),
-    };
+fn checks(state: Arc<State>, audit: Audit, space: Space) -> Checks {
     Arc::new(move || {
+        // A gate without policies does not start.
+        let policy = state.policy();
+        let policies = Check {
+            name: "policies",
+            ok: true,
+            detail: format!("{} loaded, {}", policy.names().count(), policy.revision()),
+        };
         let journal = audit.health();
         let journal = Check {
             name: "journal",
@@ -442,6 +375,6 @@ fn checks(policy: &Policy, audit: Audit, space: Space) -> Checks {
                 }
             }),
         };
-        vec![policies.clone(), journal]
+        vec![policies, journal]
     })
 }

@@ -22,7 +22,7 @@ pub mod verify;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -41,7 +41,7 @@ use writer::Shared;
 pub use writer::{Counters, Writer};
 
 /// Where the journal is and what it promises.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// A directory of its own, one a process.
@@ -85,6 +85,8 @@ pub enum RecordError {
     Failed(String),
     #[error("the journal did not answer within {0}")]
     Late(Duration),
+    #[error("what decided it was replaced before it was recorded")]
+    Superseded,
 }
 
 /// A judged request whose decision is on disk. Nothing else can make one.
@@ -115,6 +117,8 @@ pub struct Audit {
     queue: mpsc::Sender<Pending>,
     shared: Arc<Shared>,
     timeout: Duration,
+    /// The generation of the policies that decide.
+    in_force: Arc<RwLock<u64>>,
 }
 
 impl Audit {
@@ -160,6 +164,7 @@ impl Audit {
             queue,
             shared: shared.clone(),
             timeout: config.timeout,
+            in_force: Arc::default(),
         };
         let (segment, next_record) = journal.end();
         tracing::info!(
@@ -176,37 +181,78 @@ impl Audit {
 
     /// Records a decision. The request comes back only when the decision is on disk, and in time: one that is
     /// allowed too late is not recorded as allowed, unless it was being written already.
+    ///
+    /// `generation`: of the policies that decided. When others are in force by the time that the decision gets its place
+    /// among the records, it is not written.
     pub async fn decided<T>(
         &self,
         judged: Judged<T>,
         decision: DecisionRecord,
+        generation: u64,
     ) -> Result<Recorded<T>, RecordError> {
         let wanted = match judged.decision().verdict {
             Verdict::Allow => Wanted::WhileAwaited,
             Verdict::Deny => Wanted::Always,
         };
-        let sequence = self.written(decision.into(), wanted).await?;
+        let placed = self.written(decision.into(), wanted, |place, pending| {
+            let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+            if *in_force != generation {
+                return Err(RecordError::Superseded);
+            }
+            place.send(pending);
+            Ok(())
+        });
+        let sequence = placed.await?;
         Ok(Recorded { judged, sequence })
+    }
+
+    /// Records that the policies of this generation are in force, and puts them in force: every decision before the
+    /// record is of those before, every decision behind it of these.
+    pub async fn replaced(
+        &self,
+        record: Record,
+        generation: u64,
+        put_in_force: impl FnOnce(),
+    ) -> Result<u64, RecordError> {
+        let placed = self.written(record, Wanted::Always, |place, pending| {
+            let in_force = self.in_force.write();
+            let mut in_force = in_force.unwrap_or_else(PoisonError::into_inner);
+            *in_force = generation;
+            place.send(pending);
+            put_in_force();
+            Ok(())
+        });
+        placed.await
     }
 
     /// Records an event and returns its number once it is on disk.
     pub async fn record(&self, record: impl Into<Record>) -> Result<u64, RecordError> {
-        self.written(record.into(), Wanted::Always).await
+        self.written(record.into(), Wanted::Always, put).await
     }
 
-    async fn written(&self, record: Record, wanted: Wanted) -> Result<u64, RecordError> {
+    /// `enter` gives the record its place among the others, or says why it must not have one.
+    async fn written(
+        &self,
+        record: Record,
+        wanted: Wanted,
+        enter: impl FnOnce(mpsc::Permit<'_, Pending>, Pending) -> Result<(), RecordError>,
+    ) -> Result<u64, RecordError> {
         let late = RecordError::Late(self.timeout);
         let (pending, written) = Pending::new(record, wanted);
         if self.is_silent() {
             // Whoever comes while the disk hangs does not wait for it too. What is true is written later.
-            if wanted == Wanted::Always && self.queue.try_send(pending).is_err() {
-                tracing::debug!("no place is left for a record");
+            if wanted == Wanted::Always {
+                match self.queue.try_reserve() {
+                    Ok(place) => enter(place, pending)?,
+                    Err(_full) => tracing::debug!("no place is left for a record"),
+                }
             }
             return Err(late);
         }
         let waiting = async {
             let gone = || RecordError::Failed(writer::ENDED.to_owned());
-            self.queue.send(pending).await.map_err(|_closed| gone())?;
+            let place = self.queue.reserve().await.map_err(|_closed| gone())?;
+            enter(place, pending)?;
             written.await.map_err(|_closed| gone())?.answer()
         };
         let answer = tokio::time::timeout(self.timeout.as_std(), waiting).await;
@@ -232,6 +278,12 @@ impl Audit {
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
+}
+
+/// Any record may have its place.
+fn put(place: mpsc::Permit<'_, Pending>, pending: Pending) -> Result<(), RecordError> {
+    place.send(pending);
+    Ok(())
 }
 
 /// Events that wait at most; past that, callers wait for a place.

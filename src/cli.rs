@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
-use crate::config::Config;
+use crate::config::{Config, NEEDS_A_RESTART};
 use crate::gateway::{
     Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
 };
@@ -200,39 +200,44 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 impl Serve {
-    fn config(self) -> anyhow::Result<Config> {
+    /// The file, and what the command line overrides.
+    fn config(&self) -> anyhow::Result<Config> {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.listener.listen, self.listen);
         set(&mut config.admin.listen, self.admin);
         set(&mut config.listener.workers, self.workers);
-        set(&mut config.policies.directory, self.policies);
-        set(&mut config.journal.directory, self.journal);
+        set(&mut config.policies.directory, self.policies.clone());
+        set(&mut config.journal.directory, self.journal.clone());
         set(&mut config.journal.durability, self.durability);
         set(&mut config.log.format, self.log);
-        config.upstream.url = self.upstream.or(config.upstream.url);
-        config.upstream.ca = self.upstream_ca.or(config.upstream.ca);
+        config.upstream.url = self.upstream.clone().or(config.upstream.url);
+        config.upstream.ca = self.upstream_ca.clone().or(config.upstream.ca);
         config.listener.allow_plaintext |= self.allow_plaintext;
-        if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
-            config.listener.tls = Tls::Files { certificate, key };
+        if let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_key) {
+            config.listener.tls = Tls::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            };
         }
         Ok(config)
     }
 
     fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.config()?;
+        let file = self.config.clone();
+        let (source, config) = app::Source::new(file, move || self.config())?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         // This thread only accepts connections, answers operators and waits for signals: requests are served
         // by the workers.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().context("runtime")?;
         // Before anything is written: a file that may not grow must not end the program.
-        let shutdown = {
+        let (shutdown, hangups) = {
             let _on = runtime.enter();
-            app::signals(Hangup::Stays).context("signals")?
+            app::signals(Hangup::Reloads).context("signals")?
         };
         let log = telemetry::init(&config.log, &metrics).context("log")?;
         let ended = runtime.block_on(async {
-            let app = App::build(&config, metrics)?;
+            let app = App::build(&config, metrics)?.reloading(source, hangups);
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
             app.run(shutdown).await?;
             tracing::info!("stopped");
@@ -312,6 +317,7 @@ impl Check {
                             let width = width.unwrap_or(0);
                             writeln!(out, "  {policy:width$}  {}", Visible(reason))?;
                         }
+                        writeln!(out, "a change of {NEEDS_A_RESTART} needs a restart")?;
                         for line in changes.into_iter().chain(short) {
                             writeln!(out, "{line}")?;
                         }
@@ -349,7 +355,7 @@ impl Check {
 
 impl Simulate {
     async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let shutdown = app::signals(Hangup::Ends).context("signals")?;
+        let (shutdown, _hangups) = app::signals(Hangup::Ends).context("signals")?;
         let socket = tokio::net::TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;

@@ -3,6 +3,7 @@
 //! Each section is the `Config` of the module that it configures. Unknown keys are errors; an error
 //! names file, line and column.
 
+mod restart;
 mod sections;
 
 use std::collections::BTreeMap;
@@ -12,13 +13,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use restart::NEEDS_A_RESTART;
+
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, unread};
 use crate::{admin, audit, gateway, listener, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What becomes of writes that the catalogue would have to know, and does not.
@@ -32,13 +35,14 @@ pub struct Config {
     pub policies: Policies,
     pub journal: audit::Config,
     pub limits: gateway::Config,
+    pub reload: Reload,
     /// How operations are handled, where the catalogue's own way is not wanted.
     pub endpoints: Overrides,
     pub log: telemetry::Config,
 }
 
 /// Which policies judge, and for how long one decision may take.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policies {
     pub directory: PathBuf,
@@ -54,6 +58,28 @@ impl Default for Policies {
             directory: PathBuf::from("policies"),
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
+        }
+    }
+}
+
+/// How files are read again while the gate runs. SIGHUP has them read again in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reload {
+    /// Whether their contents are looked at now and then.
+    pub watch: bool,
+    /// How often.
+    pub interval: Duration,
+    /// Whether new policies have to pass their own tests.
+    pub require_tests: bool,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            watch: true,
+            interval: Duration::from_secs(5),
+            require_tests: true,
         }
     }
 }

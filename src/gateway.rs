@@ -33,6 +33,7 @@ mod rehearsal;
 mod rejection;
 mod route;
 mod service;
+mod set;
 mod story;
 mod sums;
 mod turns;
@@ -49,44 +50,43 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::event::Record;
 use crate::audit::{Audit, RecordError};
 use crate::dynatrace::birth::Birth;
-use crate::dynatrace::catalogue::{Catalogue, Operation};
+use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
-use crate::listener::{Body, Tracker, empty};
-use crate::policy::{Decision, Policy};
+use crate::listener::{Body, Tracker, empty, full};
+use crate::policy::Decision;
 use crate::telemetry::{Limit, Metrics};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::{Environment, Environments};
 pub use ledger::Ledger;
-use limits::Admission;
 pub use limits::Config;
-use lookup::{Found, Lookup};
+use lookup::Found;
 use permit::Permit;
 use record::Recorder;
 pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all, status};
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};
 pub use service::Service;
+pub use set::{Set, Wanted};
 use story::{Started, Story, log};
 use unseen::Sighting;
 pub use unseen::UnknownWrites;
 use upstream::Upstream;
 
-/// Everything the request path needs. Built by `app`, with a twin for every thread.
+/// Everything the request path needs: one for every thread, and another one after a reload.
 pub struct Gateway {
-    limits: Config,
-    admission: Admission,
-    catalogue: Arc<Catalogue>,
+    set: Arc<Set>,
+    /// Those of the set, with connections of this thread.
     environments: Environments,
-    lookup: Lookup,
-    policy: Policy,
-    /// Whether a policy reads the request in the shape of OPA-Envoy.
-    reads_envoy: bool,
+    shared: Arc<Shared>,
+}
+
+/// What all threads have together and no reload changes.
+pub struct Shared {
     audit: Audit,
     ledger: Ledger,
     cut: Cut,
-    unknown_writes: UnknownWrites,
     metrics: Metrics,
     key: HashKey,
     now: fn() -> jiff::Timestamp,
@@ -94,64 +94,49 @@ pub struct Gateway {
     tracker: Tracker,
 }
 
-/// The parts that a gateway is made of.
-pub struct Parties {
-    pub catalogue: Catalogue,
-    pub environments: Environments,
-    pub lookup: Lookup,
-    pub policy: Policy,
-    pub audit: Audit,
-    pub ledger: Ledger,
-    pub unknown_writes: UnknownWrites,
-    pub metrics: Metrics,
-    pub key: HashKey,
-    pub now: fn() -> jiff::Timestamp,
-    pub tracker: Tracker,
+impl Shared {
+    pub fn new(
+        audit: Audit,
+        ledger: Ledger,
+        metrics: Metrics,
+        key: HashKey,
+        now: fn() -> jiff::Timestamp,
+        tracker: Tracker,
+    ) -> Self {
+        Self {
+            audit,
+            ledger,
+            cut: Cut::new(key.clone(), metrics.clone()),
+            metrics,
+            key,
+            now,
+            tracker,
+        }
+    }
+}
+
+/// What became of a request that was not refused.
+enum Admitted {
+    Answered(Response<Body>),
+    /// Another set is in force, and nothing has happened yet: the request as it came.
+    Superseded(Box<Request<Body>>),
 }
 
 impl Gateway {
-    pub fn new(config: &Config, parties: Parties) -> Self {
-        let admission = Admission::new(config);
-        let asked = admission.clone();
-        parties.metrics.load_from(move || asked.load());
+    pub fn new(set: Arc<Set>, shared: Arc<Shared>) -> Self {
         Self {
-            limits: *config,
-            admission,
-            catalogue: Arc::new(parties.catalogue),
-            environments: parties.environments,
-            lookup: parties.lookup,
-            reads_envoy: reads_envoy(&parties.policy),
-            policy: parties.policy,
-            audit: parties.audit,
-            ledger: parties.ledger,
-            unknown_writes: parties.unknown_writes,
-            cut: Cut::new(parties.key.clone(), parties.metrics.clone()),
-            metrics: parties.metrics,
-            key: parties.key,
-            now: parties.now,
-            tracker: parties.tracker,
+            environments: set.environments.twin(),
+            set,
+            shared,
         }
     }
 
-    /// The same gateway for another thread: only the connections to the upstream are not shared.
-    #[must_use]
-    pub fn twin(&self) -> Self {
+    /// The same gateway with another set. Connections to upstreams that are still the same go on.
+    fn with(&self, set: Arc<Set>) -> Self {
         Self {
-            limits: self.limits,
-            admission: self.admission.clone(),
-            catalogue: self.catalogue.clone(),
-            environments: self.environments.twin(),
-            lookup: self.lookup.clone(),
-            policy: self.policy.clone(),
-            reads_envoy: self.reads_envoy,
-            audit: self.audit.clone(),
-            ledger: self.ledger.clone(),
-            cut: self.cut.clone(),
-            unknown_writes: self.unknown_writes,
-            metrics: self.metrics.clone(),
-            key: self.key.clone(),
-            now: self.now,
-            tracker: self.tracker.clone(),
+            environments: set.environments.with_connections_of(&self.environments),
+            set,
+            shared: self.shared.clone(),
         }
     }
 
@@ -159,16 +144,24 @@ impl Gateway {
         Service::new(self)
     }
 
-    /// Answers any request, and logs one line about it, unless it was refused like too many others.
-    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+    /// Answers any request, and logs one line about it, unless it was refused like too many others. Gives the request
+    /// back when another set is in force before the decision about it was recorded: that one has to answer it.
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Box<Request<Body>>> {
         let started = Started::of(&request);
-        let _in_flight = self.metrics.begin();
+        let _in_flight = self.shared.metrics.begin();
         let mut story = Story::default();
         let mut logged = true;
-        let answered = self.clone().admit(request, &started, &mut story).await;
+        let answered = match self.clone().admit(request, &started, &mut story).await {
+            Ok(Admitted::Superseded(request)) => return Err(request),
+            Ok(Admitted::Answered(response)) => Ok(response),
+            Err(rejection) => Err(rejection),
+        };
         let response = answered.unwrap_or_else(|rejection| {
             if let Some(limit) = rejection.reason.limit() {
-                self.metrics.reached(limit);
+                self.shared.metrics.reached(limit);
             }
             logged = self.is_logged(&started, &rejection);
             story.error = Some(rejection.text(&started.redactor));
@@ -187,16 +180,16 @@ impl Gateway {
             decision_header(response.headers_mut(), story.decision_id.as_ref());
             response
         });
-        self.metrics.request(
+        self.shared.metrics.request(
             story.guarded,
             story.operation,
             &started.method,
             response.status(),
         );
         if logged {
-            log(&started, &story, &response, &self.cut);
+            log(&started, &story, &response, &self.shared.cut);
         }
-        response
+        Ok(response)
     }
 
     async fn admit(
@@ -204,15 +197,22 @@ impl Gateway {
         request: Request<Body>,
         started: &Started,
         story: &mut Story,
-    ) -> Result<Response<Body>, Rejection> {
+    ) -> Result<Admitted, Rejection> {
         if request.method() == Method::CONNECT {
             return Err(Reason::Connect.into());
         }
         let (parts, body) = request.into_parts();
         let address = started.address();
         let recorder = |head, environment| {
-            let revision = self.policy.revision();
-            Recorder::new(&self.key, revision, started, &parts, head, environment)
+            let revision = self.set.policy.revision();
+            Recorder::new(
+                &self.shared.key,
+                revision,
+                started,
+                &parts,
+                head,
+                environment,
+            )
         };
         let gateway = self.clone();
         let answered = match self.route(started, &parts, body).await {
@@ -222,7 +222,7 @@ impl Gateway {
                 let seen = unknown.then(|| Sighting::new(&self, &parts, started, &environment));
                 let request = Request::from_parts(parts, body);
                 let streamed = self.stream(&environment, target, request, started, seen);
-                return streamed.await;
+                return streamed.await.map(Admitted::Answered);
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -251,10 +251,12 @@ impl Gateway {
                     .await
             }
         };
-        let (response, verdict) = answered?;
-        story.verdict = Some(verdict);
-        story.decision_id = decision_of(response.headers());
-        Ok(response)
+        let admitted = answered?;
+        if let Admitted::Answered(response) = &admitted {
+            story.verdict = Some("allow");
+            story.decision_id = decision_of(response.headers());
+        }
+        Ok(admitted)
     }
 
     /// Runs on when the client hangs up, and learns of it.
@@ -269,7 +271,7 @@ impl Gateway {
         let gone = CancellationToken::new();
         let _while_it_waits = gone.clone().drop_guard();
         // Boxed: it is large, and a task is moved about before it begins and when it ends.
-        let task = self.tracker.spawn(Box::pin(work(gone)));
+        let task = self.shared.tracker.spawn(Box::pin(work(gone)));
         let answered = task.await;
         answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
     }
@@ -291,7 +293,7 @@ impl Gateway {
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
-        let slot = self.admission.open.take(started.address(), 1);
+        let slot = self.set.admission.open.take(started.address(), 1);
         let slot = slot.map_err(Reason::from)?;
         let request = Request::from_parts(parts, body);
         let sent = Instant::now();
@@ -303,8 +305,8 @@ impl Gateway {
             seen.answered(&response);
         }
         let response = response.map_err(Reason::from)?;
-        self.metrics.upstream_answered(sent.elapsed());
-        Ok(passed_on(response, slot, &started.id, (self.now)()))
+        self.shared.metrics.upstream_answered(sent.elapsed());
+        Ok(passed_on(response, slot, &started.id, (self.shared.now)()))
     }
 
     /// The way of one guarded request. Every step takes what only the step before can make.
@@ -313,7 +315,7 @@ impl Gateway {
         recorder: Recorder,
         asked: Asked,
         client: CancellationToken,
-    ) -> Result<(Response<Body>, &'static str), Rejection> {
+    ) -> Result<Admitted, Rejection> {
         // Until it is recorded a request ends with its client. From there on nobody ends it.
         let recorder = Arc::new(recorder);
         let considering = Box::pin(self.consider(&recorder, asked));
@@ -322,7 +324,8 @@ impl Gateway {
             judged,
             input,
             found,
-            headers,
+            parts,
+            received,
             held: (slot, _memory),
         } = match considered.unwrap_or(Err(Reason::Gone)) {
             Ok(considered) => considered,
@@ -331,50 +334,56 @@ impl Gateway {
         self.count(&recorder, judged.decision());
         let event = recorder.decision(&judged, &input);
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        let durable = self.decided(&recorder, judged, event, missing).await?;
+        let durable = match self.decided(&recorder, judged, event, missing).await {
+            Err(rejection) if rejection.reason.is_superseded() => {
+                let request = Request::from_parts(parts, full(received));
+                return Ok(Admitted::Superseded(Box::new(request)));
+            }
+            durable => durable?,
+        };
         let sequence = durable.sequence();
         let (permit, decision) = Permit::grant(durable).map_err(|decision| Rejection {
             reason: refusal::denied(decision, missing),
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let headers = recorder.upstream_headers(headers, permit.call());
+        let headers = recorder.upstream_headers(parts.headers, permit.call());
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
         let elapsed = sent.elapsed();
-        self.metrics.upstream_answered(elapsed);
+        self.shared.metrics.upstream_answered(elapsed);
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
         if became.is_success() {
-            self.ledger.accept(recorder.payer());
+            self.shared.ledger.accept(recorder.payer());
         }
-        let event = recorder.outcome((self.now)(), sequence, &became, elapsed);
+        let event = recorder.outcome((self.shared.now)(), sequence, &became, elapsed);
         self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {
             reason: error.into(),
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let mut response = passed_on(response, slot, &recorder.request_id, (self.now)());
+        let mut response = passed_on(response, slot, &recorder.request_id, (self.shared.now)());
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         if warn(response.headers_mut(), &decision, recorder.redactor()) {
-            self.metrics.reached(Limit::Warnings);
+            self.shared.metrics.reached(Limit::Warnings);
         }
-        Ok((response, "allow"))
+        Ok(Admitted::Answered(response))
     }
 
     async fn record(&self, record: Record) -> Result<u64, RecordError> {
         let waiting = Instant::now();
-        let recorded = self.audit.record(record).await;
+        let recorded = self.shared.audit.record(record).await;
         self.count_record(waiting, recorded.is_ok());
         recorded
     }
 
     fn count_record(&self, waiting: Instant, durable: bool) {
         if durable {
-            self.metrics.recorded(waiting.elapsed());
+            self.shared.metrics.recorded(waiting.elapsed());
         } else {
-            self.metrics.record_failed();
+            self.shared.metrics.record_failed();
         }
     }
 
@@ -388,10 +397,12 @@ impl Gateway {
 
     fn count(&self, recorder: &Recorder, decision: &Decision) {
         let verdict = verdict(decision.verdict);
-        self.metrics
+        self.shared
+            .metrics
             .decision(recorder.operation(), verdict, decision.evaluation);
         for violation in &decision.violations {
-            self.metrics
+            self.shared
+                .metrics
                 .violation(&violation.policy, &violation.mode.to_string());
         }
     }

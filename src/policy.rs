@@ -145,6 +145,11 @@ impl Policy {
         decision
     }
 
+    /// Whether the two are one: clones of the same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.engine, &other.engine)
+    }
+
     /// The digest of everything that can change a decision.
     pub fn revision(&self) -> &str {
         self.engine.revision()

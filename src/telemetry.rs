@@ -32,7 +32,7 @@ use log::{Lines, Queue};
 pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics};
 
 /// What is logged, and how it is written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub format: Format,

@@ -3,7 +3,10 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What SIGHUP does: a terminal that is closed sends it, and whoever wants a service to read its files again.
@@ -11,8 +14,18 @@ use tokio_util::sync::CancellationToken;
 pub enum Hangup {
     /// The same as SIGTERM.
     Ends,
-    /// Nothing yet, and the log says so.
-    Stays,
+    /// Files are read again, by whoever waits for that.
+    Reloads,
+}
+
+/// SIGHUP after SIGHUP; several that come while nobody waits are one.
+pub struct Hangups(Arc<Notify>);
+
+impl Hangups {
+    /// Returns when the next one has come.
+    pub async fn next(&mut self) {
+        self.0.notified().await;
+    }
 }
 
 /// Cancelled by SIGTERM, SIGINT, SIGQUIT and SIGXCPU. From here on no other signal ends the program: a handler once
@@ -20,7 +33,7 @@ pub enum Hangup {
 ///
 /// Takes SIGXFSZ too, so that a file that may not grow (`RLIMIT_FSIZE`) is a failed write, which log and journal heal
 /// from. SIGPIPE is ignored in every Rust program. Has to be called within a tokio runtime, before the first socket.
-pub fn signals(hangup: Hangup) -> io::Result<CancellationToken> {
+pub fn signals(hangup: Hangup) -> io::Result<(CancellationToken, Hangups)> {
     for kind in ignored() {
         drop(signal(kind)?);
     }
@@ -34,6 +47,8 @@ pub fn signals(hangup: Hangup) -> io::Result<CancellationToken> {
     let mut quit = signal(SignalKind::quit())?;
     let mut out_of_time = signal(SignalKind::from_raw(SIGXCPU))?;
     let stopped = CancellationToken::new();
+    let hangups = Arc::new(Notify::new());
+    let told = hangups.clone();
     // Whatever ends the task below, the program drains: it must not stay behind deaf.
     let stop = stopped.clone().drop_guard();
     tokio::spawn(async move {
@@ -45,31 +60,20 @@ pub fn signals(hangup: Hangup) -> io::Result<CancellationToken> {
                 _ = out_of_time.recv() => break "SIGXCPU",
                 _ = hung_up.recv() => match hangup {
                     Hangup::Ends => break "SIGHUP",
-                    Hangup::Stays => say_that_nothing_is_reloaded(),
+                    Hangup::Reloads => told.notify_one(),
                 },
             }
         };
         tracing::info!(signal = name, "draining");
         drop(stop);
-        if hangup == Hangup::Stays {
-            still_nothing_is_reloaded(hung_up).await;
+        while hangup == Hangup::Reloads && hung_up.recv().await.is_some() {
+            tracing::warn!(
+                signal = "SIGHUP",
+                "nothing is read again while requests are drained"
+            );
         }
     });
-    Ok(stopped)
-}
-
-fn say_that_nothing_is_reloaded() {
-    tracing::warn!(
-        signal = "SIGHUP",
-        "nothing is read again while the program runs: restart it to take changes up"
-    );
-}
-
-/// While draining.
-async fn still_nothing_is_reloaded(mut hung_up: Signal) {
-    while hung_up.recv().await.is_some() {
-        say_that_nothing_is_reloaded();
-    }
+    Ok((stopped, Hangups(hangups)))
 }
 
 /// What would end the program, can be sent by anybody who may, and says nothing to it.

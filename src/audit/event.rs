@@ -72,6 +72,7 @@ pub enum Event<'a> {
     Decision(Decision<'a>),
     Outcome(Outcome<'a>),
     Recovery(Recovery),
+    Reload(Reload),
     Start(Start),
     Stop(Stop),
     Suppressed(Suppressed<'a>),
@@ -225,6 +226,34 @@ pub struct Start {
     pub in_doubt: Vec<String>,
 }
 
+/// Files that changed were read again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reload {
+    pub timestamp: String,
+    /// Who asked for it.
+    pub trigger: &'static str,
+    /// Whether what was read is in force from here on. If not, everything is as it was before.
+    pub ok: bool,
+    /// Counts what was in force since the start, which has 0.
+    pub generation: u64,
+    /// Digest of the policies before.
+    pub from: String,
+    /// Digest of the policies from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// What is not as it was: `policies`, `certificates`, sections of the configuration.
+    pub changed: Vec<&'static str>,
+    /// What changed in the configuration and needs a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restart: Vec<&'static str>,
+    /// Operations that the configuration handles otherwise than the catalogue, and how.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub endpoints: Map<String, Value>,
+    /// Why it is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// The journal was closed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stop {
@@ -334,6 +363,7 @@ impl Event<'_> {
             Self::Decision(_) | Self::Suppressed(_) => DECISION,
             Self::Outcome(_)
             | Self::Recovery(_)
+            | Self::Reload(_)
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Unseen(_) => OTHER,

@@ -40,7 +40,7 @@ const COMPLIANT: &str =
 impl Demo {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         // From the start on: a demo that is interrupted still removes its journal.
-        let shutdown = app::signals(Hangup::Ends).context("signals")?;
+        let (shutdown, _hangups) = app::signals(Hangup::Ends).context("signals")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let config = telemetry::Config {
             filter: "warn".parse()?,

@@ -62,7 +62,7 @@ impl Gateway {
             Ok(credential) => became.credential = Some(credential),
             Err(untold) => {
                 if let Some(limit) = untold.limit() {
-                    self.metrics.reached(limit);
+                    self.shared.metrics.reached(limit);
                 }
                 became.detail =
                     Some(redactor.text(&format!("what it made is not known: {untold}")));
@@ -82,7 +82,10 @@ impl Gateway {
             Ok(form) => form,
             Err(untold) => return (Response::from_parts(parts, body), Err(untold)),
         };
-        let (most, patience) = (self.limits.birth, self.limits.birth_timeout.as_std());
+        let (most, patience) = (
+            self.set.limits.birth,
+            self.set.limits.birth_timeout.as_std(),
+        );
         let too_long = Untold::Long(most);
         if body.size_hint().lower() > most.as_u64() {
             return (Response::from_parts(parts, body), Err(too_long));
@@ -91,7 +94,7 @@ impl Gateway {
         let reading = ahead.read(&mut body, most.as_usize());
         let told = match tokio::time::timeout(patience, reading).await {
             Err(_elapsed) => Err(Untold::Late(patience)),
-            Ok(true) => form.read(birth, &ahead.bytes, &self.key),
+            Ok(true) => form.read(birth, &ahead.bytes, &self.shared.key),
             Ok(false) if ahead.broken.is_some() => Err(Untold::Broken),
             Ok(false) => Err(too_long),
         };

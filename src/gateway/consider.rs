@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
+use bytes::Bytes;
 use http::request::Parts;
 
 use super::Gateway;
@@ -38,8 +38,9 @@ pub(super) struct Considered {
     pub(super) input: Input,
     /// Holds the token's turn.
     pub(super) found: Option<Found>,
-    /// The client's own.
-    pub(super) headers: HeaderMap,
+    /// The client's own head and body.
+    pub(super) parts: Parts,
+    pub(super) received: Bytes,
     /// A slot, and memory.
     pub(super) held: (Slot, Portion<Address>),
 }
@@ -59,20 +60,24 @@ impl Gateway {
             body,
         } = asked;
         let who = Who::new(address, head.credential().as_ref());
-        let longest = self.limits.body.as_usize();
-        let body = self.admission.bodies.read(address, body, longest).await?;
+        let longest = self.set.limits.body.as_usize();
+        let body = self
+            .set
+            .admission
+            .bodies
+            .read(address, body, longest)
+            .await?;
         let slot = (
-            self.admission.guarded.take(address, 1)?,
-            self.admission.callers.take(who, 1)?,
+            self.set.admission.guarded.take(address, 1)?,
+            self.set.admission.callers.take(who, 1)?,
         );
-        let line = &self.admission.judges;
+        let line = &self.set.admission.judges;
         let query = parts.uri.query().map_or(0, str::len);
         let (mut length, received) = (body.len() + query, body.clone());
         let understand = move || guard::call(head, &received);
         let call = line.read(who, length, understand).await??;
         let value = &call.understood().body;
-        let memory = self.admission.bodies.hold(address, value)?;
-        drop(body);
+        let memory = self.set.admission.bodies.hold(address, value)?;
         let asking = Asking {
             environment: &environment,
             call: &call,
@@ -83,21 +88,27 @@ impl Gateway {
         let found = self.look_up(asking).await;
         let current = found.as_ref().and_then(|found| found.current.as_ref());
         length += current.map_or(0, |token| token.texts().map(str::len).sum());
-        length += if self.reads_envoy { extent(&parts) } else { 0 };
-        let (recorder, with_envoy, time) = (recorder.clone(), self.reads_envoy, (self.now)());
+        length += if self.set.reads_envoy {
+            extent(&parts)
+        } else {
+            0
+        };
+        let (recorder, with_envoy, time) =
+            (recorder.clone(), self.set.reads_envoy, (self.shared.now)());
         let tell = move || {
             let told = environment.input(call.head(), recorder.redactor());
             let input = recorder.input(&call, told, &parts, found.as_ref(), with_envoy, time)?;
             let addressed = Addressed { call, environment };
-            Ok::<_, ReadError>((addressed, input, found, parts.headers))
+            Ok::<_, ReadError>((addressed, input, found, parts))
         };
-        let (addressed, input, found, headers) = line.read(who, length, tell).await??;
+        let (addressed, input, found, parts) = line.read(who, length, tell).await??;
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {
             judged,
             input,
             found,
-            headers,
+            parts,
+            received: body,
             held: (slot, memory),
         })
     }
@@ -105,11 +116,12 @@ impl Gateway {
     /// The token as it is, when a policy wants to know.
     async fn look_up(&self, asking: Asking<'_>) -> Option<Found> {
         let asked = Instant::now();
-        let found = self.lookup.look(asking).await?;
+        let found = self.set.lookup.look(asking).await?;
         if let Some(limit) = found.error.as_ref().and_then(LookupError::limit) {
-            self.metrics.reached(limit);
+            self.shared.metrics.reached(limit);
         }
-        self.metrics
+        self.shared
+            .metrics
             .looked_up(found.error.is_none(), asked.elapsed());
         Some(found)
     }
@@ -122,12 +134,12 @@ impl Gateway {
         addressed: Addressed,
         input: Input,
     ) -> Result<(Judged<Addressed>, Input), Reason> {
-        let addressed = match self.policy.judge_quickly(addressed, &input) {
+        let addressed = match self.set.policy.judge_quickly(addressed, &input) {
             Ok(judged) => return Ok((judged, input)),
             Err(addressed) => addressed,
         };
-        let (policy, metrics) = (self.policy.clone(), self.metrics.clone());
-        let judges = self.admission.judges.clone();
+        let (policy, metrics) = (self.set.policy.clone(), self.shared.metrics.clone());
+        let judges = self.set.admission.judges.clone();
         let work = move || {
             let worth = |denial: &Decision| {
                 let worth = denial.has_few_objections() && judges.waiting() == 0;
@@ -138,7 +150,7 @@ impl Gateway {
             };
             (policy.judge(addressed, &input, worth), input)
         };
-        let judges = &self.admission.judges;
+        let judges = &self.set.admission.judges;
         judges.run(who, work).await
     }
 }

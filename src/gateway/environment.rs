@@ -23,7 +23,7 @@ use crate::policy::input;
 use crate::telemetry::Metrics;
 
 /// One environment of several.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Names by which clients reach it, without port. None: any.
@@ -162,7 +162,7 @@ pub enum EnvironmentError {
 pub struct Environment {
     pub(super) name: String,
     data: Map<String, Value>,
-    pub(super) upstream: Upstream,
+    pub(super) upstream: Arc<Upstream>,
     strip: bool,
 }
 
@@ -216,7 +216,7 @@ impl Environments {
             let environment = Environment {
                 name: DEFAULT.to_owned(),
                 data: Map::new(),
-                upstream: Upstream::new(one, metrics).map_err(EnvironmentError::Single)?,
+                upstream: Arc::new(Upstream::new(one, metrics).map_err(EnvironmentError::Single)?),
                 strip: false,
             };
             return Ok(Self(Table::One(Arc::new(environment))));
@@ -237,7 +237,7 @@ impl Environments {
             let environment = Arc::new(Environment {
                 name: name.clone(),
                 data: config.data.0.clone(),
-                upstream,
+                upstream: Arc::new(upstream),
                 strip: config.prefix == PathPrefix::Strip,
             });
             let id = config.id.as_ref().map(|id| id.0.clone());
@@ -282,20 +282,54 @@ impl Environments {
 
     /// The same environments with connections of their own.
     pub(super) fn twin(&self) -> Self {
+        self.each(Environment::twin)
+    }
+
+    /// The same environments with the connections of others, where they lead to the same upstream, and else with
+    /// connections of their own.
+    pub(super) fn with_connections_of(&self, others: &Self) -> Self {
+        let others = others.by_name();
+        self.each(|environment| match others.get(environment.name.as_str()) {
+            Some(other) => environment.with_connections_of(other),
+            None => environment.twin(),
+        })
+    }
+
+    /// Whether one of them is reached otherwise than one of the same name among others.
+    pub(super) fn lead_elsewhere(&self, others: &Self) -> bool {
+        let others = others.by_name();
+        self.by_name().into_iter().any(|(name, environment)| {
+            let other = others.get(name);
+            other.is_some_and(|other| !environment.upstream.is_like(&other.upstream))
+        })
+    }
+
+    /// Something of every environment, once.
+    fn each(&self, of: impl Fn(&Environment) -> Environment) -> Self {
         let table = match &self.0 {
-            Table::One(environment) => return Self(Table::One(Arc::new(environment.twin()))),
+            Table::One(environment) => return Self(Table::One(Arc::new(of(environment)))),
             Table::Several(table) => table,
         };
-        let mut twins: HashMap<&str, Arc<Environment>> = HashMap::new();
-        for environment in table.values() {
-            let twin = || Arc::new(environment.twin());
-            twins.entry(&environment.name).or_insert_with(twin);
-        }
-        let twins = table.iter().filter_map(|(key, environment)| {
-            let twin = twins.get(environment.name.as_str())?;
-            Some((key.clone(), twin.clone()))
+        let named = self.by_name().into_iter();
+        let made: HashMap<&str, Arc<Environment>> = named
+            .map(|(name, environment)| (name, Arc::new(of(environment))))
+            .collect();
+        let made = table.iter().filter_map(|(key, environment)| {
+            let made = made.get(environment.name.as_str())?;
+            Some((key.clone(), made.clone()))
         });
-        Self(Table::Several(twins.collect()))
+        Self(Table::Several(made.collect()))
+    }
+
+    fn by_name(&self) -> HashMap<&str, &Environment> {
+        let all: Vec<&Arc<Environment>> = match &self.0 {
+            Table::One(environment) => vec![environment],
+            Table::Several(table) => table.values().collect(),
+        };
+        let named = all
+            .into_iter()
+            .map(|environment| (environment.name.as_str(), &**environment));
+        named.collect()
     }
 
     /// The environment of open traffic, and the target as it goes upstream.
@@ -402,7 +436,19 @@ impl Environment {
         Self {
             name: self.name.clone(),
             data: self.data.clone(),
-            upstream: self.upstream.twin(),
+            upstream: Arc::new(self.upstream.twin()),
+            strip: self.strip,
+        }
+    }
+
+    fn with_connections_of(&self, other: &Self) -> Self {
+        if !self.upstream.is_like(&other.upstream) {
+            return self.twin();
+        }
+        Self {
+            name: self.name.clone(),
+            data: self.data.clone(),
+            upstream: other.upstream.clone(),
             strip: self.strip,
         }
     }

@@ -75,6 +75,14 @@ impl Ledger {
         }))
     }
 
+    /// Other budgets, all of them full again.
+    pub fn renew(&self, config: &Config) {
+        let mut books = self.books();
+        books.refusals = Budget::new(config.refusals);
+        books.denials = Budget::new(config.denials);
+        books.reads = Budget::new(config.reads);
+    }
+
     /// Enters what has a budget, and whose record would take so many bytes. It is to be written down, unless it was counted.
     pub(super) fn enter(
         &self,

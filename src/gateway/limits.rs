@@ -13,7 +13,7 @@ use crate::telemetry::{Limit, Load};
 use crate::value::{Duration, Share, Size};
 
 /// What requests may cost.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The longest body of a guarded request.
@@ -87,7 +87,10 @@ impl Admission {
         let quota = |all, least, exceeded| Quota::new(all, share(all), least, exceeded);
         let guarded = config.guarded_in_flight.get();
         let caller = share(guarded).div_ceil(2);
-        let one_request = at_most(config.body.as_usize()).max(config.settings_body.as_usize());
+        let body = config.body.as_usize();
+        // As it was received, and as it was read.
+        let guarded_body = body.saturating_add(at_most(body));
+        let one_request = guarded_body.max(config.settings_body.as_usize());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (queue, timeout) = (config.judge_queue.get(), config.judge_timeout.into());
         Self {

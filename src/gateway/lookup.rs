@@ -29,7 +29,7 @@ use crate::telemetry::Limit;
 use crate::value::{Duration, unread};
 
 /// How tokens are looked up.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// File with a token that may read tokens (`apiTokens.read`), used instead of the caller's.
@@ -167,6 +167,19 @@ impl Lookup {
             timeout: config.timeout,
             turns: Turns::new(config.timeout.into()),
         })
+    }
+
+    /// The same lookup in the place of another one: tokens that are being changed stay taken.
+    pub(super) fn after(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before {
+            self.turns = self.turns.after(&before.turns);
+        }
+        self
+    }
+
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let token = |lookup: &Self| lookup.own.as_ref().map(|own| own.expose().to_owned());
+        token(self) == token(other)
     }
 
     /// Whether a loaded policy wants to know tokens.

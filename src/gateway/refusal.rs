@@ -17,10 +17,11 @@ use crate::policy::{Decision, Judged, Verdict};
 impl Gateway {
     /// Records a request that policies never saw, or counts it, and refuses it.
     pub(super) async fn refuse(&self, recorder: &Recorder, reason: Reason) -> Rejection {
-        let time = (self.now)();
+        let time = (self.shared.now)();
         let (payer, kind) = (recorder.payer(), recorder.kind(&reason));
-        let event = self.cut.record(recorder.refusal(&reason, time));
+        let event = self.shared.cut.record(recorder.refusal(&reason, time));
         let entered = self
+            .shared
             .ledger
             .enter(Class::Refusal, payer, kind, event.length(), time);
         if entered.is_err() {
@@ -53,13 +54,15 @@ impl Gateway {
         let (event, class, reason) = match judged.decision().verdict {
             Verdict::Allow if reads => (event, Some(Class::Read), "read"),
             Verdict::Allow => (event, None, ""),
-            Verdict::Deny => (self.cut.record(event), Some(Class::Denial), "denied"),
+            Verdict::Deny => (self.shared.cut.record(event), Some(Class::Denial), "denied"),
         };
         let enter = |class| {
             let operation = Some(recorder.operation());
             let kind = Kind { reason, operation };
             let (payer, length) = (recorder.payer(), event.length());
-            self.ledger.enter(class, payer, kind, length, (self.now)())
+            self.shared
+                .ledger
+                .enter(class, payer, kind, length, (self.shared.now)())
         };
         if let Some(Err(counted)) = class.map(enter) {
             let (_addressed, decision) = judged.into_parts();
@@ -77,7 +80,11 @@ impl Gateway {
             });
         }
         let waiting = Instant::now();
-        let durable = self.audit.decided(judged, event).await;
+        let durable = self
+            .shared
+            .audit
+            .decided(judged, event, self.set.generation)
+            .await;
         self.count_record(waiting, durable.is_ok());
         durable.map_err(|error: RecordError| Reason::from(error).into())
     }
@@ -93,7 +100,9 @@ impl Gateway {
             reason: rejection.reason.kind(),
             operation: rejection.reason.operation().map(Operation::as_str),
         };
-        self.ledger.line(started.address(), kind, (self.now)())
+        self.shared
+            .ledger
+            .line(started.address(), kind, (self.shared.now)())
     }
 }
 

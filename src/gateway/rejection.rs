@@ -93,6 +93,11 @@ impl From<Reason> for Rejection {
 }
 
 impl Reason {
+    /// Whether another set has to judge the request.
+    pub(super) fn is_superseded(&self) -> bool {
+        matches!(self, Self::Record(RecordError::Superseded))
+    }
+
     /// The operation that was refused, where the catalogue refuses it as a whole.
     pub(super) fn operation(&self) -> Option<Operation> {
         match self {

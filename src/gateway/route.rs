@@ -40,7 +40,13 @@ impl Gateway {
         body: Body,
     ) -> Result<Routed, Unrouted> {
         let (has_body, redactor) = (started.has_body, &started.redactor);
-        let route = guard::head(parts, has_body, redactor, &self.catalogue, &self.key);
+        let route = guard::head(
+            parts,
+            has_body,
+            redactor,
+            &self.set.catalogue,
+            &self.shared.key,
+        );
         let (head, is_sure) = match route? {
             Route::Guarded(head) => (head, true),
             Route::Open => return Ok(self.open(parts, body)?),
@@ -64,8 +70,13 @@ impl Gateway {
         let (head, body) = if is_sure {
             (head, body)
         } else {
-            let longest = self.limits.settings_body.as_usize();
-            let body = self.admission.bodies.read(address, body, longest).await?;
+            let longest = self.set.limits.settings_body.as_usize();
+            let body = self
+                .set
+                .admission
+                .bodies
+                .read(address, body, longest)
+                .await?;
             match self.sift(address, *head, &body).await? {
                 Sifted::Guarded(head) => (head, full(body)),
                 Sifted::Open => {
@@ -83,9 +94,9 @@ impl Gateway {
 
     /// Open traffic, unless it is a write that the catalogue would have to know.
     fn open(&self, parts: &Parts, body: Body) -> Result<Routed, Reason> {
-        let unknown = || unseen::is_unknown(&parts.method, parts.uri.path(), &self.catalogue);
-        let unknown = self.unknown_writes != UnknownWrites::Pass && unknown();
-        if unknown && self.unknown_writes == UnknownWrites::Refuse {
+        let unknown = || unseen::is_unknown(&parts.method, parts.uri.path(), &self.set.catalogue);
+        let unknown = self.set.unknown_writes != UnknownWrites::Pass && unknown();
+        if unknown && self.set.unknown_writes == UnknownWrites::Refuse {
             return Err(Reason::UnknownWrite);
         }
         Ok(Routed::Open { body, unknown })
@@ -93,11 +104,11 @@ impl Gateway {
 
     /// Searches a body, a long one off the threads that move bytes.
     async fn sift(&self, address: Address, head: Head, body: &Bytes) -> Result<Sifted, Reason> {
-        let _slot = self.admission.guarded.take(address, 1)?;
+        let _slot = self.set.admission.guarded.take(address, 1)?;
         let who = Who::new(address, head.credential().as_ref());
         let (length, body) = (body.len(), body.clone());
         let search = move || guard::sift(head, &body);
-        let judges = &self.admission.judges;
+        let judges = &self.set.admission.judges;
         Ok(judges.read(who, length, search).await??)
     }
 }

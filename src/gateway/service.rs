@@ -1,22 +1,30 @@
-//! The gateway as the listener wants it. Knows nothing of what becomes of a request.
+//! The gateway as the listener wants it, and where one set is swapped for another. Knows nothing of what becomes of a
+//! request.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 
-use super::Gateway;
+use super::{Gateway, Set};
 use crate::listener::Body;
 
 /// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
 #[derive(Clone)]
-pub struct Service(Arc<Gateway>);
+pub struct Service(Arc<ArcSwap<Gateway>>);
 
 impl Service {
     pub(super) fn new(gateway: Gateway) -> Self {
-        Self(Arc::new(gateway))
+        Self(Arc::new(ArcSwap::from_pointee(gateway)))
+    }
+
+    /// Requests whose head comes from now on have this set. Those that have begun keep theirs.
+    pub fn swap(&self, set: Arc<Set>) {
+        let next = self.0.load().with(set);
+        self.0.store(Arc::new(next));
     }
 }
 
@@ -30,7 +38,16 @@ impl tower::Service<Request<Body>> for Service {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let gateway = self.0.clone();
-        Box::pin(async move { Ok(gateway.answer(request).await) })
+        let gateways = self.0.clone();
+        Box::pin(async move {
+            let mut request = request;
+            loop {
+                match gateways.load_full().answer(request).await {
+                    Ok(response) => return Ok(response),
+                    // Once for each reload, at most.
+                    Err(superseded) => request = *superseded,
+                }
+            }
+        })
     }
 }

@@ -37,6 +37,14 @@ impl Turns {
         }
     }
 
+    /// The same turns as those before, with another patience.
+    pub(super) fn after(self, before: &Self) -> Self {
+        Self {
+            lines: before.lines.clone(),
+            ..self
+        }
+    }
+
     /// The turn, if nobody has it and nobody waits for it.
     pub(super) fn try_take(&self, key: &str) -> Option<Turn> {
         let mut turn = self.stand(key);

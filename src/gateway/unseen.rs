@@ -115,7 +115,7 @@ impl Sighting {
         environment: &Environment,
     ) -> Self {
         let address = started.address();
-        let credential = guard::credential_name(parts, &gateway.key);
+        let credential = guard::credential_name(parts, &gateway.shared.key);
         Self {
             kind: Kind {
                 who: credential.map_or(Who::Address(address), Who::Credential),
@@ -123,10 +123,10 @@ impl Sighting {
                 method: method(&parts.method),
                 path: started.redactor.text(&shape::of(parts.uri.path())),
             },
-            caller: guard::caller(parts, &gateway.key),
+            caller: guard::caller(parts, &gateway.shared.key),
             address,
-            ledger: gateway.ledger.clone(),
-            now: gateway.now,
+            ledger: gateway.shared.ledger.clone(),
+            now: gateway.shared.now,
             sent: false,
             status: None,
         }

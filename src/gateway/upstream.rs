@@ -10,6 +10,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
@@ -218,8 +219,17 @@ impl Question {
 pub struct Upstream {
     base: Base,
     pool: Pool,
+    made_of: Arc<MadeOf>,
     connect_timeout: Duration,
     response_timeout: Duration,
+}
+
+/// What an upstream was made of: of the same, it is the same.
+#[derive(Debug, PartialEq)]
+struct MadeOf {
+    config: Config,
+    /// What stood in the file of the authorities.
+    authorities: Option<Vec<u8>>,
 }
 
 impl Upstream {
@@ -227,8 +237,18 @@ impl Upstream {
         let base = config.url.clone().ok_or(BuildError::Missing)?;
         let limits = config.limits(metrics)?;
         let encrypted = base.scheme == Scheme::HTTPS;
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| BuildError::Ca {
+                path: path.to_owned(),
+                reason: value::unread(&error),
+            })
+        };
+        let authorities = config.ca.as_deref().map(read).transpose()?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(config.ca.as_deref(), encrypted)?)
+            .with_tls_config(tls(
+                authorities.as_deref().zip(config.ca.as_deref()),
+                encrypted,
+            )?)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(config.tcp());
@@ -236,6 +256,10 @@ impl Upstream {
         Ok(Self {
             base,
             pool,
+            made_of: Arc::new(MadeOf {
+                config: config.clone(),
+                authorities,
+            }),
             connect_timeout: config.connect_timeout.into(),
             response_timeout: config.response_timeout.into(),
         })
@@ -246,9 +270,15 @@ impl Upstream {
         Self {
             base: self.base.clone(),
             pool: self.pool.twin(),
+            made_of: self.made_of.clone(),
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
         }
+    }
+
+    /// Whether the two lead to the same place in the same way.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.made_of == other.made_of
     }
 
     /// Sends a guarded request to the environment that it was judged for: the canonical path and the bytes that
@@ -371,15 +401,14 @@ const LARGEST_HEAD: Size = Size::from_mib(1);
 const MOST_HEADERS: usize = 4096;
 
 /// The system's authorities take tens of milliseconds to read: not for an upstream that shows no certificate.
-fn tls(ca: Option<&Path>, encrypted: bool) -> Result<ClientConfig, BuildError> {
+fn tls(ca: Option<(&[u8], &Path)>, encrypted: bool) -> Result<ClientConfig, BuildError> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = ca {
+    if let Some((text, path)) = ca {
         let failed = |reason: String| BuildError::Ca {
             path: path.to_owned(),
             reason,
         };
-        let text = std::fs::read(path).map_err(|error| failed(value::unread(&error)))?;
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
+        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text)
             .collect::<Result<_, _>>()
             .map_err(|error| failed(error.to_string()))?;
         if certificates.is_empty() {
@@ -398,7 +427,7 @@ fn tls(ca: Option<&Path>, encrypted: bool) -> Result<ClientConfig, BuildError> {
         }
         roots.add_parsable_certificates(found.certs);
     }
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

@@ -12,7 +12,7 @@ use super::tls::{self, LoadError};
 use crate::value::{Duration, Size};
 
 /// Where to listen, and how patiently.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Port 0 asks the system for a free one.
@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 /// How TCP finds out that a client is gone without a word.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keepalive {
     /// A connection on which nothing moved for so long is probed.
@@ -59,7 +59,7 @@ pub struct Keepalive {
 }
 
 /// Whether the listener speaks TLS.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tls {
     Files { certificate: PathBuf, key: PathBuf },

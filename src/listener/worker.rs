@@ -96,6 +96,10 @@ impl<S> Seat<S> {
         vec![Self::new(Handle::current(), service)]
     }
 
+    pub fn service(&self) -> &S {
+        &self.service
+    }
+
     /// Counted as one connection until it is dropped.
     pub(super) fn taken(&self) -> Arc<()> {
         self.load.clone()

@@ -64,7 +64,9 @@ struct Families {
     connections: Gauge,
     decisions: Family<DecisionLabels, Counter>,
     evaluation: Histogram,
+    generation: Gauge,
     in_flight: Gauge,
+    in_force_since: Gauge,
     journal: Histogram,
     journal_failures: Counter,
     journal_free: Gauge,
@@ -76,6 +78,8 @@ struct Families {
     lookup_failures: Counter,
     panics: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
+    reload_failures: Counter,
+    reloads: Counter,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
     upstream_connections: Gauge,
@@ -245,6 +249,27 @@ impl Metrics {
         self.0.families.policy.get_or_create(&labels).set(1);
     }
 
+    /// Files were read again, and are in force from now on.
+    pub fn reloaded(&self, generation: u64, at: jiff::Timestamp) {
+        let families = &self.0.families;
+        families.reloads.inc();
+        self.in_force(generation, at);
+    }
+
+    /// What judges now, and since when.
+    pub fn in_force(&self, generation: u64, since: jiff::Timestamp) {
+        let families = &self.0.families;
+        families
+            .generation
+            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        families.in_force_since.set(since.as_second());
+    }
+
+    /// Files were read again, and refused.
+    pub fn reload_failed(&self) {
+        self.0.families.reload_failures.inc();
+    }
+
     /// Where to ask for the number of open connections when the metrics are read. Only the first counts.
     pub fn connections_from(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
         self.0.count_connections.get_or_init(|| Box::new(count));
@@ -318,10 +343,20 @@ impl Families {
                 "Time to judge one request by all policies",
                 EVALUATION_BUCKETS,
             ),
+            generation: add(
+                to,
+                "generation",
+                "How often files were read again and put in force since the start",
+            ),
             in_flight: add(
                 to,
                 "in_flight",
                 "Requests that do not have their answer yet",
+            ),
+            in_force_since: add_timestamp(
+                to,
+                "in_force_since_timestamp",
+                "When what judges now was put in force",
             ),
             journal: add_seconds(
                 to,
@@ -364,6 +399,16 @@ impl Families {
                 "Faults of the program that ended a piece of its work",
             ),
             policy: add(to, "policy_info", "The policies that judge now"),
+            reload_failures: add(
+                to,
+                "reload_failures",
+                "Times that files were read again and refused",
+            ),
+            reloads: add(
+                to,
+                "reloads",
+                "Times that files were read again and put in force",
+            ),
             requests: add(
                 to,
                 "requests",
@@ -435,6 +480,12 @@ fn add<M: Metric + Clone + Default>(to: &mut Registry, name: &str, help: &str) -
 fn add_bytes(to: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     to.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+    gauge
+}
+
+fn add_timestamp(to: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    to.register_with_unit(name, help, Unit::Seconds, gauge.clone());
     gauge
 }
 

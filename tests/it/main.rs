@@ -44,6 +44,7 @@ mod pipes;
 mod promises;
 mod proxy;
 mod records;
+mod reload;
 mod secrets;
 mod shipped;
 mod signals;

@@ -1,0 +1,91 @@
+//! What is read from files and checked before it may judge: at the start, and again whenever it is read again.
+
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+
+use crate::config::Config;
+use crate::dynatrace::catalogue::Catalogue;
+use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
+use crate::policy::Policy;
+use crate::telemetry::Metrics;
+
+/// Reads policies, authorities and tokens, and has one request of every kind judged.
+///
+/// `before`: what was in force so far. Policies that are the same stay the same, and need not be compared again.
+pub(super) fn load(
+    config: &Config,
+    metrics: &Metrics,
+    before: Option<(&Config, &Set)>,
+) -> anyhow::Result<Wanted> {
+    let environments = Environments::new(&config.upstream, &config.environments, metrics)?;
+    let catalogue = catalogue(config)?;
+    let mut policy = policies(config)?;
+    if let Some((of, set)) = before
+        && set.policy().revision() == policy.revision()
+        && of.policies == config.policies
+    {
+        policy = set.policy().clone();
+    }
+    let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+    rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
+    Ok(Wanted {
+        limits: config.limits,
+        catalogue,
+        environments,
+        lookup,
+        policy,
+        unknown_writes: config.unknown_writes,
+    })
+}
+
+/// Loads policies the way `serve` and `check` do.
+pub fn policies(config: &Config) -> anyhow::Result<Policy> {
+    // What is wrong with them says where; nothing has to stand before it.
+    let policies = &config.policies;
+    Ok(Policy::load(
+        &policies.directory,
+        policies.time_limit.into(),
+    )?)
+}
+
+/// Has the policies judge one request of every kind, as `serve` and `check` do.
+pub fn rehearse(
+    config: &Config,
+    policy: &Policy,
+    catalogue: &Catalogue,
+    lookup: &Lookup,
+    environments: Option<&Environments>,
+) -> Result<(), gateway::Failures> {
+    gateway::rehearse_all(gateway::Setting {
+        policy,
+        limits: &config.limits,
+        catalogue,
+        lookup,
+        environments,
+        now: super::now,
+    })
+}
+
+/// The endpoint catalogue with the configuration's changes.
+pub fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
+    Catalogue::new(&config.endpoints).context("endpoints")
+}
+
+/// What the configuration changes about endpoints: said in the log, and in the journal's start record.
+pub(super) fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, Value> {
+    let mut changed = Map::new();
+    let unknown = config.unknown_writes;
+    if unknown != UnknownWrites::default() {
+        let (handling, default) = (json!(unknown), json!(UnknownWrites::default()));
+        tracing::warn!(%handling, instead_of = %default, "the configuration changes how unknown writes are handled");
+        changed.insert("unknown_writes".to_owned(), handling);
+    }
+    for (operation, documented, wanted) in catalogue.overridden() {
+        tracing::warn!(
+            %operation, handling = %wanted, instead_of = %documented,
+            "the configuration changes how an operation is handled"
+        );
+        changed.insert(operation.to_string(), json!(wanted));
+    }
+    changed
+}

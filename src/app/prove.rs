@@ -1,0 +1,48 @@
+//! The comparison of the engines, on a thread of its own.
+
+use crate::policy::{AnswersFor, Policy, Trusted};
+
+/// Lets the bytecode engine answer as soon as it is found equal to the interpreter, which answers meanwhile and looks
+/// at some of the answers later.
+pub(super) fn prove(policy: Policy, bytecode: AnswersFor) {
+    let thread = std::thread::Builder::new().name("proof".to_owned());
+    let proof = thread.spawn(move || match policy.prove(bytecode, COMPARED, SEED) {
+        trusted @ Trusted::Bytecode { .. } => {
+            for other in trusted.others() {
+                let (policy, reason) = (&other.policy, &other.reason);
+                tracing::info!(policy, reason, "a policy is judged by the slower engine");
+            }
+            tracing::info!(evaluator = %trusted, "policies are judged by the faster engine");
+            yield_to_others();
+            policy.keep_checking();
+        }
+        trusted => tracing::warn!(evaluator = %trusted, "policies are judged by the slower engine"),
+    });
+    if let Err(error) = proof {
+        tracing::warn!(%error, "policies are judged by the slower engine");
+    }
+}
+
+/// From now on this thread runs only when no other wants its processor. Linux alone can say that of one thread.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::unix::{
+            NormalThreadSchedulePolicy::Idle, set_thread_priority_and_policy, thread_native_id,
+        };
+        use thread_priority::{ThreadPriority, ThreadSchedulePolicy::Normal};
+
+        let itself = thread_native_id();
+        if let Err(error) =
+            set_thread_priority_and_policy(itself, ThreadPriority::Min, Normal(Idle))
+        {
+            tracing::warn!(%error, "the engines are compared at the priority of requests");
+        }
+    }
+}
+
+/// Made-up requests that the engines are compared on before the bytecode answers: a second of one core.
+pub const COMPARED: usize = 500;
+
+/// The same requests at every start, so that a start that went well goes well again.
+pub const SEED: u64 = 1;

@@ -1,0 +1,448 @@
+//! Files that are read again while the gate runs: the configuration, policies with their data, certificates, tokens.
+//!
+//! They are looked at by their contents, every few seconds: what watches directories misses the swap of a symbolic link
+//! (a Kubernetes `ConfigMap`) and most network file systems. SIGHUP has them looked at now. What was read is put in force
+//! as a whole, and only when all of it holds: it is checked as `dtgate check` does, and its policies pass their own
+//! tests. Anything else changes nothing. Both are said: in the log, in the journal, in metrics and at `/status`.
+
+mod digest;
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::prove::prove;
+use super::{Hangups, load, now};
+use crate::audit::Audit;
+use crate::audit::event::{self, Event, Record};
+use crate::config::Config;
+use crate::gateway::{self, Ledger, Service, Set};
+use crate::policy::{AnswersFor, Policy, suite};
+use crate::telemetry::Metrics;
+use crate::value::rfc3339_millis;
+use digest::Digest;
+
+/// Where the configuration comes from: a file, where there is one, and the command line.
+pub struct Source {
+    file: Option<PathBuf>,
+    read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
+    /// What the files were like before they were read for the first time.
+    first: Digest,
+}
+
+/// What judges now, since when, and how the last attempt to change that went.
+pub(super) struct State {
+    pub(super) in_force: ArcSwap<InForce>,
+    last: Mutex<Option<Last>>,
+    started: Timestamp,
+}
+
+/// A set and the configuration that it was made of.
+pub(super) struct InForce {
+    pub(super) set: Arc<Set>,
+    pub(super) config: Config,
+    since: Timestamp,
+}
+
+/// The last time that files were read again.
+#[derive(Clone, Debug)]
+struct Last {
+    at: Timestamp,
+    trigger: Trigger,
+    /// What is not as it was, or why nothing changed.
+    came_to: Result<Vec<&'static str>, String>,
+    /// What needs a restart.
+    restart: Vec<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Trigger {
+    Signal,
+    Watch,
+}
+
+/// Reads files again, and puts them in force.
+pub(super) struct Reloader {
+    pub(super) state: Arc<State>,
+    pub(super) services: Vec<Service>,
+    pub(super) audit: Audit,
+    pub(super) ledger: Ledger,
+    pub(super) metrics: Metrics,
+}
+
+/// What was read, and holds.
+struct Fresh {
+    config: Config,
+    wanted: gateway::Wanted,
+    restart: Vec<&'static str>,
+}
+
+impl Source {
+    /// Reads the configuration for the first time.
+    pub fn new(
+        file: Option<PathBuf>,
+        read: impl Fn() -> anyhow::Result<Config> + Send + Sync + 'static,
+    ) -> anyhow::Result<(Self, Config)> {
+        // A change that comes while they are read is seen later.
+        let before = read()?;
+        let first = Digest::of(&files::of(&before, file.as_deref()));
+        let config = read()?;
+        let source = Self {
+            file,
+            read: Box::new(read),
+            first,
+        };
+        Ok((source, config))
+    }
+
+    /// What the files are like, and what the configuration says.
+    fn look(&self, running: &Config) -> (Digest, anyhow::Result<Config>) {
+        let config = (self.read)();
+        let of = config.as_ref().unwrap_or(running);
+        (Digest::of(&files::of(of, self.file.as_deref())), config)
+    }
+}
+
+impl State {
+    pub(super) fn new(set: Arc<Set>, config: Config) -> Self {
+        let since = now();
+        Self {
+            in_force: ArcSwap::from_pointee(InForce { set, config, since }),
+            last: Mutex::default(),
+            started: since,
+        }
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.in_force.load().set.policy().clone()
+    }
+
+    /// What operators are told.
+    pub(super) fn to_json(&self) -> Value {
+        let in_force = self.in_force.load_full();
+        let policy = in_force.set.policy();
+        let names: Vec<&str> = policy.names().collect();
+        let reload = in_force.config.reload;
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": rfc3339_millis(self.started),
+            "generation": in_force.set.generation(),
+            "since": rfc3339_millis(in_force.since),
+            "policies": {
+                "revision": policy.revision(),
+                "names": names,
+                "judged_by": policy.trusted(),
+            },
+            "reload": {
+                "watch": reload.watch,
+                "interval": reload.interval.to_string(),
+                "require_tests": reload.require_tests,
+                "last": last.as_ref().map(Last::to_json),
+            },
+        })
+    }
+
+    fn tell(&self, last: Last) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+impl Last {
+    fn to_json(&self) -> Value {
+        let mut told = Map::new();
+        told.insert("at".to_owned(), json!(rfc3339_millis(self.at)));
+        told.insert("trigger".to_owned(), json!(self.trigger.as_str()));
+        told.insert("ok".to_owned(), json!(self.came_to.is_ok()));
+        match &self.came_to {
+            Ok(changed) => told.insert("changed".to_owned(), json!(changed)),
+            Err(error) => told.insert("error".to_owned(), json!(error)),
+        };
+        told.insert("restart".to_owned(), json!(self.restart));
+        Value::Object(told)
+    }
+}
+
+impl Trigger {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+impl Reloader {
+    /// Looks at the files now and then, and whenever it is asked to, until `shutdown`.
+    pub(super) async fn keep(
+        self,
+        source: Source,
+        mut hangups: Hangups,
+        shutdown: CancellationToken,
+    ) {
+        let source = Arc::new(source);
+        // In force, and refused: nothing is to be done about either.
+        let (mut loaded, mut refused) = (source.first, None);
+        let mut unrecorded = None;
+        let every = self.state.in_force.load().config.reload.interval;
+        let mut looks = interval(every.as_std());
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let trigger = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = hangups.next() => Trigger::Signal,
+                _ = looks.tick() => Trigger::Watch,
+            };
+            unrecorded = self.record_again(unrecorded).await;
+            let reload = self.state.in_force.load().config.reload;
+            if trigger == Trigger::Watch && !reload.watch {
+                continue;
+            }
+            let began = Instant::now();
+            let seen = self.look(&source).await;
+            let is_known = seen == loaded || Some(seen) == refused;
+            if is_known && trigger == Trigger::Watch {
+                if seen == loaded {
+                    // What was refused is gone again.
+                    refused = None;
+                }
+                looks.reset_after(pause(reload.interval.as_std(), began.elapsed()));
+                continue;
+            }
+            if seen == loaded {
+                refused = None;
+                tracing::info!(
+                    signal = "SIGHUP",
+                    "nothing has changed: nothing is read again"
+                );
+                continue;
+            }
+            let seen = self.settled(&source, seen).await;
+            match self.read(&source).await {
+                Ok(fresh) => {
+                    if self.look(&source).await != seen {
+                        // What was read may be half of one and half of the other.
+                        looks.reset_after(SETTLE);
+                        continue;
+                    }
+                    (loaded, refused) = (seen, None);
+                    unrecorded = self.put_in_force(fresh, trigger).await;
+                }
+                Err(error) => {
+                    refused = Some(seen);
+                    self.refuse(&error, trigger).await;
+                }
+            }
+            let every = self.state.in_force.load().config.reload.interval;
+            if every != reload.interval {
+                looks = interval(every.as_std());
+                looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                looks.reset();
+            }
+        }
+    }
+
+    async fn look(&self, source: &Arc<Source>) -> Digest {
+        let (source, state) = (source.clone(), self.state.clone());
+        off_thread(move || source.look(&state.in_force.load().config).0)
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Waits until nobody writes the files any more, as far as can be seen.
+    async fn settled(&self, source: &Arc<Source>, mut seen: Digest) -> Digest {
+        for _ in 0..PATIENCE {
+            sleep(SETTLE).await;
+            let now = self.look(source).await;
+            if now == seen {
+                break;
+            }
+            seen = now;
+        }
+        seen
+    }
+
+    async fn read(&self, source: &Arc<Source>) -> anyhow::Result<Fresh> {
+        let (source, state, metrics) = (source.clone(), self.state.clone(), self.metrics.clone());
+        let reading = move || {
+            let running = state.in_force.load_full();
+            let mut config = super::within_descriptors(&(source.read)()?);
+            let restart = config.keep_what_needs_a_restart(&running.config);
+            config.listener.check().context("listener")?;
+            let before = Some((&running.config, &*running.set));
+            let wanted = load::load(&config, &metrics, before)?;
+            if config.reload.require_tests && !wanted.policy.is(running.set.policy()) {
+                pass_their_tests(&config)?;
+            }
+            Ok(Fresh {
+                config,
+                wanted,
+                restart,
+            })
+        };
+        off_thread(reading)
+            .await
+            .unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
+    }
+
+    /// Gives the record back that could not be written.
+    async fn put_in_force(&self, fresh: Fresh, trigger: Trigger) -> Option<Record> {
+        let running = self.state.in_force.load_full();
+        let Fresh {
+            config,
+            wanted,
+            restart,
+        } = fresh;
+        let overridden = load::overridden(&config, wanted.catalogue());
+        let mut changed = config.changed_since(&running.config);
+        let set = Set::new(wanted, Some(&running.set));
+        changed.extend(set.changed_since(&running.set));
+        changed.sort_unstable();
+        changed.dedup();
+        for warning in set.policy().warnings() {
+            tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
+        }
+        let at = now();
+        let event = Event::Reload(event::Reload {
+            timestamp: rfc3339_millis(at),
+            trigger: trigger.as_str(),
+            ok: true,
+            generation: set.generation(),
+            from: running.set.policy().revision().to_owned(),
+            to: Some(set.policy().revision().to_owned()),
+            changed: changed.clone(),
+            restart: restart.clone(),
+            endpoints: overridden,
+            error: None,
+        });
+        let record = event.record();
+        let limits = (config.limits != running.config.limits).then_some(config.limits);
+        let bytecode = config.policies.bytecode;
+        let placed = self.audit.replaced(record.clone(), set.generation(), || {
+            for service in &self.services {
+                service.swap(set.clone());
+            }
+            let (set, since) = (set.clone(), at);
+            self.state
+                .in_force
+                .store(Arc::new(InForce { set, config, since }));
+        });
+        let recorded = placed.await;
+        if let Some(limits) = limits {
+            self.ledger.renew(&limits);
+        }
+        self.metrics.policies_loaded(set.policy().revision());
+        self.metrics.reloaded(set.generation(), at);
+        tracing::info!(
+            trigger = trigger.as_str(),
+            generation = set.generation(),
+            changed = %changed.join(", "),
+            revision = set.policy().revision(),
+            "files were read again and are in force"
+        );
+        say_what_needs_a_restart(&restart);
+        if bytecode != AnswersFor::None && !set.policy().is(running.set.policy()) {
+            prove(set.policy().clone(), bytecode);
+        }
+        self.state.tell(Last {
+            at,
+            trigger,
+            came_to: Ok(changed),
+            restart,
+        });
+        recorded.err().map(|error| {
+            tracing::error!(%error, "the reload is in force and not recorded yet");
+            record
+        })
+    }
+
+    /// Nothing changes, and everybody is told why.
+    async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
+        let running = self.state.in_force.load_full();
+        let (at, error) = (now(), format!("{error:#}"));
+        self.metrics.reload_failed();
+        tracing::error!(
+            trigger = trigger.as_str(),
+            generation = running.set.generation(),
+            "what was read again is refused, and everything stays as it is: {error}"
+        );
+        let revision = running.set.policy().revision();
+        let event = Event::Reload(event::Reload {
+            timestamp: rfc3339_millis(at),
+            trigger: trigger.as_str(),
+            ok: false,
+            generation: running.set.generation(),
+            from: revision.to_owned(),
+            to: None,
+            changed: Vec::new(),
+            restart: Vec::new(),
+            endpoints: Map::new(),
+            error: Some(error.clone()),
+        });
+        self.state.tell(Last {
+            at,
+            trigger,
+            came_to: Err(error),
+            restart: Vec::new(),
+        });
+        if let Err(error) = self.audit.record(event.record()).await {
+            tracing::error!(%error, "a refused reload is not recorded");
+        }
+    }
+
+    /// What is in force has to be in the journal, however late.
+    async fn record_again(&self, unrecorded: Option<Record>) -> Option<Record> {
+        let record = unrecorded?;
+        let again = self.audit.record(record.clone()).await;
+        again.is_err().then_some(record)
+    }
+}
+
+/// Runs what reads and computes where it stops nobody. `None`: it panicked, and that is logged.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// The policies' own tests, those that `dtgate test` runs.
+fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
+    let mut report = Vec::new();
+    let directory = &config.policies.directory;
+    let outcome = suite::run(&[directory], &suite::Options::default(), &mut report);
+    match outcome.context("tests")? {
+        suite::Outcome::Passed => Ok(()),
+        suite::Outcome::Failed => bail!(
+            "the policies do not pass their tests (reload.require_tests):\n{}",
+            String::from_utf8_lossy(&report).trim_end()
+        ),
+    }
+}
+
+fn say_what_needs_a_restart(keys: &[&str]) {
+    if !keys.is_empty() {
+        tracing::warn!(
+            keys = %keys.join(", "),
+            "the configuration changes what cannot change while the gate runs: restart it"
+        );
+    }
+}
+
+/// Looking takes a fiftieth of the time at most.
+fn pause(interval: Duration, took: Duration) -> Duration {
+    interval.max(took.saturating_mul(50))
+}
+
+/// Files that change are looked at again after this time.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// So often, at most.
+const PATIENCE: u32 = 20;

@@ -1,0 +1,72 @@
+//! What files are like: equal digests, equal files.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 over names and contents.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of files, and of what policies are made of below directories. What cannot be read counts by the reason.
+    pub(super) fn of(paths: &[&Path]) -> Self {
+        let mut sum = Sha256::new();
+        for path in paths {
+            match fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => directory(path, &mut sum),
+                _ => file(path, &mut sum),
+            }
+        }
+        Self(sum.finalize().into())
+    }
+}
+
+fn directory(path: &Path, sum: &mut Sha256) {
+    add(sum, path.as_os_str().as_encoded_bytes());
+    let entries: io::Result<Vec<_>> = fs::read_dir(path).and_then(Iterator::collect);
+    let mut entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => return add(sum, error.kind().to_string().as_bytes()),
+    };
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (name, path) = (entry.file_name(), entry.path());
+        // `..data` of a ConfigMap is one of them: its files are seen by their own links.
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        // A link to a directory is not followed by whoever reads policies either.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            directory(&path, sum);
+        } else if is_policy(&path) {
+            file(&path, sum);
+        }
+    }
+}
+
+/// Whatever its name is written like: some spellings are refused.
+fn is_policy(path: &Path) -> bool {
+    let kinds = ["json", "rego", "yaml", "yml"];
+    path.extension().is_some_and(|extension| {
+        kinds
+            .iter()
+            .any(|kind| extension.eq_ignore_ascii_case(kind))
+    })
+}
+
+fn file(path: &Path, sum: &mut Sha256) {
+    add(sum, path.as_os_str().as_encoded_bytes());
+    match fs::read(path) {
+        Ok(text) => add(sum, &text),
+        Err(error) => add(sum, error.kind().to_string().as_bytes()),
+    }
+}
+
+/// With its length, so that two texts are never read as one.
+fn add(sum: &mut Sha256, text: &[u8]) {
+    sum.update((text.len() as u64).to_be_bytes());
+    sum.update(text);
+}

@@ -1,0 +1,22 @@
+//! Which files the gate was made of.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::listener::Tls;
+
+/// Files, and directories of policies.
+pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path> {
+    let mut files: Vec<&Path> = file.into_iter().collect();
+    files.push(&config.policies.directory);
+    if let Tls::Files { certificate, key } = &config.listener.tls {
+        files.extend([certificate.as_path(), key]);
+    }
+    let environments = config.environments.values();
+    let upstreams = environments.map(|environment| &environment.upstream);
+    for upstream in upstreams.chain([&config.upstream]) {
+        files.extend(upstream.ca.as_deref());
+    }
+    files.extend(config.lookup.token_file.as_deref());
+    files
+}
