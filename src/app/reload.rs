@@ -369,7 +369,11 @@ impl Reloader {
     /// Nothing changes, and everybody is told why.
     async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
         let running = self.state.in_force.load_full();
-        let (at, error) = (now(), format!("{error:#}"));
+        let (at, mut error) = (now(), format!("{error:#}"));
+        if error.len() > LONGEST {
+            error.truncate(error.floor_char_boundary(LONGEST));
+            error.push('…');
+        }
         self.metrics.reload_failed();
         tracing::error!(
             trigger = trigger.as_str(),
@@ -443,6 +447,9 @@ fn pause(interval: Duration, took: Duration) -> Duration {
 
 /// Files that change are looked at again after this time.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// Of what is wrong with them, in bytes: it is in a record of the journal.
+const LONGEST: usize = 4096;
 
 /// So often, at most.
 const PATIENCE: u32 = 20;

@@ -32,6 +32,7 @@ pub fn render(line: impl AsRef<[u8]>) -> String {
         "decision" => decision(&mut out, &record),
         "outcome" => outcome(&mut out, &record),
         "recovery" => recovery(&mut out, &record),
+        "reload" => reload(&mut out, &record),
         "start" => start(&mut out, &record),
         "stop" => {}
         "suppressed" => suppressed(&mut out, &record),
@@ -46,7 +47,8 @@ fn word<'a>(record: &'a Value, kind: &'a str) -> (&'a str, Style) {
     let (word, colour) = match (kind, text(record, "/verdict")) {
         ("decision", "allow") => ("allow", AnsiColor::Green),
         ("decision", _) => ("deny", AnsiColor::Red),
-        ("recovery" | "suppressed" | "unseen", _) => (kind, AnsiColor::Yellow),
+        ("reload", _) if record["ok"] != true => (kind, AnsiColor::Red),
+        ("recovery" | "reload" | "suppressed" | "unseen", _) => (kind, AnsiColor::Yellow),
         _ => return (kind, Style::new()),
     };
     (word, colour.on_default())
@@ -287,14 +289,7 @@ fn start(out: &mut String, record: &Value) {
         let short = revision.get(..12).unwrap_or(revision);
         append(out, format_args!(", policies {short}"));
     }
-    let changed = record.pointer("/endpoints").and_then(Value::as_object);
-    for (operation, handling) in changed.into_iter().flatten() {
-        let handling = handling.as_str().unwrap_or_default();
-        below(
-            out,
-            format_args!("{} is handled as {handling}", Visible(operation)),
-        );
-    }
+    endpoints(out, record);
     let doubtful = list(record, "/in_doubt");
     if !doubtful.is_empty() {
         below(
@@ -304,6 +299,50 @@ fn start(out: &mut String, record: &Value) {
                 counted(doubtful.len(), "allowed decision"),
                 listed(doubtful, ", ")
             ),
+        );
+    }
+}
+
+/// What was read again, and whether it is in force.
+fn reload(out: &mut String, record: &Value) {
+    let revision = |of: &str| {
+        let revision = text(record, of);
+        revision.get(..12).unwrap_or(revision).to_owned()
+    };
+    if record["ok"] != true {
+        append(
+            out,
+            format_args!("refused, policies {} stay in force", revision("/from")),
+        );
+        for line in text(record, "/error").lines() {
+            below(out, format_args!("{line}"));
+        }
+        return;
+    }
+    append(out, format_args!("in force: policies {}", revision("/to")));
+    let changed = list(record, "/changed");
+    if !changed.is_empty() {
+        below(out, format_args!("changed: {}", listed(changed, ", ")));
+    }
+    endpoints(out, record);
+    let restart = list(record, "/restart");
+    if !restart.is_empty() {
+        let keys = listed(restart, ", ");
+        below(
+            out,
+            format_args!("changed, but only a restart takes it up: {keys}"),
+        );
+    }
+}
+
+/// What the configuration changes about endpoints.
+fn endpoints(out: &mut String, record: &Value) {
+    let changed = record.pointer("/endpoints").and_then(Value::as_object);
+    for (operation, handling) in changed.into_iter().flatten() {
+        let handling = handling.as_str().unwrap_or_default();
+        below(
+            out,
+            format_args!("{} is handled as {handling}", Visible(operation)),
         );
     }
 }
