@@ -278,7 +278,7 @@ impl Check {
         let environments = self
             .config
             .is_some()
-            .then(|| Environments::new(&config.upstream, &config.environments, &metrics));
+            .then(|| Environments::new(config.sections(), None, &metrics));
         let environments = environments.transpose()?;
         let policies = &config.policies;
         match Policy::load(&policies.directory, policies.time_limit.into()) {

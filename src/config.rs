@@ -29,6 +29,8 @@ pub struct Config {
     pub listener: listener::Config,
     pub admin: admin::Config,
     pub upstream: gateway::upstream::Config,
+    /// What the gate shows the upstream in the place of callers who have proven who they are.
+    pub credential: Option<gateway::credential::Config>,
     /// Several of them, by name, instead of the one.
     pub environments: BTreeMap<String, gateway::environment::Config>,
     pub lookup: gateway::lookup::Config,
@@ -99,6 +101,15 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What environments are made of.
+    pub fn sections(&self) -> gateway::environment::Sections<'_> {
+        gateway::environment::Sections {
+            upstream: &self.upstream,
+            credential: self.credential.as_ref(),
+            several: &self.environments,
+        }
+    }
+
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io {

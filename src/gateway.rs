@@ -16,6 +16,7 @@ mod bodies;
 mod budget;
 mod client;
 mod consider;
+pub mod credential;
 mod cut;
 pub mod environment;
 mod headers;

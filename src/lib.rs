@@ -21,6 +21,7 @@
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
+//! | [`outbound`]  | connections that the gate opens: TLS, proxies, a small client                   |
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |
 //! | [`telemetry`] | logs, and every metric in one list                                              |
 //! | [`admin`]     | health, readiness, metrics for operators                                        |
@@ -43,6 +44,7 @@ pub mod dynatrace;
 pub mod gateway;
 pub mod guard;
 pub mod listener;
+pub mod outbound;
 pub mod policy;
 pub mod simulate;
 pub mod telemetry;

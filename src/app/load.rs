@@ -17,7 +17,8 @@ pub(super) fn load(
     metrics: &Metrics,
     before: Option<(&Config, &Set)>,
 ) -> anyhow::Result<Wanted> {
-    let environments = Environments::new(&config.upstream, &config.environments, metrics)?;
+    let reached_before = before.map(|(_, set)| set.environments());
+    let environments = Environments::new(config.sections(), reached_before, metrics)?;
     let catalogue = catalogue(config)?;
     let mut policy = policies(config)?;
     if let Some((of, set)) = before

@@ -42,6 +42,7 @@ impl Config {
     /// The sections that are not as they were, of those that can change while the gate runs.
     pub fn changed_since(&self, running: &Self) -> Vec<&'static str> {
         let sections = [
+            (self.credential != running.credential, "credential"),
             (self.endpoints != running.endpoints, "endpoints"),
             (self.environments != running.environments, "environments"),
             (self.limits != running.limits, "limits"),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::credential::{self, Credential, CredentialError};
 use super::upstream::{self, BuildError, Upstream};
 use crate::dynatrace::redact::Redactor;
 use crate::guard::host::{self, canonical};
@@ -32,6 +33,8 @@ pub struct Config {
     pub id: Option<Id>,
     pub prefix: PathPrefix,
     pub upstream: upstream::Config,
+    /// What callers who have proven who they are need not show.
+    pub credential: Option<credential::Config>,
     /// For policies, as `input.environment.data`.
     pub data: Data,
 }
@@ -135,7 +138,9 @@ fn json(value: toml::Value) -> Result<Value, &'static str> {
 /// Why environments cannot be told apart, or reached.
 #[derive(Debug, Error)]
 pub enum EnvironmentError {
-    #[error("give [upstream] for one environment, or [environments] for several, not both")]
+    #[error(
+        "give [upstream] and [credential] for one environment, or [environments] for several, not both"
+    )]
     Both,
     #[error("environments.{0} has neither hosts nor id: give one of them, or no request is for it")]
     Nowhere(String),
@@ -155,6 +160,37 @@ pub enum EnvironmentError {
     },
     #[error("upstream")]
     Single(#[source] BuildError),
+    #[error("environments.{name}.credential")]
+    Credential {
+        name: String,
+        #[source]
+        source: CredentialError,
+    },
+    #[error("credential")]
+    SingleCredential(#[source] CredentialError),
+}
+
+/// What environments are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Sections<'a> {
+    /// The one, with its credential.
+    pub upstream: &'a upstream::Config,
+    pub credential: Option<&'a credential::Config>,
+    /// Or several, by name.
+    pub several: &'a BTreeMap<String, Config>,
+}
+
+#[cfg(test)]
+impl<'a> Sections<'a> {
+    /// The one environment, without a credential.
+    pub(super) fn of(upstream: &'a upstream::Config) -> Self {
+        static NONE: BTreeMap<String, Config> = BTreeMap::new();
+        Self {
+            upstream,
+            credential: None,
+            several: &NONE,
+        }
+    }
 }
 
 /// One Dynatrace environment, and how it is reached.
@@ -163,6 +199,7 @@ pub struct Environment {
     pub(super) name: String,
     data: Map<String, Value>,
     pub(super) upstream: Arc<Upstream>,
+    pub(super) credential: Option<Credential>,
     strip: bool,
 }
 
@@ -206,22 +243,38 @@ pub enum RouteError {
 }
 
 impl Environments {
-    /// Builds the client of every environment.
+    /// Builds the client of every environment. `before`: access tokens that are still good are taken from there.
     pub fn new(
-        one: &upstream::Config,
-        several: &BTreeMap<String, Config>,
+        sections: Sections<'_>,
+        before: Option<&Self>,
         metrics: &Metrics,
     ) -> Result<Self, EnvironmentError> {
+        let Sections {
+            upstream: one,
+            credential,
+            several,
+        } = sections;
+        let before = before.map(Self::by_name).unwrap_or_default();
+        let credential_of = |name: &str, config: Option<&credential::Config>| {
+            let before = before
+                .get(name)
+                .and_then(|before| before.credential.as_ref());
+            let made = config.map(|config| Credential::new(config, before, metrics));
+            made.transpose()
+        };
         if several.is_empty() {
+            let upstream = Upstream::new(one, metrics).map_err(EnvironmentError::Single)?;
+            let credential = credential_of(DEFAULT, credential);
             let environment = Environment {
                 name: DEFAULT.to_owned(),
                 data: Map::new(),
-                upstream: Arc::new(Upstream::new(one, metrics).map_err(EnvironmentError::Single)?),
+                upstream: Arc::new(upstream),
+                credential: credential.map_err(EnvironmentError::SingleCredential)?,
                 strip: false,
             };
             return Ok(Self(Table::One(Arc::new(environment))));
         }
-        if *one != upstream::Config::default() {
+        if *one != upstream::Config::default() || credential.is_some() {
             return Err(EnvironmentError::Both);
         }
         let mut table: HashMap<_, Arc<Environment>> = HashMap::new();
@@ -234,10 +287,16 @@ impl Environments {
                 name: name.clone(),
                 source,
             })?;
+            let credential = credential_of(name, config.credential.as_ref());
+            let credential = credential.map_err(|source| EnvironmentError::Credential {
+                name: name.clone(),
+                source,
+            })?;
             let environment = Arc::new(Environment {
                 name: name.clone(),
                 data: config.data.0.clone(),
                 upstream: Arc::new(upstream),
+                credential,
                 strip: config.prefix == PathPrefix::Strip,
             });
             let id = config.id.as_ref().map(|id| id.0.clone());
@@ -301,6 +360,18 @@ impl Environments {
         self.by_name().into_iter().any(|(name, environment)| {
             let other = others.get(name);
             other.is_some_and(|other| !environment.upstream.is_like(&other.upstream))
+        })
+    }
+
+    /// Whether one of them is shown another credential than one of the same name among others.
+    pub(super) fn show_others(&self, others: &Self) -> bool {
+        let others = others.by_name();
+        self.by_name().into_iter().any(|(name, environment)| {
+            let other = others.get(name).and_then(|other| other.credential.as_ref());
+            match (&environment.credential, other) {
+                (Some(one), Some(other)) => !one.is_like(other),
+                _ => false,
+            }
         })
     }
 
@@ -433,22 +504,23 @@ fn named(id: Option<&str>, host: Option<&str>) -> String {
 
 impl Environment {
     fn twin(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            data: self.data.clone(),
-            upstream: Arc::new(self.upstream.twin()),
-            strip: self.strip,
-        }
+        self.over(Arc::new(self.upstream.twin()))
     }
 
     fn with_connections_of(&self, other: &Self) -> Self {
         if !self.upstream.is_like(&other.upstream) {
             return self.twin();
         }
+        self.over(other.upstream.clone())
+    }
+
+    /// The same, reached over other connections.
+    fn over(&self, upstream: Arc<Upstream>) -> Self {
         Self {
             name: self.name.clone(),
             data: self.data.clone(),
-            upstream: other.upstream.clone(),
+            upstream,
+            credential: self.credential.clone(),
             strip: self.strip,
         }
     }

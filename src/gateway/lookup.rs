@@ -4,7 +4,7 @@
 //! of the token comes with the answer: while it is held nobody else changes the token through this gate, so
 //! that the difference is still true when the change is sent.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use http::header::{ACCEPT, AUTHORIZATION, COOKIE};
 use http::request::Parts;
@@ -15,6 +15,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::client::Who;
+use super::credential::{self, CredentialError};
 use super::environment::Environment;
 use super::headers;
 use super::line::Crowded;
@@ -26,7 +27,7 @@ use crate::guard::Call;
 use crate::listener::Body;
 use crate::policy::Policy;
 use crate::telemetry::Limit;
-use crate::value::{Duration, unread};
+use crate::value::Duration;
 
 /// How tokens are looked up.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -45,18 +46,6 @@ impl Default for Config {
             timeout: Duration::from_secs(5),
         }
     }
-}
-
-/// Why the gate's own token cannot be used.
-#[derive(Debug, Error)]
-pub enum TokenFileError {
-    #[error("{}: {}", path.display(), unread(error))]
-    Io {
-        path: PathBuf,
-        error: std::io::Error,
-    },
-    #[error("{}: one token is expected in it, and nothing else", path.display())]
-    NoToken { path: PathBuf },
 }
 
 /// Looks tokens up. Clones share the turns.
@@ -159,11 +148,15 @@ fn status_text(status: StatusCode) -> String {
 }
 
 impl Lookup {
-    pub fn new(config: &Config, policy: &Policy) -> Result<Self, TokenFileError> {
+    pub fn new(config: &Config, policy: &Policy) -> Result<Self, CredentialError> {
         let wanted = MEMBERS.iter().any(|member| policy.reads(member));
         Ok(Self {
             wanted,
-            own: config.token_file.as_deref().map(own_token).transpose()?,
+            own: config
+                .token_file
+                .as_deref()
+                .map(credential::own)
+                .transpose()?,
             timeout: config.timeout,
             turns: Turns::new(config.timeout.into()),
         })
@@ -339,20 +332,6 @@ fn is_another(current: &CurrentToken, token: &TokenReference) -> bool {
     let asked = token.id().as_str();
     let told = current.id.as_deref();
     told.is_some_and(|told| public(told) && public(asked) && told != asked)
-}
-
-fn own_token(path: &Path) -> Result<TokenSecret, TokenFileError> {
-    let text = std::fs::read_to_string(path).map_err(|error| TokenFileError::Io {
-        path: path.to_owned(),
-        error,
-    })?;
-    let token = text.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(TokenFileError::NoToken {
-            path: path.to_owned(),
-        });
-    }
-    Ok(TokenSecret::new(format!("Api-Token {token}")))
 }
 
 /// What only a lookup can fill. Whoever reads `input.change.scopes` as a whole reads these as well.

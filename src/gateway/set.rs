@@ -72,6 +72,10 @@ impl Set {
         })
     }
 
+    pub fn environments(&self) -> &Environments {
+        &self.environments
+    }
+
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -82,6 +86,10 @@ impl Set {
             (
                 self.environments.lead_elsewhere(&before.environments),
                 "upstream",
+            ),
+            (
+                self.environments.show_others(&before.environments),
+                "credential",
             ),
             (!self.lookup.is_like(&before.lookup), "lookup"),
             (

@@ -18,10 +18,6 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::ClientConfig;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use tokio::time::error::Elapsed;
 use tower::util::MapResponse;
@@ -31,6 +27,7 @@ use super::permit::Permit;
 use super::pool::{self, Heads, Pool, SendError, Socket, Tcp, Times};
 use crate::dynatrace::token::TokenSecret;
 use crate::listener::{Body, BodyError, full};
+use crate::outbound::{ClientCertificate, Files, Found, OutboundError, Proxy, Way};
 use crate::telemetry::{Limit, Metrics};
 use crate::value::{self, Size};
 
@@ -44,6 +41,12 @@ pub struct Config {
     pub url: Option<Base>,
     /// PEM file of the certification authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
+    /// What the upstream is shown, where it asks for a certificate.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The proxy on the way, which is asked for a tunnel.
+    pub proxy: Option<Proxy>,
+    /// File with `user:password` for it.
+    pub proxy_credential_file: Option<PathBuf>,
     /// For a connection to send on, with the wait for a free one and the TLS handshake.
     pub connect_timeout: value::Duration,
     /// From the last byte of the request to the first of the answer; before that, how long the upstream may
@@ -72,6 +75,9 @@ impl Default for Config {
         Self {
             url: None,
             ca: None,
+            client_certificate: None,
+            proxy: None,
+            proxy_credential_file: None,
             connect_timeout: value::Duration::from_secs(5),
             response_timeout: value::Duration::from_secs(60),
             body_timeout: value::Duration::from_secs(120),
@@ -94,8 +100,6 @@ fn written(target: &str) -> Result<PathAndQuery, UpstreamError> {
 /// Why the client for the upstream could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    #[error("{}: {reason}", path.display())]
-    Ca { path: PathBuf, reason: String },
     #[error(
         "max_header_size = \"{0}\" is out of range: write a size from \"{SMALLEST_HEAD}\" to \"{LARGEST_HEAD}\""
     )]
@@ -106,8 +110,8 @@ pub enum BuildError {
     Host(#[from] http::Error),
     #[error("no upstream: give --upstream URL, or upstream.url in the configuration")]
     Missing,
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
 }
 
 /// Why there is no answer from the upstream.
@@ -228,8 +232,7 @@ pub struct Upstream {
 #[derive(Debug, PartialEq)]
 struct MadeOf {
     config: Config,
-    /// What stood in the file of the authorities.
-    authorities: Option<Vec<u8>>,
+    files: Files,
 }
 
 impl Upstream {
@@ -237,28 +240,24 @@ impl Upstream {
         let base = config.url.clone().ok_or(BuildError::Missing)?;
         let limits = config.limits(metrics)?;
         let encrypted = base.scheme == Scheme::HTTPS;
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| BuildError::Ca {
-                path: path.to_owned(),
-                reason: value::unread(&error),
-            })
-        };
-        let authorities = config.ca.as_deref().map(read).transpose()?;
+        let files = Files::read(config.ca.as_deref(), config.client_certificate.as_ref())?;
+        let proxy = Found::on_the_way(
+            &base.origin(),
+            config.proxy.as_ref(),
+            config.proxy_credential_file.as_deref(),
+        )?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(
-                authorities.as_deref().zip(config.ca.as_deref()),
-                encrypted,
-            )?)
+            .with_tls_config(files.client(encrypted)?)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(config.tcp());
+            .wrap_connector(Way::through(proxy, config.tcp()));
         let pool = Pool::new(connector, &base.scheme, &base.authority, limits)?;
         Ok(Self {
             base,
             pool,
             made_of: Arc::new(MadeOf {
                 config: config.clone(),
-                authorities,
+                files,
             }),
             connect_timeout: config.connect_timeout.into(),
             response_timeout: config.response_timeout.into(),
@@ -359,6 +358,15 @@ impl Upstream {
 }
 
 impl Config {
+    /// The files that it is made of.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let own = self.client_certificate.as_ref();
+        let own = own.map(|own| [own.certificate.as_path(), &own.key]);
+        let others = [&self.ca, &self.proxy_credential_file];
+        let others = others.into_iter().filter_map(Option::as_deref);
+        others.chain(own.into_iter().flatten())
+    }
+
     fn limits(&self, metrics: &Metrics) -> Result<pool::Limits, BuildError> {
         if !(SMALLEST_HEAD..=LARGEST_HEAD).contains(&self.max_header_size) {
             return Err(BuildError::HeaderSize(self.max_header_size));
@@ -399,37 +407,3 @@ const SMALLEST_HEAD: Size = Size::from_kib(8);
 const LARGEST_HEAD: Size = Size::from_mib(1);
 /// Room is made for all of them before a head is read.
 const MOST_HEADERS: usize = 4096;
-
-/// The system's authorities take tens of milliseconds to read: not for an upstream that shows no certificate.
-fn tls(ca: Option<(&[u8], &Path)>, encrypted: bool) -> Result<ClientConfig, BuildError> {
-    let mut roots = RootCertStore::empty();
-    if let Some((text, path)) = ca {
-        let failed = |reason: String| BuildError::Ca {
-            path: path.to_owned(),
-            reason,
-        };
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(text)
-            .collect::<Result<_, _>>()
-            .map_err(|error| failed(error.to_string()))?;
-        if certificates.is_empty() {
-            let reason = "it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";
-            return Err(failed(reason.to_owned()));
-        }
-        for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| failed(error.to_string()))?;
-        }
-    } else if encrypted {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a system certificate could not be read");
-        }
-        roots.add_parsable_certificates(found.certs);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}

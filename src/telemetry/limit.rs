@@ -23,6 +23,8 @@ macro_rules! limits {
 }
 
 limits! {
+    /// An access token that took too long to get.
+    AccessToken = "access_token",
     /// The answer to a creation that is too long to be read for what it made.
     Birth = "birth",
     /// One that did not arrive in time for that.

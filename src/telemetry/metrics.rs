@@ -59,6 +59,7 @@ pub struct Evaluator {
 }
 
 struct Families {
+    access_token_failures: Counter,
     bytecode_differs: Gauge,
     bytecode_trusted: Gauge,
     connections: Gauge,
@@ -265,6 +266,11 @@ impl Metrics {
         families.in_force_since.set(since.as_second());
     }
 
+    /// An access token of the gate's own could not be had.
+    pub fn access_token_failed(&self) {
+        self.0.families.access_token_failures.inc();
+    }
+
     /// Files were read again, and refused.
     pub fn reload_failed(&self) {
         self.0.families.reload_failures.inc();
@@ -321,6 +327,11 @@ impl Families {
     #[expect(clippy::too_many_lines, reason = "the one list of every metric")]
     fn register(to: &mut Registry) -> Self {
         Self {
+            access_token_failures: add(
+                to,
+                "access_token_failures",
+                "Access tokens of the gate's own that could not be had",
+            ),
             bytecode_differs: add(
                 to,
                 "bytecode_differs",

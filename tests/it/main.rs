@@ -54,4 +54,5 @@ mod subtrees;
 mod tls;
 mod traces;
 mod unseen;
+mod upstream;
 mod wire;

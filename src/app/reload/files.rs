@@ -15,7 +15,12 @@ pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path
     let environments = config.environments.values();
     let upstreams = environments.map(|environment| &environment.upstream);
     for upstream in upstreams.chain([&config.upstream]) {
-        files.extend(upstream.ca.as_deref());
+        files.extend(upstream.files());
+    }
+    let environments = config.environments.values();
+    let credentials = environments.filter_map(|environment| environment.credential.as_ref());
+    for credential in credentials.chain(&config.credential) {
+        files.extend(credential.files());
     }
     files.extend(config.lookup.token_file.as_deref());
     files

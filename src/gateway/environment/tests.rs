@@ -8,8 +8,15 @@ fn environments(text: &str) -> Result<Environments, String> {
         environments: BTreeMap<String, Config>,
     }
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    Environments::new(&file.upstream, &file.environments, &Metrics::new("1.2.3"))
-        .map_err(|error| error.to_string())
+    Environments::new(
+        Sections {
+            several: &file.environments,
+            ..Sections::of(&file.upstream)
+        },
+        None,
+        &Metrics::new("1.2.3"),
+    )
+    .map_err(|error| error.to_string())
 }
 
 const URL: &str = "upstream.url = \"http://127.0.0.1:9\"\n";
@@ -90,7 +97,7 @@ fn a_host_that_no_environment_has_is_named() {
 #[test]
 fn one_environment_takes_everything() {
     let one: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
-    let one = Environments::new(&one, &BTreeMap::new(), &Metrics::new("1.2.3")).unwrap();
+    let one = Environments::new(Sections::of(&one), None, &Metrics::new("1.2.3")).unwrap();
     for target in ["/e/x/../y", "/", "/%65/x"] {
         assert_eq!(open(&one, "h", target), format!("default {target}"));
     }

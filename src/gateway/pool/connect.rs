@@ -11,12 +11,13 @@ use tower::util::MapResponse;
 
 use super::places::{Found, Place};
 use super::{SendError, Sender, Shared, Socket, http1, http2};
+use crate::outbound::Way;
 
 /// What makes sockets.
 pub(in crate::gateway) type Tcp =
     MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<Socket>>;
 
-pub(super) type Connector = HttpsConnector<Tcp>;
+pub(super) type Connector = HttpsConnector<Way<Tcp>>;
 
 impl Shared {
     /// A connection that is new, or another thread's, and whether it has carried requests before.

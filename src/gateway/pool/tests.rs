@@ -7,6 +7,7 @@ mod http2;
 mod places;
 mod silence;
 
+use crate::outbound::Way;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper_rustls::HttpsConnectorBuilder;
@@ -75,7 +76,7 @@ impl Peer {
             .with_tls_config(config)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(tcp);
+            .wrap_connector(Way::Straight(tcp));
         let scheme = if tls.is_some() {
             Scheme::HTTPS
         } else {

@@ -7,7 +7,7 @@ use crate::audit::event::Answer;
 use crate::dynatrace::catalogue::{Catalogue, Overrides};
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::SEARCHES;
-use crate::gateway::environment::Environments;
+use crate::gateway::environment::{Environments, Sections};
 use crate::gateway::lookup::LookupError;
 use crate::gateway::upstream;
 use crate::guard::Route;
@@ -110,8 +110,8 @@ fn records(case: Case) -> [String; 4] {
 
     let upstream: upstream::Config = toml::from_str("url = \"http://127.0.0.1:9\"").unwrap();
     let environments = Environments::new(
-        &upstream,
-        &BTreeMap::new(),
+        Sections::of(&upstream),
+        None,
         &crate::telemetry::Metrics::new("1.2.3"),
     )
     .unwrap();

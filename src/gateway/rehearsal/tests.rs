@@ -267,12 +267,12 @@ fn every_environment_is_rehearsed() {
     )
     .unwrap();
     let metrics = Metrics::new("test");
-    let environments = Environments::new(
-        &super::super::upstream::Config::default(),
-        &several,
-        &metrics,
-    )
-    .unwrap();
+    let nothing = super::super::upstream::Config::default();
+    let sections = environment::Sections {
+        several: &several,
+        ..environment::Sections::of(&nothing)
+    };
+    let environments = Environments::new(sections, None, &metrics).unwrap();
     let lines = "deny contains \"x\" if startswith(input.environment.data.tier, \"p\")";
     let said = said(&policy(lines), Some(&environments)).join("\n");
     assert!(said.contains("policy mine fails for "), "{said}");

@@ -77,6 +77,15 @@ impl std::str::FromStr for Base {
     }
 }
 
+impl Base {
+    /// Where it leads, without a path.
+    pub(super) fn origin(&self) -> Uri {
+        let origin = Uri::builder().scheme(self.scheme.clone());
+        let origin = origin.authority(self.authority.clone());
+        origin.path_and_query("/").build().unwrap_or_default()
+    }
+}
+
 impl std::fmt::Display for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)

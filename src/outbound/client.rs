@@ -1,0 +1,109 @@
+//! One short question, one bounded answer, a connection of its own.
+//!
+//! It follows no redirect and takes nothing that is not 200: an answer that comes from elsewhere than was configured is
+//! none. What an answer says is never part of an error: it may be a secret.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::{Files, Found, OutboundError, Way};
+
+/// Asks. Clones share the way.
+#[derive(Clone, Debug)]
+pub struct Client(
+    hyper_util::client::legacy::Client<HttpsConnector<Way<HttpConnector>>, Full<Bytes>>,
+);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error("{0} answered more than {LONGEST_ANSWER} bytes")]
+    Long(Uri),
+    #[error("{0} answered {1}, a redirect, which is not followed: give the URL that it leads to")]
+    Redirect(Uri, StatusCode),
+    #[error("{0} answered {1}")]
+    Status(Uri, StatusCode),
+    #[error("{0} did not answer within {time}", time = humantime::format_duration(*.1))]
+    Timeout(Uri, Duration),
+    #[error("{0}: {1}")]
+    Unreachable(Uri, String),
+}
+
+impl Client {
+    /// `is_encrypted`: whether anybody is asked who has to prove who he is.
+    pub fn new(
+        files: &Files,
+        proxy: Option<Found>,
+        is_encrypted: bool,
+    ) -> Result<Self, OutboundError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(files.client(is_encrypted)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Way::through(proxy, tcp));
+        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            // Whoever asks has a runtime of his own, and asks seldom.
+            .pool_max_idle_per_host(0)
+            .http1_max_buf_size(LONGEST_HEAD)
+            .build(connector);
+        Ok(Self(client))
+    }
+
+    /// Head and body of the answer, which is 200.
+    pub async fn ask(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<(HeaderMap, Bytes), AskError> {
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let agent = concat!("dtgate/", env!("CARGO_PKG_VERSION"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        let uri = request.uri().clone();
+        tokio::time::timeout(within, self.answer(request))
+            .await
+            .unwrap_or(Err(AskError::Timeout(uri, within)))
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<(HeaderMap, Bytes), AskError> {
+        let uri = request.uri().clone();
+        let answer = self.0.request(request).await;
+        let answer = answer.map_err(|error| AskError::Unreachable(uri.clone(), causes(&error)))?;
+        match answer.status() {
+            StatusCode::OK => {}
+            status if status.is_redirection() => return Err(AskError::Redirect(uri, status)),
+            status => return Err(AskError::Status(uri, status)),
+        }
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                AskError::Long(uri)
+            } else {
+                AskError::Unreachable(uri, causes(error.as_ref()))
+            }
+        })?;
+        Ok((head.headers, body.to_bytes()))
+    }
+}
+
+/// An error with what caused it: the library says only "client error (Connect)".
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
+/// The longest answer: a hundred keys with the certificates of each.
+const LONGEST_ANSWER: usize = 512 << 10;
+const LONGEST_HEAD: usize = 64 << 10;
