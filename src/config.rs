@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, unread};
-use crate::{admin, audit, gateway, listener, telemetry};
+use crate::{admin, audit, gateway, identity, listener, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,6 +29,7 @@ pub struct Config {
     /// Several of them, by name, instead of the one.
     pub environments: BTreeMap<String, gateway::environment::Config>,
     pub lookup: gateway::lookup::Config,
+    pub identity: identity::Config,
     pub policies: Policies,
     pub journal: audit::Config,
     pub limits: gateway::Config,
