@@ -27,6 +27,7 @@ use crate::config::{Config, NEEDS_A_RESTART};
 use crate::gateway::{
     Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
 };
+use crate::identity::Tokens;
 use crate::listener::{Tls, descriptors};
 use crate::policy::{Other, Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
@@ -259,6 +260,8 @@ impl Check {
         set(&mut config.policies.directory, self.policies.clone());
         config.listener.check().context("listener")?;
         Directory::check(&config.journal.directory).context("journal")?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;
         let mut changes: Vec<String> = catalogue
             .overridden()
@@ -274,7 +277,6 @@ impl Check {
         }
         let short = app::descriptors(&config).of(descriptors::allowed()).err();
         let short = short.map(|short| short.to_string());
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let environments = self
             .config
             .is_some()

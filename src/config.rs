@@ -18,7 +18,7 @@ pub use restart::NEEDS_A_RESTART;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, unread};
-use crate::{admin, audit, gateway, listener, telemetry};
+use crate::{admin, audit, gateway, identity, listener, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -34,6 +34,7 @@ pub struct Config {
     /// Several of them, by name, instead of the one.
     pub environments: BTreeMap<String, gateway::environment::Config>,
     pub lookup: gateway::lookup::Config,
+    pub identity: identity::Config,
     pub policies: Policies,
     pub journal: audit::Config,
     pub limits: gateway::Config,

@@ -18,6 +18,7 @@
 //! | [`value`]     | durations, sizes, hashes as people write them; text of others, fit to be shown  |
 //! | [`dynatrace`] | the domain: endpoint catalogue, token ids and secrets, changes, error envelope  |
 //! | [`guard`]     | untrusted bytes in, `Head` and `Call` out: canonical paths, strict JSON         |
+//! | [`identity`]  | who is calling: JSON Web Tokens and their keys, clients behind proxies            |
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
@@ -43,6 +44,7 @@ pub mod config;
 pub mod dynatrace;
 pub mod gateway;
 pub mod guard;
+pub mod identity;
 pub mod listener;
 pub mod outbound;
 pub mod policy;

@@ -67,6 +67,8 @@ pub fn redactor(headers: &HeaderMap, query: Option<&str>) -> Redactor {
             let text = text();
             let cookies = text.split(';').filter_map(|cookie| cookie.split_once('='));
             values.extend(cookies.map(|(_name, value)| secret(value.into())));
+        } else if is_jwt(value.as_bytes()) {
+            credentials.push(secret(text()));
         } else if names_a_secret(name.as_str()) {
             values.push(secret(text()));
         }
@@ -81,6 +83,18 @@ pub fn redactor(headers: &HeaderMap, query: Option<&str>) -> Redactor {
     }
     Redactor::knowing(credentials, values)
 }
+
+/// Whether a field has a JSON Web Token in it, whatever the field is called: three parts, and the first of them is an
+/// object in base64.
+fn is_jwt(value: &[u8]) -> bool {
+    let word = value.rsplit(u8::is_ascii_whitespace).next();
+    let word = word.unwrap_or_default();
+    let begins = word.starts_with(b"ey") || word.starts_with(b"ew");
+    begins && word.len() >= MIN_JWT && word.split(|byte| *byte == b'.').count() == 3
+}
+
+/// The shortest one: even its signature alone is longer.
+const MIN_JWT: usize = 48;
 
 /// Who calls, for the record of a request whose head was refused.
 pub fn caller(parts: &Parts, key: &HashKey) -> Option<Caller> {

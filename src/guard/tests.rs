@@ -471,3 +471,46 @@ fn what_is_refused_for_a_long_name_does_not_repeat_it() {
     assert!(matches!(refused, ReadError::Secret(_)), "{refused}");
     assert!(refused.to_string().len() < 500, "{refused}");
 }
+
+#[test]
+fn promise_4_a_json_web_token_is_a_secret_whatever_its_field_is_called() {
+    // Its head begins with a blank, so that nothing but the field tells what it is.
+    let encode = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+    let signature = "hV3kQ9bTz1LwX7mPc5RdJ2sYfA8uGn4oKeB6iZqN0xW";
+    let part = "bTz1LwX7mPc5RdJ";
+    let head = encode("{ \"alg\":\"ES256\",\"kid\":\"k\"}");
+    let token = format!(
+        "{head}.{}.{signature}",
+        encode("{ \"iss\":\"a\",\"sub\":\"b\"}")
+    );
+    for value in [token.clone(), format!("Bearer {token}")] {
+        let parts = parts(PUT, &[("x-amzn-oidc-data", &value)]);
+        let redactor = redactor(&parts.headers, None);
+        for text in [signature, &signature.replacen("hV3", "", 1), &token] {
+            let written = redactor.text(&format!("see {text} there"));
+            assert!(!written.contains(part), "{written}");
+        }
+        assert!(
+            redactor
+                .header("x-amzn-oidc-data", &value)
+                .is_none_or(|value| !value.contains(part))
+        );
+        assert_eq!(
+            redactor.text("payments-prod-ci").as_str(),
+            "payments-prod-ci"
+        );
+    }
+    // Neither is a version or a name.
+    let parts = parts(
+        PUT,
+        &[
+            ("x-client", "eyes-1.2.3"),
+            ("x-host", "ewok.payments.example"),
+        ],
+    );
+    let redactor = redactor(&parts.headers, None);
+    assert_eq!(
+        redactor.text("eyes-1.2.3 ewok.payments.example").as_str(),
+        "eyes-1.2.3 ewok.payments.example"
+    );
+}

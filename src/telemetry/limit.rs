@@ -47,6 +47,8 @@ limits! {
     Denials = "denials",
     /// Files and sockets of the process.
     Descriptors = "descriptors",
+    /// Addresses that are read of what a proxy says about its client.
+    ForwardedHops = "forwarded_hops",
     /// Guarded requests at once.
     GuardedInFlight = "guarded_in_flight",
     /// The same, of one address.
@@ -71,6 +73,18 @@ limits! {
     JudgeQueue = "judge_queue",
     /// A request that waited too long to be judged.
     JudgeTimeout = "judge_timeout",
+    /// Keys for JSON Web Tokens that are too old to be used.
+    JwksAge = "jwks_age",
+    /// An answer with keys that is too long, or has too many of them.
+    JwksAnswer = "jwks_answer",
+    /// A key that is not fetched, because one was asked for a moment ago.
+    JwksPause = "jwks_pause",
+    /// Keys that took too long to fetch.
+    JwksTimeout = "jwks_timeout",
+    /// Requests that wait for keys.
+    JwksWaiting = "jwks_waiting",
+    /// A JSON Web Token that is too long, or says too much.
+    Jwt = "jwt",
     /// A client that goes on sending after its answer.
     Linger = "linger",
     /// A line of the log that is too long.

@@ -65,9 +65,13 @@ struct Families {
     connections: Gauge,
     decisions: Family<DecisionLabels, Counter>,
     evaluation: Histogram,
+    forwarded: Family<ResultLabels, Counter>,
     generation: Gauge,
     in_flight: Gauge,
     in_force_since: Gauge,
+    jwks_fetched: Family<IssuerLabels, Gauge>,
+    jwks_fetches: Family<IssuerResultLabels, Counter>,
+    jwt: Family<IssuerResultLabels, Counter>,
     journal: Histogram,
     journal_failures: Counter,
     journal_free: Gauge,
@@ -105,6 +109,17 @@ struct DecisionLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct IssuerLabels {
+    issuer: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct IssuerResultLabels {
+    issuer: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct LimitLabels {
     limit: &'static str,
 }
@@ -128,6 +143,11 @@ struct RequestLabels {
     operation: &'static str,
     method: &'static str,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ResultLabels {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -206,6 +226,39 @@ impl Metrics {
         if !found {
             self.0.families.lookup_failures.inc();
         }
+    }
+
+    /// A request showed a JSON Web Token. `issuer` has to be a name of the configuration, or `none`.
+    pub fn jwt(&self, issuer: &str, result: &'static str) {
+        let labels = IssuerResultLabels {
+            issuer: issuer.to_owned(),
+            result,
+        };
+        self.0.families.jwt.get_or_create(&labels).inc();
+    }
+
+    /// The keys of an issuer were asked for. `issuer` has to be a name of the configuration.
+    pub fn keys_fetched(&self, issuer: &str, went_well: bool) {
+        let labels = IssuerResultLabels {
+            issuer: issuer.to_owned(),
+            result: if went_well { "ok" } else { "failed" },
+        };
+        self.0.families.jwks_fetches.get_or_create(&labels).inc();
+    }
+
+    /// The keys of an issuer are those of this moment.
+    pub fn keys_are_of(&self, issuer: &str, moment: jiff::Timestamp) {
+        let labels = IssuerLabels {
+            issuer: issuer.to_owned(),
+        };
+        let gauge = self.0.families.jwks_fetched.get_or_create(&labels);
+        gauge.set(moment.as_second());
+    }
+
+    /// What was made of a field in which proxies say for whom they ask.
+    pub fn forwarded(&self, result: &'static str) {
+        let labels = ResultLabels { result };
+        self.0.families.forwarded.get_or_create(&labels).inc();
     }
 
     pub fn upstream_answered(&self, took: Duration) {
@@ -354,6 +407,11 @@ impl Families {
                 "Time to judge one request by all policies",
                 EVALUATION_BUCKETS,
             ),
+            forwarded: add(
+                to,
+                "forwarded",
+                "Requests in which a proxy says for whom it asks, by what was made of it",
+            ),
             generation: add(
                 to,
                 "generation",
@@ -368,6 +426,21 @@ impl Families {
                 to,
                 "in_force_since_timestamp",
                 "When what judges now was put in force",
+            ),
+            jwks_fetched: add(
+                to,
+                "jwks_fetched_timestamp_seconds",
+                "When the keys of an issuer were last fetched, in seconds since 1970",
+            ),
+            jwks_fetches: add(
+                to,
+                "jwks_fetches",
+                "Fetches of the keys of an issuer, by issuer and result",
+            ),
+            jwt: add(
+                to,
+                "jwt",
+                "JSON Web Tokens that were shown to the gate, by issuer and result",
             ),
             journal: add_seconds(
                 to,

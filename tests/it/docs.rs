@@ -9,11 +9,12 @@ use dtgate::telemetry::Limit;
 use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/coverage.md",
+    "docs/identity.md",
     "docs/input.md",
     "docs/journal.md",
     "docs/operations.md",

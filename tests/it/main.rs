@@ -36,6 +36,7 @@ mod floods;
 mod frames;
 mod harness;
 mod heads;
+mod jwks;
 mod log;
 mod lookup;
 mod messages;

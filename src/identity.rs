@@ -1,0 +1,23 @@
+//! Who is calling: JSON Web Tokens and the keys they are checked with, and the client behind a proxy.
+//!
+//! What is said here was proven (a signature, a network that is believed), or is not said. It refuses to know what a
+//! caller may do: that is for policies. It sees no body, and writes neither a token nor any text of it.
+
+mod algorithm;
+mod compact;
+mod config;
+mod error;
+mod fetch;
+pub mod forwarded;
+mod jwk;
+mod keys;
+#[cfg(test)]
+mod signer;
+mod tokens;
+
+pub use algorithm::Algorithm;
+pub use config::{Config, Issuer, Name, Source, Url};
+pub use error::{Error, Flaw};
+pub use fetch::{CaError, Fault, FetchError};
+pub use keys::{Health, KeysError};
+pub use tokens::{BuildError, Jwt, Tokens};

@@ -1,0 +1,354 @@
+//! The section `[identity]`: whose tokens are believed, and which proxies.
+//!
+//! Everything is checked while it is read, so that a mistake is named with file and line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use http::header::{self, HeaderName};
+use http::uri::{Scheme, Uri};
+use serde::{Deserialize, Deserializer};
+
+use super::algorithm::Algorithm;
+use super::forwarded;
+use crate::value::Duration;
+
+/// Who is calling, besides the token for Dynatrace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Who may issue JSON Web Tokens, by a name of the operator's.
+    pub jwt: BTreeMap<Name, Issuer>,
+    /// Proxies that say for whom they ask.
+    pub forwarded: forwarded::Config,
+}
+
+/// How the configuration calls an issuer: in the log, in metrics, in messages.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(try_from = "String")]
+pub struct Name(String);
+
+/// One who issues JSON Web Tokens.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "Written")]
+pub struct Issuer {
+    /// What its tokens have as `iss`, letter by letter.
+    pub issuer: String,
+    /// For whom a token has to be: one of these in `aud`.
+    pub audience: Vec<String>,
+    pub algorithms: Vec<Algorithm>,
+    /// Where its tokens stand: `authorization`, as Bearer, or a field of their own.
+    pub header: HeaderName,
+    /// How far its clock and ours may be apart.
+    pub leeway: Duration,
+    pub keys: Source,
+    /// PEM file of the authorities to trust for the fetch instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// For one fetch as a whole.
+    pub timeout: Duration,
+    /// Between two fetches because of keys that are not known.
+    pub pause: Duration,
+    /// How long keys are used after the last fetch that went well.
+    pub max_age: Duration,
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The URL of the issuer's own description, which names that of the keys.
+    Discovery(Url),
+    File(PathBuf),
+    Url(Url),
+}
+
+/// Where something is fetched from: `https://…`, or `http://…` on this machine.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(try_from = "String")]
+pub struct Url(Uri);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Sections {
+    jwt: BTreeMap<Name, Issuer>,
+    forwarded: forwarded::Config,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    issuer: String,
+    audience: OneOrMore,
+    #[serde(default = "Algorithm::all")]
+    algorithms: Vec<Algorithm>,
+    #[serde(default)]
+    header: Field,
+    #[serde(default)]
+    leeway: Option<Duration>,
+    #[serde(default)]
+    jwks_file: Option<PathBuf>,
+    #[serde(default)]
+    jwks_url: Option<Url>,
+    #[serde(default)]
+    discovery: bool,
+    #[serde(default)]
+    ca: Option<PathBuf>,
+    #[serde(default)]
+    timeout: Option<Duration>,
+    #[serde(default)]
+    pause: Option<Duration>,
+    #[serde(default)]
+    max_age: Option<Duration>,
+}
+
+/// A field of a request that tokens may stand in.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Field(HeaderName);
+
+struct OneOrMore(Vec<String>);
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Sections { jwt, forwarded } = Sections::deserialize(deserializer)?;
+        let mut known: BTreeMap<&str, &Name> = BTreeMap::new();
+        for (name, issuer) in &jwt {
+            if let Some(other) = known.insert(&issuer.issuer, name) {
+                return Err(serde::de::Error::custom(format_args!(
+                    "identity.jwt.{other} and identity.jwt.{name} have the same issuer: nobody could say which of them \
+                     a token is from; write one section with several audiences"
+                )));
+            }
+        }
+        Ok(Self { jwt, forwarded })
+    }
+}
+
+impl TryFrom<Written> for Issuer {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let issuer = written.issuer;
+        if issuer.is_empty() || issuer.trim() != issuer || issuer.len() > LONGEST_NAME {
+            return Err(format!(
+                "issuer: write what the tokens have as `iss`, letter by letter, {LONGEST_NAME} bytes at most"
+            ));
+        }
+        if written.algorithms.is_empty() {
+            return Err("algorithms: name one at least, or leave the key out".to_owned());
+        }
+        let leeway = written.leeway.unwrap_or(LEEWAY);
+        if leeway > LONGEST_LEEWAY {
+            return Err(format!(
+                "leeway: {LONGEST_LEEWAY} at most: set the clocks instead"
+            ));
+        }
+        let keys = match (written.jwks_file, written.jwks_url, written.discovery) {
+            (Some(file), None, false) => Source::File(file),
+            (None, Some(url), false) => Source::Url(url),
+            (None, None, true) => Source::Discovery(Url::of_description(&issuer)?),
+            (None, None, false) => {
+                return Err(
+                    "where are the keys? Give jwks_url, jwks_file or discovery = true".to_owned(),
+                );
+            }
+            _ => {
+                return Err(
+                    "there is more than one place of the keys: give one of jwks_url, jwks_file and discovery = true"
+                        .to_owned(),
+                );
+            }
+        };
+        let fetches = written.ca.is_some() || written.timeout.is_some() || written.pause.is_some();
+        if matches!(keys, Source::File(_)) && (fetches || written.max_age.is_some()) {
+            return Err(
+                "ca, timeout, pause and max_age are about fetching keys: with jwks_file nothing is fetched"
+                    .to_owned(),
+            );
+        }
+        Ok(Self {
+            issuer,
+            audience: written.audience.0,
+            algorithms: written.algorithms,
+            header: written.header.0,
+            leeway,
+            keys,
+            ca: written.ca,
+            timeout: written.timeout.unwrap_or(TIMEOUT),
+            pause: written.pause.unwrap_or(PAUSE),
+            max_age: written.max_age.unwrap_or(MAX_AGE),
+        })
+    }
+}
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text))
+        } else {
+            Err(format!(
+                "{text:?} is no name for an issuer: 1 to 64 letters, digits, '-' and '_'"
+            ))
+        }
+    }
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        Self(header::AUTHORIZATION)
+    }
+}
+
+impl TryFrom<String> for Field {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let name: HeaderName = text
+            .parse()
+            .map_err(|_invalid| format!("{text:?} is no name of a header field"))?;
+        if TAKEN.contains(&name) || OF_PROXIES.contains(&name.as_str()) {
+            return Err(format!(
+                "{name} means something else: give \"authorization\", or a field of its own such as \"x-dtgate-token\""
+            ));
+        }
+        Ok(Self(name))
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "a text is expected, or a list of texts such as [\"dtgate\"]"
+        )]
+        enum Texts {
+            One(String),
+            More(Vec<String>),
+        }
+        let texts = match Texts::deserialize(deserializer)? {
+            Texts::One(text) => vec![text],
+            Texts::More(texts) => texts,
+        };
+        let fits = |text: &String| !text.is_empty() && text.len() <= LONGEST_NAME;
+        if texts.is_empty() || !texts.iter().all(fits) {
+            return Err(serde::de::Error::custom(
+                "write what the tokens have as `aud`: without it the gate would take tokens that are for others",
+            ));
+        }
+        Ok(Self(texts))
+    }
+}
+
+impl Url {
+    /// Of an issuer's description, as `OpenID Connect Discovery` says.
+    fn of_description(issuer: &str) -> Result<Self, String> {
+        let place = format!(
+            "{}/.well-known/openid-configuration",
+            issuer.trim_end_matches('/')
+        );
+        Self::try_from(place).map_err(|error| {
+            format!("discovery is below the issuer, which has to be a URL: {error}")
+        })
+    }
+
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme() == Some(&Scheme::HTTPS)
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let refuse = |reason: &str| {
+            Err(format!(
+                "{text:?}: {reason}; write https://host[:port]/path"
+            ))
+        };
+        let Ok(uri) = text.parse::<Uri>() else {
+            return refuse("that is no URL");
+        };
+        let Some(authority) = uri.authority() else {
+            return refuse("that is no URL");
+        };
+        if text.contains('#') || authority.as_str().contains('@') {
+            return refuse("a URL without user and without fragment is expected");
+        }
+        let host = authority.host().trim_matches(['[', ']']);
+        let is_here = host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        match uri.scheme_str() {
+            Some("https") => Ok(Self(uri)),
+            Some("http") if is_here => Ok(Self(uri)),
+            Some("http") => {
+                refuse("anybody on the way could change the keys, so that https is needed")
+            }
+            _ => refuse("that is not https"),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Fields that others read too, and in their own way.
+const TAKEN: [HeaderName; 14] = [
+    header::ACCEPT,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    header::FORWARDED,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::VIA,
+];
+
+const OF_PROXIES: [&str; 4] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
+/// The longest `iss` and `aud`.
+const LONGEST_NAME: usize = 512;
+
+const LEEWAY: Duration = Duration::from_secs(60);
+const LONGEST_LEEWAY: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(10);
+const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
+
+#[cfg(test)]
+mod tests;

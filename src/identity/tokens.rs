@@ -1,0 +1,363 @@
+//! Whose tokens are believed: finds the one that a request shows to the gate, and checks it.
+//!
+//! A token is the gate's when it says that it is from an issuer of the configuration (`iss`), or stands in a field that the
+//! configuration gives to tokens. All others, those of Dynatrace above all, are not for the gate: they are no proof of
+//! anything here, and pass.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::compact::Compact;
+use super::config::{Config, Issuer, Name, Source};
+use super::error::{Error, Flaw};
+use super::keys::{Health, Keys, KeysError};
+use crate::telemetry::Metrics;
+
+/// What a good token says. It is text of a client: whoever writes it makes it writable first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jwt {
+    pub issuer: String,
+    /// Empty where it has none.
+    pub subject: String,
+    pub audiences: Vec<String>,
+    pub id: Option<String>,
+    /// All of them, those above too.
+    pub claims: Map<String, Value>,
+    /// Where the token stood: it is for the gate, and must not be sent on.
+    pub field: HeaderName,
+}
+
+/// Checks tokens. Clones share the keys.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    issuers: Arc<[Trusted]>,
+    /// The fields that are for tokens alone.
+    fields: Arc<[HeaderName]>,
+    metrics: Metrics,
+    now: fn() -> Timestamp,
+}
+
+#[derive(Debug)]
+struct Trusted {
+    name: Name,
+    config: Issuer,
+    keys: Keys,
+}
+
+/// Why an issuer of the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("identity.jwt.{name}: {error}")]
+pub struct BuildError {
+    pub name: Name,
+    pub error: KeysError,
+}
+
+/// The one token that a request shows to the gate.
+struct Shown<'t> {
+    compact: Compact<'t>,
+    issuer: &'t Trusted,
+    field: HeaderName,
+}
+
+impl Tokens {
+    /// Reads files; fetches nothing yet. `now` is for a metric only.
+    pub fn new(
+        config: &Config,
+        metrics: &Metrics,
+        now: fn() -> Timestamp,
+    ) -> Result<Self, BuildError> {
+        Self::after(&[], config, metrics, now)
+    }
+
+    /// The same with this configuration: files are read again, and keys that were fetched are kept, of issuers whose keys
+    /// still come from the same place.
+    pub fn renew(&self, config: &Config) -> Result<Self, BuildError> {
+        Self::after(&self.issuers, config, &self.metrics, self.now)
+    }
+
+    fn after(
+        before: &[Trusted],
+        config: &Config,
+        metrics: &Metrics,
+        now: fn() -> Timestamp,
+    ) -> Result<Self, BuildError> {
+        let issuers = config.jwt.iter().map(|(name, config)| {
+            let same = |known: &&Trusted| {
+                known.config.issuer == config.issuer && known.config.keys == config.keys
+            };
+            let before = before.iter().find(same).map(|known| &known.keys);
+            let keys = Keys::new(name, config, before, metrics, now);
+            Ok(Trusted {
+                name: name.clone(),
+                config: config.clone(),
+                keys: keys.map_err(|error| BuildError {
+                    name: name.clone(),
+                    error,
+                })?,
+            })
+        });
+        let issuers: Arc<[Trusted]> = issuers.collect::<Result<_, _>>()?;
+        let fields: BTreeSet<&str> = issuers
+            .iter()
+            .map(|issuer| issuer.config.header.as_str())
+            .filter(|field| *field != AUTHORIZATION)
+            .collect();
+        let fields = fields.into_iter().filter_map(|field| field.parse().ok());
+        Ok(Self {
+            fields: fields.collect(),
+            issuers,
+            metrics: metrics.clone(),
+            now,
+        })
+    }
+
+    /// The token that a request shows to the gate, checked. None: it shows none. An error: it shows one that proves nothing,
+    /// and has to be refused.
+    pub async fn verify(&self, headers: &HeaderMap, now: Timestamp) -> Result<Option<Jwt>, Error> {
+        if self.issuers.is_empty() {
+            return Ok(None);
+        }
+        let checked = match self.shown(headers) {
+            Ok(None) => return Ok(None),
+            Ok(Some(shown)) => check(shown, now).await,
+            Err(error) => Err(error),
+        };
+        let (issuer, result) = match &checked {
+            Ok((name, _)) => (Some(name), "good"),
+            Err(error) => (error.issuer.as_ref(), error.flaw.as_str()),
+        };
+        self.metrics
+            .jwt(issuer.map_or("none", Name::as_str), result);
+        if let Err(error) = &checked
+            && let Some(limit) = error.flaw.limit()
+        {
+            self.metrics.reached(limit);
+        }
+        checked.map(|(_, jwt)| Some(jwt))
+    }
+
+    /// The fields that are for tokens alone: they end at the gate, whatever is in them.
+    pub fn fields(&self) -> &[HeaderName] {
+        &self.fields
+    }
+
+    /// Fetches keys before they are too old, until it is dropped.
+    pub async fn keep(&self) {
+        let mut kept = tokio::task::JoinSet::new();
+        for issuer in &*self.issuers {
+            let keys = issuer.keys.clone();
+            kept.spawn(async move { keys.keep().await });
+        }
+        while kept.join_next().await.is_some() {}
+    }
+
+    /// How the keys of each issuer are.
+    pub fn health(&self) -> Vec<Health> {
+        let issuers = self.issuers.iter();
+        issuers.map(|issuer| issuer.keys.health()).collect()
+    }
+
+    /// What each issuer is called in its tokens.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        let issuers = self.issuers.iter();
+        issuers.map(|issuer| issuer.config.issuer.as_str())
+    }
+
+    fn shown<'t>(&'t self, headers: &'t HeaderMap) -> Result<Option<Shown<'t>>, Error> {
+        let mut shown = self.in_authorization(headers)?;
+        for field in &*self.fields {
+            for value in headers.get_all(field) {
+                let token = alone(value).and_then(Compact::of);
+                let compact = token.ok_or_else(|| Flaw::Malformed.of(None))?;
+                let issuer = self.issuer(&compact)?;
+                let issuer = issuer.ok_or_else(|| Flaw::Issuer.of(None))?;
+                if issuer.config.header != *field {
+                    return Err(Flaw::Place.of(Some(&issuer.name)));
+                }
+                if shown.is_some() {
+                    return Err(Flaw::Several.of(Some(&issuer.name)));
+                }
+                shown = Some(Shown {
+                    compact,
+                    issuer,
+                    field: field.clone(),
+                });
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Dynatrace's tokens stand there, too. Wherever one of the gate's is among them, it has to be alone.
+    fn in_authorization<'t>(&'t self, headers: &'t HeaderMap) -> Result<Option<Shown<'t>>, Error> {
+        let is_alone = headers.get_all(AUTHORIZATION).iter().count() == 1;
+        let mut shown = None;
+        for value in headers.get_all(AUTHORIZATION) {
+            for word in words(value) {
+                let Some(compact) = Compact::of(word) else {
+                    continue;
+                };
+                let Some(issuer) = self.issuer(&compact)? else {
+                    continue;
+                };
+                let name = Some(&issuer.name);
+                if issuer.config.header != AUTHORIZATION {
+                    return Err(Flaw::Place.of(name));
+                }
+                if shown.is_some() || !is_alone {
+                    return Err(Flaw::Several.of(name));
+                }
+                if bearer(value) != Some(word) {
+                    return Err(Flaw::Malformed.of(name));
+                }
+                shown = Some(Shown {
+                    compact,
+                    issuer,
+                    field: AUTHORIZATION,
+                });
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Of which issuer a token says that it is, if it is one of ours.
+    fn issuer(&self, compact: &Compact<'_>) -> Result<Option<&Trusted>, Error> {
+        if compact.is_long() {
+            return Err(Flaw::Long.of(None));
+        }
+        let said = compact.issuers();
+        let mut issuers = self.issuers.iter();
+        Ok(issuers.find(|issuer| said.contains(&issuer.config.issuer)))
+    }
+}
+
+impl Config {
+    /// The files that are read, so that somebody can look whether they change.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.jwt.values().flat_map(|issuer| {
+            let keys = match &issuer.keys {
+                Source::File(path) => Some(path.as_path()),
+                Source::Discovery(_) | Source::Url(_) => None,
+            };
+            keys.into_iter().chain(issuer.ca.as_deref())
+        })
+    }
+}
+
+/// What is cheap is looked at first: a token that is bad anyway makes nobody fetch keys.
+async fn check(shown: Shown<'_>, now: Timestamp) -> Result<(Name, Jwt), Error> {
+    let Shown {
+        compact,
+        issuer,
+        field,
+    } = shown;
+    let refused = |flaw: Flaw| flaw.of(Some(&issuer.name));
+    let head = compact.head().map_err(refused)?;
+    if !issuer.config.algorithms.contains(&head.algorithm) {
+        return Err(refused(Flaw::Algorithm));
+    }
+    let claims = compact.claims().map_err(refused)?;
+    let jwt = Jwt {
+        issuer: text(&claims, "iss").map_err(refused)?,
+        subject: optional(&claims, "sub")
+            .map_err(refused)?
+            .unwrap_or_default(),
+        audiences: audiences(&claims).map_err(refused)?,
+        id: optional(&claims, "jti").map_err(refused)?,
+        claims,
+        field,
+    };
+    let is_ours = |audience: &String| issuer.config.audience.contains(audience);
+    if jwt.issuer != issuer.config.issuer {
+        return Err(refused(Flaw::Issuer));
+    }
+    if !jwt.audiences.iter().any(is_ours) {
+        return Err(refused(Flaw::Audience));
+    }
+    in_time(&jwt.claims, issuer.config.leeway.into(), now).map_err(refused)?;
+    let key = issuer.keys.find(&head.kid).await.map_err(refused)?;
+    if !key.is_for(head.algorithm) {
+        return Err(refused(Flaw::KeyType));
+    }
+    if !key.verifies(head.algorithm, compact.message(), compact.signature()) {
+        return Err(refused(Flaw::Signature));
+    }
+    Ok((issuer.name.clone(), jwt))
+}
+
+/// Whether a token counts now. It has to say when it ends.
+fn in_time(claims: &Map<String, Value>, leeway: Duration, now: Timestamp) -> Result<(), Flaw> {
+    let leeway = SignedDuration::try_from(leeway).unwrap_or(SignedDuration::MAX);
+    let moment = |name: &'static str| {
+        let moment = |value: &Value| {
+            let seconds = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
+            Timestamp::UNIX_EPOCH.checked_add(seconds).ok()
+        };
+        let claim = claims.get(name);
+        claim
+            .map(|value| moment(value).ok_or(Flaw::Claim(name)))
+            .transpose()
+    };
+    let (ends, begins, issued) = (moment("exp")?, moment("nbf")?, moment("iat")?);
+    let ends = ends.ok_or(Flaw::Claim("exp"))?;
+    let is_after = |later: Timestamp| later.duration_since(now) > leeway;
+    if now.duration_since(ends) >= leeway {
+        Err(Flaw::Expired)
+    } else if begins.is_some_and(is_after) {
+        Err(Flaw::NotYet)
+    } else if issued.is_some_and(is_after) {
+        Err(Flaw::Future)
+    } else {
+        Ok(())
+    }
+}
+
+fn optional(claims: &Map<String, Value>, name: &'static str) -> Result<Option<String>, Flaw> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Flaw::Claim(name)),
+    }
+}
+
+fn text(claims: &Map<String, Value>, name: &'static str) -> Result<String, Flaw> {
+    optional(claims, name)?.ok_or(Flaw::Claim(name))
+}
+
+fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Flaw> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let listed = match claims.get("aud") {
+        Some(Value::Array(listed)) => listed.iter().map(text).collect(),
+        Some(one) => text(one).map(|one| vec![one]),
+        None => None,
+    };
+    listed.ok_or(Flaw::Claim("aud"))
+}
+
+/// Whatever could be a token, however it is decorated.
+fn words(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    let parts = |byte: &u8| !(byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
+    let words = value.as_bytes().split(parts);
+    words.filter_map(|word| std::str::from_utf8(word).ok())
+}
+
+/// What stands behind `Bearer`.
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_start())
+}
+
+/// What stands in a field of its own, behind `Bearer` or without.
+fn alone(value: &HeaderValue) -> Option<&str> {
+    bearer(value).or_else(|| value.to_str().ok().map(str::trim))
+}
+
+#[cfg(test)]
+mod tests;
