@@ -1,9 +1,11 @@
-//! Who is calling: JSON Web Tokens and the keys they are checked with, and the client behind a proxy.
+//! Who is calling: JSON Web Tokens and the keys they are checked with, the client behind a proxy, and the teams that a
+//! caller belongs to.
 //!
 //! What is said here was proven (a signature, a network that is believed), or is not said. It refuses to know what a
 //! caller may do: that is for policies. It sees no body, and writes neither a token nor any text of it.
 
 mod algorithm;
+mod certificate;
 mod compact;
 mod config;
 mod error;
@@ -13,11 +15,14 @@ mod jwk;
 mod keys;
 #[cfg(test)]
 mod signer;
+mod teams;
 mod tokens;
 
 pub use algorithm::Algorithm;
+pub use certificate::Certificate;
 pub use config::{Config, Issuer, Name, Source, Url};
 pub use error::{Error, Flaw};
 pub use fetch::{CaError, Fault, FetchError};
 pub use keys::{Health, KeysError};
+pub use teams::{Shown, Teams, TeamsError};
 pub use tokens::{BuildError, Jwt, Tokens};

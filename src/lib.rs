@@ -18,7 +18,7 @@
 //! | [`value`]     | durations, sizes, hashes as people write them; text of others, fit to be shown  |
 //! | [`dynatrace`] | the domain: endpoint catalogue, token ids and secrets, changes, error envelope  |
 //! | [`guard`]     | untrusted bytes in, `Head` and `Call` out: canonical paths, strict JSON         |
-//! | [`identity`]  | who is calling: JSON Web Tokens and their keys, clients behind proxies            |
+//! | [`identity`]  | who is calling: JSON Web Tokens and their keys, clients behind proxies, teams     |
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |

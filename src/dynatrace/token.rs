@@ -259,7 +259,7 @@ fn is_loose_uuid(text: &str) -> bool {
 }
 
 /// Whether a segment is the name of a token that may be shown: a UUID, a public id, or the hash of one that has none.
-pub(super) fn is_shown_id(segment: &str) -> bool {
+pub fn is_shown_id(segment: &str) -> bool {
     let hex = |hash: &str| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_uuid(segment)
         || segment.strip_prefix(HASHED).is_some_and(hex)

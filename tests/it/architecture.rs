@@ -65,7 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("guard", &["dynatrace", "value"]),
-    ("identity", &["guard", "telemetry", "value"]),
+    ("identity", &["dynatrace", "guard", "telemetry", "value"]),
     ("listener", &["telemetry", "value"]),
     ("policy", &["dynatrace", "value"]),
     ("simulate", &["value"]),

@@ -1,0 +1,359 @@
+use serde_json::json;
+
+use super::*;
+
+fn certificate() -> Certificate {
+    Certificate {
+        subject: "CN=payments-ci,O=Example".to_owned(),
+        issuer: "CN=CA".to_owned(),
+        serial: "1".to_owned(),
+        dns: vec!["ci.payments.example".to_owned()],
+        uris: vec![
+            "spiffe://example/ns/payments/sa/ci".to_owned(),
+            "urn:team:payments".to_owned(),
+        ],
+        emails: Vec::new(),
+        addresses: Vec::new(),
+        spiffe_id: Some("spiffe://example/ns/payments/sa/ci".to_owned()),
+        fingerprint: "ab".repeat(32),
+        not_after: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn jwt() -> Jwt {
+    let claims = json!({
+        "iss": "https://ci.example", "sub": "repo:example/payments:ref:main", "groups": ["dev", "payments"],
+        "realm": {"roles": ["deploy"]}, "verified": true, "number": 7,
+    });
+    Jwt {
+        issuer: "https://ci.example".to_owned(),
+        subject: "repo:example/payments:ref:main".to_owned(),
+        audiences: vec!["dtgate".to_owned()],
+        id: None,
+        claims: claims.as_object().unwrap().clone(),
+        field: http::header::AUTHORIZATION,
+    }
+}
+
+const TOKEN: &str = "dt0c01.ABCDEFGHIJKLMNOPQRSTUVWX";
+
+fn team(matchers: Value) -> Value {
+    let mut team = matchers;
+    team["name"] = "payments".into();
+    json!([team])
+}
+
+/// Whether the caller who shows everything belongs to the team with these matchers.
+fn belongs(matchers: &Value) -> bool {
+    let teams = Teams::read(&team(matchers.clone()), None)
+        .unwrap_or_else(|error| panic!("{matchers}: {error}"));
+    let (certificate, jwt) = (certificate(), jwt());
+    assert!(teams.teams(Shown::default()).is_empty(), "{matchers}");
+    let shown = Shown {
+        certificate: Some(&certificate),
+        jwt: Some(&jwt),
+        token: Some(TOKEN),
+    };
+    teams.teams(shown) == ["payments"]
+}
+
+#[test]
+fn a_caller_belongs_to_a_team_by_what_was_checked() {
+    let by_claim = |claim: Value, value: Value| json!({"jwt": [{"issuer": "https://ci.example", "claim": claim, "value": value}]});
+    for (matchers, is_one) in [
+        (
+            json!({"certificates": [{"subject": "CN=payments-ci,O=Example"}]}),
+            true,
+        ),
+        (
+            json!({"certificates": [{"subject": "CN=payments-ci"}]}),
+            false,
+        ),
+        (
+            json!({"certificates": [{"dns": "CI.payments.example"}]}),
+            true,
+        ),
+        (
+            json!({"certificates": [{"dns": "payments.example"}]}),
+            false,
+        ),
+        (
+            json!({"certificates": [{"uri": "urn:team:payments"}]}),
+            true,
+        ),
+        (json!({"certificates": [{"uri": "urn:team:*"}]}), true),
+        (json!({"certificates": [{"uri": "urn:team"}]}), false),
+        (
+            json!({"certificates": [{"spiffe": "spiffe://example/ns/payments/*"}]}),
+            true,
+        ),
+        (
+            json!({"certificates": [{"spiffe": "spiffe://example/ns/payments/sa/ci"}]}),
+            true,
+        ),
+        (
+            json!({"certificates": [{"spiffe": "spiffe://example/ns/pay"}]}),
+            false,
+        ),
+        (
+            json!({"certificates": [{"fingerprint": "AB:".repeat(31) + "AB"}]}),
+            true,
+        ),
+        (
+            json!({"certificates": [{"fingerprint": "ac".repeat(32)}]}),
+            false,
+        ),
+        (
+            json!({"certificates": [{"dns": "other.example"}, {"dns": "ci.payments.example"}]}),
+            true,
+        ),
+        (
+            by_claim("sub".into(), "repo:example/payments:*".into()),
+            true,
+        ),
+        (by_claim("sub".into(), "repo:example/pay".into()), false),
+        (by_claim("groups".into(), "payments".into()), true),
+        (by_claim("groups".into(), "ops".into()), false),
+        (by_claim(json!(["realm", "roles"]), "deploy".into()), true),
+        (by_claim("realm.roles".into(), "deploy".into()), false),
+        (by_claim("verified".into(), true.into()), true),
+        (by_claim("verified".into(), "true".into()), false),
+        (by_claim("number".into(), 7.into()), true),
+        (by_claim("absent".into(), "x".into()), false),
+        (
+            json!({"jwt": [{"issuer": "https://other.example", "claim": "groups", "value": "payments"}]}),
+            false,
+        ),
+        (json!({"tokens": [TOKEN]}), true),
+        (
+            json!({"tokens": ["dt0c01.ABCDEFGHIJKLMNOPQRSTUVWY"]}),
+            false,
+        ),
+    ] {
+        assert_eq!(belongs(&matchers), is_one, "{matchers}");
+    }
+}
+
+#[test]
+fn teams_come_in_order() {
+    let teams = json!([
+        {"name": "z", "tokens": [TOKEN]},
+        {"name": "a", "tokens": [TOKEN]},
+        {"name": "other", "tokens": ["dt0s16.ABCDEFGH"]},
+    ]);
+    let teams = Teams::read(&teams, None).unwrap();
+    let shown = Shown {
+        token: Some(TOKEN),
+        ..Shown::default()
+    };
+    assert_eq!(teams.teams(shown), ["a", "z"]);
+    assert!(Teams::default().is_empty() && !teams.is_empty());
+}
+
+#[expect(clippy::too_many_lines, reason = "one table")]
+#[test]
+fn what_nobody_is_or_everybody_is_an_error_with_its_place() {
+    let by_certificate = |matcher: Value| team(json!({"certificates": [matcher]}));
+    let by_claim = |matcher: Value| team(json!({"jwt": [matcher]}));
+    let claim =
+        |name: &str| by_claim(json!({"issuer": "https://ci.example", "claim": name, "value": "x"}));
+    let value = |value: Value| {
+        by_claim(json!({"issuer": "https://ci.example", "claim": "sub", "value": value}))
+    };
+    let secret = format!("{TOKEN}.{}", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".repeat(2));
+    for (callers, place, reason) in [
+        (json!({}), "callers", "a list of teams is expected"),
+        (json!([]), "callers", "the list is empty"),
+        (json!([1]), "callers[0]", "an object is expected"),
+        (
+            json!([{"name": "a"}]),
+            "callers[0]",
+            "nobody can belong to it",
+        ),
+        (
+            json!([{"tokens": [TOKEN]}]),
+            "callers[0]",
+            "name is missing",
+        ),
+        (
+            json!([{"name": "", "tokens": [TOKEN]}]),
+            "callers[0].name",
+            "the text is empty",
+        ),
+        (
+            json!([{"name": "a", "tokens": [TOKEN]}, {"name": "a", "tokens": [TOKEN]}]),
+            "callers[1]",
+            "another team \"a\"",
+        ),
+        (
+            json!([{"name": "a", "token": [TOKEN]}]),
+            "callers[0]",
+            "\"token\" is unknown here",
+        ),
+        (
+            team(json!({"tokens": []})),
+            "callers[0].tokens",
+            "the list is empty",
+        ),
+        (
+            team(json!({"tokens": ["x"]})),
+            "callers[0].tokens[0]",
+            "no token has this public id",
+        ),
+        (
+            team(json!({"tokens": ["*"]})),
+            "callers[0].tokens[0]",
+            "no token has this public id",
+        ),
+        (
+            team(json!({"tokens": ["6f1b7a52-3c3b-4f0e-9d5e-0c6a1f6a2b11"]})),
+            "callers[0].tokens[0]",
+            "no token has this public id",
+        ),
+        (
+            team(json!({"tokens": [secret]})),
+            "callers[0].tokens[0]",
+            "that is a secret",
+        ),
+        (
+            by_certificate(json!({})),
+            "callers[0].certificates[0]",
+            "give one of",
+        ),
+        (
+            by_certificate(json!({"dns": "a", "uri": "b:c"})),
+            "callers[0].certificates[0]",
+            "give one of",
+        ),
+        (
+            by_certificate(json!({"email": "a"})),
+            "callers[0].certificates[0]",
+            "\"email\" is unknown",
+        ),
+        (
+            by_certificate(json!({"dns": "*.example"})),
+            "callers[0].certificates[0].dns",
+            "no name of a host",
+        ),
+        (
+            by_certificate(json!({"subject": "CN=*"})),
+            "callers[0].certificates[0].subject",
+            "an asterisk stands for nothing",
+        ),
+        (
+            by_certificate(json!({"fingerprint": "abc"})),
+            "callers[0].certificates[0].fingerprint",
+            "no SHA-256",
+        ),
+        (
+            by_certificate(json!({"spiffe": "*"})),
+            "callers[0].certificates[0].spiffe",
+            "everybody is like that",
+        ),
+        (
+            by_certificate(json!({"spiffe": "spiffe://*"})),
+            "callers[0].certificates[0].spiffe",
+            "leaves the trust domain open",
+        ),
+        (
+            by_certificate(json!({"spiffe": "spiffe://exam*"})),
+            "callers[0].certificates[0].spiffe",
+            "leaves the trust domain open",
+        ),
+        (
+            by_certificate(json!({"spiffe": "https://a/b"})),
+            "callers[0].certificates[0].spiffe",
+            "no SPIFFE id",
+        ),
+        (
+            by_certificate(json!({"spiffe": "spiffe://a/*/b"})),
+            "callers[0].certificates[0].spiffe",
+            "only at the end",
+        ),
+        (
+            by_certificate(json!({"uri": "a*"})),
+            "callers[0].certificates[0].uri",
+            "no URI",
+        ),
+        (
+            by_certificate(json!({"uri": 1})),
+            "callers[0].certificates[0].uri",
+            "a text is expected",
+        ),
+        (
+            by_claim(json!({"claim": "a", "value": "b"})),
+            "callers[0].jwt[0]",
+            "issuer is missing",
+        ),
+        (
+            by_claim(json!({"issuer": "https://ci.example", "value": "b"})),
+            "callers[0].jwt[0]",
+            "claim is missing",
+        ),
+        (
+            by_claim(json!({"issuer": "https://ci.example", "claim": "b"})),
+            "callers[0].jwt[0]",
+            "value is missing",
+        ),
+        (
+            by_claim(json!({"issuer": "ci", "claim": "a", "value": "b"})),
+            "callers[0].jwt[0].issuer",
+            "no issuer of the configuration is called \"ci\"",
+        ),
+        (
+            by_claim(json!({"issuer": "https://ci.example", "claim": [], "value": "b"})),
+            "callers[0].jwt[0].claim",
+            "the list is empty",
+        ),
+        (
+            claim("iss"),
+            "callers[0].jwt[0].claim",
+            "all of its callers",
+        ),
+        (
+            claim("exp"),
+            "callers[0].jwt[0].claim",
+            "another one in each token",
+        ),
+        (
+            value("*".into()),
+            "callers[0].jwt[0].value",
+            "everybody is like that",
+        ),
+        (
+            value("a*b".into()),
+            "callers[0].jwt[0].value",
+            "only at the end",
+        ),
+        (
+            value("".into()),
+            "callers[0].jwt[0].value",
+            "the text is empty",
+        ),
+        (
+            value(" a".into()),
+            "callers[0].jwt[0].value",
+            "blanks around it",
+        ),
+        (
+            value(json!(["a"])),
+            "callers[0].jwt[0].value",
+            "an entry for each value",
+        ),
+        (
+            value(Value::Null),
+            "callers[0].jwt[0].value",
+            "a text is expected",
+        ),
+    ] {
+        let error = Teams::read(&callers, Some(&["https://ci.example"])).unwrap_err();
+        assert_eq!(error.place, place, "{callers}");
+        assert!(error.reason.contains(reason), "{callers}: {error}");
+        assert!(
+            !error
+                .to_string()
+                .contains("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+            "{error}"
+        );
+    }
+}
