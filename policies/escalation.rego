@@ -61,7 +61,13 @@ _owned_classes contains class if {
 	some class in team.classes
 }
 
-# The caller's.
+# The caller's: those that data.callers puts it into, and those that list its token.
+_teams contains team if {
+	_usable
+	some name, team in data.guardrails.escalation.teams
+	name in input.caller.teams
+}
+
 _teams contains team if {
 	_usable
 	lib.shows_token
@@ -71,7 +77,11 @@ _teams contains team if {
 
 default _caller := "a caller without a token"
 
-_caller := sprintf("caller %s", [input.caller.token.id]) if lib.shows_token
+_caller := sprintf("team %s", [concat(", ", input.caller.teams)]) if {
+	count(input.caller.teams) > 0
+} else := sprintf("caller %s", [input.caller.token.id]) if {
+	lib.shows_token
+}
 
 _usable if {
 	lib.texts(data.guardrails.escalation.mint_classes)

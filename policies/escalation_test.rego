@@ -33,6 +33,13 @@ test_a_caller_of_no_team_gives_nothing if {
 	}
 }
 
+test_a_caller_gives_what_the_teams_own_that_it_belongs_to if {
+	caller := {"caller": {"token": requests.nobody, "teams": ["elsewhere", "others"]}}
+	count(_denied(object.union(requests.create({"scopes": ["hub.install"]}), caller), teams)) == 0
+	stranger := object.union(requests.create({"scopes": ["logs.ingest"]}), caller)
+	requests.codes(_denied(stranger, teams)) == {"escalation-team"}
+}
+
 test_what_the_token_has_is_no_gain if {
 	powerful := object.union(requests.existing, {"scopes": ["apiTokens.write", "hub.install"]})
 	again := requests.update({"name": "n", "scopes": ["hub.install", "apiTokens.write"]})

@@ -20,6 +20,7 @@ pub mod credential;
 mod cut;
 pub mod environment;
 mod headers;
+mod identify;
 mod ledger;
 mod limits;
 mod line;
@@ -60,11 +61,12 @@ use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::{Environment, Environments};
+use identify::Identity;
 pub use ledger::Ledger;
 pub use limits::Config;
 use lookup::Found;
 use permit::Permit;
-use record::Recorder;
+use record::{Recorder, Recording};
 pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all, status};
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};
@@ -151,7 +153,8 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Body>,
     ) -> Result<Response<Body>, Box<Request<Body>>> {
-        let started = Started::of(&request);
+        let started = Started::of(&request, &self.set.forwarded);
+        started.forwarded().count(&self.shared.metrics);
         let _in_flight = self.shared.metrics.begin();
         let mut story = Story::default();
         let mut logged = true;
@@ -202,25 +205,26 @@ impl Gateway {
         if request.method() == Method::CONNECT {
             return Err(Reason::Connect.into());
         }
-        let (parts, body) = request.into_parts();
-        let address = started.address();
-        let recorder = |head, environment| {
-            let revision = self.set.policy.revision();
-            Recorder::new(
-                &self.shared.key,
-                revision,
-                started,
-                &parts,
-                head,
-                environment,
-            )
+        let (mut parts, body) = request.into_parts();
+        let mut identity = Identity::of(&parts);
+        let routed = match self.identify(&mut parts, &mut identity).await {
+            Ok(()) => self.route(started, &parts, &mut identity, body).await,
+            Err(reason) => Err(reason.into()),
+        };
+        let revision = self.set.policy.revision();
+        let recorder = Recording {
+            key: &self.shared.key,
+            revision,
+            started,
         };
         let gateway = self.clone();
-        let answered = match self.route(started, &parts, body).await {
+        let answered = match routed {
             Ok(Routed::Open { body, unknown }) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());
                 let seen = unknown.then(|| Sighting::new(&self, &parts, started, &environment));
+                let brokered = self.broker_open(&mut parts, &environment, &mut identity);
+                brokered.await.map_err(Reason::from)?;
                 let request = Request::from_parts(parts, body);
                 let streamed = self.stream(&environment, target, request, started, seen);
                 return streamed.await.map(Admitted::Answered);
@@ -229,10 +233,11 @@ impl Gateway {
                 story.environment = Some(environment.clone());
                 story.guarded = true;
                 story.operation = Some(head.path().endpoint().operation.as_str());
-                let recorder = recorder(Some(&head), Some(environment.clone()));
+                let reached = Some(environment.clone());
+                let recorder = recorder.of(&parts, Some(&head), reached, identity);
                 story.caller = recorder.caller();
                 let asked = Asked {
-                    address,
+                    address: started.address(),
                     environment,
                     head: *head,
                     parts,
@@ -246,7 +251,9 @@ impl Gateway {
                 story.operation = operation.map(Operation::as_str);
                 let environment = self.environments.open(&parts);
                 story.environment = environment.ok().map(|(environment, _target)| environment);
-                let recorder = recorder(None, story.environment.clone()).of(operation);
+                let reached = story.environment.clone();
+                let recorder = recorder.of(&parts, None, reached, identity);
+                let recorder = recorder.about(operation);
                 story.caller = recorder.caller();
                 self.detached(async move |_| Err(gateway.refuse(&recorder, reason).await))
                     .await
@@ -337,6 +344,8 @@ impl Gateway {
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let durable = match self.decided(&recorder, judged, event, missing).await {
             Err(rejection) if rejection.reason.is_superseded() => {
+                let mut parts = parts;
+                recorder.identity().give_back(&mut parts.headers);
                 let request = Request::from_parts(parts, full(received));
                 return Ok(Admitted::Superseded(Box::new(request)));
             }

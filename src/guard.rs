@@ -284,6 +284,20 @@ impl Head {
         names.any(|name| self.redactor.is_shown(&name))
     }
 
+    /// The same request with a credential of the gate's, which its caller does not know.
+    #[must_use]
+    pub fn brokered(self, secret: TokenSecret, caller: Caller) -> Self {
+        Self {
+            caller: Some(caller),
+            redactor: self.redactor.and(secret.clone()),
+            credential: Some(Credential {
+                secret,
+                in_query: false,
+            }),
+            ..self
+        }
+    }
+
     /// Path and query as they go upstream, without the environment's prefix if it `strips`. It may hold secrets.
     pub fn target(&self, strips: bool) -> TokenSecret {
         let path = if strips {

@@ -169,6 +169,11 @@ impl Policy {
         self.engine.problem_in_data(path, message)
     }
 
+    /// A member of the policies' data: `callers` is `data.callers`.
+    pub fn data(&self, member: &str) -> Option<&serde_json::Value> {
+        self.engine.data(member)
+    }
+
     /// Whether a policy may read this member of the input, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
         self.engine.reads(member)

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
+use crate::identity::{Teams, Tokens};
 use crate::policy::Policy;
 use crate::telemetry::Metrics;
 
@@ -28,6 +29,11 @@ pub(super) fn load(
         policy = set.policy().clone();
     }
     let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+    let tokens = match before {
+        Some((_, set)) => set.tokens().renew(&config.identity)?,
+        None => Tokens::new(&config.identity, metrics, super::now)?,
+    };
+    let teams = teams(&policy, Some(&tokens))?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     Ok(Wanted {
         limits: config.limits,
@@ -36,6 +42,9 @@ pub(super) fn load(
         lookup,
         policy,
         unknown_writes: config.unknown_writes,
+        tokens,
+        forwarded: config.identity.forwarded.clone(),
+        teams,
     })
 }
 
@@ -47,6 +56,19 @@ pub fn policies(config: &Config) -> anyhow::Result<Policy> {
         &policies.directory,
         policies.time_limit.into(),
     )?)
+}
+
+/// Who belongs to which team, as `data.callers` has it.
+pub fn teams(policy: &Policy, tokens: Option<&Tokens>) -> anyhow::Result<Teams> {
+    let Some(callers) = policy.data("callers") else {
+        return Ok(Teams::default());
+    };
+    let issuers: Option<Vec<&str>> = tokens.map(|tokens| tokens.issuers().collect());
+    let teams = Teams::read(callers, issuers.as_deref());
+    teams.map_err(|error| {
+        let problem = policy.problem_in_data(&["callers"], error.to_string());
+        anyhow::anyhow!("{problem}")
+    })
 }
 
 /// Has the policies judge one request of every kind, as `serve` and `check` do.

@@ -158,6 +158,13 @@ impl Redactor {
         }))
     }
 
+    /// The same, which knows one more.
+    #[must_use]
+    pub fn and(&self, credential: TokenSecret) -> Self {
+        let credentials = self.0.credentials.iter().cloned();
+        Self::knowing(credentials.chain([credential]), self.0.values.clone())
+    }
+
     /// Text without what could be a secret: in place of each stands `[secret]`.
     pub fn text(&self, text: &str) -> Redacted {
         let ranges = match self.find(text, Sought::All) {

@@ -7,7 +7,6 @@ use std::sync::LazyLock;
 
 use crate::dynatrace::redact::Redacted;
 use crate::dynatrace::token::TokenSecret;
-use crate::listener::Peer;
 
 /// What one client cannot have at will. Of IPv6 that is a network of 64 bits: each customer gets all addresses in it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -32,9 +31,11 @@ impl Who {
     }
 }
 
-impl Address {
-    pub(super) fn of(peer: Peer) -> Self {
-        Self::from(peer.address.ip())
+impl Who {
+    /// One who has proven who it is is the same everywhere.
+    pub(super) fn proven(name: &TokenSecret) -> Self {
+        let nowhere = Address::from(IpAddr::from(Ipv6Addr::UNSPECIFIED));
+        Self::new(nowhere, Some(name))
     }
 }
 

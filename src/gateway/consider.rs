@@ -59,7 +59,11 @@ impl Gateway {
             parts,
             body,
         } = asked;
-        let who = Who::new(address, head.credential().as_ref());
+        let proven = recorder.identity().name();
+        let who = match &proven {
+            Some(name) => Who::proven(name),
+            None => Who::new(address, head.credential().as_ref()),
+        };
         let longest = self.set.limits.body.as_usize();
         let body = self
             .set

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use http::Method;
 
-use crate::dynatrace::token::TokenSecret;
+use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::outbound::OutboundError;
 use crate::telemetry::Metrics;
 use crate::value::unread;
@@ -82,6 +82,16 @@ impl Credential {
             Traffic::Guarded => false,
             Traffic::Reads => matches!(*method, Method::GET | Method::HEAD),
             Traffic::All => true,
+        }
+    }
+
+    /// By what name it is known: an access token has none that stays, so it is the client's.
+    pub(super) fn caller(&self, authorization: &TokenSecret, key: &HashKey) -> Caller {
+        match &self.source {
+            Source::Own(_) => Caller::from_authorization(authorization.expose(), key),
+            Source::Access(access) => {
+                Caller::from_authorization(&format!("Bearer {}", access.client()), key)
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use super::answer::{Became, verdict};
 use super::budget::Payer;
 use super::environment::{Addressed, Environment as Reached};
 use super::headers;
+use super::identify::Identity;
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
@@ -47,6 +48,7 @@ pub(super) struct Recorder {
     path: Redacted,
     version: http::Version,
     caller: Option<Caller>,
+    identity: Identity,
     operation: Option<Operation>,
     environment: Option<Arc<Reached>>,
     revision: String,
@@ -54,25 +56,36 @@ pub(super) struct Recorder {
     redactor: Redactor,
 }
 
-impl Recorder {
-    pub(super) fn new(
-        key: &HashKey,
-        revision: &str,
-        started: &Started,
+/// What a recorder is made with, besides the request.
+pub(super) struct Recording<'a> {
+    pub(super) key: &'a HashKey,
+    /// Of the policies.
+    pub(super) revision: &'a str,
+    pub(super) started: &'a Started,
+}
+
+impl Recording<'_> {
+    pub(super) fn of(
+        &self,
         parts: &Parts,
         head: Option<&Head>,
         environment: Option<Arc<Reached>>,
-    ) -> Self {
+        identity: Identity,
+    ) -> Recorder {
+        let Self {
+            key,
+            revision,
+            started,
+        } = self;
         let caller = match head {
             Some(head) => head.caller().cloned(),
             None => guard::caller(parts, key),
         };
-        Self {
-            payer: Payer::new(
-                guard::credential_name(parts, key),
-                started.address(),
-                caller.clone(),
-            ),
+        let proven = identity.name().map(|name| key.name(name.expose()));
+        let payer = proven.or_else(|| guard::credential_name(parts, key));
+        let redactor = head.map_or(&started.redactor, Head::redactor).clone();
+        Recorder {
+            payer: Payer::new(payer, started.address(), caller.clone()),
             decision_id: Uuid::now_v7().into(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
@@ -82,19 +95,27 @@ impl Recorder {
                 || started.path(),
                 |head| started.redactor.path(&head.path().public()),
             ),
-            redactor: started.redactor.clone(),
+            redactor,
             version: started.version,
             caller,
+            identity,
             operation: head.map(|head| head.path().endpoint().operation),
             environment,
-            revision: revision.to_owned(),
+            revision: (*revision).to_owned(),
         }
     }
+}
 
+impl Recorder {
     /// What the request would have been, where its head was refused.
-    pub(super) fn of(mut self, operation: Option<Operation>) -> Self {
+    pub(super) fn about(mut self, operation: Option<Operation>) -> Self {
         self.operation = operation;
         self
+    }
+
+    /// What the caller has proven.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Makes what the request says writable.
@@ -150,6 +171,9 @@ impl Recorder {
             caller: input::Caller {
                 address: self.peer.to_string(),
                 token: self.caller_token(),
+                certificate: self.identity.certificate(&self.redactor),
+                jwt: self.identity.jwt(&self.redactor),
+                teams: self.identity.teams.clone(),
             },
             token: head.path().token().map(|token| Target {
                 id: Redacted::from(token.id()),

@@ -18,8 +18,9 @@ use http::{Request, StatusCode};
 
 use super::Config;
 use super::environment::{self, Entrance, Environments};
+use super::identify::Identity;
 use super::lookup::{Found, Lookup, LookupError};
-use super::record::Recorder;
+use super::record::{Recorder, Recording};
 use super::rejection::read_status;
 use super::story::Started;
 use crate::dynatrace::catalogue::Catalogue;
@@ -28,6 +29,7 @@ use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
 use crate::listener::{Peer, empty};
+use crate::identity::forwarded;
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
@@ -86,14 +88,19 @@ impl Read {
         let key = HashKey::new([0; 32]);
         let (parts, body) = request.into_parts();
         let request = Request::from_parts(parts, empty());
-        let started = Started::of(&request);
+        let started = Started::of(&request, &Default::default());
         let (parts, _empty) = request.into_parts();
         let redactor = &started.redactor;
         let Some(head) = guarded(&parts, redactor, &body, limits, catalogue, &key)? else {
             return Ok(None);
         };
         fits(&body, limits.body)?;
-        let recorder = Recorder::new(&key, "", &started, &parts, Some(&head), None);
+        let recording = Recording {
+            key: &key,
+            revision: "",
+            started: &started,
+        };
+        let recorder = recording.of(&parts, Some(&head), None, Identity::default());
         let call = guard::call(head, &body)?;
         Ok(Some(Self {
             recorder,

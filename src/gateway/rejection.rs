@@ -13,6 +13,7 @@ mod kind;
 mod objections;
 
 use super::environment::RouteError;
+use super::identify::BrokerError;
 use super::ledger::Counted;
 use super::upstream::UpstreamError;
 use crate::audit::RecordError;
@@ -21,6 +22,7 @@ use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::{ConstraintViolation, ErrorEnvelope, ParameterLocation};
 use crate::guard::ReadError;
 use crate::guard::path::PathError;
+use crate::identity;
 use crate::listener::{Body, full};
 use crate::policy::{Decision, Effect};
 use crate::telemetry::Limit;
@@ -51,6 +53,10 @@ pub(super) enum Reason {
     Gone,
     #[error("dtgate has a fault (a panic; its log says where)")]
     Panic,
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Identity(#[from] identity::Error),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -108,6 +114,11 @@ impl Reason {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
+            Self::Broker(BrokerError::Access(_)) => StatusCode::BAD_GATEWAY,
+            Self::Broker(BrokerError::NotYours(_)) => StatusCode::FORBIDDEN,
+            Self::Broker(BrokerError::Several(_)) => StatusCode::BAD_REQUEST,
+            Self::Identity(error) if error.flaw.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Identity(_) => StatusCode::UNAUTHORIZED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied(_) | Self::UnknownWrite => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
@@ -170,7 +181,10 @@ impl Reason {
             Self::Record(RecordError::Late(_)) => Some(Limit::JournalTimeout),
             Self::Shed(shed) => Some(shed.limit),
             Self::Upstream(error) => error.limit(),
-            Self::Connect
+            Self::Broker(BrokerError::Access(error)) => error.limit(),
+            Self::Broker(_)
+            | Self::Identity(_)
+            | Self::Connect
             | Self::Gone
             | Self::Panic
             | Self::Read(_)
@@ -185,9 +199,11 @@ impl Reason {
     /// What happened to the request, so that nobody has to guess.
     fn fate(&self) -> &'static str {
         match self {
-            Self::Connect
+            Self::Broker(_)
+            | Self::Connect
             | Self::Denied(_)
             | Self::Gone
+            | Self::Identity(_)
             | Self::Missing(_)
             | Self::Read(_)
             | Self::Record(_)
@@ -304,7 +320,14 @@ impl Rejection {
             Reason::Read(ReadError::NoCredential(_)) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
             }
-            Reason::Connect
+            Reason::Identity(error) if error.flaw.is_passing() => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Reason::Identity(_) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(BEARER));
+            }
+            Reason::Broker(_)
+            | Reason::Connect
             | Reason::Denied(_)
             | Reason::Gone
             | Reason::Missing(_)
@@ -339,7 +362,9 @@ impl Rejection {
                 })
                 .into_iter()
                 .collect(),
-            Reason::Connect
+            Reason::Broker(_)
+            | Reason::Identity(_)
+            | Reason::Connect
             | Reason::Gone
             | Reason::Panic
             | Reason::Record(_)
@@ -380,6 +405,9 @@ fn seconds(wait: Duration) -> u64 {
 
 /// The scheme that Dynatrace documents for API tokens. No browser knows it, so none asks for a password.
 const CHALLENGE: &str = "Api-Token realm=\"Dynatrace\"";
+
+/// For those whose JSON Web Token is refused (RFC 6750, section 3).
+const BEARER: &str = "Bearer realm=\"dtgate\", error=\"invalid_token\"";
 
 /// What may come instead of TRACE.
 const METHODS: &str = "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE";

@@ -8,6 +8,7 @@ use http::request::Parts;
 use super::Gateway;
 use super::client::{Address, Who};
 use super::environment::Environment;
+use super::identify::Identity;
 use super::rejection::Reason;
 use super::story::Started;
 use super::unseen::{self, UnknownWrites};
@@ -37,6 +38,7 @@ impl Gateway {
         &self,
         started: &Started,
         parts: &Parts,
+        identity: &mut Identity,
         body: Body,
     ) -> Result<Routed, Unrouted> {
         let (has_body, redactor) = (started.has_body, &started.redactor);
@@ -53,7 +55,7 @@ impl Gateway {
             Route::Unsure(head) => (head, false),
         };
         let operation = Some(head.path().endpoint().operation);
-        let routed = self.route_guarded(started.address(), parts, head, is_sure, body);
+        let routed = self.route_guarded(started.address(), parts, identity, head, is_sure, body);
         let of_operation = |reason| Unrouted { reason, operation };
         routed.await.map_err(of_operation)
     }
@@ -63,6 +65,7 @@ impl Gateway {
         &self,
         address: Address,
         parts: &Parts,
+        identity: &mut Identity,
         head: Box<Head>,
         is_sure: bool,
         body: Body,
@@ -88,6 +91,8 @@ impl Gateway {
             }
         };
         let environment = self.environments.guarded(parts, &head)?;
+        identity.teams = self.teams(identity, head.caller());
+        let head = self.brokered(head, parts, &environment, identity).await?;
         guard::require_credential(parts, &head)?;
         Ok(Routed::Guarded(environment, head, body))
     }

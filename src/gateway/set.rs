@@ -8,6 +8,7 @@ use super::limits::{Admission, Config};
 use super::lookup::Lookup;
 use super::{UnknownWrites, reads_envoy};
 use crate::dynatrace::catalogue::Catalogue;
+use crate::identity::{Teams, Tokens, forwarded};
 use crate::policy::Policy;
 use crate::telemetry::Load;
 
@@ -25,6 +26,9 @@ pub struct Set {
     /// Whether a policy reads the request in the shape of OPA-Envoy.
     pub(super) reads_envoy: bool,
     pub(super) unknown_writes: UnknownWrites,
+    pub(super) tokens: Tokens,
+    pub(super) forwarded: forwarded::Config,
+    pub(super) teams: Teams,
 }
 
 /// What a set is made of.
@@ -35,6 +39,11 @@ pub struct Wanted {
     pub lookup: Lookup,
     pub policy: Policy,
     pub unknown_writes: UnknownWrites,
+    /// Whose tokens are believed.
+    pub tokens: Tokens,
+    /// Which proxies are.
+    pub forwarded: forwarded::Config,
+    pub teams: Teams,
 }
 
 impl Wanted {
@@ -54,6 +63,9 @@ impl Set {
             lookup,
             policy,
             unknown_writes,
+            tokens,
+            forwarded,
+            teams,
         } = wanted;
         let same = before.filter(|before| before.limits == limits);
         Arc::new(Self {
@@ -69,6 +81,9 @@ impl Set {
             reads_envoy: reads_envoy(&policy),
             policy,
             unknown_writes,
+            tokens,
+            forwarded,
+            teams,
         })
     }
 
@@ -103,6 +118,10 @@ impl Set {
 
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// What requests hold.

@@ -15,6 +15,7 @@ use super::headers;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::TokenId;
 use crate::guard;
+use crate::identity::forwarded::{self, Finding};
 use crate::listener::{Body, Peer};
 use crate::value::milliseconds;
 
@@ -22,7 +23,10 @@ use crate::value::milliseconds;
 pub(super) struct Started {
     pub(super) id: Redacted,
     pub(super) client_id: Option<Redacted>,
-    peer: Option<Peer>,
+    /// The client's address: of the connection, or as a proxy says that is believed.
+    client: Option<IpAddr>,
+    /// What was made of what a proxy says.
+    forwarded: Finding,
     pub(super) method: Method,
     uri: Uri,
     /// Makes what the request says writable.
@@ -48,7 +52,9 @@ pub(super) struct Story {
 }
 
 impl Started {
-    pub(super) fn of(request: &Request<Body>) -> Self {
+    pub(super) fn of(request: &Request<Body>, proxies: &forwarded::Config) -> Self {
+        let peer = Peer::of(request).map(|peer| peer.address.ip());
+        let client = peer.map(|peer| proxies.client(peer, request.headers()));
         let client_id = request.headers().get(&headers::REQUEST_ID);
         let redactor = guard::redactor(request.headers(), request.uri().query());
         Self {
@@ -57,7 +63,8 @@ impl Started {
                 .filter(|value| value.len() <= LONGEST_READ)
                 .map(|value| redactor.text(&String::from_utf8_lossy(value.as_bytes())))
                 .filter(|id| id.len() <= LONGEST_ID),
-            peer: Peer::of(request),
+            client: client.map(|client| client.address),
+            forwarded: client.map_or(Finding::Absent, |client| client.finding),
             method: request.method().clone(),
             uri: request.uri().clone(),
             redactor,
@@ -69,14 +76,19 @@ impl Started {
 
     /// The client's address, without port.
     pub(super) fn peer(&self) -> Redacted {
-        let peer = self.peer.map(|peer| peer.address.ip().to_canonical());
-        peer.map_or_else(Redacted::default, Redacted::from)
+        let client = self.client.map(|client| client.to_canonical());
+        client.map_or_else(Redacted::default, Redacted::from)
     }
 
     /// The client's address, as far as shares go. Whoever has none is one of all who have none.
     pub(super) fn address(&self) -> Address {
         let nowhere = || Address::from(IpAddr::from(Ipv6Addr::UNSPECIFIED));
-        self.peer.map_or_else(nowhere, Address::of)
+        self.client.map_or_else(nowhere, Address::from)
+    }
+
+    /// What was made of what a proxy says about the client.
+    pub(super) fn forwarded(&self) -> Finding {
+        self.forwarded
     }
 
     /// The method as it may be written.

@@ -240,6 +240,11 @@ impl Engine {
         self.lookup_required && input.lookup_error().is_some() && !input.only_disables()
     }
 
+    /// A member of the policies' data.
+    pub fn data(&self, member: &str) -> Option<&serde_json::Value> {
+        self.tree.data.get(member)
+    }
+
     pub fn problem_in_data(&self, path: &[&str], message: String) -> Problem {
         self.tree.problem_in_data(path, message)
     }

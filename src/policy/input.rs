@@ -63,6 +63,42 @@ pub struct Caller {
     pub address: String,
     #[serde(default)]
     pub token: CallerToken,
+    #[serde(default)]
+    pub certificate: CallerCertificate,
+    #[serde(default)]
+    pub jwt: CallerJwt,
+    /// The names of those that `data.callers` puts the caller into.
+    #[serde(default)]
+    pub teams: Vec<String>,
+}
+
+/// What the certificate says that the caller has shown; empty texts and lists when there is none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct CallerCertificate {
+    pub subject: Redacted,
+    pub issuer: Redacted,
+    pub serial: Redacted,
+    pub dns: Vec<Redacted>,
+    pub uris: Vec<Redacted>,
+    pub emails: Vec<Redacted>,
+    pub addresses: Vec<Redacted>,
+    pub spiffe_id: Redacted,
+    /// SHA-256, 64 hexadecimal digits.
+    pub fingerprint: Redacted,
+    pub not_after: String,
+}
+
+/// What the JSON Web Token says that the caller has shown to the gate; empty when there is none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct CallerJwt {
+    pub issuer: Redacted,
+    pub subject: Redacted,
+    pub audiences: Vec<Redacted>,
+    pub id: Redacted,
+    /// All of them.
+    pub claims: Redacted<Map<String, Json>>,
 }
 
 /// The public part of the credential that the caller shows; empty texts when there is none.

@@ -130,6 +130,11 @@ impl Access {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whose it is.
+    pub(super) fn client(&self) -> &str {
+        &self.0.config.client_id
+    }
+
     /// The value of `Authorization`. Waits for an answer only where there is no good token.
     pub(super) async fn token(&self) -> Result<TokenSecret, AccessError> {
         let now = Instant::now();

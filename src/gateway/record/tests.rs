@@ -12,6 +12,7 @@ use crate::gateway::lookup::LookupError;
 use crate::gateway::upstream;
 use crate::guard::Route;
 use crate::listener::{Body, Peer, full};
+use crate::identity::forwarded;
 use crate::policy::Policy;
 
 /// One rule of every kind, with all that a violation can carry.
@@ -96,7 +97,7 @@ fn records(case: Case) -> [String; 4] {
         address: "10.1.2.3:4711".parse().unwrap(),
         tls: false,
     });
-    let mut started = Started::of(&request);
+    let mut started = Started::of(&request, &Default::default());
     started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");
     let (parts, _body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
@@ -104,7 +105,12 @@ fn records(case: Case) -> [String; 4] {
     let Route::Guarded(head) = head.unwrap() else {
         panic!("{} is not guarded", case.target);
     };
-    let mut recorder = Recorder::new(&key, "revision-1", &started, &parts, Some(&head), None);
+    let recording = Recording {
+        key: &key,
+        revision: "revision-1",
+        started: &started,
+    };
+    let mut recorder = recording.of(&parts, Some(&head), None, Identity::default());
     recorder.decision_id = Redacted::ours("01a20c52-49be-734b-a743-e694d554b905");
     let call = guard::call(*head, case.body.as_bytes()).unwrap();
 

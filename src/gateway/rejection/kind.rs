@@ -2,15 +2,20 @@
 
 use super::Reason;
 use crate::gateway::environment::RouteError;
+use crate::gateway::identify::BrokerError;
 use crate::guard::ReadError;
 use crate::guard::path::PathError;
 
 impl Reason {
     pub(in crate::gateway) fn kind(&self) -> &'static str {
         match self {
+            Self::Broker(BrokerError::Access(_)) => "access-token",
+            Self::Broker(BrokerError::NotYours(_)) => "not-your-credential",
+            Self::Broker(BrokerError::Several(_)) => "credential",
             Self::Connect => "connect",
             Self::Denied(_) | Self::Throttled { .. } => "denied",
             Self::Gone => "client-gone",
+            Self::Identity(_) => "jwt",
             Self::Missing(_) => "no-such-token",
             Self::Panic => "panic",
             Self::Read(error) => read(error),

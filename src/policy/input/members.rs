@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, Caller,
-    Change, Current, Environment, Envoy, Expiration, Input, Requested, Scopes, Settings,
-    SocketAddress, Target, Wish,
+    CallerCertificate, CallerJwt, CallerToken, Change, Current, Environment, Envoy, Expiration,
+    Input, Requested, Scopes, Settings, SocketAddress, Target, Wish,
 };
 use crate::dynatrace::{
     catalogue::ENDPOINTS,
@@ -17,8 +17,9 @@ use crate::dynatrace::{
 };
 
 /// Members below these are not ours to name.
-pub(super) const OPEN: [&str; 5] = [
+pub(super) const OPEN: [&str; 6] = [
     "input.attributes.request.http.headers",
+    "input.caller.jwt.claims",
     "input.environment.data",
     "input.parsed_body",
     "input.parsed_query",
@@ -220,7 +221,22 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
             id: text(),
             data: Map::new(),
         },
-        caller: Caller::default(),
+        caller: Caller {
+            address: String::new(),
+            token: CallerToken::default(),
+            certificate: CallerCertificate {
+                dns: vec![text()],
+                uris: vec![text()],
+                emails: vec![text()],
+                addresses: vec![text()],
+                ..CallerCertificate::default()
+            },
+            jwt: CallerJwt {
+                audiences: vec![text()],
+                ..CallerJwt::default()
+            },
+            teams: vec![String::new()],
+        },
         token: Some(Target {
             id: text(),
             current: Some(Current {

@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use regorus::Value;
 use serde_json::{Map, Value as Json};
 
-use super::{Change, Current, Envoy, Input, Target};
+use super::{
+    Caller, CallerCertificate, CallerJwt, CallerToken, Change, Current, Envoy, Input, Target,
+};
 use crate::dynatrace::redact::Redacted;
 
 /// The whole document.
@@ -19,12 +21,7 @@ pub(super) fn document(input: &Input) -> Value {
     let unknown = &input.unknown_members;
     let document = DOCUMENT.with([
         Some(text(&input.api)),
-        Some(CALLER.with([
-            Some(text(&caller.address)),
-            Some(
-                CALLER_TOKEN.with([&caller.token.id, &caller.token.kind].map(|it| Some(text(it)))),
-            ),
-        ])),
+        Some(self::caller(caller)),
         Some(change(&input.change)),
         Some(ENVIRONMENT.with([
             Some(map(&environment.data)),
@@ -44,6 +41,60 @@ pub(super) fn document(input: &Input) -> Value {
         None => document,
         Some(envoy) => with_envoy(&document, envoy),
     }
+}
+
+fn caller(caller: &Caller) -> Value {
+    let CallerToken { id, kind } = &caller.token;
+    let teams = caller.teams.iter().map(|team| text(team));
+    CALLER.with([
+        Some(text(&caller.address)),
+        Some(certificate(&caller.certificate)),
+        Some(jwt(&caller.jwt)),
+        Some(teams.collect::<Vec<Value>>().into()),
+        Some(CALLER_TOKEN.with([id, kind].map(|it| Some(text(it))))),
+    ])
+}
+
+/// Most callers have none: then it is always the same.
+fn certificate(certificate: &CallerCertificate) -> Value {
+    static NONE: OnceLock<Value> = OnceLock::new();
+    if *certificate == CallerCertificate::default() {
+        return NONE.get_or_init(|| certificate_of(certificate)).clone();
+    }
+    certificate_of(certificate)
+}
+
+fn certificate_of(certificate: &CallerCertificate) -> Value {
+    CALLER_CERTIFICATE.with([
+        Some(texts(&certificate.addresses)),
+        Some(texts(&certificate.dns)),
+        Some(texts(&certificate.emails)),
+        Some(text(&certificate.fingerprint)),
+        Some(text(&certificate.issuer)),
+        Some(text(&certificate.not_after)),
+        Some(text(&certificate.serial)),
+        Some(text(&certificate.spiffe_id)),
+        Some(text(&certificate.subject)),
+        Some(texts(&certificate.uris)),
+    ])
+}
+
+fn jwt(jwt: &CallerJwt) -> Value {
+    static NONE: OnceLock<Value> = OnceLock::new();
+    if *jwt == CallerJwt::default() {
+        return NONE.get_or_init(|| jwt_of(jwt)).clone();
+    }
+    jwt_of(jwt)
+}
+
+fn jwt_of(jwt: &CallerJwt) -> Value {
+    CALLER_JWT.with([
+        Some(texts(&jwt.audiences)),
+        Some(map(&jwt.claims)),
+        Some(text(&jwt.id)),
+        Some(text(&jwt.issuer)),
+        Some(text(&jwt.subject)),
+    ])
 }
 
 fn target(target: &Target) -> Value {
@@ -150,7 +201,20 @@ static DOCUMENT: Shape<9> = Shape::of([
     "token",
     "unknown_members",
 ]);
-static CALLER: Shape<2> = Shape::of(["address", "token"]);
+static CALLER: Shape<5> = Shape::of(["address", "certificate", "jwt", "teams", "token"]);
+static CALLER_CERTIFICATE: Shape<10> = Shape::of([
+    "addresses",
+    "dns",
+    "emails",
+    "fingerprint",
+    "issuer",
+    "not_after",
+    "serial",
+    "spiffe_id",
+    "subject",
+    "uris",
+]);
+static CALLER_JWT: Shape<5> = Shape::of(["audiences", "claims", "id", "issuer", "subject"]);
 static CALLER_TOKEN: Shape<2> = Shape::of(["id", "kind"]);
 static CHANGE: Shape<6> = Shape::of([
     "differs",

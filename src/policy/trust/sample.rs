@@ -11,8 +11,8 @@ use crate::dynatrace::catalogue::ENDPOINTS;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::policy::input::{
     Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, Caller,
-    CallerToken, Change, Current, Environment, Envoy, Expiration, Input, Requested, Scopes,
-    Settings, SocketAddress, Target, Wish,
+    CallerCertificate, CallerJwt, CallerToken, Change, Current, Environment, Envoy, Expiration,
+    Input, Requested, Scopes, Settings, SocketAddress, Target, Wish,
 };
 use crate::policy::rego::program::Read;
 
@@ -85,6 +85,9 @@ impl<'a> Sampler<'a> {
             caller: Caller {
                 address: self.one_of(&["10.1.2.3", "::1", ""]),
                 token: self.maybe(Self::caller).unwrap_or_default(),
+                certificate: self.seldom(Self::certificate).unwrap_or_default(),
+                jwt: self.seldom(Self::jwt).unwrap_or_default(),
+                teams: self.seldom(Self::words).unwrap_or_default(),
             },
             token: self.maybe(target),
             change,
@@ -114,6 +117,31 @@ impl<'a> Sampler<'a> {
         CallerToken {
             id: self.id(),
             kind: self.redactor.text(&kind),
+        }
+    }
+
+    fn certificate(&mut self) -> CallerCertificate {
+        CallerCertificate {
+            subject: self.text(),
+            issuer: self.text(),
+            serial: self.id(),
+            dns: self.scopes(),
+            uris: self.scopes(),
+            emails: self.scopes(),
+            addresses: self.scopes(),
+            spiffe_id: self.text(),
+            fingerprint: self.id(),
+            not_after: "2027-11-24T10:00:00Z".to_owned(),
+        }
+    }
+
+    fn jwt(&mut self) -> CallerJwt {
+        CallerJwt {
+            issuer: self.text(),
+            subject: self.text(),
+            audiences: self.scopes(),
+            id: self.id(),
+            claims: self.members("input.caller.jwt.claims"),
         }
     }
 

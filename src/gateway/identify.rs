@@ -1,0 +1,213 @@
+//! Who asks, besides the credential for Dynatrace: by the certificate of the connection, and by a JSON Web Token that
+//! is for the gate alone. And what Dynatrace is shown in the place of a caller who has proven who he is.
+
+use http::header::{AUTHORIZATION, COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Gateway;
+use super::credential::{AccessError, Credential};
+use super::environment::Environment;
+use super::rejection::Reason;
+use crate::dynatrace::redact::Redactor;
+use crate::dynatrace::token::{Caller, TokenSecret};
+use crate::guard::{self, Head};
+use crate::identity::{Certificate, Jwt, Shown};
+use crate::listener::Peer;
+use crate::policy::input::{CallerCertificate, CallerJwt};
+use std::sync::Arc;
+
+/// What a caller has proven, and to which teams it belongs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Identity {
+    certificate: Option<Arc<Certificate>>,
+    jwt: Option<Jwt>,
+    /// As `data.callers` has them.
+    pub(super) teams: Vec<String>,
+    /// Fields that were for the gate.
+    taken: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Why a request is not sent with the gate's credential.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BrokerError {
+    #[error("the credential for Dynatrace cannot be had: {0}")]
+    Access(#[from] AccessError),
+    #[error("none of your teams may use the gate's credential for environment {0}")]
+    NotYours(String),
+    #[error(
+        "environment {0} is reached with the gate's own credential: send the request without a token, cookie or \
+         api-token of yours"
+    )]
+    Several(String),
+}
+
+impl Gateway {
+    /// Checks what a request shows to the gate, and takes it away: it is for nobody behind the gate.
+    pub(super) async fn identify(
+        &self,
+        parts: &mut Parts,
+        identity: &mut Identity,
+    ) -> Result<(), Reason> {
+        let tokens = &self.set.tokens;
+        identity.jwt = tokens.verify(&parts.headers, (self.shared.now)()).await?;
+        if let Some(jwt) = &identity.jwt {
+            let field = jwt.field.clone();
+            identity.take(&field, parts);
+        }
+        for field in tokens.fields() {
+            identity.take(field, parts);
+        }
+        Ok(())
+    }
+
+    /// The teams of a caller, by all that it shows.
+    pub(super) fn teams(&self, identity: &Identity, token: Option<&Caller>) -> Vec<String> {
+        self.set.teams.teams(Shown {
+            certificate: identity.certificate.as_deref(),
+            jwt: identity.jwt.as_ref(),
+            token: token.map(|caller| caller.id.as_str()),
+        })
+    }
+
+    /// A guarded request with the gate's credential, where its environment has one for this caller.
+    pub(super) async fn brokered(
+        &self,
+        head: Box<Head>,
+        parts: &Parts,
+        environment: &Environment,
+        identity: &Identity,
+    ) -> Result<Box<Head>, BrokerError> {
+        let Some(credential) = environment
+            .credential
+            .as_ref()
+            .filter(|_| identity.is_proven())
+        else {
+            return Ok(head);
+        };
+        let shows_own = head.credential().is_some() || has_cookie(parts);
+        let name = || environment.name.clone();
+        match (credential.is_for(&identity.teams), shows_own) {
+            (false, true) => Ok(head),
+            (false, false) => Err(BrokerError::NotYours(name())),
+            (true, true) => Err(BrokerError::Several(name())),
+            (true, false) => {
+                let secret = credential.authorization().await?;
+                let caller = credential.caller(&secret, &self.shared.key);
+                Ok(Box::new(head.brokered(secret, caller)))
+            }
+        }
+    }
+
+    /// The same for open traffic.
+    pub(super) async fn broker_open(
+        &self,
+        parts: &mut Parts,
+        environment: &Environment,
+        identity: &mut Identity,
+    ) -> Result<(), BrokerError> {
+        let is_meant = |credential: &&Credential| {
+            identity.is_proven() && credential.is_for_open(&parts.method)
+        };
+        let Some(credential) = environment.credential.as_ref().filter(is_meant) else {
+            return Ok(());
+        };
+        let own = guard::caller(parts, &self.shared.key);
+        let shows_own = own.is_some() || has_cookie(parts);
+        identity.teams = self.teams(identity, own.as_ref());
+        match (credential.is_for(&identity.teams), shows_own) {
+            (false, _) => Ok(()),
+            (true, true) => Err(BrokerError::Several(environment.name.clone())),
+            (true, false) => {
+                let secret = credential.authorization().await?;
+                if let Ok(mut value) = HeaderValue::from_str(secret.expose()) {
+                    value.set_sensitive(true);
+                    parts.headers.insert(AUTHORIZATION, value);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Identity {
+    /// What the connection has proven.
+    pub(super) fn of(parts: &Parts) -> Self {
+        let _peer: Option<&Peer> = parts.extensions.get();
+        Self {
+            certificate: None,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a field out of a request.
+    fn take(&mut self, field: &HeaderName, parts: &mut Parts) {
+        let values = parts.headers.get_all(field).iter();
+        let values: Vec<_> = values.map(|value| (field.clone(), value.clone())).collect();
+        self.taken.extend(values);
+        parts.headers.remove(field);
+    }
+
+    /// For a request that begins anew.
+    pub(super) fn give_back(&self, headers: &mut HeaderMap) {
+        for (field, value) in &self.taken {
+            headers.append(field, value.clone());
+        }
+    }
+
+    /// Whether the caller has shown what only it can show.
+    pub(super) fn is_proven(&self) -> bool {
+        self.certificate.is_some() || self.jwt.is_some()
+    }
+
+    /// Who that is, in one text that nobody else has.
+    pub(super) fn name(&self) -> Option<TokenSecret> {
+        let name = match (&self.jwt, &self.certificate) {
+            (Some(jwt), _) => format!("jwt {} {}", jwt.issuer, jwt.subject),
+            (None, Some(certificate)) => format!("certificate {}", certificate.fingerprint),
+            (None, None) => return None,
+        };
+        Some(TokenSecret::new(name))
+    }
+
+    /// What policies see of the certificate.
+    pub(super) fn certificate(&self, redactor: &Redactor) -> CallerCertificate {
+        let Some(certificate) = &self.certificate else {
+            return CallerCertificate::default();
+        };
+        let text = |text: &String| redactor.text(text);
+        let texts = |texts: &[String]| texts.iter().map(text).collect();
+        CallerCertificate {
+            subject: text(&certificate.subject),
+            issuer: text(&certificate.issuer),
+            serial: text(&certificate.serial),
+            dns: texts(&certificate.dns),
+            uris: texts(&certificate.uris),
+            emails: texts(&certificate.emails),
+            addresses: texts(&certificate.addresses),
+            spiffe_id: certificate.spiffe_id.as_ref().map(text).unwrap_or_default(),
+            fingerprint: text(&certificate.fingerprint),
+            not_after: certificate.not_after.to_string(),
+        }
+    }
+
+    /// What policies see of the token.
+    pub(super) fn jwt(&self, redactor: &Redactor) -> CallerJwt {
+        let Some(jwt) = &self.jwt else {
+            return CallerJwt::default();
+        };
+        let text = |text: &String| redactor.text(text);
+        CallerJwt {
+            issuer: text(&jwt.issuer),
+            subject: text(&jwt.subject),
+            audiences: jwt.audiences.iter().map(text).collect(),
+            id: jwt.id.as_ref().map(text).unwrap_or_default(),
+            claims: redactor.members(&jwt.claims),
+        }
+    }
+}
+
+fn has_cookie(parts: &Parts) -> bool {
+    let mut cookies = parts.headers.get_all(COOKIE).iter();
+    cookies.any(|cookie| !cookie.as_bytes().trim_ascii().is_empty())
+}
