@@ -3,7 +3,7 @@
 //! It follows no redirect and takes nothing that is not 200: an answer that comes from elsewhere than was configured is
 //! none of the issuer's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use super::config::{Source, Url};
+use super::file;
 use super::jwk::{KeySet, MOST_KEYS};
 use crate::guard::json;
 use crate::telemetry::Limit;
@@ -62,7 +63,7 @@ pub enum Fault {
     File(std::io::Error),
     #[error("it says that it is issuer {said:?}, and the configuration says {configured:?}")]
     Issuer { said: String, configured: String },
-    #[error("the answer has more than {LONGEST_ANSWER} bytes")]
+    #[error("it has more than {LONGEST_ANSWER} bytes")]
     Long,
     #[error("it has more than {MOST_KEYS} keys")]
     Many,
@@ -108,7 +109,7 @@ impl FetchError {
 }
 
 impl Fault {
-    fn at(self, place: &impl ToString) -> FetchError {
+    pub(super) fn at(self, place: &impl ToString) -> FetchError {
         FetchError {
             at: place.to_string(),
             fault: self,
@@ -148,7 +149,7 @@ impl Fetcher {
     pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
         let (url, all) = match &self.source {
             Source::File(path) => {
-                let keys = read(path)?;
+                let keys = file::read(path)?;
                 return Ok(Fetched { keys, fresh: None });
             }
             Source::Discovery(url) | Source::Url(url) => (url, async {
@@ -226,13 +227,6 @@ impl Fetcher {
     }
 }
 
-/// Reads keys from a file.
-pub(super) fn read(path: &Path) -> Result<KeySet, FetchError> {
-    let read = std::fs::read(path).map_err(Fault::File);
-    let keys = read.and_then(|bytes| KeySet::parse(&bytes));
-    keys.map_err(|fault| fault.at(&path.display()))
-}
-
 /// An error with what caused it: the library says only "client error (Connect)".
 fn whole(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
@@ -302,7 +296,7 @@ fn tls(ca: Option<PathBuf>, encrypted: bool) -> Result<ClientConfig, CaError> {
 }
 
 /// The longest answer: with 100 keys and the certificates of each.
-const LONGEST_ANSWER: usize = 512 << 10;
+pub(super) const LONGEST_ANSWER: usize = 512 << 10;
 const LONGEST_HEAD: usize = 64 << 10;
 
 #[cfg(test)]

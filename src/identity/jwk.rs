@@ -66,6 +66,13 @@ impl KeySet {
         self.keys.get(kid)
     }
 
+    /// Logs what was left out of the keys of an issuer.
+    pub(super) fn say_left_out(&self, issuer: &str) {
+        for reason in &self.left_out {
+            tracing::warn!(issuer, reason, "a key of an issuer is not used");
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }

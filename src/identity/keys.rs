@@ -5,7 +5,6 @@
 //! a bounded time, and a bounded number of them does. No lock is held while anybody waits.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::config::{Issuer, Name, Source};
 use super::error::Flaw;
-use super::fetch::{CaError, FetchError, Fetched, Fetcher, read};
+use super::fetch::{Fetched, Fetcher};
+use super::file::{self, KeysError};
 use super::jwk::{Key, KeySet};
 use crate::telemetry::{Limit, Metrics};
 
@@ -74,17 +74,6 @@ pub struct Health {
     pub usable: bool,
 }
 
-/// Why the keys of an issuer cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    #[error(transparent)]
-    Ca(#[from] CaError),
-    #[error("{}: no key in it can be used: {}", path.display(), reasons.join("; "))]
-    NoKey { path: PathBuf, reasons: Vec<String> },
-    #[error(transparent)]
-    File(#[from] FetchError),
-}
-
 impl Keys {
     /// Reads a file; fetches nothing yet. `before`: keys of the same issuer from the same place.
     pub(super) fn new(
@@ -95,7 +84,7 @@ impl Keys {
         now: fn() -> Timestamp,
     ) -> Result<Self, KeysError> {
         let (state, fetcher) = match &issuer.keys {
-            Source::File(path) => (State::new(from_file(name, path)?), None),
+            Source::File(path) => (State::new(file::keys(name, path)?), None),
             source => {
                 let (timeout, ca) = (issuer.timeout.into(), issuer.ca.clone());
                 let fetcher = Fetcher::new(issuer.issuer.clone(), source.clone(), timeout, ca)?;
@@ -317,7 +306,7 @@ impl Shared {
             );
         }
         if before.left_out != keys.left_out {
-            say_left_out(&self.name, &keys);
+            keys.say_left_out(self.name.as_str());
         }
         if keys.len() == 0 {
             tracing::warn!(
@@ -358,29 +347,6 @@ const NOT_FETCHED: &str = "the keys of an issuer could not be fetched";
 
 fn is_under_way(flight: &watch::Receiver<()>) -> bool {
     flight.has_changed().is_ok()
-}
-
-fn from_file(name: &Name, path: &Path) -> Result<KeySet, KeysError> {
-    let mut keys = read(path)?;
-    if keys.len() == 0 {
-        let mut reasons = std::mem::take(&mut keys.left_out);
-        if reasons.is_empty() {
-            reasons.push("the list \"keys\" is empty".to_owned());
-        }
-        return Err(KeysError::NoKey {
-            path: path.to_owned(),
-            reasons,
-        });
-    }
-    say_left_out(name, &keys);
-    Ok(keys)
-}
-
-fn say_left_out(name: &Name, keys: &KeySet) {
-    let issuer = name.as_str();
-    for reason in &keys.left_out {
-        tracing::warn!(issuer, reason, "a key of an issuer is not used");
-    }
 }
 
 /// Requests that wait for the keys of one issuer.

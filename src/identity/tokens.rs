@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use super::compact::Compact;
 use super::config::{Config, Issuer, Name, Source};
 use super::error::{Error, Flaw};
-use super::keys::{Health, Keys, KeysError};
+use super::file::KeysError;
+use super::keys::{Health, Keys};
 use crate::telemetry::Metrics;
 
 /// What a good token says. It is text of a client: whoever writes it makes it writable first.

@@ -118,8 +118,19 @@ fn by_certificate(at: &At<'_>) -> Result<ByCertificate, TeamsError> {
         "subject" => Ok(ByCertificate::Subject(text)),
         _ => {
             let pattern = at.pattern(text)?;
-            if !pattern.text().contains(':') {
+            let Some((_scheme, rest)) = pattern.text().split_once(':') else {
                 return Err(at.wrong("that is no URI: write \"scheme:…\""));
+            };
+            // Half a name is the beginning of others' names.
+            let named = rest.strip_prefix("//").map(|rest| rest.split_once('/'));
+            let is_open = match named {
+                Some(named) => named.is_none_or(|(authority, _)| authority.is_empty()),
+                None => rest.trim_matches('/').is_empty(),
+            };
+            if is_open && matches!(pattern, Pattern::Begin(_)) {
+                return Err(at.wrong(
+                    "it leaves open whose URIs they are: write the whole name behind the scheme",
+                ));
             }
             Ok(ByCertificate::Uri(pattern))
         }

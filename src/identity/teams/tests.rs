@@ -276,6 +276,21 @@ fn what_nobody_is_or_everybody_is_an_error_with_its_place() {
             "no URI",
         ),
         (
+            by_certificate(json!({"uri": "spiffe://*"})),
+            "callers[0].certificates[0].uri",
+            "whose URIs",
+        ),
+        (
+            by_certificate(json!({"uri": "https://ci.example*"})),
+            "callers[0].certificates[0].uri",
+            "whose URIs",
+        ),
+        (
+            by_certificate(json!({"uri": "urn:*"})),
+            "callers[0].certificates[0].uri",
+            "whose URIs",
+        ),
+        (
             by_certificate(json!({"uri": 1})),
             "callers[0].certificates[0].uri",
             "a text is expected",

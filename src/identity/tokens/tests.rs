@@ -612,4 +612,10 @@ fn a_renewed_configuration_reads_files_again() {
         refused.starts_with("identity.jwt.ci: ") && refused.contains("no key in it can be used"),
         "{refused}"
     );
+    std::fs::write(&path, " ".repeat(600 << 10)).unwrap();
+    let refused = gate.tokens.renew(&config).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("it has more than 524288 bytes"),
+        "{refused}"
+    );
 }

@@ -1,0 +1,54 @@
+//! Keys that the operator keeps in a file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::config::Name;
+use super::fetch::{CaError, Fault, FetchError, LONGEST_ANSWER};
+use super::jwk::KeySet;
+
+/// Why the keys of an issuer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    #[error("{}: no key in it can be used: {}", path.display(), reasons.join("; "))]
+    NoKey { path: PathBuf, reasons: Vec<String> },
+    #[error(transparent)]
+    Unread(#[from] FetchError),
+}
+
+/// The keys of an issuer, of which one at least has to be good.
+pub(super) fn keys(name: &Name, path: &Path) -> Result<KeySet, KeysError> {
+    let keys = read(path)?;
+    if keys.len() > 0 {
+        keys.say_left_out(name.as_str());
+        return Ok(keys);
+    }
+    let mut reasons = keys.left_out;
+    if reasons.is_empty() {
+        reasons.push("the list \"keys\" is empty".to_owned());
+    }
+    Err(KeysError::NoKey {
+        path: path.to_owned(),
+        reasons,
+    })
+}
+
+pub(super) fn read(path: &Path) -> Result<KeySet, FetchError> {
+    let keys = bytes(path).and_then(|bytes| KeySet::parse(&bytes));
+    keys.map_err(|fault| fault.at(&path.display()))
+}
+
+/// A file as long as an answer may be, at most.
+fn bytes(path: &Path) -> Result<Vec<u8>, Fault> {
+    let file = File::open(path).map_err(Fault::File)?;
+    let most = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes);
+    match read.map_err(Fault::File)? {
+        length if length > LONGEST_ANSWER => Err(Fault::Long),
+        _ => Ok(bytes),
+    }
+}
