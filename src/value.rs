@@ -6,6 +6,7 @@
 
 mod address;
 mod counted;
+mod network;
 mod relative;
 mod visible;
 
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use address::{deserialize_listening, listening};
 pub use counted::counted;
+pub use network::Network;
 pub use relative::relative;
 pub use visible::{Visible, VisibleLines, visible_json};
 
