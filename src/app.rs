@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
-use crate::admin::{Admin, Check, Checks};
+use crate::admin::{self, Admin, Check, Checks};
 use crate::audit::{self, Audit, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
@@ -46,6 +46,7 @@ pub fn now() -> jiff::Timestamp {
 pub struct App {
     listener: Listener,
     admin_listener: Listener,
+    operators: listener::Config,
     seats: Vec<Seat<Service>>,
     workers: Workers,
     /// To be compared with the bytecode engine, where that is wanted.
@@ -109,9 +110,12 @@ impl App {
         }
         // Before anybody can connect.
         rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
-        let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
+        let listener =
+            Listener::bind(&config.listener, metrics.clone(), now).context("listener")?;
+        let operators = operators(&config.admin);
         let admin_listener =
-            listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;
+            Listener::bind(&operators, metrics.clone(), now).context("admin listener")?;
+        let admin_listener = admin_listener.with_spares(SPARES);
         let overridden = overridden(config, &catalogue);
         let (audit, writer, key) =
             open_journal(&config.journal, &policy, overridden).context("journal")?;
@@ -157,6 +161,7 @@ impl App {
         Ok(Self {
             listener,
             admin_listener,
+            operators,
             seats,
             workers,
             unproven,
@@ -189,10 +194,20 @@ impl App {
         }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
-        let metrics = self.metrics;
+        let (metrics, tls) = (self.metrics, self.admin_listener.tls());
+        let operators = self.operators;
+        let listen_again = move |listen| {
+            let config = listener::Config {
+                listen,
+                ..operators.clone()
+            };
+            // With the certificates that it has by then.
+            let bound = Listener::bind_with(&config, tls.clone(), metrics.clone())?;
+            Ok(bound.with_spares(SPARES))
+        };
         let admin = tokio::spawn(supervise::keep_serving(
             self.admin_listener,
-            move |address| listen_for_operators(address, metrics.clone()),
+            listen_again,
             MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
             stop_admin.clone(),
         ));
@@ -348,12 +363,10 @@ fn overridden(config: &Config, catalogue: &Catalogue) -> Map<String, Value> {
 }
 
 /// Nobody but operators needs it, and nobody may take it from them: few connections, none of them idle for long.
-fn listen_for_operators(
-    address: SocketAddr,
-    metrics: Metrics,
-) -> Result<Listener, listener::BindError> {
-    let listening = listener::Config {
-        listen: address,
+pub fn operators(config: &admin::Config) -> listener::Config {
+    listener::Config {
+        listen: config.listen,
+        tls: config.tls.clone(),
         // No token comes here, and probes come from other machines.
         allow_plaintext: true,
         header_timeout: Duration::from_secs(5),
@@ -362,8 +375,15 @@ fn listen_for_operators(
         drain_timeout: Duration::from_secs(1),
         max_connections: NonZeroU32::new(OPERATORS).unwrap_or(NonZeroU32::MIN),
         ..listener::Config::default()
-    };
-    Ok(Listener::bind(&listening, metrics)?.with_spares(SPARES))
+    }
+}
+
+/// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
+pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {
+    let mut shaky = config.listener.check(now).context("listener")?;
+    let admin = operators(&config.admin).check(now);
+    shaky.extend(admin.context("admin listener")?);
+    Ok(shaky)
 }
 
 /// The key first: a journal whose key is refused is not begun.

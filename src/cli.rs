@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::gateway::{
     Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
 };
-use crate::listener::{Tls, descriptors};
+use crate::listener::{Files, Tls, descriptors};
 use crate::policy::{Other, Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
@@ -213,7 +213,11 @@ impl Serve {
         config.upstream.ca = self.upstream_ca.or(config.upstream.ca);
         config.listener.allow_plaintext |= self.allow_plaintext;
         if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
-            config.listener.tls = Tls::Files { certificate, key };
+            let files = Files { certificate, key };
+            match &mut config.listener.tls {
+                Some(tls) => tls.files = files,
+                none => *none = Some(Tls::from(files)),
+            }
         }
         Ok(config)
     }
@@ -252,7 +256,7 @@ impl Check {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.policies.directory, self.policies.clone());
-        config.listener.check().context("listener")?;
+        let shaky = app::check_listeners(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
         let catalogue = app::catalogue(&config)?;
         let mut changes: Vec<String> = catalogue
@@ -285,9 +289,10 @@ impl Check {
                     return self.refuse(out, &failures, &[]);
                 }
                 let warnings = policy.warnings();
-                if self.strict && !warnings.is_empty() {
-                    let lines: Vec<String> = warnings.iter().map(Problem::to_string).collect();
-                    return self.refuse(out, &lines, &diagnostics(warnings, "error"));
+                let said = warnings.iter().map(Problem::to_string);
+                let said: Vec<String> = shaky.iter().cloned().chain(said).collect();
+                if self.strict && !said.is_empty() {
+                    return self.refuse(out, &said, &diagnostics(warnings, "error"));
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
@@ -296,7 +301,7 @@ impl Check {
                         out,
                         &json!({
                             "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
-                            "evaluator": trusted, "descriptors": short,
+                            "evaluator": trusted, "descriptors": short, "tls": shaky,
                             "diagnostics": diagnostics(warnings, "warning"),
                         }),
                     )?,
@@ -315,8 +320,8 @@ impl Check {
                         for line in changes.into_iter().chain(short) {
                             writeln!(out, "{line}")?;
                         }
-                        for warning in warnings {
-                            writeln!(out, "warning: {}", Visible(warning.to_string()))?;
+                        for warning in said {
+                            writeln!(out, "warning: {}", Visible(warning))?;
                         }
                     }
                 }

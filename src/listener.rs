@@ -7,6 +7,7 @@
 mod answer;
 mod asked;
 mod body;
+mod certificate;
 mod config;
 mod connection;
 pub mod descriptors;
@@ -38,8 +39,9 @@ use places::{Places, Taken};
 use socket::{Spares, accept, listen};
 
 pub use body::{Body, BodyError, boxed, empty, full};
-pub use config::{BindError, Config, Keepalive, Tls};
-pub use tls::{LoadError, LoadErrorKind};
+pub use certificate::Certificate;
+pub use config::{BindError, Clients, Config, Files, Keepalive, Tls, TlsVersion};
+pub use tls::{Change, LoadError, LoadErrorKind, Now, TlsSwap};
 pub use tracker::Tracker;
 pub use worker::{Seat, Workers};
 
@@ -65,10 +67,14 @@ impl<S> Serve for S where
 }
 
 /// Who sent a request; found in its extensions.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
     pub address: SocketAddr,
     pub tls: bool,
+    /// What the client has proved to hold.
+    pub certificate: Option<Arc<Certificate>>,
+    /// The other end of the socket: the client, or what stands before it.
+    pub connection: SocketAddr,
 }
 
 /// A bound socket that does not serve yet.
@@ -81,7 +87,7 @@ pub struct Listener {
     metrics: Metrics,
     open: Tracker,
     drain_timeout: std::time::Duration,
-    tls: bool,
+    tls: TlsSwap,
 }
 
 /// Counts the open connections of a listener, also while it serves.
@@ -102,9 +108,14 @@ impl Listener {
     /// Binds the address and loads the certificate, so that what is wrong shows before anything serves.
     ///
     /// Has to be called within a tokio runtime.
-    pub fn bind(config: &Config, metrics: Metrics) -> Result<Self, BindError> {
-        let acceptor = config.acceptor()?;
-        let tls = acceptor.is_some();
+    pub fn bind(config: &Config, metrics: Metrics, now: Now) -> Result<Self, BindError> {
+        let tls = config.load(now)?;
+        tls::warn(&tls.warnings());
+        Self::bind_with(config, tls, metrics)
+    }
+
+    /// The same with the TLS of another listener, whatever `config` says of it.
+    pub fn bind_with(config: &Config, tls: TlsSwap, metrics: Metrics) -> Result<Self, BindError> {
         let bound = listen(config.listen, &config.keepalive);
         let (socket, address) = bound.map_err(|error| BindError::Address {
             address: config.listen,
@@ -113,7 +124,7 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            protocol: Arc::new(Protocol::new(config, acceptor, metrics.clone())),
+            protocol: Arc::new(Protocol::new(config, tls.clone(), metrics.clone())),
             places: places(config, &metrics),
             spares: 0,
             metrics,
@@ -128,6 +139,11 @@ impl Listener {
     pub fn with_spares(mut self, spares: usize) -> Self {
         self.spares = spares;
         self
+    }
+
+    /// What exchanges its certificates while it runs.
+    pub fn tls(&self) -> TlsSwap {
+        self.tls.clone()
     }
 
     /// The address with the port that was really taken.
@@ -151,7 +167,7 @@ impl Listener {
         tracker: Tracker,
         shutdown: CancellationToken,
     ) -> Drained {
-        info!(listen.address = %self.address, listen.tls = self.tls, workers = seats.len(), "listening");
+        info!(listen.address = %self.address, listen.tls = self.tls.is_on(), workers = seats.len(), "listening");
         let cut = CancellationToken::new();
         shutdown
             .run_until_cancelled(self.accept_all(seats, &shutdown, &cut))
@@ -207,7 +223,9 @@ impl Listener {
             };
             let peer = Peer {
                 address,
-                tls: self.tls,
+                tls: self.tls.is_on(),
+                certificate: None,
+                connection: address,
             };
             let (protocol, service) = (Arc::clone(&self.protocol), seat.service.clone());
             let (shutdown, cut, seated) = (shutdown.clone(), cut.clone(), seat.taken());
@@ -229,7 +247,7 @@ impl Listener {
 
 impl Peer {
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
-        request.extensions().get().copied()
+        request.extensions().get().cloned()
     }
 }
 

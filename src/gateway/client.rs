@@ -33,7 +33,7 @@ impl Who {
 }
 
 impl Address {
-    pub(super) fn of(peer: Peer) -> Self {
+    pub(super) fn of(peer: &Peer) -> Self {
         Self::from(peer.address.ip())
     }
 }

@@ -294,9 +294,12 @@ fn request(kind: &Kind, entrance: &Entrance) -> Option<Request<Bytes>> {
         request = request.header(CONTENT_TYPE, "application/json");
     }
     let address: IpAddr = kind.caller.address.parse().ok()?;
+    let address = SocketAddr::from((address, 50_000));
     let request = request.extension(Peer {
-        address: SocketAddr::from((address, 50_000)),
+        address,
         tls: true,
+        certificate: None,
+        connection: address,
     });
     request.body(Bytes::from(body.unwrap_or_default())).ok()
 }

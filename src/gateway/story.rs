@@ -69,14 +69,17 @@ impl Started {
 
     /// The client's address, without port.
     pub(super) fn peer(&self) -> Redacted {
-        let peer = self.peer.map(|peer| peer.address.ip().to_canonical());
+        let peer = self
+            .peer
+            .as_ref()
+            .map(|peer| peer.address.ip().to_canonical());
         peer.map_or_else(Redacted::default, Redacted::from)
     }
 
     /// The client's address, as far as shares go. Whoever has none is one of all who have none.
     pub(super) fn address(&self) -> Address {
         let nowhere = || Address::from(IpAddr::from(Ipv6Addr::UNSPECIFIED));
-        self.peer.map_or_else(nowhere, Address::of)
+        self.peer.as_ref().map_or_else(nowhere, Address::of)
     }
 
     /// The method as it may be written.

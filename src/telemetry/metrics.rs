@@ -61,6 +61,7 @@ pub struct Evaluator {
 struct Families {
     bytecode_differs: Gauge,
     bytecode_trusted: Gauge,
+    certificates_refused: Family<ReasonLabels, Counter>,
     connections: Gauge,
     decisions: Family<DecisionLabels, Counter>,
     evaluation: Histogram,
@@ -115,6 +116,11 @@ impl LimitLabels {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct PolicyLabels {
     revision: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -216,6 +222,13 @@ impl Metrics {
             .inc();
     }
 
+    /// A client was not let in, or not kept, for what its certificate is.
+    pub fn certificate_refused(&self, reason: &'static str) {
+        let labels = ReasonLabels { reason };
+        let refused = &self.0.families.certificates_refused;
+        refused.get_or_create(&labels).inc();
+    }
+
     /// Lines of the log were lost.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.families.log_dropped.inc_by(lines);
@@ -305,6 +318,11 @@ impl Families {
                 to,
                 "bytecode_trusted",
                 "1 when the bytecode engine may answer, 0 when only the interpreter does",
+            ),
+            certificates_refused: add(
+                to,
+                "client_certificates_refused",
+                "Clients that were not let in, or not kept, for what their certificate is, by reason",
             ),
             connections: add(
                 to,

@@ -9,11 +9,12 @@ use dtgate::telemetry::Limit;
 use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/coverage.md",
+    "docs/identity.md",
     "docs/input.md",
     "docs/journal.md",
     "docs/operations.md",
@@ -91,8 +92,8 @@ fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other()
     let mut shipped = BTreeSet::new();
     for line in page("deploy/dtgate.toml").lines() {
         let line = line.strip_prefix("# ").unwrap_or(line);
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']').to_owned();
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
         } else if let Some((key, _)) = line.split_once(" = ")
             && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         {

@@ -11,6 +11,7 @@
 
 mod answers;
 mod architecture;
+mod authority;
 mod birth;
 mod budgets;
 mod bypass;
