@@ -15,6 +15,7 @@ mod linger;
 mod pace;
 mod places;
 mod progress;
+mod proxy;
 mod socket;
 mod stream;
 mod tls;
@@ -36,11 +37,12 @@ use tracing::{info, warn};
 use crate::telemetry::Metrics;
 use connection::Protocol;
 use places::{Places, Taken};
+use proxy::Proxy;
 use socket::{Spares, accept, listen};
 
 pub use body::{Body, BodyError, boxed, empty, full};
 pub use certificate::Certificate;
-pub use config::{BindError, Clients, Config, Files, Keepalive, Tls, TlsVersion};
+pub use config::{BindError, Clients, Config, Files, Keepalive, ProxyProtocol, Tls, TlsVersion};
 pub use tls::{Change, LoadError, LoadErrorKind, Now, TlsSwap};
 pub use tracker::Tracker;
 pub use worker::{Seat, Workers};
@@ -82,6 +84,7 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     protocol: Arc<Protocol>,
+    proxy: Option<Arc<Proxy>>,
     places: Arc<Places>,
     spares: usize,
     metrics: Metrics,
@@ -125,6 +128,10 @@ impl Listener {
             socket,
             address,
             protocol: Arc::new(Protocol::new(config, tls.clone(), metrics.clone())),
+            proxy: config
+                .proxy_protocol
+                .clone()
+                .map(|proxy| Arc::new(Proxy::new(proxy, metrics.clone()))),
             places: places(config, &metrics),
             spares: 0,
             metrics,
@@ -229,16 +236,22 @@ impl Listener {
             };
             let (protocol, service) = (Arc::clone(&self.protocol), seat.service.clone());
             let (shutdown, cut, seated) = (shutdown.clone(), cut.clone(), seat.taken());
+            let proxy = self.proxy.clone();
+            let proxy = proxy.filter(|proxy| proxy.believes(address.ip()));
+            let places = Arc::clone(&self.places);
             let serving = async move {
                 match TcpStream::from_std(stream) {
                     Ok(stream) => {
-                        let serving = protocol.serve(stream, &taken, peer, service, &shutdown);
-                        serve_until(serving, &taken, &cut).await;
+                        let arriving =
+                            arrive(stream, peer, taken, proxy.as_deref(), &places, &shutdown);
+                        if let Some((stream, peer, taken)) = arriving.await {
+                            let serving = protocol.serve(stream, &taken, peer, service, &shutdown);
+                            serve_until(serving, &taken, &cut).await;
+                        }
                     }
                     Err(error) => warn!(%error, "cannot serve a connection"),
                 }
-                // After the socket, which the place stands for.
-                drop((taken, seated));
+                drop(seated);
             };
             self.open.spawn_on(serving, &seat.runtime);
         }
@@ -267,6 +280,31 @@ fn places(config: &Config, metrics: &Metrics) -> Arc<Places> {
     let size = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
     let (most, per_address) = (config.max_connections, config.per_address());
     Places::new(size(most), size(per_address), metrics.clone())
+}
+
+/// Finds out whose a connection is, where a load balancer has to say it, and takes its place; `None`: it is over.
+///
+/// Until then it counts as the load balancer's, from then on as its client's.
+async fn arrive(
+    mut stream: TcpStream,
+    mut peer: Peer,
+    taken: Taken,
+    proxy: Option<&Proxy>,
+    places: &Arc<Places>,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, Peer, Taken)> {
+    let Some(proxy) = proxy else {
+        return Some((stream, peer, taken));
+    };
+    let client = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return None,
+        () = taken.told_to_leave() => return None,
+        client = proxy.client(&mut stream, peer.connection) => client?,
+    };
+    peer.address = client;
+    let taken = places.hand_over(taken, client.ip())?;
+    Some((stream, peer, taken))
 }
 
 /// Serves a connection until it ends, or has to.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::tls::{LoadError, Now, TlsSwap};
-use crate::value::{Duration, Size};
+use crate::value::{Duration, Network, Size};
 
 /// Where to listen, and how patiently.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// `None`: a client is at the other end of its socket.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Plain HTTP on an address that others can reach: tokens cross the network readable.
     pub allow_plaintext: bool,
     /// From the first byte of a request head to its last.
@@ -44,6 +46,17 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// Threads that serve connections.
     pub workers: NonZeroU16,
+}
+
+/// Who says at the beginning of a connection whose it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// The networks of the load balancers: they have to say it, and nobody else is believed.
+    pub from: Vec<Network>,
+    /// For the header.
+    #[serde(default = "soon")]
+    pub timeout: Duration,
 }
 
 /// How TCP finds out that a client is gone without a word.
@@ -186,6 +199,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tls: None,
+            proxy_protocol: None,
             allow_plaintext: false,
             header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
@@ -252,6 +266,11 @@ fn cores() -> NonZeroU16 {
 /// Whoever asks for certificates means it.
 fn required() -> bool {
     true
+}
+
+/// Load balancers send it with the first packet.
+fn soon() -> Duration {
+    Duration::from_secs(5)
 }
 
 /// hyper's smallest read buffer.

@@ -33,7 +33,7 @@ use super::places::Taken;
 use super::progress::Patience;
 use super::stream::Paced;
 use super::tls::{Refusal, Set, Standing, TlsSwap};
-use super::{Config, Peer, Serve, tls};
+use super::{Config, Peer, Serve, proxy, tls};
 use crate::telemetry::{Limit, Metrics};
 
 /// What all connections of a listener share.
@@ -141,12 +141,13 @@ impl Protocol {
         peer: &Peer,
     ) -> Option<(TlsStream<TcpStream>, Standing)> {
         let server = Arc::clone(&sets.borrow().server);
-        let refused = match timeout(
-            self.handshake_timeout,
-            TlsAcceptor::from(server).accept(stream),
-        )
-        .await
-        {
+        let shaking = async {
+            if proxy::announces(&stream).await {
+                self.metrics.proxy_header("ignored");
+            }
+            TlsAcceptor::from(server).accept(stream).await
+        };
+        let refused = match timeout(self.handshake_timeout, shaking).await {
             Ok(Ok(stream)) => match Standing::new(stream.get_ref().1, sets, self.tls.now()) {
                 Ok(standing) => return Some((stream, standing)),
                 Err(refusal) => Some(refusal),
@@ -179,6 +180,7 @@ impl Protocol {
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let mut is_first = visit.standing.is_none();
         loop {
             let http2 = tokio::select! {
                 biased;
@@ -190,6 +192,9 @@ impl Protocol {
             let Ok(Some(http2)) = http2 else {
                 return;
             };
+            if std::mem::take(&mut is_first) && proxy::begins(stream.unread()) {
+                self.metrics.proxy_header("ignored");
+            }
             let service = service.clone();
             if http2 {
                 return Box::pin(self.serve_http2(stream, visit, service)).await;

@@ -59,6 +59,11 @@ impl<I> Paced<I> {
         self
     }
 
+    /// Read, and not used yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
     /// Nothing more will come.
     pub(super) fn has_ended(&self) -> bool {
         self.ended

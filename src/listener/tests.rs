@@ -319,6 +319,9 @@ fn a_configuration_is_read_and_an_unknown_key_is_refused() {
     let tls: Tls = toml::from_str(all).unwrap();
     assert_eq!(tls.min_version, TlsVersion::Tls13);
     assert!(tls.clients.unwrap().required);
+    let text = "from = ['10.0.0.0/8', '::1']";
+    let proxy: ProxyProtocol = toml::from_str(text).unwrap();
+    assert_eq!(proxy.timeout, Duration::from_secs(5));
     for wrong in [
         "lisen = '127.0.0.1:1'",
         "max_connections = 0",
@@ -327,6 +330,8 @@ fn a_configuration_is_read_and_an_unknown_key_is_refused() {
         "tls = { clients = { ca = 'a.pem' } }",
         "tls = { files = { certificate = 'a.pem', key = 'b.pem' }, clients = { required = true } }",
         "tls = { files = { certificate = 'a.pem', key = 'b.pem' }, min_version = '1.1' }",
+        "proxy_protocol = {}",
+        "proxy_protocol = { from = ['10.0.0.1/8'] }",
     ] {
         toml::from_str::<Config>(wrong).unwrap_err();
     }

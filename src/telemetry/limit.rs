@@ -83,6 +83,10 @@ limits! {
     MinFree = "min_free",
     /// A path that is too long.
     Path = "path",
+    /// The header of the PROXY protocol that is too long.
+    ProxyHeader = "proxy_header",
+    /// One that did not arrive in time.
+    ProxyTimeout = "proxy_timeout",
     /// Allowed reads of one caller that are recorded.
     Reads = "reads",
     /// Refusals of one caller that are recorded.

@@ -77,6 +77,7 @@ struct Families {
     lookup_failures: Counter,
     panics: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
+    proxy_headers: Family<OutcomeLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
     upstream_connections: Gauge,
@@ -111,6 +112,11 @@ impl LimitLabels {
             limit: limit.as_str(),
         }
     }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -227,6 +233,12 @@ impl Metrics {
         let labels = ReasonLabels { reason };
         let refused = &self.0.families.certificates_refused;
         refused.get_or_create(&labels).inc();
+    }
+
+    /// Somebody began a connection with the PROXY protocol, or should have.
+    pub fn proxy_header(&self, outcome: &'static str) {
+        let labels = OutcomeLabels { outcome };
+        self.0.families.proxy_headers.get_or_create(&labels).inc();
     }
 
     /// Lines of the log were lost.
@@ -382,6 +394,11 @@ impl Families {
                 "Faults of the program that ended a piece of its work",
             ),
             policy: add(to, "policy_info", "The policies that judge now"),
+            proxy_headers: add(
+                to,
+                "proxy_headers",
+                "Connections that began with the PROXY protocol, or should have, by outcome",
+            ),
             requests: add(
                 to,
                 "requests",

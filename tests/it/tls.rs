@@ -2,6 +2,7 @@
 
 mod clients;
 mod names;
+mod proxy;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
