@@ -11,6 +11,7 @@ mod certificate;
 mod config;
 mod connection;
 pub mod descriptors;
+mod frames;
 mod linger;
 mod pace;
 mod places;
@@ -42,7 +43,9 @@ use socket::{Spares, accept, listen};
 
 pub use body::{Body, BodyError, boxed, empty, full};
 pub use certificate::Certificate;
-pub use config::{BindError, Clients, Config, Files, Keepalive, ProxyProtocol, Tls, TlsVersion};
+pub use config::{
+    BindError, Clients, Config, Files, Http2, Keepalive, ProxyProtocol, Tls, TlsVersion,
+};
 pub use tls::{Change, LoadError, LoadErrorKind, Now, TlsSwap};
 pub use tracker::Tracker;
 pub use worker::{Seat, Workers};

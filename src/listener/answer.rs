@@ -93,6 +93,7 @@ impl http_body::Body for Answer {
         }
         let part = part(&mut this.rest, in_flight.pace().patience().least);
         give(part.len(), in_flight);
+        in_flight.pace().gives_part();
         Poll::Ready(Some(Ok(Frame::data(part))))
     }
 

@@ -44,6 +44,7 @@ pub struct Config {
     /// All of a request's head: method, path and header lines.
     pub max_header_size: Size,
     pub keepalive: Keepalive,
+    pub http2: Http2,
     /// Threads that serve connections.
     pub workers: NonZeroU16,
 }
@@ -69,6 +70,18 @@ pub struct Keepalive {
     pub interval: Duration,
     /// Probes without an answer.
     pub count: NonZeroU16,
+}
+
+/// What one connection of HTTP/2 may do.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2 {
+    /// Requests at once; what exceeds it waits at the client.
+    pub max_streams: NonZeroU32,
+    /// Requests that the client gives up, in half a minute.
+    pub max_resets: NonZeroU32,
+    /// Frames that carry nothing, in half a minute, besides one for each KiB that moves.
+    pub max_control_frames: NonZeroU32,
 }
 
 /// How a listener speaks TLS.
@@ -214,6 +227,7 @@ impl Default for Config {
             max_connections_per_address: None,
             max_header_size: Size::from_kib(64),
             keepalive: Keepalive::default(),
+            http2: Http2::default(),
             workers: cores(),
         }
     }
@@ -241,6 +255,17 @@ impl Keepalive {
     /// How long a client that is gone is not noticed, at most.
     pub(super) fn unnoticed(&self) -> std::time::Duration {
         self.idle.as_std() + self.interval.as_std() * u32::from(self.count.get())
+    }
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            max_streams: number(128),
+            max_resets: number(1000),
+            max_control_frames: number(1000),
+        }
     }
 }
 

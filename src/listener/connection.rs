@@ -4,6 +4,7 @@
 //! because nothing that one client does may matter to another.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tracing::debug;
 use super::answer::{Answer, Streams};
 use super::asked::Asked;
 use super::body::{boxed, full};
+use super::config::Http2;
 use super::linger::linger;
 use super::pace::{Pace, Times};
 use super::places::Taken;
@@ -39,6 +41,7 @@ use crate::telemetry::{Limit, Metrics};
 /// What all connections of a listener share.
 pub(super) struct Protocol {
     http1: http1::Builder,
+    http2: Http2,
     max_header_size: u32,
     tls: TlsSwap,
     handshake_timeout: std::time::Duration,
@@ -70,6 +73,7 @@ impl Protocol {
         let rate = config.min_rate.as_u64();
         Self {
             http1,
+            http2: config.http2,
             max_header_size: u32::try_from(config.max_header_size.as_u64()).unwrap_or(u32::MAX),
             tls,
             handshake_timeout: config.handshake_timeout.as_std(),
@@ -89,7 +93,7 @@ impl Protocol {
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(self.http2.max_streams.get())
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_stream_window_size(STREAM_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
@@ -257,8 +261,9 @@ impl Protocol {
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let Visit { pace, peer, .. } = visit;
-        pace.multiplexed();
-        let stream = TokioIo::new(stream);
+        let most = self.http2.max_streams.get();
+        pace.multiplexed(usize::try_from(most).unwrap_or(usize::MAX));
+        let stream = TokioIo::new(stream.counting(&self.http2));
         let builder = self.http2(pace);
         let connection = builder.serve_connection(stream, requests(visit, service));
         let mut connection = pin!(connection);
@@ -268,6 +273,9 @@ impl Protocol {
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
+                        if let Some(limit) = broken(&error) {
+                            self.metrics.reached(limit);
+                        }
                         debug!(peer.address = %peer.address, %error, "connection broke off");
                     }
                     return;
@@ -284,6 +292,19 @@ impl Protocol {
             connection.as_mut().graceful_shutdown();
         }
     }
+}
+
+/// The limit of h2's own that a connection was ended for.
+fn broken(error: &hyper::Error) -> Option<Limit> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    let is_ours = error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    // It has no other way to say which one.
+    let is_about_resets = error.to_string().contains("resets");
+    is_ours.then_some(if is_about_resets {
+        Limit::Http2Resets
+    } else {
+        Limit::Http2Control
+    })
 }
 
 impl Visit<'_> {
@@ -353,8 +374,6 @@ fn elsewhere(multiplexed: bool) -> Response<Answer> {
 
 const ELSEWHERE: &str =
     "The client certificate of this connection is not accepted any more. Connect again.\n";
-/// HTTP/2 requests of one client at a time; what exceeds it waits at the client.
-const MAX_STREAMS: u32 = 128;
 /// Of all request bodies on a connection, what is kept before it is read.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// The same of one: several that nobody reads leave room for the others.

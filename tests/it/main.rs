@@ -37,6 +37,7 @@ mod floods;
 mod frames;
 mod harness;
 mod heads;
+mod http2;
 mod log;
 mod lookup;
 mod messages;
