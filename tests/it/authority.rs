@@ -8,10 +8,10 @@ use rcgen::{
 use time::OffsetDateTime;
 
 pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
     /// In seconds: what it issues is good for an hour before and after.
-    now: i64,
+    pub(crate) now: i64,
 }
 
 impl Authority {

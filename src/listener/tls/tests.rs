@@ -2,8 +2,10 @@ use std::fs;
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
+use rustls::pki_types::pem::PemObject;
 
 use super::*;
 use crate::listener::config::{Clients, Files};
@@ -320,4 +322,75 @@ fn a_client_is_judged_by_its_chain_its_dates_its_purpose_and_the_lists() {
     let set = Set::load(&tls, noon).unwrap();
     assert_eq!(set.judge(&[], noon()), Ok(()));
     assert_eq!(set.judge(&chain(&good), noon()), Err(Refusal::NotAsked));
+}
+
+/// One below another, with the serial number 9.
+fn below(authority: &Authority) -> Authority {
+    let mut kept = None;
+    let (certificate, key) = authority.issue(|params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.extended_key_usages = Vec::new();
+        params.serial_number = Some(SerialNumber::from(9));
+        params.distinguished_name.push(DnType::CommonName, "Below");
+        kept = Some(params.clone());
+    });
+    Authority {
+        issuer: Issuer::new(kept.unwrap(), key),
+        pem: certificate.pem(),
+        now: NOON,
+    }
+}
+
+#[test]
+fn every_issuer_in_a_chain_needs_its_revocation_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Authority::new("Root", NOON);
+    let middle = below(&root);
+    let (own, _) = middle.issue(|_| {});
+    let issued = CertificateDer::from_pem_slice(middle.pem.as_bytes()).unwrap();
+    let whole = [chain(&own), vec![issued]].concat();
+    let mut tls = Tls::from(server(directory.path(), "tls", &["localhost"]));
+    let file = |name: &str| directory.path().join(name);
+    fs::write(file("ca.pem"), &root.pem).unwrap();
+    tls.clients = Some(Clients {
+        ca: file("ca.pem"),
+        crl: None,
+        required: true,
+    });
+    let set = Set::load(&tls, noon).unwrap();
+    assert_eq!(set.judge(&whole, noon()), Ok(()));
+    // Nobody can tell who has issued it.
+    assert_eq!(set.judge(&chain(&own), noon()), Err(Refusal::Issuer));
+
+    tls.clients.as_mut().unwrap().crl = Some(file("crl.pem"));
+    let none = |authority: &Authority| authority.revoked(&[], NOON + 60);
+    for (lists, expected) in [
+        ([none(&root), none(&middle)], Ok(())),
+        ([none(&root), none(&root)], Err(Refusal::RevocationUnknown)),
+        (
+            [none(&middle), none(&middle)],
+            Err(Refusal::RevocationUnknown),
+        ),
+        (
+            [root.revoked(&[9], NOON + 60), none(&middle)],
+            Err(Refusal::Revoked),
+        ),
+        (
+            [none(&root), middle.revoked(&[7], NOON + 60)],
+            Err(Refusal::Revoked),
+        ),
+        // A number is one of its issuer.
+        (
+            [
+                root.revoked(&[7], NOON + 60),
+                middle.revoked(&[9], NOON + 60),
+            ],
+            Ok(()),
+        ),
+    ] {
+        fs::write(file("crl.pem"), lists.concat()).unwrap();
+        let set = Set::load(&tls, noon).unwrap();
+        assert_eq!(set.judge(&whole, noon()), expected);
+    }
 }
