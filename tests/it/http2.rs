@@ -1,10 +1,13 @@
-//! What one connection of HTTP/2 may do.
+//! What one connection of HTTP/2 may do; and all that the specification says, where its test program is there.
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use crate::frames::{
     self, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, head,
 };
-use crate::harness::{Gate, Upstream, exchange};
+use crate::harness::{Gate, Upstream, exchange, policies, serving};
 
 const FEW: &str = "[listener.http2]\nmax_streams = 2\nmax_resets = 20\nmax_control_frames = 100\n";
 
@@ -141,6 +144,44 @@ fn a_connection_has_so_many_streams_and_no_more() {
     for _ in 0..2 {
         assert_eq!(client.next().unwrap().kind, HEADERS);
     }
+}
+
+/// The program that tests implementations of HTTP/2 against the specification.
+fn h2spec() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
+    target.join("clients-go/bin/h2spec")
+}
+
+/// Over TLS, where ALPN has chosen it. In plain text whoever begins otherwise speaks HTTP/1.1.
+#[test]
+#[ignore = "needs h2spec"]
+fn needs_h2spec_the_gate_speaks_http_2_as_the_specification_has_it() {
+    let upstream =
+        Upstream::answering(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_vec());
+    let directory = tempfile::tempdir().unwrap();
+    crate::tls::write(directory.path(), &crate::tls::certified());
+    let mut command = serving(&directory);
+    command
+        .current_dir(directory.path())
+        .arg("--upstream")
+        .arg(format!("http://{}", upstream.address))
+        .arg("--policies")
+        .arg(policies())
+        .args(["--tls-certificate", "certificate.pem"])
+        .args(["--tls-key", "key.pem"]);
+    let gate = Gate::spawn(directory, command);
+    let output = Command::new(h2spec())
+        .args(["--tls", "--insecure", "-h", "127.0.0.1", "-p"])
+        .arg(gate.address.port().to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let all = "145 tests, 145 passed, 0 skipped, 0 failed";
+    assert_eq!(said.lines().last(), Some(all), "{said}");
 }
 
 const PRIORITY: u8 = 2;
