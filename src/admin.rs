@@ -22,16 +22,18 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use tower::Service;
 
+use crate::listener::Tls;
 use crate::telemetry::{self, Metrics};
 
 /// Where the operator asks.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Plain HTTP. Nothing here is secret, so an address beyond loopback (for probes) is the operator's
-    /// choice.
+    /// Nothing here is secret, so plain HTTP on an address beyond loopback (for probes) is the operator's choice.
     #[serde(deserialize_with = "crate::value::deserialize_listening")]
     pub listen: SocketAddr,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// One thing that has to be well before the gate can do its work.
@@ -72,6 +74,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            tls: None,
         }
     }
 }

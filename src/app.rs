@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
-use crate::admin::{Admin, Check, Checks};
+use crate::admin::{self, Admin, Check, Checks};
 use crate::audit::{self, Audit, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
@@ -48,6 +48,7 @@ pub fn now() -> jiff::Timestamp {
 pub struct App {
     listener: Listener,
     admin_listener: Listener,
+    operators: listener::Config,
     seats: Vec<Seat<Service>>,
     workers: Workers,
     state: Arc<State>,
@@ -78,9 +79,12 @@ impl App {
         for warning in policy.warnings() {
             tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
         }
-        let listener = Listener::bind(&config.listener, metrics.clone()).context("listener")?;
+        let listener =
+            Listener::bind(&config.listener, metrics.clone(), now).context("listener")?;
+        let operators = operators(&config.admin);
         let admin_listener =
-            listen_for_operators(config.admin.listen, metrics.clone()).context("admin listener")?;
+            Listener::bind(&operators, metrics.clone(), now).context("admin listener")?;
+        let admin_listener = admin_listener.with_spares(SPARES);
         let (audit, writer, key) =
             open_journal(&config.journal, policy, overridden).context("journal")?;
         let space = Space::new(&config.journal);
@@ -112,6 +116,7 @@ impl App {
         Ok(Self {
             listener,
             admin_listener,
+            operators,
             seats,
             workers,
             state,
@@ -163,15 +168,26 @@ impl App {
                 audit: self.audit.clone(),
                 ledger: self.ledger.clone(),
                 metrics: self.metrics.clone(),
+                tls: [self.listener.tls(), self.admin_listener.tls()],
             };
             tokio::spawn(reloader.keep(source, hangups, shutdown.clone()));
         }
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
-        let metrics = self.metrics;
+        let (metrics, tls) = (self.metrics, self.admin_listener.tls());
+        let operators = self.operators;
+        let listen_again = move |listen| {
+            let config = listener::Config {
+                listen,
+                ..operators.clone()
+            };
+            // With the certificates that it has by then.
+            let bound = Listener::bind_with(&config, tls.clone(), metrics.clone())?;
+            Ok(bound.with_spares(SPARES))
+        };
         let admin = tokio::spawn(supervise::keep_serving(
             self.admin_listener,
-            move |address| listen_for_operators(address, metrics.clone()),
+            listen_again,
             MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
             stop_admin.clone(),
         ));
@@ -280,12 +296,10 @@ fn say_what_serves(config: &Config, policy: &Policy) {
 }
 
 /// Nobody but operators needs it, and nobody may take it from them: few connections, none of them idle for long.
-fn listen_for_operators(
-    address: SocketAddr,
-    metrics: Metrics,
-) -> Result<Listener, listener::BindError> {
-    let listening = listener::Config {
-        listen: address,
+pub fn operators(config: &admin::Config) -> listener::Config {
+    listener::Config {
+        listen: config.listen,
+        tls: config.tls.clone(),
         // No token comes here, and probes come from other machines.
         allow_plaintext: true,
         header_timeout: Duration::from_secs(5),
@@ -294,8 +308,15 @@ fn listen_for_operators(
         drain_timeout: Duration::from_secs(1),
         max_connections: NonZeroU32::new(OPERATORS).unwrap_or(NonZeroU32::MIN),
         ..listener::Config::default()
-    };
-    Ok(Listener::bind(&listening, metrics)?.with_spares(SPARES))
+    }
+}
+
+/// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
+pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {
+    let mut shaky = config.listener.check(now).context("listener")?;
+    let admin = operators(&config.admin).check(now);
+    shaky.extend(admin.context("admin listener")?);
+    Ok(shaky)
 }
 
 /// The key first: a journal whose key is refused is not begun.

@@ -28,7 +28,7 @@ use crate::gateway::{
     Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
 };
 use crate::identity::Tokens;
-use crate::listener::{Tls, descriptors};
+use crate::listener::{Files, Tls, descriptors};
 use crate::policy::{Other, Policy, Problem, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
@@ -215,10 +215,14 @@ impl Serve {
         config.upstream.ca = self.upstream_ca.clone().or(config.upstream.ca);
         config.listener.allow_plaintext |= self.allow_plaintext;
         if let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_key) {
-            config.listener.tls = Tls::Files {
+            let files = Files {
                 certificate: certificate.clone(),
                 key: key.clone(),
             };
+            match &mut config.listener.tls {
+                Some(tls) => tls.files = files,
+                none => *none = Some(Tls::from(files)),
+            }
         }
         Ok(config)
     }
@@ -258,7 +262,7 @@ impl Check {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.policies.directory, self.policies.clone());
-        config.listener.check().context("listener")?;
+        let shaky = app::check_listeners(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         Tokens::new(&config.identity, &metrics, app::now)?;
@@ -292,9 +296,10 @@ impl Check {
                     return self.refuse(out, &failures, &[]);
                 }
                 let warnings = policy.warnings();
-                if self.strict && !warnings.is_empty() {
-                    let lines: Vec<String> = warnings.iter().map(Problem::to_string).collect();
-                    return self.refuse(out, &lines, &diagnostics(warnings, "error"));
+                let said = warnings.iter().map(Problem::to_string);
+                let said: Vec<String> = shaky.iter().cloned().chain(said).collect();
+                if self.strict && !said.is_empty() {
+                    return self.refuse(out, &said, &diagnostics(warnings, "error"));
                 }
                 let names: Vec<&str> = policy.names().collect();
                 let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
@@ -303,7 +308,7 @@ impl Check {
                         out,
                         &json!({
                             "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
-                            "evaluator": trusted, "descriptors": short,
+                            "evaluator": trusted, "descriptors": short, "tls": shaky,
                             "diagnostics": diagnostics(warnings, "warning"),
                         }),
                     )?,
@@ -323,8 +328,8 @@ impl Check {
                         for line in changes.into_iter().chain(short) {
                             writeln!(out, "{line}")?;
                         }
-                        for warning in warnings {
-                            writeln!(out, "warning: {}", Visible(warning.to_string()))?;
+                        for warning in said {
+                            writeln!(out, "warning: {}", Visible(warning))?;
                         }
                     }
                 }

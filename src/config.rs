@@ -162,17 +162,26 @@ fn in_plain_words(message: &str) -> String {
     }
 }
 
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 11] = [
     ("a nonzero u16", "a whole number from 1 to 65535"),
     ("a nonzero u32", "a whole number, 1 or more"),
     ("a nonzero usize", "a whole number, 1 or more"),
     ("a boolean", "true or false"),
     ("path string", "a path in quotes"),
     (
-        "invalid type: unit variant, expected struct variant",
-        "the names of files are missing: write the table [listener.tls.files] with `certificate` and `key`",
+        "expected struct Tls",
+        "expected the table [listener.tls.files] with `certificate` and `key`",
+    ),
+    (
+        "missing field `files`",
+        "the gate's own certificate is missing: write the table [listener.tls.files] with `certificate` and `key`",
+    ),
+    (
+        "invalid type: map, expected a sequence",
+        "this may stand several times: write its name in two brackets, [[…]]",
     ),
     ("expected a string", "expected a text in quotes"),
+    ("expected a sequence", "expected a list, […]"),
     ("duplicate key", "this stands twice: write it once"),
 ];
 
@@ -262,7 +271,7 @@ mod tests {
             ),
             (
                 "[listener]\ncertificate = \"x\"\n",
-                "`certificate`: it belongs in the section [listener.tls.files]. ",
+                "`certificate`: it belongs in the section [admin.tls.files], or in the section [listener.tls.files]. ",
             ),
         ] {
             let said = refusal(text);

@@ -5,7 +5,6 @@
 //! caller may do: that is for policies. It sees no body, and writes neither a token nor any text of it.
 
 mod algorithm;
-mod certificate;
 mod compact;
 mod config;
 mod error;
@@ -20,7 +19,6 @@ mod teams;
 mod tokens;
 
 pub use algorithm::Algorithm;
-pub use certificate::Certificate;
 pub use config::{Config, Issuer, Name, Source, Url};
 pub use error::{Error, Flaw};
 pub use fetch::{CaError, Fault, FetchError};

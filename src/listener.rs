@@ -7,13 +7,16 @@
 mod answer;
 mod asked;
 mod body;
+mod certificate;
 mod config;
 mod connection;
 pub mod descriptors;
+mod frames;
 mod linger;
 mod pace;
 mod places;
 mod progress;
+mod proxy;
 mod socket;
 mod stream;
 mod tls;
@@ -35,11 +38,15 @@ use tracing::{info, warn};
 use crate::telemetry::Metrics;
 use connection::Protocol;
 use places::{Places, Taken};
+use proxy::Proxy;
 use socket::{Spares, accept, listen};
 
 pub use body::{Body, BodyError, boxed, empty, full};
-pub use config::{BindError, Config, Keepalive, Tls};
-pub use tls::{LoadError, LoadErrorKind};
+pub use certificate::Certificate;
+pub use config::{
+    BindError, Clients, Config, Files, Http2, Keepalive, ProxyProtocol, Tls, TlsVersion,
+};
+pub use tls::{Change, LoadError, LoadErrorKind, Now, TlsSwap};
 pub use tracker::Tracker;
 pub use worker::{Seat, Workers};
 
@@ -65,10 +72,14 @@ impl<S> Serve for S where
 }
 
 /// Who sent a request; found in its extensions.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
     pub address: SocketAddr,
     pub tls: bool,
+    /// What the client has proved to hold.
+    pub certificate: Option<Arc<Certificate>>,
+    /// The other end of the socket: the client, or what stands before it.
+    pub connection: SocketAddr,
 }
 
 /// A bound socket that does not serve yet.
@@ -76,12 +87,13 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     protocol: Arc<Protocol>,
+    proxy: Option<Arc<Proxy>>,
     places: Arc<Places>,
     spares: usize,
     metrics: Metrics,
     open: Tracker,
     drain_timeout: std::time::Duration,
-    tls: bool,
+    tls: TlsSwap,
 }
 
 /// Counts the open connections of a listener, also while it serves.
@@ -102,9 +114,14 @@ impl Listener {
     /// Binds the address and loads the certificate, so that what is wrong shows before anything serves.
     ///
     /// Has to be called within a tokio runtime.
-    pub fn bind(config: &Config, metrics: Metrics) -> Result<Self, BindError> {
-        let acceptor = config.acceptor()?;
-        let tls = acceptor.is_some();
+    pub fn bind(config: &Config, metrics: Metrics, now: Now) -> Result<Self, BindError> {
+        let tls = config.load(now)?;
+        tls::warn(&tls.warnings());
+        Self::bind_with(config, tls, metrics)
+    }
+
+    /// The same with the TLS of another listener, whatever `config` says of it.
+    pub fn bind_with(config: &Config, tls: TlsSwap, metrics: Metrics) -> Result<Self, BindError> {
         let bound = listen(config.listen, &config.keepalive);
         let (socket, address) = bound.map_err(|error| BindError::Address {
             address: config.listen,
@@ -113,7 +130,11 @@ impl Listener {
         Ok(Self {
             socket,
             address,
-            protocol: Arc::new(Protocol::new(config, acceptor, metrics.clone())),
+            protocol: Arc::new(Protocol::new(config, tls.clone(), metrics.clone())),
+            proxy: config
+                .proxy_protocol
+                .clone()
+                .map(|proxy| Arc::new(Proxy::new(proxy, metrics.clone()))),
             places: places(config, &metrics),
             spares: 0,
             metrics,
@@ -128,6 +149,11 @@ impl Listener {
     pub fn with_spares(mut self, spares: usize) -> Self {
         self.spares = spares;
         self
+    }
+
+    /// What exchanges its certificates while it runs.
+    pub fn tls(&self) -> TlsSwap {
+        self.tls.clone()
     }
 
     /// The address with the port that was really taken.
@@ -151,7 +177,7 @@ impl Listener {
         tracker: Tracker,
         shutdown: CancellationToken,
     ) -> Drained {
-        info!(listen.address = %self.address, listen.tls = self.tls, workers = seats.len(), "listening");
+        info!(listen.address = %self.address, listen.tls = self.tls.is_on(), workers = seats.len(), "listening");
         let cut = CancellationToken::new();
         shutdown
             .run_until_cancelled(self.accept_all(seats, &shutdown, &cut))
@@ -207,20 +233,28 @@ impl Listener {
             };
             let peer = Peer {
                 address,
-                tls: self.tls,
+                tls: self.tls.is_on(),
+                certificate: None,
+                connection: address,
             };
             let (protocol, service) = (Arc::clone(&self.protocol), seat.service.clone());
             let (shutdown, cut, seated) = (shutdown.clone(), cut.clone(), seat.taken());
+            let proxy = self.proxy.clone();
+            let proxy = proxy.filter(|proxy| proxy.believes(address.ip()));
+            let places = Arc::clone(&self.places);
             let serving = async move {
                 match TcpStream::from_std(stream) {
                     Ok(stream) => {
-                        let serving = protocol.serve(stream, &taken, peer, service, &shutdown);
-                        serve_until(serving, &taken, &cut).await;
+                        let arriving =
+                            arrive(stream, peer, taken, proxy.as_deref(), &places, &shutdown);
+                        if let Some((stream, peer, taken)) = arriving.await {
+                            let serving = protocol.serve(stream, &taken, peer, service, &shutdown);
+                            serve_until(serving, &taken, &cut).await;
+                        }
                     }
                     Err(error) => warn!(%error, "cannot serve a connection"),
                 }
-                // After the socket, which the place stands for.
-                drop((taken, seated));
+                drop(seated);
             };
             self.open.spawn_on(serving, &seat.runtime);
         }
@@ -229,7 +263,7 @@ impl Listener {
 
 impl Peer {
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
-        request.extensions().get().copied()
+        request.extensions().get().cloned()
     }
 }
 
@@ -249,6 +283,31 @@ fn places(config: &Config, metrics: &Metrics) -> Arc<Places> {
     let size = |number: NonZeroU32| usize::try_from(number.get()).unwrap_or(usize::MAX);
     let (most, per_address) = (config.max_connections, config.per_address());
     Places::new(size(most), size(per_address), metrics.clone())
+}
+
+/// Finds out whose a connection is, where a load balancer has to say it, and takes its place; `None`: it is over.
+///
+/// Until then it counts as the load balancer's, from then on as its client's.
+async fn arrive(
+    mut stream: TcpStream,
+    mut peer: Peer,
+    taken: Taken,
+    proxy: Option<&Proxy>,
+    places: &Arc<Places>,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, Peer, Taken)> {
+    let Some(proxy) = proxy else {
+        return Some((stream, peer, taken));
+    };
+    let client = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return None,
+        () = taken.told_to_leave() => return None,
+        client = proxy.client(&mut stream, peer.connection) => client?,
+    };
+    peer.address = client;
+    let taken = places.hand_over(taken, client.ip())?;
+    Some((stream, peer, taken))
 }
 
 /// Serves a connection until it ends, or has to.

@@ -27,6 +27,7 @@ use crate::audit::Audit;
 use crate::audit::event::{self, Event, Record};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service, Set};
+use crate::listener::{Change, TlsSwap};
 use crate::policy::{AnswersFor, Policy, suite};
 use crate::telemetry::Metrics;
 use crate::value::rfc3339_millis;
@@ -78,6 +79,8 @@ pub(super) struct Reloader {
     pub(super) audit: Audit,
     pub(super) ledger: Ledger,
     pub(super) metrics: Metrics,
+    /// Certificates of the listeners, for clients and for operators.
+    pub(super) tls: [TlsSwap; 2],
 }
 
 /// What was read, and holds.
@@ -235,8 +238,16 @@ impl Reloader {
                         looks.reset_after(SETTLE);
                         continue;
                     }
-                    (loaded, refused) = (seen, None);
-                    unrecorded = self.put_in_force(fresh, trigger).await;
+                    match self.renew_certificates(&fresh.config).await {
+                        Ok(renewed) => {
+                            (loaded, refused) = (seen, None);
+                            unrecorded = self.put_in_force(fresh, renewed, trigger).await;
+                        }
+                        Err(error) => {
+                            refused = Some(seen);
+                            self.refuse(&error, trigger).await;
+                        }
+                    }
                 }
                 Err(error) => {
                     refused = Some(seen);
@@ -278,7 +289,7 @@ impl Reloader {
             let running = state.in_force.load_full();
             let mut config = super::within_descriptors(&(source.read)()?);
             let restart = config.keep_what_needs_a_restart(&running.config);
-            config.listener.check().context("listener")?;
+            super::check_listeners(&config)?;
             let before = Some((&running.config, &*running.set));
             let wanted = load::load(&config, &metrics, before)?;
             if config.reload.require_tests && !wanted.policy.is(running.set.policy()) {
@@ -295,8 +306,32 @@ impl Reloader {
             .unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
     }
 
+    /// For new handshakes. It needs no record: they must not end with a disk that is full.
+    async fn renew_certificates(&self, config: &Config) -> anyhow::Result<Vec<&'static str>> {
+        let [clients, operators] = self.tls.clone();
+        let (listener, admin) = (config.listener.clone(), super::operators(&config.admin));
+        let renewing = move || {
+            let mut renewed = Vec::new();
+            if clients.renew(&listener).context("listener")? == Change::Renewed {
+                renewed.push("listener.tls");
+            }
+            if operators.renew(&admin).context("admin listener")? == Change::Renewed {
+                renewed.push("admin.tls");
+            }
+            Ok(renewed)
+        };
+        off_thread(renewing)
+            .await
+            .unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
+    }
+
     /// Gives the record back that could not be written.
-    async fn put_in_force(&self, fresh: Fresh, trigger: Trigger) -> Option<Record> {
+    async fn put_in_force(
+        &self,
+        fresh: Fresh,
+        renewed: Vec<&'static str>,
+        trigger: Trigger,
+    ) -> Option<Record> {
         let running = self.state.in_force.load_full();
         let Fresh {
             config,
@@ -307,6 +342,7 @@ impl Reloader {
         let mut changed = config.changed_since(&running.config);
         let set = Set::new(wanted, Some(&running.set));
         changed.extend(set.changed_since(&running.set));
+        changed.extend(renewed);
         changed.sort_unstable();
         changed.dedup();
         for warning in set.policy().warnings() {

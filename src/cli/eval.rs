@@ -155,9 +155,12 @@ impl Eval {
             }
             (None, None) => bail!("give --request FILE or --curl LINE"),
         };
+        let address = SocketAddr::from((address, 0));
         request.extensions_mut().insert(Peer {
-            address: SocketAddr::from((address, 0)),
+            address,
             tls: true,
+            certificate: None,
+            connection: address,
         });
         if let Some(token) = &self.token {
             // The gate reads who calls from the credential, so that there has to be one.

@@ -17,11 +17,16 @@ impl Config {
         let (new, old) = (&self.listener, &running.listener);
         keep(new.listen != old.listen, "listener.listen");
         keep(new.workers != old.workers, "listener.workers");
+        let switched = new.tls.is_some() != old.tls.is_some();
+        keep(switched, "listener.tls");
         let mut listener = old.clone();
-        listener.tls = new.tls.clone();
+        if !switched {
+            listener.tls = new.tls.clone();
+        }
         let others = listener.clone();
         let mut rest = new.clone();
         (rest.listen, rest.workers) = (others.listen, others.workers);
+        rest.tls.clone_from(&others.tls);
         keep(rest != others, "listener");
         keep(self.admin != running.admin, "admin");
         keep(
@@ -45,6 +50,7 @@ impl Config {
             (self.credential != running.credential, "credential"),
             (self.endpoints != running.endpoints, "endpoints"),
             (self.environments != running.environments, "environments"),
+            (self.identity != running.identity, "identity"),
             (self.limits != running.limits, "limits"),
             (self.listener.tls != running.listener.tls, "listener.tls"),
             (self.lookup != running.lookup, "lookup"),
@@ -96,9 +102,18 @@ mod tests {
 
     #[test]
     fn certificates_can_change_while_the_rest_of_the_listener_cannot() {
-        let running = config("");
-        let mut new = config("[listener.tls.files]\ncertificate = \"c\"\nkey = \"k\"\n");
+        let files = |name: &str| {
+            config(&format!(
+                "[listener.tls.files]\ncertificate = \"{name}\"\nkey = \"k\"\n"
+            ))
+        };
+        let running = files("c");
+        let mut new = files("d");
         assert_eq!(new.keep_what_needs_a_restart(&running), [""; 0]);
         assert_eq!(new.changed_since(&running), ["listener.tls"]);
+        // It cannot be switched on or off.
+        let mut off = config("");
+        assert_eq!(off.keep_what_needs_a_restart(&running), ["listener.tls"]);
+        assert_eq!(off.listener, running.listener);
     }
 }

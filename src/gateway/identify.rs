@@ -12,8 +12,8 @@ use super::rejection::Reason;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::{Caller, TokenSecret};
 use crate::guard::{self, Head};
-use crate::identity::{Certificate, Jwt, Shown};
-use crate::listener::Peer;
+use crate::identity::{Jwt, Shown};
+use crate::listener::{Certificate, Peer};
 use crate::policy::input::{CallerCertificate, CallerJwt};
 use std::sync::Arc;
 
@@ -133,9 +133,9 @@ impl Gateway {
 impl Identity {
     /// What the connection has proven.
     pub(super) fn of(parts: &Parts) -> Self {
-        let _peer: Option<&Peer> = parts.extensions.get();
+        let peer: Option<&Peer> = parts.extensions.get();
         Self {
-            certificate: None,
+            certificate: peer.and_then(|peer| peer.certificate.clone()),
             ..Self::default()
         }
     }

@@ -29,7 +29,6 @@ use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
 use crate::listener::{Peer, empty};
-use crate::identity::forwarded;
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
@@ -301,9 +300,12 @@ fn request(kind: &Kind, entrance: &Entrance) -> Option<Request<Bytes>> {
         request = request.header(CONTENT_TYPE, "application/json");
     }
     let address: IpAddr = kind.caller.address.parse().ok()?;
+    let address = SocketAddr::from((address, 50_000));
     let request = request.extension(Peer {
-        address: SocketAddr::from((address, 50_000)),
+        address,
         tls: true,
+        certificate: None,
+        connection: address,
     });
     request.body(Bytes::from(body.unwrap_or_default())).ok()
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::certificate::Certificate;
 use super::tokens::Jwt;
+use crate::listener::Certificate;
 pub use read::TeamsError;
 
 /// The list. Clones share it.

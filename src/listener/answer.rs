@@ -25,7 +25,8 @@ pub(super) struct Answer {
     /// HTTP/2: what was taken from `body` and not given out yet.
     rest: Bytes,
     multiplexed: bool,
-    in_flight: InFlight,
+    /// `None`: there was no request that anybody would wait for.
+    in_flight: Option<InFlight>,
 }
 
 /// Runs the streams of one HTTP/2 connection.
@@ -51,23 +52,18 @@ impl Answer {
             body,
             rest: Bytes::new(),
             multiplexed,
-            in_flight,
+            in_flight: Some(in_flight),
         }
     }
 
-    /// The next part of `rest`, which is not empty.
-    ///
-    /// hyper lets go of a part as soon as there is room for the first byte of it. So each is smaller than what the
-    /// client has to take in time, and the last byte is one by itself: whoever waits for the room for it waits in
-    /// sight.
-    fn part(&mut self) -> Bytes {
-        let least = self.in_flight.pace().patience().least;
-        let most = usize::try_from(least / 2).map_or(FRAME, |half| half.clamp(64, FRAME));
-        let size = match self.rest.len() {
-            1 => 1,
-            more => (more - 1).min(most),
-        };
-        self.rest.split_to(size)
+    /// A short one of the listener's own. Whoever does not take it is idle.
+    pub(super) fn short(body: Body) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            multiplexed: false,
+            in_flight: None,
+        }
     }
 }
 
@@ -79,23 +75,25 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if !self.multiplexed {
-            return Pin::new(&mut self.body).poll_frame(cx);
-        }
+        let this = &mut *self;
+        let Some(in_flight) = this.in_flight.as_ref().filter(|_| this.multiplexed) else {
+            return Pin::new(&mut this.body).poll_frame(cx);
+        };
         // Asked for more: what was given before has its room.
-        give(0, &self.in_flight);
-        if self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        give(0, in_flight);
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => self.rest = data,
+                    Ok(data) if !data.is_empty() => this.rest = data,
                     Ok(nothing) => return Poll::Ready(Some(Ok(Frame::data(nothing)))),
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 other => return Poll::Ready(other),
             }
         }
-        let part = self.part();
-        give(part.len(), &self.in_flight);
+        let part = part(&mut this.rest, in_flight.pace().patience().least);
+        give(part.len(), in_flight);
+        in_flight.pace().gives_part();
         Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
@@ -112,6 +110,20 @@ impl http_body::Body for Answer {
         hint.set_lower(hint.lower().saturating_add(rest));
         hint
     }
+}
+
+/// The next part of `rest`, which is not empty.
+///
+/// hyper lets go of a part as soon as there is room for the first byte of it. So each is smaller than what the
+/// client has to take in time, and the last byte is one by itself: whoever waits for the room for it waits in
+/// sight.
+fn part(rest: &mut Bytes, least: u64) -> Bytes {
+    let most = usize::try_from(least / 2).map_or(FRAME, |half| half.clamp(64, FRAME));
+    let size = match rest.len() {
+        1 => 1,
+        more => (more - 1).min(most),
+    };
+    rest.split_to(size)
 }
 
 /// hyper gets so many bytes of an answer, and had room for those before.

@@ -3,13 +3,12 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tokio_rustls::TlsAcceptor;
 
-use super::tls::{self, LoadError};
-use crate::value::{Duration, Size};
+use super::tls::{LoadError, Now, TlsSwap};
+use crate::value::{Duration, Network, Size};
 
 /// Where to listen, and how patiently.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -18,7 +17,10 @@ pub struct Config {
     /// Port 0 asks the system for a free one.
     #[serde(deserialize_with = "crate::value::deserialize_listening")]
     pub listen: SocketAddr,
-    pub tls: Tls,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
+    /// `None`: a client is at the other end of its socket.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Plain HTTP on an address that others can reach: tokens cross the network readable.
     pub allow_plaintext: bool,
     /// From the first byte of a request head to its last.
@@ -42,8 +44,20 @@ pub struct Config {
     /// All of a request's head: method, path and header lines.
     pub max_header_size: Size,
     pub keepalive: Keepalive,
+    pub http2: Http2,
     /// Threads that serve connections.
     pub workers: NonZeroU16,
+}
+
+/// Who says at the beginning of a connection whose it is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocol {
+    /// The networks of the load balancers: they have to say it, and nobody else is believed.
+    pub from: Vec<Network>,
+    /// For the header.
+    #[serde(default = "soon")]
+    pub timeout: Duration,
 }
 
 /// How TCP finds out that a client is gone without a word.
@@ -58,12 +72,64 @@ pub struct Keepalive {
     pub count: NonZeroU16,
 }
 
-/// Whether the listener speaks TLS.
+/// What one connection of HTTP/2 may do.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2 {
+    /// Requests at once; what exceeds it waits at the client.
+    pub max_streams: NonZeroU32,
+    /// Requests that the client gives up, in half a minute.
+    pub max_resets: NonZeroU32,
+    /// Frames that carry nothing, in half a minute, besides one for each KiB that moves.
+    pub max_control_frames: NonZeroU32,
+}
+
+/// How a listener speaks TLS.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Tls {
-    Files { certificate: PathBuf, key: PathBuf },
-    Off,
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// What a client is shown that asks for no name, or for one that no certificate has.
+    pub files: Files,
+    /// Further ones, each for the DNS names that stand in it.
+    #[serde(default)]
+    pub certificates: Vec<Files>,
+    /// `None`: clients are not asked for certificates.
+    #[serde(default)]
+    pub clients: Option<Clients>,
+    #[serde(default)]
+    pub min_version: TlsVersion,
+}
+
+/// A certificate and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Which certificates of clients are good.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clients {
+    /// Whoever may issue them: PEM, one or several.
+    pub ca: PathBuf,
+    /// Revocation lists: PEM, one of each issuer. `None`: nobody is revoked.
+    #[serde(default)]
+    pub crl: Option<PathBuf>,
+    /// Without one nobody is let in.
+    #[serde(default = "required")]
+    pub required: bool,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+pub enum TlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// Why a listener could not be made.
@@ -108,9 +174,9 @@ fn why(error: &io::Error) -> String {
 }
 
 impl Config {
-    /// Finds what can be known to be wrong without binding.
-    pub fn check(&self) -> Result<(), BindError> {
-        self.acceptor().map(drop)
+    /// Finds what can be known to be wrong without binding; gives what is not well, and does not stop it.
+    pub fn check(&self, now: Now) -> Result<Vec<String>, BindError> {
+        self.load(now).map(|tls| tls.warnings())
     }
 
     /// Half of all, unless it is said: more than one load balancer needs, and never all of them.
@@ -120,8 +186,8 @@ impl Config {
             .unwrap_or(NonZeroU32::MIN)
     }
 
-    /// What accepts TLS; `None`: plain HTTP, and that is fine.
-    pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>, BindError> {
+    /// The TLS, or that there is none, and that is fine.
+    pub(super) fn load(&self, now: Now) -> Result<TlsSwap, BindError> {
         if !(SMALLEST_HEAD..=LARGEST_HEAD).contains(&self.max_header_size) {
             return Err(BindError::HeaderSize {
                 size: self.max_header_size,
@@ -130,16 +196,14 @@ impl Config {
         if !self.keepalive.is_possible() {
             return Err(BindError::Keepalive);
         }
-        match &self.tls {
-            Tls::Files { certificate, key } => Ok(Some(tls::acceptor(certificate, key)?)),
-            // `::ffff:127.0.0.1` is loopback too.
-            Tls::Off if self.listen.ip().to_canonical().is_loopback() || self.allow_plaintext => {
-                Ok(None)
-            }
-            Tls::Off => Err(BindError::Plaintext {
+        // `::ffff:127.0.0.1` is loopback too.
+        let is_local = self.listen.ip().to_canonical().is_loopback();
+        if self.tls.is_none() && !is_local && !self.allow_plaintext {
+            return Err(BindError::Plaintext {
                 address: self.listen,
-            }),
+            });
         }
+        Ok(TlsSwap::load(self.tls.as_ref(), now)?)
     }
 }
 
@@ -147,7 +211,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            tls: Tls::Off,
+            tls: None,
+            proxy_protocol: None,
             allow_plaintext: false,
             header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
@@ -162,7 +227,35 @@ impl Default for Config {
             max_connections_per_address: None,
             max_header_size: Size::from_kib(64),
             keepalive: Keepalive::default(),
+            http2: Http2::default(),
             workers: cores(),
+        }
+    }
+}
+
+impl Tls {
+    /// Everything that is read for it.
+    pub fn paths(&self) -> Vec<&Path> {
+        let files = std::iter::once(&self.files).chain(&self.certificates);
+        let mut paths: Vec<&Path> = files
+            .flat_map(|files| [files.certificate.as_path(), &files.key])
+            .collect();
+        if let Some(clients) = &self.clients {
+            paths.push(&clients.ca);
+            paths.extend(clients.crl.as_deref());
+        }
+        paths
+    }
+}
+
+impl From<Files> for Tls {
+    /// One certificate, and nobody is asked for another.
+    fn from(files: Files) -> Self {
+        Self {
+            files,
+            certificates: Vec::new(),
+            clients: None,
+            min_version: TlsVersion::default(),
         }
     }
 }
@@ -177,6 +270,17 @@ impl Keepalive {
     /// How long a client that is gone is not noticed, at most.
     pub(super) fn unnoticed(&self) -> std::time::Duration {
         self.idle.as_std() + self.interval.as_std() * u32::from(self.count.get())
+    }
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            max_streams: number(128),
+            max_resets: number(1000),
+            max_control_frames: number(1000),
+        }
     }
 }
 
@@ -197,6 +301,16 @@ fn cores() -> NonZeroU16 {
         .ok()
         .and_then(NonZeroU16::new)
         .unwrap_or(NonZeroU16::MIN)
+}
+
+/// Whoever asks for certificates means it.
+fn required() -> bool {
+    true
+}
+
+/// Load balancers send it with the first packet.
+fn soon() -> Duration {
+    Duration::from_secs(5)
 }
 
 /// hyper's smallest read buffer.

@@ -4,47 +4,62 @@
 //! because nothing that one client does may matter to another.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request, Response, Version};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::answer::{Answer, Streams};
 use super::asked::Asked;
-use super::body::boxed;
+use super::body::{boxed, full};
+use super::config::Http2;
 use super::linger::linger;
 use super::pace::{Pace, Times};
 use super::places::Taken;
 use super::progress::Patience;
 use super::stream::Paced;
-use super::{Config, Peer, Serve, tls};
+use super::tls::{Refusal, Set, Standing, TlsSwap};
+use super::{Config, Peer, Serve, proxy, tls};
 use crate::telemetry::{Limit, Metrics};
 
 /// What all connections of a listener share.
 pub(super) struct Protocol {
     http1: http1::Builder,
+    http2: Http2,
     max_header_size: u32,
-    tls: Option<TlsAcceptor>,
+    tls: TlsSwap,
     handshake_timeout: std::time::Duration,
     times: Times,
     metrics: Metrics,
 }
 
+/// One connection, as long as it lasts.
+struct Visit<'a> {
+    pace: Arc<Pace>,
+    peer: Peer,
+    /// TLS only.
+    standing: Option<Arc<Standing>>,
+    shutdown: &'a CancellationToken,
+}
+
 impl Protocol {
-    pub(super) fn new(config: &Config, tls: Option<TlsAcceptor>, metrics: Metrics) -> Self {
+    pub(super) fn new(config: &Config, tls: TlsSwap, metrics: Metrics) -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -58,6 +73,7 @@ impl Protocol {
         let rate = config.min_rate.as_u64();
         Self {
             http1,
+            http2: config.http2,
             max_header_size: u32::try_from(config.max_header_size.as_u64()).unwrap_or(u32::MAX),
             tls,
             handshake_timeout: config.handshake_timeout.as_std(),
@@ -77,7 +93,7 @@ impl Protocol {
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(self.http2.max_streams.get())
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_stream_window_size(STREAM_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
@@ -95,59 +111,99 @@ impl Protocol {
         shutdown: &CancellationToken,
     ) {
         let pace = Pace::new(self.times, taken.place(), self.metrics.clone());
-        // Boxed one by one, here and below: a connection holds what it needs now, and not room for all of it.
-        let Some(acceptor) = &self.tls else {
-            let stream = Paced::new(stream, Arc::clone(&pace));
-            return Box::pin(self.serve_stream(stream, &pace, peer, service, shutdown)).await;
+        let mut visit = Visit {
+            pace,
+            peer,
+            standing: None,
+            shutdown,
         };
-        match Box::pin(timeout(self.handshake_timeout, acceptor.accept(stream))).await {
-            Ok(Ok(stream)) => {
-                let http2 = tls::is_http2(stream.get_ref().1);
-                let stream = Paced::new(stream, Arc::clone(&pace));
-                if http2 {
-                    Box::pin(self.serve_http2(stream, &pace, peer, service, shutdown)).await;
-                } else {
-                    Box::pin(self.serve_stream(stream, &pace, peer, service, shutdown)).await;
-                }
+        // Boxed one by one, here and below: a connection holds what it needs now, and not room for all of it.
+        let Some(sets) = self.tls.sets() else {
+            let stream = Paced::new(stream, Arc::clone(&visit.pace));
+            return Box::pin(self.serve_stream(stream, &visit, service)).await;
+        };
+        let handshake = self.handshake(stream, sets, &visit.peer);
+        let Some((stream, standing)) = Box::pin(handshake).await else {
+            return;
+        };
+        visit.peer.certificate = standing.certificate();
+        visit.standing = Some(Arc::new(standing));
+        let http2 = tls::is_http2(stream.get_ref().1);
+        let stream = Paced::new(stream, Arc::clone(&visit.pace));
+        if http2 {
+            Box::pin(self.serve_http2(stream, &visit, service)).await;
+        } else {
+            Box::pin(self.serve_stream(stream, &visit, service)).await;
+        }
+    }
+
+    /// `None`: it broke off.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        sets: watch::Receiver<Arc<Set>>,
+        peer: &Peer,
+    ) -> Option<(TlsStream<TcpStream>, Standing)> {
+        let server = Arc::clone(&sets.borrow().server);
+        let shaking = async {
+            if proxy::announces(&stream).await {
+                self.metrics.proxy_header("ignored");
             }
+            TlsAcceptor::from(server).accept(stream).await
+        };
+        let refused = match timeout(self.handshake_timeout, shaking).await {
+            Ok(Ok(stream)) => match Standing::new(stream.get_ref().1, sets, self.tls.now()) {
+                Ok(standing) => return Some((stream, standing)),
+                Err(refusal) => Some(refusal),
+            },
             Ok(Err(error)) => {
                 debug!(peer.address = %peer.address, %error, "TLS handshake broke off");
+                tls::refusal(&error)
             }
             Err(_elapsed) => {
                 self.metrics.reached(Limit::HandshakeTimeout);
                 debug!(peer.address = %peer.address, "TLS handshake took too long");
+                None
             }
+        };
+        if let Some(refusal) = refused {
+            self.refused(refusal, peer);
         }
+        None
+    }
+
+    fn refused(&self, refusal: Refusal, peer: &Peer) {
+        let reason = refusal.as_str();
+        self.metrics.certificate_refused(reason);
+        debug!(peer.address = %peer.address, reason, "a client is not let in, for its certificate");
     }
 
     /// Serves what the client turns out to speak. While it is silent a connection of HTTP/1 is a socket and nothing
     /// else: the buffers of the protocol are five times all the rest, and most connections are idle most of the time.
-    async fn serve_stream<I, S: Serve>(
-        &self,
-        mut stream: Paced<I>,
-        pace: &Arc<Pace>,
-        peer: Peer,
-        service: S,
-        shutdown: &CancellationToken,
-    ) where
+    async fn serve_stream<I, S: Serve>(&self, mut stream: Paced<I>, visit: &Visit<'_>, service: S)
+    where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let mut is_first = visit.standing.is_none();
         loop {
             let http2 = tokio::select! {
                 biased;
                 http2 = stream.speaks_http2() => http2,
-                () = shutdown.cancelled() => return,
-                _expiry = pace.expired() => return,
+                () = visit.shutdown.cancelled() => return,
+                _expiry = visit.pace.expired() => return,
+                refusal = visit.lost() => return self.refused(refusal, &visit.peer),
             };
             let Ok(Some(http2)) = http2 else {
                 return;
             };
+            if std::mem::take(&mut is_first) && proxy::begins(stream.unread()) {
+                self.metrics.proxy_header("ignored");
+            }
             let service = service.clone();
             if http2 {
-                return Box::pin(self.serve_http2(stream, pace, peer, service, shutdown)).await;
+                return Box::pin(self.serve_http2(stream, visit, service)).await;
             }
-            let serving = Box::pin(self.serve_http1(stream, pace, peer, service, shutdown));
-            match serving.await {
+            match Box::pin(self.serve_http1(stream, visit, service)).await {
                 Some(silent) => stream = silent,
                 None => return,
             }
@@ -158,17 +214,17 @@ impl Protocol {
     async fn serve_http1<I, S: Serve>(
         &self,
         stream: Paced<I>,
-        pace: &Arc<Pace>,
-        peer: Peer,
+        visit: &Visit<'_>,
         service: S,
-        shutdown: &CancellationToken,
     ) -> Option<Paced<I>>
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let service = requests(pace, peer, service);
+        let Visit { pace, peer, .. } = visit;
         let stream = TokioIo::new(stream.looking_out());
-        let mut connection = self.http1.serve_connection(stream, service);
+        let mut connection = self
+            .http1
+            .serve_connection(stream, requests(visit, service));
         let mut closing = false;
         loop {
             tokio::select! {
@@ -183,7 +239,8 @@ impl Protocol {
                     }
                     return None;
                 }
-                () = shutdown.cancelled(), if !closing => {}
+                () = visit.shutdown.cancelled(), if !closing => {}
+                refusal = visit.lost(), if !closing => self.refused(refusal, peer),
                 expiry = pace.expired() => if !expiry.is_polite() || closing {
                     debug!(peer.address = %peer.address, ?expiry, "connection took too long");
                     return None;
@@ -199,31 +256,32 @@ impl Protocol {
         }
     }
 
-    async fn serve_http2<I, S: Serve>(
-        &self,
-        stream: Paced<I>,
-        pace: &Arc<Pace>,
-        peer: Peer,
-        service: S,
-        shutdown: &CancellationToken,
-    ) where
+    async fn serve_http2<I, S: Serve>(&self, stream: Paced<I>, visit: &Visit<'_>, service: S)
+    where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        pace.multiplexed();
-        let service = requests(pace, peer, service);
+        let Visit { pace, peer, .. } = visit;
+        let most = self.http2.max_streams.get();
+        pace.multiplexed(usize::try_from(most).unwrap_or(usize::MAX));
+        let stream = TokioIo::new(stream.counting(&self.http2));
         let builder = self.http2(pace);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let connection = builder.serve_connection(stream, requests(visit, service));
+        let mut connection = pin!(connection);
         let mut closing = false;
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
+                        if let Some(limit) = broken(&error) {
+                            self.metrics.reached(limit);
+                        }
                         debug!(peer.address = %peer.address, %error, "connection broke off");
                     }
                     return;
                 }
-                () = shutdown.cancelled(), if !closing => {}
+                () = visit.shutdown.cancelled(), if !closing => {}
+                refusal = visit.lost(), if !closing => self.refused(refusal, peer),
                 expiry = pace.expired() => if !expiry.is_polite() || closing {
                     debug!(peer.address = %peer.address, ?expiry, "connection took too long");
                     return;
@@ -236,10 +294,32 @@ impl Protocol {
     }
 }
 
+/// The limit of h2's own that a connection was ended for.
+fn broken(error: &hyper::Error) -> Option<Limit> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    let is_ours = error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    // It has no other way to say which one.
+    let is_about_resets = error.to_string().contains("resets");
+    is_ours.then_some(if is_about_resets {
+        Limit::Http2Resets
+    } else {
+        Limit::Http2Control
+    })
+}
+
+impl Visit<'_> {
+    /// Returns when the client would not be let in any more.
+    async fn lost(&self) -> Refusal {
+        match &self.standing {
+            Some(standing) => standing.lost().await,
+            None => pending().await,
+        }
+    }
+}
+
 /// The service as hyper wants it, with the requests that it is given in flight.
 fn requests<S: Serve>(
-    pace: &Arc<Pace>,
-    peer: Peer,
+    visit: &Visit<'_>,
     service: S,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
@@ -247,11 +327,13 @@ fn requests<S: Serve>(
     Error = Infallible,
     Future: Send,
 > + use<S> {
-    let pace = Arc::clone(pace);
+    let (pace, peer) = (Arc::clone(&visit.pace), visit.peer.clone());
+    let standing = visit.standing.clone();
     service_fn(move |mut request: Request<Incoming>| {
-        let in_flight = pace.begin();
+        let is_let_in = standing.as_ref().is_none_or(|own| own.judge().is_ok());
+        let in_flight = if is_let_in { pace.begin() } else { None };
         let multiplexed = request.version() == Version::HTTP_2;
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         let on_demand = request.headers().contains_key(EXPECT);
         let pace = &pace;
         let request = request.map(|body| boxed(Asked::new(body, on_demand, pace)));
@@ -259,6 +341,9 @@ fn requests<S: Serve>(
             .is_some()
             .then(|| service.clone().oneshot(request));
         async move {
+            if !is_let_in {
+                return Ok(elsewhere(multiplexed));
+            }
             let (Some(in_flight), Some(answer)) = (in_flight, answer) else {
                 // The connection is about to be closed, and nothing has begun.
                 return pending().await;
@@ -274,8 +359,21 @@ fn requests<S: Serve>(
     })
 }
 
-/// HTTP/2 requests of one client at a time; what exceeds it waits at the client.
-const MAX_STREAMS: u32 = 128;
+/// The answer to a request on a connection whose client would not be let in any more: nothing has begun, and a new
+/// handshake decides.
+fn elsewhere(multiplexed: bool) -> Response<Answer> {
+    let mut response = Response::new(Answer::short(full(ELSEWHERE)));
+    *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if !multiplexed {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+const ELSEWHERE: &str =
+    "The client certificate of this connection is not accepted any more. Connect again.\n";
 /// Of all request bodies on a connection, what is kept before it is read.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// The same of one: several that nobody reads leave room for the others.

@@ -4,7 +4,7 @@
 //! has been idle for long; a client that does not take its answer is cut, and so is one that has closed its side
 //! and may be gone. Time that a request spends in the service is not limited here. Never sees a byte.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub(super) struct Pace {
     metrics: Metrics,
     /// Request bodies of which not every byte was read: what comes next on the connection is theirs.
     unread: AtomicUsize,
+    /// HTTP/2: parts of answers that were given out, and not counted yet.
+    parts: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -79,8 +81,8 @@ struct State {
     /// Since when the client's side is closed and nothing could be sent to it.
     half_closed: Option<Instant>,
     course: Course,
-    /// HTTP/2: bytes between requests are the protocol's own and start no head.
-    multiplexed: bool,
+    /// HTTP/2: bytes between requests are the protocol's own and start no head. So many requests at once.
+    multiplexed: Option<usize>,
 }
 
 impl Pace {
@@ -95,13 +97,14 @@ impl Pace {
             writing: Progress::default(),
             half_closed: None,
             course: Course::Open,
-            multiplexed: false,
+            multiplexed: None,
         });
         Arc::new(Self {
             times,
             place,
             metrics,
             unread: AtomicUsize::new(0),
+            parts: AtomicU32::new(0),
             state,
         })
     }
@@ -110,10 +113,10 @@ impl Pace {
         &self.times.patience
     }
 
-    /// From now on the connection speaks HTTP/2.
-    pub(super) fn multiplexed(&self) {
+    /// From now on the connection speaks HTTP/2, with so many streams at most.
+    pub(super) fn multiplexed(&self, most: usize) {
         let mut state = self.state();
-        state.multiplexed = true;
+        state.multiplexed = Some(most);
         state.heard = None;
     }
 
@@ -125,7 +128,11 @@ impl Pace {
         }
         state.in_flight += 1;
         state.heard = None;
+        let is_full = state.multiplexed == Some(state.in_flight);
         drop(state);
+        if is_full {
+            self.metrics.reached(Limit::Http2Streams);
+        }
         Some(InFlight(Arc::clone(self)))
     }
 
@@ -218,6 +225,16 @@ impl Pace {
         self.is_mid_body() && self.state().leaves_rest
     }
 
+    /// One more part of an answer goes out.
+    pub(super) fn gives_part(&self) {
+        self.parts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many did since the last time.
+    pub(super) fn parts(&self) -> u32 {
+        self.parts.swap(0, Ordering::Relaxed)
+    }
+
     /// A limit that only the connection itself knows of.
     pub(super) fn reached(&self, limit: Limit) {
         self.metrics.reached(limit);
@@ -241,7 +258,7 @@ impl Pace {
 
     pub(super) fn heard(&self) {
         let mut state = self.state();
-        if state.in_flight == 0 && state.heard.is_none() && !state.multiplexed {
+        if state.in_flight == 0 && state.heard.is_none() && state.multiplexed.is_none() {
             state.heard = Some(Instant::now());
         }
     }

@@ -93,6 +93,22 @@ impl Places {
         }
     }
 
+    /// The place of another address, instead of one that was taken for it; `None` when that address has too many.
+    pub(super) fn hand_over(self: &Arc<Self>, taken: Taken, address: IpAddr) -> Option<Taken> {
+        let address = network(address);
+        if address == taken.0.address {
+            return Some(taken);
+        }
+        let handed = {
+            let mut state = self.state();
+            self.has_room_for(&mut state, address)
+                .then(|| self.grant(&mut state, address))
+        };
+        // Not before: the room is its own.
+        drop(taken);
+        handed
+    }
+
     /// Whoever has been idle for longest leaves, without anybody new.
     pub(super) fn shrink(&self) {
         let oldest = self.state().oldest(None);
@@ -103,13 +119,8 @@ impl Places {
 
     fn wish(self: &Arc<Self>, address: IpAddr, waited: bool) -> Wish {
         let mut state = self.state();
-        let held = state.addresses.get(&address).map_or(0, BTreeSet::len);
-        if held >= self.most_per_address {
-            self.metrics.reached(Limit::ConnectionsPerAddress);
-            match state.oldest(Some(address)) {
-                Some(oldest) => oldest.leave.notify_one(),
-                None => return Wish::Refused,
-            }
+        if !self.has_room_for(&mut state, address) {
+            return Wish::Refused;
         }
         if state.open < self.most {
             return Wish::Granted(self.grant(&mut state, address));
@@ -123,6 +134,17 @@ impl Places {
             oldest.leave.notify_one();
         }
         Wish::Waiting
+    }
+
+    /// Whether an address may have one more. Whoever of it has been idle for longest makes room.
+    fn has_room_for(&self, state: &mut State, address: IpAddr) -> bool {
+        let held = state.addresses.get(&address).map_or(0, BTreeSet::len);
+        if held < self.most_per_address {
+            return true;
+        }
+        self.metrics.reached(Limit::ConnectionsPerAddress);
+        let oldest = state.oldest(Some(address));
+        oldest.inspect(|oldest| oldest.leave.notify_one()).is_some()
     }
 
     fn grant(self: &Arc<Self>, state: &mut State, address: IpAddr) -> Taken {

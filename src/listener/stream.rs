@@ -11,7 +11,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
+use super::config::Http2;
+use super::frames::Frames;
 use super::pace::Pace;
 
 /// A stream that tells its `Pace` when bytes came in and when bytes could not go out.
@@ -26,6 +29,8 @@ pub(super) struct Paced<I> {
     unread: Bytes,
     /// The client has closed its side.
     ended: bool,
+    /// HTTP/2: what passes by.
+    frames: Option<Box<Frames>>,
     /// HTTP/1: one request at a time, and the client may have closed its side behind it.
     looks_out: bool,
 }
@@ -40,6 +45,7 @@ impl<I> Paced<I> {
             unread: Bytes::new(),
             ended: false,
             looks_out: false,
+            frames: None,
         }
     }
 
@@ -53,10 +59,21 @@ impl<I> Paced<I> {
         self
     }
 
+    /// From now on it counts the frames of HTTP/2, from the preface on.
+    pub(super) fn counting(mut self, config: &Http2) -> Self {
+        self.frames = Some(Box::new(Frames::new(config, Instant::now())));
+        self
+    }
+
     /// From now on it says when the client closes its side behind a request.
     pub(super) fn looking_out(mut self) -> Self {
         self.looks_out = true;
         self
+    }
+
+    /// Read, and not used yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.unread
     }
 
     /// Nothing more will come.
@@ -67,9 +84,24 @@ impl<I> Paced<I> {
     fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = result {
             self.wrote = self.wrote.saturating_add(bytes);
+            if let Some(frames) = &mut self.frames {
+                frames.wrote(bytes);
+            }
         }
         self.blocks(result.is_pending());
         result
+    }
+
+    /// An error ends the connection.
+    fn count(&mut self, read: &[u8]) -> io::Result<()> {
+        let Some(frames) = &mut self.frames else {
+            return Ok(());
+        };
+        frames.gave(self.pace.parts());
+        frames.read(read, Instant::now()).map_err(|limit| {
+            self.pace.reached(limit);
+            io::Error::other(format!("too many frames: {}", limit.as_str()))
+        })
     }
 
     fn blocks(&mut self, blocked: bool) {
@@ -147,17 +179,19 @@ impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     ) -> Poll<io::Result<()>> {
         if !self.unread.is_empty() {
             let some = self.unread.len().min(buffer.remaining());
-            buffer.put_slice(&self.unread.split_to(some));
+            let read = self.unread.split_to(some);
+            buffer.put_slice(&read);
             self.pace.heard();
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(self.count(&read));
         }
         if self.ended {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        if let Some(read @ [_, ..]) = buffer.filled().get(before..) {
             self.pace.heard();
+            self.count(read)?;
         } else if matches!(result, Poll::Ready(Ok(()))) && buffer.remaining() > 0 {
             self.ended = true;
         }

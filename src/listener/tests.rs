@@ -3,6 +3,7 @@
 mod drain;
 mod limits;
 mod silence;
+mod tls;
 mod workers;
 
 use std::fs;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::tls::tests::noon;
 use super::*;
 use crate::value::{Duration, Size};
 use std::io;
@@ -79,7 +81,7 @@ where
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..config
     };
-    let listener = Listener::bind(&config, Metrics::new("test")).unwrap();
+    let listener = Listener::bind(&config, Metrics::new("test"), noon).unwrap();
     let (tracker, shutdown) = (Tracker::default(), CancellationToken::new());
     let seats = seats(Handle(handle));
     Running {
@@ -178,7 +180,7 @@ fn localhost(directory: &tempfile::TempDir) -> (Tls, CertificateDer<'static>) {
     fs::write(&certificate, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let trusted = CertificateDer::from_pem_file(&certificate).unwrap();
-    (Tls::Files { certificate, key }, trusted)
+    (Files { certificate, key }.into(), trusted)
 }
 
 fn trusting(certificate: CertificateDer<'static>) -> rustls::ClientConfig {
@@ -237,7 +239,7 @@ async fn tls_offers_http_2_and_http_1_and_tells_the_service() {
     let (tls, certificate) = localhost(&directory);
     let running = start(
         Config {
-            tls,
+            tls: Some(tls),
             ..Config::default()
         },
         describe,
@@ -268,7 +270,7 @@ async fn plain_http_beyond_loopback_is_refused_unless_it_was_asked_for() {
         listen: SocketAddr::from(([0, 0, 0, 0], 0)),
         ..Config::default()
     };
-    let error = Listener::bind(&open, Metrics::new("test"))
+    let error = Listener::bind(&open, Metrics::new("test"), noon)
         .err()
         .unwrap()
         .to_string();
@@ -290,7 +292,7 @@ async fn an_address_in_use_is_named() {
         listen: running.address,
         ..Config::default()
     };
-    let error = Listener::bind(&taken, Metrics::new("test"))
+    let error = Listener::bind(&taken, Metrics::new("test"), noon)
         .err()
         .unwrap()
         .to_string();
@@ -306,17 +308,30 @@ fn a_configuration_is_read_and_an_unknown_key_is_refused() {
     let text = "listen = '[::1]:8443'\nmax_header_size = '32 KiB'\n\
                 tls = { files = { certificate = 'a.pem', key = 'b.pem' } }";
     let config: Config = toml::from_str(text).unwrap();
-    assert!(matches!(config.tls, Tls::Files { .. }));
+    let tls = config.tls.unwrap();
+    assert!(tls.certificates.is_empty() && tls.clients.is_none());
+    assert_eq!(tls.min_version, TlsVersion::Tls12);
     assert_eq!(config.max_header_size, Size::from_kib(32));
-    assert!(matches!(
-        toml::from_str::<Config>("tls = 'off'").unwrap().tls,
-        Tls::Off
-    ));
+    let all = "files = { certificate = 'a.pem', key = 'b.pem' }
+               certificates = [{ certificate = 'c.pem', key = 'd.pem' }]
+               clients = { ca = 'e.pem', crl = 'f.pem' }
+               min_version = '1.3'";
+    let tls: Tls = toml::from_str(all).unwrap();
+    assert_eq!(tls.min_version, TlsVersion::Tls13);
+    assert!(tls.clients.unwrap().required);
+    let text = "from = ['10.0.0.0/8', '::1']";
+    let proxy: ProxyProtocol = toml::from_str(text).unwrap();
+    assert_eq!(proxy.timeout, Duration::from_secs(5));
     for wrong in [
         "lisen = '127.0.0.1:1'",
         "max_connections = 0",
         "tls = { files = { certificate = 'a.pem', key = 'b.pem', chain = 'c.pem' } }",
         "tls = { files = { certificate = 'a.pem' } }",
+        "tls = { clients = { ca = 'a.pem' } }",
+        "tls = { files = { certificate = 'a.pem', key = 'b.pem' }, clients = { required = true } }",
+        "tls = { files = { certificate = 'a.pem', key = 'b.pem' }, min_version = '1.1' }",
+        "proxy_protocol = {}",
+        "proxy_protocol = { from = ['10.0.0.1/8'] }",
     ] {
         toml::from_str::<Config>(wrong).unwrap_err();
     }

@@ -63,6 +63,12 @@ limits! {
     HeadWork = "head_work",
     /// The head of a request that takes too long.
     HeaderTimeout = "header_timeout",
+    /// Frames of HTTP/2 that carry nothing.
+    Http2Control = "http2_control",
+    /// Requests of HTTP/2 that their client gives up.
+    Http2Resets = "http2_resets",
+    /// Requests of one connection of HTTP/2 at once.
+    Http2Streams = "http2_streams",
     /// Requests at once.
     InFlight = "in_flight",
     /// The same, of one address.
@@ -99,6 +105,10 @@ limits! {
     MinFree = "min_free",
     /// A path that is too long.
     Path = "path",
+    /// The header of the PROXY protocol that is too long.
+    ProxyHeader = "proxy_header",
+    /// One that did not arrive in time.
+    ProxyTimeout = "proxy_timeout",
     /// Allowed reads of one caller that are recorded.
     Reads = "reads",
     /// Refusals of one caller that are recorded.

@@ -62,6 +62,7 @@ struct Families {
     access_token_failures: Counter,
     bytecode_differs: Gauge,
     bytecode_trusted: Gauge,
+    certificates_refused: Family<ReasonLabels, Counter>,
     connections: Gauge,
     decisions: Family<DecisionLabels, Counter>,
     evaluation: Histogram,
@@ -83,6 +84,7 @@ struct Families {
     lookup_failures: Counter,
     panics: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
+    proxy_headers: Family<OutcomeLabels, Counter>,
     reload_failures: Counter,
     reloads: Counter,
     requests: Family<RequestLabels, Counter>,
@@ -133,8 +135,18 @@ impl LimitLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct PolicyLabels {
     revision: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -274,6 +286,19 @@ impl Metrics {
             .inc();
     }
 
+    /// A client was not let in, or not kept, for what its certificate is.
+    pub fn certificate_refused(&self, reason: &'static str) {
+        let labels = ReasonLabels { reason };
+        let refused = &self.0.families.certificates_refused;
+        refused.get_or_create(&labels).inc();
+    }
+
+    /// Somebody began a connection with the PROXY protocol, or should have.
+    pub fn proxy_header(&self, outcome: &'static str) {
+        let labels = OutcomeLabels { outcome };
+        self.0.families.proxy_headers.get_or_create(&labels).inc();
+    }
+
     /// Lines of the log were lost.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.families.log_dropped.inc_by(lines);
@@ -395,6 +420,11 @@ impl Families {
                 "bytecode_trusted",
                 "1 when the bytecode engine may answer, 0 when only the interpreter does",
             ),
+            certificates_refused: add(
+                to,
+                "client_certificates_refused",
+                "Clients that were not let in, or not kept, for what their certificate is, by reason",
+            ),
             connections: add(
                 to,
                 "connections",
@@ -483,6 +513,11 @@ impl Families {
                 "Faults of the program that ended a piece of its work",
             ),
             policy: add(to, "policy_info", "The policies that judge now"),
+            proxy_headers: add(
+                to,
+                "proxy_headers",
+                "Connections that began with the PROXY protocol, or should have, by outcome",
+            ),
             reload_failures: add(
                 to,
                 "reload_failures",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Module, and the modules of ours that it imports.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("admin", &["telemetry", "value"]),
+    ("admin", &["listener", "telemetry", "value"]),
     (
         "app",
         &[

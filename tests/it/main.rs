@@ -11,6 +11,7 @@
 
 mod answers;
 mod architecture;
+mod authority;
 mod birth;
 mod budgets;
 mod bypass;
@@ -36,6 +37,7 @@ mod floods;
 mod frames;
 mod harness;
 mod heads;
+mod http2;
 mod jwks;
 mod log;
 mod lookup;

@@ -1,5 +1,9 @@
 //! TLS on both sides of the gate, HTTP/2 in front of it, and no way to listen without either by accident.
 
+mod clients;
+mod names;
+mod proxy;
+
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::listener::Tls;
 
 /// Files, and directories of policies.
 pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path> {
     let mut files: Vec<&Path> = file.into_iter().collect();
     files.push(&config.policies.directory);
-    if let Tls::Files { certificate, key } = &config.listener.tls {
-        files.extend([certificate.as_path(), key]);
+    for tls in [&config.listener.tls, &config.admin.tls]
+        .into_iter()
+        .flatten()
+    {
+        files.extend(tls.paths());
     }
     let environments = config.environments.values();
     let upstreams = environments.map(|environment| &environment.upstream);
@@ -23,5 +25,6 @@ pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path
         files.extend(credential.files());
     }
     files.extend(config.lookup.token_file.as_deref());
+    files.extend(config.identity.files());
     files
 }

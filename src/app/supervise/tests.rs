@@ -69,7 +69,7 @@ async fn within_half_a_minute<T>(task: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn an_accept_loop_that_ends_is_an_error_after_what_runs_was_answered() {
-    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3"), crate::app::now).unwrap();
     let address = listener.local_addr();
     let workers = workers();
     let set = Arc::new(AtomicBool::new(false));
@@ -113,7 +113,7 @@ async fn an_accept_loop_that_ends_is_an_error_after_what_runs_was_answered() {
 
 #[tokio::test]
 async fn a_worker_that_ends_is_an_error() {
-    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3"), crate::app::now).unwrap();
     let address = listener.local_addr();
     let workers = workers();
     let seats = workers.seats(|| {
@@ -139,7 +139,7 @@ async fn a_worker_that_ends_is_an_error() {
 
 #[tokio::test]
 async fn a_shutdown_is_no_error() {
-    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3"), crate::app::now).unwrap();
     let (workers, shutdown) = (workers(), CancellationToken::new());
     let seats = workers.seats(|| {
         service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(full("done"))) })
@@ -159,7 +159,7 @@ async fn a_shutdown_is_no_error() {
 
 #[tokio::test]
 async fn an_admin_listener_that_ends_is_there_again() {
-    let listener = Listener::bind(&config(), Metrics::new("1.2.3")).unwrap();
+    let listener = Listener::bind(&config(), Metrics::new("1.2.3"), crate::app::now).unwrap();
     let address = listener.local_addr();
     let set = Arc::new(AtomicBool::new(false));
     let trap = Trap(set.clone());
@@ -173,6 +173,7 @@ async fn an_admin_listener_that_ends_is_there_again() {
         Listener::bind(
             &listener::Config { listen, ..config() },
             Metrics::new("1.2.3"),
+            crate::app::now,
         )
     };
     let serving = tokio::spawn(keep_serving(listener, listen, service, stop.clone()));

@@ -12,7 +12,6 @@ use crate::gateway::lookup::LookupError;
 use crate::gateway::upstream;
 use crate::guard::Route;
 use crate::listener::{Body, Peer, full};
-use crate::identity::forwarded;
 use crate::policy::Policy;
 
 /// One rule of every kind, with all that a violation can carry.
@@ -93,9 +92,12 @@ fn records(case: Case) -> [String; 4] {
         request = request.header(*name, value.as_bytes());
     }
     let mut request: Request<Body> = request.body(full(case.body)).unwrap();
+    let address = "10.1.2.3:4711".parse().unwrap();
     request.extensions_mut().insert(Peer {
-        address: "10.1.2.3:4711".parse().unwrap(),
+        address,
         tls: false,
+        certificate: None,
+        connection: address,
     });
     let mut started = Started::of(&request, &Default::default());
     started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");

@@ -67,7 +67,7 @@ async fn a_request_in_flight_may_take_as_long_as_it_wants() {
 async fn bytes_between_requests_start_no_head_on_http_2() {
     let pace = pace();
     pace.heard();
-    pace.multiplexed();
+    pace.multiplexed(128);
     pace.heard();
     assert_eq!(after(&pace, 119), None);
     assert_eq!(after(&pace, 121), Some(Expiry::Idle));

@@ -29,7 +29,7 @@ async fn a_connection_that_says_nothing_is_closed() {
         ..Config::default()
     };
     let handshake = Config {
-        tls,
+        tls: Some(tls),
         handshake_timeout: soon(),
         ..Config::default()
     };
@@ -123,7 +123,7 @@ async fn a_head_limit_that_cannot_be_kept_is_refused() {
         max_header_size: Size::from_kib(1),
         ..Config::default()
     };
-    let error = Listener::bind(&config, Metrics::new("test"))
+    let error = Listener::bind(&config, Metrics::new("test"), noon)
         .err()
         .unwrap()
         .to_string();
