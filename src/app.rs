@@ -29,7 +29,7 @@ use crate::telemetry::{Evaluator, Metrics};
 use crate::value::{Duration, absolute};
 use reload::{Reloader, State};
 
-pub use load::{catalogue, policies, rehearse};
+pub use load::{catalogue, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};
@@ -152,6 +152,7 @@ impl App {
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal. Does the same when a part
     /// that it cannot do without ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Ended> {
+        self.state.keep_keys();
         let in_force = self.state.in_force.load_full();
         let bytecode = in_force.config.policies.bytecode;
         if bytecode != AnswersFor::None {

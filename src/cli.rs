@@ -265,7 +265,7 @@ impl Check {
         let shaky = app::check_listeners(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        Tokens::new(&config.identity, &metrics, app::now)?;
+        let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;
         let mut changes: Vec<String> = catalogue
             .overridden()
@@ -289,6 +289,7 @@ impl Check {
         let policies = &config.policies;
         match Policy::load(&policies.directory, policies.time_limit.into()) {
             Ok(policy) => {
+                app::teams(&policy, Some(&tokens))?;
                 let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
                 let environments = environments.as_ref();
                 let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);

@@ -211,6 +211,7 @@ impl Gateway {
             Ok(()) => self.route(started, &parts, &mut identity, body).await,
             Err(reason) => Err(reason.into()),
         };
+        story.teams = (!identity.teams.is_empty()).then(|| identity.teams.join(", "));
         let revision = self.set.policy.revision();
         let recorder = Recording {
             key: &self.shared.key,

@@ -18,6 +18,7 @@ use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,8 @@ pub struct Source {
 pub(super) struct State {
     pub(super) in_force: ArcSwap<InForce>,
     last: Mutex<Option<Last>>,
+    /// Fetches the keys of issuers before they are too old.
+    keys: Mutex<Option<AbortHandle>>,
     started: Timestamp,
 }
 
@@ -122,6 +125,7 @@ impl State {
         Self {
             in_force: ArcSwap::from_pointee(InForce { set, config, since }),
             last: Mutex::default(),
+            keys: Mutex::default(),
             started: since,
         }
     }
@@ -147,6 +151,7 @@ impl State {
                 "names": names,
                 "judged_by": policy.trusted(),
             },
+            "issuers": in_force.set.tokens().health(),
             "reload": {
                 "watch": reload.watch,
                 "interval": reload.interval.to_string(),
@@ -154,6 +159,18 @@ impl State {
                 "last": last.as_ref().map(Last::to_json),
             },
         })
+    }
+
+    /// Keeps the keys of the issuers that are in force now, and of no others.
+    ///
+    /// Has to be called within a tokio runtime.
+    pub(super) fn keep_keys(&self) {
+        let tokens = self.in_force.load().set.tokens().clone();
+        let keeping = tokio::spawn(async move { tokens.keep().await }).abort_handle();
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = keys.replace(keeping) {
+            before.abort();
+        }
     }
 
     fn tell(&self, last: Last) {
@@ -377,6 +394,7 @@ impl Reloader {
         if let Some(limits) = limits {
             self.ledger.renew(&limits);
         }
+        self.state.keep_keys();
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         tracing::info!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -263,7 +263,9 @@ impl Recorder {
     /// Header fields that may be shown: none that is made to carry a secret. One that is sent several times is
     /// joined, as its readers do.
     fn public_headers(&self, headers: &HeaderMap) -> BTreeMap<Redacted, Redacted> {
-        let shown = headers.keys().filter_map(|name| {
+        let is_of_a_proxy = |name: &HeaderName| PROXIES.contains(&name.as_str());
+        let names = headers.keys().filter(|name| !is_of_a_proxy(name));
+        let shown = names.filter_map(|name| {
             let values: Vec<String> = headers.get_all(name).iter().map(visible).collect();
             let value = self.redactor.header(name.as_str(), &values.join(", "))?;
             Some((self.redactor.text(name.as_str()), value))
@@ -407,6 +409,9 @@ impl Recorder {
         headers
     }
 }
+
+/// Where proxies say for whom they ask, and clients what they like. `caller.address` has what is believed of it.
+const PROXIES: [&str; 2] = ["forwarded", "x-forwarded-for"];
 
 /// The value of a header field as text. One that is not all visible ASCII is escaped, backslashes too.
 fn visible(value: &HeaderValue) -> String {

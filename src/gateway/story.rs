@@ -46,6 +46,8 @@ pub(super) struct Story {
     pub(super) operation: Option<&'static str>,
     /// The public id of the caller of a guarded request.
     pub(super) caller: Option<TokenId>,
+    /// Those that the caller belongs to.
+    pub(super) teams: Option<String>,
     /// Those that denied it.
     pub(super) policies: Option<Redacted>,
     pub(super) error: Option<Redacted>,
@@ -128,6 +130,7 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
         caller.id = story.caller.as_ref().map(TokenId::as_str),
+        caller.teams = story.teams.as_deref(),
         policies = story.policies.as_ref().map(|names| cut.text(names).into_owned()),
         decision.id = story.decision_id.as_ref().map(Redacted::as_str),
         error = story.error.as_ref().map(|error| cut.text(error).into_owned()),
