@@ -28,6 +28,7 @@ use crate::audit::Audit;
 use crate::audit::event::{self, Event, Record};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service, Set};
+use crate::identity::Tokens;
 use crate::listener::{Change, TlsSwap};
 use crate::policy::{AnswersFor, Policy, suite};
 use crate::telemetry::Metrics;
@@ -151,7 +152,7 @@ impl State {
                 "names": names,
                 "judged_by": policy.trusted(),
             },
-            "issuers": in_force.set.tokens().health(),
+            "issuers": issuers(in_force.set.tokens()),
             "reload": {
                 "watch": reload.watch,
                 "interval": reload.interval.to_string(),
@@ -464,6 +465,21 @@ impl Reloader {
         let again = self.audit.record(record.clone()).await;
         again.is_err().then_some(record)
     }
+}
+
+/// How the keys of each issuer of tokens are.
+fn issuers(tokens: &Tokens) -> Vec<Value> {
+    let health = tokens.health().into_iter();
+    let told = health.map(|issuer| {
+        json!({
+            "name": issuer.name.as_str(),
+            "usable": issuer.usable,
+            "keys": issuer.keys,
+            "age_seconds": issuer.age.map(|age| age.as_secs()),
+            "failure": issuer.failure,
+        })
+    });
+    told.collect()
 }
 
 /// Runs what reads and computes where it stops nobody. `None`: it panicked, and that is logged.
