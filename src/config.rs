@@ -271,7 +271,7 @@ mod tests {
             ),
             (
                 "[listener]\ncertificate = \"x\"\n",
-                "`certificate`: it belongs in the section [admin.tls.files], or in the section [listener.tls.files]. ",
+                "`certificate`: it belongs in the section [admin.tls.files], or in the section [credential.oauth.client_certificate], or ",
             ),
         ] {
             let said = refusal(text);
