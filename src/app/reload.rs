@@ -7,8 +7,6 @@
 
 mod digest;
 mod files;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
