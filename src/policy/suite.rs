@@ -167,9 +167,8 @@ impl Suite {
         problems.extend(broken);
         let modules = rego.get_modules().clone();
         problem::finish(std::mem::take(&mut problems))?;
-        let program = Program::new(&modules);
-        program.calls(|file| test_files.contains(file), &mut problems);
-        refuse::misread(&modules, &mut problems);
+        let program = Program::new(&modules).with_tests(test_files);
+        refuse::misread(&program, &mut problems);
         problem::finish(problems)?;
         let evaluable = prepare::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
             problems: vec![problem],

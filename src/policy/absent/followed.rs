@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Ref, Rule, Span};
 
-use super::forms::{self, side_that_grows};
+use super::forms::{self, is_false, side_that_grows};
 use super::policies::{Known, Operations, Policies};
 use super::seen::{Need, Seen};
 use super::told::{Place, Told};
@@ -15,6 +15,7 @@ use super::used::{Effect, Use};
 use crate::dynatrace::catalogue::Operation;
 use crate::policy::input::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN};
 use crate::policy::rego::program::{self, Read};
+use crate::policy::rego::syntax::{self, is_reference};
 
 /// How many rules of a policy are followed, counted again each time that they are asked for otherwise.
 const MOST_RULES: usize = 20_000;
@@ -76,14 +77,13 @@ impl<'p, 'a> Followed<'p, 'a> {
     /// The rules of one name.
     fn enter(&mut self, rules: &[usize], here: &Here<'a>, used: Use) {
         let policies = self.policies;
-        let default = rules
-            .iter()
-            .find_map(|rule| match policies.rules.get(*rule)?.rule {
-                Rule::Default { value, .. } => Some(
-                    matches!(value.as_ref(), Expr::Bool { value, .. } if *value == false.into()),
-                ),
-                Rule::Spec { .. } => None,
-            });
+        let default =
+            rules
+                .iter()
+                .find_map(|rule| match policies.rules.get(*rule)?.definition.rule {
+                    Rule::Default { value, .. } => Some(is_false(value)),
+                    Rule::Spec { .. } => None,
+                });
         let undefined = match (default, used.negated) {
             (None, _) | (Some(true), false) => used.undefined,
             (Some(true), true) => used.parts.opposite(),
@@ -104,19 +104,19 @@ impl<'p, 'a> Followed<'p, 'a> {
             let Some(known) = policies.rules.get(*number) else {
                 continue;
             };
-            let Rule::Spec { head, bodies, .. } = known.rule else {
+            let rule = known.definition.rule;
+            let Rule::Spec { bodies, .. } = rule else {
                 continue;
             };
             let here = Here {
                 within: Vec::new(),
                 ..here.clone()
             };
-            let (value, effect) = match head {
-                RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => (
-                    assign.as_ref().map(|assign| assign.value.as_ref()),
-                    undefined,
-                ),
-                RuleHead::Set { key, .. } => (key.as_deref(), used.less),
+            let value = syntax::value(rule);
+            let effect = if syntax::is_set(rule) {
+                used.less
+            } else {
+                undefined
             };
             if bodies.is_empty() {
                 self.value(*number, value, &here, effect, used);
@@ -128,10 +128,7 @@ impl<'p, 'a> Followed<'p, 'a> {
                 };
                 // What follows takes its place.
                 let goes_on = bodies.get(place + 1).is_some_and(|next| next.is_else);
-                let is_false = value.is_some_and(
-                    |value| matches!(value, Expr::Bool { value, .. } if *value == false.into()),
-                );
-                let effect = if goes_on || is_false {
+                let effect = if goes_on || value.is_some_and(is_false) {
                     Effect::Unclear
                 } else {
                     effect
@@ -274,55 +271,14 @@ impl<'p, 'a> Followed<'p, 'a> {
         } else {
             used.less
         };
-        match expr {
-            Expr::String { .. }
-            | Expr::RawString { .. }
-            | Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. } => {}
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                self.parts(rule, forms::indices(expr), here, used.part(less));
-                self.reference(rule, expr, here, Use { less, ..used });
-            }
-            Expr::Call { fcn, params, .. } => {
-                let params = params.iter().map(AsRef::as_ref);
-                self.parts(rule, params.clone(), here, used.part(less));
-                let Some(known) = self.policies.rules.get(rule) else {
-                    return;
-                };
-                let seen = self.seen(known, here);
-                let given = params.flat_map(|param| seen.ways(param)).collect();
-                let rules = self.policies.function(known, fcn);
-                let here = Here {
-                    given: Some(given),
-                    ..here.clone()
-                };
-                self.enter(&rules, &here, Use { less, ..used });
-            }
-            Expr::Array { items, .. } | Expr::Set { items, .. } => {
-                let items = items.iter().map(AsRef::as_ref);
-                self.parts(rule, items, here, used.part(less));
-            }
-            Expr::Object { fields, .. } => {
-                let parts = fields.iter().flat_map(|(_, key, value)| [key, value]);
-                self.parts(rule, parts.map(AsRef::as_ref), here, used.part(less));
-            }
-            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-                let within = self.query(rule, query, here, less);
-                self.value(rule, Some(term), &within, less, Use::plain(less));
-            }
-            Expr::ObjectCompr {
-                key, value, query, ..
-            } => {
-                let within = self.query(rule, query, here, less);
-                self.value(rule, Some(key), &within, less, Use::plain(less));
+        if let Some((collected, query)) = syntax::comprehension(expr) {
+            let within = self.query(rule, query, here, less);
+            for value in collected {
                 self.value(rule, Some(value), &within, less, Use::plain(less));
             }
-            Expr::UnaryExpr { expr, .. } => self.expression(rule, expr, here, used.part(less)),
-            Expr::BinExpr { lhs, rhs, .. } | Expr::AssignExpr { lhs, rhs, .. } => {
-                let sides = [lhs.as_ref(), rhs.as_ref()];
-                self.parts(rule, sides, here, used.part(less));
-            }
+            return;
+        }
+        match expr {
             Expr::ArithExpr { lhs, rhs, .. } => {
                 self.expression(rule, lhs, here, used.part(less));
                 self.expression(rule, rhs, here, used.part(less.opposite()));
@@ -336,23 +292,45 @@ impl<'p, 'a> Followed<'p, 'a> {
                 collection,
                 ..
             } => {
-                let parts = key.iter().chain([value]).map(AsRef::as_ref);
-                self.parts(rule, parts, here, used.part(Effect::Unclear));
+                for part in key.iter().chain([value]) {
+                    self.expression(rule, part, here, used.part(Effect::Unclear));
+                }
                 self.expression(rule, collection, here, used.part(less));
             }
+            _ => {
+                for part in syntax::parts(expr) {
+                    self.expression(rule, part, here, used.part(less));
+                }
+            }
+        }
+        match expr {
+            Expr::Call { fcn, params, .. } => {
+                self.call(rule, fcn, params, here, Use { less, ..used })
+            }
+            _ if is_reference(expr) => self.reference(rule, expr, here, Use { less, ..used }),
+            _ => {}
         }
     }
 
-    fn parts(
+    fn call(
         &mut self,
         rule: usize,
-        parts: impl IntoIterator<Item = &'a Expr>,
+        function: &Expr,
+        params: &[Ref<Expr>],
         here: &Here<'a>,
         used: Use,
     ) {
-        for part in parts {
-            self.expression(rule, part, here, used);
-        }
+        let Some(known) = self.policies.rules.get(rule) else {
+            return;
+        };
+        let seen = self.seen(known, here);
+        let given = params.iter().flat_map(|param| seen.ways(param)).collect();
+        let rules = self.policies.function(known, function);
+        let here = Here {
+            given: Some(given),
+            ..here.clone()
+        };
+        self.enter(&rules, &here, used);
     }
 
     fn comparison(
@@ -364,7 +342,7 @@ impl<'p, 'a> Followed<'p, 'a> {
         used: Use,
     ) {
         let undefined = |side: &Expr| {
-            if forms::is_reference(side) {
+            if is_reference(side) {
                 used.undefined
             } else {
                 used.parts

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Expr, Literal, Query, Rule};
 
-use crate::policy::rego::program;
 use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::{program, syntax};
 
 /// Whether a rule names the input, or the data, in a query within it and outside of that as well; `root` says whether
 /// a reference goes to the input (true), the data (false), or neither.
@@ -117,7 +117,7 @@ impl Nested<'_> {
 /// Calls `see` for every query within a rule.
 fn nested(rule: &Rule, see: &mut dyn FnMut(&Nested<'_>)) {
     walk::rule(rule, &mut |site| match site {
-        Site::Operation(expr) if walk::is_comprehension(expr) => {
+        Site::Operation(expr) if syntax::comprehension(expr).is_some() => {
             see(&Nested::Comprehension(expr));
         }
         Site::Every { key, value, query } => {
@@ -132,10 +132,7 @@ fn nested(rule: &Rule, see: &mut dyn FnMut(&Nested<'_>)) {
 /// Whether a comprehension in a rule that walks through something asks before it walks through something itself. When
 /// that fails, the machine goes on with the next round of the walk around it.
 pub(super) fn asks_before_it_walks(rule: &Rule, comprehension: &Expr) -> bool {
-    let (Expr::ArrayCompr { query, .. }
-    | Expr::SetCompr { query, .. }
-    | Expr::ObjectCompr { query, .. }) = comprehension
-    else {
+    let Some((_, query)) = syntax::comprehension(comprehension) else {
         return false;
     };
     let (mut all, mut own) = (0, 0);

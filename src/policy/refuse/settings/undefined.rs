@@ -1,32 +1,23 @@
-//! What policies read from the data: refused where nothing defines it, and where it cannot work; and what they do not read.
+//! Members of the data that nothing defines.
 //!
 //! In Rego a rule that reads what is not there is undefined and objects to nothing, so that a misspelt name, or a file
-//! that was forgotten, would silence a policy. It reads syntax and data; what a setting means is not its question.
-
-mod shipped;
-mod unread;
-mod unusable;
+//! that was forgotten, would silence a policy.
 
 use regorus::unstable::{BoolOp, Expr, Literal, Rule, Span};
 use serde_json::{Map, Value as Json};
 
-use super::ways;
 use crate::policy::input;
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{self, Names, Program};
+use crate::policy::refuse::ways;
+use crate::policy::rego::program::{Definition, Program, known};
+use crate::policy::rego::syntax;
 use crate::policy::rego::walk::{self, Site};
-pub(in crate::policy) use shipped::misnamed;
-pub(in crate::policy) use unread::unread;
-pub(in crate::policy) use unusable::unusable;
+use crate::policy::source::files::Tree;
 
 /// Refuses references to members of the data that no file defines.
-pub(in crate::policy) fn undefined(
-    program: &Program<'_>,
-    data: &Map<String, Json>,
-    problems: &mut Vec<Problem>,
-) {
-    let data = Json::Object(data.clone());
-    ways::each(program, &mut |names, rule, asked| {
+pub(super) fn refuse(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Problem>) {
+    let data = Json::Object(tree.data.clone());
+    ways::each(program, &mut |definition, asked| {
         problems.extend(asked.problem(|way| {
             let (first, steps) = way.split_first()?;
             // Rules are looked for elsewhere.
@@ -37,19 +28,20 @@ pub(in crate::policy) fn undefined(
             if first.as_deref() != Some("data") || is_rule || asked.has_default {
                 return None;
             }
-            let (step, message) = missing(steps, &data, &|| is_negated(rule, asked.place))?;
-            (!is_replaced(steps, names, rule)).then_some((step + 1, message))
+            let (step, message) =
+                missing(steps, &data, &|| is_negated(definition.rule, asked.place))?;
+            (!is_replaced(steps, definition)).then_some((step + 1, message))
         }));
     });
 }
 
 /// Whether a statement of the rule replaces by `with` what is asked for: it is defined there.
-fn is_replaced(asked: &[Option<String>], names: &Names<'_>, rule: &Rule) -> bool {
+fn is_replaced(asked: &[Option<String>], definition: &Definition<'_>) -> bool {
     let mut found = false;
-    walk::rule(rule, &mut |site| {
+    walk::rule(definition.rule, &mut |site| {
         if let Site::Replacing(statement) = site {
             for replacement in &statement.with_mods {
-                let target = names.resolve(&program::known(&replacement.refr));
+                let target = definition.names.whole(&known(&replacement.refr));
                 let mut steps = target.iter().skip(1).zip(asked);
                 found |= target.first().is_some_and(|first| first == "data")
                     && steps.all(|(step, asked)| asked.as_ref().is_none_or(|asked| asked == step));
@@ -108,10 +100,7 @@ fn is_negated(rule: &Rule, place: &Span) -> bool {
     let mut found = false;
     let is_here = |expr: &Expr| {
         let span = expr.span();
-        matches!(
-            expr,
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. }
-        ) && (span.start, span.end) == (place.start, place.end)
+        syntax::is_reference(expr) && (span.start, span.end) == (place.start, place.end)
     };
     walk::queries(rule, &mut |query| {
         for statement in &query.stmts {
@@ -207,6 +196,3 @@ const MOST_STEPS: usize = 2;
 
 /// What has a default.
 const OPTIONAL: [&str; 2] = ["lookup", "modes"];
-
-#[cfg(test)]
-mod tests;
