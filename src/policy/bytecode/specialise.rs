@@ -13,10 +13,10 @@ mod refuse;
 mod rewrite;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
 
+use crate::policy::complaint::answer;
 use crate::policy::question::{KNOWN, QUESTION};
 use crate::policy::read;
 use crate::policy::rego::program::{Path, Program};
@@ -62,7 +62,8 @@ pub(in crate::policy) fn specialise(
     let rules = Rules::of(&program);
     let mut known = BTreeMap::new();
     for path in rules.constant() {
-        if let Some(value) = quietly(|| interpreter.eval_rule(path.join("."))) {
+        let rule = path.join(".");
+        if let Ok(value) = answer(&rule, || interpreter.eval_rule(rule.clone())) {
             known.insert(path.clone(), value);
         }
     }
@@ -112,11 +113,6 @@ pub(in crate::policy) fn specialise(
             .collect(),
         data: settings.get_data(),
     })
-}
-
-/// The result, when there is one: the engine may fail, or panic.
-fn quietly<T, E>(ask: impl FnOnce() -> Result<T, E>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(ask)).ok()?.ok()
 }
 
 #[cfg(test)]

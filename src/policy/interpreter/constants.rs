@@ -9,7 +9,7 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::unstable::Span;
 
-use crate::policy::complaint::engine_problem;
+use crate::policy::complaint::answer;
 use crate::policy::problem::Problem;
 use crate::policy::question::KNOWN;
 use crate::policy::rego::edit::{Change, Changes, applied, lines};
@@ -44,9 +44,7 @@ pub(in crate::policy) fn evaluated(
                 continue;
             };
             let rule = path.join(".");
-            let value = rego
-                .eval_rule(rule.clone())
-                .map_err(|error| engine_problem(&error.to_string(), &rule))?;
+            let value = answer(&rule, || rego.eval_rule(rule.clone()))?;
             if value != Value::Undefined {
                 let member = format!("r{number}");
                 replace(path, &member, places, &mut changes);

@@ -7,8 +7,9 @@ use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
 use super::kinds::Kinds;
-use super::{DEPTH, Rewritten, quietly};
+use super::{DEPTH, Rewritten};
 use crate::policy::bytecode::watch::{ITERABLE, watched};
+use crate::policy::complaint::answer;
 use crate::policy::question::KNOWN;
 use crate::policy::rego::edit::{
     Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole,
@@ -280,7 +281,7 @@ impl<'a> Rewriter<'a> {
             return self.holds(negated).map(|holds| !holds);
         }
         let settings = &mut *self.settings;
-        let results = quietly(|| settings.eval_query(statement.to_owned(), false))?;
+        let results = answer("", || settings.eval_query(statement.to_owned(), false)).ok()?;
         let value = results
             .result
             .first()
