@@ -2,7 +2,8 @@
 //! object.
 
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{Meaning, Program, at};
+use crate::policy::rego::names::Meaning;
+use crate::policy::rego::program::{Program, at};
 use crate::policy::rego::walk::{self, Site};
 
 /// Refuses them below `data.dtgate`; what else the data has is for [`super::settings`] to say.

@@ -14,7 +14,8 @@ use crate::policy::question::KNOWN;
 use crate::policy::rego::edit::{
     Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole,
 };
-use crate::policy::rego::program::{self, Definition, Meaning, Path};
+use crate::policy::rego::names::Meaning;
+use crate::policy::rego::program::{self, Definition, Path};
 use crate::policy::rego::rests::{Rules, is_verdict};
 use crate::policy::rego::syntax;
 use crate::policy::rego::walk::{self, Site};
