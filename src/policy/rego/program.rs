@@ -9,8 +9,8 @@ use std::rc::Rc;
 use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead, Span};
 
 use super::names::{Meaning, Names};
-use super::syntax;
 use super::walk::{self, Site};
+use super::{scopes, syntax};
 use crate::policy::problem::Problem;
 use crate::policy::{builtins, lexical};
 
@@ -50,6 +50,8 @@ pub(in crate::policy) struct Definition<'a> {
     pub(in crate::policy) arity: Option<usize>,
     /// How often it binds each name, anywhere in it.
     pub(in crate::policy) bound: BTreeMap<String, usize>,
+    /// Where its references begin that begin at a name which it binds.
+    local: BTreeSet<u32>,
 }
 
 impl<'a> Program<'a> {
@@ -99,7 +101,8 @@ impl<'a> Program<'a> {
         reference: &Expr,
     ) -> Meaning<'_, 'a> {
         let steps = known(reference);
-        if steps.first().is_none_or(|first| within.binds(first)) {
+        let start = syntax::start_of(reference).span().start;
+        if steps.is_empty() || within.local.contains(&start) {
             return Meaning::Local;
         }
         self.of_module(&within.names, &steps)
@@ -229,6 +232,7 @@ impl<'a> Definition<'a> {
             arity: function(rule).map(|(_, arity)| arity),
             names,
             bound,
+            local: scopes::local(rule),
         }
     }
 

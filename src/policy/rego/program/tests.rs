@@ -64,6 +64,19 @@ fn what_no_rule_binds_means_the_same_however_it_is_written() {
             "deny contains \"x\" if asked.foo == 1",
             "no member input.change.foo",
         ),
+        // It is bound in a query of its own, and means the import outside of it.
+        (
+            "deny contains \"x\" if { count([1 | some asked in [{}]; not asked.foo]) == 1; asked.bar == 1 }",
+            "no member input.change.bar",
+        ),
+        (
+            "deny contains \"x\" if { every t in [1, 2] { t > 0 }; t.x == 1 }",
+            "there is no rule data.dtgate.lib.texts.x",
+        ),
+        (
+            "deny contains \"x\" if { x := {y | y := {t | some t in [1]}}; count(x) == t.x }",
+            "there is no rule data.dtgate.lib.texts.x",
+        ),
         (
             "deny contains \"x\" if regex.match(pattern, input.api)",
             "data.guardrails.pattern must be a regular expression",
