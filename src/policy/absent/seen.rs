@@ -1,7 +1,8 @@
 //! What statements ask for: the members that they need. What they require of a request is for [`required`] to say, and
 //! which of them hold for nothing for [`dangers`].
 //!
-//! It reads one statement, or one expression, at a time, and follows names; where that leads is for its caller.
+//! It reads one statement, or one expression, at a time, and follows names; where that leads is for its caller. The visitor
+//! of [`walk`](crate::policy::rego::walk) would not do: what a part means for the whole differs from form to form.
 
 mod dangers;
 mod required;
@@ -67,7 +68,7 @@ impl<'a> Seen<'_, 'a, '_> {
 
     /// The members without which an expression is undefined.
     pub(super) fn needs(&self, expr: &Expr) -> Vec<Need> {
-        let mut needs = Vec::new();
+        let (mut needs, mut of_value) = (Vec::new(), Vec::new());
         let mut parts = syntax::parts(expr);
         match expr {
             Expr::Call { fcn, .. } => {
@@ -85,11 +86,12 @@ impl<'a> Seen<'_, 'a, '_> {
             } => parts = vec![rhs],
             _ if is_reference(expr) => {
                 needs = self.members(expr);
-                needs.extend(self.of_value(expr));
+                of_value = self.of_value(expr);
             }
             _ => {}
         }
         needs.extend(parts.into_iter().flat_map(|part| self.needs(part)));
+        needs.extend(of_value);
         needs
     }
 

@@ -1,4 +1,6 @@
 //! Violations that nobody could read: the policy would fail where it denies.
+//!
+//! Only what may become a violation is looked at, and not all that a rule says, as the visitor would.
 
 use regorus::unstable::{Expr, Query, Ref, Rule, Span};
 

@@ -235,14 +235,12 @@ impl<'a> Scope<'a> {
         let mut steps = syntax::path(expr)?.into_iter();
         let first = steps.next()?.name?;
         let named = self.meant.get(&first);
-        let starts = match named {
-            Some(ways) => ways.clone(),
-            None => {
-                let start = self
-                    .program
-                    .meaning(self.definition, syntax::start_of(expr));
-                vec![start.path()?.into_iter().map(Some).collect()]
-            }
+        let starts = if let Some(ways) = named {
+            ways.clone()
+        } else {
+            let start = syntax::start_of(expr);
+            let meaning = self.program.meaning(self.definition, start);
+            vec![meaning.path()?.into_iter().map(Some).collect()]
         };
         Some(Asked {
             is_named: named.is_some(),

@@ -52,6 +52,7 @@ impl<'p, 'a> Meaning<'p, 'a> {
 pub(in crate::policy) struct Names<'a> {
     pub(in crate::policy) file: &'a str,
     pub(in crate::policy) package: Path,
+    /// Those of `rego.v1` and of keywords are no names.
     imports: BTreeMap<String, Path>,
 }
 
@@ -61,6 +62,7 @@ impl<'a> Names<'a> {
             file: module.package.span.source.get_path(),
             package: package(module),
             imports: imports(module)
+                .filter(|(_, path, _)| path.first().is_some_and(|first| is_root(first)))
                 .map(|(alias, path, _)| (alias, path))
                 .collect(),
         }
@@ -68,7 +70,7 @@ impl<'a> Names<'a> {
 
     /// Whether it is not the package that a name is looked for in.
     pub(super) fn has(&self, name: &str) -> bool {
-        matches!(name, "data" | "input") || self.imports.contains_key(name)
+        is_root(name) || self.imports.contains_key(name)
     }
 
     /// The path from `data` or `input` on, if no rule binds the name that it begins with: an import is written out, and
@@ -80,7 +82,7 @@ impl<'a> Names<'a> {
                 None if self.has(first) => steps.to_vec(),
                 None => [self.package.as_slice(), steps].concat(),
             },
-            None => self.package.clone(),
+            None => Path::new(),
         }
     }
 
@@ -90,4 +92,8 @@ impl<'a> Names<'a> {
         let start = self.whole(&[steps.next()??]);
         Some(start.into_iter().map(Some).chain(steps).collect())
     }
+}
+
+fn is_root(name: &str) -> bool {
+    matches!(name, "data" | "input")
 }

@@ -105,16 +105,7 @@ impl<'a> Program<'a> {
         if steps.is_empty() || within.local.contains(&start) {
             return Meaning::Local;
         }
-        self.of_module(&within.names, &steps)
-    }
-
-    /// What these steps mean in a module, outside of its rules.
-    pub(in crate::policy) fn of_module(
-        &self,
-        names: &Names<'_>,
-        steps: &[String],
-    ) -> Meaning<'_, 'a> {
-        let path = names.whole(steps);
+        let path = within.names.whole(&steps);
         match path.first().map(String::as_str) {
             Some("input") => return Meaning::Input(path),
             Some("data") => {}
@@ -125,7 +116,7 @@ impl<'a> Program<'a> {
             return Meaning::Rule(path, self.numbered(all).collect());
         }
         match steps.first() {
-            Some(first) if self.is_global(names, first) => Meaning::Data(path),
+            Some(first) if self.is_global(&within.names, first) => Meaning::Data(path),
             _ => Meaning::Local,
         }
     }

@@ -1,4 +1,5 @@
-//! Follows what an expression asks for, and how what it asks for is used there.
+//! Follows what an expression asks for, and how that is used there: each form uses its parts in a way of its own, which the
+//! visitor does not know.
 
 use regorus::unstable::{Expr, Ref};
 
@@ -49,7 +50,7 @@ impl<'a> Followed<'_, 'a> {
         }
         match expr {
             Expr::Call { fcn, params, .. } => {
-                self.call(rule, fcn, params, here, Use { less, ..used })
+                self.call(rule, fcn, params, here, Use { less, ..used });
             }
             _ if is_reference(expr) => self.reference(rule, expr, here, Use { less, ..used }),
             _ => {}

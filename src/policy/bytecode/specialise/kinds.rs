@@ -1,5 +1,6 @@
 //! What kind of value an expression has, as far as that is certain: sets that are joined and numbers that are
-//! compared must be sets and numbers, because the bytecode engine takes an error for silence.
+//! compared must be sets and numbers, because the bytecode engine takes an error for silence. Each form has a kind for a
+//! reason of its own.
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ const LIBRARY: &str = "package dtgate.lib.texts\n\nr := 1\n";
 /// A policy of these rules, beside a library and a setting that is no pattern.
 fn files(rules: &str) -> [(&'static str, String); 3] {
     let policy = format!(
-        "package dtgate.p\n\nimport data.dtgate.lib.texts as t\nimport input.change as asked\n\n\
+        "package dtgate.p\n\nimport data.dtgate.lib.texts as t\nimport input.change as asked\nimport rego.v1\n\n\
          pattern := data.guardrails.pattern\n\n{rules}\n"
     );
     [
@@ -79,6 +79,11 @@ fn what_no_rule_binds_means_the_same_however_it_is_written() {
         ),
         (
             "deny contains \"x\" if regex.match(pattern, input.api)",
+            "data.guardrails.pattern must be a regular expression",
+        ),
+        // `import rego.v1` is no name.
+        (
+            "v1 := data.guardrails.pattern\n\ndeny contains \"x\" if regex.match(v1, input.api)",
             "data.guardrails.pattern must be a regular expression",
         ),
         (
