@@ -3,10 +3,11 @@
 
 use crate::policy::problem::Problem;
 use crate::policy::rego::names::Meaning;
-use crate::policy::rego::program::{Program, at};
+use crate::policy::rego::program::{Program, at, known};
 use crate::policy::rego::walk::{self, Site};
 
-/// Refuses them below `data.dtgate`; what else the data has is for [`super::settings`] to say.
+/// Refuses them below `data.dtgate`, where they are named from `data` on or by an import; what else the data has is for
+/// [`super::settings`] to say. What a rule of the same package has no member of is undefined, as in OPA.
 pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
     if !program.is_whole {
         return;
@@ -14,6 +15,8 @@ pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Proble
     for definition in &program.definitions {
         walk::rule(definition.rule, &mut |site| {
             if let Site::Reference(reference) = site
+                && let Some(first) = known(reference).first()
+                && definition.names.has(first)
                 && let Meaning::Data(path) = program.meaning(definition, reference)
                 && path.get(1).is_some_and(|step| step == "dtgate")
                 && !program.has_below(&path)

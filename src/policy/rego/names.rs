@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
     }
 
     /// Whether it is not the package that a name is looked for in.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::policy) fn has(&self, name: &str) -> bool {
         is_root(name) || self.imports.contains_key(name)
     }
 
