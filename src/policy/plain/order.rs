@@ -175,9 +175,12 @@ impl Order<'_> {
             Kind::SomeIn { key, value, .. } => {
                 let mut after = Vec::new();
                 for pattern in key.iter_mut().chain([value]) {
-                    if has_object(pattern) {
+                    let mut names = Names::new();
+                    mentioned(pattern, &mut names);
+                    if has_object(pattern) || !names.is_disjoint(given) {
                         let name = self.fresh.name(pattern.place);
                         let pattern = std::mem::replace(pattern, name.clone());
+                        bound(&name, given);
                         after.push((pattern, name));
                     } else {
                         bound(pattern, given);
@@ -185,7 +188,7 @@ impl Order<'_> {
                 }
                 done.push(statement);
                 for (pattern, name) in after {
-                    self.taken_apart(&pattern, name, given, done, &[]);
+                    self.joined(pattern, name, given, done, &[]);
                 }
                 return Ok(());
             }

@@ -2,6 +2,8 @@
 //!
 //! Everything keeps the place where it is written, so that what is said of it names that place.
 
+use std::collections::BTreeSet;
+
 /// A place in the files as they are. In lines and characters, from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Place {
@@ -180,7 +182,31 @@ impl Term {
     }
 }
 
+impl Term {
+    /// The variables of the term, and of all within it.
+    pub(super) fn names(&self, names: &mut BTreeSet<String>) {
+        if let Form::Comprehension(_, _, query) = &self.form {
+            query.statements.iter().for_each(|one| one.names(names));
+        }
+        match &self.form {
+            Form::Name(name) if name != "_" => drop(names.insert(name.clone())),
+            _ => self.parts().into_iter().for_each(|part| part.names(names)),
+        }
+    }
+}
+
 impl Statement {
+    pub(super) fn names(&self, names: &mut BTreeSet<String>) {
+        self.terms().into_iter().for_each(|term| term.names(names));
+        if let Kind::Every {
+            key, value, query, ..
+        } = &self.kind
+        {
+            key.iter().chain([value]).for_each(|name| name.names(names));
+            query.statements.iter().for_each(|one| one.names(names));
+        }
+    }
+
     pub(super) fn holds(term: Term) -> Self {
         Self {
             place: term.place,

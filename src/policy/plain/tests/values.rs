@@ -32,6 +32,47 @@ const LIBRARY: [(&str, &str); 2] = [
 
 /// Rules, and what they make of `deny`.
 const RULES: &[(&str, &str)] = &[
+    // `some` declares nothing that what it goes through names: it is what it is around it
+    (
+        "deny contains 1 if { u := 5; [] == [1 | some u in {u | some u in input.list; u != 6}; u != 8] }",
+        "[1]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [u | some u in [u | some u in [1, 5]]] }",
+        "[[5]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [u | some u in [u | some u in [u | some u in [1]; u != 6]; u != 8]] }",
+        "[[]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [[k, u] | some k, u in [u | some u in [1, 5]]] }",
+        "[[[1,5]]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [[k, v] | some k, [u, v] in [[u, 7] | some u in [1, 5]]] }",
+        "[[[1,7]]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := {u: v | some u, v in {u: u | some u in [1, 5]}} }",
+        "[{\"5\":5}]",
+    ),
+    (
+        "deny contains f(3)\nf(u) := [u | some u in {u | some u in [1, 2]}]",
+        "[[]]",
+    ),
+    (
+        "deny contains u if { u := 5; some u in [u | some u in [1, 2]] }",
+        "[]",
+    ),
+    (
+        "deny contains u if { some u in [u | some u in [1, 2]]; u > 1 }",
+        "[2]",
+    ),
+    (
+        "deny contains u if { u := 5; every u in {u | some u in [1, 2]; u != 6} { u != 5 } }",
+        "[5]",
+    ),
     // the order of values of several types
     (
         "deny contains x if { some x in [1, \"a\", null, [], {}, {1}]; x > 5 }",
