@@ -16,6 +16,7 @@ mod order;
 mod packages;
 mod print;
 mod read;
+mod roots;
 mod shadows;
 mod tree;
 mod words;
@@ -77,6 +78,7 @@ pub(super) fn write_out(
     let (_, functions) = defined(&modules);
     let sets = sets(&modules);
     let replaced = replaced(&mut modules);
+    let data = data::Data::new(data, &mut modules);
     for module in &mut modules {
         let package = Package {
             name: &module.package,
@@ -88,7 +90,7 @@ pub(super) fn write_out(
             let mut fresh = Fresh::default();
             heads::write_out(rule, &mut fresh);
             calls::write_out(rule, &package, &mut fresh);
-            order::write_out(rule, data, &mut fresh).map_err(|loose| {
+            order::write_out(rule, &data, &mut fresh).map_err(|loose| {
                 let message = format!(
                     "nothing gives {} a value that could be used here (OPA: var {} is unsafe)",
                     loose.name, loose.name
@@ -96,6 +98,7 @@ pub(super) fn write_out(
                 wrong(loose.place, message)
             })?;
             operators::write_out(rule, &package);
+            roots::write_out(rule);
         }
     }
     let mut origins = Origins::of(files);

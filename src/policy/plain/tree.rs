@@ -230,16 +230,28 @@ impl Statement {
     }
 
     pub(super) fn terms_mut(&mut self) -> Vec<&mut Term> {
-        let mut terms: Vec<&mut Term> = match &mut self.kind {
+        let (mut terms, with) = self.all_mut();
+        for (target, value) in with {
+            terms.extend([target, value]);
+        }
+        terms
+    }
+
+    /// All but what `with` replaces.
+    pub(super) fn values_mut(&mut self) -> Vec<&mut Term> {
+        let (mut terms, with) = self.all_mut();
+        terms.extend(with.iter_mut().map(|(_, value)| value));
+        terms
+    }
+
+    fn all_mut(&mut self) -> (Vec<&mut Term>, &mut [(Term, Term)]) {
+        let terms = match &mut self.kind {
             Kind::Holds(term) | Kind::Not(term) => vec![term],
             Kind::Some(names) => names.iter_mut().collect(),
             Kind::SomeIn { key, value, within } => key.iter_mut().chain([value, within]).collect(),
             Kind::Every { within, .. } => vec![within],
         };
-        for (target, value) in &mut self.with {
-            terms.extend([target, value]);
-        }
-        terms
+        (terms, &mut self.with)
     }
 }
 

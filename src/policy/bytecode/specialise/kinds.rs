@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use regorus::Value;
 use regorus::unstable::{AssignOp, BinOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead};
 
+use crate::policy::builtins;
 use crate::policy::rego::program::{self, Names, Path};
 use crate::policy::rego::walk::{self, Site};
 
@@ -76,6 +77,14 @@ impl<'a> Kinds<'a> {
         let Some(depth) = depth.checked_sub(1) else {
             return Kind::Other;
         };
+        // What is assigned is written so.
+        if let Expr::RefBrack { refr, index, .. } = expr
+            && let Expr::Array { items, .. } = refr.as_ref()
+            && let [only] = items.as_slice()
+            && index.span().text() == "0"
+        {
+            return self.of(names, rule, only, depth);
+        }
         match expr {
             Expr::Number { .. } => Kind::Number,
             Expr::Array { .. } | Expr::ArrayCompr { .. } => Kind::Array,
@@ -107,6 +116,8 @@ impl<'a> Kinds<'a> {
                         .first()
                         .map_or(Kind::Other, |one| self.of(names, rule, one, depth)),
                     "object.keys" => Kind::Set,
+                    // Or an object: both have members.
+                    builtins::MEMBERS => Kind::Array,
                     "array.concat" | "array.slice" | "split" => Kind::Array,
                     _ => Kind::Other,
                 }

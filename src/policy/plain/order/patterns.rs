@@ -154,7 +154,7 @@ fn filled(
 }
 
 /// Whether a term has variables without a value where a value is matched with it.
-fn is_pattern(term: &Term, given: &Names) -> bool {
+pub(super) fn is_pattern(term: &Term, given: &Names) -> bool {
     match &term.form {
         Form::Name(name) => !given.contains(name),
         Form::Array(terms) => terms.iter().any(|term| is_pattern(term, given)),

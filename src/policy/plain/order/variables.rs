@@ -45,30 +45,6 @@ pub(super) fn mentioned(term: &Term, names: &mut Names) {
     }
 }
 
-/// The variables that references look something up by.
-pub(super) fn stepped(statement: &Statement, names: &mut Names) {
-    fn within(term: &Term, names: &mut Names) {
-        if let Form::Reference(_, steps) = &term.form {
-            for step in steps {
-                mentioned(step, names);
-            }
-        }
-        if let Form::Comprehension(_, _, query) = &term.form {
-            query.statements.iter().for_each(|one| stepped(one, names));
-        }
-        term.parts()
-            .into_iter()
-            .for_each(|part| within(part, names));
-    }
-    statement
-        .terms()
-        .into_iter()
-        .for_each(|term| within(term, names));
-    if let Kind::Every { query, .. } = &statement.kind {
-        query.statements.iter().for_each(|one| stepped(one, names));
-    }
-}
-
 /// The variables that a statement uses, itself.
 pub(super) fn needs(statement: &Statement) -> Names {
     let mut names = Names::new();
