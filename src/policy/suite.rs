@@ -157,7 +157,7 @@ impl Suite {
         let mut problems = Vec::new();
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
-        let mut files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
+        let files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
         let lines = files
             .iter()
             .map(|file| (file.path.clone(), file.text.lines().count()))
@@ -177,7 +177,7 @@ impl Suite {
 
         let mut tests: Vec<Test> = modules.iter().flat_map(tests_of).collect();
         number_twins(&mut tests);
-        let with_cases = with_cases(&modules, &mut tests, &mut files, &tree.data);
+        let with_cases = with_cases(&modules, &mut tests, &files, &tree.data);
         let (prepared, origins) = with_cases.unwrap_or(evaluable);
         Ok(Self {
             prepared,
@@ -336,10 +336,11 @@ fn number_twins(tests: &mut [Test]) {
 fn with_cases(
     modules: &[Ref<Module>],
     tests: &mut [Test],
-    files: &mut [File],
+    files: &[File],
     data: &serde_json::Map<String, serde_json::Value>,
 ) -> Option<(regorus::Engine, Origins)> {
     let mut found = Vec::new();
+    let mut listers: BTreeMap<String, String> = BTreeMap::new();
     for (number, test) in tests
         .iter()
         .enumerate()
@@ -354,17 +355,20 @@ fn with_cases(
                 same.then(|| lister(rule, number)).flatten()
             });
         if let Some(lister) = lister {
-            let file = files
-                .iter_mut()
-                .find(|file| file.path == test.location.file)?;
-            file.text.push_str(&lister);
+            let of_file = listers.entry(test.location.file.clone()).or_default();
+            of_file.push_str(&lister);
             found.push(number);
         }
     }
     if found.is_empty() {
         return None;
     }
-    let evaluable = prepare::ready(&files.iter().collect::<Vec<_>>(), data).ok()?;
+    let files: Vec<&File> = files.iter().collect();
+    let (mut written, problems) = read::compile_with(&files, &listers, data);
+    if !problems.is_empty() {
+        return None;
+    }
+    let evaluable = prepare::evaluable(&mut written, data).ok()?;
     for number in found {
         tests.get_mut(number)?.cases = Cases::Listed(format!("__cases_{number}"));
     }
