@@ -158,6 +158,9 @@ pub(super) const OBJECT: &str = "internal.object";
 /// What has the members of a value, by the keys that OPA finds them by: what `xs[i]` walks through.
 pub(super) const MEMBERS: &str = "internal.members";
 
+/// All that `walk` finds, as pairs of paths and values.
+pub(super) const WALKED: &str = "internal.walked";
+
 /// Looks up what computed steps lead to in data.
 pub(super) const DATUM: &str = "internal.datum";
 

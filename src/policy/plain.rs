@@ -11,6 +11,7 @@ mod heads;
 mod implicit;
 mod members;
 mod names;
+mod objects;
 mod operators;
 mod order;
 mod packages;
@@ -74,6 +75,7 @@ pub(super) fn write_out(
     shadows::write_out(&mut modules);
     members::write_out(&mut modules);
     packages::write_out(&mut modules, data).map_err(|(place, message)| wrong(place, message))?;
+    objects::write_out(&mut modules);
     join_functions(&mut modules);
     let (_, functions) = defined(&modules);
     let sets = sets(&modules);

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use regorus::Value;
 
 use super::arguments::{kind, wrong};
-use super::{Answer, Arguments, Own};
+use super::{Answer, Arguments, Own, WALKED};
 
 pub(super) const OWN: &[Own] = &[
     Own::new("json.filter", 2, filter),
     Own::new("json.remove", 2, remove),
+    Own::new(WALKED, 1, walked),
 ];
 
 /// Steps of a path. (OPA has no bound.)
@@ -100,6 +101,35 @@ fn filter(arguments: Arguments<'_>) -> Answer {
 
 fn remove(arguments: Arguments<'_>) -> Answer {
     Ok(left(object(arguments)?, Some(&meant(arguments)?)).unwrap_or(Value::Undefined))
+}
+
+/// Each value in a value, itself too, with the path to it.
+fn walked(arguments: Arguments<'_>) -> Answer {
+    let mut found = Vec::new();
+    let mut left = vec![(Vec::new(), arguments.any(0)?)];
+    while let Some((path, value)) = left.pop() {
+        let below = |step: &Value| {
+            let mut path: Vec<Value> = path.clone();
+            path.push(step.clone());
+            path
+        };
+        match value {
+            Value::Object(members) => {
+                left.extend(members.iter().map(|(name, member)| (below(name), member)));
+            }
+            Value::Array(members) => {
+                let members = members.iter().enumerate();
+                left.extend(members.map(|(place, member)| (below(&Value::from(place)), member)));
+            }
+            Value::Set(elements) => {
+                let elements = elements.iter_sorted();
+                left.extend(elements.map(|element| (below(element), element)));
+            }
+            _ => {}
+        }
+        found.push(Value::from(vec![Value::from(path), value.clone()]));
+    }
+    Ok(Value::from(found))
 }
 
 /// The place of a member of a list, as paths have it.

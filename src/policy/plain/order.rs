@@ -13,7 +13,8 @@ use super::Fresh;
 use super::data::Data;
 use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
-use patterns::{has_object, is_pair};
+use crate::policy::builtins::WALKED;
+use patterns::has_object;
 use variables::{Names, bound, bound_by, closed_over, gives, looked_for, mentioned, needs};
 
 /// A variable that nothing gives a value, and where it is used.
@@ -27,7 +28,8 @@ pub(super) fn write_out(rule: &mut Rule, data: &Data<'_>, fresh: &mut Fresh) -> 
     let mut given = Names::new();
     let mut first = Vec::new();
     for argument in rule.arguments.iter_mut().flatten() {
-        if !rule.is_default && !matches!(argument.form, Form::Name(_)) && has_object(argument) {
+        let is_name = matches!(&argument.form, Form::Name(name) if name != "_");
+        if !rule.is_default && !is_name {
             let place = argument.place;
             let name = order.fresh.name(place);
             let pattern = std::mem::replace(argument, name.clone());
@@ -184,18 +186,15 @@ impl Order<'_> {
                     && name == &["walk"]
                     && let Some(found) = terms.get_mut(1)
                 {
-                    if is_pair(found, given) {
-                        bound(found, given);
-                    } else {
-                        let place = found.place;
-                        let names = [self.fresh.name(place), self.fresh.name(place)];
-                        let pair = Term::new(place, Form::Array(names.to_vec()));
-                        let pattern = std::mem::replace(found, pair.clone());
-                        bound(&pair, given);
-                        done.push(statement);
-                        self.joined(pattern, pair, given, done, &[]);
-                        return Ok(());
-                    }
+                    let pattern = found.clone();
+                    let name = self.fresh.name(found.place);
+                    bound(&name, given);
+                    terms.truncate(1);
+                    let walked = WALKED.split('.').map(str::to_owned).collect();
+                    let walked = Form::Call(walked, std::mem::take(terms));
+                    self.walk(Term::new(term.place, walked), &name, &statement.with, done);
+                    self.joined(pattern, name, given, done, &[]);
+                    return Ok(());
                 }
                 if let Form::Infix("=" | ":=", both) = &term.form {
                     let both = (**both).clone();
@@ -211,6 +210,35 @@ impl Order<'_> {
         }
         done.push(statement);
         Ok(())
+    }
+
+    /// Walks through what a term has, which is found with what is replaced: the engine would go on with that until the
+    /// end of the body.
+    fn walk(
+        &mut self,
+        mut term: Term,
+        name: &Term,
+        with: &[(Term, Term)],
+        done: &mut Vec<Statement>,
+    ) {
+        let place = term.place;
+        if !with.is_empty() {
+            let found = self.fresh.name(place);
+            let value = std::mem::replace(&mut term, found.clone());
+            done.push(Statement {
+                with: with.to_vec(),
+                ..Statement::holds(Term::infix(":=", found, value))
+            });
+        }
+        done.push(Statement {
+            place,
+            kind: Kind::SomeIn {
+                key: None,
+                value: name.clone(),
+                within: term,
+            },
+            with: Vec::new(),
+        });
     }
 
     /// The comprehensions in a term.

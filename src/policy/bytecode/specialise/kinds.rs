@@ -115,9 +115,10 @@ impl<'a> Kinds<'a> {
                     "minus" => params
                         .first()
                         .map_or(Kind::Other, |one| self.of(names, rule, one, depth)),
+                    builtins::OBJECT => Kind::Object,
                     "object.keys" => Kind::Set,
                     // Or an object: both have members.
-                    builtins::MEMBERS => Kind::Array,
+                    builtins::MEMBERS | builtins::WALKED => Kind::Array,
                     "array.concat" | "array.slice" | "split" => Kind::Array,
                     _ => Kind::Other,
                 }

@@ -138,7 +138,7 @@ fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
         1
     );
     // It means something else in each package.
-    assert_eq!(texts.matches("deny contains _own").count(), 2);
+    assert_eq!(texts.matches("dtgate_1 = _own").count(), 2);
 }
 
 #[test]
@@ -200,10 +200,6 @@ fn what_the_engines_read_differently_is_refused() {
         ),
         (
             "deny contains \"x\" if { some \"a\" in input.change.scopes.requested }",
-            "takes a value apart",
-        ),
-        (
-            "_f(\"v1\") := 1\ndeny contains \"x\" if _f(input.api) == 1",
             "takes a value apart",
         ),
         (

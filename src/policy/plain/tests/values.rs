@@ -32,6 +32,45 @@ const LIBRARY: [(&str, &str); 2] = [
 
 /// Rules, and what they make of `deny`.
 const RULES: &[(&str, &str)] = &[
+    // what a function's arguments are compared with
+    ("deny contains f(\"aa\")\nf($\"a{input.x}\") := 1", "[1]"),
+    (
+        "deny contains f(input.x, [1, 2], {\"k\": 2}, 5, 3)\nf(\"a\", [a, _], {\"k\": b}, _, 3) := [a, b]",
+        "[[1,2]]",
+    ),
+    (
+        "deny contains f(input.x)\nf(\"a\") := 1 if input.none else := 5",
+        "[5]",
+    ),
+    // objects that grow, and what walk finds
+    (
+        "o[k] := v if some k, v in input.pairs\no[\"z\"] := 1 if input.api == \"v1\"\ndeny contains [k, v] if v := o[k]",
+        "[[0,[\"a\",1]],[1,[\"b\",2]],[\"z\",1]]",
+    ),
+    (
+        "o[v] := 1 if some v in input.list\ndeny contains o if o.a",
+        "[{\"a\":1,\"b\":1,\"c\":1}]",
+    ),
+    (
+        "o[v] if some v in input.list\ndeny contains 1 if not o.d\ndeny contains x if { x := o with o as {\"d\": 1} }",
+        "[1,{\"d\":1}]",
+    ),
+    (
+        "deny contains {v[0]: v[1] | v := input.pairs[_]}",
+        "[{\"a\":1,\"b\":2}]",
+    ),
+    (
+        "s contains {\"k\": input.none}\ns contains {\"k\": input.x}\ndeny contains k if s[{\"k\": k}]",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains p if [p, v] := walk([{\"a\", {\"b\"}}])\ndeny contains 1 if { some x in [1]; not walk_finds(x) }\nwalk_finds(x) if walk(input.pairs, [_, x])",
+        "[[],[0],[0,\"a\"],[0,[\"b\"]],[0,[\"b\"],\"b\"]]",
+    ),
+    (
+        "deny contains p if { [p, 3] = walk(input.pairs) with input.pairs as [[3]] }",
+        "[[0,0]]",
+    ),
     // indexes that look for something, by what they look into
     (
         "deny contains [i, x] if { some i; x := input.list[i]; input.list[i] != \"b\" }",
