@@ -103,29 +103,32 @@ fn remove(arguments: Arguments<'_>) -> Answer {
     Ok(left(object(arguments)?, Some(&meant(arguments)?)).unwrap_or(Value::Undefined))
 }
 
-/// Each value in a value, itself too, with the path to it.
+/// Each value in a value, itself too, with the path to it; in their order.
 fn walked(arguments: Arguments<'_>) -> Answer {
     let mut found = Vec::new();
     let mut left = vec![(Vec::new(), arguments.any(0)?)];
     while let Some((path, value)) = left.pop() {
-        let below = |step: &Value| {
-            let mut path: Vec<Value> = path.clone();
-            path.push(step.clone());
-            path
-        };
-        match value {
+        let below: Vec<(Value, &Value)> = match value {
             Value::Object(members) => {
-                left.extend(members.iter().map(|(name, member)| (below(name), member)));
+                let members = members.iter();
+                members
+                    .map(|(name, member)| (name.clone(), member))
+                    .collect()
             }
             Value::Array(members) => {
                 let members = members.iter().enumerate();
-                left.extend(members.map(|(place, member)| (below(&Value::from(place)), member)));
+                members
+                    .map(|(place, member)| (Value::from(place), member))
+                    .collect()
             }
             Value::Set(elements) => {
                 let elements = elements.iter_sorted();
-                left.extend(elements.map(|element| (below(element), element)));
+                elements.map(|element| (element.clone(), element)).collect()
             }
-            _ => {}
+            _ => Vec::new(),
+        };
+        for (step, member) in below.into_iter().rev() {
+            left.push(([path.as_slice(), &[step]].concat(), member));
         }
         found.push(Value::from(vec![Value::from(path), value.clone()]));
     }

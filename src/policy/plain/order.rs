@@ -14,7 +14,6 @@ use super::data::Data;
 use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
 use crate::policy::builtins::WALKED;
-use patterns::has_object;
 use variables::{Names, bound, bound_by, closed_over, gives, looked_for, mentioned, needs};
 
 /// A variable that nothing gives a value, and where it is used.
@@ -155,15 +154,14 @@ impl Order<'_> {
             Kind::SomeIn { key, value, .. } => {
                 let mut after = Vec::new();
                 for pattern in key.iter_mut().chain([value]) {
-                    let mut names = Names::new();
-                    mentioned(pattern, &mut names);
-                    if has_object(pattern) || !names.is_disjoint(given) {
+                    let is_new = matches!(&pattern.form, Form::Name(name) if !given.contains(name));
+                    if is_new {
+                        bound(pattern, given);
+                    } else {
                         let name = self.fresh.name(pattern.place);
                         let pattern = std::mem::replace(pattern, name.clone());
                         bound(&name, given);
                         after.push((pattern, name));
-                    } else {
-                        bound(pattern, given);
                     }
                 }
                 done.push(statement);

@@ -118,8 +118,11 @@ impl<'a> Kinds<'a> {
                     builtins::OBJECT => Kind::Object,
                     "object.keys" => Kind::Set,
                     // Or an object: both have members.
-                    builtins::MEMBERS | builtins::WALKED => Kind::Array,
-                    "array.concat" | "array.slice" | "split" => Kind::Array,
+                    builtins::MEMBERS
+                    | builtins::WALKED
+                    | "array.concat"
+                    | "array.slice"
+                    | "split" => Kind::Array,
                     _ => Kind::Other,
                 }
             }

@@ -68,7 +68,9 @@ impl Order<'_> {
         let mut begin = Names::new();
         mentioned(base, &mut begin);
         let (before, after) = steps.split_at(first);
-        before.iter().for_each(|step| mentioned(step, &mut begin));
+        for step in before {
+            mentioned(step, &mut begin);
+        }
         if !begin.is_subset(given) || (is_data && first == 0) {
             return false;
         }

@@ -160,11 +160,3 @@ pub(super) fn is_pattern(term: &Term, given: &Names) -> bool {
         _ => false,
     }
 }
-
-pub(super) fn has_object(pattern: &Term) -> bool {
-    match &pattern.form {
-        Form::Object(_) => true,
-        Form::Array(terms) => terms.iter().any(has_object),
-        _ => false,
-    }
-}

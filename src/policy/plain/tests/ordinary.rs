@@ -104,10 +104,11 @@ impl Writer<'_> {
             return self.test();
         };
         let (many, term) = (self.many(), self.term());
+        let looked_into = self.looked_into();
         let declared = match self.author.below(16) {
-            6 => format!("{name} := {many}[_]"),
-            7 => format!("some {name}; {many}[{name}] == {term}"),
-            8 => format!("some {name}; {many}[{name}]"),
+            6 => format!("{name} := {looked_into}[_]"),
+            7 => format!("some {name}; {looked_into}[{name}] == {term}"),
+            8 => format!("some {name}; {looked_into}[{name}]"),
             9 => format!("{name} := nested[_].k"),
             10 => format!("some {{\"k\": {name}}} in nested"),
             11 => format!("[{name}, _] := [{term}, {many}]"),
@@ -133,7 +134,7 @@ impl Writer<'_> {
         let test = match self.author.below(if self.depth > 3 { 7 } else { 19 }) {
             14 if self.has("o") => format!("{not}o[{term}] {same} {}", self.term()),
             15 if self.has("p") => format!("{not}p({term}, {})", self.term()),
-            16 => format!("{}[_] {same} {term}", self.many()),
+            16 => format!("{}[_] {same} {term}", self.looked_into()),
             17 => format!("[{term}, {}] {same} [{}, \"x\"]", self.term(), self.term()),
             0 | 1 => format!("{not}{term} {same} {}", self.term()),
             2 if self.has("f") => format!("{not}f({term})"),
@@ -186,6 +187,15 @@ impl Writer<'_> {
         text.push_str(&self.test());
         self.known = before;
         text
+    }
+
+    /// The engine's parser looks into nothing that stands in parentheses.
+    fn looked_into(&mut self) -> String {
+        let many = self.many();
+        if many.starts_with('(') {
+            return "list".to_owned();
+        }
+        many
     }
 
     fn many(&mut self) -> String {

@@ -71,6 +71,14 @@ const RULES: &[(&str, &str)] = &[
         "deny contains p if { [p, 3] = walk(input.pairs) with input.pairs as [[3]] }",
         "[[0,0]]",
     ),
+    (
+        "deny contains x if x := [v | walk([3, {\"b\": [2, 1], \"a\": {0}}], [_, v])]",
+        "[[[3,{\"a\":[0],\"b\":[2,1]}],3,{\"a\":[0],\"b\":[2,1]},[0],0,[2,1],2,1]]",
+    ),
+    (
+        "deny contains x if some [x] in [[1], [2, 3], 4, {0: 5}]\ndeny contains x if some [\"a\", x] in input.pairs",
+        "[1]",
+    ),
     // indexes that look for something, by what they look into
     (
         "deny contains [i, x] if { some i; x := input.list[i]; input.list[i] != \"b\" }",
