@@ -138,7 +138,7 @@ impl Suite {
         let mut problems = Vec::new();
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
-        let mut files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
+        let files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
         let lines = files
             .iter()
             .map(|file| (file.path.clone(), file.text.lines().count()))
@@ -156,7 +156,7 @@ impl Suite {
         })?;
 
         let mut tests = tests(&program);
-        let with_cases = with_cases(&program, &mut tests, &mut files, &tree.data);
+        let with_cases = with_cases(&program, &mut tests, &files, &tree.data);
         let (prepared, origins) = with_cases.unwrap_or(evaluable);
         Ok(Self {
             prepared,

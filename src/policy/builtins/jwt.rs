@@ -2,6 +2,7 @@
 
 mod constraints;
 mod keys;
+mod pss;
 mod signature;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use regorus::unstable::{Expr, Literal, Rule};
 use super::report::Location;
 use crate::policy::interpreter::prepare;
 use crate::policy::plain::Origins;
+use crate::policy::read;
 use crate::policy::rego::program::{self, Definition, Program, at};
 use crate::policy::rego::syntax;
 use crate::policy::source::files::File;
@@ -91,10 +92,11 @@ fn number_twins(tests: &mut [Test]) {
 pub(super) fn with_cases(
     program: &Program<'_>,
     tests: &mut [Test],
-    files: &mut [File],
+    files: &[File],
     data: &serde_json::Map<String, serde_json::Value>,
 ) -> Option<(regorus::Engine, Origins)> {
     let mut found = Vec::new();
+    let mut listers: BTreeMap<String, String> = BTreeMap::new();
     for (number, test) in tests
         .iter()
         .enumerate()
@@ -106,17 +108,20 @@ pub(super) fn with_cases(
             same.then(|| lister(definition.rule, number)).flatten()
         });
         if let Some(lister) = lister {
-            let file = files
-                .iter_mut()
-                .find(|file| file.path == test.location.file)?;
-            file.text.push_str(&lister);
+            let of_file = listers.entry(test.location.file.clone()).or_default();
+            of_file.push_str(&lister);
             found.push(number);
         }
     }
     if found.is_empty() {
         return None;
     }
-    let evaluable = prepare::ready(&files.iter().collect::<Vec<_>>(), data).ok()?;
+    let files: Vec<&File> = files.iter().collect();
+    let (mut written, problems) = read::compile_with(&files, &listers, data);
+    if !problems.is_empty() {
+        return None;
+    }
+    let evaluable = prepare::evaluable(&mut written, data).ok()?;
     for number in found {
         tests.get_mut(number)?.cases = Cases::Listed(format!("__cases_{number}"));
     }

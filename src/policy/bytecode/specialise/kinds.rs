@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use regorus::Value;
 use regorus::unstable::{BinOp, Expr, Rule, RuleHead};
 
+use crate::policy::builtins;
 use crate::policy::rego::program::{self, Definition, Path, Program};
 use crate::policy::rego::syntax::{self, Binding, Form, given};
 use crate::policy::rego::walk;
@@ -64,6 +65,14 @@ impl<'a> Kinds<'a> {
         let Some(depth) = depth.checked_sub(1) else {
             return Kind::Other;
         };
+        // What is assigned is written so.
+        if let Expr::RefBrack { refr, index, .. } = expr
+            && let Expr::Array { items, .. } = refr.as_ref()
+            && let [only] = items.as_slice()
+            && index.span().text() == "0"
+        {
+            return self.of(within, only, depth);
+        }
         match (syntax::form(expr), expr) {
             (Form::Number, _) => Kind::Number,
             (Form::Array, _) => Kind::Array,
@@ -96,8 +105,14 @@ impl<'a> Kinds<'a> {
                     "minus" => params
                         .first()
                         .map_or(Kind::Other, |one| self.of(within, one, depth)),
+                    builtins::OBJECT => Kind::Object,
                     "object.keys" => Kind::Set,
-                    "array.concat" | "array.slice" | "split" => Kind::Array,
+                    // Or an object: both have members.
+                    builtins::MEMBERS
+                    | builtins::WALKED
+                    | "array.concat"
+                    | "array.slice"
+                    | "split" => Kind::Array,
                     _ => Kind::Other,
                 }
             }

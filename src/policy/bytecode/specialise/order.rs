@@ -17,13 +17,54 @@ use crate::policy::rego::{program, syntax};
 pub(super) fn has_late_roots(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> bool {
     let (mut all, mut late) = ([0, 0], false);
     walk::rule(rule, &mut |site| mention(site, root, &mut all));
+    let first = named_first(rule, root);
     nested(rule, &mut |query| {
         let mut within = [0, 0];
         query.walk(&mut |site| mention(site, root, &mut within));
-        let mut roots = within.into_iter().zip(all);
-        late |= roots.any(|(within, all)| within > 0 && within < all);
+        let mut roots = within.into_iter().zip(all).zip(first);
+        late |= roots.any(|((within, all), is_first)| within > 0 && within < all && !is_first);
     });
     late
+}
+
+/// Whether each body begins with conditions that name the data, and the input: they are negations, where policies are
+/// written out so.
+fn named_first(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> [bool; 2] {
+    let Rule::Spec { bodies, .. } = rule else {
+        return [false; 2];
+    };
+    let mut first = [!bodies.is_empty(); 2];
+    for body in bodies {
+        let mut named = [0; 2];
+        let negated = body
+            .query
+            .stmts
+            .iter()
+            .map_while(|statement| match &statement.literal {
+                Literal::NotExpr { expr, .. } => Some(expr),
+                _ => None,
+            });
+        for expr in negated {
+            let mut has_query = false;
+            let mut here = [0; 2];
+            walk::expression(expr, &mut |site| {
+                has_query |= matches!(site, Site::Operation(expr) if syntax::comprehension(expr).is_some());
+                mention(site, root, &mut here);
+            });
+            if has_query {
+                break;
+            }
+            named
+                .iter_mut()
+                .zip(here)
+                .for_each(|(all, here)| *all += here);
+        }
+        first
+            .iter_mut()
+            .zip(named)
+            .for_each(|(first, named)| *first &= named > 0);
+    }
+    first
 }
 
 /// Counts who names the data, and who the input.
