@@ -1,6 +1,7 @@
 //! Signatures of RSASSA-PSS with a salt of any length, as Go verifies them (`crypto/rsa`, `PSSSaltLengthAuto`).
 //!
-//! The library verifies those whose salt is as long as the hash, and no others. Nothing here is secret: a key that
+//! The library verifies those whose salt is as long as the hash, and no others. Keys come from there: of 2,048 to 8,192
+//! bits, with an exponent of 33 at most. Nothing here is secret: a key that
 //! verifies is public, and so is a signature.
 
 use aws_lc_rs::digest::{self, digest};

@@ -21,7 +21,10 @@ pub(super) enum Hash {
 pub(super) enum Algorithm {
     Hmac(Hash),
     Pkcs1(Hash),
+    /// With a salt as long as the hash (RFC 7518, section 3.5).
     Pss(Hash),
+    /// With any salt, as `io.jwt.verify_ps256` takes it and `io.jwt.decode_verify` does not.
+    PssOfAnySalt(Hash),
     Ecdsa(Hash),
     EdDsa,
 }
@@ -172,7 +175,16 @@ impl Key {
                 key,
                 signed,
             ),
-            (Algorithm::Pss(hash), Self::Rsa(key)) => {
+            (Algorithm::Pss(hash), Self::Rsa(key)) => is_signed(
+                match hash {
+                    Hash::Sha256 => &signature::RSA_PSS_2048_8192_SHA256,
+                    Hash::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
+                    Hash::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
+                },
+                key,
+                signed,
+            ),
+            (Algorithm::PssOfAnySalt(hash), Self::Rsa(key)) => {
                 let hash = match hash {
                     Hash::Sha256 => &digest::SHA256,
                     Hash::Sha384 => &digest::SHA384,

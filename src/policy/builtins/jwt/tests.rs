@@ -248,6 +248,13 @@ fn a_salt_may_be_as_long_as_it_likes() {
         assert!(verifies("verify_ps256", token, "pem rsa"), "{token}");
         assert!(!verifies("verify_ps384", token, "pem rsa"), "{token}");
         assert!(!verifies("verify_ps256", token, "pem p256"), "{token}");
+        // In OPA, too, this one goes by RFC 7518.
+        let answer = decoded(token, &json!({"cert": key("pem rsa")}), 0).unwrap();
+        assert_eq!(
+            answer.as_array().unwrap().first(),
+            Some(&false.into()),
+            "{token}"
+        );
     }
 }
 

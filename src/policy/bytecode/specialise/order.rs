@@ -48,7 +48,8 @@ fn named_first(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> [bool; 2] {
             let mut has_query = false;
             let mut here = [0; 2];
             walk::expression(expr, &mut |site| {
-                has_query |= matches!(site, Site::Operation(expr) if syntax::comprehension(expr).is_some());
+                has_query |=
+                    matches!(site, Site::Operation(expr) if syntax::comprehension(expr).is_some());
                 mention(site, root, &mut here);
             });
             if has_query {
