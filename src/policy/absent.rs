@@ -22,7 +22,7 @@ mod used;
 use std::collections::BTreeMap;
 
 use super::problem::Problem;
-use crate::policy::rego::program::{Names, Program};
+use crate::policy::rego::program::Program;
 use crate::policy::rego::rests::{is_of_library, is_verdict};
 use accepted::Accepted;
 use followed::Followed;
@@ -31,21 +31,16 @@ use told::{Place, Told};
 
 /// What is told. `lookup_required`: a token that could not be looked up denies without the policies.
 pub(super) fn silent(program: &Program<'_>, lookup_required: bool) -> Vec<Problem> {
-    let names: Vec<Names<'_>> = program
-        .modules
-        .iter()
-        .map(|module| Names::of(module))
-        .collect();
-    let policies = Policies::of(program, &names);
+    let policies = Policies::of(program);
     let accepted = Accepted::of(program);
     let mut packages: BTreeMap<&[String], Vec<usize>> = BTreeMap::new();
-    for (number, known) in policies.rules.iter().enumerate() {
-        let package = known.scope.names.package.as_slice();
-        if is_verdict(&known.path)
-            && known.path.len() == package.len() + 1
-            && !is_of_library(package)
+    for definition in &program.definitions {
+        if is_verdict(&definition.path)
+            && definition.name().len() == 1
+            && !is_of_library(definition.package())
         {
-            packages.entry(package).or_default().push(number);
+            let rules = packages.entry(definition.package()).or_default();
+            rules.push(definition.number);
         }
     }
     let mut told: BTreeMap<Place, Told> = BTreeMap::new();
@@ -55,9 +50,7 @@ pub(super) fn silent(program: &Program<'_>, lookup_required: bool) -> Vec<Proble
         } = Followed::of(&policies, rules, lookup_required);
         for (place, mut found) in found {
             found.when.retain(|(when, _)| !asked.contains(when));
-            if !found.when.is_empty()
-                && !accepted.has(policies.rules.get(place.rule).map(|it| it.rule))
-            {
+            if !found.when.is_empty() && !accepted.has(program.definitions.get(place.rule)) {
                 told.entry(place).or_insert(found);
             }
         }

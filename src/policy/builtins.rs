@@ -155,8 +155,17 @@ pub(super) fn is_only_ours(name: &str) -> bool {
 /// Makes an object of pairs: what objects with several computed members are written out as.
 pub(super) const OBJECT: &str = "internal.object";
 
+/// What has the members of a value, by the keys that OPA finds them by: what `xs[i]` walks through.
+pub(super) const MEMBERS: &str = "internal.members";
+
+/// All that `walk` finds, as pairs of paths and values.
+pub(super) const WALKED: &str = "internal.walked";
+
 /// Looks up what computed steps lead to in data.
 pub(super) const DATUM: &str = "internal.datum";
+
+/// Looks up what steps lead to where `with` may have put something in place of data.
+pub(super) const REPLACED: &str = "internal.replaced";
 
 /// Lets an interpreter have them: it looks for them before it looks for its own.
 pub(super) fn register(rego: &mut regorus::Engine) {

@@ -95,7 +95,11 @@ impl Bundle {
         problems.extend(broken);
 
         let modules = rego.get_modules().clone();
-        let found = verdicts::policies(&modules, &mut problems);
+        let mut program = Program::new(&modules);
+        if !is_whole {
+            program = program.without_the_broken();
+        }
+        let found = verdicts::policies(&program, &mut problems);
         if let Some(dtgate) = tree.data.get("dtgate") {
             // Data below a package would hide its rules, or be hidden by them.
             if dtgate.as_object().is_none_or(|members| !members.is_empty()) {
@@ -116,18 +120,10 @@ impl Bundle {
                 problems.push(tree.problem_in_data(path, message));
             }
         });
-        let mut program = Program::new(&modules);
-        if !is_whole {
-            program = program.without_the_broken();
-        }
-        program.calls(|_| false, &mut problems);
-        program.references(&mut problems);
+        refuse::program(&program, &mut problems);
         if data_is_known {
-            settings::undefined(&program, &tree.data, &mut problems);
-            settings::unusable(&program, &tree, &mut problems);
-            settings::misnamed(&tree, &names, &mut problems);
+            settings::refuse(&program, &tree, &mut problems);
         }
-        refuse::program(&program, &modules, &mut problems);
         let reads = program.reads();
         finish(problems)?;
         let mut warnings = absent::silent(&program, lookup_required);

@@ -9,7 +9,6 @@ pub(in crate::policy) mod specialise;
 pub(in crate::policy) mod watch;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use regorus::Value;
@@ -18,7 +17,7 @@ use regorus::rvm::program::{Program, RuleInfo};
 use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use super::complaint;
+use super::complaint::{PANICKED, answer, engine_problem, guarded};
 use super::question::{QUESTION, says_nothing};
 use crate::policy::bytecode::specialise::{Left, Rewritten, Specialised, specialise};
 use crate::policy::rego::rests::is_of_library;
@@ -169,9 +168,8 @@ impl Part {
         timer: ExecutionTimerConfig,
     ) -> Result<Self, String> {
         let mut engine = read::engine();
-        let said = |error: &dyn ToString| {
-            complaint::engine_problem(&error.to_string(), "policies").to_string()
-        };
+        let said =
+            |error: &dyn ToString| engine_problem(&error.to_string(), "policies").to_string();
         for module in modules {
             engine
                 .add_policy(module.path, module.text)
@@ -184,14 +182,15 @@ impl Part {
             .add_data(data.clone())
             .map_err(|error| said(&error))?;
         let entry = format!("data.{QUESTION}.all");
-        // The compiler is young: a panic in it must not be one of the gate.
-        let compiled = catch_unwind(AssertUnwindSafe(|| {
-            let policy = engine
-                .compile_with_entrypoint(&entry.as_str().into())
-                .map_err(|error| said(&error))?;
-            Compiler::compile_from_policy(&policy, &[&entry]).map_err(|error| said(&error))
-        }));
-        let program = compiled.map_err(|_panic| "the bytecode compiler panicked".to_owned())??;
+        // The compiler is young.
+        let policy = answer("policies", || {
+            engine.compile_with_entrypoint(&entry.as_str().into())
+        });
+        let policy = policy.map_err(|problem| problem.to_string())?;
+        let program = answer("policies", || {
+            Compiler::compile_from_policy(&policy, &[&entry])
+        });
+        let program = program.map_err(|problem| problem.to_string())?;
         let mut program = Arc::unwrap_or_clone(program);
         let builtins = program.builtin_info_table.iter();
         for (builtin, resolved) in builtins.zip(&mut program.resolved_builtins) {
@@ -229,9 +228,9 @@ impl Part {
         machine.set_max_instructions(steps);
         machine.set_input(input.clone());
         watch::has_failed();
-        let answer = catch_unwind(AssertUnwindSafe(|| machine.execute_entry_point_by_index(0)));
         // A machine that failed or panicked is thrown away: nobody knows what is left in it.
-        let answer = answer.map_err(|_panic| Silence::Failed("the engine panicked".to_owned()))?;
+        let answer = guarded(|| machine.execute_entry_point_by_index(0));
+        let answer = answer.ok_or_else(|| Silence::Failed(PANICKED.to_owned()))?;
         if watch::has_failed() {
             return Err(Silence::BuiltinFailed);
         }

@@ -1,6 +1,27 @@
 //! What the engine complains of, with its place and in words that say what to write.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::problem::Problem;
+
+pub(super) const PANICKED: &str = "the engine panicked";
+
+/// What an engine does, or nothing if it panicked: a panic in it must not be one of the gate. The engine is not to be
+/// asked again then, because nobody knows what is left in it.
+pub(super) fn guarded<T>(ask: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(ask)).ok()
+}
+
+/// What an engine answers, or what went wrong; `about` is the place of what has no other.
+pub(super) fn answer<T, E: ToString>(
+    about: &str,
+    ask: impl FnOnce() -> Result<T, E>,
+) -> Result<T, Problem> {
+    match guarded(ask) {
+        Some(answer) => answer.map_err(|error| engine_problem(&error.to_string(), about)),
+        None => Err(Problem::new(about, 0, 0, PANICKED)),
+    }
+}
 
 /// Takes file, line and column out of an error of the engine: `--> file:line:column`, a drawing, `error: text`.
 pub(super) fn engine_problem(text: &str, path: &str) -> Problem {

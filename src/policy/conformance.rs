@@ -120,9 +120,7 @@ impl Case {
         let (mut rego, mut problems) = read::compile(&files.iter().collect::<Vec<_>>(), &data);
         if problems.is_empty() {
             let modules = rego.get_modules().clone();
-            let program = Program::new(&modules);
-            program.calls(|_| false, &mut problems);
-            crate::policy::refuse::misread(&modules, &mut problems);
+            crate::policy::refuse::misread(&Program::new(&modules), &mut problems);
         }
         match problems.into_iter().min() {
             Some(problem) => Err(problem),

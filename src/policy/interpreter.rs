@@ -4,14 +4,14 @@ pub(in crate::policy) mod constants;
 pub(in crate::policy) mod prepare;
 
 use std::num::NonZeroU32;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
 
+use super::builtins;
+use super::complaint::answer;
 use super::problem::Problem;
-use super::{builtins, complaint};
 
 /// Steps of an engine between two looks at the clock.
 pub(super) const STEPS: NonZeroU32 = NonZeroU32::new(256).expect("256 is not zero");
@@ -44,10 +44,7 @@ impl Interpreter {
     /// The partial sets of all rules of a query, or nothing when any of them has no answer.
     pub(super) fn ask_together(&mut self, all_rules: &str) -> Option<Vec<Value>> {
         let rego = &mut self.rego;
-        let answered = catch_unwind(AssertUnwindSafe(|| {
-            rego.eval_query(all_rules.to_owned(), false)
-        }));
-        let results = answered.ok()?.ok()?;
+        let results = answer("", || rego.eval_query(all_rules.to_owned(), false)).ok()?;
         let value = &results.result.first()?.expressions.first()?.value;
         let answers = value.as_array().ok()?;
         let sets = answers.iter().all(|answer| matches!(answer, Value::Set(_)));
@@ -58,13 +55,10 @@ impl Interpreter {
     pub(super) fn ask(&mut self, rule: &str) -> Result<Value, Problem> {
         let rego = &mut self.rego;
         let nowhere = |message: &str| Problem::new(rule, 0, 0, message);
-        // The interpreter is thrown away after a panic, so nobody sees what it was doing.
-        match catch_unwind(AssertUnwindSafe(|| rego.eval_rule(rule.to_owned()))) {
-            Ok(Ok(elements @ Value::Set(_))) => Ok(elements),
-            Ok(Ok(Value::Undefined)) => Err(nowhere("it is undefined")),
-            Ok(Ok(_)) => Err(nowhere("it is not a set")),
-            Ok(Err(error)) => Err(complaint::engine_problem(&error.to_string(), rule)),
-            Err(_panic) => Err(nowhere("the engine panicked")),
+        match answer(rule, || rego.eval_rule(rule.to_owned()))? {
+            elements @ Value::Set(_) => Ok(elements),
+            Value::Undefined => Err(nowhere("it is undefined")),
+            _ => Err(nowhere("it is not a set")),
         }
     }
 }

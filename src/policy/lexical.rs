@@ -16,7 +16,7 @@ mod tokens;
 
 use super::problem::Problem;
 pub(super) use keywords::{is_keyword, without_mark};
-pub(super) use moved::{column, in_file};
+pub(super) use moved::{appended, column, in_file};
 
 /// The function that a text with expressions in it becomes a call of; its arguments begin with it, too.
 pub(super) const TEMPLATE: &str = "dtgate_template";

@@ -11,11 +11,13 @@ mod heads;
 mod implicit;
 mod members;
 mod names;
+mod objects;
 mod operators;
 mod order;
 mod packages;
 mod print;
 mod read;
+mod roots;
 mod shadows;
 mod tree;
 mod words;
@@ -73,10 +75,12 @@ pub(super) fn write_out(
     shadows::write_out(&mut modules);
     members::write_out(&mut modules);
     packages::write_out(&mut modules, data).map_err(|(place, message)| wrong(place, message))?;
+    objects::write_out(&mut modules);
     join_functions(&mut modules);
     let (_, functions) = defined(&modules);
     let sets = sets(&modules);
     let replaced = replaced(&mut modules);
+    let data = data::Data::new(data, &mut modules);
     for module in &mut modules {
         let package = Package {
             name: &module.package,
@@ -88,7 +92,7 @@ pub(super) fn write_out(
             let mut fresh = Fresh::default();
             heads::write_out(rule, &mut fresh);
             calls::write_out(rule, &package, &mut fresh);
-            order::write_out(rule, data, &mut fresh).map_err(|loose| {
+            order::write_out(rule, &data, &mut fresh).map_err(|loose| {
                 let message = format!(
                     "nothing gives {} a value that could be used here (OPA: var {} is unsafe)",
                     loose.name, loose.name
@@ -96,6 +100,7 @@ pub(super) fn write_out(
                 wrong(loose.place, message)
             })?;
             operators::write_out(rule, &package);
+            roots::write_out(rule);
         }
     }
     let mut origins = Origins::of(files);

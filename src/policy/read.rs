@@ -1,5 +1,6 @@
 //! Policies as the engine's parser reads them.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use serde_json::{Map, Value as Json};
@@ -14,10 +15,22 @@ pub(super) fn compile(
     files: &[&File],
     data: &Map<String, Json>,
 ) -> (regorus::Engine, Vec<Problem>) {
+    compile_with(files, &BTreeMap::new(), data)
+}
+
+/// The same with rules of our own behind some files, by their paths, as the parser reads them.
+pub(super) fn compile_with(
+    files: &[&File],
+    more: &BTreeMap<String, String>,
+    data: &Map<String, Json>,
+) -> (regorus::Engine, Vec<Problem>) {
     let (mut texts, mut unread) = (Vec::new(), Vec::new());
     for file in files {
         match lexical::written(&file.path, &file.text) {
-            Ok(text) => texts.push((file.path.clone(), text)),
+            Ok(text) => {
+                let more = more.get(&file.path).map_or("", String::as_str);
+                texts.push((file.path.clone(), lexical::appended(&text, more)));
+            }
             Err(problem) => unread.push(problem),
         }
     }

@@ -2,7 +2,10 @@
 
 pub(in crate::policy) mod certain;
 pub(in crate::policy) mod edit;
+pub(in crate::policy) mod names;
 pub(in crate::policy) mod program;
 pub(in crate::policy) mod rests;
+pub(in crate::policy) mod scopes;
+pub(in crate::policy) mod syntax;
 pub(in crate::policy) mod walk;
 pub(in crate::policy) mod word;

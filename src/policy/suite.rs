@@ -7,30 +7,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     num::NonZeroU32,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     time::{Duration, Instant},
 };
 
 use regex::Regex;
-use regorus::{
-    Value,
-    unstable::{Expr, Literal, Module, Ref, Rule, RuleHead},
-    utils::limits::ExecutionTimerConfig,
-};
+use regorus::{Value, utils::limits::ExecutionTimerConfig};
 
 use crate::policy::bundle::{Bundle, Settings};
 use crate::policy::interpreter::prepare;
 use crate::policy::plain::Origins;
 use crate::policy::problem::{self, LoadError, Problem};
 use crate::policy::refuse;
-use crate::policy::rego::program::{self, Program, at};
+use crate::policy::rego::program::Program;
 use crate::policy::source::files::{File, Tree};
-use crate::policy::{complaint, read};
+use crate::policy::{complaint::answer, read};
 use coverage::Coverage;
+pub(super) use listed::tests;
+use listed::{Cases, Test, with_cases};
 use report::{Failure, Location, SubResult, TestResult};
 
 mod coverage;
+mod listed;
 mod report;
 
 /// As `opa test`: five seconds a test.
@@ -133,23 +131,6 @@ struct Suite {
     lines: BTreeMap<String, usize>,
 }
 
-struct Test {
-    location: Location,
-    package: String,
-    name: String,
-    /// What to ask for; differs from the name where one name stands twice.
-    rule: String,
-    cases: Cases,
-}
-
-/// Where the notes of `test_x[note]` come from.
-enum Cases {
-    None,
-    /// The rule that lists them, in the same package.
-    Listed(String),
-    Unknown,
-}
-
 impl Suite {
     fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
         // What may not judge may not be tested either.
@@ -157,7 +138,7 @@ impl Suite {
         let mut problems = Vec::new();
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
-        let mut files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
+        let files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
         let lines = files
             .iter()
             .map(|file| (file.path.clone(), file.text.lines().count()))
@@ -167,17 +148,15 @@ impl Suite {
         problems.extend(broken);
         let modules = rego.get_modules().clone();
         problem::finish(std::mem::take(&mut problems))?;
-        let program = Program::new(&modules);
-        program.calls(|file| test_files.contains(file), &mut problems);
-        refuse::misread(&modules, &mut problems);
+        let program = Program::new(&modules).with_tests(test_files);
+        refuse::misread(&program, &mut problems);
         problem::finish(problems)?;
         let evaluable = prepare::evaluable(&mut rego, &tree.data).map_err(|problem| LoadError {
             problems: vec![problem],
         })?;
 
-        let mut tests: Vec<Test> = modules.iter().flat_map(tests_of).collect();
-        number_twins(&mut tests);
-        let with_cases = with_cases(&modules, &mut tests, &mut files, &tree.data);
+        let mut tests = tests(&program);
+        let with_cases = with_cases(&program, &mut tests, &files, &tree.data);
         let (prepared, origins) = with_cases.unwrap_or(evaluable);
         Ok(Self {
             prepared,
@@ -219,7 +198,7 @@ impl Test {
             return result;
         }
         let started = Instant::now();
-        let value = ask(rego, &format!("{}.{}", self.package, self.rule));
+        let value = ask(rego, &self.path());
         result.duration = started.elapsed();
         result.output = output(rego, &self.location.file);
         match (value, &self.cases) {
@@ -261,11 +240,7 @@ impl Test {
 }
 
 fn ask(rego: &mut regorus::Engine, rule: &str) -> Result<Value, Problem> {
-    match catch_unwind(AssertUnwindSafe(|| rego.eval_rule(rule.to_owned()))) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(complaint::engine_problem(&error.to_string(), rule)),
-        Err(_panic) => Err(Problem::new(rule, 0, 0, "the engine panicked")),
-    }
+    answer(rule, || rego.eval_rule(rule.to_owned()))
 }
 
 /// What the test printed; the engine puts `file:row: ` before each line.
@@ -280,143 +255,6 @@ fn output(rego: &mut regorus::Engine, file: &str) -> String {
         output.push('\n');
     }
     output
-}
-
-/// The tests that a module defines, in its order.
-fn tests_of(module: &Ref<Module>) -> Vec<Test> {
-    let package = program::package(module).join(".");
-    let test = |rule: &Ref<Rule>| {
-        let Rule::Spec {
-            head: RuleHead::Compr { refr, .. },
-            ..
-        } = rule.as_ref()
-        else {
-            return None;
-        };
-        let (name, cases) = match refr.as_ref() {
-            Expr::Var { span, .. } => (span.text(), Cases::None),
-            Expr::RefBrack { refr, .. } => (refr.span().text(), Cases::Unknown),
-            _ => return None,
-        };
-        let is_test = name.starts_with("test_") || name.starts_with("todo_test_");
-        let place = at(rule.span(), "");
-        is_test.then(|| Test {
-            location: Location {
-                file: place.path,
-                row: place.line,
-                col: place.column,
-            },
-            package: package.clone(),
-            name: name.to_owned(),
-            rule: name.to_owned(),
-            cases,
-        })
-    };
-    module.policy.iter().filter_map(test).collect()
-}
-
-/// `test_x`, `test_x#01`, …: one name may stand several times.
-fn number_twins(tests: &mut [Test]) {
-    let mut seen: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for test in tests {
-        let count = seen
-            .entry((test.package.clone(), test.rule.clone()))
-            .or_default();
-        if *count > 0 {
-            test.name = format!("{}#{count:02}", test.rule);
-        }
-        *count += 1;
-    }
-}
-
-/// Adds rules that list the cases of parametrised tests.
-///
-/// `test_x[note] if { some note, case in CASES; … }` has only the notes that passed. To know the others, CASES
-/// must be asked for. A rule at the end of the same file does that: same imports, and no line moves.
-fn with_cases(
-    modules: &[Ref<Module>],
-    tests: &mut [Test],
-    files: &mut [File],
-    data: &serde_json::Map<String, serde_json::Value>,
-) -> Option<(regorus::Engine, Origins)> {
-    let mut found = Vec::new();
-    for (number, test) in tests
-        .iter()
-        .enumerate()
-        .filter(|(_, test)| matches!(test.cases, Cases::Unknown))
-    {
-        let lister = modules
-            .iter()
-            .flat_map(|module| &module.policy)
-            .find_map(|rule| {
-                let place = at(rule.span(), "");
-                let same = place.path == test.location.file && place.line == test.location.row;
-                same.then(|| lister(rule, number)).flatten()
-            });
-        if let Some(lister) = lister {
-            let file = files
-                .iter_mut()
-                .find(|file| file.path == test.location.file)?;
-            file.text.push_str(&lister);
-            found.push(number);
-        }
-    }
-    if found.is_empty() {
-        return None;
-    }
-    let evaluable = prepare::ready(&files.iter().collect::<Vec<_>>(), data).ok()?;
-    for number in found {
-        tests.get_mut(number)?.cases = Cases::Listed(format!("__cases_{number}"));
-    }
-    Some(evaluable)
-}
-
-fn lister(rule: &Rule, number: usize) -> Option<String> {
-    let Rule::Spec {
-        head: RuleHead::Compr { refr, .. },
-        bodies,
-        ..
-    } = rule
-    else {
-        return None;
-    };
-    let Expr::RefBrack { index, .. } = refr.as_ref() else {
-        return None;
-    };
-    let Expr::Var { span: note, .. } = index.as_ref() else {
-        return None;
-    };
-    let is_note = |expr: &Ref<Expr>| matches!(expr.as_ref(), Expr::Var { span, .. } if span.text() == note.text());
-    let [body] = bodies.as_slice() else {
-        return None;
-    };
-    body.query.stmts.iter().find_map(|statement| {
-        let Literal::SomeIn {
-            key,
-            value,
-            collection,
-            ..
-        } = &statement.literal
-        else {
-            return None;
-        };
-        let names = match key {
-            Some(key) if is_note(key) => "note, _",
-            None if is_note(value) => "note",
-            _ => return None,
-        };
-        // The engine's spans of objects and lists end in the right place but do not start there,
-        // so ` in CASES` is taken from the end of what stands before it.
-        let collection = collection.span();
-        let (start, end) = (
-            usize::try_from(value.span().end).ok()?,
-            usize::try_from(collection.end).ok()?,
-        );
-        let cases = collection.source.get_contents().get(start..end)?;
-        Some(format!(
-            "\n__cases_{number} contains note if some {names}{cases}\n"
-        ))
-    })
 }
 
 #[cfg(test)]

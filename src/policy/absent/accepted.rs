@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use regorus::unstable::{Module, Rule};
+use regorus::unstable::Module;
 use serde::Deserialize;
 
-use crate::policy::rego::program::{self, Path, Program};
+use crate::policy::rego::program::{self, Definition, Path, Program};
 
 #[derive(Default)]
 pub(super) struct Accepted {
@@ -19,7 +19,6 @@ pub(super) struct Accepted {
     packages: BTreeSet<Path>,
     /// With all below them.
     subpackages: BTreeSet<Path>,
-    all: Vec<(String, usize, Path)>,
 }
 
 #[derive(Deserialize)]
@@ -39,19 +38,14 @@ impl Accepted {
     pub(super) fn of(program: &Program<'_>) -> Self {
         let mut accepted = Self::default();
         for module in program.modules {
-            accepted.add(module);
+            accepted.add(program, module);
         }
         accepted
     }
 
-    fn add(&mut self, module: &Module) {
+    fn add(&mut self, program: &Program<'_>, module: &Module) {
         let package = program::package(module);
         let file = module.package.span.source.get_path();
-        let line_of = |rule: &Rule| program::at(rule.span(), "").line;
-        for rule in &module.policy {
-            let path = [package.clone(), program::known(program::head(rule))].concat();
-            self.all.push((file.clone(), line_of(rule), path));
-        }
         for (below, text) in blocks(module.package.span.source.get_contents()) {
             let Ok(annotation) = yaml_serde::from_str::<Annotation>(&text) else {
                 continue;
@@ -59,7 +53,8 @@ impl Accepted {
             if !annotation.custom.silent_when_absent {
                 continue;
             }
-            let rule = module.policy.iter().find(|rule| line_of(rule) >= below);
+            let mut of_file = program.definitions.iter();
+            let rule = of_file.find(|rule| rule.names.file == file && place(rule).1 >= below);
             let is_of_package = program::at(&module.package.span, "").line >= below;
             match annotation.scope.as_deref() {
                 Some("subpackages") => {
@@ -71,40 +66,28 @@ impl Accepted {
                 None if is_of_package => {
                     self.packages.insert(package.clone());
                 }
-                Some("document") => {
-                    let known = rule.map(|rule| program::known(program::head(rule)));
-                    self.documents
-                        .extend(known.map(|known| [package.clone(), known].concat()));
-                }
-                _ => self
-                    .rules
-                    .extend(rule.map(|rule| (file.clone(), line_of(rule)))),
+                Some("document") => self.documents.extend(rule.map(|rule| rule.path.clone())),
+                _ => self.rules.extend(rule.map(place)),
             }
         }
     }
 
-    pub(super) fn has(&self, rule: Option<&Rule>) -> bool {
-        let Some(place) = rule.map(|rule| program::at(rule.span(), "")) else {
-            return false;
-        };
-        let of_rule = self
-            .all
-            .iter()
-            .find(|(file, line, _)| *file == place.path && *line == place.line);
-        let Some((file, line, path)) = of_rule else {
-            return false;
-        };
-        self.rules.contains(&(file.clone(), *line))
-            || self.documents.contains(path)
-            || self
-                .packages
-                .iter()
-                .any(|package| path.starts_with(package) && path.len() == package.len() + 1)
-            || self
-                .subpackages
-                .iter()
-                .any(|package| path.starts_with(package))
+    pub(super) fn has(&self, rule: Option<&Definition<'_>>) -> bool {
+        rule.is_some_and(|rule| {
+            self.rules.contains(&place(rule))
+                || self.documents.contains(&rule.path)
+                || (self.packages.contains(rule.package()) && rule.name().len() == 1)
+                || self
+                    .subpackages
+                    .iter()
+                    .any(|package| rule.path.starts_with(package))
+        })
     }
+}
+
+fn place(rule: &Definition<'_>) -> (String, usize) {
+    let place = program::at(rule.rule.span(), "");
+    (place.path, place.line)
 }
 
 /// The annotations of a file, each with the line below it.

@@ -3,11 +3,13 @@
 //! What is undefined within a negation makes it hold, and what a function or a rule finds is used in one way or the
 //! other; so each rule is followed as it is used.
 
+mod expressions;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, Span};
 
-use super::forms::{self, side_that_grows};
+use super::forms::{self, is_false};
 use super::policies::{Known, Operations, Policies};
 use super::seen::{Need, Seen};
 use super::told::{Place, Told};
@@ -15,6 +17,7 @@ use super::used::{Effect, Use};
 use crate::dynatrace::catalogue::Operation;
 use crate::policy::input::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN};
 use crate::policy::rego::program::{self, Read};
+use crate::policy::rego::syntax;
 
 /// How many rules of a policy are followed, counted again each time that they are asked for otherwise.
 const MOST_RULES: usize = 20_000;
@@ -76,14 +79,13 @@ impl<'p, 'a> Followed<'p, 'a> {
     /// The rules of one name.
     fn enter(&mut self, rules: &[usize], here: &Here<'a>, used: Use) {
         let policies = self.policies;
-        let default = rules
-            .iter()
-            .find_map(|rule| match policies.rules.get(*rule)?.rule {
-                Rule::Default { value, .. } => Some(
-                    matches!(value.as_ref(), Expr::Bool { value, .. } if *value == false.into()),
-                ),
-                Rule::Spec { .. } => None,
-            });
+        let default =
+            rules
+                .iter()
+                .find_map(|rule| match policies.rules.get(*rule)?.definition.rule {
+                    Rule::Default { value, .. } => Some(is_false(value)),
+                    Rule::Spec { .. } => None,
+                });
         let undefined = match (default, used.negated) {
             (None, _) | (Some(true), false) => used.undefined,
             (Some(true), true) => used.parts.opposite(),
@@ -104,19 +106,19 @@ impl<'p, 'a> Followed<'p, 'a> {
             let Some(known) = policies.rules.get(*number) else {
                 continue;
             };
-            let Rule::Spec { head, bodies, .. } = known.rule else {
+            let rule = known.definition.rule;
+            let Rule::Spec { bodies, .. } = rule else {
                 continue;
             };
             let here = Here {
                 within: Vec::new(),
                 ..here.clone()
             };
-            let (value, effect) = match head {
-                RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => (
-                    assign.as_ref().map(|assign| assign.value.as_ref()),
-                    undefined,
-                ),
-                RuleHead::Set { key, .. } => (key.as_deref(), used.less),
+            let value = syntax::value(rule);
+            let effect = if syntax::is_set(rule) {
+                used.less
+            } else {
+                undefined
             };
             if bodies.is_empty() {
                 self.value(*number, value, &here, effect, used);
@@ -128,10 +130,7 @@ impl<'p, 'a> Followed<'p, 'a> {
                 };
                 // What follows takes its place.
                 let goes_on = bodies.get(place + 1).is_some_and(|next| next.is_else);
-                let is_false = value.is_some_and(
-                    |value| matches!(value, Expr::Bool { value, .. } if *value == false.into()),
-                );
-                let effect = if goes_on || is_false {
+                let effect = if goes_on || value.is_some_and(is_false) {
                     Effect::Unclear
                 } else {
                     effect
@@ -265,154 +264,6 @@ impl<'p, 'a> Followed<'p, 'a> {
                 self.query(rule, query, &here, effect);
             }
         }
-    }
-
-    /// Follows what an expression asks for.
-    fn expression(&mut self, rule: usize, expr: &'a Expr, here: &Here<'a>, used: Use) {
-        let less = if used.negated {
-            used.less.opposite()
-        } else {
-            used.less
-        };
-        match expr {
-            Expr::String { .. }
-            | Expr::RawString { .. }
-            | Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. } => {}
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                self.parts(rule, forms::indices(expr), here, used.part(less));
-                self.reference(rule, expr, here, Use { less, ..used });
-            }
-            Expr::Call { fcn, params, .. } => {
-                let params = params.iter().map(AsRef::as_ref);
-                self.parts(rule, params.clone(), here, used.part(less));
-                let Some(known) = self.policies.rules.get(rule) else {
-                    return;
-                };
-                let seen = self.seen(known, here);
-                let given = params.flat_map(|param| seen.ways(param)).collect();
-                let rules = self.policies.function(known, fcn);
-                let here = Here {
-                    given: Some(given),
-                    ..here.clone()
-                };
-                self.enter(&rules, &here, Use { less, ..used });
-            }
-            Expr::Array { items, .. } | Expr::Set { items, .. } => {
-                let items = items.iter().map(AsRef::as_ref);
-                self.parts(rule, items, here, used.part(less));
-            }
-            Expr::Object { fields, .. } => {
-                let parts = fields.iter().flat_map(|(_, key, value)| [key, value]);
-                self.parts(rule, parts.map(AsRef::as_ref), here, used.part(less));
-            }
-            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-                let within = self.query(rule, query, here, less);
-                self.value(rule, Some(term), &within, less, Use::plain(less));
-            }
-            Expr::ObjectCompr {
-                key, value, query, ..
-            } => {
-                let within = self.query(rule, query, here, less);
-                self.value(rule, Some(key), &within, less, Use::plain(less));
-                self.value(rule, Some(value), &within, less, Use::plain(less));
-            }
-            Expr::UnaryExpr { expr, .. } => self.expression(rule, expr, here, used.part(less)),
-            Expr::BinExpr { lhs, rhs, .. } | Expr::AssignExpr { lhs, rhs, .. } => {
-                let sides = [lhs.as_ref(), rhs.as_ref()];
-                self.parts(rule, sides, here, used.part(less));
-            }
-            Expr::ArithExpr { lhs, rhs, .. } => {
-                self.expression(rule, lhs, here, used.part(less));
-                self.expression(rule, rhs, here, used.part(less.opposite()));
-            }
-            Expr::BoolExpr { lhs, rhs, .. } => {
-                self.comparison(rule, expr, [lhs.as_ref(), rhs.as_ref()], here, used);
-            }
-            Expr::Membership {
-                key,
-                value,
-                collection,
-                ..
-            } => {
-                let parts = key.iter().chain([value]).map(AsRef::as_ref);
-                self.parts(rule, parts, here, used.part(Effect::Unclear));
-                self.expression(rule, collection, here, used.part(less));
-            }
-        }
-    }
-
-    fn parts(
-        &mut self,
-        rule: usize,
-        parts: impl IntoIterator<Item = &'a Expr>,
-        here: &Here<'a>,
-        used: Use,
-    ) {
-        for part in parts {
-            self.expression(rule, part, here, used);
-        }
-    }
-
-    fn comparison(
-        &mut self,
-        rule: usize,
-        expr: &'a Expr,
-        sides: [&'a Expr; 2],
-        here: &Here<'a>,
-        used: Use,
-    ) {
-        let undefined = |side: &Expr| {
-            if forms::is_reference(side) {
-                used.undefined
-            } else {
-                used.parts
-            }
-        };
-        if let Some((other, is_wanted)) = forms::truth(expr) {
-            let used = Use {
-                undefined: undefined(other),
-                negated: used.negated == is_wanted,
-                ..used
-            };
-            return self.expression(rule, other, here, used);
-        }
-        let grows = side_that_grows(expr, used.negated);
-        for (number, side) in sides.into_iter().enumerate() {
-            let less = match grows {
-                Some(grows) if grows == number => used.less,
-                Some(_) => used.less.opposite(),
-                None => Effect::Unclear,
-            };
-            let used = Use {
-                undefined: undefined(side),
-                ..used.part(less)
-            };
-            self.expression(rule, side, here, used);
-        }
-    }
-
-    fn reference(&mut self, rule: usize, expr: &'a Expr, here: &Here<'a>, used: Use) {
-        let Some(known) = self.policies.rules.get(rule) else {
-            return;
-        };
-        // What it was bound to was followed there, but not as what it is used for.
-        if used.negated
-            && let Some(value) = self.seen(known, here).bound(expr)
-        {
-            let used = Use {
-                undefined: used.parts,
-                ..used
-            };
-            return self.expression(rule, value, here, used);
-        }
-        let rules = self.policies.meant(known, expr);
-        let here = Here {
-            given: None,
-            ..here.clone()
-        };
-        self.enter(&rules, &here, used);
     }
 
     /// Notes what is to be told of a statement.

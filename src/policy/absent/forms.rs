@@ -1,8 +1,11 @@
 //! Forms of expressions: what is compared with what, what is true or false, where it is written.
 
+use std::ptr;
+
 use regorus::unstable::{BoolOp, Expr, Span};
 
-use crate::policy::rego::{program, walk};
+use crate::policy::rego::program;
+use crate::policy::rego::syntax::{self, Form};
 
 /// The expression that is compared with `true` or `false`, and whether it is to be true.
 pub(super) fn truth(expr: &Expr) -> Option<(&Expr, bool)> {
@@ -54,23 +57,21 @@ pub(super) fn effective(op: &BoolOp, negated: bool) -> BoolOp {
     }
 }
 
-pub(super) fn is_reference(expr: &Expr) -> bool {
-    matches!(
-        expr,
-        Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. }
-    )
-}
-
 /// Whether an expression is true or false, and nothing else.
 pub(super) fn is_predicate(expr: &Expr) -> bool {
-    match expr {
-        Expr::BoolExpr { .. } | Expr::Membership { .. } => true,
-        Expr::Call { fcn, .. } => {
-            let name = program::dotted(fcn).unwrap_or_default().join(".");
-            PREDICATES.contains(&name.as_str()) || name.starts_with("is_")
-        }
-        _ => false,
-    }
+    let name = called(expr);
+    matches!(expr, Expr::BoolExpr { .. } | Expr::Membership { .. })
+        || PREDICATES.contains(&name.as_str())
+        || name.starts_with("is_")
+}
+
+/// The name of the function that is called.
+fn called(expr: &Expr) -> String {
+    let name = match expr {
+        Expr::Call { fcn, .. } => program::dotted(fcn),
+        _ => None,
+    };
+    name.unwrap_or_default().join(".")
 }
 
 const PREDICATES: [&str; 10] = [
@@ -88,20 +89,19 @@ const PREDICATES: [&str; 10] = [
 
 /// Whether an expression puts a text together.
 pub(super) fn is_text(expr: &Expr) -> bool {
-    matches!(expr, Expr::Call { fcn, .. }
-        if program::dotted(fcn).is_some_and(|name| name == ["sprintf"] || name == ["concat"]))
+    ["sprintf", "concat"].contains(&called(expr).as_str())
 }
 
 pub(super) fn is_false(expr: &Expr) -> bool {
-    matches!(expr, Expr::Bool { value, .. } if *value == false.into())
+    syntax::literal(expr) == Some(false.into())
 }
 
 pub(super) fn is_count(expr: &Expr) -> bool {
-    matches!(expr, Expr::Call { fcn, .. } if program::dotted(fcn).is_some_and(|name| name == ["count"]))
+    called(expr) == "count"
 }
 
 pub(super) fn is_zero(expr: &Expr) -> bool {
-    matches!(expr, Expr::Number { span, .. } if span.text() == "0")
+    syntax::form(expr) == Form::Number && expr.span().text() == "0"
 }
 
 /// What is compared with what may have nothing in it.
@@ -110,51 +110,25 @@ pub(super) fn is_nothing(expr: &Expr) -> bool {
 }
 
 pub(super) fn is_empty(expr: &Expr) -> bool {
-    match expr {
-        Expr::Array { items, .. } | Expr::Set { items, .. } => items.is_empty(),
-        Expr::Object { fields, .. } => fields.is_empty(),
-        Expr::Call { fcn, params, .. } => {
-            params.is_empty() && program::dotted(fcn).is_some_and(|name| name == ["set"])
+    match syntax::form(expr) {
+        Form::Array | Form::Object | Form::Set => {
+            syntax::comprehension(expr).is_none() && syntax::parts(expr).is_empty()
         }
-        _ => walk::written(expr).is_some_and(str::is_empty),
+        Form::Call => called(expr) == "set" && syntax::parts(expr).is_empty(),
+        _ => syntax::written(expr).is_some_and(str::is_empty),
     }
 }
 
 /// Where an expression begins: the engine's spans do not always begin there.
 pub(super) fn start(expr: &Expr) -> &Span {
-    match expr {
-        Expr::Object { fields, .. } => match fields.first() {
-            Some((_, key, _)) => start(key),
-            None => expr.span(),
-        },
-        Expr::RefDot { refr: first, .. }
-        | Expr::RefBrack { refr: first, .. }
-        | Expr::Call { fcn: first, .. }
-        | Expr::BinExpr { lhs: first, .. }
-        | Expr::BoolExpr { lhs: first, .. }
-        | Expr::ArithExpr { lhs: first, .. }
-        | Expr::AssignExpr { lhs: first, .. }
-        | Expr::Membership {
-            key: Some(first), ..
-        }
-        | Expr::Membership { value: first, .. } => start(first),
-        _ => expr.span(),
-    }
-}
-
-/// What stands in the brackets of a reference.
-pub(super) fn indices(reference: &Expr) -> Vec<&Expr> {
-    let (mut found, mut current) = (Vec::new(), reference);
-    loop {
-        match current {
-            Expr::RefDot { refr, .. } => current = refr,
-            Expr::RefBrack { refr, index, .. } => {
-                found.push(index.as_ref());
-                current = refr;
-            }
-            _ => return found,
-        }
-    }
+    let first = match (syntax::form(expr), expr) {
+        (Form::Reference, _) => Some(syntax::start_of(expr)).filter(|first| !ptr::eq(*first, expr)),
+        (_, Expr::Call { fcn, .. }) => Some(fcn.as_ref()),
+        (_, Expr::UnaryExpr { .. }) => None,
+        (Form::Object | Form::Operation, _) => syntax::parts(expr).into_iter().next(),
+        _ => None,
+    };
+    first.map_or_else(|| expr.span(), start)
 }
 
 /// What is written there, in one line.

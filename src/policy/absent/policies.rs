@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, LiteralStmt, Rule, RuleHead};
+use regorus::unstable::{Expr, LiteralStmt};
 
 use crate::dynatrace::catalogue::{ENDPOINTS, Operation};
 use crate::policy::refuse::ways::{self, Scope};
-use crate::policy::rego::program::{self, Names, Path, Program};
-use crate::policy::rego::walk;
+use crate::policy::rego::program::{self, Definition, Program};
+use crate::policy::rego::{syntax, walk};
 
 /// The operations that a request may be: all of them, or these.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -68,90 +68,44 @@ impl Required {
 }
 
 pub(super) struct Known<'a> {
-    pub(super) rule: &'a Rule,
-    pub(super) path: Path,
+    pub(super) definition: &'a Definition<'a>,
     pub(super) scope: Scope<'a>,
-    /// The names that it binds.
-    pub(super) bound: BTreeSet<String>,
-    pub(super) arguments: BTreeSet<String>,
+    pub(super) arguments: BTreeSet<&'a str>,
 }
 
 pub(super) struct Policies<'a> {
+    program: &'a Program<'a>,
+    /// As the definitions of the program.
     pub(super) rules: Vec<Known<'a>>,
-    by_path: BTreeMap<Path, Vec<usize>>,
     /// What rules require, as far as it was asked for; of those that are looked at, nothing.
     pub(super) required: RefCell<BTreeMap<Vec<usize>, Required>>,
 }
 
 impl<'a> Policies<'a> {
-    pub(super) fn of(program: &'a Program<'a>, names: &'a [Names<'a>]) -> Self {
-        let mut rules = Vec::new();
-        let mut by_path: BTreeMap<Path, Vec<usize>> = BTreeMap::new();
-        for (number, (rule, scope)) in ways::scopes(program, names).into_iter().enumerate() {
-            let path = [
-                scope.names.package.clone(),
-                program::known(program::head(rule)),
-            ]
-            .concat();
-            by_path.entry(path.clone()).or_default().push(number);
-            let mut arguments = BTreeSet::new();
-            if let Rule::Spec {
-                head: RuleHead::Func { args, .. },
-                ..
-            } = rule
-            {
-                walk::patterns(args, &mut |site| {
-                    if let walk::Site::Binding(span) = site {
-                        arguments.insert(span.text().to_owned());
-                    }
-                });
-            }
-            rules.push(Known {
-                rule,
-                path,
-                scope,
-                bound: walk::bound(rule),
-                arguments,
-            });
-        }
+    pub(super) fn of(program: &'a Program<'a>) -> Self {
+        let known = ways::scopes(program).map(|scope| Known {
+            definition: scope.definition,
+            arguments: syntax::arguments(scope.definition.rule),
+            scope,
+        });
         Self {
-            rules,
-            by_path,
+            program,
+            rules: known.collect(),
             required: RefCell::default(),
         }
     }
 
     /// The rules that a reference asks for.
     pub(super) fn meant(&self, known: &Known<'_>, reference: &Expr) -> Vec<usize> {
-        let path = program::known(reference);
-        if path.first().is_none_or(|first| known.bound.contains(first)) {
-            return Vec::new();
-        }
-        let meant = known.scope.names.functions(&path);
-        let found = meant.iter().find_map(|path| {
-            let mut lengths = (1..=path.len()).rev();
-            lengths.find_map(|length| self.by_path.get(path.get(..length)?))
-        });
-        found.cloned().unwrap_or_default()
+        let rules = self.program.meaning(known.definition, reference).rule();
+        rules.into_iter().map(|rule| rule.number).collect()
     }
 
     /// The rules of a function that is called.
     pub(super) fn function(&self, known: &Known<'_>, called: &Expr) -> Vec<usize> {
-        let Some(path) = program::dotted(called) else {
-            return Vec::new();
-        };
-        let meant = known.scope.names.functions(&path);
-        let found = meant.iter().find_map(|path| self.by_path.get(path));
-        let is_function = |rule: &usize| {
-            let rule = self.rules.get(*rule).map(|known| known.rule);
-            rule.is_some_and(|rule| program::function(rule).is_some())
-        };
-        found
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(is_function)
-            .collect()
+        let name = program::dotted(called).unwrap_or_default();
+        let rules = self.program.functions(&known.definition.names, &name);
+        rules.map(|rule| rule.number).collect()
     }
 
     /// Whether a statement calls a function of the policies.

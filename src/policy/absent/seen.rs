@@ -1,19 +1,22 @@
 //! What statements ask for: the members that they need. What they require of a request is for [`required`] to say, and
 //! which of them hold for nothing for [`dangers`].
 //!
-//! It reads one statement, or one expression, at a time, and follows names; where that leads is for its caller.
+//! It reads one statement, or one expression, at a time, and follows names; where that leads is for its caller. The visitor
+//! of [`walk`](crate::policy::rego::walk) would not do: what a part means for the whole differs from form to form.
 
 mod dangers;
 mod required;
 
+use std::ptr;
+
 use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
 use serde_json::Value as Json;
 
-use super::forms::{indices, is_predicate, is_reference};
+use super::forms::is_predicate;
 use super::policies::{Known, Policies};
 use crate::policy::input;
-use crate::policy::rego::program::{self, Read};
-use crate::policy::rego::walk;
+use crate::policy::rego::program::{Read, dotted, known};
+use crate::policy::rego::syntax::{self, Binding, given, is_reference, variable};
 use crate::policy::rego::word::follows_a_dot;
 
 /// A member that is needed, and when it is absent.
@@ -50,9 +53,9 @@ impl<'a> Seen<'_, 'a, '_> {
     /// The ways into the input that an expression may mean here.
     pub(super) fn ways(&self, expr: &Expr) -> Vec<Read> {
         let mut ways = self.known.scope.ways(expr);
-        let first = walk::path(expr).and_then(|path| path.into_iter().next()?.name);
+        let first = known(expr).into_iter().next();
         if let Some(given) = self.given
-            && first.is_some_and(|first| self.known.arguments.contains(&first))
+            && first.is_some_and(|first| self.known.arguments.contains(first.as_str()))
         {
             ways.retain(|way| given.iter().any(|given| way.starts_with(given)));
         }
@@ -65,61 +68,31 @@ impl<'a> Seen<'_, 'a, '_> {
 
     /// The members without which an expression is undefined.
     pub(super) fn needs(&self, expr: &Expr) -> Vec<Need> {
-        let all = |items: &[&Expr]| items.iter().flat_map(|item| self.needs(item)).collect();
+        let (mut needs, mut of_value) = (Vec::new(), Vec::new());
+        let mut parts = syntax::parts(expr);
         match expr {
-            Expr::String { .. }
-            | Expr::RawString { .. }
-            | Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. }
-            | Expr::ArrayCompr { .. }
-            | Expr::SetCompr { .. }
-            | Expr::ObjectCompr { .. } => Vec::new(),
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                let mut needs = self.members(expr);
-                needs.extend(
-                    indices(expr)
-                        .into_iter()
-                        .flat_map(|index| self.needs(index)),
-                );
-                needs.extend(self.of_value(expr));
-                needs
-            }
-            Expr::Array { items, .. } | Expr::Set { items, .. } => {
-                items.iter().flat_map(|item| self.needs(item)).collect()
-            }
-            Expr::Object { fields, .. } => {
-                let parts = fields.iter().flat_map(|(_, key, value)| [key, value]);
-                parts.flat_map(|part| self.needs(part)).collect()
-            }
-            Expr::Call { fcn, params, .. } => {
-                let name = program::dotted(fcn).unwrap_or_default().join(".");
-                match (name.as_str(), params.as_slice()) {
-                    ("print" | "trace", _) => Vec::new(),
-                    ("object.get", [object, key, _]) => all(&[object.as_ref(), key.as_ref()]),
-                    _ => params.iter().flat_map(|param| self.needs(param)).collect(),
+            Expr::Call { fcn, .. } => {
+                let name = dotted(fcn).unwrap_or_default().join(".");
+                match name.as_str() {
+                    "print" | "trace" => parts.clear(),
+                    "object.get" => parts.truncate(2),
+                    _ => {}
                 }
             }
-            Expr::UnaryExpr { expr, .. } => self.needs(expr),
             Expr::AssignExpr {
                 op: AssignOp::ColEq,
                 rhs,
                 ..
-            } => self.needs(rhs),
-            Expr::BinExpr { lhs, rhs, .. }
-            | Expr::BoolExpr { lhs, rhs, .. }
-            | Expr::ArithExpr { lhs, rhs, .. }
-            | Expr::AssignExpr { lhs, rhs, .. } => all(&[lhs.as_ref(), rhs.as_ref()]),
-            Expr::Membership {
-                key,
-                value,
-                collection,
-                ..
-            } => {
-                let parts = key.iter().chain([value, collection]);
-                parts.flat_map(|part| self.needs(part)).collect()
+            } => parts = vec![rhs],
+            _ if is_reference(expr) => {
+                needs = self.members(expr);
+                of_value = self.of_value(expr);
             }
+            _ => {}
         }
+        needs.extend(parts.into_iter().flat_map(|part| self.needs(part)));
+        needs.extend(of_value);
+        needs
     }
 
     /// What a rule that is short for something needs.
@@ -131,25 +104,20 @@ impl<'a> Seen<'_, 'a, '_> {
         let Some(known) = self.policies.rules.get(*rule) else {
             return Vec::new();
         };
+        let rule = known.definition.rule;
         let (
             Rule::Spec {
-                head:
-                    RuleHead::Compr {
-                        assign: Some(assign),
-                        ..
-                    },
+                head: RuleHead::Compr { .. },
                 bodies,
                 ..
             },
-            true,
-        ) = (
-            known.rule,
-            std::ptr::from_ref(known) != std::ptr::from_ref(self.known),
-        )
+            Some(value),
+        ) = (rule, syntax::value(rule))
         else {
             return Vec::new();
         };
-        if bodies.len() > 1 {
+        // What it is false of is another matter.
+        if bodies.len() > 1 || ptr::eq(known, self.known) || is_predicate(value) {
             return Vec::new();
         }
         let within: Vec<&Query> = bodies.iter().map(|body| body.query.as_ref()).collect();
@@ -159,11 +127,6 @@ impl<'a> Seen<'_, 'a, '_> {
             given: None,
             within: &within,
         };
-        let value = assign.value.as_ref();
-        // What it is false of is another matter.
-        if is_predicate(value) {
-            return Vec::new();
-        }
         let mut needs = seen.needs(value);
         needs.extend(
             seen.bound(value)
@@ -183,9 +146,9 @@ impl<'a> Seen<'_, 'a, '_> {
             Literal::Expr { expr, .. } => self.needs(expr),
             Literal::NotExpr { expr, .. } => {
                 let loud = self.loud(expr);
-                let mut needs = match expr.as_ref() {
-                    Expr::Var { .. } => Vec::new(),
-                    _ => self.needs(expr),
+                let mut needs = match variable(expr) {
+                    Some(_) => Vec::new(),
+                    None => self.needs(expr),
                 };
                 needs.retain(|need| !loud.contains(need));
                 needs
@@ -231,8 +194,8 @@ impl<'a> Seen<'_, 'a, '_> {
         let [object] = params.as_slice() else {
             return None;
         };
-        let name = walk::written(value)?;
-        if program::dotted(fcn)? != ["object", "keys"] {
+        let name = syntax::written(value)?;
+        if dotted(fcn)? != ["object", "keys"] {
             return None;
         }
         let mut way = self.ways(object).into_iter().next()?;
@@ -242,36 +205,11 @@ impl<'a> Seen<'_, 'a, '_> {
 
     /// The members for which something else is taken where they are absent.
     fn defaults(&self, expr: &Expr) -> Vec<Need> {
-        let mut needs = Vec::new();
-        Self::each_call(expr, &mut |call| {
-            needs.extend(self.known.scope.defaulted(call).iter().filter_map(need));
-        });
+        let own = self.known.scope.defaulted(expr);
+        let mut needs: Vec<Need> = own.iter().filter_map(need).collect();
+        let parts = syntax::parts(expr).into_iter();
+        needs.extend(parts.flat_map(|part| self.defaults(part)));
         needs
-    }
-
-    fn each_call(expr: &Expr, see: &mut dyn FnMut(&Expr)) {
-        match expr {
-            Expr::Call { params, .. } => {
-                see(expr);
-                for param in params {
-                    Self::each_call(param, see);
-                }
-            }
-            Expr::BoolExpr { lhs, rhs, .. }
-            | Expr::ArithExpr { lhs, rhs, .. }
-            | Expr::BinExpr { lhs, rhs, .. }
-            | Expr::AssignExpr { lhs, rhs, .. } => {
-                Self::each_call(lhs, see);
-                Self::each_call(rhs, see);
-            }
-            Expr::Membership {
-                value, collection, ..
-            } => {
-                Self::each_call(value, see);
-                Self::each_call(collection, see);
-            }
-            _ => {}
-        }
     }
 
     /// What OPA looks up within a negation: a reference, and one that is compared with `==`.
@@ -300,22 +238,13 @@ impl<'a> Seen<'_, 'a, '_> {
         }
     }
 
-    /// What a name of the rule was bound to, where that is true or false.
+    /// What a name of the rule was bound to.
     pub(super) fn bound(&self, name: &Expr) -> Option<&'a Expr> {
-        let Expr::Var { span, .. } = name else {
-            return None;
-        };
+        let name = variable(name)?.text();
         let statements = self.within.iter().flat_map(|query| &query.stmts);
-        statements.into_iter().find_map(|statement| match &statement.literal {
-            Literal::Expr { expr, .. } => match expr.as_ref() {
-                Expr::AssignExpr { op: AssignOp::ColEq, lhs, rhs, .. } => {
-                    let is_it = matches!(lhs.as_ref(), Expr::Var { span: of, .. } if of.text() == span.text());
-                    is_it.then(|| rhs.as_ref())
-                }
-                _ => None,
-            },
-            _ => None,
-        })
+        let mut all = statements.filter_map(given);
+        let found = all.find(|(given, _, how)| *given == name && *how == Binding::Assigned);
+        found.map(|(_, value, _)| value)
     }
 }
 

@@ -60,6 +60,11 @@ const TOLD: &[(&str, &str)] = &[
     ),
     ("not startswith(asked.name.requested, \"team-\")", NO_NAME),
     (
+        "not split(asked.name.requested, \"-\")[0] == \"ci\"",
+        NO_NAME,
+    ),
+    ("split(asked.name.requested, \"-\")[0] != \"ci\"", NO_NAME),
+    (
         "{ c := input.change; not startswith(c.name.requested, \"a\") }",
         NO_NAME,
     ),

@@ -11,14 +11,16 @@ use regorus::Value;
 use super::arguments::{from_whole, kind, whole, wrong};
 use super::numbers::extended::Extended;
 use super::numbers::{reckoned, short};
-use super::{Answer, Arguments, DATUM, OBJECT, Own};
+use super::{Answer, Arguments, DATUM, MEMBERS, OBJECT, Own, REPLACED};
 
 pub(super) const OWN: &[Own] = &[
     Own::new("array.flatten", 1, flatten),
     Own::new("array.slice", 3, slice),
     Own::new("count", 1, count),
     Own::new(DATUM, 2, datum),
+    Own::new(MEMBERS, 1, members),
     Own::new(OBJECT, 1, object),
+    Own::new(REPLACED, 3, replaced),
     Own::new("object.subset", 2, subset),
     Own::new("object.union_n", 1, union_all),
     Own::new("product", 1, product),
@@ -68,6 +70,34 @@ fn datum(arguments: Arguments<'_>) -> Answer {
                 .unwrap_or(&Value::Undefined),
             _ => return Ok(Value::Undefined),
         };
+    }
+    Ok(value.clone())
+}
+
+/// An element of a set is its own key, and in what is no collection there is nothing.
+fn members(arguments: Arguments<'_>) -> Answer {
+    Ok(match arguments.any(0)? {
+        value @ (Value::Array(_) | Value::Object(_)) => value.clone(),
+        Value::Set(elements) => {
+            let elements = elements.iter_sorted();
+            let members = elements.map(|element| (element.clone(), element.clone()));
+            Value::from(members.collect::<BTreeMap<_, _>>())
+        }
+        _ => Value::new_array(),
+    })
+}
+
+/// What the steps lead to literally. Where that is not what data has by them, nobody knows here which of both is looked
+/// into.
+fn replaced(arguments: Arguments<'_>) -> Answer {
+    let mut value = arguments.any(0)?;
+    for step in arguments.array(1)? {
+        value = &value[step];
+    }
+    if *arguments.any(2)? == Value::from(true) && datum(arguments)? != *value {
+        let said = "OPA looks into data by a number as by a text, and into what `with` puts in its place it does not: \
+                    convert the step before, by to_number or format_int";
+        return Err(said.to_owned());
     }
     Ok(value.clone())
 }

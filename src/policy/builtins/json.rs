@@ -48,5 +48,7 @@ fn unmarshal(arguments: Arguments<'_>) -> Answer {
 
 pub(super) fn parsed(text: &str) -> Answer {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| error.to_string())?;
-    reader::read(text).ok_or_else(|| "it nests too deeply, or a number is too large".to_owned())
+    reader::read(text).ok_or_else(|| {
+        "it nests too deeply, or a number is too large, or too near to zero".to_owned()
+    })
 }

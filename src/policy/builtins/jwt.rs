@@ -2,6 +2,7 @@
 
 mod constraints;
 mod keys;
+mod pss;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -32,13 +33,13 @@ pub(super) const OWN: &[Own] = &[
     Own::new("io.jwt.verify_hs384", 2, |it| verify_mac(it, Hash::Sha384)),
     Own::new("io.jwt.verify_hs512", 2, |it| verify_mac(it, Hash::Sha512)),
     Own::new("io.jwt.verify_ps256", 2, |it| {
-        verify(it, Algorithm::Pss(Hash::Sha256))
+        verify(it, Algorithm::PssOfAnySalt(Hash::Sha256))
     }),
     Own::new("io.jwt.verify_ps384", 2, |it| {
-        verify(it, Algorithm::Pss(Hash::Sha384))
+        verify(it, Algorithm::PssOfAnySalt(Hash::Sha384))
     }),
     Own::new("io.jwt.verify_ps512", 2, |it| {
-        verify(it, Algorithm::Pss(Hash::Sha512))
+        verify(it, Algorithm::PssOfAnySalt(Hash::Sha512))
     }),
     Own::new("io.jwt.verify_rs256", 2, |it| {
         verify(it, Algorithm::Pkcs1(Hash::Sha256))

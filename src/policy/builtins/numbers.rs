@@ -229,6 +229,11 @@ pub(super) fn parsed(text: &str) -> Option<Value> {
     }
     let float = text.parse::<f64>().ok().filter(|float| float.is_finite())?;
     let is_whole = !text.contains(['.', 'e', 'E']);
+    // Which no float is, and not zero.
+    let significant = text.split(['e', 'E']).next().unwrap_or_default();
+    if float == 0.0 && significant.contains(|c: char| matches!(c, '1'..='9')) {
+        return None;
+    }
     match (is_whole, float == 0.0) {
         (true, true) => Some(Value::from(0_i64)),
         (false, true) => Some(Value::from(float)),

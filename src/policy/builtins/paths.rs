@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use regorus::Value;
 
 use super::arguments::{kind, wrong};
-use super::{Answer, Arguments, Own};
+use super::{Answer, Arguments, Own, WALKED};
 
 pub(super) const OWN: &[Own] = &[
     Own::new("json.filter", 2, filter),
     Own::new("json.remove", 2, remove),
+    Own::new(WALKED, 1, walked),
 ];
 
 /// Steps of a path. (OPA has no bound.)
@@ -100,6 +101,38 @@ fn filter(arguments: Arguments<'_>) -> Answer {
 
 fn remove(arguments: Arguments<'_>) -> Answer {
     Ok(left(object(arguments)?, Some(&meant(arguments)?)).unwrap_or(Value::Undefined))
+}
+
+/// Each value in a value, itself too, with the path to it; in their order.
+fn walked(arguments: Arguments<'_>) -> Answer {
+    let mut found = Vec::new();
+    let mut left = vec![(Vec::new(), arguments.any(0)?)];
+    while let Some((path, value)) = left.pop() {
+        let below: Vec<(Value, &Value)> = match value {
+            Value::Object(members) => {
+                let members = members.iter();
+                members
+                    .map(|(name, member)| (name.clone(), member))
+                    .collect()
+            }
+            Value::Array(members) => {
+                let members = members.iter().enumerate();
+                members
+                    .map(|(place, member)| (Value::from(place), member))
+                    .collect()
+            }
+            Value::Set(elements) => {
+                let elements = elements.iter_sorted();
+                elements.map(|element| (element.clone(), element)).collect()
+            }
+            _ => Vec::new(),
+        };
+        for (step, member) in below.into_iter().rev() {
+            left.push(([path.as_slice(), &[step]].concat(), member));
+        }
+        found.push(Value::from(vec![Value::from(path), value.clone()]));
+    }
+    Ok(Value::from(found))
 }
 
 /// The place of a member of a list, as paths have it.

@@ -13,13 +13,13 @@ mod refuse;
 mod rewrite;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
 
+use crate::policy::complaint::answer;
 use crate::policy::question::{KNOWN, QUESTION};
 use crate::policy::read;
-use crate::policy::rego::program::Path;
+use crate::policy::rego::program::{Path, Program};
 use crate::policy::rego::rests::Rules;
 use kinds::Kinds;
 pub(in crate::policy) use left::Left;
@@ -58,10 +58,12 @@ pub(in crate::policy) fn specialise(
     asked: &[String],
 ) -> Result<Specialised, Left> {
     let modules = interpreter.get_modules().clone();
-    let rules = Rules::of(&modules);
+    let program = Program::new(&modules);
+    let rules = Rules::of(&program);
     let mut known = BTreeMap::new();
     for path in rules.constant() {
-        if let Some(value) = quietly(|| interpreter.eval_rule(path.join("."))) {
+        let rule = path.join(".");
+        if let Ok(value) = answer(&rule, || interpreter.eval_rule(rule.clone())) {
             known.insert(path.clone(), value);
         }
     }
@@ -73,7 +75,7 @@ pub(in crate::policy) fn specialise(
     if let Some(name) = [KNOWN, QUESTION].iter().find(|name| has(name)) {
         return Err(Left::All(format!("the data has a member {name}")));
     }
-    let kinds = Kinds::new(&modules, &known, &data);
+    let kinds = Kinds::new(&program, &known, &data);
     let left = left::left(&rules, &refuse::what_can_fail(&rules, &kinds), asked);
     if !left.is_empty() {
         return Err(Left::Policies(left));
@@ -111,11 +113,6 @@ pub(in crate::policy) fn specialise(
             .collect(),
         data: settings.get_data(),
     })
-}
-
-/// The result, when there is one: the engine may fail, or panic.
-fn quietly<T, E>(ask: impl FnOnce() -> Result<T, E>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(ask)).ok()?.ok()
 }
 
 #[cfg(test)]

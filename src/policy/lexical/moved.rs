@@ -84,6 +84,14 @@ impl Changes {
     }
 }
 
+/// A text with more behind it; what moved stays its last line.
+pub(in crate::policy) fn appended(text: &str, more: &str) -> String {
+    match text.rsplit_once('\n') {
+        Some((before, last)) if last.ends_with(END) => format!("{before}{more}\n{last}"),
+        _ => format!("{text}{more}"),
+    }
+}
+
 /// What such a text ends with.
 const END: &str = "#dtgate";
 

@@ -72,7 +72,8 @@ impl Before<'_> {
                 if is_loose(key.as_ref(), value, query) {
                     self.named(within);
                     let key = key.clone().unwrap_or_else(|| self.fresh.name(value.place));
-                    statement.kind = every(&key, value, within, query);
+                    let other = self.fresh.name(value.place);
+                    statement.kind = every(&key, &other, value, within, query);
                 }
             }
             Kind::Some(_) => {}
@@ -300,10 +301,10 @@ fn is_loose(key: Option<&Term>, value: &Term, query: &Query) -> bool {
     in_query(query, &names)
 }
 
-/// `every` as a comparison: as many keys hold as there are.
-fn every(key: &Term, value: &Term, within: &Term, query: &Query) -> Kind {
+/// `every` as a comparison: as many keys hold as there are. `other`: what they are called where all are looked for.
+fn every(key: &Term, other: &Term, value: &Term, within: &Term, query: &Query) -> Kind {
     let place = value.place;
-    let keys = |value: Term, rest: Vec<Statement>| {
+    let keys = |key: &Term, value: Term, rest: Vec<Statement>| {
         let first = Statement {
             place,
             kind: Kind::SomeIn {
@@ -322,8 +323,8 @@ fn every(key: &Term, value: &Term, within: &Term, query: &Query) -> Kind {
             Form::Comprehension(Bracket::Curly, vec![key.clone()], query),
         )
     };
-    let all = keys(Term::name(place, "_"), Vec::new());
-    let holding = keys(value.clone(), query.statements.clone());
+    let all = keys(other, Term::name(place, "_"), Vec::new());
+    let holding = keys(key, value.clone(), query.statements.clone());
     Kind::Holds(Term::infix("==", all, holding))
 }
 

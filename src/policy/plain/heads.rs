@@ -18,7 +18,9 @@ pub(super) fn write_out(rule: &mut Rule, fresh: &mut Fresh) {
     let is_single =
         rule.bodies.len() == 1 && !rule.bodies.iter().any(|body| finds_several(&body.query));
     let is_open = rule.element.iter().chain(&rule.value).any(has_open_steps);
-    if is_single && !is_open {
+    // Bytecode would collect that it is undefined.
+    let is_collected = rule.element.as_ref().is_some_and(may_vanish);
+    if is_single && !is_open && !is_collected {
         return;
     }
     let mut heads: Vec<&mut Term> = rule.element.iter_mut().chain(&mut rule.value).collect();

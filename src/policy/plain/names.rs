@@ -140,9 +140,11 @@ impl<'a> Walk<'a> {
                 }
             }
             Kind::SomeIn { key, value, within } => {
+                let mut names = BTreeSet::new();
+                within.names(&mut names);
                 self.term(within);
                 for pattern in key.iter_mut().chain([value]) {
-                    self.declare(pattern);
+                    self.declare_but(&names, pattern);
                 }
             }
             Kind::Every {
@@ -172,7 +174,22 @@ impl<'a> Walk<'a> {
 
     /// The variables of a pattern.
     fn declare(&mut self, pattern: &mut Term) {
+        self.declare_but(&BTreeSet::new(), pattern);
+    }
+
+    /// Those of a `some … in` are not declared by it where what is gone through names them, anywhere in it: OPA compares
+    /// with what they are around it.
+    fn declare_but(&mut self, others: &BTreeSet<String>, pattern: &mut Term) {
         match &mut pattern.form {
+            Form::Name(name) if others.contains(name) => {
+                if self.local(name).is_none() && self.global(pattern.place, name).is_some() {
+                    let said = format!(
+                        "`some` does not declare {name}, because what it goes through names it: use another name"
+                    );
+                    self.wrong.get_or_insert((pattern.place, said));
+                }
+                self.term(pattern);
+            }
             Form::Name(name) if name != "_" => {
                 let said = self.scopes.last().and_then(|scope| {
                     if scope.declared.contains_key(name) {
@@ -198,13 +215,13 @@ impl<'a> Walk<'a> {
             Form::Name(_) => {}
             Form::Array(terms) => {
                 for term in terms {
-                    self.declare(term);
+                    self.declare_but(others, term);
                 }
             }
             Form::Object(members) => {
                 for (key, value) in members {
                     self.term(key);
-                    self.declare(value);
+                    self.declare_but(others, value);
                 }
             }
             _ => self.term(pattern),

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Package;
-use super::tree::{Form, Rule, Term};
+use super::tree::{Bracket, Form, Kind, Query, Rule, Term};
+use super::{Package, objects};
 use crate::policy::builtins::{self, OBJECT};
 
 pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>) {
@@ -25,6 +25,13 @@ pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>) {
                 let (one, other) = (both.0.clone(), both.1.clone());
                 term.form = Form::Call(vec![name.to_owned()], vec![one, other]);
             }
+        }
+        Form::Comprehension(Bracket::Curly, heads, query) if may_meet(heads, query) => {
+            let pair = Form::Array(std::mem::take(heads));
+            let heads = vec![Term::new(term.place, pair)];
+            let query = std::mem::take(query);
+            let pairs = Form::Comprehension(Bracket::Square, heads, query);
+            *term = objects::of_pairs(term.place, Term::new(term.place, pairs));
         }
         Form::Object(members) => {
             if let Some(form) = object(members) {
@@ -84,10 +91,28 @@ fn is_whole(term: &Term) -> bool {
 fn is_set(term: &Term, package: &Package<'_>) -> bool {
     match &term.form {
         Form::Set(_) | Form::Infix("&" | "|", _) => true,
-        Form::Comprehension(super::tree::Bracket::Curly, heads, _) => heads.len() == 1,
+        Form::Comprehension(Bracket::Curly, heads, _) => heads.len() == 1,
         Form::Infix("-", both) => is_set(&both.0, package) && is_set(&both.1, package),
         _ => package.is_set(term),
     }
+}
+
+/// Whether members of an object may have one name: they have not where they are called as those of the one thing that is
+/// walked through.
+fn may_meet(heads: &[Term], query: &Query) -> bool {
+    let [key, _] = heads else { return false };
+    let mut walks = query.statements.iter().filter_map(|one| match &one.kind {
+        Kind::SomeIn { key, .. } => Some(key.as_ref()),
+        _ => None,
+    });
+    let is_once = match (walks.next(), walks.next()) {
+        (Some(Some(walked)), None) => match (&walked.form, &key.form) {
+            (Form::Name(walked), Form::Name(key)) => walked == key,
+            _ => false,
+        },
+        _ => false,
+    };
+    !is_once
 }
 
 /// An object as the engine has to get it, if that is not how it is written.

@@ -5,18 +5,16 @@
 //! pattern for any that has its members, where OPA wants no others. So it gets a statement that gives each variable its
 //! value (`x := value.a`), and one that compares (`value == {"a": x}`).
 
+mod indexes;
 mod patterns;
 mod variables;
 
-use serde_json::{Map, Value as Json};
-
+use super::Fresh;
+use super::data::Data;
 use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
-use super::{Fresh, data};
-use patterns::{has_object, is_pair};
-use variables::{
-    Names, bound, bound_by, closed_over, gives, looked_for, mentioned, needs, stepped,
-};
+use crate::policy::builtins::WALKED;
+use variables::{Names, bound, bound_by, closed_over, gives, looked_for, mentioned, needs};
 
 /// A variable that nothing gives a value, and where it is used.
 pub(super) struct Unsafe {
@@ -24,16 +22,13 @@ pub(super) struct Unsafe {
     pub(super) place: Place,
 }
 
-pub(super) fn write_out(
-    rule: &mut Rule,
-    data: &Map<String, Json>,
-    fresh: &mut Fresh,
-) -> Result<(), Unsafe> {
+pub(super) fn write_out(rule: &mut Rule, data: &Data<'_>, fresh: &mut Fresh) -> Result<(), Unsafe> {
     let mut order = Order { data, fresh };
     let mut given = Names::new();
     let mut first = Vec::new();
     for argument in rule.arguments.iter_mut().flatten() {
-        if !rule.is_default && !matches!(argument.form, Form::Name(_)) && has_object(argument) {
+        let is_name = matches!(&argument.form, Form::Name(name) if name != "_");
+        if !rule.is_default && !is_name {
             let place = argument.place;
             let name = order.fresh.name(place);
             let pattern = std::mem::replace(argument, name.clone());
@@ -78,7 +73,7 @@ pub(super) fn write_out(
 }
 
 struct Order<'a> {
-    data: &'a Map<String, Json>,
+    data: &'a Data<'a>,
     fresh: &'a mut Fresh,
 }
 
@@ -108,35 +103,19 @@ impl Order<'_> {
                 return Err(unsafe_in(left, &given, &owned));
             };
             let mut statement = left.remove(ready);
+            self.indexes(&mut statement, &mut given, &mut query.statements);
             let mut found = Names::new();
             for term in statement.terms() {
                 looked_for(term, &given, &mut found);
             }
-            for term in statement.terms_mut() {
-                data::write_out(term, self.data, &given);
+            for term in statement.values_mut() {
+                self.data.write_out(term, &given);
             }
             given.extend(found.iter().cloned());
             looked.append(&mut found);
             self.statement(statement, &mut given, &owned, &mut query.statements)?;
         }
-        // The engine takes a list that is looked up for a pattern, unless it is told before.
-        let mut steps = Names::new();
-        query
-            .statements
-            .iter()
-            .for_each(|one| stepped(one, &mut steps));
-        for statement in &mut query.statements {
-            if let Kind::Holds(term) = &mut statement.kind
-                && let Form::Infix(operator @ ":=", both) = &mut term.form
-                && let (Form::Name(name), Form::Array(_) | Form::Name(_) | Form::Object(_)) =
-                    (&both.0.form, &both.1.form)
-                && steps.contains(name)
-            {
-                *operator = "=";
-                looked.insert(name.clone());
-            }
-        }
-        wait(query);
+        query.statements.iter_mut().for_each(one_way);
         if !looked.is_empty() {
             // The engine has to know, from the beginning, that they are variables.
             let place = query
@@ -175,17 +154,19 @@ impl Order<'_> {
             Kind::SomeIn { key, value, .. } => {
                 let mut after = Vec::new();
                 for pattern in key.iter_mut().chain([value]) {
-                    if has_object(pattern) {
+                    let is_new = matches!(&pattern.form, Form::Name(name) if !given.contains(name));
+                    if is_new {
+                        bound(pattern, given);
+                    } else {
                         let name = self.fresh.name(pattern.place);
                         let pattern = std::mem::replace(pattern, name.clone());
+                        bound(&name, given);
                         after.push((pattern, name));
-                    } else {
-                        bound(pattern, given);
                     }
                 }
                 done.push(statement);
                 for (pattern, name) in after {
-                    self.taken_apart(&pattern, name, given, done, &[]);
+                    self.joined(pattern, name, given, done, &[]);
                 }
                 return Ok(());
             }
@@ -203,18 +184,15 @@ impl Order<'_> {
                     && name == &["walk"]
                     && let Some(found) = terms.get_mut(1)
                 {
-                    if is_pair(found, given) {
-                        bound(found, given);
-                    } else {
-                        let place = found.place;
-                        let names = [self.fresh.name(place), self.fresh.name(place)];
-                        let pair = Term::new(place, Form::Array(names.to_vec()));
-                        let pattern = std::mem::replace(found, pair.clone());
-                        bound(&pair, given);
-                        done.push(statement);
-                        self.joined(pattern, pair, given, done, &[]);
-                        return Ok(());
-                    }
+                    let pattern = found.clone();
+                    let name = self.fresh.name(found.place);
+                    bound(&name, given);
+                    terms.truncate(1);
+                    let walked = WALKED.split('.').map(str::to_owned).collect();
+                    let walked = Form::Call(walked, std::mem::take(terms));
+                    self.walk(Term::new(term.place, walked), &name, &statement.with, done);
+                    self.joined(pattern, name, given, done, &[]);
+                    return Ok(());
                 }
                 if let Form::Infix("=" | ":=", both) = &term.form {
                     let both = (**both).clone();
@@ -232,6 +210,35 @@ impl Order<'_> {
         Ok(())
     }
 
+    /// Walks through what a term has, which is found with what is replaced: the engine would go on with that until the
+    /// end of the body.
+    fn walk(
+        &mut self,
+        mut term: Term,
+        name: &Term,
+        with: &[(Term, Term)],
+        done: &mut Vec<Statement>,
+    ) {
+        let place = term.place;
+        if !with.is_empty() {
+            let found = self.fresh.name(place);
+            let value = std::mem::replace(&mut term, found.clone());
+            done.push(Statement {
+                with: with.to_vec(),
+                ..Statement::holds(Term::infix(":=", found, value))
+            });
+        }
+        done.push(Statement {
+            place,
+            kind: Kind::SomeIn {
+                key: None,
+                value: name.clone(),
+                within: term,
+            },
+            with: Vec::new(),
+        });
+    }
+
     /// The comprehensions in a term.
     fn within(&mut self, term: &mut Term, given: &Names, owned: &Names) -> Result<(), Unsafe> {
         if let Form::Comprehension(_, heads, query) = &mut term.form {
@@ -244,7 +251,7 @@ impl Order<'_> {
             }
             let given = self.query(query, given, &owned)?;
             for head in heads {
-                data::write_out(head, self.data, &given);
+                self.data.write_out(head, &given);
                 self.within(head, &given, &owned)?;
             }
             return Ok(());
@@ -270,12 +277,12 @@ impl Order<'_> {
             .iter_mut()
             .filter_map(|body| body.value.as_mut());
         for head in rule.element.iter_mut().chain(&mut rule.value).chain(values) {
-            data::write_out(head, self.data, &known);
+            self.data.write_out(head, &known);
             self.within(head, &known, &owned)?;
         }
         if let Form::Reference(_, steps) = &mut rule.name.form {
             for step in steps {
-                data::write_out(step, self.data, &known);
+                self.data.write_out(step, &known);
                 self.within(step, &known, &owned)?;
             }
         }
@@ -283,31 +290,17 @@ impl Order<'_> {
     }
 }
 
-/// Makes `every` wait for what its query uses: the engine asks it before names that stand for others have a value. Its
-/// domain names them: `every x in [xs, other][0]`.
-fn wait(query: &mut Query) {
-    let mut late = Names::new();
-    for statement in &query.statements {
-        if let Kind::Holds(term) = &statement.kind
-            && let Form::Infix("=" | ":=", both) = &term.form
-            && let (Form::Name(name), Form::Array(_) | Form::Name(_) | Form::Object(_)) =
-                (&both.0.form, &both.1.form)
-        {
-            late.insert(name.clone());
-        }
-    }
-    for statement in &mut query.statements {
-        let waits = closed_over(statement, &late);
-        if let Kind::Every { within, .. } = &mut statement.kind
-            && !waits.is_empty()
-        {
-            let place = within.place;
-            let domain = std::mem::replace(within, Term::name(place, "_"));
-            let names = waits.iter().map(|name| Term::name(place, name));
-            let all = std::iter::once(domain).chain(names).collect();
-            let first = Term::new(place, Form::Constant("0".to_owned()));
-            *within = Term::new(place, Form::Array(all)).step(first);
-        }
+/// Makes what is assigned something that is found: `s := [x][0]`. A name, a list or an object that stands there alone the
+/// engine takes for a pattern, which `s` may give values as well: it asks `not known[s]` before `s := x`.
+fn one_way(statement: &mut Statement) {
+    if let Kind::Holds(term) = &mut statement.kind
+        && let Form::Infix(":=", both) = &mut term.form
+        && let Form::Name(_) | Form::Array(_) | Form::Object(_) = &both.1.form
+    {
+        let place = both.1.place;
+        let value = std::mem::replace(&mut both.1, Term::name(place, "_"));
+        let first = Term::new(place, Form::Constant("0".to_owned()));
+        both.1 = Term::new(place, Form::Array(vec![value])).step(first);
     }
 }
 

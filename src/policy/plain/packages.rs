@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
-use super::shadows;
 use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term, known, path};
+use super::{data, shadows};
 
 /// A path without `data`.
 type Path = Vec<String>;
@@ -263,6 +263,10 @@ impl Packages<'_> {
             return;
         };
         if !matches!(&base.form, Form::Root(root) if root == "data") {
+            return;
+        }
+        // What is put there is looked into literally.
+        if data::is_replaced(steps, self.replaced.iter().map(|(path, _)| path)) {
             return;
         }
         let mut path = Vec::new();

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
+use crate::policy::builtins::{BY_NAME, MEMBERS};
 use crate::policy::problem::Problem;
 use crate::policy::rego::word::follows_a_dot;
 
@@ -348,7 +349,31 @@ fn begins_with_a_walk(query: &Query) -> bool {
     let Some(Kind::SomeIn { within, .. }) = first else {
         return false;
     };
-    match &within.form {
+    is_simple(within) || members_of(within).is_some_and(is_simple)
+}
+
+/// What is looked into by an index.
+fn members_of(term: &Term) -> Option<&Term> {
+    let Form::Call(name, arguments) = &term.form else {
+        return None;
+    };
+    match arguments.first().map(|first| &first.form) {
+        Some(Form::Array(call)) if name.join(".") == BY_NAME => match call.as_slice() {
+            [
+                Term {
+                    form: Form::Text(name),
+                    ..
+                },
+                of,
+            ] if name == MEMBERS => Some(of),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_simple(term: &Term) -> bool {
+    match &term.form {
         Form::Reference(base, steps) => [&**base].into_iter().chain(steps).all(|part| {
             matches!(
                 part.form,

@@ -2,6 +2,8 @@
 //!
 //! Everything keeps the place where it is written, so that what is said of it names that place.
 
+use std::collections::BTreeSet;
+
 /// A place in the files as they are. In lines and characters, from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Place {
@@ -180,7 +182,31 @@ impl Term {
     }
 }
 
+impl Term {
+    /// The variables of the term, and of all within it.
+    pub(super) fn names(&self, names: &mut BTreeSet<String>) {
+        if let Form::Comprehension(_, _, query) = &self.form {
+            query.statements.iter().for_each(|one| one.names(names));
+        }
+        match &self.form {
+            Form::Name(name) if name != "_" => drop(names.insert(name.clone())),
+            _ => self.parts().into_iter().for_each(|part| part.names(names)),
+        }
+    }
+}
+
 impl Statement {
+    pub(super) fn names(&self, names: &mut BTreeSet<String>) {
+        self.terms().into_iter().for_each(|term| term.names(names));
+        if let Kind::Every {
+            key, value, query, ..
+        } = &self.kind
+        {
+            key.iter().chain([value]).for_each(|name| name.names(names));
+            query.statements.iter().for_each(|one| one.names(names));
+        }
+    }
+
     pub(super) fn holds(term: Term) -> Self {
         Self {
             place: term.place,
@@ -204,16 +230,28 @@ impl Statement {
     }
 
     pub(super) fn terms_mut(&mut self) -> Vec<&mut Term> {
-        let mut terms: Vec<&mut Term> = match &mut self.kind {
+        let (mut terms, with) = self.all_mut();
+        for (target, value) in with {
+            terms.extend([target, value]);
+        }
+        terms
+    }
+
+    /// All but what `with` replaces.
+    pub(super) fn values_mut(&mut self) -> Vec<&mut Term> {
+        let (mut terms, with) = self.all_mut();
+        terms.extend(with.iter_mut().map(|(_, value)| value));
+        terms
+    }
+
+    fn all_mut(&mut self) -> (Vec<&mut Term>, &mut [(Term, Term)]) {
+        let terms = match &mut self.kind {
             Kind::Holds(term) | Kind::Not(term) => vec![term],
             Kind::Some(names) => names.iter_mut().collect(),
             Kind::SomeIn { key, value, within } => key.iter_mut().chain([value, within]).collect(),
             Kind::Every { within, .. } => vec![within],
         };
-        for (target, value) in &mut self.with {
-            terms.extend([target, value]);
-        }
-        terms
+        (terms, &mut self.with)
     }
 }
 

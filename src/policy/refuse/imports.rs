@@ -1,21 +1,16 @@
-//! Writes out what policies read through imports, before an engine evaluates them.
+//! Imports of what is not there.
 //!
-//! The engine evaluates the whole package that an import names, whatever is read of it. And as soon as one file of a
-//! package is done it takes the others, and the packages below, for done as well: their rules are undefined then, and
-//! policies that rest on them silent. `data.dtgate.lib.texts` instead of `lib.texts` evaluates that rule and what it
-//! needs, as OPA does. So nothing here may be left out.
-
-use regorus::unstable::{Module, Ref};
+//! What they stand for is written out before an engine evaluates them (`policy/plain`); only how they begin is looked at.
 
 use crate::policy::problem::Problem;
-use crate::policy::rego::program;
+use crate::policy::rego::program::{self, Program};
 
 /// The words that `import future.keywords` may name: they are part of the language.
 const KEYWORDS: [&str; 4] = ["contains", "every", "if", "in"];
 
 /// Refuses imports of what is not there. Those of keywords that are have been taken out before the parser.
-pub(in crate::policy) fn unknown(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    for module in modules {
+pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    for module in program.modules {
         for (_, path, span) in program::imports(module) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let message = match path.as_slice() {

@@ -6,19 +6,19 @@
 
 mod texts;
 
-use regorus::unstable::{AssignOp, Expr, Rule, RuleHead};
+use regorus::unstable::{AssignOp, Expr, Rule};
 
-use super::ways::Scope;
-use super::{verdicts, ways};
+use super::ways::{self, Scope};
 use crate::policy::input::{self, Shape};
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{self, Program};
-use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::program::{self, Definition, Program};
+use crate::policy::rego::syntax::{self, Form, form};
+use crate::policy::rego::walk::Site;
 
 /// Refuses them, and builtins that are given what they cannot work with.
-pub(in crate::policy) fn compared(program: &Program<'_>, problems: &mut Vec<Problem>) {
-    ways::sites(program, &mut |scope, rule, site| {
-        let here = Here { scope, rule };
+pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    ways::sites(program, &mut |scope, site| {
+        let here = Here(scope);
         match site {
             Site::Operation(
                 Expr::BoolExpr { lhs, rhs, .. }
@@ -42,7 +42,8 @@ pub(in crate::policy) fn compared(program: &Program<'_>, problems: &mut Vec<Prob
                 ..
             }) => {
                 problems.extend(here.looked_into(collection, value));
-                for item in here.written(collection).into_iter().flat_map(items) {
+                let collections = here.written(collection).into_iter();
+                for item in collections.filter_map(syntax::items).flatten() {
                     problems.extend(here.compared(value, item));
                 }
             }
@@ -50,11 +51,9 @@ pub(in crate::policy) fn compared(program: &Program<'_>, problems: &mut Vec<Prob
                 function,
                 arguments,
             } => {
-                let name = program::dotted(function).unwrap_or_default();
-                if program.is_function(scope.names, &name) {
+                let Some(name) = program.builtin(&scope.definition.names, function) else {
                     return;
-                }
-                let name = name.join(".");
+                };
                 for (place, argument) in arguments.iter().enumerate() {
                     let message = |shape: &Shape, path: &str| match shape {
                         Shape::Object(members) if name == "count" => Some(object(path, members)),
@@ -74,10 +73,7 @@ pub(in crate::policy) fn compared(program: &Program<'_>, problems: &mut Vec<Prob
 }
 
 /// Where an expression stands.
-struct Here<'a> {
-    scope: &'a Scope<'a>,
-    rule: &'a Rule,
-}
+struct Here<'a>(&'a Scope<'a>);
 
 impl<'a> Here<'a> {
     /// What is wrong with a member, if it is so for all that the expression may mean.
@@ -88,7 +84,7 @@ impl<'a> Here<'a> {
         wrong: &dyn Fn(&Shape, &str) -> Option<String>,
     ) -> Option<Problem> {
         let mut said = None;
-        for way in self.scope.ways(member) {
+        for way in self.0.ways(member) {
             let steps = way.iter().map(|step| step.as_deref().unwrap_or("[_]"));
             let path = steps.collect::<Vec<_>>().join(".").replace(".[_]", "[_]");
             let way: Vec<Option<&str>> = way.iter().chain(below).map(Option::as_deref).collect();
@@ -98,7 +94,7 @@ impl<'a> Here<'a> {
             let message = wrong(&input::shape(&way)?, &path)?;
             said.get_or_insert(message);
         }
-        let steps = walk::path(member)?;
+        let steps = syntax::path(member)?;
         Some(program::at(steps.first()?.span, said?))
     }
 
@@ -143,75 +139,49 @@ impl<'a> Here<'a> {
     where
         'a: 'e,
     {
-        let Some(path) = walk::fixed_path(expr) else {
+        if syntax::fixed_path(expr).is_none() {
             return vec![expr];
+        }
+        let Scope {
+            program,
+            definition,
+            ..
+        } = self.0;
+        let rules = program.meaning(definition, expr).whole_rule();
+        let is_plain = |it: &&Definition<'_>| {
+            let is_value = it.arity.is_none() && !syntax::is_set(it.rule) && !it.is_open();
+            is_value && matches!(it.rule, Rule::Spec { .. })
         };
-        if path
-            .first()
-            .is_some_and(|first| walk::bound(self.rule).contains(first))
-        {
+        if !rules.iter().all(is_plain) {
             return Vec::new();
         }
-        let meant = self.scope.names.functions(&path);
-        let mut found = Vec::new();
-        for module in self.scope.program.modules {
-            let package = program::package(module);
-            for rule in &module.policy {
-                let Some(head) = walk::fixed_path(program::head(rule)) else {
-                    continue;
-                };
-                if !meant.contains(&[package.as_slice(), &head].concat()) {
-                    continue;
-                }
-                if !matches!(
-                    rule.as_ref(),
-                    Rule::Spec {
-                        head: RuleHead::Compr { .. },
-                        ..
-                    }
-                ) {
-                    return Vec::new();
-                }
-                found.extend(verdicts::values(rule));
-            }
-        }
-        found
-    }
-}
-
-/// What stands in a collection as it is written.
-fn items(collection: &Expr) -> Vec<&Expr> {
-    match collection {
-        Expr::Array { items, .. } | Expr::Set { items, .. } => {
-            items.iter().map(AsRef::as_ref).collect()
-        }
-        _ => Vec::new(),
+        let values = rules.into_iter().map(|it| syntax::values(it.rule));
+        values.flatten().collect()
     }
 }
 
 /// Whether a value that is written out is of the kind of a member; nothing where that cannot be seen.
 fn is_of(shape: &Shape, value: &Expr) -> Option<bool> {
     noun(value)?;
-    Some(match value {
-        Expr::String { .. } | Expr::RawString { .. } => matches!(shape, Shape::Text(_)),
-        Expr::Bool { .. } => matches!(shape, Shape::Flag),
-        Expr::Array { .. } | Expr::ArrayCompr { .. } => matches!(shape, Shape::List),
-        Expr::Object { .. } | Expr::ObjectCompr { .. } => matches!(shape, Shape::Object(_)),
-        _ => false,
+    Some(match shape {
+        Shape::Text(_) => form(value) == Form::Text,
+        Shape::Flag => form(value) == Form::Flag,
+        Shape::List => form(value) == Form::Array,
+        Shape::Object(_) => form(value) == Form::Object,
     })
 }
 
 /// What a value is called; nothing for what is not written out, and for null, which has a check of its own.
 fn noun(value: &Expr) -> Option<&'static str> {
-    Some(match value {
-        Expr::String { .. } | Expr::RawString { .. } => "a text",
-        Expr::Number { .. } => "a number",
-        Expr::Bool { .. } => "true or false",
-        Expr::Array { .. } | Expr::ArrayCompr { .. } => "a list",
-        Expr::Set { .. } | Expr::SetCompr { .. } => "a set",
-        Expr::Object { .. } | Expr::ObjectCompr { .. } => "an object",
-        _ => return None,
-    })
+    match form(value) {
+        Form::Text => Some("a text"),
+        Form::Number => Some("a number"),
+        Form::Flag => Some("true or false"),
+        Form::Array => Some("a list"),
+        Form::Set => Some("a set"),
+        Form::Object => Some("an object"),
+        Form::Call | Form::Null | Form::Operation | Form::Reference => None,
+    }
 }
 
 /// What a member is, if it is no text, and what to do with such a one.
@@ -243,7 +213,7 @@ fn object(path: &str, members: &[String]) -> String {
 
 /// A text that a member never is.
 fn misspelt(shape: &Shape, value: &Expr, path: &str) -> Option<String> {
-    let (Shape::Text(values), Some(text)) = (shape, walk::written(value)) else {
+    let (Shape::Text(values), Some(text)) = (shape, syntax::written(value)) else {
         return None;
     };
     if values.is_empty() || values.contains(&text) {

@@ -3,52 +3,48 @@
 //! What a name stands for must be plain from its file. The engine builds queries out of the names of packages. It refuses
 //! to know what the rules say.
 
-use regorus::unstable::{Module, Ref};
-
 use crate::policy::problem::Problem;
 use crate::policy::question::{KNOWN, QUESTION};
-use crate::policy::rego::program::{self, Names};
-use crate::policy::rego::rests::is_of_library;
+use crate::policy::rego::program::{Program, at, known, package};
+use crate::policy::rego::rests::{is_of_library, is_verdict};
 use crate::policy::rego::walk::{self, Site};
 use crate::policy::rego::word::is_word;
 
 /// Refuses names of packages that are no plain words; rules that have the name of a package, or that nobody asks for
 /// though they object; and the names of dtgate's own rules and data.
-pub(in crate::policy) fn ambiguous(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    let packages = program::packages(modules);
-    for module in modules {
-        let names = Names::of(module);
-        if !names.package.iter().all(|step| is_word(step)) {
+pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    for module in program.modules {
+        if !package(module).iter().all(|step| is_word(step)) {
             let message = "the name of a package consists of words of letters, digits and underscores that begin with no digit, with dots between them";
-            problems.push(program::at(&module.package.span, message));
+            problems.push(at(&module.package.span, message));
         }
-        for rule in &module.policy {
-            let head = program::head(rule);
-            let Some(name) = program::known(head).into_iter().next() else {
-                continue;
+    }
+    for definition in &program.definitions {
+        let (rule, names) = (definition.rule, &definition.names);
+        let (Some(root), Some(name)) = (definition.root(), definition.name().first()) else {
+            continue;
+        };
+        if is_of_library(&names.package) && is_verdict(root) {
+            let message = format!("nobody asks the library for {name}: say it in a policy");
+            problems.push(at(rule.span(), message));
+        }
+        if program.packages.contains(root) {
+            let message = format!("there is a package of the name of the rule {name}");
+            problems.push(at(rule.span(), message));
+        }
+        walk::rule(rule, &mut |site| {
+            let Site::Reference(reference) = site else {
+                return;
             };
-            if is_of_library(&names.package) && (name == "deny" || name == "warn") {
-                let message = format!("nobody asks the library for {name}: say it in a policy");
-                problems.push(program::at(rule.span(), message));
+            let path = names.whole(&known(reference));
+            if let [data, first, ..] = path.as_slice()
+                && data == "data"
+                && [KNOWN, QUESTION].contains(&first.as_str())
+            {
+                let message = format!("data.{first} is dtgate's own");
+                problems.push(at(reference.span(), message));
             }
-            if packages.contains(&[names.package.clone(), vec![name.clone()]].concat()) {
-                let message = format!("there is a package of the name of the rule {name}");
-                problems.push(program::at(rule.span(), message));
-            }
-            walk::rule(rule, &mut |site| {
-                let Site::Reference(reference) = site else {
-                    return;
-                };
-                let path = names.resolve(&program::known(reference));
-                if let [data, first, ..] = path.as_slice()
-                    && data == "data"
-                    && [KNOWN, QUESTION].contains(&first.as_str())
-                {
-                    let message = format!("data.{first} is dtgate's own");
-                    problems.push(program::at(reference.span(), message));
-                }
-            });
-        }
+        });
     }
 }
 

@@ -1,101 +1,73 @@
 //! Comparisons with `null` of what is never null: refused like a member that does not exist, because they hold for no
 //! request, or for every one.
 //!
-//! It looks at what is compared by name, and at names that are given such a value in the same rule.
+//! It looks at what is compared by name, and at names that stand for such a member in the same rule.
 
-use std::collections::BTreeMap;
+use regorus::unstable::{AssignOp, BoolOp, Expr};
 
-use regorus::unstable::{AssignOp, BoolOp, Expr, Module, Ref, Rule};
-
+use super::ways::{self, Scope};
 use crate::policy::input::{self, Presence};
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{self, Names};
-use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::program::{Program, at, known};
+use crate::policy::rego::syntax::{self, Form, form};
+use crate::policy::rego::walk::Site;
 
 /// Refuses them, with what to write instead.
-pub(in crate::policy) fn compared(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    for module in modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            in_rule(&names, rule, problems);
-        }
-    }
-}
-
-fn in_rule(names: &Names<'_>, rule: &Rule, problems: &mut Vec<Problem>) {
-    // The names of the rule that stand for a member of the input.
-    let mut bound: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    walk::rule(rule, &mut |site| {
-        if let Site::Operation(Expr::AssignExpr {
-            op: AssignOp::ColEq,
-            lhs,
-            rhs,
-            ..
-        }) = site
-            && let Expr::Var { span, .. } = lhs.as_ref()
-            && let Some(path) = member(names, rhs)
-        {
-            bound.insert(span.text().to_owned(), path);
-        }
-    });
-    let meant = |expr: &Expr| {
-        let own = walk::fixed_path(expr).and_then(|path| match path.as_slice() {
-            [name] => bound.get(name).cloned(),
-            _ => None,
-        });
-        own.or_else(|| member(names, expr))
-    };
-    walk::rule(rule, &mut |site| {
+pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    ways::sites(program, &mut |scope, site| {
         let (expr, is_negated) = match site {
-            Site::Operation(
-                Expr::BoolExpr {
-                    op: BoolOp::Eq,
-                    lhs,
-                    rhs,
-                    ..
-                }
-                | Expr::AssignExpr {
-                    op: AssignOp::Eq,
-                    lhs,
-                    rhs,
-                    ..
-                },
-            ) => (beside_null(lhs, rhs), false),
             Site::Operation(Expr::BoolExpr {
-                op: BoolOp::Ne,
+                op: op @ (BoolOp::Eq | BoolOp::Ne),
                 lhs,
                 rhs,
                 ..
-            }) => (beside_null(lhs, rhs), true),
+            }) => (beside_null(lhs, rhs), *op == BoolOp::Ne),
+            Site::Operation(Expr::AssignExpr {
+                op: AssignOp::Eq,
+                lhs,
+                rhs,
+                ..
+            }) => (beside_null(lhs, rhs), false),
             Site::Call {
                 function,
                 arguments: [argument],
-            } if program::dotted(function).is_some_and(|name| name == ["is_null"]) => {
+            } if program
+                .builtin(&scope.definition.names, function)
+                .is_some_and(|name| name == "is_null") =>
+            {
                 (Some(argument.as_ref()), false)
             }
             _ => return,
         };
-        let Some(expr) = expr else {
-            return;
-        };
-        if let Some(path) = meant(expr)
+        if let Some(expr) = expr
+            && let Some(path) = member(scope, expr)
             && let Some(message) = message(&path, is_negated)
         {
-            problems.push(program::at(expr.span(), message));
+            problems.push(at(expr.span(), message));
         }
     });
 }
 
 fn beside_null<'a>(one: &'a Expr, other: &'a Expr) -> Option<&'a Expr> {
-    match (one, other) {
-        (expr, Expr::Null { .. }) | (Expr::Null { .. }, expr) => Some(expr),
+    match (form(one), form(other)) {
+        (_, Form::Null) => Some(one),
+        (Form::Null, _) => Some(other),
         _ => None,
     }
 }
 
-/// The path of a member of the input that is named by all its steps.
-fn member(names: &Names<'_>, expr: &Expr) -> Option<Vec<String>> {
-    let path = names.resolve(&walk::fixed_path(expr)?);
+/// The member of the input that is meant, if all steps to it are known. A function may be there for nulls as well,
+/// whatever it is given today.
+fn member(scope: &Scope<'_>, expr: &Expr) -> Option<Vec<String>> {
+    let first = known(expr).into_iter().next()?;
+    if syntax::arguments(scope.definition.rule).contains(first.as_str()) {
+        return None;
+    }
+    let ways = scope.ways(expr);
+    let [way] = ways.as_slice() else {
+        return None;
+    };
+    let path: Vec<String> = way.iter().cloned().collect::<Option<_>>()?;
     (path.first()? == "input" && path.len() > 1).then_some(path)
 }
 

@@ -3,75 +3,40 @@
 //! Asked for `a.b`, the engine evaluates the rules of that name, and forgets what a rule says of all of `a`, and
 //! `default a["b-c"]`. A policy that rests on it would be silent.
 
-use regorus::unstable::{Module, Ref, Rule};
+use regorus::unstable::Rule;
 
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{self, Path};
-use crate::policy::rego::walk;
+use crate::policy::rego::program::{Definition, Program, at, head};
+use crate::policy::rego::syntax;
 use crate::policy::rego::word::follows_a_dot;
 
-/// One definition of a rule that is no function.
-struct Part<'a> {
-    rule: &'a Rule,
-    /// Its name up to the first step that is computed, with its package.
-    known: Path,
-    /// How many steps of it are the package.
-    package: usize,
-    /// Whether it says one member at a time what is below, by keys that are computed.
-    is_open: bool,
-}
-
 /// Refuses defaults with brackets, and rules within rules unless both are parts of one document.
-pub(in crate::policy) fn misread(modules: &[Ref<Module>], problems: &mut Vec<Problem>) {
-    let parts: Vec<Part<'_>> = modules
-        .iter()
-        .flat_map(|module| module.policy.iter().filter_map(|rule| part(module, rule)))
-        .collect();
+pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    let all = program.definitions.iter();
+    let parts: Vec<&Definition<'_>> = all.filter(|it| it.arity.is_none()).collect();
     for inner in &parts {
         let is_default = matches!(inner.rule, Rule::Default { .. });
-        let within = |outer: &&Part<'_>| {
-            is_within(&inner.known, &outer.known) && (is_default || !outer.is_open)
+        let within = |outer: &&&Definition<'_>| {
+            is_within(&inner.path, &outer.path) && (is_default || !outer.is_open())
         };
         if let Some(outer) = parts.iter().find(within) {
-            let name = outer
-                .known
-                .get(outer.package..)
-                .unwrap_or_default()
-                .join(".");
+            let name = outer.name().join(".");
             let message = format!(
                 "the engine would leave out what another rule says of all of {name}: write this one as \
                  {name}[key], too, with the key given in the body"
             );
-            problems.push(program::at(inner.rule.span(), message));
+            problems.push(at(inner.rule.span(), message));
+        }
+        let steps = syntax::path(head(inner.rule)).unwrap_or_default();
+        if is_default
+            && let [_, .., step] = steps.as_slice()
+            && !step.name.as_deref().is_some_and(follows_a_dot)
+        {
+            let message = "the engine forgets this default when the member alone is asked for: give the rule a name \
+                           of its own";
+            problems.push(at(head(inner.rule).span(), message));
         }
     }
-    for module in modules {
-        for rule in &module.policy {
-            if let Rule::Default { refr, .. } = rule.as_ref()
-                && let [_, .., step] = walk::path(refr).unwrap_or_default().as_slice()
-                && !step.name.as_deref().is_some_and(follows_a_dot)
-            {
-                let message = "the engine forgets this default when the member alone is asked for: give the rule a name \
-                               of its own";
-                problems.push(program::at(refr.span(), message));
-            }
-        }
-    }
-}
-
-fn part<'a>(module: &Module, rule: &'a Rule) -> Option<Part<'a>> {
-    if program::function(rule).is_some() {
-        return None;
-    }
-    let package = program::package(module);
-    let head = program::head(rule);
-    let name = program::known(head);
-    Some(Part {
-        rule,
-        package: package.len(),
-        is_open: walk::path(head).is_some_and(|path| path.len() > name.len()),
-        known: [package, name].concat(),
-    })
 }
 
 fn is_within(inner: &[String], outer: &[String]) -> bool {

@@ -5,27 +5,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{
-    AssignOp, Expr, Literal, Module, Query, Ref, Rule as RegoRule, RuleHead, Span,
-};
+use regorus::unstable::{Ref, Rule as RegoRule, RuleHead, Span};
 
 use crate::policy::decision::Rule;
 use crate::policy::problem::Problem;
 use crate::policy::read;
-use crate::policy::rego::program::{self, Names, Path, Program, at};
+use crate::policy::rego::program::{self, Path, Program, at};
+use crate::policy::rego::syntax;
 use crate::policy::rego::walk::{self, Site};
 use crate::policy::source::files::File;
 
-/// The policies that the modules define, with the rules of each.
+/// The policies that a program defines, with the rules of each.
 pub(in crate::policy) fn policies(
-    modules: &[Ref<Module>],
+    program: &Program<'_>,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, BTreeSet<Rule>> {
     let mut found: BTreeMap<String, BTreeSet<Rule>> = BTreeMap::new();
     let mut first_places = BTreeMap::new();
     let mut mistaken: BTreeMap<String, Vec<(&Span, String, String)>> = BTreeMap::new();
-    let used = used(modules);
-    for module in modules {
+    let used = used(program);
+    for module in program.modules {
         let path = program::package(module);
         let package: Vec<&str> = path.iter().map(String::as_str).collect();
         let name = match package.as_slice() {
@@ -42,7 +41,7 @@ pub(in crate::policy) fn policies(
             .or_insert(&module.package.span);
         let rules = found.entry(name.clone()).or_default();
         for rule in &module.policy {
-            let head = walk::path(program::head(rule)).unwrap_or_default();
+            let head = syntax::path(program::head(rule)).unwrap_or_default();
             let Some(first) = head.first().and_then(|step| step.name.as_deref()) else {
                 continue;
             };
@@ -104,7 +103,7 @@ pub(in crate::policy) fn hidden(file: &File) -> Option<Problem> {
     );
     let judges = |rule: &&Ref<RegoRule>| {
         let head = program::known(program::head(rule));
-        is_set(rule) && (head == ["deny"] || head == ["warn"])
+        syntax::is_set(rule) && (head == ["deny"] || head == ["warn"])
     };
     let rule = module.policy.iter().find(judges).filter(|_| is_policy)?;
     Some(at(
@@ -173,297 +172,28 @@ fn no_set(rule: &RegoRule, name: &str, steps: usize) -> Option<String> {
     }
 }
 
-/// The rules that other rules ask for.
-fn used(modules: &[Ref<Module>]) -> BTreeSet<Path> {
+/// The rules that other rules may ask for.
+fn used(program: &Program<'_>) -> BTreeSet<Path> {
     let mut used = BTreeSet::new();
-    for module in modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            walk::rule(rule, &mut |site| {
-                let (Site::Reference(asked)
-                | Site::Call {
-                    function: asked, ..
-                }) = site
-                else {
-                    return;
-                };
-                let known = program::known(asked);
-                used.extend(names.functions(&known).map(|mut path| {
-                    path.truncate(RULE);
-                    path
-                }));
-            });
-        }
+    for definition in &program.definitions {
+        walk::rule(definition.rule, &mut |site| {
+            let (Site::Reference(asked)
+            | Site::Call {
+                function: asked, ..
+            }) = site
+            else {
+                return;
+            };
+            let mut path = definition.names.whole(&program::known(asked));
+            path.truncate(RULE);
+            used.insert(path);
+        });
     }
     used
 }
 
 /// The steps of `data.dtgate.naming.deny`.
 const RULE: usize = 4;
-
-/// Refuses violations that nobody could read: the policy would fail where it denies.
-pub(in crate::policy) fn unreadable(program: &Program<'_>, problems: &mut Vec<Problem>) {
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let judges = |name: &str| program::known(program::head(rule)) == [name];
-            if !(judges("deny") || judges("warn"))
-                || names.package.get(2).is_none_or(|it| it == "lib")
-            {
-                continue;
-            }
-            if let RegoRule::Spec {
-                head: RuleHead::Set { key: Some(key), .. },
-                ..
-            } = rule.as_ref()
-            {
-                let seen = Seen {
-                    program,
-                    names: &names,
-                    rule,
-                    within: Vec::new(),
-                };
-                seen.violation(key, 0, MOST_STEPS, problems);
-            }
-        }
-    }
-}
-
-/// Where an expression stands that may become a violation.
-#[derive(Clone)]
-struct Seen<'a> {
-    program: &'a Program<'a>,
-    names: &'a Names<'a>,
-    rule: &'a RegoRule,
-    /// The comprehensions around it.
-    within: Vec<&'a Query>,
-}
-
-impl<'a> Seen<'a> {
-    /// Looks at what is said, and follows names to where they get their value; what is not found there is found when
-    /// requests are rehearsed, or not at all. `deep`: how many collections the violation stands in.
-    fn violation(&self, said: &'a Expr, deep: usize, steps: usize, problems: &mut Vec<Problem>) {
-        let Some(steps) = steps.checked_sub(1) else {
-            return;
-        };
-        match said {
-            Expr::Var { span, .. } => {
-                for (value, is_each) in self.bound_to(span.text()) {
-                    self.violation(value, deep + usize::from(is_each), steps, problems);
-                }
-                if !walk::bound(self.rule).contains(span.text()) {
-                    self.rules(said, deep, steps, problems);
-                }
-            }
-            Expr::RefDot { .. } => self.rules(said, deep, steps, problems),
-            Expr::Call { fcn, .. } => self.rules(fcn, deep, steps, problems),
-            _ => match deep.checked_sub(1) {
-                None => problems.extend(unreadable_value(said)),
-                Some(deep) => {
-                    for (member, query) in members(said) {
-                        let mut seen = self.clone();
-                        seen.within.extend(query);
-                        seen.violation(member, deep, steps, problems);
-                    }
-                }
-            },
-        }
-    }
-
-    /// The same for the values of a rule of the policies, and for the members of one that grows.
-    fn rules(&self, meant: &Expr, deep: usize, steps: usize, problems: &mut Vec<Problem>) {
-        let Some(meant) = walk::fixed_path(meant) else {
-            return;
-        };
-        let meant = self.names.functions(&meant);
-        for module in self.program.modules {
-            let names = Names::of(module);
-            for rule in &module.policy {
-                let head = walk::path(program::head(rule)).unwrap_or_default();
-                let known = program::known(program::head(rule));
-                let path = [names.package.clone(), known.clone()].concat();
-                if !meant.contains(&path) || std::ptr::eq(rule.as_ref(), self.rule) {
-                    continue;
-                }
-                // Of `reasons[scope] := "text"` one name more leads to the text.
-                let own = head.len() - known.len() + usize::from(is_set(rule));
-                let Some(deep) = deep.checked_sub(own) else {
-                    continue;
-                };
-                let seen = Seen {
-                    program: self.program,
-                    names: &names,
-                    rule,
-                    within: Vec::new(),
-                };
-                for value in values(rule) {
-                    seen.violation(value, deep, steps, problems);
-                }
-            }
-        }
-    }
-
-    /// What a name is given where it stands: a value, or each member of a collection.
-    fn bound_to(&self, name: &str) -> Vec<(&'a Expr, bool)> {
-        let bodies: &[_] = match self.rule {
-            RegoRule::Spec { bodies, .. } => bodies,
-            RegoRule::Default { .. } => &[],
-        };
-        let bodies = bodies.iter().map(|body| body.query.as_ref());
-        let queries = bodies.chain(self.within.iter().copied());
-        let is_named = |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
-        let statements = queries.flat_map(|query| &query.stmts);
-        let values = statements.filter_map(|statement| match &statement.literal {
-            Literal::Expr { expr, .. } => match expr.as_ref() {
-                Expr::AssignExpr {
-                    op: AssignOp::ColEq | AssignOp::Eq,
-                    lhs,
-                    rhs,
-                    ..
-                } if is_named(lhs) => Some((rhs.as_ref(), false)),
-                _ => None,
-            },
-            Literal::SomeIn {
-                value, collection, ..
-            } if is_named(value) => Some((collection.as_ref(), true)),
-            _ => None,
-        });
-        values.collect()
-    }
-}
-
-/// Whether a rule is a set that grows.
-fn is_set(rule: &RegoRule) -> bool {
-    matches!(
-        rule,
-        RegoRule::Spec {
-            head: RuleHead::Set { key: Some(_), .. },
-            ..
-        }
-    )
-}
-
-/// What is written as the members of a collection, and the query that gives their names a value.
-fn members(collection: &Expr) -> Vec<(&Expr, Option<&Query>)> {
-    match collection {
-        Expr::Array { items, .. } | Expr::Set { items, .. } => {
-            items.iter().map(|item| (item.as_ref(), None)).collect()
-        }
-        Expr::Object { fields, .. } => {
-            let values = fields.iter().map(|(_, _, value)| value.as_ref());
-            values.map(|value| (value, None)).collect()
-        }
-        Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-            vec![(term.as_ref(), Some(query.as_ref()))]
-        }
-        Expr::ObjectCompr { value, query, .. } => vec![(value.as_ref(), Some(query.as_ref()))],
-        _ => Vec::new(),
-    }
-}
-
-/// What a rule's names and functions stand for, `else` included; of a set its members.
-pub(in crate::policy) fn values(rule: &RegoRule) -> Vec<&Expr> {
-    let RegoRule::Spec { head, bodies, .. } = rule else {
-        return Vec::new();
-    };
-    let first = match head {
-        RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => {
-            assign.as_ref().map(|assign| &assign.value)
-        }
-        RuleHead::Set { key, .. } => key.as_ref(),
-    };
-    let others = bodies.iter().filter_map(|body| body.assign.as_ref());
-    let others = others.map(|assign| &assign.value);
-    first.into_iter().chain(others).map(Ref::as_ref).collect()
-}
-
-/// Why a violation that is written like this could not be read.
-fn unreadable_value(said: &Expr) -> Option<Problem> {
-    match said {
-        Expr::Object { fields, .. } => unreadable_object(said, fields),
-        Expr::String { .. } | Expr::RawString { .. } => {
-            let is_empty = walk::written(said).is_some_and(|text| text.trim().is_empty());
-            is_empty.then(|| at(said.span(), "a violation says what is wrong: this is empty"))
-        }
-        Expr::Number { .. }
-        | Expr::Bool { .. }
-        | Expr::Null { .. }
-        | Expr::Array { .. }
-        | Expr::ArrayCompr { .. }
-        | Expr::Set { .. }
-        | Expr::SetCompr { .. } => Some(at(
-            said.span(),
-            "a violation is a text, or an object with a \"message\": write {\"message\": \"what is wrong\"}",
-        )),
-        _ => None,
-    }
-}
-
-fn unreadable_object(whole: &Expr, fields: &[(Span, Ref<Expr>, Ref<Expr>)]) -> Option<Problem> {
-    let mut names = Vec::new();
-    for (_, key, value) in fields {
-        // A name that is computed may be any.
-        let name = walk::written(key)?;
-        if matches!(name, "message" | "path" | "code") && is_no_text(value) {
-            return Some(at(
-                value.span(),
-                format!("{name} of a violation is a text: write it in quotes, or by sprintf"),
-            ));
-        }
-        names.push((name, key));
-    }
-    if names.iter().any(|(name, _)| *name == "message") {
-        return None;
-    }
-    let meant = names
-        .iter()
-        .find(|(name, _)| MESSAGES.contains(&name.to_lowercase().as_str()));
-    Some(match meant {
-        Some((name, key)) => at(
-            key.span(),
-            format!(
-                "a violation says what is wrong in \"message\": write \"message\" instead of {name:?}"
-            ),
-        ),
-        None => at(
-            fields
-                .first()
-                .map_or_else(|| whole.span(), |(_, key, _)| key.span()),
-            "a violation says what is wrong in \"message\": write {\"message\": \"what is wrong\", …}",
-        ),
-    })
-}
-
-fn is_no_text(value: &Expr) -> bool {
-    matches!(
-        value,
-        Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. }
-            | Expr::Array { .. }
-            | Expr::Object { .. }
-            | Expr::Set { .. }
-            | Expr::ArrayCompr { .. }
-            | Expr::SetCompr { .. }
-            | Expr::ObjectCompr { .. }
-    )
-}
-
-/// What others call the message.
-const MESSAGES: [&str; 9] = [
-    "description",
-    "detail",
-    "error",
-    "message_text",
-    "messages",
-    "msg",
-    "reason",
-    "text",
-    "title",
-];
-
-/// How often a name is followed to what it stands for.
-const MOST_STEPS: usize = 6;
 
 #[cfg(test)]
 mod tests;

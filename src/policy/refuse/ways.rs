@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Ref, Rule, RuleHead, Span};
+use regorus::unstable::{Expr, Ref, Rule, RuleHead, Span};
 
 use crate::policy::input;
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{self, Names, Path, Program, Read};
-use crate::policy::rego::walk::{self, Site, Step};
+use crate::policy::rego::program::{self, Definition, Path, Program, Read};
+use crate::policy::rego::syntax::{self, Binding, Form, Step, given, variable};
+use crate::policy::rego::walk::{self, Site};
 
 /// One place where a member is asked for.
 pub(in crate::policy) struct Asked<'e> {
@@ -33,13 +34,13 @@ type Arguments = BTreeMap<Path, Vec<Option<Vec<Read>>>>;
 /// What the names of a rule stand for.
 pub(in crate::policy) struct Scope<'a> {
     pub(in crate::policy) program: &'a Program<'a>,
-    pub(in crate::policy) names: &'a Names<'a>,
+    pub(in crate::policy) definition: &'a Definition<'a>,
     meant: BTreeMap<String, Vec<Read>>,
 }
 
 /// Refuses members of the input that do not exist.
-pub(in crate::policy) fn unknown(program: &Program<'_>, problems: &mut Vec<Problem>) {
-    each(program, &mut |_, _, asked| {
+pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Problem>) {
+    each(program, &mut |_, asked| {
         problems.extend(asked.problem(|way| {
             if way.first()?.as_deref() != Some("input") {
                 return None;
@@ -53,42 +54,27 @@ pub(in crate::policy) fn unknown(program: &Program<'_>, problems: &mut Vec<Probl
 /// Calls `see` wherever a rule asks for something of the input or the data.
 pub(in crate::policy) fn each(
     program: &Program<'_>,
-    see: &mut dyn FnMut(&Names<'_>, &Rule, &Asked<'_>),
+    see: &mut dyn FnMut(&Definition<'_>, &Asked<'_>),
 ) {
-    let arguments = arguments(program);
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let scope = Scope::of(program, &names, rule, &arguments);
-            walk::rule(rule, &mut |site| {
-                let asked = match site {
-                    Site::Call {
-                        function,
-                        arguments,
-                    } => scope.got(function, arguments),
-                    Site::Reference(reference) => scope.asked(reference),
-                    _ => None,
-                };
-                if let Some(asked) = asked {
-                    see(&names, rule, &asked);
-                }
-            });
+    sites(program, &mut |scope, site| {
+        let asked = match site {
+            Site::Call {
+                function,
+                arguments,
+            } => scope.got(function, arguments),
+            Site::Reference(reference) => scope.asked(reference),
+            _ => None,
+        };
+        if let Some(asked) = asked {
+            see(scope.definition, &asked);
         }
-    }
+    });
 }
 
 /// Calls `see` for every site of every rule, with what the names of the rule stand for.
-pub(in crate::policy) fn sites(
-    program: &Program<'_>,
-    see: &mut dyn FnMut(&Scope<'_>, &Rule, Site<'_>),
-) {
-    let arguments = arguments(program);
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let scope = Scope::of(program, &names, rule, &arguments);
-            walk::rule(rule, &mut |site| see(&scope, rule, site));
-        }
+pub(in crate::policy) fn sites(program: &Program<'_>, see: &mut dyn FnMut(&Scope<'_>, Site<'_>)) {
+    for scope in scopes(program) {
+        walk::rule(scope.definition.rule, &mut |site| see(&scope, site));
     }
 }
 
@@ -96,149 +82,124 @@ pub(in crate::policy) fn sites(
 /// into it, is no end.
 pub(in crate::policy) fn read(program: &Program<'_>) -> BTreeSet<Read> {
     let mut read = BTreeSet::new();
-    let arguments = arguments(program);
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let scope = Scope::of(program, &names, rule, &arguments);
-            let mut passed = BTreeSet::new();
-            walk::queries(rule, &mut |query| {
-                for statement in &query.stmts {
-                    if let Some((name, value, false)) = bound(statement)
-                        && scope.meant.contains_key(name)
-                    {
-                        passed.insert(value.span().start);
-                    }
-                }
-            });
-            walk::rule(rule, &mut |site| match site {
-                Site::Binding(name) => {
-                    passed.insert(name.start);
-                }
-                Site::Call {
-                    function,
-                    arguments,
-                } => {
-                    if let Some(asked) = scope.got(function, arguments) {
-                        read.extend(asked.ways());
-                        passed.extend(arguments.first().map(|object| object.span().start));
-                    }
-                }
-                _ => {}
-            });
-            walk::rule(rule, &mut |site| {
-                if let Site::Reference(reference) = site
-                    && let Some(asked) = scope.asked(reference)
-                    && !passed.contains(&reference.span().start)
+    for scope in scopes(program) {
+        let rule = scope.definition.rule;
+        let mut passed = BTreeSet::new();
+        walk::queries(rule, &mut |query| {
+            for statement in &query.stmts {
+                if statement.with_mods.is_empty()
+                    && let Some((name, value, Binding::Assigned)) = given(statement)
+                    && scope.meant.contains_key(name)
                 {
-                    read.extend(asked.ways());
+                    passed.insert(value.span().start);
                 }
-            });
-        }
+            }
+        });
+        walk::rule(rule, &mut |site| match site {
+            Site::Binding(name) => {
+                passed.insert(name.start);
+            }
+            Site::Call {
+                function,
+                arguments,
+            } => {
+                if let Some(asked) = scope.got(function, arguments) {
+                    read.extend(asked.ways());
+                    passed.extend(arguments.first().map(|object| object.span().start));
+                }
+            }
+            _ => {}
+        });
+        walk::rule(rule, &mut |site| {
+            if let Site::Reference(reference) = site
+                && let Some(asked) = scope.asked(reference)
+                && !passed.contains(&reference.span().start)
+            {
+                read.extend(asked.ways());
+            }
+        });
     }
     read
 }
 
-/// What the names of every rule stand for; `names` are those of the modules.
-pub(in crate::policy) fn scopes<'a>(
-    program: &'a Program<'a>,
-    names: &'a [Names<'a>],
-) -> Vec<(&'a Rule, Scope<'a>)> {
+/// What the names of each definition stand for.
+pub(in crate::policy) fn scopes<'a>(program: &'a Program<'a>) -> impl Iterator<Item = Scope<'a>> {
     let arguments = arguments(program);
-    let modules = program.modules.iter().zip(names);
-    let rules =
-        modules.flat_map(|(module, names)| module.policy.iter().map(move |rule| (rule, names)));
-    rules
-        .map(|(rule, names)| (rule.as_ref(), Scope::of(program, names, rule, &arguments)))
-        .collect()
+    let all = program.definitions.iter();
+    all.map(move |definition| Scope::of(program, definition, &arguments))
 }
 
 fn arguments(program: &Program<'_>) -> Arguments {
-    let mut given = Arguments::new();
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let scope = Scope::of(program, &names, rule, &Arguments::new());
-            walk::rule(rule, &mut |site| {
-                let (called, arguments) = match site {
-                    Site::Call {
-                        function,
-                        arguments,
-                    } => (function, arguments),
-                    // It is called by who calls the one that it replaces.
-                    Site::With(expr) => (expr, [].as_slice()),
-                    _ => return,
-                };
-                let called = program::dotted(called).unwrap_or_default();
-                let Some((function, arity)) = program.function(&names, &called) else {
-                    return;
-                };
-                let known = given
-                    .entry(function.clone())
-                    .or_insert_with(|| vec![Some(Vec::new()); arity]);
-                for (place, known) in known.iter_mut().enumerate() {
-                    let asked = arguments.get(place).and_then(|given| scope.asked(given));
-                    match (&mut *known, asked.filter(|asked| asked.is_certain)) {
-                        (Some(known), Some(asked)) => known.extend(asked.ways()),
-                        _ => *known = None,
-                    }
+    let mut found = Arguments::new();
+    for definition in &program.definitions {
+        let scope = Scope::of(program, definition, &Arguments::new());
+        walk::rule(definition.rule, &mut |site| {
+            let (called, arguments) = match site {
+                Site::Call {
+                    function,
+                    arguments,
+                } => (function, arguments),
+                // It is called by who calls the one that it replaces.
+                Site::With(expr) => (expr, [].as_slice()),
+                _ => return,
+            };
+            let called = program::dotted(called).unwrap_or_default();
+            let Some((function, arity)) = program.function(&definition.names, &called) else {
+                return;
+            };
+            let known = found
+                .entry(function.clone())
+                .or_insert_with(|| vec![Some(Vec::new()); arity]);
+            for (place, known) in known.iter_mut().enumerate() {
+                let asked = arguments.get(place).and_then(|given| scope.asked(given));
+                match (&mut *known, asked.filter(|asked| asked.is_certain)) {
+                    (Some(known), Some(asked)) => known.extend(asked.ways()),
+                    _ => *known = None,
                 }
-            });
-        }
+            }
+        });
     }
-    given
+    found
 }
 
 impl<'a> Scope<'a> {
-    fn of(
-        program: &'a Program<'a>,
-        names: &'a Names<'a>,
-        rule: &Rule,
-        arguments: &Arguments,
-    ) -> Self {
+    fn of(program: &'a Program<'a>, definition: &'a Definition<'a>, arguments: &Arguments) -> Self {
         let mut scope = Self {
             program,
-            names,
+            definition,
             meant: BTreeMap::new(),
         };
         // Twice in one rule, a name may mean two things; and outside of where it is bound, what has its name.
-        let mut times: BTreeMap<String, usize> = BTreeMap::new();
-        walk::rule(rule, &mut |site| {
-            if let Site::Binding(span) = site {
-                *times.entry(span.text().to_owned()).or_default() += 1;
-            }
-        });
         let is_plain = |name: &str| {
-            times.get(name) == Some(&1)
-                && !names.imports.contains_key(name)
-                && !program.is_rule(names, &[name.to_owned()])
+            definition.bound.get(name) == Some(&1) && !program.is_global(&definition.names, name)
         };
         if let Rule::Spec {
             head: RuleHead::Func { args, .. },
             ..
-        } = rule
-            && let Some((function, _)) = program::function(rule)
-            && let Some(given) = arguments.get(&[names.package.clone(), function].concat())
+        } = definition.rule
+            && let Some(ways) = arguments.get(&definition.path)
         {
-            for (argument, ways) in args.iter().zip(given) {
-                if let (Expr::Var { span, .. }, Some(ways)) = (argument.as_ref(), ways)
-                    && is_plain(span.text())
+            for (argument, ways) in args.iter().zip(ways) {
+                if let (Some(name), Some(ways)) = (variable(argument), ways)
+                    && is_plain(name.text())
                 {
-                    scope.meant.insert(span.text().to_owned(), ways.clone());
+                    scope.meant.insert(name.text().to_owned(), ways.clone());
                 }
             }
         }
         // A name may stand for what begins with another.
         for _ in 0..MOST_NAMES {
             let before = scope.meant.len();
-            walk::queries(rule, &mut |query| {
+            walk::queries(definition.rule, &mut |query| {
                 for statement in &query.stmts {
-                    if let Some((name, value, is_each)) = bound(statement)
+                    if statement.with_mods.is_empty()
+                        && let Some((name, value, how)) = given(statement)
+                        && how != Binding::Unified
                         && is_plain(name)
                         && let Some(asked) = scope.asked(value).filter(|asked| asked.is_certain)
                     {
                         let mut ways = asked.ways();
-                        if is_each {
+                        if how == Binding::Each {
                             for way in &mut ways {
                                 way.push(None);
                             }
@@ -271,18 +232,17 @@ impl<'a> Scope<'a> {
         if let Expr::Call { fcn, params, .. } = expr {
             return self.got(fcn, params);
         }
-        let mut steps = walk::path(expr)?.into_iter();
+        let mut steps = syntax::path(expr)?.into_iter();
         let first = steps.next()?.name?;
         let named = self.meant.get(&first);
-        let starts = named.cloned().unwrap_or_else(|| {
-            let start = self.names.resolve(&[first]);
-            vec![start.into_iter().map(Some).collect()]
-        });
-        let leads_in = |start: &Read| {
-            let root = start.first().and_then(Option::as_deref);
-            root == Some("input") || root == Some("data")
+        let starts = if let Some(ways) = named {
+            ways.clone()
+        } else {
+            let start = syntax::start_of(expr);
+            let meaning = self.program.meaning(self.definition, start);
+            vec![meaning.path()?.into_iter().map(Some).collect()]
         };
-        starts.iter().all(leads_in).then(|| Asked {
+        Some(Asked {
             is_named: named.is_some(),
             starts,
             steps: steps.collect(),
@@ -297,8 +257,8 @@ impl<'a> Scope<'a> {
         let [object, key, default] = arguments else {
             return None;
         };
-        let name = program::dotted(function)?;
-        if name != ["object", "get"] || self.program.is_function(self.names, &name) {
+        let names = &self.definition.names;
+        if self.program.builtin(names, function)? != "object.get" {
             return None;
         }
         let mut asked = self.asked(object).filter(|asked| asked.is_certain)?;
@@ -307,18 +267,17 @@ impl<'a> Scope<'a> {
             _ => std::slice::from_ref(key),
         };
         asked.steps.extend(keys.iter().map(|key| Step {
-            name: walk::written(key).map(str::to_owned),
+            name: syntax::written(key).map(str::to_owned),
             span: key.span(),
         }));
         asked.place = key.span();
         asked.has_default = true;
-        asked.is_certain = match default.as_ref() {
-            Expr::Array { items, .. } | Expr::Set { items, .. } => items.is_empty(),
-            Expr::Object { fields, .. } => fields.is_empty(),
-            Expr::String { .. } | Expr::Number { .. } | Expr::Bool { .. } | Expr::Null { .. } => {
-                true
+        asked.is_certain = match syntax::form(default) {
+            Form::Array | Form::Object | Form::Set => {
+                syntax::comprehension(default).is_none() && syntax::parts(default).is_empty()
             }
-            _ => false,
+            Form::Flag | Form::Null | Form::Number | Form::Text => true,
+            Form::Call | Form::Operation | Form::Reference => false,
         };
         Some(asked)
     }
@@ -352,33 +311,6 @@ impl Asked<'_> {
             said.get_or_insert_with(|| program::at(span, message));
         }
         said
-    }
-}
-
-/// The name that a statement binds, to what, and whether to each member of that.
-fn bound(statement: &LiteralStmt) -> Option<(&str, &Expr, bool)> {
-    if !statement.with_mods.is_empty() {
-        return None;
-    }
-    let (name, value, is_each) = match &statement.literal {
-        Literal::Expr { expr, .. } => match expr.as_ref() {
-            Expr::AssignExpr {
-                op: AssignOp::ColEq,
-                lhs,
-                rhs,
-                ..
-            } => (lhs, rhs, false),
-            _ => return None,
-        },
-        Literal::SomeIn {
-            value, collection, ..
-        } => (value, collection, true),
-        Literal::Every { value, domain, .. } => return Some((value.text(), domain, true)),
-        Literal::NotExpr { .. } | Literal::SomeVars { .. } => return None,
-    };
-    match name.as_ref() {
-        Expr::Var { span, .. } => Some((span.text(), value, is_each)),
-        _ => None,
     }
 }
 

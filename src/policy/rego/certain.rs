@@ -1,13 +1,13 @@
-//! What is certain about heads and bodies: which names are fixed, whether a body finds several things, and what may have
-//! no value. It looks at rules as they are written out for the engines.
+//! What is certain about heads and bodies: whether a body finds several things, and what may have no value. It looks at
+//! rules as they are written out for the engines.
 
 use std::collections::BTreeSet;
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Ref, Rule, RuleHead};
+use regorus::unstable::{AssignOp, Expr, Literal, Rule, Span};
 
-use super::program::Names;
-use super::walk::Site;
-use super::{program, walk};
+use super::program::{self, Definition, Program};
+use super::syntax::{self, Form};
+use super::walk::{self, Site};
 
 /// Builtins that always answer when their arguments are there, or fail, which denies.
 pub(in crate::policy) const ANSWERING: [&str; 18] = [
@@ -31,51 +31,19 @@ pub(in crate::policy) const ANSWERING: [&str; 18] = [
     "upper",
 ];
 
-/// The names that mean the same whatever a body finds: rules, imports, the arguments of a function.
-pub(in crate::policy) fn fixed(module: &Module, rule: &Rule) -> BTreeSet<String> {
-    let mut fixed = names(module);
-    let Rule::Spec { head, bodies, .. } = rule else {
-        return fixed;
-    };
-    if let RuleHead::Func { args, .. } = head {
-        walk::patterns(args, &mut |site| {
-            if let Site::Binding(span) = site {
-                fixed.insert(span.text().to_owned());
-            }
-        });
-    }
-    // A name that a body binds hides whatever else has it.
-    for statement in bodies.iter().flat_map(|body| &body.query.stmts) {
-        walk::statement(statement, &mut |site| {
-            if let Site::Binding(span) = site {
-                fixed.remove(span.text());
-            }
-        });
-    }
-    fixed
-}
-
-/// The names that a module has from outside its rules' bodies.
-pub(in crate::policy) fn names(module: &Module) -> BTreeSet<String> {
-    let heads = module
-        .policy
-        .iter()
-        .map(|rule| program::known(program::head(rule)));
-    let mut names: BTreeSet<String> = heads.filter_map(|head| head.into_iter().next()).collect();
-    names.extend(Names::of(module).imports.into_keys());
-    names.extend(["data".to_owned(), "input".to_owned()]);
-    names
-}
-
 /// Whether a body, or the head itself, may hold for more than one thing.
-pub(in crate::policy) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) -> bool {
+pub(in crate::policy) fn finds_several(program: &Program<'_>, definition: &Definition<'_>) -> bool {
+    let rule = definition.rule;
     let Rule::Spec { bodies, .. } = rule else {
         return false;
     };
     let mut several = false;
-    // What a body gives a value is one thing, and what is looked up by it.
-    let mut single = fixed.clone();
+    // What a name of the bodies hides, and the names that have one value: what a body assigns, and what is looked up by
+    // that.
+    let (mut hidden, mut single) = (BTreeSet::new(), BTreeSet::new());
     for statement in bodies.iter().flat_map(|body| &body.query.stmts) {
+        let bound = walk::bound(|see| walk::statement(statement, see));
+        hidden.extend(bound.into_iter().map(Span::text));
         match &statement.literal {
             Literal::SomeIn { .. } | Literal::SomeVars { .. } => several = true,
             Literal::Expr { expr, .. } => {
@@ -85,20 +53,23 @@ pub(in crate::policy) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) ->
                     ..
                 } = expr.as_ref()
                 {
-                    walk::patterns(std::slice::from_ref(lhs), &mut |site| {
-                        if let Site::Binding(span) = site {
-                            single.insert(span.text().to_owned());
-                        }
-                    });
+                    let pattern = std::slice::from_ref(lhs);
+                    let bound = walk::bound(|see| walk::patterns(pattern, see));
+                    single.extend(bound.into_iter().map(Span::text));
                 }
             }
             Literal::NotExpr { .. } | Literal::Every { .. } => {}
         }
     }
+    let arguments = syntax::arguments(rule);
+    let is_fixed = |name: &str| {
+        let is_outer = arguments.contains(name) || program.is_global(&definition.names, name);
+        single.contains(name) || (is_outer && !hidden.contains(name))
+    };
     // What a comprehension looks through it looks through alone.
     let mut inner: BTreeSet<*const Expr> = BTreeSet::new();
     walk::rule(rule, &mut |site| match site {
-        Site::Operation(expr) if walk::is_comprehension(expr) => {
+        Site::Operation(expr) if syntax::comprehension(expr).is_some() => {
             walk::expression(expr, &mut |site| {
                 if let Site::Reference(reference) = site {
                     inner.insert(std::ptr::from_ref(reference));
@@ -106,9 +77,8 @@ pub(in crate::policy) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) ->
             });
         }
         Site::Reference(reference) if !inner.contains(&std::ptr::from_ref(reference)) => {
-            several |= brackets(reference)
-                .iter()
-                .any(|index| !is_fixed(index, &single));
+            let mut indices = syntax::brackets(reference).into_iter();
+            several |= !indices.all(|index| is_the_same(index, &is_fixed));
         }
         // It finds everything below its argument.
         Site::Call { function, .. } => {
@@ -121,36 +91,9 @@ pub(in crate::policy) fn finds_several(rule: &Rule, fixed: &BTreeSet<String>) ->
 
 /// Everything that a rule says its names and values are.
 pub(in crate::policy) fn outputs(rule: &Rule) -> Vec<&Expr> {
-    let Rule::Spec { head, bodies, .. } = rule else {
-        return Vec::new();
-    };
-    let (name, value) = match head {
-        RuleHead::Compr { refr, assign, .. } | RuleHead::Func { refr, assign, .. } => {
-            (refr, assign.as_ref().map(|assign| &assign.value))
-        }
-        RuleHead::Set { refr, key, .. } => (refr, key.as_ref()),
-    };
-    let mut outputs = brackets(name);
-    outputs.extend(value.map(Ref::as_ref));
-    let others = bodies.iter().filter_map(|body| body.assign.as_ref());
-    outputs.extend(others.map(|assign| assign.value.as_ref()));
+    let mut outputs = syntax::values(rule);
+    outputs.extend(syntax::brackets(program::head(rule)));
     outputs
-}
-
-/// What stands in the brackets of a reference.
-pub(in crate::policy) fn brackets(reference: &Expr) -> Vec<&Expr> {
-    let mut brackets: Vec<&Expr> = Vec::new();
-    let mut current = reference;
-    loop {
-        match current {
-            Expr::RefBrack { refr, index, .. } => {
-                brackets.push(index);
-                current = refr;
-            }
-            Expr::RefDot { refr, .. } => current = refr,
-            _ => return brackets,
-        }
-    }
 }
 
 /// The first part of an expression that may be undefined; `is_there`: what is known not to be.
@@ -158,43 +101,35 @@ pub(in crate::policy) fn vanishing<'a>(
     expr: &'a Expr,
     is_there: &dyn Fn(&Expr) -> bool,
 ) -> Option<&'a Expr> {
-    let each = |parts: &'a [Ref<Expr>]| parts.iter().find_map(|part| vanishing(part, is_there));
-    match expr {
-        _ if is_there(expr) => None,
-        // A comprehension leaves out what is undefined.
-        Expr::String { .. }
-        | Expr::RawString { .. }
-        | Expr::Number { .. }
-        | Expr::Bool { .. }
-        | Expr::Null { .. }
-        | Expr::ArrayCompr { .. }
-        | Expr::SetCompr { .. }
-        | Expr::ObjectCompr { .. } => None,
-        Expr::Array { items, .. } | Expr::Set { items, .. } => each(items),
-        Expr::Object { fields, .. } => fields.iter().find_map(|(_, key, value)| {
-            vanishing(key, is_there).or_else(|| vanishing(value, is_there))
-        }),
-        Expr::Call { fcn, params, .. } => {
-            let (name, params) = program::called(fcn, params);
-            let name = name.unwrap_or_default().join(".");
-            if ANSWERING.contains(&name.as_str()) {
-                each(params)
-            } else {
-                Some(expr)
-            }
+    if is_there(expr) {
+        return None;
+    }
+    if let Expr::Call { fcn, params, .. } = expr {
+        let (name, params) = program::called(fcn, params);
+        let name = name.unwrap_or_default().join(".");
+        if !ANSWERING.contains(&name.as_str()) {
+            return Some(expr);
         }
-        _ => Some(expr),
+        return params.iter().find_map(|part| vanishing(part, is_there));
+    }
+    match syntax::form(expr) {
+        Form::Operation | Form::Reference => Some(expr),
+        // A comprehension has no parts, and leaves out what is undefined.
+        _ => {
+            let mut parts = syntax::parts(expr).into_iter();
+            parts.find_map(|part| vanishing(part, is_there))
+        }
     }
 }
 
 /// Whether nothing in an expression changes from one thing that is found to the next.
-fn is_fixed(expr: &Expr, fixed: &BTreeSet<String>) -> bool {
+fn is_the_same(expr: &Expr, is_fixed: &dyn Fn(&str) -> bool) -> bool {
     let mut same = true;
     walk::expression(expr, &mut |site| {
         same &= match site {
             Site::Reference(reference) => program::known(reference)
                 .first()
-                .is_none_or(|first| fixed.contains(first)),
+                .is_none_or(|first| is_fixed(first)),
             Site::Call { .. } | Site::Operation(_) | Site::Members(_) | Site::Pattern(_) => true,
             Site::Binding(_)
             | Site::Declared(_)

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use regorus::unstable::{Expr, Span};
 
+use super::syntax;
+
 /// By the place where they begin; no two overlap.
 pub(in crate::policy) type Changes = BTreeMap<usize, Change>;
 
@@ -28,9 +30,8 @@ pub(in crate::policy) fn insert(changes: &mut Changes, start: usize, text: &str)
 pub(in crate::policy) fn whole(expr: &Expr) -> Option<(usize, usize)> {
     let mut first = expr;
     let start = loop {
-        match first {
+        match syntax::start_of(first) {
             Expr::Var { span, .. } => break span.start,
-            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => first = refr,
             Expr::Call { fcn, .. } => first = fcn,
             _ => return None,
         }

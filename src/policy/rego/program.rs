@@ -1,17 +1,18 @@
-//! What is refused before a policy may judge anything: functions it must not call, calls that can never
-//! end, and members of the input that do not exist.
+//! A program: the rules of all modules that are compiled together, listed once, and what names mean in them.
 //!
-//! It reads syntax only. Whether a policy is a good one is not its question.
+//! It reads syntax only, and refuses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::rc::Rc;
 
 use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead, Span};
 
-use super::walk;
-use super::walk::Site;
+use super::names::{Meaning, Names};
+use super::walk::{self, Site};
+use super::{scopes, syntax};
 use crate::policy::problem::Problem;
-use crate::policy::{builtins, input, lexical};
-use crate::value::counted;
+use crate::policy::{builtins, lexical};
 
 /// A path with every step known, as in `data.dtgate.lib.plain`.
 pub(in crate::policy) type Path = Vec<String>;
@@ -19,35 +20,66 @@ pub(in crate::policy) type Path = Vec<String>;
 /// One reference below `input`; `None` where a step is computed.
 pub(in crate::policy) type Read = Vec<Option<String>>;
 
-/// All modules that are compiled together, and the functions that they define.
+/// All modules that are compiled together, and the rules that they define.
 pub(in crate::policy) struct Program<'a> {
     pub(in crate::policy) modules: &'a [Ref<Module>],
-    functions: BTreeMap<Path, usize>,
-    /// All rules, functions among them.
-    rules: BTreeSet<Path>,
+    /// In the order of the files.
+    pub(in crate::policy) definitions: Vec<Definition<'a>>,
+    /// The definitions of each rule, by its package and its name as far as that is known.
+    by_path: BTreeMap<Path, Vec<usize>>,
+    /// The same by package and first name: the parts of one document count as one.
+    by_root: BTreeMap<Path, Vec<usize>>,
+    /// Every package, and every one around it.
+    pub(in crate::policy) packages: BTreeSet<Path>,
+    /// Files of tests. They may use whatever works: a test decides nothing.
+    pub(in crate::policy) tests: BTreeSet<String>,
     /// Whether there is no file that could not be read: it may have defined what is missing.
-    is_whole: bool,
+    pub(in crate::policy) is_whole: bool,
+}
+
+/// One definition of a rule, which may have several.
+pub(in crate::policy) struct Definition<'a> {
+    /// Its place among all of the program.
+    pub(in crate::policy) number: usize,
+    pub(in crate::policy) rule: &'a Rule,
+    /// What names mean in its module.
+    pub(in crate::policy) names: Rc<Names<'a>>,
+    /// Its package and its name, up to the first step that is computed.
+    pub(in crate::policy) path: Path,
+    /// How many arguments it takes, if it is a function.
+    pub(in crate::policy) arity: Option<usize>,
+    /// How often it binds each name, anywhere in it.
+    pub(in crate::policy) bound: BTreeMap<String, usize>,
+    /// Where its references begin that begin at a name which it binds.
+    local: BTreeSet<u32>,
 }
 
 impl<'a> Program<'a> {
     pub(in crate::policy) fn new(modules: &'a [Ref<Module>]) -> Self {
-        let mut functions = BTreeMap::new();
-        let mut rules = BTreeSet::new();
+        let mut program = Self {
+            modules,
+            definitions: Vec::new(),
+            by_path: BTreeMap::new(),
+            by_root: BTreeMap::new(),
+            packages: packages(modules),
+            tests: BTreeSet::new(),
+            is_whole: true,
+        };
         for module in modules {
-            let package = package(module);
+            let names = Rc::new(Names::of(module));
             for rule in &module.policy {
-                rules.insert([package.clone(), known(head(rule))].concat());
-                if let Some((name, arity)) = function(rule) {
-                    functions.insert([package.clone(), name].concat(), arity);
+                let number = program.definitions.len();
+                let definition = Definition::of(number, rule, Rc::clone(&names));
+                if let Some(root) = definition.root() {
+                    let all = program.by_root.entry(root.to_vec()).or_default();
+                    all.push(number);
                 }
+                let all = program.by_path.entry(definition.path.clone()).or_default();
+                all.push(number);
+                program.definitions.push(definition);
             }
         }
-        Self {
-            modules,
-            functions,
-            rules,
-            is_whole: true,
-        }
+        program
     }
 
     /// What is left of one of which some files cannot be read.
@@ -56,100 +88,56 @@ impl<'a> Program<'a> {
         self
     }
 
-    /// Refuses functions that do not exist, are called wrongly, or that a decision must not rest on.
-    ///
-    /// A test may use whatever works: it decides nothing.
-    pub(in crate::policy) fn calls(
-        &self,
-        is_test: impl Fn(&str) -> bool,
-        problems: &mut Vec<Problem>,
-    ) {
-        let mut graph: BTreeMap<Path, BTreeMap<Path, Problem>> = BTreeMap::new();
-        for module in self.modules {
-            let names = Names::of(module);
-            let lenient = is_test(names.file);
-            for rule in &module.policy {
-                let this = function(rule).map(|(name, _)| [names.package.clone(), name].concat());
-                walk::rule(rule, &mut |site| {
-                    let (Site::Call { function: name, .. } | Site::With(name)) = site else {
-                        return;
-                    };
-                    match self.call(&names, lenient, site) {
-                        Err(message) => problems.push(at(name.span(), message)),
-                        Ok(Some(target)) => {
-                            if let Some(this) = &this {
-                                let text = format!("{} calls itself", this.join("."));
-                                let problem = at(name.span(), text);
-                                graph
-                                    .entry(this.clone())
-                                    .or_default()
-                                    .entry(target)
-                                    .or_insert(problem);
-                            }
-                        }
-                        Ok(None) => {}
-                    }
-                });
-            }
-        }
-        problems.extend(cycles(&graph));
+    /// The same, of which these files are tests.
+    pub(in crate::policy) fn with_tests(mut self, tests: BTreeSet<String>) -> Self {
+        self.tests = tests;
+        self
     }
 
-    /// The function of the policies that is meant, if it is one.
-    fn call(
+    /// What a reference means in a definition.
+    pub(in crate::policy) fn meaning(
+        &self,
+        within: &Definition<'_>,
+        reference: &Expr,
+    ) -> Meaning<'_, 'a> {
+        let steps = known(reference);
+        let start = syntax::start_of(reference).span().start;
+        if steps.is_empty() || within.local.contains(&start) {
+            return Meaning::Local;
+        }
+        let path = within.names.whole(&steps);
+        match path.first().map(String::as_str) {
+            Some("input") => return Meaning::Input(path),
+            Some("data") => {}
+            _ => return Meaning::Local,
+        }
+        let mut lengths = (1..=path.len()).rev();
+        if let Some(all) = lengths.find_map(|length| self.by_path.get(path.get(..length)?)) {
+            return Meaning::Rule(path, self.numbered(all).collect());
+        }
+        match steps.first() {
+            Some(first) if self.is_global(&within.names, first) => Meaning::Data(path),
+            _ => Meaning::Local,
+        }
+    }
+
+    /// Whether a name means something in a module outside of the rules that bind it.
+    pub(in crate::policy) fn is_global(&self, names: &Names<'_>, name: &str) -> bool {
+        names.has(name) || {
+            let root = [names.package.as_slice(), &[name.to_owned()]].concat();
+            self.by_root.contains_key(&root)
+        }
+    }
+
+    /// The definitions of the function of the policies that a name means.
+    pub(in crate::policy) fn functions(
         &self,
         names: &Names<'_>,
-        lenient: bool,
-        site: Site<'_>,
-    ) -> Result<Option<Path>, String> {
-        let (expression, arguments) = match site {
-            Site::Call {
-                function,
-                arguments,
-            } => (function, Some(arguments.len())),
-            Site::With(expression) => (expression, None),
-            Site::Binding(_)
-            | Site::Declared(_)
-            | Site::Every { .. }
-            | Site::Members(_)
-            | Site::Operation(_)
-            | Site::Pattern(_)
-            | Site::Reference(_)
-            | Site::Replacing(_) => {
-                return Ok(None);
-            }
-        };
-        let Some(path) = dotted(expression) else {
-            // The engine drops computed steps from the name of a function: `http[x].send` would be `http.send`.
-            return match arguments {
-                Some(_) => Err("a function must be called by its plain name".to_owned()),
-                None => Ok(None),
-            };
-        };
-        if let Some((callee, arity)) = self.function(names, &path) {
-            return match arguments {
-                // One argument more receives the result.
-                Some(arguments) if arguments != arity && arguments != arity + 1 => Err(format!(
-                    "{} takes {}, not {arguments}",
-                    path.join("."),
-                    counted(arity, "argument")
-                )),
-                _ => Ok(Some(callee.clone())),
-            };
-        }
-        let name = path.join(".");
-        match (builtins::refusal(&name), arguments) {
-            // Tests may ask for what only the engine has.
-            (Some(reason), arguments)
-                if !lenient || (arguments.is_some() && !builtins::is_known(&name)) =>
-            {
-                Err(format!("{name} may not be used: {reason}"))
-            }
-            (_, Some(_)) if self.is_whole && !builtins::is_known(&name) => {
-                Err(self.unknown(&name, names))
-            }
-            _ => Ok(None),
-        }
+        name: &[String],
+    ) -> impl Iterator<Item = &Definition<'a>> {
+        let all = self.by_path.get(&names.whole(name));
+        let all = self.numbered(all.map(Vec::as_slice).unwrap_or_default());
+        all.filter(|definition| definition.arity.is_some())
     }
 
     /// The function of the policies that a name means, and how many arguments it takes.
@@ -158,135 +146,110 @@ impl<'a> Program<'a> {
         names: &Names<'_>,
         name: &[String],
     ) -> Option<(&Path, usize)> {
-        let meant = names.functions(name);
-        let found = meant
-            .iter()
-            .find_map(|path| self.functions.get_key_value(path));
-        found.map(|(path, arity)| (path, *arity))
+        let definition = self.functions(names, name).next()?;
+        Some((&definition.path, definition.arity?))
     }
 
-    pub(in crate::policy) fn is_function(&self, names: &Names<'_>, name: &[String]) -> bool {
-        self.function(names, name).is_some()
+    /// The builtin that a name means: the policies have no function of that name.
+    pub(in crate::policy) fn builtin(&self, names: &Names<'_>, called: &Expr) -> Option<String> {
+        let name = dotted(called)?;
+        self.function(names, &name)
+            .is_none()
+            .then(|| name.join("."))
     }
 
-    /// Whether a reference asks for a rule of the policies, or for what is below one.
-    pub(in crate::policy) fn is_rule(&self, names: &Names<'_>, reference: &[String]) -> bool {
-        let is_package = |path: &Path| {
-            let mut packages = self.modules.iter().map(|module| package(module));
-            packages.any(|package| package.starts_with(path))
-        };
-        let meant = names.functions(reference);
-        let mut meant = meant.iter().filter(|path| !is_package(path));
-        meant.any(|path| self.rules.iter().any(|rule| joined(rule, path)))
+    /// Whether something is defined at a path, or below it.
+    pub(in crate::policy) fn has_below(&self, path: &[String]) -> bool {
+        let mut next = self
+            .by_path
+            .range::<[String], _>((Bound::Included(path), Bound::Unbounded));
+        next.next().is_some_and(|(next, _)| next.starts_with(path))
     }
 
-    fn unknown(&self, name: &str, names: &Names<'_>) -> String {
-        let mut candidates: Vec<&str> = builtins::allowed();
-        candidates.extend(
-            self.functions
-                .keys()
-                .filter_map(|path| match path.split_last() {
-                    Some((last, package)) if package == names.package => Some(last.as_str()),
-                    _ => None,
-                }),
-        );
-        let guess = input::guess(name, "", &candidates);
-        format!("there is no function {name}{guess}")
+    /// The names of the functions of a package.
+    pub(in crate::policy) fn function_names(&self, package: &[String]) -> Vec<&str> {
+        let functions = self.definitions.iter().filter(|it| it.arity.is_some());
+        let names = functions.filter_map(|it| match it.path.split_last() {
+            Some((last, around)) if around == package => Some(last.as_str()),
+            _ => None,
+        });
+        names.collect()
     }
 
-    /// Refuses references to rules below `data.dtgate` that nobody defines: they would be undefined for ever,
-    /// and a policy that rests on one would never object.
-    pub(in crate::policy) fn references(&self, problems: &mut Vec<Problem>) {
-        if !self.is_whole {
-            return;
-        }
-        for module in self.modules {
-            let names = Names::of(module);
-            for rule in &module.policy {
-                walk::rule(rule, &mut |site| {
-                    let Site::Reference(reference) = site else {
-                        return;
-                    };
-                    let path = names.resolve(&known(reference));
-                    let exists = |rule: &Path| joined(rule, &path);
-                    if matches!(path.as_slice(), [data, dtgate, ..] if data == "data" && dtgate == "dtgate")
-                        && !self.rules.iter().any(exists)
-                    {
-                        problems.push(at(
-                            reference.span(),
-                            format!("there is no rule {}", path.join(".")),
-                        ));
-                    }
-                });
-            }
-        }
+    /// The definitions of each rule, by package and first name.
+    pub(in crate::policy) fn roots(&self) -> impl Iterator<Item = (&Path, Vec<&Definition<'a>>)> {
+        let all = self.by_root.iter();
+        all.map(|(root, numbers)| (root, self.numbered(numbers).collect()))
     }
 
-    /// Everything that the rules read from the input.
+    /// Those of one rule.
+    pub(in crate::policy) fn root(&self, root: &[String]) -> Vec<&Definition<'a>> {
+        let numbers = self.by_root.get(root);
+        self.numbered(numbers.map(Vec::as_slice).unwrap_or_default())
+            .collect()
+    }
+
+    fn numbered<'p>(&'p self, numbers: &'p [usize]) -> impl Iterator<Item = &'p Definition<'a>> {
+        let numbers = numbers.iter();
+        numbers.filter_map(|number| self.definitions.get(*number))
+    }
+
+    /// Everything that the rules may read from the input.
     pub(in crate::policy) fn reads(&self) -> BTreeSet<Read> {
         let mut reads = BTreeSet::new();
-        for module in self.modules {
-            let names = Names::of(module);
-            for rule in &module.policy {
-                walk::rule(rule, &mut |site| {
-                    if let Site::Reference(reference) = site {
-                        reads.extend(names.input(reference));
-                    }
-                });
-            }
+        for definition in &self.definitions {
+            walk::rule(definition.rule, &mut |site| {
+                if let Site::Reference(reference) = site {
+                    let way = definition.names.way(reference);
+                    reads.extend(way.filter(|way| way.first() == Some(&Some("input".to_owned()))));
+                }
+            });
         }
         reads
     }
 }
 
-/// Whether one of two paths begins with the other.
-fn joined(one: &[String], other: &[String]) -> bool {
-    one.iter().zip(other).all(|(one, other)| one == other)
-}
-
-/// What names mean in one module.
-pub(in crate::policy) struct Names<'a> {
-    pub(in crate::policy) file: &'a str,
-    pub(in crate::policy) package: Path,
-    pub(in crate::policy) imports: BTreeMap<String, Path>,
-}
-
-impl<'a> Names<'a> {
-    pub(in crate::policy) fn of(module: &'a Module) -> Self {
+impl<'a> Definition<'a> {
+    fn of(number: usize, rule: &'a Rule, names: Rc<Names<'a>>) -> Self {
+        let mut bound = BTreeMap::new();
+        let names_of_rule = walk::bound(|see| walk::rule(rule, see)).into_iter();
+        for name in names_of_rule.filter(|name| name.text() != "_") {
+            *bound.entry(name.text().to_owned()).or_default() += 1;
+        }
         Self {
-            file: module.package.span.source.get_path(),
-            package: package(module),
-            imports: imports(module)
-                .map(|(alias, path, _)| (alias, path))
-                .collect(),
+            number,
+            rule,
+            path: [names.package.clone(), known(head(rule))].concat(),
+            arity: function(rule).map(|(_, arity)| arity),
+            names,
+            bound,
+            local: scopes::local(rule),
         }
     }
 
-    /// The path with an import at its start written out.
-    pub(in crate::policy) fn resolve(&self, path: &[String]) -> Path {
-        match path
-            .split_first()
-            .map(|(first, rest)| (self.imports.get(first), rest))
-        {
-            Some((Some(import), rest)) => [import, rest].concat(),
-            _ => path.to_vec(),
-        }
+    pub(in crate::policy) fn package(&self) -> &Path {
+        &self.names.package
     }
 
-    /// The functions of the policies that a name could mean, the first that exists being meant.
-    pub(in crate::policy) fn functions(&self, name: &[String]) -> [Path; 2] {
-        let local = [self.package.as_slice(), name].concat();
-        [self.resolve(name), local]
+    /// Its package and first name.
+    pub(in crate::policy) fn root(&self) -> Option<&[String]> {
+        self.path.get(..=self.names.package.len())
     }
 
-    /// The reference as a way into the input, if it is one.
-    fn input(&self, reference: &Expr) -> Option<Read> {
-        let mut steps = walk::path(reference)?.into_iter().map(|step| step.name);
-        let start = self.resolve(&[steps.next()??]);
-        if start.first()? != "input" {
-            return None;
-        }
-        Some(start.into_iter().map(Some).chain(steps).collect())
+    /// Its name without the package, up to the first step that is computed.
+    pub(in crate::policy) fn name(&self) -> &[String] {
+        let package = self.names.package.len();
+        self.path.get(package..).unwrap_or_default()
+    }
+
+    /// Whether it says one member at a time what is below its path, by keys that are computed.
+    pub(in crate::policy) fn is_open(&self) -> bool {
+        let steps = syntax::path(head(self.rule)).unwrap_or_default();
+        steps.len() > self.name().len()
+    }
+
+    pub(in crate::policy) fn binds(&self, name: &str) -> bool {
+        self.bound.contains_key(name)
     }
 }
 
@@ -309,7 +272,7 @@ pub(in crate::policy) fn at(span: &Span, message: impl Into<String>) -> Problem 
 /// The imports of a module: the name, what it stands for, and where that is written.
 pub(in crate::policy) fn imports(module: &Module) -> impl Iterator<Item = (String, Path, &Span)> {
     module.imports.iter().filter_map(|import| {
-        let path = walk::fixed_path(&import.refr)?;
+        let path = syntax::fixed_path(&import.refr)?;
         let alias = import.r#as.as_ref().map(|alias| alias.text().to_owned());
         let alias = alias.or_else(|| path.last().cloned())?;
         Some((alias, path, &import.span))
@@ -319,12 +282,12 @@ pub(in crate::policy) fn imports(module: &Module) -> impl Iterator<Item = (Strin
 /// `data.dtgate.naming`
 pub(in crate::policy) fn package(module: &Module) -> Path {
     let mut path = vec!["data".to_owned()];
-    path.extend(walk::fixed_path(&module.package.refr).unwrap_or_default());
+    path.extend(syntax::fixed_path(&module.package.refr).unwrap_or_default());
     path
 }
 
 /// Every package, and every one around it.
-pub(in crate::policy) fn packages(modules: &[Ref<Module>]) -> BTreeSet<Path> {
+fn packages(modules: &[Ref<Module>]) -> BTreeSet<Path> {
     let packages = modules.iter().map(|module| package(module));
     packages
         .flat_map(|package| {
@@ -332,12 +295,6 @@ pub(in crate::policy) fn packages(modules: &[Ref<Module>]) -> BTreeSet<Path> {
             lengths.map(move |length| package.iter().take(length).cloned().collect())
         })
         .collect()
-}
-
-/// Package and first name of a rule.
-pub(in crate::policy) fn path_of(names: &Names<'_>, rule: &Rule) -> Option<Path> {
-    let first = known(head(rule)).into_iter().next()?;
-    Some([names.package.clone(), vec![first]].concat())
 }
 
 pub(in crate::policy) fn head(rule: &Rule) -> &Expr {
@@ -353,7 +310,7 @@ pub(in crate::policy) fn head(rule: &Rule) -> &Expr {
 
 /// The steps of a reference up to the first that is computed.
 pub(in crate::policy) fn known(reference: &Expr) -> Path {
-    walk::path(reference)
+    syntax::path(reference)
         .unwrap_or_default()
         .into_iter()
         .map_while(|step| step.name)
@@ -366,9 +323,9 @@ pub(in crate::policy) fn function(rule: &Rule) -> Option<(Path, usize)> {
         Rule::Spec {
             head: RuleHead::Func { refr, args, .. },
             ..
-        } => Some((walk::fixed_path(refr)?, args.len())),
+        } => Some((syntax::fixed_path(refr)?, args.len())),
         Rule::Default { refr, args, .. } if !args.is_empty() => {
-            Some((walk::fixed_path(refr)?, args.len()))
+            Some((syntax::fixed_path(refr)?, args.len()))
         }
         _ => None,
     }
@@ -379,7 +336,7 @@ pub(in crate::policy) fn dotted(mut expression: &Expr) -> Option<Path> {
     let whole = expression;
     loop {
         match expression {
-            Expr::Var { .. } => return walk::fixed_path(whole),
+            Expr::Var { .. } => return syntax::fixed_path(whole),
             Expr::RefDot { refr, .. } => expression = refr,
             _ => return None,
         }
@@ -397,7 +354,7 @@ pub(in crate::policy) fn called<'a>(
         && let [call] = arguments
         && let Expr::Array { items, .. } = call.as_ref()
         && let Some((name, arguments)) = items.split_first()
-        && let Some(name) = walk::written(name)
+        && let Some(name) = syntax::written(name)
     {
         let name = name.split('.').map(str::to_owned).collect();
         return (Some(name), arguments);
@@ -405,23 +362,5 @@ pub(in crate::policy) fn called<'a>(
     (name, arguments)
 }
 
-/// Functions that can call themselves. The engine would follow them until the stack ends, and the process with it.
-fn cycles(graph: &BTreeMap<Path, BTreeMap<Path, Problem>>) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (function, calls) in graph {
-        for (callee, problem) in calls {
-            let mut seen = BTreeSet::new();
-            let mut pending = vec![callee];
-            while let Some(next) = pending.pop() {
-                if next == function {
-                    problems.push(problem.clone());
-                    break;
-                }
-                if seen.insert(next) {
-                    pending.extend(graph.get(next).into_iter().flat_map(BTreeMap::keys));
-                }
-            }
-        }
-    }
-    problems
-}
+#[cfg(test)]
+mod tests;

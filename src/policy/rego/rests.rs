@@ -4,11 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use regorus::unstable::{Module, Ref};
-
-use super::program::{Names, Path};
-use super::walk::Site;
-use super::{program, walk};
+use super::program::{Path, Program, known};
+use super::walk::{self, Site};
 use crate::policy::builtins;
 
 /// Which rules there are, by package and first name: the parts of one document count as one.
@@ -24,7 +21,7 @@ pub(in crate::policy) struct Rules {
 }
 
 impl Rules {
-    pub(in crate::policy) fn of(modules: &[Ref<Module>]) -> Self {
+    pub(in crate::policy) fn of(program: &Program<'_>) -> Self {
         let mut rules = Self {
             all: BTreeSet::new(),
             functions: BTreeSet::new(),
@@ -34,40 +31,38 @@ impl Rules {
         };
         // Who refers to what, by the path that is written there.
         let mut references = Vec::new();
-        for module in modules {
-            let names = Names::of(module);
-            for rule in &module.policy {
-                let Some(path) = program::path_of(&names, rule) else {
-                    continue;
-                };
-                if program::function(rule).is_some() {
-                    rules.functions.insert(path.clone());
+        for definition in &program.definitions {
+            let Some(root) = definition.root() else {
+                continue;
+            };
+            let root = root.to_vec();
+            walk::rule(definition.rule, &mut |site| match site {
+                Site::Call {
+                    function: reference,
+                    ..
                 }
-                walk::rule(rule, &mut |site| match site {
-                    Site::Call {
-                        function: reference,
-                        ..
+                | Site::Reference(reference) => {
+                    let steps = known(reference);
+                    if steps.is_empty() {
+                        // What is looked into has no name, and is walked to by itself.
+                        return;
                     }
-                    | Site::Reference(reference) => {
-                        let steps = program::known(reference);
-                        if steps.is_empty() {
-                            // What is looked into has no name, and is walked to by itself.
-                            return;
-                        }
-                        let resolved = names.resolve(&steps);
-                        if depends_on_request(&resolved) {
-                            rules.dynamic.insert(path.clone());
-                        }
-                        references.push((path.clone(), resolved));
-                        references.push((path.clone(), [names.package.clone(), steps].concat()));
+                    // It may be a name that the rule binds, and rests on more then than it does.
+                    let path = definition.names.whole(&steps);
+                    if path.first().is_some_and(|first| first == "input") || is_of_now(&steps) {
+                        rules.dynamic.insert(root.clone());
                     }
-                    Site::With(_) => {
-                        rules.dynamic.insert(path.clone());
-                    }
-                    _ => {}
-                });
-                rules.all.insert(path);
+                    references.push((root.clone(), path));
+                }
+                Site::With(_) => {
+                    rules.dynamic.insert(root.clone());
+                }
+                _ => {}
+            });
+            if definition.arity.is_some() {
+                rules.functions.insert(root.clone());
             }
+            rules.all.insert(root);
         }
         rules.separable = references.iter().all(|(path, reference)| {
             let package = path.split_last().map(|(_, package)| package);
@@ -147,9 +142,7 @@ pub(in crate::policy) fn is_verdict(path: &[String]) -> bool {
         .is_some_and(|name| name == "deny" || name == "warn")
 }
 
-/// The input, and what is time or talk.
-fn depends_on_request(path: &[String]) -> bool {
-    path.first().is_some_and(|first| first == "input")
-        || builtins::timed(&path.join(".")).is_some()
-        || path == ["print"]
+/// What is time or talk.
+fn is_of_now(name: &[String]) -> bool {
+    builtins::timed(&name.join(".")).is_some() || name == ["print"]
 }

@@ -3,10 +3,7 @@
 //! It guarantees that no expression is left out, wherever it stands: heads, defaults, comprehensions,
 //! `every`, `with`, index brackets. What is allowed there is decided by its callers.
 
-use std::collections::BTreeSet;
-
-use crate::policy::lexical;
-use regorus::Value;
+use super::syntax::{self, Form};
 use regorus::unstable::{
     AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleAssign, RuleHead, Span,
 };
@@ -41,14 +38,8 @@ pub(in crate::policy) enum Site<'a> {
     With(&'a Expr),
 }
 
-/// One step of a reference; `None` where the step is only known when it is evaluated.
-pub(in crate::policy) struct Step<'a> {
-    pub(in crate::policy) name: Option<String>,
-    pub(in crate::policy) span: &'a Span,
-}
-
 /// Calls `see` for every site in the rule.
-pub(in crate::policy) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
+pub(in crate::policy) fn rule<'a>(rule: &'a Rule, see: &mut dyn FnMut(Site<'a>)) {
     match rule {
         Rule::Default {
             refr, args, value, ..
@@ -85,7 +76,7 @@ pub(in crate::policy) fn rule(rule: &Rule, see: &mut dyn FnMut(Site<'_>)) {
 }
 
 /// Calls `see` for every query in the rule, those within others too.
-pub(in crate::policy) fn queries(within: &Rule, see: &mut dyn FnMut(&Query)) {
+pub(in crate::policy) fn queries<'a>(within: &'a Rule, see: &mut dyn FnMut(&'a Query)) {
     if let Rule::Spec { bodies, .. } = within {
         for body in bodies {
             see(&body.query);
@@ -93,109 +84,43 @@ pub(in crate::policy) fn queries(within: &Rule, see: &mut dyn FnMut(&Query)) {
     }
     rule(within, &mut |site| match site {
         Site::Every { query, .. } => see(query),
-        Site::Operation(
-            Expr::ArrayCompr { query, .. }
-            | Expr::SetCompr { query, .. }
-            | Expr::ObjectCompr { query, .. },
-        ) => see(query),
+        Site::Operation(expr) => {
+            if let Some((_, query)) = syntax::comprehension(expr) {
+                see(query);
+            }
+        }
         _ => {}
     });
 }
 
-/// The names that a rule binds, anywhere.
-pub(in crate::policy) fn bound(within: &Rule) -> BTreeSet<String> {
-    let mut bound = BTreeSet::new();
-    rule(within, &mut |site| {
-        if let Site::Binding(span) = site {
-            bound.insert(span.text().to_owned());
+/// The names that are bound somewhere, each as often as it is: `through` walks there.
+pub(in crate::policy) fn bound<'a>(
+    through: impl FnOnce(&mut dyn FnMut(Site<'a>)),
+) -> Vec<&'a Span> {
+    let mut bound = Vec::new();
+    through(&mut |site| {
+        if let Site::Binding(name) = site {
+            bound.push(name);
         }
     });
     bound
 }
 
-pub(in crate::policy) fn is_comprehension(expr: &Expr) -> bool {
-    matches!(
-        expr,
-        Expr::ArrayCompr { .. } | Expr::SetCompr { .. } | Expr::ObjectCompr { .. }
-    )
-}
-
-/// The steps of a reference that starts at a variable, or nothing when it starts at something else.
-pub(in crate::policy) fn path(reference: &Expr) -> Option<Vec<Step<'_>>> {
-    let mut steps = Vec::new();
-    let mut current = reference;
-    loop {
-        match current {
-            Expr::Var { span, .. } => {
-                steps.push(Step {
-                    name: Some(lexical::without_mark(span.text()).to_owned()),
-                    span,
-                });
-                break;
-            }
-            Expr::RefDot { refr, field, .. } => {
-                steps.push(Step {
-                    name: Some(field.0.text().to_owned()),
-                    span: &field.0,
-                });
-                current = refr;
-            }
-            Expr::RefBrack { refr, index, .. } => {
-                steps.push(Step {
-                    name: written(index).map(str::to_owned),
-                    span: index.span(),
-                });
-                current = refr;
-            }
-            _ => return None,
-        }
-    }
-    steps.reverse();
-    Some(steps)
-}
-
-/// The value, if it stands there.
-pub(in crate::policy) fn literal(expr: &Expr) -> Option<Value> {
-    match expr {
-        Expr::Bool { value, .. }
-        | Expr::Null { value, .. }
-        | Expr::Number { value, .. }
-        | Expr::String { value, .. }
-        | Expr::RawString { value, .. } => Some(value.clone()),
-        _ => None,
-    }
-}
-
-/// The text of a string.
-pub(in crate::policy) fn written(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::String { value, .. } | Expr::RawString { value, .. } => {
-            value.as_string().ok().map(AsRef::as_ref)
-        }
-        _ => None,
-    }
-}
-
-/// The path when every step is known, as in `data.dtgate.naming`.
-pub(in crate::policy) fn fixed_path(reference: &Expr) -> Option<Vec<String>> {
-    path(reference)?.into_iter().map(|step| step.name).collect()
-}
-
-fn assignment(assign: Option<&RuleAssign>, see: &mut dyn FnMut(Site<'_>)) {
+fn assignment<'a>(assign: Option<&'a RuleAssign>, see: &mut dyn FnMut(Site<'a>)) {
     if let Some(assign) = assign {
         expression(&assign.value, see);
     }
 }
 
 /// Calls `see` for every site in a query.
-pub(in crate::policy) fn query(body: &Query, see: &mut dyn FnMut(Site<'_>)) {
+pub(in crate::policy) fn query<'a>(body: &'a Query, see: &mut dyn FnMut(Site<'a>)) {
     for one in &body.stmts {
         statement(one, see);
     }
 }
 
 /// Calls `see` for every site in one statement.
-pub(in crate::policy) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(Site<'_>)) {
+pub(in crate::policy) fn statement<'a>(statement: &'a LiteralStmt, see: &mut dyn FnMut(Site<'a>)) {
     match &statement.literal {
         Literal::SomeVars { vars, .. } => {
             for span in vars {
@@ -249,97 +174,54 @@ pub(in crate::policy) fn statement(statement: &LiteralStmt, see: &mut dyn FnMut(
 }
 
 /// Calls `see` for every site in an expression.
-pub(in crate::policy) fn expression(expr: &Expr, see: &mut dyn FnMut(Site<'_>)) {
+pub(in crate::policy) fn expression<'a>(expr: &'a Expr, see: &mut dyn FnMut(Site<'a>)) {
+    let comprehension = syntax::comprehension(expr);
+    match syntax::form(expr) {
+        Form::Reference => see(Site::Reference(expr)),
+        Form::Object | Form::Operation => see(Site::Operation(expr)),
+        _ if comprehension.is_some() => see(Site::Operation(expr)),
+        _ => {}
+    }
     match expr {
-        Expr::String { .. }
-        | Expr::RawString { .. }
-        | Expr::Number { .. }
-        | Expr::Bool { .. }
-        | Expr::Null { .. } => {}
-        Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-            see(Site::Reference(expr));
-            indices(expr, see);
-        }
-        Expr::Array { items, .. } | Expr::Set { items, .. } => each(items, see),
-        Expr::Object { fields, .. } => {
-            see(Site::Operation(expr));
-            for (_, key, value) in fields {
-                expression(key, see);
-                expression(value, see);
-            }
-        }
-        Expr::ArrayCompr {
-            term, query: body, ..
-        }
-        | Expr::SetCompr {
-            term, query: body, ..
-        } => {
-            see(Site::Operation(expr));
-            expression(term, see);
-            query(body, see);
-        }
-        Expr::ObjectCompr {
-            key,
-            value,
-            query: body,
-            ..
-        } => {
-            see(Site::Operation(expr));
-            expression(key, see);
-            expression(value, see);
-            query(body, see);
-        }
         Expr::Call { fcn, params, .. } => {
             see(Site::Call {
                 function: fcn,
                 arguments: params,
             });
             indices(fcn, see);
-            each(params, see);
         }
-        Expr::UnaryExpr { expr: operand, .. } => {
-            see(Site::Operation(expr));
-            expression(operand, see);
-        }
-        Expr::AssignExpr { op, lhs, rhs, .. } => {
-            see(Site::Operation(expr));
-            if *op == AssignOp::ColEq {
-                patterns(std::slice::from_ref(lhs), see);
-            }
-            expression(lhs, see);
-            expression(rhs, see);
-        }
-        Expr::BinExpr { lhs, rhs, .. }
-        | Expr::BoolExpr { lhs, rhs, .. }
-        | Expr::ArithExpr { lhs, rhs, .. } => {
-            see(Site::Operation(expr));
-            expression(lhs, see);
-            expression(rhs, see);
-        }
-        Expr::Membership {
-            key,
-            value,
-            collection,
+        Expr::AssignExpr {
+            op: AssignOp::ColEq,
+            lhs,
             ..
-        } => {
-            see(Site::Operation(expr));
-            each(key.as_slice(), see);
-            expression(value, see);
+        } => patterns(std::slice::from_ref(lhs), see),
+        _ => {}
+    }
+    for part in syntax::parts(expr) {
+        if let Expr::Membership { collection, .. } = expr
+            && std::ptr::eq(collection.as_ref(), part)
+        {
             see(Site::Members(collection));
-            expression(collection, see);
         }
+        expression(part, see);
+    }
+    if let Some((collected, body)) = comprehension {
+        for part in collected {
+            expression(part, see);
+        }
+        query(body, see);
     }
 }
 
 /// Patterns and their variables, in lists and objects too.
-pub(in crate::policy) fn patterns(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
+pub(in crate::policy) fn patterns<'a>(items: &'a [Ref<Expr>], see: &mut dyn FnMut(Site<'a>)) {
     for item in items {
         see(Site::Pattern(item));
         variables(item, see);
     }
 }
 
-fn variables(item: &Expr, see: &mut dyn FnMut(Site<'_>)) {
+fn variables<'a>(item: &'a Expr, see: &mut dyn FnMut(Site<'a>)) {
     match item {
         Expr::Var { span, .. } => see(Site::Binding(span)),
         Expr::Array { items, .. } => {
@@ -356,24 +238,18 @@ fn variables(item: &Expr, see: &mut dyn FnMut(Site<'_>)) {
     }
 }
 
-fn each(items: &[Ref<Expr>], see: &mut dyn FnMut(Site<'_>)) {
+fn each<'a>(items: &'a [Ref<Expr>], see: &mut dyn FnMut(Site<'a>)) {
     for item in items {
         expression(item, see);
     }
 }
 
 /// What stands in the brackets of a reference, and what it starts from when that is not a variable.
-fn indices(reference: &Expr, see: &mut dyn FnMut(Site<'_>)) {
-    let mut current = reference;
-    loop {
-        match current {
-            Expr::Var { .. } => return,
-            Expr::RefDot { refr, .. } => current = refr,
-            Expr::RefBrack { refr, index, .. } => {
-                expression(index, see);
-                current = refr;
-            }
-            other => return expression(other, see),
-        }
+fn indices<'a>(reference: &'a Expr, see: &mut dyn FnMut(Site<'a>)) {
+    if !syntax::is_reference(reference) {
+        return expression(reference, see);
+    }
+    for part in syntax::parts(reference) {
+        expression(part, see);
     }
 }

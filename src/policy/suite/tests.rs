@@ -236,6 +236,30 @@ fn cases_that_cannot_be_listed_are_an_error_and_never_pass() {
 }
 
 #[test]
+fn cases_are_listed_whatever_they_are_written_with() {
+    let tests = "package a_test
+
+import future.keywords
+
+test_x[note] if {
+\tsome note, case in {$\"a{1}\": {\"x\": 1}, \"b\": {\"x\": $\"{2}\"}}
+\tnot { case.x == \"3\" }
+\tcase.x == 1 or case.x == \"2\"
+}
+
+test_y[note] if {
+\tsome note in [$\"a{1}\", \"b\"]
+\tnote != \"b\"
+}
+";
+    let (outcome, text) = report(&[("a_test.rego", tests)], &Options::default());
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(text.contains("a1: PASS"), "{text}");
+    assert!(text.contains("b: FAIL"), "{text}");
+    assert!(text.ends_with("PASS: 3/4\nFAIL: 1/4\n"), "{text}");
+}
+
+#[test]
 fn a_test_may_replace_the_clock_and_data_and_functions() {
     let tests = "package a_test
 

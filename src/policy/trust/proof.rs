@@ -7,17 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use regorus::Value;
-use regorus::unstable::{Module, Ref};
 use serde_json::{Map, Value as Json};
 
 use super::sample::Sampler;
 use crate::policy::bytecode::{Bytecode, MOST_STEPS, Silence};
+use crate::policy::complaint::guarded;
 use crate::policy::interpreter::{Interpreter, prepare};
 use crate::policy::question::{array, says_nothing};
-use crate::policy::rego::program::Read;
+use crate::policy::rego::program::{Program, Read};
 use crate::policy::source::files::{File, Tree};
 use crate::policy::suite;
 
@@ -129,12 +128,10 @@ pub(in crate::policy) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<
     let modules = rego.get_modules().clone();
     rego.set_execution_timer_config(suite::LIMIT);
     let mut found = BTreeMap::new();
-    for test in tests(&tree.tests, &modules) {
+    for test in suite::tests(&Program::new(&modules)) {
         let mut rego = rego.clone();
         // A test that fails, panics or takes too long has used inputs all the same.
-        drop(catch_unwind(AssertUnwindSafe(|| {
-            drop(rego.eval_rule(test));
-        })));
+        drop(guarded(|| rego.eval_rule(test.path())));
         for print in rego.take_prints().unwrap_or_default() {
             let printed = print.split_once(": ").map_or("", |(_, text)| text);
             if print.starts_with(WATCHER)
@@ -146,26 +143,6 @@ pub(in crate::policy) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<
         }
     }
     found.into_values().collect()
-}
-
-/// The paths of the rules that are tests.
-fn tests(files: &[File], modules: &[Ref<Module>]) -> Vec<String> {
-    let names: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    let mut found = BTreeSet::new();
-    for module in modules {
-        if !names.contains(module.package.span.source.get_path().as_str()) {
-            continue;
-        }
-        let package = crate::policy::rego::program::package(module).join(".");
-        for rule in &module.policy {
-            let name =
-                crate::policy::rego::program::known(crate::policy::rego::program::head(rule));
-            if let Some(name) = name.first().filter(|name| name.starts_with("test_")) {
-                found.insert(format!("{package}.{name}"));
-            }
-        }
-    }
-    found.into_iter().collect()
 }
 
 /// One more part of `deny` that adds nothing and prints the input whenever somebody asks for it.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use regorus::unstable::{Module, Ref};
 
-use crate::policy::rego::program::{self, Names, Path};
+use crate::policy::rego::program::{Definition, Path, Program};
 use crate::policy::rego::rests::is_of_library;
 use crate::policy::source::files::{File, Tree};
 
@@ -34,24 +34,26 @@ impl<'a> Shipped<'a> {
         if !LIBRARY.iter().all(has) {
             return Err(OTHER_LIBRARY);
         }
-        let paths: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let (shipped, own): (Vec<&Ref<Module>>, Vec<&Ref<Module>>) = modules
-            .iter()
-            .partition(|module| paths.contains(path(module)));
-        let own: BTreeSet<Path> = own.into_iter().flat_map(|module| rules(module)).collect();
+        let program = Program::new(modules);
+        let all = || program.definitions.iter();
+        let is_shipped = |files: &[&File], rule: &&Definition<'_>| {
+            files.iter().any(|file| file.path == rule.names.file)
+        };
+        let own = all().filter(|rule| !is_shipped(&files, rule));
+        let own: BTreeSet<&[String]> = own.filter_map(Definition::root).collect();
         // What another file adds to a rule changes it, though its own text is the same.
-        let (changed, kept): (Vec<&Ref<Module>>, Vec<&Ref<Module>>) = shipped
-            .into_iter()
-            .partition(|module| rules(module).any(|rule| own.contains(&rule)));
-        if changed
-            .iter()
-            .any(|module| is_of_library(&program::package(module)))
-        {
+        let changed = all().filter(|rule| is_shipped(&files, rule));
+        let changed = changed.filter(|rule| rule.root().is_some_and(|root| own.contains(root)));
+        let changed: Vec<&Definition<'_>> = changed.collect();
+        if changed.iter().any(|rule| is_of_library(rule.package())) {
             return Err(OTHER_LIBRARY);
         }
-        files.retain(|file| kept.iter().any(|module| path(module) == file.path));
+        files.retain(|file| !changed.iter().any(|rule| rule.names.file == file.path));
         some_policy(&files)?;
-        let rules = kept.into_iter().flat_map(|module| rules(module)).collect();
+        let rules = all().filter(|rule| is_shipped(&files, rule));
+        let rules = rules
+            .filter_map(|rule| Some(rule.root()?.to_vec()))
+            .collect();
         Ok(Self { files, rules })
     }
 
@@ -74,17 +76,6 @@ fn some_policy(files: &[&File]) -> Result<(), &'static str> {
 
 fn is_one_of(texts: &[&str], file: &File) -> bool {
     texts.contains(&file.text.as_str())
-}
-
-fn path(module: &Module) -> &str {
-    module.package.span.source.get_path()
-}
-
-/// The paths of all rules of a module, as far as their first name.
-fn rules(module: &Module) -> impl Iterator<Item = Path> {
-    let names = Names::of(module);
-    let rules = module.policy.iter();
-    rules.filter_map(move |rule| program::path_of(&names, rule))
 }
 
 const LIBRARY: &[&str] = &[

@@ -4,9 +4,10 @@ use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt};
 
 use super::{Need, Seen};
 use crate::policy::absent::forms::{
-    effective, indices, is_count, is_empty, is_predicate, is_text, is_zero, truth,
+    effective, is_count, is_empty, is_predicate, is_text, is_zero, truth,
 };
-use crate::policy::rego::program;
+use crate::policy::rego::program::known;
+use crate::policy::rego::syntax::{Binding, given, is_reference, parts, variable};
 use crate::policy::rego::walk;
 
 impl Seen<'_, '_, '_> {
@@ -39,15 +40,13 @@ impl Seen<'_, '_, '_> {
             return self.dangers(other, negated == is_wanted);
         }
         match expr {
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } if negated => {
-                match self.bound(expr) {
-                    Some(bound) if is_predicate(bound) => self.dangers(bound, true),
-                    _ => indices(expr)
-                        .into_iter()
-                        .flat_map(|index| self.needs(index))
-                        .collect(),
+            _ if negated && is_reference(expr) => match self.bound(expr) {
+                Some(bound) if is_predicate(bound) => self.dangers(bound, true),
+                _ => {
+                    let parts = parts(expr).into_iter();
+                    parts.flat_map(|part| self.needs(part)).collect()
                 }
-            }
+            },
             Expr::Membership { .. } if negated => self.needs(expr),
             Expr::Call { .. } if negated || is_text(expr) => self.needs(expr),
             Expr::AssignExpr {
@@ -82,28 +81,23 @@ impl Seen<'_, '_, '_> {
 
     /// Whether a name is given a value to be told, and no condition asks for it.
     fn is_told(&self, name: &Expr) -> bool {
-        let Expr::Var { span, .. } = name else {
+        let Some(name) = variable(name) else {
             return false;
         };
-        let statements = self.within.iter().flat_map(|query| &query.stmts);
-        let mut conditions = statements.filter(|statement| match &statement.literal {
-            Literal::Expr { expr, .. } => match expr.as_ref() {
-                Expr::AssignExpr {
-                    op: AssignOp::ColEq,
-                    rhs,
-                    ..
-                } => !matches!(rhs.as_ref(), Expr::Object { .. }) && !is_text(rhs),
-                _ => true,
-            },
+        let is_condition = |statement: &&LiteralStmt| match given(statement) {
+            Some((_, value, Binding::Assigned)) => {
+                !matches!(value, Expr::Object { .. }) && !is_text(value)
+            }
             _ => true,
-        });
-        !conditions.any(|statement| {
+        };
+        let statements = self.within.iter().flat_map(|query| &query.stmts);
+        !statements.filter(is_condition).any(|statement| {
             let mut asks = false;
             walk::statement(statement, &mut |site| {
                 if let walk::Site::Reference(reference) = site {
-                    asks |= program::known(reference)
+                    asks |= known(reference)
                         .first()
-                        .is_some_and(|first| *first == span.text());
+                        .is_some_and(|first| *first == name.text());
                 }
             });
             asks

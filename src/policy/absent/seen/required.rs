@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
 
 use super::{Need, Seen};
-use crate::policy::absent::forms::{is_false, is_predicate, is_reference, truth};
+use crate::policy::absent::forms::{is_false, is_predicate, truth};
 use crate::policy::absent::policies::{Known, Operations, Policies, Required};
-use crate::policy::refuse::verdicts;
-use crate::policy::rego::walk;
+use crate::policy::rego::syntax::{self, is_reference};
 
 impl Seen<'_, '_, '_> {
     /// What is certain of a request of which a statement holds. What only holds because nobody looked at a danger
@@ -57,7 +56,7 @@ impl Seen<'_, '_, '_> {
                 rhs,
                 ..
             } if is_predicate(rhs) => return all,
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
+            _ if is_reference(expr) => {
                 all = self
                     .policies
                     .required(&self.policies.meant(self.known, expr));
@@ -101,8 +100,8 @@ impl Seen<'_, '_, '_> {
                 rhs,
                 ..
             } => match (is_operation(lhs), is_operation(rhs)) {
-                (true, _) => vec![walk::written(rhs)?.to_owned()],
-                (_, true) => vec![walk::written(lhs)?.to_owned()],
+                (true, _) => vec![syntax::written(rhs)?.to_owned()],
+                (_, true) => vec![syntax::written(lhs)?.to_owned()],
                 _ => return None,
             },
             Expr::Membership {
@@ -119,18 +118,17 @@ impl Seen<'_, '_, '_> {
 
     /// The texts of a collection that is written out, here or as a rule.
     fn listed(&self, collection: &Expr) -> Option<Vec<String>> {
-        let texts = |expr: &Expr| match expr {
-            Expr::Array { items, .. } | Expr::Set { items, .. } => items
-                .iter()
-                .map(|item| walk::written(item).map(str::to_owned))
-                .collect(),
-            _ => None,
+        let texts = |expr: &Expr| {
+            let texts = syntax::items(expr)?.iter();
+            texts
+                .map(|item| syntax::written(item).map(str::to_owned))
+                .collect()
         };
         let rules = self.policies.meant(self.known, collection);
         let [rule] = rules.as_slice() else {
             return texts(collection);
         };
-        match verdicts::values(self.policies.rules.get(*rule)?.rule).as_slice() {
+        match syntax::values(self.policies.rules.get(*rule)?.definition.rule).as_slice() {
             [value] => texts(value),
             _ => None,
         }
@@ -166,17 +164,12 @@ impl<'a> Policies<'a> {
 
     /// By each body of a rule.
     pub(in crate::policy::absent) fn required_by(&self, known: &Known<'a>) -> Vec<Required> {
-        let (head, bodies) = match known.rule {
+        let bodies = match known.definition.rule {
             Rule::Default { value, .. } if is_false(value) => return Vec::new(),
             Rule::Default { .. } => return vec![Required::default()],
-            Rule::Spec { head, bodies, .. } => (head, bodies),
+            Rule::Spec { bodies, .. } => bodies,
         };
-        let value = match head {
-            RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => {
-                assign.as_ref().map(|assign| assign.value.as_ref())
-            }
-            RuleHead::Set { key, .. } => key.as_deref(),
-        };
+        let value = syntax::value(known.definition.rule);
         let of = |query: Option<&'a Query>, value: Option<&'a Expr>| {
             let within: Vec<&Query> = query.into_iter().collect();
             let seen = Seen {
@@ -216,7 +209,7 @@ impl<'a> Policies<'a> {
                 head: RuleHead::Compr { assign: None, .. },
                 bodies,
                 ..
-            } = known.rule
+            } = known.definition.rule
             else {
                 return None;
             };

@@ -10,7 +10,7 @@ use crate::policy::builtins::numbers::parsed;
 /// How deep lists and objects may nest.
 const MOST_DEPTH: usize = 128;
 
-/// `None`: it nests too deeply, or has a number that is too large.
+/// `None`: it nests too deeply, or has a number that is too large, or too near to zero.
 pub(super) fn read(text: &str) -> Option<Value> {
     let mut reader = Reader { rest: text };
     reader.value(MOST_DEPTH)

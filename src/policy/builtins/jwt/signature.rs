@@ -1,9 +1,12 @@
 //! Keys, and whether they made a signature. A key of one kind verifies no algorithm of another.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{PublicEncryptingKey, PublicKeyComponents};
 use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
+
+use super::pss;
 
 /// What the algorithms of tokens hash with.
 #[derive(Clone, Copy)]
@@ -18,7 +21,10 @@ pub(super) enum Hash {
 pub(super) enum Algorithm {
     Hmac(Hash),
     Pkcs1(Hash),
+    /// With a salt as long as the hash (RFC 7518, section 3.5).
     Pss(Hash),
+    /// With any salt, as `io.jwt.verify_ps256` takes it and `io.jwt.decode_verify` does not.
+    PssOfAnySalt(Hash),
     Ecdsa(Hash),
     EdDsa,
 }
@@ -178,6 +184,14 @@ impl Key {
                 key,
                 signed,
             ),
+            (Algorithm::PssOfAnySalt(hash), Self::Rsa(key)) => {
+                let hash = match hash {
+                    Hash::Sha256 => &digest::SHA256,
+                    Hash::Sha384 => &digest::SHA384,
+                    Hash::Sha512 => &digest::SHA512,
+                };
+                pss::verifies(key, hash, message, signed)
+            }
             (Algorithm::Ecdsa(hash), Self::Elliptic(curve, key)) => {
                 let (r, s) = signed.split_at(signed.len() / 2);
                 numbers(r, s).is_some_and(|it| is_signed(curve.verification(hash), key, &it))

@@ -323,7 +323,8 @@ fn needs_opa_numbers_are_as_in_opa() {
             "round",
             "to_number",
         ],
-        |_, _| false,
+        // No number of the engine is so near to zero.
+        |name, given| name == "to_number" && given == [Value::from("1e-400")],
     );
 }
 

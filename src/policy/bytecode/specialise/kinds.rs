@@ -1,13 +1,16 @@
 //! What kind of value an expression has, as far as that is certain: sets that are joined and numbers that are
-//! compared must be sets and numbers, because the bytecode engine takes an error for silence.
+//! compared must be sets and numbers, because the bytecode engine takes an error for silence. Each form has a kind for a
+//! reason of its own.
 
 use std::collections::BTreeMap;
 
 use regorus::Value;
-use regorus::unstable::{AssignOp, BinOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead};
+use regorus::unstable::{BinOp, Expr, Rule, RuleHead};
 
-use crate::policy::rego::program::{self, Names, Path};
-use crate::policy::rego::walk::{self, Site};
+use crate::policy::builtins;
+use crate::policy::rego::program::{self, Definition, Path, Program};
+use crate::policy::rego::syntax::{self, Binding, Form, given};
+use crate::policy::rego::walk;
 
 /// Kinds that matter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,8 +41,7 @@ impl Kind {
 
 /// Everything that kinds are read off.
 pub(super) struct Kinds<'a> {
-    pub(super) modules: &'a [Ref<Module>],
-    pub(super) definitions: BTreeMap<Path, Vec<(&'a Module, &'a Rule)>>,
+    pub(super) program: &'a Program<'a>,
     /// The values of rules that do not depend on the input.
     pub(super) known: &'a BTreeMap<Path, Value>,
     data: &'a Value,
@@ -47,47 +49,44 @@ pub(super) struct Kinds<'a> {
 
 impl<'a> Kinds<'a> {
     pub(super) fn new(
-        modules: &'a [Ref<Module>],
+        program: &'a Program<'a>,
         known: &'a BTreeMap<Path, Value>,
         data: &'a Value,
     ) -> Self {
-        let mut definitions: BTreeMap<Path, Vec<_>> = BTreeMap::new();
-        for module in modules {
-            let names = Names::of(module);
-            for rule in &module.policy {
-                if let Some(path) = program::path_of(&names, rule) {
-                    definitions
-                        .entry(path)
-                        .or_default()
-                        .push((&**module, &**rule));
-                }
-            }
-        }
         Self {
-            modules,
-            definitions,
+            program,
             known,
             data,
         }
     }
 
     /// Of an expression in a rule; `depth` ends circles, which rules cannot have but names can.
-    pub(super) fn of(&self, names: &Names<'_>, rule: &Rule, expr: &Expr, depth: usize) -> Kind {
+    pub(super) fn of(&self, within: &Definition<'_>, expr: &Expr, depth: usize) -> Kind {
         let Some(depth) = depth.checked_sub(1) else {
             return Kind::Other;
         };
-        match expr {
-            Expr::Number { .. } => Kind::Number,
-            Expr::Array { .. } | Expr::ArrayCompr { .. } => Kind::Array,
-            Expr::Object { .. } | Expr::ObjectCompr { .. } => Kind::Object,
-            Expr::Set { .. }
-            | Expr::SetCompr { .. }
-            | Expr::BinExpr {
-                op: BinOp::Intersection | BinOp::Union,
-                ..
-            } => Kind::Set,
-            Expr::ArithExpr { lhs, .. } => self.of(names, rule, lhs, depth),
-            Expr::Call { fcn, params, .. } => {
+        // What is assigned is written so.
+        if let Expr::RefBrack { refr, index, .. } = expr
+            && let Expr::Array { items, .. } = refr.as_ref()
+            && let [only] = items.as_slice()
+            && index.span().text() == "0"
+        {
+            return self.of(within, only, depth);
+        }
+        match (syntax::form(expr), expr) {
+            (Form::Number, _) => Kind::Number,
+            (Form::Array, _) => Kind::Array,
+            (Form::Object, _) => Kind::Object,
+            (Form::Set, _)
+            | (
+                _,
+                Expr::BinExpr {
+                    op: BinOp::Intersection | BinOp::Union,
+                    ..
+                },
+            ) => Kind::Set,
+            (_, Expr::ArithExpr { lhs, .. }) => self.of(within, lhs, depth),
+            (_, Expr::Call { fcn, params, .. }) => {
                 let (name, params) = program::called(fcn, params);
                 match name.unwrap_or_default().join(".").as_str() {
                     "abs"
@@ -105,46 +104,36 @@ impl<'a> Kinds<'a> {
                     // Of sets it is a set, and of numbers a number.
                     "minus" => params
                         .first()
-                        .map_or(Kind::Other, |one| self.of(names, rule, one, depth)),
+                        .map_or(Kind::Other, |one| self.of(within, one, depth)),
+                    builtins::OBJECT => Kind::Object,
                     "object.keys" => Kind::Set,
-                    "array.concat" | "array.slice" | "split" => Kind::Array,
+                    // Or an object: both have members.
+                    builtins::MEMBERS
+                    | builtins::WALKED
+                    | "array.concat"
+                    | "array.slice"
+                    | "split" => Kind::Array,
                     _ => Kind::Other,
                 }
             }
-            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
-                self.of_reference(names, rule, expr, depth)
-            }
+            (Form::Reference, _) => self.of_reference(within, expr, depth),
             _ => Kind::Other,
         }
     }
 
-    fn of_reference(&self, names: &Names<'_>, rule: &Rule, expr: &Expr, depth: usize) -> Kind {
-        let steps: Vec<Option<String>> = walk::path(expr)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|step| step.name)
-            .collect();
-        let Some(Some(first)) = steps.first() else {
-            return Kind::Other;
-        };
-        match bindings(rule).get(first) {
-            None => {}
-            Some(1) if steps.len() == 1 => {
-                return assigned(rule, first)
-                    .map_or(Kind::Other, |value| self.of(names, rule, &value, depth));
+    fn of_reference(&self, within: &Definition<'_>, expr: &Expr, depth: usize) -> Kind {
+        let first = program::known(expr).into_iter().next().unwrap_or_default();
+        match within.bound.get(&first) {
+            None => {
+                let way = within.names.way(expr);
+                way.map_or(Kind::Other, |way| self.of_path(&way, depth))
             }
-            Some(_) => return Kind::Other,
+            Some(1) if syntax::variable(expr).is_some() => {
+                let value = assigned(within.rule, &first);
+                value.map_or(Kind::Other, |value| self.of(within, value, depth))
+            }
+            Some(_) => Kind::Other,
         }
-        if let Some(import) = names.imports.get(first) {
-            let rest = steps.iter().skip(1).cloned();
-            let whole: Vec<Option<String>> = import.iter().cloned().map(Some).chain(rest).collect();
-            return self.of_path(&whole, depth);
-        }
-        if first == "data" || first == "input" {
-            return self.of_path(&steps, depth);
-        }
-        let package = names.package.iter().cloned().map(Some);
-        self.of_path(&package.chain(steps).collect::<Vec<_>>(), depth)
     }
 
     /// Of a whole path from `data` on.
@@ -170,30 +159,24 @@ impl<'a> Kinds<'a> {
 
     /// Of a rule, when there is one of that path: that of all its definitions.
     fn of_rule(&self, path: &Path, whole: bool, depth: usize) -> Option<Kind> {
-        let definitions = self.definitions.get(path)?;
-        let mut kinds = definitions.iter().map(|(module, rule)| {
-            let names = Names::of(module);
-            match rule {
-                Rule::Spec {
-                    head: RuleHead::Set { key: Some(_), .. },
-                    ..
-                } => Kind::Set,
-                Rule::Spec {
-                    head:
-                        RuleHead::Compr {
-                            refr,
-                            assign: Some(assign),
-                            ..
-                        },
-                    bodies,
-                    ..
-                } if matches!(refr.as_ref(), Expr::Var { .. })
+        let definitions = self.program.root(path);
+        let mut kinds = definitions.into_iter().map(|definition| {
+            match (definition.rule, syntax::value(definition.rule)) {
+                (rule, Some(_)) if syntax::is_set(rule) => Kind::Set,
+                (
+                    Rule::Spec {
+                        head: RuleHead::Compr { refr, .. },
+                        bodies,
+                        ..
+                    },
+                    Some(value),
+                ) if syntax::variable(refr).is_some()
                     && bodies.iter().all(|body| !body.is_else) =>
                 {
-                    self.of(&names, rule, &assign.value, depth)
+                    self.of(definition, value, depth)
                 }
-                Rule::Default { value, .. } => self.of(&names, rule, value, depth),
-                Rule::Spec { .. } => Kind::Other,
+                (Rule::Default { value, .. }, _) => self.of(definition, value, depth),
+                _ => Kind::Other,
             }
         });
         let first = kinds.next()?;
@@ -223,65 +206,15 @@ fn below(value: &Value, steps: &[Option<String>]) -> Kind {
     }
 }
 
-/// How often a rule binds each name.
-pub(super) fn bindings(rule: &Rule) -> BTreeMap<String, usize> {
-    let mut bindings = BTreeMap::new();
-    walk::rule(rule, &mut |site| {
-        if let Site::Binding(name) = site
-            && name.text() != "_"
-        {
-            *bindings.entry(name.text().to_owned()).or_default() += 1;
-        }
-    });
-    bindings
-}
-
-/// What a rule assigns to a name, anywhere in its bodies, if it does so once.
-fn assigned(rule: &Rule, name: &str) -> Option<Ref<Expr>> {
+/// What a rule assigns to a name, anywhere in its queries, if it does so once.
+fn assigned<'r>(rule: &'r Rule, name: &str) -> Option<&'r Expr> {
     let mut found = Vec::new();
-    if let Rule::Spec { head, bodies, .. } = rule {
-        let assigned = match head {
-            RuleHead::Compr { assign, .. } | RuleHead::Func { assign, .. } => assign.as_ref(),
-            RuleHead::Set { .. } => None,
-        };
-        for value in assigned.iter().map(|assign| &assign.value) {
-            in_expression(value, name, &mut found);
-        }
-        for body in bodies {
-            in_query(&body.query, name, &mut found);
-        }
-    }
+    walk::queries(rule, &mut |query| {
+        let all = query.stmts.iter().filter_map(given);
+        found.extend(all.filter(|(given, _, how)| *given == name && *how == Binding::Assigned));
+    });
     match found.as_slice() {
-        [value] => Some(value.clone()),
+        [(_, value, _)] => Some(value),
         _ => None,
-    }
-}
-
-fn in_query(query: &Query, name: &str, found: &mut Vec<Ref<Expr>>) {
-    for statement in &query.stmts {
-        if let Literal::Expr { expr, .. } = &statement.literal {
-            if let Expr::AssignExpr {
-                op: AssignOp::ColEq,
-                lhs,
-                rhs,
-                ..
-            } = expr.as_ref()
-                && matches!(lhs.as_ref(), Expr::Var { span, .. } if span.text() == name)
-            {
-                found.push(rhs.clone());
-            } else {
-                in_expression(expr, name, found);
-            }
-        }
-    }
-}
-
-/// Comprehensions bind names too.
-fn in_expression(expr: &Expr, name: &str, found: &mut Vec<Ref<Expr>>) {
-    if let Expr::ArrayCompr { query, .. }
-    | Expr::SetCompr { query, .. }
-    | Expr::ObjectCompr { query, .. } = expr
-    {
-        in_query(query, name, found);
     }
 }

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Literal, Query, Rule};
+use regorus::unstable::{Expr, Literal, Query, Rule, Span};
 
-use crate::policy::rego::program;
+use crate::policy::rego::scopes::nested;
 use crate::policy::rego::walk::{self, Site};
+use crate::policy::rego::{program, syntax};
 
 /// Whether a rule names the input, or the data, in a query within it and outside of that as well; `root` says whether
 /// a reference goes to the input (true), the data (false), or neither.
@@ -16,13 +17,55 @@ use crate::policy::rego::walk::{self, Site};
 pub(super) fn has_late_roots(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> bool {
     let (mut all, mut late) = ([0, 0], false);
     walk::rule(rule, &mut |site| mention(site, root, &mut all));
+    let first = named_first(rule, root);
     nested(rule, &mut |query| {
         let mut within = [0, 0];
         query.walk(&mut |site| mention(site, root, &mut within));
-        let mut roots = within.into_iter().zip(all);
-        late |= roots.any(|(within, all)| within > 0 && within < all);
+        let mut roots = within.into_iter().zip(all).zip(first);
+        late |= roots.any(|((within, all), is_first)| within > 0 && within < all && !is_first);
     });
     late
+}
+
+/// Whether each body begins with conditions that name the data, and the input: they are negations, where policies are
+/// written out so.
+fn named_first(rule: &Rule, root: &dyn Fn(&Expr) -> Option<bool>) -> [bool; 2] {
+    let Rule::Spec { bodies, .. } = rule else {
+        return [false; 2];
+    };
+    let mut first = [!bodies.is_empty(); 2];
+    for body in bodies {
+        let mut named = [0; 2];
+        let negated = body
+            .query
+            .stmts
+            .iter()
+            .map_while(|statement| match &statement.literal {
+                Literal::NotExpr { expr, .. } => Some(expr),
+                _ => None,
+            });
+        for expr in negated {
+            let mut has_query = false;
+            let mut here = [0; 2];
+            walk::expression(expr, &mut |site| {
+                has_query |=
+                    matches!(site, Site::Operation(expr) if syntax::comprehension(expr).is_some());
+                mention(site, root, &mut here);
+            });
+            if has_query {
+                break;
+            }
+            named
+                .iter_mut()
+                .zip(here)
+                .for_each(|(all, here)| *all += here);
+        }
+        first
+            .iter_mut()
+            .zip(named)
+            .for_each(|(first, named)| *first &= named > 0);
+    }
+    first
 }
 
 /// Counts who names the data, and who the input.
@@ -50,40 +93,32 @@ pub(super) fn has_names_of_two_scopes(rule: &Rule) -> bool {
     });
     let mut found = false;
     nested(rule, &mut |query| {
-        let (mut own, mut bound) = (BTreeMap::new(), query.bound());
-        query.walk(&mut |site| match site {
-            Site::Reference(reference) => count(&mut own, reference),
-            Site::Binding(name) => bound.push(name.text().to_owned()),
-            _ => {}
+        let mut own = BTreeMap::new();
+        query.walk(&mut |site| {
+            if let Site::Reference(reference) = site {
+                count(&mut own, reference);
+            }
         });
-        found |= bound.iter().any(|name| own.get(name) != all.get(name));
+        let mut bound = query.bound().into_iter().map(Span::text);
+        found |= bound.any(|name| own.get(name) != all.get(name));
     });
     found
 }
 
 /// Whether a query within a rule uses a name that the rule gives a value further down.
 pub(super) fn uses_before_it_binds(rule: &Rule) -> bool {
-    let mut bound = BTreeMap::new();
-    walk::rule(rule, &mut |site| {
-        if let Site::Binding(name) = site {
-            bound.insert(name.text().to_owned(), name.start);
-        }
-    });
+    let bound = walk::bound(|see| walk::rule(rule, see)).into_iter();
+    let bound: BTreeMap<&str, u32> = bound.map(|name| (name.text(), name.start)).collect();
     let mut early = false;
     nested(rule, &mut |query| {
-        let mut own = query.bound();
-        query.walk(&mut |site| {
-            if let Site::Binding(name) = site {
-                own.push(name.text().to_owned());
-            }
-        });
+        let own: BTreeSet<&str> = query.bound().into_iter().map(Span::text).collect();
         query.walk(&mut |site| {
             if let Site::Reference(reference) = site
                 && let Some(first) = program::known(reference).into_iter().next()
-                && !own.contains(&first)
+                && !own.contains(first.as_str())
             {
                 early |= bound
-                    .get(&first)
+                    .get(first.as_str())
                     .is_some_and(|start| *start > reference.span().start);
             }
         });
@@ -91,51 +126,10 @@ pub(super) fn uses_before_it_binds(rule: &Rule) -> bool {
     early
 }
 
-/// A query within a rule.
-enum Nested<'a> {
-    Comprehension(&'a Expr),
-    Every(Vec<String>, &'a Query),
-}
-
-impl Nested<'_> {
-    fn walk(&self, see: &mut dyn FnMut(Site<'_>)) {
-        match self {
-            Self::Comprehension(expr) => walk::expression(expr, see),
-            Self::Every(_, query) => walk::query(query, see),
-        }
-    }
-
-    /// What is bound before it begins.
-    fn bound(&self) -> Vec<String> {
-        match self {
-            Self::Comprehension(_) => Vec::new(),
-            Self::Every(names, _) => names.clone(),
-        }
-    }
-}
-
-/// Calls `see` for every query within a rule.
-fn nested(rule: &Rule, see: &mut dyn FnMut(&Nested<'_>)) {
-    walk::rule(rule, &mut |site| match site {
-        Site::Operation(expr) if walk::is_comprehension(expr) => {
-            see(&Nested::Comprehension(expr));
-        }
-        Site::Every { key, value, query } => {
-            let names = key.into_iter().chain([value]);
-            let names = names.map(|name| name.text().to_owned()).collect();
-            see(&Nested::Every(names, query));
-        }
-        _ => {}
-    });
-}
-
 /// Whether a comprehension in a rule that walks through something asks before it walks through something itself. When
 /// that fails, the machine goes on with the next round of the walk around it.
 pub(super) fn asks_before_it_walks(rule: &Rule, comprehension: &Expr) -> bool {
-    let (Expr::ArrayCompr { query, .. }
-    | Expr::SetCompr { query, .. }
-    | Expr::ObjectCompr { query, .. }) = comprehension
-    else {
+    let Some((_, query)) = syntax::comprehension(comprehension) else {
         return false;
     };
     let (mut all, mut own) = (0, 0);

@@ -7,62 +7,59 @@
 //! seen to read wrongly.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use regorus::Value;
 use regorus::unstable::{
-    ArithOp, AssignOp, BoolOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead, Span,
+    ArithOp, AssignOp, BoolOp, Expr, Literal, Query, Ref, Rule, RuleHead, Span,
 };
 
-use super::kinds::{Kind, Kinds, bindings};
+use super::kinds::{Kind, Kinds};
 use super::{DEPTH, order};
 use crate::policy::builtins;
 use crate::policy::bytecode::watch;
 use crate::policy::rego::certain;
 use crate::policy::rego::edit::{colon, whole};
-use crate::policy::rego::program::{self, Names, Path};
+use crate::policy::rego::program::{self, Definition, Path};
 use crate::policy::rego::rests::{Rules, is_verdict};
-use crate::policy::rego::walk::{self, Site, literal};
+use crate::policy::rego::syntax::{self, literal};
+use crate::policy::rego::walk::{self, Site};
 
 /// The rules that could fail unnoticed, each with the first place in it and what stands there.
 pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, String)> {
     let mut found = Vec::new();
-    for module in kinds.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            let path = program::path_of(&names, rule);
-            // Its value is known: it is not evaluated any more.
-            if path
-                .as_ref()
-                .is_some_and(|path| kinds.known.contains_key(path))
-            {
-                continue;
+    for definition in &kinds.program.definitions {
+        let (rule, path) = (definition.rule, definition.root().map(<[_]>::to_vec));
+        // Its value is known: it is not evaluated any more.
+        if path
+            .as_ref()
+            .is_some_and(|path| kinds.known.contains_key(path))
+        {
+            continue;
+        }
+        let scope = Scope {
+            definition,
+            rules,
+            kinds,
+        };
+        let mut refused = None;
+        let mut refuse = |span: &Span, what: &str| {
+            let place = program::at(span, "");
+            refused.get_or_insert_with(|| format!("{}:{}: {what}", place.path, place.line));
+        };
+        if let Some(what) = scope.shape(path.as_ref()) {
+            refuse(rule.span(), what);
+        }
+        walk::rule(rule, &mut |site| {
+            if let Some((span, what)) = scope.refusal(site) {
+                refuse(span, &what);
             }
-            let scope = Scope {
-                module,
-                rule,
-                names: &names,
-                rules,
-                kinds,
-                bindings: bindings(rule),
-            };
-            let mut refused = None;
-            let mut refuse = |span: &Span, what: &str| {
-                let place = program::at(span, "");
-                refused.get_or_insert_with(|| format!("{}:{}: {what}", place.path, place.line));
-            };
-            if let Some(what) = scope.shape(path.as_ref()) {
-                refuse(rule.span(), what);
-            }
-            walk::rule(rule, &mut |site| {
-                if let Some((span, what)) = scope.refusal(site) {
-                    refuse(span, &what);
-                }
-            });
-            if let Some(refused) = refused {
-                // A rule without a path may be any of its package.
-                found.push((path.unwrap_or_else(|| names.package.clone()), refused));
-            }
+        });
+        if let Some(refused) = refused {
+            // A rule without a path may be any of its package.
+            found.push((
+                path.unwrap_or_else(|| definition.package().clone()),
+                refused,
+            ));
         }
     }
     found
@@ -73,13 +70,9 @@ const MOST_ARGUMENTS: usize = 8;
 
 /// A rule, and what its names mean.
 struct Scope<'a> {
-    module: &'a Module,
-    rule: &'a Rule,
-    names: &'a Names<'a>,
+    definition: &'a Definition<'a>,
     rules: &'a Rules,
     kinds: &'a Kinds<'a>,
-    /// How often the rule binds each name.
-    bindings: BTreeMap<String, usize>,
 }
 
 impl Scope<'_> {
@@ -104,7 +97,7 @@ impl Scope<'_> {
             ),
             Site::Every { .. } | Site::Replacing(_) => return None,
             Site::Members(expr) => {
-                let kind = self.kinds.of(self.names, self.rule, expr, DEPTH);
+                let kind = self.kinds.of(self.definition, expr, DEPTH);
                 let open = !kind.has_members() && whole(expr).is_none();
                 let what = "walks through what may have no members";
                 (expr.span(), open.then_some(what.into()))
@@ -120,7 +113,8 @@ impl Scope<'_> {
     fn call(&self, function: &Expr, arguments: &[Ref<Expr>]) -> Option<Cow<'static, str>> {
         let (name, arguments) = program::called(function, arguments);
         let name = name.unwrap_or_default();
-        let arity = if let Some(arity) = self.function(&name) {
+        let function = self.kinds.program.function(&self.definition.names, &name);
+        let arity = if let Some((_, arity)) = function {
             arity
         } else {
             let name = name.join(".");
@@ -146,12 +140,11 @@ impl Scope<'_> {
 
     /// Whether a name has a meaning that no body gives it.
     fn is_named(&self, name: &str) -> bool {
-        let local = [self.names.package.clone(), vec![name.to_owned()]].concat();
-        certain::names(self.module).contains(name) || self.rules.all.contains(&local)
+        self.kinds.program.is_global(&self.definition.names, name)
     }
 
     fn reference(&self, reference: &Expr) -> Option<&'static str> {
-        for index in certain::brackets(reference) {
+        for index in syntax::brackets(reference) {
             let mut open = false;
             walk::expression(index, &mut |site| {
                 if let Site::Reference(reference) = site {
@@ -178,25 +171,15 @@ impl Scope<'_> {
     }
 
     fn bound(&self, name: &str) -> usize {
-        self.bindings.get(name).copied().unwrap_or(0)
-    }
-
-    /// How many arguments a function of the policies takes.
-    fn function(&self, name: &[String]) -> Option<usize> {
-        let mut meant = self.names.functions(name).into_iter();
-        let path = meant.find(|path| self.rules.functions.contains(path))?;
-        let (_, definition) = self.kinds.definitions.get(&path)?.first()?;
-        program::function(definition).map(|(_, arity)| arity)
+        self.definition.bound.get(name).copied().unwrap_or(0)
     }
 
     /// The path of a reference from `data` or `input` on; nothing when it begins at a name that the rule binds.
     fn resolved(&self, reference: &Expr) -> Option<Path> {
-        let steps = program::known(reference);
-        let first = steps.first().filter(|first| self.bound(first) == 0)?;
-        if self.names.imports.contains_key(first) || first == "data" || first == "input" {
-            return Some(self.names.resolve(&steps));
-        }
-        Some([self.names.package.clone(), steps].concat())
+        self.kinds
+            .program
+            .meaning(self.definition, reference)
+            .path()
     }
 
     /// Whether a reference goes to the input, or to the data; nothing when it goes to a rule, or to what the body binds.
@@ -239,7 +222,7 @@ impl Scope<'_> {
     fn operation(&self, expr: &Expr) -> Option<&'static str> {
         const UNDEFINED: &str = "collects what may be undefined";
         let both = |one: &Expr, other: &Expr, kind: Kind| {
-            let of = |expr| self.kinds.of(self.names, self.rule, expr, DEPTH);
+            let of = |expr| self.kinds.of(self.definition, expr, DEPTH);
             of(one) == kind && of(other) == kind
         };
         match expr {
@@ -250,7 +233,7 @@ impl Scope<'_> {
             Expr::AssignExpr { lhs, .. } => {
                 colon(lhs).is_none().then_some("assigns in an odd place")
             }
-            _ if order::asks_before_it_walks(self.rule, expr) => {
+            _ if order::asks_before_it_walks(self.definition.rule, expr) => {
                 Some("asks in a comprehension before it walks through something")
             }
             Expr::BinExpr { lhs, rhs, .. } => {
@@ -288,21 +271,23 @@ impl Scope<'_> {
 
     /// A rule that could have two values, or has a form that is not for this engine.
     fn shape(&self, path: Option<&Path>) -> Option<&'static str> {
-        let (head, bodies) = match self.rule {
+        let (head, bodies) = match self.definition.rule {
             Rule::Spec { head, bodies, .. } => (head, bodies),
             Rule::Default { args, .. } => {
                 return (!args.is_empty()).then_some("has a default of a function");
             }
         };
-        if program::dotted(program::head(self.rule)).is_none_or(|name| name.len() != 1) {
+        if program::dotted(program::head(self.definition.rule)).is_none_or(|name| name.len() != 1) {
             return Some("defines an object by its members");
         }
-        if order::has_late_roots(self.rule, &|reference| self.is_of_input(reference)) {
+        if order::has_late_roots(self.definition.rule, &|reference| {
+            self.is_of_input(reference)
+        }) {
             return Some(
                 "reads the input, or the data, both within a comprehension or an `every` and outside of it",
             );
         }
-        if order::uses_before_it_binds(self.rule) {
+        if order::uses_before_it_binds(self.definition.rule) {
             return Some("uses a name in a comprehension or an `every` before it has a value");
         }
         if let RuleHead::Func { args, .. } = head
@@ -312,10 +297,10 @@ impl Scope<'_> {
         {
             return Some("has an argument without a name");
         }
-        if order::has_names_of_two_scopes(self.rule) {
+        if order::has_names_of_two_scopes(self.definition.rule) {
             return Some("uses a name both within a comprehension or an `every` and outside of it");
         }
-        let outputs = certain::outputs(self.rule);
+        let outputs = certain::outputs(self.definition.rule);
         let is_there = outputs.iter().all(|output| self.is_there(output));
         if let RuleHead::Set { .. } = head {
             // One element more of what policies say only has the interpreter asked.
@@ -325,20 +310,20 @@ impl Scope<'_> {
         if bodies.len() > 1 && !is_there {
             return Some("has an else, and a value that may be undefined");
         }
-        let twins = path.and_then(|path| self.kinds.definitions.get(path));
+        let twins = path.map(|path| self.kinds.program.root(path));
         let twins: Vec<&Rule> = twins
             .into_iter()
             .flatten()
-            .map(|(_, rule)| *rule)
+            .map(|twin| twin.rule)
             .filter(|rule| matches!(rule, Rule::Spec { .. }))
             .collect();
-        let fixed = fixed_value(self.rule);
+        let fixed = fixed_value(self.definition.rule);
         let same = |other: &&Rule| fixed.is_some() && fixed_value(other) == fixed;
         if twins.len() > 1 && !twins.iter().all(same) {
             return Some("may have two values");
         }
         // One definition that finds several values.
-        let several = certain::finds_several(self.rule, &certain::fixed(self.module, self.rule));
+        let several = certain::finds_several(self.kinds.program, self.definition);
         (fixed.is_none() && several).then_some("may have two values")
     }
 }

@@ -1,20 +1,23 @@
 //! Changes the text of a module where it stands. What is not changed stays to the letter.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
 use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Rule, RuleHead};
 
-use super::kinds::{Kinds, bindings};
-use super::{DEPTH, Rewritten, quietly};
+use super::kinds::Kinds;
+use super::{DEPTH, Rewritten};
 use crate::policy::bytecode::watch::{ITERABLE, watched};
+use crate::policy::complaint::answer;
 use crate::policy::question::KNOWN;
 use crate::policy::rego::edit::{
     Change, Changes, applied, colon, insert, is_after_a_dot, lines, whole,
 };
-use crate::policy::rego::program::{self, Names, Path};
+use crate::policy::rego::names::Meaning;
+use crate::policy::rego::program::{self, Definition, Path};
 use crate::policy::rego::rests::{Rules, is_verdict};
+use crate::policy::rego::syntax;
 use crate::policy::rego::walk::{self, Site};
 
 pub(super) struct Rewriter<'a> {
@@ -38,7 +41,7 @@ impl<'a> Rewriter<'a> {
         values: BTreeMap<Path, String>,
         settings: &'a mut regorus::Engine,
     ) -> Self {
-        let definitions = kinds.definitions.iter();
+        let definitions = kinds.program.roots();
         let mut rewriter = Self {
             rules,
             kinds,
@@ -58,13 +61,11 @@ impl<'a> Rewriter<'a> {
     fn find_undefined(&mut self) -> bool {
         let kinds = self.kinds;
         let mut undefined = Vec::new();
-        for (path, definitions) in &kinds.definitions {
+        for (path, definitions) in kinds.program.roots() {
             let never = !self.values.contains_key(path)
-                && definitions.iter().all(|(module, rule)| {
-                    let names = Names::of(module);
-                    let bound = bound(module);
-                    let changes = self.changes(&names, &bound, rule);
-                    is_complete(rule) && self.never(&names, &bound, rule, &changes)
+                && definitions.into_iter().all(|definition| {
+                    let changes = self.changes(definition);
+                    is_complete(definition.rule) && self.never(definition, &changes)
                 });
             if never {
                 // No value has this name.
@@ -76,15 +77,15 @@ impl<'a> Rewriter<'a> {
         found
     }
 
-    fn changes(&self, names: &Names<'_>, bound: &BTreeSet<String>, rule: &Rule) -> Changes {
+    fn changes(&self, definition: &Definition<'_>) -> Changes {
         let mut changes = Changes::new();
-        walk::rule(rule, &mut |site| {
+        walk::rule(definition.rule, &mut |site| {
             if let Site::Reference(reference) = site {
-                changes.extend(change(names, bound, &self.values, reference));
+                changes.extend(self.change(definition, reference));
             }
         });
         // The compiler goes on behind `:=` when there is no value.
-        walk::rule(rule, &mut |site| {
+        walk::rule(definition.rule, &mut |site| {
             if let Site::Operation(Expr::AssignExpr { lhs, .. }) = site
                 && let Some(start) = colon(lhs)
             {
@@ -94,9 +95,9 @@ impl<'a> Rewriter<'a> {
             }
         });
         // What is walked through has to have members, and says so when it has none.
-        walk::rule(rule, &mut |site| {
+        walk::rule(definition.rule, &mut |site| {
             if let Site::Members(expr) = site
-                && !self.kinds.of(names, rule, expr, DEPTH).has_members()
+                && !self.kinds.of(definition, expr, DEPTH).has_members()
                 && let Some((start, end)) = whole(expr)
             {
                 insert(&mut changes, start, &format!("{ITERABLE}("));
@@ -110,27 +111,27 @@ impl<'a> Rewriter<'a> {
     }
 
     pub(super) fn module(&mut self, module: &Module) -> Rewritten {
-        let names = Names::of(module);
-        let bound = bound(module);
-        let source = module.package.span.source.get_contents();
+        let (kinds, source) = (self.kinds, &module.package.span.source);
+        let (file, source) = (source.get_path(), source.get_contents());
         let mut changes = Changes::new();
-        for rule in &module.policy {
-            let Some(path) = program::path_of(&names, rule) else {
+        let of_file = kinds.program.definitions.iter();
+        for definition in of_file.filter(|definition| definition.names.file == file) {
+            let Some(path) = definition.root().map(<[_]>::to_vec) else {
                 continue;
             };
             if self.values.contains_key(&path) {
                 continue;
             }
-            let of_rule = self.changes(&names, &bound, rule);
-            match self.left_away(&names, &bound, rule, &path, &of_rule) {
+            let of_rule = self.changes(definition);
+            match self.left_away(definition, &path, &of_rule) {
                 Some((start, removed)) => drop(changes.insert(start, removed)),
                 None => changes.extend(of_rule),
             }
         }
         let text = applied(source, 0, source.len(), &changes);
         Rewritten {
-            path: names.file.to_owned(),
-            package: names.package,
+            path: file.clone(),
+            package: program::package(module),
             text,
         }
     }
@@ -139,19 +140,18 @@ impl<'a> Rewriter<'a> {
     /// one of its rule.
     fn left_away(
         &mut self,
-        names: &Names<'_>,
-        bound: &BTreeSet<String>,
-        rule: &Rule,
+        definition: &Definition<'_>,
         path: &Path,
         changes: &Changes,
     ) -> Option<(usize, Change)> {
         if self.left.get(path).is_none_or(|left| *left < 2) {
             return None;
         }
-        let (start, end) = lines(rule.span())?;
-        let superfluous = self.never(names, bound, rule, changes)
-            || (is_verdict(path) && self.is_absolute(names, bound, rule) && {
-                let source = rule.span().source.get_contents();
+        let span = definition.rule.span();
+        let (start, end) = lines(span)?;
+        let superfluous = self.never(definition, changes)
+            || (is_verdict(path) && self.is_absolute(definition) && {
+                let source = span.source.get_contents();
                 self.is_shared(applied(source, start, end, changes), path)
             });
         superfluous.then(|| {
@@ -176,14 +176,8 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether a definition needs something that the settings rule out.
-    fn never(
-        &mut self,
-        names: &Names<'_>,
-        bound: &BTreeSet<String>,
-        rule: &Rule,
-        changes: &Changes,
-    ) -> bool {
-        let Rule::Spec { bodies, span, .. } = rule else {
+    fn never(&mut self, definition: &Definition<'_>, changes: &Changes) -> bool {
+        let Rule::Spec { bodies, span, .. } = definition.rule else {
             return false;
         };
         let [body] = bodies.as_slice() else {
@@ -192,7 +186,7 @@ impl<'a> Rewriter<'a> {
         let source = span.source.get_contents();
         for statement in &body.query.stmts {
             // What stands before it could fail, which is no silence.
-            if !self.is_settled(names, bound, statement) {
+            if !self.is_settled(definition, statement) {
                 return false;
             }
             let Some((start, end)) = lines(&statement.span) else {
@@ -209,9 +203,9 @@ impl<'a> Rewriter<'a> {
 
     /// Whether a definition means the same in every package: it names no rule of its own, and no function of the
     /// policies.
-    fn is_absolute(&self, names: &Names<'_>, bound: &BTreeSet<String>, rule: &Rule) -> bool {
-        let (mut absolute, own) = (true, bindings(rule));
-        walk::rule(rule, &mut |site| {
+    fn is_absolute(&self, definition: &Definition<'_>) -> bool {
+        let mut absolute = true;
+        walk::rule(definition.rule, &mut |site| {
             absolute &= match site {
                 Site::Call { .. } | Site::With(_) => false,
                 Site::Reference(reference) => {
@@ -219,9 +213,9 @@ impl<'a> Rewriter<'a> {
                         .into_iter()
                         .next()
                         .unwrap_or_default();
-                    own.contains_key(&first)
+                    definition.binds(&first)
                         || matches!(first.as_str(), "data" | "input")
-                        || change(names, bound, &self.values, reference).is_some()
+                        || self.change(definition, reference).is_some()
                 }
                 _ => true,
             }
@@ -230,7 +224,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Whether a statement rests on nothing but data, and can be asked without its module.
-    fn is_settled(&self, names: &Names<'_>, bound: &BTreeSet<String>, stmt: &LiteralStmt) -> bool {
+    fn is_settled(&self, definition: &Definition<'_>, stmt: &LiteralStmt) -> bool {
         let is_test = matches!(stmt.literal, Literal::Expr { .. } | Literal::NotExpr { .. });
         let mut settled = is_test;
         walk::statement(stmt, &mut |site| {
@@ -245,25 +239,40 @@ impl<'a> Rewriter<'a> {
                     let name = program::dotted(function).unwrap_or_default();
                     watched(&name.join(".")).is_some()
                 }
-                Site::Reference(reference) => self.is_of_settings(names, bound, reference),
+                Site::Reference(reference) => self.is_of_settings(definition, reference),
             }
         });
         settled
     }
 
-    fn is_of_settings(
-        &self,
-        names: &Names<'_>,
-        bound: &BTreeSet<String>,
-        reference: &Expr,
-    ) -> bool {
-        let steps = program::known(reference);
-        let Some(first) = steps.first().filter(|first| !bound.contains(*first)) else {
-            return false;
-        };
-        // Data, or a rule that is replaced by its value.
-        change(names, bound, &self.values, reference).is_some()
-            || (first == "data" && self.rules.reached(&steps).next().is_none())
+    /// Whether it is of the data, or a rule that is replaced by its value.
+    fn is_of_settings(&self, definition: &Definition<'_>, reference: &Expr) -> bool {
+        self.change(definition, reference).is_some()
+            || match self.kinds.program.meaning(definition, reference) {
+                Meaning::Data(path) => self.rules.reached(&path).next().is_none(),
+                _ => false,
+            }
+    }
+
+    /// What the beginning of a reference becomes, if its value is known: where it starts and ends, and the new text.
+    fn change(&self, definition: &Definition<'_>, reference: &Expr) -> Option<(usize, Change)> {
+        let path = self.kinds.program.meaning(definition, reference).path()?;
+        let steps = syntax::path(reference)?;
+        // How many steps of the path the first one that is written stands for.
+        let first = path.len() + 1 - program::known(reference).len();
+        let mut lengths = first..=path.len();
+        let (length, member) =
+            lengths.find_map(|length| Some((length, self.values.get(path.get(..length)?)?)))?;
+        let written = steps.get(..=length - first)?;
+        // A step in brackets ends after its bracket, which its span does not cover.
+        let mut dotted = written.iter().skip(1);
+        if !dotted.all(|step| is_after_a_dot(step.span)) {
+            return None;
+        }
+        let start = usize::try_from(written.first()?.span.start).ok()?;
+        let end = usize::try_from(written.last()?.span.end).ok()?;
+        let text = format!("data.{KNOWN}.{member}");
+        Some((start, Change { end, text }))
     }
 
     /// Whether a statement holds: its expression has a value, and not `false`; `None`: it cannot be asked.
@@ -273,8 +282,8 @@ impl<'a> Rewriter<'a> {
             return self.holds(negated).map(|holds| !holds);
         }
         let settings = &mut *self.settings;
-        let answer = quietly(|| settings.eval_query(statement.to_owned(), false))?;
-        let value = answer
+        let results = answer("", || settings.eval_query(statement.to_owned(), false)).ok()?;
+        let value = results
             .result
             .first()
             .and_then(|result| result.expressions.first());
@@ -292,49 +301,6 @@ fn is_complete(rule: &Rule) -> bool {
         Rule::Spec {
             head: RuleHead::Compr { refr, .. },
             ..
-        } if matches!(refr.as_ref(), Expr::Var { .. })
+        } if syntax::variable(refr).is_some()
     )
-}
-
-/// The names that a module binds itself, anywhere.
-fn bound(module: &Module) -> BTreeSet<String> {
-    let rules = module.policy.iter();
-    rules.flat_map(|rule| walk::bound(rule)).collect()
-}
-
-/// What the beginning of a reference becomes, if its value is known: where it starts and ends, and the new text.
-fn change(
-    names: &Names<'_>,
-    bound: &BTreeSet<String>,
-    values: &BTreeMap<Path, String>,
-    reference: &Expr,
-) -> Option<(usize, Change)> {
-    let steps = walk::path(reference)?;
-    let first = steps.first()?;
-    let name = first.name.clone()?;
-    if bound.contains(&name) {
-        return None;
-    }
-    let start = usize::try_from(first.span.start).ok()?;
-    let begin = match name.as_str() {
-        "data" | "input" => vec![name],
-        _ => [names.package.clone(), vec![name]].concat(),
-    };
-    // The whole reference, with the place where each step ends.
-    let mut path = begin.clone();
-    let mut ends = vec![first.span.end; path.len()];
-    for step in steps.iter().skip(1) {
-        path.push(step.name.clone().unwrap_or_default());
-        ends.push(step.span.end);
-    }
-    let (length, member) = (begin.len()..=path.len())
-        .find_map(|length| Some((length, values.get(path.get(..length)?)?)))?;
-    // A step in brackets ends after its bracket, which its span does not cover.
-    let mut dotted = steps.iter().take(length + 1 - begin.len()).skip(1);
-    if !dotted.all(|step| is_after_a_dot(step.span)) {
-        return None;
-    }
-    let end = usize::try_from(*ends.get(length.checked_sub(1)?)?).ok()?;
-    let text = format!("data.{KNOWN}.{member}");
-    Some((start, Change { end, text }))
 }

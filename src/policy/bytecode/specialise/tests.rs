@@ -138,7 +138,7 @@ fn an_objection_that_two_policies_share_to_the_letter_stands_once() {
         1
     );
     // It means something else in each package.
-    assert_eq!(texts.matches("deny contains _own").count(), 2);
+    assert_eq!(texts.matches("dtgate_1 = _own").count(), 2);
 }
 
 #[test]
@@ -199,28 +199,8 @@ fn what_the_engines_read_differently_is_refused() {
             "by its members",
         ),
         (
-            "deny contains \"x\" if { some \"a\" in input.change.scopes.requested }",
-            "takes a value apart",
-        ),
-        (
-            "_f(\"v1\") := 1\ndeny contains \"x\" if _f(input.api) == 1",
-            "takes a value apart",
-        ),
-        (
-            "deny contains \"x\" if { some i; input.change.scopes.requested[i] == \"a\" }",
-            "finds a name by an index",
-        ),
-        (
-            "deny contains \"x\" if input.change.scopes.requested[_] == \"a\"",
-            "by an index",
-        ),
-        (
             "deny contains \"x\" if { some s in [1]; count([1 | input.api == \"v1\"; some t in [s]; t == 1]) == 0 }",
             "before it walks",
-        ),
-        (
-            "_h := {\"a\": [s | some s in input.change.scopes.requested], \"b\": input.api}\ndeny contains \"x\" if _h.b == \"v1\"",
-            "within a comprehension or an `every` and outside",
         ),
         (
             "_all contains input.token.id\ndeny contains \"x\" if count(_all) == 0",

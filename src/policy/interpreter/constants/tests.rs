@@ -64,7 +64,6 @@ fn what_rests_on_the_request_stays_and_so_do_functions_and_parts_of_objects() {
         "late if now > 1\n\nnow := time.now_ns()\n",
         "f(x) := x + 1\n",
         "kind.a := 1\n\nkind.b := 2\n",
-        "kind[name] := 1 if some name, _ in data.teams\n",
         "nothing := 1 if 1 > 2\n",
     ] {
         let policy = format!("{rule}\ndeny contains \"x\" if input.api == \"v3\"\n");

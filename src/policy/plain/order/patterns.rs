@@ -1,7 +1,5 @@
 //! Patterns as what they do: variables that get a value, and comparisons.
 
-use std::collections::BTreeSet;
-
 use super::Order;
 use super::variables::{Names, is_same, mentioned};
 use crate::policy::plain::tree::{Form, Statement, Term};
@@ -154,34 +152,11 @@ fn filled(
 }
 
 /// Whether a term has variables without a value where a value is matched with it.
-fn is_pattern(term: &Term, given: &Names) -> bool {
+pub(super) fn is_pattern(term: &Term, given: &Names) -> bool {
     match &term.form {
         Form::Name(name) => !given.contains(name),
         Form::Array(terms) => terms.iter().any(|term| is_pattern(term, given)),
         Form::Object(members) => members.iter().any(|(_, value)| is_pattern(value, given)),
-        _ => false,
-    }
-}
-
-/// Two names that have no value yet: what `walk` finds.
-pub(super) fn is_pair(pattern: &Term, given: &Names) -> bool {
-    let Form::Array(terms) = &pattern.form else {
-        return false;
-    };
-    let names: BTreeSet<_> = terms
-        .iter()
-        .filter_map(|term| match &term.form {
-            Form::Name(name) if !given.contains(name) => Some(name),
-            _ => None,
-        })
-        .collect();
-    terms.len() == 2 && names.len() == 2
-}
-
-pub(super) fn has_object(pattern: &Term) -> bool {
-    match &pattern.form {
-        Form::Object(_) => true,
-        Form::Array(terms) => terms.iter().any(has_object),
         _ => false,
     }
 }

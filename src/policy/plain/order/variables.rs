@@ -45,51 +45,6 @@ pub(super) fn mentioned(term: &Term, names: &mut Names) {
     }
 }
 
-/// The variables of a term, and of all within it.
-fn all(term: &Term, names: &mut Names) {
-    if let Form::Comprehension(_, _, query) = &term.form {
-        query.statements.iter().for_each(|one| all_of(one, names));
-    }
-    match &term.form {
-        Form::Name(name) if name != "_" => drop(names.insert(name.clone())),
-        _ => term.parts().into_iter().for_each(|part| all(part, names)),
-    }
-}
-
-fn all_of(statement: &Statement, names: &mut Names) {
-    statement
-        .terms()
-        .into_iter()
-        .for_each(|term| all(term, names));
-    if let Kind::Every { query, .. } = &statement.kind {
-        query.statements.iter().for_each(|one| all_of(one, names));
-    }
-}
-
-/// The variables that references look something up by.
-pub(super) fn stepped(statement: &Statement, names: &mut Names) {
-    fn within(term: &Term, names: &mut Names) {
-        if let Form::Reference(_, steps) = &term.form {
-            for step in steps {
-                mentioned(step, names);
-            }
-        }
-        if let Form::Comprehension(_, _, query) = &term.form {
-            query.statements.iter().for_each(|one| stepped(one, names));
-        }
-        term.parts()
-            .into_iter()
-            .for_each(|part| within(part, names));
-    }
-    statement
-        .terms()
-        .into_iter()
-        .for_each(|term| within(term, names));
-    if let Kind::Every { query, .. } = &statement.kind {
-        query.statements.iter().for_each(|one| stepped(one, names));
-    }
-}
-
 /// The variables that a statement uses, itself.
 pub(super) fn needs(statement: &Statement) -> Names {
     let mut names = Names::new();
@@ -106,7 +61,7 @@ pub(super) fn needs(statement: &Statement) -> Names {
 pub(super) fn closed_over(statement: &Statement, owned: &Names) -> Names {
     fn within(term: &Term, names: &mut Names) {
         if let Form::Comprehension(..) = &term.form {
-            all(term, names);
+            term.names(names);
         } else {
             term.parts()
                 .into_iter()
@@ -124,7 +79,7 @@ pub(super) fn closed_over(statement: &Statement, owned: &Names) -> Names {
         query
             .statements
             .iter()
-            .for_each(|one| all_of(one, &mut names));
+            .for_each(|one| one.names(&mut names));
         let mut own = Names::new();
         key.iter()
             .chain([value])

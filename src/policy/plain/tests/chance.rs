@@ -128,8 +128,7 @@ fn said(policy: &File, number: u64) -> Option<[Vec<Option<Json>>; 2]> {
     let (mut rego, mut problems) = crate::policy::read::compile(&files, &data());
     if problems.is_empty() {
         let modules = rego.get_modules().clone();
-        Program::new(&modules).calls(|_| false, &mut problems);
-        crate::policy::refuse::misread(&modules, &mut problems);
+        crate::policy::refuse::misread(&Program::new(&modules), &mut problems);
     }
     if !problems.is_empty() {
         return None;

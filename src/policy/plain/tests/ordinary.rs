@@ -39,6 +39,21 @@ pub(super) fn policy(author: &mut Author) -> String {
     let body = writer.body();
     writeln!(rules, "\n{default}r := 2 if {{\n{body}}}").unwrap();
     writer.helpers.push("r");
+    writer.known.clear();
+    let body = writer.body();
+    let (key, value) = (writer.term(), writer.term());
+    writeln!(rules, "\no[{key}] := {value} if {{\n{body}}}").unwrap();
+    writer.helpers.push("o");
+    writer.known = vec!["v"];
+    let test = writer.test();
+    let pattern = writer.word(&["\"x\"", "[v, _]", "{\"k\": v}", "[\"x\", v]"]);
+    let test = if pattern == "\"x\"" {
+        "true".to_owned()
+    } else {
+        test
+    };
+    writeln!(rules, "\np({pattern}, _) if {{ {test} }}").unwrap();
+    writer.helpers.push("p");
     for _ in 0..=writer.author.below(2) {
         writer.known.clear();
         let body = writer.body();
@@ -89,7 +104,18 @@ impl Writer<'_> {
             return self.test();
         };
         let (many, term) = (self.many(), self.term());
-        let declared = match self.author.below(6) {
+        let looked_into = self.looked_into();
+        let declared = match self.author.below(16) {
+            6 => format!("{name} := {looked_into}[_]"),
+            7 => format!("some {name}; {looked_into}[{name}] == {term}"),
+            8 => format!("some {name}; {looked_into}[{name}]"),
+            9 => format!("{name} := nested[_].k"),
+            10 => format!("some {{\"k\": {name}}} in nested"),
+            11 => format!("[{name}, _] := [{term}, {many}]"),
+            12 => format!("{{\"k\": {name}}} = nested[_]"),
+            13 => format!("walk({many}, [_, {name}])"),
+            14 => format!("[{name}, \"x\"] = walk(nested)"),
+            15 => format!("{name} = data.settings[_][{term}]"),
             0 | 1 => format!("some {name} in {many}"),
             2 => format!("some {name}, _ in {many}"),
             3 => format!("{name} := {many}"),
@@ -105,7 +131,11 @@ impl Writer<'_> {
         let term = self.term();
         let same = self.word(&["==", "!="]);
         self.depth += 1;
-        let test = match self.author.below(if self.depth > 3 { 7 } else { 15 }) {
+        let test = match self.author.below(if self.depth > 3 { 7 } else { 19 }) {
+            14 if self.has("o") => format!("{not}o[{term}] {same} {}", self.term()),
+            15 if self.has("p") => format!("{not}p({term}, {})", self.term()),
+            16 => format!("{}[_] {same} {term}", self.looked_into()),
+            17 => format!("[{term}, {}] {same} [{}, \"x\"]", self.term(), self.term()),
             0 | 1 => format!("{not}{term} {same} {}", self.term()),
             2 if self.has("f") => format!("{not}f({term})"),
             3 if self.has("g") => format!("{not}g({term}) {same} \"g2\""),
@@ -159,6 +189,15 @@ impl Writer<'_> {
         text
     }
 
+    /// The engine's parser looks into nothing that stands in parentheses.
+    fn looked_into(&mut self) -> String {
+        let many = self.many();
+        if many.starts_with('(') {
+            return "list".to_owned();
+        }
+        many
+    }
+
     fn many(&mut self) -> String {
         self.depth += 1;
         let many = match self.author.below(if self.depth > 3 { 6 } else { 9 }) {
@@ -167,6 +206,7 @@ impl Writer<'_> {
             2 => "names".to_owned(),
             3 => "nested".to_owned(),
             4 if self.has("s") => "s".to_owned(),
+            5 if self.has("o") && self.author.below(2) == 0 => "o".to_owned(),
             5 => "{\"x\", \"y\"}".to_owned(),
             6 => self.comprehension(false),
             7 => {

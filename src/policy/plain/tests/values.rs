@@ -32,6 +32,229 @@ const LIBRARY: [(&str, &str); 2] = [
 
 /// Rules, and what they make of `deny`.
 const RULES: &[(&str, &str)] = &[
+    // what a function's arguments are compared with
+    ("deny contains f(\"aa\")\nf($\"a{input.x}\") := 1", "[1]"),
+    (
+        "deny contains f(input.x, [1, 2], {\"k\": 2}, 5, 3)\nf(\"a\", [a, _], {\"k\": b}, _, 3) := [a, b]",
+        "[[1,2]]",
+    ),
+    (
+        "deny contains f(input.x)\nf(\"a\") := 1 if input.none else := 5",
+        "[5]",
+    ),
+    // objects that grow, and what walk finds
+    (
+        "o[k] := v if some k, v in input.pairs\no[\"z\"] := 1 if input.api == \"v1\"\ndeny contains [k, v] if v := o[k]",
+        "[[0,[\"a\",1]],[1,[\"b\",2]],[\"z\",1]]",
+    ),
+    (
+        "o[v] := 1 if some v in input.list\ndeny contains o if o.a",
+        "[{\"a\":1,\"b\":1,\"c\":1}]",
+    ),
+    (
+        "o[v] if some v in input.list\ndeny contains 1 if not o.d\ndeny contains x if { x := o with o as {\"d\": 1} }",
+        "[1,{\"d\":1}]",
+    ),
+    (
+        "deny contains {v[0]: v[1] | v := input.pairs[_]}",
+        "[{\"a\":1,\"b\":2}]",
+    ),
+    (
+        "s contains {\"k\": input.none}\ns contains {\"k\": input.x}\ndeny contains k if s[{\"k\": k}]",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains p if [p, v] := walk([{\"a\", {\"b\"}}])\ndeny contains 1 if { some x in [1]; not walk_finds(x) }\nwalk_finds(x) if walk(input.pairs, [_, x])",
+        "[[],[0],[0,\"a\"],[0,[\"b\"]],[0,[\"b\"],\"b\"]]",
+    ),
+    (
+        "deny contains p if { [p, 3] = walk(input.pairs) with input.pairs as [[3]] }",
+        "[[0,0]]",
+    ),
+    (
+        "deny contains x if x := [v | walk([3, {\"b\": [2, 1], \"a\": {0}}], [_, v])]",
+        "[[[3,{\"a\":[0],\"b\":[2,1]}],3,{\"a\":[0],\"b\":[2,1]},[0],0,[2,1],2,1]]",
+    ),
+    (
+        "deny contains x if some [x] in [[1], [2, 3], 4, {0: 5}]\ndeny contains x if some [\"a\", x] in input.pairs",
+        "[1]",
+    ),
+    // indexes that look for something, by what they look into
+    (
+        "deny contains [i, x] if { some i; x := input.list[i]; input.list[i] != \"b\" }",
+        "[[0,\"a\"],[2,\"c\"]]",
+    ),
+    (
+        "deny contains [i, j] if { some i, j; input.pairs[i][j] == 2 }",
+        "[[1,1]]",
+    ),
+    (
+        "deny contains x if { some xs in [5, \"a\", null, true, {7}, {1: 6}, [8]]; x := xs[_] }",
+        "[7,6,8]",
+    ),
+    (
+        "deny contains [k, x] if { some xs in [{7}, {1: 6}, [8]]; x := xs[k] }",
+        "[[7,7],[1,6],[0,8]]",
+    ),
+    (
+        "deny contains [a, b] if { {1, \"x\", [1, 2]}[[a, b]] }",
+        "[[1,2]]",
+    ),
+    (
+        "deny contains a if { {{\"a\": 1}, {\"a\": 2, \"b\": 3}}[{\"a\": a}] }",
+        "[1]",
+    ),
+    ("deny contains x if { {false, 1}[x] }", "[1]"),
+    ("deny contains x if { [false, 1][x] }", "[1]"),
+    (
+        "deny contains k if { input.objects[_].k = k; input.list[_] = k }",
+        "[\"a\",\"b\"]",
+    ),
+    (
+        "deny contains n if { n := count([1 | input.list[_] != input.x]); input.api == \"v1\" }",
+        "[2]",
+    ),
+    (
+        "deny contains x if { every y in input.pairs[x] { y != 1 } }",
+        "[1]",
+    ),
+    (
+        "deny contains x if { some x in input.pairs[_] }",
+        "[\"a\",1,\"b\",2]",
+    ),
+    (
+        "deny contains x if { some i; x := input.list[i] with input.list as {\"i\": 4} }",
+        "[4]",
+    ),
+    ("deny contains input.list[_]", "[\"a\",\"b\",\"c\"]"),
+    (
+        "deny contains y if y := {x | x := input.list[_]; x != input.x}",
+        "[[\"b\",\"c\"]]",
+    ),
+    (
+        "deny contains f(input.list[_])\nf(x) := [x, y] if { y := [i | input.list[i] == x][_] }",
+        "[[\"a\",0],[\"b\",1],[\"c\",2]]",
+    ),
+    // what is stored is looked into by the names of places, behind an index too; what `with` puts there is not
+    (
+        "deny contains x if { some k in [0, \"0\"]; x := data.settings[_][k] }",
+        "[\"first\"]",
+    ),
+    (
+        "deny contains x if { some i; k := [\"1\", 1][_]; x := [i, k, data.settings[i][k]] }",
+        "[[\"numbered\",\"1\",\"one\"],[\"numbered\",1,\"one\"]]",
+    ),
+    (
+        "deny contains x if { x := data.settings[_][\"0\"] }",
+        "[\"first\"]",
+    ),
+    (
+        "deny contains x if { some k in [1, \"1\", \"b\"]; x := [k, data.settings.map[k]] with data.settings.map as {\"1\": 3, \"b\": 4} }",
+        "[[\"1\",3],[\"b\",4]]",
+    ),
+    (
+        "deny contains x if { x := data.settings.map[\"1\"] with data.settings.map as [3, 4] }",
+        "[]",
+    ),
+    (
+        "deny contains x if { not data.settings.map[1] with data.settings.map as {\"1\": 3}; x := 1 }",
+        "[1]",
+    ),
+    (
+        "deny contains f(1)\nf(x) := y if { y := data.settings.map[x] with data.settings.map as {\"1\": 3} } else := 5",
+        "[5]",
+    ),
+    (
+        "deny contains x if { some k in [1, \"1\"]; x := [k, input.m[k]] with input as {\"m\": {\"1\": 3}} }",
+        "[[\"1\",3]]",
+    ),
+    // the input and the data, first in a query that is not walked through
+    (
+        "h := {\"a\": [s | input.none; s := input.list[0]], \"b\": input.api}\ndeny contains h.b",
+        "[\"v1\"]",
+    ),
+    (
+        "deny contains [a, b] if { a := [1 | input.none; input.x]; b := input.x }",
+        "[[[],\"a\"]]",
+    ),
+    (
+        "deny contains [a, b] if { a := [1 | input.x != \"a\"; data.settings.names[input.x]]; b := data.settings.names[input.x] }",
+        "[[[],true]]",
+    ),
+    (
+        "deny contains x if { x := f([])[0] }\nf(y) := [input.x, z] if { z := [1 | y[0] == input.x] } else := [2]",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains 1 if { every x in [] { x == input.x }; input.x == \"a\" }",
+        "[1]",
+    ),
+    // names that stand for others
+    (
+        "deny contains s if { some x in input.list; s := x; not data.settings.names[s] }",
+        "[\"b\",\"c\"]",
+    ),
+    (
+        "deny contains s if { some x in input.list; s = x; t := s; every y in [1] { y == 1; not data.settings.names[t] } }",
+        "[\"b\",\"c\"]",
+    ),
+    (
+        "deny contains s if { some x in input.list; [s, t] := [x, x]; not data.settings.names[t]; count([1 | data.settings.names[s]]) == 0 }",
+        "[\"b\",\"c\"]",
+    ),
+    (
+        "deny contains {s | y := input.list[_]; s := y; not data.settings.names[s]}",
+        "[[\"b\",\"c\"]]",
+    ),
+    (
+        "deny contains s if { some x in input.list; k := {\"a\": x}; not known[k]; s := x }\nknown contains {\"a\": \"b\"}",
+        "[\"a\",\"c\"]",
+    ),
+    (
+        "deny contains x if { xs := [\"a\"]; x := input.x; every y in [x] { z := y; z in xs } }",
+        "[\"a\"]",
+    ),
+    // `some` declares nothing that what it goes through names: it is what it is around it
+    (
+        "deny contains 1 if { u := 5; [] == [1 | some u in {u | some u in input.list; u != 6}; u != 8] }",
+        "[1]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [u | some u in [u | some u in [1, 5]]] }",
+        "[[5]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [u | some u in [u | some u in [u | some u in [1]; u != 6]; u != 8]] }",
+        "[[]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [[k, u] | some k, u in [u | some u in [1, 5]]] }",
+        "[[[1,5]]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := [[k, v] | some k, [u, v] in [[u, 7] | some u in [1, 5]]] }",
+        "[[[1,7]]]",
+    ),
+    (
+        "deny contains z if { u := 5; z := {u: v | some u, v in {u: u | some u in [1, 5]}} }",
+        "[{\"5\":5}]",
+    ),
+    (
+        "deny contains f(3)\nf(u) := [u | some u in {u | some u in [1, 2]}]",
+        "[[]]",
+    ),
+    (
+        "deny contains u if { u := 5; some u in [u | some u in [1, 2]] }",
+        "[]",
+    ),
+    (
+        "deny contains u if { some u in [u | some u in [1, 2]]; u > 1 }",
+        "[2]",
+    ),
+    (
+        "deny contains u if { u := 5; every u in {u | some u in [1, 2]; u != 6} { u != 5 } }",
+        "[5]",
+    ),
     // the order of values of several types
     (
         "deny contains x if { some x in [1, \"a\", null, [], {}, {1}]; x > 5 }",

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use crate::dynatrace::catalogue::ENDPOINTS;
 use crate::policy::input;
 use crate::policy::problem::Problem;
+use crate::policy::rego::program::Program;
 use crate::policy::source::files::Tree;
 
 /// What a name in a setting is a name of.
@@ -28,14 +29,15 @@ const SETTINGS: [(&str, Names); 5] = [
     ("minting.callers", Names::Operations),
 ];
 
-/// Refuses names that nothing has. `policies` are those that are there.
-pub(in crate::policy) fn misnamed(tree: &Tree, policies: &[&str], problems: &mut Vec<Problem>) {
+/// Refuses names that nothing has, in the settings of those policies that are there.
+pub(super) fn refuse(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Problem>) {
     let known = Known::of(tree);
     for (setting, names) in SETTINGS {
         let steps: Vec<&str> = setting.split('.').collect();
-        if !steps
-            .first()
-            .is_some_and(|policy| policies.contains(policy))
+        let policy = steps.first().copied().unwrap_or_default();
+        if !program
+            .packages
+            .contains(&["data", "dtgate", policy].map(str::to_owned)[..])
         {
             continue;
         }

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use regorus::unstable::{AssignOp, Expr, Literal, Module, Query, Ref, Rule, RuleHead};
+use regorus::unstable::{Expr, Ref};
 use serde_json::Value as Json;
 
 use crate::policy::builtins;
 use crate::policy::complaint::engine_problem;
 use crate::policy::problem::Problem;
-use crate::policy::rego::program::{self, Names, Program};
+use crate::policy::rego::names::Meaning;
+use crate::policy::rego::program::{Definition, Program, at};
+use crate::policy::rego::syntax::{self, Binding, Form, given};
 use crate::policy::rego::walk::{self, Site};
 use crate::policy::source::files::Tree;
 
@@ -100,62 +102,56 @@ const ARGUMENTS: [Argument; 14] = [
 ];
 
 /// Refuses what a builtin of the policies could not use, whatever the request.
-pub(in crate::policy) fn unusable(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Problem>) {
+pub(super) fn refuse(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Problem>) {
     let data = Json::Object(tree.data.clone());
     let mut tried: BTreeMap<(&str, &str), Option<String>> = BTreeMap::new();
-    for module in program.modules {
-        let names = Names::of(module);
-        for rule in &module.policy {
-            walk::rule(rule, &mut |site| {
-                let Site::Call {
-                    function,
-                    arguments,
-                } = site
-                else {
-                    return;
+    for definition in &program.definitions {
+        walk::rule(definition.rule, &mut |site| {
+            let Site::Call {
+                function,
+                arguments,
+            } = site
+            else {
+                return;
+            };
+            let Some(name) = program.builtin(&definition.names, function) else {
+                return;
+            };
+            problems.extend(unusable_texts(&name, arguments));
+            for wanted in ARGUMENTS.iter().filter(|it| it.builtin == name) {
+                let Some(given) = arguments.get(wanted.place) else {
+                    continue;
                 };
-                let name = program::dotted(function).unwrap_or_default();
-                if program.is_function(&names, &name) {
-                    return;
+                if [PATTERN, GLOB].contains(&wanted.is)
+                    && let Some(text) = syntax::written(given)
+                    && let Some(reason) = wanted.failure(text)
+                {
+                    let message = format!("{text:?} is not {}: {reason}", wanted.is);
+                    problems.push(at(given.span(), message));
                 }
-                let name = name.join(".");
-                problems.extend(unusable_texts(&name, arguments));
-                for wanted in ARGUMENTS.iter().filter(|it| it.builtin == name) {
-                    let Some(given) = arguments.get(wanted.place) else {
+                let origin = Origin {
+                    program,
+                    definition,
+                    data: &data,
+                };
+                let mut found = Vec::new();
+                origin.members(given, MOST_STEPS, &mut found);
+                for (path, value) in found {
+                    let Some(text) = value.as_str() else {
                         continue;
                     };
-                    if [PATTERN, GLOB].contains(&wanted.is)
-                        && let Some(text) = walk::written(given)
-                        && let Some(reason) = wanted.failure(text)
-                    {
-                        let message = format!("{text:?} is not {}: {reason}", wanted.is);
-                        problems.push(program::at(given.span(), message));
-                    }
-                    let origin = Origin {
-                        modules: program.modules,
-                        names: &names,
-                        rule,
-                        data: &data,
-                    };
-                    let mut found = Vec::new();
-                    origin.members(given, MOST_STEPS, &mut found);
-                    for (path, value) in found {
-                        let Some(text) = value.as_str() else {
-                            continue;
-                        };
-                        let failed = tried.entry((wanted.call, text));
-                        let failed = failed.or_insert_with(|| wanted.failure(text));
-                        if let Some(reason) = failed {
-                            let steps: Vec<&str> = path.iter().map(String::as_str).collect();
-                            let (path, is) = (steps.join("."), wanted.is);
-                            let message =
-                                format!("data.{path} must be {is}, and {text:?} is none: {reason}");
-                            problems.push(tree.problem_in_data(&steps, message));
-                        }
+                    let failed = tried.entry((wanted.call, text));
+                    let failed = failed.or_insert_with(|| wanted.failure(text));
+                    if let Some(reason) = failed {
+                        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+                        let (path, is) = (steps.join("."), wanted.is);
+                        let message =
+                            format!("data.{path} must be {is}, and {text:?} is none: {reason}");
+                        problems.push(tree.problem_in_data(&steps, message));
                     }
                 }
-            });
-        }
+            }
+        });
     }
 }
 
@@ -179,9 +175,8 @@ impl Argument {
 /// Where an argument stands, and where its value may come from.
 #[derive(Clone, Copy)]
 struct Origin<'a, 'd> {
-    modules: &'a [Ref<Module>],
-    names: &'a Names<'a>,
-    rule: &'a Rule,
+    program: &'a Program<'a>,
+    definition: &'a Definition<'a>,
     data: &'d Json,
 }
 
@@ -195,40 +190,39 @@ impl<'d> Origin<'_, 'd> {
             return;
         };
         if let Expr::Call { fcn, params, .. } = given {
-            if program::dotted(fcn).is_some_and(|name| name == ["object", "get"])
+            let called = self.program.builtin(&self.definition.names, fcn);
+            if called.is_some_and(|name| name == "object.get")
                 && let [object, key, ..] = params.as_slice()
             {
                 found.extend(self.asked_for(object, key, steps));
             }
             return;
         }
-        let Some(path) = walk::path(given) else {
+        let Some(path) = syntax::path(given) else {
             return;
         };
-        let mut path = path.into_iter();
-        let Some(first) = path.next().and_then(|step| step.name) else {
-            return;
-        };
+        let first = syntax::start_of(given);
         let mut members = Vec::new();
-        let import = self.names.imports.get(&first);
-        let start = import.cloned().unwrap_or_else(|| vec![first.clone()]);
-        if start.first().is_some_and(|start| start == "data") {
-            members.push((Vec::new(), self.data));
-            for step in start.iter().skip(1) {
-                members = below(members, Some(step));
+        match self.program.meaning(self.definition, first) {
+            Meaning::Data(start) => {
+                members.push((Vec::new(), self.data));
+                for step in start.iter().skip(1) {
+                    members = below(members, Some(step));
+                }
             }
-        } else {
-            self.bindings(&first, &mut |value, is_each| {
+            Meaning::Local => self.bindings(first, &mut |value, how| {
                 let mut values = Vec::new();
                 self.members(value, steps, &mut values);
-                if is_each {
+                if how == Binding::Each {
                     members.extend(below(values, None));
                     self.rules(value, true, steps, &mut members);
                 } else {
                     members.extend(values);
                 }
-            });
+            }),
+            Meaning::Input(_) | Meaning::Rule(..) => {}
         }
+        let path = path.into_iter().skip(1);
         for step in path {
             members = below(members, step.name.as_deref());
         }
@@ -245,70 +239,38 @@ impl<'d> Origin<'_, 'd> {
             key => vec![key],
         };
         keys.into_iter()
-            .fold(members, |members, key| below(members, walk::written(key)))
+            .fold(members, |members, key| below(members, syntax::written(key)))
     }
 
     /// The same for the value of a rule that is meant; or, of a set, for what is in it.
     fn rules(self, meant: &Expr, is_set: bool, steps: usize, found: &mut Vec<Member<'d>>) {
-        let meant = self.names.functions(&program::known(meant));
-        for module in self.modules {
-            let names = Names::of(module);
-            for rule in &module.policy {
-                let path = [names.package.clone(), program::known(program::head(rule))].concat();
-                if !meant.contains(&path) || std::ptr::eq(rule.as_ref(), self.rule) {
-                    continue;
-                }
-                let Rule::Spec { head, .. } = rule.as_ref() else {
-                    continue;
-                };
-                let value = match head {
-                    RuleHead::Compr {
-                        assign: Some(assign),
-                        ..
-                    } if !is_set => &assign.value,
-                    RuleHead::Set { key: Some(key), .. } if is_set => key,
-                    _ => continue,
-                };
-                let origin = Origin {
-                    names: &names,
-                    rule,
-                    modules: self.modules,
-                    data: self.data,
-                };
+        for definition in self.program.meaning(self.definition, meant).whole_rule() {
+            let rule = definition.rule;
+            if definition.number == self.definition.number
+                || definition.arity.is_some()
+                || syntax::is_set(rule) != is_set
+            {
+                continue;
+            }
+            if let Some(value) = syntax::value(rule) {
+                let origin = Origin { definition, ..self };
                 origin.members(value, steps, found);
             }
         }
     }
 
-    /// Calls `see` with what the rule gives a name, wherever in it, and whether it is each member of that.
-    fn bindings(self, name: &str, see: &mut dyn FnMut(&Expr, bool)) {
-        walk::queries(self.rule, &mut |query| bound_in(query, name, see));
-    }
-}
-
-/// What the statements of one query give a name.
-fn bound_in(query: &Query, name: &str, see: &mut dyn FnMut(&Expr, bool)) {
-    let is_named = |expr: &Expr| matches!(expr, Expr::Var { span, .. } if span.text() == name);
-    for statement in &query.stmts {
-        match &statement.literal {
-            Literal::Expr { expr, .. } => {
-                if let Expr::AssignExpr {
-                    op: AssignOp::ColEq | AssignOp::Eq,
-                    lhs,
-                    rhs,
-                    ..
-                } = expr.as_ref()
-                    && is_named(lhs)
-                {
-                    see(rhs, false);
+    /// Calls `see` with what the rule gives a name, wherever in it, and how.
+    fn bindings(self, name: &Expr, see: &mut dyn FnMut(&Expr, Binding)) {
+        let Some(name) = syntax::variable(name) else {
+            return;
+        };
+        walk::queries(self.definition.rule, &mut |query| {
+            for (given, value, how) in query.stmts.iter().filter_map(given) {
+                if given == name.text() {
+                    see(value, how);
                 }
             }
-            Literal::SomeIn {
-                value, collection, ..
-            } if is_named(value) => see(collection, true),
-            Literal::Every { value, domain, .. } if value.text() == name => see(domain, true),
-            _ => {}
-        }
+        });
     }
 }
 
@@ -346,8 +308,8 @@ fn unusable_texts(builtin: &str, arguments: &[Ref<Expr>]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let look = |place: usize, member: Option<usize>, expr: &Expr, problems: &mut Vec<Problem>| {
         let reason =
-            walk::written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
-        problems.extend(reason.map(|reason| program::at(expr.span(), reason)));
+            syntax::written(expr).and_then(|text| builtins::unusable(builtin, place, member, text));
+        problems.extend(reason.map(|reason| at(expr.span(), reason)));
     };
     for (place, argument) in arguments.iter().enumerate() {
         shown(builtin, place, argument, &mut problems);
@@ -363,18 +325,13 @@ fn unusable_texts(builtin: &str, arguments: &[Ref<Expr>]) -> Vec<Problem> {
 
 /// Numbers that the builtin would write down otherwise than OPA, which shows how they are written in the policy.
 fn shown(builtin: &str, place: usize, argument: &Expr, problems: &mut Vec<Problem>) {
-    let of_list = |expr: &Expr| match expr {
-        Expr::Array { items, .. } => items.clone(),
-        _ => Vec::new(),
-    };
     match (builtin, place) {
         ("json.marshal" | "json.marshal_with_options", 0) => written_numbers(argument, problems),
         // What is no member of a list there is formatted, and not written down.
         ("sprintf", 1) => {
-            for item in of_list(argument) {
-                if !matches!(item.as_ref(), Expr::Number { .. }) {
-                    written_numbers(&item, problems);
-                }
+            let items = syntax::items(argument).unwrap_or_default().iter();
+            for item in items.filter(|item| syntax::form(item) != Form::Number) {
+                written_numbers(item, problems);
             }
         }
         _ => {}
@@ -382,20 +339,14 @@ fn shown(builtin: &str, place: usize, argument: &Expr, problems: &mut Vec<Proble
 }
 
 fn written_numbers(expr: &Expr, problems: &mut Vec<Problem>) {
-    match expr {
-        Expr::Number { span, .. } => {
-            let reason = builtins::numbers::unkept(span.text());
-            problems.extend(reason.map(|reason| program::at(span, reason)));
+    match syntax::form(expr) {
+        Form::Number => {
+            let reason = builtins::numbers::unkept(expr.span().text());
+            problems.extend(reason.map(|reason| at(expr.span(), reason)));
         }
-        Expr::Array { items, .. } | Expr::Set { items, .. } => {
-            for item in items {
-                written_numbers(item, problems);
-            }
-        }
-        Expr::Object { fields, .. } => {
-            for (_, key, value) in fields {
-                written_numbers(key, problems);
-                written_numbers(value, problems);
+        Form::Array | Form::Object | Form::Set => {
+            for part in syntax::parts(expr) {
+                written_numbers(part, problems);
             }
         }
         _ => {}

