@@ -21,7 +21,7 @@ mod tokens;
 pub use algorithm::Algorithm;
 pub use config::{Config, Issuer, Name, Source, Url};
 pub use error::{Error, Flaw};
-pub use fetch::{CaError, Fault, FetchError};
+pub use fetch::{Fault, FetchError};
 pub use file::KeysError;
 pub use keys::Health;
 pub use teams::{Shown, Teams, TeamsError};

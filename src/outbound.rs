@@ -10,7 +10,7 @@ mod way;
 
 use std::path::{Path, PathBuf};
 
-pub use client::{AskError, Client};
+pub use client::{AskError, Client, LONGEST_ANSWER};
 pub use proxy::{Found, Proxy};
 pub use tls::{ClientCertificate, Files};
 pub use way::Way;

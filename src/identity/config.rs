@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::algorithm::Algorithm;
 use super::forwarded;
+use crate::outbound::Proxy;
 use crate::value::Duration;
 
 /// Who is calling, besides the token for Dynatrace.
@@ -44,6 +45,10 @@ pub struct Issuer {
     pub keys: Source,
     /// PEM file of the authorities to trust for the fetch instead of the system's.
     pub ca: Option<PathBuf>,
+    /// The proxy on the way, which is asked for a tunnel.
+    pub proxy: Option<Proxy>,
+    /// File with `user:password` for it.
+    pub proxy_credential_file: Option<PathBuf>,
     /// For one fetch as a whole.
     pub timeout: Duration,
     /// Between two fetches because of keys that are not known.
@@ -93,6 +98,10 @@ struct Written {
     discovery: bool,
     #[serde(default)]
     ca: Option<PathBuf>,
+    #[serde(default)]
+    proxy: Option<Proxy>,
+    #[serde(default)]
+    proxy_credential_file: Option<PathBuf>,
     #[serde(default)]
     timeout: Option<Duration>,
     #[serde(default)]
@@ -159,10 +168,12 @@ impl TryFrom<Written> for Issuer {
                 );
             }
         };
-        let fetches = written.ca.is_some() || written.timeout.is_some() || written.pause.is_some();
+        let goes = written.proxy.is_some() || written.proxy_credential_file.is_some();
+        let fetches =
+            goes || written.ca.is_some() || written.timeout.is_some() || written.pause.is_some();
         if matches!(keys, Source::File(_)) && (fetches || written.max_age.is_some()) {
             return Err(
-                "ca, timeout, pause and max_age are about fetching keys: with jwks_file nothing is fetched"
+                "ca, proxy, timeout, pause and max_age are about fetching keys: with jwks_file nothing is fetched"
                     .to_owned(),
             );
         }
@@ -174,6 +185,8 @@ impl TryFrom<Written> for Issuer {
             leeway,
             keys,
             ca: written.ca,
+            proxy: written.proxy,
+            proxy_credential_file: written.proxy_credential_file,
             timeout: written.timeout.unwrap_or(TIMEOUT),
             pause: written.pause.unwrap_or(PAUSE),
             max_age: written.max_age.unwrap_or(MAX_AGE),

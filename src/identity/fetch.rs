@@ -3,27 +3,19 @@
 //! It follows no redirect and takes nothing that is not 200: an answer that comes from elsewhere than was configured is
 //! none of the issuer's.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, USER_AGENT};
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use http::header::{AGE, CACHE_CONTROL};
+use http::{HeaderMap, Request};
+use http_body_util::Full;
 use serde_json::Value;
 
-use super::config::{Source, Url};
+use super::config::{Issuer, Source, Url};
 use super::file;
 use super::jwk::{KeySet, MOST_KEYS};
 use crate::guard::json;
+use crate::outbound::{AskError, Client, Files, Found, LONGEST_ANSWER, OutboundError};
 use crate::telemetry::Limit;
 use crate::value::unread;
 
@@ -33,7 +25,7 @@ pub(super) struct Fetcher {
     issuer: String,
     source: Source,
     timeout: Duration,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client,
 }
 
 /// Keys, and for how long their issuer says that they need not be asked for again.
@@ -55,6 +47,8 @@ pub struct FetchError {
 /// What was wrong there.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
+    #[error(transparent)]
+    Ask(#[from] AskError),
     #[error(
         "it is no description of an issuer (a JSON object with \"issuer\" and \"jwks_uri\"): {0}"
     )]
@@ -69,41 +63,22 @@ pub enum Fault {
     Many,
     #[error("it names {said:?} as the place of its keys (jwks_uri): {reason}")]
     Place { said: String, reason: String },
-    #[error("the answer is {0}, a redirect, which is not followed: give the URL that it leads to")]
-    Redirect(StatusCode),
     #[error("it is no set of keys (a JSON object with a list \"keys\"): {0}")]
     Set(String),
-    #[error("the answer is {0}")]
-    Status(StatusCode),
-    #[error("no answer within {}", humantime::format_duration(*.0))]
-    Timeout(Duration),
-    #[error("{0}")]
-    Unreachable(String),
-}
-
-/// Why nothing could ever be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum CaError {
-    #[error("{}: {reason}", path.display())]
-    File { path: PathBuf, reason: String },
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
 }
 
 impl FetchError {
     /// The limit that was reached, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self.fault {
-            Fault::Long | Fault::Many => Some(Limit::JwksAnswer),
-            Fault::Timeout(_) => Some(Limit::JwksTimeout),
-            Fault::Description(_)
+            Fault::Ask(AskError::Long) | Fault::Long | Fault::Many => Some(Limit::JwksAnswer),
+            Fault::Ask(AskError::Timeout(_)) => Some(Limit::JwksTimeout),
+            Fault::Ask(_)
+            | Fault::Description(_)
             | Fault::File(_)
             | Fault::Issuer { .. }
             | Fault::Place { .. }
-            | Fault::Redirect(_)
-            | Fault::Set(_)
-            | Fault::Status(_)
-            | Fault::Unreachable(_) => None,
+            | Fault::Set(_) => None,
         }
     }
 }
@@ -118,31 +93,21 @@ impl Fault {
 }
 
 impl Fetcher {
-    pub(super) fn new(
-        issuer: String,
-        source: Source,
-        timeout: Duration,
-        ca: Option<PathBuf>,
-    ) -> Result<Self, CaError> {
-        let encrypted = match &source {
-            Source::Discovery(url) | Source::Url(url) => url.is_encrypted(),
-            Source::File(_) => false,
+    pub(super) fn new(issuer: &Issuer) -> Result<Self, OutboundError> {
+        let files = Files::read(issuer.ca.as_deref(), None)?;
+        let (proxy, encrypted) = match &issuer.keys {
+            Source::Discovery(url) | Source::Url(url) => {
+                let credential = issuer.proxy_credential_file.as_deref();
+                let proxy = Found::on_the_way(url.uri(), issuer.proxy.as_ref(), credential)?;
+                (proxy, url.is_encrypted())
+            }
+            Source::File(_) => (None, false),
         };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(ca, encrypted)?)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new())
-            // Whoever asks has a runtime of his own, and asks seldom.
-            .pool_max_idle_per_host(0)
-            .http1_max_buf_size(LONGEST_HEAD)
-            .build(connector);
         Ok(Self {
-            issuer,
-            source,
-            timeout,
-            client,
+            issuer: issuer.issuer.clone(),
+            source: issuer.keys.clone(),
+            timeout: issuer.timeout.into(),
+            client: Client::new(&files, proxy, encrypted)?,
         })
     }
 
@@ -159,7 +124,7 @@ impl Fetcher {
                 }
             }),
         };
-        let late = |_elapsed| Fault::Timeout(self.timeout).at(url);
+        let late = |_elapsed| Fault::Ask(AskError::Timeout(self.timeout)).at(url);
         tokio::time::timeout(self.timeout, all)
             .await
             .map_err(late)?
@@ -200,38 +165,11 @@ impl Fetcher {
     }
 
     async fn get(&self, url: &Url) -> Result<(HeaderMap, Bytes), FetchError> {
-        let unreachable = |reason: String| Fault::Unreachable(reason).at(url);
-        let request = Request::get(url.uri())
-            .header(ACCEPT, "application/json")
-            .header(ACCEPT_ENCODING, "identity")
-            .header(USER_AGENT, concat!("dtgate/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
-            .map_err(|error| unreachable(error.to_string()))?;
-        let answer = self.client.request(request).await;
-        let answer = answer.map_err(|error| unreachable(whole(&error)))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            status if status.is_redirection() => return Err(Fault::Redirect(status).at(url)),
-            status => return Err(Fault::Status(status).at(url)),
-        }
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Fault::Long.at(url)
-            } else {
-                unreachable(whole(error.as_ref()))
-            }
-        })?;
-        Ok((head.headers, body.to_bytes()))
+        let mut request = Request::new(Full::default());
+        request.uri_mut().clone_from(url.uri());
+        let answer = self.client.ask(request, self.timeout).await;
+        answer.map_err(|error| Fault::Ask(error).at(url))
     }
-}
-
-/// An error with what caused it: the library says only "client error (Connect)".
-fn whole(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    causes.join(": ")
 }
 
 /// How long an answer need not be asked for again, as far as it says so.
@@ -260,44 +198,6 @@ fn freshness(head: &HeaderMap) -> Option<Duration> {
     let age = age.map_or(Duration::ZERO, Duration::from_secs);
     fresh.map(|fresh| fresh.saturating_sub(age))
 }
-
-/// The system's authorities take tens of milliseconds to read: not for an issuer that shows no certificate.
-fn tls(ca: Option<PathBuf>, encrypted: bool) -> Result<ClientConfig, CaError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = ca {
-        let failed = |reason: String| CaError::File {
-            path: path.clone(),
-            reason,
-        };
-        let text = std::fs::read(&path).map_err(|error| failed(unread(&error)))?;
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
-            .collect::<Result<_, _>>()
-            .map_err(|error| failed(error.to_string()))?;
-        if certificates.is_empty() {
-            let reason = "it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";
-            return Err(failed(reason.to_owned()));
-        }
-        for certificate in certificates {
-            let added = roots.add(certificate);
-            added.map_err(|error| failed(error.to_string()))?;
-        }
-    } else if encrypted {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a system certificate could not be read");
-        }
-        roots.add_parsable_certificates(found.certs);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
-}
-
-/// The longest answer: with 100 keys and the certificates of each.
-pub(super) const LONGEST_ANSWER: usize = 512 << 10;
-const LONGEST_HEAD: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -5,14 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::config::Name;
-use super::fetch::{CaError, Fault, FetchError, LONGEST_ANSWER};
+use super::fetch::{Fault, FetchError};
 use super::jwk::KeySet;
+use crate::outbound::{LONGEST_ANSWER, OutboundError};
 
 /// Why the keys of an issuer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     #[error(transparent)]
-    Ca(#[from] CaError),
+    Outbound(#[from] OutboundError),
     #[error("{}: no key in it can be used: {}", path.display(), reasons.join("; "))]
     NoKey { path: PathBuf, reasons: Vec<String> },
     #[error(transparent)]

@@ -85,9 +85,8 @@ impl Keys {
     ) -> Result<Self, KeysError> {
         let (state, fetcher) = match &issuer.keys {
             Source::File(path) => (State::new(file::keys(name, path)?), None),
-            source => {
-                let (timeout, ca) = (issuer.timeout.into(), issuer.ca.clone());
-                let fetcher = Fetcher::new(issuer.issuer.clone(), source.clone(), timeout, ca)?;
+            Source::Discovery(_) | Source::Url(_) => {
+                let fetcher = Fetcher::new(issuer)?;
                 let known = before.map(|before| before.0.state.clone());
                 let state = known.unwrap_or_else(|| State::new(KeySet::default()));
                 (state, Some(fetcher))

@@ -245,7 +245,9 @@ impl Config {
                 Source::File(path) => Some(path.as_path()),
                 Source::Discovery(_) | Source::Url(_) => None,
             };
-            keys.into_iter().chain(issuer.ca.as_deref())
+            let others = [&issuer.ca, &issuer.proxy_credential_file];
+            let others = others.into_iter().filter_map(Option::as_deref);
+            keys.into_iter().chain(others)
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,19 +21,19 @@ pub struct Client(
     hyper_util::client::legacy::Client<HttpsConnector<Way<HttpConnector>>, Full<Bytes>>,
 );
 
-/// Why there is no answer.
+/// Why there is no answer. Who was asked is known to who asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    #[error("{0} answered more than {LONGEST_ANSWER} bytes")]
-    Long(Uri),
-    #[error("{0} answered {1}, a redirect, which is not followed: give the URL that it leads to")]
-    Redirect(Uri, StatusCode),
-    #[error("{0} answered {1}")]
-    Status(Uri, StatusCode),
-    #[error("{0} did not answer within {time}", time = humantime::format_duration(*.1))]
-    Timeout(Uri, Duration),
-    #[error("{0}: {1}")]
-    Unreachable(Uri, String),
+    #[error("the answer has more than {LONGEST_ANSWER} bytes")]
+    Long,
+    #[error("the answer is {0}, a redirect, which is not followed: give the URL that it leads to")]
+    Redirect(StatusCode),
+    #[error("the answer is {0}")]
+    Status(StatusCode),
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 impl Client {
@@ -69,28 +69,26 @@ impl Client {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let agent = concat!("dtgate/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        let uri = request.uri().clone();
         tokio::time::timeout(within, self.answer(request))
             .await
-            .unwrap_or(Err(AskError::Timeout(uri, within)))
+            .unwrap_or(Err(AskError::Timeout(within)))
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<(HeaderMap, Bytes), AskError> {
-        let uri = request.uri().clone();
         let answer = self.0.request(request).await;
-        let answer = answer.map_err(|error| AskError::Unreachable(uri.clone(), causes(&error)))?;
+        let answer = answer.map_err(|error| AskError::Unreachable(causes(&error)))?;
         match answer.status() {
             StatusCode::OK => {}
-            status if status.is_redirection() => return Err(AskError::Redirect(uri, status)),
-            status => return Err(AskError::Status(uri, status)),
+            status if status.is_redirection() => return Err(AskError::Redirect(status)),
+            status => return Err(AskError::Status(status)),
         }
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LONGEST_ANSWER).collect().await;
         let body = body.map_err(|error| {
             if error.is::<LengthLimitError>() {
-                AskError::Long(uri)
+                AskError::Long
             } else {
-                AskError::Unreachable(uri, causes(error.as_ref()))
+                AskError::Unreachable(causes(error.as_ref()))
             }
         })?;
         Ok((head.headers, body.to_bytes()))
@@ -105,5 +103,5 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// The longest answer: a hundred keys with the certificates of each.
-const LONGEST_ANSWER: usize = 512 << 10;
+pub const LONGEST_ANSWER: usize = 512 << 10;
 const LONGEST_HEAD: usize = 64 << 10;

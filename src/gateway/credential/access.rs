@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::CredentialError;
-use super::config::OAuth;
+use super::config::{OAuth, TokenUrl};
 use crate::dynatrace::token::TokenSecret;
 use crate::outbound::{AskError, Client, Files, Found};
 use crate::telemetry::{Limit, Metrics};
@@ -58,8 +58,8 @@ struct Token {
 pub enum AccessError {
     #[error("the answer is no access token: {0}")]
     Answer(&'static str),
-    #[error(transparent)]
-    Ask(#[from] AskError),
+    #[error("{0}: {1}")]
+    Ask(TokenUrl, AskError),
     #[error(transparent)]
     Again(Arc<Self>),
 }
@@ -77,9 +77,9 @@ impl AccessError {
     /// The limit that was reached, if it was one.
     pub(in crate::gateway) fn limit(&self) -> Option<Limit> {
         match self {
-            Self::Ask(AskError::Timeout(..)) => Some(Limit::AccessToken),
+            Self::Ask(_, AskError::Timeout(_)) => Some(Limit::AccessToken),
             Self::Again(error) => error.limit(),
-            Self::Answer(_) | Self::Ask(_) => None,
+            Self::Answer(_) | Self::Ask(..) => None,
         }
     }
 }
@@ -202,7 +202,9 @@ impl Access {
             .expect("a URL that was checked makes a request");
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(CONTENT_TYPE, form);
-        let (_head, body) = client.ask(request, config.timeout.into()).await?;
+        let answer = client.ask(request, config.timeout.into()).await;
+        let (_head, body) =
+            answer.map_err(|error| AccessError::Ask(config.token_url.clone(), error))?;
         Ok(body)
     }
 

@@ -1,5 +1,6 @@
 //! The section `[credential]`: what the gate shows Dynatrace, and for whom.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use http::Uri;
@@ -123,6 +124,12 @@ impl Config {
                     .collect()
             }
         }
+    }
+}
+
+impl fmt::Display for TokenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
