@@ -310,7 +310,9 @@ impl ConfigMap {
         };
         map.swap(files);
         for (name, _) in files {
-            symlink(format!("..data/{name}"), map.directory.join(name)).unwrap();
+            // Of a file within directories the first of them is the link.
+            let first = name.split('/').next().unwrap();
+            symlink(format!("..data/{first}"), map.directory.join(first)).unwrap();
         }
         map
     }
@@ -321,7 +323,9 @@ impl ConfigMap {
         let version = self.directory.join(&name);
         std::fs::create_dir(&version).unwrap();
         for (file, text) in files {
-            std::fs::write(version.join(file), text).unwrap();
+            let path = version.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         symlink(&name, self.directory.join("..data_tmp")).unwrap();
         std::fs::rename(
@@ -382,7 +386,7 @@ fn no_request_fails_and_none_is_judged_by_what_is_not_in_force_while_files_are_s
     let of = |policy: &str, data: &str| {
         [
             ("names.rego".to_owned(), policy.to_owned()),
-            ("data.yaml".to_owned(), data.to_owned()),
+            ("settings/data.yaml".to_owned(), data.to_owned()),
         ]
     };
     let written = of(&policy, &data);
@@ -408,7 +412,7 @@ fn no_request_fails_and_none_is_judged_by_what_is_not_in_force_while_files_are_s
             (load.sent() > sent + 200).then_some(())
         });
         let (policy, data) = letters(letter);
-        map.swap(&[("names.rego", &policy), ("data.yaml", &data)]);
+        map.swap(&[("names.rego", &policy), ("settings/data.yaml", &data)]);
         // A storm of signals meanwhile.
         for _ in 0..10 {
             files.gate.signal("HUP");

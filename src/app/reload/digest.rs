@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +16,9 @@ impl Digest {
         let mut sum = Sha256::new();
         for path in paths {
             match fs::metadata(path) {
-                Ok(metadata) if metadata.is_dir() => directory(path, &mut sum),
+                Ok(metadata) if metadata.is_dir() => {
+                    directory(path, &mut Vec::new(), &mut 0, &mut sum)
+                }
                 _ => file(path, &mut sum),
             }
         }
@@ -24,8 +26,19 @@ impl Digest {
     }
 }
 
-fn directory(path: &Path, sum: &mut Sha256) {
+/// `way`: the directories that it is in, links resolved; `links`: those that were followed so far.
+fn directory(path: &Path, way: &mut Vec<PathBuf>, links: &mut usize, sum: &mut Sha256) {
     add(sum, path.as_os_str().as_encoded_bytes());
+    // Where links lead in a circle or to too many, whoever reads policies says so.
+    match path.canonicalize() {
+        Ok(real) if *links <= MOST_LINKS && !way.contains(&real) => way.push(real),
+        _ => return,
+    }
+    entries(path, way, links, sum);
+    way.pop();
+}
+
+fn entries(path: &Path, way: &mut Vec<PathBuf>, links: &mut usize, sum: &mut Sha256) {
     let entries: io::Result<Vec<_>> = fs::read_dir(path).and_then(Iterator::collect);
     let mut entries = match entries {
         Ok(entries) => entries,
@@ -38,9 +51,10 @@ fn directory(path: &Path, sum: &mut Sha256) {
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        // A link to a directory is not followed by whoever reads policies either.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            directory(&path, sum);
+        // Links are followed, as whoever reads policies does.
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+            *links += usize::from(entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+            directory(&path, way, links, sum);
         } else if is_policy(&path) {
             file(&path, sum);
         }
@@ -64,6 +78,8 @@ fn file(path: &Path, sum: &mut Sha256) {
         Err(error) => add(sum, error.kind().to_string().as_bytes()),
     }
 }
+
+const MOST_LINKS: usize = 1000;
 
 /// With its length, so that two texts are never read as one.
 fn add(sum: &mut Sha256, text: &[u8]) {

@@ -393,7 +393,7 @@ fn data_that_contradicts_itself_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn links_to_files_are_followed_and_what_cannot_be_read_is_a_problem() {
+fn links_are_followed_but_not_in_circles_and_what_cannot_be_read_is_a_problem() {
     use std::os::unix::fs::symlink;
     let elsewhere = directory(&[("real.rego", FINE)]);
     let directory = directory(&[("..data/a.rego", "nonsense")]);
@@ -403,7 +403,15 @@ fn links_to_files_are_followed_and_what_cannot_be_read_is_a_problem() {
     )
     .unwrap();
     assert!(Bundle::load(directory.path()).is_ok());
-    symlink(elsewhere.path(), directory.path().join("more")).unwrap();
+    // As Kubernetes has them: a directory within the one that is swapped.
+    fs::create_dir_all(directory.path().join("..data/lib")).unwrap();
+    let helper = "package dtgate.lib\n\nhelps := true\n";
+    fs::write(directory.path().join("..data/lib/helper.rego"), helper).unwrap();
+    symlink("..data/lib", directory.path().join("lib")).unwrap();
+    let uses = "package dtgate.uses\n\ndeny contains \"x\" if not data.dtgate.lib.helps\n";
+    fs::write(directory.path().join("uses.rego"), uses).unwrap();
+    assert!(Bundle::load(directory.path()).is_ok());
+    symlink("../..", directory.path().join("..data/lib/more")).unwrap();
     symlink("/does/not/exist", directory.path().join("gone.rego")).unwrap();
     fs::write(
         directory.path().join("latin.rego"),

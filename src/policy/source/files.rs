@@ -7,7 +7,7 @@
 use std::{
     fs::{self, FileType},
     io::{self, ErrorKind},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Map, Value as Json};
@@ -81,7 +81,7 @@ impl Tree {
         for root in roots {
             let root = root.as_ref();
             match fs::metadata(root) {
-                Ok(metadata) if metadata.is_dir() => tree.directory(root, &mut Vec::new()),
+                Ok(metadata) if metadata.is_dir() => tree.directory(root, &mut Way::default()),
                 Ok(_) => {
                     let name = root
                         .file_name()
@@ -100,7 +100,25 @@ impl Tree {
         tree
     }
 
-    fn directory(&mut self, directory: &Path, below: &mut Vec<String>) {
+    fn directory(&mut self, directory: &Path, way: &mut Way) {
+        match directory.canonicalize() {
+            Ok(real) if way.real.contains(&real) => {
+                let message = "a symbolic link leads to a directory that it is in: take it away";
+                return self.unread.push(Problem::of_file(directory, &message));
+            }
+            Ok(real) => way.real.push(real),
+            Err(error) => return self.unread.push(unreadable(directory, &error)),
+        }
+        if way.links > MOST_LINKS {
+            let message = format!("symbolic links lead through more than {MOST_LINKS} directories");
+            self.unread.push(Problem::of_file(directory, &message));
+        } else {
+            self.entries(directory, way);
+        }
+        way.real.pop();
+    }
+
+    fn entries(&mut self, directory: &Path, way: &mut Way) {
         let entries: Result<Vec<_>, _> = fs::read_dir(directory).and_then(Iterator::collect);
         let mut entries = match entries {
             Ok(entries) => entries,
@@ -121,26 +139,18 @@ impl Tree {
             if name.starts_with('.') {
                 continue;
             }
+            // Links to files and directories are how Kubernetes mounts a ConfigMap.
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => {
-                    below.push(name.to_owned());
-                    self.directory(&path, below);
-                    below.pop();
+                Ok(kind) if is_directory(&path, kind) => {
+                    way.links += usize::from(kind.is_symlink());
+                    way.below.push(name.to_owned());
+                    self.directory(&path, way);
+                    way.below.pop();
                 }
-                Ok(kind) => self.entry(&path, kind, below, name),
+                Ok(_) => self.file(&path, &way.below, name),
                 Err(error) => self.unread.push(unreadable(&path, &error)),
             }
         }
-    }
-
-    fn entry(&mut self, path: &Path, kind: FileType, below: &[String], name: &str) {
-        // A link to a file is how Kubernetes mounts a ConfigMap. A link to a directory could lead in a circle.
-        if kind.is_symlink() && fs::metadata(path).is_ok_and(|target| target.is_dir()) {
-            let message =
-                "a symbolic link to a directory is not followed: put the directory itself here";
-            return self.unread.push(Problem::of_file(path, &message));
-        }
-        self.file(path, below, name);
     }
 
     fn file(&mut self, path: &Path, below: &[String], name: &str) {
@@ -205,6 +215,25 @@ impl Tree {
         data::problem(&self.data_files, path, message)
     }
 }
+
+/// Itself, or where a link leads.
+fn is_directory(path: &Path, kind: FileType) -> bool {
+    kind.is_dir() || kind.is_symlink() && fs::metadata(path).is_ok_and(|target| target.is_dir())
+}
+
+/// The way down to a directory.
+#[derive(Default)]
+struct Way {
+    /// Names below the given directory.
+    below: Vec<String>,
+    /// The directories themselves, links resolved.
+    real: Vec<PathBuf>,
+    /// Links to directories that were followed, wherever they stand.
+    links: usize,
+}
+
+/// So many: a few that lead to one another could be followed without end.
+const MOST_LINKS: usize = 1000;
 
 /// Why a file or a directory cannot be read, and what to do.
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
