@@ -146,6 +146,14 @@ impl Access {
             }
             return Ok(token.authorization);
         }
+        let access = self.clone();
+        // Whoever hangs up ends no question: others wait for its answer, or would ask it again.
+        let answered = tokio::spawn(async move { access.answered().await }).await;
+        answered.unwrap_or(Err(AccessError::Answer("nobody has read it to its end")))
+    }
+
+    /// Asks, unless somebody did so meanwhile.
+    async fn answered(&self) -> Result<TokenSecret, AccessError> {
         let _asking = self.0.asking.lock().await;
         let now = Instant::now();
         if let Some(token) = self.known(now) {
