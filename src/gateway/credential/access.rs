@@ -290,3 +290,6 @@ const USUAL: u64 = 300;
 const DAY: u64 = 24 * 60 * 60;
 /// Of a token, in bytes.
 const LONGEST: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;
