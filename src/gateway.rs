@@ -18,6 +18,7 @@ mod client;
 mod consider;
 pub mod credential;
 mod cut;
+mod echo;
 pub mod environment;
 mod headers;
 mod identify;
@@ -208,10 +209,10 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
         let routed = match self.identify(&mut parts, &mut identity).await {
-            Ok(()) => self.route(started, &parts, &mut identity, body).await,
+            Ok(()) => self.route(started, &mut parts, &mut identity, body).await,
             Err(reason) => Err(reason.into()),
         };
-        story.teams = (!identity.teams.is_empty()).then(|| identity.teams.join(", "));
+        story.teams = identity.teams_told();
         let revision = self.set.policy.revision();
         let recorder = Recording {
             key: &self.shared.key,
@@ -220,15 +221,18 @@ impl Gateway {
         };
         let gateway = self.clone();
         let answered = match routed {
-            Ok(Routed::Open { body, unknown }) => {
+            Ok(Routed::Open {
+                body,
+                lent,
+                unknown,
+            }) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());
                 let seen = unknown.then(|| Sighting::new(&self, &parts, started, &environment));
-                let brokered = self.broker_open(&mut parts, &environment, &mut identity);
-                brokered.await.map_err(Reason::from)?;
                 let request = Request::from_parts(parts, body);
                 let streamed = self.stream(&environment, target, request, started, seen);
-                return streamed.await.map(Admitted::Answered);
+                let response = streamed.await?;
+                return Ok(Admitted::Answered(echo::withhold(response, lent.as_ref())));
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -359,9 +363,11 @@ impl Gateway {
             counted: false,
         })?;
         let headers = recorder.upstream_headers(parts.headers, permit.call());
+        let lent = permit.call().head().lent().cloned();
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
+        let answer = answer.map(|answer| echo::withhold(answer, lent.as_ref()));
         let elapsed = sent.elapsed();
         self.shared.metrics.upstream_answered(elapsed);
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;

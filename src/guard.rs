@@ -34,6 +34,7 @@ pub use error::{HeadError, ReadError};
 use fields::{
     API_TOKEN, Credential, asks_for, credential, is_json, parameters, refuse_connection_fields,
 };
+pub use overrides::only_reads;
 use overrides::{refuse_method, refuse_overrides};
 use path::{CanonicalPath, Likeness, PathError, Target};
 use reading::Work;
@@ -64,6 +65,8 @@ pub struct Head {
     credential: Option<Credential>,
     /// The query as it came, where the operation has one. It may hold secrets.
     query: Option<TokenSecret>,
+    /// Whether its credential is the gate's.
+    brokered: bool,
     /// Of its parameters those that are no credential, names folded, values decoded.
     parameters: Vec<(String, String)>,
     redactor: Redactor,
@@ -190,6 +193,7 @@ fn understand_head(
         path,
         caller,
         credential,
+        brokered: false,
         redactor: redactor.clone(),
     });
     Ok(if unsure {
@@ -276,6 +280,12 @@ impl Head {
         })
     }
 
+    /// What its caller does not know of what is shown to the upstream.
+    pub fn lent(&self) -> Option<&TokenSecret> {
+        let credential = self.credential.as_ref().filter(|_| self.brokered)?;
+        Some(&credential.secret)
+    }
+
     /// Whether the name of a parameter holds a secret, as it came: those that policies see are in lower case, in which
     /// nothing encoded would be found.
     fn is_shown_in_names(&self) -> bool {
@@ -294,6 +304,7 @@ impl Head {
                 secret,
                 in_query: false,
             }),
+            brokered: true,
             ..self
         }
     }

@@ -243,8 +243,20 @@ pub(super) fn is_any_prefix(text: &[u8]) -> bool {
 
 /// 24 characters today, 8 for `ActiveGate` and platform tokens, 6 in the documentation's own example.
 /// Longer text could be a secret that lost its public part.
-pub(super) fn is_public(text: &str) -> bool {
+fn is_public(text: &str) -> bool {
     (1..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The part of a credential that must never be written: all of it but prefix and public id.
+pub fn secret_part(token: &str) -> &str {
+    let mut parts = token.splitn(3, '.');
+    let (prefix, public, secret) = (parts.next(), parts.next(), parts.next());
+    let known = prefix.is_some_and(|prefix| is_any_prefix(prefix.as_bytes()));
+    match (public, secret) {
+        (Some(_), Some(secret)) if known => secret,
+        (Some(public), None) if known && is_public(public) => "",
+        _ => token,
+    }
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -59,11 +59,7 @@ impl Gateway {
             parts,
             body,
         } = asked;
-        let proven = recorder.identity().name();
-        let who = match &proven {
-            Some(name) => Who::proven(name),
-            None => Who::new(address, head.credential().as_ref()),
-        };
+        let who = recorder.identity().who(address, &head);
         let longest = self.set.limits.body.as_usize();
         let body = self
             .set

@@ -6,9 +6,10 @@ mod config;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use http::Method;
+use http::request::Parts;
 
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
+use crate::guard;
 use crate::outbound::OutboundError;
 use crate::telemetry::Metrics;
 use crate::value::unread;
@@ -77,10 +78,10 @@ impl Credential {
     }
 
     /// Whether a request of open traffic is sent with it.
-    pub(super) fn is_for_open(&self, method: &Method) -> bool {
+    pub(super) fn is_for_open(&self, parts: &Parts) -> bool {
         match self.traffic {
             Traffic::Guarded => false,
-            Traffic::Reads => matches!(*method, Method::GET | Method::HEAD),
+            Traffic::Reads => guard::only_reads(parts),
             Traffic::All => true,
         }
     }

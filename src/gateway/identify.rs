@@ -1,11 +1,12 @@
 //! Who asks, besides the credential for Dynatrace: by the certificate of the connection, and by a JSON Web Token that
 //! is for the gate alone. And what Dynatrace is shown in the place of a caller who has proven who he is.
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Gateway;
+use super::client::{Address, Who};
 use super::credential::{AccessError, Credential};
 use super::environment::Environment;
 use super::rejection::Reason;
@@ -99,34 +100,37 @@ impl Gateway {
         }
     }
 
-    /// The same for open traffic.
+    /// The same for open traffic. What was lent to it.
     pub(super) async fn broker_open(
         &self,
         parts: &mut Parts,
-        environment: &Environment,
         identity: &mut Identity,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<Option<TokenSecret>, BrokerError> {
+        if !identity.is_proven() {
+            return Ok(None);
+        }
+        let own = guard::caller(parts, &self.shared.key);
+        identity.teams = self.teams(identity, own.as_ref());
+        // One that is for no environment is told so later.
+        let Ok((environment, _target)) = self.environments.open(parts) else {
+            return Ok(None);
+        };
         let is_meant = |credential: &&Credential| {
-            identity.is_proven() && credential.is_for_open(&parts.method)
+            credential.is_for_open(parts) && credential.is_for(&identity.teams)
         };
         let Some(credential) = environment.credential.as_ref().filter(is_meant) else {
-            return Ok(());
+            return Ok(None);
         };
-        let own = guard::caller(parts, &self.shared.key);
-        let shows_own = own.is_some() || has_cookie(parts);
-        identity.teams = self.teams(identity, own.as_ref());
-        match (credential.is_for(&identity.teams), shows_own) {
-            (false, _) => Ok(()),
-            (true, true) => Err(BrokerError::Several(environment.name.clone())),
-            (true, false) => {
-                let secret = credential.authorization().await?;
-                if let Ok(mut value) = HeaderValue::from_str(secret.expose()) {
-                    value.set_sensitive(true);
-                    parts.headers.insert(AUTHORIZATION, value);
-                }
-                Ok(())
-            }
+        if own.is_some() || has_cookie(parts) {
+            return Err(BrokerError::Several(environment.name.clone()));
         }
+        let secret = credential.authorization().await?;
+        if let Ok(mut value) = HeaderValue::from_str(secret.expose()) {
+            value.set_sensitive(true);
+            parts.headers.insert(AUTHORIZATION, value);
+        }
+        read_plain(&mut parts.headers);
+        Ok(Some(secret))
     }
 }
 
@@ -160,14 +164,27 @@ impl Identity {
         self.certificate.is_some() || self.jwt.is_some()
     }
 
+    /// The teams, for the log.
+    pub(super) fn teams_told(&self) -> Option<String> {
+        (!self.teams.is_empty()).then(|| self.teams.join(", "))
+    }
+
     /// Who that is, in one text that nobody else has.
     pub(super) fn name(&self) -> Option<TokenSecret> {
         let name = match (&self.jwt, &self.certificate) {
-            (Some(jwt), _) => format!("jwt {} {}", jwt.issuer, jwt.subject),
+            (Some(jwt), _) => format!("jwt {:?} {:?}", jwt.issuer, jwt.subject),
             (None, Some(certificate)) => format!("certificate {}", certificate.fingerprint),
             (None, None) => return None,
         };
         Some(TokenSecret::new(name))
+    }
+
+    /// As far as fairness goes: whoever has proven who it is, is the same everywhere.
+    pub(super) fn who(&self, address: Address, head: &Head) -> Who {
+        match self.name() {
+            Some(name) => Who::proven(&name),
+            None => Who::new(address, head.credential().as_ref()),
+        }
     }
 
     /// What policies see of the certificate.
@@ -207,7 +224,14 @@ impl Identity {
     }
 }
 
+/// The answer to a request with the gate's credential is looked through: it has to be readable.
+pub(super) fn read_plain(headers: &mut HeaderMap) {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Also in the field of an old standard, which some servers read alike.
 fn has_cookie(parts: &Parts) -> bool {
-    let mut cookies = parts.headers.get_all(COOKIE).iter();
+    let cookies = parts.headers.get_all(COOKIE).iter();
+    let mut cookies = cookies.chain(parts.headers.get_all("cookie2"));
     cookies.any(|cookie| !cookie.as_bytes().trim_ascii().is_empty())
 }

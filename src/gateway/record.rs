@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use super::answer::{Became, verdict};
 use super::budget::Payer;
 use super::environment::{Addressed, Environment as Reached};
 use super::headers;
-use super::identify::Identity;
+use super::identify::{Identity, read_plain};
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
@@ -263,8 +263,7 @@ impl Recorder {
     /// Header fields that may be shown: none that is made to carry a secret. One that is sent several times is
     /// joined, as its readers do.
     fn public_headers(&self, headers: &HeaderMap) -> BTreeMap<Redacted, Redacted> {
-        let is_of_a_proxy = |name: &HeaderName| PROXIES.contains(&name.as_str());
-        let names = headers.keys().filter(|name| !is_of_a_proxy(name));
+        let names = headers.keys().filter(|name| !is_of_a_proxy(name.as_str()));
         let shown = names.filter_map(|name| {
             let values: Vec<String> = headers.get_all(name).iter().map(visible).collect();
             let value = self.redactor.header(name.as_str(), &values.join(", "))?;
@@ -399,6 +398,9 @@ impl Recorder {
         let said = headers.contains_key(CONTENT_LENGTH);
         let says_none = !has_body && (said || matches!(method, "PATCH" | "POST" | "PUT"));
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
+        if call.head().lent().is_some() {
+            read_plain(&mut headers);
+        }
         // Its answer is read, to know what it made.
         if self.operation.and_then(Birth::of).is_some() {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -410,8 +412,23 @@ impl Recorder {
     }
 }
 
-/// Where proxies say for whom they ask, and clients what they like. `caller.address` has what is believed of it.
-const PROXIES: [&str; 2] = ["forwarded", "x-forwarded-for"];
+/// Where proxies say for whom they ask, and clients what they like. `caller` has what is believed of it.
+fn is_of_a_proxy(name: &str) -> bool {
+    name.starts_with("x-forwarded") || PROXIES.contains(&name)
+}
+
+const PROXIES: [&str; 10] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
+];
 
 /// The value of a header field as text. One that is not all visible ASCII is escaped, backslashes too.
 fn visible(value: &HeaderValue) -> String {

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::request::Parts;
 
 use super::Gateway;
-use super::client::{Address, Who};
+use super::client::Address;
 use super::environment::Environment;
 use super::identify::Identity;
 use super::rejection::Reason;
 use super::story::Started;
 use super::unseen::{self, UnknownWrites};
 use crate::dynatrace::catalogue::Operation;
+use crate::dynatrace::token::TokenSecret;
 use crate::guard::{self, Head, HeadError, Route, Sifted};
 use crate::listener::{Body, full};
 
@@ -27,14 +28,31 @@ pub(super) enum Routed {
     Guarded(Arc<Environment>, Box<Head>, Body),
     Open {
         body: Body,
+        /// The gate's credential, if it is sent with that.
+        lent: Option<TokenSecret>,
         /// A write that the catalogue would have to know, and does not: it is counted.
         unknown: bool,
     },
 }
 
 impl Gateway {
-    /// Guarded or open; a body that had to be read for it is given back.
+    /// Guarded or open; a body that had to be read for it is given back. Both may be lent the gate's credential.
     pub(super) async fn route(
+        &self,
+        started: &Started,
+        parts: &mut Parts,
+        identity: &mut Identity,
+        body: Body,
+    ) -> Result<Routed, Unrouted> {
+        let mut routed = self.divide(started, parts, identity, body).await?;
+        if let Routed::Open { lent, .. } = &mut routed {
+            let brokered = self.broker_open(parts, identity).await;
+            *lent = brokered.map_err(Reason::from)?;
+        }
+        Ok(routed)
+    }
+
+    async fn divide(
         &self,
         started: &Started,
         parts: &Parts,
@@ -80,11 +98,12 @@ impl Gateway {
                 .bodies
                 .read(address, body, longest)
                 .await?;
-            match self.sift(address, *head, &body).await? {
+            match self.sift(address, identity, *head, &body).await? {
                 Sifted::Guarded(head) => (head, full(body)),
                 Sifted::Open => {
                     return Ok(Routed::Open {
                         body: full(body),
+                        lent: None,
                         unknown: false,
                     });
                 }
@@ -104,13 +123,23 @@ impl Gateway {
         if unknown && self.set.unknown_writes == UnknownWrites::Refuse {
             return Err(Reason::UnknownWrite);
         }
-        Ok(Routed::Open { body, unknown })
+        Ok(Routed::Open {
+            body,
+            lent: None,
+            unknown,
+        })
     }
 
     /// Searches a body, a long one off the threads that move bytes.
-    async fn sift(&self, address: Address, head: Head, body: &Bytes) -> Result<Sifted, Reason> {
+    async fn sift(
+        &self,
+        address: Address,
+        identity: &Identity,
+        head: Head,
+        body: &Bytes,
+    ) -> Result<Sifted, Reason> {
         let _slot = self.set.admission.guarded.take(address, 1)?;
-        let who = Who::new(address, head.credential().as_ref());
+        let who = identity.who(address, &head);
         let (length, body) = (body.len(), body.clone());
         let search = move || guard::sift(head, &body);
         let judges = &self.set.admission.judges;

@@ -106,6 +106,7 @@ impl Set {
                 self.environments.show_others(&before.environments),
                 "credential",
             ),
+            (!self.tokens.is_like(&before.tokens), "identity"),
             (!self.lookup.is_like(&before.lookup), "lookup"),
             (
                 self.policy.revision() != before.policy.revision(),

@@ -3,6 +3,7 @@
 //!
 //! Such fields have many spellings, so they are known by the words in their names.
 
+use http::Method;
 use http::header::{HeaderValue, TRAILER};
 use http::request::Parts;
 
@@ -64,6 +65,15 @@ pub(super) fn refuse_overrides(
         return Err(ReadError::Query);
     }
     Ok(())
+}
+
+/// Whether a request can be nothing but a read, whatever its fields and parameters say to whom.
+pub fn only_reads(parts: &Parts) -> bool {
+    let overrides = |name: &[u8]| says(name) == Some(Says::Method);
+    let mut fields = parts.headers.keys().map(|name| name.as_str().as_bytes());
+    matches!(parts.method, Method::GET | Method::HEAD)
+        && !fields.any(overrides)
+        && names_parameter(parts, &mut Work::default(), overrides).is_ok_and(|named| !named)
 }
 
 /// Goes by the words of a name in lower case, however they are joined.

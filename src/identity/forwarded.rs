@@ -41,7 +41,7 @@ pub struct Client {
 /// What was made of the field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Finding {
-    /// There is none, or nobody is believed.
+    /// There is none.
     Absent,
     Believed,
     /// It comes from elsewhere than from a proxy that is believed: the address is that of the connection.
@@ -58,7 +58,7 @@ impl Config {
         let connection = connection.to_canonical();
         let told = |address, finding| Client { address, finding };
         let field = self.header.name();
-        if self.from.is_empty() || !headers.contains_key(&field) {
+        if !headers.contains_key(&field) {
             return told(connection, Finding::Absent);
         }
         if !self.is_proxy(connection) {

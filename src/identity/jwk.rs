@@ -13,11 +13,14 @@ use super::algorithm::{Algorithm, Kind};
 use super::compact::LONGEST_KID;
 use super::fetch::Fault;
 use crate::guard::json;
+use crate::value::Sha256Hex;
 
 /// Keys by their name.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: HashMap<String, Key>,
+    /// Of the text that they stand in.
+    digest: Option<Sha256Hex>,
     /// What was left out, and why. It holds text of the issuer's.
     pub(super) left_out: Vec<String>,
 }
@@ -40,7 +43,10 @@ impl KeySet {
         if listed.len() > MOST_KEYS {
             return Err(Fault::Many);
         }
-        let mut set = Self::default();
+        let mut set = Self {
+            digest: Some(Sha256Hex::of(bytes)),
+            ..Self::default()
+        };
         let mut twice = Vec::new();
         for (number, key) in listed.iter().enumerate() {
             match named(key) {
@@ -60,6 +66,11 @@ impl KeySet {
             }
         }
         Ok(set)
+    }
+
+    /// Whether the two were read from the same text.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 
     pub(super) fn get(&self, kid: &str) -> Option<&Key> {

@@ -105,6 +105,12 @@ impl Keys {
         })))
     }
 
+    /// Whether the two come from a file that says the same. Those that are fetched change without anybody's doing.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let text = |keys: &Self| keys.0.lock().keys.clone();
+        self.0.fetcher.is_some() || other.0.fetcher.is_some() || text(self).is_like(&text(other))
+    }
+
     /// The key of this name. It may be fetched for it.
     pub(super) async fn find(&self, kid: &str) -> Result<Key, Flaw> {
         let flight = match self.0.look(kid, true) {

@@ -164,6 +164,15 @@ impl Tokens {
         issuers.map(|issuer| issuer.keys.health()).collect()
     }
 
+    /// Whether the files of keys say what they said to another.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.issuers.iter().all(|issuer| {
+            let mut others = other.issuers.iter();
+            let other = others.find(|other| other.name == issuer.name);
+            other.is_none_or(|other| issuer.keys.is_like(&other.keys))
+        })
+    }
+
     /// What each issuer is called in its tokens.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         let issuers = self.issuers.iter();

@@ -1,12 +1,5 @@
 //! Keys of an issuer from a server: fetched once for all who need them, rotated, and no longer than they are good.
 
-#[expect(
-    dead_code,
-    reason = "it makes more kinds of keys than are fetched here"
-)]
-#[path = "../../src/identity/signer.rs"]
-mod signer;
-
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -24,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::harness::{Seen, Upstream, eventually, policies, program, read_message};
-use signer::Signer;
+use crate::signer::Signer;
 
 const NOW: i64 = 1_800_000_000;
 

@@ -38,6 +38,7 @@ mod frames;
 mod harness;
 mod heads;
 mod http2;
+mod identity;
 mod jwks;
 mod log;
 mod lookup;
@@ -51,6 +52,9 @@ mod reload;
 mod secrets;
 mod shipped;
 mod signals;
+#[expect(dead_code, reason = "it makes more kinds of keys than are needed here")]
+#[path = "../../src/identity/signer.rs"]
+mod signer;
 mod soak;
 mod stalls;
 mod subtrees;

@@ -343,7 +343,7 @@ impl ConfigMap {
 }
 
 /// Every decision is by the policies that the journal says are in force there.
-fn decided_by_what_is_in_force(records: &[Value]) -> usize {
+pub(crate) fn decided_by_what_is_in_force(records: &[Value]) -> usize {
     let mut in_force = Value::Null;
     let mut decisions = 0;
     for record in records {

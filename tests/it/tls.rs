@@ -1,6 +1,6 @@
 //! TLS on both sides of the gate, HTTP/2 in front of it, and no way to listen without either by accident.
 
-mod clients;
+pub(crate) mod clients;
 mod names;
 mod proxy;
 

@@ -13,7 +13,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use super::encode::{BEFORE, base64};
 use super::reading::SHORTEST;
 use super::shape::changes;
-use crate::dynatrace::token::{TokenSecret, is_any_prefix, is_public};
+use crate::dynatrace::token::{TokenSecret, secret_part};
 
 #[derive(Default)]
 pub(super) struct Own {
@@ -243,18 +243,6 @@ impl Filter {
     fn has(&self, window: u64) -> bool {
         let has = |(word, bit): (usize, u64)| self.0.get(word).is_some_and(|word| word & bit != 0);
         Self::bits(window).into_iter().all(has)
-    }
-}
-
-/// The part of a credential that must never be written: all of it but prefix and public id.
-fn secret_part(token: &str) -> &str {
-    let mut parts = token.splitn(3, '.');
-    let (prefix, public, secret) = (parts.next(), parts.next(), parts.next());
-    let known = prefix.is_some_and(|prefix| is_any_prefix(prefix.as_bytes()));
-    match (public, secret) {
-        (Some(_), Some(secret)) if known => secret,
-        (Some(public), None) if known && is_public(public) => "",
-        _ => token,
     }
 }
 

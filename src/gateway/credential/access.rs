@@ -146,6 +146,14 @@ impl Access {
             }
             return Ok(token.authorization);
         }
+        let access = self.clone();
+        // Whoever hangs up ends no question: others wait for its answer, or would ask it again.
+        let answered = tokio::spawn(async move { access.answered().await }).await;
+        answered.unwrap_or(Err(AccessError::Answer("nobody has read it to its end")))
+    }
+
+    /// Asks, unless somebody did so meanwhile.
+    async fn answered(&self) -> Result<TokenSecret, AccessError> {
         let _asking = self.0.asking.lock().await;
         let now = Instant::now();
         if let Some(token) = self.known(now) {
@@ -284,3 +292,6 @@ const USUAL: u64 = 300;
 const DAY: u64 = 24 * 60 * 60;
 /// Of a token, in bytes.
 const LONGEST: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,7 @@ fn only_the_field_that_is_configured_is_read() {
     );
     let nobody = Config::default();
     let client = nobody.client("10.0.0.1".parse().unwrap(), &headers);
-    assert_eq!(client.finding, Finding::Absent);
+    assert_eq!(client.finding, Finding::Ignored);
     let metrics = Metrics::new("1");
     for finding in [Finding::Absent, Finding::Ignored, Finding::Long] {
         finding.count(&metrics);

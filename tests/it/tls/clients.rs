@@ -25,7 +25,7 @@ pub(super) struct Stand {
     pub(super) directory: TempDir,
 }
 
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     dtgate::app::now().as_second()
 }
 
@@ -61,7 +61,7 @@ impl Stand {
 }
 
 /// Trusts the server's certificate and has one of its own, or none.
-pub(super) fn client(
+pub(crate) fn client(
     gate: &Gate,
     identity: Option<(rcgen::Certificate, KeyPair)>,
 ) -> Arc<ClientConfig> {
@@ -88,7 +88,7 @@ pub(super) fn client(
 }
 
 /// One request over TLS; `None`: the gate hangs up on it.
-pub(super) fn ask(
+pub(crate) fn ask(
     client: &Arc<ClientConfig>,
     to: SocketAddr,
     before: &[u8],
@@ -104,7 +104,7 @@ pub(super) fn ask(
 }
 
 /// The value of a line of the metrics.
-pub(super) fn metric(gate: &Gate, series: &str) -> u64 {
+pub(crate) fn metric(gate: &Gate, series: &str) -> u64 {
     let page = exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
     let line = page
         .lines()

@@ -1,0 +1,277 @@
+//! JSON Web Tokens at the gate: a bad one gets nobody anywhere, and those that are for Dynatrace pass.
+
+use std::net::TcpListener;
+
+use aws_lc_rs::hmac;
+use serde_json::{Value, json};
+
+use super::{BROKERED, FIELD, ISSUER, JWT, Making, Stand, claims, parts, request, shown, telling};
+use crate::harness::TOKEN;
+use crate::signer::{Signer, digits};
+use crate::tls::clients::{metric, now};
+
+const REMOTE: &str = "https://remote.example";
+
+#[test]
+fn a_bad_token_is_refused_and_recorded_on_guarded_and_on_open_traffic() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let down = nobody.local_addr().unwrap();
+    drop(nobody);
+    let remote = format!(
+        "[identity.jwt.remote]\nissuer = '{REMOTE}'\naudience = 'dtgate'\njwks_url = 'http://{down}/keys'\n\
+         [limits]\nrefusals = 1000\n"
+    );
+    let stand = Making::before(telling()).start(&[JWT, BROKERED, "traffic = 'all'\n", &remote]);
+    let cases = bad(&stand);
+    for (name, token, words, status) in &cases {
+        let bearer = format!("Bearer {token}");
+        refuses(
+            &stand,
+            name,
+            &[("Authorization", &bearer)],
+            (words, *status),
+        );
+    }
+    let (ci, field) = (stand.token(json!({})), stand.token(json!({"iss": FIELD})));
+    let bearer = format!("Bearer {ci}");
+    let foreign = stand.token(json!({"iss": "https://sso.example"}));
+    let one = "more than one credential";
+    let authorization = ("Authorization", &*bearer);
+    for (name, fields, words) in [
+        (
+            "wrong issuer",
+            &[("x-dtgate-token", &*foreign)][..],
+            "none that the gate knows",
+        ),
+        (
+            "not here",
+            &[("x-dtgate-token", &ci)],
+            "another header field",
+        ),
+        (
+            "no token",
+            &[("x-dtgate-token", "dt0s16.ABCDEFGH")],
+            "is no token",
+        ),
+        ("nothing", &[("x-dtgate-token", "")], "is no token"),
+        ("two", &[authorization, ("x-dtgate-token", &field)], one),
+        ("the same twice", &[authorization, authorization], one),
+        (
+            "two fields",
+            &[("x-dtgate-token", &field), ("X-Dtgate-Token", &field)],
+            one,
+        ),
+        (
+            "and dynatrace's",
+            &[authorization, ("Authorization", "Bearer dt0s16.ABCDEFGH.X")],
+            one,
+        ),
+        ("no scheme", &[("Authorization", &ci)], "is no token"),
+        (
+            "other scheme",
+            &[("Authorization", &format!("Api-Token {ci}"))],
+            "is no token",
+        ),
+        (
+            "list",
+            &[("Authorization", &format!("{bearer}, Api-Token a"))],
+            "is no token",
+        ),
+    ] {
+        refuses(&stand, name, fields, (words, 401));
+    }
+    assert_eq!(stand.upstream.seen().len(), 0);
+    for (name, token, ..) in &cases {
+        // The head says nothing, and is that of all.
+        let parts = parts(token);
+        let secret: Vec<&str> = parts[1..]
+            .iter()
+            .copied()
+            .filter(|part| !part.is_empty())
+            .collect();
+        assert!(!secret.is_empty(), "{name}");
+        stand.hides(&secret);
+    }
+    // And a good one is good.
+    assert_eq!(stand.name("payments", &[authorization]).status, 204);
+    let counted = |result: &str| {
+        let series = format!("dtgate_jwt_total{{issuer=\"ci\",result=\"{result}\"}}");
+        metric(&stand.gate, &series)
+    };
+    assert_eq!((counted("good"), counted("expired")), (1, 3));
+}
+
+/// A name, a token, what is said about it, and the status.
+type Bad = (&'static str, String, &'static str, u16);
+
+fn bad(stand: &Stand) -> Vec<Bad> {
+    let good = claims(json!({})).to_string();
+    let head = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid}).to_string();
+    let unsigned = |alg: &str| {
+        format!(
+            "{}.{}.",
+            digits(head(alg, "k").as_bytes()),
+            digits(good.as_bytes())
+        )
+    };
+    let shared = |key: &[u8]| {
+        let message = format!(
+            "{}.{}",
+            digits(head("HS256", "k").as_bytes()),
+            digits(good.as_bytes())
+        );
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let tag = hmac::sign(&key, message.as_bytes());
+        format!("{message}.{}", digits(tag.as_ref()))
+    };
+    let published = stand.signer.jwk().to_string();
+    let altered = {
+        let token = stand.token(json!({}));
+        let parts = parts(&token);
+        let more = claims(json!({"repository": "example/other"})).to_string();
+        format!("{}.{}.{}", parts[0], digits(more.as_bytes()), parts[2])
+    };
+    vec![
+        (
+            "expired",
+            stand.token(json!({"exp": now() - 120})),
+            "it has expired",
+            401,
+        ),
+        (
+            "endless",
+            stand.token(json!({"exp": null})),
+            "claim exp",
+            401,
+        ),
+        (
+            "early",
+            stand.token(json!({"nbf": now() + 120})),
+            "not valid yet",
+            401,
+        ),
+        (
+            "audience",
+            stand.token(json!({"aud": "dtgate.example"})),
+            "for somebody else",
+            401,
+        ),
+        (
+            "audiences",
+            stand.token(json!({"aud": ["a", "b"]})),
+            "for somebody else",
+            401,
+        ),
+        ("none", unsigned("none"), "algorithm", 401),
+        ("None", unsigned("nOnE"), "algorithm", 401),
+        ("no signature", unsigned("ES256"), "signature", 401),
+        (
+            "public key",
+            shared(&stand.signer.public_bytes()),
+            "algorithm",
+            401,
+        ),
+        (
+            "published key",
+            shared(published.as_bytes()),
+            "algorithm",
+            401,
+        ),
+        (
+            "unknown key",
+            Signer::es256("other").token(&claims(json!({}))),
+            "no key of this name",
+            401,
+        ),
+        (
+            "another's key",
+            Signer::es256("k").token(&claims(json!({}))),
+            "signature",
+            401,
+        ),
+        (
+            "other algorithm",
+            Signer::rsa("k").token(&claims(json!({}))),
+            "not that of the key",
+            401,
+        ),
+        ("altered", altered, "signature", 401),
+        (
+            "place",
+            stand.token(json!({"iss": FIELD})),
+            "another header field",
+            401,
+        ),
+        (
+            "down",
+            stand.token(json!({"iss": REMOTE})),
+            "could not be fetched",
+            503,
+        ),
+    ]
+}
+
+/// All traffic with these fields is refused, with these words.
+fn refuses(stand: &Stand, name: &str, fields: &[(&str, &str)], (words, status): (&str, u16)) {
+    for (method, target, body) in [
+        ("PUT", TOKEN, r#"{"name":"payments"}"#),
+        ("GET", "/api/v2/metrics", ""),
+        ("POST", "/api/v2/metrics/ingest", "{}"),
+    ] {
+        let before = stand.decisions().len();
+        let answer = stand.gate.raw(request(method, target, fields, body));
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        assert!(answer.message().contains(words), "{name}: {answer:?}");
+        match status {
+            401 => assert!(answer.header("www-authenticate").is_some(), "{answer:?}"),
+            _ => assert!(answer.header("retry-after").is_some(), "{answer:?}"),
+        }
+        let decisions = stand.decisions();
+        assert_eq!(decisions.len(), before + 1, "{name}: it is recorded");
+        let record = decisions.last().unwrap();
+        let judged = (&record["verdict"], &record["input"]);
+        assert_eq!(judged, (&json!("deny"), &Value::Null));
+        let error = record["error"].as_str().unwrap();
+        assert!(error.contains(words), "{record}");
+    }
+}
+
+#[test]
+fn tokens_for_dynatrace_are_none_of_the_gates_business() {
+    let stand = Making::before(telling()).start(&[JWT]);
+    let foreign = |token: String| format!("Bearer {token}");
+    let others = Signer::es256("k");
+    let expired = claims(json!({"iss": "https://sso.dynatrace.com", "exp": now() - 1000}));
+    let shorter = claims(json!({"iss": ISSUER.trim_end_matches('e')}));
+    for credential in [
+        "Bearer dt0s16.ABCDEFGH.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVF"
+            .to_owned(),
+        foreign(others.token(&expired)),
+        foreign(others.token(&shorter)),
+        "Bearer opaqueAccessTokenOfTheSso0123456789".to_owned(),
+    ] {
+        let before = stand.upstream.seen().len();
+        let fields = [("Authorization", &*credential)];
+        assert_eq!(
+            stand.name("payments-ci", &fields).status,
+            204,
+            "{credential}"
+        );
+        assert_eq!(stand.get("/api/v2/metrics", &fields).status, 204);
+        let seen = stand.upstream.seen();
+        let expected = Some(&*credential);
+        assert_eq!(shown(&seen[before..]), [expected, expected, expected]);
+        let caller = stand.decisions().pop().unwrap()["input"]["caller"].clone();
+        assert_eq!(caller["jwt"]["issuer"], "");
+        assert_eq!(caller["teams"], json!([]));
+        // Beside a proof for the gate it goes on, and the proof does not.
+        let proof = stand.token(json!({"iss": FIELD}));
+        let fields = [fields[0], ("x-dtgate-token", &*proof)];
+        assert_eq!(stand.name("payments", &fields).status, 204);
+        let last = stand.upstream.seen().pop().unwrap();
+        assert_eq!(last.header("authorization"), expected);
+        assert_eq!(last.header("x-dtgate-token"), None);
+        let (_, secret) = credential.split_at(credential.len() - 20);
+        stand.hides(&[secret]);
+    }
+}
