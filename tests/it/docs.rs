@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use dtgate::config::Config;
-use dtgate::telemetry::Limit;
+use dtgate::telemetry::{Limit, Metrics};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -121,6 +123,41 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
         .collect();
     let counted: BTreeSet<&str> = Limit::ALL.iter().map(|limit| limit.as_str()).collect();
     assert_eq!(documented, counted);
+}
+
+/// Those with labels are shown once there is something to count.
+#[test]
+fn every_metric_has_a_line_in_the_table_and_every_line_a_metric() {
+    let page = page("docs/operations.md");
+    let (_, table) = page.split_once("\n## Metrics\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let documented: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let metrics = Metrics::new("1.2.3");
+    metrics.certificate_refused("expired");
+    metrics.decision("token.update", "deny", Duration::ZERO);
+    metrics.forwarded("believed");
+    metrics.jwt("ci", "good");
+    metrics.keys_are_of("ci", jiff::Timestamp::UNIX_EPOCH);
+    metrics.keys_fetched("ci", true);
+    metrics.policies_loaded("aa");
+    metrics.proxy_header("believed");
+    metrics.request(true, None, &Method::PUT, StatusCode::OK);
+    metrics.violation("naming", "enforce");
+    let shown = metrics.encode();
+    let registered: BTreeSet<String> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| match line.rsplit_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, "info") => format!("{name}_info"),
+            (name, _) => name.to_owned(),
+        })
+        .collect();
+    let registered: BTreeSet<&str> = registered.iter().map(String::as_str).collect();
+    assert_eq!(documented, registered);
 }
 
 /// The thread that compares the engines asks for them: without, it takes time from requests, and the log says so.
@@ -527,7 +564,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_page_that_is_linked_exists() {
+fn every_page_that_is_linked_exists_and_has_the_section() {
+    let mut seen = 0;
     for name in PAGES {
         let text = page(name);
         for link in text
@@ -535,14 +573,40 @@ fn every_page_that_is_linked_exists() {
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
         {
-            let target = link.split('#').next().unwrap();
-            if !target.is_empty() && !target.contains("://") {
-                let here = root().join(name);
-                let path = here.parent().unwrap().join(target);
-                assert!(path.exists(), "{name}: {link}");
+            let (target, section) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let mut path = root().join(name);
+            if !target.is_empty() {
+                path = path.parent().unwrap().join(target);
+            }
+            assert!(path.exists(), "{name}: {link}");
+            if !section.is_empty() {
+                let sections = sections(&std::fs::read_to_string(path).unwrap());
+                assert!(sections.contains(section), "{name}: {link}: {sections:?}");
+                seen += 1;
             }
         }
     }
+    assert!(seen > 50, "only {seen} sections are linked");
+}
+
+/// What links call the sections of a page, as those who show it do.
+fn sections(page: &str) -> BTreeSet<String> {
+    let mut is_code = false;
+    let titles = page.lines().filter(|line| {
+        is_code ^= line.starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let slug = |title: &str| -> String {
+        let letters = title.trim_start_matches('#').trim().to_lowercase();
+        let kept = letters
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    titles.map(slug).collect()
 }
 
 fn root() -> PathBuf {
