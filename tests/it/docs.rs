@@ -3,14 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
-use dtgate::telemetry::Limit;
+use dtgate::config::Config;
+use dtgate::telemetry::{Limit, Metrics};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
+use crate::tls::{certified, write};
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
+    "SECURITY.md",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/coverage.md",
@@ -118,6 +125,41 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
     assert_eq!(documented, counted);
 }
 
+/// Those with labels are shown once there is something to count.
+#[test]
+fn every_metric_has_a_line_in_the_table_and_every_line_a_metric() {
+    let page = page("docs/operations.md");
+    let (_, table) = page.split_once("\n## Metrics\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let documented: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let metrics = Metrics::new("1.2.3");
+    metrics.certificate_refused("expired");
+    metrics.decision("token.update", "deny", Duration::ZERO);
+    metrics.forwarded("believed");
+    metrics.jwt("ci", "good");
+    metrics.keys_are_of("ci", jiff::Timestamp::UNIX_EPOCH);
+    metrics.keys_fetched("ci", true);
+    metrics.policies_loaded("aa");
+    metrics.proxy_header("believed");
+    metrics.request(true, None, &Method::PUT, StatusCode::OK);
+    metrics.violation("naming", "enforce");
+    let shown = metrics.encode();
+    let registered: BTreeSet<String> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| match line.rsplit_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, "info") => format!("{name}_info"),
+            (name, _) => name.to_owned(),
+        })
+        .collect();
+    let registered: BTreeSet<&str> = registered.iter().map(String::as_str).collect();
+    assert_eq!(documented, registered);
+}
+
 /// The thread that compares the engines asks for them: without, it takes time from requests, and the log says so.
 #[test]
 fn the_shipped_unit_lets_a_thread_put_itself_behind_others() {
@@ -139,7 +181,7 @@ fn needs_systemd_the_shipped_unit_and_its_drop_ins_are_understood() {
     for entry in std::fs::read_dir(root().join("deploy/dtgate.service.d")).unwrap() {
         drop_ins.push(Some(entry.unwrap().path()));
     }
-    assert_eq!(drop_ins.len(), 4);
+    assert_eq!(drop_ins.len(), 5);
     for drop_in in drop_ins {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("dtgate.service");
@@ -279,8 +321,8 @@ fn the_input_document_of_the_documentation_can_be_judged() {
     let path = file.to_str().unwrap();
     let output = run(&["eval", "--request", path, "--format", "json"]);
     assert!(output.status.success(), "{output:?}");
-    let judged: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let written: serde_json::Value = serde_json::from_str(&example).unwrap();
+    let judged: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written: Value = serde_json::from_str(&example).unwrap();
     assert_eq!(judged["input"], written);
 }
 
@@ -347,6 +389,122 @@ fn every_member_of_the_input_is_documented() {
     }
 }
 
+/// The shipped policies, and more of the pages.
+fn with_policies(more: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&policies(), directory.path());
+    for (name, text) in more {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+/// Each rule of the table, of the two callers that it is about.
+#[test]
+fn rules_about_callers_say_what_the_documentation_says() {
+    let text = page("docs/input.md");
+    let table = text.split_once("\n| rule | the first |").unwrap().1;
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let (mut policy, mut wanted) = ("package dtgate.callers\n".to_owned(), Vec::new());
+    for (number, row) in rows.enumerate() {
+        let condition = row.split('`').nth(1).unwrap();
+        policy += &format!("\ndeny contains \"rule {number}\" if {condition}\n");
+        let cells: Vec<&str> = row.split('|').rev().skip(1).take(2).collect();
+        wanted.push([cells[1].contains("denies"), cells[0].contains("denies")]);
+    }
+    assert!(wanted.len() > 5, "{wanted:?}");
+    let directory = with_policies(&[("callers.rego", &policy)]);
+    let place = directory.path().to_str().unwrap();
+    let checked = run(&["check", "--policies", place]);
+    assert!(checked.status.success(), "{checked:?}");
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(!said.contains("warning"), "{said}");
+
+    let example = block_after(&text, "# The input document", "json");
+    let mut input: Value = serde_json::from_str(&example).unwrap();
+    let certificate = &mut input["caller"]["certificate"];
+    certificate["spiffe_id"] = json!("spiffe://example/ns/payments/ci");
+    certificate["dns"] = json!(["ci.payments.example"]);
+    certificate["fingerprint"] = json!("0".repeat(64));
+    let first = input.clone();
+    input["caller"] = json!({"address": "10.1.2.3"});
+    for (caller, input) in [first, input].iter().enumerate() {
+        let file = directory.path().join("input.json");
+        std::fs::write(&file, input.to_string()).unwrap();
+        let judged = run(&[
+            "eval",
+            "--request",
+            file.to_str().unwrap(),
+            "--policies",
+            place,
+        ]);
+        let said = String::from_utf8_lossy(&judged.stdout).into_owned();
+        std::fs::remove_file(&file).unwrap();
+        for (number, denies) in wanted.iter().enumerate() {
+            let denied = said.contains(&format!("rule {number}\n"));
+            assert_eq!(denied, denies[caller], "rule {number}, {caller}: {said}");
+        }
+    }
+}
+
+/// The example of brokering with the teams and the rules of the same page: `check` takes them together.
+#[test]
+fn the_examples_of_the_page_about_callers_are_accepted() {
+    let text = page("docs/identity.md");
+    let rules: String = blocks(&text, "rego").concat();
+    let files = with_policies(&[
+        (
+            "own_rules.rego",
+            &format!("package dtgate.own_rules\n\n{rules}"),
+        ),
+        ("teams.yaml", &block_after(&text, "\n## Teams\n", "yaml")),
+    ]);
+    let place = files.path().to_str().unwrap();
+    std::fs::create_dir(files.path().join("tls")).unwrap();
+    write(&files.path().join("tls"), &certified());
+    for (name, text) in [
+        ("dynatrace-token", "dt0c01.PUBLIC.SECRET\n"),
+        ("oauth-client-secret", "dt0s02.PUBLIC.SECRET\n"),
+    ] {
+        std::fs::write(files.path().join(name), text).unwrap();
+    }
+    let example = block_after(&text, "### A complete example", "toml");
+    let oauth = block_after(&text, "### OAuth client credentials", "toml");
+    let (before, rest) = example.split_once("[credential]\n").unwrap();
+    let (_, behind) = rest.split_once("\n\n").unwrap();
+    for example in [example.clone(), format!("{before}{oauth}\n{behind}")] {
+        let example = example
+            .replace("/etc/dtgate/policies", place)
+            .replace("/etc/dtgate", place);
+        let file = files.path().join("dtgate.toml");
+        std::fs::write(&file, example).unwrap();
+        let output = run(&["check", "--config", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// Each piece of a configuration that the pages show, by itself.
+#[test]
+fn every_piece_of_a_configuration_that_is_shown_is_one() {
+    let own = "[listener.tls.files]\ncertificate = 'c'\nkey = 'k'\n";
+    let mut seen = 0;
+    for name in PAGES {
+        for block in blocks(&page(name), "toml") {
+            let is_about_clients = block.starts_with("[listener.tls.clients]");
+            let before = if is_about_clients { own } else { "" };
+            let text = format!("{before}{block}");
+            if let Err(error) = toml::from_str::<Config>(&text) {
+                panic!("{name}: {error}\n{text}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} found");
+}
+
 #[test]
 fn the_tests_that_the_readme_names_exist() {
     let tests = page("tests/it/promises.rs")
@@ -406,7 +564,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_page_that_is_linked_exists() {
+fn every_page_that_is_linked_exists_and_has_the_section() {
+    let mut seen = 0;
     for name in PAGES {
         let text = page(name);
         for link in text
@@ -414,14 +573,40 @@ fn every_page_that_is_linked_exists() {
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
         {
-            let target = link.split('#').next().unwrap();
-            if !target.is_empty() && !target.contains("://") {
-                let here = root().join(name);
-                let path = here.parent().unwrap().join(target);
-                assert!(path.exists(), "{name}: {link}");
+            let (target, section) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let mut path = root().join(name);
+            if !target.is_empty() {
+                path = path.parent().unwrap().join(target);
+            }
+            assert!(path.exists(), "{name}: {link}");
+            if !section.is_empty() {
+                let sections = sections(&std::fs::read_to_string(path).unwrap());
+                assert!(sections.contains(section), "{name}: {link}: {sections:?}");
+                seen += 1;
             }
         }
     }
+    assert!(seen > 50, "only {seen} sections are linked");
+}
+
+/// What links call the sections of a page, as those who show it do.
+fn sections(page: &str) -> BTreeSet<String> {
+    let mut is_code = false;
+    let titles = page.lines().filter(|line| {
+        is_code ^= line.starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let slug = |title: &str| -> String {
+        let letters = title.trim_start_matches('#').trim().to_lowercase();
+        let kept = letters
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    titles.map(slug).collect()
 }
 
 fn root() -> PathBuf {
@@ -466,6 +651,15 @@ fn commands(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// All blocks of a language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let pieces = page.split(&fence).skip(1);
+    pieces
+        .filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()))
+        .collect()
 }
 
 /// The first block of a language behind a text.
