@@ -227,7 +227,11 @@ impl Audit {
 
     /// Records an event and returns its number once it is on disk.
     pub async fn record(&self, record: impl Into<Record>) -> Result<u64, RecordError> {
-        self.written(record.into(), Wanted::Always, put).await
+        let placed = self.written(record.into(), Wanted::Always, |place, pending| {
+            place.send(pending);
+            Ok(())
+        });
+        placed.await
     }
 
     /// `enter` gives the record its place among the others, or says why it must not have one.
@@ -278,12 +282,6 @@ impl Audit {
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
-}
-
-/// Any record may have its place.
-fn put(place: mpsc::Permit<'_, Pending>, pending: Pending) -> Result<(), RecordError> {
-    place.send(pending);
-    Ok(())
 }
 
 /// Events that wait at most; past that, callers wait for a place.

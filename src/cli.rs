@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::app::{self, App, Hangup};
 use crate::audit::{Directory, Durability};
 use crate::config::{Config, NEEDS_A_RESTART};
+use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{
     Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
 };
@@ -267,18 +268,7 @@ impl Check {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;
-        let mut changes: Vec<String> = catalogue
-            .overridden()
-            .map(|(operation, documented, wanted)| {
-                format!("{operation} is handled as {wanted}, not {documented}")
-            })
-            .collect();
-        if config.unknown_writes != UnknownWrites::default() {
-            changes.push(format!(
-                "unknown_writes is {}",
-                json!(config.unknown_writes)
-            ));
-        }
+        let changes = changes(&config, &catalogue);
         let short = app::descriptors(&config).of(descriptors::allowed()).err();
         let short = short.map(|short| short.to_string());
         let environments = self
@@ -413,6 +403,21 @@ impl Test {
             suite::Outcome::Failed => ExitCode::from(2),
         })
     }
+}
+
+/// What the configuration changes about endpoints.
+fn changes(config: &Config, catalogue: &Catalogue) -> Vec<String> {
+    let overridden = catalogue.overridden();
+    let mut changes: Vec<String> = overridden
+        .map(|(operation, documented, wanted)| {
+            format!("{operation} is handled as {wanted}, not {documented}")
+        })
+        .collect();
+    let unknown = config.unknown_writes;
+    if unknown != UnknownWrites::default() {
+        changes.push(format!("unknown_writes is {}", json!(unknown)));
+    }
+    changes
 }
 
 /// What editors show at its place.

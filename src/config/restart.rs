@@ -21,7 +21,7 @@ impl Config {
         keep(switched, "listener.tls");
         let mut listener = old.clone();
         if !switched {
-            listener.tls = new.tls.clone();
+            listener.tls.clone_from(&new.tls);
         }
         let others = listener.clone();
         let mut rest = new.clone();

@@ -28,6 +28,7 @@ use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
+use crate::identity::forwarded;
 use crate::listener::{Peer, empty};
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::value::Size;
@@ -87,7 +88,7 @@ impl Read {
         let key = HashKey::new([0; 32]);
         let (parts, body) = request.into_parts();
         let request = Request::from_parts(parts, empty());
-        let started = Started::of(&request, &Default::default());
+        let started = Started::of(&request, &forwarded::Config::default());
         let (parts, _empty) = request.into_parts();
         let redactor = &started.redactor;
         let Some(head) = guarded(&parts, redactor, &body, limits, catalogue, &key)? else {

@@ -115,16 +115,18 @@ impl Reason {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Broker(BrokerError::Access(_)) => StatusCode::BAD_GATEWAY,
-            Self::Broker(BrokerError::NotYours(_)) => StatusCode::FORBIDDEN,
-            Self::Broker(BrokerError::Several(_)) => StatusCode::BAD_REQUEST,
             Self::Identity(error) if error.flaw.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Identity(_) => StatusCode::UNAUTHORIZED,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Denied(_) | Self::UnknownWrite => StatusCode::FORBIDDEN,
+            Self::Broker(BrokerError::NotYours(_)) | Self::Denied(_) | Self::UnknownWrite => {
+                StatusCode::FORBIDDEN
+            }
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Read(error) => read_status(error),
             // Nobody reads that of `Gone`.
-            Self::Gone | Self::Route(RouteError::Host) => StatusCode::BAD_REQUEST,
+            Self::Broker(BrokerError::Several(_)) | Self::Gone | Self::Route(RouteError::Host) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => {
                 StatusCode::MISDIRECTED_REQUEST
             }

@@ -17,7 +17,7 @@ impl Digest {
         for path in paths {
             match fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => {
-                    directory(path, &mut Vec::new(), &mut 0, &mut sum)
+                    directory(path, &mut Vec::new(), &mut 0, &mut sum);
                 }
                 _ => file(path, &mut sum),
             }

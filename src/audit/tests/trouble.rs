@@ -77,7 +77,16 @@ async fn nobody_waits_long_for_a_disk_that_hangs_and_nothing_is_allowed_late() {
     fs::rename(&away, &path).unwrap();
     // It hangs when it tries again.
     until("silent", || audit.shared.silence() > Duration::ZERO).await;
-    let allowed = || audit.written(decision("allowed"), Wanted::WhileAwaited, put);
+    let allowed = || {
+        audit.written(
+            decision("allowed"),
+            Wanted::WhileAwaited,
+            |place, pending| {
+                place.send(pending);
+                Ok(())
+            },
+        )
+    };
     let first = allowed().await;
     assert!(matches!(first, Err(RecordError::Late(_))), "{first:?}");
     until("known", || audit.health().is_err()).await;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::CredentialError;
-use super::config::{OAuth, TokenUrl};
+use super::config::OAuth;
 use crate::dynatrace::token::TokenSecret;
 use crate::outbound::{AskError, Client, Files, Found};
 use crate::telemetry::{Limit, Metrics};
@@ -59,7 +59,7 @@ pub enum AccessError {
     #[error("the answer is no access token: {0}")]
     Answer(&'static str),
     #[error("{0}: {1}")]
-    Ask(TokenUrl, AskError),
+    Ask(String, AskError),
     #[error(transparent)]
     Again(Arc<Self>),
 }
@@ -212,7 +212,7 @@ impl Access {
         request.headers_mut().insert(CONTENT_TYPE, form);
         let answer = client.ask(request, config.timeout.into()).await;
         let (_head, body) =
-            answer.map_err(|error| AccessError::Ask(config.token_url.clone(), error))?;
+            answer.map_err(|error| AccessError::Ask(config.token_url.to_string(), error))?;
         Ok(body)
     }
 

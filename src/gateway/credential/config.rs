@@ -25,7 +25,7 @@ pub enum Secret {
     /// A file with a token.
     File(PathBuf),
     /// An access token, which has to be asked for again and again.
-    OAuth(OAuth),
+    OAuth(Box<OAuth>),
 }
 
 /// Which requests are sent with it, besides guarded ones.
@@ -93,7 +93,7 @@ impl TryFrom<Written> for Config {
     fn try_from(written: Written) -> Result<Self, &'static str> {
         let secret = match (written.file, written.oauth) {
             (Some(file), None) => Secret::File(file),
-            (None, Some(oauth)) => Secret::OAuth(oauth),
+            (None, Some(oauth)) => Secret::OAuth(Box::new(oauth)),
             _ => {
                 return Err(
                     "give the file with the token as `file`, or the table `oauth`, and not both",
