@@ -1,6 +1,7 @@
 //! What is written down is true: the shipped configuration, the commands shown, the examples.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -411,7 +412,7 @@ fn rules_about_callers_say_what_the_documentation_says() {
     let (mut policy, mut wanted) = ("package dtgate.callers\n".to_owned(), Vec::new());
     for (number, row) in rows.enumerate() {
         let condition = row.split('`').nth(1).unwrap();
-        policy += &format!("\ndeny contains \"rule {number}\" if {condition}\n");
+        writeln!(policy, "\ndeny contains \"rule {number}\" if {condition}").unwrap();
         let cells: Vec<&str> = row.split('|').rev().skip(1).take(2).collect();
         wanted.push([cells[1].contains("denies"), cells[0].contains("denies")]);
     }
