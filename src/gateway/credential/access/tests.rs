@@ -59,7 +59,7 @@ impl Server {
 
     /// Blocks until it was asked.
     fn was_asked(&self) {
-        self.asked.recv_timeout(Duration::from_secs(60)).unwrap();
+        self.asked.recv_timeout(Duration::from_mins(1)).unwrap();
     }
 
     fn access(&self) -> Access {
@@ -171,7 +171,6 @@ async fn an_answer_that_is_no_token_is_none_and_is_not_repeated() {
             "<html>sign in</html>".to_owned(),
             "no JSON object",
         ),
-        ("200 OK", "[]".to_owned(), "no JSON object"),
         (
             "200 OK",
             "{\"access_token\":\"sesame\"}".to_owned(),
