@@ -117,8 +117,15 @@ pub struct Audit {
     queue: mpsc::Sender<Pending>,
     shared: Arc<Shared>,
     timeout: Duration,
-    /// The generation of the policies that decide.
-    in_force: Arc<RwLock<u64>>,
+    in_force: Arc<RwLock<InForce>>,
+}
+
+/// The policies that decide.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// Counts them: the first have 0.
+    pub generation: u64,
+    pub revision: Arc<str>,
 }
 
 impl Audit {
@@ -164,7 +171,10 @@ impl Audit {
             queue,
             shared: shared.clone(),
             timeout: config.timeout,
-            in_force: Arc::default(),
+            in_force: Arc::new(RwLock::new(InForce {
+                generation: 0,
+                revision: revision.into(),
+            })),
         };
         let (segment, next_record) = journal.end();
         tracing::info!(
@@ -194,30 +204,55 @@ impl Audit {
             Verdict::Allow => Wanted::WhileAwaited,
             Verdict::Deny => Wanted::Always,
         };
-        let placed = self.written(decision.into(), wanted, |place, pending| {
+        let sequence = self.of(generation, decision.into(), wanted).await?;
+        Ok(Recorded { judged, sequence })
+    }
+
+    /// Records a request that policies were not asked about, under the same condition: the record names those in force.
+    pub async fn refused(
+        &self,
+        refusal: DecisionRecord,
+        generation: u64,
+    ) -> Result<u64, RecordError> {
+        self.of(generation, refusal.into(), Wanted::Always).await
+    }
+
+    /// Gives a record its place only while the policies of this generation are in force.
+    async fn of(
+        &self,
+        generation: u64,
+        record: Record,
+        wanted: Wanted,
+    ) -> Result<u64, RecordError> {
+        let placed = self.written(record, wanted, |place, pending| {
             let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
-            if *in_force != generation {
+            if in_force.generation != generation {
                 return Err(RecordError::Superseded);
             }
             place.send(pending);
             Ok(())
         });
-        let sequence = placed.await?;
-        Ok(Recorded { judged, sequence })
+        placed.await
     }
 
-    /// Records that the policies of this generation are in force, and puts them in force: every decision before the
-    /// record is of those before, every decision behind it of these.
+    /// What decides now.
+    pub fn in_force(&self) -> InForce {
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        in_force.clone()
+    }
+
+    /// Records that other policies are in force, and puts them in force: every decision before the record is of those
+    /// before, every decision behind it of these.
     pub async fn replaced(
         &self,
         record: Record,
-        generation: u64,
+        by: InForce,
         put_in_force: impl FnOnce(),
     ) -> Result<u64, RecordError> {
         let placed = self.written(record, Wanted::Always, |place, pending| {
             let in_force = self.in_force.write();
             let mut in_force = in_force.unwrap_or_else(PoisonError::into_inner);
-            *in_force = generation;
+            *in_force = by;
             place.send(pending);
             put_in_force();
             Ok(())

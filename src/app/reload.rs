@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::prove::prove;
 use super::{Hangups, load, now};
-use crate::audit::Audit;
 use crate::audit::event::{self, Event, Record};
+use crate::audit::{self, Audit};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service, Set};
 use crate::identity::Tokens;
@@ -380,7 +380,11 @@ impl Reloader {
         let record = event.record();
         let limits = (config.limits != running.config.limits).then_some(config.limits);
         let bytecode = config.policies.bytecode;
-        let placed = self.audit.replaced(record.clone(), set.generation(), || {
+        let by = audit::InForce {
+            generation: set.generation(),
+            revision: set.policy().revision().into(),
+        };
+        let placed = self.audit.replaced(record.clone(), by, || {
             for service in &self.services {
                 service.swap(set.clone());
             }

@@ -305,12 +305,20 @@ impl Recorder {
         event.record()
     }
 
-    /// The record of a request that was refused before policies could see it.
-    pub(super) fn refusal(&self, reason: &Reason, time: jiff::Timestamp) -> DecisionRecord {
+    /// The record of a request that was refused before policies could see it; `revision`: of those in force.
+    pub(super) fn refusal(
+        &self,
+        reason: &Reason,
+        time: jiff::Timestamp,
+        revision: &str,
+    ) -> DecisionRecord {
         let error = self.redactor.text(&reason.to_string());
         let event = event::Decision {
             operation: reason.operation().or(self.operation).map(Operation::as_str),
             error: Some(&error),
+            bundles: Bundles {
+                policies: Bundle { revision },
+            },
             ..self.refused(time)
         };
         event.record()

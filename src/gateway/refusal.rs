@@ -19,7 +19,11 @@ impl Gateway {
     pub(super) async fn refuse(&self, recorder: &Recorder, reason: Reason) -> Rejection {
         let time = (self.shared.now)();
         let (payer, kind) = (recorder.payer(), recorder.kind(&reason));
-        let event = self.shared.cut.record(recorder.refusal(&reason, time));
+        let written = |revision: &str| {
+            let event = recorder.refusal(&reason, time, revision);
+            self.shared.cut.record(event)
+        };
+        let event = written(self.set.policy.revision());
         let entered = self
             .shared
             .ledger
@@ -31,7 +35,16 @@ impl Gateway {
                 counted: true,
             };
         }
-        match self.record(event.into()).await {
+        let waiting = Instant::now();
+        let audit = &self.shared.audit;
+        let mut entry = audit.refused(event, self.set.generation).await;
+        // Once for each reload, at most.
+        while let Err(RecordError::Superseded) = entry {
+            let now = audit.in_force();
+            entry = audit.refused(written(&now.revision), now.generation).await;
+        }
+        self.count_record(waiting, entry.is_ok());
+        match entry {
             Ok(_sequence) => Rejection {
                 reason,
                 decision_id: Some(recorder.decision_id.clone()),

@@ -157,7 +157,7 @@ fn records(case: Case) -> [String; 4] {
     };
     [
         decided.replace(&nanoseconds, "15898622"),
-        written(recorder.refusal(&reason, time)),
+        written(recorder.refusal(&reason, time, "revision-1")),
         written(recorder.outcome(time, 7, &answered, Duration::from_micros(1999))),
         written(recorder.outcome(time, 7, &unknown, Duration::ZERO)),
     ]

@@ -387,12 +387,8 @@ fn no_environment_is_shown_anothers_credential_and_no_caller_is_taken_for_anothe
     }
     let limits = "[limits]\njudge_queue = 100\naddress_share = '100%'\n";
     let stand = Making::start(making, &[JWT, &sections, limits]);
-    let jobs: Vec<(String, String)> = (0..4)
-        .map(|number| {
-            let subject = format!("job-{number}");
-            (subject.clone(), stand.bearer(json!({ "sub": subject })))
-        })
-        .collect();
+    let jobs = ["job-0", "job-1", "job-2", "job-3"];
+    let jobs = jobs.map(|subject| (subject, stand.bearer(json!({ "sub": subject }))));
     std::thread::scope(|scope| {
         for thread in 0..3 {
             let (stand, jobs) = (&stand, &jobs);

@@ -17,11 +17,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
 use super::{
-    BROKERED, DATA, JWT, Making, POLICY, PUBLIC, SECRET, Stand, TLS, keys, naming, of_payments,
-    shown, telling,
+    BROKERED, DATA, JWT, Making, POLICY, SECRET, Stand, TLS, keys, naming, of_payments, shown,
+    telling,
 };
 use crate::authority::{Authority, at};
-use crate::harness::{eventually, read_answer, verify};
+use crate::harness::{TOKEN, eventually, read_answer, verify};
 use crate::reload::decided_by_what_is_in_force;
 use crate::signer::Signer;
 use crate::tls::clients::{ask, client, now};
@@ -112,33 +112,31 @@ fn exchange(root: &Path, name: &str) {
     std::fs::rename(root.join("tls.new"), root.join("tls")).unwrap();
 }
 
+/// Everything for TLS: a new certificate, these authorities for clients, and lists that revoke one number.
+fn folder(path: &Path, authorities: &[&Authority], revoked: u64) -> CertificateDer<'static> {
+    std::fs::create_dir(path).unwrap();
+    let certified = certified();
+    write(path, &certified);
+    let pem: String = authorities.iter().map(|it| it.pem.as_str()).collect();
+    std::fs::write(path.join("ca.pem"), pem).unwrap();
+    let lists = authorities
+        .iter()
+        .map(|it| it.revoked(&[revoked], now() + 3600));
+    std::fs::write(path.join("crl.pem"), lists.collect::<String>()).unwrap();
+    certified.cert.der().clone()
+}
+
 #[test]
 fn certificates_authorities_and_revocations_are_swapped_under_load() {
     let making = Making::before(telling());
-    let mut servers = Vec::new();
     let other = Authority::new("Next", now());
-    for (folder, authorities) in [
-        ("one", vec![&making.authority]),
-        ("two", vec![&making.authority, &other]),
-    ] {
-        let folder = making.path(folder);
-        std::fs::create_dir(&folder).unwrap();
-        let certified = certified();
-        write(&folder, &certified);
-        servers.push(certified.cert.der().clone());
-        let pem: String = authorities.iter().map(|it| it.pem.as_str()).collect();
-        std::fs::write(folder.join("ca.pem"), pem).unwrap();
-        let revoked = if authorities.len() == 1 { 8 } else { 9 };
-        let lists = authorities
-            .iter()
-            .map(|it| it.revoked(&[revoked], now() + 3600));
-        std::fs::write(folder.join("crl.pem"), lists.collect::<String>()).unwrap();
-    }
+    let one = folder(&making.path("one"), &[&making.authority], 8);
+    let two = folder(&making.path("two"), &[&making.authority, &other], 9);
     exchange(making.directory.path(), "one");
     let tls = "[listener.tls]\nfiles = { certificate = 'tls/certificate.pem', key = 'tls/key.pem' }\n\
                clients = { ca = 'tls/ca.pem', crl = 'tls/crl.pem' }\n";
     let stand = making.start(&[tls, WATCHED, JWT, BROKERED]);
-    let servers: Vec<&CertificateDer<'static>> = servers.iter().collect();
+    let servers = [&one, &two];
     let known = stand.authority.issue(of_payments);
     let known = trusting(&servers, &known);
     let new = trusting(&servers, &other.issue(of_payments));
@@ -218,24 +216,7 @@ fn keys_credential_and_teams_are_swapped_under_load_and_a_bad_set_changes_nothin
             let bearer = format!("Bearer {credential}");
             assert!(shown[..before].iter().all(|it| *it != Some(&bearer)));
             assert_eq!(shown.last().unwrap().unwrap(), bearer);
-            for (files, word) in [
-                (vec![("gate.token", "one two")], "one token is expected"),
-                (vec![("keys.json", "{\"keys\":[]}")], "keys.json"),
-                (
-                    vec![(
-                        "policies/data.yaml",
-                        "callers:\n  - name: x\n    tokens: ['*']\n",
-                    )],
-                    "data.callers",
-                ),
-                (
-                    vec![
-                        ("policies/names_test.rego", TEST),
-                        ("policies/names.rego", &more_of),
-                    ],
-                    "reload.require_tests",
-                ),
-            ] {
+            for (files, word) in bad(&more_of) {
                 let kept: Vec<_> = files
                     .iter()
                     .map(|(file, _)| (file, std::fs::read_to_string(stand.path(file)).ok()))
@@ -273,6 +254,23 @@ fn keys_credential_and_teams_are_swapped_under_load_and_a_bad_set_changes_nothin
     stand.hides(&[SECRET, &other]);
 }
 
+/// Files that do not hold, and what is said about them.
+fn bad(policy: &str) -> [(Vec<(&str, &str)>, &'static str); 4] {
+    let callers = "callers:\n  - name: x\n    tokens: ['*']\n";
+    [
+        (vec![("gate.token", "one two")], "one token is expected"),
+        (vec![("keys.json", "{\"keys\":[]}")], "keys.json"),
+        (vec![("policies/data.yaml", callers)], "data.callers"),
+        (
+            vec![
+                ("policies/names_test.rego", TEST),
+                ("policies/names.rego", policy),
+            ],
+            "reload.require_tests",
+        ),
+    ]
+}
+
 const TEST: &str = "package dtgate.names_test\n\nimport data.dtgate.names\n\ntest_it if count(names.deny) == 7 with input as {\"change\": {\"name\": {\"requested\": \"a\"}}}\n";
 
 #[test]
@@ -289,17 +287,10 @@ fn whoever_is_believed_no_longer_gets_nothing_for_what_began_before() {
     });
     let configuration = std::fs::read_to_string(stand.path("dtgate.toml")).unwrap();
     let other = configuration.replace("https://ci.example", "https://next.example");
-    let data = DATA.replace("https://ci.example", "https://next.example");
-    // Teams name issuers: both change, in an order that always holds.
-    let without: String = data
-        .lines()
-        .take(4)
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert_eq!(
-        stand.change(&[("policies/data.yaml", &without)])["ok"],
-        true
-    );
+    // Teams name issuers: they have to know none while the issuer changes.
+    let (without, _) = DATA.split_at(DATA.find("    jwt:").unwrap());
+    let last = stand.change(&[("policies/data.yaml", without)]);
+    assert_eq!(last["ok"], true, "{last}");
     let last = stand.change(&[("dtgate.toml", &other)]);
     assert_eq!(
         (&last["ok"], &last["changed"]),
@@ -307,16 +298,39 @@ fn whoever_is_believed_no_longer_gets_nothing_for_what_began_before() {
     );
     writer.write_all(end.as_bytes()).unwrap();
     let answer = read_answer(&mut BufReader::new(stream)).unwrap();
-    // The token is a stranger's now: it goes where the caller's own credential goes, and the gate's does not.
-    assert_ne!(answer.status, 401, "{answer:?}");
-    let gates = format!("Api-Token {PUBLIC}.{SECRET}");
+    // The token is a stranger's now: it is no proof, and so the gate's credential is not for it.
+    assert_eq!(answer.status, 403, "{answer:?}");
     let seen = stand.upstream.seen();
-    let since: Vec<_> = shown(&seen).into_iter().flatten().collect();
-    let forwarded = seen.iter().any(|seen| seen.line.starts_with("PUT "));
-    assert!(!forwarded || !since.contains(&&*gates), "{seen:?}");
+    assert!(
+        !seen.iter().any(|seen| seen.line.starts_with("PUT ")),
+        "{seen:?}"
+    );
+    assert_eq!(*shown(&seen).last().unwrap(), Some(&*bearer));
     let last = stand.decisions().pop().unwrap();
     assert_eq!(last["input"]["caller"]["jwt"]["issuer"], "", "{last}");
     stand.hides(&super::parts(bearer.split_at(7).1)[1..]);
+}
+
+/// What is refused without policies names those in force too, however long ago the request began.
+#[test]
+fn a_refusal_names_the_policies_that_are_in_force_when_it_is_recorded() {
+    let stand = Making::before(telling()).start(&[WATCHED, JWT, BROKERED]);
+    let bearer = stand.bearer(json!({}));
+    let body = "{\"name\":";
+    let request = super::request("PUT", TOKEN, &[("Authorization", &bearer)], body);
+    let (begin, end) = request.split_at(request.len() - 3);
+    let stream = TcpStream::connect(stand.gate.address).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    writer.write_all(begin.as_bytes()).unwrap();
+    eventually("the request has begun", || {
+        (crate::tls::clients::metric(&stand.gate, "dtgate_in_flight") == 1).then_some(())
+    });
+    let data = DATA.replace("example/payments", "example/elsewhere");
+    assert_eq!(stand.change(&[("policies/data.yaml", &data)])["ok"], true);
+    writer.write_all(end.as_bytes()).unwrap();
+    let answer = read_answer(&mut BufReader::new(stream)).unwrap();
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(decided_by_what_is_in_force(&stand.gate.records()), 1);
 }
 
 #[test]

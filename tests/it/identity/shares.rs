@@ -50,15 +50,16 @@ impl Stand {
     }
 }
 
+fn of<'t>(token: &'t str, own: &'t str) -> [(&'t str, &'t str); 2] {
+    [("Authorization", own), ("x-dtgate-token", token)]
+}
+
 #[test]
 fn one_caller_at_many_addresses_has_one_budget_and_two_at_one_address_have_two() {
     let stand = Making::new().start(&[TLS, JWT, LIMITS]);
     let nobody = client(&stand.gate, None);
     let token = |subject: &str| stand.token(json!({"iss": FIELD, "sub": subject}));
     let (one, other) = (token("one"), token("other"));
-    fn of<'t>(token: &'t str, own: &'t str) -> [(&'t str, &'t str); 2] {
-        [("Authorization", own), ("x-dtgate-token", token)]
-    }
     // Another credential for Dynatrace each time does not make another caller of it.
     let credentials = ["Api-Token dt0c01.A.X", "Api-Token dt0c01.B.X"];
     let mut sum = 0;

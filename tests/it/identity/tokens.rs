@@ -14,23 +14,13 @@ const REMOTE: &str = "https://remote.example";
 
 #[test]
 fn a_bad_token_is_refused_and_recorded_on_guarded_and_on_open_traffic() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let down = nobody.local_addr().unwrap();
-    drop(nobody);
-    let remote = format!(
-        "[identity.jwt.remote]\nissuer = '{REMOTE}'\naudience = 'dtgate'\njwks_url = 'http://{down}/keys'\n\
-         [limits]\nrefusals = 1000\n"
-    );
+    let remote = remote();
     let stand = Making::before(telling()).start(&[JWT, BROKERED, "traffic = 'all'\n", &remote]);
-    let cases = bad(&stand);
-    for (name, token, words, status) in &cases {
+    let cases = [bad(&stand), forged(&stand)].concat();
+    for (name, token, words) in &cases {
         let bearer = format!("Bearer {token}");
-        refuses(
-            &stand,
-            name,
-            &[("Authorization", &bearer)],
-            (words, *status),
-        );
+        let status = if *name == DOWN { 503 } else { 401 };
+        refuses(&stand, name, &[("Authorization", &bearer)], (words, status));
     }
     let (ci, field) = (stand.token(json!({})), stand.token(json!({"iss": FIELD})));
     let bearer = format!("Bearer {ci}");
@@ -101,113 +91,89 @@ fn a_bad_token_is_refused_and_recorded_on_guarded_and_on_open_traffic() {
     assert_eq!((counted("good"), counted("expired")), (1, 3));
 }
 
-/// A name, a token, what is said about it, and the status.
-type Bad = (&'static str, String, &'static str, u16);
+/// An issuer whose server is down.
+fn remote() -> String {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let down = nobody.local_addr().unwrap();
+    format!(
+        "[identity.jwt.remote]\nissuer = '{REMOTE}'\naudience = 'dtgate'\njwks_url = 'http://{down}/keys'\n\
+         [limits]\nrefusals = 1000\n"
+    )
+}
 
+/// A name, a token, and what is said about it.
+type Bad = (&'static str, String, &'static str);
+
+/// Signed as it has to be, and not good.
 fn bad(stand: &Stand) -> Vec<Bad> {
-    let good = claims(json!({})).to_string();
-    let head = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid}).to_string();
-    let unsigned = |alg: &str| {
-        format!(
-            "{}.{}.",
-            digits(head(alg, "k").as_bytes()),
-            digits(good.as_bytes())
-        )
+    let with = |more: Value| stand.token(more);
+    vec![
+        ("expired", with(json!({"exp": now() - 120})), "has expired"),
+        ("endless", with(json!({ "exp": null })), "claim exp"),
+        ("early", with(json!({"nbf": now() + 120})), "not valid yet"),
+        (
+            "audience",
+            with(json!({"aud": "dtgate.e"})),
+            "somebody else",
+        ),
+        ("others", with(json!({"aud": ["a", "b"]})), "somebody else"),
+        (
+            "place",
+            with(json!({ "iss": FIELD })),
+            "another header field",
+        ),
+        (DOWN, with(json!({ "iss": REMOTE })), "could not be fetched"),
+    ]
+}
+
+/// The one that nobody can check now.
+const DOWN: &str = "down";
+
+/// Signed by somebody else, by nobody, or otherwise than the issuer does.
+fn forged(stand: &Stand) -> Vec<Bad> {
+    let good = claims(json!({}));
+    let unsigned = |algorithm: &str| {
+        let head = json!({"alg": algorithm, "kid": "k"}).to_string();
+        let parts = [head, good.to_string()].map(|part| digits(part.as_bytes()));
+        parts.join(".")
     };
     let shared = |key: &[u8]| {
-        let message = format!(
-            "{}.{}",
-            digits(head("HS256", "k").as_bytes()),
-            digits(good.as_bytes())
-        );
+        let message = unsigned("HS256");
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let tag = hmac::sign(&key, message.as_bytes());
         format!("{message}.{}", digits(tag.as_ref()))
     };
     let published = stand.signer.jwk().to_string();
     let altered = {
-        let token = stand.token(json!({}));
+        let (token, more) = (stand.token(json!({})), claims(json!({"sub": "other"})));
         let parts = parts(&token);
-        let more = claims(json!({"repository": "example/other"})).to_string();
-        format!("{}.{}.{}", parts[0], digits(more.as_bytes()), parts[2])
+        format!(
+            "{}.{}.{}",
+            parts[0],
+            digits(more.to_string().as_bytes()),
+            parts[2]
+        )
     };
+    let public = shared(&stand.signer.public_bytes());
+    let [unknown, another] = ["other", "k"].map(|kid| Signer::es256(kid).token(&good));
     vec![
+        ("none", format!("{}.", unsigned("none")), "algorithm"),
+        ("None", format!("{}.", unsigned("nOnE")), "algorithm"),
         (
-            "expired",
-            stand.token(json!({"exp": now() - 120})),
-            "it has expired",
-            401,
-        ),
-        (
-            "endless",
-            stand.token(json!({"exp": null})),
-            "claim exp",
-            401,
-        ),
-        (
-            "early",
-            stand.token(json!({"nbf": now() + 120})),
-            "not valid yet",
-            401,
-        ),
-        (
-            "audience",
-            stand.token(json!({"aud": "dtgate.example"})),
-            "for somebody else",
-            401,
-        ),
-        (
-            "audiences",
-            stand.token(json!({"aud": ["a", "b"]})),
-            "for somebody else",
-            401,
-        ),
-        ("none", unsigned("none"), "algorithm", 401),
-        ("None", unsigned("nOnE"), "algorithm", 401),
-        ("no signature", unsigned("ES256"), "signature", 401),
-        (
-            "public key",
-            shared(&stand.signer.public_bytes()),
-            "algorithm",
-            401,
-        ),
-        (
-            "published key",
-            shared(published.as_bytes()),
-            "algorithm",
-            401,
-        ),
-        (
-            "unknown key",
-            Signer::es256("other").token(&claims(json!({}))),
-            "no key of this name",
-            401,
-        ),
-        (
-            "another's key",
-            Signer::es256("k").token(&claims(json!({}))),
+            "no signature",
+            format!("{}.", unsigned("ES256")),
             "signature",
-            401,
         ),
+        ("public key", public, "algorithm"),
+        ("published key", shared(published.as_bytes()), "algorithm"),
+        ("unknown key", unknown, "no key of this name"),
+        ("another's key", another, "signature"),
         (
-            "other algorithm",
-            Signer::rsa("k").token(&claims(json!({}))),
+            "other kind",
+            Signer::rsa("k").token(&good),
             "not that of the key",
-            401,
         ),
-        ("altered", altered, "signature", 401),
-        (
-            "place",
-            stand.token(json!({"iss": FIELD})),
-            "another header field",
-            401,
-        ),
-        (
-            "down",
-            stand.token(json!({"iss": REMOTE})),
-            "could not be fetched",
-            503,
-        ),
+        ("altered", altered, "signature"),
     ]
 }
 

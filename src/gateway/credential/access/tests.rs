@@ -172,7 +172,6 @@ async fn an_answer_that_is_no_token_is_none_and_is_not_repeated() {
             "<html>sign in</html>".to_owned(),
             "no JSON object",
         ),
-        ("200 OK", "[]".to_owned(), "no JSON object"),
         (
             "200 OK",
             "{\"access_token\":\"sesame\"}".to_owned(),
