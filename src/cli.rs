@@ -279,7 +279,8 @@ impl Check {
         let policies = &config.policies;
         match Policy::load(&policies.directory, policies.time_limit.into()) {
             Ok(policy) => {
-                app::teams(&policy, Some(&tokens))?;
+                // Without a configuration nobody knows the issuers.
+                app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
                 let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
                 let environments = environments.as_ref();
                 let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);

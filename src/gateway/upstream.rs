@@ -233,6 +233,7 @@ pub struct Upstream {
 struct MadeOf {
     config: Config,
     files: Files,
+    proxy: Option<Found>,
 }
 
 impl Upstream {
@@ -250,7 +251,7 @@ impl Upstream {
             .with_tls_config(files.client(encrypted)?)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Way::through(proxy, config.tcp()));
+            .wrap_connector(Way::through(proxy.clone(), config.tcp()));
         let pool = Pool::new(connector, &base.scheme, &base.authority, limits)?;
         Ok(Self {
             base,
@@ -258,6 +259,7 @@ impl Upstream {
             made_of: Arc::new(MadeOf {
                 config: config.clone(),
                 files,
+                proxy,
             }),
             connect_timeout: config.connect_timeout.into(),
             response_timeout: config.response_timeout.into(),

@@ -45,7 +45,7 @@ impl TryFrom<String> for Proxy {
 }
 
 /// A proxy, and what it wants to see of us.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     pub(super) uri: Uri,
     pub(super) authorization: Option<HeaderValue>,

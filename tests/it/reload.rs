@@ -20,7 +20,7 @@ use crate::harness::{
 /// A gate whose files can be changed.
 struct Files {
     gate: Gate,
-    files: TempDir,
+    directory: TempDir,
     upstream: Upstream,
 }
 
@@ -56,15 +56,15 @@ impl Files {
         let gate = Gate::spawn(directory, command);
         Self {
             gate,
-            files,
+            directory: files,
             upstream,
         }
     }
 
     fn write(&self, name: &str, text: &str) {
         // As an editor does: never half of it.
-        let path = self.files.path().join(name);
-        let new = self.files.path().join(".new");
+        let path = self.directory.path().join(name);
+        let new = self.directory.path().join(".new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, path).unwrap();
     }
@@ -203,7 +203,7 @@ fn whatever_does_not_hold_changes_nothing_and_is_told() {
     assert!(files.gate.log().contains("everything stays as it is"));
 
     // And it goes on from there.
-    std::fs::remove_file(files.files.path().join("policies/names_test.rego")).unwrap();
+    std::fs::remove_file(files.directory.path().join("policies/names_test.rego")).unwrap();
     files.write("dtgate.toml", WATCHED);
     eventually("the mended files are in force", || {
         (files.named("b") == 204).then_some(())

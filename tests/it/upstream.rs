@@ -12,10 +12,13 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use crate::harness::{GOOD, Gate, TOKEN, Upstream, policies, read_message, serving};
 use crate::tls::certified;
 
+/// The line of a question for a tunnel, and what it showed.
+type Asked = (String, Option<String>);
+
 /// A proxy that opens tunnels, or answers with a status of its own.
 struct Proxy {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Proxy {
@@ -33,16 +36,12 @@ impl Proxy {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<(String, Option<String>)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn tunnel(
-    mut client: TcpStream,
-    refusal: Option<&str>,
-    asked: &Mutex<Vec<(String, Option<String>)>>,
-) {
+fn tunnel(mut client: TcpStream, refusal: Option<&str>, asked: &Mutex<Vec<Asked>>) {
     let mut reader = BufReader::new(client.try_clone().unwrap());
     let Some(head) = read_message(&mut reader) else {
         return;

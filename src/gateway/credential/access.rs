@@ -30,6 +30,7 @@ struct Shared {
     /// What is sent, the client's secret in it.
     question: TokenSecret,
     files: Files,
+    proxy: Option<Found>,
     client: Client,
     metrics: Metrics,
     state: Mutex<State>,
@@ -101,24 +102,26 @@ impl Access {
             return Err(CredentialError::NoToken { path: path.clone() });
         }
         let question = question(config, secret);
-        if let Some(Self(before)) = before
-            && before.config == *config
-            && before.question == question
-            && before.files == files
-        {
-            return Ok(Self(before.clone()));
-        }
         let url = &config.token_url;
         let proxy = Found::on_the_way(
             url.uri(),
             config.proxy.as_ref(),
             config.proxy_credential_file.as_deref(),
         )?;
-        let client = Client::new(&files, proxy, url.is_encrypted())?;
+        if let Some(Self(before)) = before
+            && before.config == *config
+            && before.question == question
+            && before.files == files
+            && before.proxy == proxy
+        {
+            return Ok(Self(before.clone()));
+        }
+        let client = Client::new(&files, proxy.clone(), url.is_encrypted())?;
         Ok(Self(Arc::new(Shared {
             config: config.clone(),
             question,
             files,
+            proxy,
             client,
             metrics: metrics.clone(),
             state: Mutex::default(),

@@ -158,7 +158,6 @@ async fn a_token_that_has_ended_is_asked_for_anew() {
     assert_eq!(shown(&access).await, "Bearer new");
 }
 
-#[expect(clippy::too_many_lines, reason = "the one list of answers")]
 #[tokio::test]
 async fn an_answer_that_is_no_token_is_none_and_is_not_repeated() {
     let long = "x".repeat(LONGEST + 1);
