@@ -143,7 +143,7 @@ async fn a_good_token_is_used_to_its_end_while_the_server_is_down_and_no_longer(
     assert!(
         error
             .to_string()
-            .ends_with("answered 503 Service Unavailable"),
+            .ends_with("the answer is 503 Service Unavailable"),
         "{error}"
     );
     assert!(server.asked.try_recv().is_err(), "not so soon");
@@ -212,7 +212,7 @@ async fn an_answer_that_is_no_token_is_none_and_is_not_repeated() {
         (
             "201 Created",
             of("sesame", "Bearer", ""),
-            "answered 201 Created",
+            "the answer is 201 Created",
         ),
         (
             "302 Found\r\nLocation: http://127.0.0.1/",
@@ -222,7 +222,7 @@ async fn an_answer_that_is_no_token_is_none_and_is_not_repeated() {
         (
             "400 Bad Request",
             of("sesame", "Bearer", ""),
-            "answered 400 Bad Request",
+            "the answer is 400 Bad Request",
         ),
         ("200 OK", " ".repeat(600 << 10), "more than 524288 bytes"),
         ("200 what\r\nContent-Length: 1", String::new(), "/token: "),
