@@ -196,7 +196,7 @@ fn a_slow_server_is_waited_for_so_long() {
     let answer = stand.name("payments", &[("Authorization", &bearer)]);
     assert_eq!(answer.status, 502, "{answer:?}");
     assert!(
-        answer.message().contains("did not answer within 100ms"),
+        answer.message().contains("no answer within 100ms"),
         "{answer:?}"
     );
     let series = "dtgate_limit_reached_total{limit=\"access_token\"}";
