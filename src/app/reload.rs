@@ -7,17 +7,15 @@
 
 mod digest;
 mod files;
+mod state;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use arc_swap::ArcSwap;
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use serde_json::Map;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::prove::prove;
@@ -26,12 +24,13 @@ use crate::audit::event::{self, Event, Record};
 use crate::audit::{self, Audit};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service, Set};
-use crate::identity::Tokens;
 use crate::listener::{Change, TlsSwap};
-use crate::policy::{AnswersFor, Policy, suite};
+use crate::policy::{AnswersFor, suite};
 use crate::telemetry::Metrics;
 use crate::value::rfc3339_millis;
 use digest::Digest;
+pub(super) use state::State;
+use state::{InForce, Last, Trigger};
 
 /// Where the configuration comes from: a file, where there is one, and the command line.
 pub struct Source {
@@ -39,39 +38,6 @@ pub struct Source {
     read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
     /// What the files were like before they were read for the first time.
     first: Digest,
-}
-
-/// What judges now, since when, and how the last attempt to change that went.
-pub(super) struct State {
-    pub(super) in_force: ArcSwap<InForce>,
-    last: Mutex<Option<Last>>,
-    /// Fetches the keys of issuers before they are too old.
-    keys: Mutex<Option<AbortHandle>>,
-    started: Timestamp,
-}
-
-/// A set and the configuration that it was made of.
-pub(super) struct InForce {
-    pub(super) set: Arc<Set>,
-    pub(super) config: Config,
-    since: Timestamp,
-}
-
-/// The last time that files were read again.
-#[derive(Clone, Debug)]
-struct Last {
-    at: Timestamp,
-    trigger: Trigger,
-    /// What is not as it was, or why nothing changed.
-    came_to: Result<Vec<&'static str>, String>,
-    /// What needs a restart.
-    restart: Vec<&'static str>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Trigger {
-    Signal,
-    Watch,
 }
 
 /// Reads files again, and puts them in force.
@@ -110,94 +76,11 @@ impl Source {
         Ok((source, config))
     }
 
-    /// What the files are like, and what the configuration says.
-    fn look(&self, running: &Config) -> (Digest, anyhow::Result<Config>) {
+    /// What the files are like: those that the configuration names, as it is now if it can be read.
+    fn look(&self, running: &Config) -> Digest {
         let config = (self.read)();
-        let of = config.as_ref().unwrap_or(running);
-        (Digest::of(&files::of(of, self.file.as_deref())), config)
-    }
-}
-
-impl State {
-    pub(super) fn new(set: Arc<Set>, config: Config) -> Self {
-        let since = now();
-        Self {
-            in_force: ArcSwap::from_pointee(InForce { set, config, since }),
-            last: Mutex::default(),
-            keys: Mutex::default(),
-            started: since,
-        }
-    }
-
-    pub(super) fn policy(&self) -> Policy {
-        self.in_force.load().set.policy().clone()
-    }
-
-    /// What operators are told.
-    pub(super) fn to_json(&self) -> Value {
-        let in_force = self.in_force.load_full();
-        let policy = in_force.set.policy();
-        let names: Vec<&str> = policy.names().collect();
-        let reload = in_force.config.reload;
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "started": rfc3339_millis(self.started),
-            "generation": in_force.set.generation(),
-            "since": rfc3339_millis(in_force.since),
-            "policies": {
-                "revision": policy.revision(),
-                "names": names,
-                "judged_by": policy.trusted(),
-            },
-            "issuers": issuers(in_force.set.tokens()),
-            "reload": {
-                "watch": reload.watch,
-                "interval": reload.interval.to_string(),
-                "require_tests": reload.require_tests,
-                "last": last.as_ref().map(Last::to_json),
-            },
-        })
-    }
-
-    /// Keeps the keys of the issuers that are in force now, and of no others.
-    ///
-    /// Has to be called within a tokio runtime.
-    pub(super) fn keep_keys(&self) {
-        let tokens = self.in_force.load().set.tokens().clone();
-        let keeping = tokio::spawn(async move { tokens.keep().await }).abort_handle();
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = keys.replace(keeping) {
-            before.abort();
-        }
-    }
-
-    fn tell(&self, last: Last) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
-    }
-}
-
-impl Last {
-    fn to_json(&self) -> Value {
-        let mut told = Map::new();
-        told.insert("at".to_owned(), json!(rfc3339_millis(self.at)));
-        told.insert("trigger".to_owned(), json!(self.trigger.as_str()));
-        told.insert("ok".to_owned(), json!(self.came_to.is_ok()));
-        match &self.came_to {
-            Ok(changed) => told.insert("changed".to_owned(), json!(changed)),
-            Err(error) => told.insert("error".to_owned(), json!(error)),
-        };
-        told.insert("restart".to_owned(), json!(self.restart));
-        Value::Object(told)
-    }
-}
-
-impl Trigger {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Signal => "signal",
-            Self::Watch => "watch",
-        }
+        let config = config.as_ref().unwrap_or(running);
+        Digest::of(&files::of(config, self.file.as_deref()))
     }
 }
 
@@ -213,14 +96,17 @@ impl Reloader {
         // In force, and refused: nothing is to be done about either.
         let (mut loaded, mut refused) = (source.first, None);
         let mut unrecorded = None;
-        let every = self.state.in_force.load().config.reload.interval;
-        let mut looks = interval(every.as_std());
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What has to be tried again, whoever asked for it.
+        let mut again = None;
+        let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
-            let trigger = tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = hangups.next() => Trigger::Signal,
-                _ = looks.tick() => Trigger::Watch,
+            let trigger = match again.take() {
+                Some(trigger) if !shutdown.is_cancelled() => trigger,
+                _ => tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = hangups.next() => Trigger::Signal,
+                    _ = looks.tick() => Trigger::Watch,
+                },
             };
             unrecorded = self.record_again(unrecorded).await;
             let reload = self.state.in_force.load().config.reload;
@@ -247,23 +133,24 @@ impl Reloader {
                 continue;
             }
             let seen = self.settled(&source, seen).await;
-            match self.read(&source).await {
+            let read = self.read(&source).await;
+            if self.look(&source).await != seen {
+                // What was read may be half of one and half of the other.
+                sleep(SETTLE).await;
+                again = Some(trigger);
+                continue;
+            }
+            let fresh = match read {
                 Ok(fresh) => {
-                    if self.look(&source).await != seen {
-                        // What was read may be half of one and half of the other.
-                        looks.reset_after(SETTLE);
-                        continue;
-                    }
-                    match self.renew_certificates(&fresh.config).await {
-                        Ok(renewed) => {
-                            (loaded, refused) = (seen, None);
-                            unrecorded = self.put_in_force(fresh, renewed, trigger).await;
-                        }
-                        Err(error) => {
-                            refused = Some(seen);
-                            self.refuse(&error, trigger).await;
-                        }
-                    }
+                    let renewed = self.renew_certificates(&fresh.config).await;
+                    renewed.map(|renewed| (fresh, renewed))
+                }
+                Err(error) => Err(error),
+            };
+            match fresh {
+                Ok((fresh, renewed)) => {
+                    (loaded, refused) = (seen, None);
+                    unrecorded = self.put_in_force(fresh, renewed, trigger).await;
                 }
                 Err(error) => {
                     refused = Some(seen);
@@ -272,8 +159,7 @@ impl Reloader {
             }
             let every = self.state.in_force.load().config.reload.interval;
             if every != reload.interval {
-                looks = interval(every.as_std());
-                looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                looks = ticks(every);
                 looks.reset();
             }
         }
@@ -281,7 +167,7 @@ impl Reloader {
 
     async fn look(&self, source: &Arc<Source>) -> Digest {
         let (source, state) = (source.clone(), self.state.clone());
-        off_thread(move || source.look(&state.in_force.load().config).0)
+        off_thread(move || source.look(&state.in_force.load().config))
             .await
             .unwrap_or_default()
     }
@@ -469,21 +355,6 @@ impl Reloader {
     }
 }
 
-/// How the keys of each issuer of tokens are.
-fn issuers(tokens: &Tokens) -> Vec<Value> {
-    let health = tokens.health().into_iter();
-    let told = health.map(|issuer| {
-        json!({
-            "name": issuer.name.as_str(),
-            "usable": issuer.usable,
-            "keys": issuer.keys,
-            "age_seconds": issuer.age.map(|age| age.as_secs()),
-            "failure": issuer.failure,
-        })
-    });
-    told.collect()
-}
-
 /// Runs what reads and computes where it stops nobody. `None`: it panicked, and that is logged.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
@@ -510,6 +381,13 @@ fn say_what_needs_a_restart(keys: &[&str]) {
             "the configuration changes what cannot change while the gate runs: restart it"
         );
     }
+}
+
+/// One at once, and then one each time; late ones are not made up for.
+fn ticks(every: crate::value::Duration) -> Interval {
+    let mut ticks = interval(every.as_std());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Looking takes a fiftieth of the time at most.

@@ -171,8 +171,7 @@ impl Lookup {
     }
 
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let token = |lookup: &Self| lookup.own.as_ref().map(|own| own.expose().to_owned());
-        token(self) == token(other)
+        self.own == other.own
     }
 
     /// Whether a loaded policy wants to know tokens.

@@ -1,0 +1,146 @@
+//! What judges now, and what operators are told of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::task::AbortHandle;
+
+use crate::app::now;
+use crate::config::Config;
+use crate::gateway::Set;
+use crate::identity::Tokens;
+use crate::policy::Policy;
+use crate::value::rfc3339_millis;
+
+/// What judges now, since when, and how the last attempt to change that went.
+pub(in crate::app) struct State {
+    pub(in crate::app) in_force: ArcSwap<InForce>,
+    last: Mutex<Option<Last>>,
+    /// Fetches the keys of issuers before they are too old.
+    keys: Mutex<Option<AbortHandle>>,
+    started: Timestamp,
+}
+
+/// A set and the configuration that it was made of.
+pub(in crate::app) struct InForce {
+    pub(in crate::app) set: Arc<Set>,
+    pub(in crate::app) config: Config,
+    pub(super) since: Timestamp,
+}
+
+/// The last time that files were read again.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub(super) at: Timestamp,
+    pub(super) trigger: Trigger,
+    /// What is not as it was, or why nothing changed.
+    pub(super) came_to: Result<Vec<&'static str>, String>,
+    /// What needs a restart.
+    pub(super) restart: Vec<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Trigger {
+    Signal,
+    Watch,
+}
+
+impl State {
+    pub(in crate::app) fn new(set: Arc<Set>, config: Config) -> Self {
+        let since = now();
+        Self {
+            in_force: ArcSwap::from_pointee(InForce { set, config, since }),
+            last: Mutex::default(),
+            keys: Mutex::default(),
+            started: since,
+        }
+    }
+
+    pub(in crate::app) fn policy(&self) -> Policy {
+        self.in_force.load().set.policy().clone()
+    }
+
+    /// What operators are told.
+    pub(in crate::app) fn to_json(&self) -> Value {
+        let in_force = self.in_force.load_full();
+        let policy = in_force.set.policy();
+        let names: Vec<&str> = policy.names().collect();
+        let reload = in_force.config.reload;
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": rfc3339_millis(self.started),
+            "generation": in_force.set.generation(),
+            "since": rfc3339_millis(in_force.since),
+            "policies": {
+                "revision": policy.revision(),
+                "names": names,
+                "judged_by": policy.trusted(),
+            },
+            "issuers": issuers(in_force.set.tokens()),
+            "reload": {
+                "watch": reload.watch,
+                "interval": reload.interval.to_string(),
+                "require_tests": reload.require_tests,
+                "last": last.as_ref().map(Last::to_json),
+            },
+        })
+    }
+
+    /// Keeps the keys of the issuers that are in force now, and of no others.
+    ///
+    /// Has to be called within a tokio runtime.
+    pub(in crate::app) fn keep_keys(&self) {
+        let tokens = self.in_force.load().set.tokens().clone();
+        let keeping = tokio::spawn(async move { tokens.keep().await }).abort_handle();
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = keys.replace(keeping) {
+            before.abort();
+        }
+    }
+
+    pub(super) fn tell(&self, last: Last) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+impl Last {
+    fn to_json(&self) -> Value {
+        let mut told = Map::new();
+        told.insert("at".to_owned(), json!(rfc3339_millis(self.at)));
+        told.insert("trigger".to_owned(), json!(self.trigger.as_str()));
+        told.insert("ok".to_owned(), json!(self.came_to.is_ok()));
+        match &self.came_to {
+            Ok(changed) => told.insert("changed".to_owned(), json!(changed)),
+            Err(error) => told.insert("error".to_owned(), json!(error)),
+        };
+        told.insert("restart".to_owned(), json!(self.restart));
+        Value::Object(told)
+    }
+}
+
+impl Trigger {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// How the keys of each issuer of tokens are.
+fn issuers(tokens: &Tokens) -> Vec<Value> {
+    let health = tokens.health().into_iter();
+    let told = health.map(|issuer| {
+        json!({
+            "name": issuer.name.as_str(),
+            "usable": issuer.usable,
+            "keys": issuer.keys,
+            "age_seconds": issuer.age.map(|age| age.as_secs()),
+            "failure": issuer.failure,
+        })
+    });
+    told.collect()
+}
