@@ -4,8 +4,6 @@ pub(crate) mod clients;
 mod names;
 mod proxy;
 
-use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,13 +14,11 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 
-use crate::harness::{
-    Answered, BAD, GOOD, Gate, TOKEN, Upstream, policies, program, read_message, serving,
-};
+use crate::harness::{Answered, BAD, GOOD, Gate, TOKEN, Upstream, policies, program, serving};
+use crate::upstream::mutual;
 
 pub(crate) fn certified() -> CertifiedKey<KeyPair> {
     generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
@@ -36,36 +32,6 @@ pub(crate) fn write(directory: &Path, certified: &CertifiedKey<KeyPair>) {
         certified.signing_key.serialize_pem(),
     )
     .unwrap();
-}
-
-/// An upstream that answers 204 over TLS.
-fn upstream(certified: &CertifiedKey<KeyPair>) -> SocketAddr {
-    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let connection = ServerConnection::new(config.clone()).unwrap();
-            std::thread::spawn(move || {
-                let mut stream = BufReader::new(StreamOwned::new(connection, stream));
-                while read_message(&mut stream).is_some() {
-                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
-                    if stream.get_mut().write_all(answer).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
 }
 
 fn serve(directory: TempDir, upstream: &str, arguments: &[&str]) -> Gate {
@@ -135,7 +101,7 @@ fn send(
 #[test]
 fn an_upstream_is_trusted_by_the_given_authority_only() {
     let (certified, other) = (certified(), certified());
-    let url = format!("https://localhost:{}", upstream(&certified).port());
+    let url = format!("https://localhost:{}", mutual(&certified, None).port());
     for (trusted, status, outcome) in [(&certified, 204, "answered"), (&other, 502, "failed")] {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), trusted);

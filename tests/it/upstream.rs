@@ -194,7 +194,7 @@ fn the_environments_proxy_is_used_when_asked_for_and_not_where_it_says_no() {
 }
 
 /// An upstream over TLS that answers 204, to those whose certificate an authority has signed.
-fn mutual(
+pub(crate) fn mutual(
     certified: &rcgen::CertifiedKey<KeyPair>,
     clients: Option<&rcgen::Certificate>,
 ) -> SocketAddr {

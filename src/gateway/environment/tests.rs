@@ -1,3 +1,5 @@
+use serde::Deserialize;
+
 use super::*;
 
 fn environments(text: &str) -> Result<Environments, String> {
