@@ -816,6 +816,36 @@ fn what_is_written_out_means_what_it_means_in_opa() {
     assert!(by_bytecode > 15, "{by_bytecode}");
 }
 
+/// One of them is in two files, and both ask for packages as values.
+#[test]
+fn what_stands_for_a_package_is_told_from_that_of_another_file() {
+    let named = |name: &str, text: &str| File {
+        path: name.to_owned(),
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let files = [
+        named(
+            "a.rego",
+            "package dtgate.c0\n\ndeny contains data.one\n\no[k].z := 1 if some k in [1]\n",
+        ),
+        named(
+            "b.rego",
+            "package dtgate.c0\n\ndeny contains data.two\n\no[k].z := 1 if some k in [2]\n\ndeny contains o\n",
+        ),
+        named("one.rego", "package one\n\na := 1\n"),
+        named("two.rego", "package two\n\nb := 2\n"),
+    ];
+    let files: Vec<&File> = files.iter().collect();
+    let (rego, _) = prepare::ready(&files, &data()).unwrap();
+    let mut interpreter = Interpreter::clone_of(&rego);
+    interpreter.begin(&Value::from_json_str(INPUT).unwrap(), 0);
+    let said = interpreter.ask("data.dtgate.c0.deny").unwrap();
+    let expected = r#"[{"1": {"z": 1}, "2": {"z": 1}}, {"a": 1}, {"b": 2}]"#;
+    let expected = elements(&Value::from_json_str(expected).unwrap());
+    assert_eq!(elements(&said), expected);
+}
+
 /// What OPA says otherwise of rules.
 pub(in crate::policy) fn by_opa(rules: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
