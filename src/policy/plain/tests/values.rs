@@ -55,6 +55,52 @@ const RULES: &[(&str, &str)] = &[
         "o[v] if some v in input.list\ndeny contains 1 if not o.d\ndeny contains x if { x := o with o as {\"d\": 1} }",
         "[1,{\"d\":1}]",
     ),
+    // objects that grow by several steps, or by sets: where nothing is found they are there
+    (
+        "o[k] contains 1 if some k in input.none\ndeny contains 1 if count(o) == 0\ndeny contains 2 if not o",
+        "[1]",
+    ),
+    (
+        "o[k].more := 1 if some k in input.none\ndeny contains o",
+        "[{}]",
+    ),
+    (
+        "o[k].z[l] contains v if { some k, v in input.none; some l in input.list }\ndeny contains o",
+        "[{}]",
+    ),
+    (
+        "o.a[k].z := 1 if some k in input.none\no.b := 2\ndeny contains o",
+        "[{\"a\":{},\"b\":2}]",
+    ),
+    (
+        "o[input.x] contains input.none\ndeny contains o\ndeny contains 1 if not o.a",
+        "[1,{}]",
+    ),
+    (
+        "o.a[input.x] contains [input.none]\ndeny contains o",
+        "[{\"a\":{}}]",
+    ),
+    (
+        "o[1] contains input.none\no[k] contains 1 if some k in input.none\ndeny contains o",
+        "[{}]",
+    ),
+    ("o[1] contains input.none\ndeny contains o", "[{\"1\":[]}]"),
+    (
+        "o[k] contains v if { some k in input.list; some v in input.list; v != k }\no.a contains 1\ndeny contains o",
+        "[{\"a\":[1,\"b\",\"c\"],\"b\":[\"a\",\"c\"],\"c\":[\"a\",\"b\"]}]",
+    ),
+    (
+        "o[k].l[m] := v if { some m, v in input.pairs; k := v[0] }\no[k].n := 1 if some k in [\"a\", \"a\"]\ndeny contains o",
+        "[{\"a\":{\"l\":{\"0\":[\"a\",1]},\"n\":1},\"b\":{\"l\":{\"1\":[\"b\",2]}}}]",
+    ),
+    (
+        "o[k].l contains v if { some v in input.pairs; k := v[0] }\no.z[k] := 1 if some k in input.list\ndeny contains o",
+        "[{\"a\":{\"l\":[[\"a\",1]]},\"b\":{\"l\":[[\"b\",2]]},\"z\":{\"a\":1,\"b\":1,\"c\":1}}]",
+    ),
+    (
+        "o[k].l := v if { some v in input.pairs; k := v[0] }\ndeny contains v if v := o[_].l[_]\ndeny contains 3 if { x := o with o as {\"a\": 3}; x.a == 3 }",
+        "[\"a\",1,\"b\",2,3]",
+    ),
     (
         "deny contains {v[0]: v[1] | v := input.pairs[_]}",
         "[{\"a\":1,\"b\":2}]",
