@@ -55,6 +55,19 @@ const RULES: &[(&str, &str)] = &[
         "o[v] if some v in input.list\ndeny contains 1 if not o.d\ndeny contains x if { x := o with o as {\"d\": 1} }",
         "[1,{\"d\":1}]",
     ),
+    // patterns on both sides, whose parts rest on one another
+    (
+        "deny contains w if { {\"a\": y, \"b\": y} = {\"a\": w, \"b\": input.x} }",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains [x, z] if { {\"a\": [x, y], \"b\": y} = {\"a\": [input.x, z], \"b\": 2} }",
+        "[[\"a\",2]]",
+    ),
+    (
+        "deny contains [y, w] if { [[y, z], [y, 3]] = [[w, 2], [3, w]]; z == 2 }",
+        "[[3,3]]",
+    ),
     // objects that grow by several steps, or by sets: where nothing is found they are there
     (
         "o[k] contains 1 if some k in input.none\ndeny contains 1 if count(o) == 0\ndeny contains 2 if not o",
