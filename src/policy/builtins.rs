@@ -155,6 +155,9 @@ pub(super) fn is_only_ours(name: &str) -> bool {
 /// Makes an object of pairs: what objects with several computed members are written out as.
 pub(super) const OBJECT: &str = "internal.object";
 
+/// Makes an object of paths and what is at the end of each: what objects that grow are written out as.
+pub(super) const DOCUMENT: &str = "internal.document";
+
 /// What has the members of a value, by the keys that OPA finds them by: what `xs[i]` walks through.
 pub(super) const MEMBERS: &str = "internal.members";
 

@@ -75,7 +75,7 @@ pub(super) fn write_out(
     shadows::write_out(&mut modules);
     members::write_out(&mut modules);
     packages::write_out(&mut modules, data).map_err(|(place, message)| wrong(place, message))?;
-    objects::write_out(&mut modules);
+    objects::write_out(&mut modules).map_err(|(place, message)| wrong(place, message))?;
     join_functions(&mut modules);
     let (_, functions) = defined(&modules);
     let sets = sets(&modules);

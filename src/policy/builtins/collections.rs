@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use num_bigint::BigInt;
 use regorus::Value;
@@ -11,13 +11,14 @@ use regorus::Value;
 use super::arguments::{from_whole, kind, whole, wrong};
 use super::numbers::extended::Extended;
 use super::numbers::{reckoned, short};
-use super::{Answer, Arguments, DATUM, MEMBERS, OBJECT, Own, REPLACED};
+use super::{Answer, Arguments, DATUM, DOCUMENT, MEMBERS, OBJECT, Own, REPLACED};
 
 pub(super) const OWN: &[Own] = &[
     Own::new("array.flatten", 1, flatten),
     Own::new("array.slice", 3, slice),
     Own::new("count", 1, count),
     Own::new(DATUM, 2, datum),
+    Own::new(DOCUMENT, 1, document),
     Own::new(MEMBERS, 1, members),
     Own::new(OBJECT, 1, object),
     Own::new(REPLACED, 3, replaced),
@@ -126,6 +127,63 @@ fn object(arguments: Arguments<'_>) -> Answer {
         }
     }
     Ok(Value::from(members))
+}
+
+/// What grows at the end of a path, or what is below it.
+enum Grown {
+    Value(Value),
+    Set(BTreeSet<Value>),
+    Below(BTreeMap<Value, Self>),
+}
+
+impl Grown {
+    fn into_value(self) -> Value {
+        match self {
+            Self::Value(value) => value,
+            Self::Set(elements) => Value::from(elements),
+            Self::Below(members) => {
+                let members = members.into_iter();
+                let members = members.map(|(key, below)| (key, below.into_value()));
+                Value::from(members.collect::<BTreeMap<_, _>>())
+            }
+        }
+    }
+}
+
+/// The object of these paths and values; of each it is said whether it is an element of a set.
+fn document(arguments: Arguments<'_>) -> Answer {
+    let mut all = Grown::Below(BTreeMap::new());
+    for found in arguments.array(0)? {
+        let Value::Array(found) = found else {
+            return Err(wrong(0, "array of arrays", found));
+        };
+        let [Value::Array(path), value, Value::Bool(grows)] = found.as_ref().as_slice() else {
+            return Err("a path, a value and a boolean are wanted".to_owned());
+        };
+        put(&mut all, path.as_ref().as_slice(), value, *grows)?;
+    }
+    Ok(all.into_value())
+}
+
+/// The steps of a path are those that a policy writes: it is not deep.
+fn put(all: &mut Grown, path: &[Value], value: &Value, grows: bool) -> Result<(), String> {
+    match (all, path.split_first()) {
+        (Grown::Below(members), Some((step, rest))) => {
+            let new = || match (rest, grows) {
+                ([], true) => Grown::Set(BTreeSet::new()),
+                ([], false) => Grown::Value(value.clone()),
+                _ => Grown::Below(BTreeMap::new()),
+            };
+            let below = members.entry(step.clone()).or_insert_with(new);
+            put(below, rest, value, grows)
+        }
+        (Grown::Set(known), None) if grows => {
+            known.insert(value.clone());
+            Ok(())
+        }
+        (Grown::Value(known), None) if !grows && known == value => Ok(()),
+        _ => Err("two members of an object have one name, and different values".to_owned()),
+    }
 }
 
 /// All of them in one; what stands in a later one counts, and objects of one name are united.

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::{Bracket, Form, Kind, Query, Rule, Term};
-use super::{Package, objects};
+use super::Package;
+use super::tree::{Bracket, Form, Kind, Place, Query, Rule, Term};
 use crate::policy::builtins::{self, OBJECT};
 
 pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>) {
@@ -31,7 +31,7 @@ pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>) {
             let heads = vec![Term::new(term.place, pair)];
             let query = std::mem::take(query);
             let pairs = Form::Comprehension(Bracket::Square, heads, query);
-            *term = objects::of_pairs(term.place, Term::new(term.place, pairs));
+            *term = of_pairs(term.place, Term::new(term.place, pairs));
         }
         Form::Object(members) => {
             if let Some(form) = object(members) {
@@ -140,6 +140,11 @@ fn object(members: &mut Vec<(Term, Term)>) -> Option<Form> {
         .collect();
     pairs.reverse();
     let place = pairs.first()?.place;
+    Some(of_pairs(place, Term::new(place, Form::Array(pairs))).form)
+}
+
+/// The object that has these pairs for members.
+fn of_pairs(place: Place, pairs: Term) -> Term {
     let name = OBJECT.split('.').map(str::to_owned).collect();
-    Some(Form::Call(name, vec![Term::new(place, Form::Array(pairs))]))
+    Term::new(place, Form::Call(name, vec![pairs]))
 }

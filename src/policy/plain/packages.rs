@@ -169,6 +169,7 @@ impl Packages<'_> {
         let mut made: BTreeMap<Path, Term> = BTreeMap::new();
         let mut places: BTreeMap<Path, Place> = BTreeMap::new();
         let mut wrong = None;
+        let file = module.file;
         for rule in &mut module.rules {
             let name = known(&rule.name).unwrap_or_default();
             let asking = [module.package.clone(), name].concat();
@@ -190,7 +191,7 @@ impl Packages<'_> {
                 let rule = made
                     .entry(meant.clone())
                     .or_insert_with(|| {
-                        let name = format!("dtgate_package_{number}");
+                        let name = format!("dtgate_package_{file}_{number}");
                         Term::new(place, Form::Root(name))
                     })
                     .clone();

@@ -105,7 +105,7 @@ impl<'a> Kinds<'a> {
                     "minus" => params
                         .first()
                         .map_or(Kind::Other, |one| self.of(within, one, depth)),
-                    builtins::OBJECT => Kind::Object,
+                    builtins::DOCUMENT | builtins::OBJECT => Kind::Object,
                     "object.keys" => Kind::Set,
                     // Or an object: both have members.
                     builtins::MEMBERS

@@ -27,7 +27,7 @@ impl Order<'_> {
         }
     }
 
-    /// Two patterns, part by part.
+    /// Two patterns, part by part: what one pair gives a value another may need, however deep it stands.
     fn matched(
         &mut self,
         one: Term,
@@ -37,44 +37,28 @@ impl Order<'_> {
         with: &[(Term, Term)],
     ) {
         let place = one.place;
-        let never = Statement::holds(Term::new(place, Form::Constant("false".to_owned())));
-        match (one.form, other.form) {
-            (Form::Array(ones), Form::Array(others)) => {
-                if ones.len() != others.len() {
-                    return done.push(never);
-                }
-                let mut left: Vec<_> = ones.into_iter().zip(others).collect();
-                // What one pair gives a value the other may need.
-                while !left.is_empty() {
-                    let open = |term: &Term| is_pattern(term, given);
-                    let ready = left
-                        .iter()
-                        .position(|(one, other)| !open(one) || !open(other));
-                    let (one, other) = left.remove(ready.unwrap_or(0));
-                    self.joined(one, other, given, done, with);
-                }
-            }
-            (Form::Object(ones), Form::Object(mut others)) => {
-                let same = ones.len() == others.len();
-                for (key, value) in ones {
-                    let found = others.iter().position(|(other, _)| is_same(other, &key));
-                    let Some(found) = found.filter(|_| same) else {
-                        return done.push(never);
-                    };
-                    let (_, other) = others.remove(found);
-                    self.joined(value, other, given, done, with);
-                }
+        let mut left = Vec::new();
+        if !pairs(one, other, given, &mut left) {
+            let never = Form::Constant("false".to_owned());
+            return done.push(Statement::holds(Term::new(place, never)));
+        }
+        while !left.is_empty() {
+            let open = |term: &Term| is_pattern(term, given);
+            let ready = left
+                .iter()
+                .position(|(one, other)| !open(one) || !open(other));
+            let (one, other) = left.remove(ready.unwrap_or(0));
+            if ready.is_some() {
+                self.joined(one, other, given, done, with);
+                continue;
             }
             // A name without a value on each side: nothing joins them later.
-            (one, other) => {
-                let (one, other) = (Term::new(place, one), Term::new(place, other));
-                let mut statement = Statement::holds(Term::infix("=", one, other));
-                statement.with = with.to_vec();
-                for term in statement.terms() {
-                    mentioned(term, given);
-                }
-                done.push(statement);
+            let mut statement = Statement::holds(Term::infix("=", one, other));
+            statement.with = with.to_vec();
+            for term in statement.terms() {
+                mentioned(term, given);
             }
+            done.push(statement);
         }
     }
 
@@ -112,6 +96,35 @@ impl Order<'_> {
             done.push(Statement::holds(Term::infix(":=", name, value)));
         });
         done.push(Statement::holds(Term::infix("==", whole, compared)));
+    }
+}
+
+/// The parts of two patterns that stand at one place of both; says whether the patterns can be the same.
+fn pairs(one: Term, other: Term, given: &Names, found: &mut Vec<(Term, Term)>) -> bool {
+    if !is_pattern(&one, given) || !is_pattern(&other, given) {
+        found.push((one, other));
+        return true;
+    }
+    let place = one.place;
+    match (one.form, other.form) {
+        (Form::Array(ones), Form::Array(others)) => {
+            ones.len() == others.len()
+                && ones
+                    .into_iter()
+                    .zip(others)
+                    .all(|(one, other)| pairs(one, other, given, found))
+        }
+        (Form::Object(ones), Form::Object(mut others)) => {
+            ones.len() == others.len()
+                && ones.into_iter().all(|(key, one)| {
+                    let same = others.iter().position(|(other, _)| is_same(other, &key));
+                    same.is_some_and(|same| pairs(one, others.remove(same).1, given, found))
+                })
+        }
+        (one, other) => {
+            found.push((Term::new(place, one), Term::new(place, other)));
+            true
+        }
     }
 }
 

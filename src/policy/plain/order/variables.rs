@@ -113,9 +113,17 @@ pub(super) fn gives(statement: &Statement, given: &Names) -> Names {
             looked_for(term, given, &mut names);
             match &term.form {
                 Form::Infix("=" | ":=", both) => {
-                    let mut known = given.clone();
-                    known.extend(names.iter().cloned());
-                    join(&both.0, &both.1, &mut known);
+                    let mut known = Names::new();
+                    mentioned(term, &mut known);
+                    known.retain(|name| given.contains(name) || names.contains(name));
+                    // What one part gives a value another may need.
+                    loop {
+                        let before = known.len();
+                        join(&both.0, &both.1, &mut known);
+                        if known.len() == before {
+                            break;
+                        }
+                    }
                     names.extend(known.difference(given).cloned());
                 }
                 // Its second argument is what it finds.
@@ -163,10 +171,8 @@ fn join(one: &Term, other: &Term, known: &mut Names) {
     };
     match (&one.form, &other.form) {
         (Form::Array(ones), Form::Array(others)) if ones.len() == others.len() => {
-            for _again in 0..2 {
-                for (one, other) in ones.iter().zip(others) {
-                    join(one, other, known);
-                }
+            for (one, other) in ones.iter().zip(others) {
+                join(one, other, known);
             }
         }
         (Form::Object(ones), Form::Object(others)) if ones.len() == others.len() => {

@@ -42,7 +42,15 @@ pub(super) fn policy(author: &mut Author) -> String {
     writer.known.clear();
     let body = writer.body();
     let (key, value) = (writer.term(), writer.term());
-    writeln!(rules, "\no[{key}] := {value} if {{\n{body}}}").unwrap();
+    let head = match writer.author.below(8) {
+        0 => format!("o[{key}].k := {value}"),
+        1 => format!("o[{key}] contains {value}"),
+        2 => format!("o[{key}].k contains {value}"),
+        3 => format!("o[{key}].k[{value}] := 1"),
+        4 => format!("o.x[{key}].k := {value}"),
+        _ => format!("o[{key}] := {value}"),
+    };
+    writeln!(rules, "\n{head} if {{\n{body}}}").unwrap();
     writer.helpers.push("o");
     writer.known = vec!["v"];
     let test = writer.test();
@@ -105,7 +113,12 @@ impl Writer<'_> {
         };
         let (many, term) = (self.many(), self.term());
         let looked_into = self.looked_into();
-        let declared = match self.author.below(16) {
+        let declared = match self.author.below(21) {
+            16 if self.has("o") => format!("{name} := o[_][_]"),
+            17 if self.has("o") => format!("some {name}; o[{name}].k != {term}"),
+            18 => format!("list[{name}] == nested[{name}].k"),
+            19 => format!("{name} := {looked_into}[_] with input.list as [{term}, 5]"),
+            20 => format!("[{name}, {term}] = [list[_], nested[_].k]"),
             6 => format!("{name} := {looked_into}[_]"),
             7 => format!("some {name}; {looked_into}[{name}] == {term}"),
             8 => format!("some {name}; {looked_into}[{name}]"),
@@ -131,7 +144,10 @@ impl Writer<'_> {
         let term = self.term();
         let same = self.word(&["==", "!="]);
         self.depth += 1;
-        let test = match self.author.below(if self.depth > 3 { 7 } else { 19 }) {
+        let test = match self.author.below(if self.depth > 3 { 7 } else { 22 }) {
+            19 if self.has("o") => format!("{not}o {same} {{}}"),
+            20 if self.has("o") => format!("{not}o[{term}].k {same} {}", self.term()),
+            21 if self.has("o") => format!("{not}o.x[{term}]"),
             14 if self.has("o") => format!("{not}o[{term}] {same} {}", self.term()),
             15 if self.has("p") => format!("{not}p({term}, {})", self.term()),
             16 => format!("{}[_] {same} {term}", self.looked_into()),

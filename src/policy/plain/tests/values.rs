@@ -55,6 +55,65 @@ const RULES: &[(&str, &str)] = &[
         "o[v] if some v in input.list\ndeny contains 1 if not o.d\ndeny contains x if { x := o with o as {\"d\": 1} }",
         "[1,{\"d\":1}]",
     ),
+    // patterns on both sides, whose parts rest on one another
+    (
+        "deny contains w if { {\"a\": y, \"b\": y} = {\"a\": w, \"b\": input.x} }",
+        "[\"a\"]",
+    ),
+    (
+        "deny contains [x, z] if { {\"a\": [x, y], \"b\": y} = {\"a\": [input.x, z], \"b\": 2} }",
+        "[[\"a\",2]]",
+    ),
+    (
+        "deny contains [y, w] if { [[y, z], [y, 3]] = [[w, 2], [3, w]]; z == 2 }",
+        "[[3,3]]",
+    ),
+    // objects that grow by several steps, or by sets: where nothing is found they are there
+    (
+        "o[k] contains 1 if some k in input.none\ndeny contains 1 if count(o) == 0\ndeny contains 2 if not o",
+        "[1]",
+    ),
+    (
+        "o[k].more := 1 if some k in input.none\ndeny contains o",
+        "[{}]",
+    ),
+    (
+        "o[k].z[l] contains v if { some k, v in input.none; some l in input.list }\ndeny contains o",
+        "[{}]",
+    ),
+    (
+        "o.a[k].z := 1 if some k in input.none\no.b := 2\ndeny contains o",
+        "[{\"a\":{},\"b\":2}]",
+    ),
+    (
+        "o[input.x] contains input.none\ndeny contains o\ndeny contains 1 if not o.a",
+        "[1,{}]",
+    ),
+    (
+        "o.a[input.x] contains [input.none]\ndeny contains o",
+        "[{\"a\":{}}]",
+    ),
+    (
+        "o[1] contains input.none\no[k] contains 1 if some k in input.none\ndeny contains o",
+        "[{}]",
+    ),
+    ("o[1] contains input.none\ndeny contains o", "[{\"1\":[]}]"),
+    (
+        "o[k] contains v if { some k in input.list; some v in input.list; v != k }\no.a contains 1\ndeny contains o",
+        "[{\"a\":[1,\"b\",\"c\"],\"b\":[\"a\",\"c\"],\"c\":[\"a\",\"b\"]}]",
+    ),
+    (
+        "o[k].l[m] := v if { some m, v in input.pairs; k := v[0] }\no[k].n := 1 if some k in [\"a\", \"a\"]\ndeny contains o",
+        "[{\"a\":{\"l\":{\"0\":[\"a\",1]},\"n\":1},\"b\":{\"l\":{\"1\":[\"b\",2]}}}]",
+    ),
+    (
+        "o[k].l contains v if { some v in input.pairs; k := v[0] }\no.z[k] := 1 if some k in input.list\ndeny contains o",
+        "[{\"a\":{\"l\":[[\"a\",1]]},\"b\":{\"l\":[[\"b\",2]]},\"z\":{\"a\":1,\"b\":1,\"c\":1}}]",
+    ),
+    (
+        "o[k].l := v if { some v in input.pairs; k := v[0] }\ndeny contains v if v := o[_].l[_]\ndeny contains 3 if { x := o with o as {\"a\": 3}; x.a == 3 }",
+        "[\"a\",1,\"b\",2,3]",
+    ),
     (
         "deny contains {v[0]: v[1] | v := input.pairs[_]}",
         "[{\"a\":1,\"b\":2}]",
@@ -814,6 +873,36 @@ fn what_is_written_out_means_what_it_means_in_opa() {
     let (wrong, by_bytecode) = by_both_engines(RULES);
     assert!(wrong.is_empty(), "{wrong}");
     assert!(by_bytecode > 15, "{by_bytecode}");
+}
+
+/// One of them is in two files, and both ask for packages as values.
+#[test]
+fn what_stands_for_a_package_is_told_from_that_of_another_file() {
+    let named = |name: &str, text: &str| File {
+        path: name.to_owned(),
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let files = [
+        named(
+            "a.rego",
+            "package dtgate.c0\n\ndeny contains data.one\n\no[k].z := 1 if some k in [1]\n",
+        ),
+        named(
+            "b.rego",
+            "package dtgate.c0\n\ndeny contains data.two\n\no[k].z := 1 if some k in [2]\n\ndeny contains o\n",
+        ),
+        named("one.rego", "package one\n\na := 1\n"),
+        named("two.rego", "package two\n\nb := 2\n"),
+    ];
+    let files: Vec<&File> = files.iter().collect();
+    let (rego, _) = prepare::ready(&files, &data()).unwrap();
+    let mut interpreter = Interpreter::clone_of(&rego);
+    interpreter.begin(&Value::from_json_str(INPUT).unwrap(), 0);
+    let said = interpreter.ask("data.dtgate.c0.deny").unwrap();
+    let expected = r#"[{"1": {"z": 1}, "2": {"z": 1}}, {"a": 1}, {"b": 2}]"#;
+    let expected = elements(&Value::from_json_str(expected).unwrap());
+    assert_eq!(elements(&said), expected);
 }
 
 /// What OPA says otherwise of rules.
