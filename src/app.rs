@@ -94,9 +94,16 @@ impl App {
         metrics.connections_from(move || connections.count());
         let room = space.clone();
         metrics.journal_free_from(move || room.free());
+        metrics.journal_keeps_free(config.journal.min_free.as_u64());
         tell_metrics(&metrics, &state);
         let tracker = Tracker::default();
         let checks = checks(state.clone(), audit.clone(), space.clone());
+        // They hold the journal, which is closed when nobody does any more, and metrics live longer.
+        let asked = Arc::downgrade(&checks);
+        metrics.ready_from(move || {
+            let checks = asked.upgrade();
+            checks.is_some_and(|checks| checks().iter().all(|check| check.ok))
+        });
         let status = {
             let state = state.clone();
             Arc::new(move || state.to_json())

@@ -56,7 +56,7 @@ use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
 use crate::listener::{Body, Tracker, empty, full};
-use crate::policy::Decision;
+use crate::policy::{Decision, POLICY_ERROR};
 use crate::telemetry::{Limit, Metrics};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
@@ -417,10 +417,12 @@ impl Gateway {
         self.shared
             .metrics
             .decision(recorder.operation(), verdict, decision.evaluation);
+        let metrics = &self.shared.metrics;
         for violation in &decision.violations {
-            self.shared
-                .metrics
-                .violation(&violation.policy, &violation.mode.to_string());
+            metrics.violation(&violation.policy, &violation.mode.to_string());
+            if violation.code.as_deref() == Some(POLICY_ERROR) {
+                metrics.policy_failed();
+            }
         }
     }
 }

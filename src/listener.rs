@@ -40,6 +40,7 @@ use connection::Protocol;
 use places::{Places, Taken};
 use proxy::Proxy;
 use socket::{Spares, accept, listen};
+use tls::Refusal;
 
 pub use body::{Body, BodyError, boxed, empty, full};
 pub use certificate::Certificate;
@@ -127,6 +128,7 @@ impl Listener {
             address: config.listen,
             error,
         })?;
+        metrics.certificates_may_be_refused(Refusal::RevocationListExpired.as_str());
         Ok(Self {
             socket,
             address,

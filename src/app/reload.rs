@@ -115,17 +115,15 @@ impl Reloader {
             }
             let began = Instant::now();
             let seen = self.look(&source).await;
+            if seen == loaded && refused.take().is_some() {
+                self.metrics.refused_files_are_gone();
+            }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger == Trigger::Watch {
-                if seen == loaded {
-                    // What was refused is gone again.
-                    refused = None;
-                }
                 looks.reset_after(pause(reload.interval.as_std(), began.elapsed()));
                 continue;
             }
             if seen == loaded {
-                refused = None;
                 tracing::info!(
                     signal = "SIGHUP",
                     "nothing has changed: nothing is read again"

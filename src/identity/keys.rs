@@ -87,6 +87,7 @@ impl Keys {
             Source::File(path) => (State::new(file::keys(name, path)?), None),
             Source::Discovery(_) | Source::Url(_) => {
                 let fetcher = Fetcher::new(issuer)?;
+                metrics.keys_will_be_fetched(name.as_str());
                 let known = before.map(|before| before.0.state.clone());
                 let state = known.unwrap_or_else(|| State::new(KeySet::default()));
                 (state, Some(fetcher))

@@ -38,6 +38,7 @@ struct Inner {
     count_journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
     ask_load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
+    ask_ready: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// What requests hold at a moment.
@@ -76,6 +77,7 @@ struct Families {
     journal: Histogram,
     journal_failures: Counter,
     journal_free: Gauge,
+    journal_min_free: Gauge,
     journal_records: Counter,
     limits: Family<LimitLabels, Counter>,
     load: LoadGauges,
@@ -84,8 +86,11 @@ struct Families {
     lookup_failures: Counter,
     panics: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
+    policy_errors: Counter,
     proxy_headers: Family<OutcomeLabels, Counter>,
+    ready: Gauge,
     reload_failures: Counter,
+    reload_refused: Gauge,
     reloads: Counter,
     requests: Family<RequestLabels, Counter>,
     upstream: Histogram,
@@ -187,6 +192,7 @@ impl Metrics {
             count_journal_free: OnceLock::new(),
             ask_evaluator: OnceLock::new(),
             ask_load: OnceLock::new(),
+            ask_ready: OnceLock::new(),
         }))
     }
 
@@ -221,6 +227,11 @@ impl Metrics {
             mode: mode.to_owned(),
         };
         self.0.families.violations.get_or_create(&labels).inc();
+    }
+
+    /// A policy could not be asked about a request, which is denied for that.
+    pub fn policy_failed(&self) {
+        self.0.families.policy_errors.inc();
     }
 
     /// A record is durable, `waited` after it was handed to the journal.
@@ -258,6 +269,15 @@ impl Metrics {
         self.0.families.jwks_fetches.get_or_create(&labels).inc();
     }
 
+    /// The keys of an issuer will be asked for. An alarm on failures needs a 0 from which they rise.
+    pub fn keys_will_be_fetched(&self, issuer: &str) {
+        for result in ["failed", "ok"] {
+            let issuer = issuer.to_owned();
+            let labels = IssuerResultLabels { issuer, result };
+            drop(self.0.families.jwks_fetches.get_or_create(&labels));
+        }
+    }
+
     /// The keys of an issuer are those of this moment.
     pub fn keys_are_of(&self, issuer: &str, moment: jiff::Timestamp) {
         let labels = IssuerLabels {
@@ -291,6 +311,12 @@ impl Metrics {
         let labels = ReasonLabels { reason };
         let refused = &self.0.families.certificates_refused;
         refused.get_or_create(&labels).inc();
+    }
+
+    /// Clients may be refused for this. An alarm on that needs a 0 from which it rises.
+    pub fn certificates_may_be_refused(&self, reason: &'static str) {
+        let refused = &self.0.families.certificates_refused;
+        drop(refused.get_or_create(&ReasonLabels { reason }));
     }
 
     /// Somebody began a connection with the PROXY protocol, or should have.
@@ -332,6 +358,7 @@ impl Metrics {
     pub fn reloaded(&self, generation: u64, at: jiff::Timestamp) {
         let families = &self.0.families;
         families.reloads.inc();
+        families.reload_refused.set(0);
         self.in_force(generation, at);
     }
 
@@ -352,6 +379,12 @@ impl Metrics {
     /// Files were read again, and refused.
     pub fn reload_failed(&self) {
         self.0.families.reload_failures.inc();
+        self.0.families.reload_refused.set(1);
+    }
+
+    /// The files are again those that are in force.
+    pub fn refused_files_are_gone(&self) {
+        self.0.families.reload_refused.set(0);
     }
 
     /// Where to ask for the number of open connections when the metrics are read. Only the first counts.
@@ -362,6 +395,17 @@ impl Metrics {
     /// Where to ask for the free space of the journal's disk when the metrics are read. Only the first counts.
     pub fn journal_free_from(&self, bytes: impl Fn() -> u64 + Send + Sync + 'static) {
         self.0.count_journal_free.get_or_init(|| Box::new(bytes));
+    }
+
+    /// How much room of the journal's disk is left to allowed changes.
+    pub fn journal_keeps_free(&self, bytes: u64) {
+        let gauge = &self.0.families.journal_min_free;
+        gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Where to ask whether everything is well when the metrics are read. Only the first counts.
+    pub fn ready_from(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
+        self.0.ask_ready.get_or_init(|| Box::new(ask));
     }
 
     /// Where to ask which engine answers when the metrics are read. Only the first counts.
@@ -394,6 +438,9 @@ impl Metrics {
         }
         if let Some(ask) = self.0.ask_load.get() {
             self.0.families.load.set(ask());
+        }
+        if let Some(ask) = self.0.ask_ready.get() {
+            self.0.families.ready.set(ask().into());
         }
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");
@@ -488,6 +535,11 @@ impl Families {
                 "journal_free",
                 "Free space on the journal's file system",
             ),
+            journal_min_free: add_bytes(
+                to,
+                "journal_min_free",
+                "Free space on the journal's file system that is left to allowed changes",
+            ),
             journal_records: add(to, "journal_records", "Records that are durable"),
             limits: add(
                 to,
@@ -513,15 +565,26 @@ impl Families {
                 "Faults of the program that ended a piece of its work",
             ),
             policy: add(to, "policy_info", "The policies that judge now"),
+            policy_errors: add(
+                to,
+                "policy_errors",
+                "Objections that stand for a policy which could not be asked",
+            ),
             proxy_headers: add(
                 to,
                 "proxy_headers",
                 "Connections that began with the PROXY protocol, or should have, by outcome",
             ),
+            ready: add(to, "ready", "1 when /readyz answers 200, else 0"),
             reload_failures: add(
                 to,
                 "reload_failures",
                 "Times that files were read again and refused",
+            ),
+            reload_refused: add(
+                to,
+                "reload_refused",
+                "1 when the files as they are now were refused, so that others are in force",
             ),
             reloads: add(
                 to,

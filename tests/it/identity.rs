@@ -5,7 +5,7 @@ mod brokering;
 mod callers;
 mod changes;
 mod forwarded;
-mod oauth;
+pub(crate) mod oauth;
 mod shares;
 mod tokens;
 

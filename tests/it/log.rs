@@ -28,7 +28,7 @@ fn upstream() -> Upstream {
 }
 
 /// A gate with a short queue that logs to `log`, and says nowhere where it listens.
-fn gate(upstream: &Upstream, log: impl Into<Stdio>) -> Gate {
+pub(crate) fn gate(upstream: &Upstream, log: impl Into<Stdio>) -> Gate {
     let directory = tempfile::tempdir().unwrap();
     let (command, addresses) = serving(&directory, upstream, "json");
     Gate::spawn_at(directory, command, log.into(), addresses)

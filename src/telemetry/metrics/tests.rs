@@ -23,6 +23,10 @@ fn every_metric_is_there_under_its_documented_name() {
     metrics.log_lines_dropped(3);
     metrics.panicked();
     metrics.policies_loaded("sha256:aa");
+    metrics.policy_failed();
+    metrics.journal_keeps_free(1024);
+    metrics.ready_from(|| true);
+    metrics.reload_failed();
     let in_flight = metrics.begin();
     let text = metrics.encode();
     for line in [
@@ -43,7 +47,12 @@ fn every_metric_is_there_under_its_documented_name() {
         "dtgate_journal_failures_total 1",
         "dtgate_journal_free_bytes 4096",
         "dtgate_journal_records_total 1",
+        "dtgate_journal_min_free_bytes 1024",
         "dtgate_panics_total 1",
+        "dtgate_policy_errors_total 1",
+        "dtgate_ready 1",
+        "dtgate_reload_failures_total 1",
+        "dtgate_reload_refused 1",
         r#"dtgate_policy_info{revision="sha256:aa"} 1"#,
         r#"dtgate_requests_total{route="guarded",operation="token.update",method="PUT",status="4xx"} 1"#,
         "dtgate_upstream_seconds_count 1",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use serde_json::json;
 
 use super::{JWT, Making, Stand, request, shown, telling};
+use crate::alerts::{Scrape, look};
 use crate::harness::{Upstream, eventually, exchange};
 use crate::tls::clients::metric;
 
@@ -180,6 +181,22 @@ fn without_a_token_nothing_is_sent_and_nobody_asks_again_for_a_moment() {
     });
     assert_eq!(server.seen().len(), 2);
     stand.hides_what_oauth_has();
+}
+
+/// What makes the alarm about access tokens go off: the client is not known any more.
+pub(crate) fn no_access_token() -> [Scrape; 2] {
+    let server = Upstream::answering_all(|_| {
+        answer(
+            "401 Unauthorized",
+            &json!({"error": "invalid_client"}).to_string(),
+        )
+    });
+    let stand = gate(&server, "");
+    let before = look(stand.gate.admin);
+    let bearer = stand.bearer(json!({}));
+    let answer = stand.name("payments", &[("Authorization", &bearer)]);
+    assert_eq!(answer.status, 502, "{answer:?}");
+    [before, look(stand.gate.admin)]
 }
 
 #[test]

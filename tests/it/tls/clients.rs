@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{certified, write};
+use crate::alerts::{Scrape, look};
 use crate::authority::{Authority, at};
 use crate::harness::{
     Answered, GOOD, Gate, Upstream, eventually, exchange, policies, program, put, read_answer,
@@ -121,6 +122,21 @@ const REQUIRED: &str = "log.filter = 'info,dtgate::listener=debug'
 [listener.tls]
 files = { certificate = 'certificate.pem', key = 'key.pem' }
 clients = { ca = 'ca.pem', crl = 'crl.pem' }";
+
+/// What makes the alarm about revocation lists go off: a client comes when the list is out of date.
+pub(crate) fn list_expired() -> [Scrape; 2] {
+    let mut stand = Stand::new();
+    let list = stand.authority.revoked(&[8], now() - 1);
+    std::fs::write(stand.directory.path().join("crl.pem"), list).unwrap();
+    let gate = stand.start(REQUIRED);
+    let before = look(gate.admin);
+    let good = client(&gate, Some(stand.authority.issue(|_| {})));
+    assert!(ask(&good, gate.address, b"", &put(GOOD)).is_none());
+    let after = eventually("the refusal is counted", || {
+        (refusals(&gate, "revocation_list_expired") > 0).then(|| look(gate.admin))
+    });
+    [before, after]
+}
 
 #[test]
 fn only_clients_with_a_good_certificate_reach_the_upstream() {
