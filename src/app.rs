@@ -2,6 +2,7 @@
 //! owns the clock and the shutdown.
 
 mod load;
+mod manager;
 mod prove;
 mod reload;
 mod signals;
@@ -27,6 +28,7 @@ use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
 use crate::value::{Duration, absolute};
+use manager::Manager;
 use reload::{Reloader, State};
 
 pub use load::{catalogue, policies, rehearse, teams};
@@ -159,6 +161,7 @@ impl App {
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal. Does the same when a part
     /// that it cannot do without ends by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Ended> {
+        let manager = Manager::of_this_process();
         self.state.keep_keys();
         let in_force = self.state.in_force.load_full();
         let bytecode = in_force.config.policies.bytecode;
@@ -177,6 +180,7 @@ impl App {
                 ledger: self.ledger.clone(),
                 metrics: self.metrics.clone(),
                 tls: [self.listener.tls(), self.admin_listener.tls()],
+                manager: manager.clone(),
             };
             tokio::spawn(reloader.keep(source, hangups, shutdown.clone()));
         }
@@ -202,6 +206,15 @@ impl App {
         let drained = CancellationToken::new();
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
+        // Until the end: what drains is alive, too.
+        let (alive, pulse) = (manager.clone(), self.workers.pulse());
+        let alive = tokio::spawn(async move { alive.keep_alive(|| pulse.felt()).await });
+        manager.ready(&in_force.to_string());
+        let (stopping, stopped) = (manager, shutdown.clone());
+        tokio::spawn(async move {
+            stopped.cancelled().await;
+            stopping.stopping();
+        });
         let served = supervise::serve(
             self.listener,
             self.seats,
@@ -236,6 +249,7 @@ impl App {
         {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
+        alive.abort();
         // Not before: a request that outlived the drain may still record its outcome.
         drop(self.workers);
         served.map(|_drained| ())

@@ -8,6 +8,8 @@ mod curl;
 mod demo;
 mod endpoints;
 mod eval;
+mod health;
+mod man;
 mod output;
 mod scopes;
 
@@ -52,12 +54,18 @@ enum Command {
     Audit(audit::Command),
     /// Load configuration and policies as `serve` does, report what is wrong, and start nothing
     Check(Check),
+    /// Print what your shell needs to complete commands and flags
+    Completions(man::Completions),
     /// Show dtgate at work: a simulated Dynatrace, the shipped policies, two requests, the journal
     Demo(demo::Demo),
     /// List the endpoints that dtgate guards or knows: operation, handling, method, path, and why
     Endpoints(endpoints::Endpoints),
     /// Judge one request, from a file or as a curl line: show the decision, the violations, and the lines that were evaluated
     Eval(eval::Eval),
+    /// Ask the gate that runs here whether it lives: 0 for yes, 1 for no
+    Health(health::Health),
+    /// Print the manual page, or write a page a command into a directory
+    Man(man::Man),
     /// Compare the shipped scopes and endpoints with Dynatrace's own
     #[command(subcommand)]
     Scopes(scopes::Command),
@@ -183,9 +191,12 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Audit(command) => command.run(out),
         Command::Check(check) => check.run(out),
+        Command::Completions(completions) => completions.run(out),
         Command::Demo(demo) => block_on(demo.run(out)),
         Command::Endpoints(endpoints) => endpoints.run(out),
         Command::Eval(eval) => eval.run(out),
+        Command::Health(health) => health.run(out),
+        Command::Man(man) => man.run(out),
         Command::Scopes(command) => command.run(out),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),

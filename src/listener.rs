@@ -49,7 +49,7 @@ pub use config::{
 };
 pub use tls::{Change, LoadError, LoadErrorKind, Now, TlsSwap};
 pub use tracker::Tracker;
-pub use worker::{Seat, Workers};
+pub use worker::{Pulse, Seat, Workers};
 
 /// What answers requests, whatever happens.
 pub trait Serve:

@@ -18,6 +18,7 @@ use serde_json::Map;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::manager::Manager;
 use super::prove::prove;
 use super::{Hangups, load, now};
 use crate::audit::event::{self, Event, Record};
@@ -49,6 +50,7 @@ pub(super) struct Reloader {
     pub(super) metrics: Metrics,
     /// Certificates of the listeners, for clients and for operators.
     pub(super) tls: [TlsSwap; 2],
+    pub(super) manager: Manager,
 }
 
 /// What was read, and holds.
@@ -115,8 +117,12 @@ impl Reloader {
             }
             let began = Instant::now();
             let seen = self.look(&source).await;
+            if trigger == Trigger::Signal {
+                self.manager.reloading();
+            }
             if seen == loaded && refused.take().is_some() {
                 self.metrics.refused_files_are_gone();
+                self.say_how_it_is(Trigger::Watch, false);
             }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger == Trigger::Watch {
@@ -128,6 +134,7 @@ impl Reloader {
                     signal = "SIGHUP",
                     "nothing has changed: nothing is read again"
                 );
+                self.say_how_it_is(trigger, false);
                 continue;
             }
             let seen = self.settled(&source, seen).await;
@@ -155,11 +162,24 @@ impl Reloader {
                     self.refuse(&error, trigger).await;
                 }
             }
+            self.say_how_it_is(trigger, refused.is_some());
             let every = self.state.in_force.load().config.reload.interval;
             if every != reload.interval {
                 looks = ticks(every);
                 looks.reset();
             }
+        }
+    }
+
+    /// Who has asked waits for that.
+    fn say_how_it_is(&self, trigger: Trigger, refused: bool) {
+        let mut status = self.state.in_force.load().to_string();
+        if refused {
+            status.push_str("; new files are refused: /status says why");
+        }
+        match trigger {
+            Trigger::Signal => self.manager.ready(&status),
+            Trigger::Watch => self.manager.status(&status),
         }
     }
 

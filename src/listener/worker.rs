@@ -21,6 +21,10 @@ pub struct Workers {
     ended: CancellationToken,
 }
 
+/// Asks every thread for a sign of life.
+#[derive(Clone, Debug)]
+pub struct Pulse(Vec<Handle>);
+
 /// Where a connection can be served, and by what.
 #[derive(Debug)]
 pub struct Seat<S> {
@@ -62,12 +66,34 @@ impl Workers {
         self.ended.cancelled().await;
     }
 
+    /// By which to know that none of them is stuck.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.runtimes.clone())
+    }
+
     /// A seat on every thread, each with a service of its own.
     pub fn seats<S>(&self, mut service: impl FnMut() -> S) -> Vec<Seat<S>> {
         let runtimes = self.runtimes.iter();
         runtimes
             .map(|runtime| Seat::new(runtime.clone(), service()))
             .collect()
+    }
+}
+
+impl Pulse {
+    /// Returns when every thread has done a piece of work. One that has ended counts: it is not stuck, and
+    /// [`Workers::ended`] tells of it.
+    pub fn felt(&self) -> impl Future<Output = ()> + Send + use<> {
+        let asked: Vec<_> = self
+            .0
+            .iter()
+            .map(|runtime| runtime.spawn(async {}))
+            .collect();
+        async {
+            for answer in asked {
+                drop(answer.await);
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ mod identity;
 mod jwks;
 mod log;
 mod lookup;
+mod manager;
 mod manifests;
 mod messages;
 mod ordinary;

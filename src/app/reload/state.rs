@@ -1,5 +1,6 @@
 //! What judges now, and what operators are told of it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -103,6 +104,14 @@ impl State {
 
     pub(super) fn tell(&self, last: Last) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+/// For the line that the service manager shows.
+impl fmt::Display for InForce {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (generation, revision) = (self.set.generation(), self.set.policy().revision());
+        write!(out, "serving, generation {generation}, policies {revision}")
     }
 }
 

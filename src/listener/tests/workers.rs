@@ -121,3 +121,28 @@ async fn workers_end_when_they_are_dropped() {
     drop(workers);
     assert_eq!(Arc::strong_count(&alive), 1);
 }
+
+#[tokio::test]
+async fn a_worker_that_is_stuck_does_not_answer_and_one_that_ended_is_not_waited_for() {
+    let workers = Workers::start(NonZeroU16::new(2).unwrap()).unwrap();
+    let pulse = workers.pulse();
+    pulse.felt().await;
+    let (go, held) = std::sync::mpsc::channel::<()>();
+    let stuck = workers.seats(|| ())[1]
+        .runtime
+        .spawn(async move { held.recv() });
+    let mut asked = Box::pin(pulse.felt());
+    // What the other one had to do, it has done.
+    workers.seats(|| ())[0]
+        .runtime
+        .spawn(async {})
+        .await
+        .unwrap();
+    let poll = std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context)));
+    assert!(poll.await.is_pending());
+    go.send(()).unwrap();
+    asked.await;
+    stuck.await.unwrap().unwrap();
+    drop(workers);
+    pulse.felt().await;
+}
