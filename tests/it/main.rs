@@ -40,6 +40,7 @@ mod harness;
 mod heads;
 mod http2;
 mod identity;
+mod image;
 mod jwks;
 mod log;
 mod lookup;
