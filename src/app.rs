@@ -15,6 +15,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use http::Response;
 use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
@@ -29,7 +30,7 @@ use crate::policy::{AnswersFor, Policy, Trusted};
 use crate::telemetry::{Evaluator, Metrics};
 use crate::value::{Duration, absolute};
 use manager::Manager;
-use reload::{Reloader, State};
+use reload::{InForce, Reloader, State};
 
 pub use load::{catalogue, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
@@ -158,9 +159,25 @@ impl App {
         self.admin_listener.local_addr()
     }
 
+    fn reloader(&self, manager: Manager) -> Reloader {
+        Reloader {
+            state: self.state.clone(),
+            services: self
+                .seats
+                .iter()
+                .map(|seat| seat.service().clone())
+                .collect(),
+            audit: self.audit.clone(),
+            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
+            tls: [self.listener.tls(), self.admin_listener.tls()],
+            manager,
+        }
+    }
+
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal. Does the same when a part
     /// that it cannot do without ends by itself.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Ended> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Ended> {
         let manager = Manager::of_this_process();
         self.state.keep_keys();
         let in_force = self.state.in_force.load_full();
@@ -168,20 +185,8 @@ impl App {
         if bytecode != AnswersFor::None {
             prove::prove(in_force.set.policy().clone(), bytecode);
         }
-        if let Some((source, hangups)) = self.source {
-            let reloader = Reloader {
-                state: self.state,
-                services: self
-                    .seats
-                    .iter()
-                    .map(|seat| seat.service().clone())
-                    .collect(),
-                audit: self.audit.clone(),
-                ledger: self.ledger.clone(),
-                metrics: self.metrics.clone(),
-                tls: [self.listener.tls(), self.admin_listener.tls()],
-                manager: manager.clone(),
-            };
+        if let Some((source, hangups)) = self.source.take() {
+            let reloader = self.reloader(manager.clone());
             tokio::spawn(reloader.keep(source, hangups, shutdown.clone()));
         }
         // Operators can look on until the last request is done.
@@ -206,15 +211,7 @@ impl App {
         let drained = CancellationToken::new();
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
-        // Until the end: what drains is alive, too.
-        let (alive, pulse) = (manager.clone(), self.workers.pulse());
-        let alive = tokio::spawn(async move { alive.keep_alive(|| pulse.felt()).await });
-        manager.ready(&in_force.to_string());
-        let (stopping, stopped) = (manager, shutdown.clone());
-        tokio::spawn(async move {
-            stopped.cancelled().await;
-            stopping.stopping();
-        });
+        let alive = tell(manager, &self.workers, &in_force, shutdown.clone());
         let served = supervise::serve(
             self.listener,
             self.seats,
@@ -254,6 +251,23 @@ impl App {
         drop(self.workers);
         served.map(|_drained| ())
     }
+}
+
+/// Tells the service manager that the gate serves, when it drains, and that it is alive: until the end, because what
+/// drains is alive, too.
+fn tell(
+    manager: Manager,
+    workers: &Workers,
+    in_force: &InForce,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    manager.ready(&in_force.to_string());
+    let (alive, pulse) = (manager.clone(), workers.pulse());
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        manager.stopping();
+    });
+    tokio::spawn(async move { alive.keep_alive(|| pulse.felt()).await })
 }
 
 /// What metrics ask for when they are read.

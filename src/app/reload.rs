@@ -30,8 +30,8 @@ use crate::policy::{AnswersFor, suite};
 use crate::telemetry::Metrics;
 use crate::value::rfc3339_millis;
 use digest::Digest;
-pub(super) use state::State;
-use state::{InForce, Last, Trigger};
+pub(super) use state::{InForce, State};
+use state::{Last, Trigger};
 
 /// Where the configuration comes from: a file, where there is one, and the command line.
 pub struct Source {

@@ -42,7 +42,8 @@ impl Man {
         match self.directory {
             None => page(command, out)?,
             Some(directory) => {
-                pages(command, &directory).with_context(|| format!("{}", directory.display()))?
+                let written = pages(command, &directory);
+                written.with_context(|| format!("{}", directory.display()))?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -148,7 +148,7 @@ fn needs_promtool_every_alarm_goes_off_when_its_cause_happens_and_not_before() {
     )
     .unwrap();
     let mut tests = "rule_files: [alerts.yaml]\nevaluation_interval: 1m\ntests:\n".to_owned();
-    let now = dtgate::app::now().as_second();
+    let now = dtgate::app::now().as_duration().as_secs_f64();
     for (alert, cause) in CAUSES {
         let scrapes = cause();
         writeln!(
@@ -162,7 +162,7 @@ fn needs_promtool_every_alarm_goes_off_when_its_cause_happens_and_not_before() {
                 scrapes[moment].get(series).map(|value| {
                     // The clock of these tests starts at 0.
                     let value = if series.contains("_timestamp_seconds") {
-                        (value - now as f64).max(0.0)
+                        (value - now).max(0.0)
                     } else {
                         *value
                     };
@@ -215,7 +215,7 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
             for (name, member) in members {
                 match member {
                     Value::String(text) if ["expr", "query"].contains(&name.as_str()) => {
-                        found.push(text.clone())
+                        found.push(text.clone());
                     }
                     member => expressions(member, found),
                 }
@@ -246,7 +246,7 @@ fn shown() -> BTreeMap<String, BTreeSet<(String, String)>> {
 
 #[test]
 fn the_dashboard_and_the_rules_name_only_what_a_gate_shows() {
-    let selector = Regex::new(r#"\b(dtgate_\w+|up)\b(?:\{([^}]*)\})?"#).unwrap();
+    let selector = Regex::new(r"\b(dtgate_\w+|up)\b(?:\{([^}]*)\})?").unwrap();
     let matcher = Regex::new(r#"(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
     let grouped = Regex::new(r"\b(?:by|without|on|ignoring) \(([^)]*)\)").unwrap();
     let dashboard: Value = serde_json::from_str(&text("grafana/dtgate.json")).unwrap();
