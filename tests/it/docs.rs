@@ -16,17 +16,21 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 15] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/coverage.md",
+    "docs/deploy/docker.md",
+    "docs/deploy/kubernetes.md",
+    "docs/deploy/systemd.md",
     "docs/identity.md",
     "docs/input.md",
     "docs/journal.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/release.md",
     "policies/README.md",
 ];
 
@@ -649,6 +653,10 @@ fn commands(text: &str) -> Vec<String> {
             let line = line.strip_prefix("$ ").unwrap_or(line);
             let shown = line.strip_prefix("dtgate ");
             let shown = shown.or_else(|| line.split_once(" -- ").map(|(_, shown)| shown));
+            // In a container the program has its whole path.
+            let whole = "/usr/local/bin/dtgate ";
+            let shown = shown.filter(|shown| !shown.starts_with(whole));
+            let shown = shown.or_else(|| line.split_once(whole).map(|(_, shown)| shown));
             found.extend(shown.map(|shown| shown.split('#').next().unwrap().to_owned()));
         } else if block.is_none() {
             let code = line.split('`').skip(1).step_by(2);

@@ -41,6 +41,7 @@ mod heads;
 mod http2;
 mod identity;
 mod image;
+mod install;
 mod jwks;
 mod log;
 mod lookup;

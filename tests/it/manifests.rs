@@ -286,7 +286,7 @@ fn tool(name: &str) -> Command {
     Command::new(if built.exists() { built } else { name.into() })
 }
 
-fn helm(arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn helm(arguments: &[&str]) -> Result<String, String> {
     let home = tempfile::tempdir().unwrap();
     let mut helm = tool("helm");
     helm.env("HOME", home.path()).args(["template", "dtgate"]);

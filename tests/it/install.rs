@@ -1,0 +1,142 @@
+//! The commands of the pages about deployment do what they say.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join("docs").join(name)).unwrap()
+}
+
+/// The first block of commands behind a title.
+fn commands(page: &str, title: &str) -> String {
+    let rest = page.split_once(&format!("\n## {title}\n")).unwrap().1;
+    let rest = rest.split_once("```sh\n").unwrap().1;
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+/// As on the page, with another program and below another root.
+fn run(commands: &str, place: &Path) {
+    let place = place.to_str().unwrap();
+    let mut script = commands.replace("target/dist/dtgate", env!("CARGO_BIN_EXE_dtgate"));
+    for folder in ["/usr/local", "/etc"] {
+        script = script.replace(&format!(" {folder}"), &format!(" {place}{folder}"));
+    }
+    let begin: String = script
+        .lines()
+        .map(|line| match line {
+            line if line.starts_with("systemctl ") => String::new(),
+            line if line.starts_with("dtgate ") => format!("{place}/usr/local/bin/{line}\n"),
+            line if line.starts_with("/usr/local") => format!("{place}{line}\n"),
+            line => format!("{line}\n"),
+        })
+        .collect();
+    let mut bash = Command::new("bash");
+    let output = bash
+        .args(["-eu", "-c", &begin])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{begin}\n{output:?}");
+}
+
+#[test]
+fn the_commands_of_the_page_about_systemd_install_all_that_the_unit_names() {
+    let page = page("deploy/systemd.md");
+    let place = tempfile::tempdir().unwrap();
+    let install = commands(&page, "Install");
+    run(&install, place.path());
+    let at = |path: &str| place.path().join(path);
+    let unit = std::fs::read_to_string(at("etc/systemd/system/dtgate.service")).unwrap();
+    let mut named = 0;
+    for path in unit
+        .lines()
+        .filter(|line| line.starts_with("Exec"))
+        .flat_map(|line| line.split([' ', '=']))
+    {
+        if path.starts_with("/usr/local/") || path.starts_with("/etc/") {
+            assert!(at(&path[1..]).exists(), "{path}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 4);
+    for path in [
+        "etc/dtgate/policies/naming.rego",
+        "usr/local/share/man/man1/dtgate-serve.1",
+        "usr/local/share/bash-completion/completions/dtgate",
+    ] {
+        assert!(at(path).exists(), "{path}");
+    }
+    // What the page says to write into the configuration.
+    let config = at("etc/dtgate/dtgate.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let policies = format!("directory = \"{}\"", at("etc/dtgate/policies").display());
+    let text = text.replace("directory = \"policies\"", &policies);
+    let text = text.replace(
+        "directory = \"journal\"",
+        &format!("directory = \"{}\"", at("journal").display()),
+    );
+    std::fs::write(&config, text).unwrap();
+    run(&commands(&page, "A new version"), place.path());
+    assert!(!at("usr/local/bin/dtgate.new").exists());
+}
+
+/// Every version that stands somewhere by hand is that of the program.
+#[test]
+fn manifests_and_pages_name_the_version_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut seen = 0;
+    for path in [
+        "deploy/compose/compose.yaml",
+        "deploy/docker/Dockerfile",
+        "deploy/kustomize/base/statefulset.yaml",
+        "docs/deploy/docker.md",
+        "docs/deploy/kubernetes.md",
+    ] {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        for rest in text.split("dtgate:").skip(1) {
+            let tag = rest.split([' ', '\n', '`', '"', ':']).next().unwrap();
+            if tag.starts_with(|first: char| first.is_ascii_digit()) {
+                assert_eq!(tag, version, "{path}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 7, "{seen}");
+    let overlay =
+        std::fs::read_to_string(root().join("deploy/kustomize/example/kustomization.yaml"))
+            .unwrap();
+    assert!(overlay.contains(&format!("newTag: {version}\n")));
+}
+
+/// Helm takes the arguments that the page shows, and makes manifests of them.
+#[test]
+#[ignore = "needs helm"]
+fn needs_helm_the_arguments_of_the_page_about_kubernetes_are_good() {
+    let page = page("deploy/kubernetes.md");
+    let mut seen = 0;
+    for line in page
+        .lines()
+        .filter(|line| line.starts_with("helm upgrade --install dtgate deploy/helm/dtgate "))
+    {
+        let words = shlex::split(line).unwrap();
+        // What only a cluster knows.
+        let arguments = words[5..].iter().filter(|word| *word != "--reuse-values");
+        let arguments: Vec<&str> = arguments.map(String::as_str).collect();
+        let manifests = crate::manifests::helm(&arguments).unwrap();
+        assert!(manifests.contains("kind: StatefulSet"));
+        assert_eq!(
+            manifests.contains("kind: ConfigMap\nmetadata:\n  name: dtgate-policies"),
+            line.contains("policies.files")
+        );
+        assert_eq!(
+            manifests.contains("namespace: payments"),
+            line.contains("onlyWayOutOf")
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
