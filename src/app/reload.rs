@@ -8,6 +8,7 @@
 mod digest;
 mod files;
 mod state;
+mod tested;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,12 +26,13 @@ use crate::audit::{self, Audit};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service, Set};
 use crate::listener::{Change, TlsSwap};
-use crate::policy::{AnswersFor, suite};
+use crate::policy::AnswersFor;
 use crate::telemetry::Metrics;
 use crate::value::rfc3339_millis;
 use digest::Digest;
 pub(super) use state::State;
 use state::{InForce, Last, Trigger};
+use tested::Tested;
 
 /// Where the configuration comes from: a file, where there is one, and the command line.
 pub struct Source {
@@ -38,6 +40,8 @@ pub struct Source {
     read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
     /// What the files were like before they were read for the first time.
     first: Digest,
+    /// The same of the policies alone, with their tests.
+    policies: Digest,
 }
 
 /// Reads files again, and puts them in force.
@@ -56,6 +60,7 @@ struct Fresh {
     config: Config,
     wanted: gateway::Wanted,
     restart: Vec<&'static str>,
+    tested: Tested,
 }
 
 impl Source {
@@ -67,11 +72,13 @@ impl Source {
         // A change that comes while they are read is seen later.
         let before = read()?;
         let first = Digest::of(&files::of(&before, file.as_deref()));
+        let policies = Digest::of(&[&before.policies.directory]);
         let config = read()?;
         let source = Self {
             file,
             read: Box::new(read),
             first,
+            policies,
         };
         Ok((source, config))
     }
@@ -95,6 +102,7 @@ impl Reloader {
         let source = Arc::new(source);
         // In force, and refused: nothing is to be done about either.
         let (mut loaded, mut refused) = (source.first, None);
+        let mut tested = Tested::new(source.policies);
         let mut unrecorded = None;
         // What has to be tried again, whoever asked for it.
         let mut again = None;
@@ -133,7 +141,7 @@ impl Reloader {
                 continue;
             }
             let seen = self.settled(&source, seen).await;
-            let read = self.read(&source).await;
+            let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
                 sleep(SETTLE).await;
@@ -148,8 +156,12 @@ impl Reloader {
                 Err(error) => Err(error),
             };
             match fresh {
-                Ok((fresh, renewed)) => {
-                    (loaded, refused) = (seen, None);
+                Ok((fresh, mut renewed)) => {
+                    if fresh.tested.differs(tested) {
+                        // Or only their tests; then nothing else says so.
+                        renewed.push("policies");
+                    }
+                    (loaded, refused, tested) = (seen, None, fresh.tested);
                     unrecorded = self.put_in_force(fresh, renewed, trigger).await;
                 }
                 Err(error) => {
@@ -185,7 +197,7 @@ impl Reloader {
         seen
     }
 
-    async fn read(&self, source: &Arc<Source>) -> anyhow::Result<Fresh> {
+    async fn read(&self, source: &Arc<Source>, tested: Tested) -> anyhow::Result<Fresh> {
         let (source, state, metrics) = (source.clone(), self.state.clone(), self.metrics.clone());
         let reading = move || {
             let running = state.in_force.load_full();
@@ -194,10 +206,8 @@ impl Reloader {
             super::check_listeners(&config)?;
             let before = Some((&running.config, &*running.set));
             let wanted = load::load(&config, &metrics, before)?;
-            if config.reload.require_tests && !wanted.policy.is(running.set.policy()) {
-                pass_their_tests(&config)?;
-            }
             Ok(Fresh {
+                tested: tested.with(&config)?,
                 config,
                 wanted,
                 restart,
@@ -239,6 +249,7 @@ impl Reloader {
             config,
             wanted,
             restart,
+            tested: _,
         } = fresh;
         let overridden = load::overridden(&config, wanted.catalogue());
         let mut changed = config.changed_since(&running.config);
@@ -360,20 +371,6 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// The policies' own tests, those that `dtgate test` runs.
-fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
-    let mut report = Vec::new();
-    let directory = &config.policies.directory;
-    let outcome = suite::run(&[directory], &suite::Options::default(), &mut report);
-    match outcome.context("tests")? {
-        suite::Outcome::Passed => Ok(()),
-        suite::Outcome::Failed => bail!(
-            "the policies do not pass their tests (reload.require_tests):\n{}",
-            String::from_utf8_lossy(&report).trim_end()
-        ),
-    }
-}
-
 fn say_what_needs_a_restart(keys: &[&str]) {
     if !keys.is_empty() {
         tracing::warn!(
@@ -403,3 +400,6 @@ const LONGEST: usize = 4096;
 
 /// So often, at most.
 const PATIENCE: u32 = 20;
+
+#[cfg(test)]
+mod tests;

@@ -210,6 +210,52 @@ fn whatever_does_not_hold_changes_nothing_and_is_told() {
     });
 }
 
+/// Tests are no part of what judges, and a broken one is found out all the same.
+#[test]
+fn tests_that_change_alone_are_run_and_have_to_pass() {
+    let files = Files::start(&names_are("a"), WATCHED);
+    let test = |expected: usize| {
+        format!(
+            "package dtgate.names_test\n\nimport data.dtgate.names\n\ntest_a if count(names.deny) == {expected} with input as {{\"change\": {{\"name\": {{\"requested\": \"a\"}}}}}}\n"
+        )
+    };
+    files.write("policies/names_test.rego", &test(7));
+    let status = files.after(&Value::Null);
+    let last = &status["reload"]["last"];
+    let error = last["error"].as_str().unwrap();
+    assert!(error.contains("names_test.rego"), "{error}");
+    assert_eq!(
+        (&last["ok"], &status["generation"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(files.metric("dtgate_reload_failures_total"), "1");
+
+    files.write("policies/names_test.rego", &test(0));
+    let status = files.after(last);
+    let last = &status["reload"]["last"];
+    assert_eq!(
+        (&last["ok"], &last["changed"]),
+        (&json!(true), &json!(["policies"]))
+    );
+    let reloads = files.reloads();
+    assert_eq!(
+        (&reloads[0]["ok"], &reloads[1]["ok"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(reloads[1]["from"], reloads[1]["to"]);
+
+    // While nobody asks for tests they may break; whoever asks again is told.
+    files.write("dtgate.toml", &format!("{WATCHED}require_tests = false\n"));
+    let status = files.after(last);
+    files.write("policies/names_test.rego", &test(7));
+    let status = files.after(&status["reload"]["last"]);
+    assert_eq!(status["reload"]["last"]["ok"], true, "{status}");
+    files.write("dtgate.toml", WATCHED);
+    let status = files.after(&status["reload"]["last"]);
+    assert_eq!(status["reload"]["last"]["ok"], false, "{status}");
+    assert_eq!(status["reload"]["require_tests"], false);
+}
+
 #[test]
 fn sighup_reads_files_that_nobody_watches_and_does_nothing_when_none_has_changed() {
     let files = Files::start(&names_are("a"), "[reload]\nwatch = false\n");
@@ -296,13 +342,13 @@ impl Load {
 }
 
 /// A `ConfigMap` as the kubelet keeps it: files are links through `..data`, which is swapped as a whole.
-struct ConfigMap {
+pub(crate) struct ConfigMap {
     directory: PathBuf,
     version: usize,
 }
 
 impl ConfigMap {
-    fn new(directory: PathBuf, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(directory: PathBuf, files: &[(&str, &str)]) -> Self {
         std::fs::create_dir(&directory).unwrap();
         let mut map = Self {
             directory,
@@ -317,7 +363,7 @@ impl ConfigMap {
         map
     }
 
-    fn swap(&mut self, files: &[(&str, &str)]) {
+    pub(crate) fn swap(&mut self, files: &[(&str, &str)]) {
         self.version += 1;
         let name = format!("..version_{}", self.version);
         let version = self.directory.join(&name);
