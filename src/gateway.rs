@@ -232,7 +232,8 @@ impl Gateway {
                 let request = Request::from_parts(parts, body);
                 let streamed = self.stream(&environment, target, request, started, seen);
                 let response = streamed.await?;
-                return Ok(Admitted::Answered(echo::withhold(response, lent.as_ref())));
+                let response = echo::withhold(response, lent.as_ref()).map_err(Reason::from)?;
+                return Ok(Admitted::Answered(response));
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -367,7 +368,7 @@ impl Gateway {
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
-        let answer = answer.map(|answer| echo::withhold(answer, lent.as_ref()));
+        let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
         let elapsed = sent.elapsed();
         self.shared.metrics.upstream_answered(elapsed);
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;

@@ -1,13 +1,14 @@
 //! Who asks, besides the credential for Dynatrace: by the certificate of the connection, and by a JSON Web Token that
 //! is for the gate alone. And what Dynatrace is shown in the place of a caller who has proven who he is.
 
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Gateway;
 use super::client::{Address, Who};
 use super::credential::{AccessError, Credential};
+use super::echo;
 use super::environment::Environment;
 use super::rejection::Reason;
 use crate::dynatrace::redact::Redactor;
@@ -129,7 +130,7 @@ impl Gateway {
             value.set_sensitive(true);
             parts.headers.insert(AUTHORIZATION, value);
         }
-        read_plain(&mut parts.headers);
+        echo::ask_plain(&mut parts.headers);
         Ok(Some(secret))
     }
 }
@@ -222,11 +223,6 @@ impl Identity {
             claims: redactor.members(&jwt.claims),
         }
     }
-}
-
-/// The answer to a request with the gate's credential is looked through: it has to be readable.
-pub(super) fn read_plain(headers: &mut HeaderMap) {
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 
 /// Also in the field of an old standard, which some servers read alike.

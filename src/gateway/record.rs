@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::answer::{Became, verdict};
 use super::budget::Payer;
+use super::echo;
 use super::environment::{Addressed, Environment as Reached};
 use super::headers;
-use super::identify::{Identity, read_plain};
+use super::identify::Identity;
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
@@ -407,7 +408,7 @@ impl Recorder {
         let says_none = !has_body && (said || matches!(method, "PATCH" | "POST" | "PUT"));
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
         if call.head().lent().is_some() {
-            read_plain(&mut headers);
+            echo::ask_plain(&mut headers);
         }
         // Its answer is read, to know what it made.
         if self.operation.and_then(Birth::of).is_some() {

@@ -142,7 +142,8 @@ impl Reason {
                 | UpstreamError::Connect(_)
                 | UpstreamError::Head
                 | UpstreamError::Redirect(_)
-                | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
+                | UpstreamError::Send(_)
+                | UpstreamError::Veiled(..) => StatusCode::BAD_GATEWAY,
                 UpstreamError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
                 UpstreamError::Stalled => StatusCode::REQUEST_TIMEOUT,
                 UpstreamError::Body | UpstreamError::Target => StatusCode::BAD_REQUEST,
