@@ -15,7 +15,7 @@ use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::{Caller, TokenSecret};
 use crate::guard::{self, Head};
 use crate::identity::{Jwt, Shown};
-use crate::listener::{Certificate, Peer};
+use crate::listener::{Certificate, Peer, Standing};
 use crate::policy::input::{CallerCertificate, CallerJwt};
 use std::sync::Arc;
 
@@ -51,6 +51,11 @@ impl Gateway {
         parts: &mut Parts,
         identity: &mut Identity,
     ) -> Result<(), Reason> {
+        // Where the request began the listener has asked that; it may have begun before a reload.
+        let standing: Option<&Arc<Standing>> = parts.extensions.get();
+        if standing.is_some_and(|standing| !standing.is_good()) {
+            return Err(Reason::Lapsed);
+        }
         let tokens = &self.set.tokens;
         identity.jwt = tokens.verify(&parts.headers, (self.shared.now)()).await?;
         if let Some(jwt) = &identity.jwt {

@@ -51,6 +51,8 @@ pub(super) enum Reason {
     Connect,
     #[error("the client went away before the request was judged")]
     Gone,
+    #[error("the client certificate of this connection is not accepted any more: connect again")]
+    Lapsed,
     #[error("dtgate has a fault (a panic; its log says where)")]
     Panic,
     #[error(transparent)]
@@ -127,7 +129,7 @@ impl Reason {
             Self::Broker(BrokerError::Several(_)) | Self::Gone | Self::Route(RouteError::Host) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => {
+            Self::Lapsed | Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => {
                 StatusCode::MISDIRECTED_REQUEST
             }
             // Terraform tries it again for five minutes, which is as long as an overload may well take. Nothing has
@@ -189,6 +191,7 @@ impl Reason {
             | Self::Identity(_)
             | Self::Connect
             | Self::Gone
+            | Self::Lapsed
             | Self::Panic
             | Self::Read(_)
             | Self::Record(_)
@@ -206,6 +209,7 @@ impl Reason {
             | Self::Connect
             | Self::Denied(_)
             | Self::Gone
+            | Self::Lapsed
             | Self::Identity(_)
             | Self::Missing(_)
             | Self::Read(_)
@@ -333,6 +337,7 @@ impl Rejection {
             | Reason::Connect
             | Reason::Denied(_)
             | Reason::Gone
+            | Reason::Lapsed
             | Reason::Missing(_)
             | Reason::Panic
             | Reason::Read(_)
@@ -369,6 +374,7 @@ impl Rejection {
             | Reason::Identity(_)
             | Reason::Connect
             | Reason::Gone
+            | Reason::Lapsed
             | Reason::Panic
             | Reason::Record(_)
             | Reason::Route(_)

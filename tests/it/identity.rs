@@ -5,9 +5,11 @@ mod brokering;
 mod callers;
 mod changes;
 mod forwarded;
+mod multiplexed;
 mod oauth;
 mod shares;
 mod tokens;
+mod wire;
 
 use std::path::{Path, PathBuf};
 

@@ -16,6 +16,7 @@ impl Reason {
             Self::Denied(_) | Self::Throttled { .. } => "denied",
             Self::Gone => "client-gone",
             Self::Identity(_) => "jwt",
+            Self::Lapsed => "client-certificate",
             Self::Missing(_) => "no-such-token",
             Self::Panic => "panic",
             Self::Read(error) => read(error),
