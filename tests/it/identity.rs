@@ -5,6 +5,7 @@ mod brokering;
 mod callers;
 mod changes;
 mod forwarded;
+mod load;
 mod multiplexed;
 mod oauth;
 mod shares;

@@ -467,7 +467,6 @@ fn no_request_fails_and_none_is_judged_by_what_is_not_in_force_while_files_are_s
         last = status["reload"]["last"].clone();
         assert_eq!(last["ok"], true, "{last}");
         assert_eq!(status["generation"], round + 1);
-        // A set that fails its tests changes nothing.
     }
     let statuses = load.end();
     for statuses in &statuses {
