@@ -55,6 +55,7 @@ use crate::audit::{Audit, RecordError};
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
+use crate::guard;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::Decision;
 use crate::telemetry::{Limit, Metrics};
@@ -208,11 +209,14 @@ impl Gateway {
         }
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
-        let routed = match self.identify(&mut parts, &mut identity).await {
+        let identified = self.identify(&mut parts, &mut identity).await;
+        if identity.is_proven() {
+            self.find_teams_by_head(&mut identity, &parts);
+        }
+        let routed = match identified {
             Ok(()) => self.route(started, &mut parts, &mut identity, body).await,
             Err(reason) => Err(reason.into()),
         };
-        story.teams = identity.teams_told();
         let revision = self.set.policy.revision();
         let recorder = Recording {
             key: &self.shared.key,
@@ -228,11 +232,30 @@ impl Gateway {
             }) => {
                 let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
                 story.environment = Some(environment.clone());
-                let seen = unknown.then(|| Sighting::new(&self, &parts, started, &environment));
+                let own = || guard::caller(&parts, &self.shared.key);
+                let shown = match &lent {
+                    Some(lent) => Some(lent.caller.clone()),
+                    None => unknown.then(own).flatten(),
+                };
+                story.caller = Arc::new(identity.told(shown.as_ref(), lent.is_some()));
+                let sighting = || {
+                    Sighting::new(
+                        &self,
+                        &parts,
+                        started,
+                        &environment,
+                        (&identity, &story.caller),
+                    )
+                };
+                let seen = unknown.then(sighting);
                 let request = Request::from_parts(parts, body);
                 let streamed = self.stream(&environment, target, request, started, seen);
                 let response = streamed.await?;
-                return Ok(Admitted::Answered(echo::withhold(response, lent.as_ref())));
+                let secret = lent.map(|lent| lent.secret);
+                return Ok(Admitted::Answered(echo::withhold(
+                    response,
+                    secret.as_ref(),
+                )));
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -257,6 +280,7 @@ impl Gateway {
                 let environment = self.environments.open(&parts);
                 story.environment = environment.ok().map(|(environment, _target)| environment);
                 let reached = story.environment.clone();
+                self.find_teams_by_head(&mut identity, &parts);
                 let recorder = recorder.of(&parts, None, reached, identity);
                 let recorder = recorder.about(operation);
                 story.caller = recorder.caller();

@@ -10,9 +10,10 @@ use super::client::{Address, Who};
 use super::credential::{AccessError, Credential};
 use super::environment::Environment;
 use super::rejection::Reason;
+use crate::audit::event;
 use crate::dynatrace::redact::Redactor;
-use crate::dynatrace::token::{Caller, TokenSecret};
-use crate::guard::{self, Head};
+use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
+use crate::guard::{self, Head, ReadError};
 use crate::identity::{Jwt, Shown};
 use crate::listener::{Certificate, Peer};
 use crate::policy::input::{CallerCertificate, CallerJwt};
@@ -27,6 +28,13 @@ pub(super) struct Identity {
     pub(super) teams: Vec<String>,
     /// Fields that were for the gate.
     taken: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What was lent to a request: the value of `Authorization`, and by what name it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Lent {
+    pub(super) secret: TokenSecret,
+    pub(super) caller: Caller,
 }
 
 /// Why a request is not sent with the gate's credential.
@@ -62,13 +70,19 @@ impl Gateway {
         Ok(())
     }
 
-    /// The teams of a caller, by all that it shows.
-    pub(super) fn teams(&self, identity: &Identity, token: Option<&Caller>) -> Vec<String> {
-        self.set.teams.teams(Shown {
+    /// Finds the teams of a caller, by all that it shows.
+    pub(super) fn find_teams(&self, identity: &mut Identity, token: Option<&Caller>) {
+        identity.teams = self.set.teams.teams(Shown {
             certificate: identity.certificate.as_deref(),
             jwt: identity.jwt.as_ref(),
             token: token.map(|caller| caller.id.as_str()),
-        })
+        });
+    }
+
+    /// The same, where nothing but the head of a request says what it shows.
+    pub(super) fn find_teams_by_head(&self, identity: &mut Identity, parts: &Parts) {
+        let own = guard::caller(parts, &self.shared.key);
+        self.find_teams(identity, own.as_ref());
     }
 
     /// A guarded request with the gate's credential, where its environment has one for this caller.
@@ -104,13 +118,12 @@ impl Gateway {
     pub(super) async fn broker_open(
         &self,
         parts: &mut Parts,
-        identity: &mut Identity,
-    ) -> Result<Option<TokenSecret>, BrokerError> {
+        identity: &Identity,
+    ) -> Result<Option<Lent>, BrokerError> {
         if !identity.is_proven() {
             return Ok(None);
         }
         let own = guard::caller(parts, &self.shared.key);
-        identity.teams = self.teams(identity, own.as_ref());
         // One that is for no environment is told so later.
         let Ok((environment, _target)) = self.environments.open(parts) else {
             return Ok(None);
@@ -130,7 +143,8 @@ impl Gateway {
             parts.headers.insert(AUTHORIZATION, value);
         }
         read_plain(&mut parts.headers);
-        Ok(Some(secret))
+        let caller = credential.caller(&secret, &self.shared.key);
+        Ok(Some(Lent { secret, caller }))
     }
 }
 
@@ -164,9 +178,33 @@ impl Identity {
         self.certificate.is_some() || self.jwt.is_some()
     }
 
-    /// The teams, for the log.
-    pub(super) fn teams_told(&self) -> Option<String> {
-        (!self.teams.is_empty()).then(|| self.teams.join(", "))
+    /// Who asks, for every record and for the log. A request hides nothing of it: what was proven is no secret of its own,
+    /// whatever else it shows.
+    pub(super) fn told(&self, credential: Option<&Caller>, brokered: bool) -> event::Caller {
+        let redactor = Redactor::default();
+        let name = |text: &String| redactor.text(text).cut(LONGEST_NAME);
+        event::Caller {
+            id: credential.map(|credential| credential.id.clone()),
+            kind: credential.map(|credential| credential.kind.as_str()),
+            brokered,
+            teams: self.teams.clone(),
+            certificate: self.certificate.as_ref().map(|it| event::CertificateNames {
+                subject: name(&it.subject),
+                spiffe_id: it.spiffe_id.as_ref().map(name),
+                fingerprint: name(&it.fingerprint),
+            }),
+            jwt: self.jwt.as_ref().map(|it| event::JwtNames {
+                issuer: name(&it.issuer),
+                subject: name(&it.subject),
+            }),
+        }
+    }
+
+    /// By what its requests are counted: what it has proven, or else the whole credential that it shows. Nobody can take that
+    /// name who has neither.
+    pub(super) fn counted_as(&self, parts: &Parts, key: &HashKey) -> Option<TokenId> {
+        let proven = self.name().map(|name| key.name(name.expose()));
+        proven.or_else(|| guard::credential_name(parts, key))
     }
 
     /// Who that is, in one text that nobody else has.
@@ -187,8 +225,21 @@ impl Identity {
         }
     }
 
+    /// What policies see of what was proven. They have to see all of it: a request that shows a part of it as a secret, so
+    /// that it would be hidden, is refused.
+    pub(super) fn seen(
+        &self,
+        redactor: &Redactor,
+    ) -> Result<(CallerCertificate, CallerJwt), ReadError> {
+        let seen = (self.certificate(redactor), self.jwt(redactor));
+        let unknowing = Redactor::default();
+        let is_whole =
+            !self.is_proven() || seen == (self.certificate(&unknowing), self.jwt(&unknowing));
+        is_whole.then_some(seen).ok_or(ReadError::ShownProof)
+    }
+
     /// What policies see of the certificate.
-    pub(super) fn certificate(&self, redactor: &Redactor) -> CallerCertificate {
+    fn certificate(&self, redactor: &Redactor) -> CallerCertificate {
         let Some(certificate) = &self.certificate else {
             return CallerCertificate::default();
         };
@@ -209,7 +260,7 @@ impl Identity {
     }
 
     /// What policies see of the token.
-    pub(super) fn jwt(&self, redactor: &Redactor) -> CallerJwt {
+    fn jwt(&self, redactor: &Redactor) -> CallerJwt {
         let Some(jwt) = &self.jwt else {
             return CallerJwt::default();
         };
@@ -228,6 +279,9 @@ impl Identity {
 pub(super) fn read_plain(headers: &mut HeaderMap) {
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
+
+/// The longest name of a caller that stands in a record, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// Also in the field of an old standard, which some servers read alike.
 fn has_cookie(parts: &Parts) -> bool {

@@ -8,12 +8,11 @@ use http::request::Parts;
 use super::Gateway;
 use super::client::Address;
 use super::environment::Environment;
-use super::identify::Identity;
+use super::identify::{Identity, Lent};
 use super::rejection::Reason;
 use super::story::Started;
 use super::unseen::{self, UnknownWrites};
 use crate::dynatrace::catalogue::Operation;
-use crate::dynatrace::token::TokenSecret;
 use crate::guard::{self, Head, HeadError, Route, Sifted};
 use crate::listener::{Body, full};
 
@@ -29,7 +28,7 @@ pub(super) enum Routed {
     Open {
         body: Body,
         /// The gate's credential, if it is sent with that.
-        lent: Option<TokenSecret>,
+        lent: Option<Lent>,
         /// A write that the catalogue would have to know, and does not: it is counted.
         unknown: bool,
     },
@@ -110,7 +109,7 @@ impl Gateway {
             }
         };
         let environment = self.environments.guarded(parts, &head)?;
-        identity.teams = self.teams(identity, head.caller());
+        self.find_teams(identity, head.caller());
         let head = self.brokered(head, parts, &environment, identity).await?;
         guard::require_credential(parts, &head)?;
         Ok(Routed::Guarded(environment, head, body))

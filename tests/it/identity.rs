@@ -8,6 +8,7 @@ mod forwarded;
 mod oauth;
 mod shares;
 mod tokens;
+mod told;
 
 use std::path::{Path, PathBuf};
 
