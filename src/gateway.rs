@@ -60,6 +60,7 @@ use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::Decision;
 use crate::telemetry::{Limit, Metrics};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
+use client::Who;
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::{Environment, Environments};
@@ -209,7 +210,9 @@ impl Gateway {
         }
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
-        let identified = self.identify(&mut parts, &mut identity).await;
+        let identified = self
+            .identify(&mut parts, &mut identity, started.address())
+            .await;
         if identity.is_proven() {
             self.find_teams_by_head(&mut identity, &parts);
         }
@@ -249,7 +252,8 @@ impl Gateway {
                 };
                 let seen = unknown.then(sighting);
                 let request = Request::from_parts(parts, body);
-                let streamed = self.stream(&environment, target, request, started, seen);
+                let from = (started, identity.proven());
+                let streamed = self.stream(&environment, target, request, from, seen);
                 let response = streamed.await?;
                 let secret = lent.map(|lent| lent.secret);
                 return Ok(Admitted::Answered(echo::withhold(
@@ -319,7 +323,7 @@ impl Gateway {
         environment: &Environment,
         target: PathAndQuery,
         mut request: Request<Body>,
-        started: &Started,
+        (started, who): (&Started, Option<Who>),
         mut seen: Option<Sighting>,
     ) -> Result<Response<Body>, Rejection> {
         if !headers::may_forward(&started.method, request.headers_mut()) {
@@ -330,8 +334,13 @@ impl Gateway {
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
-        let slot = self.set.admission.open.take(started.address(), 1);
-        let slot = slot.map_err(Reason::from)?;
+        let admission = &self.set.admission;
+        let slot = admission.open.take(started.address(), 1);
+        let of_caller = who.map(|who| admission.open_callers.take(who, 1));
+        let slot = (
+            slot.map_err(Reason::from)?,
+            of_caller.transpose().map_err(Reason::from)?,
+        );
         let request = Request::from_parts(parts, body);
         let sent = Instant::now();
         if let Some(seen) = &mut seen {

@@ -14,7 +14,7 @@ use crate::audit::event;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
 use crate::guard::{self, Head, ReadError};
-use crate::identity::{Jwt, Shown};
+use crate::identity::{Jwt, Origin, Shown};
 use crate::listener::{Certificate, Peer};
 use crate::policy::input::{CallerCertificate, CallerJwt};
 use std::sync::Arc;
@@ -57,9 +57,15 @@ impl Gateway {
         &self,
         parts: &mut Parts,
         identity: &mut Identity,
+        address: Address,
     ) -> Result<(), Reason> {
         let tokens = &self.set.tokens;
-        identity.jwt = tokens.verify(&parts.headers, (self.shared.now)()).await?;
+        let origin = Origin {
+            address: address.ip(),
+            share: self.set.limits.address_share,
+        };
+        let verified = tokens.verify(&parts.headers, origin, (self.shared.now)());
+        identity.jwt = verified.await?;
         if let Some(jwt) = &identity.jwt {
             let field = jwt.field.clone();
             identity.take(&field, parts);
@@ -217,12 +223,15 @@ impl Identity {
         Some(TokenSecret::new(name))
     }
 
+    /// Who that is, as far as fairness goes.
+    pub(super) fn proven(&self) -> Option<Who> {
+        self.name().map(|name| Who::proven(&name))
+    }
+
     /// As far as fairness goes: whoever has proven who it is, is the same everywhere.
     pub(super) fn who(&self, address: Address, head: &Head) -> Who {
-        match self.name() {
-            Some(name) => Who::proven(&name),
-            None => Who::new(address, head.credential().as_ref()),
-        }
+        self.proven()
+            .unwrap_or_else(|| Who::new(address, head.credential().as_ref()))
     }
 
     /// What policies see of what was proven. They have to see all of it: a request that shows a part of it as a secret, so

@@ -184,17 +184,18 @@ fn nobody_hides_who_it_is_behind_a_field_that_speaks_of_secrets() {
     let stand = Making::before(telling()).start(&[TLS, JWT, BROKERED]);
     let known = client(&stand.gate, Some(stand.authority.issue(of_payments)));
     let nobody = client(&stand.gate, None);
-    let jwt = stand.token(json!({"iss": FIELD}));
+    let subject = "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52";
+    let jwt = stand.token(json!({"iss": FIELD, "sub": subject}));
     for (client, mut fields, name, hidden) in [
         (&known, vec![], "/certificate/spiffe_id", SPIFFE),
         (
             &nobody,
             vec![("x-dtgate-token", &*jwt)],
             "/jwt/subject",
-            SUBJECT,
+            subject,
         ),
     ] {
-        let shown = format!("Basic {hidden}");
+        let shown = format!("Bearer {hidden}");
         fields.push(("Proxy-Authorization", &shown));
         let answer = ask(
             client,
