@@ -70,7 +70,9 @@ pub use limits::Config;
 use lookup::Found;
 use permit::Permit;
 use record::{Recorder, Recording};
-pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all, status};
+pub use rehearsal::{
+    Failures, Reading, Setting, Supposed, reads_envoy, rehearse, rehearse_all, status,
+};
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};
 pub use service::Service;

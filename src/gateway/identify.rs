@@ -9,6 +9,7 @@ use super::Gateway;
 use super::client::{Address, Who};
 use super::credential::{AccessError, Credential};
 use super::environment::Environment;
+use super::rehearsal::Supposed;
 use super::rejection::Reason;
 use crate::audit::event;
 use crate::dynatrace::redact::Redactor;
@@ -162,6 +163,23 @@ impl Identity {
             certificate: peer.and_then(|peer| peer.certificate.clone()),
             ..Self::default()
         }
+    }
+
+    /// What is supposed to be proven, and the certificate of the connection.
+    pub(super) fn supposed(parts: &Parts, supposed: &Supposed, token: Option<&Caller>) -> Self {
+        let mut identity = Self {
+            jwt: supposed.jwt.clone(),
+            ..Self::of(parts)
+        };
+        identity.teams = supposed.teams.teams(Shown {
+            certificate: identity.certificate.as_deref(),
+            jwt: identity.jwt.as_ref(),
+            token: token.map(|caller| caller.id.as_str()),
+        });
+        identity.teams.extend(supposed.more_teams.iter().cloned());
+        identity.teams.sort_unstable();
+        identity.teams.dedup();
+        identity
     }
 
     /// Takes a field out of a request.
