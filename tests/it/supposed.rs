@@ -27,6 +27,7 @@ fn with_teams() -> TempDir {
         classes: []
 ";
     let listed = "  minting:\n    callers:\n";
+    let data = data.replacen("    teams: {}\n", teams, 1);
     let data = data.replacen(
         listed,
         &format!("{listed}      edge_connect.create: [{{team: builders}}]\n"),

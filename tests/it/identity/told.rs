@@ -184,7 +184,7 @@ fn nobody_hides_who_it_is_behind_a_field_that_speaks_of_secrets() {
     let stand = Making::before(telling()).start(&[TLS, JWT, BROKERED]);
     let known = client(&stand.gate, Some(stand.authority.issue(of_payments)));
     let nobody = client(&stand.gate, None);
-    let subject = "G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52";
+    let subject = "7Q2XK9MVT4HPLR5ZC3NWBY6SDJFGAE2U5TQ4KXM3ZP6RVN7H";
     let jwt = stand.token(json!({"iss": FIELD, "sub": subject}));
     for (client, mut fields, name, hidden) in [
         (&known, vec![], "/certificate/spiffe_id", SPIFFE),
