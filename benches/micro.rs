@@ -339,7 +339,7 @@ fn decision(input: &Input) -> DecisionRecord {
         operation: Some("token.update"),
         environment: None,
         caller: Some(&event::Caller {
-            id: Some(caller.id.clone()),
+            id: Some(caller.id),
             kind: Some("api-token"),
             ..event::Caller::default()
         }),

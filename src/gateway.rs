@@ -46,6 +46,7 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,7 @@ pub use rehearsal::{
     Failures, Reading, Setting, Supposed, reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
-use route::{Routed, Unrouted};
+use route::{Open, Routed, Unrouted};
 pub use service::Service;
 pub use set::{Set, Wanted};
 use story::{Started, Story, log};
@@ -212,13 +213,8 @@ impl Gateway {
         }
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
-        let identified = self
-            .identify(&mut parts, &mut identity, started.address())
-            .await;
-        if identity.is_proven() {
-            self.find_teams_by_head(&mut identity, &parts);
-        }
-        let routed = match identified {
+        let identified = self.identify(&mut parts, &mut identity, started.address());
+        let routed = match identified.await {
             Ok(()) => self.route(started, &mut parts, &mut identity, body).await,
             Err(reason) => Err(reason.into()),
         };
@@ -230,38 +226,9 @@ impl Gateway {
         };
         let gateway = self.clone();
         let answered = match routed {
-            Ok(Routed::Open {
-                body,
-                lent,
-                unknown,
-            }) => {
-                let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
-                story.environment = Some(environment.clone());
-                let own = || guard::caller(&parts, &self.shared.key);
-                let shown = match &lent {
-                    Some(lent) => Some(lent.caller.clone()),
-                    None => unknown.then(own).flatten(),
-                };
-                story.caller = Arc::new(identity.told(shown.as_ref(), lent.is_some()));
-                let sighting = || {
-                    Sighting::new(
-                        &self,
-                        &parts,
-                        started,
-                        &environment,
-                        (&identity, &story.caller),
-                    )
-                };
-                let seen = unknown.then(sighting);
-                let request = Request::from_parts(parts, body);
-                let from = (started, identity.proven());
-                let streamed = self.stream(&environment, target, request, from, seen);
-                let response = streamed.await?;
-                let secret = lent.map(|lent| lent.secret);
-                return Ok(Admitted::Answered(echo::withhold(
-                    response,
-                    secret.as_ref(),
-                )));
+            Ok(Routed::Open(open)) => {
+                let passed = self.pass(parts, open, &identity, started, story);
+                return Ok(Admitted::Answered(passed.await?));
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -317,6 +284,39 @@ impl Gateway {
         let task = self.shared.tracker.spawn(Box::pin(work(gone)));
         let answered = task.await;
         answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
+    }
+
+    /// Open traffic: nobody judges it. Whose it is goes to the log, and is counted where the catalogue does not know it.
+    async fn pass(
+        &self,
+        parts: Parts,
+        Open {
+            body,
+            lent,
+            unknown,
+        }: Open,
+        identity: &Identity,
+        started: &Started,
+        story: &mut Story,
+    ) -> Result<Response<Body>, Rejection> {
+        let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
+        story.environment = Some(environment.clone());
+        let shown = match &lent {
+            Some(lent) => Some(lent.caller.clone()),
+            None if unknown => guard::caller(&parts, &self.shared.key),
+            None => None,
+        };
+        story.caller = Arc::new(identity.told(shown.as_ref(), lent.is_some()));
+        let seen = unknown.then(|| {
+            let who = (identity, &story.caller);
+            Sighting::new(self, &parts, started, &environment, who)
+        });
+        let request = Request::from_parts(parts, body);
+        let from = (started, identity.proven());
+        let streamed = self.stream(&environment, target, request, from, seen);
+        let response = streamed.await?;
+        let secret = lent.map(|lent| lent.secret);
+        Ok(echo::withhold(response, secret.as_ref()))
     }
 
     /// Open traffic: both bodies are streamed, nothing is kept. An upload that does not begin holds nothing.

@@ -53,8 +53,22 @@ pub(super) enum BrokerError {
 }
 
 impl Gateway {
-    /// Checks what a request shows to the gate, and takes it away: it is for nobody behind the gate.
+    /// Checks what a request shows to the gate, and takes it away: it is for nobody behind the gate. What was proven counts
+    /// also where something else was not.
     pub(super) async fn identify(
+        &self,
+        parts: &mut Parts,
+        identity: &mut Identity,
+        address: Address,
+    ) -> Result<(), Reason> {
+        let taken = self.take_token(parts, identity, address).await;
+        if identity.is_proven() {
+            self.find_teams_by_head(identity, parts);
+        }
+        taken
+    }
+
+    async fn take_token(
         &self,
         parts: &mut Parts,
         identity: &mut Identity,

@@ -25,13 +25,16 @@ pub(super) struct Unrouted {
 /// What a request is, with the body that is still to be used.
 pub(super) enum Routed {
     Guarded(Arc<Environment>, Box<Head>, Body),
-    Open {
-        body: Body,
-        /// The gate's credential, if it is sent with that.
-        lent: Option<Lent>,
-        /// A write that the catalogue would have to know, and does not: it is counted.
-        unknown: bool,
-    },
+    Open(Open),
+}
+
+/// Open traffic.
+pub(super) struct Open {
+    pub(super) body: Body,
+    /// The gate's credential, if it is sent with that.
+    pub(super) lent: Option<Lent>,
+    /// A write that the catalogue would have to know, and does not: it is counted.
+    pub(super) unknown: bool,
 }
 
 impl Gateway {
@@ -44,9 +47,9 @@ impl Gateway {
         body: Body,
     ) -> Result<Routed, Unrouted> {
         let mut routed = self.divide(started, parts, identity, body).await?;
-        if let Routed::Open { lent, .. } = &mut routed {
+        if let Routed::Open(open) = &mut routed {
             let brokered = self.broker_open(parts, identity).await;
-            *lent = brokered.map_err(Reason::from)?;
+            open.lent = brokered.map_err(Reason::from)?;
         }
         Ok(routed)
     }
@@ -100,11 +103,11 @@ impl Gateway {
             match self.sift(address, identity, *head, &body).await? {
                 Sifted::Guarded(head) => (head, full(body)),
                 Sifted::Open => {
-                    return Ok(Routed::Open {
+                    return Ok(Routed::Open(Open {
                         body: full(body),
                         lent: None,
                         unknown: false,
-                    });
+                    }));
                 }
             }
         };
@@ -122,11 +125,11 @@ impl Gateway {
         if unknown && self.set.unknown_writes == UnknownWrites::Refuse {
             return Err(Reason::UnknownWrite);
         }
-        Ok(Routed::Open {
+        Ok(Routed::Open(Open {
             body,
             lent: None,
             unknown,
-        })
+        }))
     }
 
     /// Searches a body, a long one off the threads that move bytes.

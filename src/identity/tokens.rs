@@ -356,7 +356,7 @@ fn optional(claims: &Map<String, Value>, name: &'static str) -> Result<Option<St
     }
 }
 
-/// Whose a token is. RFC 9068 and OpenID Connect want it in each token: who has no name shares one with all who have none.
+/// Whose a token is. RFC 9068 and `OpenID` Connect want it in each token: who has no name shares one with all who have none.
 fn subject(claims: &Map<String, Value>, name: &str) -> Result<String, Flaw> {
     let text = claims.get(name).and_then(Value::as_str);
     let text = text.filter(|text| !text.is_empty());

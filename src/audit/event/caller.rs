@@ -51,9 +51,9 @@ impl Caller {
     /// In one short text, what is proven before what is only shown.
     pub fn name(&self) -> String {
         let proven = self.jwt.as_ref().map(|jwt| &jwt.subject);
-        let proven = proven.or(self.certificate.as_ref().map(|it| &it.subject));
+        let proven = proven.or_else(|| self.certificate.as_ref().map(|it| &it.subject));
         let shown = self.id.as_ref().map(TokenId::as_str);
-        let name = proven.map(|name| name.as_str()).or(shown);
+        let name = proven.map(Redacted::as_str).or(shown);
         let name = name.unwrap_or("nobody known");
         if self.teams.is_empty() {
             name.to_owned()

@@ -654,9 +654,9 @@ fn a_token_says_whose_it_is() {
 fn a_stranger_makes_nobody_check_signatures_without_end() {
     let (signer, forger) = (Signer::rsa("k"), Signer::rsa("k"));
     let gate = Gate::of(&signer);
-    let (known, forged) = (signer.token(&claims()), forger.token(&claims()));
+    let (known, wrong) = (signer.token(&claims()), forger.token(&claims()));
     assert!(gate.bearer(&known).unwrap().is_some());
-    let flaws: Vec<Flaw> = (0..700).map(|_| gate.flaw(&forged)).collect();
+    let flaws: Vec<Flaw> = (0..700).map(|_| gate.flaw(&wrong)).collect();
     let checked = flaws.iter().filter(|flaw| **flaw == Flaw::Signature);
     // A few more for the time that it takes.
     assert!((600..690).contains(&checked.count()));
