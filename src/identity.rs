@@ -13,6 +13,7 @@ mod file;
 pub mod forwarded;
 mod jwk;
 mod keys;
+mod share;
 #[cfg(test)]
 mod signer;
 mod teams;
@@ -24,5 +25,6 @@ pub use error::{Error, Flaw};
 pub use fetch::{Fault, FetchError};
 pub use file::KeysError;
 pub use keys::Health;
+pub use share::Origin;
 pub use teams::{Shown, Teams, TeamsError};
 pub use tokens::{BuildError, Jwt, Tokens};

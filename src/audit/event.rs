@@ -42,6 +42,7 @@
 //! };
 //! ```
 
+mod caller;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+pub use caller::{Caller, CertificateNames, JwtNames};
 use texts::shortened;
 
 use crate::dynatrace::redact::Redacted;
@@ -107,7 +109,7 @@ pub struct Decision<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller<'a>>,
+    pub caller: Option<&'a Caller>,
     pub request: Request<'a>,
     /// Why a request was refused that policies did not see.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,13 +149,6 @@ pub struct Metrics {
         skip_serializing_if = "Option::is_none"
     )]
     pub evaluation_ns: Option<u64>,
-}
-
-/// The public part of the caller's credential.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Caller<'a> {
-    pub id: &'a TokenId,
-    pub kind: &'static str,
 }
 
 /// The request that a decision is about.
@@ -297,7 +292,7 @@ pub struct SuppressedBy<'a> {
     /// An address, of IPv6 the network that belongs to one place (`/64`).
     pub requested_by: Redacted,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller<'a>>,
+    pub caller: Option<&'a Caller>,
     pub count: u64,
 }
 
@@ -327,7 +322,7 @@ pub struct Unseen<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub struct UnseenRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller<'a>>,
+    pub caller: Option<&'a Caller>,
     pub environment: &'a str,
     pub method: &'a Redacted,
     pub path: &'a Redacted,

@@ -10,11 +10,13 @@ use super::client::{Address, Who};
 use super::credential::{AccessError, Credential};
 use super::echo;
 use super::environment::Environment;
+use super::rehearsal::Supposed;
 use super::rejection::Reason;
+use crate::audit::event;
 use crate::dynatrace::redact::Redactor;
-use crate::dynatrace::token::{Caller, TokenSecret};
-use crate::guard::{self, Head};
-use crate::identity::{Jwt, Shown};
+use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
+use crate::guard::{self, Head, ReadError};
+use crate::identity::{Jwt, Origin, Shown};
 use crate::listener::{Certificate, Peer, Standing};
 use crate::policy::input::{CallerCertificate, CallerJwt};
 use std::sync::Arc;
@@ -28,6 +30,13 @@ pub(super) struct Identity {
     pub(super) teams: Vec<String>,
     /// Fields that were for the gate.
     taken: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What was lent to a request: the value of `Authorization`, and by what name it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Lent {
+    pub(super) secret: TokenSecret,
+    pub(super) caller: Caller,
 }
 
 /// Why a request is not sent with the gate's credential.
@@ -45,11 +54,26 @@ pub(super) enum BrokerError {
 }
 
 impl Gateway {
-    /// Checks what a request shows to the gate, and takes it away: it is for nobody behind the gate.
+    /// Checks what a request shows to the gate, and takes it away: it is for nobody behind the gate. What was proven counts
+    /// also where something else was not.
     pub(super) async fn identify(
         &self,
         parts: &mut Parts,
         identity: &mut Identity,
+        address: Address,
+    ) -> Result<(), Reason> {
+        let taken = self.take_token(parts, identity, address).await;
+        if identity.is_proven() {
+            self.find_teams_by_head(identity, parts);
+        }
+        taken
+    }
+
+    async fn take_token(
+        &self,
+        parts: &mut Parts,
+        identity: &mut Identity,
+        address: Address,
     ) -> Result<(), Reason> {
         // Where the request began the listener has asked that; it may have begun before a reload.
         let standing: Option<&Arc<Standing>> = parts.extensions.get();
@@ -57,7 +81,12 @@ impl Gateway {
             return Err(Reason::Lapsed);
         }
         let tokens = &self.set.tokens;
-        identity.jwt = tokens.verify(&parts.headers, (self.shared.now)()).await?;
+        let origin = Origin {
+            address: address.ip(),
+            share: self.set.limits.address_share,
+        };
+        let verified = tokens.verify(&parts.headers, origin, (self.shared.now)());
+        identity.jwt = verified.await?;
         if let Some(jwt) = &identity.jwt {
             let field = jwt.field.clone();
             identity.take(&field, parts);
@@ -68,13 +97,19 @@ impl Gateway {
         Ok(())
     }
 
-    /// The teams of a caller, by all that it shows.
-    pub(super) fn teams(&self, identity: &Identity, token: Option<&Caller>) -> Vec<String> {
-        self.set.teams.teams(Shown {
+    /// Finds the teams of a caller, by all that it shows.
+    pub(super) fn find_teams(&self, identity: &mut Identity, token: Option<&Caller>) {
+        identity.teams = self.set.teams.teams(Shown {
             certificate: identity.certificate.as_deref(),
             jwt: identity.jwt.as_ref(),
             token: token.map(|caller| caller.id.as_str()),
-        })
+        });
+    }
+
+    /// The same, where nothing but the head of a request says what it shows.
+    pub(super) fn find_teams_by_head(&self, identity: &mut Identity, parts: &Parts) {
+        let own = guard::caller(parts, &self.shared.key);
+        self.find_teams(identity, own.as_ref());
     }
 
     /// A guarded request with the gate's credential, where its environment has one for this caller.
@@ -110,13 +145,12 @@ impl Gateway {
     pub(super) async fn broker_open(
         &self,
         parts: &mut Parts,
-        identity: &mut Identity,
-    ) -> Result<Option<TokenSecret>, BrokerError> {
+        identity: &Identity,
+    ) -> Result<Option<Lent>, BrokerError> {
         if !identity.is_proven() {
             return Ok(None);
         }
         let own = guard::caller(parts, &self.shared.key);
-        identity.teams = self.teams(identity, own.as_ref());
         // One that is for no environment is told so later.
         let Ok((environment, _target)) = self.environments.open(parts) else {
             return Ok(None);
@@ -136,7 +170,8 @@ impl Gateway {
             parts.headers.insert(AUTHORIZATION, value);
         }
         echo::ask_plain(&mut parts.headers);
-        Ok(Some(secret))
+        let caller = credential.caller(&secret, &self.shared.key);
+        Ok(Some(Lent { secret, caller }))
     }
 }
 
@@ -148,6 +183,23 @@ impl Identity {
             certificate: peer.and_then(|peer| peer.certificate.clone()),
             ..Self::default()
         }
+    }
+
+    /// What is supposed to be proven, and the certificate of the connection.
+    pub(super) fn supposed(parts: &Parts, supposed: &Supposed, token: Option<&Caller>) -> Self {
+        let mut identity = Self {
+            jwt: supposed.jwt.clone(),
+            ..Self::of(parts)
+        };
+        identity.teams = supposed.teams.teams(Shown {
+            certificate: identity.certificate.as_deref(),
+            jwt: identity.jwt.as_ref(),
+            token: token.map(|caller| caller.id.as_str()),
+        });
+        identity.teams.extend(supposed.more_teams.iter().cloned());
+        identity.teams.sort_unstable();
+        identity.teams.dedup();
+        identity
     }
 
     /// Takes a field out of a request.
@@ -170,9 +222,33 @@ impl Identity {
         self.certificate.is_some() || self.jwt.is_some()
     }
 
-    /// The teams, for the log.
-    pub(super) fn teams_told(&self) -> Option<String> {
-        (!self.teams.is_empty()).then(|| self.teams.join(", "))
+    /// Who asks, for every record and for the log. A request hides nothing of it: what was proven is no secret of its own,
+    /// whatever else it shows.
+    pub(super) fn told(&self, credential: Option<&Caller>, brokered: bool) -> event::Caller {
+        let redactor = Redactor::default();
+        let name = |text: &String| redactor.text(text).cut(LONGEST_NAME);
+        event::Caller {
+            id: credential.map(|credential| credential.id.clone()),
+            kind: credential.map(|credential| credential.kind.as_str()),
+            brokered,
+            teams: self.teams.clone(),
+            certificate: self.certificate.as_ref().map(|it| event::CertificateNames {
+                subject: name(&it.subject),
+                spiffe_id: it.spiffe_id.as_ref().map(name),
+                fingerprint: name(&it.fingerprint),
+            }),
+            jwt: self.jwt.as_ref().map(|it| event::JwtNames {
+                issuer: name(&it.issuer),
+                subject: name(&it.subject),
+            }),
+        }
+    }
+
+    /// By what its requests are counted: what it has proven, or else the whole credential that it shows. Nobody can take that
+    /// name who has neither.
+    pub(super) fn counted_as(&self, parts: &Parts, key: &HashKey) -> Option<TokenId> {
+        let proven = self.name().map(|name| key.name(name.expose()));
+        proven.or_else(|| guard::credential_name(parts, key))
     }
 
     /// Who that is, in one text that nobody else has.
@@ -185,16 +261,32 @@ impl Identity {
         Some(TokenSecret::new(name))
     }
 
+    /// Who that is, as far as fairness goes.
+    pub(super) fn proven(&self) -> Option<Who> {
+        self.name().map(|name| Who::proven(&name))
+    }
+
     /// As far as fairness goes: whoever has proven who it is, is the same everywhere.
     pub(super) fn who(&self, address: Address, head: &Head) -> Who {
-        match self.name() {
-            Some(name) => Who::proven(&name),
-            None => Who::new(address, head.credential().as_ref()),
-        }
+        self.proven()
+            .unwrap_or_else(|| Who::new(address, head.credential().as_ref()))
+    }
+
+    /// What policies see of what was proven. They have to see all of it: a request that shows a part of it as a secret, so
+    /// that it would be hidden, is refused.
+    pub(super) fn seen(
+        &self,
+        redactor: &Redactor,
+    ) -> Result<(CallerCertificate, CallerJwt), ReadError> {
+        let seen = (self.certificate(redactor), self.jwt(redactor));
+        let unknowing = Redactor::default();
+        let is_whole =
+            !self.is_proven() || seen == (self.certificate(&unknowing), self.jwt(&unknowing));
+        is_whole.then_some(seen).ok_or(ReadError::ShownProof)
     }
 
     /// What policies see of the certificate.
-    pub(super) fn certificate(&self, redactor: &Redactor) -> CallerCertificate {
+    fn certificate(&self, redactor: &Redactor) -> CallerCertificate {
         let Some(certificate) = &self.certificate else {
             return CallerCertificate::default();
         };
@@ -215,7 +307,7 @@ impl Identity {
     }
 
     /// What policies see of the token.
-    pub(super) fn jwt(&self, redactor: &Redactor) -> CallerJwt {
+    fn jwt(&self, redactor: &Redactor) -> CallerJwt {
         let Some(jwt) = &self.jwt else {
             return CallerJwt::default();
         };
@@ -229,6 +321,9 @@ impl Identity {
         }
     }
 }
+
+/// The longest name of a caller that stands in a record, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// Also in the field of an old standard, which some servers read alike.
 fn has_cookie(parts: &Parts) -> bool {

@@ -246,6 +246,7 @@ pub(super) fn read_status(error: &ReadError) -> StatusCode {
         | ReadError::Query
         | ReadError::Secret(_)
         | ReadError::Shown
+        | ReadError::ShownProof
         | ReadError::Superfluous(_) => StatusCode::BAD_REQUEST,
         ReadError::Encoding | ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ReadError::Path(error) => match error {

@@ -40,6 +40,8 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// Where its tokens stand: `authorization`, as Bearer, or a field of their own.
     pub header: HeaderName,
+    /// The claim that says whose a token is.
+    pub subject: String,
     /// How far its clock and ours may be apart.
     pub leeway: Duration,
     pub keys: Source,
@@ -88,6 +90,8 @@ struct Written {
     algorithms: Vec<Algorithm>,
     #[serde(default)]
     header: Field,
+    #[serde(default)]
+    subject: Option<String>,
     #[serde(default)]
     leeway: Option<Duration>,
     #[serde(default)]
@@ -146,6 +150,10 @@ impl TryFrom<Written> for Issuer {
         if written.algorithms.is_empty() {
             return Err("algorithms: name one at least, or leave the key out".to_owned());
         }
+        let subject = written.subject.unwrap_or_else(|| "sub".to_owned());
+        if subject.is_empty() || subject.len() > LONGEST_NAME {
+            return Err("subject: write the name of a claim, or leave the key out".to_owned());
+        }
         let leeway = written.leeway.unwrap_or(LEEWAY);
         if leeway > LONGEST_LEEWAY {
             return Err(format!(
@@ -182,6 +190,7 @@ impl TryFrom<Written> for Issuer {
             audience: written.audience.0,
             algorithms: written.algorithms,
             header: written.header.0,
+            subject,
             leeway,
             keys,
             ca: written.ca,

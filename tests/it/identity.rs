@@ -10,6 +10,7 @@ mod multiplexed;
 mod oauth;
 mod shares;
 mod tokens;
+mod told;
 mod wire;
 
 use std::path::{Path, PathBuf};

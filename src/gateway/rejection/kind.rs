@@ -56,7 +56,7 @@ fn read(error: &ReadError) -> &'static str {
             PathError::Unknown => "unknown-path",
         },
         ReadError::Query => "query",
-        ReadError::Secret(_) | ReadError::Shown => "secret",
+        ReadError::Secret(_) | ReadError::Shown | ReadError::ShownProof => "secret",
         ReadError::Stalled => "stalled-body",
         ReadError::Timeout(_) => "body-timeout",
         ReadError::TooLarge(_) => "body-too-large",

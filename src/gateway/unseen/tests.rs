@@ -29,7 +29,7 @@ fn one(path: &str, from: Address, time: Timestamp, status: Option<u16>) -> Taken
     };
     let count = Count {
         address: from,
-        caller: None,
+        caller: Arc::default(),
         first: time,
         last: time,
         writes: 1,
