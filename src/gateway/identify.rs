@@ -16,6 +16,7 @@ use crate::guard::{self, Head};
 use crate::identity::{Jwt, Shown};
 use crate::listener::{Certificate, Peer};
 use crate::policy::input::{CallerCertificate, CallerJwt};
+use crate::value::rfc3339_millis;
 use std::sync::Arc;
 
 /// What a caller has proven, and to which teams it belongs.
@@ -204,7 +205,7 @@ impl Identity {
             addresses: texts(&certificate.addresses),
             spiffe_id: certificate.spiffe_id.as_ref().map(text).unwrap_or_default(),
             fingerprint: text(&certificate.fingerprint),
-            not_after: certificate.not_after.to_string(),
+            not_after: rfc3339_millis(certificate.not_after),
         }
     }
 
