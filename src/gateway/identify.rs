@@ -10,10 +10,11 @@ use super::client::{Address, Who};
 use super::credential::{AccessError, Credential};
 use super::environment::Environment;
 use super::rejection::Reason;
+use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::{Caller, TokenSecret};
-use crate::guard::{self, Head};
-use crate::identity::{Jwt, Shown};
+use crate::guard::{self, Head, ReadError};
+use crate::identity::{Jwt, Proofs, Shown};
 use crate::listener::{Certificate, Peer};
 use crate::policy::input::{CallerCertificate, CallerJwt};
 use crate::value::rfc3339_millis;
@@ -42,6 +43,14 @@ pub(super) enum BrokerError {
          api-token of yours"
     )]
     Several(String),
+    #[error(
+        "{operation} needs a caller that has proven who it is, and the request proves nothing: {proofs}; or show a \
+         credential of your own for Dynatrace (Authorization: Api-Token TOKEN)"
+    )]
+    Unproven {
+        operation: Operation,
+        proofs: Proofs,
+    },
 }
 
 impl Gateway {
@@ -95,9 +104,20 @@ impl Gateway {
             (true, true) => Err(BrokerError::Several(name())),
             (true, false) => {
                 let secret = credential.authorization().await?;
-                let caller = credential.caller(&secret, &self.shared.key);
+                let caller = credential.caller(&self.shared.key);
                 Ok(Box::new(head.brokered(secret, caller)))
             }
+        }
+    }
+
+    /// Why a request that shows no credential is refused: where it need not show one, what it has to show instead.
+    pub(super) fn without_credential(&self, error: ReadError, environment: &Environment) -> Reason {
+        match error {
+            ReadError::NoCredential(operation) if environment.credential.is_some() => {
+                let proofs = self.set.proofs.clone();
+                BrokerError::Unproven { operation, proofs }.into()
+            }
+            error => error.into(),
         }
     }
 

@@ -6,6 +6,7 @@ mod callers;
 mod changes;
 mod forwarded;
 mod oauth;
+mod said;
 mod shares;
 mod tokens;
 
