@@ -309,7 +309,7 @@ fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
         ..audit::Config::default()
     };
     let held = audit::Directory::hold(&config.directory).unwrap();
-    Audit::open(held, &config, "bench", Map::new(), now).unwrap()
+    Audit::open(held, &config, "bench", audit::Configured::default(), now).unwrap()
 }
 
 fn decision(input: &Input) -> DecisionRecord {

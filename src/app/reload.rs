@@ -15,12 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::Map;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::prove::prove;
-use super::{Hangups, load, now};
+use super::{Hangups, configured, load, now};
 use crate::audit::event::{self, Event, Record};
 use crate::audit::{self, Audit};
 use crate::config::Config;
@@ -258,8 +257,10 @@ impl Reloader {
         changed.extend(renewed);
         changed.sort_unstable();
         changed.dedup();
-        for warning in set.policy().warnings() {
-            tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
+        load::say_doubts(&config, &set);
+        let configured = configured::configured(&config, &set, &self.state.key, overridden);
+        if changed.contains(&"credential") || changed.contains(&"identity") {
+            configured::say(&configured);
         }
         let at = now();
         let event = Event::Reload(event::Reload {
@@ -271,7 +272,7 @@ impl Reloader {
             to: Some(set.policy().revision().to_owned()),
             changed: changed.clone(),
             restart: restart.clone(),
-            endpoints: overridden,
+            configured,
             error: None,
         });
         let record = event.record();
@@ -344,7 +345,7 @@ impl Reloader {
             to: None,
             changed: Vec::new(),
             restart: Vec::new(),
-            endpoints: Map::new(),
+            configured: audit::Configured::default(),
             error: Some(error.clone()),
         });
         self.state.tell(Last {

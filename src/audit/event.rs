@@ -207,6 +207,23 @@ pub enum Answer {
     Unknown,
 }
 
+/// What of the configuration has to be known to whoever reads decisions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Configured {
+    /// Operations that the configuration handles otherwise than the catalogue, and how.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub endpoints: Map<String, Value>,
+    /// Whose JSON Web Tokens are believed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<Value>,
+    /// Whether clients have to show certificates, or may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<&'static str>,
+    /// The gate's own, for callers who have proven who they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Value>,
+}
+
 /// The journal was opened.
 #[derive(Clone, Debug, Serialize)]
 pub struct Start {
@@ -214,9 +231,8 @@ pub struct Start {
     pub version: &'static str,
     /// Digest of the policies.
     pub revision: String,
-    /// Operations that the configuration handles otherwise than the catalogue, and how.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub endpoints: Map<String, Value>,
+    #[serde(flatten)]
+    pub configured: Configured,
     /// Allowed decisions near the end of the journal that have no outcome: a crash came between.
     pub in_doubt: Vec<String>,
 }
@@ -241,9 +257,8 @@ pub struct Reload {
     /// What changed in the configuration and needs a restart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restart: Vec<&'static str>,
-    /// Operations that the configuration handles otherwise than the catalogue, and how.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub endpoints: Map<String, Value>,
+    #[serde(flatten)]
+    pub configured: Configured,
     /// Why it is not in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -13,12 +13,14 @@ use super::environment::Environment;
 use super::rehearsal::Supposed;
 use super::rejection::Reason;
 use crate::audit::event;
+use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
 use crate::guard::{self, Head, ReadError};
-use crate::identity::{Jwt, Origin, Shown};
+use crate::identity::{Jwt, Origin, Proofs, Shown};
 use crate::listener::{Certificate, Peer, Standing};
 use crate::policy::input::{CallerCertificate, CallerJwt};
+use crate::value::rfc3339_millis;
 use std::sync::Arc;
 
 /// What a caller has proven, and to which teams it belongs.
@@ -51,6 +53,14 @@ pub(super) enum BrokerError {
          api-token of yours"
     )]
     Several(String),
+    #[error(
+        "{operation} needs a caller that has proven who it is, and the request proves nothing: {proofs}; or show a \
+         credential of your own for Dynatrace (Authorization: Api-Token TOKEN)"
+    )]
+    Unproven {
+        operation: Operation,
+        proofs: Proofs,
+    },
 }
 
 impl Gateway {
@@ -135,9 +145,20 @@ impl Gateway {
             (true, true) => Err(BrokerError::Several(name())),
             (true, false) => {
                 let secret = credential.authorization().await?;
-                let caller = credential.caller(&secret, &self.shared.key);
+                let caller = credential.caller(&self.shared.key);
                 Ok(Box::new(head.brokered(secret, caller)))
             }
+        }
+    }
+
+    /// Why a request that shows no credential is refused: where it need not show one, what it has to show instead.
+    pub(super) fn without_credential(&self, error: ReadError, environment: &Environment) -> Reason {
+        match error {
+            ReadError::NoCredential(operation) if environment.credential.is_some() => {
+                let proofs = self.set.proofs.clone();
+                BrokerError::Unproven { operation, proofs }.into()
+            }
+            error => error.into(),
         }
     }
 
@@ -170,7 +191,7 @@ impl Gateway {
             parts.headers.insert(AUTHORIZATION, value);
         }
         echo::ask_plain(&mut parts.headers);
-        let caller = credential.caller(&secret, &self.shared.key);
+        let caller = credential.caller(&self.shared.key);
         Ok(Some(Lent { secret, caller }))
     }
 }
@@ -302,7 +323,7 @@ impl Identity {
             addresses: texts(&certificate.addresses),
             spiffe_id: certificate.spiffe_id.as_ref().map(text).unwrap_or_default(),
             fingerprint: text(&certificate.fingerprint),
-            not_after: certificate.not_after.to_string(),
+            not_after: rfc3339_millis(certificate.not_after),
         }
     }
 

@@ -110,6 +110,7 @@ impl Reason {
     pub(super) fn operation(&self) -> Option<Operation> {
         match self {
             Self::Read(error) => error.operation(),
+            Self::Broker(BrokerError::Unproven { operation, .. }) => Some(*operation),
             _ => None,
         }
     }
@@ -118,7 +119,9 @@ impl Reason {
         match self {
             Self::Broker(BrokerError::Access(_)) => StatusCode::BAD_GATEWAY,
             Self::Identity(error) if error.flaw.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Identity(_) => StatusCode::UNAUTHORIZED,
+            Self::Broker(BrokerError::Unproven { .. }) | Self::Identity(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Broker(BrokerError::NotYours(_)) | Self::Denied(_) | Self::UnknownWrite => {
                 StatusCode::FORBIDDEN
@@ -328,6 +331,12 @@ impl Rejection {
             Reason::Read(ReadError::NoCredential(_)) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
             }
+            Reason::Broker(BrokerError::Unproven { proofs, .. }) => {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+                if proofs.bearer {
+                    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(UNKNOWN));
+                }
+            }
             Reason::Identity(error) if error.flaw.is_passing() => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -415,6 +424,9 @@ fn seconds(wait: Duration) -> u64 {
 
 /// The scheme that Dynatrace documents for API tokens. No browser knows it, so none asks for a password.
 const CHALLENGE: &str = "Api-Token realm=\"Dynatrace\"";
+
+/// For those who show no JSON Web Token where one is believed.
+const UNKNOWN: &str = "Bearer realm=\"dtgate\"";
 
 /// For those whose JSON Web Token is refused (RFC 6750, section 3).
 const BEARER: &str = "Bearer realm=\"dtgate\", error=\"invalid_token\"";

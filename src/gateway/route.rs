@@ -114,7 +114,8 @@ impl Gateway {
         let environment = self.environments.guarded(parts, &head)?;
         self.find_teams(identity, head.caller());
         let head = self.brokered(head, parts, &environment, identity).await?;
-        guard::require_credential(parts, &head)?;
+        guard::require_credential(parts, &head)
+            .map_err(|error| self.without_credential(error, &environment))?;
         Ok(Routed::Guarded(environment, head, body))
     }
 

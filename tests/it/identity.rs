@@ -8,6 +8,7 @@ mod forwarded;
 mod load;
 mod multiplexed;
 mod oauth;
+mod said;
 mod shares;
 mod tokens;
 mod told;

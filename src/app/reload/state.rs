@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
+use crate::app::configured::configured;
 use crate::app::now;
 use crate::config::Config;
+use crate::dynatrace::token::HashKey;
 use crate::gateway::Set;
 use crate::identity::Tokens;
 use crate::policy::Policy;
@@ -20,6 +22,8 @@ pub(in crate::app) struct State {
     last: Mutex<Option<Last>>,
     /// Fetches the keys of issuers before they are too old.
     keys: Mutex<Option<AbortHandle>>,
+    /// Names credentials that have no public part.
+    pub(super) key: HashKey,
     started: Timestamp,
 }
 
@@ -48,12 +52,13 @@ pub(super) enum Trigger {
 }
 
 impl State {
-    pub(in crate::app) fn new(set: Arc<Set>, config: Config) -> Self {
+    pub(in crate::app) fn new(set: Arc<Set>, config: Config, key: HashKey) -> Self {
         let since = now();
         Self {
             in_force: ArcSwap::from_pointee(InForce { set, config, since }),
             last: Mutex::default(),
             keys: Mutex::default(),
+            key,
             started: since,
         }
     }
@@ -68,6 +73,7 @@ impl State {
         let policy = in_force.set.policy();
         let names: Vec<&str> = policy.names().collect();
         let reload = in_force.config.reload;
+        let configured = configured(&in_force.config, &in_force.set, &self.key, Map::new());
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -80,6 +86,8 @@ impl State {
                 "judged_by": policy.trusted(),
             },
             "issuers": issuers(in_force.set.tokens()),
+            "client_certificates": configured.client_certificates,
+            "credentials": configured.credentials,
             "reload": {
                 "watch": reload.watch,
                 "interval": reload.interval.to_string(),

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::*;
 use crate::audit;
@@ -75,7 +75,7 @@ fn sums(config: &audit::Config) -> Vec<u64> {
 
 fn open(config: &audit::Config) -> (Audit, audit::Writer) {
     let directory = audit::Directory::hold(&config.directory).unwrap();
-    Audit::open(directory, config, "r", Map::new(), now).unwrap()
+    Audit::open(directory, config, "r", audit::Configured::default(), now).unwrap()
 }
 
 #[tokio::test]

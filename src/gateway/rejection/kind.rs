@@ -12,6 +12,7 @@ impl Reason {
             Self::Broker(BrokerError::Access(_)) => "access-token",
             Self::Broker(BrokerError::NotYours(_)) => "not-your-credential",
             Self::Broker(BrokerError::Several(_)) => "credential",
+            Self::Broker(BrokerError::Unproven { .. }) => "no-credential",
             Self::Connect => "connect",
             Self::Denied(_) | Self::Throttled { .. } => "denied",
             Self::Gone => "client-gone",

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use super::{
-    BROKERED, FIELD, JWT, Making, PUBLIC, SECRET, TLS, naming, of_payments, parts, request, shown,
-    telling,
+    BROKERED, DATA, FIELD, JWT, Making, PUBLIC, SECRET, TLS, naming, of_payments, parts, request,
+    shown, telling,
 };
 use crate::harness::{TOKEN, Upstream, is_lookup, read_answer, token};
 use crate::tls::clients::{ask, client};
@@ -331,7 +331,11 @@ fn an_answer_that_cannot_be_searched_is_not_passed_on() {
 #[test]
 fn a_credential_can_be_for_some_teams_only() {
     let teams = "teams = ['payments', 'others']\n";
-    let stand = Making::before(telling()).start(&[JWT, BROKERED, teams, "traffic = 'all'\n"]);
+    let making = Making::before(telling());
+    let others =
+        "  - name: others\n    jwt: [{issuer: https://ci.example, claim: sub, value: others}]\n";
+    making.file("policies/data.yaml", &format!("{DATA}{others}"));
+    let stand = making.start(&[JWT, BROKERED, teams, "traffic = 'all'\n"]);
     let ours = stand.bearer(json!({}));
     let theirs = stand.bearer(json!({"repository": "example/payments2"}));
     let of = |bearer: &str| stand.name("payments-ci", &[("Authorization", bearer)]);

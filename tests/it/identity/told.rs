@@ -1,6 +1,9 @@
 //! Who asked, in every record: also of requests that no policy saw, of those that are only counted, and of those that
 //! the gate sent with its own credential.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use super::{
@@ -36,7 +39,7 @@ fn a_request_that_no_policy_sees_has_its_caller_in_the_record() {
     let known = client(&stand.gate, Some(stand.authority.issue(of_payments)));
     let jwt = stand.token(json!({"iss": FIELD}));
     let other = stand.token(json!({"iss": FIELD, "sub": "other", "repository": "b"}));
-    let (proof, foreign) = (("x-dtgate-token", &*jwt), ("x-dtgate-token", &*other));
+    let proof = ("x-dtgate-token", &*jwt);
     let cases = [
         // A body that nobody can read: it was lent the credential before.
         (request("PUT", TOKEN, &[proof], "{\"name\":"), 400, true),
@@ -75,34 +78,7 @@ fn a_request_that_no_policy_sees_has_its_caller_in_the_record() {
         assert_eq!(fingerprint.len(), 64);
         assert_eq!(caller["teams"], json!(["payments"]), "{caller}");
     }
-    // 403 for its team.
-    let answer = ask(
-        &nobody,
-        stand.gate.address,
-        b"",
-        &naming("payments", &[foreign]),
-    )
-    .unwrap();
-    assert_eq!(answer.status, 403, "{answer:?}");
-    let caller = told(&stand, number + 1);
-    assert_eq!(
-        caller,
-        json!({"jwt": {"issuer": FIELD, "subject": "other"}})
-    );
-    // What a token says that is not believed is not told; what the connection has proven is.
-    let forged = format!("{}x", other.replace('.', "x."));
-    let field = ("x-dtgate-token", &*forged);
-    let answer = ask(
-        &known,
-        stand.gate.address,
-        b"",
-        &naming("payments", &[field]),
-    )
-    .unwrap();
-    assert_eq!(answer.status, 401, "{answer:?}");
-    let caller = told(&stand, number + 2);
-    assert!(caller.get("jwt").is_none(), "{caller}");
-    assert_eq!(caller["certificate"]["spiffe_id"], SPIFFE);
+    refused_tokens(&stand, number, (&nobody, &known), &other);
     let tail = audit_tail(&stand);
     let by = format!("by team payments ({SUBJECT} of {FIELD}) at 127.0.0.1");
     assert!(
@@ -115,6 +91,44 @@ fn a_request_that_no_policy_sees_has_its_caller_in_the_record() {
     );
     assert!(tail.contains(&format!("by other of {FIELD} at")), "{tail}");
     stand.hides(&[SECRET]);
+}
+
+/// What a token says that is refused, and what is told of it: by then so many requests have been recorded.
+fn refused_tokens(
+    stand: &Stand,
+    number: usize,
+    (nobody, known): (&Arc<ClientConfig>, &Arc<ClientConfig>),
+    other: &str,
+) {
+    let foreign = ("x-dtgate-token", other);
+    // 403 for its team.
+    let answer = ask(
+        nobody,
+        stand.gate.address,
+        b"",
+        &naming("payments", &[foreign]),
+    )
+    .unwrap();
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let caller = told(stand, number + 1);
+    assert_eq!(
+        caller,
+        json!({"jwt": {"issuer": FIELD, "subject": "other"}})
+    );
+    // What a token says that is not believed is not told; what the connection has proven is.
+    let forged = format!("{}x", other.replace('.', "x."));
+    let field = ("x-dtgate-token", &*forged);
+    let answer = ask(
+        known,
+        stand.gate.address,
+        b"",
+        &naming("payments", &[field]),
+    )
+    .unwrap();
+    assert_eq!(answer.status, 401, "{answer:?}");
+    let caller = told(stand, number + 2);
+    assert!(caller.get("jwt").is_none(), "{caller}");
+    assert_eq!(caller["certificate"]["spiffe_id"], SPIFFE);
 }
 
 #[test]
