@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::author::Author;
 use super::ordinary;
-use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::bytecode::{Bounds, Bytecode};
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::rego::program::Program;
 use crate::policy::source::files::File;
@@ -153,7 +153,7 @@ fn said(policy: &File, number: u64) -> Option<[Vec<Option<Json>>; 2]> {
     let interpreted = interpreted.collect();
     let compiled = Bytecode::compile(&mut rego, std::slice::from_ref(&rule), timer).ok();
     let computed = inputs.iter().map(|input| {
-        let said = compiled.as_ref()?.ask(input, MOST_STEPS).ok()?;
+        let said = compiled.as_ref()?.ask(input, Bounds::MOST).ok()?;
         let said = said
             .as_array()
             .ok()?

@@ -8,7 +8,7 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::bytecode::{Bounds, Bytecode};
 use crate::policy::interpreter::{Interpreter, prepare};
 use crate::policy::source::files::File;
 
@@ -859,7 +859,7 @@ pub(in crate::policy) fn by_both_engines(rules: &[(&str, &str)]) -> (String, usi
             continue;
         };
         by_bytecode += 1;
-        let said = bytecode.ask(&input, MOST_STEPS);
+        let said = bytecode.ask(&input, Bounds::MOST);
         let said = said.map(|said| elements(&said[0][0]));
         if said != Ok(elements(&Value::from_json_str(expected).unwrap())) {
             writeln!(wrong, "{rules}: the bytecode {said:?}, not {expected}").unwrap();
