@@ -12,6 +12,7 @@ mod tested;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -122,17 +123,18 @@ impl Reloader {
             }
             let began = Instant::now();
             let seen = self.look(&source).await;
+            if seen == loaded && refused.take().is_some() {
+                self.state.is_refused.store(false, Relaxed);
+                tracing::info!(
+                    "the files are as they are in force again: what was refused is gone"
+                );
+            }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger == Trigger::Watch {
-                if seen == loaded {
-                    // What was refused is gone again.
-                    refused = None;
-                }
                 looks.reset_after(pause(reload.interval.as_std(), began.elapsed()));
                 continue;
             }
             if seen == loaded {
-                refused = None;
                 tracing::info!(
                     signal = "SIGHUP",
                     "nothing has changed: nothing is read again"
@@ -161,10 +163,12 @@ impl Reloader {
                         renewed.push("policies");
                     }
                     (loaded, refused, tested) = (seen, None, fresh.tested);
+                    self.state.is_refused.store(false, Relaxed);
                     unrecorded = self.put_in_force(fresh, renewed, trigger).await;
                 }
                 Err(error) => {
                     refused = Some(seen);
+                    self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
                 }
             }

@@ -46,8 +46,15 @@ pub(super) struct Lent {
 pub(super) enum BrokerError {
     #[error("the credential for Dynatrace cannot be had: {0}")]
     Access(#[from] AccessError),
-    #[error("none of your teams may use the gate's credential for environment {0}")]
-    NotYours(String),
+    #[error(
+        "the gate's credential for environment {environment} is for certain teams, and {} of them: ask whoever runs the \
+         gate to add you to data.callers", you_are(.teams)
+    )]
+    NotYours {
+        environment: String,
+        /// Those that the caller is in.
+        teams: Vec<String>,
+    },
     #[error(
         "environment {0} is reached with the gate's own credential: send the request without a token, cookie or \
          api-token of yours"
@@ -141,7 +148,10 @@ impl Gateway {
         let name = || environment.name.clone();
         match (credential.is_for(&identity.teams), shows_own) {
             (false, true) => Ok(head),
-            (false, false) => Err(BrokerError::NotYours(name())),
+            (false, false) => Err(BrokerError::NotYours {
+                environment: name(),
+                teams: identity.teams.clone(),
+            }),
             (true, true) => Err(BrokerError::Several(name())),
             (true, false) => {
                 let secret = credential.authorization().await?;
@@ -347,6 +357,13 @@ impl Identity {
 const LONGEST_NAME: usize = 256;
 
 /// Also in the field of an old standard, which some servers read alike.
+fn you_are(teams: &[String]) -> String {
+    if teams.is_empty() {
+        return "you are in none".to_owned();
+    }
+    format!("you are in {}, which is none", teams.join(", "))
+}
+
 fn has_cookie(parts: &Parts) -> bool {
     let cookies = parts.headers.get_all(COOKIE).iter();
     let mut cookies = cookies.chain(parts.headers.get_all("cookie2"));

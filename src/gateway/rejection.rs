@@ -123,7 +123,7 @@ impl Reason {
                 StatusCode::UNAUTHORIZED
             }
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Broker(BrokerError::NotYours(_)) | Self::Denied(_) | Self::UnknownWrite => {
+            Self::Broker(BrokerError::NotYours { .. }) | Self::Denied(_) | Self::UnknownWrite => {
                 StatusCode::FORBIDDEN
             }
             Self::Missing(_) => StatusCode::NOT_FOUND,

@@ -37,7 +37,9 @@ pub enum Flaw {
     Head,
     #[error("its issuer (iss) is none that the gate knows")]
     Issuer,
-    #[error("its issuer has no key of this name (kid)")]
+    #[error(
+        "its issuer has no key of the name that it gives (kid): get a new token, or compare its kid with the issuer's keys"
+    )]
     Key,
     #[error("its algorithm is not that of the key which it names (kid)")]
     KeyType,

@@ -199,7 +199,18 @@ fn whatever_does_not_hold_changes_nothing_and_is_told() {
             (number + 1).to_string()
         );
         assert_eq!(files.gate.ready().status, 200);
+        assert_eq!(status["reload"]["refused"], true);
     }
+    // Put back as they were: nothing is refused any more, although the last reload was.
+    std::fs::remove_file(files.directory.path().join("policies/names_test.rego")).unwrap();
+    files.write("policies/names.rego", &good);
+    files.write("dtgate.toml", WATCHED);
+    eventually("nothing is refused any more", || {
+        let status = files.status();
+        (status["reload"]["refused"] == false).then_some(())
+    });
+    assert_eq!(files.status()["reload"]["last"]["ok"], false);
+    assert!(files.gate.log().contains("what was refused is gone"));
     assert!(files.gate.log().contains("everything stays as it is"));
 
     // And it goes on from there.

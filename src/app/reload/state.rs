@@ -1,5 +1,7 @@
 //! What judges now, and what operators are told of it.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -20,6 +22,8 @@ use crate::value::rfc3339_millis;
 pub(in crate::app) struct State {
     pub(in crate::app) in_force: ArcSwap<InForce>,
     last: Mutex<Option<Last>>,
+    /// The files hold something that was refused.
+    pub(super) is_refused: AtomicBool,
     /// Fetches the keys of issuers before they are too old.
     keys: Mutex<Option<AbortHandle>>,
     /// Names credentials that have no public part.
@@ -57,6 +61,7 @@ impl State {
         Self {
             in_force: ArcSwap::from_pointee(InForce { set, config, since }),
             last: Mutex::default(),
+            is_refused: AtomicBool::default(),
             keys: Mutex::default(),
             key,
             started: since,
@@ -92,6 +97,7 @@ impl State {
                 "watch": reload.watch,
                 "interval": reload.interval.to_string(),
                 "require_tests": reload.require_tests,
+                "refused": self.is_refused.load(Relaxed),
                 "last": last.as_ref().map(Last::to_json),
             },
         })

@@ -10,7 +10,7 @@ impl Reason {
     pub(in crate::gateway) fn kind(&self) -> &'static str {
         match self {
             Self::Broker(BrokerError::Access(_)) => "access-token",
-            Self::Broker(BrokerError::NotYours(_)) => "not-your-credential",
+            Self::Broker(BrokerError::NotYours { .. }) => "not-your-credential",
             Self::Broker(BrokerError::Several(_)) => "credential",
             Self::Broker(BrokerError::Unproven { .. }) => "no-credential",
             Self::Connect => "connect",

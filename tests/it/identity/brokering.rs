@@ -344,7 +344,9 @@ fn a_credential_can_be_for_some_teams_only() {
     let answer = of(&theirs);
     assert_eq!(answer.status, 403, "{answer:?}");
     assert!(
-        answer.message().contains("none of your teams"),
+        answer
+            .message()
+            .contains("is for certain teams, and you are in none of them"),
         "{answer:?}"
     );
     assert_eq!(stand.upstream.seen().len(), seen);
