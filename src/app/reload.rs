@@ -106,6 +106,7 @@ impl Reloader {
         let mut unrecorded = None;
         // What has to be tried again, whoever asked for it.
         let mut again = None;
+        let mut rounds = 0_u32;
         let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
             let trigger = match again.take() {
@@ -145,10 +146,18 @@ impl Reloader {
             let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
+                rounds += 1;
+                if rounds % ROUNDS == 0 {
+                    tracing::warn!(
+                        rounds,
+                        "files change faster than they can be read and checked: nothing of them is in force yet"
+                    );
+                }
                 sleep(SETTLE).await;
                 again = Some(trigger);
                 continue;
             }
+            rounds = 0;
             let fresh = match read {
                 Ok(fresh) => {
                     let renewed = self.renew_certificates(&fresh.config).await;
@@ -396,6 +405,9 @@ fn ticks(every: crate::value::Duration) -> Interval {
 fn pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(50))
 }
+
+/// After how many readings in vain it is said that they were.
+const ROUNDS: u32 = 5;
 
 /// Files that change are looked at again after this time.
 const SETTLE: Duration = Duration::from_millis(300);

@@ -144,7 +144,7 @@ impl Gateway {
         else {
             return Ok(head);
         };
-        let shows_own = head.credential().is_some() || has_cookie(parts);
+        let shows_own = head.credential().is_some() || shows_more(parts);
         let name = || environment.name.clone();
         match (credential.is_for(&identity.teams), shows_own) {
             (false, true) => Ok(head),
@@ -177,7 +177,8 @@ impl Gateway {
         &self,
         parts: &mut Parts,
         identity: &Identity,
-    ) -> Result<Option<Lent>, BrokerError> {
+        redactor: &Redactor,
+    ) -> Result<Option<Lent>, Reason> {
         if !identity.is_proven() {
             return Ok(None);
         }
@@ -192,10 +193,15 @@ impl Gateway {
         let Some(credential) = environment.credential.as_ref().filter(is_meant) else {
             return Ok(None);
         };
-        if own.is_some() || has_cookie(parts) {
-            return Err(BrokerError::Several(environment.name.clone()));
+        if own.is_some() || shows_more(parts) {
+            return Err(BrokerError::Several(environment.name.clone()).into());
         }
-        let secret = credential.authorization().await?;
+        // It would take the credential off again.
+        guard::refuse_connection_fields(&parts.headers, redactor)?;
+        let secret = credential
+            .authorization()
+            .await
+            .map_err(BrokerError::from)?;
         if let Ok(mut value) = HeaderValue::from_str(secret.expose()) {
             value.set_sensitive(true);
             parts.headers.insert(AUTHORIZATION, value);
@@ -362,6 +368,19 @@ fn you_are(teams: &[String]) -> String {
         return "you are in none".to_owned();
     }
     format!("you are in {}, which is none", teams.join(", "))
+}
+
+/// A cookie, or a token of Dynatrace's wherever else a server might look for one.
+fn shows_more(parts: &Parts) -> bool {
+    let redactor = Redactor::default();
+    let holds_token =
+        |value: &HeaderValue| redactor.holds_token(&String::from_utf8_lossy(value.as_bytes()));
+    has_cookie(parts)
+        || parts.headers.values().any(holds_token)
+        || parts
+            .uri
+            .query()
+            .is_some_and(|query| redactor.holds_token(query))
 }
 
 fn has_cookie(parts: &Parts) -> bool {

@@ -48,8 +48,7 @@ impl Gateway {
     ) -> Result<Routed, Unrouted> {
         let mut routed = self.divide(started, parts, identity, body).await?;
         if let Routed::Open(open) = &mut routed {
-            let brokered = self.broker_open(parts, identity).await;
-            open.lent = brokered.map_err(Reason::from)?;
+            open.lent = self.broker_open(parts, identity, &started.redactor).await?;
         }
         Ok(routed)
     }
