@@ -125,10 +125,7 @@ impl Reloader {
             let began = Instant::now();
             let seen = self.look(&source).await;
             if seen == loaded && refused.take().is_some() {
-                self.state.is_refused.store(false, Relaxed);
-                tracing::info!(
-                    "the files are as they are in force again: what was refused is gone"
-                );
+                self.put_back();
             }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger == Trigger::Watch {
@@ -147,12 +144,7 @@ impl Reloader {
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
                 rounds += 1;
-                if rounds % ROUNDS == 0 {
-                    tracing::warn!(
-                        rounds,
-                        "files change faster than they can be read and checked: nothing of them is in force yet"
-                    );
-                }
+                say_if_restless(rounds);
                 sleep(SETTLE).await;
                 again = Some(trigger);
                 continue;
@@ -334,6 +326,12 @@ impl Reloader {
         })
     }
 
+    /// The files hold what is in force again.
+    fn put_back(&self) {
+        self.state.is_refused.store(false, Relaxed);
+        tracing::info!("the files are as they are in force again: what was refused is gone");
+    }
+
     /// Nothing changes, and everybody is told why.
     async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
         let running = self.state.in_force.load_full();
@@ -404,6 +402,16 @@ fn ticks(every: crate::value::Duration) -> Interval {
 /// Looking takes a fiftieth of the time at most.
 fn pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(50))
+}
+
+/// Where nobody sees anything else of it.
+fn say_if_restless(rounds: u32) {
+    if rounds.is_multiple_of(ROUNDS) {
+        tracing::warn!(
+            rounds,
+            "files change faster than they can be read and checked: nothing of them is in force yet"
+        );
+    }
 }
 
 /// After how many readings in vain it is said that they were.

@@ -135,6 +135,22 @@ fn a_changed_policy_is_in_force_without_a_restart_and_every_place_says_so() {
     verify(&files.gate.journal());
 }
 
+/// Puts files back that were refused: nothing is refused any more, although the last reload was.
+fn put_back(files: &Files) {
+    std::fs::remove_file(files.directory.path().join("policies/names_test.rego")).unwrap();
+    files.write("policies/names.rego", &names_are("a"));
+    files.write("dtgate.toml", WATCHED);
+    eventually("nothing is refused any more", || {
+        let status = files.status();
+        (status["reload"]["refused"] == false).then_some(())
+    });
+    assert_eq!(files.status()["reload"]["last"]["ok"], false);
+    eventually("the log says so", || {
+        let log = files.gate.log();
+        log.contains("what was refused is gone").then_some(())
+    });
+}
+
 #[test]
 fn whatever_does_not_hold_changes_nothing_and_is_told() {
     let files = Files::start(&names_are("a"), WATCHED);
@@ -201,19 +217,7 @@ fn whatever_does_not_hold_changes_nothing_and_is_told() {
         assert_eq!(files.gate.ready().status, 200);
         assert_eq!(status["reload"]["refused"], true);
     }
-    // Put back as they were: nothing is refused any more, although the last reload was.
-    std::fs::remove_file(files.directory.path().join("policies/names_test.rego")).unwrap();
-    files.write("policies/names.rego", &names_are("a"));
-    files.write("dtgate.toml", WATCHED);
-    eventually("nothing is refused any more", || {
-        let status = files.status();
-        (status["reload"]["refused"] == false).then_some(())
-    });
-    assert_eq!(files.status()["reload"]["last"]["ok"], false);
-    eventually("the log says so", || {
-        let log = files.gate.log();
-        log.contains("what was refused is gone").then_some(())
-    });
+    put_back(&files);
     assert!(files.gate.log().contains("everything stays as it is"));
 
     // And it goes on from there.

@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::app::App;
@@ -34,7 +34,7 @@ async fn reloads(
     .unwrap();
     let (given, readings) = (config.clone(), AtomicUsize::new(0));
     let read = move || {
-        let reading = readings.fetch_add(1, Ordering::Relaxed);
+        let reading = readings.fetch_add(1, Relaxed);
         for (at, text) in &changes {
             if noticed + at == reading {
                 std::fs::write(&file, text).unwrap();
