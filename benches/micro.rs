@@ -309,7 +309,7 @@ fn journal(directory: &Path, durability: Durability) -> (Audit, audit::Writer) {
         ..audit::Config::default()
     };
     let held = audit::Directory::hold(&config.directory).unwrap();
-    Audit::open(held, &config, "bench", Map::new(), now).unwrap()
+    Audit::open(held, &config, "bench", audit::Configured::default(), now).unwrap()
 }
 
 fn decision(input: &Input) -> DecisionRecord {
@@ -338,9 +338,10 @@ fn decision(input: &Input) -> DecisionRecord {
         verdict: "allow",
         operation: Some("token.update"),
         environment: None,
-        caller: Some(event::Caller {
-            id: &caller.id,
-            kind: "api-token",
+        caller: Some(&event::Caller {
+            id: Some(caller.id),
+            kind: Some("api-token"),
+            ..event::Caller::default()
         }),
         request: event::Request {
             id: &Redacted::ours("01a20c52-49be-734b-a743-e69351d33594"),

@@ -27,14 +27,17 @@ deny contains violation if {
 	not lib.scopes[scope].class in _owned_classes
 	violation := {
 		"code": "escalation-team",
-		"message": sprintf("scope %q is not one that %s may give; leave it out, or ask its team", [scope, _caller]),
+		"message": sprintf("scope %q is not one that %s may give; leave it out, or ask its team", [scope, lib.caller_told]),
 		"path": sprintf("scopes[%d]", [i]),
 	}
 }
 
 deny contains lib.unusable_setting(
 	"guardrails.escalation",
-	"an object with mint_classes (a list of classes) and teams (by name: callers, scopes and classes, each a list)",
+	sprintf(
+		"an object with mint_classes (a list of classes) and teams (by name: scopes, classes and callers, each a list; callers: %s)",
+		[lib.callers_wanted],
+	),
 ) if {
 	not _usable
 }
@@ -61,7 +64,7 @@ _owned_classes contains class if {
 	some class in team.classes
 }
 
-# The caller's: those that data.callers puts it into, and those that list its token.
+# The caller's: those that data.callers puts it into, and those that list it.
 _teams contains team if {
 	_usable
 	some name, team in data.guardrails.escalation.teams
@@ -70,24 +73,16 @@ _teams contains team if {
 
 _teams contains team if {
 	_usable
-	lib.shows_token
 	some team in data.guardrails.escalation.teams
-	input.caller.token.id in team.callers
-}
-
-default _caller := "a caller without a token"
-
-_caller := sprintf("team %s", [concat(", ", input.caller.teams)]) if {
-	count(input.caller.teams) > 0
-} else := sprintf("caller %s", [input.caller.token.id]) if {
-	lib.shows_token
+	some entry in team.callers
+	entry in lib.listings
 }
 
 _usable if {
 	lib.texts(data.guardrails.escalation.mint_classes)
 	is_object(data.guardrails.escalation.teams)
 	every team in data.guardrails.escalation.teams {
-		lib.texts(team.callers)
+		lib.callers_usable(team.callers)
 		lib.texts(team.scopes)
 		lib.texts(team.classes)
 	}

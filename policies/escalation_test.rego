@@ -40,6 +40,32 @@ test_a_caller_gives_what_the_teams_own_that_it_belongs_to if {
 	requests.codes(_denied(stranger, teams)) == {"escalation-team"}
 }
 
+test_a_team_lists_its_callers_by_what_they_have_proven if {
+	issuer := "https://ci.example"
+	caller := {"caller": {
+		"token": {"id": "dt0c01.GATEGATEGATEGATEGATEGATE", "kind": "api-token"},
+		"certificate": {"spiffe_id": "spiffe://example/ns/payments/ci", "subject": "CN=ci", "fingerprint": "", "dns": [], "uris": []},
+		"jwt": {"issuer": issuer, "subject": "repo:example/payments", "claims": {"sub": "repo:example/payments"}},
+		"teams": ["builders"],
+	}}
+	request := object.union(requests.create({"scopes": ["logs.ingest"]}), caller)
+	every entry in [
+		{"spiffe": "spiffe://example/ns/payments/ci"},
+		{"subject": "CN=ci"},
+		{"issuer": issuer, "claim": "sub", "value": "repo:example/payments"},
+		{"team": "builders"},
+	] {
+		count(_denied(request, _listing(entry))) == 0
+	}
+	every entry in [
+		{"spiffe": "spiffe://example/ns/others/ci"},
+		{"issuer": "https://other.example", "claim": "sub", "value": "repo:example/payments"},
+		{"team": "payments"},
+	] {
+		requests.codes(_denied(request, _listing(entry))) == {"escalation-team"}
+	}
+}
+
 test_what_the_token_has_is_no_gain if {
 	powerful := object.union(requests.existing, {"scopes": ["apiTokens.write", "hub.install"]})
 	again := requests.update({"name": "n", "scopes": ["hub.install", "apiTokens.write"]})
@@ -72,6 +98,7 @@ test_unusable_settings_deny_everything if {
 		{"mint_classes": "mint", "teams": {}},
 		{"mint_classes": [], "teams": {"a": {}}},
 		{"mint_classes": [], "teams": {"a": {"callers": "x", "scopes": [], "classes": []}}},
+		{"mint_classes": [], "teams": {"a": {"callers": [{"spifffe": "x"}], "scopes": [], "classes": []}}},
 	] {
 		requests.codes(_denied(requests.delete, settings)) == {"unusable-setting"}
 	}
@@ -81,6 +108,8 @@ test_what_cannot_be_read_is_denied if {
 	requests.codes(_denied(requests.update({"scopes": "apiTokens.write"}), alone)) == {"unreadable-request"}
 	requests.codes(_denied({}, alone)) == {"unreadable-request"}
 }
+
+_listing(entry) := {"mint_classes": [], "teams": {"a": {"callers": [entry], "scopes": ["logs.ingest"], "classes": []}}}
 
 _denied(request, settings) := denied if {
 	denied := escalation.deny with input as request with data.guardrails.escalation as settings

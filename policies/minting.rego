@@ -16,13 +16,16 @@ deny contains violation if {
 		"code": "minting",
 		"message": sprintf(
 			"%s is not open to %s%s; have whoever runs the gate list it under guardrails.minting.callers",
-			[_operation, _caller, _schemas],
+			[_operation, lib.caller_told, _schemas],
 		),
 		"path": "operation",
 	}
 }
 
-deny contains lib.unusable_setting("guardrails.minting.callers", "by operation a list of token ids, or \"*\" for everybody") if {
+deny contains lib.unusable_setting(
+	"guardrails.minting.callers",
+	sprintf("by operation a list of callers (\"*\" for everybody; %s)", [lib.callers_wanted]),
+) if {
 	not _usable
 }
 
@@ -35,8 +38,8 @@ _listed if {
 
 _listed if {
 	_usable
-	lib.shows_token
-	input.caller.token.id in data.guardrails.minting.callers[input.operation]
+	some entry in data.guardrails.minting.callers[input.operation]
+	entry in lib.listings
 }
 
 # A read that the gate does not know, below what it guards: it is recorded. Where reads there show secrets, the gate
@@ -53,10 +56,6 @@ default _operation := "this request"
 
 _operation := input.operation if is_string(input.operation)
 
-default _caller := "callers without a token"
-
-_caller := sprintf("caller %s", [input.caller.token.id]) if lib.shows_token
-
 default _schemas := ""
 
 _schemas := sprintf(" (%s)", [concat(", ", input.settings.schemas)]) if lib.texts(input.settings.schemas)
@@ -64,6 +63,6 @@ _schemas := sprintf(" (%s)", [concat(", ", input.settings.schemas)]) if lib.text
 _usable if {
 	is_object(data.guardrails.minting.callers)
 	every callers in data.guardrails.minting.callers {
-		lib.texts(callers)
+		lib.callers_usable(callers)
 	}
 }

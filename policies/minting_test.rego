@@ -62,6 +62,24 @@ test_a_listed_caller_passes_and_others_do_not if {
 	}
 }
 
+test_callers_are_listed_by_what_they_have_proven_too if {
+	caller := {"caller": {
+		"token": {"id": "dt0c01.GATEGATEGATEGATEGATEGATE", "kind": "api-token"},
+		"certificate": {"spiffe_id": "spiffe://example/ns/ag/deploy", "subject": "CN=ag", "fingerprint": "", "dns": [], "uris": []},
+		"teams": ["platform"],
+	}}
+	request := object.union(requests.other("activegate_token.create", {}), caller)
+	every entry in [{"team": "platform"}, {"spiffe": "spiffe://example/ns/ag/deploy"}] {
+		denied := minting.deny with input as request
+			with data.guardrails.minting.callers as {"activegate_token.create": [entry]}
+		count(denied) == 0
+	}
+	denied := minting.deny with input as request
+		with data.guardrails.minting.callers as {"activegate_token.create": [{"team": "payments"}]}
+	some message in requests.messages(denied)
+	startswith(message, "activegate_token.create is not open to team platform; ")
+}
+
 test_everybody_is_everybody if {
 	every caller in [requests.nobody, {"id": "dt0c01.OTHER", "kind": "bearer"}] {
 		count(_denied(requests.from(requests.other("connection_info.read", {}), caller))) == 0
@@ -91,7 +109,7 @@ test_share_settings_pass_as_long_as_nobody_gets_in_without_login if {
 }
 
 test_unusable_settings_deny_everything if {
-	every wrong in [{}, {"callers": []}, {"callers": {"a": "*"}}, {"callers": {"connection_info.read": [7]}}] {
+	every wrong in [{}, {"callers": []}, {"callers": {"a": "*"}}, {"callers": {"a": [{"team": ""}]}}, {"callers": {"connection_info.read": [7]}}] {
 		denied := minting.deny with input as requests.other("connection_info.read", {})
 			with data.guardrails.minting as wrong
 		"unusable-setting" in requests.codes(denied)

@@ -1,6 +1,7 @@
 //! The composition root: from a configuration to a running gate. Builds every part once, in order;
 //! owns the clock and the shutdown.
 
+mod configured;
 mod load;
 mod manager;
 mod prove;
@@ -14,13 +15,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use http::Response;
-use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
 use crate::admin::{self, Admin, Check, Checks};
-use crate::audit::{self, Audit, Directory, Space, Writer};
+use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
@@ -32,7 +32,7 @@ use crate::value::{Duration, absolute};
 use manager::Manager;
 use reload::{InForce, Reloader, State};
 
-pub use load::{catalogue, policies, rehearse, teams};
+pub use load::{catalogue, doubts, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};
@@ -79,20 +79,23 @@ impl App {
         let set = Set::new(wanted, None);
         let policy = set.policy();
         say_what_serves(config, policy);
-        for warning in policy.warnings() {
-            tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
-        }
+        load::say_doubts(config, &set);
         let listener =
             Listener::bind(&config.listener, metrics.clone(), now).context("listener")?;
         let operators = operators(&config.admin);
         let admin_listener =
             Listener::bind(&operators, metrics.clone(), now).context("admin listener")?;
         let admin_listener = admin_listener.with_spares(SPARES);
+        let configured = |key: &HashKey| {
+            let configured = configured::configured(config, &set, key, overridden);
+            configured::say(&configured);
+            configured
+        };
         let (audit, writer, key) =
-            open_journal(&config.journal, policy, overridden).context("journal")?;
+            open_journal(&config.journal, policy, configured).context("journal")?;
         let space = Space::new(&config.journal);
         space.look();
-        let state = Arc::new(State::new(set.clone(), config.clone()));
+        let state = Arc::new(State::new(set.clone(), config.clone(), key.clone()));
         let connections = listener.connections();
         metrics.connections_from(move || connections.count());
         let room = space.clone();
@@ -359,11 +362,11 @@ pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {
 fn open_journal(
     config: &audit::Config,
     policy: &Policy,
-    overridden: Map<String, Value>,
+    configured: impl FnOnce(&HashKey) -> Configured,
 ) -> Result<(Audit, Writer, HashKey), audit::OpenError> {
     let directory = Directory::hold(&config.directory)?;
     let key = HashKey::new(directory.hash_key()?);
-    let (audit, writer) = Audit::open(directory, config, policy.revision(), overridden, now)?;
+    let (audit, writer) = Audit::open(directory, config, policy.revision(), configured(&key), now)?;
     Ok((audit, writer, key))
 }
 

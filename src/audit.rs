@@ -25,13 +25,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::policy::{Decision, Judged, Verdict};
 use crate::value::{Duration, Size, absolute, rfc3339_millis};
 pub use directory::Directory;
+pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
 use queue::{Pending, Wanted};
@@ -129,13 +129,12 @@ pub struct InForce {
 }
 
 impl Audit {
-    /// Opens the journal, recovers it, records the start, and starts the writer. `endpoints`: what the
-    /// configuration changes about them.
+    /// Opens the journal, recovers it, records the start, and starts the writer.
     pub fn open(
         directory: Directory,
         config: &Config,
         revision: &str,
-        endpoints: Map<String, Value>,
+        configured: Configured,
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let failed = directory::at(directory.path());
@@ -161,7 +160,7 @@ impl Audit {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),
             revision: revision.to_owned(),
-            endpoints,
+            configured,
             in_doubt: found.in_doubt,
         });
         records.push(start.record());

@@ -4,6 +4,7 @@
 //! request is denied). Data goes to standard output, logs and errors to standard error.
 
 mod audit;
+mod check;
 mod curl;
 mod demo;
 mod endpoints;
@@ -21,21 +22,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::app::{self, App, Hangup};
-use crate::audit::{Directory, Durability};
-use crate::config::{Config, NEEDS_A_RESTART};
-use crate::dynatrace::catalogue::Catalogue;
-use crate::gateway::{
-    Failures, UnknownWrites, environment::Environments, lookup::Lookup, upstream::Base,
-};
-use crate::identity::Tokens;
-use crate::listener::{Files, Tls, descriptors};
-use crate::policy::{Other, Policy, Problem, suite};
+use crate::audit::Durability;
+use crate::config::Config;
+use crate::gateway::upstream::Base;
+use crate::listener::{Files, Tls};
+use crate::policy::suite;
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{Visible, VisibleLines, counted, listening, visible_json};
+use crate::value::{VisibleLines, listening, visible_json};
 
 pub use output::{Output, ended_unread};
 
@@ -53,7 +50,7 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Command),
     /// Load configuration and policies as `serve` does, report what is wrong, and start nothing
-    Check(Check),
+    Check(check::Check),
     /// Print what your shell needs to complete commands and flags
     Completions(man::Completions),
     /// Show dtgate at work: a simulated Dynatrace, the shipped policies, two requests, the journal
@@ -127,28 +124,6 @@ struct Serve {
     /// Form of the log
     #[arg(long, value_name = "FORMAT")]
     log: Option<telemetry::Format>,
-}
-
-#[derive(Debug, Args)]
-struct Check {
-    /// Configuration file
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Directory of policies [default: policies]
-    #[arg(long, value_name = "DIR")]
-    policies: Option<PathBuf>,
-    /// How many made-up requests both engines are compared on, besides those in the policies' tests
-    #[arg(long, value_name = "NUMBER", default_value_t = app::COMPARED)]
-    compare: usize,
-    /// Start of the random numbers that make up these requests
-    #[arg(long, value_name = "NUMBER", default_value_t = app::SEED)]
-    seed: u64,
-    /// Take warnings for errors
-    #[arg(long)]
-    strict: bool,
-    /// Form of the output
-    #[arg(long, value_enum, default_value_t = Format::Pretty)]
-    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -270,99 +245,6 @@ impl Serve {
     }
 }
 
-impl Check {
-    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let mut config = load(self.config.as_ref())?;
-        set(&mut config.policies.directory, self.policies.clone());
-        let shaky = app::check_listeners(&config)?;
-        Directory::check(&config.journal.directory).context("journal")?;
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
-        let catalogue = app::catalogue(&config)?;
-        let changes = changes(&config, &catalogue);
-        let short = app::descriptors(&config).of(descriptors::allowed()).err();
-        let short = short.map(|short| short.to_string());
-        let environments = self
-            .config
-            .is_some()
-            .then(|| Environments::new(config.sections(), None, &metrics));
-        let environments = environments.transpose()?;
-        let policies = &config.policies;
-        match Policy::load(&policies.directory, policies.time_limit.into()) {
-            Ok(policy) => {
-                // Without a configuration nobody knows the issuers.
-                app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
-                let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
-                let environments = environments.as_ref();
-                let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments);
-                if let Err(Failures(failures)) = rehearsed {
-                    return self.refuse(out, &failures, &[]);
-                }
-                let warnings = policy.warnings();
-                let said = warnings.iter().map(Problem::to_string);
-                let said: Vec<String> = shaky.iter().cloned().chain(said).collect();
-                if self.strict && !said.is_empty() {
-                    return self.refuse(out, &said, &diagnostics(warnings, "error"));
-                }
-                let names: Vec<&str> = policy.names().collect();
-                let trusted = policy.prove(config.policies.bytecode, self.compare, self.seed);
-                match self.format {
-                    Format::Json => print_json(
-                        out,
-                        &json!({
-                            "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
-                            "evaluator": trusted, "descriptors": short, "tls": shaky,
-                            "diagnostics": diagnostics(warnings, "warning"),
-                        }),
-                    )?,
-                    Format::Pretty => {
-                        let listed = names.join(", ");
-                        let number = counted(names.len(), "policy");
-                        writeln!(out, "{number}: {}", Visible(listed))?;
-                        writeln!(out, "revision {}", policy.revision())?;
-                        writeln!(out, "judged by {}", VisibleLines(&trusted))?;
-                        let others = trusted.others();
-                        let width = others.iter().map(|other| other.policy.len()).max();
-                        for Other { policy, reason } in others {
-                            let width = width.unwrap_or(0);
-                            writeln!(out, "  {policy:width$}  {}", Visible(reason))?;
-                        }
-                        writeln!(out, "a change of {NEEDS_A_RESTART} needs a restart")?;
-                        for line in changes.into_iter().chain(short) {
-                            writeln!(out, "{line}")?;
-                        }
-                        for warning in said {
-                            writeln!(out, "warning: {}", Visible(warning))?;
-                        }
-                    }
-                }
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(error) => {
-                let problems: Vec<String> = error.problems.iter().map(Problem::to_string).collect();
-                self.refuse(out, &problems, &diagnostics(&error.problems, "error"))
-            }
-        }
-    }
-
-    /// Says what is wrong with the policies.
-    fn refuse(
-        &self,
-        out: &mut impl Write,
-        problems: &[String],
-        diagnostics: &[Value],
-    ) -> anyhow::Result<ExitCode> {
-        match self.format {
-            Format::Json => {
-                let said = json!({"ok": false, "problems": problems, "diagnostics": diagnostics});
-                print_json(out, &said)?;
-            }
-            Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
-        }
-        Ok(ExitCode::from(1))
-    }
-}
-
 impl Simulate {
     async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let (shutdown, _hangups) = app::signals(Hangup::Ends).context("signals")?;
@@ -415,35 +297,6 @@ impl Test {
             suite::Outcome::Failed => ExitCode::from(2),
         })
     }
-}
-
-/// What the configuration changes about endpoints.
-fn changes(config: &Config, catalogue: &Catalogue) -> Vec<String> {
-    let overridden = catalogue.overridden();
-    let mut changes: Vec<String> = overridden
-        .map(|(operation, documented, wanted)| {
-            format!("{operation} is handled as {wanted}, not {documented}")
-        })
-        .collect();
-    let unknown = config.unknown_writes;
-    if unknown != UnknownWrites::default() {
-        changes.push(format!("unknown_writes is {}", json!(unknown)));
-    }
-    changes
-}
-
-/// What editors show at its place.
-fn diagnostics(problems: &[Problem], severity: &str) -> Vec<Value> {
-    let shown = problems.iter().map(|problem| {
-        let Problem {
-            path,
-            line,
-            column,
-            message,
-        } = problem;
-        json!({"file": path, "row": line, "column": column, "severity": severity, "message": message})
-    });
-    shown.collect()
 }
 
 /// One line of JSON in which nothing is hidden.

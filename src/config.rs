@@ -3,6 +3,8 @@
 //! Each section is the `Config` of the module that it configures. Unknown keys are errors; an error
 //! names file, line and column.
 
+mod callers;
+mod place;
 mod restart;
 mod sections;
 
@@ -42,6 +44,9 @@ pub struct Config {
     /// How operations are handled, where the catalogue's own way is not wanted.
     pub endpoints: Overrides,
     pub log: telemetry::Config,
+    /// Where all of that stands, if it stands in a file.
+    #[serde(skip)]
+    file: Option<place::File>,
 }
 
 /// Which policies judge, and for how long one decision may take.
@@ -117,18 +122,17 @@ impl Config {
             path: path.to_owned(),
             error,
         })?;
-        toml::from_str(&text).map_err(|error| {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or_default();
+        let read = toml::from_str(&text).map_err(|error| {
+            let (line, column) = place::position(&text, error.span().map_or(0, |span| span.start));
             ConfigError::Parse {
                 path: path.to_owned(),
-                line: before.matches('\n').count() + 1,
-                column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+                line,
+                column,
                 message: in_plain_words(error.message()),
             }
-        })
+        });
+        let file = Some(place::File::new(path, text));
+        read.map(|config| Self { file, ..config })
     }
 }
 
@@ -174,7 +178,7 @@ const WORDS: [(&str, &str); 11] = [
     ),
     (
         "missing field `files`",
-        "the gate's own certificate is missing: write the table [listener.tls.files] with `certificate` and `key`",
+        "the gate's own certificate is missing: write the table [listener.tls.files], or [admin.tls.files] for operators, with `certificate` and `key`",
     ),
     (
         "invalid type: map, expected a sequence",

@@ -46,6 +46,7 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
@@ -55,10 +56,12 @@ use crate::audit::{Audit, RecordError};
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
+use crate::guard;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, POLICY_ERROR};
 use crate::telemetry::{Limit, Metrics};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
+use client::Who;
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::{Environment, Environments};
@@ -68,9 +71,11 @@ pub use limits::Config;
 use lookup::Found;
 use permit::Permit;
 use record::{Recorder, Recording};
-pub use rehearsal::{Failures, Setting, reads_envoy, rehearse, rehearse_all, status};
+pub use rehearsal::{
+    Failures, Reading, Setting, Supposed, reads_envoy, rehearse, rehearse_all, status,
+};
 use rejection::{Reason, Rejection};
-use route::{Routed, Unrouted};
+use route::{Open, Routed, Unrouted};
 pub use service::Service;
 pub use set::{Set, Wanted};
 use story::{Started, Story, log};
@@ -208,11 +213,11 @@ impl Gateway {
         }
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
-        let routed = match self.identify(&mut parts, &mut identity).await {
+        let identified = self.identify(&mut parts, &mut identity, started.address());
+        let routed = match identified.await {
             Ok(()) => self.route(started, &mut parts, &mut identity, body).await,
             Err(reason) => Err(reason.into()),
         };
-        story.teams = identity.teams_told();
         let revision = self.set.policy.revision();
         let recorder = Recording {
             key: &self.shared.key,
@@ -221,18 +226,9 @@ impl Gateway {
         };
         let gateway = self.clone();
         let answered = match routed {
-            Ok(Routed::Open {
-                body,
-                lent,
-                unknown,
-            }) => {
-                let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
-                story.environment = Some(environment.clone());
-                let seen = unknown.then(|| Sighting::new(&self, &parts, started, &environment));
-                let request = Request::from_parts(parts, body);
-                let streamed = self.stream(&environment, target, request, started, seen);
-                let response = streamed.await?;
-                return Ok(Admitted::Answered(echo::withhold(response, lent.as_ref())));
+            Ok(Routed::Open(open)) => {
+                let passed = self.pass(parts, open, &identity, started, story);
+                return Ok(Admitted::Answered(passed.await?));
             }
             Ok(Routed::Guarded(environment, head, body)) => {
                 story.environment = Some(environment.clone());
@@ -257,6 +253,7 @@ impl Gateway {
                 let environment = self.environments.open(&parts);
                 story.environment = environment.ok().map(|(environment, _target)| environment);
                 let reached = story.environment.clone();
+                self.find_teams_by_head(&mut identity, &parts);
                 let recorder = recorder.of(&parts, None, reached, identity);
                 let recorder = recorder.about(operation);
                 story.caller = recorder.caller();
@@ -289,13 +286,46 @@ impl Gateway {
         answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
     }
 
+    /// Open traffic: nobody judges it. Whose it is goes to the log, and is counted where the catalogue does not know it.
+    async fn pass(
+        &self,
+        parts: Parts,
+        Open {
+            body,
+            lent,
+            unknown,
+        }: Open,
+        identity: &Identity,
+        started: &Started,
+        story: &mut Story,
+    ) -> Result<Response<Body>, Rejection> {
+        let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
+        story.environment = Some(environment.clone());
+        let shown = match &lent {
+            Some(lent) => Some(lent.caller.clone()),
+            None if unknown => guard::caller(&parts, &self.shared.key),
+            None => None,
+        };
+        story.caller = Arc::new(identity.told(shown.as_ref(), lent.is_some()));
+        let seen = unknown.then(|| {
+            let who = (identity, &story.caller);
+            Sighting::new(self, &parts, started, &environment, who)
+        });
+        let request = Request::from_parts(parts, body);
+        let from = (started, identity.proven());
+        let streamed = self.stream(&environment, target, request, from, seen);
+        let response = streamed.await?;
+        let secret = lent.map(|lent| lent.secret);
+        Ok(echo::withhold(response, secret.as_ref()).map_err(Reason::from)?)
+    }
+
     /// Open traffic: both bodies are streamed, nothing is kept. An upload that does not begin holds nothing.
     async fn stream(
         &self,
         environment: &Environment,
         target: PathAndQuery,
         mut request: Request<Body>,
-        started: &Started,
+        (started, who): (&Started, Option<Who>),
         mut seen: Option<Sighting>,
     ) -> Result<Response<Body>, Rejection> {
         if !headers::may_forward(&started.method, request.headers_mut()) {
@@ -306,8 +336,13 @@ impl Gateway {
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
-        let slot = self.set.admission.open.take(started.address(), 1);
-        let slot = slot.map_err(Reason::from)?;
+        let admission = &self.set.admission;
+        let slot = admission.open.take(started.address(), 1);
+        let of_caller = who.map(|who| admission.open_callers.take(who, 1));
+        let slot = (
+            slot.map_err(Reason::from)?,
+            of_caller.transpose().map_err(Reason::from)?,
+        );
         let request = Request::from_parts(parts, body);
         let sent = Instant::now();
         if let Some(seen) = &mut seen {
@@ -367,7 +402,7 @@ impl Gateway {
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
-        let answer = answer.map(|answer| echo::withhold(answer, lent.as_ref()));
+        let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
         let elapsed = sent.elapsed();
         self.shared.metrics.upstream_answered(elapsed);
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;

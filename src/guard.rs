@@ -31,9 +31,8 @@ use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::value::Sha256Hex;
 pub use caller::{caller, credential_name, redactor, require_credential};
 pub use error::{HeadError, ReadError};
-use fields::{
-    API_TOKEN, Credential, asks_for, credential, is_json, parameters, refuse_connection_fields,
-};
+pub use fields::refuse_connection_fields;
+use fields::{API_TOKEN, Credential, asks_for, credential, is_json, parameters};
 pub use overrides::only_reads;
 use overrides::{refuse_method, refuse_overrides};
 use path::{CanonicalPath, Likeness, PathError, Target};

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use address::{deserialize_listening, listening};
 pub use counted::counted;
-pub use network::Network;
+pub use network::{Network, deserialize_believed};
 pub use relative::relative;
 pub use visible::{Visible, VisibleLines, visible_json};
 

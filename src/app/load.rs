@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
-use crate::identity::{Teams, Tokens};
-use crate::policy::Policy;
+use crate::identity::{Proofs, Teams, Tokens};
+use crate::policy::{Policy, Problem};
 use crate::telemetry::Metrics;
 
 /// Reads policies, authorities and tokens, and has one request of every kind judged.
@@ -34,6 +34,7 @@ pub(super) fn load(
         None => Tokens::new(&config.identity, metrics, super::now)?,
     };
     let teams = teams(&policy, Some(&tokens))?;
+    config.check_callers(&teams)?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     Ok(Wanted {
         limits: config.limits,
@@ -45,6 +46,7 @@ pub(super) fn load(
         tokens,
         forwarded: config.identity.forwarded.clone(),
         teams,
+        proofs: Proofs::of(&config.identity, config.asks_for_certificates()),
     })
 }
 
@@ -69,6 +71,36 @@ pub fn teams(policy: &Policy, tokens: Option<&Tokens>) -> anyhow::Result<Teams> 
         let problem = policy.problem_in_data(&["callers"], error.to_string());
         anyhow::anyhow!("{problem}")
     })
+}
+
+/// What the configuration and the data say about callers, and may not be meant.
+pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
+    let mut doubts = config.doubts();
+    let only_certificates = |team: &&str| {
+        teams
+            .ways(team)
+            .is_some_and(|ways| ways.certificate && !ways.jwt)
+    };
+    if !config.asks_for_certificates()
+        && let Some(team) = teams.names().find(only_certificates)
+    {
+        let message = format!(
+            "data.callers: team {team:?} has certificates, and clients are not asked for any: nobody belongs to it by \
+             one; add [listener.tls.clients]"
+        );
+        doubts.push(policy.problem_in_data(&["callers"], message));
+    }
+    doubts
+}
+
+/// What is in force and may not be meant, for the log.
+pub(super) fn say_doubts(config: &Config, set: &Set) {
+    for doubt in doubts(config, set.policy(), set.teams()) {
+        tracing::warn!(at = %doubt.place(), "configuration: {}", doubt.message);
+    }
+    for warning in set.policy().warnings() {
+        tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
+    }
 }
 
 /// Has the policies judge one request of every kind, as `serve` and `check` do.

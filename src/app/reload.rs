@@ -8,30 +8,32 @@
 mod digest;
 mod files;
 mod state;
+mod tested;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::Map;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::manager::Manager;
 use super::prove::prove;
-use super::{Hangups, load, now};
+use super::{Hangups, configured, load, now};
 use crate::audit::event::{self, Event, Record};
 use crate::audit::{self, Audit};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service, Set};
 use crate::listener::{Change, TlsSwap};
-use crate::policy::{AnswersFor, suite};
+use crate::policy::AnswersFor;
 use crate::telemetry::Metrics;
 use crate::value::rfc3339_millis;
 use digest::Digest;
 pub(super) use state::{InForce, State};
 use state::{Last, Trigger};
+use tested::Tested;
 
 /// Where the configuration comes from: a file, where there is one, and the command line.
 pub struct Source {
@@ -39,6 +41,8 @@ pub struct Source {
     read: Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>,
     /// What the files were like before they were read for the first time.
     first: Digest,
+    /// The same of the policies alone, with their tests.
+    policies: Digest,
 }
 
 /// Reads files again, and puts them in force.
@@ -58,6 +62,7 @@ struct Fresh {
     config: Config,
     wanted: gateway::Wanted,
     restart: Vec<&'static str>,
+    tested: Tested,
 }
 
 impl Source {
@@ -69,11 +74,13 @@ impl Source {
         // A change that comes while they are read is seen later.
         let before = read()?;
         let first = Digest::of(&files::of(&before, file.as_deref()));
+        let policies = Digest::of(&[&before.policies.directory]);
         let config = read()?;
         let source = Self {
             file,
             read: Box::new(read),
             first,
+            policies,
         };
         Ok((source, config))
     }
@@ -97,9 +104,11 @@ impl Reloader {
         let source = Arc::new(source);
         // In force, and refused: nothing is to be done about either.
         let (mut loaded, mut refused) = (source.first, None);
+        let mut tested = Tested::new(source.policies);
         let mut unrecorded = None;
         // What has to be tried again, whoever asked for it.
         let mut again = None;
+        let mut rounds = 0_u32;
         let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
             let trigger = match again.take() {
@@ -121,8 +130,7 @@ impl Reloader {
                 self.manager.reloading();
             }
             if seen == loaded && refused.take().is_some() {
-                self.metrics.refused_files_are_gone();
-                self.say_how_it_is(Trigger::Watch, false);
+                self.put_back();
             }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger == Trigger::Watch {
@@ -138,13 +146,16 @@ impl Reloader {
                 continue;
             }
             let seen = self.settled(&source, seen).await;
-            let read = self.read(&source).await;
+            let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
+                rounds += 1;
+                say_if_restless(rounds);
                 sleep(SETTLE).await;
                 again = Some(trigger);
                 continue;
             }
+            rounds = 0;
             let fresh = match read {
                 Ok(fresh) => {
                     let renewed = self.renew_certificates(&fresh.config).await;
@@ -153,12 +164,18 @@ impl Reloader {
                 Err(error) => Err(error),
             };
             match fresh {
-                Ok((fresh, renewed)) => {
-                    (loaded, refused) = (seen, None);
+                Ok((fresh, mut renewed)) => {
+                    if fresh.tested.differs(tested) {
+                        // Or only their tests; then nothing else says so.
+                        renewed.push("policies");
+                    }
+                    (loaded, refused, tested) = (seen, None, fresh.tested);
+                    self.state.is_refused.store(false, Relaxed);
                     unrecorded = self.put_in_force(fresh, renewed, trigger).await;
                 }
                 Err(error) => {
                     refused = Some(seen);
+                    self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
                 }
             }
@@ -203,7 +220,7 @@ impl Reloader {
         seen
     }
 
-    async fn read(&self, source: &Arc<Source>) -> anyhow::Result<Fresh> {
+    async fn read(&self, source: &Arc<Source>, tested: Tested) -> anyhow::Result<Fresh> {
         let (source, state, metrics) = (source.clone(), self.state.clone(), self.metrics.clone());
         let reading = move || {
             let running = state.in_force.load_full();
@@ -212,10 +229,8 @@ impl Reloader {
             super::check_listeners(&config)?;
             let before = Some((&running.config, &*running.set));
             let wanted = load::load(&config, &metrics, before)?;
-            if config.reload.require_tests && !wanted.policy.is(running.set.policy()) {
-                pass_their_tests(&config)?;
-            }
             Ok(Fresh {
+                tested: tested.with(&config)?,
                 config,
                 wanted,
                 restart,
@@ -257,6 +272,7 @@ impl Reloader {
             config,
             wanted,
             restart,
+            tested: _,
         } = fresh;
         let overridden = load::overridden(&config, wanted.catalogue());
         let mut changed = config.changed_since(&running.config);
@@ -265,8 +281,10 @@ impl Reloader {
         changed.extend(renewed);
         changed.sort_unstable();
         changed.dedup();
-        for warning in set.policy().warnings() {
-            tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
+        load::say_doubts(&config, &set);
+        let configured = configured::configured(&config, &set, &self.state.key, overridden);
+        if changed.contains(&"credential") || changed.contains(&"identity") {
+            configured::say(&configured);
         }
         let at = now();
         let event = Event::Reload(event::Reload {
@@ -278,7 +296,7 @@ impl Reloader {
             to: Some(set.policy().revision().to_owned()),
             changed: changed.clone(),
             restart: restart.clone(),
-            endpoints: overridden,
+            configured,
             error: None,
         });
         let record = event.record();
@@ -327,6 +345,14 @@ impl Reloader {
         })
     }
 
+    /// The files hold what is in force again.
+    fn put_back(&self) {
+        self.state.is_refused.store(false, Relaxed);
+        self.metrics.refused_files_are_gone();
+        self.say_how_it_is(Trigger::Watch, false);
+        tracing::info!("the files are as they are in force again: what was refused is gone");
+    }
+
     /// Nothing changes, and everybody is told why.
     async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
         let running = self.state.in_force.load_full();
@@ -351,7 +377,7 @@ impl Reloader {
             to: None,
             changed: Vec::new(),
             restart: Vec::new(),
-            endpoints: Map::new(),
+            configured: audit::Configured::default(),
             error: Some(error.clone()),
         });
         self.state.tell(Last {
@@ -378,20 +404,6 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// The policies' own tests, those that `dtgate test` runs.
-fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
-    let mut report = Vec::new();
-    let directory = &config.policies.directory;
-    let outcome = suite::run(&[directory], &suite::Options::default(), &mut report);
-    match outcome.context("tests")? {
-        suite::Outcome::Passed => Ok(()),
-        suite::Outcome::Failed => bail!(
-            "the policies do not pass their tests (reload.require_tests):\n{}",
-            String::from_utf8_lossy(&report).trim_end()
-        ),
-    }
-}
-
 fn say_what_needs_a_restart(keys: &[&str]) {
     if !keys.is_empty() {
         tracing::warn!(
@@ -413,6 +425,19 @@ fn pause(interval: Duration, took: Duration) -> Duration {
     interval.max(took.saturating_mul(50))
 }
 
+/// Where nobody sees anything else of it.
+fn say_if_restless(rounds: u32) {
+    if rounds.is_multiple_of(ROUNDS) {
+        tracing::warn!(
+            rounds,
+            "files change faster than they can be read and checked: nothing of them is in force yet"
+        );
+    }
+}
+
+/// After how many readings in vain it is said that they were.
+const ROUNDS: u32 = 5;
+
 /// Files that change are looked at again after this time.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -421,3 +446,6 @@ const LONGEST: usize = 4096;
 
 /// So often, at most.
 const PATIENCE: u32 = 20;
+
+#[cfg(test)]
+mod tests;

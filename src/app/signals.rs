@@ -19,6 +19,7 @@ pub enum Hangup {
 }
 
 /// SIGHUP after SIGHUP; several that come while nobody waits are one.
+#[derive(Default)]
 pub struct Hangups(Arc<Notify>);
 
 impl Hangups {

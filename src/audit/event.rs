@@ -42,6 +42,7 @@
 //! };
 //! ```
 
+mod caller;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+pub use caller::{Caller, CertificateNames, JwtNames};
 use texts::shortened;
 
 use crate::dynatrace::redact::Redacted;
@@ -107,7 +109,7 @@ pub struct Decision<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller<'a>>,
+    pub caller: Option<&'a Caller>,
     pub request: Request<'a>,
     /// Why a request was refused that policies did not see.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,13 +149,6 @@ pub struct Metrics {
         skip_serializing_if = "Option::is_none"
     )]
     pub evaluation_ns: Option<u64>,
-}
-
-/// The public part of the caller's credential.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Caller<'a> {
-    pub id: &'a TokenId,
-    pub kind: &'static str,
 }
 
 /// The request that a decision is about.
@@ -212,6 +207,23 @@ pub enum Answer {
     Unknown,
 }
 
+/// What of the configuration has to be known to whoever reads decisions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Configured {
+    /// Operations that the configuration handles otherwise than the catalogue, and how.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub endpoints: Map<String, Value>,
+    /// Whose JSON Web Tokens are believed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<Value>,
+    /// Whether clients have to show certificates, or may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<&'static str>,
+    /// The gate's own, for callers who have proven who they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Value>,
+}
+
 /// The journal was opened.
 #[derive(Clone, Debug, Serialize)]
 pub struct Start {
@@ -219,9 +231,8 @@ pub struct Start {
     pub version: &'static str,
     /// Digest of the policies.
     pub revision: String,
-    /// Operations that the configuration handles otherwise than the catalogue, and how.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub endpoints: Map<String, Value>,
+    #[serde(flatten)]
+    pub configured: Configured,
     /// Allowed decisions near the end of the journal that have no outcome: a crash came between.
     pub in_doubt: Vec<String>,
 }
@@ -246,9 +257,8 @@ pub struct Reload {
     /// What changed in the configuration and needs a restart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restart: Vec<&'static str>,
-    /// Operations that the configuration handles otherwise than the catalogue, and how.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub endpoints: Map<String, Value>,
+    #[serde(flatten)]
+    pub configured: Configured,
     /// Why it is not in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -297,7 +307,7 @@ pub struct SuppressedBy<'a> {
     /// An address, of IPv6 the network that belongs to one place (`/64`).
     pub requested_by: Redacted,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller<'a>>,
+    pub caller: Option<&'a Caller>,
     pub count: u64,
 }
 
@@ -327,7 +337,7 @@ pub struct Unseen<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub struct UnseenRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller: Option<Caller<'a>>,
+    pub caller: Option<&'a Caller>,
     pub environment: &'a str,
     pub method: &'a Redacted,
     pub path: &'a Redacted,

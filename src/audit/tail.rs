@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::segment::{open_regular, segments};
 
-pub use render::render;
+pub use render::{name, render};
 
 /// Reads the records of a journal in order, and goes on where it stopped when more are written.
 #[derive(Debug)]

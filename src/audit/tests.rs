@@ -29,7 +29,7 @@ fn config(directory: &Path) -> Config {
 
 fn open(config: &Config) -> Result<(Audit, Writer), OpenError> {
     let directory = Directory::hold(&config.directory)?;
-    Audit::open(directory, config, "r", Map::new(), now)
+    Audit::open(directory, config, "r", Configured::default(), now)
 }
 
 /// Where the chain breaks, says the refusal to open it.

@@ -1,5 +1,7 @@
 //! `dtgate eval`: one request, from a file or as a curl line, read and judged as the gate would.
 
+mod caller;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -36,6 +38,8 @@ pub(super) struct Eval {
     /// The public id of the token by which the caller is known, such as dt0c01.ST2EY72KQINMH574WMNVI7YN
     #[arg(long, value_name = "ID")]
     token: Option<String>,
+    #[command(flatten)]
+    caller: caller::Caller,
     /// Directory of policies
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
@@ -94,7 +98,13 @@ impl Eval {
                 .is_some_and(|query| query.to_lowercase().contains("api-token"));
         let catalogue = app::catalogue(&config)?;
         let envoy = reads_envoy(&policy);
-        match gateway::rehearse(request, &config.limits, &catalogue, envoy, app::now()) {
+        let supposed = self.caller.supposed(app::teams(&policy, None)?)?;
+        let reading = gateway::Reading {
+            limits: &config.limits,
+            catalogue: &catalogue,
+            with_envoy: envoy,
+        };
+        match gateway::rehearse(request, reading, &supposed, app::now()) {
             Ok(Some(input)) => self.explain(out, &policy, &input, has_credential),
             Ok(None) => {
                 match self.format {
@@ -144,8 +154,10 @@ impl Eval {
                 };
                 let bytes = bytes.map_err(|error| anyhow!("{name}: {}", unread(&error)))?;
                 if bytes.trim_ascii_start().starts_with(b"{") {
-                    if self.token.is_some() {
-                        bail!("--token is for a request: an input document says who asks");
+                    if self.token.is_some() || self.caller.is_said() {
+                        bail!(
+                            "--token, --jwt, --certificate and --team are for a request: an input document says who asks"
+                        );
                     }
                     let input = serde_json::from_slice(&bytes);
                     let input = input.with_context(|| format!("{name}: input document"))?;
@@ -159,7 +171,7 @@ impl Eval {
         request.extensions_mut().insert(Peer {
             address,
             tls: true,
-            certificate: None,
+            certificate: self.caller.certificate(app::now())?,
             connection: address,
         });
         if let Some(token) = &self.token {
@@ -195,10 +207,7 @@ impl Eval {
             Format::Pretty => {
                 show(out, input, &explanation)?;
                 if !has_credential {
-                    writeln!(
-                        out,
-                        "the request shows no credential, and the gate would answer 401 before any policy: give one, or --token ID"
-                    )?;
+                    writeln!(out, "{}", self.without_credential())?;
                 }
             }
         }
@@ -206,6 +215,17 @@ impl Eval {
             Verdict::Allow => ExitCode::SUCCESS,
             Verdict::Deny => ExitCode::from(2),
         })
+    }
+}
+
+impl Eval {
+    fn without_credential(&self) -> &'static str {
+        if self.caller.is_proven() {
+            "the request shows no credential for Dynatrace: the gate sends its own where it has one for this caller \
+             ([credential]), and else would answer 401 before any policy"
+        } else {
+            "the request shows no credential, and the gate would answer 401 before any policy: give one, or --token ID"
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! It looks at text as it stands, at what that says without its escapes (again and again), and at what base64 and
 //! hexadecimal digits in it say. The steps are bounded by the text's length: what takes more is hidden as a whole.
 
-mod encode;
+pub(crate) mod encode;
 mod once;
 mod own;
 mod path;

@@ -95,6 +95,9 @@ impl Became {
                 Some(*status),
                 Some(Redacted::ours("redirect")),
             ),
+            Err(error @ UpstreamError::Veiled(status, _)) => {
+                (Answer::Answered, Some(*status), said(error))
+            }
             Err(error) if error.never_arrived() => (Answer::Failed, None, said(error)),
             Err(error) => (Answer::Unknown, None, said(error)),
         };

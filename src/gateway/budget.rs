@@ -6,20 +6,22 @@
 //! gate, whatever the table has forgotten.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
 use super::client::Address;
-use crate::dynatrace::token::{Caller, TokenId};
+use crate::audit::event::Caller;
+use crate::dynatrace::token::TokenId;
 
 /// Who pays for what is written about a request.
 #[derive(Clone, Debug)]
 pub(super) struct Payer {
     own: Key,
     address: Address,
-    /// For people: it is claimed, and anybody can claim it.
-    caller: Option<Caller>,
+    /// For people: what is not proven is claimed, and anybody can claim it.
+    caller: Arc<Caller>,
 }
 
 /// Whose bucket it is.
@@ -56,11 +58,7 @@ pub(super) struct Budget {
 
 impl Payer {
     /// `credential`: a name that nobody can make who does not have the credential.
-    pub(super) fn new(
-        credential: Option<TokenId>,
-        address: Address,
-        caller: Option<Caller>,
-    ) -> Self {
+    pub(super) fn new(credential: Option<TokenId>, address: Address, caller: Arc<Caller>) -> Self {
         Self {
             own: credential.map_or(Key::Strangers(address), Key::Credential),
             address,
@@ -72,8 +70,8 @@ impl Payer {
         self.address
     }
 
-    pub(super) fn caller(&self) -> Option<&Caller> {
-        self.caller.as_ref()
+    pub(super) fn caller(&self) -> &Arc<Caller> {
+        &self.caller
     }
 }
 

@@ -39,6 +39,13 @@ impl Who {
     }
 }
 
+impl Address {
+    /// The address, or the first of the network.
+    pub(super) fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
 impl From<IpAddr> for Address {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use http::request::Parts;
+use serde::Serialize;
 
 use crate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use crate::guard;
@@ -27,6 +28,19 @@ pub(super) struct Credential {
     teams: BTreeSet<String>,
 }
 
+/// A credential, without anything that is secret of it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Brokered {
+    pub environment: String,
+    /// `file` or `oauth`.
+    pub kind: &'static str,
+    /// Its public id.
+    pub id: String,
+    pub traffic: Traffic,
+    /// Empty: everybody who has proven who he is.
+    pub teams: Vec<String>,
+}
+
 #[derive(Clone, Debug)]
 enum Source {
     /// The value of `Authorization`.
@@ -42,8 +56,19 @@ pub enum CredentialError {
         path: PathBuf,
         error: std::io::Error,
     },
+    #[error(
+        "{}: that is the secret of an OAuth client, and no token: write [credential.oauth] with client_id and \
+         client_secret_file instead",
+        path.display()
+    )]
+    Client { path: PathBuf },
     #[error("{}: one token is expected in it, and nothing else", path.display())]
     NoToken { path: PathBuf },
+    #[error(
+        "{}: that is the public part of a token alone: write all of it, such as dt0c01.PUBLIC.SECRET",
+        path.display()
+    )]
+    Public { path: PathBuf },
     #[error(transparent)]
     Outbound(#[from] OutboundError),
 }
@@ -87,9 +112,9 @@ impl Credential {
     }
 
     /// By what name it is known: an access token has none that stays, so it is the client's.
-    pub(super) fn caller(&self, authorization: &TokenSecret, key: &HashKey) -> Caller {
+    pub(super) fn caller(&self, key: &HashKey) -> Caller {
         match &self.source {
-            Source::Own(_) => Caller::from_authorization(authorization.expose(), key),
+            Source::Own(secret) => Caller::from_authorization(secret.expose(), key),
             Source::Access(access) => {
                 Caller::from_authorization(&format!("Bearer {}", access.client()), key)
             }
@@ -101,6 +126,20 @@ impl Credential {
         match &self.source {
             Source::Own(secret) => Ok(secret.clone()),
             Source::Access(access) => access.token().await,
+        }
+    }
+
+    /// What operators are told of it, as that of an environment.
+    pub(super) fn told(&self, environment: &str, key: &HashKey) -> Brokered {
+        Brokered {
+            environment: environment.to_owned(),
+            kind: match &self.source {
+                Source::Own(_) => "file",
+                Source::Access(_) => "oauth",
+            },
+            id: self.caller(key).id.to_string(),
+            traffic: self.traffic,
+            teams: self.teams.iter().cloned().collect(),
         }
     }
 
@@ -129,6 +168,16 @@ pub(super) fn own(path: &Path) -> Result<TokenSecret, CredentialError> {
             path: path.to_owned(),
         });
     }
+    if token.starts_with("dt0s02.") {
+        return Err(CredentialError::Client {
+            path: path.to_owned(),
+        });
+    }
+    if token.starts_with("dt0") && token.matches('.').count() == 1 {
+        return Err(CredentialError::Public {
+            path: path.to_owned(),
+        });
+    }
     let is_borne = token.starts_with("dt0s") || token.starts_with("eyJ");
     let scheme = if is_borne { "Bearer" } else { "Api-Token" };
     Ok(TokenSecret::new(format!("{scheme} {token}")))
@@ -136,3 +185,42 @@ pub(super) fn own(path: &Path) -> Result<TokenSecret, CredentialError> {
 
 /// Of a token, in bytes.
 const LONGEST: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dynatrace_would_never_take_is_no_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            own(&path)
+                .map(|secret| secret.expose().to_owned())
+                .map_err(|error| error.to_string())
+        };
+        for (text, said) in [
+            ("", "one token is expected"),
+            ("Api-Token dt0c01.A.B", "one token is expected"),
+            (
+                "dt0c01.ST2EY72KQINMH574WMNVI7YN",
+                "public part of a token alone",
+            ),
+            ("dt0s16.ABCDEFGH\n", "public part of a token alone"),
+            ("dt0s02.ABCD1234.SECRETPART", "secret of an OAuth client"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+            assert!(!error.contains("SECRETPART"), "{error}");
+        }
+        for (text, wanted) in [
+            ("dt0c01.A.B\n", "Api-Token dt0c01.A.B"),
+            ("dt0s16.A.B", "Bearer dt0s16.A.B"),
+            ("eyJhbGciOiJ.e30.c2ln", "Bearer eyJhbGciOiJ.e30.c2ln"),
+            ("abcdefghijklmnopqrstu", "Api-Token abcdefghijklmnopqrstu"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(wanted));
+        }
+    }
+}

@@ -13,9 +13,10 @@ use http::uri::PathAndQuery;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::credential::{self, Credential, CredentialError};
+use super::credential::{self, Brokered, Credential, CredentialError};
 use super::upstream::{self, BuildError, Upstream};
 use crate::dynatrace::redact::Redactor;
+use crate::dynatrace::token::HashKey;
 use crate::guard::host;
 use crate::guard::prefix::{self, Ambiguous};
 use crate::guard::{Call, Head};
@@ -226,6 +227,18 @@ impl Environments {
             }
         }
         entrances.into_values().collect()
+    }
+
+    /// The credentials that the gate has for its callers, by the names of environments.
+    pub fn brokered(&self, key: &HashKey) -> Vec<Brokered> {
+        let environments: BTreeMap<&str, &Environment> = self.by_name().into_iter().collect();
+        let environments = environments.into_iter();
+        environments
+            .filter_map(|(name, environment)| {
+                let credential = environment.credential.as_ref()?;
+                Some(credential.told(name, key))
+            })
+            .collect()
     }
 
     /// The same environments with connections of their own.

@@ -101,7 +101,7 @@ impl Ledger {
 
     /// Whether a refusal that is never recorded may have its line in the log. Else it was counted.
     pub(super) fn line(&self, address: Address, kind: Kind, time: Timestamp) -> bool {
-        let payer = Payer::new(None, address, None);
+        let payer = Payer::new(None, address, Arc::default());
         let spent = self.spend(Class::Refusal, &payer, 1, |books, of_caller| {
             books.log.count(&payer, of_caller, kind, time);
         });

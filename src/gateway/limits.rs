@@ -73,6 +73,8 @@ impl Default for Config {
 pub(super) struct Admission {
     /// Slots of open traffic, each held until the answer ends.
     pub(super) open: Quota<Address>,
+    /// The same slots by caller, of callers that have proven who they are.
+    pub(super) open_callers: Quota<Who>,
     /// Slots of guarded requests, each held from the end of the body to the end of the answer.
     pub(super) guarded: Quota<Address>,
     /// The same slots by caller: where many share an address, none of them takes all of its share.
@@ -85,8 +87,8 @@ impl Admission {
     pub(super) fn new(config: &Config) -> Self {
         let share = |all| config.address_share.of(all);
         let quota = |all, least, exceeded| Quota::new(all, share(all), least, exceeded);
-        let guarded = config.guarded_in_flight.get();
-        let caller = share(guarded).div_ceil(2);
+        let (open, guarded) = (config.in_flight.get(), config.guarded_in_flight.get());
+        let of_callers = |all, exceeded| Quota::new(all, share(all).div_ceil(2), 1, exceeded);
         let body = config.body.as_usize();
         // As it was received, and as it was read.
         let guarded_body = body.saturating_add(at_most(body));
@@ -94,9 +96,10 @@ impl Admission {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (queue, timeout) = (config.judge_queue.get(), config.judge_timeout.into());
         Self {
-            open: quota(config.in_flight.get(), 1, IN_FLIGHT),
+            open: quota(open, 1, IN_FLIGHT),
+            open_callers: of_callers(open, IN_FLIGHT_BY_CALLER),
             guarded: quota(guarded, 1, GUARDED_IN_FLIGHT),
-            callers: Quota::new(guarded, caller, 1, GUARDED_BY_CALLER),
+            callers: of_callers(guarded, GUARDED_BY_CALLER),
             bodies: Bodies {
                 memory: quota(config.bodies.as_usize(), one_request, BODIES),
                 timeout: config.body_timeout.into(),
@@ -121,6 +124,14 @@ const IN_FLIGHT: [Shed; 2] = [
     Shed {
         limit: Limit::InFlightPerAddress,
         text: "too many requests at once from this address",
+    },
+];
+
+const IN_FLIGHT_BY_CALLER: [Shed; 2] = [
+    IN_FLIGHT[0],
+    Shed {
+        limit: Limit::InFlightPerCaller,
+        text: "too many requests at once of this caller",
     },
 ];
 

@@ -134,7 +134,9 @@ impl LookupError {
 
 fn status_text(status: StatusCode) -> String {
     let reason = match status.as_u16() {
-        401 => "the credential is not valid there",
+        401 => {
+            "the credential is not valid there (a token of an issuer that the gate does not know is sent there, too)"
+        }
         403 => {
             "the credential may not read tokens: give it apiTokens.read (TenantTokenManagement for v1), or let whoever runs the gate set lookup.token_file"
         }

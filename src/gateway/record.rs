@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use super::answer::{Became, verdict};
 use super::budget::Payer;
+use super::echo;
 use super::environment::{Addressed, Environment as Reached};
 use super::headers;
-use super::identify::{Identity, read_plain};
+use super::identify::Identity;
 use super::lookup::Found;
 use super::rejection::Reason;
 use super::story::Started;
@@ -28,7 +29,7 @@ use crate::audit::event::{
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::{Redacted, Redactor};
-use crate::dynatrace::token::{Caller, HashKey, TokenId};
+use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError};
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
@@ -47,7 +48,7 @@ pub(super) struct Recorder {
     method: Redacted,
     path: Redacted,
     version: http::Version,
-    caller: Option<Caller>,
+    caller: Arc<event::Caller>,
     identity: Identity,
     operation: Option<Operation>,
     environment: Option<Arc<Reached>>,
@@ -77,12 +78,13 @@ impl Recording<'_> {
             revision,
             started,
         } = self;
-        let caller = match head {
+        let shown = match head {
             Some(head) => head.caller().cloned(),
             None => guard::caller(parts, key),
         };
-        let proven = identity.name().map(|name| key.name(name.expose()));
-        let payer = proven.or_else(|| guard::credential_name(parts, key));
+        let brokered = head.is_some_and(|head| head.lent().is_some());
+        let caller = Arc::new(identity.told(shown.as_ref(), brokered));
+        let payer = identity.counted_as(parts, key);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
         Recorder {
             payer: Payer::new(payer, started.address(), caller.clone()),
@@ -127,9 +129,9 @@ impl Recorder {
         self.operation.map_or("unknown", Operation::as_str)
     }
 
-    /// The public id of the caller's credential.
-    pub(super) fn caller(&self) -> Option<TokenId> {
-        Some(self.caller.as_ref()?.id.clone())
+    /// Who asks, as records tell it.
+    pub(super) fn caller(&self) -> Arc<event::Caller> {
+        self.caller.clone()
     }
 
     /// Who pays for what is written about the request.
@@ -161,6 +163,7 @@ impl Recorder {
         let error = found.and_then(|found| found.error.as_ref());
         let difference = difference(call, current);
         let mut texts = self.redactor.once();
+        let (certificate, jwt) = self.identity.seen(&self.redactor)?;
         if current.is_some_and(|token| token.texts().any(|text| texts.is_shown(text))) {
             return Err(ReadError::Shown);
         }
@@ -171,8 +174,8 @@ impl Recorder {
             caller: input::Caller {
                 address: self.peer.to_string(),
                 token: self.caller_token(),
-                certificate: self.identity.certificate(&self.redactor),
-                jwt: self.identity.jwt(&self.redactor),
+                certificate,
+                jwt,
                 teams: self.identity.teams.clone(),
             },
             token: head.path().token().map(|token| Target {
@@ -189,11 +192,15 @@ impl Recorder {
     }
 
     fn caller_token(&self) -> CallerToken {
-        let shown = self.caller.as_ref().map(|caller| CallerToken {
-            id: Redacted::from(&caller.id),
-            kind: Redacted::ours(caller.kind.as_str()),
-        });
-        shown.unwrap_or_default()
+        CallerToken {
+            id: self
+                .caller
+                .id
+                .as_ref()
+                .map(Redacted::from)
+                .unwrap_or_default(),
+            kind: self.caller.kind.map(Redacted::ours).unwrap_or_default(),
+        }
     }
 
     fn envoy(&self, call: &Call, parts: &Parts) -> Envoy {
@@ -346,10 +353,7 @@ impl Recorder {
             verdict: "deny",
             operation: self.operation.map(Operation::as_str),
             environment: self.environment.as_ref().map(|reached| &*reached.name),
-            caller: self.caller.as_ref().map(|caller| event::Caller {
-                id: &caller.id,
-                kind: caller.kind.as_str(),
-            }),
+            caller: self.caller.known(),
             request: self.request(),
             error: None,
         }
@@ -407,7 +411,7 @@ impl Recorder {
         let says_none = !has_body && (said || matches!(method, "PATCH" | "POST" | "PUT"));
         headers::for_upstream_with_body(&mut headers, self.version, &self.request_id, has_body);
         if call.head().lent().is_some() {
-            read_plain(&mut headers);
+            echo::ask_plain(&mut headers);
         }
         // Its answer is read, to know what it made.
         if self.operation.and_then(Birth::of).is_some() {

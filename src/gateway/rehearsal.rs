@@ -28,7 +28,7 @@ use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
-use crate::identity::forwarded;
+use crate::identity::{Jwt, Teams, forwarded};
 use crate::listener::{Peer, empty};
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::value::Size;
@@ -48,20 +48,36 @@ pub fn reads_envoy(policy: &Policy) -> bool {
     .any(|member| policy.reads(&format!("input.{member}")))
 }
 
+/// What requests are read with.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub limits: &'a Config,
+    pub catalogue: &'a Catalogue,
+    pub with_envoy: bool,
+}
+
+/// What the caller is supposed to have proven, besides the certificate of its connection.
+#[derive(Default)]
+pub struct Supposed {
+    pub jwt: Option<Jwt>,
+    pub teams: Teams,
+    /// Those that it belongs to, whatever the list says.
+    pub more_teams: Vec<String>,
+}
+
 /// Reads a request as the gateway would, for `dtgate eval`: what policies would see of it.
 ///
 /// `None`: it is open traffic, which no policy sees.
 pub fn rehearse(
     request: Request<Bytes>,
-    limits: &Config,
-    catalogue: &Catalogue,
-    with_envoy: bool,
+    reading: Reading<'_>,
+    supposed: &Supposed,
     time: jiff::Timestamp,
 ) -> Result<Option<Input>, ReadError> {
-    let read = Read::of(request, limits, catalogue)?;
+    let read = Read::of(request, reading.limits, reading.catalogue, supposed)?;
     let input = read.map(|read| {
         let environment = read.the_only_environment();
-        read.input(environment, None, with_envoy, time)
+        read.input(environment, None, reading.with_envoy, time)
     });
     input.transpose()
 }
@@ -84,6 +100,7 @@ impl Read {
         request: Request<Bytes>,
         limits: &Config,
         catalogue: &Catalogue,
+        supposed: &Supposed,
     ) -> Result<Option<Self>, ReadError> {
         let key = HashKey::new([0; 32]);
         let (parts, body) = request.into_parts();
@@ -100,7 +117,8 @@ impl Read {
             revision: "",
             started: &started,
         };
-        let recorder = recording.of(&parts, Some(&head), None, Identity::default());
+        let identity = Identity::supposed(&parts, supposed, head.caller());
+        let recorder = recording.of(&parts, Some(&head), None, identity);
         let call = guard::call(head, &body)?;
         Ok(Some(Self {
             recorder,
@@ -269,7 +287,9 @@ fn inputs(
         .skip(number % entrances.len().max(1));
     let inputs = order.take(entrances.len()).filter_map(|entrance| {
         // What the gate refuses here it refuses from everybody: no policy can meet it.
-        let read = Read::of(request(kind, entrance)?, setting.limits, setting.catalogue);
+        let request = request(kind, entrance)?;
+        let nobody = Supposed::default();
+        let read = Read::of(request, setting.limits, setting.catalogue, &nobody);
         let read = read.ok().flatten()?;
         let environment = match setting.environments {
             None => read.the_only_environment(),

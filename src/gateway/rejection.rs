@@ -51,6 +51,8 @@ pub(super) enum Reason {
     Connect,
     #[error("the client went away before the request was judged")]
     Gone,
+    #[error("the client certificate of this connection is not accepted any more: connect again")]
+    Lapsed,
     #[error("dtgate has a fault (a panic; its log says where)")]
     Panic,
     #[error(transparent)]
@@ -108,6 +110,7 @@ impl Reason {
     pub(super) fn operation(&self) -> Option<Operation> {
         match self {
             Self::Read(error) => error.operation(),
+            Self::Broker(BrokerError::Unproven { operation, .. }) => Some(*operation),
             _ => None,
         }
     }
@@ -116,9 +119,11 @@ impl Reason {
         match self {
             Self::Broker(BrokerError::Access(_)) => StatusCode::BAD_GATEWAY,
             Self::Identity(error) if error.flaw.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Identity(_) => StatusCode::UNAUTHORIZED,
+            Self::Broker(BrokerError::Unproven { .. }) | Self::Identity(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Broker(BrokerError::NotYours(_)) | Self::Denied(_) | Self::UnknownWrite => {
+            Self::Broker(BrokerError::NotYours { .. }) | Self::Denied(_) | Self::UnknownWrite => {
                 StatusCode::FORBIDDEN
             }
             Self::Missing(_) => StatusCode::NOT_FOUND,
@@ -127,7 +132,7 @@ impl Reason {
             Self::Broker(BrokerError::Several(_)) | Self::Gone | Self::Route(RouteError::Host) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => {
+            Self::Lapsed | Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => {
                 StatusCode::MISDIRECTED_REQUEST
             }
             // Terraform tries it again for five minutes, which is as long as an overload may well take. Nothing has
@@ -142,7 +147,8 @@ impl Reason {
                 | UpstreamError::Connect(_)
                 | UpstreamError::Head
                 | UpstreamError::Redirect(_)
-                | UpstreamError::Send(_) => StatusCode::BAD_GATEWAY,
+                | UpstreamError::Send(_)
+                | UpstreamError::Veiled(..) => StatusCode::BAD_GATEWAY,
                 UpstreamError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
                 UpstreamError::Stalled => StatusCode::REQUEST_TIMEOUT,
                 UpstreamError::Body | UpstreamError::Target => StatusCode::BAD_REQUEST,
@@ -188,6 +194,7 @@ impl Reason {
             | Self::Identity(_)
             | Self::Connect
             | Self::Gone
+            | Self::Lapsed
             | Self::Panic
             | Self::Read(_)
             | Self::Record(_)
@@ -205,6 +212,7 @@ impl Reason {
             | Self::Connect
             | Self::Denied(_)
             | Self::Gone
+            | Self::Lapsed
             | Self::Identity(_)
             | Self::Missing(_)
             | Self::Read(_)
@@ -241,6 +249,7 @@ pub(super) fn read_status(error: &ReadError) -> StatusCode {
         | ReadError::Query
         | ReadError::Secret(_)
         | ReadError::Shown
+        | ReadError::ShownProof
         | ReadError::Superfluous(_) => StatusCode::BAD_REQUEST,
         ReadError::Encoding | ReadError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ReadError::Path(error) => match error {
@@ -322,6 +331,12 @@ impl Rejection {
             Reason::Read(ReadError::NoCredential(_)) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
             }
+            Reason::Broker(BrokerError::Unproven { proofs, .. }) => {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+                if proofs.bearer {
+                    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(UNKNOWN));
+                }
+            }
             Reason::Identity(error) if error.flaw.is_passing() => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -332,6 +347,7 @@ impl Rejection {
             | Reason::Connect
             | Reason::Denied(_)
             | Reason::Gone
+            | Reason::Lapsed
             | Reason::Missing(_)
             | Reason::Panic
             | Reason::Read(_)
@@ -368,6 +384,7 @@ impl Rejection {
             | Reason::Identity(_)
             | Reason::Connect
             | Reason::Gone
+            | Reason::Lapsed
             | Reason::Panic
             | Reason::Record(_)
             | Reason::Route(_)
@@ -407,6 +424,9 @@ fn seconds(wait: Duration) -> u64 {
 
 /// The scheme that Dynatrace documents for API tokens. No browser knows it, so none asks for a password.
 const CHALLENGE: &str = "Api-Token realm=\"Dynatrace\"";
+
+/// For those who show no JSON Web Token where one is believed.
+const UNKNOWN: &str = "Bearer realm=\"dtgate\"";
 
 /// For those whose JSON Web Token is refused (RFC 6750, section 3).
 const BEARER: &str = "Bearer realm=\"dtgate\", error=\"invalid_token\"";

@@ -8,12 +8,11 @@ use http::request::Parts;
 use super::Gateway;
 use super::client::Address;
 use super::environment::Environment;
-use super::identify::Identity;
+use super::identify::{Identity, Lent};
 use super::rejection::Reason;
 use super::story::Started;
 use super::unseen::{self, UnknownWrites};
 use crate::dynatrace::catalogue::Operation;
-use crate::dynatrace::token::TokenSecret;
 use crate::guard::{self, Head, HeadError, Route, Sifted};
 use crate::listener::{Body, full};
 
@@ -26,13 +25,16 @@ pub(super) struct Unrouted {
 /// What a request is, with the body that is still to be used.
 pub(super) enum Routed {
     Guarded(Arc<Environment>, Box<Head>, Body),
-    Open {
-        body: Body,
-        /// The gate's credential, if it is sent with that.
-        lent: Option<TokenSecret>,
-        /// A write that the catalogue would have to know, and does not: it is counted.
-        unknown: bool,
-    },
+    Open(Open),
+}
+
+/// Open traffic.
+pub(super) struct Open {
+    pub(super) body: Body,
+    /// The gate's credential, if it is sent with that.
+    pub(super) lent: Option<Lent>,
+    /// A write that the catalogue would have to know, and does not: it is counted.
+    pub(super) unknown: bool,
 }
 
 impl Gateway {
@@ -45,9 +47,8 @@ impl Gateway {
         body: Body,
     ) -> Result<Routed, Unrouted> {
         let mut routed = self.divide(started, parts, identity, body).await?;
-        if let Routed::Open { lent, .. } = &mut routed {
-            let brokered = self.broker_open(parts, identity).await;
-            *lent = brokered.map_err(Reason::from)?;
+        if let Routed::Open(open) = &mut routed {
+            open.lent = self.broker_open(parts, identity, &started.redactor).await?;
         }
         Ok(routed)
     }
@@ -101,18 +102,19 @@ impl Gateway {
             match self.sift(address, identity, *head, &body).await? {
                 Sifted::Guarded(head) => (head, full(body)),
                 Sifted::Open => {
-                    return Ok(Routed::Open {
+                    return Ok(Routed::Open(Open {
                         body: full(body),
                         lent: None,
                         unknown: false,
-                    });
+                    }));
                 }
             }
         };
         let environment = self.environments.guarded(parts, &head)?;
-        identity.teams = self.teams(identity, head.caller());
+        self.find_teams(identity, head.caller());
         let head = self.brokered(head, parts, &environment, identity).await?;
-        guard::require_credential(parts, &head)?;
+        guard::require_credential(parts, &head)
+            .map_err(|error| self.without_credential(error, &environment))?;
         Ok(Routed::Guarded(environment, head, body))
     }
 
@@ -123,11 +125,11 @@ impl Gateway {
         if unknown && self.set.unknown_writes == UnknownWrites::Refuse {
             return Err(Reason::UnknownWrite);
         }
-        Ok(Routed::Open {
+        Ok(Routed::Open(Open {
             body,
             lent: None,
             unknown,
-        })
+        }))
     }
 
     /// Searches a body, a long one off the threads that move bytes.

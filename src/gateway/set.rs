@@ -8,7 +8,7 @@ use super::limits::{Admission, Config};
 use super::lookup::Lookup;
 use super::{UnknownWrites, reads_envoy};
 use crate::dynatrace::catalogue::Catalogue;
-use crate::identity::{Teams, Tokens, forwarded};
+use crate::identity::{Proofs, Teams, Tokens, forwarded};
 use crate::policy::Policy;
 use crate::telemetry::Load;
 
@@ -29,6 +29,8 @@ pub struct Set {
     pub(super) tokens: Tokens,
     pub(super) forwarded: forwarded::Config,
     pub(super) teams: Teams,
+    /// What a caller is told who has proven nothing.
+    pub(super) proofs: Proofs,
 }
 
 /// What a set is made of.
@@ -44,6 +46,7 @@ pub struct Wanted {
     /// Which proxies are.
     pub forwarded: forwarded::Config,
     pub teams: Teams,
+    pub proofs: Proofs,
 }
 
 impl Wanted {
@@ -66,6 +69,7 @@ impl Set {
             tokens,
             forwarded,
             teams,
+            proofs,
         } = wanted;
         let same = before.filter(|before| before.limits == limits);
         Arc::new(Self {
@@ -84,6 +88,7 @@ impl Set {
             tokens,
             forwarded,
             teams,
+            proofs,
         })
     }
 
@@ -119,6 +124,10 @@ impl Set {
 
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub fn teams(&self) -> &Teams {
+        &self.teams
     }
 
     pub fn tokens(&self) -> &Tokens {

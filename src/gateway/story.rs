@@ -12,6 +12,7 @@ use super::client::Address;
 use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
+use crate::audit::event;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::TokenId;
 use crate::guard;
@@ -44,10 +45,7 @@ pub(super) struct Story {
     pub(super) decision_id: Option<Redacted>,
     pub(super) verdict: Option<&'static str>,
     pub(super) operation: Option<&'static str>,
-    /// The public id of the caller of a guarded request.
-    pub(super) caller: Option<TokenId>,
-    /// Those that the caller belongs to.
-    pub(super) teams: Option<String>,
+    pub(super) caller: Arc<event::Caller>,
     /// Those that denied it.
     pub(super) policies: Option<Redacted>,
     pub(super) error: Option<Redacted>,
@@ -117,6 +115,7 @@ const LONGEST_READ: usize = 1024;
 
 /// The one line of a request.
 pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, cut: &Cut) {
+    let caller = &*story.caller;
     tracing::info!(
         request.id = %started.id,
         request.client_id = started.client_id.as_ref().map(Redacted::as_str),
@@ -129,8 +128,12 @@ pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, c
         environment = story.environment.as_ref().map(|environment| environment.name.as_str()),
         operation = story.operation,
         verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
-        caller.id = story.caller.as_ref().map(TokenId::as_str),
-        caller.teams = story.teams.as_deref(),
+        caller.id = caller.id.as_ref().map(TokenId::as_str),
+        caller.brokered = caller.brokered.then_some(true),
+        caller.teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", ")),
+        caller.certificate = caller.certificate.as_ref().map(|it| it.subject.as_str()),
+        caller.issuer = caller.jwt.as_ref().map(|it| it.issuer.as_str()),
+        caller.subject = caller.jwt.as_ref().map(|it| it.subject.as_str()),
         policies = story.policies.as_ref().map(|names| cut.text(names).into_owned()),
         decision.id = story.decision_id.as_ref().map(Redacted::as_str),
         error = story.error.as_ref().map(|error| cut.text(error).into_owned()),

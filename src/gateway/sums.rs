@@ -3,12 +3,13 @@
 //! Bounded, whatever is counted: kinds and parties past the first are counted together. Every count adds up:
 //! nothing is forgotten, and nothing counted twice.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::budget::Payer;
 use super::client::Address;
-use crate::audit::event::{self, Event, Record, Suppressed, SuppressedBy, SuppressedKind};
-use crate::dynatrace::token::Caller;
+use crate::audit::event::{Caller, Event, Record, Suppressed, SuppressedBy, SuppressedKind};
 use crate::value::rfc3339_millis;
 
 /// What was refused, in words of our own.
@@ -31,7 +32,7 @@ pub(super) struct Sums {
 #[derive(Clone, Debug, PartialEq)]
 struct Party {
     address: Address,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
 }
 
 /// Counts of the first that came, and of all others together.
@@ -49,7 +50,9 @@ impl Sums {
         self.kinds.add(&kind, 1);
         let party = Party {
             address: payer.address(),
-            caller: payer.caller().filter(|_| of_caller).cloned(),
+            caller: Some(payer.caller())
+                .filter(|caller| of_caller && !caller.is_unknown())
+                .cloned(),
         };
         self.parties.add(&party, 1);
     }
@@ -85,10 +88,7 @@ impl Sums {
             .iter()
             .map(|(party, count)| SuppressedBy {
                 requested_by: (&party.address).into(),
-                caller: party.caller.as_ref().map(|caller| event::Caller {
-                    id: &caller.id,
-                    kind: caller.kind.as_str(),
-                }),
+                caller: party.caller.as_deref(),
                 count: *count,
             });
         let event = Event::Suppressed(Suppressed {
@@ -122,7 +122,7 @@ impl Sums {
             .first
             .iter()
             .map(|(party, count)| match &party.caller {
-                Some(caller) => format!("{} at {}: {count}", caller.id, party.address),
+                Some(caller) => format!("{} at {}: {count}", caller.name(), party.address),
                 None => format!("{}: {count}", party.address),
             });
         tracing::warn!(

@@ -18,14 +18,14 @@ use serde::{Deserialize, Serialize};
 use super::Gateway;
 use super::client::Address;
 use super::environment::Environment;
+use super::identify::Identity;
 use super::ledger::Ledger;
 use super::story::Started;
 use super::sums::Tally;
 use super::upstream::UpstreamError;
-use crate::audit::event::{self, Event, Record};
+use crate::audit::event::{self, Caller, Event, Record};
 use crate::dynatrace::redact::{Redacted, Redactor};
-use crate::dynatrace::token::{Caller, TokenId};
-use crate::guard;
+use crate::dynatrace::token::TokenId;
 use crate::listener::Body;
 pub(super) use known::is_unknown;
 
@@ -51,18 +51,19 @@ struct Kind {
     path: Redacted,
 }
 
-/// A credential as a whole, so that nobody hides behind another's public id; of those who show none, an address.
+/// One who has proven who it is, or a credential as a whole, so that nobody hides behind another's public id; of those
+/// who show neither, an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Who {
     Address(Address),
-    Credential(TokenId),
+    Caller(TokenId),
 }
 
 /// One such write on its way. When it is let go it is counted, if it was sent: also where its client did not wait for
 /// an answer.
 pub(super) struct Sighting {
     kind: Kind,
-    caller: Option<Caller>,
+    caller: Arc<Caller>,
     address: Address,
     ledger: Ledger,
     now: fn() -> Timestamp,
@@ -75,7 +76,7 @@ pub(super) struct Sighting {
 struct Count {
     /// Of the first.
     address: Address,
-    caller: Option<Caller>,
+    caller: Arc<Caller>,
     first: Timestamp,
     last: Timestamp,
     writes: u64,
@@ -108,22 +109,24 @@ enum What {
 pub(super) struct Taken(What, Count);
 
 impl Sighting {
+    /// `caller`: as it is told.
     pub(super) fn new(
         gateway: &Gateway,
         parts: &Parts,
         started: &Started,
         environment: &Environment,
+        (identity, caller): (&Identity, &Arc<Caller>),
     ) -> Self {
         let address = started.address();
-        let credential = guard::credential_name(parts, &gateway.shared.key);
+        let caller_name = identity.counted_as(parts, &gateway.shared.key);
         Self {
             kind: Kind {
-                who: credential.map_or(Who::Address(address), Who::Credential),
+                who: caller_name.map_or(Who::Address(address), Who::Caller),
                 environment: environment.name.as_str().into(),
                 method: method(&parts.method),
                 path: started.redactor.text(&shape::of(parts.uri.path())),
             },
-            caller: guard::caller(parts, &gateway.shared.key),
+            caller: caller.clone(),
             address,
             ledger: gateway.shared.ledger.clone(),
             now: gateway.shared.now,
@@ -151,7 +154,7 @@ impl Drop for Sighting {
             let time = (self.now)();
             let count = Count {
                 address: self.address,
-                caller: self.caller.take(),
+                caller: self.caller.clone(),
                 first: time,
                 last: time,
                 writes: 1,
@@ -299,10 +302,7 @@ impl Taken {
             statuses,
             requested_by: address.map(Redacted::from),
             request: kind.map(|kind| event::UnseenRequest {
-                caller: count.caller.as_ref().map(|caller| event::Caller {
-                    id: &caller.id,
-                    kind: caller.kind.as_str(),
-                }),
+                caller: count.caller.known(),
                 environment: &kind.environment,
                 method: &kind.method,
                 path: &kind.path,

@@ -142,6 +142,10 @@ pub enum UpstreamError {
     Target,
     #[error("the upstream did not answer within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
+    #[error(
+        "the upstream answered {0}, and its answer cannot be searched for the gate's credential: {1}"
+    )]
+    Veiled(StatusCode, &'static str),
 }
 
 impl UpstreamError {
@@ -155,7 +159,8 @@ impl UpstreamError {
             | Self::Redirect(_)
             | Self::Send(_)
             | Self::Stalled
-            | Self::Timeout(_) => false,
+            | Self::Timeout(_)
+            | Self::Veiled(..) => false,
         }
     }
 
@@ -172,7 +177,8 @@ impl UpstreamError {
             | Self::Redirect(_)
             | Self::Send(_)
             | Self::Stalled
-            | Self::Target => None,
+            | Self::Target
+            | Self::Veiled(..) => None,
         }
     }
 }

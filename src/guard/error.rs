@@ -57,6 +57,10 @@ pub enum ReadError {
         "the token as it is now has a text in it that the request shows as a secret, in Proxy-Authorization or in a field whose name speaks of one: policies could not see it; leave that field out"
     )]
     Shown,
+    #[error(
+        "the certificate or the JSON Web Token that proves who you are has a text in it that the request shows as a secret, in a field whose name speaks of one: policies could not see it; leave that field out"
+    )]
+    ShownProof,
     #[error("{0} takes no body; send the request without one")]
     Superfluous(Operation),
     #[error("the request body arrived too slowly")]

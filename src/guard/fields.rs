@@ -45,10 +45,7 @@ fn count_parameters(
 }
 
 /// `Connection` takes fields off the request. Those that say who asks, and for what, must stay.
-pub(super) fn refuse_connection_fields(
-    headers: &HeaderMap,
-    redactor: &Redactor,
-) -> Result<(), ReadError> {
+pub fn refuse_connection_fields(headers: &HeaderMap, redactor: &Redactor) -> Result<(), ReadError> {
     for value in headers.get_all(CONNECTION) {
         for name in String::from_utf8_lossy(value.as_bytes()).split(',') {
             let name = name.trim();

@@ -40,6 +40,8 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// Where its tokens stand: `authorization`, as Bearer, or a field of their own.
     pub header: HeaderName,
+    /// The claim that says whose a token is.
+    pub subject: String,
     /// How far its clock and ours may be apart.
     pub leeway: Duration,
     pub keys: Source,
@@ -88,6 +90,8 @@ struct Written {
     algorithms: Vec<Algorithm>,
     #[serde(default)]
     header: Field,
+    #[serde(default)]
+    subject: Option<String>,
     #[serde(default)]
     leeway: Option<Duration>,
     #[serde(default)]
@@ -143,8 +147,20 @@ impl TryFrom<Written> for Issuer {
                 "issuer: write what the tokens have as `iss`, letter by letter, {LONGEST_NAME} bytes at most"
             ));
         }
+        let tenant = issuer.strip_prefix("https://login.microsoftonline.com/");
+        if let Some(tenant) = tenant.and_then(|rest| rest.split('/').next())
+            && ["common", "consumers", "organizations"].contains(&tenant)
+        {
+            return Err(format!(
+                "issuer: no token has this as `iss`: Microsoft writes the id of the tenant where {tenant:?} is"
+            ));
+        }
         if written.algorithms.is_empty() {
             return Err("algorithms: name one at least, or leave the key out".to_owned());
+        }
+        let subject = written.subject.unwrap_or_else(|| "sub".to_owned());
+        if subject.is_empty() || subject.len() > LONGEST_NAME {
+            return Err("subject: write the name of a claim, or leave the key out".to_owned());
         }
         let leeway = written.leeway.unwrap_or(LEEWAY);
         if leeway > LONGEST_LEEWAY {
@@ -182,6 +198,7 @@ impl TryFrom<Written> for Issuer {
             audience: written.audience.0,
             algorithms: written.algorithms,
             header: written.header.0,
+            subject,
             leeway,
             keys,
             ca: written.ca,
@@ -238,6 +255,9 @@ impl TryFrom<String> for Field {
             return Err(format!(
                 "{name} means something else: give \"authorization\", or a field of its own such as \"x-dtgate-token\""
             ));
+        }
+        if strsim::levenshtein(name.as_str(), header::AUTHORIZATION.as_str()) == 1 {
+            return Err(format!("{name}: did you mean \"authorization\"?"));
         }
         Ok(Self(name))
     }
@@ -330,28 +350,37 @@ impl fmt::Display for Url {
 }
 
 /// Fields that others read too, and in their own way.
-const TAKEN: [HeaderName; 14] = [
+const TAKEN: [HeaderName; 21] = [
     header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT_LANGUAGE,
     header::CONNECTION,
+    header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
     header::COOKIE,
     header::EXPECT,
     header::FORWARDED,
     header::HOST,
+    header::ORIGIN,
     header::PROXY_AUTHORIZATION,
+    header::RANGE,
+    header::REFERER,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    header::USER_AGENT,
     header::VIA,
 ];
 
-const OF_PROXIES: [&str; 4] = [
+const OF_PROXIES: [&str; 6] = [
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-proto",
+    "x-real-ip",
 ];
 
 /// The longest `iss` and `aud`.

@@ -27,13 +27,19 @@ pub enum Flaw {
     Expired,
     #[error("its head has {0}, which the gate does not take")]
     Extension(&'static str),
+    #[error(
+        "it is not checked: too many tokens with a wrong signature came from this address; try again"
+    )]
+    Forgeries,
     #[error("it was issued in the future (iat): compare the clocks of issuer and gate")]
     Future,
     #[error("its head is no JSON object that can be read in only one way")]
     Head,
     #[error("its issuer (iss) is none that the gate knows")]
     Issuer,
-    #[error("its issuer has no key of this name (kid)")]
+    #[error(
+        "its issuer has no key of the name that it gives (kid): get a new token, or compare its kid with the issuer's keys"
+    )]
     Key,
     #[error("its algorithm is not that of the key which it names (kid)")]
     KeyType,
@@ -55,6 +61,10 @@ pub enum Flaw {
     Several,
     #[error("its signature is wrong")]
     Signature,
+    #[error(
+        "it does not say whose it is: its claim sub, or the one that identity.jwt.NAME.subject names, has to be a text"
+    )]
+    Subject,
     #[error("it is a token of another kind (typ)")]
     Type,
     #[error("it cannot be checked now: the keys of its issuer could not be fetched; try again")]
@@ -75,6 +85,7 @@ impl Flaw {
             Self::Claims => "claims",
             Self::Expired => "expired",
             Self::Extension(_) => "extension",
+            Self::Forgeries => "forgeries",
             Self::Future => "future",
             Self::Head => "head",
             Self::Issuer => "issuer",
@@ -88,6 +99,7 @@ impl Flaw {
             Self::Place => "place",
             Self::Several => "several",
             Self::Signature => "signature",
+            Self::Subject => "subject",
             Self::Type => "type",
             Self::Unavailable => "unavailable",
             Self::Waiting => "waiting",
@@ -96,12 +108,16 @@ impl Flaw {
 
     /// Whether it is not the token's fault: the same one may be good in a moment. 503, and 401 for all others.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Waiting)
+        matches!(self, Self::Forgeries | Self::Unavailable | Self::Waiting)
     }
 
     /// The limit that was reached, if it was one of the token's.
     pub(super) fn limit(self) -> Option<Limit> {
-        matches!(self, Self::Large | Self::Long).then_some(Limit::Jwt)
+        match self {
+            Self::Large | Self::Long => Some(Limit::Jwt),
+            Self::Forgeries => Some(Limit::JwtSignatures),
+            _ => None,
+        }
     }
 
     pub(super) fn of(self, issuer: Option<&Name>) -> Error {

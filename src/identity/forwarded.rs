@@ -17,7 +17,7 @@ use crate::value::Network;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Networks of proxies. None: nobody is believed.
-    #[serde(deserialize_with = "networks")]
+    #[serde(deserialize_with = "crate::value::deserialize_believed")]
     pub from: Vec<Network>,
     pub header: Field,
 }
@@ -179,16 +179,6 @@ impl<'v> Iterator for FromEnd<'v> {
         self.0 = None;
         rest.get(floor..)
     }
-}
-
-fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
-    let networks = Vec::<Network>::deserialize(deserializer)?;
-    if let Some(all) = networks.iter().find(|network| network.is_everybody()) {
-        return Err(serde::de::Error::custom(format_args!(
-            "{all} is everybody: any client could say that he is another; give the networks of your proxies"
-        )));
-    }
-    Ok(networks)
 }
 
 /// Proxies on the way, and what one of them writes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lru::LruCache;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::config::{Issuer, Name, Source};
@@ -18,6 +18,7 @@ use super::error::Flaw;
 use super::fetch::{Fetched, Fetcher};
 use super::file::{self, KeysError};
 use super::jwk::{Key, KeySet};
+use super::share::{Origin, Places};
 use crate::telemetry::{Limit, Metrics};
 
 /// Clones share the keys, whichever runtime asks.
@@ -32,7 +33,7 @@ struct Shared {
     timeout: Duration,
     pause: Duration,
     max_age: Duration,
-    waiting: Semaphore,
+    waiting: Places,
     metrics: Metrics,
     now: fn() -> Timestamp,
     state: Arc<Mutex<State>>,
@@ -99,7 +100,7 @@ impl Keys {
             timeout: issuer.timeout.into(),
             pause: issuer.pause.into(),
             max_age: issuer.max_age.into(),
-            waiting: Semaphore::new(MOST_WAITING),
+            waiting: Places::new(MOST_WAITING),
             metrics: metrics.clone(),
             now,
             state,
@@ -113,15 +114,14 @@ impl Keys {
     }
 
     /// The key of this name. It may be fetched for it.
-    pub(super) async fn find(&self, kid: &str) -> Result<Key, Flaw> {
+    pub(super) async fn find(&self, kid: &str, origin: Origin) -> Result<Key, Flaw> {
         let flight = match self.0.look(kid, true) {
             Looked::Found(key) => return Ok(key),
             Looked::Refused(flaw, limit) => return Err(self.0.refused(flaw, limit)),
             Looked::Wait(flight) => flight,
         };
-        let Ok(_place) = self.0.waiting.try_acquire() else {
-            return Err(self.0.refused(Flaw::Waiting, Some(Limit::JwksWaiting)));
-        };
+        let place = self.0.waiting.take(origin);
+        let _place = place.map_err(|limit| self.0.refused(Flaw::Waiting, Some(limit)))?;
         if !self.0.landed(flight).await {
             return Err(self.0.refused(Flaw::Unavailable, Some(Limit::JwksTimeout)));
         }

@@ -26,6 +26,13 @@ pub struct Shown<'a> {
     pub token: Option<&'a str>,
 }
 
+/// By what a caller can prove that it belongs to a team.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ways {
+    pub certificate: bool,
+    pub jwt: bool,
+}
+
 #[derive(Debug)]
 struct Team {
     name: String,
@@ -80,6 +87,20 @@ impl Teams {
         let mut names: Vec<String> = teams.map(|team| team.name.clone()).collect();
         names.sort_unstable();
         names
+    }
+
+    /// All of them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|team| team.name.as_str())
+    }
+
+    /// The ways into a team, if there is one of that name.
+    pub fn ways(&self, name: &str) -> Option<Ways> {
+        let team = self.0.iter().find(|team| team.name == name)?;
+        Some(Ways {
+            certificate: !team.certificates.is_empty(),
+            jwt: !team.jwt.is_empty(),
+        })
     }
 
     /// Whether there is any team.

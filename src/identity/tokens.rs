@@ -18,13 +18,14 @@ use super::config::{Config, Issuer, Name, Source};
 use super::error::{Error, Flaw};
 use super::file::KeysError;
 use super::keys::{Health, Keys};
+use super::share::{Forgeries, Origin};
 use crate::telemetry::Metrics;
 
 /// What a good token says. It is text of a client: whoever writes it makes it writable first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jwt {
     pub issuer: String,
-    /// Empty where it has none.
+    /// Whose it is: never empty.
     pub subject: String,
     pub audiences: Vec<String>,
     pub id: Option<String>,
@@ -40,6 +41,7 @@ pub struct Tokens {
     issuers: Arc<[Trusted]>,
     /// The fields that are for tokens alone.
     fields: Arc<[HeaderName]>,
+    forgeries: Arc<Forgeries>,
     metrics: Metrics,
     now: fn() -> Timestamp,
 }
@@ -73,17 +75,19 @@ impl Tokens {
         metrics: &Metrics,
         now: fn() -> Timestamp,
     ) -> Result<Self, BuildError> {
-        Self::after(&[], config, metrics, now)
+        Self::after(&[], Arc::default(), config, metrics, now)
     }
 
     /// The same with this configuration: files are read again, and keys that were fetched are kept, of issuers whose keys
     /// still come from the same place.
     pub fn renew(&self, config: &Config) -> Result<Self, BuildError> {
-        Self::after(&self.issuers, config, &self.metrics, self.now)
+        let forgeries = self.forgeries.clone();
+        Self::after(&self.issuers, forgeries, config, &self.metrics, self.now)
     }
 
     fn after(
         before: &[Trusted],
+        forgeries: Arc<Forgeries>,
         config: &Config,
         metrics: &Metrics,
         now: fn() -> Timestamp,
@@ -113,6 +117,7 @@ impl Tokens {
         Ok(Self {
             fields: fields.collect(),
             issuers,
+            forgeries,
             metrics: metrics.clone(),
             now,
         })
@@ -120,13 +125,18 @@ impl Tokens {
 
     /// The token that a request shows to the gate, checked. None: it shows none. An error: it shows one that proves nothing,
     /// and has to be refused.
-    pub async fn verify(&self, headers: &HeaderMap, now: Timestamp) -> Result<Option<Jwt>, Error> {
+    pub async fn verify(
+        &self,
+        headers: &HeaderMap,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Option<Jwt>, Error> {
         if self.issuers.is_empty() {
             return Ok(None);
         }
         let checked = match self.shown(headers) {
             Ok(None) => return Ok(None),
-            Ok(Some(shown)) => check(shown, now).await,
+            Ok(Some(shown)) => self.check(shown, origin, now).await,
             Err(error) => Err(error),
         };
         let (issuer, result) = match &checked {
@@ -141,6 +151,56 @@ impl Tokens {
             self.metrics.reached(limit);
         }
         checked.map(|(_, jwt)| Some(jwt))
+    }
+
+    /// What is cheap is looked at first: a token that is bad anyway makes nobody fetch keys, nor check a signature.
+    async fn check(
+        &self,
+        shown: Shown<'_>,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<(Name, Jwt), Error> {
+        let Shown {
+            compact,
+            issuer,
+            field,
+        } = shown;
+        let refused = |flaw: Flaw| flaw.of(Some(&issuer.name));
+        let head = compact.head().map_err(refused)?;
+        if !issuer.config.algorithms.contains(&head.algorithm) {
+            return Err(refused(Flaw::Algorithm));
+        }
+        let claims = compact.claims().map_err(refused)?;
+        let jwt = Jwt {
+            issuer: text(&claims, "iss").map_err(refused)?,
+            subject: subject(&claims, &issuer.config.subject).map_err(refused)?,
+            audiences: audiences(&claims).map_err(refused)?,
+            id: optional(&claims, "jti").map_err(refused)?,
+            claims,
+            field,
+        };
+        let is_ours = |audience: &String| issuer.config.audience.contains(audience);
+        if jwt.issuer != issuer.config.issuer {
+            return Err(refused(Flaw::Issuer));
+        }
+        if !jwt.audiences.iter().any(is_ours) {
+            return Err(refused(Flaw::Audience));
+        }
+        in_time(&jwt.claims, issuer.config.leeway.into(), now).map_err(refused)?;
+        let key = issuer.keys.find(&head.kid, origin).await.map_err(refused)?;
+        if !key.is_for(head.algorithm) {
+            return Err(refused(Flaw::KeyType));
+        }
+        let token = compact.text();
+        if !self.forgeries.may_check(origin, token) {
+            return Err(refused(Flaw::Forgeries));
+        }
+        let is_good = key.verifies(head.algorithm, compact.message(), compact.signature());
+        self.forgeries.checked(origin, token, is_good);
+        if !is_good {
+            return Err(refused(Flaw::Signature));
+        }
+        Ok((issuer.name.clone(), jwt))
     }
 
     /// The fields that are for tokens alone: they end at the gate, whatever is in them.
@@ -261,47 +321,6 @@ impl Config {
     }
 }
 
-/// What is cheap is looked at first: a token that is bad anyway makes nobody fetch keys.
-async fn check(shown: Shown<'_>, now: Timestamp) -> Result<(Name, Jwt), Error> {
-    let Shown {
-        compact,
-        issuer,
-        field,
-    } = shown;
-    let refused = |flaw: Flaw| flaw.of(Some(&issuer.name));
-    let head = compact.head().map_err(refused)?;
-    if !issuer.config.algorithms.contains(&head.algorithm) {
-        return Err(refused(Flaw::Algorithm));
-    }
-    let claims = compact.claims().map_err(refused)?;
-    let jwt = Jwt {
-        issuer: text(&claims, "iss").map_err(refused)?,
-        subject: optional(&claims, "sub")
-            .map_err(refused)?
-            .unwrap_or_default(),
-        audiences: audiences(&claims).map_err(refused)?,
-        id: optional(&claims, "jti").map_err(refused)?,
-        claims,
-        field,
-    };
-    let is_ours = |audience: &String| issuer.config.audience.contains(audience);
-    if jwt.issuer != issuer.config.issuer {
-        return Err(refused(Flaw::Issuer));
-    }
-    if !jwt.audiences.iter().any(is_ours) {
-        return Err(refused(Flaw::Audience));
-    }
-    in_time(&jwt.claims, issuer.config.leeway.into(), now).map_err(refused)?;
-    let key = issuer.keys.find(&head.kid).await.map_err(refused)?;
-    if !key.is_for(head.algorithm) {
-        return Err(refused(Flaw::KeyType));
-    }
-    if !key.verifies(head.algorithm, compact.message(), compact.signature()) {
-        return Err(refused(Flaw::Signature));
-    }
-    Ok((issuer.name.clone(), jwt))
-}
-
 /// Whether a token counts now. It has to say when it ends.
 fn in_time(claims: &Map<String, Value>, leeway: Duration, now: Timestamp) -> Result<(), Flaw> {
     let leeway = SignedDuration::try_from(leeway).unwrap_or(SignedDuration::MAX);
@@ -335,6 +354,13 @@ fn optional(claims: &Map<String, Value>, name: &'static str) -> Result<Option<St
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Flaw::Claim(name)),
     }
+}
+
+/// Whose a token is. RFC 9068 and `OpenID` Connect want it in each token: who has no name shares one with all who have none.
+fn subject(claims: &Map<String, Value>, name: &str) -> Result<String, Flaw> {
+    let text = claims.get(name).and_then(Value::as_str);
+    let text = text.filter(|text| !text.is_empty());
+    text.map(str::to_owned).ok_or(Flaw::Subject)
 }
 
 fn text(claims: &Map<String, Value>, name: &'static str) -> Result<String, Flaw> {

@@ -54,6 +54,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocol {
     /// The networks of the load balancers: they have to say it, and nobody else is believed.
+    #[serde(deserialize_with = "crate::value::deserialize_believed")]
     pub from: Vec<Network>,
     /// For the header.
     #[serde(default = "soon")]

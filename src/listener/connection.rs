@@ -334,6 +334,9 @@ fn requests<S: Serve>(
         let in_flight = if is_let_in { pace.begin() } else { None };
         let multiplexed = request.version() == Version::HTTP_2;
         request.extensions_mut().insert(peer.clone());
+        if let Some(standing) = &standing {
+            request.extensions_mut().insert(Arc::clone(standing));
+        }
         let on_demand = request.headers().contains_key(EXPECT);
         let pace = &pace;
         let request = request.map(|body| boxed(Asked::new(body, on_demand, pace)));

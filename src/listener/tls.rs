@@ -29,7 +29,7 @@ use names::Names;
 
 pub(super) use clients::{Refusal, refusal};
 pub use files::{LoadError, LoadErrorKind};
-pub(super) use standing::Standing;
+pub use standing::Standing;
 
 /// Asks for the time, whose owner the listener is not.
 pub type Now = fn() -> Timestamp;

@@ -10,6 +10,7 @@ pub(in crate::policy) mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use regorus::Value;
 use regorus::languages::rego::compiler::Compiler;
@@ -18,11 +19,18 @@ use regorus::rvm::vm::RegoVM;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::complaint::{PANICKED, answer, engine_problem, guarded};
+use super::interpreter::STEPS;
 use super::question::{QUESTION, says_nothing};
 use crate::policy::bytecode::specialise::{Left, Rewritten, Specialised, specialise};
 use crate::policy::rego::rests::is_of_library;
 
 use crate::policy::read;
+
+/// Time for an answer of either engine, where both are compared.
+pub(super) const COMPARED: ExecutionTimerConfig = ExecutionTimerConfig {
+    limit: Duration::from_secs(10),
+    check_interval: STEPS,
+};
 
 /// Compiled policies: one program, or several where there are more files than one has room for.
 pub(super) struct Bytecode {
@@ -53,12 +61,33 @@ pub(super) enum Silence {
     TooManySteps,
 }
 
-/// Instructions that the engine may take where requests are moved: one to two milliseconds, if no builtin takes long,
-/// because each counts as one. The shipped policies take far fewer.
-pub(super) const FEW_STEPS: usize = 25_000;
+/// How far the engine may go for one answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Instructions.
+    steps: usize,
+    /// Instead of the time that a request may take.
+    timer: Option<ExecutionTimerConfig>,
+}
 
-/// Instructions that it may take elsewhere: what a thousand policies need. Some it would follow for ever.
-pub(super) const MOST_STEPS: usize = 1_000_000;
+impl Bounds {
+    /// Where requests are moved: one to two milliseconds, if no builtin takes long, because each counts as one
+    /// instruction. The shipped policies take far fewer.
+    pub(super) const FEW: Self = Self::steps(25_000);
+
+    /// Elsewhere: what a thousand policies need. Some it would follow for ever.
+    pub(super) const MOST: Self = Self::steps(1_000_000);
+
+    /// Where both engines are compared: a busy machine must not look like a difference.
+    pub(super) const COMPARED: Self = Self {
+        timer: Some(COMPARED),
+        ..Self::MOST
+    };
+
+    pub(super) const fn steps(steps: usize) -> Self {
+        Self { steps, timer: None }
+    }
+}
 
 impl Bytecode {
     /// Compiles policies that the interpreter has accepted; `rules` are those to ask, as `data.dtgate.naming.deny`.
@@ -82,11 +111,15 @@ impl Bytecode {
         })
     }
 
-    /// The rules that are not silent about the request, in so many steps at most.
-    pub(super) fn objecting(&self, input: &Value, steps: usize) -> Result<Vec<&str>, Silence> {
+    /// The rules that are not silent about the request.
+    pub(super) fn objecting(&self, input: &Value, bounds: Bounds) -> Result<Vec<&str>, Silence> {
         let mut objecting = Vec::new();
+        let bounds = Bounds {
+            steps: bounds.steps / self.parts.len(),
+            ..bounds
+        };
         for part in &self.parts {
-            objecting.extend(part.objecting(input, steps / self.parts.len())?);
+            objecting.extend(part.objecting(input, bounds)?);
         }
         for (one, other) in &self.shared {
             if objecting.contains(&one.as_str()) && !objecting.contains(&other.as_str()) {
@@ -97,10 +130,10 @@ impl Bytecode {
     }
 
     /// What all rules say, in lists of lists.
-    pub(super) fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
+    pub(super) fn ask(&self, input: &Value, bounds: Bounds) -> Result<Value, Silence> {
         let mut all = Vec::new();
         for part in &self.parts {
-            let answers = part.ask(input, steps)?;
+            let answers = part.ask(input, bounds)?;
             all.extend(
                 answers
                     .as_array()
@@ -211,8 +244,8 @@ impl Part {
         })
     }
 
-    fn objecting(&self, input: &Value, steps: usize) -> Result<Vec<&str>, Silence> {
-        let answers = self.ask(input, steps)?;
+    fn objecting(&self, input: &Value, bounds: Bounds) -> Result<Vec<&str>, Silence> {
+        let answers = self.ask(input, bounds)?;
         let chunks = answers.as_array().into_iter();
         let chunks = chunks.flat_map(|chunks| chunks.iter());
         let mut answers =
@@ -223,9 +256,10 @@ impl Part {
     }
 
     /// What each rule says, in lists of [`CHUNK`] rules.
-    fn ask(&self, input: &Value, steps: usize) -> Result<Value, Silence> {
+    fn ask(&self, input: &Value, bounds: Bounds) -> Result<Value, Silence> {
         let mut machine = self.machine()?;
-        machine.set_max_instructions(steps);
+        machine.set_max_instructions(bounds.steps);
+        machine.set_execution_timer_config(Some(bounds.timer.unwrap_or(self.timer)));
         machine.set_input(input.clone());
         watch::has_failed();
         // A machine that failed or panicked is thrown away: nobody knows what is left in it.
@@ -262,7 +296,6 @@ impl Part {
         }
         let mut machine = RegoVM::new();
         machine.set_strict_builtin_errors(true);
-        machine.set_execution_timer_config(Some(self.timer));
         machine.load_program(self.program.clone());
         machine
             .set_data(self.data.clone())

@@ -14,7 +14,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::bytecode::{Bytecode, MOST_STEPS};
+use super::bytecode::{Bounds, Bytecode};
 use super::interpreter::Interpreter;
 use super::problem::Problem;
 use crate::policy::interpreter::prepare;
@@ -142,7 +142,7 @@ impl Case {
     /// `None`: it does not compile, and is left to the interpreter.
     fn compute(&self, rego: &regorus::Engine) -> Option<Became> {
         let bytecode = Bytecode::compile(&mut rego.clone(), &[ANSWERS.to_owned()], timer()).ok()?;
-        Some(match bytecode.ask(&self.input(), MOST_STEPS) {
+        Some(match bytecode.ask(&self.input(), Bounds::MOST) {
             Ok(answers) => match answers.as_array().unwrap()[0].as_array().unwrap()[0].clone() {
                 answers @ Value::Set(_) => self.compared(&answers),
                 _ => Became::Failed("it is no set".to_owned()),

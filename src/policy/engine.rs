@@ -20,7 +20,7 @@ use regorus::{Value, utils::limits::ExecutionTimerConfig};
 use serde::Serialize;
 
 use crate::policy::bundle::{Bundle, Definition};
-use crate::policy::bytecode::{FEW_STEPS, MOST_STEPS, Silence};
+use crate::policy::bytecode::{Bounds, COMPARED, Silence};
 use crate::policy::decision::{Decision, Mode, Rule, Violation};
 use crate::policy::input::Input;
 use crate::policy::interpreter::{Interpreter, STEPS};
@@ -158,7 +158,7 @@ impl Engine {
         let of_tests = proof::inputs_of_tests(&self.tree, &names);
         let words = proof::words(&self.tree);
         let made_up = proof::made_up(&words, &self.reads, seed).take(made_up);
-        let mut interpreter = Interpreter::clone_of(&self.prepared);
+        let mut interpreter = Interpreter::with_time(&self.prepared, COMPARED);
         let mut compared = 0;
         for input in of_tests.into_iter().chain(made_up) {
             comparison.of(&mut interpreter, &input)?;
@@ -222,7 +222,7 @@ impl Engine {
             return None;
         }
         let document = input.to_rego();
-        let objecting = share.bytecode.objecting(&document, FEW_STEPS);
+        let objecting = share.bytecode.objecting(&document, Bounds::FEW);
         if objecting == Err(Silence::TooManySteps) {
             self.patient.store(PATIENCE, Relaxed);
         }
@@ -317,7 +317,7 @@ impl Engine {
         let Some(share) = self.trust.share() else {
             return (all.to_vec(), false);
         };
-        match share.bytecode.objecting(document, MOST_STEPS) {
+        match share.bytecode.objecting(document, Bounds::MOST) {
             Ok(objecting) => {
                 let is_left = |rule: &&String| {
                     share.others.contains(*rule) || objecting.contains(&rule.as_str())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use regorus::Value;
+use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::builtins;
 use super::complaint::answer;
@@ -28,6 +29,13 @@ impl Interpreter {
         let now_ns = Arc::new(AtomicI64::new(0));
         builtins::register_timed(&mut rego, &now_ns);
         Self { rego, now_ns }
+    }
+
+    /// The same where no request waits for it.
+    pub(super) fn with_time(prepared: &regorus::Engine, timer: ExecutionTimerConfig) -> Self {
+        let mut interpreter = Self::clone_of(prepared);
+        interpreter.rego.set_execution_timer_config(timer);
+        interpreter
     }
 
     pub(super) fn begin(&mut self, input: &Value, now_ns: i64) {

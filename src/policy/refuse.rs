@@ -7,6 +7,7 @@ pub(in crate::policy) mod kinds;
 mod missing;
 mod names;
 mod nulls;
+mod operators;
 pub(in crate::policy) mod settings;
 mod steps;
 pub(in crate::policy) mod verdicts;
@@ -28,7 +29,13 @@ const IMPOSSIBLE: [Refusal; 5] = [
 ];
 
 /// What a decision must not rest on, and what the engine reads otherwise than OPA does.
-const MISREAD: [Refusal; 4] = [calls::refuse, names::refuse, imports::refuse, steps::refuse];
+const MISREAD: [Refusal; 5] = [
+    calls::refuse,
+    names::refuse,
+    imports::refuse,
+    steps::refuse,
+    operators::refuse,
+];
 
 /// Refuses what does not depend on the data.
 pub(super) fn program(program: &Program<'_>, problems: &mut Vec<Problem>) {

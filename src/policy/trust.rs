@@ -62,7 +62,10 @@ impl fmt::Display for Trusted {
                     write!(out, "; by the interpreter alone: {}", names.join(", "))?;
                 }
                 match shipped_only {
-                    Some(reason) => write!(out, "; {reason}"),
+                    Some(reason) => write!(
+                        out,
+                        "; all policies but the shipped ones by the interpreter alone: {reason}"
+                    ),
                     None => Ok(()),
                 }
             }

@@ -73,6 +73,8 @@ limits! {
     InFlight = "in_flight",
     /// The same, of one address.
     InFlightPerAddress = "in_flight_per_address",
+    /// The same, of one caller that has proven who it is.
+    InFlightPerCaller = "in_flight_per_caller",
     /// A record that was not on disk in time.
     JournalTimeout = "journal_timeout",
     /// Requests of one caller that wait to be judged.
@@ -89,8 +91,12 @@ limits! {
     JwksTimeout = "jwks_timeout",
     /// Requests that wait for keys.
     JwksWaiting = "jwks_waiting",
+    /// The same, of one address.
+    JwksWaitingPerAddress = "jwks_waiting_per_address",
     /// A JSON Web Token that is too long, or says too much.
     Jwt = "jwt",
+    /// Tokens with a wrong signature, of one address.
+    JwtSignatures = "jwt_signatures",
     /// A client that goes on sending after its answer.
     Linger = "linger",
     /// A line of the log that is too long.

@@ -19,9 +19,15 @@ impl Network {
         self.0.contains(&address.to_canonical())
     }
 
-    /// Whether it is all addresses of a kind.
-    pub fn is_everybody(&self) -> bool {
-        self.0.prefix_len() == 0
+    /// Whether it is more than anybody has who is not everybody: wider than 10.0.0.0/8, than `fc00::/7`, or than what an
+    /// internet provider has of IPv6.
+    fn is_of_many(&self) -> bool {
+        let widest = match self.0 {
+            IpNet::V4(_) => 8,
+            IpNet::V6(network) if network.addr().is_unique_local() => 7,
+            IpNet::V6(_) => 16,
+        };
+        self.0.prefix_len() < widest
     }
 }
 
@@ -71,6 +77,28 @@ impl<'de> Deserialize<'de> for Network {
 
 const EXAMPLES: &str = r#""10.0.0.0/8", "fd00::/8" or one address, such as "192.0.2.1""#;
 
+/// Networks of those who are believed what they say of others: an address that they name counts.
+pub fn deserialize_believed<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Network>, D::Error> {
+    let networks = Vec::<Network>::deserialize(deserializer)?;
+    let refused = if networks.is_empty() {
+        Some("the list is empty, so nobody is believed: give the networks of your proxies, or leave the section out".to_owned())
+    } else if let Some(all) = networks.iter().find(|network| network.0.prefix_len() == 0) {
+        Some(format!(
+            "{all} is everybody: any client could say that he is another; give the networks of your proxies"
+        ))
+    } else {
+        networks.iter().find(|network| network.is_of_many()).map(|wide| {
+            format!(
+                "{wide} is the network of too many: any client in it could say that he is another; give the networks of \
+                 your proxies (10.0.0.0/8, fc00::/7 and a /16 of other IPv6 are the widest that are taken)"
+            )
+        })
+    };
+    refused.map_or(Ok(networks), |reason| Err(de::Error::custom(reason)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +130,39 @@ mod tests {
         ] {
             let said = text.parse::<Network>().unwrap_err().to_string();
             assert!(said.contains(reason), "{said}");
+        }
+    }
+
+    #[test]
+    fn nobody_believes_a_network_of_strangers() {
+        #[derive(Debug, Deserialize)]
+        struct Section {
+            #[serde(deserialize_with = "deserialize_believed")]
+            from: Vec<Network>,
+        }
+        let read = |from: &str| toml::from_str::<Section>(&format!("from = [{from}]"));
+        for (from, reason) in [
+            ("", "the list is empty"),
+            ("'10.0.0.0/8', '0.0.0.0/0'", "0.0.0.0/0 is everybody"),
+            ("'::/0'", "::/0 is everybody"),
+            // All of them by halves.
+            (
+                "'0.0.0.0/1', '128.0.0.0/1'",
+                "0.0.0.0/1 is the network of too many",
+            ),
+            ("'192.0.0.0/7'", "192.0.0.0/7 is the network of too many"),
+            ("'2000::/3'", "2000::/3 is the network of too many"),
+            ("'2a00::/12'", "2a00::/12 is the network of too many"),
+            ("'fc00::/6'", "fc00::/6 is the network of too many"),
+        ] {
+            let said = read(from).unwrap_err().to_string();
+            assert!(said.contains(reason), "{from}: {said}");
+        }
+        for (from, number) in [
+            ("'10.0.0.0/8', '127.0.0.1', '100.64.0.0/10'", 3),
+            ("'fc00::/7', '2001:db8::/32', '::1'", 3),
+        ] {
+            assert_eq!(read(from).unwrap().from.len(), number);
         }
     }
 }

@@ -5,9 +5,14 @@ mod brokering;
 mod callers;
 mod changes;
 mod forwarded;
+mod load;
+mod multiplexed;
 pub(crate) mod oauth;
+mod said;
 mod shares;
 mod tokens;
+mod told;
+mod wire;
 
 use std::path::{Path, PathBuf};
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use dtgate::identity::{Config, Flaw, Tokens};
+use dtgate::identity::{Config, Flaw, Origin, Tokens};
 use dtgate::telemetry::Metrics;
+use dtgate::value::Share;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
@@ -96,6 +97,12 @@ fn path(seen: &Seen) -> &str {
     seen.line.split(' ').nth(1).unwrap_or_default()
 }
 
+/// One address that may have all there is.
+const ORIGIN: Origin = Origin {
+    address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    share: Share::percent(100),
+};
+
 /// What the gate has to check tokens with.
 struct Gate {
     tokens: Tokens,
@@ -140,7 +147,7 @@ impl Gate {
 async fn flaw(tokens: Tokens, token: String) -> Option<Flaw> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
-    match tokens.verify(&headers, now()).await {
+    match tokens.verify(&headers, ORIGIN, now()).await {
         Ok(jwt) => {
             assert_eq!(jwt.expect("it is the gate's").subject, "ci");
             None

@@ -63,6 +63,7 @@ mod signer;
 mod soak;
 mod stalls;
 mod subtrees;
+mod supposed;
 mod tls;
 mod traces;
 mod unseen;

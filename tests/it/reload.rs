@@ -135,6 +135,22 @@ fn a_changed_policy_is_in_force_without_a_restart_and_every_place_says_so() {
     verify(&files.gate.journal());
 }
 
+/// Puts files back that were refused: nothing is refused any more, although the last reload was.
+fn put_back(files: &Files) {
+    std::fs::remove_file(files.directory.path().join("policies/names_test.rego")).unwrap();
+    files.write("policies/names.rego", &names_are("a"));
+    files.write("dtgate.toml", WATCHED);
+    eventually("nothing is refused any more", || {
+        let status = files.status();
+        (status["reload"]["refused"] == false).then_some(())
+    });
+    assert_eq!(files.status()["reload"]["last"]["ok"], false);
+    eventually("the log says so", || {
+        let log = files.gate.log();
+        log.contains("what was refused is gone").then_some(())
+    });
+}
+
 #[test]
 fn whatever_does_not_hold_changes_nothing_and_is_told() {
     let files = Files::start(&names_are("a"), WATCHED);
@@ -199,15 +215,62 @@ fn whatever_does_not_hold_changes_nothing_and_is_told() {
             (number + 1).to_string()
         );
         assert_eq!(files.gate.ready().status, 200);
+        assert_eq!(status["reload"]["refused"], true);
     }
+    put_back(&files);
     assert!(files.gate.log().contains("everything stays as it is"));
 
     // And it goes on from there.
-    std::fs::remove_file(files.directory.path().join("policies/names_test.rego")).unwrap();
-    files.write("dtgate.toml", WATCHED);
+    files.write("policies/names.rego", &good);
     eventually("the mended files are in force", || {
         (files.named("b") == 204).then_some(())
     });
+}
+
+/// Tests are no part of what judges, and a broken one is found out all the same.
+#[test]
+fn tests_that_change_alone_are_run_and_have_to_pass() {
+    let files = Files::start(&names_are("a"), WATCHED);
+    let test = |expected: usize| {
+        format!(
+            "package dtgate.names_test\n\nimport data.dtgate.names\n\ntest_a if count(names.deny) == {expected} with input as {{\"change\": {{\"name\": {{\"requested\": \"a\"}}}}}}\n"
+        )
+    };
+    files.write("policies/names_test.rego", &test(7));
+    let status = files.after(&Value::Null);
+    let last = &status["reload"]["last"];
+    let error = last["error"].as_str().unwrap();
+    assert!(error.contains("names_test.rego"), "{error}");
+    assert_eq!(
+        (&last["ok"], &status["generation"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(files.metric("dtgate_reload_failures_total"), "1");
+
+    files.write("policies/names_test.rego", &test(0));
+    let status = files.after(last);
+    let last = &status["reload"]["last"];
+    assert_eq!(
+        (&last["ok"], &last["changed"]),
+        (&json!(true), &json!(["policies"]))
+    );
+    let reloads = files.reloads();
+    assert_eq!(
+        (&reloads[0]["ok"], &reloads[1]["ok"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(reloads[1]["from"], reloads[1]["to"]);
+
+    // While nobody asks for tests they may break; whoever asks again is told.
+    files.write("dtgate.toml", &format!("{WATCHED}require_tests = false\n"));
+    let status = files.after(last);
+    files.write("policies/names_test.rego", &test(7));
+    let status = files.after(&status["reload"]["last"]);
+    assert_eq!(status["reload"]["last"]["ok"], true, "{status}");
+    files.write("dtgate.toml", WATCHED);
+    let status = files.after(&status["reload"]["last"]);
+    assert_eq!(status["reload"]["last"]["ok"], false, "{status}");
+    assert_eq!(status["reload"]["require_tests"], false);
 }
 
 #[test]
@@ -296,13 +359,13 @@ impl Load {
 }
 
 /// A `ConfigMap` as the kubelet keeps it: files are links through `..data`, which is swapped as a whole.
-struct ConfigMap {
+pub(crate) struct ConfigMap {
     directory: PathBuf,
     version: usize,
 }
 
 impl ConfigMap {
-    fn new(directory: PathBuf, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(directory: PathBuf, files: &[(&str, &str)]) -> Self {
         std::fs::create_dir(&directory).unwrap();
         let mut map = Self {
             directory,
@@ -317,7 +380,7 @@ impl ConfigMap {
         map
     }
 
-    fn swap(&mut self, files: &[(&str, &str)]) {
+    pub(crate) fn swap(&mut self, files: &[(&str, &str)]) {
         self.version += 1;
         let name = format!("..version_{}", self.version);
         let version = self.directory.join(&name);
@@ -421,7 +484,6 @@ fn no_request_fails_and_none_is_judged_by_what_is_not_in_force_while_files_are_s
         last = status["reload"]["last"].clone();
         assert_eq!(last["ok"], true, "{last}");
         assert_eq!(status["generation"], round + 1);
-        // A set that fails its tests changes nothing.
     }
     let statuses = load.end();
     for statuses in &statuses {

@@ -1,6 +1,8 @@
 //! What judges now, and what operators are told of it.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -8,8 +10,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
+use crate::app::configured::configured;
 use crate::app::now;
 use crate::config::Config;
+use crate::dynatrace::token::HashKey;
 use crate::gateway::Set;
 use crate::identity::Tokens;
 use crate::policy::Policy;
@@ -19,8 +23,12 @@ use crate::value::rfc3339_millis;
 pub(in crate::app) struct State {
     pub(in crate::app) in_force: ArcSwap<InForce>,
     last: Mutex<Option<Last>>,
+    /// The files hold something that was refused.
+    pub(super) is_refused: AtomicBool,
     /// Fetches the keys of issuers before they are too old.
     keys: Mutex<Option<AbortHandle>>,
+    /// Names credentials that have no public part.
+    pub(super) key: HashKey,
     started: Timestamp,
 }
 
@@ -49,12 +57,14 @@ pub(super) enum Trigger {
 }
 
 impl State {
-    pub(in crate::app) fn new(set: Arc<Set>, config: Config) -> Self {
+    pub(in crate::app) fn new(set: Arc<Set>, config: Config, key: HashKey) -> Self {
         let since = now();
         Self {
             in_force: ArcSwap::from_pointee(InForce { set, config, since }),
             last: Mutex::default(),
+            is_refused: AtomicBool::default(),
             keys: Mutex::default(),
+            key,
             started: since,
         }
     }
@@ -69,6 +79,7 @@ impl State {
         let policy = in_force.set.policy();
         let names: Vec<&str> = policy.names().collect();
         let reload = in_force.config.reload;
+        let configured = configured(&in_force.config, &in_force.set, &self.key, Map::new());
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -81,10 +92,13 @@ impl State {
                 "judged_by": policy.trusted(),
             },
             "issuers": issuers(in_force.set.tokens()),
+            "client_certificates": configured.client_certificates,
+            "credentials": configured.credentials,
             "reload": {
                 "watch": reload.watch,
                 "interval": reload.interval.to_string(),
                 "require_tests": reload.require_tests,
+                "refused": self.is_refused.load(Relaxed),
                 "last": last.as_ref().map(Last::to_json),
             },
         })

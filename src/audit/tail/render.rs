@@ -4,7 +4,9 @@
 //! It reads whatever a journal holds, of older versions too: a member that is not there and one that is `null` say
 //! the same, and a kind of record that it does not know is shown as it is.
 
+mod changes;
 mod sums;
+mod who;
 
 use std::fmt::{Arguments, Write};
 
@@ -12,7 +14,10 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::value::{Visible, counted};
+use changes::changes;
 use sums::{suppressed, unseen};
+use who::caller;
+pub use who::name;
 
 /// Shows one line of a journal. The lines of the result after the first are indented.
 pub fn render(line: impl AsRef<[u8]>) -> String {
@@ -68,7 +73,7 @@ fn decision(out: &mut String, record: &Value) {
         format_args!(
             "{operation:<12}  {environment:<8}  {}  {}",
             target(record),
-            caller(record, "/caller/id")
+            caller(record)
         ),
     );
     if !text(record, "/error").is_empty() {
@@ -124,103 +129,6 @@ fn target(record: &Value) -> String {
         }
         (None, id) => id.to_owned(),
     }
-}
-
-fn caller(record: &Value, id: &str) -> String {
-    let by = match text(record, id) {
-        "" => "by an unknown caller".to_owned(),
-        caller => format!("by {caller}"),
-    };
-    match text(record, "/requested_by") {
-        "" => by,
-        address => format!("{by} at {address}"),
-    }
-}
-
-/// What would change, part by part. Where the token is not known: what is asked for.
-fn changes(record: &Value) -> Vec<String> {
-    let change = record.pointer("/input/change").unwrap_or(&Value::Null);
-    let operation = text(record, "/operation");
-    let mut parts = Vec::new();
-    let (requested, current) = (
-        text(change, "/name/requested"),
-        text(change, "/name/current"),
-    );
-    match (requested, current) {
-        (requested, current) if requested.is_empty() || requested == current => {}
-        (requested, "") if !text(record, "/input/token/id").is_empty() => {
-            parts.push(format!("name \"{}\"", cut(requested)));
-        }
-        // The token that is made is called so already, before this.
-        (_, "") => {}
-        (requested, current) => {
-            let word = match text(record, "/verdict") {
-                "allow" => "renamed",
-                _ => "asked to rename",
-            };
-            let (current, requested) = (cut(current), cut(requested));
-            parts.push(format!("{word} \"{current}\" to \"{requested}\""));
-        }
-    }
-    let enabled = |of: &str| change.pointer(of).and_then(Value::as_bool);
-    if let Some(enabled_then) = enabled("/enabled/requested")
-        && enabled("/enabled/current") != Some(enabled_then)
-    {
-        let word = if enabled_then { "enabled" } else { "disabled" };
-        parts.push(word.to_owned());
-    }
-    parts.extend(scopes(change));
-    if !text(change, "/expiration/requested").is_empty() {
-        parts.push(format!("expires {}", text(change, "/expiration/requested")));
-    }
-    let schemas = list(record, "/input/settings/schemas");
-    if !schemas.is_empty() {
-        parts.push(format!("settings {}", listed(schemas, ", ")));
-    }
-    let others = record.pointer("/input/unknown_members");
-    if let Some(others) = others
-        .and_then(Value::as_object)
-        .filter(|some| !some.is_empty())
-    {
-        let names: Vec<Value> = others.keys().map(|name| Value::from(&**name)).collect();
-        parts.push(format!("other members: {}", listed(&names, ", ")));
-    }
-    let differs = change.pointer("/differs").and_then(Value::as_array);
-    if parts.is_empty() && operation.ends_with(".update") && differs.is_some_and(Vec::is_empty) {
-        parts.push("changes nothing".to_owned());
-    }
-    if operation.ends_with(".delete") {
-        let had = list(record, "/input/token/current/scopes");
-        if !had.is_empty() {
-            parts.push(format!("it had {}", scopes_listed(had)));
-        }
-    }
-    parts
-}
-
-/// The scopes that are added and taken away; where that is not known, those that are asked for.
-fn scopes(change: &Value) -> Option<String> {
-    let known = |of: &str| change.pointer(of).and_then(Value::as_array);
-    let (Some(added), Some(removed)) = (known("/scopes/added"), known("/scopes/removed")) else {
-        let asked = known("/scopes/requested")?;
-        return Some(format!("asks for {}", scopes_listed(asked)));
-    };
-    let signed = |sign: &str, scopes: &[Value]| {
-        (!scopes.is_empty()).then(|| format!("{sign}{}", listed(scopes, &format!(" {sign}"))))
-    };
-    let parts: Vec<String> = [signed("+", added), signed("-", removed)]
-        .into_iter()
-        .flatten()
-        .collect();
-    (!parts.is_empty()).then(|| format!("scopes {}", parts.join(", ")))
-}
-
-fn scopes_listed(scopes: &[Value]) -> String {
-    let number = counted(scopes.len(), "scope");
-    if scopes.is_empty() {
-        return number;
-    }
-    format!("{number}: {}", listed(scopes, ", "))
 }
 
 /// The first texts of a list, and how many more there are.

@@ -26,7 +26,7 @@ fn stopped_clock() -> jiff::Timestamp {
 
 fn open_with(config: &Config, clock: fn() -> jiff::Timestamp) -> (Audit, Writer) {
     let directory = Directory::hold(&config.directory).unwrap();
-    Audit::open(directory, config, "r", Map::new(), clock).unwrap()
+    Audit::open(directory, config, "r", Configured::default(), clock).unwrap()
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use std::path::Path;
 use anyhow::Context;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::audit::tail::Tail;
+use crate::audit::tail::{Tail, name};
 use crate::cli::audit::expect_journal;
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted};
@@ -25,13 +25,9 @@ struct Record {
     statuses: BTreeMap<String, u64>,
     method: Option<String>,
     path: Option<String>,
-    caller: Option<Caller>,
+    #[serde(default)]
+    caller: Value,
     requested_by: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Caller {
-    id: String,
 }
 
 /// All writes with one method to paths of one shape.
@@ -43,7 +39,7 @@ struct Writes {
     first: String,
     last: String,
     statuses: BTreeMap<String, u64>,
-    /// Public ids; the address of those who showed no credential.
+    /// Teams, names that were proven, or public ids; the address of those of whom nothing else is known.
     callers: BTreeSet<String>,
 }
 
@@ -136,7 +132,7 @@ impl Found {
             let counted = writes.statuses.entry(status).or_default();
             *counted = counted.saturating_add(count);
         }
-        let caller = record.caller.map(|caller| caller.id);
+        let caller = name(&record.caller);
         writes.callers.extend(caller.or(record.requested_by));
     }
 }

@@ -3,7 +3,7 @@
 use data_encoding::BASE64_NOPAD;
 
 /// In base64 behind so many other bytes: without the digits in which those, or others behind, have a share.
-pub(super) fn base64(bytes: &[u8], before: usize) -> String {
+pub(crate) fn base64(bytes: &[u8], before: usize) -> String {
     let mut padded = vec![0; before];
     padded.extend_from_slice(bytes);
     let text = BASE64_NOPAD.encode(&padded);
@@ -12,4 +12,4 @@ pub(super) fn base64(bytes: &[u8], before: usize) -> String {
 }
 
 /// How many bytes may stand before, to make a difference.
-pub(super) const BEFORE: [usize; 3] = [0, 1, 2];
+pub(crate) const BEFORE: [usize; 3] = [0, 1, 2];

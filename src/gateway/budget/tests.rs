@@ -16,7 +16,7 @@ fn payer(credential: Option<&str>, address: &str) -> Payer {
     Payer::new(
         name,
         Address::from(address.parse::<IpAddr>().unwrap()),
-        None,
+        Arc::default(),
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use http::Uri;
 use http::uri::Scheme;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::outbound::{ClientCertificate, Proxy};
 use crate::value::Duration;
@@ -29,7 +29,7 @@ pub enum Secret {
 }
 
 /// Which requests are sent with it, besides guarded ones.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Traffic {
     #[default]
@@ -84,7 +84,7 @@ struct Written {
     #[serde(default)]
     traffic: Traffic,
     #[serde(default)]
-    teams: Vec<String>,
+    teams: Option<Vec<String>>,
 }
 
 impl TryFrom<Written> for Config {
@@ -100,10 +100,23 @@ impl TryFrom<Written> for Config {
                 );
             }
         };
+        if written.teams.as_ref().is_some_and(Vec::is_empty) {
+            return Err(
+                "teams: the list is empty: name the teams that may use this credential, or leave the key out for everybody \
+                 who proves who he is",
+            );
+        }
+        if let Secret::OAuth(oauth) = &secret
+            && (oauth.client_id.is_empty() || oauth.client_id.contains(char::is_whitespace))
+        {
+            return Err(
+                "oauth.client_id: that is no client: write its id, such as \"dt0s02.ABCD1234\"",
+            );
+        }
         Ok(Self {
             secret,
             traffic: written.traffic,
-            teams: written.teams,
+            teams: written.teams.unwrap_or_default(),
         })
     }
 }
@@ -167,4 +180,29 @@ impl TryFrom<String> for TokenUrl {
 
 fn timeout() -> Duration {
     Duration::from_secs(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_use_it_is_said_in_one_way() {
+        let read = |text: &str| toml::from_str::<Config>(text).map_err(|error| error.to_string());
+        assert!(read("file = 'f'").unwrap().teams.is_empty());
+        assert_eq!(read("file = 'f'\nteams = ['a']").unwrap().teams, ["a"]);
+        // Nobody, or everybody?
+        let said = read("file = 'f'\nteams = []").unwrap_err();
+        assert!(said.contains("teams: the list is empty"), "{said}");
+        for client in ["", "a b"] {
+            let text = format!(
+                "oauth = {{ token_url = 'https://a/b', client_id = '{client}', client_secret_file = 'f' }}"
+            );
+            let said = read(&text).unwrap_err();
+            assert!(
+                said.contains("oauth.client_id: that is no client"),
+                "{said}"
+            );
+        }
+    }
 }

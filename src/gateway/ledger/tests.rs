@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::*;
 use crate::audit;
@@ -41,7 +41,11 @@ const KIND: Kind = Kind {
 
 /// Enters so many refusals of one caller, and says how many are to be written down.
 fn enter(ledger: &Ledger, class: Class, count: usize) -> usize {
-    let payer = Payer::new(None, Address::from(IpAddr::from([10, 0, 0, 1])), None);
+    let payer = Payer::new(
+        None,
+        Address::from(IpAddr::from([10, 0, 0, 1])),
+        Arc::default(),
+    );
     let entered = (0..count).map(|_| ledger.enter(class, &payer, KIND, 1_000, now()));
     entered.flatten().count()
 }
@@ -71,7 +75,7 @@ fn sums(config: &audit::Config) -> Vec<u64> {
 
 fn open(config: &audit::Config) -> (Audit, audit::Writer) {
     let directory = audit::Directory::hold(&config.directory).unwrap();
-    Audit::open(directory, config, "r", Map::new(), now).unwrap()
+    Audit::open(directory, config, "r", audit::Configured::default(), now).unwrap()
 }
 
 #[tokio::test]
@@ -151,7 +155,11 @@ fn only_who_has_used_up_a_budget_is_told_to_wait() {
     let config = journal(directory.path(), Size::from_bytes(u64::MAX));
     std::fs::create_dir(&config.directory).unwrap();
     let ledger = ledger(&config);
-    let payer = Payer::new(None, Address::from(IpAddr::from([10, 0, 0, 1])), None);
+    let payer = Payer::new(
+        None,
+        Address::from(IpAddr::from([10, 0, 0, 1])),
+        Arc::default(),
+    );
     let wait = || {
         ledger
             .enter(Class::Denial, &payer, KIND, 1, now())

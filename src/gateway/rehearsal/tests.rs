@@ -41,7 +41,7 @@ fn said(policy: &Policy, environments: Option<&Environments>) -> Vec<String> {
 /// What the guard makes of a kind.
 fn read(kind: &Kind, catalogue: &Catalogue) -> Read {
     let request = request(kind, &Entrance::default()).unwrap();
-    let read = Read::of(request, &Config::default(), catalogue);
+    let read = Read::of(request, &Config::default(), catalogue, &Supposed::default());
     let read = read.unwrap_or_else(|error| panic!("{kind} is refused: {error}"));
     read.unwrap_or_else(|| panic!("{kind} is open traffic: the gate does not guard what it should"))
 }

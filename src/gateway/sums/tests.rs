@@ -3,15 +3,17 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 use super::*;
-use crate::dynatrace::token::HashKey;
+use crate::dynatrace::token::{self, HashKey};
+use crate::gateway::identify::Identity;
 
 fn payer(caller: Option<&str>, address: &str) -> Payer {
     let key = HashKey::new([1; 32]);
-    let caller = caller.map(|text| Caller::from_authorization(text, &key));
+    let caller = caller.map(|text| token::Caller::from_authorization(text, &key));
+    let told = Identity::default().told(caller.as_ref(), false);
     Payer::new(
         None,
         Address::from(address.parse::<IpAddr>().unwrap()),
-        caller,
+        told.into(),
     )
 }
 

@@ -29,7 +29,7 @@ fn one(path: &str, from: Address, time: Timestamp, status: Option<u16>) -> Taken
     };
     let count = Count {
         address: from,
-        caller: None,
+        caller: Arc::default(),
         first: time,
         last: time,
         writes: 1,
@@ -274,7 +274,7 @@ async fn records_are_written_when_the_hour_is_over_as_soon_as_the_journal_can_be
         ..audit::Config::default()
     };
     let directory = audit::Directory::hold(&config.directory).unwrap();
-    let opened = audit::Audit::open(directory, &config, "r", serde_json::Map::new(), now);
+    let opened = audit::Audit::open(directory, &config, "r", audit::Configured::default(), now);
     let (audit, writer) = opened.unwrap();
     let metrics = Metrics::new("1.2.3");
     let ledger = Ledger::new(&Config::default(), audit::Space::new(&config), metrics);

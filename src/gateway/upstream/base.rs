@@ -78,6 +78,19 @@ impl std::str::FromStr for Base {
 }
 
 impl Base {
+    pub fn is_encrypted(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// Whether nobody is on the way.
+    pub fn is_here(&self) -> bool {
+        let host = self.authority.host().trim_matches(['[', ']']);
+        host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse()
+                .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    }
+
     /// Where it leads, without a path.
     pub(super) fn origin(&self) -> Uri {
         let origin = Uri::builder().scheme(self.scheme.clone());

@@ -6,6 +6,11 @@ use super::*;
 use crate::identity::Config;
 use crate::identity::signer::Signer;
 
+const ORIGIN: Origin = Origin {
+    address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    share: crate::value::Share::percent(25),
+};
+
 const HOUR: Duration = Duration::from_hours(1);
 
 fn keys(lines: &str) -> (Keys, Metrics) {
@@ -52,25 +57,28 @@ fn reached(metrics: &Metrics, limit: Limit) -> u64 {
 async fn old_keys_are_used_while_none_can_be_fetched_and_not_for_ever() {
     let (keys, metrics) = keys("max_age = '4h'\npause = '10s'");
     give(&keys, Some(HOUR));
-    assert!(keys.find("k").await.is_ok());
+    assert!(keys.find("k", ORIGIN).await.is_ok());
     tokio::time::advance(HOUR / 2).await;
-    assert!(keys.find("k").await.is_ok());
+    assert!(keys.find("k", ORIGIN).await.is_ok());
     assert_eq!(fetches(&metrics), 0);
     // Due: asked for behind the back of who needs one, and nobody waits for it.
     tokio::time::advance(HOUR).await;
-    assert!(keys.find("k").await.is_ok());
+    assert!(keys.find("k", ORIGIN).await.is_ok());
     while keys.health().failure.is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(fetches(&metrics), 1);
-    assert!(keys.find("k").await.is_ok());
+    assert!(keys.find("k", ORIGIN).await.is_ok());
     let health = keys.health();
     assert!(health.usable && health.keys == 1, "{health:?}");
     // It may be there by now, and nobody can say.
-    assert_eq!(keys.find("new").await.err(), Some(Flaw::Unavailable));
+    assert_eq!(
+        keys.find("new", ORIGIN).await.err(),
+        Some(Flaw::Unavailable)
+    );
     tokio::time::advance(3 * HOUR).await;
     assert_eq!(reached(&metrics, Limit::JwksAge), 0);
-    assert_eq!(keys.find("k").await.err(), Some(Flaw::Unavailable));
+    assert_eq!(keys.find("k", ORIGIN).await.err(), Some(Flaw::Unavailable));
     assert_eq!(reached(&metrics, Limit::JwksAge), 1);
     assert!(!keys.health().usable);
 }
@@ -78,20 +86,20 @@ async fn old_keys_are_used_while_none_can_be_fetched_and_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_nobody_knows_costs_a_fetch_a_pause_at_most() {
     let (keys, metrics) = keys("pause = '10s'");
-    assert_eq!(keys.find("a").await.err(), Some(Flaw::Unavailable));
+    assert_eq!(keys.find("a", ORIGIN).await.err(), Some(Flaw::Unavailable));
     assert_eq!(fetches(&metrics), 1);
     for name in 0..1000 {
-        let flaw = keys.find(&name.to_string()).await.err();
+        let flaw = keys.find(&name.to_string(), ORIGIN).await.err();
         assert_eq!(flaw, Some(Flaw::Unavailable));
     }
     assert_eq!(fetches(&metrics), 1);
     assert_eq!(reached(&metrics, Limit::JwksPause), 1000);
     tokio::time::advance(Duration::from_secs(11)).await;
-    assert_eq!(keys.find("a").await.err(), Some(Flaw::Unavailable));
+    assert_eq!(keys.find("a", ORIGIN).await.err(), Some(Flaw::Unavailable));
     assert_eq!(fetches(&metrics), 2);
     // Where the last fetch went well, it is the token's fault.
     give(&keys, None);
-    assert_eq!(keys.find("a").await.err(), Some(Flaw::Key));
+    assert_eq!(keys.find("a", ORIGIN).await.err(), Some(Flaw::Key));
     assert_eq!(fetches(&metrics), 2);
 }
 
@@ -101,11 +109,11 @@ async fn a_name_that_was_asked_for_in_vain_is_remembered_for_a_minute() {
     give(&keys, None);
     keys.0.lock().unknown.put("a".to_owned(), Instant::now());
     tokio::time::advance(Duration::from_secs(59)).await;
-    assert_eq!(keys.find("a").await.err(), Some(Flaw::Key));
+    assert_eq!(keys.find("a", ORIGIN).await.err(), Some(Flaw::Key));
     assert_eq!(fetches(&metrics), 0);
     assert_eq!(reached(&metrics, Limit::JwksPause), 1);
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert_eq!(keys.find("a").await.err(), Some(Flaw::Unavailable));
+    assert_eq!(keys.find("a", ORIGIN).await.err(), Some(Flaw::Unavailable));
     assert_eq!(fetches(&metrics), 1);
     // However many are asked for: few are remembered.
     for name in 0..10_000 {

@@ -372,3 +372,80 @@ fn what_nobody_is_or_everybody_is_an_error_with_its_place() {
         );
     }
 }
+
+#[test]
+fn what_everybody_with_an_account_can_have_is_no_team() {
+    let github = "https://token.actions.githubusercontent.com";
+    let gitlab = "https://gitlab.com";
+    let google = "https://accounts.google.com";
+    let read = |issuer: &str, claim: Value, value: &str| {
+        let callers =
+            json!([{"name": "a", "jwt": [{"issuer": issuer, "claim": claim, "value": value}]}]);
+        Teams::read(&callers, Some(&[issuer]))
+    };
+    for (issuer, claim, value, place, reason) in [
+        (
+            github,
+            "ref",
+            "refs/heads/main",
+            "claim",
+            "everybody with an account at GitHub",
+        ),
+        (
+            github,
+            "environment",
+            "production",
+            "claim",
+            "such as repository",
+        ),
+        (
+            github,
+            "aud",
+            "dtgate",
+            "claim",
+            "everybody with an account",
+        ),
+        (gitlab, "ref_protected", "true", "claim", "GitLab.com"),
+        (google, "email_verified", "true", "claim", "Google"),
+        // Whoever calls himself `example-evil`.
+        (github, "repository", "example*", "value", "up to the `/`"),
+        (
+            github,
+            "repository_owner",
+            "exam*",
+            "value",
+            "leaves open whose",
+        ),
+        (github, "sub", "repo:example*", "value", "leaves open whose"),
+        (
+            gitlab,
+            "project_path",
+            "group*",
+            "value",
+            "everybody can choose a name at GitLab.com",
+        ),
+        (
+            google,
+            "email",
+            "ci@*",
+            "value",
+            "everybody can choose a name at Google",
+        ),
+    ] {
+        let error = read(issuer, json!(claim), value).unwrap_err();
+        assert_eq!(error.place, format!("callers[0].jwt[0].{place}"), "{claim}");
+        assert!(error.reason.contains(reason), "{claim}: {error}");
+    }
+    for (issuer, claim, value) in [
+        (github, "repository", "example/payments"),
+        (github, "repository", "example/platform-*"),
+        (github, "repository_owner", "example"),
+        (github, "sub", "repo:example/*"),
+        (gitlab, "project_path", "group/sub*"),
+        // Of a company's own issuer it is the company's business.
+        ("https://ci.example", "ref", "refs/heads/main"),
+        ("https://ci.example", "email", "ci@*"),
+    ] {
+        read(issuer, json!(claim), value).unwrap();
+    }
+}

@@ -7,6 +7,10 @@ use crate::identity::signer::{Signer, digits};
 use crate::telemetry::Limit;
 
 const ISSUER: &str = "https://ci.example";
+const ORIGIN: Origin = Origin {
+    address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    share: crate::value::Share::percent(25),
+};
 const OTHER: &str = "https://idp.example";
 const NOW: i64 = 1_800_000_000;
 
@@ -57,7 +61,7 @@ impl Gate {
         });
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.build().unwrap();
-        runtime.block_on(self.tokens.verify(&fields.collect(), now()))
+        runtime.block_on(self.tokens.verify(&fields.collect(), ORIGIN, now()))
     }
 
     fn bearer(&self, token: &str) -> Result<Option<Jwt>, Error> {
@@ -157,7 +161,10 @@ fn what_is_for_dynatrace_passes_and_proves_nothing() {
     let mut headers = HeaderMap::new();
     let token = format!("Bearer {}", signer.token(&claims()));
     headers.insert(AUTHORIZATION, token.parse().unwrap());
-    assert_eq!(runtime.block_on(none.verify(&headers, now())), Ok(None));
+    assert_eq!(
+        runtime.block_on(none.verify(&headers, ORIGIN, now())),
+        Ok(None)
+    );
 }
 
 #[test]
@@ -294,7 +301,7 @@ fn a_token_for_somebody_else_is_refused() {
     assert_eq!(flaw("aud", Some(json!(["dtgate", 1]))), Flaw::Claim("aud"));
     assert_eq!(flaw("aud", Some(json!({"dtgate": 1}))), Flaw::Claim("aud"));
     assert_eq!(flaw("aud", None), Flaw::Claim("aud"));
-    assert_eq!(flaw("sub", Some(json!(1))), Flaw::Claim("sub"));
+    assert_eq!(flaw("sub", Some(json!(1))), Flaw::Subject);
     assert_eq!(flaw("jti", Some(json!(1))), Flaw::Claim("jti"));
 }
 
@@ -475,14 +482,14 @@ fn claims_are_few_and_can_be_read_in_one_way() {
     let signer = Signer::es256("k");
     let gate = Gate::of(&signer);
     let head = r#"{"alg":"ES256","kid":"k"}"#;
-    let rest = format!("\"aud\":\"dtgate\",\"exp\":{}", NOW + 300);
+    let rest = format!("\"aud\":\"dtgate\",\"sub\":\"a\",\"exp\":{}", NOW + 300);
     let with = |more: &str| signer.signed(head, &format!("{{\"iss\":\"{ISSUER}\",{rest}{more}}}"));
     assert!(gate.bearer(&with("")).unwrap().is_some());
     for more in [
         format!(",\"iss\":\"{ISSUER}\""),
         format!(",\"iss\":\"{OTHER}\""),
         ",\"iss\":\"https://sso.dynatrace.com\"".to_owned(),
-        ",\"sub\":\"a\",\"sub\":\"b\"".to_owned(),
+        ",\"sub\":\"b\"".to_owned(),
         ",\"a\":{\"b\":1,\"b\":2}".to_owned(),
         ",\"n\":123456789012345678901234567890".to_owned(),
     ] {
@@ -598,7 +605,7 @@ fn a_renewed_configuration_reads_files_again() {
         let token = format!("Bearer {}", signer.token(&claims()));
         headers.insert(AUTHORIZATION, token.parse().unwrap());
         runtime
-            .block_on(tokens.verify(&headers, now()))
+            .block_on(tokens.verify(&headers, ORIGIN, now()))
             .map_err(|error| error.flaw)
             .err()
     };
@@ -618,4 +625,49 @@ fn a_renewed_configuration_reads_files_again() {
         refused.ends_with("it has more than 524288 bytes"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_token_says_whose_it_is() {
+    let signer = Signer::es256("k");
+    let keys = json!([signer.jwk()]);
+    let gate = Gate::new(&keys, "");
+    let with = |name: &str, value: Value| {
+        let mut claims = claims();
+        claims[name] = value;
+        signer.token(&claims)
+    };
+    let mut nameless = claims();
+    nameless.as_object_mut().unwrap().remove("sub");
+    let nameless = signer.token(&nameless);
+    assert_eq!(gate.flaw(&nameless), Flaw::Subject);
+    for wrong in [json!(""), json!(null), json!(7), json!(["a"])] {
+        assert_eq!(gate.flaw(&with("sub", wrong)), Flaw::Subject);
+    }
+    let gate = Gate::new(&keys, "subject = 'client_id'");
+    assert_eq!(gate.flaw(&nameless), Flaw::Subject);
+    let named = gate.bearer(&with("client_id", json!("deploy"))).unwrap();
+    assert_eq!(named.unwrap().subject, "deploy");
+}
+
+#[test]
+fn a_stranger_makes_nobody_check_signatures_without_end() {
+    let (signer, forger) = (Signer::rsa("k"), Signer::rsa("k"));
+    let gate = Gate::of(&signer);
+    let (known, wrong) = (signer.token(&claims()), forger.token(&claims()));
+    assert!(gate.bearer(&known).unwrap().is_some());
+    let flaws: Vec<Flaw> = (0..700).map(|_| gate.flaw(&wrong)).collect();
+    let checked = flaws.iter().filter(|flaw| **flaw == Flaw::Signature);
+    // A few more for the time that it takes.
+    assert!((600..690).contains(&checked.count()));
+    assert_eq!(flaws.last(), Some(&Flaw::Forgeries));
+    // Who was known goes on; what is cheap is told as ever.
+    assert!(gate.bearer(&known).unwrap().is_some());
+    let mut old = claims();
+    old["exp"] = json!(NOW - 100);
+    assert_eq!(gate.flaw(&forger.token(&old)), Flaw::Expired);
+    let text = gate.metrics.encode();
+    let name = format!("{{limit=\"{}\"}} ", Limit::JwtSignatures.as_str());
+    let (_, number) = text.split_once(&name).unwrap();
+    assert!(!number.starts_with("0\n"), "{number}");
 }

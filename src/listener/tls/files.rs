@@ -153,7 +153,18 @@ impl Reading {
             "optional"
         });
         let mut roots = RootCertStore::empty();
-        for (at, authority) in self.certificates(&clients.ca)?.into_iter().enumerate() {
+        let authorities = self.certificates(&clients.ca)?;
+        let number = authorities.len();
+        if number > MANY {
+            self.warn(
+                &clients.ca,
+                &format!(
+                    "it holds {number} authorities, as a list of those for web servers does: whoever has a certificate of any \
+                     of them is let in; list those only that issue certificates to your clients"
+                ),
+            );
+        }
+        for (at, authority) in authorities.into_iter().enumerate() {
             let number = at + 1;
             if let Some(what) = Server::read(&authority)
                 .ok()
@@ -257,3 +268,6 @@ fn place(path: &Path) -> String {
         format!("{}: ", path.display())
     }
 }
+
+/// Nobody has so many authorities for clients of his own.
+const MANY: usize = 32;

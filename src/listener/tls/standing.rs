@@ -4,6 +4,7 @@
 //! are exchanged, and a session that is taken up again was judged when it began. So the client is judged again when
 //! the set has changed, and now and then; and no request begins that the last judgement does not hold for.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::{Now, Refusal, Set};
 use crate::listener::certificate::Certificate;
 
 /// What one client has shown, and until when that is good.
-pub(in crate::listener) struct Standing {
+pub struct Standing {
     /// The client's own certificate first; empty: it has none.
     chain: Vec<CertificateDer<'static>>,
     certificate: Option<Arc<Certificate>>,
@@ -25,6 +26,12 @@ pub(in crate::listener) struct Standing {
     state: Mutex<State>,
     /// A request has found out.
     is_lost: Notify,
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing").finish_non_exhaustive()
+    }
 }
 
 struct State {
@@ -69,7 +76,12 @@ impl Standing {
         self.certificate.clone()
     }
 
-    /// Whether the client would still be let in.
+    /// Whether the client would still be let in: for a request that began before the set was exchanged.
+    pub fn is_good(&self) -> bool {
+        self.judge().is_ok()
+    }
+
+    /// Whether the client would still be let in, and why not.
     pub(in crate::listener) fn judge(&self) -> Result<(), Refusal> {
         let now = (self.now)();
         let mut state = self.state();

@@ -394,3 +394,26 @@ fn every_issuer_in_a_chain_needs_its_revocation_list() {
         assert_eq!(set.judge(&whole, noon()), expected);
     }
 }
+
+#[test]
+fn a_list_of_authorities_for_web_servers_is_doubted() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = Authority::new("Root", NOON).pem;
+    let warnings = |number: usize| {
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, one.repeat(number)).unwrap();
+        let mut tls = Tls::from(server(directory.path(), "tls", &["localhost"]));
+        tls.clients = Some(Clients {
+            ca,
+            crl: None,
+            required: true,
+        });
+        Set::load(&tls, noon).unwrap().warnings
+    };
+    assert_eq!(warnings(3), [""; 0]);
+    let told = warnings(140);
+    assert!(
+        told.len() == 1 && told[0].contains("ca.pem: it holds 140 authorities"),
+        "{told:?}"
+    );
+}

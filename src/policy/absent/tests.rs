@@ -155,6 +155,14 @@ const TOLD: &[(&str, &str)] = &[
         "the request has no header x-team",
     ),
     (
+        "input.caller.jwt.claims.repository != \"a/b\"",
+        "the caller shows no JSON Web Token, or one without the claim repository",
+    ),
+    (
+        "not \"admins\" in input.caller.jwt.claims.realm_access.roles",
+        "without the claim realm_access.roles",
+    ),
+    (
         "input.environment.data.stage != \"prod\"",
         "the configuration says no stage of the environment",
     ),

@@ -232,11 +232,23 @@ fn slice(arguments: Arguments<'_>) -> Answer {
 }
 
 fn sum(arguments: Arguments<'_>) -> Answer {
-    reckon(arguments, 0, |a, b| a + b, Extended::plus)
+    reckon(
+        arguments,
+        0,
+        |a, b| a + b,
+        Extended::plus,
+        Extended::into_value,
+    )
 }
 
 fn product(arguments: Arguments<'_>) -> Answer {
-    reckon(arguments, 1, |a, b| a * b, Extended::times)
+    reckon(
+        arguments,
+        1,
+        |a, b| a * b,
+        Extended::times_in_double,
+        Extended::into_double,
+    )
 }
 
 /// Exact, if all are integers.
@@ -245,6 +257,7 @@ fn reckon(
     first: u32,
     exact: fn(BigInt, BigInt) -> BigInt,
     step: fn(Extended, Extended) -> Extended,
+    finish: fn(Extended) -> Answer,
 ) -> Answer {
     let collection = arguments.any(0)?;
     let members: Vec<&Value> = match collection {
@@ -272,7 +285,7 @@ fn reckon(
     for member in members {
         all = step(all, reckoned(member)?);
     }
-    all.into_value()
+    finish(all)
 }
 
 /// Whether all of the second is in the first.

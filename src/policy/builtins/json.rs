@@ -4,9 +4,12 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
+use regorus::Value;
 use serde::de::IgnoredAny;
 
-use super::arguments::writable;
+use super::arguments::{whole, writable};
 use super::{Answer, Arguments, Own};
 
 pub(super) const OWN: &[Own] = &[
@@ -27,7 +30,7 @@ fn is_valid(arguments: Arguments<'_>) -> Answer {
 fn marshal(arguments: Arguments<'_>) -> Answer {
     let value = arguments.any(0)?;
     writable(value)?;
-    let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
+    let text = written(value)?;
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -40,6 +43,53 @@ fn marshal(arguments: Arguments<'_>) -> Answer {
         }
     }
     Ok(escaped.into())
+}
+
+fn written(value: &Value) -> Result<String, String> {
+    let mut text = String::new();
+    write(value, &mut text)?;
+    Ok(text)
+}
+
+/// The engine would round integers that a machine has not, and bring names that are no texts into another order.
+fn write(value: &Value, text: &mut String) -> Result<(), String> {
+    let list = |members: &mut dyn Iterator<Item = &Value>, text: &mut String| {
+        text.push('[');
+        for (place, member) in members.enumerate() {
+            text.push_str(if place > 0 { "," } else { "" });
+            write(member, text)?;
+        }
+        text.push(']');
+        Ok(())
+    };
+    match value {
+        Value::Array(members) => list(&mut members.iter(), text),
+        Value::Set(members) => list(&mut members.iter_sorted(), text),
+        Value::Object(members) => {
+            let named = members.iter().map(|(name, member)| {
+                let name = match name {
+                    Value::String(name) => name.to_string(),
+                    name => written(name)?,
+                };
+                Ok((name, member))
+            });
+            let named: BTreeMap<String, &Value> = named.collect::<Result<_, String>>()?;
+            text.push('{');
+            for (place, (name, member)) in named.into_iter().enumerate() {
+                text.push_str(if place > 0 { "," } else { "" });
+                text.push_str(&serde_json::to_string(&name).map_err(|error| error.to_string())?);
+                text.push(':');
+                write(member, text)?;
+            }
+            text.push('}');
+            Ok(())
+        }
+        other => {
+            let json = serde_json::to_string(other).map_err(|error| error.to_string())?;
+            text.push_str(&whole(other).map_or(json, |whole| whole.to_string()));
+            Ok(())
+        }
+    }
 }
 
 fn unmarshal(arguments: Arguments<'_>) -> Answer {

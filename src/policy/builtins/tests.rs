@@ -9,7 +9,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::Map;
 
 use super::{allowed, arity, is_known, refusal};
-use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::bytecode::{Bounds, Bytecode};
 use crate::policy::interpreter::Interpreter;
 use crate::policy::interpreter::prepare;
 use crate::policy::source::files::File;
@@ -38,7 +38,7 @@ pub(super) fn said(expression: &str) -> String {
         Err(_problem) => "fails".to_owned(),
     };
     if let Ok(bytecode) = Bytecode::compile(&mut rego, &[RULE.to_owned()], timer) {
-        let computed = match bytecode.ask(&Value::new_object(), MOST_STEPS) {
+        let computed = match bytecode.ask(&Value::new_object(), Bounds::MOST) {
             Ok(answers) => shown(&answers[0_usize][0_usize]),
             Err(_silence) => "fails".to_owned(),
         };

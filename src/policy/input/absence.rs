@@ -142,6 +142,9 @@ pub(in crate::policy) fn absences(steps: &[Option<&str>]) -> Vec<String> {
 fn below_open(within: &str, name: &str) -> String {
     match within {
         "input.attributes.request.http.headers" => format!("the request has no header {name}"),
+        "input.caller.jwt.claims" => {
+            format!("the caller shows no JSON Web Token, or one without the claim {name}")
+        }
         "input.environment.data" => {
             format!("the configuration says no {name} of the environment")
         }
@@ -190,6 +193,11 @@ mod tests {
             when("input.attributes.request.http.headers.x-team"),
             ["the request has no header x-team"]
         );
+        assert_eq!(
+            when("input.caller.jwt.claims.groups"),
+            ["the caller shows no JSON Web Token, or one without the claim groups"]
+        );
+        assert_eq!(when("input.caller.certificate.dns"), [""; 0]);
         assert_eq!(
             when("input.unknown_members.a"),
             ["the request has no member a"]

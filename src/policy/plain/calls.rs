@@ -7,8 +7,11 @@
 //! key, and for what `with` puts in place it evaluates rules where they are replaced already. So
 //! `name := input.change.name.requested; not startswith(name, "a")` is what the engine gets.
 
-use super::tree::{Bracket, Form, Kind, Query, Rule, Statement, Term, known};
+mod every;
+
+use super::tree::{Bracket, Form, Kind, Place, Query, Rule, Statement, Term, known};
 use super::{Fresh, Package};
+use every::{every, is_loose};
 
 pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>, fresh: &mut Fresh) {
     rule.queries_mut(&mut |query| {
@@ -18,6 +21,7 @@ pub(super) fn write_out(rule: &mut Rule, package: &Package<'_>, fresh: &mut Fres
                 fresh,
                 statements: Vec::new(),
                 with: Vec::new(),
+                is_negated: false,
             };
             let statement = first.statement(statement);
             query.statements.append(&mut first.statements);
@@ -33,6 +37,8 @@ struct Before<'a> {
     statements: Vec<Statement>,
     /// What the statement replaces is replaced for them, too.
     with: Vec<(Term, Term)>,
+    /// Whether OPA leaves what is read now within the negation until it has found an order: nothing is looked for there.
+    is_negated: bool,
 }
 
 impl Before<'_> {
@@ -47,11 +53,14 @@ impl Before<'_> {
         match &mut statement.kind {
             Kind::Not(term) => self.negated(term),
             Kind::Holds(term) => {
+                // OPA wants all that is printed to have a value from elsewhere.
+                statement.is_negated =
+                    matches!(&term.form, Form::Call(name, _) if name == &["print"]);
                 handed_over(term);
                 self.relations(term, true);
                 self.members(term, true);
                 if let Form::In(Some(_), _) = &term.form {
-                    Self::keyed(term);
+                    self.keyed(term);
                 }
             }
             Kind::SomeIn { within, .. } => {
@@ -91,15 +100,33 @@ impl Before<'_> {
 
     fn before(&mut self, term: Term) {
         self.statements.push(Statement {
-            place: term.place,
-            kind: Kind::Holds(term),
             with: self.with.clone(),
+            is_negated: self.is_negated,
+            ..Statement::holds(term)
         });
     }
 
     /// What OPA looks up before it negates an expression.
     fn negated(&mut self, term: &mut Term) {
+        if let Form::Call(name, arguments) = &mut term.form
+            && name == &["walk"]
+            && arguments.len() == 2
+        {
+            for argument in &mut *arguments {
+                self.relations(argument, false);
+                self.is_negated = true;
+                self.parts(argument);
+                if !is_plain(argument) || has_names(argument) {
+                    self.named(argument);
+                }
+                self.is_negated = false;
+            }
+            let walk = Statement::holds(term.clone());
+            *term = holding(term.place, walk);
+            return;
+        }
         self.relations(term, false);
+        self.is_negated = true;
         if let Form::Call(name, arguments) = &mut term.form
             && self
                 .package
@@ -119,7 +146,9 @@ impl Before<'_> {
             Form::Infix("==" | "=" | ":=", both) => {
                 for side in [&mut both.0, &mut both.1] {
                     match &side.form {
-                        Form::Call(..) => self.looked_up(side),
+                        Form::Call(..) | Form::Infix(..) | Form::Minus(_) | Form::In(..) => {
+                            self.looked_up(side);
+                        }
                         _ => self.parts(side),
                     }
                 }
@@ -127,7 +156,26 @@ impl Before<'_> {
             _ => self.parts(term),
         }
         if let Form::In(Some(_), _) = &term.form {
-            Self::keyed(term);
+            self.keyed(term);
+        }
+    }
+
+    /// What is computed within a negation OPA moves out before it looks for an order.
+    fn computed(&mut self, see: impl FnOnce(&mut Self)) {
+        let is_negated = std::mem::replace(&mut self.is_negated, false);
+        see(self);
+        self.is_negated = is_negated;
+    }
+
+    /// The calls within a term that is moved out itself.
+    fn calls(&mut self, term: &mut Term) {
+        match &term.form {
+            Form::Call(..) => self.computed(|this| this.named(term)),
+            Form::Comprehension(..) => {}
+            _ => term
+                .parts_mut()
+                .into_iter()
+                .for_each(|part| self.calls(part)),
         }
     }
 
@@ -180,16 +228,20 @@ impl Before<'_> {
             Form::Root(name) if name == "input" => {}
             Form::Root(_) | Form::Reference(..) => {
                 if !self.package.is_set(term) {
+                    if self.is_negated {
+                        self.calls(term);
+                    }
                     self.named(term);
                 }
             }
-            Form::Call(..) => self.named(term),
-            _ => {
-                self.parts(term);
+            Form::Call(..) => self.computed(|this| this.named(term)),
+            Form::Infix(..) | Form::Minus(_) | Form::In(..) => self.computed(|this| {
+                this.parts(term);
                 if let Form::In(Some(_), _) = &term.form {
-                    Self::keyed(term);
+                    this.keyed(term);
                 }
-            }
+            }),
+            _ => self.parts(term),
         }
     }
 
@@ -200,7 +252,7 @@ impl Before<'_> {
             Form::In(..) => {
                 self.parts(term);
                 if !is_whole {
-                    Self::keyed(term);
+                    self.keyed(term);
                 }
             }
             Form::Comprehension(..) => {}
@@ -212,22 +264,18 @@ impl Before<'_> {
         }
     }
 
-    /// `k, v in xs` as a look-up: the key of an element of a set is the element.
-    fn keyed(term: &mut Term) {
-        let Form::In(Some(key), both) = &term.form else {
+    /// `k, v in xs` as a look-up: the key of an element of a set is the element. The key is looked for nowhere: it is
+    /// named outside.
+    fn keyed(&mut self, term: &mut Term) {
+        let Form::In(Some(key), both) = &mut term.form else {
             return;
         };
+        if !matches!(key.form, Form::Constant(_) | Form::Text(_)) {
+            self.named(key);
+        }
         let found = both.1.clone().step((**key).clone());
         let found = Term::infix("==", found, both.0.clone());
-        let place = term.place;
-        let one = Term::new(place, Form::Constant("1".to_owned()));
-        let query = Query {
-            statements: vec![Statement::holds(found)],
-            end: 0,
-        };
-        let all = Form::Comprehension(Bracket::Square, vec![one], query);
-        let none = Term::new(place, Form::Array(Vec::new()));
-        *term = Term::infix("!=", Term::new(place, all), none);
+        *term = holding(term.place, Statement::holds(found));
     }
 
     /// Calls that stand for several values, or hand their result to an argument: each is a statement.
@@ -244,7 +292,8 @@ impl Before<'_> {
         };
         let arity = self.package.arity(name);
         if name == &["walk"] {
-            if is_whole && arguments.len() > 1 {
+            // Within an expression the second one is one too many, and the engine says so.
+            if arguments.len() > 1 {
                 return;
             }
             let names = [self.fresh.name(place), self.fresh.name(place)];
@@ -266,66 +315,21 @@ impl Before<'_> {
     }
 }
 
-/// Whether `every` looks something up by what it goes through: the engine would look at all members.
-fn is_loose(key: Option<&Term>, value: &Term, query: &Query) -> bool {
-    fn uses(term: &Term, names: &[&Term]) -> bool {
-        let same = |one: &Term| match (&one.form, &term.form) {
-            (Form::Name(one), Form::Name(other)) => one == other && one != "_",
-            _ => false,
-        };
-        names.iter().any(|name| same(name))
-            || term.parts().into_iter().any(|part| uses(part, names))
-    }
-    fn within(term: &Term, names: &[&Term]) -> bool {
-        let here = match &term.form {
-            Form::Reference(_, steps) => steps.iter().any(|step| uses(step, names)),
-            Form::Comprehension(_, _, query) => in_query(query, names),
-            _ => false,
-        };
-        here || term.parts().into_iter().any(|part| within(part, names))
-    }
-    fn in_query(query: &Query, names: &[&Term]) -> bool {
-        query.statements.iter().any(|statement| {
-            let inner = match &statement.kind {
-                Kind::Every { query, .. } => in_query(query, names),
-                _ => false,
-            };
-            inner
-                || statement
-                    .terms()
-                    .into_iter()
-                    .any(|term| within(term, names))
-        })
-    }
-    let names: Vec<&Term> = key.into_iter().chain([value]).collect();
-    in_query(query, &names)
+/// Whether a statement holds, as an expression.
+fn holding(place: Place, statement: Statement) -> Term {
+    let one = Term::new(place, Form::Constant("1".to_owned()));
+    let query = Query {
+        statements: vec![statement],
+        end: 0,
+    };
+    let all = Form::Comprehension(Bracket::Square, vec![one], query);
+    let none = Term::new(place, Form::Array(Vec::new()));
+    Term::infix("!=", Term::new(place, all), none)
 }
 
-/// `every` as a comparison: as many keys hold as there are. `other`: what they are called where all are looked for.
-fn every(key: &Term, other: &Term, value: &Term, within: &Term, query: &Query) -> Kind {
-    let place = value.place;
-    let keys = |key: &Term, value: Term, rest: Vec<Statement>| {
-        let first = Statement {
-            place,
-            kind: Kind::SomeIn {
-                key: Some(key.clone()),
-                value,
-                within: within.clone(),
-            },
-            with: Vec::new(),
-        };
-        let query = Query {
-            statements: std::iter::once(first).chain(rest).collect(),
-            end: 0,
-        };
-        Term::new(
-            place,
-            Form::Comprehension(Bracket::Curly, vec![key.clone()], query),
-        )
-    };
-    let all = keys(other, Term::name(place, "_"), Vec::new());
-    let holding = keys(key, value.clone(), query.statements.clone());
-    Kind::Holds(Term::infix("==", all, holding))
+/// Whether there are variables in a term.
+fn has_names(term: &Term) -> bool {
+    matches!(term.form, Form::Name(_)) || term.parts().into_iter().any(has_names)
 }
 
 /// `pattern = walk(value)` as `walk(value, pattern)`.

@@ -14,12 +14,21 @@ use super::data::Data;
 use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
 use crate::policy::builtins::WALKED;
-use variables::{Names, bound, bound_by, closed_over, gives, looked_for, mentioned, needs};
+use variables::{
+    Names, apart, bound, closed_over, gives, is_any, looked_for, mentioned, needs, told_apart,
+};
 
 /// A variable that nothing gives a value, and where it is used.
 pub(super) struct Unsafe {
     pub(super) name: String,
     pub(super) place: Place,
+}
+
+impl Unsafe {
+    fn new(name: &str, place: Place) -> Self {
+        let name = if is_any(name) { "_" } else { name }.to_owned();
+        Self { name, place }
+    }
 }
 
 pub(super) fn write_out(rule: &mut Rule, data: &Data<'_>, fresh: &mut Fresh) -> Result<(), Unsafe> {
@@ -59,6 +68,8 @@ pub(super) fn write_out(rule: &mut Rule, data: &Data<'_>, fresh: &mut Fresh) -> 
     for head in heads {
         mentioned(head, &mut outer);
     }
+    // What is known at the end of each body.
+    let mut all_known = Vec::new();
     for body in &mut rule.bodies {
         let mut owned = outer.clone();
         if let Some(value) = &body.value {
@@ -67,9 +78,13 @@ pub(super) fn write_out(rule: &mut Rule, data: &Data<'_>, fresh: &mut Fresh) -> 
         let mut statements = first.clone();
         statements.append(&mut body.query.statements);
         body.query.statements = statements;
-        order.query(&mut body.query, &given, &owned)?;
+        let known = order.query(&mut body.query, &given, &owned)?;
+        all_known.push(known);
     }
-    order.heads(rule, &given)
+    if all_known.is_empty() {
+        all_known.push(given);
+    }
+    order.heads(rule, &all_known)
 }
 
 struct Order<'a> {
@@ -87,10 +102,12 @@ impl Order<'_> {
             }
         }
         let mut given = given.clone();
-        let mut left = std::mem::take(&mut query.statements);
+        let left = std::mem::take(&mut query.statements).into_iter();
+        let mut left: Vec<(Statement, Statement)> =
+            left.map(|one| (told_apart(&one), one)).collect();
         let mut looked = Names::new();
         while !left.is_empty() {
-            let ready = left.iter().position(|statement| {
+            let ready = left.iter().position(|(statement, _)| {
                 let given_here = gives(statement, &given);
                 needs(statement)
                     .iter()
@@ -100,9 +117,10 @@ impl Order<'_> {
                         .all(|name| given.contains(name))
             });
             let Some(ready) = ready else {
-                return Err(unsafe_in(left, &given, &owned));
+                let first = left.into_iter().next();
+                return Err(unsafe_in(first.map(|(first, _)| first), &given, &owned));
             };
-            let mut statement = left.remove(ready);
+            let (_, mut statement) = left.remove(ready);
             self.indexes(&mut statement, &mut given, &mut query.statements);
             let mut found = Names::new();
             for term in statement.terms() {
@@ -127,6 +145,7 @@ impl Order<'_> {
                 place,
                 kind: Kind::Some(names.collect()),
                 with: Vec::new(),
+                is_negated: false,
             };
             query.statements.insert(0, declared);
         }
@@ -236,6 +255,7 @@ impl Order<'_> {
                 within: term,
             },
             with: Vec::new(),
+            is_negated: false,
         });
     }
 
@@ -251,6 +271,7 @@ impl Order<'_> {
             }
             let given = self.query(query, given, &owned)?;
             for head in heads {
+                safe(head, &given)?;
                 self.data.write_out(head, &given);
                 self.within(head, &given, &owned)?;
             }
@@ -262,29 +283,23 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// The comprehensions in heads.
-    fn heads(&mut self, rule: &mut Rule, given: &Names) -> Result<(), Unsafe> {
-        let mut known = given.clone();
-        let mut owned = Names::new();
-        for body in &rule.bodies {
-            for statement in &body.query.statements {
-                bound_by(statement, &mut known);
-            }
-        }
-        owned.extend(known.iter().cloned());
-        let values = rule
-            .bodies
-            .iter_mut()
-            .filter_map(|body| body.value.as_mut());
-        for head in rule.element.iter_mut().chain(&mut rule.value).chain(values) {
-            self.data.write_out(head, &known);
-            self.within(head, &known, &owned)?;
-        }
+    /// The heads of a rule, each behind its body.
+    fn heads(&mut self, rule: &mut Rule, all_known: &[Names]) -> Result<(), Unsafe> {
+        let first = rule.element.iter_mut().chain(&mut rule.value);
+        let mut heads: Vec<(&mut Term, usize)> = first.map(|head| (head, 0)).collect();
         if let Form::Reference(_, steps) = &mut rule.name.form {
-            for step in steps {
-                self.data.write_out(step, &known);
-                self.within(step, &known, &owned)?;
-            }
+            heads.extend(steps.iter_mut().map(|step| (step, 0)));
+        }
+        for (number, body) in rule.bodies.iter_mut().enumerate() {
+            heads.extend(body.value.as_mut().map(|value| (value, number)));
+        }
+        for (head, number) in heads {
+            let Some(known) = all_known.get(number) else {
+                continue;
+            };
+            safe(head, known)?;
+            self.data.write_out(head, known);
+            self.within(head, known, known)?;
         }
         Ok(())
     }
@@ -304,11 +319,8 @@ fn one_way(statement: &mut Statement) {
     }
 }
 
-fn unsafe_in(left: Vec<Statement>, given: &Names, owned: &Names) -> Unsafe {
-    let mut statements = left.into_iter();
-    let statement = statements
-        .next()
-        .unwrap_or_else(|| Statement::holds(Term::name(Place::default(), "_")));
+fn unsafe_in(left: Option<Statement>, given: &Names, owned: &Names) -> Unsafe {
+    let statement = left.unwrap_or_else(|| Statement::holds(Term::name(Place::default(), "_")));
     let given_here = gives(&statement, given);
     let mut names = needs(&statement);
     names.retain(|name| !given.contains(name) && !given_here.contains(name));
@@ -316,22 +328,37 @@ fn unsafe_in(left: Vec<Statement>, given: &Names, owned: &Names) -> Unsafe {
     closed.retain(|name| !given.contains(name));
     let name = names.into_iter().chain(closed).next().unwrap_or_default();
     let place = used(&statement, &name).unwrap_or(statement.place);
-    Unsafe { name, place }
+    Unsafe::new(&name, place)
+}
+
+/// Whether everything that a head names has a value.
+fn safe(head: &Term, given: &Names) -> Result<(), Unsafe> {
+    let head = apart(head);
+    let mut names = Names::new();
+    mentioned(&head, &mut names);
+    match names.into_iter().find(|name| !given.contains(name)) {
+        Some(name) => {
+            let place = within(&head, &name).unwrap_or(head.place);
+            Err(Unsafe::new(&name, place))
+        }
+        None => Ok(()),
+    }
+}
+
+fn within(term: &Term, name: &str) -> Option<Place> {
+    match &term.form {
+        Form::Name(one) if one == name => Some(term.place),
+        Form::Comprehension(_, heads, query) => {
+            let mut statements = query.statements.iter();
+            let found = statements.find_map(|one| used(one, name));
+            found.or_else(|| heads.iter().find_map(|head| within(head, name)))
+        }
+        _ => term.parts().into_iter().find_map(|part| within(part, name)),
+    }
 }
 
 /// Where a statement uses a name first.
 fn used(statement: &Statement, name: &str) -> Option<Place> {
-    fn within(term: &Term, name: &str) -> Option<Place> {
-        match &term.form {
-            Form::Name(one) if one == name => Some(term.place),
-            Form::Comprehension(_, heads, query) => {
-                let mut statements = query.statements.iter();
-                let found = statements.find_map(|one| used(one, name));
-                found.or_else(|| heads.iter().find_map(|head| within(head, name)))
-            }
-            _ => term.parts().into_iter().find_map(|part| within(part, name)),
-        }
-    }
     let mut terms = statement.terms().into_iter();
     terms
         .find_map(|term| within(term, name))

@@ -379,6 +379,7 @@ fn found(whole: &[String], place: Place, count: &mut usize) -> Result<Term, Wron
             place,
             kind: Kind::Holds(Term::infix(":=", value.clone(), asked)),
             with: Vec::new(),
+            is_negated: false,
         }],
         end: 0,
     };

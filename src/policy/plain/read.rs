@@ -134,6 +134,7 @@ impl Reader {
             with: with
                 .map(|with| (self.term(&with.refr), self.term(&with.r#as)))
                 .collect(),
+            is_negated: false,
         }
     }
 

@@ -51,6 +51,7 @@ fn never_same(place: Place, one: Term, other: Term) -> Statement {
         place,
         kind: Kind::Not(Term::infix("==", one, other)),
         with: Vec::new(),
+        is_negated: false,
     }
 }
 

@@ -1,5 +1,6 @@
 mod author;
 mod chance;
+mod loose;
 mod ordinary;
 pub(in crate::policy) mod values;
 

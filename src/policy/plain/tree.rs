@@ -55,6 +55,8 @@ pub(super) struct Statement {
     pub(super) kind: Kind,
     /// What is replaced, and by what.
     pub(super) with: Vec<(Term, Term)>,
+    /// Whether it was moved out of a negation, where nothing is looked for: its variables need values from elsewhere.
+    pub(super) is_negated: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -212,6 +214,7 @@ impl Statement {
             place: term.place,
             kind: Kind::Holds(term),
             with: Vec::new(),
+            is_negated: false,
         }
     }
 

@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Instant;
 
 use regorus::Value;
 use serde_json::{Map, Value as Json};
 
 use super::sample::Sampler;
-use crate::policy::bytecode::{Bytecode, MOST_STEPS, Silence};
+use crate::policy::bytecode::{Bounds, Bytecode, COMPARED, Silence};
 use crate::policy::complaint::guarded;
 use crate::policy::interpreter::{Interpreter, prepare};
 use crate::policy::question::{array, says_nothing};
@@ -32,7 +33,7 @@ impl Comparison<'_> {
     /// Both answers, or how they differ.
     ///
     /// Where the interpreter has no answer the request is denied, and the other may say anything but that nobody
-    /// objects.
+    /// objects. Both get more time than a request has: a busy machine must not look like a difference.
     pub(in crate::policy) fn of(
         &self,
         interpreter: &mut Interpreter,
@@ -40,16 +41,16 @@ impl Comparison<'_> {
     ) -> Result<(), String> {
         let rules = array(self.rules);
         interpreter.begin(input, 0);
-        let mut expected = interpreter.ask_together(&rules);
-        if expected.is_none() {
-            // Once more: it may have run out of time because the machine was busy.
-            *interpreter = Interpreter::clone_of(self.prepared);
-            interpreter.begin(input, 0);
-            expected = interpreter.ask_together(&rules);
-        }
-        let Some(expected) = expected else {
-            *interpreter = Interpreter::clone_of(self.prepared);
-            return match self.bytecode.objecting(input, MOST_STEPS) {
+        let began = Instant::now();
+        let Some(expected) = interpreter.ask_together(&rules) else {
+            *interpreter = Interpreter::with_time(self.prepared, COMPARED);
+            if began.elapsed() >= COMPARED.limit {
+                let limit = COMPARED.limit;
+                return Err(format!(
+                    "the interpreter takes more than {limit:?} about {input}"
+                ));
+            }
+            return match self.bytecode.objecting(input, Bounds::COMPARED) {
                 Ok(objecting) if objecting.is_empty() => Err(difference(
                     "that it cannot be evaluated",
                     "that nobody objects",
@@ -62,7 +63,7 @@ impl Comparison<'_> {
             let expected = Value::from(expected.clone()).to_string();
             Err(difference(&expected, &found.to_string(), input))
         };
-        match self.bytecode.ask(input, MOST_STEPS) {
+        match self.bytecode.ask(input, Bounds::COMPARED) {
             Ok(found) if objections(flat(&found)) != objections(expected.iter()) => differs(&found),
             Ok(_) => self
                 .silent(&expected, input)
@@ -74,10 +75,10 @@ impl Comparison<'_> {
 
     /// A rule that the bytecode takes for silent, and that objects.
     fn silent(&self, expected: &[Value], input: &Value) -> Result<(), &str> {
-        let objecting = self
-            .bytecode
-            .objecting(input, MOST_STEPS)
-            .unwrap_or_default();
+        let Ok(objecting) = self.bytecode.objecting(input, Bounds::COMPARED) else {
+            // Then it lets nothing pass either.
+            return Ok(());
+        };
         let mut both = self.rules.iter().zip(expected);
         let missed =
             both.find(|(rule, said)| !says_nothing(said) && !objecting.contains(&rule.as_str()));

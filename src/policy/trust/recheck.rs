@@ -5,14 +5,18 @@
 
 use std::time::{Duration, Instant};
 
-use regorus::{Value, utils::limits::ExecutionTimerConfig};
+use regorus::Value;
+use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::Trust;
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::question::{array, says_nothing};
 
-/// Time for the interpreter to look at a request that was decided already, when the machine has nothing better to do.
-const CHECK_LIMIT: Duration = Duration::from_mins(1);
+/// Time for a request that was decided already, when the machine has nothing better to do.
+const UNHURRIED: ExecutionTimerConfig = ExecutionTimerConfig {
+    limit: Duration::from_mins(1),
+    check_interval: STEPS,
+};
 
 impl Trust {
     /// Whether the interpreter agrees that nobody objects. If not, the bytecode never answers again.
@@ -23,12 +27,7 @@ impl Trust {
             return;
         };
         let started = Instant::now();
-        let mut prepared = prepared.clone();
-        prepared.set_execution_timer_config(ExecutionTimerConfig {
-            limit: CHECK_LIMIT,
-            check_interval: STEPS,
-        });
-        let mut interpreter = Interpreter::clone_of(&prepared);
+        let mut interpreter = Interpreter::with_time(prepared, UNHURRIED);
         interpreter.begin(document, 0);
         let answers = interpreter.ask_together(&array(&share.rules));
         let took = started.elapsed();
@@ -36,7 +35,7 @@ impl Trust {
             Some(answers) if answers.iter().all(says_nothing) => None,
             Some(answers) => Some(Value::from(answers).to_string()),
             // That it had to wait for the processor is no difference.
-            None if took >= CHECK_LIMIT => {
+            None if took >= UNHURRIED.limit => {
                 tracing::warn!(?took, "a request could not be compared in time");
                 None
             }

@@ -131,7 +131,7 @@ impl<'a> Sampler<'a> {
             addresses: self.scopes(),
             spiffe_id: self.text(),
             fingerprint: self.id(),
-            not_after: "2027-11-24T10:00:00Z".to_owned(),
+            not_after: "2027-11-24T10:00:00.000Z".to_owned(),
         }
     }
 

@@ -79,6 +79,7 @@ fn is_one_of(texts: &[&str], file: &File) -> bool {
 }
 
 const LIBRARY: &[&str] = &[
+    include_str!("../../../policies/lib/callers.rego"),
     include_str!("../../../policies/lib/request.rego"),
     include_str!("../../../policies/lib/spelling.rego"),
 ];

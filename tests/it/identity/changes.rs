@@ -27,12 +27,12 @@ use crate::signer::Signer;
 use crate::tls::clients::{ask, client, now};
 use crate::tls::{certified, write};
 
-const WATCHED: &str =
+pub(super) const WATCHED: &str =
     "[reload]\ninterval = '20ms'\n[limits]\ndenials = 1000000\naddress_share = '100%'\n";
 
 impl Stand {
     /// Waits until the last reload is another one than that.
-    fn reloaded(&self, before: &Value) -> Value {
+    pub(super) fn reloaded(&self, before: &Value) -> Value {
         eventually("files are read again", || {
             let last = self.status()["reload"]["last"].clone();
             (last != *before).then_some(last)
@@ -40,7 +40,7 @@ impl Stand {
     }
 
     /// Changes files, waits until they were read, and says how that went.
-    fn change(&self, files: &[(&str, &str)]) -> Value {
+    pub(super) fn change(&self, files: &[(&str, &str)]) -> Value {
         let before = self.status()["reload"]["last"].clone();
         for (name, text) in files {
             self.write(name, text);
@@ -88,7 +88,7 @@ fn meanwhile(
 const THREADS: usize = 4;
 
 /// Trusts servers with these certificates, and shows its own.
-fn trusting(
+pub(super) fn trusting(
     servers: &[&CertificateDer<'static>],
     own: &(Certificate, KeyPair),
 ) -> Arc<ClientConfig> {
@@ -107,13 +107,17 @@ fn trusting(
 }
 
 /// A folder that is exchanged as a whole.
-fn exchange(root: &Path, name: &str) {
+pub(super) fn exchange(root: &Path, name: &str) {
     symlink(name, root.join("tls.new")).unwrap();
     std::fs::rename(root.join("tls.new"), root.join("tls")).unwrap();
 }
 
 /// Everything for TLS: a new certificate, these authorities for clients, and lists that revoke one number.
-fn folder(path: &Path, authorities: &[&Authority], revoked: u64) -> CertificateDer<'static> {
+pub(super) fn folder(
+    path: &Path,
+    authorities: &[&Authority],
+    revoked: u64,
+) -> CertificateDer<'static> {
     std::fs::create_dir(path).unwrap();
     let certified = certified();
     write(path, &certified);
@@ -271,7 +275,7 @@ fn bad(policy: &str) -> [(Vec<(&str, &str)>, &'static str); 4] {
     ]
 }
 
-const TEST: &str = "package dtgate.names_test\n\nimport data.dtgate.names\n\ntest_it if count(names.deny) == 7 with input as {\"change\": {\"name\": {\"requested\": \"a\"}}}\n";
+pub(super) const TEST: &str = "package dtgate.names_test\n\nimport data.dtgate.names\n\ntest_it if count(names.deny) == 7 with input as {\"change\": {\"name\": {\"requested\": \"a\"}}}\n";
 
 #[test]
 fn whoever_is_believed_no_longer_gets_nothing_for_what_began_before() {

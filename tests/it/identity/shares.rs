@@ -2,14 +2,14 @@
 
 use std::io::{BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::json;
 
 use super::{FIELD, JWT, Making, Stand, TLS, of_payments, request};
-use crate::harness::{TOKEN, from, read_answer};
+use crate::harness::{TOKEN, Upstream, eventually, from, read_answer};
 use crate::tls::clients::client;
 
 const OWN: (&str, &str) = (
@@ -89,4 +89,43 @@ fn one_caller_at_many_addresses_has_one_budget_and_two_at_one_address_have_two()
         stand.recorded(&second, &[("Authorization", credentials[0])], same()),
         0
     );
+}
+
+#[test]
+fn one_caller_at_many_addresses_has_its_share_of_open_traffic() {
+    let (over, until) = mpsc::channel::<()>();
+    let until = Mutex::new(until);
+    let upstream = Upstream::answering_all(move |_| {
+        // Until the test is over.
+        assert!(until.lock().unwrap().recv().is_err());
+        Vec::new()
+    });
+    let limits = "[listener]\nhalf_close_timeout = '100ms'\n[limits]\nin_flight = 8\naddress_share = '50%'\n";
+    let stand = Making::before(upstream).start(&[JWT, limits]);
+    let token = |subject: &str| stand.token(json!({"iss": FIELD, "sub": subject}));
+    let (one, other) = (token("one"), token("other"));
+    let ask = |last: u8, token: &str| {
+        let there = Ipv4Addr::new(127, 0, 2, last);
+        let mut socket = from(there, stand.gate.address).unwrap();
+        let fields = [("x-dtgate-token", token)];
+        let request = request("GET", "/api/v2/metrics", &fields, "");
+        socket.write_all(request.as_bytes()).unwrap();
+        socket
+    };
+    // Each from another address: half of what an address may have.
+    let held: Vec<TcpStream> = [1, 2].map(|last| ask(last, &one)).into();
+    eventually("both", || (stand.upstream.seen().len() == 2).then_some(()));
+    let answer = read_answer(&mut BufReader::new(ask(3, &one))).unwrap();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.message().contains("of this caller"), "{answer:?}");
+    let _others = [ask(3, &other), ask(3, &other)];
+    eventually("others", || {
+        (stand.upstream.seen().len() == 4).then_some(())
+    });
+    drop(held);
+    eventually("room again", || {
+        let _again = ask(4, &one);
+        (stand.upstream.seen().len() >= 5).then_some(())
+    });
+    drop(over);
 }

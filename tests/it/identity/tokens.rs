@@ -166,7 +166,7 @@ fn forged(stand: &Stand) -> Vec<Bad> {
         ),
         ("public key", public, "algorithm"),
         ("published key", shared(published.as_bytes()), "algorithm"),
-        ("unknown key", unknown, "no key of this name"),
+        ("unknown key", unknown, "no key of the name that it gives"),
         ("another's key", another, "signature"),
         (
             "other kind",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{append, below, caller, list, number, text};
+use super::{append, below, caller, list, number, text, who};
 use crate::value::{Visible, counted};
 
 /// Which writes passed that the catalogue does not know, how they were answered, and whose they were.
@@ -33,7 +33,7 @@ pub(super) fn unseen(out: &mut String, record: &Value) {
     match (text(record, "/requested_by"), text(record, "/method")) {
         ("", _) => {}
         (address, "") => below(out, format_args!("all of them from {address}")),
-        _ => below(out, format_args!("{}", caller(record, "/caller/id"))),
+        _ => below(out, format_args!("{}", caller(record))),
     }
 }
 
@@ -57,10 +57,7 @@ pub(super) fn suppressed(out: &mut String, record: &Value) {
         );
     }
     for entry in list(record, "/callers") {
-        let by = match (text(entry, "/caller/id"), text(entry, "/requested_by")) {
-            ("", address) => format!("by all other callers at {address}"),
-            (caller, address) => format!("by {caller} at {address}"),
-        };
+        let by = who::counted(entry, "all other callers");
         line(number(entry, "/count"), &by);
     }
     for (member, what) in [

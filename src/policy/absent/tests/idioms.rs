@@ -9,7 +9,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::{Value as Json, json};
 
 use super::told_of;
-use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::bytecode::{Bounds, Bytecode};
 use crate::policy::interpreter::{Interpreter, STEPS, prepare};
 use crate::policy::source::files::File;
 
@@ -91,7 +91,7 @@ fn each_says_what_the_documentation_says() {
             let said = interpreter.ask(&asked).unwrap();
             let is_denied = said.as_set().is_ok_and(|said| !said.is_empty());
             assert_eq!(is_denied, denies, "{}", idiom.text);
-            if let Some(Ok(said)) = bytecode.as_ref().map(|it| it.ask(&input, MOST_STEPS)) {
+            if let Some(Ok(said)) = bytecode.as_ref().map(|it| it.ask(&input, Bounds::MOST)) {
                 by_bytecode += 1;
                 assert!(
                     said.to_string().contains("no") == denies,

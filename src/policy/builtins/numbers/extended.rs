@@ -10,6 +10,9 @@ use crate::policy::builtins::arguments::from_whole;
 
 const BITS: u64 = 64;
 
+/// What a number of a machine has.
+const DOUBLE_BITS: u64 = 53;
+
 /// `mantissa * 2^exponent`; the mantissa has at most 64 bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy::builtins) struct Extended {
@@ -18,9 +21,13 @@ pub(in crate::policy::builtins) struct Extended {
 }
 
 impl Extended {
-    /// The nearest one; of two, the even one.
     fn new(mantissa: BigInt, exponent: i64) -> Self {
-        let Some(dropped) = mantissa.bits().checked_sub(BITS).filter(|bits| *bits > 0) else {
+        Self::rounded(mantissa, exponent, BITS)
+    }
+
+    /// The nearest one; of two, the even one.
+    fn rounded(mantissa: BigInt, exponent: i64, bits: u64) -> Self {
+        let Some(dropped) = mantissa.bits().checked_sub(bits).filter(|bits| *bits > 0) else {
             return Self { mantissa, exponent };
         };
         let (sign, exact) = mantissa.into_parts();
@@ -36,7 +43,7 @@ impl Extended {
             rounded += 1_u32;
         }
         let exponent = exponent.saturating_add_unsigned(dropped);
-        Self::new(BigInt::from_biguint(sign, rounded), exponent)
+        Self::rounded(BigInt::from_biguint(sign, rounded), exponent, bits)
     }
 
     pub(in crate::policy::builtins) fn from_whole(whole: &BigInt) -> Self {
@@ -83,6 +90,12 @@ impl Extended {
     pub(in crate::policy::builtins) fn times(self, other: Self) -> Self {
         let exponent = self.exponent.saturating_add(other.exponent);
         Self::new(self.mantissa * other.mantissa, exponent)
+    }
+
+    /// With a mantissa of 53 bits: OPA begins a product with a number of a machine.
+    pub(in crate::policy::builtins) fn times_in_double(self, other: Self) -> Self {
+        let exponent = self.exponent.saturating_add(other.exponent);
+        Self::rounded(self.mantissa * other.mantissa, exponent, DOUBLE_BITS)
     }
 
     pub(in crate::policy::builtins) fn over(self, other: Self) -> Result<Self, String> {
@@ -150,7 +163,16 @@ impl Extended {
 
     /// By the shortest decimal number that is nearer to it than to any other, as OPA writes it down.
     pub(in crate::policy::builtins) fn into_value(self) -> Result<Value, String> {
-        let (digits, exponent) = self.shortest();
+        self.written(BITS)
+    }
+
+    /// What [`Extended::times_in_double`] made.
+    pub(in crate::policy::builtins) fn into_double(self) -> Result<Value, String> {
+        self.written(DOUBLE_BITS)
+    }
+
+    fn written(self, bits: u64) -> Result<Value, String> {
+        let (digits, exponent) = self.shortest(bits);
         if let Ok(exponent) = usize::try_from(exponent) {
             return Ok(from_whole(digits * ten_to(exponent)));
         }
@@ -162,20 +184,20 @@ impl Extended {
     }
 
     /// `digits * 10^exponent`.
-    fn shortest(&self) -> (BigInt, i64) {
+    fn shortest(&self, bits: u64) -> (BigInt, i64) {
         let (sign, magnitude) = (self.mantissa.sign(), self.mantissa.abs());
         if sign == Sign::NoSign {
             return (BigInt::zero(), 0);
         }
-        // All 64 bits, so that the last of them is as far as the next number.
-        let missing = BITS.saturating_sub(magnitude.bits());
+        // All bits, so that the last of them is as far as the next number.
+        let missing = bits.saturating_sub(magnitude.bits());
         let mantissa = magnitude << missing;
         let exponent = self.exponent.saturating_sub_unsigned(missing);
         let is_even = !mantissa.bit(0);
-        let is_power = mantissa == BigInt::one() << (BITS - 1);
+        let is_power = mantissa == BigInt::one() << (bits - 1);
         // A little less than log10(2) is more than enough to begin with.
         let mut place = exponent
-            .saturating_add_unsigned(BITS)
+            .saturating_add_unsigned(bits)
             .saturating_mul(30_103)
             / 100_000
             + 1;

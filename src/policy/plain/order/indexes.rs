@@ -121,6 +121,7 @@ impl Order<'_> {
                 within,
             },
             with: Vec::new(),
+            is_negated: false,
         });
         if let Some((pattern, key)) = pattern {
             self.joined(pattern, key, given, done, &[]);

@@ -16,23 +16,6 @@ pub(super) fn bound(pattern: &Term, names: &mut Names) {
     }
 }
 
-pub(super) fn bound_by(statement: &Statement, names: &mut Names) {
-    match &statement.kind {
-        Kind::Some(terms) => terms.iter().for_each(|term| bound(term, names)),
-        Kind::SomeIn { key, value, .. } => {
-            key.iter()
-                .chain([value])
-                .for_each(|term| bound(term, names));
-        }
-        Kind::Holds(term) => match &term.form {
-            Form::Infix("=" | ":=", both) => bound(&both.0, names),
-            Form::Call(_, terms) => terms.iter().for_each(|term| bound(term, names)),
-            _ => {}
-        },
-        Kind::Not(_) | Kind::Every { .. } => {}
-    }
-}
-
 /// The variables of a term, without those of queries within it.
 pub(super) fn mentioned(term: &Term, names: &mut Names) {
     match &term.form {
@@ -42,6 +25,45 @@ pub(super) fn mentioned(term: &Term, names: &mut Names) {
             .parts()
             .into_iter()
             .for_each(|part| mentioned(part, names)),
+    }
+}
+
+/// What `_` is called where each is told apart from the others: no name in Rego is like it.
+const ANY: &str = "_#";
+
+pub(super) fn is_any(name: &str) -> bool {
+    name.starts_with(ANY)
+}
+
+/// A statement in which every `_` is a variable of its own.
+pub(super) fn told_apart(statement: &Statement) -> Statement {
+    let mut statement = statement.clone();
+    let mut count = 0;
+    for term in statement.terms_mut() {
+        tell_apart(term, &mut count);
+    }
+    statement
+}
+
+/// A term in which every `_` is a variable of its own.
+pub(super) fn apart(term: &Term) -> Term {
+    let mut term = term.clone();
+    tell_apart(&mut term, &mut 0);
+    term
+}
+
+fn tell_apart(term: &mut Term, count: &mut usize) {
+    match &mut term.form {
+        Form::Name(name) if name == "_" => {
+            *count += 1;
+            *name = format!("{ANY}{count}");
+        }
+        Form::Comprehension(..) => {}
+        _ => {
+            for part in term.parts_mut() {
+                tell_apart(part, count);
+            }
+        }
     }
 }
 
@@ -102,6 +124,11 @@ pub(super) fn gives(statement: &Statement, given: &Names) -> Names {
     }
     match &statement.kind {
         Kind::Some(_) | Kind::Not(_) => {}
+        Kind::Holds(term) if statement.is_negated => {
+            if let Form::Infix(_, both) = &term.form {
+                bound(&both.0, &mut names);
+            }
+        }
         Kind::SomeIn { key, value, within } => {
             looked_for(within, given, &mut names);
             key.iter()
@@ -183,13 +210,23 @@ fn join(one: &Term, other: &Term, known: &mut Names) {
             }
         }
         _ => {
-            if is_known(other, known) {
+            if is_known(other, known) && may_be(other, one) {
                 bound(one, known);
-            } else if is_known(one, known) {
+            } else if is_known(one, known) && may_be(one, other) {
                 bound(other, known);
             }
         }
     }
+}
+
+/// Whether a value may have the parts of a pattern: what is written there and is another list, or none, has not.
+fn may_be(value: &Term, pattern: &Term) -> bool {
+    let has_parts = matches!(pattern.form, Form::Array(_) | Form::Object(_));
+    let is_written = matches!(
+        value.form,
+        Form::Constant(_) | Form::Text(_) | Form::Array(_) | Form::Set(_) | Form::Object(_)
+    );
+    !has_parts || !is_written
 }
 
 pub(super) fn is_same(one: &Term, other: &Term) -> bool {

@@ -17,7 +17,8 @@ const VARIABLES: [&str; 4] = ["v", "w", "k", "i"];
 impl Author {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            // No multiple of the step: one author would write what the next one does.
+            seed: seed.wrapping_mul(0xd134_2543_de82_ef95),
             known: Vec::new(),
             depth: 0,
             has_helpers: false,
@@ -62,7 +63,23 @@ impl Author {
                 1 => format!("{name}([v, _])"),
                 _ => format!("{name}(v)"),
             };
-            match self.below(4) {
+            match self.below(6) {
+                4 => {
+                    let last = self.test(true);
+                    writeln!(
+                        text,
+                        "{head} := {value} if {{\n{body}}} else := {other} if {{ {last} }} else := \"last\"\n"
+                    )
+                    .unwrap();
+                }
+                5 => {
+                    let last = self.test(true);
+                    writeln!(
+                        text,
+                        "{head} := \"x\" if {{\n{body}}}\n\n{name}(w) := \"x\" if {{ w == {other} }}\n\n{name}([v, w]) := \"x\" if {{ {last} }}\n"
+                    )
+                    .unwrap();
+                }
                 0 => writeln!(text, "{head} := {value} if {{\n{body}}} else := {other}\n").unwrap(),
                 1 => writeln!(
                     text,
@@ -177,7 +194,7 @@ impl Author {
     fn test(&mut self, is_early: bool) -> String {
         let (one, other, many) = (self.term(), self.term(), self.many(is_early));
         let not = self.word(&["", "", "not "]);
-        match self.below(11) {
+        match self.below(12) {
             0 => format!("{not}{one} == {other}"),
             1 => format!("{not}{one} != {other}"),
             2 => format!("{not}{one} in {many}"),
@@ -185,6 +202,10 @@ impl Author {
             4 if !is_early => format!("{not}f({one})"),
             5 if !is_early => format!("{not}f({one}) == {other}"),
             6 => format!("{not}{one}, {other} in {many}"),
+            10 => format!(
+                "{not}walk({many}, [[{one}], {}])",
+                self.word(&["\"x\"", "1", "input.a", "_"])
+            ),
             7 => format!("{not}count({many}) > 1"),
             8 if self.depth < 2 => {
                 let before = self.known.clone();
@@ -272,7 +293,13 @@ impl Author {
             "input.nested[0].k",
             "input.list[_]",
         ]);
-        match self.below(14) {
+        match self.below(20) {
+            7 => format!("json.marshal([{simple}])"),
+            8 => format!("{{[{simple}], {{{simple}}}}}"),
+            9 => format!("object.get(input.map, {simple}, 1.5)"),
+            10 => format!("({simple} in input.list)"),
+            11 => format!("sprintf(\"%v %s\", [{simple}, 1])"),
+            12 => format!("(input.b - {simple})"),
             0 => format!("[{simple}, {simple}]"),
             1 => format!("{{\"k\": {simple}}}"),
             2 => "count(input.list)".to_owned(),

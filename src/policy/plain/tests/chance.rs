@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::author::Author;
 use super::ordinary;
-use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::bytecode::{Bounds, Bytecode};
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::rego::program::Program;
 use crate::policy::source::files::File;
@@ -48,8 +48,13 @@ fn file(name: String, text: String) -> File {
     }
 }
 
-/// What OPA says of each policy to each input; nothing of those that it refuses, or that fail.
-fn asked(opa: &str, policies: &BTreeMap<u64, File>) -> BTreeMap<u64, Vec<Option<Json>>> {
+/// What OPA says of each policy to each input; nothing of those that it refuses, or that fail. And those in which it finds
+/// a variable without a value.
+fn asked(
+    opa: &str,
+    policies: &BTreeMap<u64, File>,
+) -> (BTreeMap<u64, Vec<Option<Json>>>, BTreeSet<u64>) {
+    let mut loose = BTreeSet::new();
     let folder = tempfile::tempdir().unwrap();
     let data = json!({"settings": data()["settings"], "inputs": inputs()});
     std::fs::write(folder.path().join("data.json"), data.to_string()).unwrap();
@@ -81,7 +86,7 @@ fn asked(opa: &str, policies: &BTreeMap<u64, File>) -> BTreeMap<u64, Vec<Option<
                 };
                 (*number, (0..inputs().len()).map(of).collect())
             });
-            return answers.collect();
+            return (answers.collect(), loose);
         };
         let before = left.len();
         for error in errors {
@@ -95,6 +100,9 @@ fn asked(opa: &str, policies: &BTreeMap<u64, File>) -> BTreeMap<u64, Vec<Option<
                 .and_then(|name| name.strip_suffix(".rego"));
             if let Some(number) = number.and_then(|number| number.parse().ok()) {
                 left.remove(&number);
+                if error["code"] == "rego_unsafe_var_error" {
+                    loose.insert(number);
+                }
                 let _gone = std::fs::remove_file(file);
             }
         }
@@ -153,7 +161,7 @@ fn said(policy: &File, number: u64) -> Option<[Vec<Option<Json>>; 2]> {
     let interpreted = interpreted.collect();
     let compiled = Bytecode::compile(&mut rego, std::slice::from_ref(&rule), timer).ok();
     let computed = inputs.iter().map(|input| {
-        let said = compiled.as_ref()?.ask(input, MOST_STEPS).ok()?;
+        let said = compiled.as_ref()?.ask(input, Bounds::MOST).ok()?;
         let said = said
             .as_array()
             .ok()?
@@ -188,7 +196,14 @@ fn needs_opa_policies_by_chance_are_judged_as_opa_judges_them() {
             (number, file(format!("p{number}.rego"), text))
         });
         let policies: BTreeMap<u64, File> = policies.collect();
-        for (number, expected) in asked(&opa, &policies) {
+        let (said_of, loose) = asked(&opa, &policies);
+        for number in loose {
+            let policy = &policies[&number];
+            if said(policy, number).is_some() {
+                writeln!(wrong, "a variable without a value\n{}", policy.text).unwrap();
+            }
+        }
+        for (number, expected) in said_of {
             judged += 1;
             let policy = &policies[&number];
             let Some(both) = said(policy, number) else {

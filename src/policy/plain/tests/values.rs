@@ -8,7 +8,7 @@ use std::time::Duration;
 use regorus::Value;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use crate::policy::bytecode::{Bytecode, MOST_STEPS};
+use crate::policy::bytecode::{Bounds, Bytecode};
 use crate::policy::interpreter::{Interpreter, prepare};
 use crate::policy::source::files::File;
 
@@ -41,6 +41,49 @@ const RULES: &[(&str, &str)] = &[
     (
         "deny contains f(input.x)\nf(\"a\") := 1 if input.none else := 5",
         "[5]",
+    ),
+    // what a negation computes it may look for
+    (
+        "deny contains 1 if not input.pairs[_][1] + 1 == 2\ndeny contains 2 if not input.pairs[_][1] + 1 > 0",
+        "[1]",
+    ),
+    (
+        "deny contains 1 if not (input.list[_] in [\"a\"]) == true\ndeny contains 2 if not (input.list[_] in input.list) == true",
+        "[1]",
+    ),
+    (
+        "deny contains x if { not t(input.list[x]); x = [0, 1][_] }\nt(x) if x == \"a\"",
+        "[1]",
+    ),
+    (
+        "deny contains 1 if not t(input.list[f(input.pairs[_][1])])\nt(x) if x == \"a\"\nf(x) := x",
+        "[1]",
+    ),
+    // `k, v in xs` by a key that has a value
+    (
+        "deny contains k if { some k, _ in input.list; not k, \"a\" in input.list }",
+        "[1,2]",
+    ),
+    (
+        "deny contains [k, v] if { k, v in input.list; v = [\"a\", \"c\"][k] }",
+        "[[0,\"a\"]]",
+    ),
+    (
+        "deny contains k if { some k in [0, 1]; not (k, \"a\" in input.list) == true }",
+        "[1]",
+    ),
+    // what walk does not find
+    (
+        "deny contains 1 if not walk(input, [[\"api\"], \"v1\"])\ndeny contains 2 if not walk(input, [[\"api\"], \"v2\"])\ndeny contains 3 if not walk(input.none, [[], 1])",
+        "[2]",
+    ),
+    (
+        "deny contains v if { some v in input.list; not walk(input.objects, [[_place(v), \"k\"], v]) }\n_place(v) := 0 if v == \"a\" else := 1",
+        "[\"c\"]",
+    ),
+    (
+        "deny contains v if { some v in [\"a\", \"q\"]; not walk(input, [[\"x\"], v]) with input.x as \"q\" }",
+        "[\"a\"]",
     ),
     // objects that grow, and what walk finds
     (
@@ -817,7 +860,7 @@ fn library() -> Vec<File> {
     LIBRARY.iter().map(file).collect()
 }
 
-fn data() -> serde_json::Map<String, serde_json::Value> {
+pub(super) fn data() -> serde_json::Map<String, serde_json::Value> {
     serde_json::from_str(DATA).unwrap()
 }
 
@@ -859,7 +902,7 @@ pub(in crate::policy) fn by_both_engines(rules: &[(&str, &str)]) -> (String, usi
             continue;
         };
         by_bytecode += 1;
-        let said = bytecode.ask(&input, MOST_STEPS);
+        let said = bytecode.ask(&input, Bounds::MOST);
         let said = said.map(|said| elements(&said[0][0]));
         if said != Ok(elements(&Value::from_json_str(expected).unwrap())) {
             writeln!(wrong, "{rules}: the bytecode {said:?}, not {expected}").unwrap();

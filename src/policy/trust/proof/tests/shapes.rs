@@ -116,7 +116,7 @@ fn no_shape_of_a_rule_makes_the_bytecode_silent_where_the_interpreter_is_not() {
             let silent = proof::objections(said.iter().flatten()).is_some_and(|all| all.is_empty());
             objected += usize::from(!silent);
             if (said.is_none() || !silent)
-                && share.bytecode.objecting(request, MOST_STEPS) == Ok(Vec::new())
+                && share.bytecode.objecting(request, Bounds::MOST) == Ok(Vec::new())
             {
                 writeln!(wrong, "{title}: {said:?} of {request}").unwrap();
                 break;

@@ -1,0 +1,82 @@
+//! What of the configuration operators and readers of decisions are told: whom the gate believes, and what it has for its
+//! callers. Nothing of it is secret.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::audit::Configured;
+use crate::config::Config;
+use crate::dynatrace::token::HashKey;
+use crate::gateway::Set;
+
+/// For a record. `endpoints`: what the configuration changes about them.
+pub(super) fn configured(
+    config: &Config,
+    set: &Set,
+    key: &HashKey,
+    endpoints: Map<String, Value>,
+) -> Configured {
+    let issuers = config.identity.jwt.iter().map(|(name, issuer)| {
+        json!({
+            "name": name.as_str(),
+            "issuer": issuer.issuer,
+            "audience": issuer.audience,
+            "header": issuer.header.as_str(),
+        })
+    });
+    Configured {
+        endpoints,
+        issuers: some(issuers),
+        client_certificates: client_certificates(config),
+        credentials: some(set.environments().brokered(key).into_iter()),
+    }
+}
+
+/// The same, in the log.
+pub(super) fn say(configured: &Configured) {
+    for issuer in &configured.issuers {
+        tracing::info!(%issuer, "JSON Web Tokens of an issuer are believed");
+    }
+    if let Some(shown) = configured.client_certificates {
+        tracing::info!(shown, "client certificates are believed");
+    }
+    for credential in &configured.credentials {
+        tracing::info!(%credential, "callers that prove who they are need no credential for Dynatrace");
+    }
+}
+
+/// Whether clients have to show certificates, or may.
+fn client_certificates(config: &Config) -> Option<&'static str> {
+    let clients = config.listener.tls.as_ref()?.clients.as_ref()?;
+    Some(if clients.required {
+        "required"
+    } else {
+        "optional"
+    })
+}
+
+/// As many as a record and a screen have room for; then how many more there are.
+fn some(all: impl ExactSizeIterator<Item = impl Serialize>) -> Vec<Value> {
+    let more = all.len().saturating_sub(MOST);
+    let mut some: Vec<Value> = all.take(MOST).map(|one| json!(one)).collect();
+    if more > 0 {
+        some.push(json!({ "more": more }));
+    }
+    some
+}
+
+/// Of a kind.
+const MOST: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_room_for_some() {
+        assert_eq!(some([1, 2].iter()), [json!(1), json!(2)]);
+        let told = some((0..100).collect::<Vec<_>>().iter());
+        assert_eq!(told.len(), MOST + 1);
+        assert_eq!(told.last(), Some(&json!({"more": 68})));
+    }
+}

@@ -1,0 +1,112 @@
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::app::App;
+
+const GOOD: &str =
+    "package dtgate.names\n\ndeny contains \"no\" if input.change.name.requested == \"LETTER\"\n";
+const BROKEN: &str = "package dtgate.names\n\ndeny contains x if {\n";
+
+fn policy(letter: &str) -> String {
+    GOOD.replace("LETTER", letter)
+}
+
+/// Has the files changed at certain readings of the configuration, and gives the journal's records of reloads.
+///
+/// The gate reads the configuration before each look at the files: the first two are those of its start, and what
+/// comes is `noticed`, looked at again, read, and looked at for a last time.
+async fn reloads(
+    noticed: usize,
+    changes: Vec<(usize, String)>,
+    wanted: &str,
+) -> Vec<serde_json::Value> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policies/names.rego");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, policy("a")).unwrap();
+    let config: Config = toml::from_str(&format!(
+        "upstream.url = 'http://127.0.0.1:1'\nlistener.listen = '127.0.0.1:0'\nadmin.listen = '127.0.0.1:0'\n\
+         policies = {{ directory = '{0}/policies', bytecode = 'none' }}\njournal.directory = '{0}/journal'\n\
+         reload.interval = '20ms'\n",
+        directory.path().display()
+    ))
+    .unwrap();
+    let (given, readings) = (config.clone(), AtomicUsize::new(0));
+    let read = move || {
+        let reading = readings.fetch_add(1, Relaxed);
+        for (at, text) in &changes {
+            if noticed + at == reading {
+                std::fs::write(&file, text).unwrap();
+            }
+        }
+        Ok(given.clone())
+    };
+    let (source, config) = Source::new(None, read).unwrap();
+    let app = App::build(&config, Metrics::new("1.2.3")).unwrap();
+    let reloader = Reloader {
+        state: app.state.clone(),
+        services: Vec::new(),
+        audit: app.audit.clone(),
+        ledger: app.ledger.clone(),
+        metrics: app.metrics.clone(),
+        tls: [app.listener.tls(), app.admin_listener.tls()],
+    };
+    let shutdown = CancellationToken::new();
+    let keeping = tokio::spawn(reloader.keep(source, Hangups::default(), shutdown.clone()));
+    while app.state.in_force.load().set.generation() == 0 {
+        assert!(!keeping.is_finished());
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    keeping.await.unwrap();
+    let expected = directory.path().join("expected");
+    std::fs::create_dir(&expected).unwrap();
+    std::fs::write(expected.join("names.rego"), wanted).unwrap();
+    let in_force = app.state.policy().revision().to_owned();
+    assert_eq!(in_force, revision(&expected));
+    recorded(&directory.path().join("journal"))
+}
+
+fn revision(directory: &Path) -> String {
+    let limit = Duration::from_secs(1);
+    crate::policy::Policy::load(directory, limit)
+        .unwrap()
+        .revision()
+        .to_owned()
+}
+
+fn recorded(journal: &Path) -> Vec<serde_json::Value> {
+    let entries = std::fs::read_dir(journal)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    let segments = entries.filter(|path| path.extension().is_some_and(|it| it == "jsonl"));
+    let text: String = segments
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let records = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    records
+        .filter(|record: &serde_json::Value| record["kind"] == "reload")
+        .collect()
+}
+
+#[tokio::test]
+async fn files_that_change_while_they_are_read_are_read_again() {
+    // What is read in between may hold or not: it is nobody's, and neither put in force nor refused.
+    for between in [BROKEN.to_owned(), policy("c")] {
+        let changes = vec![(0, policy("b")), (2, between), (3, policy("d"))];
+        let reloads = reloads(5, changes, &policy("d")).await;
+        assert_eq!(reloads.len(), 1, "{reloads:?}");
+        assert_eq!(reloads[0]["ok"], true);
+    }
+}
+
+#[tokio::test]
+async fn files_that_go_on_changing_are_waited_for() {
+    let changes = vec![(0, policy("b")), (1, BROKEN.to_owned()), (2, policy("c"))];
+    let reloads = reloads(5, changes, &policy("c")).await;
+    assert_eq!(reloads.len(), 1, "{reloads:?}");
+}

@@ -1,0 +1,214 @@
+//! `dtgate check`: loads configuration and policies as `serve` does, says what is wrong, and starts nothing.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Format, load, print_json, set};
+use crate::app;
+use crate::audit::Directory;
+use crate::config::{Config, NEEDS_A_RESTART};
+use crate::dynatrace::catalogue::Catalogue;
+use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
+use crate::identity::Tokens;
+use crate::listener::descriptors;
+use crate::policy::{Other, Policy, Problem, Trusted};
+use crate::telemetry::Metrics;
+use crate::value::{Visible, VisibleLines, counted};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of policies [default: policies]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
+    /// How many made-up requests both engines are compared on, besides those in the policies' tests
+    #[arg(long, value_name = "NUMBER", default_value_t = app::COMPARED)]
+    compare: usize,
+    /// Start of the random numbers that make up these requests
+    #[arg(long, value_name = "NUMBER", default_value_t = app::SEED)]
+    seed: u64,
+    /// Take warnings for errors
+    #[arg(long)]
+    strict: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+/// What is well enough to start.
+struct Checked {
+    policy: Policy,
+    /// What the configuration changes about endpoints, and how many connections there are descriptors for.
+    changes: Vec<String>,
+    short: Option<String>,
+    /// Of TLS; it is of no line of a file.
+    shaky: Vec<String>,
+    /// Of the configuration and the policies.
+    doubts: Vec<Problem>,
+}
+
+impl Check {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let mut config = load(self.config.as_ref())?;
+        set(&mut config.policies.directory, self.policies.clone());
+        let shaky = app::check_listeners(&config)?;
+        Directory::check(&config.journal.directory).context("journal")?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
+        let catalogue = app::catalogue(&config)?;
+        let short = app::descriptors(&config).of(descriptors::allowed()).err();
+        let environments = self
+            .config
+            .is_some()
+            .then(|| Environments::new(config.sections(), None, &metrics));
+        let environments = environments.transpose()?;
+        let policies = &config.policies;
+        let policy = match Policy::load(&policies.directory, policies.time_limit.into()) {
+            Ok(policy) => policy,
+            Err(error) => return self.refuse_all(out, &error.problems),
+        };
+        // Without a configuration nobody knows the issuers.
+        let teams = app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
+        if let Err(error) = config.check_callers(&teams) {
+            return self.refuse_all(out, &error.problems);
+        }
+        let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+        let rehearsed = app::rehearse(&config, &policy, &catalogue, &lookup, environments.as_ref());
+        if let Err(Failures(failures)) = rehearsed {
+            return self.refuse(out, &failures, &[]);
+        }
+        let mut doubts = match &self.config {
+            Some(_) => app::doubts(&config, &policy, &teams),
+            None => Vec::new(),
+        };
+        doubts.extend(policy.warnings().iter().cloned());
+        let checked = Checked {
+            policy,
+            changes: changes(&config, &catalogue),
+            short: short.map(|short| short.to_string()),
+            shaky,
+            doubts,
+        };
+        if self.strict && checked.said().next().is_some() {
+            let said: Vec<String> = checked.said().collect();
+            return self.refuse(out, &said, &diagnostics(&checked.doubts, "error"));
+        }
+        let bytecode = config.policies.bytecode;
+        let trusted = checked.policy.prove(bytecode, self.compare, self.seed);
+        self.tell(out, &checked, &trusted)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says what was found.
+    fn tell(
+        &self,
+        out: &mut impl Write,
+        checked: &Checked,
+        trusted: &Trusted,
+    ) -> anyhow::Result<()> {
+        let Checked {
+            policy,
+            changes,
+            short,
+            shaky,
+            doubts,
+        } = checked;
+        let names: Vec<&str> = policy.names().collect();
+        match self.format {
+            Format::Json => print_json(
+                out,
+                &json!({
+                    "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
+                    "evaluator": trusted, "descriptors": short, "tls": shaky,
+                    "diagnostics": diagnostics(doubts, "warning"),
+                }),
+            )?,
+            Format::Pretty => {
+                let listed = names.join(", ");
+                let number = counted(names.len(), "policy");
+                writeln!(out, "{number}: {}", Visible(listed))?;
+                writeln!(out, "revision {}", policy.revision())?;
+                writeln!(out, "judged by {}", VisibleLines(&trusted))?;
+                let others = trusted.others();
+                let width = others.iter().map(|other| other.policy.len()).max();
+                for Other { policy, reason } in others {
+                    let width = width.unwrap_or(0);
+                    writeln!(out, "  {policy:width$}  {}", Visible(reason))?;
+                }
+                writeln!(out, "a change of {NEEDS_A_RESTART} needs a restart")?;
+                for line in changes.iter().chain(short) {
+                    writeln!(out, "{line}")?;
+                }
+                for warning in checked.said() {
+                    writeln!(out, "warning: {}", Visible(warning))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_all(&self, out: &mut impl Write, problems: &[Problem]) -> anyhow::Result<ExitCode> {
+        let said: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        self.refuse(out, &said, &diagnostics(problems, "error"))
+    }
+
+    /// Says what is wrong.
+    fn refuse(
+        &self,
+        out: &mut impl Write,
+        problems: &[String],
+        diagnostics: &[Value],
+    ) -> anyhow::Result<ExitCode> {
+        match self.format {
+            Format::Json => {
+                let said = json!({"ok": false, "problems": problems, "diagnostics": diagnostics});
+                print_json(out, &said)?;
+            }
+            Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
+        }
+        Ok(ExitCode::from(1))
+    }
+}
+
+impl Checked {
+    fn said(&self) -> impl Iterator<Item = String> {
+        let doubts = self.doubts.iter().map(Problem::to_string);
+        self.shaky.iter().cloned().chain(doubts)
+    }
+}
+
+/// What the configuration changes about endpoints.
+fn changes(config: &Config, catalogue: &Catalogue) -> Vec<String> {
+    let overridden = catalogue.overridden();
+    let mut changes: Vec<String> = overridden
+        .map(|(operation, documented, wanted)| {
+            format!("{operation} is handled as {wanted}, not {documented}")
+        })
+        .collect();
+    let unknown = config.unknown_writes;
+    if unknown != UnknownWrites::default() {
+        changes.push(format!("unknown_writes is {}", json!(unknown)));
+    }
+    changes
+}
+
+/// What editors show at its place.
+fn diagnostics(problems: &[Problem], severity: &str) -> Vec<Value> {
+    let shown = problems.iter().map(|problem| {
+        let Problem {
+            path,
+            line,
+            column,
+            message,
+        } = problem;
+        json!({"file": path, "row": line, "column": column, "severity": severity, "message": message})
+    });
+    shown.collect()
+}
