@@ -57,7 +57,7 @@ use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::Decision;
-use crate::telemetry::{Limit, Metrics};
+use crate::telemetry::{AccessLog, Limit, Metrics};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
 use cut::Cut;
@@ -92,6 +92,7 @@ pub struct Shared {
     ledger: Ledger,
     cut: Cut,
     metrics: Metrics,
+    access: AccessLog,
     key: HashKey,
     now: fn() -> jiff::Timestamp,
     /// Runs every detached request, so that a drain waits for it.
@@ -103,6 +104,7 @@ impl Shared {
         audit: Audit,
         ledger: Ledger,
         metrics: Metrics,
+        access: AccessLog,
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
@@ -112,6 +114,7 @@ impl Shared {
             ledger,
             cut: Cut::new(key.clone(), metrics.clone()),
             metrics,
+            access,
             key,
             now,
             tracker,
@@ -192,7 +195,13 @@ impl Gateway {
             response.status(),
         );
         if logged {
-            log(&started, &story, &response, &self.shared.cut);
+            log(
+                &self.shared.access,
+                &started,
+                &story,
+                &response,
+                &self.shared.cut,
+            );
         }
         Ok(response)
     }
