@@ -27,7 +27,7 @@ use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
-use crate::telemetry::{Evaluator, Metrics};
+use crate::telemetry::{AccessLog, Evaluator, Metrics};
 use crate::value::{Duration, absolute};
 use manager::Manager;
 use reload::{InForce, Reloader, State};
@@ -71,7 +71,7 @@ impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
     ///
     /// Has to be called within a tokio runtime.
-    pub fn build(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
+    pub fn build(config: &Config, metrics: Metrics, access: AccessLog) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
         // Before anybody can connect.
         let wanted = load::load(config, &metrics, None)?;
@@ -120,6 +120,7 @@ impl App {
             audit.clone(),
             ledger.clone(),
             metrics.clone(),
+            access,
             key,
             now,
             tracker.clone(),

@@ -229,7 +229,7 @@ impl Serve {
         };
         let log = telemetry::init(&config.log, &metrics).context("log")?;
         let ended = runtime.block_on(async {
-            let app = App::build(&config, metrics)?.reloading(source, hangups);
+            let app = App::build(&config, metrics, log.access())?.reloading(source, hangups);
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
             app.run(shutdown).await?;
             tracing::info!("stopped");

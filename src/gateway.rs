@@ -59,7 +59,7 @@ use crate::dynatrace::token::HashKey;
 use crate::guard;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, POLICY_ERROR};
-use crate::telemetry::{Limit, Metrics};
+use crate::telemetry::{AccessLog, Limit, Metrics};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use client::Who;
 use consider::{Asked, Considered};
@@ -97,6 +97,7 @@ pub struct Shared {
     ledger: Ledger,
     cut: Cut,
     metrics: Metrics,
+    access: AccessLog,
     key: HashKey,
     now: fn() -> jiff::Timestamp,
     /// Runs every detached request, so that a drain waits for it.
@@ -108,6 +109,7 @@ impl Shared {
         audit: Audit,
         ledger: Ledger,
         metrics: Metrics,
+        access: AccessLog,
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
@@ -117,6 +119,7 @@ impl Shared {
             ledger,
             cut: Cut::new(key.clone(), metrics.clone()),
             metrics,
+            access,
             key,
             now,
             tracker,
@@ -197,7 +200,13 @@ impl Gateway {
             response.status(),
         );
         if logged {
-            log(&started, &story, &response, &self.shared.cut);
+            log(
+                &self.shared.access,
+                &started,
+                &story,
+                &response,
+                &self.shared.cut,
+            );
         }
         Ok(response)
     }

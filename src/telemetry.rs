@@ -4,6 +4,7 @@
 //! field holds, one event is one line and nothing in it is hidden. Nothing here knows a token, and no metric takes a
 //! label that a client can choose.
 
+mod access;
 mod limit;
 mod log;
 mod metrics;
@@ -27,6 +28,7 @@ use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::value::{Size, Visible, VisibleLines};
+pub use access::{Access, AccessLog, Form as AccessForm};
 pub use limit::Limit;
 use log::{Lines, Queue};
 pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics};
@@ -37,6 +39,8 @@ pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics};
 pub struct Config {
     pub format: Format,
     pub filter: Filter,
+    /// The form of a request's line; by itself that of all lines.
+    pub access: Option<AccessForm>,
     /// Lines that wait to be written; more are dropped and counted.
     pub queue: Size,
 }
@@ -68,7 +72,10 @@ pub struct FilterError {
 
 /// The log of a running program. Dropped, it writes what is left, if that is soon done.
 #[must_use]
-pub struct Log(Queue);
+pub struct Log {
+    queue: Queue,
+    access: AccessLog,
+}
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -97,19 +104,29 @@ pub fn init(config: &Config, metrics: &Metrics) -> Result<Log, InitError> {
         metrics.panicked();
         report(panic);
     }));
-    Ok(Log(queue))
+    let form = config.access.unwrap_or(config.format.into());
+    let access = AccessLog::new(queue.clone(), form, colour);
+    Ok(Log { queue, access })
 }
 
 impl Log {
     /// Says how the program ended, to people: in lines of its own, whatever the format of the log.
     pub fn say(&self, words: impl fmt::Display) {
-        self.0.push(format!("{}\n", VisibleLines(words)).as_bytes());
+        self.queue
+            .push(format!("{}\n", VisibleLines(words)).as_bytes());
+    }
+}
+
+impl Log {
+    /// Where requests are logged.
+    pub fn access(&self) -> AccessLog {
+        self.access.clone()
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.0.close(LAST_WRITES);
+        self.queue.close(LAST_WRITES);
     }
 }
 
@@ -124,6 +141,7 @@ impl Default for Config {
         Self {
             format: Format::default(),
             filter: Filter::default(),
+            access: None,
             // A second of a gate at its busiest.
             queue: Size::from_mib(4),
         }

@@ -249,7 +249,7 @@ def start(bench, home, records, settings):
     """Starts dtgate and waits until it has found its engines equal; the process, its port, and how many milliseconds
     it took until it said that it is ready."""
     port = free_port()
-    process, admin = peers.dtgate(home, bench.found, port, bench.upstream, records, settings=settings)
+    process, admin = peers.dtgate(home, bench.found["dtgate"], port, bench.upstream, records, settings=settings)
     begin = process.begun
     try:
         wait_until(lambda: _ready(admin), [process], seconds=120, every=0.001)

@@ -72,7 +72,7 @@ class Load:
 
     def h2load(self, port, requests, seconds):
         """HTTP/2 over TLS: 16 connections with 4 requests on each. All changes have the same body, as h2load wants."""
-        log, urls = self.folder / "h2load.log", self.folder / "urls"
+        log, urls = self.folder / f"h2load-{port}.log", self.folder / f"urls-{port}"
         log.unlink(missing_ok=True)
         method, path, body = self.first(requests)
         paths = (self.folder / f"{requests}.paths").read_text().split() if body else [path]

@@ -23,11 +23,14 @@ from tools import HERE, ROOT
 # What each needs. `direct` is the upstream itself.
 NEEDS = {
     "direct": [], "nginx": ["nginx"], "haproxy": ["haproxy"], "envoy": ["envoy"], "envoy-opa": ["envoy", "opa"],
-    "dtgate": ["dtgate"], "dtgate-buffered": ["dtgate"], "dtgate-interpreter": ["dtgate"],
+    "dtgate": ["dtgate"], "dtgate-logged": ["dtgate"], "dtgate-buffered": ["dtgate"], "dtgate-interpreter": ["dtgate"],
+    "dtgate-before": ["dtgate-before"],
 }
 # What each dtgate has otherwise than the one that is called just that.
 VARIANTS = {
     "dtgate": {},
+    "dtgate-before": {},
+    "dtgate-logged": {"log.filter": "info"},
     "dtgate-buffered": {"journal.durability": "buffered"},
     "dtgate-interpreter": {"policies.bytecode": "none"},
 }
@@ -123,7 +126,8 @@ def running(name, folder, found, upstream_port, tls=None, settings=None):
                  "-l", "error"], home, "envoy"))
         else:
             journal, settings = home / "journal", VARIANTS[name] | (settings or {})
-            process, admin = dtgate(home, found, port, upstream_port, journal, tls, settings)
+            binary = found["dtgate-before" if name == "dtgate-before" else "dtgate"]
+            process, admin = dtgate(home, binary, port, upstream_port, journal, tls, settings)
             processes.append(process)
         peer = Peer(name, port, processes, tls, journal)
         wait_until(lambda: listens(port) and peer.ask("GET", "/1k")[0] == 200, processes)
@@ -139,7 +143,7 @@ def running(name, folder, found, upstream_port, tls=None, settings=None):
         shutil.rmtree(home, ignore_errors=True)
 
 
-def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
+def dtgate(home, binary, port, upstream_port, journal, tls=None, settings=None):
     """Starts dtgate with one worker; gives the process and its operators' port. The shipped policies, unless told."""
     admin = free_port()
     keys = {
@@ -152,8 +156,8 @@ def dtgate(home, found, port, upstream_port, journal, tls=None, settings=None):
     if tls:
         keys |= {"listener.tls.files.certificate": tls["certificate"], "listener.tls.files.key": tls["key"]}
     (home / "dtgate.toml").write_text(configs.dtgate(keys | (settings or {})))
-    command = [found["dtgate"], "serve", "--config", home / "dtgate.toml"]
-    if _has_workers(found["dtgate"]):
+    command = [binary, "serve", "--config", home / "dtgate.toml"]
+    if _has_workers(binary):
         command += ["--workers", "1"]
     return Process(command, home, "dtgate"), admin
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Measures dtgate beside nginx, HAProxy, Envoy and Envoy with OPA, in one run: the one command of this folder.
 
-Peers take turns within every round, so that whatever else the machine does hits all of them; what is quoted are
-medians over the rounds, and ratios. Absolute figures mean little elsewhere.
+Peers take turns within every round, so that whatever else the machine does hits all of them; with --at-once they
+share their core, which hits them at the same moment. What is quoted are medians over the rounds, and ratios. Absolute
+figures mean little elsewhere.
 """
 
 import argparse
+import concurrent.futures
+import contextlib
 import functools
 import json
 import os
@@ -30,14 +33,15 @@ from load import Load
 from process import BROKEN, LOAD_CORE, core_busy, described
 
 PROXIES = ["nginx", "haproxy", "envoy"]
-GUARDS = [*PROXIES, "envoy-opa", "dtgate", "dtgate-buffered"]
+DTGATES = ["dtgate", "dtgate-before", "dtgate-logged"]
+GUARDS = [*PROXIES, "envoy-opa", *DTGATES, "dtgate-buffered"]
 # Name: what it is, the prepared requests, who takes part, how it is driven (a number is the rate of an open loop).
 CASES = {
-    "open-1k": ("GET, 1 KiB answer", "open-1k", ["direct", *PROXIES, "dtgate"], "wrk"),
-    "open-1m": ("GET, 1 MiB answer", "open-1m", ["direct", *PROXIES, "dtgate"], "wrk"),
+    "open-1k": ("GET, 1 KiB answer", "open-1k", ["direct", *PROXIES, *DTGATES], "wrk"),
+    "open-1m": ("GET, 1 MiB answer", "open-1m", ["direct", *PROXIES, *DTGATES], "wrk"),
     "guarded": ("PUT of a token, 12 scopes, all policies, journal", "guarded",
                 ["direct", *GUARDS, "dtgate-interpreter"], "wrk"),
-    "open-tls": ("GET, 1 KiB answer, HTTP/2 and TLS in front", "open-1k", [*PROXIES, "dtgate"], "h2load"),
+    "open-tls": ("GET, 1 KiB answer, HTTP/2 and TLS in front", "open-1k", [*PROXIES, *DTGATES], "h2load"),
     "guarded-tls": ("the PUT with one body for all tokens, HTTP/2 and TLS in front", "guarded", GUARDS, "h2load"),
     "added-1000": ("the same PUT, 1,000 a second in an open loop", "guarded",
                    ["direct", *GUARDS, "dtgate-interpreter"], 1000),
@@ -60,6 +64,8 @@ def main():
         sys.exit("two cores are needed: one for the peers, one for the load and the upstream")
     os.sched_setaffinity(0, {LOAD_CORE})
     cases = [name for name in [*CASES, *ALONE] if not options.only or name in options.only]
+    if options.at_once:
+        cases = [name for name in cases if name in CASES and CASES[name][3] in DRIVERS]
     if options.quick and not options.only:
         cases = ["open-1k"]
     wanted = {"nginx", "wrk"}
@@ -72,7 +78,7 @@ def main():
         sys.exit("without nginx there is no upstream")
     report = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "rounds": options.rounds,
               "seconds": options.seconds, "versions": tools.versions(found), "machine": tools.machine(),
-              "missing": missing, "left_out": {}, "failed": {}, "cases": {}, "alone": {}}
+              "at_once": options.at_once, "missing": missing, "left_out": {}, "failed": {}, "cases": {}, "alone": {}}
     # What is built from this checkout is no tool that somebody may lack.
     report["failed"] |= {name: missing[name] for name in ("dtgate", "load") if name in missing}
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.cache()))
@@ -94,7 +100,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
         if options.json:
             Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
-    print(table.goals(report))
+    if not options.at_once:
+        print(table.goals(report))
     if report["left_out"]:
         print("left out: " + "; ".join(f"{name}: {why}" for name, why in report["left_out"].items()))
     if report["failed"]:
@@ -124,13 +131,17 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5,
                         help="of every measurement; a second to warm up comes before")
+    parser.add_argument("--at-once", action="store_true",
+                        help="all peers of a case at the same time on their one core: only their CPU times compare, "
+                             "and those to a few per cent, whatever else the machine does")
     parser.add_argument("--only", type=names([*CASES, *ALONE]),
                         help="cases, separated by commas: " + ", ".join([*CASES, *ALONE]))
     parser.add_argument("--peers", type=names(list(peers.NEEDS)), default=list(peers.NEEDS),
                         help="separated by commas: " + ", ".join(peers.NEEDS))
     parser.add_argument("--json", metavar="FILE", help="where all numbers go, of every round")
     parser.add_argument("--install", action="store_true", help="let apt-get install what is missing (as root)")
-    parser.add_argument("--dtgate", metavar="FILE", help="a binary; otherwise the release build of this checkout")
+    parser.add_argument("--dtgate", metavar="FILE", help="a binary; otherwise this checkout, built as it is shipped")
+    parser.add_argument("--before", metavar="FILE", help="another build of dtgate, for the peer dtgate-before")
     parser.add_argument("--opa", metavar="FILE", help="an opa-envoy-plugin; otherwise from PATH, or built with Go")
     options = parser.parse_args()
     if options.quick:
@@ -184,6 +195,8 @@ class Bench:
             return
         contenders = [peer for peer in takes_part if peer in self.options.peers
                       and all(need in self.found for need in peers.NEEDS[peer])]
+        if self.options.at_once:
+            return self.together(name, contenders)
         results = {peer: [] for peer in contenders}
         for number in range(self.options.rounds):
             turn = number % max(len(contenders), 1)
@@ -197,7 +210,48 @@ class Bench:
                     self.report["failed"][f"{name}, {peer}"] = described(failure)
                     say(f"  {described(failure)}")
                     results.pop(peer)
+        self.show(name, results)
+
+    def together(self, name, contenders):
+        """Measures all peers of a case at the same time; one that fails ends the case.
+
+        What the machine does otherwise then hits all at the same moment. `direct` has no processor time of its own.
+        """
+        _title, requests, _takes_part, driver = CASES[name]
+        contenders = [peer for peer in contenders if peer != "direct"]
+        tls = self.certificate if driver == "h2load" else None
+        results = {peer: [] for peer in contenders}
+        for number in range(self.options.rounds):
+            say(f"{name}: round {number + 1} of {self.options.rounds}: {', '.join(contenders)}")
+            try:
+                with contextlib.ExitStack() as all_of_them:
+                    running = {peer: all_of_them.enter_context(
+                        peers.running(peer, self.folder, self.found, self.upstream, tls)) for peer in contenders}
+                    for peer in running.values():
+                        peers.verify(peer, self.load, requests)
+                    self.drive_all(running, requests, driver, 1)
+                    before = {name: peer.cpu_seconds() for name, peer in running.items()}
+                    driven = self.drive_all(running, requests, driver, self.options.seconds)
+                    for peer, result in driven.items():
+                        # All have served their load when it is looked at.
+                        used = running[peer].cpu_seconds() - before[peer]
+                        results[peer].append(result | {"cpu_us": used / result["requests"] * 1e6})
+            except BROKEN as failure:
+                self.report["failed"][name] = described(failure)
+                say(f"  {described(failure)}")
+                return
+        self.show(name, results)
+
+    def drive_all(self, running, requests, driver, seconds):
+        with concurrent.futures.ThreadPoolExecutor(len(running)) as pool:
+            driven = {name: pool.submit(self.drive, peer, requests, driver, seconds)
+                      for name, peer in running.items()}
+            return {name: result.result() for name, result in driven.items()}
+
+    def show(self, name, results):
+        title, requests, _takes_part, driver = CASES[name]
         self.report["cases"][name] = {"title": title, "requests": requests, "driver": driver, "rounds": results,
+                                      "at_once": self.options.at_once,
                                       "medians": {peer: medians(rounds) for peer, rounds in results.items()}}
         print(table.case(name, self.report["cases"][name]), flush=True)
 

@@ -9,12 +9,15 @@ def about(report):
     """What was measured, and how long."""
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     disk = ", ".join(f"{name} {took:.2f}" for name, took in report["sync_ms"].items())
-    return (f"{report['machine']}; {report['rounds']} rounds of {report['seconds']} s; medians\n{versions}\n"
+    mode = "all peers at once" if report["at_once"] else "peers in turn"
+    return (f"{report['machine']}; {mode}; {report['rounds']} rounds of {report['seconds']} s; medians\n{versions}\n"
             f"fdatasync of a small append before the run, ms: {disk}")
 
 
 def case(name, measured):
     """One line a peer."""
+    if measured["at_once"]:
+        return _at_once(name, measured)
     if measured["driver"] not in ("wrk", "h2load"):
         return _added(name, measured)
     head = ["", "req/s", *(f"× {rival}" for rival in RIVALS), "p50 ms", "p99 ms", "p99.9 ms", "CPU µs", "core", "load",
@@ -28,6 +31,19 @@ def case(name, measured):
             f"{middle['peak_mib']:.0f}",
         ])
     return _section(f"{name}: {measured['title']}", head, rows)
+
+
+def _at_once(name, measured):
+    """Processor time alone: who gets how much of the core is the system's choice."""
+    head = ["", "CPU µs", *(f"× {rival}" for rival in RIVALS), "least", "most", "req/s"]
+    rows = []
+    for peer, middle in measured["medians"].items():
+        took = [one["cpu_us"] for one in measured["rounds"][peer]]
+        rows.append([
+            peer, f"{middle['cpu_us']:.1f}", *(_ratio(measured, peer, rival, "cpu_us") for rival in RIVALS),
+            f"{min(took):.1f}", f"{max(took):.1f}", f"{middle['rate']:,.0f}",
+        ])
+    return _section(f"{name}: {measured['title']}; all at once on one core, CPU time a request", head, rows)
 
 
 def _added(name, measured):
@@ -146,8 +162,8 @@ def _section(title, head, rows, left=()):
     return "\n".join(lines)
 
 
-def _ratio(measured, peer, rival):
-    value = ratio(measured, peer, rival)
+def _ratio(measured, peer, rival, key="rate"):
+    value = ratio(measured, peer, rival, key)
     return "" if value is None or peer == rival else f"{value:.2f}"
 
 

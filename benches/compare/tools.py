@@ -37,7 +37,7 @@ def find(wanted, options, say):
         if name in wanted:
             path = shutil.which(name, path=search)
             _note(found, missing, name, path, f"not installed (Debian's {PACKAGES[name]}; --install fetches it)")
-    makers = {"envoy": _envoy, "opa": _opa, "dtgate": _dtgate, "load": _load}
+    makers = {"envoy": _envoy, "opa": _opa, "dtgate": _dtgate, "dtgate-before": _before, "load": _load}
     for name, make in makers.items():
         if name in wanted:
             path, reason = make(options, say)
@@ -140,11 +140,15 @@ def _opa(options, say):
 def _dtgate(options, say):
     if options.dtgate:
         return _given(options.dtgate)
-    say("building dtgate (release)")
-    result = subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "dtgate"], cwd=ROOT, check=False)
+    say("building dtgate (dist)")
+    result = subprocess.run(["cargo", "build", "--profile", "dist", "--locked", "--quiet", "--bin", "dtgate"], cwd=ROOT, check=False)
     if result.returncode:
         return None, "dtgate does not build"
-    return cache().parent / "release/dtgate", None
+    return cache().parent / "dist/dtgate", None
+
+
+def _before(options, _say):
+    return _given(options.before) if options.before else (None, "--before FILE names no build to compare with")
 
 
 def _load(_options, _say):

@@ -46,7 +46,7 @@ impl Demo {
             filter: "warn".parse()?,
             ..telemetry::Config::default()
         };
-        let _log = telemetry::init(&config, &metrics).context("log")?;
+        let log = telemetry::init(&config, &metrics).context("log")?;
         let journal = Scratch::new()?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let socket = tokio::net::TcpListener::bind(any_port)
@@ -67,7 +67,7 @@ impl Demo {
         config.upstream.url = Some(format!("http://{upstream}").parse()?);
         config.policies.directory.clone_from(&self.policies);
         config.journal.directory = journal.0.join("journal");
-        let app = App::build(&config, metrics)?;
+        let app = App::build(&config, metrics, log.access())?;
         let (gate, admin) = (app.address(), app.admin_address());
         let gateway = tokio::spawn(app.run(stop.clone()));
 

@@ -18,7 +18,7 @@ use crate::dynatrace::token::TokenId;
 use crate::guard;
 use crate::identity::forwarded::{self, Finding};
 use crate::listener::{Body, Peer};
-use crate::value::milliseconds;
+use crate::telemetry::{Access, AccessLog};
 
 /// One request's identity, and when it began. What only a log line or a record says is made when one is written.
 pub(super) struct Started {
@@ -114,29 +114,50 @@ const LONGEST_ID: usize = 128;
 const LONGEST_READ: usize = 1024;
 
 /// The one line of a request.
-pub(super) fn log(started: &Started, story: &Story, response: &Response<Body>, cut: &Cut) {
+pub(super) fn log(
+    to: &AccessLog,
+    started: &Started,
+    story: &Story,
+    response: &Response<Body>,
+    cut: &Cut,
+) {
     let caller = &*story.caller;
-    tracing::info!(
-        request.id = %started.id,
-        request.client_id = started.client_id.as_ref().map(Redacted::as_str),
-        peer.address = %started.peer(),
-        method = %cut.text(&started.method_shown()),
-        path = %cut.text(&started.path()),
-        status = response.status().as_u16(),
-        duration_ms = milliseconds(started.at.elapsed()),
-        route = if story.guarded { "guarded" } else { "open" },
-        environment = story.environment.as_ref().map(|environment| environment.name.as_str()),
-        operation = story.operation,
-        verdict = story.verdict.or_else(|| story.guarded.then_some("deny")),
-        caller.id = caller.id.as_ref().map(TokenId::as_str),
-        caller.brokered = caller.brokered.then_some(true),
-        caller.teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", ")),
-        caller.certificate = caller.certificate.as_ref().map(|it| it.subject.as_str()),
-        caller.issuer = caller.jwt.as_ref().map(|it| it.issuer.as_str()),
-        caller.subject = caller.jwt.as_ref().map(|it| it.subject.as_str()),
-        policies = story.policies.as_ref().map(|names| cut.text(names).into_owned()),
-        decision.id = story.decision_id.as_ref().map(Redacted::as_str),
-        error = story.error.as_ref().map(|error| cut.text(error).into_owned()),
-        "request"
-    );
+    let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
+    let policies = story.policies.as_ref().map(|names| cut.text(names));
+    let error = story.error.as_ref().map(|error| cut.text(error));
+    to.write(&Access {
+        request_id: &started.id,
+        client_id: started.client_id.as_ref().map(Redacted::as_str),
+        peer: started.client.map(|client| client.to_canonical()),
+        method: &cut.text(&started.method_shown()),
+        path: &cut.text(&started.path()),
+        version: version(started.version),
+        status: response.status().as_u16(),
+        length: response.body().size_hint().exact(),
+        elapsed: started.at.elapsed(),
+        route: if story.guarded { "guarded" } else { "open" },
+        environment: story
+            .environment
+            .as_ref()
+            .map(|environment| environment.name.as_str()),
+        operation: story.operation,
+        verdict: story.verdict.or_else(|| story.guarded.then_some("deny")),
+        caller: caller.id.as_ref().map(TokenId::as_str),
+        brokered: caller.brokered,
+        teams: teams.as_deref(),
+        certificate: caller.certificate.as_ref().map(|it| it.subject.as_str()),
+        issuer: caller.jwt.as_ref().map(|it| it.issuer.as_str()),
+        subject: caller.jwt.as_ref().map(|it| it.subject.as_str()),
+        policies: policies.as_deref(),
+        decision_id: story.decision_id.as_ref().map(Redacted::as_str),
+        error: error.as_deref(),
+    });
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2.0",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
 }

@@ -107,6 +107,16 @@ impl Queue {
         }
     }
 
+    /// One whole line. What is too long is shortened.
+    pub(super) fn put(&self, line: &str, format: Format) {
+        if line.len() > LINE {
+            self.0.metrics.reached(Limit::LogLine);
+            self.push(cut(line, format).as_bytes());
+        } else {
+            self.push(line.as_bytes());
+        }
+    }
+
     /// Waits until everything is written, but not longer than this. What is logged later may be lost.
     pub(super) fn close(&self, within: Duration) {
         let mut state = self.lock();
@@ -244,12 +254,7 @@ impl Write for &Lines {
             // Its fields are visible already, and what else is in it is ours: colours, too.
             Format::Text => line,
         };
-        if line.len() > LINE {
-            self.queue.0.metrics.reached(Limit::LogLine);
-            self.queue.push(cut(&line, self.format).as_bytes());
-        } else {
-            self.queue.push(line.as_bytes());
-        }
+        self.queue.put(&line, self.format);
         Ok(bytes.len())
     }
 
