@@ -201,7 +201,7 @@ impl Gateway {
         );
         if logged {
             log(
-                &self.shared.access,
+                (&self.shared.access, (self.shared.now)()),
                 &started,
                 &story,
                 &response,

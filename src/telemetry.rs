@@ -104,7 +104,7 @@ pub fn init(config: &Config, metrics: &Metrics) -> Result<Log, InitError> {
         metrics.panicked();
         report(panic);
     }));
-    let form = config.access.unwrap_or(config.format.into());
+    let form = config.access.unwrap_or_else(|| config.format.into());
     let access = AccessLog::new(queue.clone(), form, colour);
     Ok(Log { queue, access })
 }

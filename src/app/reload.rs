@@ -156,14 +156,7 @@ impl Reloader {
                 continue;
             }
             rounds = 0;
-            let fresh = match read {
-                Ok(fresh) => {
-                    let renewed = self.renew_certificates(&fresh.config).await;
-                    renewed.map(|renewed| (fresh, renewed))
-                }
-                Err(error) => Err(error),
-            };
-            match fresh {
+            match self.with_certificates(read).await {
                 Ok((fresh, mut renewed)) => {
                     if fresh.tested.differs(tested) {
                         // Or only their tests; then nothing else says so.
@@ -239,6 +232,16 @@ impl Reloader {
         off_thread(reading)
             .await
             .unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
+    }
+
+    /// Certificates come last: they are in force as soon as they are read.
+    async fn with_certificates(
+        &self,
+        read: anyhow::Result<Fresh>,
+    ) -> anyhow::Result<(Fresh, Vec<&'static str>)> {
+        let fresh = read?;
+        let renewed = self.renew_certificates(&fresh.config).await?;
+        Ok((fresh, renewed))
     }
 
     /// For new handshakes. It needs no record: they must not end with a disk that is full.

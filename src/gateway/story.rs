@@ -115,7 +115,7 @@ const LONGEST_READ: usize = 1024;
 
 /// The one line of a request.
 pub(super) fn log(
-    to: &AccessLog,
+    (to, now): (&AccessLog, jiff::Timestamp),
     started: &Started,
     story: &Story,
     response: &Response<Body>,
@@ -125,33 +125,36 @@ pub(super) fn log(
     let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
     let policies = story.policies.as_ref().map(|names| cut.text(names));
     let error = story.error.as_ref().map(|error| cut.text(error));
-    to.write(&Access {
-        request_id: &started.id,
-        client_id: started.client_id.as_ref().map(Redacted::as_str),
-        peer: started.client.map(|client| client.to_canonical()),
-        method: &cut.text(&started.method_shown()),
-        path: &cut.text(&started.path()),
-        version: version(started.version),
-        status: response.status().as_u16(),
-        length: response.body().size_hint().exact(),
-        elapsed: started.at.elapsed(),
-        route: if story.guarded { "guarded" } else { "open" },
-        environment: story
-            .environment
-            .as_ref()
-            .map(|environment| environment.name.as_str()),
-        operation: story.operation,
-        verdict: story.verdict.or_else(|| story.guarded.then_some("deny")),
-        caller: caller.id.as_ref().map(TokenId::as_str),
-        brokered: caller.brokered,
-        teams: teams.as_deref(),
-        certificate: caller.certificate.as_ref().map(|it| it.subject.as_str()),
-        issuer: caller.jwt.as_ref().map(|it| it.issuer.as_str()),
-        subject: caller.jwt.as_ref().map(|it| it.subject.as_str()),
-        policies: policies.as_deref(),
-        decision_id: story.decision_id.as_ref().map(Redacted::as_str),
-        error: error.as_deref(),
-    });
+    to.write(
+        now,
+        &Access {
+            request_id: &started.id,
+            client_id: started.client_id.as_ref().map(Redacted::as_str),
+            peer: started.client.map(|client| client.to_canonical()),
+            method: &cut.text(&started.method_shown()),
+            path: &cut.text(&started.path()),
+            version: version(started.version),
+            status: response.status().as_u16(),
+            length: response.body().size_hint().exact(),
+            elapsed: started.at.elapsed(),
+            route: if story.guarded { "guarded" } else { "open" },
+            environment: story
+                .environment
+                .as_ref()
+                .map(|environment| environment.name.as_str()),
+            operation: story.operation,
+            verdict: story.verdict.or_else(|| story.guarded.then_some("deny")),
+            caller: caller.id.as_ref().map(TokenId::as_str),
+            brokered: caller.brokered,
+            teams: teams.as_deref(),
+            certificate: caller.certificate.as_ref().map(|it| it.subject.as_str()),
+            issuer: caller.jwt.as_ref().map(|it| it.issuer.as_str()),
+            subject: caller.jwt.as_ref().map(|it| it.subject.as_str()),
+            policies: policies.as_deref(),
+            decision_id: story.decision_id.as_ref().map(Redacted::as_str),
+            error: error.as_deref(),
+        },
+    );
 }
 
 fn version(version: Version) -> &'static str {

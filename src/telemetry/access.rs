@@ -24,7 +24,11 @@ use serde::Deserialize;
 use tracing::Level;
 
 use super::Format;
+#[cfg(test)]
+use super::Metrics;
 use super::log::Queue;
+#[cfg(test)]
+use crate::value::Size;
 
 /// Where requests are logged. Clones share one queue.
 #[derive(Clone)]
@@ -108,12 +112,18 @@ impl AccessLog {
         }
     }
 
+    /// One that nobody reads.
+    #[cfg(test)]
+    pub fn unread(metrics: Metrics) -> Self {
+        let queue = Queue::start(std::io::sink(), Size::from_mib(1), metrics);
+        Self::new(queue.expect("a thread can be started"), Form::Text, false)
+    }
+
     /// Never waits: a line for which the queue has no room is dropped and counted.
-    pub fn write(&self, access: &Access<'_>) {
+    pub fn write(&self, now: jiff::Timestamp, access: &Access<'_>) {
         if self.form == Form::Off || !tracing::enabled!(target: TARGET, Level::INFO) {
             return;
         }
-        let now = jiff::Timestamp::now();
         LINE.with_borrow_mut(|line| {
             line.clear();
             match self.form {

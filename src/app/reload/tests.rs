@@ -3,6 +3,7 @@ use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::app::App;
+use crate::telemetry::AccessLog;
 
 const GOOD: &str =
     "package dtgate.names\n\ndeny contains \"no\" if input.change.name.requested == \"LETTER\"\n";
@@ -43,13 +44,15 @@ async fn reloads(
         Ok(given.clone())
     };
     let (source, config) = Source::new(None, read).unwrap();
-    let app = App::build(&config, Metrics::new("1.2.3")).unwrap();
+    let metrics = Metrics::new("1.2.3");
+    let app = App::build(&config, metrics.clone(), AccessLog::unread(metrics)).unwrap();
     let reloader = Reloader {
         state: app.state.clone(),
         services: Vec::new(),
         audit: app.audit.clone(),
         ledger: app.ledger.clone(),
         metrics: app.metrics.clone(),
+        manager: Manager::default(),
         tls: [app.listener.tls(), app.admin_listener.tls()],
     };
     let shutdown = CancellationToken::new();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::telemetry::log::Lines;
-use crate::telemetry::{Config, Metrics, dispatch};
+use crate::telemetry::{Config, dispatch};
 use crate::value::milliseconds;
 
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ fn logged(config: &str, colour: bool, events: impl FnOnce(&AccessLog)) -> String
     };
     let access = AccessLog::new(
         queue.clone(),
-        config.access.unwrap_or(config.format.into()),
+        config.access.unwrap_or_else(|| config.format.into()),
         colour,
     );
     let dispatch = dispatch(&config, colour, lines);
@@ -136,7 +136,7 @@ proptest! {
             policies: text(7),
             ..Access::default()
         };
-        let ours = logged("", colour, |log| log.write(&access));
+        let ours = logged("", colour, |log| log.write(jiff::Timestamp::UNIX_EPOCH, &access));
         let theirs = logged("", colour, |_| event(&access));
         prop_assert_eq!(timeless(&ours), timeless(&theirs));
 
@@ -145,7 +145,7 @@ proptest! {
             object["timestamp"] = timeless(object["timestamp"].as_str().unwrap()).into();
             object
         };
-        let ours = logged("format = 'json'", false, |log| log.write(&access));
+        let ours = logged("format = 'json'", false, |log| log.write(jiff::Timestamp::UNIX_EPOCH, &access));
         let theirs = logged("format = 'json'", false, |_| event(&access));
         prop_assert_eq!(read(&ours), read(&theirs));
         prop_assert_eq!(ours.lines().count(), 1);
@@ -156,7 +156,7 @@ proptest! {
         let text = format!("{text}\n\r\u{1b}[2J\u{7f}\u{202e}\u{2028}\" 200 \\");
         let access = Access { method: &text, path: &text, caller: Some(&text), error: Some(&text), ..REQUEST };
         for form in ["common", "ecs", "json", "text"] {
-            let line = logged(&format!("access = '{form}'"), false, |log| log.write(&access));
+            let line = logged(&format!("access = '{form}'"), false, |log| log.write(jiff::Timestamp::UNIX_EPOCH, &access));
             let line = line.strip_suffix('\n').unwrap();
             let hides = |c: char| c.is_control() || "\u{202e}\u{2028}".contains(c);
             prop_assert!(!line.contains(hides), "{line:?}");
@@ -171,7 +171,9 @@ proptest! {
 
 #[test]
 fn the_elastic_common_schema_has_names_for_what_is_said() {
-    let line = logged("access = 'ecs'", false, |log| log.write(&REQUEST));
+    let line = logged("access = 'ecs'", false, |log| {
+        log.write(jiff::Timestamp::UNIX_EPOCH, &REQUEST);
+    });
     let mut object: serde_json::Value = serde_json::from_str(&line).unwrap();
     object["@timestamp"] = timeless(object["@timestamp"].as_str().unwrap()).into();
     let expected = json!({
@@ -211,7 +213,9 @@ fn the_elastic_common_schema_has_names_for_what_is_said() {
 
 #[test]
 fn the_common_log_format_has_what_web_servers_write() {
-    let line = logged("access = 'common'", false, |log| log.write(&REQUEST));
+    let line = logged("access = 'common'", false, |log| {
+        log.write(jiff::Timestamp::UNIX_EPOCH, &REQUEST);
+    });
     let (before, rest) = line.split_once('[').unwrap();
     let (time, after) = rest.split_once(']').unwrap();
     assert_eq!(before, "127.0.0.1 - dt0c01.CALLER ");
@@ -223,7 +227,9 @@ fn the_common_log_format_has_what_web_servers_write() {
         length: None,
         ..REQUEST
     };
-    let line = logged("access = 'common'", false, |log| log.write(&nobody));
+    let line = logged("access = 'common'", false, |log| {
+        log.write(jiff::Timestamp::UNIX_EPOCH, &nobody);
+    });
     assert!(
         line.starts_with("- - - [") && line.ends_with(" 403 -\n"),
         "{line}"
@@ -235,7 +241,7 @@ fn requests_are_written_in_a_form_of_their_own_or_not_at_all() {
     let both = |config: &str| {
         logged(config, false, |log| {
             tracing::info!("started");
-            log.write(&REQUEST);
+            log.write(jiff::Timestamp::UNIX_EPOCH, &REQUEST);
         })
     };
     let text = both("access = 'ecs'");
@@ -261,7 +267,7 @@ fn a_line_that_is_too_long_is_shortened_and_stays_what_it_is() {
             ..REQUEST
         };
         let line = logged(&format!("access = '{form}'"), false, |log| {
-            log.write(&access)
+            log.write(jiff::Timestamp::UNIX_EPOCH, &access);
         });
         assert!(
             line.len() < 17 << 10 && line.ends_with('\n'),
