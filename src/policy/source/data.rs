@@ -3,6 +3,8 @@
 //! It guarantees that no file changes what another says, and knows where each member stands. It does not know what the
 //! members mean.
 
+mod numbers;
+
 use std::fmt;
 
 use serde::de::{
@@ -21,7 +23,9 @@ pub(in crate::policy) fn add(
 ) -> Result<(), Problem> {
     let Strict(mut value) = parse::<Strict>(file)
         .map_err(|(line, column, message)| Problem::new(&file.path, line, column, message))?;
-    if !file.is_json() {
+    if file.is_json() {
+        numbers::refuse(file)?;
+    } else {
         round(&mut value);
     }
     let directories: Vec<&str> = directories(file).collect();
