@@ -17,7 +17,7 @@ pub(super) fn write_out(text: &str, tokens: &[Token], changes: &mut Changes) -> 
                     return Err(Wrong::new(token.start, said));
                 }
             }
-            Kind::Text if written.starts_with('"') => escape(written, token.start, changes),
+            Kind::Text if written.starts_with('"') => escape(written, token.start, changes)?,
             _ => {}
         }
     }
@@ -25,15 +25,22 @@ pub(super) fn write_out(text: &str, tokens: &[Token], changes: &mut Changes) -> 
 }
 
 /// What the engine does not read in a text, as something that it reads.
-fn escape(written: &str, start: usize, changes: &mut Changes) {
+fn escape(written: &str, start: usize, changes: &mut Changes) -> Result<(), Wrong> {
     let mut at = 0;
-    let is_special = |c: char| c == '\\' || c.is_ascii_control();
+    let is_raw = !written.contains('\\');
+    let is_special = |c: char| c == '\\' || c < ' ';
     while let Some(found) = written.get(at..).and_then(|rest| rest.find(is_special)) {
         at += found;
         let rest = written.get(at..).unwrap_or_default();
-        let control = rest.bytes().next().filter(u8::is_ascii_control);
+        let control = rest.bytes().next().filter(|byte| *byte < b' ');
         let (length, new) = match (control, unit(rest)) {
-            (Some(control), _) => (1, Some(format!("\\u{control:04x}"))),
+            (Some(control), _) if is_raw => (1, Some(format!("\\u{control:04x}"))),
+            (Some(control), _) => {
+                let said = format!(
+                    "a control character and a backslash stand in one text, which OPA does not read: write \\u{control:04x} for it"
+                );
+                return Err(Wrong::new(start + at, said));
+            }
             // It may be an escaped backslash.
             (None, None) => (2, None),
             (None, Some(first)) => {
@@ -50,6 +57,7 @@ fn escape(written: &str, start: usize, changes: &mut Changes) {
         }
         at += length;
     }
+    Ok(())
 }
 
 /// What an escape such as `\u00e9` stands for, in UTF-16.

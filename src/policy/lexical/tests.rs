@@ -84,6 +84,13 @@ fn numbers_that_would_be_others_are_refused() {
 }
 
 #[test]
+fn a_control_character_beside_an_escape_is_refused() {
+    let said = refused("package p\n\nx := \"\\n\u{9}\"\n");
+    assert!(said.starts_with("p.rego:3:9: "), "{said}");
+    assert!(said.contains("write \\u0009"), "{said}");
+}
+
+#[test]
 fn a_text_becomes_a_call() {
     for (written, expected) in [
         ("x := $\"\"", "x := dtgate_template([])"),

@@ -105,6 +105,10 @@ impl Order<'_> {
         let mut waiting = Waiting::new(std::mem::take(&mut query.statements), &owned);
         let mut looked = Names::new();
         while let Some(mut statement) = waiting.next(&given) {
+            // Before they move: what they use has a value already.
+            for term in statement.terms_mut() {
+                self.within(term, &given, &owned)?;
+            }
             self.indexes(&mut statement, &mut given, &mut query.statements);
             let mut found = Names::new();
             for term in statement.terms() {
@@ -151,9 +155,6 @@ impl Order<'_> {
         owned: &Names,
         done: &mut Vec<Statement>,
     ) -> Result<(), Unsafe> {
-        for term in statement.terms_mut() {
-            self.within(term, given, owned)?;
-        }
         match &mut statement.kind {
             // What is declared has a name that nothing else has.
             Kind::Some(_) => return Ok(()),

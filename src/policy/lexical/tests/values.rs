@@ -9,8 +9,12 @@ const RULES: &[(&str, &str)] = &[
         "[true]",
     ),
     (
-        "deny contains \"a\tb\\ud83d|\\ude00\\ud83d\\ude00|\\ud83d\\u00e9\u{7}\\\\ud83d\"",
-        "[\"a\\tb\u{fffd}|\u{fffd}\\ud83d\\ude00|\u{fffd}é\\u0007\\\\ud83d\"]",
+        "deny contains \"é\tb\u{7}\u{7f}\"",
+        "[\"é\\tb\\u0007\u{7f}\"]",
+    ),
+    (
+        "deny contains \"\\ud83d|\\ude00\\ud83d\\ude00|\\ud83d\\u00e9\\\\ud83d\"",
+        "[\"\u{fffd}|\u{fffd}\\ud83d\\ude00|\u{fffd}é\\\\ud83d\"]",
     ),
     // texts
     ("deny contains $\"\"", "[\"\"]"),
