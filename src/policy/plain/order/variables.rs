@@ -117,7 +117,9 @@ pub(super) fn named_of(all: &Names, query: &Query, heads: &[Term]) -> Names {
     let mut names = Names::new();
     let statements = query.statements.iter();
     statements.for_each(|one| one.names(&mut names));
-    heads.iter().for_each(|head| head.names(&mut names));
+    for head in heads {
+        head.names(&mut names);
+    }
     names.retain(|name| all.contains(name));
     names
 }
@@ -129,7 +131,9 @@ pub(super) fn may_give(statement: &Statement) -> Names {
             return;
         }
         if let Form::Reference(_, steps) = &term.form {
-            steps.iter().for_each(|step| bound(step, names));
+            for step in steps {
+                bound(step, names);
+            }
         }
         let parts = term.parts().into_iter();
         parts.for_each(|part| in_brackets(part, names));
