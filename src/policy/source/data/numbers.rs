@@ -44,9 +44,11 @@ fn text_length(rest: &str) -> usize {
 fn unheld(number: &str) -> Option<String> {
     let is_integer = !number.contains(['.', 'e', 'E']);
     if is_integer && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
-        return Some(format!(
-            "dtgate cannot hold {number}: an integer in data has 64 bits; write it as a text"
-        ));
+        return Some(too_long(number));
     }
     numbers::unheld(number)
+}
+
+pub(super) fn too_long(integer: &str) -> String {
+    format!("dtgate cannot hold {integer}: an integer in data has 64 bits; write it as a text")
 }
