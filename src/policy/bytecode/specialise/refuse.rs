@@ -40,18 +40,17 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, Stri
             definition,
             rules,
             kinds,
+            walks: order::walks_in(rule),
         };
-        let mut refused = None;
-        let mut refuse = |span: &Span, what: &str| {
+        let told = |span: &Span, what: &str| {
             let place = program::at(span, "");
-            refused.get_or_insert_with(|| format!("{}:{}: {what}", place.path, place.line));
+            format!("{}:{}: {what}", place.path, place.line)
         };
-        if let Some(what) = scope.shape(path.as_ref()) {
-            refuse(rule.span(), what);
-        }
+        let shape = scope.shape(path.as_ref());
+        let mut refused = shape.map(|what| told(rule.span(), what));
         walk::rule(rule, &mut |site| {
-            if let Some((span, what)) = scope.refusal(site) {
-                refuse(span, &what);
+            if refused.is_none() {
+                refused = scope.refusal(site).map(|(span, what)| told(span, &what));
             }
         });
         if let Some(refused) = refused {
@@ -73,6 +72,8 @@ struct Scope<'a> {
     definition: &'a Definition<'a>,
     rules: &'a Rules,
     kinds: &'a Kinds<'a>,
+    /// How often the rule walks through something.
+    walks: i32,
 }
 
 impl Scope<'_> {
@@ -233,7 +234,7 @@ impl Scope<'_> {
             Expr::AssignExpr { lhs, .. } => {
                 colon(lhs).is_none().then_some("assigns in an odd place")
             }
-            _ if order::asks_before_it_walks(self.definition.rule, expr) => {
+            _ if order::asks_before_it_walks(self.walks, expr) => {
                 Some("asks in a comprehension before it walks through something")
             }
             Expr::BinExpr { lhs, rhs, .. } => {
