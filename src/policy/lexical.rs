@@ -10,6 +10,7 @@ mod facts;
 mod keywords;
 mod literals;
 mod moved;
+pub(in crate::policy) mod numbers;
 mod statements;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,9 @@
 //! A number with a fraction or an exponent is one of a machine there: what that cannot hold is refused. A control
 //! character in a text, and half a pair of surrogates, is written as the engine reads it.
 
-use super::Wrong;
 use super::moved::Changes;
 use super::tokens::{Kind, Token};
-use crate::policy::builtins::numbers;
+use super::{Wrong, numbers};
 
 pub(super) fn write_out(text: &str, tokens: &[Token], changes: &mut Changes) -> Result<(), Wrong> {
     for token in tokens {

@@ -1,6 +1,6 @@
 //! Numbers in JSON that would be others in the engine: OPA has all their digits.
 
-use crate::policy::builtins::numbers;
+use crate::policy::lexical::numbers;
 use crate::policy::problem::Problem;
 use crate::policy::source::files::File;
 
