@@ -584,7 +584,7 @@ fn every_test_that_is_ignored_is_run_where_it_can_be() {
             }
         }
     }
-    assert_eq!(needs.len(), 7, "{needs:?}");
+    assert_eq!(needs.len(), 8, "{needs:?}");
     for need in needs {
         assert!(script.contains(&need), "{need}");
     }
@@ -655,7 +655,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
@@ -705,7 +705,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 }
 
 /// The first block of a language behind a text.
-fn block_after(page: &str, text: &str, language: &str) -> String {
+pub(crate) fn block_after(page: &str, text: &str, language: &str) -> String {
     let rest = page.split_once(text).unwrap().1;
     let rest = rest.split_once(&format!("```{language}\n")).unwrap().1;
     rest.split_once("```").unwrap().0.to_owned()
