@@ -289,9 +289,10 @@ fn ranges(rows: &[u32]) -> String {
     let follow = |one: &u32, next: &u32| one.checked_add(1) == Some(*next);
     let chunks = rows.chunk_by(follow).filter_map(|chunk| {
         let (first, last) = (chunk.first()?, chunk.last()?);
-        Some(match first == last {
-            true => first.to_string(),
-            false => format!("{first}-{last}"),
+        Some(if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
         })
     });
     chunks.collect::<Vec<_>>().join(", ")

@@ -130,7 +130,7 @@ struct Suite {
     origins: Origins,
     tests: Vec<Test>,
     /// Each file as the user wrote it.
-    texts: BTreeMap<String, String>,
+    sources: BTreeMap<String, String>,
 }
 
 impl Suite {
@@ -141,7 +141,7 @@ impl Suite {
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
         let files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
-        let texts = files
+        let sources = files
             .iter()
             .map(|file| (file.path.clone(), file.text.clone()))
             .collect();
@@ -164,7 +164,7 @@ impl Suite {
             prepared,
             origins,
             tests,
-            texts,
+            sources,
         })
     }
 
@@ -172,7 +172,7 @@ impl Suite {
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
-        let mut coverage = Coverage::of(watched.get_modules(), &self.texts, &self.origins);
+        let mut coverage = Coverage::of(watched.get_modules(), &self.sources, &self.origins);
         let modules = watched.get_modules().clone();
         let results = self
             .tests
@@ -198,7 +198,7 @@ impl Suite {
 
     /// The statement that stands there, as far as its first line has it.
     fn not_true(&self, place: &Location) -> String {
-        let text = self.texts.get(&place.file);
+        let text = self.sources.get(&place.file);
         let line = text.and_then(|text| text.lines().nth(place.row.saturating_sub(1)));
         let line = line.unwrap_or_default().trim();
         format!("{}:{}: not true: {line}", place.file, place.row)

@@ -493,8 +493,8 @@ fn the_examples_of_the_page_about_callers_are_accepted() {
 /// The policy for one team, with its test: all of it holds, no line of it is too much, and `eval` says the same.
 #[test]
 fn the_policy_for_one_team_has_no_hole() {
-    let text = page("docs/identity.md");
-    let block = |name: &str| block_after(&text, &format!("`policies/{name}`:"), "rego");
+    let about = page("docs/identity.md");
+    let block = |name: &str| block_after(&about, &format!("`policies/{name}`:"), "rego");
     let (policy, test) = (block("payments.rego"), block("payments_test.rego"));
     let files = with_policies(&[("payments.rego", &policy), ("payments_test.rego", &test)]);
     let place = files.path().to_str().unwrap();
@@ -514,7 +514,7 @@ fn the_policy_for_one_team_has_no_hole() {
         assert_eq!(said.status.code(), Some(2), "{line}: {said:?}");
     }
     std::fs::write(files.path().join("payments.rego"), &policy).unwrap();
-    let shown = block_after(&text, "To see one request judged:", "sh");
+    let shown = block_after(&about, "To see one request judged:", "sh");
     let words = shlex::split(shown.trim()).unwrap();
     for (team, denied) in [("search", true), ("payments", false)] {
         let words = words.iter().skip(1).map(|word| match &**word {

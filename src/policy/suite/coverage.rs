@@ -28,13 +28,13 @@ struct Rows {
 impl Coverage {
     pub(super) fn of(
         modules: &[Ref<Module>],
-        texts: &BTreeMap<String, String>,
+        sources: &BTreeMap<String, String>,
         origins: &Origins,
     ) -> Self {
         let mut coverage = Self::default();
         for module in modules {
             let path = module.package.span.source.get_path();
-            let written = texts
+            let written = sources
                 .get(path)
                 .and_then(|text| u32::try_from(text.lines().count()).ok())
                 .unwrap_or(u32::MAX);

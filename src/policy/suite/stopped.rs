@@ -29,15 +29,13 @@ pub(super) fn stopped(
     let report = rego.get_coverage_report().ok()?;
     let file = report.files.into_iter().find(|file| file.path == *path)?;
     let reached: BTreeSet<u32> = file.covered;
-    let statements = bodies.iter().flat_map(|body| &body.query.stmts);
-    let last = statements
-        .filter(|statement| {
-            let first = statement.span.line;
-            let more = statement.span.text().matches('\n').count();
-            let last = first.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
-            reached.range(first..=last).next().is_some()
-        })
-        .last()?;
+    let mut statements = bodies.iter().flat_map(|body| &body.query.stmts);
+    let last = statements.rfind(|statement| {
+        let first = statement.span.line;
+        let more = statement.span.text().matches('\n').count();
+        let last = first.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
+        reached.range(first..=last).next().is_some()
+    })?;
     let place = origins.in_file(at(&last.span, ""));
     Some(Location {
         file: place.path,
