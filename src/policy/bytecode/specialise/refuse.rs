@@ -67,6 +67,9 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, Stri
 /// The compiler leaves the others out.
 const MOST_ARGUMENTS: usize = 8;
 
+const UNDEFINED: &str =
+    "collects what may be undefined: bind it first, as in name := input.change.name.current";
+
 /// A rule, and what its names mean.
 struct Scope<'a> {
     definition: &'a Definition<'a>,
@@ -221,7 +224,6 @@ impl Scope<'_> {
     }
 
     fn operation(&self, expr: &Expr) -> Option<&'static str> {
-        const UNDEFINED: &str = "collects what may be undefined";
         let both = |one: &Expr, other: &Expr, kind: Kind| {
             let of = |expr| self.kinds.of(self.definition, expr, DEPTH);
             of(one) == kind && of(other) == kind
@@ -306,10 +308,12 @@ impl Scope<'_> {
         if let RuleHead::Set { .. } = head {
             // One element more of what policies say only has the interpreter asked.
             let is_verdict = path.is_some_and(|path| is_verdict(path));
-            return (!is_verdict && !is_there).then_some("collects what may be undefined");
+            return (!is_verdict && !is_there).then_some(UNDEFINED);
         }
         if bodies.len() > 1 && !is_there {
-            return Some("has an else, and a value that may be undefined");
+            return Some(
+                "has an else, and a value that may be undefined: bind it first, as in name := input.change.name.current",
+            );
         }
         let twins = path.map(|path| self.kinds.program.root(path));
         let twins: Vec<&Rule> = twins
