@@ -1,8 +1,8 @@
 # METADATA
 # title: Requests to test with
 # description: |
-#   Input documents as the gate makes them: what a test does not mention was not sent, and is absent. The gate's own tests
-#   compare them with what it makes.
+#   Input documents as the gate makes them: what a test does not mention was not sent, and is absent. Who asks is always
+#   there. The gate's own tests compare them with what it makes.
 package dtgate.lib.requests_test
 
 token_id := "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"
@@ -66,14 +66,34 @@ known(request, token) := object.union_n([
 # A token as the tests' own creation makes it.
 existing := {"name": "payments-prod-ci", "enabled": true, "scopes": ["metrics.read", "entities.read"]}
 
-# The same request from another caller.
-from(request, token) := object.union(object.remove(request, ["caller"]), {"caller": {
-	"address": "10.1.2.3",
-	"token": token,
-}})
+# The same request with another Dynatrace token, and no proof of who asks.
+from(request, token) := object.union(object.remove(request, ["caller"]), {"caller": _caller(token)})
 
 # Who shows no token.
 nobody := {"id": "", "kind": ""}
+
+# The same request from a caller of this team, besides its other teams.
+by_team(request, team) := object.union(request, {"caller": {"teams": sort(array.concat(request.caller.teams, [team]))}})
+
+# The same request with a JSON Web Token that has these claims; `iss` and `sub` are among them.
+by_jwt(request, claims) := object.union(request, {"caller": {"jwt": {
+	"issuer": claims.iss,
+	"subject": claims.sub,
+	"audiences": _list(object.get(claims, "aud", [])),
+	"id": object.get(claims, "jti", ""),
+	"claims": claims,
+}}})
+
+# The same request with a client certificate that says this, and nothing else but what every certificate says.
+by_certificate(request, said) := object.union_n([
+	request,
+	{"caller": {"certificate": {
+		"fingerprint": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		"not_after": "2027-11-24T10:00:00.000Z",
+		"uris": [id | id := said.spiffe_id],
+	}}},
+	{"caller": {"certificate": said}},
+])
 
 codes(violations) := {violation.code | some violation in violations}
 
@@ -116,10 +136,7 @@ _request(operation, asked) := object.union(
 		"operation": operation,
 		"api": "v2",
 		"environment": {"name": "prod", "id": "abc12345", "data": {}},
-		"caller": {
-			"address": "10.1.2.3",
-			"token": {"id": caller_id, "kind": "api-token"},
-		},
+		"caller": _caller({"id": caller_id, "kind": "api-token"}),
 		"change": {
 			"name": _requested(asked, "name"),
 			"enabled": _requested(asked, "enabled"),
@@ -131,5 +148,29 @@ _request(operation, asked) := object.union(
 	},
 	{"unknown_members": members | members := asked.unknown; members != {}},
 )
+
+# Who shows this token and nothing else.
+_caller(token) := {
+	"address": "10.1.2.3",
+	"token": token,
+	"certificate": {
+		"subject": "",
+		"issuer": "",
+		"serial": "",
+		"dns": [],
+		"uris": [],
+		"emails": [],
+		"addresses": [],
+		"spiffe_id": "",
+		"fingerprint": "",
+		"not_after": "",
+	},
+	"jwt": {"issuer": "", "subject": "", "audiences": [], "id": "", "claims": {}},
+	"teams": [],
+}
+
+_list(value) := value if is_array(value)
+
+_list(value) := [value] if is_string(value)
 
 _requested(asked, member) := {"requested": value | value := asked[member]}

@@ -40,6 +40,9 @@ pub(super) struct Eval {
     token: Option<String>,
     #[command(flatten)]
     caller: caller::Caller,
+    /// Also say which lines of the policies were evaluated
+    #[arg(long)]
+    lines: bool,
     /// Directory of policies
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
@@ -205,7 +208,7 @@ impl Eval {
                 &json!({"input": input.to_json(), "explanation": explanation}),
             )?,
             Format::Pretty => {
-                show(out, input, &explanation)?;
+                self.show(out, input, &explanation)?;
                 if !has_credential {
                     writeln!(out, "{}", self.without_credential())?;
                 }
@@ -219,6 +222,53 @@ impl Eval {
 }
 
 impl Eval {
+    fn show(
+        &self,
+        out: &mut impl Write,
+        input: &Input,
+        explanation: &Explanation,
+    ) -> std::io::Result<()> {
+        let decision = &explanation.decision;
+        let word = match decision.verdict {
+            Verdict::Allow => "allow",
+            Verdict::Deny => "deny",
+        };
+        let (operation, api) = (Visible(&input.operation), Visible(&input.api));
+        writeln!(out, "{word}  {operation} ({api})")?;
+        for violation in &decision.violations {
+            let effect = match violation.effect() {
+                Effect::Deny => "denies",
+                Effect::Record => "records",
+                Effect::Warn => "warns",
+            };
+            let path = Visible(violation.path.as_deref().unwrap_or("-")).to_string();
+            let policy = Visible(&violation.policy).to_string();
+            let message = Visible(&violation.message);
+            writeln!(out, "  {policy:<18} {effect:<8} {path:<12} {message}")?;
+        }
+        if let Some(remedy) = &decision.remedy {
+            writeln!(out, "  {}", Visible(&remedy.text))?;
+        }
+        let changes = input
+            .token
+            .as_ref()
+            .is_some_and(|token| token.current.is_none());
+        if changes {
+            writeln!(
+                out,
+                "  eval does not look the token up: its present name and scopes are not known here; to try with them, give an \
+             input document that has token.current"
+            )?;
+        }
+        for (file, rows) in explanation.lines.iter().filter(|_| self.lines) {
+            writeln!(out, "  evaluated: {} {}", Visible(file), ranges(rows))?;
+        }
+        for line in &explanation.prints {
+            writeln!(out, "print: {}", Visible(line))?;
+        }
+        Ok(())
+    }
+
     fn without_credential(&self) -> &'static str {
         if self.caller.is_proven() {
             "the request shows no credential for Dynatrace: the gate sends its own where it has one for this caller \
@@ -234,47 +284,18 @@ enum Given {
     Request(Box<Request<Bytes>>),
 }
 
-fn show(out: &mut impl Write, input: &Input, explanation: &Explanation) -> std::io::Result<()> {
-    let decision = &explanation.decision;
-    let word = match decision.verdict {
-        Verdict::Allow => "allow",
-        Verdict::Deny => "deny",
-    };
-    let (operation, api) = (Visible(&input.operation), Visible(&input.api));
-    writeln!(out, "{word}  {operation} ({api})")?;
-    for violation in &decision.violations {
-        let effect = match violation.effect() {
-            Effect::Deny => "denies",
-            Effect::Record => "records",
-            Effect::Warn => "warns",
-        };
-        let path = Visible(violation.path.as_deref().unwrap_or("-")).to_string();
-        let policy = Visible(&violation.policy).to_string();
-        let message = Visible(&violation.message);
-        writeln!(out, "  {policy:<18} {effect:<8} {path:<12} {message}")?;
-    }
-    if let Some(remedy) = &decision.remedy {
-        writeln!(out, "  {}", Visible(&remedy.text))?;
-    }
-    let changes = input
-        .token
-        .as_ref()
-        .is_some_and(|token| token.current.is_none());
-    if changes {
-        writeln!(
-            out,
-            "  the token as it is is not known here, where nothing is looked up: give a document with token.current"
-        )?;
-    }
-    writeln!(out, "lines evaluated")?;
-    for (file, rows) in &explanation.lines {
-        let rows: Vec<String> = rows.iter().map(u32::to_string).collect();
-        writeln!(out, "  {}: {}", Visible(file), rows.join(" "))?;
-    }
-    for line in &explanation.prints {
-        writeln!(out, "print: {}", Visible(line))?;
-    }
-    Ok(())
+/// Rows in their order, neighbours as one: `4-6, 9`.
+fn ranges(rows: &[u32]) -> String {
+    let follow = |one: &u32, next: &u32| one.checked_add(1) == Some(*next);
+    let chunks = rows.chunk_by(follow).filter_map(|chunk| {
+        let (first, last) = (chunk.first()?, chunk.last()?);
+        Some(if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        })
+    });
+    chunks.collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a request as it stands in a file. Line ends may be CRLF or LF.

@@ -44,6 +44,8 @@ pub struct Issuer {
     pub subject: String,
     /// How far its clock and ours may be apart.
     pub leeway: Duration,
+    /// From `iat` to `exp`, at most. None: as long as the issuer says.
+    pub max_lifetime: Option<Duration>,
     pub keys: Source,
     /// PEM file of the authorities to trust for the fetch instead of the system's.
     pub ca: Option<PathBuf>,
@@ -94,6 +96,8 @@ struct Written {
     subject: Option<String>,
     #[serde(default)]
     leeway: Option<Duration>,
+    #[serde(default)]
+    max_lifetime: Option<Duration>,
     #[serde(default)]
     jwks_file: Option<PathBuf>,
     #[serde(default)]
@@ -200,6 +204,7 @@ impl TryFrom<Written> for Issuer {
             header: written.header.0,
             subject,
             leeway,
+            max_lifetime: written.max_lifetime,
             keys,
             ca: written.ca,
             proxy: written.proxy,

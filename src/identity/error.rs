@@ -47,6 +47,11 @@ pub enum Flaw {
     Kid,
     #[error("its claims are nested too deep, or too many")]
     Large,
+    #[error(
+        "it is good for longer (iat to exp) than the gate takes from this issuer, or does not say since when (iat): have it \
+         issued for a shorter time"
+    )]
+    Lifetime,
     #[error("it is longer than 16 KiB")]
     Long,
     #[error(
@@ -93,6 +98,7 @@ impl Flaw {
             Self::KeyType => "key-type",
             Self::Kid => "kid",
             Self::Large => "large",
+            Self::Lifetime => "lifetime",
             Self::Long => "long",
             Self::Malformed => "malformed",
             Self::NotYet => "not-yet",

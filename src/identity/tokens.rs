@@ -186,7 +186,12 @@ impl Tokens {
         if !jwt.audiences.iter().any(is_ours) {
             return Err(refused(Flaw::Audience));
         }
-        in_time(&jwt.claims, issuer.config.leeway.into(), now).map_err(refused)?;
+        let times = Times::of(&jwt.claims).map_err(refused)?;
+        let leeway = issuer.config.leeway.into();
+        times.include(now, leeway).map_err(refused)?;
+        if let Some(longest) = issuer.config.max_lifetime {
+            times.are_within(longest.into()).map_err(refused)?;
+        }
         let key = issuer.keys.find(&head.kid, origin).await.map_err(refused)?;
         if !key.is_for(head.algorithm) {
             return Err(refused(Flaw::KeyType));
@@ -321,30 +326,55 @@ impl Config {
     }
 }
 
-/// Whether a token counts now. It has to say when it ends.
-fn in_time(claims: &Map<String, Value>, leeway: Duration, now: Timestamp) -> Result<(), Flaw> {
-    let leeway = SignedDuration::try_from(leeway).unwrap_or(SignedDuration::MAX);
-    let moment = |name: &'static str| {
-        let moment = |value: &Value| {
-            let seconds = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
-            Timestamp::UNIX_EPOCH.checked_add(seconds).ok()
+/// When a token counts. It has to say when it ends.
+struct Times {
+    issued: Option<Timestamp>,
+    begins: Option<Timestamp>,
+    ends: Timestamp,
+}
+
+impl Times {
+    fn of(claims: &Map<String, Value>) -> Result<Self, Flaw> {
+        let moment = |name: &'static str| {
+            let moment = |value: &Value| {
+                let seconds = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
+                Timestamp::UNIX_EPOCH.checked_add(seconds).ok()
+            };
+            let claim = claims.get(name);
+            claim
+                .map(|value| moment(value).ok_or(Flaw::Claim(name)))
+                .transpose()
         };
-        let claim = claims.get(name);
-        claim
-            .map(|value| moment(value).ok_or(Flaw::Claim(name)))
-            .transpose()
-    };
-    let (ends, begins, issued) = (moment("exp")?, moment("nbf")?, moment("iat")?);
-    let ends = ends.ok_or(Flaw::Claim("exp"))?;
-    let is_after = |later: Timestamp| later.duration_since(now) > leeway;
-    if now.duration_since(ends) >= leeway {
-        Err(Flaw::Expired)
-    } else if begins.is_some_and(is_after) {
-        Err(Flaw::NotYet)
-    } else if issued.is_some_and(is_after) {
-        Err(Flaw::Future)
-    } else {
-        Ok(())
+        let (ends, begins, issued) = (moment("exp")?, moment("nbf")?, moment("iat")?);
+        Ok(Self {
+            issued,
+            begins,
+            ends: ends.ok_or(Flaw::Claim("exp"))?,
+        })
+    }
+
+    fn include(&self, now: Timestamp, leeway: Duration) -> Result<(), Flaw> {
+        let leeway = SignedDuration::try_from(leeway).unwrap_or(SignedDuration::MAX);
+        let is_after = |later: Timestamp| later.duration_since(now) > leeway;
+        if now.duration_since(self.ends) >= leeway {
+            Err(Flaw::Expired)
+        } else if self.begins.is_some_and(is_after) {
+            Err(Flaw::NotYet)
+        } else if self.issued.is_some_and(is_after) {
+            Err(Flaw::Future)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a token is good for so long at most. One that does not say since when may be good for any time.
+    fn are_within(&self, longest: Duration) -> Result<(), Flaw> {
+        let longest = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX);
+        let lifetime = self.issued.map(|issued| self.ends.duration_since(issued));
+        match lifetime {
+            Some(lifetime) if lifetime <= longest => Ok(()),
+            _ => Err(Flaw::Lifetime),
+        }
     }
 }
 

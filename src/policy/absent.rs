@@ -10,6 +10,7 @@
 //! that they ask for. Nothing is evaluated.
 
 mod accepted;
+mod around;
 mod followed;
 mod forms;
 mod policies;

@@ -1,14 +1,16 @@
 //! Rego that OPA reads and the engine's parser does not, as Rego that both read; before the parser sees it.
 //!
 //! Texts with expressions in them (`$"…{x}…"`) become calls, `and`, `or` and `not { … }` comprehensions that find
-//! something or nothing, keywords that begin a reference (`not.found`) names, and functions without a body
-//! (`stage("dev")`) get the value that they have. OPA's compiler does the same with its
+//! something or nothing, keywords that begin a reference (`not.found`) names, characters in texts escapes, and functions
+//! without a body (`stage("dev")`) get the value that they have. OPA's compiler does the same with its
 //! trees. A text without all this stays what it is, byte for byte. No line moves; what is said of a place later is said
 //! of the place in the file ([`moved`]). What it cannot read it leaves to the parser to complain about.
 
 mod facts;
 mod keywords;
+mod literals;
 mod moved;
+pub(in crate::policy) mod numbers;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ pub(super) fn written(path: &str, text: &str) -> Result<String, Problem> {
         Err(_) => return Ok(text.to_owned()),
     };
     let mut changes = moved::Changes::default();
+    literals::write_out(text, &tokens, &mut changes).map_err(|wrong| told(&wrong))?;
     let imported = keywords::imported(text, &tokens, &mut changes);
     keywords::references(text, &tokens, &mut changes).map_err(|wrong| told(&wrong))?;
     statements::write_out(text, &tokens, imported, &mut changes).map_err(|wrong| told(&wrong))?;

@@ -15,6 +15,7 @@ mod objects;
 mod operators;
 mod order;
 mod packages;
+mod places;
 mod print;
 mod read;
 mod roots;

@@ -178,7 +178,7 @@ fn told(asked: &Change, passes: &Change) -> Remedy {
         format!("{} of {} scopes {are} fine; ", fine.len(), requested.len())
     };
     Remedy {
-        text: format!("{share}without {left_out} this passes"),
+        text: format!("{share}leave out {left_out}, and the request passes"),
         scopes,
         members,
     }

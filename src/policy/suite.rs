@@ -26,10 +26,12 @@ use coverage::Coverage;
 pub(super) use listed::tests;
 use listed::{Cases, Test, with_cases};
 use report::{Failure, Location, SubResult, TestResult};
+use stopped::stopped;
 
 mod coverage;
 mod listed;
 mod report;
+mod stopped;
 
 /// As `opa test`: five seconds a test.
 pub(super) const LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
@@ -127,8 +129,8 @@ struct Suite {
     prepared: regorus::Engine,
     origins: Origins,
     tests: Vec<Test>,
-    /// Lines of each file as the user wrote it.
-    lines: BTreeMap<String, usize>,
+    /// Each file as the user wrote it.
+    sources: BTreeMap<String, String>,
 }
 
 impl Suite {
@@ -139,9 +141,9 @@ impl Suite {
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
         let files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
-        let lines = files
+        let sources = files
             .iter()
-            .map(|file| (file.path.clone(), file.text.lines().count()))
+            .map(|file| (file.path.clone(), file.text.clone()))
             .collect();
 
         let (mut rego, broken) = read::compile(&files.iter().collect::<Vec<_>>(), &tree.data);
@@ -162,7 +164,7 @@ impl Suite {
             prepared,
             origins,
             tests,
-            lines,
+            sources,
         })
     }
 
@@ -170,7 +172,8 @@ impl Suite {
         let mut watched = self.prepared.clone();
         watched.set_enable_coverage(true);
         watched.set_execution_timer_config(LIMIT);
-        let mut coverage = Coverage::of(watched.get_modules(), &self.lines, &self.origins);
+        let mut coverage = Coverage::of(watched.get_modules(), &self.sources, &self.origins);
+        let modules = watched.get_modules().clone();
         let results = self
             .tests
             .iter()
@@ -181,12 +184,24 @@ impl Suite {
             })
             .map(|test| {
                 let mut rego = watched.clone();
-                let result = test.run(&mut rego, &self.origins);
+                let mut result = test.run(&mut rego, &self.origins);
+                if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
+                    let place = stopped(&rego, &modules, &self.origins, &test.location);
+                    result.reason = place.map(|place| self.not_true(&place));
+                }
                 coverage.add(&rego, &self.origins);
                 result
             })
             .collect();
         (results, coverage)
+    }
+
+    /// The statement that stands there, as far as its first line has it.
+    fn not_true(&self, place: &Location) -> String {
+        let text = self.sources.get(&place.file);
+        let line = text.and_then(|text| text.lines().nth(place.row.saturating_sub(1)));
+        let line = line.unwrap_or_default().trim();
+        format!("{}:{}: not true: {line}", place.file, place.row)
     }
 }
 
@@ -203,7 +218,12 @@ impl Test {
         result.output = output(rego, &self.location.file);
         match (value, &self.cases) {
             (Err(problem), _) => result.error = Some(Failure::new(origins.in_file(problem))),
-            (Ok(value), Cases::None) => result.fail = value != Value::Bool(true),
+            (Ok(value), Cases::None) => {
+                result.fail = value != Value::Bool(true);
+                if result.fail && value != Value::Undefined {
+                    result.reason = Some(format!("its value is {value}, and not true"));
+                }
+            }
             (Ok(value), Cases::Listed(rule)) => {
                 match ask(rego, &format!("{}.{rule}", self.package)) {
                     Err(problem) => result.error = Some(Failure::new(problem)),

@@ -463,7 +463,10 @@ fn rules_about_callers_say_what_the_documentation_says() {
 #[test]
 fn the_examples_of_the_page_about_callers_are_accepted() {
     let text = page("docs/identity.md");
-    let rules: String = blocks(&text, "rego").concat();
+    // Whole files have a test of their own.
+    let mut rules = blocks(&text, "rego");
+    rules.retain(|block| !block.contains("package "));
+    let rules = rules.concat();
     let files = with_policies(&[
         (
             "own_rules.rego",
@@ -492,6 +495,44 @@ fn the_examples_of_the_page_about_callers_are_accepted() {
         std::fs::write(&file, example).unwrap();
         let output = run(&["check", "--config", file.to_str().unwrap()]);
         assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// The policy for one team, with its test: all of it holds, no line of it is too much, and `eval` says the same.
+#[test]
+fn the_policy_for_one_team_has_no_hole() {
+    let about = page("docs/identity.md");
+    let block = |name: &str| block_after(&about, &format!("`policies/{name}`:"), "rego");
+    let (policy, test) = (block("payments.rego"), block("payments_test.rego"));
+    let files = with_policies(&[("payments.rego", &policy), ("payments_test.rego", &test)]);
+    let place = files.path().to_str().unwrap();
+    let checked = run(&["check", "--strict", "--policies", place]);
+    assert!(checked.status.success(), "{checked:?}");
+    let tests = || run(&["test", "--run", r"payments_test\.", place]);
+    let tested = tests();
+    let said = String::from_utf8_lossy(&tested.stdout);
+    assert!(said.contains("PASS: 3/3"), "{said}");
+    let lines = policy.lines().filter(|line| line.starts_with("theirs if"));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines.len(), 3);
+    for line in lines {
+        let without = policy.replace(line, "");
+        std::fs::write(files.path().join("payments.rego"), without).unwrap();
+        let said = tests();
+        assert_eq!(said.status.code(), Some(2), "{line}: {said:?}");
+    }
+    std::fs::write(files.path().join("payments.rego"), &policy).unwrap();
+    let shown = block_after(&about, "To see one request judged:", "sh");
+    let words = shlex::split(shown.trim()).unwrap();
+    for (team, denied) in [("search", true), ("payments", false)] {
+        let words = words.iter().skip(1).map(|word| match &**word {
+            "policies" => place,
+            "search" => team,
+            word => word,
+        });
+        let said = run(&words.collect::<Vec<_>>());
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert_eq!(said.contains("only the team payments"), denied, "{said}");
     }
 }
 
@@ -551,7 +592,7 @@ fn every_test_that_is_ignored_is_run_where_it_can_be() {
             }
         }
     }
-    assert_eq!(needs.len(), 9, "{needs:?}");
+    assert_eq!(needs.len(), 10, "{needs:?}");
     for need in needs {
         assert!(script.contains(&need), "{need}");
     }
@@ -622,7 +663,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
 
@@ -676,7 +717,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 }
 
 /// The first block of a language behind a text.
-fn block_after(page: &str, text: &str, language: &str) -> String {
+pub(crate) fn block_after(page: &str, text: &str, language: &str) -> String {
     let rest = page.split_once(text).unwrap().1;
     let rest = rest.split_once(&format!("```{language}\n")).unwrap().1;
     rest.split_once("```").unwrap().0.to_owned()

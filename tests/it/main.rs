@@ -52,6 +52,7 @@ mod ordinary;
 mod pipes;
 mod promises;
 mod proxy;
+mod recipes;
 mod records;
 mod reload;
 mod secrets;

@@ -223,7 +223,7 @@ fn the_requests_to_test_with_are_as_the_gate_makes_them() {
         let made = made(gate, method, target, body);
         write!(
             module,
-            "\ntest_{number} if {{\n\tmade := {made}\n\tsaid := object.union({helper}, {{\"api\": made.api, \"caller\": made.caller, \"environment\": made.environment, \"time\": made.time}})\n\tprint(said, made)\n\tsaid == made\n}}\n"
+            "\ntest_{number} if {{\n\tmade := {made}\n\tsaid := object.union({helper}, {{\"api\": made.api, \"caller\": {{\"address\": made.caller.address, \"token\": made.caller.token}}, \"environment\": made.environment, \"time\": made.time}})\n\tprint(said, made)\n\tsaid == made\n}}\n"
         )
         .unwrap();
     }
@@ -240,4 +240,60 @@ fn the_requests_to_test_with_are_as_the_gate_makes_them() {
         output.status.success() && said.contains("PASS: 8/8"),
         "{said}"
     );
+}
+
+/// Who asks, in the words of the helpers and in those of `eval`, which has the gate make the input.
+#[test]
+fn the_callers_to_test_with_are_as_the_gate_makes_them() {
+    let files = tempfile::tempdir().unwrap();
+    let blind = "package dtgate.blind\n\ndeny contains \"no\" if input.api == \"v3\"\n";
+    std::fs::write(files.path().join("blind.rego"), blind).unwrap();
+    let claims = r#"{"iss": "https://ci.example", "sub": "ci", "aud": "dtgate", "jti": "7", "repository": "example/a"}"#;
+    let members = r#"{"spiffe_id": "spiffe://example/ns/a", "fingerprint": "00", "not_after": "2027-11-24T10:00:00.000Z"}"#;
+    let id = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
+    let asked = r#"requests.create({"name": "n"})"#;
+    let nobody = format!("requests.from({asked}, requests.nobody)");
+    let mut module =
+        "package dtgate.lib.made_test\n\nimport data.dtgate.lib.requests_test as requests\n"
+            .to_owned();
+    let cases = [
+        (vec![], nobody.clone()),
+        (vec!["--token", id], asked.to_owned()),
+        (
+            vec!["--team", "b", "--team", "a"],
+            format!(r#"requests.by_team(requests.by_team({nobody}, "b"), "a")"#),
+        ),
+        (
+            vec!["--jwt", claims],
+            format!("requests.by_jwt({nobody}, {claims})"),
+        ),
+        (
+            vec!["--certificate", members, "--token", id],
+            format!("requests.by_certificate({asked}, {members})"),
+        ),
+    ];
+    for (number, (options, helper)) in cases.iter().enumerate() {
+        let line = r#"curl -X POST https://gate/api/v2/apiTokens -H 'Content-Type: application/json' -d '{"name":"n","scopes":[]}'"#;
+        let mut eval = program();
+        eval.args(["eval", "--format", "json", "--curl", line, "--policies"]);
+        let output = eval.arg(files.path()).args(options).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let caller = &said["input"]["caller"];
+        write!(
+            module,
+            "\ntest_{number} if {{\n\tmade := {caller}\n\tprint({helper}.caller, made)\n\tobject.union({helper}.caller, {{\"address\": made.address}}) == made\n}}\n"
+        )
+        .unwrap();
+    }
+    let suite = tempfile::tempdir().unwrap();
+    std::fs::write(suite.path().join("made_test.rego"), module).unwrap();
+    std::fs::copy(
+        root().join("policies/lib/requests_test.rego"),
+        suite.path().join("requests_test.rego"),
+    )
+    .unwrap();
+    let output = program().arg("test").arg(suite.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("PASS: 5/5"), "{said}");
 }

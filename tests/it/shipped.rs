@@ -44,7 +44,7 @@ fn a_refusal_names_the_largest_part_that_would_pass() {
     assert_eq!(answer.status, 403, "{answer:?}");
     let message = answer.message();
     assert!(
-        message.contains("11 of 12 scopes are fine; without WriteConfig this passes"),
+        message.contains("11 of 12 scopes are fine; leave out WriteConfig, and the request passes"),
         "{message}"
     );
     let record = gate.records().pop().unwrap();

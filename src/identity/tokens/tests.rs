@@ -283,6 +283,33 @@ fn a_token_counts_for_its_time_only() {
 }
 
 #[test]
+fn a_token_is_good_for_no_longer_than_the_gate_takes() {
+    let signer = Signer::es256("k");
+    let keys = json!([signer.jwk()]);
+    let said = |gate: &Gate, ends: i64, issued: Value| {
+        let mut claims = claims();
+        claims["exp"] = json!(ends);
+        match issued {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove("iat")),
+            issued => claims["iat"] = issued,
+        }
+        let shown = gate.bearer(&signer.token(&claims));
+        shown.map_err(|error| error.flaw).err()
+    };
+    let gate = Gate::new(&keys, "max_lifetime = '1h'");
+    assert_eq!(said(&gate, NOW + 3000, json!(NOW - 600)), None);
+    for (ends, issued) in [
+        (NOW + 3000, json!(NOW - 601)),
+        (NOW + 1, json!(NOW - 3600)),
+        (NOW + 1, Value::Null),
+    ] {
+        assert_eq!(said(&gate, ends, issued), Some(Flaw::Lifetime));
+    }
+    let year = 31_536_000;
+    assert_eq!(said(&Gate::of(&signer), NOW + year, Value::Null), None);
+}
+
+#[test]
 fn a_token_for_somebody_else_is_refused() {
     let signer = Signer::es256("k");
     let gate = Gate::of(&signer);

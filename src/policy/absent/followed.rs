@@ -6,9 +6,11 @@
 mod expressions;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use regorus::unstable::{Expr, Literal, LiteralStmt, Query, Rule, Span};
 
+use super::around::Around;
 use super::forms::{self, is_false};
 use super::policies::{Known, Operations, Policies};
 use super::seen::{Need, Seen};
@@ -26,7 +28,7 @@ const MOST_RULES: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 struct Here<'a> {
     /// The queries around it.
-    within: Vec<&'a Query>,
+    within: Vec<Rc<Around<'a>>>,
     /// The absences that are out of the question.
     sure: BTreeSet<String>,
     /// The absences of which all of it says nothing.
@@ -178,7 +180,7 @@ impl<'p, 'a> Followed<'p, 'a> {
         effect: Effect,
     ) -> Here<'a> {
         let mut within = here.clone();
-        within.within.push(query);
+        within.within.push(Rc::new(Around::of(query)));
         let Some(known) = self.policies.rules.get(rule) else {
             return within;
         };
@@ -211,21 +213,21 @@ impl<'p, 'a> Followed<'p, 'a> {
             Effect::Loud => self.ask(needed, here),
             Effect::Unclear => {}
         }
-        for (number, statement) in query.stmts.iter().enumerate() {
+        let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+        for when in sure.iter().flatten() {
+            *counts.entry(when).or_default() += 1;
+        }
+        for (statement, own) in query.stmts.iter().zip(&sure) {
             if !self.policies.calls(known, statement) {
                 self.statement(rule, statement, &within, effect);
                 continue;
             }
             // What a function is given is not certain to it because it was given.
-            let others = sure
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| *place != number);
+            let others = counts.iter();
+            let others = others.filter(|(when, count)| **count > usize::from(own.contains(**when)));
             let mut inner = within.clone();
             inner.sure.clone_from(&here.sure);
-            inner
-                .sure
-                .extend(others.flat_map(|(_, sure)| sure.iter().cloned()));
+            inner.sure.extend(others.map(|(when, _)| (*when).clone()));
             self.statement(rule, statement, &inner, effect);
         }
         within

@@ -8,15 +8,17 @@ mod dangers;
 mod required;
 
 use std::ptr;
+use std::rc::Rc;
 
-use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
+use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Rule, RuleHead};
 use serde_json::Value as Json;
 
+use super::around::Around;
 use super::forms::is_predicate;
 use super::policies::{Known, Policies};
 use crate::policy::input;
 use crate::policy::rego::program::{Read, dotted, known};
-use crate::policy::rego::syntax::{self, Binding, given, is_reference, variable};
+use crate::policy::rego::syntax::{self, is_reference, variable};
 use crate::policy::rego::word::follows_a_dot;
 
 /// A member that is needed, and when it is absent.
@@ -46,7 +48,8 @@ pub(super) struct Seen<'p, 'a, 'h> {
     pub(super) known: &'p Known<'a>,
     /// What the function that it stands in was given, if that is known.
     pub(super) given: Option<&'h [Read]>,
-    pub(super) within: &'h [&'a Query],
+    /// The queries around it.
+    pub(super) within: &'h [Rc<Around<'a>>],
 }
 
 impl<'a> Seen<'_, 'a, '_> {
@@ -120,7 +123,8 @@ impl<'a> Seen<'_, 'a, '_> {
         if bodies.len() > 1 || ptr::eq(known, self.known) || is_predicate(value) {
             return Vec::new();
         }
-        let within: Vec<&Query> = bodies.iter().map(|body| body.query.as_ref()).collect();
+        let within = bodies.iter().map(|body| Rc::new(Around::of(&body.query)));
+        let within: Vec<Rc<Around<'_>>> = within.collect();
         let seen = Seen {
             policies: self.policies,
             known,
@@ -241,10 +245,8 @@ impl<'a> Seen<'_, 'a, '_> {
     /// What a name of the rule was bound to.
     pub(super) fn bound(&self, name: &Expr) -> Option<&'a Expr> {
         let name = variable(name)?.text();
-        let statements = self.within.iter().flat_map(|query| &query.stmts);
-        let mut all = statements.filter_map(given);
-        let found = all.find(|(given, _, how)| *given == name && *how == Binding::Assigned);
-        found.map(|(_, value, _)| value)
+        let mut within = self.within.iter();
+        within.find_map(|around| around.assigned(name))
     }
 }
 

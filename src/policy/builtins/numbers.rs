@@ -13,6 +13,7 @@ use regorus::Value;
 
 use super::arguments::{from_whole, whole, wrong};
 use super::{Answer, Arguments, Own};
+use crate::policy::lexical::numbers::unheld;
 use extended::Extended;
 
 pub(super) const OWN: &[Own] = &[
@@ -229,9 +230,7 @@ pub(super) fn parsed(text: &str) -> Option<Value> {
     }
     let float = text.parse::<f64>().ok().filter(|float| float.is_finite())?;
     let is_whole = !text.contains(['.', 'e', 'E']);
-    // Which no float is, and not zero.
-    let significant = text.split(['e', 'E']).next().unwrap_or_default();
-    if float == 0.0 && significant.contains(|c: char| matches!(c, '1'..='9')) {
+    if unheld(text).is_some() {
         return None;
     }
     match (is_whole, float == 0.0) {

@@ -27,14 +27,10 @@ pub(super) struct Names<'a> {
 /// Says of a variable that it is declared too late, or twice, and where.
 pub(super) fn write_out(module: &mut Module, names: &Names<'_>) -> Result<(), (Place, String)> {
     for rule in &mut module.rules {
-        let mut taken: BTreeSet<String> = names.rules.clone();
-        taken.extend(names.imports.keys().cloned());
-        taken.extend(["data".to_owned(), "input".to_owned()]);
         // Names that are declared nowhere keep what they are called.
-        let mut first = Walk::new(names, taken.clone());
+        let mut first = Walk::new(names, BTreeSet::new());
         first.rule(&mut rule.clone());
-        taken.extend(first.loose);
-        let mut scopes = Walk::new(names, taken);
+        let mut scopes = Walk::new(names, first.loose);
         scopes.rule(rule);
         if let Some(wrong) = scopes.wrong {
             return Err(wrong);
@@ -47,7 +43,10 @@ struct Walk<'a> {
     names: &'a Names<'a>,
     /// From the outside to the inside.
     scopes: Vec<Scope>,
+    /// What variables are called already.
     taken: BTreeSet<String>,
+    /// The number behind the last variable of each name that several have.
+    numbers: BTreeMap<String, usize>,
     loose: BTreeSet<String>,
     wrong: Option<(Place, String)>,
     /// Whether the rule moves into a package of its own, where the names of its package say nothing.
@@ -68,6 +67,7 @@ impl<'a> Walk<'a> {
             names,
             scopes: vec![Scope::default()],
             taken,
+            numbers: BTreeMap::new(),
             loose: BTreeSet::new(),
             wrong: None,
             moves: false,
@@ -237,10 +237,27 @@ impl<'a> Walk<'a> {
         {
             return known.clone();
         }
-        let numbered = (2..).map(|number| format!("{name}_{number}"));
-        let mut names = std::iter::once(name.to_owned()).chain(numbered);
-        let own = names.find(|name| self.taken.insert(name.clone()));
-        own.unwrap_or_default()
+        if self.take(name) {
+            return name.to_owned();
+        }
+        let mut number = self.numbers.get(name).copied().unwrap_or(1);
+        let own = loop {
+            number += 1;
+            let own = format!("{name}_{number}");
+            if self.take(&own) {
+                break own;
+            }
+        };
+        self.numbers.insert(name.to_owned(), number);
+        own
+    }
+
+    /// Takes a name, unless something has it.
+    fn take(&mut self, name: &str) -> bool {
+        let is_global = self.names.rules.contains(name)
+            || self.names.imports.contains_key(name)
+            || matches!(name, "data" | "input");
+        !is_global && self.taken.insert(name.to_owned())
     }
 
     fn local(&self, name: &str) -> Option<&String> {

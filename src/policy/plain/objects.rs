@@ -22,6 +22,8 @@ struct Growing {
     is_open: bool,
     /// A definition that is no such pair.
     has_others: bool,
+    /// A definition with a constant that is no text in its name, which is there in OPA though nothing is found.
+    odd: Option<Place>,
 }
 
 impl Growing {
@@ -29,6 +31,15 @@ impl Growing {
         let is_constant = |step: &Term| matches!(step.form, Form::Text(_) | Form::Constant(_));
         self.is_deep |= steps.len() > 1 || rule.element.is_some();
         self.is_open |= !steps.iter().all(is_constant);
+        let begins_oddly = matches!(
+            steps,
+            [Term { form: Form::Constant(_), .. }, rest @ ..]
+                if rest.iter().any(|step| !is_constant(step)
+                    || (rule.element.is_none() && matches!(step.form, Form::Text(_))))
+        );
+        if begins_oddly {
+            self.odd.get_or_insert(rule.place);
+        }
         self.has_others |= rule.is_default || rule.arguments.is_some() || rule.bodies.len() > 1;
     }
 
@@ -38,6 +49,14 @@ impl Growing {
     ///
     /// Says why it has to be, and cannot.
     fn is_written_out(&self, path: &Path) -> Result<bool, (Place, String)> {
+        if let Some(place) = self.odd {
+            let path = path.join(".");
+            let message = format!(
+                "the engine loses a part of data.{path} where nothing is found, because a step of its name is a \
+                 number, true, false or null: write a text there, or the object as a value"
+            );
+            return Err((place, message));
+        }
         if self.is_deep && !self.is_open {
             return Ok(false);
         }

@@ -8,15 +8,15 @@
 mod indexes;
 mod patterns;
 mod variables;
+mod waiting;
 
 use super::Fresh;
 use super::data::Data;
 use super::implicit;
 use super::tree::{Body, Form, Kind, Place, Query, Rule, Statement, Term};
 use crate::policy::builtins::WALKED;
-use variables::{
-    Names, apart, bound, closed_over, gives, is_any, looked_for, mentioned, needs, told_apart,
-};
+use variables::{Names, apart, bound, is_any, looked_for, mentioned, named_of};
+use waiting::{One, Waiting};
 
 /// A variable that nothing gives a value, and where it is used.
 pub(super) struct Unsafe {
@@ -102,25 +102,13 @@ impl Order<'_> {
             }
         }
         let mut given = given.clone();
-        let left = std::mem::take(&mut query.statements).into_iter();
-        let mut left: Vec<(Statement, Statement)> =
-            left.map(|one| (told_apart(&one), one)).collect();
+        let mut waiting = Waiting::new(std::mem::take(&mut query.statements), &owned);
         let mut looked = Names::new();
-        while !left.is_empty() {
-            let ready = left.iter().position(|(statement, _)| {
-                let given_here = gives(statement, &given);
-                needs(statement)
-                    .iter()
-                    .all(|name| given.contains(name) || given_here.contains(name))
-                    && closed_over(statement, &owned)
-                        .iter()
-                        .all(|name| given.contains(name))
-            });
-            let Some(ready) = ready else {
-                let first = left.into_iter().next();
-                return Err(unsafe_in(first.map(|(first, _)| first), &given, &owned));
-            };
-            let (_, mut statement) = left.remove(ready);
+        while let Some(mut statement) = waiting.next(&given) {
+            // Before they move: what they use has a value already.
+            for term in statement.terms_mut() {
+                self.within(term, &given, &owned)?;
+            }
             self.indexes(&mut statement, &mut given, &mut query.statements);
             let mut found = Names::new();
             for term in statement.terms() {
@@ -132,6 +120,9 @@ impl Order<'_> {
             given.extend(found.iter().cloned());
             looked.append(&mut found);
             self.statement(statement, &mut given, &owned, &mut query.statements)?;
+        }
+        if let Some(first) = waiting.first() {
+            return Err(unsafe_in(first, &given));
         }
         query.statements.iter_mut().for_each(one_way);
         if !looked.is_empty() {
@@ -164,9 +155,6 @@ impl Order<'_> {
         owned: &Names,
         done: &mut Vec<Statement>,
     ) -> Result<(), Unsafe> {
-        for term in statement.terms_mut() {
-            self.within(term, given, owned)?;
-        }
         match &mut statement.kind {
             // What is declared has a name that nothing else has.
             Kind::Some(_) => return Ok(()),
@@ -192,11 +180,11 @@ impl Order<'_> {
             Kind::Every {
                 key, value, query, ..
             } => {
-                let mut inner = given.clone();
+                let mut inner = named_of(given, query, &[]);
                 for name in key.iter().chain([&*value]) {
                     bound(name, &mut inner);
                 }
-                self.query(query, &inner, owned)?;
+                self.query(query, &inner, &named_of(owned, query, &[]))?;
             }
             Kind::Holds(term) => {
                 if let Form::Call(name, terms) = &mut term.form
@@ -265,11 +253,12 @@ impl Order<'_> {
             if let Some(loose) = implicit::loose(query, given) {
                 return Err(loose);
             }
-            let mut owned = owned.clone();
+            let mut owned = named_of(owned, query, heads);
             for head in &*heads {
                 mentioned(head, &mut owned);
             }
-            let given = self.query(query, given, &owned)?;
+            let given = named_of(given, query, heads);
+            let given = self.query(query, &given, &owned)?;
             for head in heads {
                 safe(head, &given)?;
                 self.data.write_out(head, &given);
@@ -319,15 +308,9 @@ fn one_way(statement: &mut Statement) {
     }
 }
 
-fn unsafe_in(left: Option<Statement>, given: &Names, owned: &Names) -> Unsafe {
-    let statement = left.unwrap_or_else(|| Statement::holds(Term::name(Place::default(), "_")));
-    let given_here = gives(&statement, given);
-    let mut names = needs(&statement);
-    names.retain(|name| !given.contains(name) && !given_here.contains(name));
-    let mut closed = closed_over(&statement, owned);
-    closed.retain(|name| !given.contains(name));
-    let name = names.into_iter().chain(closed).next().unwrap_or_default();
-    let place = used(&statement, &name).unwrap_or(statement.place);
+fn unsafe_in(left: &One, given: &Names) -> Unsafe {
+    let name = left.missing(given).into_iter().next().unwrap_or_default();
+    let place = used(&left.apart, &name).unwrap_or(left.apart.place);
     Unsafe::new(&name, place)
 }
 

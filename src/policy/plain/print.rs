@@ -57,6 +57,7 @@ pub(super) fn module(module: &Module, path: &str, file: usize, origins: &mut Ori
         text: format!("package {}", module.package.join(".")),
         line: 1,
         start: 0,
+        counted: (0, 1),
         path,
         file,
         origins,
@@ -74,6 +75,8 @@ struct Printer<'a> {
     line: usize,
     /// Where the line begins.
     start: usize,
+    /// How far the text of the line was counted, and the column there.
+    counted: (usize, usize),
     path: &'a str,
     file: usize,
     origins: &'a mut Origins,
@@ -88,6 +91,7 @@ impl Printer<'_> {
         self.text.push('\n');
         self.line += 1;
         self.start = self.text.len();
+        self.counted = (self.start, 1);
     }
 
     fn down_to(&mut self, line: usize) {
@@ -104,8 +108,10 @@ impl Printer<'_> {
 
     /// What follows is written there.
     fn mark(&mut self, place: Place) {
-        let line = self.text.get(self.start..).unwrap_or_default();
-        let column = line.chars().count() + 1;
+        let (counted, column) = self.counted;
+        let new = self.text.get(counted..).unwrap_or_default();
+        let column = column + new.chars().count();
+        self.counted = (self.text.len(), column);
         let key = (self.path.to_owned(), self.line);
         let pieces = self.origins.lines.entry(key).or_default();
         pieces.push((column, place));

@@ -5,6 +5,7 @@ use regorus::unstable::{
     Query as Statements, Ref, Rule as Definition, RuleHead, Span,
 };
 
+use super::places::Columns;
 use super::tree::{Body, Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
 use crate::policy::builtins::numbers;
 use crate::policy::lexical;
@@ -12,7 +13,12 @@ use crate::policy::rego::program;
 
 /// The tree of a module; a second body of a rule is a rule of its own.
 pub(super) fn module(module: &Source, file: usize) -> Module {
-    let reader = Reader { file };
+    let text = module.package.span.source.get_contents();
+    let reader = Reader {
+        file,
+        text,
+        columns: Columns::of(text),
+    };
     let rules = module.policy.iter();
     Module {
         file,
@@ -21,17 +27,21 @@ pub(super) fn module(module: &Source, file: usize) -> Module {
     }
 }
 
-struct Reader {
+struct Reader<'t> {
     file: usize,
+    text: &'t str,
+    columns: Columns<'t>,
 }
 
-impl Reader {
+impl Reader<'_> {
+    /// What [`program::at`] finds, of which there are many.
     fn place(&self, span: &Span) -> Place {
-        let place = program::at(span, "");
+        let start = usize::try_from(span.start).unwrap_or(usize::MAX);
+        let line = usize::try_from(span.line).unwrap_or(usize::MAX);
         Place {
             file: self.file,
-            line: place.line,
-            column: place.column,
+            line,
+            column: lexical::column(self.text, line, self.columns.column(start)),
         }
     }
 

@@ -1,6 +1,7 @@
 mod author;
 mod chance;
 mod loose;
+mod ordered;
 mod ordinary;
 pub(in crate::policy) mod values;
 

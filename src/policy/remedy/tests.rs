@@ -52,37 +52,37 @@ fn the_largest_part_that_passes_is_named() {
             "token.update",
             None,
             Some(&["a", "bad", "b"][..]),
-            "2 of 3 scopes are fine; without bad this passes",
+            "2 of 3 scopes are fine; leave out bad, and the request passes",
         ),
         (
             "token.create",
             Some("n"),
             Some(&["bad", "a"]),
-            "1 of 2 scopes is fine; without bad this passes",
+            "1 of 2 scopes is fine; leave out bad, and the request passes",
         ),
         (
             "token.update",
             Some("bad"),
             Some(&["a"]),
-            "without the name this passes",
+            "leave out the name, and the request passes",
         ),
         (
             "token.update",
             Some("n"),
             Some(&["bad"]),
-            "without bad this passes",
+            "leave out bad, and the request passes",
         ),
         (
             "token.update",
             Some("bad"),
             Some(&["bad1", "a", "bad2"]),
-            "1 of 3 scopes is fine; without bad1, bad2 and the name this passes",
+            "1 of 3 scopes is fine; leave out bad1, bad2 and the name, and the request passes",
         ),
         (
             "token.update",
             None,
             Some(&["bad1", "bad2", "a", "b", "c", "d"]),
-            "4 of 6 scopes are fine; without bad1 and bad2 this passes",
+            "4 of 6 scopes are fine; leave out bad1 and bad2, and the request passes",
         ),
     ] {
         assert_eq!(
@@ -125,7 +125,7 @@ fn what_falls_to_another_objection_is_looked_at_again() {
     let request = input("token.update", Some("n"), Some(&["bad", "lonely"]));
     assert_eq!(
         text(&engine(), &request).as_deref(),
-        Some("without bad and lonely this passes")
+        Some("leave out bad and lonely, and the request passes")
     );
 }
 
@@ -161,7 +161,7 @@ fn a_long_list_is_cut() {
     let told = text(&engine(), &input("token.update", None, Some(&scopes))).unwrap();
     assert_eq!(
         told,
-        "1 of 10 scopes is fine; without bad0, bad1, bad2, bad3, bad4, bad5 and 3 more scopes this passes"
+        "1 of 10 scopes is fine; leave out bad0, bad1, bad2, bad3, bad4, bad5 and 3 more scopes, and the request passes"
     );
 }
 
@@ -176,7 +176,7 @@ fn what_could_steer_a_terminal_is_escaped() {
     assert_eq!(
         told,
         format!(
-            "without \"bad\\u{{202e}}\" and \"bad{}\" this passes",
+            "leave out \"bad\\u{{202e}}\" and \"bad{}\", and the request passes",
             "x".repeat(57)
         )
     );

@@ -3,6 +3,8 @@
 //! It guarantees that no file changes what another says, and knows where each member stands. It does not know what the
 //! members mean.
 
+mod numbers;
+
 use std::fmt;
 
 use serde::de::{
@@ -21,7 +23,9 @@ pub(in crate::policy) fn add(
 ) -> Result<(), Problem> {
     let Strict(mut value) = parse::<Strict>(file)
         .map_err(|(line, column, message)| Problem::new(&file.path, line, column, message))?;
-    if !file.is_json() {
+    if file.is_json() {
+        numbers::refuse(file)?;
+    } else {
         round(&mut value);
     }
     let directories: Vec<&str> = directories(file).collect();
@@ -158,11 +162,11 @@ fn round(value: &mut Json) {
         Json::Array(items) => items.iter_mut().for_each(round),
         Json::Object(members) => members.values_mut().for_each(round),
         Json::Number(number) if number.is_f64() => {
-            let text = number.to_string();
-            let whole = text
-                .strip_suffix(".0")
-                .and_then(|it| it.parse::<i64>().ok());
-            if let Some(whole) = whole {
+            let float = number.as_f64().unwrap_or_default();
+            let text = float.to_string();
+            if let Ok(whole) = text.parse::<i64>() {
+                *value = whole.into();
+            } else if let Ok(whole) = text.parse::<u64>() {
                 *value = whole.into();
             }
         }
@@ -206,6 +210,14 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json, E> {
         Ok(value.into())
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Json, E> {
+        Err(E::custom(numbers::too_long(&value.to_string())))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Json, E> {
+        Err(E::custom(numbers::too_long(&value.to_string())))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {

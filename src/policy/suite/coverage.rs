@@ -28,15 +28,15 @@ struct Rows {
 impl Coverage {
     pub(super) fn of(
         modules: &[Ref<Module>],
-        lines: &BTreeMap<String, usize>,
+        sources: &BTreeMap<String, String>,
         origins: &Origins,
     ) -> Self {
         let mut coverage = Self::default();
         for module in modules {
             let path = module.package.span.source.get_path();
-            let written = lines
+            let written = sources
                 .get(path)
-                .and_then(|lines| u32::try_from(*lines).ok())
+                .and_then(|text| u32::try_from(text.lines().count()).ok())
                 .unwrap_or(u32::MAX);
             let rows = Rows {
                 written,

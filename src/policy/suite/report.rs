@@ -20,6 +20,9 @@ pub(super) struct TestResult {
     pub(super) fail: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Failure>,
+    /// Why it failed. The report of `opa test` has no place for it.
+    #[serde(skip)]
+    pub(super) reason: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) skip: bool,
     #[serde(serialize_with = "nanoseconds")]
@@ -59,6 +62,7 @@ impl TestResult {
             name: name.to_owned(),
             fail: false,
             error: None,
+            reason: None,
             skip: false,
             duration: Duration::ZERO,
             output: String::new(),
@@ -92,6 +96,9 @@ impl TestResult {
             write!(out, " ({})", go_duration(self.duration))?;
         }
         writeln!(out)?;
+        if let Some(reason) = &self.reason {
+            writeln!(out, "  {reason}")?;
+        }
         for case in self.sub_results.values() {
             writeln!(
                 out,

@@ -79,8 +79,10 @@ fn the_pretty_report_is_that_of_opa() {
         format!(
             "a_test.rego:9:
 data.dtgate.a_test.test_fail: FAIL (…)
+  a_test.rego:10: not true: count(a.deny) == 0 with input as {{\"unknown_members\": {{\"x\": 1}}}}
 a_test.rego:13:
 data.dtgate.a_test.test_number: FAIL (…)
+  its value is 3, and not true
 a_test.rego:17:
 data.dtgate.a_test.test_error: ERROR (…)
   a_test.rego:18: eval_builtin_error: to_number: could not parse string as number
@@ -90,6 +92,7 @@ data.dtgate.a_test.test_cases: FAIL (…)
   two: FAIL
 a_test.rego:29:
 data.dtgate.a_test.test_print: FAIL (…)
+  a_test.rego:31: not true: false
 
   hello 1
 
@@ -102,6 +105,76 @@ SKIPPED: 1/8
 ERROR: 1/8
 "
         )
+    );
+}
+
+/// Whatever the statement is, and whatever the engine makes of it.
+#[test]
+fn a_test_that_fails_names_the_statement_that_nothing_got_past() {
+    let tests = "package dtgate.a_test
+
+import data.dtgate.a
+
+test_second if {
+\tx := 1
+\tx == 2
+\tx == 1
+}
+
+test_every if {
+\tcount([1]) == 1
+\tevery x in [1, 2] {
+\t\tx < 2
+\t}
+\tcount([]) == 0
+}
+
+test_several_lines if {
+\ttrue
+\tcount(a.deny) ==
+\t\t3 with input as {\"unknown_members\": {\"x\": 1}}
+\ttrue
+}
+
+test_some if {
+\tsome x in [1, 2, 3]
+\tx > 2
+\tx > 3
+\tx > 4
+}
+
+test_function if {
+\tlower(\"a\") == \"a\"
+\tis_small(7)
+}
+
+test_out_of_order if {
+\tx == 2
+\tx = 1
+}
+
+is_small(x) if {
+\tx > 0
+\tx < 7
+}
+";
+    let files = [("a.rego", POLICY), ("a_test.rego", tests)];
+    let (_, text) = report(&files, &Options::default());
+    let said: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  a_test.rego:"))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "7: not true: x == 2",
+            "13: not true: every x in [1, 2] {",
+            "21: not true: count(a.deny) ==",
+            "29: not true: x > 3",
+            "35: not true: is_small(7)",
+            "39: not true: x == 2",
+        ],
+        "{text}"
     );
 }
 

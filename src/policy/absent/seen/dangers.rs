@@ -6,9 +6,7 @@ use super::{Need, Seen};
 use crate::policy::absent::forms::{
     effective, is_count, is_empty, is_predicate, is_text, is_zero, truth,
 };
-use crate::policy::rego::program::known;
-use crate::policy::rego::syntax::{Binding, given, is_reference, parts, variable};
-use crate::policy::rego::walk;
+use crate::policy::rego::syntax::{is_reference, parts, variable};
 
 impl Seen<'_, '_, '_> {
     /// The members for which a statement would hold, were they nothing, and without which it is undefined.
@@ -84,24 +82,7 @@ impl Seen<'_, '_, '_> {
         let Some(name) = variable(name) else {
             return false;
         };
-        let is_condition = |statement: &&LiteralStmt| match given(statement) {
-            Some((_, value, Binding::Assigned)) => {
-                !matches!(value, Expr::Object { .. }) && !is_text(value)
-            }
-            _ => true,
-        };
-        let statements = self.within.iter().flat_map(|query| &query.stmts);
-        !statements.filter(is_condition).any(|statement| {
-            let mut asks = false;
-            walk::statement(statement, &mut |site| {
-                if let walk::Site::Reference(reference) = site {
-                    asks |= known(reference)
-                        .first()
-                        .is_some_and(|first| *first == name.text());
-                }
-            });
-            asks
-        })
+        !self.within.iter().any(|around| around.asks(name.text()))
     }
 
     fn compared_dangers(&self, op: &BoolOp, lhs: &Expr, rhs: &Expr, negated: bool) -> Vec<Need> {

@@ -2,10 +2,12 @@
 //! the operations that it may be.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Rule, RuleHead};
 
 use super::{Need, Seen};
+use crate::policy::absent::around::Around;
 use crate::policy::absent::forms::{is_false, is_predicate, truth};
 use crate::policy::absent::policies::{Known, Operations, Policies, Required};
 use crate::policy::rego::syntax::{self, is_reference};
@@ -171,7 +173,8 @@ impl<'a> Policies<'a> {
         };
         let value = syntax::value(known.definition.rule);
         let of = |query: Option<&'a Query>, value: Option<&'a Expr>| {
-            let within: Vec<&Query> = query.into_iter().collect();
+            let within = query.map(|query| Rc::new(Around::of(query)));
+            let within: Vec<Rc<Around<'_>>> = within.into_iter().collect();
             let seen = Seen {
                 policies: self,
                 known,

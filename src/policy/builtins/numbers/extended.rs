@@ -178,6 +178,7 @@ impl Extended {
         }
         let float = format!("{digits}e{exponent}").parse::<f64>();
         match float {
+            Ok(0.0) if !digits.is_zero() => Err("the number is too near to zero".to_owned()),
             Ok(float) if float.is_finite() => Ok(Value::from(float)),
             _ => Err("the number is too large".to_owned()),
         }

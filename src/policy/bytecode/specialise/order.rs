@@ -127,15 +127,21 @@ pub(super) fn uses_before_it_binds(rule: &Rule) -> bool {
 }
 
 /// Whether a comprehension in a rule that walks through something asks before it walks through something itself. When
-/// that fails, the machine goes on with the next round of the walk around it.
-pub(super) fn asks_before_it_walks(rule: &Rule, comprehension: &Expr) -> bool {
+/// that fails, the machine goes on with the next round of the walk around it. `all`: how often the rule walks.
+pub(super) fn asks_before_it_walks(all: i32, comprehension: &Expr) -> bool {
     let Some((_, query)) = syntax::comprehension(comprehension) else {
         return false;
     };
-    let (mut all, mut own) = (0, 0);
-    walk::rule(rule, &mut |site| all += walks(site));
+    let mut own = 0;
     walk::expression(comprehension, &mut |site| own += walks(site));
     all > own && !walks_first(query)
+}
+
+/// How often a rule walks through something.
+pub(super) fn walks_in(rule: &Rule) -> i32 {
+    let mut all = 0;
+    walk::rule(rule, &mut |site| all += walks(site));
+    all
 }
 
 /// 1 where something is walked through.

@@ -40,18 +40,17 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, Stri
             definition,
             rules,
             kinds,
+            walks: order::walks_in(rule),
         };
-        let mut refused = None;
-        let mut refuse = |span: &Span, what: &str| {
+        let told = |span: &Span, what: &str| {
             let place = program::at(span, "");
-            refused.get_or_insert_with(|| format!("{}:{}: {what}", place.path, place.line));
+            format!("{}:{}: {what}", place.path, place.line)
         };
-        if let Some(what) = scope.shape(path.as_ref()) {
-            refuse(rule.span(), what);
-        }
+        let shape = scope.shape(path.as_ref());
+        let mut refused = shape.map(|what| told(rule.span(), what));
         walk::rule(rule, &mut |site| {
-            if let Some((span, what)) = scope.refusal(site) {
-                refuse(span, &what);
+            if refused.is_none() {
+                refused = scope.refusal(site).map(|(span, what)| told(span, &what));
             }
         });
         if let Some(refused) = refused {
@@ -68,11 +67,16 @@ pub(super) fn what_can_fail(rules: &Rules, kinds: &Kinds<'_>) -> Vec<(Path, Stri
 /// The compiler leaves the others out.
 const MOST_ARGUMENTS: usize = 8;
 
+const UNDEFINED: &str =
+    "collects what may be undefined: bind it first, as in name := input.change.name.current";
+
 /// A rule, and what its names mean.
 struct Scope<'a> {
     definition: &'a Definition<'a>,
     rules: &'a Rules,
     kinds: &'a Kinds<'a>,
+    /// How often the rule walks through something.
+    walks: i32,
 }
 
 impl Scope<'_> {
@@ -220,7 +224,6 @@ impl Scope<'_> {
     }
 
     fn operation(&self, expr: &Expr) -> Option<&'static str> {
-        const UNDEFINED: &str = "collects what may be undefined";
         let both = |one: &Expr, other: &Expr, kind: Kind| {
             let of = |expr| self.kinds.of(self.definition, expr, DEPTH);
             of(one) == kind && of(other) == kind
@@ -233,7 +236,7 @@ impl Scope<'_> {
             Expr::AssignExpr { lhs, .. } => {
                 colon(lhs).is_none().then_some("assigns in an odd place")
             }
-            _ if order::asks_before_it_walks(self.definition.rule, expr) => {
+            _ if order::asks_before_it_walks(self.walks, expr) => {
                 Some("asks in a comprehension before it walks through something")
             }
             Expr::BinExpr { lhs, rhs, .. } => {
@@ -305,10 +308,12 @@ impl Scope<'_> {
         if let RuleHead::Set { .. } = head {
             // One element more of what policies say only has the interpreter asked.
             let is_verdict = path.is_some_and(|path| is_verdict(path));
-            return (!is_verdict && !is_there).then_some("collects what may be undefined");
+            return (!is_verdict && !is_there).then_some(UNDEFINED);
         }
         if bodies.len() > 1 && !is_there {
-            return Some("has an else, and a value that may be undefined");
+            return Some(
+                "has an else, and a value that may be undefined: bind it first, as in name := input.change.name.current",
+            );
         }
         let twins = path.map(|path| self.kinds.program.root(path));
         let twins: Vec<&Rule> = twins

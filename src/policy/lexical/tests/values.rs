@@ -3,6 +3,19 @@
 use crate::policy::plain::tests::values::{by_both_engines, by_opa};
 
 const RULES: &[(&str, &str)] = &[
+    // numbers that a machine's are, and characters that the engine's parser does not read
+    (
+        "deny contains x if some x in [1.0 == 1, 1e3 == 1000, 1.50e2 == 150, 0.10 == 0.1, 1e23 == 100000000000000000000000, 1e23 + 1 == 100000000000000000000001, 9007199254740992.0 + 1 == 9007199254740993, 0.1234567890123456 < 0.1234567890123457]",
+        "[true]",
+    ),
+    (
+        "deny contains \"é\tb\u{7}\u{7f}\"",
+        "[\"é\\tb\\u0007\u{7f}\"]",
+    ),
+    (
+        "deny contains \"\\ud83d|\\ude00\\ud83d\\ude00|\\ud83d\\u00e9\\\\ud83d\"",
+        "[\"\u{fffd}|\u{fffd}\\ud83d\\ude00|\u{fffd}é\\\\ud83d\"]",
+    ),
     // texts
     ("deny contains $\"\"", "[\"\"]"),
     (

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::policy::plain::tree::{Form, Kind, Statement, Term};
+use crate::policy::plain::tree::{Form, Kind, Query, Statement, Term};
 
 pub(super) type Names = BTreeSet<String>;
 
@@ -109,6 +109,56 @@ pub(super) fn closed_over(statement: &Statement, owned: &Names) -> Names {
         names.retain(|name| !own.contains(name));
     }
     names.retain(|name| owned.contains(name));
+    names
+}
+
+/// Those of these variables that a query, or what is collected by it, names.
+pub(super) fn named_of(all: &Names, query: &Query, heads: &[Term]) -> Names {
+    let mut names = Names::new();
+    let statements = query.statements.iter();
+    statements.for_each(|one| one.names(&mut names));
+    for head in heads {
+        head.names(&mut names);
+    }
+    names.retain(|name| all.contains(name));
+    names
+}
+
+/// The variables that a statement may give a value, whatever has one before it.
+pub(super) fn may_give(statement: &Statement) -> Names {
+    fn in_brackets(term: &Term, names: &mut Names) {
+        if let Form::Comprehension(..) = &term.form {
+            return;
+        }
+        if let Form::Reference(_, steps) = &term.form {
+            for step in steps {
+                bound(step, names);
+            }
+        }
+        let parts = term.parts().into_iter();
+        parts.for_each(|part| in_brackets(part, names));
+    }
+    let mut names = Names::new();
+    match &statement.kind {
+        Kind::Some(_) | Kind::Not(_) => {}
+        Kind::SomeIn { key, value, within } => {
+            in_brackets(within, &mut names);
+            let patterns = key.iter().chain([value]);
+            patterns.for_each(|term| bound(term, &mut names));
+        }
+        Kind::Every { within, .. } => in_brackets(within, &mut names),
+        Kind::Holds(term) => {
+            in_brackets(term, &mut names);
+            match &term.form {
+                Form::Infix(sign, both) if statement.is_negated || matches!(*sign, "=" | ":=") => {
+                    bound(&both.0, &mut names);
+                    bound(&both.1, &mut names);
+                }
+                Form::Call(_, terms) => terms.iter().for_each(|term| bound(term, &mut names)),
+                _ => {}
+            }
+        }
+    }
     names
 }
 

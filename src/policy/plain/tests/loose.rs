@@ -9,7 +9,7 @@ const HELPERS: &str =
     "f(x) := x\n\nt(x) if x == 1\n\ns contains \"a\"\n\no[k] := 1 if some k in [\"a\"]\n";
 
 /// Conditions in which `*` has no value.
-const LOOSE: [&str; 59] = [
+const LOOSE: [&str; 66] = [
     // a negation looks for nothing, but in what it computes
     "not input.list[*]",
     "not input.list[*] == 1",
@@ -69,6 +69,14 @@ const LOOSE: [&str; 59] = [
     "x := [* | true]",
     "x := {*: 1 | true}",
     "x := [[*, 1] | true]",
+    // what is looked into
+    "x := [1 | * == 1][_]",
+    "x = {*: 1 | true}[_]",
+    "[* | true][_] == 1",
+    "input.list[[0 | * == 1][_]] == 1",
+    "some x in [1 | * == 1][_]",
+    "walk([1 | * == 1][_], x)",
+    "every x in [[1 | * == 1]][_] { x == 1 }",
     "every x in input.list { x == * }",
     "every x in input.list { not input.list[*] == x }",
 ];

@@ -150,3 +150,34 @@ fn a_member_is_found_where_it_stands_and_not_in_a_comment() {
         );
     }
 }
+
+#[test]
+fn numbers_that_would_be_others_are_refused() {
+    for (number, said) in [
+        ("9007199254740993.0", "cannot hold 9007199254740993.0"),
+        ("12345678901234567890.5e-1", "cannot hold"),
+        ("1e-400", "cannot hold 1e-400"),
+        ("18446744073709551616", "write it as a text"),
+        ("-9223372036854775809", "write it as a text"),
+    ] {
+        let text = format!("{{\"1\\\"2.5\": \"1e400\",\n \"é\": [0, {number}]}}");
+        let problems = data(&[("data.json", &text)]).unwrap_err();
+        assert!(problems[0].contains("data.json:2:11: "), "{problems:?}");
+        assert!(problems[0].contains(said), "{problems:?}");
+    }
+    for number in ["18446744073709551616", "-9223372036854775809"] {
+        let problems = data(&[("data.yaml", &format!("a: {number}\n"))]).unwrap_err();
+        assert!(problems[0].contains("write it as a text"), "{problems:?}");
+    }
+    // On the way through YAML OPA has numbers of 64 bits, and writes them so.
+    let read = data(&[(
+        "data.yaml",
+        "a: [12345678901234567890.5, 9007199254740993.0, -0.0]\n",
+    )]);
+    assert_eq!(
+        read.unwrap(),
+        "{\"a\":[12345678901234567000,9007199254740992,0]}"
+    );
+    let text = "{\"a\": [18446744073709551615, -9223372036854775808, 1e3, 1.50, -0.0, 0.1, 1e23]}";
+    data(&[("data.json", text)]).unwrap();
+}
