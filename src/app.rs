@@ -25,7 +25,8 @@ use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
-use crate::telemetry::{Evaluator, Metrics};
+use crate::telemetry::otlp::{self, Exporter};
+use crate::telemetry::{Evaluator, Metrics, Tracer};
 use crate::value::{Duration, absolute};
 use reload::{Reloader, State};
 
@@ -61,6 +62,7 @@ pub struct App {
     space: Space,
     writer: Writer,
     tracker: Tracker,
+    exporter: Exporter,
     drain_timeout: Duration,
 }
 
@@ -106,6 +108,7 @@ impl App {
         };
         let admin = Admin::new(checks, status, metrics.clone());
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
+        let (traces, exporter) = export(config, &metrics)?;
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -113,6 +116,7 @@ impl App {
             key,
             now,
             tracker.clone(),
+            traces,
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
@@ -131,6 +135,7 @@ impl App {
             space,
             writer,
             tracker,
+            exporter,
             drain_timeout: config.listener.drain_timeout,
         })
     }
@@ -226,16 +231,37 @@ impl App {
             }
             writer.join().await;
         };
-        if tokio::time::timeout(self.drain_timeout.as_std(), closed)
-            .await
-            .is_err()
-        {
+        let drain_timeout = self.drain_timeout.as_std();
+        let closed = tokio::time::timeout(drain_timeout, closed);
+        let (closed, ()) = tokio::join!(closed, self.exporter.end(drain_timeout));
+        if closed.is_err() {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
         // Not before: a request that outlived the drain may still record its outcome.
         drop(self.workers);
         served.map(|_drained| ())
     }
+}
+
+/// What sends traces and metrics, where that is wanted.
+fn export(config: &Config, metrics: &Metrics) -> anyhow::Result<(Tracer, Exporter)> {
+    let Some(config) = &config.otlp else {
+        return Ok((Tracer::default(), Exporter::default()));
+    };
+    tracing::info!(
+        endpoint = %config.endpoint,
+        traces = config.traces.is_some(),
+        metrics = config.metrics.is_some(),
+        "otlp"
+    );
+    otlp::start(config, metrics, now).context("otlp")
+}
+
+/// Looks whether all is there that traces and metrics need to be sent.
+pub fn check_otlp(config: &Config) -> anyhow::Result<()> {
+    let checked = config.otlp.as_ref().map(otlp::check);
+    checked.transpose().context("otlp")?;
+    Ok(())
 }
 
 /// What metrics ask for when they are read.

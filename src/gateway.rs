@@ -39,6 +39,7 @@ mod service;
 mod set;
 mod story;
 mod sums;
+mod traced;
 mod turns;
 mod unseen;
 pub mod upstream;
@@ -59,7 +60,7 @@ use crate::dynatrace::token::HashKey;
 use crate::guard;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::Decision;
-use crate::telemetry::{Limit, Metrics};
+use crate::telemetry::{Limit, Metrics, Step, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use client::Who;
 use consider::{Asked, Considered};
@@ -101,6 +102,7 @@ pub struct Shared {
     now: fn() -> jiff::Timestamp,
     /// Runs every detached request, so that a drain waits for it.
     tracker: Tracker,
+    traces: Tracer,
 }
 
 impl Shared {
@@ -111,6 +113,7 @@ impl Shared {
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
+        traces: Tracer,
     ) -> Self {
         Self {
             audit,
@@ -120,6 +123,7 @@ impl Shared {
             key,
             now,
             tracker,
+            traces,
         }
     }
 }
@@ -159,13 +163,17 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Body>,
     ) -> Result<Response<Body>, Box<Request<Body>>> {
-        let started = Started::of(&request, &self.set.forwarded);
+        let trace = self.shared.traces.trace(request.headers());
+        let started = Started::of(&request, &self.set.forwarded, trace);
         started.forwarded().count(&self.shared.metrics);
         let _in_flight = self.shared.metrics.begin();
         let mut story = Story::default();
         let mut logged = true;
         let answered = match self.clone().admit(request, &started, &mut story).await {
-            Ok(Admitted::Superseded(request)) => return Err(request),
+            Ok(Admitted::Superseded(request)) => {
+                started.trace.discard();
+                return Err(request);
+            }
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(rejection) => Err(rejection),
         };
@@ -174,6 +182,8 @@ impl Gateway {
                 self.shared.metrics.reached(limit);
             }
             logged = self.is_logged(&started, &rejection);
+            let kind = rejection.reason.kind();
+            started.trace.tell(|said| said.set("dtgate.refusal", kind));
             story.error = Some(rejection.text(&started.redactor));
             // What was forwarded was allowed, whatever became of it.
             let forwarded = matches!(rejection.reason, Reason::Upstream(_));
@@ -196,6 +206,8 @@ impl Gateway {
             &started.method,
             response.status(),
         );
+        let trace = &started.trace;
+        trace.answered(|said| traced::request(said, &started, &story, response.status()));
         if logged {
             log(&started, &story, &response, &self.shared.cut);
         }
@@ -211,11 +223,16 @@ impl Gateway {
         if request.method() == Method::CONNECT {
             return Err(Reason::Connect.into());
         }
+        let trace = &started.trace;
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
+        trace.step(Step::Identify);
         let identified = self.identify(&mut parts, &mut identity, started.address());
         let routed = match identified.await {
-            Ok(()) => self.route(started, &mut parts, &mut identity, body).await,
+            Ok(()) => {
+                trace.step(Step::Route);
+                self.route(started, &mut parts, &mut identity, body).await
+            }
             Err(reason) => Err(reason.into()),
         };
         let revision = self.set.policy.revision();
@@ -299,6 +316,7 @@ impl Gateway {
         started: &Started,
         story: &mut Story,
     ) -> Result<Response<Body>, Rejection> {
+        started.trace.leave_steps_out();
         let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
         story.environment = Some(environment.clone());
         let shown = match &lent {
@@ -334,6 +352,7 @@ impl Gateway {
             return Ok(response);
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
+        started.trace.pass_on(request.headers_mut());
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
         let admission = &self.set.admission;
@@ -366,6 +385,7 @@ impl Gateway {
     ) -> Result<Admitted, Rejection> {
         // Until it is recorded a request ends with its client. From there on nobody ends it.
         let recorder = Arc::new(recorder);
+        let trace = recorder.trace();
         let considering = Box::pin(self.consider(&recorder, asked));
         let considered = client.run_until_cancelled(considering).await;
         let Considered {
@@ -380,6 +400,8 @@ impl Gateway {
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
         self.count(&recorder, judged.decision());
+        trace.tell_step(|said| traced::judged(said, judged.decision()));
+        trace.step(Step::Record);
         let event = recorder.decision(&judged, &input);
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let durable = match self.decided(&recorder, judged, event, missing).await {
@@ -397,7 +419,9 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let headers = recorder.upstream_headers(parts.headers, permit.call());
+        trace.step(Step::Forward);
+        let mut headers = recorder.upstream_headers(parts.headers, permit.call());
+        trace.pass_on(&mut headers);
         let lent = permit.call().head().lent().cloned();
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
@@ -409,6 +433,8 @@ impl Gateway {
         if became.is_success() {
             self.shared.ledger.accept(recorder.payer());
         }
+        trace.tell_step(|said| traced::forwarded(said, &became));
+        trace.step(Step::RecordOutcome);
         let event = recorder.outcome((self.shared.now)(), sequence, &became, elapsed);
         self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {

@@ -7,6 +7,8 @@
 mod limit;
 mod log;
 mod metrics;
+pub mod otlp;
+mod trace;
 
 use std::fmt;
 use std::fs::File;
@@ -29,7 +31,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::value::{Size, Visible, VisibleLines};
 pub use limit::Limit;
 use log::{Lines, Queue};
-pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics};
+pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics, known_method};
+pub use trace::{Attributes, Step, Trace, Tracer, Value};
 
 /// What is logged, and how it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -82,6 +82,8 @@ struct Families {
     log_dropped: Counter,
     lookup: Histogram,
     lookup_failures: Counter,
+    otlp_failures: Family<SignalLabels, Counter>,
+    otlp_spans_dropped: Counter,
     panics: Counter,
     policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
     proxy_headers: Family<OutcomeLabels, Counter>,
@@ -163,6 +165,11 @@ struct ResultLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SignalLabels {
+    signal: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ViolationLabels {
     policy: String,
     mode: String,
@@ -201,7 +208,7 @@ impl Metrics {
         let labels = RequestLabels {
             route: if guarded { "guarded" } else { "open" },
             operation: operation.unwrap_or("none"),
-            method: known(method),
+            method: known_method(method).unwrap_or("other"),
             status: class(status),
         };
         self.0.families.requests.get_or_create(&labels).inc();
@@ -302,6 +309,17 @@ impl Metrics {
     /// Lines of the log were lost.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.families.log_dropped.inc_by(lines);
+    }
+
+    /// Spans of traces were lost.
+    pub(super) fn spans_dropped(&self, spans: u64) {
+        self.0.families.otlp_spans_dropped.inc_by(spans);
+    }
+
+    /// A message by OTLP was not taken.
+    pub fn otlp_failed(&self, signal: &'static str) {
+        let labels = SignalLabels { signal };
+        self.0.families.otlp_failures.get_or_create(&labels).inc();
     }
 
     /// Something panicked, wherever it was.
@@ -507,6 +525,16 @@ impl Families {
                 UPSTREAM_BUCKETS,
             ),
             lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
+            otlp_failures: add(
+                to,
+                "otlp_failures",
+                "Messages with traces or metrics that the collector did not take, by signal",
+            ),
+            otlp_spans_dropped: add(
+                to,
+                "otlp_spans_dropped",
+                "Spans of traces that were lost because they could not be sent",
+            ),
             panics: add(
                 to,
                 "panics",
@@ -619,27 +647,19 @@ fn add_seconds<const N: usize>(
     histogram
 }
 
-/// Clients may invent methods; the metrics do not grow with them.
-fn known(method: &Method) -> &'static str {
-    const KNOWN: [Method; 7] = [
-        Method::DELETE,
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PATCH,
-        Method::POST,
-        Method::PUT,
+/// Clients may invent methods; neither metrics nor names of spans grow with them.
+pub fn known_method(method: &Method) -> Option<&'static str> {
+    const KNOWN: [(Method, &str); 7] = [
+        (Method::DELETE, "DELETE"),
+        (Method::GET, "GET"),
+        (Method::HEAD, "HEAD"),
+        (Method::OPTIONS, "OPTIONS"),
+        (Method::PATCH, "PATCH"),
+        (Method::POST, "POST"),
+        (Method::PUT, "PUT"),
     ];
-    match KNOWN.iter().position(|candidate| candidate == method) {
-        Some(0) => "DELETE",
-        Some(1) => "GET",
-        Some(2) => "HEAD",
-        Some(3) => "OPTIONS",
-        Some(4) => "PATCH",
-        Some(5) => "POST",
-        Some(6) => "PUT",
-        _ => "other",
-    }
+    let known = KNOWN.iter().find(|(known, _)| known == method);
+    known.map(|(_, name)| *name)
 }
 
 fn class(status: StatusCode) -> &'static str {

@@ -44,6 +44,7 @@ mod log;
 mod lookup;
 mod messages;
 mod ordinary;
+mod otlp;
 mod pipes;
 mod promises;
 mod proxy;
