@@ -52,8 +52,8 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::audit::event::Record;
-use crate::audit::{Audit, RecordError};
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
@@ -372,7 +372,7 @@ impl Gateway {
             seen.answered(&response);
         }
         let response = response.map_err(Reason::from)?;
-        self.shared.metrics.upstream_answered(sent.elapsed());
+        self.shared.metrics.upstream_answered(sent.elapsed(), None);
         Ok(passed_on(response, slot, &started.id, (self.shared.now)()))
     }
 
@@ -400,11 +400,15 @@ impl Gateway {
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
         self.count(&recorder, judged.decision());
+        let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
         trace.step(Step::Record);
         let event = recorder.decision(&judged, &input);
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        let durable = match self.decided(&recorder, judged, event, missing).await {
+        let durable = self.decided(&recorder, judged, event, missing).await;
+        let id = durable.is_ok().then_some(&recorder.decision_id);
+        self.shared.metrics.evaluated(evaluation, id);
+        let durable = match durable {
             Err(rejection) if rejection.reason.is_superseded() => {
                 let mut parts = parts;
                 recorder.identity().give_back(&mut parts.headers);
@@ -428,7 +432,8 @@ impl Gateway {
         let answer = Upstream::forward(permit, headers).await;
         let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
         let elapsed = sent.elapsed();
-        self.shared.metrics.upstream_answered(elapsed);
+        let metrics = &self.shared.metrics;
+        metrics.upstream_answered(elapsed, Some(&recorder.decision_id));
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
         if became.is_success() {
             self.shared.ledger.accept(recorder.payer());
@@ -450,34 +455,29 @@ impl Gateway {
         Ok(Admitted::Answered(response))
     }
 
-    async fn record(&self, record: Record) -> Result<u64, RecordError> {
-        let waiting = Instant::now();
-        let recorded = self.shared.audit.record(record).await;
-        self.count_record(waiting, recorded.is_ok());
-        recorded
-    }
-
-    fn count_record(&self, waiting: Instant, durable: bool) {
+    fn count_record(&self, recorder: &Recorder, waiting: Instant, durable: bool) {
+        let metrics = &self.shared.metrics;
         if durable {
-            self.shared.metrics.recorded(waiting.elapsed());
+            metrics.recorded(waiting.elapsed(), &recorder.decision_id);
         } else {
-            self.shared.metrics.record_failed();
+            metrics.record_failed();
         }
     }
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
     /// cannot be recorded. The journal then shows the decision as in doubt.
     async fn record_outcome(&self, recorder: &Recorder, outcome: Record) {
-        if let Err(error) = self.record(outcome).await {
+        let waiting = Instant::now();
+        let recorded = self.shared.audit.record(outcome).await;
+        self.count_record(recorder, waiting, recorded.is_ok());
+        if let Err(error) = recorded {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }
 
     fn count(&self, recorder: &Recorder, decision: &Decision) {
         let verdict = verdict(decision.verdict);
-        self.shared
-            .metrics
-            .decision(recorder.operation(), verdict, decision.evaluation);
+        self.shared.metrics.decision(recorder.operation(), verdict);
         for violation in &decision.violations {
             self.shared
                 .metrics

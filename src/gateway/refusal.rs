@@ -45,7 +45,7 @@ impl Gateway {
             let now = audit.in_force();
             entry = audit.refused(written(&now.revision), now.generation).await;
         }
-        self.count_record(waiting, entry.is_ok());
+        self.count_record(recorder, waiting, entry.is_ok());
         if entry.is_ok() {
             recorder
                 .trace()
@@ -105,7 +105,7 @@ impl Gateway {
             .audit
             .decided(judged, event, self.set.generation)
             .await;
-        self.count_record(waiting, durable.is_ok());
+        self.count_record(recorder, waiting, durable.is_ok());
         if durable.is_ok() {
             recorder
                 .trace()

@@ -139,7 +139,7 @@ fn every_metric_has_a_line_in_the_table_and_every_line_a_metric() {
     let metrics = Metrics::new("1.2.3");
     metrics.certificate_refused("expired");
     metrics.otlp_failed("traces");
-    metrics.decision("token.update", "deny", Duration::ZERO);
+    metrics.decision("token.update", "deny");
     metrics.forwarded("believed");
     metrics.jwt("ci", "good");
     metrics.keys_are_of("ci", jiff::Timestamp::UNIX_EPOCH);

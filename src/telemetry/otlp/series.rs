@@ -301,9 +301,10 @@ mod tests {
         let metrics = Metrics::new("1.2.3");
         metrics.reached(Limit::Body);
         metrics.violation(r#"a "policy" \ of {mine}, # 1"#, "deny");
-        metrics.upstream_answered(Duration::from_millis(3));
-        metrics.upstream_answered(Duration::from_millis(700));
-        metrics.upstream_answered(Duration::from_secs(1000));
+        let id = uuid::Uuid::now_v7();
+        metrics.upstream_answered(Duration::from_millis(3), Some(&id.into()));
+        metrics.upstream_answered(Duration::from_millis(700), None);
+        metrics.upstream_answered(Duration::from_secs(1000), None);
         let told = told(&metrics.encode());
         let named = |name: &str| told.iter().find(|metric| metric.name == name).unwrap();
 
@@ -336,6 +337,11 @@ mod tests {
         let point = &histogram.data_points[0];
         assert_eq!((histogram.data_points.len(), point.count), (1, 3));
         assert_eq!(point.sum, Some(1000.703));
+        let [example] = &point.exemplars[..] else {
+            panic!("{point:?}");
+        };
+        let id = [("decision_id", id.to_string())];
+        assert_eq!(example.filtered_attributes, pairs(&id));
         assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
         assert_eq!(point.bucket_counts.iter().sum::<u64>(), 3);
         assert_eq!(point.bucket_counts.last(), Some(&1));
