@@ -6,6 +6,7 @@ mod load;
 mod prove;
 mod reload;
 mod signals;
+mod status;
 mod supervise;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use crate::telemetry::otlp::{self, Exporter};
 use crate::telemetry::{Evaluator, Metrics, Tracer};
 use crate::value::{Duration, absolute};
 use reload::{Reloader, State};
+use status::Places;
 
 pub use load::{catalogue, doubts, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
@@ -101,12 +103,6 @@ impl App {
         metrics.journal_free_from(move || room.free());
         tell_metrics(&metrics, &state);
         let tracker = Tracker::default();
-        let checks = checks(state.clone(), audit.clone(), space.clone());
-        let status = {
-            let state = state.clone();
-            Arc::new(move || state.to_json())
-        };
-        let admin = Admin::new(checks, status, metrics.clone());
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export(config, &metrics)?;
         let shared = Arc::new(Shared::new(
@@ -120,6 +116,19 @@ impl App {
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
+        let checks = checks(state.clone(), audit.clone(), space.clone());
+        let places = Places {
+            state: state.clone(),
+            audit: audit.clone(),
+            space: space.clone(),
+            tls: [
+                ("clients", listener.tls()),
+                ("operators", admin_listener.tls()),
+            ],
+            service: seats.first().map(|seat| seat.service().clone()),
+        };
+        let status = Arc::new(move || places.to_json());
+        let admin = Admin::new(checks, status, metrics.clone());
         Ok(Self {
             listener,
             admin_listener,

@@ -82,6 +82,7 @@ pub use set::{Set, Wanted};
 use story::{Started, Story, log};
 use unseen::Sighting;
 pub use unseen::UnknownWrites;
+pub use upstream::Reached;
 use upstream::Upstream;
 
 /// Everything the request path needs: one for every thread, and another one after a reload.

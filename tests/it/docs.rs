@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
 
 use dtgate::config::Config;
 use dtgate::telemetry::{Limit, Metrics};

@@ -58,6 +58,7 @@ mod signals;
 mod signer;
 mod soak;
 mod stalls;
+mod status;
 mod subtrees;
 mod supposed;
 mod tls;
