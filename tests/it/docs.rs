@@ -161,6 +161,78 @@ fn every_metric_has_a_line_in_the_table_and_every_line_a_metric() {
     assert_eq!(documented, registered);
 }
 
+/// What differs from case to case is `…` there. Messages that are all of them somebody else's words are not looked for.
+#[test]
+fn every_event_of_the_log_has_a_line_and_every_line_an_event() {
+    let page = page("docs/operations.md");
+    let (_, table) = page.split_once("\n### Events\n").unwrap();
+    let documented: BTreeSet<String> = table
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(message, _)| message.to_owned())
+        .collect();
+    let mut logged = BTreeSet::new();
+    for file in sources(&root().join("src")) {
+        let name = file
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        // A demonstration is no gate.
+        if name.contains("test") || name.ends_with("cli/demo.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for level in ["info", "warn", "error"] {
+            for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+                logged.extend(message(call));
+            }
+        }
+    }
+    assert_eq!(logged, documented);
+}
+
+/// The message of an event: the last text of the call, whose arguments begin here.
+fn message(call: &str) -> Option<String> {
+    let (mut depth, mut last, mut rest) = (1, "", call);
+    while depth > 0 {
+        let at = rest.find(['(', ')', '"'])?;
+        let (found, behind) = rest[at..].split_at(1);
+        rest = behind;
+        match found {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ => {
+                let mut ends = rest.match_indices('"').map(|(end, _)| end);
+                let end = ends.find(|end| !rest[..*end].ends_with('\\'))?;
+                last = &rest[..end];
+                rest = &rest[end + 1..];
+            }
+        }
+    }
+    let lines = last.split("\\\n").map(str::trim_start);
+    let text = lines
+        .collect::<String>()
+        .replace("{NOT_FETCHED}", NOT_FETCHED);
+    let text = match text.split_once('{') {
+        Some((before, _)) => format!("{before}…"),
+        None => text,
+    };
+    let text = match text.strip_prefix(NOT_FETCHED) {
+        Some(_) => format!("{NOT_FETCHED}: …"),
+        None => text,
+    };
+    Some(text).filter(|text| text != "…")
+}
+
+/// `identity/keys.rs` has it.
+const NOT_FETCHED: &str = "the keys of an issuer could not be fetched";
+
 /// The thread that compares the engines asks for them: without, it takes time from requests, and the log says so.
 #[test]
 fn the_shipped_unit_lets_a_thread_put_itself_behind_others() {
