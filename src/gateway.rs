@@ -469,9 +469,9 @@ impl Gateway {
     /// cannot be recorded. The journal then shows the decision as in doubt.
     async fn record_outcome(&self, recorder: &Recorder, outcome: Record) {
         let waiting = Instant::now();
-        let recorded = self.shared.audit.record(outcome).await;
-        self.count_record(recorder, waiting, recorded.is_ok());
-        if let Err(error) = recorded {
+        let written = self.shared.audit.record(outcome).await;
+        self.count_record(recorder, waiting, written.is_ok());
+        if let Err(error) = written {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }

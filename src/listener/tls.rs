@@ -169,13 +169,13 @@ impl Set {
         let mut server = builder.with_cert_resolver(Arc::new(names));
         server.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
         reading.also(&format!("{:?}", tls.min_version));
-        let (digest, warnings, served) = reading.done();
+        let (digest, warnings, certificates) = reading.done();
         Ok(Self {
             server: Arc::new(server),
             clients,
             digest,
             warnings,
-            served,
+            served: certificates,
         })
     }
 

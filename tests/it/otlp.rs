@@ -473,7 +473,12 @@ fn metrics_are_those_of_prometheus_and_secrets_come_from_a_file() {
         message.line
     );
     assert_eq!(message.header("authorization"), Some("Api-Token hunter2"));
-    assert!(!gate.log().contains("hunter2"));
+    std::fs::write(&headers, "Authorization: Api-Token hunter3\n").unwrap();
+    eventually("a new secret is used", || {
+        let last = collector.seen().pop().unwrap();
+        (last.header("authorization") == Some("Api-Token hunter3")).then_some(())
+    });
+    assert!(!gate.log().contains("hunter"));
     // Traces are off.
     assert!(
         upstream.seen()[0]

@@ -54,7 +54,7 @@ fn names_labels_units_and_buckets_stay_what_they_are() {
 
     let text = counted().encode();
     let mut list = String::new();
-    let mut last = String::new();
+    let mut before = String::new();
     for line in text.lines() {
         if let Some(said) = line.strip_prefix("# ") {
             if said != "EOF" {
@@ -73,10 +73,10 @@ fn names_labels_units_and_buckets_stay_what_they_are() {
             })
             .collect();
         let series = format!("  {name}{{{}}}", labels.join(","));
-        if series != last {
+        if series != before {
             writeln!(list, "{series}").unwrap();
         }
-        last = series;
+        before = series;
     }
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),

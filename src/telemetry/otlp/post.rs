@@ -1,6 +1,6 @@
 //! One message to the collector, and its answer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::value::unread;
 pub(super) struct Post {
     client: Client,
     headers: HeaderMap,
+    headers_file: Option<PathBuf>,
     traces: Uri,
     metrics: Uri,
     timeout: Duration,
@@ -56,14 +57,20 @@ impl Post {
         Ok(Self {
             client: Client::new(&files, proxy, endpoint.is_encrypted())?,
             headers: headers.unwrap_or_default(),
+            headers_file: config.headers_file.clone(),
             traces: endpoint.of(Signal::Traces.as_str()),
             metrics: endpoint.of(Signal::Metrics.as_str()),
             timeout: config.timeout.into(),
         })
     }
 
-    /// Sends once. What the collector says to it.
-    pub(super) async fn send(&self, signal: Signal, message: Bytes) -> Result<Bytes, AskError> {
+    /// Sends once, with the header fields that the file has now: secrets are exchanged while the gate runs. What the
+    /// collector says to it.
+    pub(super) async fn send(&mut self, signal: Signal, message: Bytes) -> Result<Bytes, AskError> {
+        // One that cannot be read is being written.
+        if let Some(Ok(headers)) = self.headers_file.as_deref().map(headers) {
+            self.headers = headers;
+        }
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = match signal {
