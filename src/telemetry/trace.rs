@@ -4,7 +4,7 @@
 //! traced is kept until it ends, and then put into a queue that nobody waits for ([`super::otlp`] sends it). A step ends
 //! where the next one begins, so that a way needs one line a step.
 //!
-//! Names of attributes are our own constants. A value that a client wrote is taken as [`Redacted`] and no other.
+//! Names of attributes are our own constants. A value that a client wrote is taken as `Redacted` and no other.
 
 mod attributes;
 mod context;
