@@ -7,6 +7,7 @@ mod manager;
 mod prove;
 mod reload;
 mod signals;
+mod status;
 mod supervise;
 
 use std::net::SocketAddr;
@@ -27,10 +28,12 @@ use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy, Trusted};
-use crate::telemetry::{AccessLog, Evaluator, Metrics};
+use crate::telemetry::otlp::{self, Exporter};
+use crate::telemetry::{AccessLog, Evaluator, Metrics, Tracer};
 use crate::value::{Duration, absolute};
 use manager::Manager;
 use reload::{InForce, Reloader, State};
+use status::Places;
 
 pub use load::{catalogue, doubts, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
@@ -64,6 +67,7 @@ pub struct App {
     space: Space,
     writer: Writer,
     tracker: Tracker,
+    exporter: Exporter,
     drain_timeout: Duration,
 }
 
@@ -103,19 +107,8 @@ impl App {
         metrics.journal_keeps_free(config.journal.min_free.as_u64());
         tell_metrics(&metrics, &state);
         let tracker = Tracker::default();
-        let checks = checks(state.clone(), audit.clone(), space.clone());
-        // They hold the journal, which is closed when nobody does any more, and metrics live longer.
-        let asked = Arc::downgrade(&checks);
-        metrics.ready_from(move || {
-            let checks = asked.upgrade();
-            checks.is_some_and(|checks| checks().iter().all(|check| check.ok))
-        });
-        let status = {
-            let state = state.clone();
-            Arc::new(move || state.to_json())
-        };
-        let admin = Admin::new(checks, status, metrics.clone());
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
+        let (traces, exporter) = export(config, &metrics)?;
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -124,9 +117,24 @@ impl App {
             key,
             now,
             tracker.clone(),
+            traces,
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
+        let checks = checks(state.clone(), audit.clone(), space.clone());
+        tell_readiness(&metrics, &checks);
+        let places = Places {
+            state: state.clone(),
+            audit: audit.clone(),
+            space: space.clone(),
+            tls: [
+                ("clients", listener.tls()),
+                ("operators", admin_listener.tls()),
+            ],
+            service: seats.first().map(|seat| seat.service().clone()),
+        };
+        let status = Arc::new(move || places.to_json());
+        let admin = Admin::new(checks, status, metrics.clone());
         Ok(Self {
             listener,
             admin_listener,
@@ -142,6 +150,7 @@ impl App {
             space,
             writer,
             tracker,
+            exporter,
             drain_timeout: config.listener.drain_timeout,
         })
     }
@@ -244,10 +253,10 @@ impl App {
             }
             writer.join().await;
         };
-        if tokio::time::timeout(self.drain_timeout.as_std(), closed)
-            .await
-            .is_err()
-        {
+        let drain_timeout = self.drain_timeout.as_std();
+        let closed = tokio::time::timeout(drain_timeout, closed);
+        let (closed, ()) = tokio::join!(closed, self.exporter.end(drain_timeout));
+        if closed.is_err() {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
         alive.abort();
@@ -272,6 +281,37 @@ fn tell(
         manager.stopping();
     });
     tokio::spawn(async move { alive.keep_alive(|| pulse.felt()).await })
+}
+
+/// What sends traces and metrics, where that is wanted.
+fn export(config: &Config, metrics: &Metrics) -> anyhow::Result<(Tracer, Exporter)> {
+    let Some(config) = &config.otlp else {
+        return Ok((Tracer::default(), Exporter::default()));
+    };
+    tracing::info!(
+        endpoint = %config.endpoint,
+        traces = config.traces.is_some(),
+        metrics = config.metrics.is_some(),
+        "otlp"
+    );
+    otlp::start(config, metrics, now).context("otlp")
+}
+
+/// Looks whether all is there that traces and metrics need to be sent.
+pub fn check_otlp(config: &Config) -> anyhow::Result<()> {
+    let checked = config.otlp.as_ref().map(otlp::check);
+    checked.transpose().context("otlp")?;
+    Ok(())
+}
+
+/// Metrics say whether `/readyz` answers 200. They do not hold what it asks: the journal closes when nobody holds it any
+/// more, and metrics live longer.
+fn tell_readiness(metrics: &Metrics, checks: &Checks) {
+    let asked = Arc::downgrade(checks);
+    metrics.ready_from(move || {
+        let checks = asked.upgrade();
+        checks.is_some_and(|checks| checks().iter().all(|check| check.ok))
+    });
 }
 
 /// What metrics ask for when they are read.

@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 
 use crate::policy::{Decision, Judged, Verdict};
 use crate::value::{Duration, Size, absolute, rfc3339_millis};
+use chain::NotedHead;
 pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
@@ -295,6 +296,11 @@ impl Audit {
         };
         let answer = tokio::time::timeout(self.timeout.as_std(), waiting).await;
         answer.unwrap_or(Err(late))
+    }
+
+    /// The last record that is written. `None`: not known yet.
+    pub fn head(&self) -> Option<NotedHead> {
+        self.shared.head()
     }
 
     /// Whether records can be written, or why not.

@@ -44,6 +44,8 @@ pub struct Config {
     /// How operations are handled, where the catalogue's own way is not wanted.
     pub endpoints: Overrides,
     pub log: telemetry::Config,
+    /// Where traces and metrics are sent, besides being there to be fetched.
+    pub otlp: Option<telemetry::otlp::Config>,
     /// Where all of that stands, if it stands in a file.
     #[serde(skip)]
     file: Option<place::File>,

@@ -39,6 +39,7 @@ mod service;
 mod set;
 mod story;
 mod sums;
+mod traced;
 mod turns;
 mod unseen;
 pub mod upstream;
@@ -51,15 +52,15 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::audit::event::Record;
-use crate::audit::{Audit, RecordError};
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
 use crate::guard;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, POLICY_ERROR};
-use crate::telemetry::{AccessLog, Limit, Metrics};
+use crate::telemetry::{AccessLog, Limit, Metrics, Step, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use client::Who;
 use consider::{Asked, Considered};
@@ -81,6 +82,7 @@ pub use set::{Set, Wanted};
 use story::{Started, Story, log};
 use unseen::Sighting;
 pub use unseen::UnknownWrites;
+pub use upstream::Reached;
 use upstream::Upstream;
 
 /// Everything the request path needs: one for every thread, and another one after a reload.
@@ -102,6 +104,7 @@ pub struct Shared {
     now: fn() -> jiff::Timestamp,
     /// Runs every detached request, so that a drain waits for it.
     tracker: Tracker,
+    traces: Tracer,
 }
 
 impl Shared {
@@ -113,6 +116,7 @@ impl Shared {
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
+        traces: Tracer,
     ) -> Self {
         Self {
             audit,
@@ -123,6 +127,7 @@ impl Shared {
             key,
             now,
             tracker,
+            traces,
         }
     }
 }
@@ -162,13 +167,17 @@ impl Gateway {
         self: Arc<Self>,
         request: Request<Body>,
     ) -> Result<Response<Body>, Box<Request<Body>>> {
-        let started = Started::of(&request, &self.set.forwarded);
+        let trace = self.shared.traces.trace(request.headers());
+        let started = Started::of(&request, &self.set.forwarded, trace);
         started.forwarded().count(&self.shared.metrics);
         let _in_flight = self.shared.metrics.begin();
         let mut story = Story::default();
         let mut logged = true;
         let answered = match self.clone().admit(request, &started, &mut story).await {
-            Ok(Admitted::Superseded(request)) => return Err(request),
+            Ok(Admitted::Superseded(request)) => {
+                started.trace.discard();
+                return Err(request);
+            }
             Ok(Admitted::Answered(response)) => Ok(response),
             Err(rejection) => Err(rejection),
         };
@@ -177,6 +186,8 @@ impl Gateway {
                 self.shared.metrics.reached(limit);
             }
             logged = self.is_logged(&started, &rejection);
+            let kind = rejection.reason.kind();
+            started.trace.tell(|said| said.set("dtgate.refusal", kind));
             story.error = Some(rejection.text(&started.redactor));
             // What was forwarded was allowed, whatever became of it.
             let forwarded = matches!(rejection.reason, Reason::Upstream(_));
@@ -199,6 +210,8 @@ impl Gateway {
             &started.method,
             response.status(),
         );
+        let trace = &started.trace;
+        trace.answered(|said| traced::request(said, &started, &story, response.status()));
         if logged {
             log(
                 (&self.shared.access, (self.shared.now)()),
@@ -220,11 +233,16 @@ impl Gateway {
         if request.method() == Method::CONNECT {
             return Err(Reason::Connect.into());
         }
+        let trace = &started.trace;
         let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
+        trace.step(Step::Identify);
         let identified = self.identify(&mut parts, &mut identity, started.address());
         let routed = match identified.await {
-            Ok(()) => self.route(started, &mut parts, &mut identity, body).await,
+            Ok(()) => {
+                trace.step(Step::Route);
+                self.route(started, &mut parts, &mut identity, body).await
+            }
             Err(reason) => Err(reason.into()),
         };
         let revision = self.set.policy.revision();
@@ -308,6 +326,7 @@ impl Gateway {
         started: &Started,
         story: &mut Story,
     ) -> Result<Response<Body>, Rejection> {
+        started.trace.leave_steps_out();
         let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
         story.environment = Some(environment.clone());
         let shown = match &lent {
@@ -343,6 +362,7 @@ impl Gateway {
             return Ok(response);
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
+        started.trace.pass_on(request.headers_mut());
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
         let admission = &self.set.admission;
@@ -362,7 +382,7 @@ impl Gateway {
             seen.answered(&response);
         }
         let response = response.map_err(Reason::from)?;
-        self.shared.metrics.upstream_answered(sent.elapsed());
+        self.shared.metrics.upstream_answered(sent.elapsed(), None);
         Ok(passed_on(response, slot, &started.id, (self.shared.now)()))
     }
 
@@ -375,6 +395,7 @@ impl Gateway {
     ) -> Result<Admitted, Rejection> {
         // Until it is recorded a request ends with its client. From there on nobody ends it.
         let recorder = Arc::new(recorder);
+        let trace = recorder.trace();
         let considering = Box::pin(self.consider(&recorder, asked));
         let considered = client.run_until_cancelled(considering).await;
         let Considered {
@@ -389,9 +410,15 @@ impl Gateway {
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
         self.count(&recorder, judged.decision());
+        let evaluation = judged.decision().evaluation;
+        trace.tell_step(|said| traced::judged(said, judged.decision()));
+        trace.step(Step::Record);
         let event = recorder.decision(&judged, &input);
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        let durable = match self.decided(&recorder, judged, event, missing).await {
+        let durable = self.decided(&recorder, judged, event, missing).await;
+        let id = durable.is_ok().then_some(&recorder.decision_id);
+        self.shared.metrics.evaluated(evaluation, id);
+        let durable = match durable {
             Err(rejection) if rejection.reason.is_superseded() => {
                 let mut parts = parts;
                 recorder.identity().give_back(&mut parts.headers);
@@ -406,18 +433,23 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let headers = recorder.upstream_headers(parts.headers, permit.call());
+        trace.step(Step::Forward);
+        let mut headers = recorder.upstream_headers(parts.headers, permit.call());
+        trace.pass_on(&mut headers);
         let lent = permit.call().head().lent().cloned();
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
         let sent = Instant::now();
         let answer = Upstream::forward(permit, headers).await;
         let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
         let elapsed = sent.elapsed();
-        self.shared.metrics.upstream_answered(elapsed);
+        let metrics = &self.shared.metrics;
+        metrics.upstream_answered(elapsed, Some(&recorder.decision_id));
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
         if became.is_success() {
             self.shared.ledger.accept(recorder.payer());
         }
+        trace.tell_step(|said| traced::forwarded(said, &became));
+        trace.step(Step::RecordOutcome);
         let event = recorder.outcome((self.shared.now)(), sequence, &became, elapsed);
         self.record_outcome(&recorder, event).await;
         let response = answer.map_err(|error| Rejection {
@@ -433,35 +465,30 @@ impl Gateway {
         Ok(Admitted::Answered(response))
     }
 
-    async fn record(&self, record: Record) -> Result<u64, RecordError> {
-        let waiting = Instant::now();
-        let recorded = self.shared.audit.record(record).await;
-        self.count_record(waiting, recorded.is_ok());
-        recorded
-    }
-
-    fn count_record(&self, waiting: Instant, durable: bool) {
+    fn count_record(&self, recorder: &Recorder, waiting: Instant, durable: bool) {
+        let metrics = &self.shared.metrics;
         if durable {
-            self.shared.metrics.recorded(waiting.elapsed());
+            metrics.recorded(waiting.elapsed(), &recorder.decision_id);
         } else {
-            self.shared.metrics.record_failed();
+            metrics.record_failed();
         }
     }
 
     /// The change has happened, or may have: the caller gets the true answer even when the outcome
     /// cannot be recorded. The journal then shows the decision as in doubt.
     async fn record_outcome(&self, recorder: &Recorder, outcome: Record) {
-        if let Err(error) = self.record(outcome).await {
+        let waiting = Instant::now();
+        let written = self.shared.audit.record(outcome).await;
+        self.count_record(recorder, waiting, written.is_ok());
+        if let Err(error) = written {
             tracing::error!(%error, decision_id = %recorder.decision_id, "an outcome is not recorded");
         }
     }
 
     fn count(&self, recorder: &Recorder, decision: &Decision) {
         let verdict = verdict(decision.verdict);
-        self.shared
-            .metrics
-            .decision(recorder.operation(), verdict, decision.evaluation);
         let metrics = &self.shared.metrics;
+        metrics.decision(recorder.operation(), verdict);
         for violation in &decision.violations {
             metrics.violation(&violation.policy, &violation.mode.to_string());
             if violation.code.as_deref() == Some(POLICY_ERROR) {

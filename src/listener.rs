@@ -47,7 +47,7 @@ pub use certificate::Certificate;
 pub use config::{
     BindError, Clients, Config, Files, Http2, Keepalive, ProxyProtocol, Tls, TlsVersion,
 };
-pub use tls::{Change, LoadError, LoadErrorKind, Now, Standing, TlsSwap};
+pub use tls::{Change, LoadError, LoadErrorKind, Now, Served, Standing, TlsSwap};
 pub use tracker::Tracker;
 pub use worker::{Pulse, Seat, Workers};
 

@@ -8,6 +8,8 @@ mod access;
 mod limit;
 mod log;
 mod metrics;
+pub mod otlp;
+mod trace;
 
 use std::fmt;
 use std::fs::File;
@@ -31,7 +33,8 @@ use crate::value::{Size, Visible, VisibleLines};
 pub use access::{Access, AccessLog, Form as AccessForm};
 pub use limit::Limit;
 use log::{Lines, Queue};
-pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics};
+pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics, known_method};
+pub use trace::{Attributes, Step, Trace, Tracer, Value};
 
 /// What is logged, and how it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -111,6 +111,10 @@ impl Journal {
     }
 
     /// The segment that is written, and the number of the next record.
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
     pub(super) fn end(&self) -> (&Path, u64) {
         (&self.segment, self.head.next)
     }

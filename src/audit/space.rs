@@ -61,6 +61,16 @@ impl Space {
         self.0.low.load(Ordering::Relaxed)
     }
 
+    /// The same, where it is known.
+    pub fn known_free(&self) -> Option<u64> {
+        Some(self.free()).filter(|free| *free != u64::MAX)
+    }
+
+    /// What is left to allowed changes.
+    pub fn min_free(&self) -> Size {
+        self.0.min_free
+    }
+
     /// Bytes that this process may still use.
     pub fn free(&self) -> u64 {
         self.0.free.load(Ordering::Relaxed)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::RecordError;
+use super::chain::{Head, NotedHead};
 use super::event::{Event, Recovery, Stop};
 use super::journal::Journal;
 use super::queue::{Pending, Wanted, answer};
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Why the journal is not written at the moment.
     trouble: Mutex<Option<String>>,
+    /// Where the chain stands.
+    head: Mutex<Option<Head>>,
     /// Since when it is with the disk.
     working: Mutex<Option<Instant>>,
 }
@@ -60,6 +63,22 @@ impl Shared {
     pub(super) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock();
         trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last record that is written.
+    pub(super) fn head(&self) -> Option<NotedHead> {
+        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        head.as_ref().map(|head| NotedHead {
+            seq: head.next.saturating_sub(1),
+            hash: head.hash.as_str().to_owned(),
+        })
+    }
+
+    fn stands_at(&self, head: &Head) {
+        let mut known = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref() != Some(head) {
+            *known = Some(head.clone());
+        }
     }
 
     fn tell(&self, trouble: Option<&Trouble>) {
@@ -88,6 +107,7 @@ pub(super) fn start(
         .enable_time()
         .build()?;
     let (end, ended) = oneshot::channel();
+    shared.stands_at(journal.head());
     let work = Work {
         journal,
         shared,
@@ -156,6 +176,9 @@ impl Work {
             });
             // Before anybody is answered: whoever was refused must not find the gate ready.
             shared.tell(self.trouble.as_ref());
+            if self.trouble.is_none() {
+                shared.stands_at(self.journal.head());
+            }
             self.answer(&mut batch, written);
             shared.work(|| self.look_after());
             shared.tell(self.trouble.as_ref());

@@ -59,6 +59,7 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         set(&mut config.policies.directory, self.policies.clone());
         let shaky = app::check_listeners(&config)?;
+        app::check_otlp(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tokens = Tokens::new(&config.identity, &metrics, app::now)?;

@@ -18,7 +18,7 @@ use super::rejection::Reason;
 use crate::guard::{self, Head, ReadError};
 use crate::listener::Body;
 use crate::policy::{Decision, Input, Judged};
-use crate::telemetry::Limit;
+use crate::telemetry::{Limit, Step};
 
 /// A guarded request as it was asked for.
 pub(super) struct Asked {
@@ -59,7 +59,9 @@ impl Gateway {
             parts,
             body,
         } = asked;
+        let trace = recorder.trace();
         let who = recorder.identity().who(address, &head);
+        trace.step(Step::ReadBody);
         let longest = self.set.limits.body.as_usize();
         let body = self
             .set
@@ -71,6 +73,7 @@ impl Gateway {
             self.set.admission.guarded.take(address, 1)?,
             self.set.admission.callers.take(who, 1)?,
         );
+        trace.step(Step::Understand);
         let line = &self.set.admission.judges;
         let query = parts.uri.query().map_or(0, str::len);
         let (mut length, received) = (body.len() + query, body.clone());
@@ -84,8 +87,10 @@ impl Gateway {
             parts: &parts,
             request_id: &recorder.request_id,
             who,
+            trace,
         };
         let found = self.look_up(asking).await;
+        trace.step(Step::Judge);
         let current = found.as_ref().and_then(|found| found.current.as_ref());
         length += current.map_or(0, |token| token.texts().map(str::len).sum());
         length += if self.set.reads_envoy {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::credential::{self, Brokered, Credential, CredentialError};
-use super::upstream::{self, BuildError, Upstream};
+use super::upstream::{self, BuildError, Reached, Upstream};
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::host;
@@ -238,6 +238,15 @@ impl Environments {
                 let credential = environment.credential.as_ref()?;
                 Some(credential.told(name, key))
             })
+            .collect()
+    }
+
+    /// Each of them, by name, and how its connections are.
+    pub(super) fn reached(&self) -> Vec<Reached> {
+        let environments: BTreeMap<&str, &Environment> = self.by_name().into_iter().collect();
+        let environments = environments.into_iter();
+        environments
+            .map(|(name, environment)| environment.upstream.reached(name))
             .collect()
     }
 

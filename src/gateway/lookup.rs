@@ -19,6 +19,7 @@ use super::credential::{self, CredentialError};
 use super::environment::Environment;
 use super::headers;
 use super::line::Crowded;
+use super::traced;
 use super::turns::{Turn, Turns};
 use super::upstream::{Question, UpstreamError};
 use crate::dynatrace::current::CurrentToken;
@@ -26,7 +27,7 @@ use crate::dynatrace::token::{TokenReference, TokenSecret};
 use crate::guard::Call;
 use crate::listener::Body;
 use crate::policy::Policy;
-use crate::telemetry::Limit;
+use crate::telemetry::{Limit, Step, Trace};
 use crate::value::Duration;
 
 /// How tokens are looked up.
@@ -60,13 +61,14 @@ pub struct Lookup {
 }
 
 /// Who asks, about what, and where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) environment: &'a Environment,
     pub(super) call: &'a Call,
     pub(super) parts: &'a Parts,
     pub(super) request_id: &'a str,
     pub(super) who: Who,
+    pub(super) trace: &'a Trace,
 }
 
 /// What is known about a token, and the right to change it.
@@ -188,6 +190,7 @@ impl Lookup {
         if !self.wanted || !path.endpoint().operation.changes_token() {
             return None;
         }
+        asking.trace.step(Step::LookUp);
         let id = token.id().as_str();
         let mut found = self.in_turn(id, token, &asking).await;
         // Two ids of one token (a UUID and a public id) must not be two turns, so that the turn of the id which
@@ -198,6 +201,9 @@ impl Lookup {
             found = self.in_turn(&other, token, &asking).await;
             found.turns.extend(turns);
         }
+        asking
+            .trace
+            .tell_step(|said| traced::looked_up(said, &found));
         Some(found)
     }
 
@@ -305,6 +311,7 @@ impl Lookup {
         }
         fields.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers::for_upstream(&mut fields, asking.parts.version, asking.request_id);
+        asking.trace.pass_on(&mut fields);
         Ok(fields)
     }
 }

@@ -164,6 +164,12 @@ impl Pool {
         })
     }
 
+    /// Of all threads: how many connections may be open, how many are, and how many requests wait for one.
+    pub(super) fn load(&self) -> (usize, usize, usize) {
+        let (most, open) = self.0.places.taken();
+        (most, open, self.0.places.waiting())
+    }
+
     fn with(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         shared.places.join(&shared);

@@ -36,6 +36,7 @@ use crate::policy::input::{
     CallerToken, Environment, Envoy, SocketAddress, Target,
 };
 use crate::policy::{Evaluator, Input, Judged, Verdict};
+use crate::telemetry::Trace;
 use crate::value::milliseconds;
 use change::{change, difference, settings, told};
 
@@ -55,6 +56,7 @@ pub(super) struct Recorder {
     revision: String,
     payer: Payer,
     redactor: Redactor,
+    trace: Trace,
 }
 
 /// What a recorder is made with, besides the request.
@@ -104,6 +106,7 @@ impl Recording<'_> {
             operation: head.map(|head| head.path().endpoint().operation),
             environment,
             revision: (*revision).to_owned(),
+            trace: started.trace.clone(),
         }
     }
 }
@@ -123,6 +126,11 @@ impl Recorder {
     /// Makes what the request says writable.
     pub(super) fn redactor(&self) -> &Redactor {
         &self.redactor
+    }
+
+    /// The trace of the request, if it has one.
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     pub(super) fn operation(&self) -> &'static str {

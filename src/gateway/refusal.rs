@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
-use super::Gateway;
 use super::environment::Addressed;
 use super::ledger::Class;
 use super::record::Recorder;
 use super::rejection::{Reason, Rejection};
 use super::story::Started;
 use super::sums::Kind;
+use super::{Gateway, traced};
 use crate::audit::event::DecisionRecord;
 use crate::audit::{RecordError, Recorded};
 use crate::dynatrace::catalogue::Operation;
 use crate::policy::{Decision, Judged, Verdict};
+use crate::telemetry::Step;
 
 impl Gateway {
     /// Records a request that policies never saw, or counts it, and refuses it.
@@ -35,6 +36,7 @@ impl Gateway {
                 counted: true,
             };
         }
+        recorder.trace().step(Step::Record);
         let waiting = Instant::now();
         let audit = &self.shared.audit;
         let mut entry = audit.refused(event, self.set.generation).await;
@@ -43,7 +45,12 @@ impl Gateway {
             let now = audit.in_force();
             entry = audit.refused(written(&now.revision), now.generation).await;
         }
-        self.count_record(waiting, entry.is_ok());
+        self.count_record(recorder, waiting, entry.is_ok());
+        if entry.is_ok() {
+            recorder
+                .trace()
+                .tell(|said| traced::recorded(said, recorder));
+        }
         match entry {
             Ok(_sequence) => Rejection {
                 reason,
@@ -98,7 +105,12 @@ impl Gateway {
             .audit
             .decided(judged, event, self.set.generation)
             .await;
-        self.count_record(waiting, durable.is_ok());
+        self.count_record(recorder, waiting, durable.is_ok());
+        if durable.is_ok() {
+            recorder
+                .trace()
+                .tell(|said| traced::recorded(said, recorder));
+        }
         durable.map_err(|error: RecordError| Reason::from(error).into())
     }
 

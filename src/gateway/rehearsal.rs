@@ -31,6 +31,7 @@ use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
 use crate::identity::{Jwt, Teams, forwarded};
 use crate::listener::{Peer, empty};
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
+use crate::telemetry::Trace;
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
 use trouble::{Failure, Trouble};
@@ -105,7 +106,7 @@ impl Read {
         let key = HashKey::new([0; 32]);
         let (parts, body) = request.into_parts();
         let request = Request::from_parts(parts, empty());
-        let started = Started::of(&request, &forwarded::Config::default());
+        let started = Started::of(&request, &forwarded::Config::default(), Trace::default());
         let (parts, _empty) = request.into_parts();
         let redactor = &started.redactor;
         let Some(head) = guarded(&parts, redactor, &body, limits, catalogue, &key)? else {

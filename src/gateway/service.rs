@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 
+use super::upstream::Reached;
 use super::{Gateway, Set};
 use crate::listener::Body;
 
@@ -19,6 +20,11 @@ pub struct Service(Arc<ArcSwap<Gateway>>);
 impl Service {
     pub(super) fn new(gateway: Gateway) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(gateway)))
+    }
+
+    /// The environments that are in force.
+    pub fn reached(&self) -> Vec<Reached> {
+        self.0.load().environments.reached()
     }
 
     /// Requests whose head comes from now on have this set. Those that have begun keep theirs.

@@ -18,7 +18,7 @@ use crate::dynatrace::token::TokenId;
 use crate::guard;
 use crate::identity::forwarded::{self, Finding};
 use crate::listener::{Body, Peer};
-use crate::telemetry::{Access, AccessLog};
+use crate::telemetry::{Access, AccessLog, Trace};
 
 /// One request's identity, and when it began. What only a log line or a record says is made when one is written.
 pub(super) struct Started {
@@ -34,6 +34,8 @@ pub(super) struct Started {
     pub(super) redactor: Redactor,
     pub(super) version: Version,
     pub(super) has_body: bool,
+    pub(super) is_encrypted: bool,
+    pub(super) trace: Trace,
     at: Instant,
 }
 
@@ -52,8 +54,10 @@ pub(super) struct Story {
 }
 
 impl Started {
-    pub(super) fn of(request: &Request<Body>, proxies: &forwarded::Config) -> Self {
-        let peer = Peer::of(request).map(|peer| peer.address.ip());
+    pub(super) fn of(request: &Request<Body>, proxies: &forwarded::Config, trace: Trace) -> Self {
+        let peer = Peer::of(request);
+        let is_encrypted = peer.as_ref().is_some_and(|peer| peer.tls);
+        let peer = peer.map(|peer| peer.address.ip());
         let client = peer.map(|peer| proxies.client(peer, request.headers()));
         let client_id = request.headers().get(&headers::REQUEST_ID);
         let redactor = guard::redactor(request.headers(), request.uri().query());
@@ -70,6 +74,8 @@ impl Started {
             redactor,
             version: request.version(),
             has_body: !request.body().is_end_stream(),
+            is_encrypted,
+            trace,
             at: Instant::now(),
         }
     }

@@ -234,6 +234,17 @@ pub struct Upstream {
     response_timeout: Duration,
 }
 
+/// An environment, for operators. Connections are those of all threads together.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    pub name: String,
+    pub url: String,
+    pub open: usize,
+    pub most: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+}
+
 /// What an upstream was made of: of the same, it is the same.
 #[derive(Debug, PartialEq)]
 struct MadeOf {
@@ -280,6 +291,18 @@ impl Upstream {
             made_of: self.made_of.clone(),
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
+        }
+    }
+
+    /// Where it leads, and what of the connections to it is taken.
+    pub(super) fn reached(&self, name: &str) -> Reached {
+        let (most, open, waiting) = self.pool.load();
+        Reached {
+            name: name.to_owned(),
+            url: self.base.to_string(),
+            open,
+            most,
+            waiting,
         }
     }
 

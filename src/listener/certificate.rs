@@ -56,7 +56,7 @@ pub(super) struct Server {
     /// In lower case; `*.` stands for one label.
     pub(super) names: Vec<String>,
     not_before: Timestamp,
-    not_after: Timestamp,
+    pub(super) not_after: Timestamp,
 }
 
 impl Certificate {

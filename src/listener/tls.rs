@@ -28,7 +28,7 @@ use files::Reading;
 use names::Names;
 
 pub(super) use clients::{Refusal, refusal};
-pub use files::{LoadError, LoadErrorKind};
+pub use files::{LoadError, LoadErrorKind, Served};
 pub use standing::Standing;
 
 /// Asks for the time, whose owner the listener is not.
@@ -60,6 +60,7 @@ pub(super) struct Set {
     digest: [u8; 32],
     /// What is not well, and does not stop it.
     warnings: Vec<String>,
+    served: Vec<Served>,
 }
 
 impl TlsSwap {
@@ -117,6 +118,13 @@ impl TlsSwap {
         })
     }
 
+    /// The present certificates. None: plain HTTP.
+    pub fn served(&self) -> Vec<Served> {
+        let sets = self.sets.as_ref();
+        sets.map(|sets| sets.borrow().served.clone())
+            .unwrap_or_default()
+    }
+
     pub(super) fn is_on(&self) -> bool {
         self.sets.is_some()
     }
@@ -161,12 +169,13 @@ impl Set {
         let mut server = builder.with_cert_resolver(Arc::new(names));
         server.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
         reading.also(&format!("{:?}", tls.min_version));
-        let (digest, warnings) = reading.done();
+        let (digest, warnings, certificates) = reading.done();
         Ok(Self {
             server: Arc::new(server),
             clients,
             digest,
             warnings,
+            served: certificates,
         })
     }
 

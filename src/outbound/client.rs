@@ -58,14 +58,15 @@ impl Client {
         Ok(Self(client))
     }
 
-    /// Head and body of the answer, which is 200.
+    /// Head and body of the answer, which is 200, and JSON unless something else is asked for.
     pub async fn ask(
         &self,
         mut request: Request<Full<Bytes>>,
         within: Duration,
     ) -> Result<(HeaderMap, Bytes), AskError> {
         let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let json = HeaderValue::from_static("application/json");
+        headers.entry(ACCEPT).or_insert(json);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let agent = concat!("dtgate/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));

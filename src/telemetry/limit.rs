@@ -109,6 +109,10 @@ limits! {
     LookupAnswer = "lookup_answer",
     /// Free space that only allowed changes may use.
     MinFree = "min_free",
+    /// Traces that wait to be sent.
+    OtlpQueue = "otlp_queue",
+    /// Traces or metrics that were not taken in time.
+    OtlpTimeout = "otlp_timeout",
     /// A path that is too long.
     Path = "path",
     /// The header of the PROXY protocol that is too long.

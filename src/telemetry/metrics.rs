@@ -3,21 +3,27 @@
 //! Label values are constants of our own code or names of loaded policies, never text of a client, so the
 //! number of series is bounded by the configuration. Counting is a hash and an atomic addition.
 
+mod families;
+mod labels;
+
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use super::Limit;
+use crate::dynatrace::redact::Redacted;
+use families::Families;
+pub use labels::known_method;
+use labels::{
+    BuildLabels, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels,
+    PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, ViolationLabels, class,
+};
 
 /// The type of what `Metrics::encode` returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -59,127 +65,14 @@ pub struct Evaluator {
     pub differs: bool,
 }
 
-struct Families {
-    access_token_failures: Counter,
-    bytecode_differs: Gauge,
-    bytecode_trusted: Gauge,
-    certificates_refused: Family<ReasonLabels, Counter>,
-    connections: Gauge,
-    decisions: Family<DecisionLabels, Counter>,
-    evaluation: Histogram,
-    forwarded: Family<ResultLabels, Counter>,
-    generation: Gauge,
-    in_flight: Gauge,
-    in_force_since: Gauge,
-    jwks_fetched: Family<IssuerLabels, Gauge>,
-    jwks_fetches: Family<IssuerResultLabels, Counter>,
-    jwt: Family<IssuerResultLabels, Counter>,
-    journal: Histogram,
-    journal_failures: Counter,
-    journal_free: Gauge,
-    journal_min_free: Gauge,
-    journal_records: Counter,
-    limits: Family<LimitLabels, Counter>,
-    load: LoadGauges,
-    log_dropped: Counter,
-    lookup: Histogram,
-    lookup_failures: Counter,
-    panics: Counter,
-    policy: Family<PolicyLabels, Gauge<u64, AtomicU64>>,
-    policy_errors: Counter,
-    proxy_headers: Family<OutcomeLabels, Counter>,
-    ready: Gauge,
-    reload_failures: Counter,
-    reload_refused: Gauge,
-    reloads: Counter,
-    requests: Family<RequestLabels, Counter>,
-    upstream: Histogram,
-    upstream_connections: Gauge,
-    violations: Family<ViolationLabels, Counter>,
-}
-
-/// [`Load`], to be read.
-struct LoadGauges {
-    body_bytes: Gauge,
-    judge_waiting: Gauge,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct BuildLabels {
-    version: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct DecisionLabels {
-    operation: &'static str,
-    verdict: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct IssuerLabels {
-    issuer: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct IssuerResultLabels {
-    issuer: String,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct LimitLabels {
-    limit: &'static str,
-}
-
-impl LimitLabels {
-    fn of(limit: Limit) -> Self {
-        Self {
-            limit: limit.as_str(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct PolicyLabels {
-    revision: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ReasonLabels {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct RequestLabels {
-    route: &'static str,
-    operation: &'static str,
-    method: &'static str,
-    status: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ResultLabels {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ViolationLabels {
-    policy: String,
-    mode: String,
-}
-
 impl Metrics {
     /// `version` is that of the program.
     pub fn new(version: &'static str) -> Self {
         let mut registry = Registry::with_prefix("dtgate");
         let to = &mut registry;
         let build = Info::new(BuildLabels { version });
-        to.register("build", "The program that runs", build);
+        let help = "Always 1; the label has the version of the program";
+        to.register("build", help, build);
         let families = Families::register(to);
         // All from the start: a limit that was never reached shows as 0.
         for limit in Limit::ALL {
@@ -207,17 +100,23 @@ impl Metrics {
         let labels = RequestLabels {
             route: if guarded { "guarded" } else { "open" },
             operation: operation.unwrap_or("none"),
-            method: known(method),
+            method: known_method(method).unwrap_or("other"),
             status: class(status),
         };
         self.0.families.requests.get_or_create(&labels).inc();
     }
 
-    /// One judged request, and how long all policies took for it.
-    pub fn decision(&self, operation: &'static str, verdict: &'static str, took: Duration) {
+    /// One judged request.
+    pub fn decision(&self, operation: &'static str, verdict: &'static str) {
         let labels = DecisionLabels { operation, verdict };
         self.0.families.decisions.get_or_create(&labels).inc();
-        self.0.families.evaluation.observe(took.as_secs_f64());
+    }
+
+    /// How long all policies took for one request; its decision's id, if the journal has it.
+    pub fn evaluated(&self, took: Duration, decision: Option<&Redacted>) {
+        let example = decision.map(Into::into);
+        let evaluation = &self.0.families.evaluation;
+        evaluation.observe(took.as_secs_f64(), example, None);
     }
 
     /// One objection. `policy` has to be the name of a loaded one.
@@ -234,10 +133,11 @@ impl Metrics {
         self.0.families.policy_errors.inc();
     }
 
-    /// A record is durable, `waited` after it was handed to the journal.
-    pub fn recorded(&self, waited: Duration) {
+    /// A record of this decision is durable, `waited` after it was handed to the journal.
+    pub fn recorded(&self, waited: Duration, decision: &Redacted) {
         self.0.families.journal_records.inc();
-        self.0.families.journal.observe(waited.as_secs_f64());
+        let journal = &self.0.families.journal;
+        journal.observe(waited.as_secs_f64(), Some(decision.into()), None);
     }
 
     pub fn record_failed(&self) {
@@ -293,8 +193,11 @@ impl Metrics {
         self.0.families.forwarded.get_or_create(&labels).inc();
     }
 
-    pub fn upstream_answered(&self, took: Duration) {
-        self.0.families.upstream.observe(took.as_secs_f64());
+    /// The upstream began to answer; the decision's id, if the request was guarded.
+    pub fn upstream_answered(&self, took: Duration, decision: Option<&Redacted>) {
+        let example = decision.map(Into::into);
+        let upstream = &self.0.families.upstream;
+        upstream.observe(took.as_secs_f64(), example, None);
     }
 
     /// A limit was reached: somebody waited too long, sent too much, or was one too many.
@@ -328,6 +231,23 @@ impl Metrics {
     /// Lines of the log were lost.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.families.log_dropped.inc_by(lines);
+    }
+
+    /// Spans of traces were lost.
+    pub(super) fn spans_dropped(&self, spans: u64) {
+        self.0.families.otlp_spans_dropped.inc_by(spans);
+    }
+
+    /// Messages of this kind will be sent by OTLP. An alarm on failures needs a 0 from which they rise.
+    pub fn otlp_will_be_sent(&self, signal: &'static str) {
+        let failures = &self.0.families.otlp_failures;
+        drop(failures.get_or_create(&SignalLabels { signal }));
+    }
+
+    /// A message by OTLP was not taken.
+    pub fn otlp_failed(&self, signal: &'static str) {
+        let labels = SignalLabels { signal };
+        self.0.families.otlp_failures.get_or_create(&labels).inc();
     }
 
     /// Something panicked, wherever it was.
@@ -448,191 +368,6 @@ impl Metrics {
     }
 }
 
-impl Families {
-    #[expect(clippy::too_many_lines, reason = "the one list of every metric")]
-    fn register(to: &mut Registry) -> Self {
-        Self {
-            access_token_failures: add(
-                to,
-                "access_token_failures",
-                "Access tokens of the gate's own that could not be had",
-            ),
-            bytecode_differs: add(
-                to,
-                "bytecode_differs",
-                "1 when the bytecode engine decided otherwise than the interpreter and is not asked any more",
-            ),
-            bytecode_trusted: add(
-                to,
-                "bytecode_trusted",
-                "1 when the bytecode engine may answer, 0 when only the interpreter does",
-            ),
-            certificates_refused: add(
-                to,
-                "client_certificates_refused",
-                "Clients that were not let in, or not kept, for what their certificate is, by reason",
-            ),
-            connections: add(
-                to,
-                "connections",
-                "Open client connections, handshakes included",
-            ),
-            decisions: add(to, "decisions", "Judged requests, by operation and verdict"),
-            evaluation: add_seconds(
-                to,
-                "evaluation",
-                "Time to judge one request by all policies",
-                EVALUATION_BUCKETS,
-            ),
-            forwarded: add(
-                to,
-                "forwarded",
-                "Requests in which a proxy says for whom it asks, by what was made of it",
-            ),
-            generation: add(
-                to,
-                "generation",
-                "How often files were read again and put in force since the start",
-            ),
-            in_flight: add(
-                to,
-                "in_flight",
-                "Requests that do not have their answer yet",
-            ),
-            in_force_since: add_timestamp(
-                to,
-                "in_force_since_timestamp",
-                "When what judges now was put in force",
-            ),
-            jwks_fetched: add(
-                to,
-                "jwks_fetched_timestamp_seconds",
-                "When the keys of an issuer were last fetched, in seconds since 1970",
-            ),
-            jwks_fetches: add(
-                to,
-                "jwks_fetches",
-                "Fetches of the keys of an issuer, by issuer and result",
-            ),
-            jwt: add(
-                to,
-                "jwt",
-                "JSON Web Tokens that were shown to the gate, by issuer and result",
-            ),
-            journal: add_seconds(
-                to,
-                "journal",
-                "Time a request waits until its record is durable",
-                JOURNAL_BUCKETS,
-            ),
-            journal_failures: add(
-                to,
-                "journal_failures",
-                "Records that could not be made durable",
-            ),
-            journal_free: add_bytes(
-                to,
-                "journal_free",
-                "Free space on the journal's file system",
-            ),
-            journal_min_free: add_bytes(
-                to,
-                "journal_min_free",
-                "Free space on the journal's file system that is left to allowed changes",
-            ),
-            journal_records: add(to, "journal_records", "Records that are durable"),
-            limits: add(
-                to,
-                "limit_reached",
-                "Times that a limit of the gate was reached, by limit",
-            ),
-            load: LoadGauges::new(to),
-            log_dropped: add(
-                to,
-                "log_dropped",
-                "Lines of the log that were lost because it could not be written",
-            ),
-            lookup: add_seconds(
-                to,
-                "lookup",
-                "Time to look a token up, the wait for other changes of it included",
-                UPSTREAM_BUCKETS,
-            ),
-            lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
-            panics: add(
-                to,
-                "panics",
-                "Faults of the program that ended a piece of its work",
-            ),
-            policy: add(to, "policy_info", "The policies that judge now"),
-            policy_errors: add(
-                to,
-                "policy_errors",
-                "Objections that stand for a policy which could not be asked",
-            ),
-            proxy_headers: add(
-                to,
-                "proxy_headers",
-                "Connections that began with the PROXY protocol, or should have, by outcome",
-            ),
-            ready: add(to, "ready", "1 when /readyz answers 200, else 0"),
-            reload_failures: add(
-                to,
-                "reload_failures",
-                "Times that files were read again and refused",
-            ),
-            reload_refused: add(
-                to,
-                "reload_refused",
-                "1 when the files as they are now were refused, so that others are in force",
-            ),
-            reloads: add(
-                to,
-                "reloads",
-                "Times that files were read again and put in force",
-            ),
-            requests: add(
-                to,
-                "requests",
-                "Answered requests, by route, operation, method and status class",
-            ),
-            upstream: add_seconds(
-                to,
-                "upstream",
-                "Time until the upstream's answer begins",
-                UPSTREAM_BUCKETS,
-            ),
-            upstream_connections: add(
-                to,
-                "upstream_connections",
-                "Open connections to upstreams, those being made included",
-            ),
-            violations: add(
-                to,
-                "violations",
-                "Objections of policies, by policy and mode",
-            ),
-        }
-    }
-}
-
-impl LoadGauges {
-    fn new(to: &mut Registry) -> Self {
-        let bytes = "Memory that is held by bodies which are read whole";
-        let waiting = "Requests that wait for their turn to be judged";
-        Self {
-            body_bytes: add(to, "body_bytes", bytes),
-            judge_waiting: add(to, "judge_waiting", waiting),
-        }
-    }
-
-    fn set(&self, load: Load) {
-        let number = |held: usize| i64::try_from(held).unwrap_or(i64::MAX);
-        self.body_bytes.set(number(load.body_bytes));
-        self.judge_waiting.set(number(load.judge_waiting));
-    }
-}
-
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
@@ -651,83 +386,6 @@ impl Drop for Counted {
         self.0.dec();
     }
 }
-
-/// Makes a metric and puts it into the list.
-fn add<M: Metric + Clone + Default>(to: &mut Registry, name: &str, help: &str) -> M {
-    let metric = M::default();
-    to.register(name, help, metric.clone());
-    metric
-}
-
-fn add_bytes(to: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    to.register_with_unit(name, help, Unit::Bytes, gauge.clone());
-    gauge
-}
-
-fn add_timestamp(to: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    to.register_with_unit(name, help, Unit::Seconds, gauge.clone());
-    gauge
-}
-
-fn add_seconds<const N: usize>(
-    to: &mut Registry,
-    name: &str,
-    help: &str,
-    buckets: [f64; N],
-) -> Histogram {
-    let histogram = Histogram::new(buckets);
-    to.register_with_unit(name, help, Unit::Seconds, histogram.clone());
-    histogram
-}
-
-/// Clients may invent methods; the metrics do not grow with them.
-fn known(method: &Method) -> &'static str {
-    const KNOWN: [Method; 7] = [
-        Method::DELETE,
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PATCH,
-        Method::POST,
-        Method::PUT,
-    ];
-    match KNOWN.iter().position(|candidate| candidate == method) {
-        Some(0) => "DELETE",
-        Some(1) => "GET",
-        Some(2) => "HEAD",
-        Some(3) => "OPTIONS",
-        Some(4) => "PATCH",
-        Some(5) => "POST",
-        Some(6) => "PUT",
-        _ => "other",
-    }
-}
-
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "other",
-    }
-}
-
-/// Around the 20 to 50 microseconds that a judgement takes, up to its time limit.
-const EVALUATION_BUCKETS: [f64; 13] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
-    0.1, 1.0,
-];
-/// From a fast disk's sync to a disk that is about to fail.
-const JOURNAL_BUCKETS: [f64; 12] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5,
-];
-const UPSTREAM_BUCKETS: [f64; 12] = [
-    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
-];
 
 #[cfg(test)]
 mod tests;

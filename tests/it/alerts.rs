@@ -21,7 +21,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 15] = [
+const CAUSES: [(&str, Cause); 17] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -43,6 +43,8 @@ const CAUSES: [(&str, Cause); 15] = [
         "DtgateRevocationListExpired",
         crate::tls::clients::list_expired,
     ),
+    ("DtgateOtlpFailing", crate::otlp::collector_gone),
+    ("DtgateSpansDropped", crate::otlp::collector_refusing),
 ];
 
 fn deploy(name: &str) -> PathBuf {
@@ -236,6 +238,8 @@ fn shown() -> BTreeMap<String, BTreeSet<(String, String)>> {
     let page = every_metric();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
+        // Behind that stands an exemplar, whose labels are its own.
+        let line = line.split(" # ").next().unwrap();
         let labels = label.captures_iter(line);
         let labels = labels.map(|found| (found[1].to_owned(), found[2].to_owned()));
         shown.entry(name.to_owned()).or_default().extend(labels);

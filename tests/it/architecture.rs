@@ -83,7 +83,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("outbound", &["value"]),
     ("policy", &["dynatrace", "value"]),
     ("simulate", &["value"]),
-    ("telemetry", &["value"]),
+    ("telemetry", &["dynatrace", "outbound", "value"]),
     ("value", &[]),
 ];
 

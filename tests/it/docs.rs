@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
 
 use dtgate::config::Config;
 use dtgate::telemetry::{Limit, Metrics};
@@ -134,11 +133,12 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
 pub(crate) fn every_metric() -> String {
     let metrics = Metrics::new("1.2.3");
     metrics.certificate_refused("revocation_list_expired");
-    metrics.decision("token.update", "deny", Duration::ZERO);
+    metrics.decision("token.update", "deny");
     metrics.forwarded("believed");
     metrics.jwt("ci", "good");
     metrics.keys_are_of("ci", jiff::Timestamp::UNIX_EPOCH);
     metrics.keys_will_be_fetched("ci");
+    metrics.otlp_will_be_sent("traces");
     metrics.policies_loaded("aa");
     metrics.proxy_header("believed");
     metrics.request(true, None, &Method::PUT, StatusCode::BAD_GATEWAY);
@@ -168,6 +168,78 @@ fn every_metric_has_a_line_in_the_table_and_every_line_a_metric() {
     let registered: BTreeSet<&str> = registered.iter().map(String::as_str).collect();
     assert_eq!(documented, registered);
 }
+
+/// What differs from case to case is `…` there. Messages that are all of them somebody else's words are not looked for.
+#[test]
+fn every_event_of_the_log_has_a_line_and_every_line_an_event() {
+    let page = page("docs/operations.md");
+    let (_, table) = page.split_once("\n### Events\n").unwrap();
+    let documented: BTreeSet<String> = table
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(message, _)| message.to_owned())
+        .collect();
+    let mut logged = BTreeSet::new();
+    for file in sources(&root().join("src")) {
+        let name = file
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        // A demonstration is no gate.
+        if name.contains("test") || name.ends_with("cli/demo.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for level in ["info", "warn", "error"] {
+            for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+                logged.extend(message(call));
+            }
+        }
+    }
+    assert_eq!(logged, documented);
+}
+
+/// The message of an event: the last text of the call, whose arguments begin here.
+fn message(call: &str) -> Option<String> {
+    let (mut depth, mut last, mut rest) = (1, "", call);
+    while depth > 0 {
+        let at = rest.find(['(', ')', '"'])?;
+        let (found, behind) = rest[at..].split_at(1);
+        rest = behind;
+        match found {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ => {
+                let mut ends = rest.match_indices('"').map(|(end, _)| end);
+                let end = ends.find(|end| !rest[..*end].ends_with('\\'))?;
+                last = &rest[..end];
+                rest = &rest[end + 1..];
+            }
+        }
+    }
+    let lines = last.split("\\\n").map(str::trim_start);
+    let text = lines
+        .collect::<String>()
+        .replace("{NOT_FETCHED}", NOT_FETCHED);
+    let text = match text.split_once('{') {
+        Some((before, _)) => format!("{before}…"),
+        None => text,
+    };
+    let text = match text.strip_prefix(NOT_FETCHED) {
+        Some(_) => format!("{NOT_FETCHED}: …"),
+        None => text,
+    };
+    Some(text).filter(|text| text != "…")
+}
+
+/// `identity/keys.rs` has it.
+const NOT_FETCHED: &str = "the keys of an issuer could not be fetched";
 
 /// The thread that compares the engines asks for them: without, it takes time from requests, and the log says so.
 #[test]
@@ -592,7 +664,7 @@ fn every_test_that_is_ignored_is_run_where_it_can_be() {
             }
         }
     }
-    assert_eq!(needs.len(), 10, "{needs:?}");
+    assert_eq!(needs.len(), 11, "{needs:?}");
     for need in needs {
         assert!(script.contains(&need), "{need}");
     }

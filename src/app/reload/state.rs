@@ -73,19 +73,21 @@ impl State {
         self.in_force.load().set.policy().clone()
     }
 
-    /// What operators are told.
-    pub(in crate::app) fn to_json(&self) -> Value {
+    /// What operators are told of it.
+    pub(in crate::app) fn to_json(&self) -> Map<String, Value> {
+        let now = now();
         let in_force = self.in_force.load_full();
         let policy = in_force.set.policy();
         let names: Vec<&str> = policy.names().collect();
         let reload = in_force.config.reload;
         let configured = configured(&in_force.config, &in_force.set, &self.key, Map::new());
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        json!({
+        let told = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": rfc3339_millis(self.started),
             "generation": in_force.set.generation(),
             "since": rfc3339_millis(in_force.since),
+            "age_seconds": now.as_second().saturating_sub(in_force.since.as_second()).max(0),
             "policies": {
                 "revision": policy.revision(),
                 "names": names,
@@ -101,7 +103,11 @@ impl State {
                 "refused": self.is_refused.load(Relaxed),
                 "last": last.as_ref().map(Last::to_json),
             },
-        })
+        });
+        match told {
+            Value::Object(told) => told,
+            _ => Map::new(),
+        }
     }
 
     /// Keeps the keys of the issuers that are in force now, and of no others.

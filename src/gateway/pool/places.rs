@@ -14,6 +14,7 @@ use crate::telemetry::{Counted, Metrics};
 
 #[derive(Debug)]
 pub(super) struct Places {
+    most: usize,
     free: Arc<Semaphore>,
     metrics: Metrics,
     /// One for each thread.
@@ -52,8 +53,10 @@ struct Waiter<'a> {
 
 impl Places {
     pub(super) fn new(most: usize, metrics: Metrics) -> Arc<Self> {
+        let most = most.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            most,
+            free: Arc::new(Semaphore::new(most)),
             metrics,
             pools: Mutex::default(),
             line: Mutex::default(),
@@ -96,6 +99,14 @@ impl Places {
                 None => pool.put(sender),
             }
         }
+    }
+
+    /// How many may be open, and how many are.
+    pub(super) fn taken(&self) -> (usize, usize) {
+        (
+            self.most,
+            self.most.saturating_sub(self.free.available_permits()),
+        )
     }
 
     /// How many wait.

@@ -99,7 +99,11 @@ fn records(case: Case) -> [String; 4] {
         certificate: None,
         connection: address,
     });
-    let mut started = Started::of(&request, &crate::identity::forwarded::Config::default());
+    let mut started = Started::of(
+        &request,
+        &crate::identity::forwarded::Config::default(),
+        Trace::default(),
+    );
     started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");
     let (parts, _body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();

@@ -70,11 +70,21 @@ pub(super) struct Shown {
     pub(super) names: Vec<String>,
 }
 
+/// A certificate of ours, for operators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    pub file: PathBuf,
+    pub names: Vec<String>,
+    /// `None`: it cannot be read.
+    pub not_after: Option<Timestamp>,
+}
+
 /// Reads one file after the other.
 pub(super) struct Reading {
     now: Timestamp,
     digest: Sha256,
     warnings: Vec<String>,
+    served: Vec<Served>,
 }
 
 impl Reading {
@@ -83,6 +93,7 @@ impl Reading {
             now,
             digest: Sha256::new(),
             warnings: Vec::new(),
+            served: Vec::new(),
         }
     }
 
@@ -91,8 +102,8 @@ impl Reading {
         self.feed(setting.as_bytes());
     }
 
-    pub(super) fn done(self) -> ([u8; 32], Vec<String>) {
-        (self.digest.finalize().into(), self.warnings)
+    pub(super) fn done(self) -> ([u8; 32], Vec<String>, Vec<Served>) {
+        (self.digest.finalize().into(), self.warnings, self.served)
     }
 
     /// A certificate of ours with its key.
@@ -115,6 +126,8 @@ impl Reading {
             let certificate = certificate.clone();
             LoadError::new(key, LoadErrorKind::Unusable { certificate, error })
         })?;
+        let not_after = server.as_ref().and_then(|it| it.as_ref().ok());
+        let not_after = not_after.map(|it| it.not_after);
         let names = match server {
             Some(Ok(server)) => {
                 if let Some(what) = server.shaky(self.now) {
@@ -135,6 +148,11 @@ impl Reading {
             }
             None => Vec::new(),
         };
+        self.served.push(Served {
+            file: certificate.clone(),
+            names: names.clone(),
+            not_after,
+        });
         Ok(Shown {
             key: Arc::new(together),
             names,

@@ -1,0 +1,91 @@
+//! What operators are told of a running gate, as JSON. Nothing of it is secret, and nothing asks a disk or a network.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::now;
+use super::reload::State;
+use crate::audit::{Audit, Space};
+use crate::gateway::{Reached, Service};
+use crate::listener::TlsSwap;
+use crate::value::rfc3339_millis;
+
+/// Where to look.
+pub(super) struct Places {
+    pub(super) state: Arc<State>,
+    pub(super) audit: Audit,
+    pub(super) space: Space,
+    /// The certificates shown to clients, and to operators.
+    pub(super) tls: [(&'static str, TlsSwap); 2],
+    /// That of any thread: all share what they are limited to.
+    pub(super) service: Option<Service>,
+}
+
+impl Places {
+    pub(super) fn to_json(&self) -> Value {
+        let mut told = self.state.to_json();
+        told.insert("certificates".to_owned(), self.certificates(now()));
+        told.insert("environments".to_owned(), self.environments());
+        told.insert("journal".to_owned(), self.journal());
+        Value::Object(told)
+    }
+
+    /// The gate's own, the one that ends first being first.
+    fn certificates(&self, now: Timestamp) -> Value {
+        let mut served: Vec<_> = self
+            .tls
+            .iter()
+            .flat_map(|(whom, tls)| tls.served().into_iter().map(move |it| (whom, it)))
+            .collect();
+        served.sort_by_key(|(_, certificate)| certificate.not_after);
+        let told = served.iter().map(|(whom, certificate)| {
+            let end = certificate.not_after;
+            let seconds = end.map(|end| end.as_second().saturating_sub(now.as_second()));
+            json!({
+                "shown_to": whom,
+                "file": certificate.file.display().to_string(),
+                "names": certificate.names,
+                "not_after": end.map(rfc3339_millis),
+                "days_left": seconds.map(|seconds| seconds.div_euclid(86_400)),
+            })
+        });
+        told.collect()
+    }
+
+    fn environments(&self) -> Value {
+        let reached = self.service.as_ref().map(Service::reached);
+        let told = reached.into_iter().flatten().map(|environment| {
+            let Reached {
+                name,
+                url,
+                open,
+                most,
+                waiting,
+            } = environment;
+            json!({
+                "name": name,
+                "url": url,
+                "connections": open,
+                "max_connections": most,
+                "waiting": waiting,
+            })
+        });
+        told.collect()
+    }
+
+    fn journal(&self) -> Value {
+        let head = self.audit.head();
+        let health = self.audit.health();
+        let mut told = Map::new();
+        told.insert("ok".to_owned(), json!(health.is_ok()));
+        told.insert("error".to_owned(), json!(health.err()));
+        told.insert("head_seq".to_owned(), json!(head.as_ref().map(|it| it.seq)));
+        told.insert("head_hash".to_owned(), json!(head.map(|it| it.hash)));
+        told.insert("free_bytes".to_owned(), json!(self.space.known_free()));
+        let least = self.space.min_free().as_u64();
+        told.insert("min_free_bytes".to_owned(), json!(least));
+        Value::Object(told)
+    }
+}

@@ -1,0 +1,240 @@
+//! The section `[otlp]`.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use http::Uri;
+use http::uri::Scheme;
+use serde::Deserialize;
+
+use crate::outbound::{ClientCertificate, Proxy};
+use crate::value::Duration;
+
+/// Where traces and metrics are sent. Each of them is sent if its table is there.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub endpoint: Endpoint,
+    /// File with header fields, one `name: value` a line.
+    #[serde(default)]
+    pub headers_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust instead of the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificate>,
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
+    #[serde(default)]
+    pub proxy_credential_file: Option<PathBuf>,
+    /// For one message, and the answer to it.
+    #[serde(default = "timeout")]
+    pub timeout: Duration,
+    #[serde(default)]
+    pub traces: Option<TracesConfig>,
+    #[serde(default)]
+    pub metrics: Option<MetricsConfig>,
+}
+
+/// Which requests are traced, and how traces are sent.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracesConfig {
+    pub sampling: Sampling,
+    pub ratio: Ratio,
+    /// How long a trace waits for others, to be sent together.
+    pub interval: Duration,
+    /// Traces that wait; more are dropped and counted.
+    pub queue: NonZeroUsize,
+}
+
+/// Who says whether a request is traced.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// The client, where it says anything; else `ratio`.
+    #[default]
+    Parent,
+    /// `ratio` alone.
+    Ratio,
+}
+
+/// From 0, none, to 1, all.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Ratio(f64);
+
+/// How metrics are sent.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    pub interval: Duration,
+}
+
+/// `http[s]://host[:port][/path]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Endpoint(Uri);
+
+impl Default for TracesConfig {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            ratio: Ratio(1.0),
+            interval: Duration::from_secs(5),
+            queue: NonZeroUsize::new(4096).unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(60),
+        }
+    }
+}
+
+impl TryFrom<f64> for Ratio {
+    type Error = &'static str;
+
+    fn try_from(ratio: f64) -> Result<Self, &'static str> {
+        if (0.0..=1.0).contains(&ratio) {
+            Ok(Self(ratio))
+        } else {
+            Err("a ratio is a number from 0.0 (none) to 1.0 (all)")
+        }
+    }
+}
+
+impl Ratio {
+    /// Whether a trace is among those that are kept. Everybody who goes by the same bits of its id says the same.
+    pub(in crate::telemetry) fn takes(self, trace: [u8; 16]) -> bool {
+        // The bits that have to be random: the last seven bytes.
+        let random = u128::from_be_bytes(trace) & ((1 << RANDOM_BITS) - 1);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a ratio is no more exact, and is not negative"
+        )]
+        let taken = (self.0 * (1_u64 << RANDOM_BITS) as f64) as u128;
+        random < taken
+    }
+}
+
+const RANDOM_BITS: u32 = 56;
+
+impl TryFrom<String> for Endpoint {
+    type Error = &'static str;
+
+    /// Nothing of the text is repeated: it may hold a password.
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let wanted = "an endpoint is written http://host:port or https://host:port, with the path before /v1/traces where there is one, \
+             and without user, query or fragment; secrets belong in headers_file";
+        let uri: Uri = text.parse().map_err(|_invalid| wanted)?;
+        let is_http = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        let is_plain = !text.contains(['@', '#']) && uri.query().is_none();
+        if is_http && has_host && is_plain && !uri.path().ends_with("/v1/traces") {
+            Ok(Self(uri))
+        } else {
+            Err(wanted)
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.scheme() == Some(&Scheme::HTTPS)
+    }
+
+    /// Whether nobody on a network can read what is sent.
+    pub(super) fn is_private(&self) -> bool {
+        let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']);
+        let address = host.parse::<std::net::IpAddr>();
+        self.is_encrypted() || host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+    }
+
+    pub(super) fn origin(&self) -> &Uri {
+        &self.0
+    }
+
+    /// Where one kind of messages goes.
+    pub(super) fn of(&self, kind: &str) -> Uri {
+        let text = self.to_string();
+        let text = format!("{}/v1/{kind}", text.trim_end_matches('/'));
+        text.parse().expect("a URL with a longer path is one")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_without_secrets() {
+        let read = |text: &str| Endpoint::try_from(text.to_owned());
+        for (text, traces) in [
+            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+            (
+                "https://a.example/api/v2/otlp/",
+                "https://a.example/api/v2/otlp/v1/traces",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap().of("traces").to_string(), traces);
+        }
+        for wrong in [
+            "",
+            "127.0.0.1:4318",
+            "ftp://a",
+            "http://user:hunter2@a",
+            "https://a?token=hunter2",
+            "https://a#b",
+            "http://a/v1/traces",
+        ] {
+            let said = read(wrong).unwrap_err();
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+        for (text, is_private) in [
+            ("http://localhost:1", true),
+            ("http://[::1]:1", true),
+            ("https://a", true),
+            ("http://a", false),
+        ] {
+            assert_eq!(read(text).unwrap().is_private(), is_private, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_takes_its_part_of_random_traces() {
+        let read = |text: &str| toml::from_str::<TracesConfig>(&format!("ratio = {text}"));
+        for wrong in ["-0.1", "1.1", "nan", "\"much\""] {
+            read(wrong).unwrap_err();
+        }
+        let traces: Vec<[u8; 16]> = (0..10_000)
+            .map(|_| *uuid::Uuid::new_v4().as_bytes())
+            .collect();
+        for (ratio, from, to) in [
+            ("0", 0, 0),
+            ("0.25", 2_000, 3_000),
+            ("1", 10_000, 10_000),
+            ("1.0", 10_000, 10_000),
+        ] {
+            let ratio = read(ratio).unwrap().ratio;
+            let taken = traces.iter().filter(|trace| ratio.takes(**trace)).count();
+            assert!((from..=to).contains(&taken), "{ratio:?}: {taken}");
+        }
+    }
+}
