@@ -2,10 +2,12 @@
 //! owns the clock and the shutdown.
 
 mod configured;
+mod export;
 mod load;
 mod manager;
 mod prove;
 mod reload;
+mod shown;
 mod signals;
 mod status;
 mod supervise;
@@ -27,14 +29,15 @@ use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
-use crate::policy::{AnswersFor, Policy, Trusted};
-use crate::telemetry::otlp::{self, Exporter};
-use crate::telemetry::{AccessLog, Evaluator, Metrics, Tracer};
+use crate::policy::{AnswersFor, Policy};
+use crate::telemetry::otlp::Exporter;
+use crate::telemetry::{AccessLog, Metrics, Telemetry};
 use crate::value::{Duration, absolute};
 use manager::Manager;
 use reload::{InForce, Reloader, State};
 use status::Places;
 
+pub use export::check_otlp;
 pub use load::{catalogue, doubts, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
@@ -105,24 +108,26 @@ impl App {
         let room = space.clone();
         metrics.journal_free_from(move || room.free());
         metrics.journal_keeps_free(config.journal.min_free.as_u64());
-        tell_metrics(&metrics, &state);
+        shown::judges(&metrics, &state);
         let tracker = Tracker::default();
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
-        let (traces, exporter) = export(config, &metrics)?;
+        let (traces, exporter) = export::start(config, &metrics)?;
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
-            metrics.clone(),
-            access,
+            Telemetry {
+                metrics: metrics.clone(),
+                access,
+                traces,
+            },
             key,
             now,
             tracker.clone(),
-            traces,
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
         let checks = checks(state.clone(), audit.clone(), space.clone());
-        tell_readiness(&metrics, &checks);
+        shown::readiness(&metrics, &checks);
         let places = Places {
             state: state.clone(),
             audit: audit.clone(),
@@ -281,54 +286,6 @@ fn tell(
         manager.stopping();
     });
     tokio::spawn(async move { alive.keep_alive(|| pulse.felt()).await })
-}
-
-/// What sends traces and metrics, where that is wanted.
-fn export(config: &Config, metrics: &Metrics) -> anyhow::Result<(Tracer, Exporter)> {
-    let Some(config) = &config.otlp else {
-        return Ok((Tracer::default(), Exporter::default()));
-    };
-    tracing::info!(
-        endpoint = %config.endpoint,
-        traces = config.traces.is_some(),
-        metrics = config.metrics.is_some(),
-        "otlp"
-    );
-    otlp::start(config, metrics, now).context("otlp")
-}
-
-/// Looks whether all is there that traces and metrics need to be sent.
-pub fn check_otlp(config: &Config) -> anyhow::Result<()> {
-    let checked = config.otlp.as_ref().map(otlp::check);
-    checked.transpose().context("otlp")?;
-    Ok(())
-}
-
-/// Metrics say whether `/readyz` answers 200. They do not hold what it asks: the journal closes when nobody holds it any
-/// more, and metrics live longer.
-fn tell_readiness(metrics: &Metrics, checks: &Checks) {
-    let asked = Arc::downgrade(checks);
-    metrics.ready_from(move || {
-        let checks = asked.upgrade();
-        checks.is_some_and(|checks| checks().iter().all(|check| check.ok))
-    });
-}
-
-/// What metrics ask for when they are read.
-fn tell_metrics(metrics: &Metrics, state: &Arc<State>) {
-    let in_force = state.in_force.load();
-    metrics.policies_loaded(in_force.set.policy().revision());
-    metrics.in_force(in_force.set.generation(), now());
-    let asked = state.clone();
-    metrics.load_from(move || asked.in_force.load().set.load());
-    let asked = state.clone();
-    metrics.evaluator_from(move || {
-        let trusted = asked.policy().trusted();
-        Evaluator {
-            bytecode: matches!(trusted, Trusted::Bytecode { .. }),
-            differs: matches!(trusted, Trusted::Lost { .. }),
-        }
-    });
 }
 
 /// Looks at the journal's disk now and then.

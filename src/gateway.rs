@@ -60,7 +60,7 @@ use crate::dynatrace::token::HashKey;
 use crate::guard;
 use crate::listener::{Body, Tracker, empty, full};
 use crate::policy::{Decision, POLICY_ERROR};
-use crate::telemetry::{AccessLog, Limit, Metrics, Step, Tracer};
+use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use client::Who;
 use consider::{Asked, Considered};
@@ -111,13 +111,16 @@ impl Shared {
     pub fn new(
         audit: Audit,
         ledger: Ledger,
-        metrics: Metrics,
-        access: AccessLog,
+        telemetry: Telemetry,
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
-        traces: Tracer,
     ) -> Self {
+        let Telemetry {
+            metrics,
+            access,
+            traces,
+        } = telemetry;
         Self {
             audit,
             ledger,

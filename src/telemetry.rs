@@ -36,6 +36,13 @@ use log::{Lines, Queue};
 pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics, known_method};
 pub use trace::{Attributes, Step, Trace, Tracer, Value};
 
+/// Where requests are told of: in numbers, in one line each, in traces.
+pub struct Telemetry {
+    pub metrics: Metrics,
+    pub access: AccessLog,
+    pub traces: Tracer,
+}
+
 /// What is logged, and how it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

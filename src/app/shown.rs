@@ -1,0 +1,36 @@
+//! What metrics ask for when they are read.
+
+use std::sync::Arc;
+
+use super::now;
+use super::reload::State;
+use crate::admin::Checks;
+use crate::policy::Trusted;
+use crate::telemetry::{Evaluator, Metrics};
+
+/// Metrics say whether `/readyz` answers 200. They do not hold what it asks: the journal closes when nobody holds it any
+/// more, and metrics live longer.
+pub(super) fn readiness(metrics: &Metrics, checks: &Checks) {
+    let asked = Arc::downgrade(checks);
+    metrics.ready_from(move || {
+        let checks = asked.upgrade();
+        checks.is_some_and(|checks| checks().iter().all(|check| check.ok))
+    });
+}
+
+/// What judges, and what requests hold.
+pub(super) fn judges(metrics: &Metrics, state: &Arc<State>) {
+    let in_force = state.in_force.load();
+    metrics.policies_loaded(in_force.set.policy().revision());
+    metrics.in_force(in_force.set.generation(), now());
+    let asked = state.clone();
+    metrics.load_from(move || asked.in_force.load().set.load());
+    let asked = state.clone();
+    metrics.evaluator_from(move || {
+        let trusted = asked.policy().trusted();
+        Evaluator {
+            bytecode: matches!(trusted, Trusted::Bytecode { .. }),
+            differs: matches!(trusted, Trusted::Lost { .. }),
+        }
+    });
+}
