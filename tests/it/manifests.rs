@@ -414,7 +414,7 @@ policies:
 
       deny contains "no" if input.change.name.requested == "no"
 imagePullSecrets: [registry]
-networkPolicy: {onlyWayOutOf: [payments, shipping], alsoReach: [10.0.0.0/8]}
+networkPolicy: {onlyWayOutOf: [payments, shipping], alsoReach: [10.0.0.0/8], collectors: [{podSelector: {}}]}
 monitoring: {serviceMonitor: true, prometheusRule: true, labels: {release: prometheus}}
 service: {type: LoadBalancer, annotations: {a: b}}
 nodeSelector: {disk: ssd}
