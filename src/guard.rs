@@ -34,7 +34,7 @@ pub use error::{HeadError, ReadError};
 use fields::{
     API_TOKEN, Credential, asks_for, credential, is_json, parameters, refuse_connection_fields,
 };
-pub use overrides::only_reads;
+pub use overrides::{is_about_another_request, only_reads};
 use overrides::{refuse_method, refuse_overrides};
 use path::{CanonicalPath, Likeness, PathError, Target};
 use reading::Work;

@@ -80,6 +80,17 @@ fn the_client_is_the_first_from_the_end_that_is_no_proxy() {
         ("10.0.0.1", &["unknown"], "10.0.0.1", Unreadable),
         ("10.0.0.1", &[""], "10.0.0.1", Unreadable),
         ("10.0.0.1", &["192.0.2.1,"], "10.0.0.1", Unreadable),
+        // Nobody is there.
+        ("10.0.0.1", &["0.0.0.0"], "10.0.0.1", Unreadable),
+        ("10.0.0.1", &["224.0.0.1"], "10.0.0.1", Unreadable),
+        ("10.0.0.1", &["255.255.255.255"], "10.0.0.1", Unreadable),
+        ("10.0.0.1", &["::"], "10.0.0.1", Unreadable),
+        (
+            "10.0.0.1",
+            &["[::ffff:0.0.0.0]:1, 10.0.0.2"],
+            "10.0.0.2",
+            Unreadable,
+        ),
         ("10.0.0.1", &["192.0.2.1 10.0.0.2"], "10.0.0.1", Unreadable),
         (
             "10.0.0.1",
@@ -133,6 +144,8 @@ fn forwarded_is_read_as_its_standard_says() {
             Believed,
         ),
         ("for=unknown", "10.0.0.1", Unreadable),
+        ("for=0.0.0.0", "10.0.0.1", Unreadable),
+        ("for=\"[ff02::1]\"", "10.0.0.1", Unreadable),
         ("for=_hidden, for=10.0.0.2", "10.0.0.2", Unreadable),
         ("proto=https", "10.0.0.1", Unreadable),
         ("for=192.0.2.1;for=192.0.2.2", "10.0.0.1", Unreadable),
@@ -194,6 +207,7 @@ fn address() -> impl Strategy<Value = IpAddr> {
         any::<[u8; 16]>().prop_map(|bytes| IpAddr::from(bytes).to_canonical()),
         any::<[u8; 3]>().prop_map(|[a, b, c]| IpAddr::from([10, a, b, c])),
     ]
+    .prop_filter("of a client", |address| clients_address(*address).is_some())
 }
 
 proptest! {
