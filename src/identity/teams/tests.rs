@@ -373,79 +373,302 @@ fn what_nobody_is_or_everybody_is_an_error_with_its_place() {
     }
 }
 
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+const GITLAB: &str = "https://gitlab.com";
+const GOOGLE: &str = "https://accounts.google.com";
+const BUILDKITE: &str = "https://agent.buildkite.com";
+const TERRAFORM: &str = "https://app.terraform.io";
+const APPLE: &str = "https://appleid.apple.com";
+const MICROSOFT: &str =
+    "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
+
+fn read(issuer: &str, claim: &Value, value: &Value) -> Result<Teams, TeamsError> {
+    let callers =
+        json!([{"name": "a", "jwt": [{"issuer": issuer, "claim": claim, "value": value}]}]);
+    Teams::read(&callers, Some(&[issuer]))
+}
+
 #[test]
 fn what_everybody_with_an_account_can_have_is_no_team() {
-    let github = "https://token.actions.githubusercontent.com";
-    let gitlab = "https://gitlab.com";
-    let google = "https://accounts.google.com";
-    let read = |issuer: &str, claim: Value, value: &str| {
-        let callers =
-            json!([{"name": "a", "jwt": [{"issuer": issuer, "claim": claim, "value": value}]}]);
-        Teams::read(&callers, Some(&[issuer]))
-    };
-    for (issuer, claim, value, place, reason) in [
+    for (issuer, claim, value, takes) in [
         (
-            github,
-            "ref",
-            "refs/heads/main",
-            "claim",
-            "everybody with an account at GitHub",
+            GITHUB,
+            json!("ref"),
+            json!("refs/heads/main"),
+            "repository, ",
         ),
         (
-            github,
-            "environment",
-            "production",
-            "claim",
-            "such as repository",
+            GITHUB,
+            json!("environment"),
+            json!("production"),
+            "repository_owner, ",
+        ),
+        (GITHUB, json!("aud"), json!("dtgate"), "repository_id, "),
+        (GITHUB, json!("actor"), json!("octocat"), "sub, "),
+        (GITHUB, json!("actor_id"), json!("12"), "sub, "),
+        (
+            GITHUB,
+            json!("job_workflow_ref"),
+            json!("example/shared/.github/workflows/a.yml@refs/heads/main"),
+            "workflow_ref, ",
+        ),
+        (GITHUB, json!("made_up"), json!("a"), "repository, "),
+        (
+            GITHUB,
+            json!(["a", "repository"]),
+            json!("example/a"),
+            "repository, ",
         ),
         (
-            github,
-            "aud",
-            "dtgate",
-            "claim",
-            "everybody with an account",
+            GITLAB,
+            json!("ref_protected"),
+            json!("true"),
+            "project_path, ",
         ),
-        (gitlab, "ref_protected", "true", "claim", "GitLab.com"),
-        (google, "email_verified", "true", "claim", "Google"),
+        (
+            GITLAB,
+            json!("user_access_level"),
+            json!("owner"),
+            "namespace_path, ",
+        ),
+        (GITLAB, json!("user_login"), json!("alice"), "project_id, "),
+        (
+            GITLAB,
+            json!("groups_direct"),
+            json!("group"),
+            "namespace_id, ",
+        ),
+        (
+            GITLAB,
+            json!("runner_environment"),
+            json!("self-hosted"),
+            "sub",
+        ),
+        (
+            GITLAB,
+            json!("ci_config_ref_uri"),
+            json!("gitlab.com/a/b"),
+            "sub",
+        ),
+        (GOOGLE, json!("email_verified"), json!(true), "email, hd, "),
+        (
+            GOOGLE,
+            json!("azp"),
+            json!("a"),
+            "[google, compute_engine, project_id]",
+        ),
+        (
+            BUILDKITE,
+            json!("build_branch"),
+            json!("main"),
+            "organization_slug, ",
+        ),
+        (
+            BUILDKITE,
+            json!("pipeline_slug"),
+            json!("deploy"),
+            "pipeline_id, ",
+        ),
+        (
+            BUILDKITE,
+            json!("agent_tag:queue"),
+            json!("deploy"),
+            "pipeline_id, ",
+        ),
+        (
+            TERRAFORM,
+            json!("terraform_workspace_name"),
+            json!("prod"),
+            "terraform_organization_name, ",
+        ),
+        (
+            TERRAFORM,
+            json!("terraform_run_phase"),
+            json!("apply"),
+            "terraform_workspace_id, ",
+        ),
+        (APPLE, json!("aud"), json!("dtgate"), "sub, email"),
+        (
+            MICROSOFT,
+            json!("preferred_username"),
+            json!("a@example"),
+            "sub, oid",
+        ),
+        (MICROSOFT, json!("email"), json!("a@example"), "sub, oid"),
+    ] {
+        let error = read(issuer, &claim, &value).unwrap_err();
+        assert_eq!(error.place, "callers[0].jwt[0].claim", "{claim}");
+        let reason = &error.reason;
+        assert!(
+            reason.contains("everybody with an account at"),
+            "{claim}: {reason}"
+        );
+        assert!(reason.contains(takes), "{claim}: {reason}");
+    }
+}
+
+#[test]
+fn an_owner_of_an_issuer_that_serves_everybody_is_written_whole() {
+    for (issuer, claim, value, reason) in [
         // Whoever calls himself `example-evil`.
-        (github, "repository", "example*", "value", "up to the `/`"),
         (
-            github,
-            "repository_owner",
-            "exam*",
-            "value",
-            "leaves open whose",
+            GITHUB,
+            "repository",
+            "example*",
+            "the `/` behind it, as in \"OWNER/*\"",
         ),
-        (github, "sub", "repo:example*", "value", "leaves open whose"),
+        (GITHUB, "repository", "/*", "leaves open whose"),
+        (GITHUB, "sub", "repo:example*", "as in \"repo:OWNER/*\""),
+        (GITHUB, "sub", "repo:*", "as in \"repo:OWNER/*\""),
         (
-            gitlab,
+            GITHUB,
+            "sub",
+            "re*",
+            "begins with the owner: \"repo:OWNER/*\", ",
+        ),
+        (
+            GITHUB,
+            "sub",
+            "environment:production",
+            "does not say whose it is",
+        ),
+        (
+            GITHUB,
+            "sub",
+            "job_workflow_ref:example/a*",
+            "does not say whose it is",
+        ),
+        (
+            GITHUB,
+            "sub",
+            "repository_owner:example*",
+            "as in \"repository_owner:OWNER:*\"",
+        ),
+        (
+            GITHUB,
+            "sub",
+            "repository_owner_id:12*",
+            "repository_owner_id:OWNER:*",
+        ),
+        (GITHUB, "repository_owner", "exam*", "without the asterisk"),
+        (GITHUB, "repository_id", "12*", "without the asterisk"),
+        (GITHUB, "enterprise", "exam/*", "without the asterisk"),
+        (
+            GITLAB,
             "project_path",
             "group*",
-            "value",
             "everybody can choose a name at GitLab.com",
         ),
         (
-            google,
-            "email",
-            "ci@*",
-            "value",
-            "everybody can choose a name at Google",
+            GITLAB,
+            "sub",
+            "project_path:group*",
+            "as in \"project_path:OWNER/*\"",
+        ),
+        (GITLAB, "namespace_id", "12*", "without the asterisk"),
+        (GOOGLE, "email", "ci@*", "others at Google"),
+        (GOOGLE, "hd", "example.com/*", "without the asterisk"),
+        (
+            BUILDKITE,
+            "sub",
+            "organization:acme*",
+            "the `:` behind it, as in \"organization:OWNER:*\"",
+        ),
+        (
+            BUILDKITE,
+            "sub",
+            "pipeline:deploy",
+            "does not say whose it is",
+        ),
+        (
+            BUILDKITE,
+            "organization_slug",
+            "acme*",
+            "without the asterisk",
+        ),
+        (
+            TERRAFORM,
+            "sub",
+            "organization:*",
+            "as in \"organization:OWNER:*\"",
+        ),
+        (
+            TERRAFORM,
+            "terraform_full_workspace",
+            "organization:acme*",
+            "OWNER:*",
         ),
     ] {
-        let error = read(issuer, json!(claim), value).unwrap_err();
-        assert_eq!(error.place, format!("callers[0].jwt[0].{place}"), "{claim}");
-        assert!(error.reason.contains(reason), "{claim}: {error}");
+        let error = read(issuer, &json!(claim), &json!(value)).unwrap_err();
+        assert_eq!(error.place, "callers[0].jwt[0].value", "{value}");
+        assert!(error.reason.contains(reason), "{value}: {error}");
     }
     for (issuer, claim, value) in [
-        (github, "repository", "example/payments"),
-        (github, "repository", "example/platform-*"),
-        (github, "repository_owner", "example"),
-        (github, "sub", "repo:example/*"),
-        (gitlab, "project_path", "group/sub*"),
+        (GITHUB, json!("repository"), "example/payments"),
+        (GITHUB, json!("repository"), "example/platform-*"),
+        (GITHUB, json!("repository_owner"), "example"),
+        (GITHUB, json!("repository_id"), "12"),
+        (
+            GITHUB,
+            json!("workflow_ref"),
+            "example/payments/.github/workflows/*",
+        ),
+        (GITHUB, json!("sub"), "repo:example/*"),
+        (GITHUB, json!("sub"), "repository_owner:example:*"),
+        (GITHUB, json!("sub"), "repository_owner:example"),
+        (GITLAB, json!("project_path"), "group/sub*"),
+        (
+            GITLAB,
+            json!("sub"),
+            "project_path:group/a:ref_type:branch:ref:main",
+        ),
+        (BUILDKITE, json!("sub"), "organization:acme:pipeline:*"),
+        (TERRAFORM, json!("sub"), "organization:acme:project:*"),
+        (
+            TERRAFORM,
+            json!("terraform_full_workspace"),
+            "organization:acme:*",
+        ),
+        (
+            GOOGLE,
+            json!(["google", "compute_engine", "project_id"]),
+            "example",
+        ),
         // Of a company's own issuer it is the company's business.
-        ("https://ci.example", "ref", "refs/heads/main"),
-        ("https://ci.example", "email", "ci@*"),
+        ("https://ci.example", json!("ref"), "refs/heads/main"),
+        ("https://ci.example", json!("email"), "ci@*"),
+        ("https://ci.example", json!("sub"), "a*"),
     ] {
-        read(issuer, json!(claim), value).unwrap();
+        read(issuer, &claim, &json!(value)).unwrap();
+    }
+}
+
+#[test]
+fn an_address_that_nobody_has_verified_is_nobodys() {
+    let own = "https://ci.example";
+    for (issuer, verified, belongs) in [
+        (GOOGLE, json!(true), true),
+        (GOOGLE, json!("true"), true),
+        (GOOGLE, json!(false), false),
+        (GOOGLE, Value::Null, false),
+        (own, json!(true), true),
+        (own, json!(false), false),
+        (own, json!("false"), false),
+    ] {
+        let mut jwt = jwt();
+        jwt.issuer = issuer.to_owned();
+        jwt.claims.insert("email".to_owned(), json!("ci@example"));
+        let teams = read(issuer, &json!("email"), &json!("ci@example")).unwrap();
+        let is_one = |jwt: &Jwt| {
+            let shown = Shown {
+                jwt: Some(jwt),
+                ..Shown::default()
+            };
+            !teams.teams(shown).is_empty()
+        };
+        assert_eq!(is_one(&jwt), issuer == own);
+        jwt.claims
+            .insert("email_verified".to_owned(), verified.clone());
+        assert_eq!(is_one(&jwt), belongs, "{issuer} {verified}");
     }
 }
