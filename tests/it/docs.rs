@@ -524,13 +524,13 @@ fn every_setting_about_callers_is_on_their_page_with_its_default() {
         };
         let (_, section) = callers.split_once(&format!("\n## {title}\n")).unwrap();
         let section = section.split("\n## ").next().unwrap();
-        let is_it = |name: &&str| {
-            key == *name
+        let is_it = |name: &str| {
+            key == name
                 || key.ends_with(&format!(".{name}"))
                 || key.starts_with(&format!("{name}."))
         };
         let rows = settings(section).into_iter();
-        let mut rows = rows.filter(|(names, _)| names.iter().any(|name| is_it(&name)));
+        let mut rows = rows.filter(|(names, _)| names.iter().any(|name| is_it(name)));
         // In its own words, where there is none.
         let first = |default: &str| default.split([':', ',']).next().unwrap().to_owned();
         let is_alike = |told: &str| first(told) == first(default) || key.ends_with(".discovery");
