@@ -33,7 +33,7 @@ pub use caller::{caller, credential_name, redactor, require_credential};
 pub use error::{HeadError, ReadError};
 pub use fields::refuse_connection_fields;
 use fields::{API_TOKEN, Credential, asks_for, credential, is_json, parameters};
-pub use overrides::only_reads;
+pub use overrides::{is_about_another_request, only_reads};
 use overrides::{refuse_method, refuse_overrides};
 use path::{CanonicalPath, Likeness, PathError, Target};
 use reading::Work;

@@ -20,7 +20,7 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-pub use address::{deserialize_listening, listening};
+pub use address::{clients_address, deserialize_listening, listening};
 pub use counted::counted;
 pub use network::{Network, deserialize_believed};
 pub use relative::relative;

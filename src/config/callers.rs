@@ -122,7 +122,10 @@ impl Config {
     ) {
         let keys = reached.of_credential();
         for (name, issuer) in &self.identity.jwt {
-            let Some(Everybodys { who, any_audience }) = Everybodys::of(&issuer.issuer) else {
+            let Some(Everybodys {
+                who, any_audience, ..
+            }) = Everybodys::of(&issuer.issuer)
+            else {
                 continue;
             };
             let audience = if any_audience {

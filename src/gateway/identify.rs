@@ -101,6 +101,7 @@ impl Gateway {
         let origin = Origin {
             address: address.ip(),
             share: self.set.limits.address_share,
+            signatures: self.set.limits.jwt_signatures.get(),
         };
         let verified = tokens.verify(&parts.headers, origin, (self.shared.now)());
         identity.jwt = verified.await?;

@@ -32,8 +32,10 @@ pub struct Config {
     pub in_flight: NonZeroUsize,
     /// Guarded requests, from the last byte of their body to the last byte of their answer.
     pub guarded_in_flight: NonZeroUsize,
-    /// What one address may hold of each of the three above.
+    /// What one address may hold of each of the three above, and of the places to wait for a JSON Web Token to be checked.
     pub address_share: Share,
+    /// Requests that wait for the signature of a JSON Web Token to be checked.
+    pub jwt_signatures: NonZeroUsize,
     /// Requests of one caller that wait to be judged.
     pub judge_queue: NonZeroUsize,
     /// How long a request may wait to be judged.
@@ -59,6 +61,7 @@ impl Default for Config {
             in_flight: const { NonZeroUsize::new(1024).expect("more than none") },
             guarded_in_flight: const { NonZeroUsize::new(256).expect("more than none") },
             address_share: const { Share::percent(25) },
+            jwt_signatures: const { NonZeroUsize::new(4096).expect("more than none") },
             judge_queue: const { NonZeroUsize::new(16).expect("more than none") },
             judge_timeout: Duration::from_secs(5),
             refusals: const { NonZeroU32::new(60).expect("more than none") },

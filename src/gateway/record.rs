@@ -31,6 +31,7 @@ use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError};
+use crate::identity::forwarded::names_a_client;
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Environment, Envoy, SocketAddress, Target,
@@ -275,10 +276,10 @@ impl Recorder {
         self.redactor.members(&query)
     }
 
-    /// Header fields that may be shown: none that is made to carry a secret. One that is sent several times is
-    /// joined, as its readers do.
+    /// Header fields that may be shown: none that is made to carry a secret, nor one in which proxies say for whom they
+    /// ask: `caller` has what is believed of that. One that is sent several times is joined, as its readers do.
     fn public_headers(&self, headers: &HeaderMap) -> BTreeMap<Redacted, Redacted> {
-        let names = headers.keys().filter(|name| !is_of_a_proxy(name.as_str()));
+        let names = headers.keys().filter(|name| !names_a_client(name.as_str()));
         let shown = names.filter_map(|name| {
             let values: Vec<String> = headers.get_all(name).iter().map(visible).collect();
             let value = self.redactor.header(name.as_str(), &values.join(", "))?;
@@ -431,24 +432,6 @@ impl Recorder {
         headers
     }
 }
-
-/// Where proxies say for whom they ask, and clients what they like. `caller` has what is believed of it.
-fn is_of_a_proxy(name: &str) -> bool {
-    name.starts_with("x-forwarded") || PROXIES.contains(&name)
-}
-
-const PROXIES: [&str; 10] = [
-    "cf-connecting-ip",
-    "client-ip",
-    "fastly-client-ip",
-    "forwarded",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-forwarded-for",
-    "x-real-ip",
-];
 
 /// The value of a header field as text. One that is not all visible ASCII is escaped, backslashes too.
 fn visible(value: &HeaderValue) -> String {

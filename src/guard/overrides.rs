@@ -76,6 +76,11 @@ pub fn only_reads(parts: &Parts) -> bool {
         && names_parameter(parts, &mut Work::default(), overrides).is_ok_and(|named| !named)
 }
 
+/// Whether a field of this name could be told another method or path, or tells one.
+pub fn is_about_another_request(name: &str) -> bool {
+    says(name.as_bytes()).is_some()
+}
+
 /// Goes by the words of a name in lower case, however they are joined.
 fn says(name: &[u8]) -> Option<Says> {
     let words = || {

@@ -100,12 +100,12 @@ impl<'t> Compact<'t> {
         }
     }
 
-    /// What is signed.
     /// All of it, which is a secret.
     pub(super) fn text(&self) -> &'t str {
         self.text
     }
 
+    /// What is signed.
     pub(super) fn message(&self) -> &'t [u8] {
         let length = self.header.len() + 1 + self.payload.len();
         self.text.as_bytes().get(..length).unwrap_or_default()

@@ -11,7 +11,8 @@ use http::uri::{Scheme, Uri};
 use serde::{Deserialize, Deserializer};
 
 use super::algorithm::Algorithm;
-use super::forwarded;
+use super::forwarded::{self, names_a_client};
+use crate::guard::is_about_another_request;
 use crate::outbound::Proxy;
 use crate::value::Duration;
 
@@ -256,7 +257,10 @@ impl TryFrom<String> for Field {
         let name: HeaderName = text
             .parse()
             .map_err(|_invalid| format!("{text:?} is no name of a header field"))?;
-        if TAKEN.contains(&name) || OF_PROXIES.contains(&name.as_str()) {
+        let is_taken = TAKEN.contains(&name.as_str())
+            || names_a_client(name.as_str())
+            || is_about_another_request(name.as_str());
+        if is_taken {
             return Err(format!(
                 "{name} means something else: give \"authorization\", or a field of its own such as \"x-dtgate-token\""
             ));
@@ -354,38 +358,67 @@ impl fmt::Display for Url {
     }
 }
 
-/// Fields that others read too, and in their own way.
-const TAKEN: [HeaderName; 21] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::ACCEPT_LANGUAGE,
-    header::CONNECTION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::COOKIE,
-    header::EXPECT,
-    header::FORWARDED,
-    header::HOST,
-    header::ORIGIN,
-    header::PROXY_AUTHORIZATION,
-    header::RANGE,
-    header::REFERER,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::USER_AGENT,
-    header::VIA,
-];
-
-const OF_PROXIES: [&str; 6] = [
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
+/// Fields that the gate, or servers, read, write or take off in their own way.
+const TAKEN: [&str; 59] = [
+    "a-im",
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "age",
+    "allow",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "cookie2",
+    "date",
+    "etag",
+    "expect",
+    "forwarded",
+    "from",
+    "host",
+    "http2-settings",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "last-modified",
+    "location",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "referer",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "set-cookie2",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
 ];
 
 /// The longest `iss` and `aud`.

@@ -19,18 +19,18 @@ pub enum Flaw {
     Algorithm,
     #[error("it is for somebody else: none of its audiences (aud) is the gate's")]
     Audience,
-    #[error("its claim {0} is missing, or not of the kind that it has to be")]
-    Claim(&'static str),
+    #[error(
+        "it is not checked: too many tokens wait for their signatures to be checked; try again"
+    )]
+    Busy,
+    #[error("its claim {0} has to be {1}")]
+    Claim(&'static str, &'static str),
     #[error("its claims are no JSON object that can be read in only one way")]
     Claims,
     #[error("it has expired (exp): get a new one")]
     Expired,
     #[error("its head has {0}, which the gate does not take")]
     Extension(&'static str),
-    #[error(
-        "it is not checked: too many tokens with a wrong signature came from this address; try again"
-    )]
-    Forgeries,
     #[error("it was issued in the future (iat): compare the clocks of issuer and gate")]
     Future,
     #[error("its head is no JSON object that can be read in only one way")]
@@ -52,17 +52,30 @@ pub enum Flaw {
          issued for a shorter time"
     )]
     Lifetime,
+    #[error(
+        "its claim {0} is beyond the year 9999: it has to be in seconds since 1970, and this looks like milliseconds"
+    )]
+    Late(&'static str),
     #[error("it is longer than 16 KiB")]
     Long,
     #[error(
         "the header field is no token: write the token, or Bearer and the token, and nothing else"
     )]
     Malformed,
+    #[error("it has no claim {0}: the gate takes no token without it")]
+    Missing(&'static str),
     #[error("it is not valid yet (nbf): compare the clocks of issuer and gate")]
     NotYet,
     #[error("it stands in another header field than tokens of this issuer have to")]
     Place,
-    #[error("there is more than one credential beside it: send one token, in one header field")]
+    #[error(
+        "in Authorization it has to stand behind Bearer and alone: write `Authorization: Bearer TOKEN`, and nothing else"
+    )]
+    Scheme,
+    #[error(
+        "it is not the only one: the request shows it twice, or another token or credential in a field for one; send one \
+         token, in one header field"
+    )]
     Several,
     #[error("its signature is wrong")]
     Signature,
@@ -86,11 +99,11 @@ impl Flaw {
         match self {
             Self::Algorithm => "algorithm",
             Self::Audience => "audience",
-            Self::Claim(_) => "claim",
+            Self::Busy => "busy",
+            Self::Claim(..) | Self::Late(_) | Self::Missing(_) => "claim",
             Self::Claims => "claims",
             Self::Expired => "expired",
             Self::Extension(_) => "extension",
-            Self::Forgeries => "forgeries",
             Self::Future => "future",
             Self::Head => "head",
             Self::Issuer => "issuer",
@@ -100,7 +113,7 @@ impl Flaw {
             Self::Large => "large",
             Self::Lifetime => "lifetime",
             Self::Long => "long",
-            Self::Malformed => "malformed",
+            Self::Malformed | Self::Scheme => "malformed",
             Self::NotYet => "not-yet",
             Self::Place => "place",
             Self::Several => "several",
@@ -114,14 +127,13 @@ impl Flaw {
 
     /// Whether it is not the token's fault: the same one may be good in a moment. 503, and 401 for all others.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::Forgeries | Self::Unavailable | Self::Waiting)
+        matches!(self, Self::Busy | Self::Unavailable | Self::Waiting)
     }
 
     /// The limit that was reached, if it was one of the token's.
     pub(super) fn limit(self) -> Option<Limit> {
         match self {
             Self::Large | Self::Long => Some(Limit::Jwt),
-            Self::Forgeries => Some(Limit::JwtSignatures),
             _ => None,
         }
     }

@@ -61,6 +61,8 @@ pub enum Fault {
     Long,
     #[error("it has more than {MOST_KEYS} keys")]
     Many,
+    #[error("no key in it can be used: {}", .0.join("; "))]
+    NoKey(Vec<String>),
     #[error("it names {said:?} as the place of its keys (jwks_uri): {reason}")]
     Place { said: String, reason: String },
     #[error("it is no set of keys (a JSON object with a list \"keys\"): {0}")]
@@ -77,6 +79,7 @@ impl FetchError {
             | Fault::Description(_)
             | Fault::File(_)
             | Fault::Issuer { .. }
+            | Fault::NoKey(_)
             | Fault::Place { .. }
             | Fault::Set(_) => None,
         }
@@ -133,7 +136,7 @@ impl Fetcher {
     async fn keys(&self, url: &Url) -> Result<Fetched, FetchError> {
         let (head, body) = self.get(url).await?;
         Ok(Fetched {
-            keys: KeySet::parse(&body).map_err(|fault| fault.at(url))?,
+            keys: KeySet::usable(&body).map_err(|fault| fault.at(url))?,
             fresh: freshness(&head),
         })
     }

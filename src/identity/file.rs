@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::config::Name;
 use super::fetch::{Fault, FetchError};
@@ -14,8 +14,6 @@ use crate::outbound::{LONGEST_ANSWER, OutboundError};
 pub enum KeysError {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    #[error("{}: no key in it can be used: {}", path.display(), reasons.join("; "))]
-    NoKey { path: PathBuf, reasons: Vec<String> },
     #[error(transparent)]
     Unread(#[from] FetchError),
 }
@@ -23,22 +21,12 @@ pub enum KeysError {
 /// The keys of an issuer, of which one at least has to be good.
 pub(super) fn keys(name: &Name, path: &Path) -> Result<KeySet, KeysError> {
     let keys = read(path)?;
-    if keys.len() > 0 {
-        keys.say_left_out(name.as_str());
-        return Ok(keys);
-    }
-    let mut reasons = keys.left_out;
-    if reasons.is_empty() {
-        reasons.push("the list \"keys\" is empty".to_owned());
-    }
-    Err(KeysError::NoKey {
-        path: path.to_owned(),
-        reasons,
-    })
+    keys.say_left_out(name.as_str());
+    Ok(keys)
 }
 
 pub(super) fn read(path: &Path) -> Result<KeySet, FetchError> {
-    let keys = bytes(path).and_then(|bytes| KeySet::parse(&bytes));
+    let keys = bytes(path).and_then(|bytes| KeySet::usable(&bytes));
     keys.map_err(|fault| fault.at(&path.display()))
 }
 

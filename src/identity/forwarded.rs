@@ -4,13 +4,16 @@
 //! its end, because each proxy writes behind what it was sent: what stands before the first address that is no proxy's is
 //! the client's own word, and nobody looks at it. So the work is that for the proxies on the way, whatever a client sends.
 
+mod names;
+
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap, HeaderName};
 use serde::Deserialize;
 
 use crate::telemetry::{Limit, Metrics};
-use crate::value::Network;
+use crate::value::{Network, clients_address};
+pub use names::names_a_client;
 
 /// Which proxies are believed, and what.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -139,14 +142,14 @@ impl Field {
     }
 }
 
-/// An address, with a port behind it or without. One of IPv6 may stand in brackets.
+/// An address that a client can have, with a port behind it or without. One of IPv6 may stand in brackets.
 fn address(node: &str) -> Option<IpAddr> {
     let bare = || node.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let address = node.parse::<IpAddr>().ok().or_else(bare).or_else(|| {
         let socket: SocketAddr = node.parse().ok()?;
         Some(socket.ip())
     });
-    address.map(|address| address.to_canonical())
+    clients_address(address?)
 }
 
 /// The parts of a field between commas, the last one first. Within quotes a comma parts nothing; whoever leaves a quote

@@ -35,7 +35,7 @@ pub(super) struct Key {
 }
 
 impl KeySet {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+    fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let read = json::parse(bytes).map_err(|error| Fault::Set(error.to_string()))?;
         let Some(Value::Array(listed)) = read.get("keys") else {
             return Err(Fault::Set("there is no list \"keys\"".to_owned()));
@@ -66,6 +66,19 @@ impl KeySet {
             }
         }
         Ok(set)
+    }
+
+    /// A set of which one key at least can be used. Where there is none, that is a fault of whoever published it: keys that
+    /// are known from before are better.
+    pub(super) fn usable(bytes: &[u8]) -> Result<Self, Fault> {
+        let mut set = Self::parse(bytes)?;
+        if set.len() > 0 {
+            return Ok(set);
+        }
+        if set.left_out.is_empty() {
+            set.left_out.push("the list \"keys\" is empty".to_owned());
+        }
+        Err(Fault::NoKey(set.left_out))
     }
 
     /// Whether the two were read from the same text.

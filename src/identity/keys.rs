@@ -100,7 +100,7 @@ impl Keys {
             timeout: issuer.timeout.into(),
             pause: issuer.pause.into(),
             max_age: issuer.max_age.into(),
-            waiting: Places::new(MOST_WAITING),
+            waiting: Places::new([Limit::JwksWaiting, Limit::JwksWaitingPerAddress]),
             metrics: metrics.clone(),
             now,
             state,
@@ -120,7 +120,7 @@ impl Keys {
             Looked::Refused(flaw, limit) => return Err(self.0.refused(flaw, limit)),
             Looked::Wait(flight) => flight,
         };
-        let place = self.0.waiting.take(origin);
+        let place = self.0.waiting.take(origin, MOST_WAITING);
         let _place = place.map_err(|limit| self.0.refused(Flaw::Waiting, Some(limit)))?;
         if !self.0.landed(flight).await {
             return Err(self.0.refused(Flaw::Unavailable, Some(Limit::JwksTimeout)));
@@ -313,12 +313,6 @@ impl Shared {
         }
         if before.left_out != keys.left_out {
             keys.say_left_out(self.name.as_str());
-        }
-        if keys.len() == 0 {
-            tracing::warn!(
-                issuer,
-                "an issuer has no key that can be used: all of its tokens are refused"
-            );
         }
     }
 

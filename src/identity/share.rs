@@ -1,16 +1,16 @@
-//! How much of the work on tokens one address may cause: who waits for keys, and whose signatures are checked.
+//! How much of the work on tokens one address may cause: who waits for keys, and who for its signature to be checked.
 //!
-//! A token is checked before anybody is known by it, so that until then there is nothing but the address.
+//! A token is checked before anybody is known by it, so that until then there is nothing but the address. Behind a load
+//! balancer that is everybody's: so whoever sends wrong tokens takes turns with all others, and uses nothing up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use lru::LruCache;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
 
 use crate::telemetry::Limit;
 use crate::value::Share;
@@ -22,12 +22,15 @@ pub struct Origin {
     pub address: IpAddr,
     /// What one address may have of what there is for all.
     pub share: Share,
+    /// How many may wait for a signature to be checked, from all addresses.
+    pub signatures: usize,
 }
 
 /// Places to wait in.
 #[derive(Debug)]
 pub(super) struct Places {
-    most: usize,
+    /// What is reached when all are taken, and when an address has its share.
+    exceeded: [Limit; 2],
     taken: Mutex<Taken>,
 }
 
@@ -46,37 +49,41 @@ pub(super) struct Place<'p> {
     address: IpAddr,
 }
 
-/// Signatures that were wrong, by address.
+/// Checks signatures: a few at a time, so that there is always time for everything else, and in the order in which they
+/// came.
 #[derive(Debug)]
-pub(super) struct Forgeries(Mutex<Seen>);
+pub(super) struct Checks {
+    running: Semaphore,
+    waiting: Places,
+    known: Mutex<Known>,
+}
 
+/// Tokens that were good once: who has one does not wait behind those of whom nothing is known.
 #[derive(Debug)]
-struct Seen {
-    /// When each address has all of its budget again.
-    full: LruCache<IpAddr, Instant>,
-    /// Tokens that were good once: who has one is not kept from showing it by others at its address.
-    good: LruCache<u64, ()>,
+struct Known {
+    tokens: LruCache<u64, ()>,
     hasher: RandomState,
 }
 
 impl Places {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(exceeded: [Limit; 2]) -> Self {
         Self {
-            most,
+            exceeded,
             taken: Mutex::default(),
         }
     }
 
-    /// The limit that is reached: of all, or of the address.
-    pub(super) fn take(&self, origin: Origin) -> Result<Place<'_>, Limit> {
-        let each = origin.share.of(self.most).max(1);
+    /// One of so many. Or the limit that is reached: of all, or of the address.
+    pub(super) fn take(&self, origin: Origin, most: usize) -> Result<Place<'_>, Limit> {
+        let [of_all, of_address] = self.exceeded;
+        let each = origin.share.of(most).max(1);
         let mut taken = self.taken();
-        if taken.all >= self.most {
-            return Err(Limit::JwksWaiting);
+        if taken.all >= most {
+            return Err(of_all);
         }
         let own = taken.by.entry(origin.address).or_default();
         if *own >= each {
-            return Err(Limit::JwksWaitingPerAddress);
+            return Err(of_address);
         }
         *own += 1;
         taken.all += 1;
@@ -106,100 +113,121 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Default for Forgeries {
+impl Default for Checks {
     fn default() -> Self {
-        Self(Mutex::new(Seen {
-            full: LruCache::new(MOST_KNOWN),
-            good: LruCache::new(MOST_KNOWN),
-            hasher: RandomState::new(),
-        }))
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            // The other half is for everything else.
+            running: Semaphore::new((cores / 2).max(1)),
+            waiting: Places::new([Limit::JwtSignatures, Limit::JwtSignaturesPerAddress]),
+            known: Mutex::new(Known {
+                tokens: LruCache::new(MOST_KNOWN),
+                hasher: RandomState::new(),
+            }),
+        }
     }
 }
 
-impl Forgeries {
-    /// Whether the signature of a token from there is still checked.
-    pub(super) fn may_check(&self, origin: Origin, token: &str) -> bool {
-        let mut seen = self.seen();
-        let full = seen.full.get(&origin.address);
-        let missing = full.map(|full| full.saturating_duration_since(Instant::now()));
-        let has_room = missing.is_none_or(|missing| missing + INTERVAL <= MINUTE);
-        has_room || {
-            let hash = seen.hasher.hash_one(token);
-            seen.good.get(&hash).is_some()
-        }
-    }
-
-    /// What came of it.
-    pub(super) fn checked(&self, origin: Origin, token: &str, is_good: bool) {
-        let mut seen = self.seen();
-        if is_good {
-            let hash = seen.hasher.hash_one(token);
-            seen.good.put(hash, ());
+impl Checks {
+    /// Whether a token is good, as soon as it is its turn. Or the limit that is reached by all who wait.
+    pub(super) async fn check(
+        &self,
+        origin: Origin,
+        token: &str,
+        verify: impl FnOnce() -> bool,
+    ) -> Result<bool, Limit> {
+        let _turn = if self.is_known(token) {
+            None
         } else {
-            let now = Instant::now();
-            let full = seen.full.peek(&origin.address);
-            let full = full.map_or(now, |full| now.max(*full)) + INTERVAL;
-            seen.full.put(origin.address, full);
+            let _place = self.waiting.take(origin, origin.signatures)?;
+            // Nobody closes it.
+            self.running.acquire().await.ok()
+        };
+        let is_good = verify();
+        if is_good {
+            let mut known = self.known();
+            let hash = known.hasher.hash_one(token);
+            known.tokens.put(hash, ());
         }
+        Ok(is_good)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_known(&self, token: &str) -> bool {
+        let mut known = self.known();
+        let hash = known.hasher.hash_one(token);
+        known.tokens.get(&hash).is_some()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Wrong signatures of one address: so many a minute, and no more saved up.
-const MOST_FORGED: u32 = 600;
-const MINUTE: Duration = Duration::from_mins(1);
-const INTERVAL: Duration = Duration::from_millis(60_000 / MOST_FORGED as u64);
-
-/// Addresses that are remembered, and good tokens; the one that was seen least recently goes.
+/// Good tokens that are remembered; the one that was seen least recently goes.
 const MOST_KNOWN: NonZeroUsize = NonZeroUsize::new(4096).expect("more than none");
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
 
     fn origin(last: u8) -> Origin {
         Origin {
             address: IpAddr::from([10, 0, 0, last]),
             share: Share::percent(25),
+            signatures: 8,
         }
     }
 
     #[test]
     fn one_address_takes_its_share_of_the_places_and_leaves_the_rest() {
-        let places = Places::new(8);
-        let own: Vec<_> = (0..2).map(|_| places.take(origin(1)).unwrap()).collect();
-        assert_eq!(
-            places.take(origin(1)).unwrap_err(),
-            Limit::JwksWaitingPerAddress
-        );
-        let others: Vec<_> = (2..5)
-            .flat_map(|last| [places.take(origin(last)), places.take(origin(last))])
-            .collect();
+        let places = Places::new([Limit::JwksWaiting, Limit::JwksWaitingPerAddress]);
+        let take = |last| places.take(origin(last), 8);
+        let own: Vec<_> = (0..2).map(|_| take(1).unwrap()).collect();
+        assert_eq!(take(1).unwrap_err(), Limit::JwksWaitingPerAddress);
+        let others: Vec<_> = (2..5).flat_map(|last| [take(last), take(last)]).collect();
         assert!(others.iter().all(Result::is_ok));
-        assert_eq!(places.take(origin(9)).unwrap_err(), Limit::JwksWaiting);
+        assert_eq!(take(9).unwrap_err(), Limit::JwksWaiting);
         drop((own, others));
         assert!(places.taken().by.is_empty());
         assert_eq!(places.taken().all, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn wrong_signatures_are_checked_so_often_a_minute_and_whoever_was_known_goes_on() {
-        let forgeries = Forgeries::default();
-        forgeries.checked(origin(1), "good", true);
-        for _ in 0..MOST_FORGED {
-            assert!(forgeries.may_check(origin(1), "bad"));
-            forgeries.checked(origin(1), "bad", false);
+    async fn who_is_not_known_waits_for_its_turn_in_its_addresss_share_of_the_places() {
+        let checks = Arc::new(Checks::default());
+        assert_eq!(checks.check(origin(1), "good", || true).await, Ok(true));
+        let all = checks.running.available_permits();
+        let busy = checks.running.acquire_many(u32::try_from(all).unwrap());
+        let busy = busy.await.unwrap();
+        let ask = |origin: Origin| {
+            let checks = checks.clone();
+            tokio::spawn(async move { checks.check(origin, "new", || false).await })
+        };
+        let mut waiting = vec![ask(origin(1)), ask(origin(1)), ask(origin(2))];
+        yield_now().await;
+        // Nobody lets it wait.
+        let now = |origin| timeout(Duration::from_secs(1), checks.check(origin, "new", || true));
+        let refused = now(origin(1)).await;
+        assert_eq!(refused, Ok(Err(Limit::JwtSignaturesPerAddress)));
+        // Who was known does not wait.
+        assert_eq!(checks.check(origin(1), "good", || true).await, Ok(true));
+        // Where one address has all there is, all there is holds.
+        let shared = Origin {
+            share: Share::percent(100),
+            ..origin(1)
+        };
+        waiting.extend((0..5).map(|_| ask(shared)));
+        yield_now().await;
+        assert_eq!(now(shared).await, Ok(Err(Limit::JwtSignatures)));
+        drop(busy);
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap(), Ok(false));
         }
-        assert!(!forgeries.may_check(origin(1), "bad"));
-        assert!(!forgeries.may_check(origin(1), "good that is new"));
-        assert!(forgeries.may_check(origin(1), "good"));
-        assert!(forgeries.may_check(origin(2), "bad"));
-        tokio::time::advance(INTERVAL).await;
-        assert!(forgeries.may_check(origin(1), "bad"));
-        forgeries.checked(origin(1), "bad", false);
-        assert!(!forgeries.may_check(origin(1), "bad"));
+        assert!(checks.waiting.taken().by.is_empty());
     }
 }

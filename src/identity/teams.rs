@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::everybodys::Everybodys;
 use super::tokens::Jwt;
 use crate::listener::Certificate;
 pub use read::TeamsError;
@@ -142,10 +143,24 @@ impl ByCertificate {
 impl ByClaim {
     fn takes(&self, jwt: &Jwt) -> bool {
         jwt.issuer == self.issuer
+            && self.is_vouched(jwt)
             && within(&jwt.claims, &self.claim).is_some_and(|claim| match claim {
                 Value::Array(listed) => listed.iter().any(|one| self.value.is(one)),
                 one => self.value.is(one),
             })
+    }
+
+    /// Whether the issuer knows what the claim says. An address that nobody has verified can be another's (`OpenID` Connect
+    /// Core, section 5.1); an issuer of one's own may leave it out.
+    fn is_vouched(&self, jwt: &Jwt) -> bool {
+        if self.claim != ["email"] {
+            return true;
+        }
+        match jwt.claims.get("email_verified") {
+            None => Everybodys::of(&self.issuer).is_none(),
+            Some(Value::String(verified)) => verified == "true",
+            Some(verified) => *verified == Value::Bool(true),
+        }
     }
 }
 

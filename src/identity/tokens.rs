@@ -18,7 +18,7 @@ use super::config::{Config, Issuer, Name, Source};
 use super::error::{Error, Flaw};
 use super::file::KeysError;
 use super::keys::{Health, Keys};
-use super::share::{Forgeries, Origin};
+use super::share::{Checks, Origin};
 use crate::telemetry::Metrics;
 
 /// What a good token says. It is text of a client: whoever writes it makes it writable first.
@@ -41,7 +41,7 @@ pub struct Tokens {
     issuers: Arc<[Trusted]>,
     /// The fields that are for tokens alone.
     fields: Arc<[HeaderName]>,
-    forgeries: Arc<Forgeries>,
+    checks: Arc<Checks>,
     metrics: Metrics,
     now: fn() -> Timestamp,
 }
@@ -81,13 +81,13 @@ impl Tokens {
     /// The same with this configuration: files are read again, and keys that were fetched are kept, of issuers whose keys
     /// still come from the same place.
     pub fn renew(&self, config: &Config) -> Result<Self, BuildError> {
-        let forgeries = self.forgeries.clone();
-        Self::after(&self.issuers, forgeries, config, &self.metrics, self.now)
+        let checks = self.checks.clone();
+        Self::after(&self.issuers, checks, config, &self.metrics, self.now)
     }
 
     fn after(
         before: &[Trusted],
-        forgeries: Arc<Forgeries>,
+        checks: Arc<Checks>,
         config: &Config,
         metrics: &Metrics,
         now: fn() -> Timestamp,
@@ -117,7 +117,7 @@ impl Tokens {
         Ok(Self {
             fields: fields.collect(),
             issuers,
-            forgeries,
+            checks,
             metrics: metrics.clone(),
             now,
         })
@@ -196,12 +196,12 @@ impl Tokens {
         if !key.is_for(head.algorithm) {
             return Err(refused(Flaw::KeyType));
         }
-        let token = compact.text();
-        if !self.forgeries.may_check(origin, token) {
-            return Err(refused(Flaw::Forgeries));
-        }
-        let is_good = key.verifies(head.algorithm, compact.message(), compact.signature());
-        self.forgeries.checked(origin, token, is_good);
+        let verify = || key.verifies(head.algorithm, compact.message(), compact.signature());
+        let checked = self.checks.check(origin, compact.text(), verify).await;
+        let is_good = checked.map_err(|limit| {
+            self.metrics.reached(limit);
+            refused(Flaw::Busy)
+        })?;
         if !is_good {
             return Err(refused(Flaw::Signature));
         }
@@ -288,7 +288,7 @@ impl Tokens {
                     return Err(Flaw::Several.of(name));
                 }
                 if bearer(value) != Some(word) {
-                    return Err(Flaw::Malformed.of(name));
+                    return Err(Flaw::Scheme.of(name));
                 }
                 shown = Some(Shown {
                     compact,
@@ -340,16 +340,20 @@ impl Times {
                 let seconds = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
                 Timestamp::UNIX_EPOCH.checked_add(seconds).ok()
             };
+            let flaw = |value: &Value| match value.as_f64() {
+                Some(number) if number > LATEST_SECOND => Flaw::Late(name),
+                _ => Flaw::Claim(name, "a number of seconds since 1970"),
+            };
             let claim = claims.get(name);
             claim
-                .map(|value| moment(value).ok_or(Flaw::Claim(name)))
+                .map(|value| moment(value).ok_or_else(|| flaw(value)))
                 .transpose()
         };
         let (ends, begins, issued) = (moment("exp")?, moment("nbf")?, moment("iat")?);
         Ok(Self {
             issued,
             begins,
-            ends: ends.ok_or(Flaw::Claim("exp"))?,
+            ends: ends.ok_or(Flaw::Missing("exp"))?,
         })
     }
 
@@ -382,7 +386,7 @@ fn optional(claims: &Map<String, Value>, name: &'static str) -> Result<Option<St
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Flaw::Claim(name)),
+        Some(_) => Err(Flaw::Claim(name, "a text")),
     }
 }
 
@@ -394,7 +398,7 @@ fn subject(claims: &Map<String, Value>, name: &str) -> Result<String, Flaw> {
 }
 
 fn text(claims: &Map<String, Value>, name: &'static str) -> Result<String, Flaw> {
-    optional(claims, name)?.ok_or(Flaw::Claim(name))
+    optional(claims, name)?.ok_or(Flaw::Missing(name))
 }
 
 fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Flaw> {
@@ -402,9 +406,9 @@ fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Flaw> {
     let listed = match claims.get("aud") {
         Some(Value::Array(listed)) => listed.iter().map(text).collect(),
         Some(one) => text(one).map(|one| vec![one]),
-        None => None,
+        None => return Err(Flaw::Missing("aud")),
     };
-    listed.ok_or(Flaw::Claim("aud"))
+    listed.ok_or(Flaw::Claim("aud", "a text, or a list of texts"))
 }
 
 /// Whatever could be a token, however it is decorated.
@@ -426,6 +430,9 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 fn alone(value: &HeaderValue) -> Option<&str> {
     bearer(value).or_else(|| value.to_str().ok().map(str::trim))
 }
+
+/// The last second of the year 9999: what is later is told in another unit.
+const LATEST_SECOND: f64 = 253_402_300_799.0;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::config::ProxyProtocol;
 use crate::telemetry::{Limit, Metrics};
+use crate::value::clients_address;
 
 /// Whom to believe, and for how long to wait.
 pub(super) struct Proxy {
@@ -200,11 +201,9 @@ fn v2(version: u8, family: u8, rest: &[u8]) -> Option<Said> {
     }
 }
 
-/// An address that a client can have; IPv4 is IPv4 however it is written.
 fn client(address: IpAddr, port: u16) -> Option<Said> {
-    let address = address.to_canonical();
-    let nobodys = address.is_unspecified() || address.is_multicast();
-    (!nobodys).then_some(Said::Client(SocketAddr::new(address, port)))
+    let address = clients_address(address)?;
+    Some(Said::Client(SocketAddr::new(address, port)))
 }
 
 const V1: &[u8] = b"PROXY ";

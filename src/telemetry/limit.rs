@@ -95,8 +95,10 @@ limits! {
     JwksWaitingPerAddress = "jwks_waiting_per_address",
     /// A JSON Web Token that is too long, or says too much.
     Jwt = "jwt",
-    /// Tokens with a wrong signature, of one address.
+    /// Requests that wait for the signature of a token to be checked.
     JwtSignatures = "jwt_signatures",
+    /// The same, of one address.
+    JwtSignaturesPerAddress = "jwt_signatures_per_address",
     /// A client that goes on sending after its answer.
     Linger = "linger",
     /// A line of the log that is too long.

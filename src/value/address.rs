@@ -1,10 +1,18 @@
-//! Where to listen: an IP address and a port.
+//! Addresses: where to listen, and those that a client can have.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Deserializer, de};
 
 use super::ParseError;
+
+/// The address of a client that somebody else tells, if any client can have it. IPv4 is IPv4 however it is written.
+pub fn clients_address(told: IpAddr) -> Option<IpAddr> {
+    let address = told.to_canonical();
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    let is_nobodys = address.is_unspecified() || address.is_multicast() || is_broadcast;
+    (!is_nobodys).then_some(address)
+}
 
 /// Reads an address to listen on, as the command line has it.
 pub fn listening(text: &str) -> Result<SocketAddr, ParseError> {
@@ -55,6 +63,31 @@ pub fn deserialize_listening<'de, D: Deserializer<'de>>(from: D) -> Result<Socke
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_at_an_address_that_is_none_of_a_client() {
+        for told in [
+            "0.0.0.0",
+            "224.0.0.1",
+            "239.255.255.255",
+            "255.255.255.255",
+            "::",
+            "::ffff:0.0.0.0",
+            "::ffff:255.255.255.255",
+            "ff02::1",
+        ] {
+            assert_eq!(clients_address(told.parse().unwrap()), None, "{told}");
+        }
+        for (told, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(clients_address(told.parse().unwrap()), Some(address));
+        }
+    }
 
     #[test]
     fn what_is_no_address_is_refused_with_the_reason() {

@@ -184,6 +184,7 @@ fn a_request_in_a_file_is_judged_as_the_gate_would() {
         std::fs::write(&path, content).unwrap();
         run(&[
             "eval",
+            "--lines",
             "--request",
             text(&path),
             "--policies",
@@ -199,7 +200,9 @@ fn a_request_in_a_file_is_judged_as_the_gate_would() {
     let ran = judge("bad", request(BAD).as_bytes());
     assert_eq!(ran.code, 2, "{}", ran.all());
     assert!(ran.out.contains("WriteConfig"), "{}", ran.out);
-    assert!(ran.out.contains("forbidden_scopes.rego"), "{}", ran.out);
+    let lines =
+        |line: &&str| line.starts_with("  evaluated: ") && line.contains("forbidden_scopes.rego ");
+    assert_eq!(ran.out.lines().filter(lines).count(), 1, "{}", ran.out);
     let ran = judge("example", &data("seed-curl"));
     assert_eq!(ran.code, 2, "{}", ran.all());
     let ran = judge("read", &data("terraform-read"));

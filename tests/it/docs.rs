@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use dtgate::config::Config;
+use dtgate::identity::Everybodys;
 use dtgate::telemetry::{Limit, Metrics};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -605,6 +606,76 @@ fn the_policy_for_one_team_has_no_hole() {
         let said = run(&words.collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         assert_eq!(said.contains("only the team payments"), denied, "{said}");
+    }
+}
+
+/// The settings that the rows of tables name, and the cell behind.
+fn settings(text: &str) -> Vec<(Vec<&str>, &str)> {
+    let mut settings = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let mut cells = line.trim_start_matches("| ").split(" | ");
+        let names = cells.next().unwrap().split('`').skip(1).step_by(2);
+        let names = names.map(|name| name.trim_start_matches('.').trim_end_matches(" = true"));
+        settings.push((names.collect(), cells.next().unwrap_or_default()));
+    }
+    settings
+}
+
+#[test]
+fn every_setting_about_callers_is_on_their_page_with_its_default() {
+    let (keys, callers) = (page("docs/configuration.md"), page("docs/identity.md"));
+    let sections = [
+        ("listener.tls.clients.", "Client certificates"),
+        ("listener.tls.certificates.", "TLS"),
+        ("listener.tls.files.", "TLS"),
+        ("listener.tls.", "TLS"),
+        ("listener.proxy_protocol.", "PROXY protocol"),
+        ("identity.jwt.NAME.", "JSON Web Tokens"),
+        ("identity.forwarded.", "Clients behind proxies"),
+        ("credential.oauth.", "Brokering"),
+        ("credential.", "Brokering"),
+        ("admin.tls.", "Operators"),
+    ];
+    let mut seen = 0;
+    for (names, default) in settings(&keys) {
+        let [key] = names[..] else { continue };
+        let mut sections = sections.iter();
+        let Some((_, title)) = sections.find(|(begin, _)| key.starts_with(begin)) else {
+            continue;
+        };
+        let (_, section) = callers.split_once(&format!("\n## {title}\n")).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let is_it = |name: &str| {
+            key == name
+                || key.ends_with(&format!(".{name}"))
+                || key.starts_with(&format!("{name}."))
+        };
+        let rows = settings(section).into_iter();
+        let mut rows = rows.filter(|(names, _)| names.iter().any(|name| is_it(name)));
+        // In its own words, where there is none.
+        let first = |default: &str| default.split([':', ',']).next().unwrap().to_owned();
+        let is_alike = |told: &str| first(told) == first(default) || key.ends_with(".discovery");
+        assert!(rows.any(|(_, told)| is_alike(told)), "{key}: {default}");
+        seen += 1;
+    }
+    assert!(seen > 40, "only {seen} found");
+}
+
+/// Whoever writes teams can look up what they may be by.
+#[test]
+fn every_issuer_that_serves_everybody_is_listed_with_the_claims_that_name_an_owner() {
+    let text = page("docs/identity.md");
+    let (_, text) = text.split_once("| issuer (`iss`) |").unwrap();
+    let (table, _) = text.split_once("\n\n").unwrap();
+    for issuer in Everybodys::all() {
+        let mut rows = table.lines();
+        let row = rows.find(|row| row.starts_with(&format!("| {}", issuer.who)));
+        let cells: Vec<&str> = row.unwrap().split(" | ").collect();
+        let in_code = cells[1].split('`').skip(1).step_by(2);
+        let listed: BTreeSet<&str> = in_code.collect();
+        for claim in issuer.claims() {
+            assert!(listed.contains(&*claim), "{}: {claim}", issuer.who);
+        }
     }
 }
 

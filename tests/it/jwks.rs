@@ -101,6 +101,7 @@ fn path(seen: &Seen) -> &str {
 const ORIGIN: Origin = Origin {
     address: IpAddr::V4(Ipv4Addr::LOCALHOST),
     share: Share::percent(100),
+    signatures: 64,
 };
 
 /// What the gate has to check tokens with.
@@ -466,9 +467,41 @@ fn an_answer_that_is_none_is_not_taken() {
         assert_eq!(gate.reached("jwks_answer"), long, "{why}");
     }
     assert_eq!(issuer.asked("/elsewhere"), 0);
-    // An issuer that takes back all of its keys lets nobody in; that is no fault of the gate's.
-    issuer.answers("/keys", answer("200 OK", "", "{\"keys\":[]}"));
-    assert_eq!(issuer.gate("").flaw(&token), Some(Flaw::Key));
+}
+
+#[test]
+fn a_set_without_a_key_that_can_be_used_takes_no_good_ones_away() {
+    let signer = Signer::es256("k");
+    let issuer = Issuer::with(&[&signer]);
+    let token = issuer.token(&signer);
+    let gate = issuer.gate("pause = '1ms'");
+    assert_eq!(gate.flaw(&token), None);
+    let mut other = signer.jwk();
+    other["use"] = json!("enc");
+    let other = json!({"keys": [other]}).to_string();
+    for (set, why) in [
+        ("{\"keys\":[]}", "the list \"keys\" is empty"),
+        (
+            &*other,
+            "no key in it can be used: keys[0]: it is not for signatures (use)",
+        ),
+    ] {
+        issuer.answers("/keys", answer("200 OK", "", set));
+        // An unknown name makes the gate ask.
+        let unknown = issuer.token(&Signer::es256(why));
+        assert_eq!(gate.flaw(&unknown), Some(Flaw::Unavailable));
+        assert!(gate.failure().contains(why), "{}", gate.failure());
+        assert_eq!(gate.flaw(&token), None, "{why}");
+        let health = &gate.tokens.health()[0];
+        assert!(health.usable && health.keys == 1, "{health:?}");
+        // Where there were none before, tokens may be good, and nobody can say.
+        let fresh = issuer.gate("");
+        assert_eq!(fresh.flaw(&token), Some(Flaw::Unavailable));
+        assert!(!fresh.tokens.health()[0].usable);
+        let text = fresh.metrics.encode();
+        let failed = "dtgate_jwks_fetches_total{issuer=\"ci\",result=\"failed\"} 1";
+        assert!(text.contains(failed), "{text}");
+    }
 }
 
 /// A server with a certificate of its own, which gives the keys to everybody.

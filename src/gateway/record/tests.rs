@@ -285,12 +285,3 @@ fn a_scope_is_searched_for_secrets_once_when_its_body_is_read_and_once_for_all_o
         searches(r#""activeGateTokenManagement.read","InstallerDownload","TenantTokenManagement""#);
     assert_eq!(three - two, 2);
 }
-
-/// Whoever writes policies can look up which fields they do not see.
-#[test]
-fn the_fields_of_proxies_are_listed_in_the_documentation() {
-    let page = include_str!("../../../docs/input.md");
-    for name in PROXIES {
-        assert!(page.contains(&format!("`{name}`")), "{name}");
-    }
-}

@@ -111,6 +111,17 @@ fn what_would_let_the_wrong_in_is_refused() {
         (keys, "algorithms = []", "name one at least"),
         (keys, "header = 'cookie'", "means something else"),
         (keys, "header = 'X-Forwarded-For'", "means something else"),
+        (keys, "header = 'x-request-id'", "means something else"),
+        (keys, "header = 'keep-alive'", "means something else"),
+        (keys, "header = 'x-ratelimit-reset'", "means something else"),
+        (keys, "header = 'if-range'", "means something else"),
+        (keys, "header = 'x-client-cert'", "means something else"),
+        (
+            keys,
+            "header = 'x-http-method-override'",
+            "means something else",
+        ),
+        (keys, "header = 'x-original-url'", "means something else"),
         (keys, "header = 'a b'", "no name of a header field"),
         (keys, "leeway = '1h'", "set the clocks instead"),
         (

@@ -145,6 +145,26 @@ fn forwarded_is_read_as_its_standard_says() {
 }
 
 #[test]
+fn an_address_that_no_client_can_have_is_none() {
+    for address in [
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "[ff02::1]",
+        "[::ffff:0.0.0.0]:1",
+    ] {
+        let own = ("10.0.0.1".to_owned(), Finding::Unreadable);
+        assert_eq!(told("x-forwarded-for", "10.0.0.1", &[address]), own);
+        let quoted = format!("for=\"{address}\"");
+        assert_eq!(told("forwarded", "10.0.0.1", &[&quoted]), own);
+        let behind = format!("{address}, 10.0.0.2");
+        let said = told("x-forwarded-for", "10.0.0.1", &[&behind]);
+        assert_eq!(said, ("10.0.0.2".to_owned(), Finding::Unreadable));
+    }
+}
+
+#[test]
 fn only_the_field_that_is_configured_is_read() {
     let config = config("forwarded");
     let mut headers = HeaderMap::new();
@@ -194,6 +214,7 @@ fn address() -> impl Strategy<Value = IpAddr> {
         any::<[u8; 16]>().prop_map(|bytes| IpAddr::from(bytes).to_canonical()),
         any::<[u8; 3]>().prop_map(|[a, b, c]| IpAddr::from([10, a, b, c])),
     ]
+    .prop_filter("of a client", |address| clients_address(*address).is_some())
 }
 
 proptest! {

@@ -9,6 +9,7 @@ use crate::identity::signer::Signer;
 const ORIGIN: Origin = Origin {
     address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
     share: crate::value::Share::percent(25),
+    signatures: 64,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -27,7 +28,7 @@ fn keys(lines: &str) -> (Keys, Metrics) {
 /// As if they had been fetched now.
 fn give(keys: &Keys, fresh: Option<Duration>) {
     let set = json!({"keys": [Signer::es256("k").jwk()]}).to_string();
-    let keys_of_set = KeySet::parse(set.as_bytes()).unwrap();
+    let keys_of_set = KeySet::usable(set.as_bytes()).unwrap();
     keys.0.lock().asked = Some(Instant::now());
     keys.0.store(Fetched {
         keys: keys_of_set,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{ByCertificate, ByClaim, Pattern, Team, Wanted};
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::is_shown_id;
-use crate::identity::everybodys::{Everybodys, is_anybodys};
+use crate::identity::everybodys::{Everybodys, Objection};
 
 /// Why a list of teams cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -169,7 +169,6 @@ fn by_claim(at: &At<'_>, issuers: Option<&[&str]>) -> Result<ByClaim, TeamsError
             ));
         }
     };
-    let everybodys = Everybodys::of(&issuer);
     // Every good token has the one, and hardly two tokens the other.
     if let [name] = claim.as_slice() {
         let reason = match name.as_str() {
@@ -184,23 +183,17 @@ fn by_claim(at: &At<'_>, issuers: Option<&[&str]>) -> Result<ByClaim, TeamsError
         if let Some(reason) = reason {
             return Err(claim_at.wrong(reason));
         }
-        if let Some(Everybodys { who, .. }) = everybodys
-            && is_anybodys(name)
-        {
-            return Err(claim_at.wrong(format!(
-                "everybody with an account at {who} can have a token that says so: take a claim that says whose it is, \
-                 such as repository, project_path or sub; one entry is enough to belong to the team"
-            )));
-        }
     }
-    if let (Some(Everybodys { who, .. }), Wanted::Text(Pattern::Begin(begin))) =
-        (everybodys, &value)
-        && !begin.contains('/')
-    {
-        return Err(value_at.wrong(format!(
-            "it leaves open whose it is, and everybody can choose a name at {who} that begins so: write the owner whole, \
-             up to the `/`"
-        )));
+    if let Some(everybodys) = Everybodys::of(&issuer) {
+        let text = match &value {
+            Wanted::Text(pattern) => Some((pattern.text(), matches!(pattern, Pattern::Begin(_)))),
+            Wanted::Other(_) => None,
+        };
+        let checked = everybodys.names_an_owner(&claim, text);
+        checked.map_err(|objection| match objection {
+            Objection::Claim(reason) => claim_at.wrong(reason),
+            Objection::Value(reason) => value_at.wrong(reason),
+        })?;
     }
     Ok(ByClaim {
         issuer,

@@ -373,79 +373,243 @@ fn what_nobody_is_or_everybody_is_an_error_with_its_place() {
     }
 }
 
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+const GITLAB: &str = "https://gitlab.com";
+const GOOGLE: &str = "https://accounts.google.com";
+const BUILDKITE: &str = "https://agent.buildkite.com";
+const TERRAFORM: &str = "https://app.terraform.io";
+const APPLE: &str = "https://appleid.apple.com";
+const MICROSOFT: &str =
+    "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
+
+/// A team by a claim, which may be a list of names.
+fn read(issuer: &str, claim: &str, value: &str) -> Result<Teams, TeamsError> {
+    let claim: Value = serde_json::from_str(claim).unwrap_or_else(|_name| json!(claim));
+    let callers =
+        json!([{"name": "a", "jwt": [{"issuer": issuer, "claim": claim, "value": value}]}]);
+    Teams::read(&callers, Some(&[issuer]))
+}
+
+/// Claims that are no owner's, and one that is named instead.
+const ANYBODYS: [(&str, &str, &str, &str); 24] = [
+    (GITHUB, "ref", "refs/heads/main", "repository, "),
+    (GITHUB, "environment", "production", "repository_owner, "),
+    (GITHUB, "aud", "dtgate", "repository_id, "),
+    (GITHUB, "actor", "octocat", "sub, "),
+    (GITHUB, "actor_id", "12", "sub, "),
+    (
+        GITHUB,
+        "job_workflow_ref",
+        "example/shared/.github/workflows/a.yml@refs/heads/main",
+        "workflow_ref, ",
+    ),
+    (GITHUB, "made_up", "a", "repository, "),
+    (GITHUB, r#"["a","repository"]"#, "example/a", "repository, "),
+    (GITLAB, "ref_protected", "true", "project_path, "),
+    (GITLAB, "user_access_level", "owner", "namespace_path, "),
+    (GITLAB, "user_login", "alice", "project_id, "),
+    (GITLAB, "groups_direct", "group", "namespace_id, "),
+    (GITLAB, "runner_environment", "self-hosted", "sub"),
+    (GITLAB, "ci_config_ref_uri", "gitlab.com/a/b", "sub"),
+    (GOOGLE, "email_verified", "true", "email, hd, "),
+    (GOOGLE, "azp", "a", "[google, compute_engine, project_id]"),
+    (BUILDKITE, "build_branch", "main", "organization_slug, "),
+    (BUILDKITE, "pipeline_slug", "deploy", "pipeline_id, "),
+    (BUILDKITE, "agent_tag:queue", "deploy", "pipeline_id, "),
+    (
+        TERRAFORM,
+        "terraform_workspace_name",
+        "prod",
+        "terraform_organization_name, ",
+    ),
+    (
+        TERRAFORM,
+        "terraform_run_phase",
+        "apply",
+        "terraform_workspace_id, ",
+    ),
+    (APPLE, "aud", "dtgate", "sub, email"),
+    (MICROSOFT, "preferred_username", "a@example", "sub, oid"),
+    (MICROSOFT, "email", "a@example", "sub, oid"),
+];
+
 #[test]
 fn what_everybody_with_an_account_can_have_is_no_team() {
-    let github = "https://token.actions.githubusercontent.com";
-    let gitlab = "https://gitlab.com";
-    let google = "https://accounts.google.com";
-    let read = |issuer: &str, claim: Value, value: &str| {
-        let callers =
-            json!([{"name": "a", "jwt": [{"issuer": issuer, "claim": claim, "value": value}]}]);
-        Teams::read(&callers, Some(&[issuer]))
-    };
-    for (issuer, claim, value, place, reason) in [
-        (
-            github,
-            "ref",
-            "refs/heads/main",
-            "claim",
-            "everybody with an account at GitHub",
-        ),
-        (
-            github,
-            "environment",
-            "production",
-            "claim",
-            "such as repository",
-        ),
-        (
-            github,
-            "aud",
-            "dtgate",
-            "claim",
-            "everybody with an account",
-        ),
-        (gitlab, "ref_protected", "true", "claim", "GitLab.com"),
-        (google, "email_verified", "true", "claim", "Google"),
-        // Whoever calls himself `example-evil`.
-        (github, "repository", "example*", "value", "up to the `/`"),
-        (
-            github,
-            "repository_owner",
-            "exam*",
-            "value",
-            "leaves open whose",
-        ),
-        (github, "sub", "repo:example*", "value", "leaves open whose"),
-        (
-            gitlab,
-            "project_path",
-            "group*",
-            "value",
-            "everybody can choose a name at GitLab.com",
-        ),
-        (
-            google,
-            "email",
-            "ci@*",
-            "value",
-            "everybody can choose a name at Google",
-        ),
-    ] {
-        let error = read(issuer, json!(claim), value).unwrap_err();
-        assert_eq!(error.place, format!("callers[0].jwt[0].{place}"), "{claim}");
-        assert!(error.reason.contains(reason), "{claim}: {error}");
+    for (issuer, claim, value, takes) in ANYBODYS {
+        let error = read(issuer, claim, value).unwrap_err();
+        assert_eq!(error.place, "callers[0].jwt[0].claim", "{claim}");
+        let reason = &error.reason;
+        assert!(
+            reason.contains("everybody with an account at"),
+            "{claim}: {reason}"
+        );
+        assert!(reason.contains(takes), "{claim}: {reason}");
     }
-    for (issuer, claim, value) in [
-        (github, "repository", "example/payments"),
-        (github, "repository", "example/platform-*"),
-        (github, "repository_owner", "example"),
-        (github, "sub", "repo:example/*"),
-        (gitlab, "project_path", "group/sub*"),
-        // Of a company's own issuer it is the company's business.
-        ("https://ci.example", "ref", "refs/heads/main"),
-        ("https://ci.example", "email", "ci@*"),
+}
+
+/// Values that leave the owner open, and what is wrong.
+const OPEN: [(&str, &str, &str, &str); 22] = [
+    // Whoever calls himself `example-evil`.
+    (
+        GITHUB,
+        "repository",
+        "example*",
+        "the `/` behind it, as in \"OWNER/*\"",
+    ),
+    (GITHUB, "repository", "/*", "leaves open whose"),
+    (GITHUB, "sub", "repo:example*", "as in \"repo:OWNER/*\""),
+    (GITHUB, "sub", "repo:*", "as in \"repo:OWNER/*\""),
+    (
+        GITHUB,
+        "sub",
+        "re*",
+        "begins with the owner: \"repo:OWNER/*\", ",
+    ),
+    (
+        GITHUB,
+        "sub",
+        "environment:production",
+        "does not say whose it is",
+    ),
+    (
+        GITHUB,
+        "sub",
+        "job_workflow_ref:example/a*",
+        "does not say whose it is",
+    ),
+    (
+        GITHUB,
+        "sub",
+        "repository_owner:example*",
+        "as in \"repository_owner:OWNER:*\"",
+    ),
+    (
+        GITHUB,
+        "sub",
+        "repository_owner_id:12*",
+        "repository_owner_id:OWNER:*",
+    ),
+    (GITHUB, "repository_owner", "exam*", "without the asterisk"),
+    (GITHUB, "repository_id", "12*", "without the asterisk"),
+    (GITHUB, "enterprise", "exam/*", "without the asterisk"),
+    (
+        GITLAB,
+        "project_path",
+        "group*",
+        "everybody can choose a name at GitLab.com",
+    ),
+    (
+        GITLAB,
+        "sub",
+        "project_path:group*",
+        "as in \"project_path:OWNER/*\"",
+    ),
+    (GITLAB, "namespace_id", "12*", "without the asterisk"),
+    (GOOGLE, "email", "ci@*", "others at Google"),
+    (GOOGLE, "hd", "example.com/*", "without the asterisk"),
+    (
+        BUILDKITE,
+        "sub",
+        "organization:acme*",
+        "the `:` behind it, as in \"organization:OWNER:*\"",
+    ),
+    (
+        BUILDKITE,
+        "sub",
+        "pipeline:deploy",
+        "does not say whose it is",
+    ),
+    (
+        BUILDKITE,
+        "organization_slug",
+        "acme*",
+        "without the asterisk",
+    ),
+    (
+        TERRAFORM,
+        "sub",
+        "organization:*",
+        "as in \"organization:OWNER:*\"",
+    ),
+    (
+        TERRAFORM,
+        "terraform_full_workspace",
+        "organization:acme*",
+        "OWNER:*",
+    ),
+];
+
+const CLOSED: [(&str, &str, &str); 17] = [
+    (GITHUB, "repository", "example/payments"),
+    (GITHUB, "repository", "example/platform-*"),
+    (GITHUB, "repository_owner", "example"),
+    (GITHUB, "repository_id", "12"),
+    (
+        GITHUB,
+        "workflow_ref",
+        "example/payments/.github/workflows/*",
+    ),
+    (GITHUB, "sub", "repo:example/*"),
+    (GITHUB, "sub", "repository_owner:example:*"),
+    (GITHUB, "sub", "repository_owner:example"),
+    (GITLAB, "project_path", "group/sub*"),
+    (
+        GITLAB,
+        "sub",
+        "project_path:group/a:ref_type:branch:ref:main",
+    ),
+    (BUILDKITE, "sub", "organization:acme:pipeline:*"),
+    (TERRAFORM, "sub", "organization:acme:project:*"),
+    (TERRAFORM, "terraform_full_workspace", "organization:acme:*"),
+    (
+        GOOGLE,
+        r#"["google","compute_engine","project_id"]"#,
+        "example",
+    ),
+    // Of a company's own issuer it is the company's business.
+    ("https://ci.example", "ref", "refs/heads/main"),
+    ("https://ci.example", "email", "ci@*"),
+    ("https://ci.example", "sub", "a*"),
+];
+
+#[test]
+fn an_owner_of_an_issuer_that_serves_everybody_is_written_whole() {
+    for (issuer, claim, value, reason) in OPEN {
+        let error = read(issuer, claim, value).unwrap_err();
+        assert_eq!(error.place, "callers[0].jwt[0].value", "{value}");
+        assert!(error.reason.contains(reason), "{value}: {error}");
+    }
+    for (issuer, claim, value) in CLOSED {
+        read(issuer, claim, value).unwrap();
+    }
+}
+
+#[test]
+fn an_address_that_nobody_has_verified_is_nobodys() {
+    let own = "https://ci.example";
+    for (issuer, verified, belongs) in [
+        (GOOGLE, json!(true), true),
+        (GOOGLE, json!("true"), true),
+        (GOOGLE, json!(false), false),
+        (GOOGLE, Value::Null, false),
+        (own, json!(true), true),
+        (own, json!(false), false),
+        (own, json!("false"), false),
     ] {
-        read(issuer, json!(claim), value).unwrap();
+        let mut jwt = jwt();
+        jwt.issuer = issuer.to_owned();
+        jwt.claims.insert("email".to_owned(), json!("ci@example"));
+        let teams = read(issuer, "email", "ci@example").unwrap();
+        let is_one = |jwt: &Jwt| {
+            let shown = Shown {
+                jwt: Some(jwt),
+                ..Shown::default()
+            };
+            !teams.teams(shown).is_empty()
+        };
+        assert_eq!(is_one(&jwt), issuer == own);
+        jwt.claims
+            .insert("email_verified".to_owned(), verified.clone());
+        assert_eq!(is_one(&jwt), belongs, "{issuer} {verified}");
     }
 }

@@ -40,6 +40,7 @@ fn a_line_of_version_1_is_understood_in_the_one_way_that_it_is_written() {
         ("PROXY TCP4 192.0.2.1 198.51.100.1 01 2\r\n", None),
         ("PROXY TCP4 192.0.2.1 198.51.100.1 65536 2\r\n", None),
         ("PROXY TCP4 0.0.0.0 198.51.100.1 1 2\r\n", None),
+        ("PROXY TCP4 255.255.255.255 198.51.100.1 1 2\r\n", None),
         ("PROXY TCP4 224.0.0.1 198.51.100.1 1 2\r\n", None),
         ("PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n", None),
         ("PROXY UDP4 192.0.2.1 198.51.100.1 1 2\r\n", None),

@@ -125,6 +125,17 @@ fn no_policy_sees_what_a_client_says_in_a_proxys_field() {
         "X-Forwarded-Host",
         "X-Forwarded-User",
         "X-Original-Forwarded-For",
+        "X_Forwarded_For",
+        "Forwarded-For",
+        "X-Originating-IP",
+        "X-Azure-ClientIP",
+        "Wl-Proxy-Client-Ip",
+        "Client-Cert",
+        "Client-Cert-Chain",
+        "X-Client-Cert",
+        "X-SSL-Client-S-DN",
+        "SSL-Client-Subject",
+        "X-Amzn-Mtls-Clientcert-Subject",
     ];
     fields.extend(spoofed.map(|name| (name, "192.0.2.66")));
     for (address, believed) in [(STRANGER, "127.0.0.3"), (PROXY, "192.0.2.66")] {

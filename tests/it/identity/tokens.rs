@@ -25,7 +25,7 @@ fn a_bad_token_is_refused_and_recorded_on_guarded_and_on_open_traffic() {
     let (ci, field) = (stand.token(json!({})), stand.token(json!({"iss": FIELD})));
     let bearer = format!("Bearer {ci}");
     let foreign = stand.token(json!({"iss": "https://sso.example"}));
-    let one = "more than one credential";
+    let one = "it is not the only one";
     let authorization = ("Authorization", &*bearer);
     for (name, fields, words) in [
         (
@@ -56,16 +56,20 @@ fn a_bad_token_is_refused_and_recorded_on_guarded_and_on_open_traffic() {
             &[authorization, ("Authorization", "Bearer dt0s16.ABCDEFGH.X")],
             one,
         ),
-        ("no scheme", &[("Authorization", &ci)], "is no token"),
+        (
+            "no scheme",
+            &[("Authorization", &ci)],
+            "write `Authorization: Bearer TOKEN`",
+        ),
         (
             "other scheme",
             &[("Authorization", &format!("Api-Token {ci}"))],
-            "is no token",
+            "write `Authorization: Bearer TOKEN`",
         ),
         (
             "list",
             &[("Authorization", &format!("{bearer}, Api-Token a"))],
-            "is no token",
+            "write `Authorization: Bearer TOKEN`",
         ),
     ] {
         refuses(&stand, name, fields, (words, 401));

@@ -219,8 +219,11 @@ fn nobody_hides_who_it_is_behind_a_field_that_speaks_of_secrets() {
         )
         .unwrap();
         assert_eq!(answer.status, 400, "{answer:?}");
+        // What looks like a token beside the gate's is refused before that is looked at.
+        let message = answer.message();
+        let says = |words| message.contains(words);
         assert!(
-            answer.message().contains("leave that field out"),
+            says("leave that field out") || says("send the request without a token"),
             "{answer:?}"
         );
         let decisions = stand.decisions();
