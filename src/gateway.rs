@@ -26,6 +26,7 @@ mod ledger;
 mod limits;
 mod line;
 pub mod lookup;
+mod open;
 mod pace;
 mod permit;
 mod pool;
@@ -47,8 +48,6 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
@@ -57,15 +56,13 @@ use crate::audit::event::Record;
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
-use crate::guard;
-use crate::listener::{Body, Tracker, empty, full};
+use crate::listener::{Body, Tracker, full};
 use crate::policy::{Decision, POLICY_ERROR};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
-use client::Who;
 use consider::{Asked, Considered};
 use cut::Cut;
-use environment::{Environment, Environments};
+use environment::Environments;
 use identify::Identity;
 pub use ledger::Ledger;
 pub use limits::Config;
@@ -76,11 +73,10 @@ pub use rehearsal::{
     Failures, Reading, Setting, Supposed, reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
-use route::{Open, Routed, Unrouted};
+use route::{Routed, Unrouted};
 pub use service::Service;
 pub use set::{Set, Wanted};
 use story::{Started, Story, log};
-use unseen::Sighting;
 pub use unseen::UnknownWrites;
 pub use upstream::Reached;
 use upstream::Upstream;
@@ -314,79 +310,6 @@ impl Gateway {
         let task = self.shared.tracker.spawn(Box::pin(work(gone)));
         let answered = task.await;
         answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
-    }
-
-    /// Open traffic: nobody judges it. Whose it is goes to the log, and is counted where the catalogue does not know it.
-    async fn pass(
-        &self,
-        parts: Parts,
-        Open {
-            body,
-            lent,
-            unknown,
-        }: Open,
-        identity: &Identity,
-        started: &Started,
-        story: &mut Story,
-    ) -> Result<Response<Body>, Rejection> {
-        started.trace.leave_steps_out();
-        let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
-        story.environment = Some(environment.clone());
-        let shown = match &lent {
-            Some(lent) => Some(lent.caller.clone()),
-            None if unknown => guard::caller(&parts, &self.shared.key),
-            None => None,
-        };
-        story.caller = Arc::new(identity.told(shown.as_ref(), lent.is_some()));
-        let seen = unknown.then(|| {
-            let who = (identity, &story.caller);
-            Sighting::new(self, &parts, started, &environment, who)
-        });
-        let request = Request::from_parts(parts, body);
-        let from = (started, identity.proven());
-        let streamed = self.stream(&environment, target, request, from, seen);
-        let response = streamed.await?;
-        let secret = lent.map(|lent| lent.secret);
-        Ok(echo::withhold(response, secret.as_ref()).map_err(Reason::from)?)
-    }
-
-    /// Open traffic: both bodies are streamed, nothing is kept. An upload that does not begin holds nothing.
-    async fn stream(
-        &self,
-        environment: &Environment,
-        target: PathAndQuery,
-        mut request: Request<Body>,
-        (started, who): (&Started, Option<Who>),
-        mut seen: Option<Sighting>,
-    ) -> Result<Response<Body>, Rejection> {
-        if !headers::may_forward(&started.method, request.headers_mut()) {
-            let mut response = Response::new(empty());
-            headers::for_client(response.headers_mut(), started.version, &started.id);
-            return Ok(response);
-        }
-        headers::for_upstream(request.headers_mut(), started.version, &started.id);
-        started.trace.pass_on(request.headers_mut());
-        let (parts, body) = request.into_parts();
-        let body = bodies::begun(body).await.map_err(Reason::from)?;
-        let admission = &self.set.admission;
-        let slot = admission.open.take(started.address(), 1);
-        let of_caller = who.map(|who| admission.open_callers.take(who, 1));
-        let slot = (
-            slot.map_err(Reason::from)?,
-            of_caller.transpose().map_err(Reason::from)?,
-        );
-        let request = Request::from_parts(parts, body);
-        let sent = Instant::now();
-        if let Some(seen) = &mut seen {
-            seen.sent();
-        }
-        let response = environment.upstream.stream(target, request).await;
-        if let Some(seen) = &mut seen {
-            seen.answered(&response);
-        }
-        let response = response.map_err(Reason::from)?;
-        self.shared.metrics.upstream_answered(sent.elapsed(), None);
-        Ok(passed_on(response, slot, &started.id, (self.shared.now)()))
     }
 
     /// The way of one guarded request. Every step takes what only the step before can make.

@@ -1,6 +1,8 @@
 //! Who asks, besides the credential for Dynatrace: by the certificate of the connection, and by a JSON Web Token that
 //! is for the gate alone. And what Dynatrace is shown in the place of a caller who has proven who he is.
 
+use std::sync::Arc;
+
 use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -21,7 +23,6 @@ use crate::identity::{Jwt, Origin, Proofs, Shown};
 use crate::listener::{Certificate, Peer, Standing};
 use crate::policy::input::{CallerCertificate, CallerJwt};
 use crate::value::rfc3339_millis;
-use std::sync::Arc;
 
 /// What a caller has proven, and to which teams it belongs.
 #[derive(Clone, Debug, Default)]
@@ -74,19 +75,6 @@ impl Gateway {
     /// Checks what a request shows to the gate, and takes it away: it is for nobody behind the gate. What was proven counts
     /// also where something else was not.
     pub(super) async fn identify(
-        &self,
-        parts: &mut Parts,
-        identity: &mut Identity,
-        address: Address,
-    ) -> Result<(), Reason> {
-        let taken = self.take_token(parts, identity, address).await;
-        if identity.is_proven() {
-            self.find_teams_by_head(identity, parts);
-        }
-        taken
-    }
-
-    async fn take_token(
         &self,
         parts: &mut Parts,
         identity: &mut Identity,
@@ -145,7 +133,7 @@ impl Gateway {
         else {
             return Ok(head);
         };
-        let shows_own = head.credential().is_some() || shows_more(parts);
+        let shows_own = head.credential().is_some() || has_cookie(parts);
         let name = || environment.name.clone();
         match (credential.is_for(&identity.teams), shows_own) {
             (false, true) => Ok(head),
@@ -153,8 +141,10 @@ impl Gateway {
                 environment: name(),
                 teams: identity.teams.clone(),
             }),
-            (true, true) => Err(BrokerError::Several(name())),
-            (true, false) => {
+            (true, shows_own) if shows_own || shows_token(parts) => {
+                Err(BrokerError::Several(name()))
+            }
+            (true, _) => {
                 let secret = credential.authorization().await?;
                 let caller = credential.caller(&self.shared.key);
                 Ok(Box::new(head.brokered(secret, caller)))
@@ -180,9 +170,6 @@ impl Gateway {
         identity: &Identity,
         redactor: &Redactor,
     ) -> Result<Option<Lent>, Reason> {
-        if !identity.is_proven() {
-            return Ok(None);
-        }
         let own = guard::caller(parts, &self.shared.key);
         // One that is for no environment is told so later.
         let Ok((environment, _target)) = self.environments.open(parts) else {
@@ -194,7 +181,7 @@ impl Gateway {
         let Some(credential) = environment.credential.as_ref().filter(is_meant) else {
             return Ok(None);
         };
-        if own.is_some() || shows_more(parts) {
+        if own.is_some() || has_cookie(parts) || shows_token(parts) {
             return Err(BrokerError::Several(environment.name.clone()).into());
         }
         // It would take the credential off again.
@@ -263,8 +250,8 @@ impl Identity {
     /// Who asks, for every record and for the log. A request hides nothing of it: what was proven is no secret of its own,
     /// whatever else it shows.
     pub(super) fn told(&self, credential: Option<&Caller>, brokered: bool) -> event::Caller {
-        let redactor = Redactor::default();
-        let name = |text: &String| redactor.text(text).cut(LONGEST_NAME);
+        // On the way of every request: where nothing was proven, nothing is made.
+        let name = |text: &String| Redactor::default().text(text).cut(LONGEST_NAME);
         event::Caller {
             id: credential.map(|credential| credential.id.clone()),
             kind: credential.map(|credential| credential.kind.as_str()),
@@ -363,7 +350,6 @@ impl Identity {
 /// The longest name of a caller that stands in a record, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// Also in the field of an old standard, which some servers read alike.
 fn you_are(teams: &[String]) -> String {
     if teams.is_empty() {
         return "you are in none".to_owned();
@@ -371,19 +357,17 @@ fn you_are(teams: &[String]) -> String {
     format!("you are in {}, which is none", teams.join(", "))
 }
 
-/// A cookie, or a token of Dynatrace's wherever else a server might look for one.
-fn shows_more(parts: &Parts) -> bool {
+/// Whether there is a token wherever a server might look for one.
+fn shows_token(parts: &Parts) -> bool {
     let redactor = Redactor::default();
     let holds_token =
         |value: &HeaderValue| redactor.holds_token(&String::from_utf8_lossy(value.as_bytes()));
-    has_cookie(parts)
-        || parts.headers.values().any(holds_token)
-        || parts
-            .uri
-            .query()
-            .is_some_and(|query| redactor.holds_token(query))
+    let query = parts.uri.query();
+    parts.headers.values().any(holds_token)
+        || query.is_some_and(|query| redactor.holds_token(query))
 }
 
+/// Also in the field of an old standard, which some servers read alike.
 fn has_cookie(parts: &Parts) -> bool {
     let cookies = parts.headers.get_all(COOKIE).iter();
     let mut cookies = cookies.chain(parts.headers.get_all("cookie2"));

@@ -47,7 +47,10 @@ impl Gateway {
         body: Body,
     ) -> Result<Routed, Unrouted> {
         let mut routed = self.divide(started, parts, identity, body).await?;
-        if let Routed::Open(open) = &mut routed {
+        if let Routed::Open(open) = &mut routed
+            && identity.is_proven()
+        {
+            self.find_teams_by_head(identity, parts);
             open.lent = self.broker_open(parts, identity, &started.redactor).await?;
         }
         Ok(routed)

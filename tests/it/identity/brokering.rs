@@ -357,6 +357,15 @@ fn a_credential_can_be_for_some_teams_only() {
             .contains("is for certain teams, and you are in none of them"),
         "{answer:?}"
     );
+    // A token where Dynatrace does not look is no credential of its own.
+    let elsewhere = [
+        ("Authorization", &*theirs),
+        (
+            "X-Api-Token",
+            "dt0c01.ST2EY72KQINMH574WMNVI7YN.G3DFPBEJYMODIDAEX454M7YWBUVEFOWKPRVMWFASS64NFH52PX6BNDVFFM572RZM",
+        ),
+    ];
+    assert_eq!(stand.name("payments-ci", &elsewhere).status, 403);
     assert_eq!(stand.upstream.seen().len(), seen);
     // Without the gate's it is as good as anybody: what it shows of its own goes on.
     let field = stand.token(json!({"iss": FIELD, "repository": "example/other"}));
