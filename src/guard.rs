@@ -107,7 +107,7 @@ fn read(
     key: &HashKey,
     work: &mut Work,
 ) -> Result<Route, HeadError> {
-    host::host(parts)?;
+    host::is_one(parts)?;
     refuse_method(parts.method.as_str())?;
     // Other codings would be taken off with this connection's framing, and nobody would undo them.
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();

@@ -379,16 +379,26 @@ fn merged(text: &str, mut found: Vec<Range<usize>>) -> Found {
 /// Whether a name, of a field or a parameter, says that it carries a secret.
 pub fn names_a_secret(name: &str) -> bool {
     // Every field of every request is asked about: once through its letters.
-    let name = name.as_bytes();
-    name.iter().enumerate().any(|(at, first)| {
-        let rest = name.get(at..).unwrap_or_default();
+    let mut rests = (0..name.len()).filter_map(|at| name.as_bytes().get(at..));
+    rests.any(|rest| {
         let begins = |word: &str| {
             let begin = rest.get(..word.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
         };
-        b"ackpst".contains(&first.to_ascii_lowercase())
-            && SECRET_WORDS.iter().any(|word| begins(word))
+        begins_a_secret_word(rest) && SECRET_WORDS.iter().any(|word| begins(word))
     })
+}
+
+/// Whether the first letters are those of one of [`SECRET_WORDS`], in either case, or could be taken for them.
+fn begins_a_secret_word(rest: &[u8]) -> bool {
+    let Some(letters) = rest.first_chunk::<3>() else {
+        return false;
+    };
+    let small = letters.map(|letter| letter | 0x20);
+    matches!(
+        &small,
+        b"aut" | b"coo" | b"csr" | b"key" | b"pas" | b"sec" | b"ses" | b"tok"
+    )
 }
 
 const SECRET_WORDS: &[&str] = &[

@@ -2,9 +2,7 @@
 //! is added (RFC 9110, section 7.6).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
-    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    VIA,
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, VIA,
 };
 use http::{Method, Version};
 
@@ -13,16 +11,19 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// Makes a request's header fields fit for the next hop.
 pub(super) fn for_upstream(headers: &mut HeaderMap, version: Version, request_id: &str) {
-    remove_hop_by_hop(headers);
-    // Answered by us: hyper sends 100 (Continue) as soon as the body is asked for.
-    headers.remove(EXPECT);
+    let seen = remove_hop_by_hop(headers);
     // The upstream has its own name, which the client for it fills in.
     headers.remove(HOST);
-    join_cookies(headers);
-    add_via(headers, version);
-    if !headers.contains_key(&REQUEST_ID) {
-        headers.insert(REQUEST_ID, value(request_id));
+    if seen.expect {
+        // Answered by us: hyper sends 100 (Continue) as soon as the body is asked for.
+        headers.remove(EXPECT);
     }
+    if seen.cookies > 1 {
+        join_cookies(headers);
+    }
+    add_via(headers, version);
+    let id = headers.entry(REQUEST_ID);
+    id.or_insert_with(|| value(request_id));
 }
 
 /// The same for a request whose body was written anew: fields that described the old one go.
@@ -102,34 +103,60 @@ pub(super) fn may_forward(method: &Method, headers: &mut HeaderMap) -> bool {
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // To compare the few names that are there takes less than to look for each that might be.
-    let there = |name: &HeaderName| headers.keys().any(|key| key == name);
-    let mut named: Vec<HeaderName> = HOP_BY_HOP
-        .iter()
-        .filter(|name| there(name))
-        .cloned()
-        .collect();
-    if named.first() == Some(&CONNECTION) {
-        let options = headers.get_all(CONNECTION).iter();
-        let options = options.filter_map(|value| value.to_str().ok());
-        let options = options.flat_map(|value| value.split(',')).map(str::trim);
-        // What nearly every message has, and no field is called.
-        let options = options.filter(|option| !matches!(*option, "close" | "keep-alive"));
-        named.extend(options.filter_map(|name| name.parse().ok()));
+/// What else a look at all fields has found.
+#[derive(Default)]
+struct Seen {
+    expect: bool,
+    cookies: usize,
+}
+
+/// Looks at each field once. Nearly always there is none of them.
+fn remove_hop_by_hop(headers: &mut HeaderMap) -> Seen {
+    let mut seen = Seen::default();
+    let mut gone: Vec<HeaderName> = Vec::new();
+    for (name, value) in &*headers {
+        match name.as_str() {
+            "connection" => {
+                gone.push(name.clone());
+                gone.extend(options(value));
+            }
+            // Trailers end at the gate.
+            "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade" => gone.push(name.clone()),
+            "cookie" => seen.cookies += 1,
+            "expect" => seen.expect = true,
+            _ => {}
+        }
     }
-    for name in &named {
+    for name in &gone {
         headers.remove(name);
     }
+    seen
+}
+
+/// The fields that a `Connection` field takes off.
+fn options(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let options = value.to_str().unwrap_or_default().split(',');
+    let options = options.map(str::trim);
+    // What nearly every message has, and no field is called.
+    let options = options.filter(|option| !matches!(*option, "close" | "keep-alive"));
+    options.filter_map(|name| name.parse().ok())
 }
 
 /// HTTP/2 lets a client split its cookies; HTTP/1.1 must see one field (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs = headers.get_all(COOKIE);
-    if crumbs.iter().nth(1).is_none() {
+    let crumbs = headers.get_all(COOKIE).iter();
+    let crumbs: Vec<&[u8]> = crumbs.map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
         return;
     }
-    let crumbs: Vec<&[u8]> = crumbs.iter().map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
     }
@@ -149,20 +176,6 @@ const LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_invalid| HeaderValue::from_static(""))
 }
-
-static HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    // Trailers end at the gate.
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -188,9 +201,14 @@ mod tests {
             ("x-mine", "1"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
+            ("trailer", "x-late"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "websocket"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("proxy-authenticate", "Basic"),
             ("proxy-authorization", "Basic x"),
+            ("proxy-connection", "keep-alive"),
+            ("expect", "100-continue"),
             ("x-other", "2"),
             ("host", "gate"),
         ]);
@@ -247,6 +265,19 @@ mod tests {
         for_upstream(&mut headers, Version::HTTP_2, "id-1");
         assert_eq!(headers.get(COOKIE).unwrap(), "a=1; b=2");
         assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+    }
+
+    #[test]
+    fn fields_that_connection_takes_off_are_not_there_for_what_is_done_later() {
+        let mut headers = map(&[
+            ("cookie", "a=1"),
+            ("cookie", "b=2"),
+            ("x-request-id", "theirs"),
+            ("connection", "Cookie, X-Request-Id"),
+        ]);
+        for_upstream(&mut headers, Version::HTTP_2, "ours");
+        assert!(!headers.contains_key(COOKIE));
+        assert_eq!(headers.get(&REQUEST_ID).unwrap(), "ours");
     }
 
     #[test]

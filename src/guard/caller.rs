@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, PROXY_AUTHORIZATION};
+use http::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+};
 use http::request::Parts;
 
-use super::fields::{API_TOKEN, api_token, decoded, pairs};
-use super::fold::fold;
+use super::fields::{api_token, decoded, is_api_token, pairs};
 use super::{Head, ReadError};
 use crate::dynatrace::redact::{Redactor, names_a_secret};
 use crate::dynatrace::token::{Caller, HashKey, TokenId, TokenSecret};
@@ -60,7 +61,7 @@ pub fn redactor(headers: &HeaderMap, query: Option<&str>) -> Redactor {
     let (mut credentials, mut values) = (Vec::new(), Vec::new());
     let secret = |text: Cow<'_, str>| TokenSecret::new(text.into_owned());
     for (name, value) in headers {
-        let text = || String::from_utf8_lossy(value.as_bytes());
+        let text = || text(value);
         if name == AUTHORIZATION || name == PROXY_AUTHORIZATION {
             credentials.push(secret(text()));
         } else if name == COOKIE {
@@ -75,7 +76,7 @@ pub fn redactor(headers: &HeaderMap, query: Option<&str>) -> Redactor {
     }
     for (name, value) in pairs(query) {
         let name = decoded(name);
-        if fold(&name) == API_TOKEN {
+        if is_api_token(&name) {
             credentials.push(secret(decoded(value)));
         } else if names_a_secret(&name) {
             values.push(secret(decoded(value)));
@@ -84,9 +85,19 @@ pub fn redactor(headers: &HeaderMap, query: Option<&str>) -> Redactor {
     Redactor::knowing(credentials, values)
 }
 
+/// A field's value as text. Nearly all are UTF-8, which the standard library finds out faster than it replaces what is
+/// not.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    std::str::from_utf8(value.as_bytes())
+        .map_or_else(|_| String::from_utf8_lossy(value.as_bytes()), Cow::Borrowed)
+}
+
 /// Whether a field has a JSON Web Token in it, whatever the field is called: three parts, and the first of them is an
 /// object in base64.
 fn is_jwt(value: &[u8]) -> bool {
+    if value.len() < MIN_JWT {
+        return false;
+    }
     let word = value.rsplit(u8::is_ascii_whitespace).next();
     let word = word.unwrap_or_default();
     let begins = word.starts_with(b"ey") || word.starts_with(b"ew");

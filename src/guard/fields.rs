@@ -157,13 +157,17 @@ pub(super) fn parameters(
 
 /// The first parameter that is a credential.
 pub(super) fn api_token(query: Option<&str>) -> Option<String> {
-    let is_named = |name: &str| {
-        let name = decoded(name);
-        // Hardly any is as long.
-        name.len() * 2 >= API_TOKEN.len() && fold(&name) == API_TOKEN
-    };
-    let (_, value) = pairs(query).find(|(name, _)| is_named(name))?;
+    let (_, value) = pairs(query).find(|(name, _)| is_api_token(&decoded(name)))?;
     Some(decoded(value).into_owned())
+}
+
+/// Whether a decoded name is that of the parameter which is a credential, to the most lenient reader.
+pub(super) fn is_api_token(name: &str) -> bool {
+    // Of a plain name nothing but its case is folded.
+    if name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return name.eq_ignore_ascii_case(API_TOKEN);
+    }
+    fold(name) == API_TOKEN
 }
 
 pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
@@ -173,6 +177,9 @@ pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
 }
 
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
     percent_decode_str(text).decode_utf8_lossy()
 }
 
@@ -224,3 +231,39 @@ const CONNECTION_OPTIONS: &[&str] = &[
     "transfer-encoding",
     "upgrade",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameter_for_a_token_is_known_however_it_is_written() {
+        for name in [
+            "api-token",
+            "Api-Token",
+            "API-TOKEN",
+            " api-token",
+            "api-\ttoken",
+            "api\u{ad}-token",
+            "ａｐｉ-token",
+            "api-to\u{212a}en",
+        ] {
+            assert!(is_api_token(name), "{name:?}");
+        }
+        for name in [
+            "",
+            "api_token",
+            "api-tokens",
+            "apitoken",
+            "x-api-token",
+            "аpi-token",
+        ] {
+            assert!(!is_api_token(name), "{name:?}");
+        }
+        // What is plain takes the short way, and it leads to the same place.
+        for byte in 0..=u8::MAX {
+            let name = format!("api-toke{}n", char::from(byte));
+            assert_eq!(is_api_token(&name), fold(&name) == API_TOKEN, "{name:?}");
+        }
+    }
+}

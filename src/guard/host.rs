@@ -28,6 +28,16 @@ pub fn host(parts: &Parts) -> Result<Option<String>, ReadError> {
     }
 }
 
+/// Whether nobody could take the request for one for two hosts. What [`host`] says, without naming it.
+pub(super) fn is_one(parts: &Parts) -> Result<(), ReadError> {
+    let mut fields = parts.headers.get_all(HOST).iter();
+    match (parts.uri.authority(), fields.next(), fields.next()) {
+        // Nearly every request: there is nothing that the field could differ from.
+        (None, Some(_), None) => Ok(()),
+        _ => host(parts).map(drop),
+    }
+}
+
 /// A host in its one spelling: letters small, without the dot that ends a complete name. `None`: text is
 /// no host.
 pub fn canonical(text: &str) -> Option<String> {

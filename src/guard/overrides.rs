@@ -81,8 +81,12 @@ pub fn is_about_another_request(name: &str) -> bool {
     says(name.as_bytes()).is_some()
 }
 
-/// Goes by the words of a name in lower case, however they are joined.
 fn says(name: &[u8]) -> Option<Says> {
+    if may_say(name) { by_words(name) } else { None }
+}
+
+/// Goes by the words of a name in lower case, however they are joined.
+fn by_words(name: &[u8]) -> Option<Says> {
     let words = || {
         let words = name.split(|byte| !byte.is_ascii_alphanumeric());
         words.filter(|word| !word.is_empty())
@@ -111,6 +115,19 @@ fn says(name: &[u8]) -> Option<Says> {
         // Of what, only some servers know: `X-HTTP-Override`.
         false => within(&["override"]).then_some(Says::Method),
     }
+}
+
+/// Whether a name has the first letters of a word without which it says nothing. Every field of every request is asked
+/// about, and nearly none has.
+fn may_say(name: &[u8]) -> bool {
+    // Of `method`, `path`, `prefix`, `script`, `uri`, `url`, and of `override` and `verb`.
+    let begins = |letters: &[u8]| {
+        matches!(
+            letters,
+            b"met" | b"pat" | b"pre" | b"scr" | b"uri" | b"url" | b"ver"
+        )
+    };
+    name.windows(3).any(begins)
 }
 
 fn contains(word: &[u8], part: &str) -> bool {
@@ -240,6 +257,43 @@ mod tests {
             "metricselector",
         ] {
             assert_eq!(says(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    /// Whatever is made of the words that names are known by.
+    #[test]
+    fn no_name_that_says_something_is_passed_over_at_first_sight() {
+        let words = [
+            "auth",
+            "envoy",
+            "forwarded",
+            "httpverb",
+            "method",
+            "original",
+            "override",
+            "path",
+            "pathinfo",
+            "prefix",
+            "rewrite",
+            "script",
+            "tunnel",
+            "unencoded",
+            "uri",
+            "url",
+            "verb",
+            "verboverride",
+            "x",
+        ];
+        for one in words {
+            for two in words {
+                for three in words {
+                    for joint in ["-", "", "s_"] {
+                        let name = format!("{one}{joint}{two}{joint}{three}");
+                        let name = name.as_bytes();
+                        assert_eq!(says(name), by_words(name), "{one} {joint} {two} {three}");
+                    }
+                }
+            }
         }
     }
 

@@ -255,9 +255,14 @@ impl Reading {
         Ok(())
     }
 
+    /// Whether any part of it does, or two that stand together.
+    pub(super) fn mentions_tokens(&self) -> bool {
+        mention_tokens(&self.text)
+    }
+
     /// The parts of a path.
     pub(super) fn parts(&self) -> Vec<Part<'_>> {
-        let mut parts = Vec::new();
+        let mut parts = Vec::with_capacity(USUAL_PARTS);
         let (mut from, mut joined) = (0, false);
         let ends = self.text.iter().enumerate();
         let ends = ends.filter(|(_, byte)| matches!(byte, b'/' | b'\\' | b'?'));
@@ -347,8 +352,13 @@ impl Part<'_> {
     }
 
     pub(super) fn mentions_tokens(&self) -> bool {
-        self.whole.windows(5).any(|letters| letters == b"token")
+        mention_tokens(self.whole)
     }
+}
+
+/// Whether the word is there that all words have which are about tokens.
+fn mention_tokens(text: &[u8]) -> bool {
+    text.windows(5).any(|letters| letters == b"token")
 }
 
 /// What stands for a folded character; `raw`: it is there as it is, for all servers.
@@ -390,6 +400,9 @@ const LETTER: u8 = 0xFF;
 
 /// Any other character that is not ASCII.
 const OTHER: u8 = 0xFE;
+
+/// Parts that a path has at most, most of the time.
+const USUAL_PARTS: usize = 8;
 
 /// Honest clients encode once, and those that mean well twice.
 const MAX_DEPTH: u8 = 3;

@@ -580,3 +580,25 @@ proptest! {
         prop_assert!(!whole || reading::may_hold_a_secret(text.as_bytes()), "{text}");
     }
 }
+
+/// In any case, anywhere in a name, cut short by one letter.
+#[test]
+fn names_that_say_so_are_known_by_any_of_their_words() {
+    for word in SECRET_WORDS {
+        for name in [
+            (*word).to_owned(),
+            word.to_ascii_uppercase(),
+            format!("x-{word}"),
+            format!("{word}s-of-mine"),
+            format!("my{}{}", &word[..1].to_ascii_uppercase(), &word[1..]),
+            format!("aut coo ke to-{word}"),
+        ] {
+            assert!(names_a_secret(&name), "{name}");
+        }
+        let short = &word[..word.len() - 1];
+        assert!(!names_a_secret(short), "{short}");
+        assert!(!names_a_secret(&format!("{short}-x")), "{short}-x");
+    }
+    assert!(!names_a_secret(""));
+    assert!(!names_a_secret("user-agent"));
+}

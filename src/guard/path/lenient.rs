@@ -81,7 +81,7 @@ impl Likeness {
         let parts = reading.parts();
         let up = parts.iter().any(Part::is_up);
         let mut found = Self {
-            tokens: speak_of_tokens(&parts, up),
+            tokens: reading.mentions_tokens() && speak_of_tokens(&parts, up),
             strange: reading
                 .strange()
                 .or_else(|| parts.iter().any(Part::is_dots).then_some(Strange::Dots))
