@@ -295,21 +295,26 @@ impl Gateway {
         Ok(admitted)
     }
 
-    /// Runs on when the client hangs up, and learns of it.
-    async fn detached<F, T>(
+    /// Begins at once, runs on when the client hangs up, and learns of it. What is awaited is small: open traffic carries
+    /// room for it about.
+    fn detached<W, F, T>(
         &self,
-        work: impl FnOnce(CancellationToken) -> F,
-    ) -> Result<T, Rejection>
+        work: W,
+    ) -> impl Future<Output = Result<T, Rejection>> + use<W, F, T>
     where
+        W: FnOnce(CancellationToken) -> F,
         F: Future<Output = Result<T, Rejection>> + Send + 'static,
         T: Send + 'static,
     {
         let gone = CancellationToken::new();
-        let _while_it_waits = gone.clone().drop_guard();
+        let while_it_waits = gone.clone().drop_guard();
         // Boxed: it is large, and a task is moved about before it begins and when it ends.
         let task = self.shared.tracker.spawn(Box::pin(work(gone)));
-        let answered = task.await;
-        answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
+        async move {
+            let answered = task.await;
+            drop(while_it_waits);
+            answered.unwrap_or_else(|_panic| Err(Reason::Panic.into()))
+        }
     }
 
     /// The way of one guarded request. Every step takes what only the step before can make.

@@ -379,24 +379,25 @@ fn merged(text: &str, mut found: Vec<Range<usize>>) -> Found {
 /// Whether a name, of a field or a parameter, says that it carries a secret.
 pub fn names_a_secret(name: &str) -> bool {
     // Every field of every request is asked about: once through its letters.
-    let mut rests = (0..name.len()).filter_map(|at| name.as_bytes().get(at..));
-    rests.any(|rest| {
-        let begins = |word: &str| {
+    let name = name.as_bytes();
+    let begins = name.windows(3).enumerate();
+    let mut begins = begins.filter(|(_, letters)| begin_a_secret_word(letters));
+    begins.any(|(at, _)| {
+        let rest = name.get(at..).unwrap_or_default();
+        SECRET_WORDS.iter().any(|word| {
             let begin = rest.get(..word.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        begins_a_secret_word(rest) && SECRET_WORDS.iter().any(|word| begins(word))
+        })
     })
 }
 
-/// Whether the first letters are those of one of [`SECRET_WORDS`], in either case, or could be taken for them.
-fn begins_a_secret_word(rest: &[u8]) -> bool {
-    let Some(letters) = rest.first_chunk::<3>() else {
+/// Whether they are the first letters of one of [`SECRET_WORDS`], in either case, or could be taken for them.
+fn begin_a_secret_word(letters: &[u8]) -> bool {
+    let [first, second, third] = *letters else {
         return false;
     };
-    let small = letters.map(|letter| letter | 0x20);
     matches!(
-        &small,
+        &[first | 0x20, second | 0x20, third | 0x20],
         b"aut" | b"coo" | b"csr" | b"key" | b"pas" | b"sec" | b"ses" | b"tok"
     )
 }

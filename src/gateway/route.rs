@@ -51,7 +51,8 @@ impl Gateway {
             && identity.is_proven()
         {
             self.find_teams_by_head(identity, parts);
-            open.lent = self.broker_open(parts, identity, &started.redactor).await?;
+            let lent = self.broker_open(parts, identity, &started.redactor);
+            open.lent = Box::pin(lent).await?;
         }
         Ok(routed)
     }
@@ -79,7 +80,8 @@ impl Gateway {
         let operation = Some(head.path().endpoint().operation);
         let routed = self.route_guarded(started.address(), parts, identity, head, is_sure, body);
         let of_operation = |reason| Unrouted { reason, operation };
-        routed.await.map_err(of_operation)
+        // Boxed: open traffic would carry room for it about.
+        Box::pin(routed).await.map_err(of_operation)
     }
 
     /// `is_sure`: its body need not be asked.

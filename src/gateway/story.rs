@@ -127,6 +127,9 @@ pub(super) fn log(
     response: &Response<Body>,
     cut: &Cut,
 ) {
+    if !to.is_on() {
+        return;
+    }
     let caller = &*story.caller;
     let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
     let policies = story.policies.as_ref().map(|names| cut.text(names));

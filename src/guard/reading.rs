@@ -23,14 +23,9 @@ pub(super) struct Reading {
     strange: Option<Strange>,
 }
 
-/// What a byte was.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    /// How often it was encoded.
-    depth: u8,
-    /// The same of something before it that cannot be seen.
-    gap: u8,
-}
+/// What a byte was: how often it was encoded, and the same of something before it that cannot be seen. Two numbers and
+/// not a type of its own: a text that is plain has nothing but zeros, and memory comes with them.
+type Mark = [u8; 2];
 
 /// Why a text can be read in more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -114,7 +109,7 @@ impl Reading {
         work.spend(plain.len())?;
         let mut reading = Self {
             text: plain.to_ascii_lowercase().into_bytes(),
-            marks: vec![Mark::default(); plain.len()],
+            marks: vec![[0, 0]; plain.len()],
             ..Self::default()
         };
         for c in rest.chars() {
@@ -185,7 +180,7 @@ impl Reading {
     fn push(&mut self, byte: u8, depth: u8) {
         let gap = std::mem::take(&mut self.gap);
         self.text.push(byte);
-        self.marks.push(Mark { depth, gap });
+        self.marks.push([depth, gap]);
     }
 
     /// Undoes the escape that the text ends in, if it does.
@@ -233,11 +228,11 @@ impl Reading {
         let from = self.text.len().saturating_sub(length);
         self.text.truncate(from);
         let mut cut = self.marks.drain(from..);
-        let Some(first) = cut.next() else { return 0 };
-        self.gap = first.gap;
-        cut.fold(first.depth, |depth, mark| {
-            depth.max(mark.depth).max(mark.gap)
-        })
+        let Some([first, gap]) = cut.next() else {
+            return 0;
+        };
+        self.gap = gap;
+        cut.fold(first, |most, [depth, gap]| most.max(depth).max(gap))
     }
 
     /// A byte that is part of a character, as it should be.
@@ -271,17 +266,14 @@ impl Reading {
         for (at, byte) in ends.chain(std::iter::once(end)) {
             let whole = self.text.get(from..at).unwrap_or_default();
             let marks = self.marks.get(from..at).unwrap_or_default();
-            let gap = self.marks.get(at).map_or(self.gap, |mark| mark.gap);
+            let gap = self.marks.get(at).map_or(self.gap, |[_, gap]| *gap);
             parts.push(Part {
                 whole,
                 marks,
                 word: whole.split(|byte| *byte == b';').next().unwrap_or_default(),
                 joined,
                 ends: byte == b'?',
-                unsure: joined
-                    || byte != b'/'
-                    || gap > 0
-                    || marks.iter().copied().any(Mark::is_encoded),
+                unsure: joined || byte != b'/' || gap > 0 || marks.iter().copied().any(is_encoded),
             });
             from = at + 1;
             joined = byte != b'/';
@@ -297,11 +289,9 @@ impl Reading {
     }
 }
 
-impl Mark {
-    /// Whether somebody who decodes less sees something else here.
-    fn is_encoded(self) -> bool {
-        self.depth > 0 || self.gap > 0
-    }
+/// Whether somebody who decodes less sees something else here.
+fn is_encoded(mark: Mark) -> bool {
+    mark != [0, 0]
 }
 
 impl Part<'_> {
@@ -330,12 +320,7 @@ impl Part<'_> {
         }
         self.word.strip_prefix(word.as_bytes()).is_some_and(|rest| {
             let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && *byte != LETTER;
-            let encoded = || {
-                self.marks
-                    .get(word.len())
-                    .copied()
-                    .is_some_and(Mark::is_encoded)
-            };
+            let encoded = || self.marks.get(word.len()).copied().is_some_and(is_encoded);
             rest.first().is_none_or(|next| ends(next) || encoded())
         })
     }

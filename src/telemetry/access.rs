@@ -12,6 +12,7 @@ macro_rules! add {
 }
 
 mod common;
+mod digits;
 mod ecs;
 mod json;
 mod text;
@@ -119,9 +120,14 @@ impl AccessLog {
         Self::new(queue.expect("a thread can be started"), Form::Text, false)
     }
 
+    /// Whether anybody reads it.
+    pub fn is_on(&self) -> bool {
+        self.form != Form::Off && tracing::enabled!(target: TARGET, Level::INFO)
+    }
+
     /// Never waits: a line for which the queue has no room is dropped and counted.
     pub fn write(&self, now: jiff::Timestamp, access: &Access<'_>) {
-        if self.form == Form::Off || !tracing::enabled!(target: TARGET, Level::INFO) {
+        if !self.is_on() {
             return;
         }
         LINE.with_borrow_mut(|line| {
