@@ -30,6 +30,10 @@ pub(super) fn path(path: &str, text: impl Fn(&str) -> String) -> String {
         }
     }
     let path = text(path);
+    // Most paths: no segment of theirs is looked at twice.
+    if !mentions_tokens(&path) && !path.split('/').any(is_like_an_old_token) {
+        return path;
+    }
     let mut after_collection = false;
     let mut shown = String::with_capacity(path.len());
     for (number, segment) in path.split('/').enumerate() {
@@ -54,6 +58,12 @@ pub(super) fn path(path: &str, text: impl Fn(&str) -> String) -> String {
     shown
 }
 
+/// Whether the word stands in it that all of [`COLLECTIONS`] have, in either case.
+fn mentions_tokens(path: &str) -> bool {
+    let mut letters = path.as_bytes().windows(5);
+    letters.any(|letters| letters.eq_ignore_ascii_case(b"token"))
+}
+
 /// Lower case: the segments behind which a path names a token.
 const COLLECTIONS: &[&str] = &["activegatetokens", "apitokens", TOKENS];
 
@@ -62,3 +72,20 @@ const MAX_ROUNDS: usize = 8;
 
 /// Bytes of a path that is encoded, and still shown.
 const MAX_ENCODED: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_collection_of_tokens_mentions_them() {
+        for collection in COLLECTIONS {
+            assert!(mentions_tokens(collection), "{collection}");
+            assert!(mentions_tokens(&format!(
+                "/API/{}/x",
+                collection.to_ascii_uppercase()
+            )));
+        }
+        assert!(!mentions_tokens("/api/v2/metrics/toke"));
+    }
+}

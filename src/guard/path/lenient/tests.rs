@@ -67,3 +67,11 @@ fn honest_reads_stay_open() {
         assert!(!oracle::is_suspect(Kind::Get, path, &CATALOGUE), "{path}");
     }
 }
+
+/// Where the word is not, nobody looks for more.
+#[test]
+fn every_word_about_tokens_mentions_them() {
+    for word in TOKEN_WORDS.iter().chain(&[TOKENS]) {
+        assert!(word.contains("token"), "{word}");
+    }
+}
