@@ -300,7 +300,7 @@ const TEXT: usize = 512;
 const KEPT: usize = 64 << 10;
 
 /// How long after a write lines are gathered for the next one.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How soon a write that failed is tried again.
 const RETRY: Duration = Duration::from_millis(250);
