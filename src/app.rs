@@ -128,14 +128,13 @@ impl App {
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
         let checks = checks(state.clone(), audit.clone(), space.clone());
         shown::readiness(&metrics, &checks);
+        let tls = [listener.tls(), admin_listener.tls()];
+        shown::certificates(&metrics, &tls);
         let places = Places {
             state: state.clone(),
             audit: audit.clone(),
             space: space.clone(),
-            tls: [
-                ("clients", listener.tls()),
-                ("operators", admin_listener.tls()),
-            ],
+            tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
         let status = Arc::new(move || places.to_json());

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::manager::Manager;
 use super::prove::prove;
-use super::{Hangups, configured, load, now};
+use super::{Hangups, configured, load, now, shown};
 use crate::audit::event::{self, Event, Record};
 use crate::audit::{self, Audit};
 use crate::config::Config;
@@ -258,9 +258,10 @@ impl Reloader {
             }
             Ok(renewed)
         };
-        off_thread(renewing)
-            .await
-            .unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
+        let renewed = off_thread(renewing).await;
+        // Also where the second of them is refused: the first is in force.
+        shown::certificates(&self.metrics, &self.tls);
+        renewed.unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
     }
 
     /// Gives the record back that could not be written.

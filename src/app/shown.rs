@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::now;
 use super::reload::State;
 use crate::admin::Checks;
+use crate::listener::TlsSwap;
 use crate::policy::Trusted;
 use crate::telemetry::{Evaluator, Metrics};
 
@@ -16,6 +17,18 @@ pub(super) fn readiness(metrics: &Metrics, checks: &Checks) {
         let checks = asked.upgrade();
         checks.is_some_and(|checks| checks().iter().all(|check| check.ok))
     });
+}
+
+/// Whom each of the listeners serves.
+pub(super) const SHOWN_TO: [&str; 2] = ["clients", "operators"];
+
+/// Until when the certificates of the listeners are good.
+pub(super) fn certificates(metrics: &Metrics, listeners: &[TlsSwap; 2]) {
+    let served = SHOWN_TO.iter().zip(listeners).flat_map(|(whom, tls)| {
+        let served = tls.served().into_iter();
+        served.filter_map(|it| Some((*whom, it.file.display().to_string(), it.not_after?)))
+    });
+    metrics.certificates_are(served);
 }
 
 /// What judges, and what requests hold.

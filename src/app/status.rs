@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::now;
 use super::reload::State;
+use super::shown::SHOWN_TO;
 use crate::audit::{Audit, Space};
 use crate::gateway::{Reached, Service};
 use crate::listener::TlsSwap;
@@ -17,8 +18,8 @@ pub(super) struct Places {
     pub(super) state: Arc<State>,
     pub(super) audit: Audit,
     pub(super) space: Space,
-    /// The certificates shown to clients, and to operators.
-    pub(super) tls: [(&'static str, TlsSwap); 2],
+    /// Of the listeners for clients, and for operators.
+    pub(super) tls: [TlsSwap; 2],
     /// That of any thread: all share what they are limited to.
     pub(super) service: Option<Service>,
 }
@@ -34,9 +35,9 @@ impl Places {
 
     /// The gate's own, the one that ends first being first.
     fn certificates(&self, now: Timestamp) -> Value {
-        let mut served: Vec<_> = self
-            .tls
+        let mut served: Vec<_> = SHOWN_TO
             .iter()
+            .zip(&self.tls)
             .flat_map(|(whom, tls)| tls.served().into_iter().map(move |it| (whom, it)))
             .collect();
         served.sort_by_key(|(_, certificate)| certificate.not_after);

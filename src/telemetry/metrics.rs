@@ -21,8 +21,9 @@ use crate::dynatrace::redact::Redacted;
 use families::Families;
 pub use labels::known_method;
 use labels::{
-    BuildLabels, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels,
-    PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, ViolationLabels, class,
+    BuildLabels, CertificateLabels, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels,
+    OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels,
+    ViolationLabels, class,
 };
 
 /// The type of what `Metrics::encode` returns.
@@ -207,6 +208,20 @@ impl Metrics {
             .limits
             .get_or_create(&LimitLabels::of(limit))
             .inc();
+    }
+
+    /// The certificates that the gate shows are these: to whom, from which file, and until when they are good. Names
+    /// of files are of the configuration.
+    pub fn certificates_are(
+        &self,
+        certificates: impl IntoIterator<Item = (&'static str, String, jiff::Timestamp)>,
+    ) {
+        let ends = &self.0.families.certificate_not_after;
+        ends.clear();
+        for (shown_to, file, not_after) in certificates {
+            let labels = CertificateLabels { shown_to, file };
+            ends.get_or_create(&labels).set(not_after.as_second());
+        }
     }
 
     /// A client was not let in, or not kept, for what its certificate is.

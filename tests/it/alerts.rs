@@ -21,7 +21,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 17] = [
+const CAUSES: [(&str, Cause); 19] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -39,6 +39,12 @@ const CAUSES: [(&str, Cause); 17] = [
     ),
     ("DtgateIssuerKeysFailing", causes::keys_not_fetched),
     ("DtgateIssuerKeysOld", causes::keys_fetched_once),
+    ("DtgateCertificateEndsSoon", || {
+        crate::status::certificate_exchanged([30, 10])
+    }),
+    ("DtgateCertificateEnds", || {
+        crate::status::certificate_exchanged([30, -1])
+    }),
     (
         "DtgateRevocationListExpired",
         crate::tls::clients::list_expired,

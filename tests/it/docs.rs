@@ -134,6 +134,7 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
 pub(crate) fn every_metric() -> String {
     let metrics = Metrics::new("1.2.3");
     metrics.certificate_refused("revocation_list_expired");
+    metrics.certificates_are([("clients", "tls.pem".to_owned(), jiff::Timestamp::UNIX_EPOCH)]);
     metrics.decision("token.update", "deny");
     metrics.forwarded("believed");
     metrics.jwt("ci", "good");

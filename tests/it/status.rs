@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rcgen::{CertificateParams, CertifiedKey, KeyPair};
 use serde_json::Value;
 
+use crate::alerts::{Scrape, look};
 use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, exchange, program};
 use crate::tls::write;
 
@@ -26,7 +27,7 @@ fn gate(upstream: &Upstream, certificate: &CertifiedKey<KeyPair>) -> Gate {
     let path = directory.path().display();
     let address = upstream.address;
     let config = format!(
-        "[listener.tls.files]\ncertificate = '{path}/certificate.pem'\nkey = '{path}/key.pem'\n\
+        "[reload]\ninterval = '20ms'\n[listener.tls.files]\ncertificate = '{path}/certificate.pem'\nkey = '{path}/key.pem'\n\
          [environments.one]\nid = 'one'\nupstream.url = 'http://{address}/a'\nupstream.max_connections = 7\n\
          [environments.two]\nid = 'two'\nupstream.url = 'http://{address}/b'\n"
     );
@@ -66,6 +67,23 @@ fn certificates_are_shown_with_the_days_that_they_have_left() {
         assert!(shown[0]["not_after"].as_str().unwrap().ends_with('Z'));
         assert_eq!(shown.as_array().unwrap().len(), 1);
     }
+}
+
+/// A certificate with so many days left, and then another one in its files: what Prometheus reads.
+pub(crate) fn certificate_exchanged(days: [i64; 2]) -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, &lasting(days[0]));
+    let before = look(gate.admin);
+    let is_end = |series: &&String| series.starts_with("dtgate_certificate_not_after");
+    let ends: Vec<&String> = before.keys().filter(is_end).collect();
+    let [end] = ends[..] else { panic!("{ends:?}") };
+    assert!(end.contains("shown_to=\"clients\""), "{end}");
+    write(gate.directory.path(), &lasting(days[1]));
+    let after = eventually("the new certificate is shown", || {
+        let after = look(gate.admin);
+        (after[end] < before[end]).then_some(after)
+    });
+    [before, after]
 }
 
 #[test]

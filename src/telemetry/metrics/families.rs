@@ -11,14 +11,16 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::Load;
 use super::labels::{
-    DecisionId, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels,
-    PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, ViolationLabels,
+    CertificateLabels, DecisionId, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels,
+    OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels,
+    ViolationLabels,
 };
 
 pub(super) struct Families {
     pub(super) access_token_failures: Counter,
     pub(super) bytecode_differs: Gauge,
     pub(super) bytecode_trusted: Gauge,
+    pub(super) certificate_not_after: Family<CertificateLabels, Gauge>,
     pub(super) certificates_refused: Family<ReasonLabels, Counter>,
     pub(super) connections: Gauge,
     pub(super) decisions: Family<DecisionLabels, Counter>,
@@ -80,6 +82,12 @@ impl Families {
                 to,
                 "bytecode_trusted",
                 "1 when the bytecode engine may answer, 0 when only the interpreter does",
+            ),
+            certificate_not_after: add_with_unit(
+                to,
+                Unit::Seconds,
+                "certificate_not_after_timestamp",
+                "When a certificate of the gate ends, in seconds since 1970",
             ),
             certificates_refused: add(
                 to,

@@ -13,6 +13,12 @@ pub(super) struct BuildLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct CertificateLabels {
+    pub(super) shown_to: &'static str,
+    pub(super) file: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct DecisionLabels {
     pub(super) operation: &'static str,
     pub(super) verdict: &'static str,

@@ -21,6 +21,10 @@ fn counted() -> Metrics {
     metrics.upstream_answered(Duration::from_millis(20), None);
     metrics.access_token_failed();
     metrics.certificate_refused("expired");
+    metrics.certificates_are([("clients", "old.pem".to_owned(), jiff::Timestamp::UNIX_EPOCH)]);
+    // One that is exchanged is not shown any more.
+    let end = jiff::Timestamp::from_second(86_400).unwrap();
+    metrics.certificates_are([("clients", "tls.pem".to_owned(), end)]);
     metrics.forwarded("believed");
     metrics.jwt("ci", "good");
     metrics.keys_are_of("ci", jiff::Timestamp::UNIX_EPOCH);
@@ -164,6 +168,7 @@ fn every_metric_is_there_under_its_documented_name() {
     for line in [
         r#"dtgate_build_info{version="1.2.3"} 1"#,
         "dtgate_body_bytes 4096",
+        r#"dtgate_certificate_not_after_timestamp_seconds{shown_to="clients",file="tls.pem"} 86400"#,
         "dtgate_connections 7",
         r#"dtgate_decisions_total{operation="token.update",verdict="deny"} 1"#,
         "dtgate_evaluation_seconds_count 1",
