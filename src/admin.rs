@@ -2,7 +2,7 @@
 //!
 //! | path       | answer                                                                      |
 //! | ---------- | --------------------------------------------------------------------------- |
-//! | `/healthz` | 200 as long as the process answers at all                                   |
+//! | `/healthz` | 200 as long as the threads that move bytes do                               |
 //! | `/readyz`  | 200 when every check is fine, otherwise 503; either way all checks, as JSON |
 //! | `/metrics` | `OpenMetrics` text                                                            |
 //! | `/status`  | what judges now, since when, and how the last reload went, as JSON          |
@@ -14,6 +14,7 @@ use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
@@ -48,15 +49,26 @@ pub struct Check {
 /// All checks, made anew for every question.
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 
+/// For how long a thread that moves bytes has not moved, if that is too long.
+pub type Stuck = Arc<dyn Fn() -> Option<Duration> + Send + Sync>;
+
 /// What judges now, and how that came to be.
 pub type Status = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// The service behind the operator's listener.
 #[derive(Clone)]
 pub struct Admin {
+    stuck: Stuck,
     checks: Checks,
     status: Status,
     metrics: Metrics,
+}
+
+#[derive(Serialize)]
+struct Liveness {
+    alive: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -80,8 +92,9 @@ impl Default for Config {
 }
 
 impl Admin {
-    pub fn new(checks: Checks, status: Status, metrics: Metrics) -> Self {
+    pub fn new(stuck: Stuck, checks: Checks, status: Status, metrics: Metrics) -> Self {
         Self {
+            stuck,
             checks,
             status,
             metrics,
@@ -121,9 +134,22 @@ impl Admin {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "a route like the others")]
     fn health(&self) -> Response<Full<Bytes>> {
-        response(StatusCode::OK, JSON, r#"{"alive":true}"#)
+        let error = (self.stuck)().map(|silence| {
+            let seconds = silence.as_secs();
+            format!("a worker has not moved for {seconds} s: restart dtgate")
+        });
+        let status = match error {
+            None => StatusCode::OK,
+            Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        json(
+            status,
+            &Liveness {
+                alive: error.is_none(),
+                error,
+            },
+        )
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -216,7 +242,12 @@ mod tests {
             vec![policies, journal]
         };
         let status = || serde_json::json!({"generation": 3});
-        Admin::new(Arc::new(checks), Arc::new(status), Metrics::new("1.2.3"))
+        Admin::new(
+            Arc::new(|| None),
+            Arc::new(checks),
+            Arc::new(status),
+            Metrics::new("1.2.3"),
+        )
     }
 
     async fn ask(admin: Admin, method: Method, path: &str) -> (Response<()>, String) {

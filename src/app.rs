@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::descriptors::{self, Wanted};
-use crate::listener::{self, Drained, Listener, Seat, Tracker, Workers, boxed};
+use crate::listener::{self, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{AccessLog, Metrics, Telemetry};
@@ -64,6 +64,7 @@ pub struct App {
     /// Where files are read again, and when.
     source: Option<(Source, Hangups)>,
     admin: Admin,
+    heart: Heart,
     ledger: Ledger,
     metrics: Metrics,
     audit: Audit,
@@ -138,7 +139,10 @@ impl App {
             service: seats.first().map(|seat| seat.service().clone()),
         };
         let status = Arc::new(move || places.to_json());
-        let admin = Admin::new(checks, status, metrics.clone());
+        let heart = Heart::new(workers.pulse());
+        let felt = heart.clone();
+        let stuck = Arc::new(move || felt.stuck());
+        let admin = Admin::new(stuck, checks, status, metrics.clone());
         Ok(Self {
             listener,
             admin_listener,
@@ -148,6 +152,7 @@ impl App {
             state,
             source: None,
             admin,
+            heart,
             ledger,
             metrics,
             audit,
@@ -228,6 +233,7 @@ impl App {
         let drained = CancellationToken::new();
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
+        let heart = tokio::spawn(self.heart.beat());
         let alive = tell(manager, &self.workers, &in_force, shutdown.clone());
         let served = supervise::serve(
             self.listener,
@@ -263,6 +269,7 @@ impl App {
         if closed.is_err() {
             tracing::warn!("the journal is still in use: it ends without a stop record");
         }
+        heart.abort();
         alive.abort();
         // Not before: a request that outlived the drain may still record its outcome.
         drop(self.workers);

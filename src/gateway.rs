@@ -365,6 +365,7 @@ impl Gateway {
             counted: false,
         })?;
         trace.step(Step::Forward);
+        trace.tell_step(|said| traced::sends(said, &parts.method, permit.environment()));
         let mut headers = recorder.upstream_headers(parts.headers, permit.call());
         trace.pass_on(&mut headers);
         let lent = permit.call().head().lent().cloned();

@@ -49,7 +49,7 @@ pub use config::{
 };
 pub use tls::{Change, LoadError, LoadErrorKind, Now, Served, Standing, TlsSwap};
 pub use tracker::Tracker;
-pub use worker::{Pulse, Seat, Workers};
+pub use worker::{Heart, Pulse, Seat, Workers};
 
 /// What answers requests, whatever happens.
 pub trait Serve:

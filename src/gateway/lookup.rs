@@ -191,6 +191,9 @@ impl Lookup {
             return None;
         }
         asking.trace.step(Step::LookUp);
+        asking
+            .trace
+            .tell_step(|said| traced::asks(said, asking.environment));
         let id = token.id().as_str();
         let mut found = self.in_turn(id, token, &asking).await;
         // Two ids of one token (a UUID and a public id) must not be two turns, so that the turn of the id which

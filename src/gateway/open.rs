@@ -15,9 +15,10 @@ use super::rejection::{Reason, Rejection};
 use super::route::Open;
 use super::story::{Started, Story};
 use super::unseen::Sighting;
-use super::{Gateway, bodies, echo, headers};
+use super::{Gateway, bodies, echo, headers, traced};
 use crate::guard;
 use crate::listener::{Body, empty};
+use crate::telemetry::Step;
 
 impl Gateway {
     /// Whose it is goes to the log, and is counted where the catalogue does not know it.
@@ -33,7 +34,6 @@ impl Gateway {
         started: &Started,
         story: &mut Story,
     ) -> Result<Response<Body>, Rejection> {
-        started.trace.leave_steps_out();
         let (environment, target) = self.environments.open(&parts).map_err(Reason::from)?;
         story.environment = Some(environment.clone());
         let shown = match &lent {
@@ -71,6 +71,10 @@ impl Gateway {
             return Ok(response);
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
+        started.trace.step(Step::Forward);
+        started
+            .trace
+            .tell_step(|said| traced::sends(said, &started.method, environment));
         started.trace.pass_on(request.headers_mut());
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;

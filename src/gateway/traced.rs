@@ -1,9 +1,10 @@
 //! What traces say about a request and its steps: by the semantic conventions of OpenTelemetry where there are some, and
 //! else below `dtgate.`. `docs/operations.md` lists all of it.
 
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::answer::{Became, verdict};
+use super::environment::Environment;
 use super::lookup::Found;
 use super::record::Recorder;
 use super::story::{Started, Story};
@@ -78,6 +79,21 @@ pub(super) fn judged(said: &mut Attributes, decision: &Decision) {
         Evaluator::Interpreter => "interpreter",
     };
     said.set("dtgate.evaluator", evaluator);
+}
+
+/// A step that sends the upstream a request of this method.
+pub(super) fn sends(said: &mut Attributes, method: &Method, environment: &Environment) {
+    said.set(
+        "http.request.method",
+        known_method(method).unwrap_or("_OTHER"),
+    );
+    asks(said, environment);
+}
+
+/// A step that asks an environment.
+pub(super) fn asks(said: &mut Attributes, environment: &Environment) {
+    let host = environment.upstream.host();
+    said.set("server.address", Value::configured(host));
 }
 
 /// The step that forwards.

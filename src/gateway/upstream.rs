@@ -306,6 +306,11 @@ impl Upstream {
         }
     }
 
+    /// The name of where it leads.
+    pub(super) fn host(&self) -> &str {
+        self.base.authority.host()
+    }
+
     /// Whether the two lead to the same place in the same way.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.made_of == other.made_of

@@ -231,6 +231,9 @@ impl Protocol {
                 biased;
                 ended = &mut connection => {
                     let malformed = ended.as_ref().is_err_and(hyper::Error::is_parse);
+                    if malformed {
+                        self.metrics.malformed();
+                    }
                     if let Err(error) = ended {
                         debug!(peer.address = %peer.address, %error, "connection broke off");
                     }

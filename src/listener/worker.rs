@@ -5,8 +5,9 @@
 
 use std::io;
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
@@ -79,6 +80,43 @@ impl Workers {
             .collect()
     }
 }
+
+/// Keeps when the pulse was felt last. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Heart {
+    pulse: Pulse,
+    felt: Arc<Mutex<Instant>>,
+}
+
+impl Heart {
+    pub fn new(pulse: Pulse) -> Self {
+        Self {
+            pulse,
+            felt: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// Feels the pulse now and then. A thread that is stuck is waited for.
+    pub async fn beat(self) {
+        loop {
+            self.pulse.felt().await;
+            *self.felt.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// For how long nothing was felt, if that is too long.
+    pub fn stuck(&self) -> Option<Duration> {
+        let felt = *self.felt.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(felt.elapsed()).filter(|silence| *silence > STUCK)
+    }
+}
+
+/// How often the pulse is felt.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// A thread that has not moved for so long is stuck: it moves all the time, and nothing that it does takes a second.
+const STUCK: Duration = Duration::from_secs(30);
 
 impl Pulse {
     /// Returns when every thread has done a piece of work. One that has ended counts: it is not stuck, and

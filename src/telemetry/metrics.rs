@@ -237,6 +237,11 @@ impl Metrics {
         drop(refused.get_or_create(&ReasonLabels { reason }));
     }
 
+    /// A client sent what is no request of HTTP/1.
+    pub fn malformed(&self) {
+        self.0.families.malformed_requests.inc();
+    }
+
     /// Somebody began a connection with the PROXY protocol, or should have.
     pub fn proxy_header(&self, outcome: &'static str) {
         let labels = OutcomeLabels { outcome };

@@ -9,6 +9,7 @@
 mod attributes;
 mod context;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub struct Tracer(Option<Arc<Inner>>);
 struct Inner {
     sampling: Sampling,
     ratio: Ratio,
+    /// Draws the lot for the id of a trace. Clients choose ids, and do not know what it makes of them.
+    lots: RandomState,
     queue: Sender<Finished>,
     metrics: Metrics,
     now: fn() -> Timestamp,
@@ -149,6 +152,7 @@ impl Tracer {
         Self(Some(Arc::new(Inner {
             sampling,
             ratio,
+            lots: RandomState::new(),
             queue,
             metrics,
             now,
@@ -164,7 +168,9 @@ impl Tracer {
         let trace = client.map_or_else(|| *Uuid::new_v4().as_bytes(), |client| client.trace);
         let is_sampled = match (tracer.sampling, client) {
             (Sampling::Parent, Some(client)) => client.is_sampled,
-            (Sampling::Parent | Sampling::Ratio, _) => tracer.ratio.takes(trace),
+            (Sampling::Parent | Sampling::Ratio, _) => {
+                tracer.ratio.takes(tracer.lots.hash_one(trace))
+            }
         };
         if !is_sampled {
             return Trace::default();
@@ -214,13 +220,6 @@ impl Trace {
             && let Some(step) = traced.told().steps.last_mut()
         {
             say(&mut step.attributes);
-        }
-    }
-
-    /// Leaves the steps out: open traffic is streamed, and has none that are worth telling.
-    pub fn leave_steps_out(&self) {
-        if let Some(traced) = &self.0 {
-            traced.told().steps.clear();
         }
     }
 

@@ -199,7 +199,7 @@ fn every_event_of_the_log_has_a_line_and_every_line_an_event() {
         let text = std::fs::read_to_string(&file).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         for level in ["info", "warn", "error"] {
-            for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+            for call in text.split(&format!("{level}!(")).skip(1) {
                 logged.extend(message(call));
             }
         }

@@ -249,7 +249,7 @@ fn a_refusal_has_the_steps_that_it_came_to() {
 }
 
 #[test]
-fn open_traffic_has_one_span_and_hangs_the_upstream_below_it() {
+fn open_traffic_has_three_steps_and_hangs_the_upstream_below_the_last() {
     let (collector, upstream) = (collector(TAKEN), Upstream::lenient());
     let gate = traced(upstream.address, collector.address, "");
     // A field that was sent twice is none.
@@ -259,13 +259,16 @@ fn open_traffic_has_one_span_and_hangs_the_upstream_below_it() {
         204
     );
     let (own, steps) = trace(&collector);
-    assert_eq!(names(&steps), [""; 0]);
+    assert_eq!(names(&steps), ["identify", "route", "forward"]);
+    let forward = texts(&steps[2].attributes);
+    assert_eq!(forward["http.request.method"], "GET");
+    assert_eq!(forward["server.address"], "127.0.0.1");
     assert_eq!(own.name, "GET");
     assert_eq!(texts(&own.attributes)["dtgate.route"], "open");
     assert_ne!(hex(&own.trace_id), TRACE);
     assert!(own.parent_span_id.is_empty());
     let seen = upstream.seen();
-    let parent = format!("00-{}-{}-01", hex(&own.trace_id), hex(&own.span_id));
+    let parent = format!("00-{}-{}-01", hex(&own.trace_id), hex(&steps[2].span_id));
     let fields = seen[0]
         .headers
         .iter()

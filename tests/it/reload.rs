@@ -310,7 +310,9 @@ fn the_configuration_changes_where_it_can_and_says_where_it_cannot() {
     let record = files.reloads().pop().unwrap();
     assert_eq!(record["endpoints"]["token.update"], "refuse");
     assert_eq!(record["restart"], json!(["listener.workers"]));
-    assert!(files.gate.log().contains("restart it"));
+    eventually("restart it", || {
+        files.gate.log().contains("restart it").then_some(())
+    });
 }
 
 /// What the gate answers to many requests at once until it is told to stop, by status.

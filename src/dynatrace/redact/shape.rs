@@ -95,16 +95,33 @@ fn alike(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> bool {
 }
 
 /// `dt0xNN.PUBLIC.SECRET`, the last part at least [`MIN_SECRET`] long. Shorter ones are what documentation and tests
-/// invent (`dt0c01.A.B`); they are no secrets.
+/// invent (`dt0c01.A.B`); they are no secrets. A dot too many makes no other text of it: whatever parts follow belong
+/// to it, if one of them is as long.
 fn token(bytes: &[u8], [prefix, public, secret]: [Run; 3]) -> Option<Range<usize>> {
-    let is_token = secret.end - secret.start >= MIN_SECRET
-        && (dotted(bytes, public, secret) && dotted(bytes, prefix, public)
-            || alike(bytes, [prefix, public, secret]))
-        && bytes
-            .get(..prefix.end)
-            .and_then(|bytes| bytes.last_chunk::<PREFIX>())
-            .is_some_and(|prefix| is_any_prefix(prefix));
-    is_token.then_some(secret.start..secret.end)
+    let is_prefix = bytes
+        .get(..prefix.end)
+        .and_then(|bytes| bytes.last_chunk::<PREFIX>())
+        .is_some_and(|prefix| is_any_prefix(prefix));
+    if !is_prefix {
+        return None;
+    }
+    let (mut end, mut longest) = (secret.end, secret.end - secret.start);
+    if dotted(bytes, prefix, public) && dotted(bytes, public, secret) {
+        for _ in 0..MORE_PARTS {
+            if bytes.get(end) != Some(&b'.') {
+                break;
+            }
+            let part = length(bytes, end + 1, is_token_byte);
+            // The dot that ends a sentence is none of its parts.
+            if part > 0 {
+                longest = longest.max(part);
+                end += 1 + part;
+            }
+        }
+    } else if !alike(bytes, [prefix, public, secret]) {
+        return None;
+    }
+    (longest >= MIN_SECRET).then_some(secret.start..end)
 }
 
 /// A JSON Web Token, from its `eyJ` to its end: two parts at least.
@@ -253,6 +270,9 @@ const SCHEMES: [&str; 3] = ["api-token", "bearer", "basic"];
 
 /// The length of what a token begins with.
 const PREFIX: usize = 6;
+
+/// Parts of a token that has three and more, which are looked at.
+const MORE_PARTS: usize = 8;
 
 /// The shortest secret part, key, or part of a JWT.
 const MIN_SECRET: usize = 16;

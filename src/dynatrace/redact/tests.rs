@@ -602,3 +602,35 @@ fn names_that_say_so_are_known_by_any_of_their_words() {
     assert!(!names_a_secret(""));
     assert!(!names_a_secret("user-agent"));
 }
+
+#[test]
+fn a_dot_too_many_shows_no_part_of_a_token() {
+    for (text, shown) in [
+        (format!("dt0c01.ABCDE.FGHI.{OWN}"), "dt0c01.ABCDE.[secret]"),
+        (
+            format!("dt0c01.ABCDE.FGHIJKLMNOPQRSTUVW.{OWN}"),
+            "dt0c01.ABCDE.[secret]",
+        ),
+        (format!("dt0c01.A.B.C.D.{OWN}"), "dt0c01.A.[secret]"),
+        (
+            format!("dt0c01.ABCDE..FGHI.{OWN}"),
+            "dt0c01.ABCDE..[secret]",
+        ),
+        (
+            format!("dt0c01.ST2EY72KQINMH574WMNVI7YN.{OWN}."),
+            "dt0c01.ST2EY72KQINMH574WMNVI7YN.[secret].",
+        ),
+        (
+            "dt0c01.A.B.C.D.".repeat(4),
+            "dt0c01.A.B.C.D.dt0c01.A.B.C.D.dt0c01.A.B.C.D.dt0c01.A.B.C.D.",
+        ),
+    ] {
+        assert_eq!(nobody().text(&text).as_str(), shown, "{text}");
+    }
+    let encoded = format!("dt0c01.ABCDE%2EFGHIJKLMNOPQRSTUVW.{OWN}");
+    assert!(
+        !nobody().text(&encoded).contains(OWN),
+        "{}",
+        nobody().text(&encoded)
+    );
+}

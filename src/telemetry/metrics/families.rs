@@ -42,6 +42,7 @@ pub(super) struct Families {
     pub(super) log_dropped: Counter,
     pub(super) lookup: Histogram,
     pub(super) lookup_failures: Counter,
+    pub(super) malformed_requests: Counter,
     pub(super) otlp_failures: Family<SignalLabels, Counter>,
     pub(super) otlp_spans_dropped: Counter,
     pub(super) panics: Counter,
@@ -185,6 +186,11 @@ impl Families {
                 LOOKUP_BUCKETS,
             ),
             lookup_failures: add(to, "lookup_failures", "Tokens that could not be looked up"),
+            malformed_requests: add(
+                to,
+                "malformed_requests",
+                "Requests of HTTP/1 whose head could not be read, and that have no line in the log",
+            ),
             otlp_failures: add(
                 to,
                 "otlp_failures",

@@ -109,22 +109,21 @@ impl TryFrom<f64> for Ratio {
 }
 
 impl Ratio {
-    /// Whether a trace is among those that are kept. Everybody who goes by the same bits of its id says the same.
-    pub(in crate::telemetry) fn takes(self, trace: [u8; 16]) -> bool {
-        // The bits that have to be random: the last seven bytes.
-        let random = u128::from_be_bytes(trace) & ((1 << RANDOM_BITS) - 1);
+    /// Whether a trace is among those that are kept, by a random number.
+    pub(in crate::telemetry) fn takes(self, lot: u64) -> bool {
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a ratio is no more exact, and is not negative"
         )]
-        let taken = (self.0 * (1_u64 << RANDOM_BITS) as f64) as u128;
-        random < taken
+        let taken = (self.0 * LOTS as f64) as u64;
+        lot % LOTS < taken
     }
 }
 
-const RANDOM_BITS: u32 = 56;
+/// As many as a ratio can tell apart.
+const LOTS: u64 = 1 << 53;
 
 impl TryFrom<String> for Endpoint {
     type Error = &'static str;
@@ -223,8 +222,8 @@ mod tests {
         for wrong in ["-0.1", "1.1", "nan", "\"much\""] {
             read(wrong).unwrap_err();
         }
-        let traces: Vec<[u8; 16]> = (0..10_000)
-            .map(|_| *uuid::Uuid::new_v4().as_bytes())
+        let lots: Vec<u64> = (0..10_000)
+            .map(|_| uuid::Uuid::new_v4().as_u64_pair().1)
             .collect();
         for (ratio, from, to) in [
             ("0", 0, 0),
@@ -233,7 +232,7 @@ mod tests {
             ("1.0", 10_000, 10_000),
         ] {
             let ratio = read(ratio).unwrap().ratio;
-            let taken = traces.iter().filter(|trace| ratio.takes(**trace)).count();
+            let taken = lots.iter().filter(|lot| ratio.takes(**lot)).count();
             assert!((from..=to).contains(&taken), "{ratio:?}: {taken}");
         }
     }

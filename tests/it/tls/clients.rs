@@ -216,14 +216,14 @@ fn only_clients_with_a_good_certificate_reach_the_upstream() {
         1
     );
     // What is logged is public and short: a fingerprint, a number, a reason.
+    let line = eventually("a line about the certificate", || {
+        let log = gate.log();
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["certificate.serial"] == "08")
+    });
     let log = gate.log();
-    let lines = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines
-        .into_iter()
-        .find(|line| line["certificate.serial"] == "08")
-        .unwrap();
     assert_eq!(line["reason"], "revoked");
     assert_eq!(line["certificate.fingerprint"].as_str().unwrap().len(), 64);
     assert!(!log.contains("spiffe://"), "{log}");
