@@ -442,7 +442,7 @@ fn what_waits_is_sent_at_the_end() {
     }
     gate.signal("TERM");
     assert!(gate.wait().success());
-    assert_eq!(spans(&collector).len(), 300);
+    assert_eq!(spans(&collector).len(), 4 * 300);
     let last = metrics(&collector);
     assert_eq!(counter(&last, "dtgate_requests_total"), 300);
 }
