@@ -7,6 +7,7 @@
 
 mod digest;
 mod files;
+mod outcome;
 mod state;
 mod tested;
 
@@ -20,19 +21,15 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::manager::Manager;
-use super::prove::prove;
-use super::{Hangups, configured, load, now, shown};
-use crate::audit::event::{self, Event, Record};
-use crate::audit::{self, Audit};
+use super::{Hangups, load, shown};
+use crate::audit::Audit;
 use crate::config::Config;
-use crate::gateway::{self, Ledger, Service, Set};
+use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
-use crate::policy::AnswersFor;
 use crate::telemetry::Metrics;
-use crate::value::rfc3339_millis;
 use digest::Digest;
+use state::Trigger;
 pub(super) use state::{InForce, State};
-use state::{Last, Trigger};
 use tested::Tested;
 
 /// Where the configuration comes from: a file, where there is one, and the command line.
@@ -263,158 +260,11 @@ impl Reloader {
         shown::certificates(&self.metrics, &self.tls);
         renewed.unwrap_or_else(|| bail!("reading the files ended by a fault of the program"))
     }
-
-    /// Gives the record back that could not be written.
-    async fn put_in_force(
-        &self,
-        fresh: Fresh,
-        renewed: Vec<&'static str>,
-        trigger: Trigger,
-    ) -> Option<Record> {
-        let running = self.state.in_force.load_full();
-        let Fresh {
-            config,
-            wanted,
-            restart,
-            tested: _,
-        } = fresh;
-        let overridden = load::overridden(&config, wanted.catalogue());
-        let mut changed = config.changed_since(&running.config);
-        let set = Set::new(wanted, Some(&running.set));
-        changed.extend(set.changed_since(&running.set));
-        changed.extend(renewed);
-        changed.sort_unstable();
-        changed.dedup();
-        load::say_doubts(&config, &set);
-        let configured = configured::configured(&config, &set, &self.state.key, overridden);
-        if changed.contains(&"credential") || changed.contains(&"identity") {
-            configured::say(&configured);
-        }
-        let at = now();
-        let event = Event::Reload(event::Reload {
-            timestamp: rfc3339_millis(at),
-            trigger: trigger.as_str(),
-            ok: true,
-            generation: set.generation(),
-            from: running.set.policy().revision().to_owned(),
-            to: Some(set.policy().revision().to_owned()),
-            changed: changed.clone(),
-            restart: restart.clone(),
-            configured,
-            error: None,
-        });
-        let record = event.record();
-        let limits = (config.limits != running.config.limits).then_some(config.limits);
-        let bytecode = config.policies.bytecode;
-        let by = audit::InForce {
-            generation: set.generation(),
-            revision: set.policy().revision().into(),
-        };
-        let placed = self.audit.replaced(record.clone(), by, || {
-            for service in &self.services {
-                service.swap(set.clone());
-            }
-            let (set, since) = (set.clone(), at);
-            self.state
-                .in_force
-                .store(Arc::new(InForce { set, config, since }));
-        });
-        let recorded = placed.await;
-        if let Some(limits) = limits {
-            self.ledger.renew(&limits);
-        }
-        self.state.keep_keys();
-        self.metrics.policies_loaded(set.policy().revision());
-        self.metrics.reloaded(set.generation(), at);
-        tracing::info!(
-            trigger = trigger.as_str(),
-            generation = set.generation(),
-            changed = %changed.join(", "),
-            revision = set.policy().revision(),
-            "files were read again and are in force"
-        );
-        say_what_needs_a_restart(&restart);
-        if bytecode != AnswersFor::None && !set.policy().is(running.set.policy()) {
-            prove(set.policy().clone(), bytecode);
-        }
-        self.state.tell(Last {
-            at,
-            trigger,
-            came_to: Ok(changed),
-            restart,
-        });
-        recorded.err().map(|error| {
-            tracing::error!(%error, "the reload is in force and not recorded yet");
-            record
-        })
-    }
-
-    /// The files hold what is in force again.
-    fn put_back(&self) {
-        self.state.is_refused.store(false, Relaxed);
-        self.metrics.refused_files_are_gone();
-        self.say_how_it_is(Trigger::Watch, false);
-        tracing::info!("the files are as they are in force again: what was refused is gone");
-    }
-
-    /// Nothing changes, and everybody is told why.
-    async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
-        let running = self.state.in_force.load_full();
-        let (at, mut error) = (now(), format!("{error:#}"));
-        if error.len() > LONGEST {
-            error.truncate(error.floor_char_boundary(LONGEST));
-            error.push('…');
-        }
-        self.metrics.reload_failed();
-        tracing::error!(
-            trigger = trigger.as_str(),
-            generation = running.set.generation(),
-            "what was read again is refused, and everything stays as it is: {error}"
-        );
-        let revision = running.set.policy().revision();
-        let event = Event::Reload(event::Reload {
-            timestamp: rfc3339_millis(at),
-            trigger: trigger.as_str(),
-            ok: false,
-            generation: running.set.generation(),
-            from: revision.to_owned(),
-            to: None,
-            changed: Vec::new(),
-            restart: Vec::new(),
-            configured: audit::Configured::default(),
-            error: Some(error.clone()),
-        });
-        self.state.tell(Last {
-            at,
-            trigger,
-            came_to: Err(error),
-            restart: Vec::new(),
-        });
-        if let Err(error) = self.audit.record(event.record()).await {
-            tracing::error!(%error, "a refused reload is not recorded");
-        }
-    }
-
-    /// What is in force has to be in the journal, however late.
-    async fn record_again(&self, unrecorded: Option<Record>) -> Option<Record> {
-        let record = unrecorded?;
-        let again = self.audit.record(record.clone()).await;
-        again.is_err().then_some(record)
-    }
 }
 
 /// Runs what reads and computes where it stops nobody. `None`: it panicked, and that is logged.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
-}
-
-fn say_what_needs_a_restart(keys: &[&str]) {
-    if !keys.is_empty() {
-        tracing::warn!(
-            keys = %keys.join(", "),
-            "the configuration changes what cannot change while the gate runs: restart it"
-        );
-    }
 }
 
 /// One at once, and then one each time; late ones are not made up for.
@@ -444,9 +294,6 @@ const ROUNDS: u32 = 5;
 
 /// Files that change are looked at again after this time.
 const SETTLE: Duration = Duration::from_millis(300);
-
-/// Of what is wrong with them, in bytes: it is in a record of the journal.
-const LONGEST: usize = 4096;
 
 /// So often, at most.
 const PATIENCE: u32 = 20;

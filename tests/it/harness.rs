@@ -59,27 +59,35 @@ impl Upstream {
     /// Answers as a function says; but to whoever looks a token up it tells one of its own, and does not count
     /// that among what it has seen.
     pub(crate) fn answering(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::start(answer, true)
+        Self::start(answer, true, true)
+    }
+
+    /// The same, and keeps nothing of what it has seen: for more than anybody could keep.
+    pub(crate) fn forgetting(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::start(answer, true, false)
     }
 
     /// Answers everything as a function says, lookups too.
     pub(crate) fn answering_all(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::start(answer, false)
+        Self::start(answer, false, true)
     }
 
     fn start(
         answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
         tells_tokens: bool,
+        keeps: bool,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let answer: Arc<Answer> = Arc::new(answer);
-        let kept = seen.clone();
+        let kept = keeps.then(|| seen.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (kept, answer) = (kept.clone(), answer.clone());
-                std::thread::spawn(move || serve(&stream, &kept, answer.as_ref(), tells_tokens));
+                std::thread::spawn(move || {
+                    serve(&stream, kept.as_deref(), answer.as_ref(), tells_tokens);
+                });
             }
         });
         Self { address, seen }
@@ -91,7 +99,7 @@ impl Upstream {
     }
 }
 
-fn serve(stream: &TcpStream, kept: &Mutex<Vec<Seen>>, answer: &Answer, tells_tokens: bool) {
+fn serve(stream: &TcpStream, kept: Option<&Mutex<Vec<Seen>>>, answer: &Answer, tells_tokens: bool) {
     let mut reader = BufReader::new(stream);
     while let Some(seen) = read_message(&mut reader) {
         if tells_tokens && is_lookup(&seen.line) {
@@ -101,7 +109,9 @@ fn serve(stream: &TcpStream, kept: &Mutex<Vec<Seen>>, answer: &Answer, tells_tok
             }
             continue;
         }
-        kept.lock().unwrap().push(seen.clone());
+        if let Some(kept) = kept {
+            kept.lock().unwrap().push(seen.clone());
+        }
         let mut writer = stream;
         if writer.write_all(&answer(&seen)).is_err() {
             return;
@@ -538,9 +548,10 @@ pub(crate) fn verify(journal: &Path) -> Value {
     verdict["report"].clone()
 }
 
-/// The program under test.
+/// The program under test: the one that Cargo has built, unless `DTGATE_PROGRAM` names another.
 pub(crate) fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_dtgate"))
+    let named = std::env::var_os("DTGATE_PROGRAM");
+    Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_dtgate").into()))
 }
 
 /// A gate on free ports that logs as JSON, with its journal below `directory`; what it is for is to be added.

@@ -47,6 +47,9 @@ mod log;
 mod lookup;
 mod manager;
 mod manifests;
+// Only Linux tells the memory of a program so.
+#[cfg(target_os = "linux")]
+mod memory;
 mod messages;
 mod ordinary;
 mod otlp;
