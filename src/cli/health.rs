@@ -53,7 +53,7 @@ impl Health {
             Some(_) => [by_tls, plainly],
         };
         let [first, second] = ways;
-        let asked = first(address, path).or_else(|error| second(address, path).map_err(|_| error));
+        let asked = first(address, path).or_else(|error| second(address, path).or(Err(error)));
         let (status, body) = match (asked, unread) {
             (Ok(answer), _) => answer,
             (Err(error), None) => return Err(error),
