@@ -179,7 +179,7 @@ impl Audit {
         let (segment, next_record) = journal.end();
         tracing::info!(
             directory = %absolute(&config.directory),
-            segment = ?segment.file_name().unwrap_or_default(),
+            segment = %segment.file_name().unwrap_or_default().display(),
             next_record,
             in_doubt,
             "journal"

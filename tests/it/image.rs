@@ -1,6 +1,7 @@
 //! The image and the compose file, without Docker: what the Dockerfile copies is there, what it runs is run below a
 //! directory, and what it ends with is a gate that may do little.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -187,6 +188,51 @@ fn the_image_runs_as_nobody_and_asks_itself_how_it_is() {
     }
 }
 
+/// Owner and rights of what the last stage has, after all that it copies. As BuildKit does it: a directory that is there
+/// already keeps its own, whatever `COPY` says.
+fn copied(laid_out: &Path) -> BTreeMap<String, (String, u32)> {
+    let mut found: BTreeMap<String, (String, u32)> = ["/", "/etc", "/usr", "/var", "/var/lib"]
+        .map(|path| (path.to_owned(), ("0:0".to_owned(), 0o755)))
+        .into();
+    for rest in last("COPY") {
+        let words: Vec<&str> = rest.split(' ').collect();
+        let flag = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+        assert_eq!(flag("--from="), Some("build"), "{rest}");
+        let owner = flag("--chown=").unwrap_or("0:0");
+        let rights = flag("--chmod=").map(|mode| u32::from_str_radix(mode, 8).unwrap());
+        let [from, to] = words[words.len() - 2..] else {
+            panic!("{rest}")
+        };
+        let parent = Path::new(to)
+            .parent()
+            .map(|parent| parent.to_str().unwrap());
+        assert!(
+            parent.is_none_or(|parent| found.contains_key(parent)),
+            "{to} would be made with parents of {owner}"
+        );
+        let from = laid_out.join(from.strip_prefix("/image").unwrap().trim_matches('/'));
+        let mut waiting = vec![from.clone()];
+        while let Some(path) = waiting.pop() {
+            let below = path.strip_prefix(&from).unwrap().to_str().unwrap();
+            let place = match below {
+                "" => to.to_owned(),
+                below => format!("{}/{below}", to.trim_end_matches('/')),
+            };
+            let metadata = path.metadata().unwrap();
+            if !(metadata.is_dir() && found.contains_key(&place)) {
+                let mode = rights.unwrap_or(metadata.permissions().mode() & 0o777);
+                found.insert(place, (owner.to_owned(), mode));
+            }
+            if metadata.is_dir() {
+                let entries = std::fs::read_dir(&path).unwrap();
+                waiting.extend(entries.map(|entry| entry.unwrap().path()));
+            }
+        }
+    }
+    assert!(found.contains_key("/var/lib/dtgate"));
+    found
+}
+
 /// The same commands as in the image, with another program and below another root.
 #[test]
 fn the_files_of_the_image_are_laid_out_and_a_gate_starts_with_them() {
@@ -211,7 +257,15 @@ fn the_files_of_the_image_are_laid_out_and_a_gate_starts_with_them() {
     assert!(output.status.success(), "{output:?}");
     let mode = |path: &str| image.join(path).metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("usr/local/bin/dtgate"), 0o755);
-    assert_eq!(mode("var/lib/dtgate"), 0o700);
+    for (path, found) in copied(&image) {
+        let expected = match &*path {
+            "/var/lib/dtgate" => ("65532:65532", 0o700),
+            "/usr/local/bin/dtgate" => ("0:0", 0o755),
+            _ if image.join(&path[1..]).is_dir() => ("0:0", 0o755),
+            _ => ("0:0", 0o644),
+        };
+        assert_eq!((&*found.0, found.1), expected, "{path}");
+    }
     // The user of the image reads them, and may not write.
     for readable in [
         "etc/dtgate/config/dtgate.toml",

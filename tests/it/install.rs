@@ -19,7 +19,7 @@ fn commands(page: &str, title: &str) -> String {
 }
 
 /// As on the page, with another program and below another root.
-fn run(commands: &str, place: &Path) {
+fn run(commands: &str, from: &Path, place: &Path) {
     let place = place.to_str().unwrap();
     let mut script = commands.replace("target/dist/dtgate", env!("CARGO_BIN_EXE_dtgate"));
     for folder in ["/usr/local", "/etc"] {
@@ -37,7 +37,7 @@ fn run(commands: &str, place: &Path) {
     let mut bash = Command::new("bash");
     let output = bash
         .args(["-eu", "-c", &begin])
-        .current_dir(root())
+        .current_dir(from)
         .output()
         .unwrap();
     assert!(output.status.success(), "{begin}\n{output:?}");
@@ -48,8 +48,28 @@ fn the_commands_of_the_page_about_systemd_install_all_that_the_unit_names() {
     let page = page("deploy/systemd.md");
     let place = tempfile::tempdir().unwrap();
     let install = commands(&page, "Install");
-    run(&install, place.path());
+    run(&install, &root(), place.path());
+    assert_installed(place.path());
     let at = |path: &str| place.path().join(path);
+    // What the page says to write into the configuration.
+    let config = at("etc/dtgate/dtgate.toml");
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    for (section, path) in [
+        ("policies", "/etc/dtgate/policies"),
+        ("journal", "/var/lib/dtgate/journal"),
+    ] {
+        assert!(page.contains(&format!("`{section}.directory = \"{path}\"`")));
+        let there = format!("directory = \"{}\"", at(&path[1..]).display());
+        text = text.replace(&format!("directory = \"{section}\""), &there);
+    }
+    std::fs::write(&config, text).unwrap();
+    run(&commands(&page, "A new version"), &root(), place.path());
+    assert!(!at("usr/local/bin/dtgate.new").exists());
+}
+
+/// What the unit names, and what people look for.
+fn assert_installed(place: &Path) {
+    let at = |path: &str| place.join(path);
     let unit = std::fs::read_to_string(at("etc/systemd/system/dtgate.service")).unwrap();
     let mut named = 0;
     for path in unit
@@ -67,21 +87,57 @@ fn the_commands_of_the_page_about_systemd_install_all_that_the_unit_names() {
         "etc/dtgate/policies/naming.rego",
         "usr/local/share/man/man1/dtgate-serve.1",
         "usr/local/share/bash-completion/completions/dtgate",
+        "usr/local/share/doc/dtgate/docs/operations.md",
     ] {
         assert!(at(path).exists(), "{path}");
     }
-    // What the page says to write into the configuration.
-    let config = at("etc/dtgate/dtgate.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let policies = format!("directory = \"{}\"", at("etc/dtgate/policies").display());
-    let text = text.replace("directory = \"policies\"", &policies);
-    let text = text.replace(
-        "directory = \"journal\"",
-        &format!("directory = \"{}\"", at("journal").display()),
+    let documentation = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("Documentation="))
+        .unwrap();
+    let path = documentation.strip_prefix("file:/").unwrap();
+    assert!(at(path).exists(), "{path}");
+}
+
+/// With an archive that has what `deploy/release` puts into it.
+#[test]
+fn the_commands_of_the_page_install_the_archive_of_a_release() {
+    let release = tempfile::tempdir().unwrap();
+    let folder = "layout=\"$PWD/out\"; out=\"$PWD/out\"; version=0.0.0; name=\"dtgate-$version\"\n";
+    let script = std::fs::read_to_string(root().join("deploy/release")).unwrap();
+    let (_, script) = script.split_once("mkdir -p \"$layout/$name/man\"").unwrap();
+    let (script, _) = script.split_once("\ntar --create").unwrap();
+    let make = format!(
+        "{folder}mkdir \"$out\"; cp \"$PROGRAM\" \"$out/dtgate\"\n\
+         mkdir -p \"$layout/$name/man\"{script}\n\
+         cd \"$out\"; tar --create --file ../$name.tar.gz $name; cd ..\n\
+         sha256sum $name.tar.gz > SHA256SUMS; rm -r \"$out\"\n"
     );
-    std::fs::write(&config, text).unwrap();
-    run(&commands(&page, "A new version"), place.path());
-    assert!(!at("usr/local/bin/dtgate.new").exists());
+    // It reads the source; that is beside it here.
+    for name in [
+        "policies",
+        "LICENSE",
+        "README.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "docs",
+        "deploy",
+    ] {
+        std::os::unix::fs::symlink(root().join(name), release.path().join(name)).unwrap();
+    }
+    let mut bash = Command::new("bash");
+    let output = bash
+        .args(["-eu", "-c", &make.replace("cp -R ", "cp -RL ")])
+        .env("PROGRAM", env!("CARGO_BIN_EXE_dtgate"))
+        .current_dir(release.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{make}\n{output:?}");
+    let page = page("deploy/systemd.md");
+    let place = tempfile::tempdir().unwrap();
+    let install = commands(&page, "Install from the archive");
+    run(&install, release.path(), place.path());
+    assert_installed(place.path());
 }
 
 /// Every version that stands somewhere by hand is that of the program.
@@ -138,5 +194,5 @@ fn needs_helm_the_arguments_of_the_page_about_kubernetes_are_good() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 5);
 }

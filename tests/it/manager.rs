@@ -222,26 +222,94 @@ fn asks(gate: &Gate, folder: &TempDir) -> Output {
     health(&["--config", config.to_str().unwrap(), "--ready"])
 }
 
-#[test]
-fn health_believes_only_the_gates_own_certificate() {
-    let [own, other] = [(); 2].map(|()| {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &certified());
-        folder
-    });
+/// A gate whose operators come by TLS, with what else its `[admin.tls]` has, and the folder of its certificate.
+fn by_tls(more: &str) -> (Gate, TempDir, Upstream) {
+    let own = tempfile::tempdir().unwrap();
+    write(own.path(), &certified());
     let upstream = Upstream::lenient();
     let place = own.path().to_str().unwrap();
     let text = format!(
-        "[admin.tls.files]\ncertificate = '{place}/certificate.pem'\nkey = '{place}/key.pem'\n"
+        "[admin.tls.files]\ncertificate = '{place}/certificate.pem'\nkey = '{place}/key.pem'\n{more}"
     );
     let gate = crate::wire::configured(upstream.address, &text);
+    (gate, own, upstream)
+}
+
+/// The files on disk may be newer than what is in force, refused, or gone: the gate is as good as before.
+#[test]
+fn health_calls_no_good_gate_dead_for_what_is_on_its_disk() {
+    let (gate, own, _upstream) = by_tls("");
     let answer = asks(&gate, &own);
     assert_eq!(answer.status.code(), Some(0), "{answer:?}");
     assert!(
         String::from_utf8_lossy(&answer.stdout).contains("\"ready\":true"),
         "{answer:?}"
     );
-    assert_eq!(asks(&gate, &other).status.code(), Some(1));
+    // Another one, with a key that does not belong to it, nothing, and nonsense.
+    let other = tempfile::tempdir().unwrap();
+    write(other.path(), &certified());
+    assert_eq!(asks(&gate, &other).status.code(), Some(0));
+    std::fs::remove_file(other.path().join("certificate.pem")).unwrap();
+    assert_eq!(asks(&gate, &other).status.code(), Some(0));
+
+    let admin = gate.admin.to_string();
+    let config = other.path().join("health.toml");
+    for text in ["[admin.tls", "", "[listener]\nnonsense = 1\n"] {
+        std::fs::write(&config, text).unwrap();
+        let config = config.to_str().unwrap();
+        let answer = health(&["--config", config, "--admin", &admin, "--ready"]);
+        assert_eq!(answer.status.code(), Some(0), "{text}: {answer:?}");
+    }
+    // Its own files, and a plain gate.
+    drop(gate);
+    let upstream = Upstream::lenient();
+    let plain = crate::harness::gate(upstream.address);
+    assert_eq!(asks(&plain, &own).status.code(), Some(0));
+}
+
+#[test]
+fn health_says_what_is_wrong_with_its_configuration_when_nobody_answers() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("health.toml");
+    std::fs::write(&config, "[admin.tls").unwrap();
+    let answer = health(&["--config", config.to_str().unwrap(), "--admin", &address]);
+    assert_eq!(answer.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert!(
+        said.contains("nobody answers at") && said.contains("health.toml"),
+        "{said}"
+    );
+}
+
+/// A gate that refuses whoever has no certificate is alive. Whether it is ready, nobody knows.
+#[test]
+fn health_takes_a_gate_for_alive_that_wants_a_certificate_of_it() {
+    let clients = tempfile::tempdir().unwrap();
+    write(clients.path(), &certified());
+    let ca = clients.path().join("certificate.pem");
+    for (more, ready) in [("", 1), ("required = false\n", 0)] {
+        let text = format!("[admin.tls.clients]\nca = '{}'\n{more}", ca.display());
+        for version in ["", "min_version = '1.3'\n"] {
+            let tls = format!("[admin.tls]\n{version}{text}");
+            let (gate, own, _upstream) = by_tls(&tls);
+            let admin = gate.admin.to_string();
+            let config = own.path().join("none.toml");
+            std::fs::write(&config, "").unwrap();
+            let config = config.to_str().unwrap();
+            let alive = health(&["--config", config, "--admin", &admin]);
+            assert_eq!(alive.status.code(), Some(0), "{alive:?}");
+            let answer = asks(&gate, &own);
+            assert_eq!(answer.status.code(), Some(ready), "{answer:?}");
+            let said = String::from_utf8_lossy(&answer.stderr);
+            assert!(
+                ready == 0 || said.contains("wants a certificate of operators"),
+                "{said}"
+            );
+        }
+    }
 }
 
 /// Somebody who is no gate, or says nothing.

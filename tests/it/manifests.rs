@@ -212,7 +212,21 @@ fn no_network_policy_opens_the_gate_to_everybody_by_accident() {
     }
     let clients = &documents(&all[1])[0]["spec"];
     assert_eq!(clients["policyTypes"], json!(["Egress"]));
-    assert!(!clients.to_string().contains("ipBlock"), "{clients}");
+    // Pods, and the address where names are looked up.
+    let (to_pods, to_names) = (&clients["egress"][0], &clients["egress"][1]);
+    assert_eq!(to_pods, &json!({"to": [{"namespaceSelector": {}}]}));
+    assert_eq!(list(&clients["egress"]).len(), 2);
+    assert_eq!(to_names["to"][1]["ipBlock"]["cidr"], "169.254.20.10/32");
+    assert_eq!(ports(to_names), [53, 53]);
+    let gate = &documents(&all[0])[0]["spec"]["egress"];
+    assert_eq!(&gate[0], to_names);
+    assert_eq!(ports(&gate[1]), [443]);
+}
+
+/// Of a rule of a NetworkPolicy. Without any it would be for all.
+fn ports(rule: &Value) -> Vec<u64> {
+    let ports = list(&rule["ports"]).iter();
+    ports.map(|port| port["port"].as_u64().unwrap()).collect()
 }
 
 #[test]
@@ -414,8 +428,21 @@ policies:
 
       deny contains "no" if input.change.name.requested == "no"
 imagePullSecrets: [registry]
-networkPolicy: {onlyWayOutOf: [payments, shipping], alsoReach: [10.0.0.0/8], collectors: [{podSelector: {}}]}
-monitoring: {serviceMonitor: true, prometheusRule: true, labels: {release: prometheus}}
+networkPolicy:
+  upstream: [10.1.0.0/16, "fd00::/8"]
+  upstreamPorts: [443, 3128, 9999]
+  dns: {namespaces: [openshift-dns], ipBlocks: ["fd00::10/128"], ports: [5353]}
+  onlyWayOutOf: [payments, shipping]
+  alsoReach: [10.0.0.0/8]
+  collectors: [{podSelector: {}}]
+  collectorPorts: [4317, 14318]
+  extraEgress: [{to: [{podSelector: {}}], ports: [{port: 6831, protocol: UDP}]}]
+probes: {scheme: HTTPS}
+monitoring:
+  serviceMonitor: true
+  prometheusRule: true
+  labels: {release: prometheus}
+  tlsConfig: {ca: {secret: {name: dtgate-tls, key: ca.crt}}, serverName: dtgate.dtgate.svc}
 service: {type: LoadBalancer, annotations: {a: b}}
 nodeSelector: {disk: ssd}
 volumes: [{name: ca, secret: {secretName: ca}}]
@@ -480,8 +507,106 @@ fn needs_helm_a_gate_with_everything_has_a_configuration_and_policies_that_work(
 
 #[test]
 #[ignore = "needs helm"]
+fn needs_helm_a_network_policy_lets_the_gate_go_where_the_values_say_and_clients_to_names() {
+    let files = tempfile::tempdir().unwrap();
+    let values = files.path().join("values.yaml");
+    std::fs::write(&values, VALUES).unwrap();
+    let rendered = helm(&["--values", values.to_str().unwrap()]).unwrap();
+    let all = documents(&rendered);
+    let egress = |name: &str, namespace: Value| {
+        let mut policies = all.iter().filter(|it| it["kind"] == "NetworkPolicy");
+        let policy = policies
+            .find(|it| it["metadata"]["name"] == name && it["metadata"]["namespace"] == namespace);
+        policy.unwrap()["spec"]["egress"].clone()
+    };
+    let gate = egress("dtgate", Value::Null);
+    let names = json!([
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}},
+        {"ipBlock": {"cidr": "fd00::10/128"}},
+    ]);
+    assert_eq!(
+        (&gate[0]["to"], ports(&gate[0])),
+        (&names, vec![5353, 5353])
+    );
+    assert_eq!(gate[1]["to"][1]["ipBlock"]["cidr"], "fd00::/8");
+    assert_eq!(ports(&gate[1]), [443, 3128, 9999]);
+    assert_eq!(ports(&gate[2]), [4317, 14318]);
+    assert_eq!(ports(&gate[3]), [6831]);
+    for namespace in ["payments", "shipping"] {
+        let clients = egress("dtgate-only-way-out", json!(namespace));
+        assert_eq!(clients[1], gate[0]);
+        assert_eq!(clients[2]["to"][0]["ipBlock"]["cidr"], "10.0.0.0/8");
+    }
+    let monitor = &only(&all, "ServiceMonitor")["spec"]["endpoints"][0];
+    assert_eq!(monitor["scheme"], "https");
+    assert_eq!(monitor["tlsConfig"]["serverName"], "dtgate.dtgate.svc");
+
+    // No peers are no rule, and not one for everywhere.
+    let mut none = NEEDED.to_vec();
+    none.extend([
+        "--set-json",
+        r#"networkPolicy.dns={"namespaces":[],"ipBlocks":[]}"#,
+    ]);
+    let rendered = helm(&none).unwrap();
+    let policy = only(&documents(&rendered), "NetworkPolicy").clone();
+    assert_eq!(list(&policy["spec"]["egress"]).len(), 1, "{policy}");
+}
+
+/// Kubernetes ends a gate by force when the time is over.
+#[test]
+#[ignore = "needs helm"]
+fn needs_helm_a_gate_is_waited_for_as_long_as_it_may_drain() {
+    for (values, expected) in [
+        ("drainTimeout=25s", 70),
+        ("drainTimeout=60s", 140),
+        ("drainTimeout=1m 1ms,preStopSeconds=0", 137),
+        ("drainTimeout=1h", 7220),
+        ("terminationGracePeriodSeconds=56", 56),
+        ("drainTimeout=60s,terminationGracePeriodSeconds=126", 126),
+    ] {
+        let mut arguments = NEEDED.to_vec();
+        arguments.extend(["--set", values]);
+        let rendered = helm(&arguments).unwrap();
+        let set = only(&documents(&rendered), "StatefulSet").clone();
+        let grace = &set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
+        assert_eq!(grace, expected, "{values}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm"]
+fn needs_helm_gates_are_spread_unless_values_say_how() {
+    let spread = |more: &[&str]| {
+        let rendered = helm(&[&NEEDED, more].concat()).unwrap();
+        let set = only(&documents(&rendered), "StatefulSet").clone();
+        assert_strict(&rendered);
+        let selector = set["spec"]["selector"].clone();
+        let constraints = set["spec"]["template"]["spec"]["topologySpreadConstraints"].clone();
+        (selector, list(&constraints).clone())
+    };
+    let (selector, constraints) = spread(&["--set", "replicas=2"]);
+    assert_eq!(constraints.len(), 2);
+    for constraint in &constraints {
+        assert_eq!(constraint["labelSelector"], selector);
+        assert_eq!(constraint["whenUnsatisfiable"], "ScheduleAnyway");
+    }
+    let own = r#"topologySpreadConstraints=[{"maxSkew":2,"topologyKey":"rack","whenUnsatisfiable":"DoNotSchedule"}]"#;
+    let (_, constraints) = spread(&["--set-json", own]);
+    assert_eq!(constraints.len(), 1);
+    assert_eq!(constraints[0]["topologyKey"], "rack");
+}
+
+/// What the chart says after it is installed runs in the container as it is.
+#[test]
+fn the_command_that_the_chart_shows_asks_with_the_configuration_of_the_pod() {
+    let shown = "-- /usr/local/bin/dtgate health --config /etc/dtgate/config/dtgate.toml\n";
+    assert!(text("helm/dtgate/templates/NOTES.txt").contains(shown));
+}
+
+#[test]
+#[ignore = "needs helm"]
 fn needs_helm_values_that_cannot_work_are_refused_and_said() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["--set", "tls.secretName=a"], "upstream.url"),
         (&["--set", "upstream.url=https://a"], "/tls/secretName"),
         (&["--set", "image.tag=latest"], "/image/tag"),
@@ -492,6 +617,33 @@ fn needs_helm_values_that_cannot_work_are_refused_and_said() {
             "invalid propertyName",
         ),
         (&["--set", "drainTimeout=25"], "/drainTimeout"),
+        (
+            &["--set", "drainTimeout=60s,terminationGracePeriodSeconds=70"],
+            "More than 125",
+        ),
+        (
+            &[
+                "--set",
+                "monitoring.serviceMonitor=true,probes.scheme=HTTPS",
+            ],
+            "monitoring.tlsConfig",
+        ),
+        (
+            &["--set", "upstream.url=https://managed.example:8443/e/abc"],
+            "without 8443 the gate does not reach https://managed.example:8443",
+        ),
+        (
+            &["--set", "keys.upstream.proxy=http://proxy.example:3128"],
+            "without 3128",
+        ),
+        (
+            &["--set-json", "networkPolicy.upstreamPorts=[]"],
+            "/networkPolicy/upstreamPorts",
+        ),
+        (
+            &["--set-json", "networkPolicy.extraEgress=[{\"ports\":[]}]"],
+            "/networkPolicy/extraEgress",
+        ),
     ];
     for (number, (arguments, said)) in cases.into_iter().enumerate() {
         let needed: &[&str] = if number < 2 { &[] } else { &NEEDED };

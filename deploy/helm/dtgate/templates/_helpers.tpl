@@ -19,6 +19,63 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ $tag }}{{ end }}
 {{- end }}
 
+{{- /* Seconds of a time such as "1m 30s", rounded up. */}}
+{{- define "dtgate.seconds" -}}
+{{- $thousandths := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $unit := regexFind "[a-z]+" . }}
+{{- $thousandths = regexFind "[0-9]+" . | int64 | mul (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit) | add $thousandths }}
+{{- end }}
+{{- div (add $thousandths 999) 1000 }}
+{{- end }}
+
+{{- /* The drain of requests, that of the journal, and what comes before both. */}}
+{{- define "dtgate.grace" -}}
+{{- $drain := include "dtgate.seconds" .Values.drainTimeout | int64 }}
+{{- $needed := add (mul 2 $drain) .Values.preStopSeconds }}
+{{- $given := int64 .Values.terminationGracePeriodSeconds }}
+{{- if not $given }}{{ add $needed 15 }}
+{{- else if gt $given $needed }}{{ $given }}
+{{- else }}{{ fail (printf "terminationGracePeriodSeconds: %d would end the gate while it drains. More than %d: twice drainTimeout (%s), and preStopSeconds (%d). With 0 it is computed" $given $needed .Values.drainTimeout (int64 .Values.preStopSeconds)) }}
+{{- end }}
+{{- end }}
+
+{{- /* A rule of a NetworkPolicy. One without peers would be for everywhere: without peers there is no rule. */}}
+{{- define "dtgate.dns" -}}
+{{- with .Values.networkPolicy.dns }}
+{{- if or .namespaces .ipBlocks }}
+- to:
+    {{- range .namespaces }}
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ . }}
+    {{- end }}
+    {{- range .ipBlocks }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The port of the proxy, or of Dynatrace, is one that the gate may reach. */}}
+{{- define "dtgate.reachable" -}}
+{{- $url := get .Values.keys.upstream "proxy" | default .Values.upstream.url }}
+{{- if and $url (not .Values.networkPolicy.extraEgress) }}
+{{- $parsed := urlParse $url }}
+{{- $port := regexFind ":[0-9]+$" $parsed.host | trimPrefix ":" | default (ternary "80" "443" (eq $parsed.scheme "http")) }}
+{{- $known := list }}
+{{- range .Values.networkPolicy.upstreamPorts }}{{ $known = append $known (toString .) }}{{ end }}
+{{- if not (has $port $known) }}
+{{- fail (printf "networkPolicy.upstreamPorts: without %s the gate does not reach %s" $port $url) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* A name in a ConfigMap has no slash. */}}
 {{- define "dtgate.key" -}}
 {{ . | replace "/" "__" }}
