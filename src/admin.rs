@@ -4,10 +4,12 @@
 //! | ---------- | --------------------------------------------------------------------------- |
 //! | `/healthz` | 200 as long as the threads that move bytes do                               |
 //! | `/readyz`  | 200 when every check is fine, otherwise 503; either way all checks, as JSON |
-//! | `/metrics` | `OpenMetrics` text                                                            |
+//! | `/metrics` | `OpenMetrics` text for who asks for it, else Prometheus' text format 0.0.4   |
 //! | `/status`  | what judges now, since when, and how the last reload went, as JSON          |
 //!
 //! `GET` and `HEAD` only. Changes nothing and shows no token. Does not know what is checked.
+
+mod accept;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use tower::Service;
@@ -101,10 +103,16 @@ impl Admin {
         }
     }
 
-    /// The answer to a method and a path; nothing else of a request matters here.
-    pub fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    /// The answer to a method, a path and what is accepted; nothing else of a request matters here.
+    pub fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Response<Full<Bytes>> {
         let route = match path {
             "/healthz" => Self::health,
+            "/metrics" if accept::open_metrics(headers) => Self::open_metrics,
             "/metrics" => Self::metrics,
             "/readyz" => Self::readiness,
             "/status" => Self::status,
@@ -153,11 +161,13 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        response(
-            StatusCode::OK,
-            telemetry::CONTENT_TYPE,
-            self.metrics.encode(),
-        )
+        let text = self.metrics.encode_classic();
+        response(StatusCode::OK, telemetry::CLASSIC, text)
+    }
+
+    fn open_metrics(&self) -> Response<Full<Bytes>> {
+        let text = self.metrics.encode();
+        response(StatusCode::OK, telemetry::OPEN_METRICS, text)
     }
 
     fn readiness(&self) -> Response<Full<Bytes>> {
@@ -186,7 +196,8 @@ impl<B> Service<Request<B>> for Admin {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().path())))
+        let (method, path) = (request.method(), request.uri().path());
+        ready(Ok(self.answer(method, path, request.headers())))
     }
 }
 
@@ -303,14 +314,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_openmetrics_text() {
-        let (response, body) = ask(admin(true), Method::GET, "/metrics").await;
-        assert_eq!(response.headers()[CONTENT_TYPE], telemetry::CONTENT_TYPE);
-        assert!(
-            body.contains("dtgate_build_info{version=\"1.2.3\"} 1\n"),
-            "{body}"
-        );
-        assert!(body.ends_with("# EOF\n"), "{body}");
+    async fn metrics_are_openmetrics_text_for_who_asks_for_it() {
+        for (accept, wanted) in [
+            ("application/openmetrics-text", telemetry::OPEN_METRICS),
+            ("*/*", telemetry::CLASSIC),
+        ] {
+            let request = Request::get("/metrics").header("accept", accept);
+            let answered = admin(true).oneshot(request.body(()).unwrap()).await;
+            let (head, body) = answered.unwrap().into_parts();
+            assert_eq!(head.headers[CONTENT_TYPE], wanted);
+            let body = body.collect().await.unwrap().to_bytes().to_vec();
+            let body = String::from_utf8(body).unwrap();
+            assert!(
+                body.contains("dtgate_build_info{version=\"1.2.3\"} 1\n"),
+                "{body}"
+            );
+            let is_open = wanted == telemetry::OPEN_METRICS;
+            assert_eq!(body.ends_with("# EOF\n"), is_open, "{body}");
+            let kind = if is_open {
+                "build info"
+            } else {
+                "build_info gauge"
+            };
+            assert!(body.contains(&format!("# TYPE dtgate_{kind}\n")), "{body}");
+        }
+        let (response, _) = ask(admin(true), Method::GET, "/metrics").await;
+        assert_eq!(response.headers()[CONTENT_TYPE], telemetry::CLASSIC);
     }
 
     #[tokio::test]

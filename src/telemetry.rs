@@ -33,7 +33,7 @@ use crate::value::{Size, Visible, VisibleLines};
 pub use access::{Access, AccessLog, Form as AccessForm};
 pub use limit::Limit;
 use log::{Lines, Queue};
-pub use metrics::{CONTENT_TYPE, Counted, Evaluator, Load, Metrics, known_method};
+pub use metrics::{CLASSIC, Counted, Evaluator, Load, Metrics, OPEN_METRICS, known_method};
 pub use trace::{Attributes, Step, Trace, Tracer, Value};
 
 /// Where requests are told of: in numbers, in one line each, in traces.

@@ -4,11 +4,12 @@ use anyhow::Context;
 
 use super::now;
 use crate::config::Config;
-use crate::telemetry::otlp::{self, Exporter};
+use crate::telemetry::otlp::{self, Exporter, Instance};
 use crate::telemetry::{Metrics, Tracer};
 
 /// What sends traces and metrics, where that is wanted.
 pub(super) fn start(config: &Config, metrics: &Metrics) -> anyhow::Result<(Tracer, Exporter)> {
+    let instance = Instance::of(config.listener.listen);
     let Some(config) = &config.otlp else {
         return Ok((Tracer::default(), Exporter::default()));
     };
@@ -18,7 +19,7 @@ pub(super) fn start(config: &Config, metrics: &Metrics) -> anyhow::Result<(Trace
         metrics = config.metrics.is_some(),
         "otlp"
     );
-    otlp::start(config, metrics, now).context("otlp")
+    otlp::start(config, &instance, metrics, now).context("otlp")
 }
 
 /// Looks whether all is there that traces and metrics need to be sent.

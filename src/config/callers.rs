@@ -6,6 +6,7 @@ use crate::gateway::credential::{self, Traffic};
 use crate::gateway::upstream;
 use crate::identity::{Everybodys, Teams, Ways, forwarded};
 use crate::policy::{LoadError, Problem};
+use crate::telemetry::otlp;
 use crate::value::Duration;
 
 /// An environment of the configuration: the keys that lead to it, and what is looked at.
@@ -109,6 +110,9 @@ impl Config {
                 &["identity", "forwarded"],
                 "nobody is believed, so the field is never read: give the networks of your proxies as `from`",
             ));
+        }
+        for (keys, reason) in self.otlp.iter().flat_map(otlp::doubts) {
+            doubts.push(self.problem(&[&["otlp"], keys].concat(), &reason));
         }
         doubts
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use super::algorithm::Algorithm;
 use super::forwarded::{self, names_a_client};
 use crate::guard::is_about_another_request;
-use crate::outbound::Proxy;
+use crate::outbound::{Proxy, has_possible_port};
 use crate::value::Duration;
 
 /// Who is calling, besides the token for Dynatrace.
@@ -335,6 +335,9 @@ impl TryFrom<String> for Url {
         };
         if text.contains('#') || authority.as_str().contains('@') {
             return refuse("a URL without user and without fragment is expected");
+        }
+        if !has_possible_port(&uri) {
+            return refuse("a port is a number from 1 to 65535");
         }
         let host = authority.host().trim_matches(['[', ']']);
         let is_here = host.eq_ignore_ascii_case("localhost")

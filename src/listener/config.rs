@@ -149,6 +149,8 @@ pub enum BindError {
         "keepalive is out of range: write `idle` and `interval` from \"1s\" to \"9h\", and `count` from 1 to 127"
     )]
     Keepalive,
+    #[error("workers = {0} is out of range: write a number from 1 to {MOST_WORKERS}")]
+    Workers(NonZeroU16),
     #[error(
         "plain HTTP on {address} would show every token to the network: configure `tls`, listen on a \
          loopback address such as 127.0.0.1, or accept it with `allow_plaintext = true` (--allow-plaintext)"
@@ -196,6 +198,9 @@ impl Config {
         }
         if !self.keepalive.is_possible() {
             return Err(BindError::Keepalive);
+        }
+        if self.workers.get() > MOST_WORKERS {
+            return Err(BindError::Workers(self.workers));
         }
         // `::ffff:127.0.0.1` is loopback too.
         let is_local = self.listen.ip().to_canonical().is_loopback();
@@ -294,6 +299,9 @@ impl Default for Keepalive {
         }
     }
 }
+
+/// Each is a thread with descriptors of its own.
+const MOST_WORKERS: u16 = 1024;
 
 /// How many threads can run at once: what the machine, or the container, gives to this process.
 fn cores() -> NonZeroU16 {

@@ -8,7 +8,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
 
-use super::OutboundError;
+use super::{OutboundError, has_possible_port};
 use crate::value::unread;
 
 /// Through which proxy somebody is reached.
@@ -37,7 +37,7 @@ impl TryFrom<String> for Proxy {
         let uri: Uri = text.parse().map_err(|_invalid| no_proxy())?;
         let is_plain = uri.scheme() == Some(&Scheme::HTTP) && matches!(uri.path(), "" | "/");
         let authority = uri.authority().filter(|it| !it.as_str().contains('@'));
-        if !is_plain || uri.query().is_some() || authority.is_none() {
+        if !is_plain || uri.query().is_some() || authority.is_none() || !has_possible_port(&uri) {
             return Err(no_proxy());
         }
         Ok(Self::Url(uri))

@@ -3,6 +3,7 @@
 //! Label values are constants of our own code or names of loaded policies, never text of a client, so the
 //! number of series is bounded by the configuration. Counting is a hash and an atomic addition.
 
+mod classic;
 mod families;
 mod labels;
 
@@ -27,7 +28,9 @@ use labels::{
 };
 
 /// The type of what `Metrics::encode` returns.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The type of what `Metrics::encode_classic` returns.
+pub const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics. Clones count into the same numbers.
 #[derive(Clone)]
@@ -385,6 +388,11 @@ impl Metrics {
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");
         text
+    }
+
+    /// All metrics in the text format 0.0.4 of Prometheus, which has no exemplars.
+    pub fn encode_classic(&self) -> String {
+        classic::classic(&self.encode())
     }
 }
 

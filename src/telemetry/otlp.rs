@@ -8,7 +8,10 @@
 //! environment that the configuration does not know of.
 
 mod config;
+mod counts;
+mod doubts;
 mod post;
+mod resource;
 mod send;
 mod series;
 mod spans;
@@ -23,8 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Metrics, Tracer};
 use crate::outbound::OutboundError;
-pub use config::{Config, Endpoint, MetricsConfig, Ratio, Sampling, TracesConfig};
+pub use config::{
+    Config, Endpoint, MetricsConfig, Queue, Ratio, Sampling, Temporality, TracesConfig,
+};
+pub use doubts::doubts;
 use post::Post;
+pub use resource::{Instance, Named};
 use send::{MetricsSender, TracesSender};
 
 /// Why nothing could be sent.
@@ -36,6 +43,10 @@ pub enum OtlpError {
         "headers_file is for secrets, and the endpoint is http:// on another machine: use https://, or a collector on this machine"
     )]
     Readable,
+    #[error(
+        "headers_file is for secrets, and a proxy reads what goes to http:// through it: use https://, or take `proxy` away"
+    )]
+    ReadableByProxy,
     #[error(transparent)]
     Outbound(#[from] OutboundError),
     #[error("the thread that sends cannot be started: {0}")]
@@ -55,14 +66,15 @@ pub fn check(config: &Config) -> Result<(), OtlpError> {
     Post::new(config).map(drop)
 }
 
-/// Starts to send what the configuration says, from now on.
+/// Starts to send what the configuration says, from now on, as this gate.
 pub fn start(
     config: &Config,
+    instance: &Instance,
     metrics: &Metrics,
     now: fn() -> Timestamp,
 ) -> Result<(Tracer, Exporter), OtlpError> {
     let post = Post::new(config)?;
-    let resource = spans::resource();
+    let resource = resource::resource(&config.resource, instance, &resource::environment());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

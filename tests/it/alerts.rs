@@ -6,13 +6,15 @@ mod causes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use regex::Regex;
 use serde_json::Value;
 
 use crate::docs::{every_metric, sections};
+use crate::harness::{GOOD, Gate, TOKEN, Upstream, exchange};
 pub(crate) use causes::look;
 
 /// Every series, as Prometheus has it, and its value.
@@ -112,6 +114,38 @@ fn promtool() -> Command {
     } else {
         "promtool".into()
     })
+}
+
+/// What a scraper gets that does not know `OpenMetrics`.
+#[test]
+#[ignore = "needs promtool"]
+fn needs_promtool_the_older_text_of_all_metrics_is_good() {
+    let upstream = Upstream::lenient();
+    let gate = Gate::start(tempfile::tempdir().unwrap(), upstream.address, &[]);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    let question = b"GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\n\r\n";
+    let text = exchange(gate.admin, question).body;
+    assert!(text.contains("dtgate_evaluation_seconds_bucket"), "{text}");
+    let mut child = promtool()
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 fn promtool_says(arguments: &[&str], folder: &Path) {

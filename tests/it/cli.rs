@@ -335,7 +335,10 @@ fn operators_see_whether_it_lives_is_ready_and_counts() {
         "{}",
         metrics.body
     );
-    assert!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
+    assert_eq!(
+        metrics.header("content-type"),
+        Some(dtgate::telemetry::CLASSIC)
+    );
     assert_eq!(get("/").status, 404);
     let posted = exchange(
         gate.admin,

@@ -7,7 +7,7 @@ use http::Uri;
 use http::uri::Scheme;
 use serde::{Deserialize, Serialize};
 
-use crate::outbound::{ClientCertificate, Proxy};
+use crate::outbound::{ClientCertificate, Proxy, has_possible_port};
 use crate::value::Duration;
 
 /// What the gate shows Dynatrace in the place of callers who have proven who they are.
@@ -170,6 +170,7 @@ impl TryFrom<String> for TokenUrl {
         let is_safe =
             uri.scheme() == Some(&Scheme::HTTPS) || uri.scheme() == Some(&Scheme::HTTP) && is_here;
         let is_plain = !text.contains(['@', '#']) && uri.query().is_none() && !host.is_empty();
+        let is_plain = is_plain && has_possible_port(&uri);
         if is_safe && is_plain {
             Ok(Self(uri))
         } else {

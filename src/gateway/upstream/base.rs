@@ -8,6 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{UpstreamError, written};
+use crate::outbound::has_possible_port;
 
 /// The part of an upstream URL that every request shares.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -59,7 +60,11 @@ impl std::str::FromStr for Base {
             return Err(BaseError::of(text));
         };
         let known = *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
-        if !known || authority.as_str().contains('@') || uri.query().is_some() || text.contains('#')
+        if !known
+            || !has_possible_port(&uri)
+            || authority.as_str().contains('@')
+            || uri.query().is_some()
+            || text.contains('#')
         {
             return Err(BaseError::of(text));
         }

@@ -1,14 +1,14 @@
 //! The section `[otlp]`.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use http::Uri;
 use http::uri::Scheme;
 use serde::Deserialize;
 
-use crate::outbound::{ClientCertificate, Proxy};
+use super::resource::Named;
+use crate::outbound::{ClientCertificate, Proxy, has_possible_port};
 use crate::value::Duration;
 
 /// Where traces and metrics are sent. Each of them is sent if its table is there.
@@ -31,6 +31,9 @@ pub struct Config {
     /// For one message, and the answer to it.
     #[serde(default = "timeout")]
     pub timeout: Duration,
+    /// What is said about the gate with every message, besides what the environment says.
+    #[serde(default)]
+    pub resource: Named,
     #[serde(default)]
     pub traces: Option<TracesConfig>,
     #[serde(default)]
@@ -46,8 +49,13 @@ pub struct TracesConfig {
     /// How long a trace waits for others, to be sent together.
     pub interval: Duration,
     /// Traces that wait; more are dropped and counted.
-    pub queue: NonZeroUsize,
+    pub queue: Queue,
 }
+
+/// How many wait at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Queue(usize);
 
 /// Who says whether a request is traced.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
@@ -70,6 +78,18 @@ pub struct Ratio(f64);
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
     pub interval: Duration,
+    pub temporality: Temporality,
+}
+
+/// Since when counters and histograms count.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Temporality {
+    /// Since the start of the program: as the specification has it where nothing is said.
+    #[default]
+    Cumulative,
+    /// Since the last message that was taken.
+    Delta,
 }
 
 /// `http[s]://host[:port][/path]`
@@ -83,7 +103,7 @@ impl Default for TracesConfig {
             sampling: Sampling::default(),
             ratio: Ratio(1.0),
             interval: Duration::from_secs(5),
-            queue: NonZeroUsize::new(4096).unwrap_or(NonZeroUsize::MIN),
+            queue: Queue(4096),
         }
     }
 }
@@ -92,7 +112,30 @@ impl Default for MetricsConfig {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(60),
+            temporality: Temporality::default(),
         }
+    }
+}
+
+impl TryFrom<i64> for Queue {
+    type Error = String;
+
+    /// Memory for all of them is asked for at no time, but a queue has a largest size.
+    fn try_from(number: i64) -> Result<Self, String> {
+        let number = usize::try_from(number).unwrap_or(0);
+        if (1..=LONGEST_QUEUE).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(format!(
+                "a queue has room for 1 to {LONGEST_QUEUE} traces, of about 3 KiB each"
+            ))
+        }
+    }
+}
+
+impl Queue {
+    pub(super) fn get(self) -> usize {
+        self.0
     }
 }
 
@@ -130,13 +173,16 @@ impl TryFrom<String> for Endpoint {
 
     /// Nothing of the text is repeated: it may hold a password.
     fn try_from(text: String) -> Result<Self, &'static str> {
-        let wanted = "an endpoint is written http://host:port or https://host:port, with the path before /v1/traces where there is one, \
-             and without user, query or fragment; secrets belong in headers_file";
+        let wanted = "an endpoint is written http://host:port or https://host:port, with the path before /v1/traces and \
+             /v1/metrics where there is one, and without user, query or fragment; a port is at most 65535; secrets belong \
+             in headers_file";
         let uri: Uri = text.parse().map_err(|_invalid| wanted)?;
         let is_http = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
         let has_host = uri.host().is_some_and(|host| !host.is_empty());
         let is_plain = !text.contains(['@', '#']) && uri.query().is_none();
-        if is_http && has_host && is_plain && !uri.path().ends_with("/v1/traces") {
+        let path = uri.path().trim_end_matches('/');
+        let is_of_one = SIGNALS.iter().any(|signal| path.ends_with(signal));
+        if is_http && has_host && has_possible_port(&uri) && is_plain && !is_of_one {
             Ok(Self(uri))
         } else {
             Err(wanted)
@@ -151,9 +197,28 @@ impl Endpoint {
 
     /// Whether nobody on a network can read what is sent.
     pub(super) fn is_private(&self) -> bool {
+        self.is_encrypted() || self.is_here()
+    }
+
+    /// Whether it is on this machine.
+    pub(super) fn is_here(&self) -> bool {
         let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']);
         let address = host.parse::<std::net::IpAddr>();
-        self.is_encrypted() || host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+        host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|it| it.to_canonical().is_loopback())
+    }
+
+    /// Whether it looks like Dynatrace's own.
+    pub(super) fn is_dynatrace(&self) -> bool {
+        self.0
+            .path()
+            .trim_end_matches('/')
+            .ends_with("/api/v2/otlp")
+    }
+
+    /// Whether it has the port of OTLP over gRPC.
+    pub(super) fn is_of_grpc(&self) -> bool {
+        self.0.port_u16() == Some(4317)
     }
 
     pub(super) fn origin(&self) -> &Uri {
@@ -177,6 +242,9 @@ impl fmt::Display for Endpoint {
 fn timeout() -> Duration {
     Duration::from_secs(10)
 }
+
+const SIGNALS: [&str; 3] = ["/v1/traces", "/v1/metrics", "/v1/logs"];
+const LONGEST_QUEUE: usize = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -202,6 +270,13 @@ mod tests {
             "https://a?token=hunter2",
             "https://a#b",
             "http://a/v1/traces",
+            "http://a/v1/metrics",
+            "http://a/v1/metrics/",
+            "http://a/otlp/v1/logs",
+            "http://a:65536",
+            "http://a:0",
+            "http://a:",
+            "http://[::1]:99999/x",
         ] {
             let said = read(wrong).unwrap_err();
             assert!(!said.contains("hunter2"), "{said}");
@@ -209,10 +284,27 @@ mod tests {
         for (text, is_private) in [
             ("http://localhost:1", true),
             ("http://[::1]:1", true),
+            ("http://LOCALHOST", true),
+            ("http://[::ffff:127.0.0.1]:1", true),
             ("https://a", true),
             ("http://a", false),
+            ("http://[2001:db8::1]", false),
         ] {
             assert_eq!(read(text).unwrap().is_private(), is_private, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_no_longer_than_one_can_be() {
+        let read = |text: &str| toml::from_str::<TracesConfig>(&format!("queue = {text}"));
+        for wrong in ["-1", "0", "1000001", "9223372036854775807"] {
+            let said = read(wrong).unwrap_err().to_string();
+            assert!(said.contains("1 to 1000000 traces"), "{said}");
+        }
+        for right in [1, 1_000_000] {
+            let queue = read(&right.to_string()).unwrap().queue.get();
+            drop(tokio::sync::mpsc::channel::<()>(queue));
+            assert_eq!(queue, right);
         }
     }
 

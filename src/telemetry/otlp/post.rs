@@ -10,7 +10,7 @@ use http_body_util::Full;
 use prost::Message;
 
 use super::{Config, OtlpError};
-use crate::outbound::{AskError, Client, Files, Found};
+use crate::outbound::{AskError, Client, Files, Found, Proxy};
 use crate::value::unread;
 
 /// The way to the collector.
@@ -48,12 +48,21 @@ impl Post {
         if headers.is_some() && !endpoint.is_private() {
             return Err(OtlpError::Readable);
         }
+        // Whoever is asked for a tunnel reads what goes through it.
+        if headers.is_some()
+            && !endpoint.is_encrypted()
+            && matches!(config.proxy, Some(Proxy::Url(_)))
+        {
+            return Err(OtlpError::ReadableByProxy);
+        }
         let files = Files::read(config.ca.as_deref(), config.client_certificate.as_ref())?;
         let proxy = Found::on_the_way(
             endpoint.origin(),
             config.proxy.as_ref(),
             config.proxy_credential_file.as_deref(),
         )?;
+        // From there, this machine would be another one.
+        let proxy = proxy.filter(|_| !endpoint.is_here());
         Ok(Self {
             client: Client::new(&files, proxy, endpoint.is_encrypted())?,
             headers: headers.unwrap_or_default(),

@@ -11,8 +11,9 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::counts::Counts;
 use super::post::{Post, Signal, encoded, may_pass};
-use super::{MetricsConfig, TracesConfig, series, spans};
+use super::{MetricsConfig, Temporality, TracesConfig, series, spans};
 use crate::outbound::AskError;
 use crate::telemetry::trace::Finished;
 use crate::telemetry::{Limit, Metrics};
@@ -37,8 +38,12 @@ pub(super) struct TracesSender {
 pub(super) struct MetricsSender {
     sender: Sender,
     interval: Duration,
+    temporality: Temporality,
     now: fn() -> Timestamp,
+    /// When counting began: with the program, or behind the last message that was taken.
     since: Timestamp,
+    /// What was counted before.
+    counts: Counts,
 }
 
 impl Sender {
@@ -173,12 +178,15 @@ impl MetricsSender {
         Self {
             sender: Sender::new(Signal::Metrics, post, resource, metrics),
             interval: config.interval.into(),
+            temporality: config.temporality,
             now,
             since: now(),
+            counts: Counts::default(),
         }
     }
 
-    /// Sends all of them now and then, and at the end. What was not taken is in the next ones.
+    /// Sends all of them now and then, and at the end. What was not taken is in the next ones, whether they have all
+    /// counts since the start or only those since the last that was taken.
     pub(super) async fn keep(mut self, stop: CancellationToken) {
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -187,11 +195,32 @@ impl MetricsSender {
                 _ = ticks.tick() => {}
                 () = stop.cancelled() => {}
             }
-            let text = self.sender.metrics.encode();
-            let message = series::message(&text, &self.sender.resource, self.since, (self.now)());
-            if let Ok(answer) = self.sender.send(encoded(&message)).await {
-                say_rejected(&answer);
+            self.send().await;
+        }
+    }
+
+    /// One attempt.
+    async fn send(&mut self) {
+        // A clock may be put back; a time does not end before it begins.
+        let now = (self.now)().max(self.since);
+        let text = self.sender.metrics.encode();
+        let mut families = series::families(&text);
+        let counts = match self.temporality {
+            Temporality::Cumulative => None,
+            Temporality::Delta => Some(self.counts.leave_out_of(&mut families)),
+        };
+        let message = series::message(
+            &families,
+            &self.sender.resource,
+            self.temporality,
+            self.since,
+            now,
+        );
+        if let Ok(answer) = self.sender.send(encoded(&message)).await {
+            if let Some(counts) = counts {
+                (self.counts, self.since) = (counts, now);
             }
+            say_rejected(&answer);
         }
     }
 }

@@ -12,26 +12,32 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
+use super::Temporality;
 use super::spans::{nanoseconds, pair, scope};
 
-/// All metrics of a text, as they are at `now`. `since`: when counting began.
+/// All metrics of a text, at the end of a time for which their counts are.
 pub(super) fn message(
-    text: &str,
+    families: &[Family<'_>],
     resource: &Resource,
+    temporality: Temporality,
     since: Timestamp,
     now: Timestamp,
 ) -> ExportMetricsServiceRequest {
     let span = Span {
         since: nanoseconds(since),
         now: nanoseconds(now),
+        temporality: match temporality {
+            Temporality::Cumulative => AggregationTemporality::Cumulative,
+            Temporality::Delta => AggregationTemporality::Delta,
+        },
     };
-    let families = families(text).into_iter();
+    let metrics = families.iter().filter_map(|family| family.told(span));
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(resource.clone()),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope()),
-                metrics: families.filter_map(|family| family.told(span)).collect(),
+                metrics: metrics.collect(),
                 schema_url: String::new(),
             }],
             schema_url: String::new(),
@@ -43,29 +49,39 @@ pub(super) fn message(
 struct Span {
     since: u64,
     now: u64,
+    temporality: AggregationTemporality,
 }
 
 /// One metric with all its series.
 #[derive(Debug, Default)]
-struct Family<'a> {
+pub(super) struct Family<'a> {
     name: &'a str,
     kind: &'a str,
     help: &'a str,
     unit: &'a str,
-    samples: Vec<Sample<'a>>,
+    pub(super) samples: Vec<Sample<'a>>,
 }
 
 /// One line: a name, labels, a value.
 #[derive(Debug, PartialEq)]
-struct Sample<'a> {
+pub(super) struct Sample<'a> {
+    /// Name and labels as they stand there.
+    pub(super) series: &'a str,
     name: &'a str,
     labels: Vec<(&'a str, String)>,
-    value: &'a str,
+    pub(super) value: Number,
     /// Labels and value of what was observed.
-    exemplar: Option<(Vec<(&'a str, String)>, &'a str)>,
+    pub(super) exemplar: Option<&'a str>,
 }
 
-fn families(text: &str) -> Vec<Family<'_>> {
+/// A count, or a sum of durations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    Whole(i64),
+    Part(f64),
+}
+
+pub(super) fn families(text: &str) -> Vec<Family<'_>> {
     let mut families: Vec<Family<'_>> = Vec::new();
     for line in text.lines() {
         if let Some(said) = line.strip_prefix("# ") {
@@ -100,23 +116,58 @@ impl<'a> Sample<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let (name, rest) = line.split_at_checked(line.find(['{', ' '])?)?;
         let (labels, rest) = labels(rest)?;
+        let series = line.strip_suffix(rest)?;
         let (rest, exemplar) = match rest.split_once(" # ") {
-            Some((rest, exemplar)) => (rest, labels_and_value(exemplar)),
+            Some((rest, exemplar)) => (rest, Some(exemplar)),
             None => (rest, None),
         };
         Some(Self {
+            series,
             name,
             labels,
-            value: rest.trim().split(' ').next()?,
+            value: Number::read(rest.trim().split(' ').next()?),
             exemplar,
         })
     }
+}
 
-    fn number(&self) -> number_data_point::Value {
-        self.value.parse().map_or_else(
-            |_| number_data_point::Value::AsDouble(self.value.parse().unwrap_or(f64::NAN)),
-            number_data_point::Value::AsInt,
+impl Number {
+    fn read(text: &str) -> Self {
+        text.parse().map_or_else(
+            |_| Self::Part(text.parse().unwrap_or(f64::NAN)),
+            Self::Whole,
         )
+    }
+
+    /// How much more it is than it was.
+    pub(super) fn since(self, before: Self) -> Self {
+        match (self, before) {
+            (Self::Whole(now), Self::Whole(before)) => Self::Whole(now.saturating_sub(before)),
+            (now, before) => Self::Part(now.as_f64() - before.as_f64()),
+        }
+    }
+
+    /// Nothing of a count is negative.
+    fn as_u64(self) -> u64 {
+        match self {
+            Self::Whole(number) => u64::try_from(number).unwrap_or(0),
+            Self::Part(_) => 0,
+        }
+    }
+
+    fn as_f64(self) -> f64 {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "a sum is no more exact")]
+            Self::Whole(number) => number as f64,
+            Self::Part(number) => number,
+        }
+    }
+
+    fn told(self) -> number_data_point::Value {
+        match self {
+            Self::Whole(number) => number_data_point::Value::AsInt(number),
+            Self::Part(number) => number_data_point::Value::AsDouble(number),
+        }
     }
 }
 
@@ -160,6 +211,11 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 impl Family<'_> {
+    /// Whether it has counts, which are of a time, and not of a moment.
+    pub(super) fn counts(&self) -> bool {
+        matches!(self.kind, "counter" | "histogram")
+    }
+
     fn told(&self, span: Span) -> Option<Metric> {
         let first = self.samples.first()?;
         let (name, data) = match self.kind {
@@ -167,7 +223,7 @@ impl Family<'_> {
                 first.name,
                 metric::Data::Sum(Sum {
                     data_points: self.points(span),
-                    aggregation_temporality: AggregationTemporality::Cumulative.into(),
+                    aggregation_temporality: span.temporality.into(),
                     is_monotonic: true,
                 }),
             ),
@@ -175,7 +231,7 @@ impl Family<'_> {
                 self.name,
                 metric::Data::Histogram(Histogram {
                     data_points: self.histograms(span),
-                    aggregation_temporality: AggregationTemporality::Cumulative.into(),
+                    aggregation_temporality: span.temporality.into(),
                 }),
             ),
             // A moment, or something that is so as long as the program runs.
@@ -205,7 +261,7 @@ impl Family<'_> {
             attributes: pairs(&sample.labels),
             start_time_unix_nano: span.since,
             time_unix_nano: span.now,
-            value: Some(sample.number()),
+            value: Some(sample.value.told()),
             ..NumberDataPoint::default()
         });
         points.collect()
@@ -239,28 +295,28 @@ impl Family<'_> {
                 continue;
             };
             if sample.name.ends_with("_sum") {
-                point.sum = sample.value.parse().ok();
+                point.sum = Some(sample.value.as_f64());
             } else if sample.name.ends_with("_count") {
-                point.count = sample.value.parse().unwrap_or(0);
+                point.count = sample.value.as_u64();
             } else if let Some((_, bound)) = bounds.first() {
-                let so_far: u64 = sample.value.parse().unwrap_or(before);
+                let so_far = sample.value.as_u64();
                 point.bucket_counts.push(so_far.saturating_sub(before));
                 before = so_far;
                 if bound != "+Inf" {
                     point.explicit_bounds.extend(bound.parse::<f64>().ok());
                 }
-                point
-                    .exemplars
-                    .extend(sample.exemplar.as_ref().and_then(|it| told(it, span)));
+                let exemplar = sample.exemplar.and_then(|it| told(it, span));
+                point.exemplars.extend(exemplar);
             }
         }
         points
     }
 }
 
-fn told((labels, value): &(Vec<(&str, String)>, &str), span: Span) -> Option<Exemplar> {
+fn told(exemplar: &str, span: Span) -> Option<Exemplar> {
+    let (labels, value) = labels_and_value(exemplar)?;
     Some(Exemplar {
-        filtered_attributes: pairs(labels),
+        filtered_attributes: pairs(&labels),
         time_unix_nano: span.now,
         value: Some(exemplar::Value::AsDouble(value.parse().ok()?)),
         ..Exemplar::default()
@@ -278,7 +334,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::telemetry::otlp::spans::resource;
     use crate::telemetry::{Limit, Metrics};
 
     fn told(text: &str) -> Vec<Metric> {
@@ -287,7 +342,9 @@ mod tests {
             moment("2026-11-28T10:00:00Z"),
             moment("2026-11-28T11:00:00Z"),
         );
-        let mut message = message(text, &resource(), since, now);
+        let resource = Resource::default();
+        let cumulative = Temporality::Cumulative;
+        let mut message = message(&families(text), &resource, cumulative, since, now);
         message
             .resource_metrics
             .remove(0)
@@ -364,8 +421,9 @@ mod tests {
     fn an_exemplar_is_read() {
         let line = "a_bucket{le=\"0.1\"} 8 # {decision_id=\"0199\"} 0.07 1.5";
         let sample = Sample::read(line).unwrap();
-        assert_eq!((sample.name, sample.value), ("a_bucket", "8"));
-        let exemplar = sample.exemplar.unwrap();
+        assert_eq!(sample.series, "a_bucket{le=\"0.1\"}");
+        assert_eq!((sample.name, sample.value), ("a_bucket", Number::Whole(8)));
+        let exemplar = labels_and_value(sample.exemplar.unwrap()).unwrap();
         assert_eq!(exemplar, (vec![("decision_id", "0199".to_owned())], "0.07"));
         for broken in ["", "a", "a{", "a{b} 1", "a{b=\"c} 1", "a{b=\"c\\"] {
             assert_eq!(Sample::read(broken), None, "{broken}");

@@ -9,7 +9,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use uuid::Uuid;
 
 use crate::telemetry::trace::{Attributes, Finished, Stepped, Value};
 
@@ -119,19 +118,6 @@ pub(super) fn pair(name: &str, value: any_value::Value) -> KeyValue {
         key: name.to_owned(),
         value: Some(AnyValue { value: Some(value) }),
         ..KeyValue::default()
-    }
-}
-
-/// Who says it: another one with every start, so that two gates are not taken for one.
-pub(super) fn resource() -> Resource {
-    let text = |text: &str| any_value::Value::StringValue(text.to_owned());
-    Resource {
-        attributes: vec![
-            pair("service.name", text("dtgate")),
-            pair("service.instance.id", text(&Uuid::new_v4().to_string())),
-            pair("service.version", text(env!("CARGO_PKG_VERSION"))),
-        ],
-        ..Resource::default()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric};
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, metric};
 use prost::Message;
 
 use super::{PARENT, TAKEN, TRACE, WAY, collector, configured, counted, send, spans, traced};
@@ -257,8 +257,9 @@ fn a_secret_does_not_cross_a_network_in_plain_sight() {
     std::fs::write(&headers, "Authorization: Api-Token hunter2\n").unwrap();
     let check = |endpoint: &str, headers: &std::path::Path| {
         let file = files.path().join("dtgate.toml");
+        let (endpoint, more) = endpoint.split_once(' ').unwrap_or((endpoint, ""));
         let config = format!(
-            "upstream.url = 'http://127.0.0.1:1'\n[otlp]\nendpoint = '{endpoint}'\nheaders_file = '{}'\n",
+            "upstream.url = 'http://127.0.0.1:1'\n[otlp]\nendpoint = '{endpoint}'\nheaders_file = '{}'\n{more}\n",
             headers.display()
         );
         std::fs::write(&file, config).unwrap();
@@ -275,6 +276,13 @@ fn a_secret_does_not_cross_a_network_in_plain_sight() {
     assert!(check("http://127.0.0.1:4318", &headers).0);
     let (is_well, said) = check("http://collector.example:4318", &headers);
     assert!(!is_well && said.contains("use https://"), "{said}");
+    let by_proxy = "proxy = 'http://proxy.example:3128'";
+    assert!(check(&format!("https://collector.example {by_proxy}"), &headers).0);
+    let (is_well, said) = check(&format!("http://127.0.0.1:4318 {by_proxy}"), &headers);
+    assert!(
+        !is_well && said.contains("a proxy reads what goes to http://"),
+        "{said}"
+    );
     let (is_well, said) = check("https://collector.example", &files.path().join("nothing"));
     assert!(!is_well && said.contains("headers_file"), "{said}");
     std::fs::write(&headers, "hunter2\n").unwrap();
@@ -283,6 +291,183 @@ fn a_secret_does_not_cross_a_network_in_plain_sight() {
         !is_well && said.contains("line 1") && !said.contains("hunter2"),
         "{said}"
     );
+}
+
+#[test]
+fn no_proxy_is_asked_for_a_collector_on_this_machine() {
+    let (collector, proxy) = (collector(TAKEN), Upstream::lenient());
+    let upstream = Upstream::lenient();
+    let gate = traced(
+        upstream.address,
+        collector.address,
+        &format!("proxy = 'http://{}'", proxy.address),
+    );
+    assert_eq!(send(&gate, "GET", "/api/v2/metrics", "", "").status, 204);
+    trace(&collector);
+    assert_eq!(proxy.seen().len(), 0);
+}
+
+#[test]
+fn mistakes_are_found_before_the_start_and_what_may_be_one_is_said() {
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("dtgate.toml");
+    let check = |section: &str, more: &[&str]| {
+        let config = format!("upstream.url = 'http://127.0.0.1:1'\n[otlp]\n{section}\n");
+        std::fs::write(&file, config).unwrap();
+        let output = crate::harness::program()
+            .args(["check", "--config", file.to_str().unwrap()])
+            .args(more)
+            .env("OTEL_RESOURCE_ATTRIBUTES", "")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let local = "endpoint = 'http://127.0.0.1:4318'";
+    for (section, wanted) in [
+        (
+            "endpoint = 'http://127.0.0.1:4318/v1/metrics'",
+            "dtgate.toml:3:12: an endpoint is written",
+        ),
+        (
+            "endpoint = 'http://127.0.0.1:65536'",
+            "a port is at most 65535",
+        ),
+        (
+            &format!("{local}\n[otlp.traces]\nqueue = 9223372036854775807"),
+            "dtgate.toml:5:9: a queue has room for",
+        ),
+        (
+            &format!("{local}\n[otlp.resource]\na = ''"),
+            "a name of an attribute has",
+        ),
+    ] {
+        let (is_well, said) = check(section, &[]);
+        assert!(!is_well && said.contains(wanted), "{section}: {said}");
+    }
+    for (section, wanted) in [
+        (local, "dtgate.toml:2:2: otlp: nothing is sent"),
+        (
+            "endpoint = 'https://a.live.dynatrace.com/api/v2/otlp'\n[otlp.metrics]",
+            "otlp.metrics: this looks like Dynatrace's endpoint",
+        ),
+        (
+            "endpoint = 'http://127.0.0.1:4317'\n[otlp.traces]",
+            "4317 is the port of OTLP over gRPC",
+        ),
+        (
+            "endpoint = 'http://collector.example:4318'\n[otlp.traces]",
+            "cross the network readable",
+        ),
+    ] {
+        let (is_well, said) = check(section, &[]);
+        assert!(is_well && said.contains(wanted), "{section}: {said}");
+        assert!(!check(section, &["--strict"]).0, "{section}");
+    }
+}
+
+#[test]
+fn the_gate_says_who_it_is_and_is_known_again() {
+    let collector = collector(TAKEN);
+    let upstream = Upstream::lenient();
+    let more = "[otlp.resource]\n'service.instance.id' = 'gate-0'\n'deployment.environment.name' = 'prod'\n";
+    let told = |more: &str| {
+        let before = collector.seen().len();
+        let gate = traced(upstream.address, collector.address, more);
+        assert_eq!(send(&gate, "GET", "/api/v2/metrics", "", "").status, 204);
+        let message = eventually("a trace", || collector.seen().get(before).cloned());
+        let mut message = ExportTraceServiceRequest::decode(&*message.body).unwrap();
+        texts(
+            &message
+                .resource_spans
+                .remove(0)
+                .resource
+                .unwrap()
+                .attributes,
+        )
+    };
+    let (first, again) = (told(""), told(""));
+    assert_eq!(first, again);
+    assert!(
+        first["service.instance.id"].ends_with("/127.0.0.1:0"),
+        "{first:?}"
+    );
+    let other = told(more);
+    assert_eq!(other["service.instance.id"], "gate-0");
+    assert_eq!(other["deployment.environment.name"], "prod");
+}
+
+/// Counts of a message with differences: what is in them, and the time for which they are.
+fn deltas(message: &Seen) -> (i64, u64, [u64; 2]) {
+    let message = ExportMetricsServiceRequest::decode(&*message.body).unwrap();
+    let metrics = &message.resource_metrics[0].scope_metrics[0].metrics;
+    let named = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap();
+    let delta = AggregationTemporality::Delta;
+    let Some(metric::Data::Histogram(histogram)) = &named("dtgate_journal_seconds").data else {
+        panic!("{metrics:?}");
+    };
+    let Some(metric::Data::Sum(sum)) = &named("dtgate_limit_reached_total").data else {
+        panic!("{metrics:?}");
+    };
+    assert_eq!(
+        (
+            histogram.aggregation_temporality(),
+            sum.aggregation_temporality()
+        ),
+        (delta, delta)
+    );
+    let point = &histogram.data_points[0];
+    assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
+    let time = [point.start_time_unix_nano, point.time_unix_nano];
+    assert_eq!(
+        time,
+        [
+            sum.data_points[0].start_time_unix_nano,
+            sum.data_points[0].time_unix_nano
+        ]
+    );
+    (counter(metrics, "dtgate_requests_total"), point.count, time)
+}
+
+#[test]
+fn differences_that_are_not_taken_are_in_the_next_message() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let number = asked.clone();
+    let collector = Upstream::answering_all(move |_| {
+        let answer = match number.fetch_add(1, Ordering::Relaxed) {
+            0 | 2 | 3 => "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+            5 => "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            _ => TAKEN,
+        };
+        answer.as_bytes().to_vec()
+    });
+    let upstream = Upstream::lenient();
+    let config = format!(
+        "[otlp]\nendpoint = 'http://{}'\n[otlp.metrics]\ninterval = '10ms'\ntemporality = 'delta'\n",
+        collector.address
+    );
+    let mut gate = configured(upstream.address, &config);
+    let mut sent = 0;
+    eventually("some are taken and some are not", || {
+        assert_eq!(send(&gate, "PUT", TOKEN, "", GOOD).status, 204);
+        sent += 1;
+        (asked.load(Ordering::Relaxed) > 8).then_some(())
+    });
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+
+    let seen = collector.seen();
+    let (mut requests, mut records, mut end) = (0, 0, None);
+    for (number, message) in seen.iter().enumerate() {
+        let (of_requests, of_records, [from, to]) = deltas(message);
+        assert!(from <= to && end.is_none_or(|end| end == from), "{number}");
+        if !matches!(number, 0 | 2 | 3 | 5) {
+            (requests, records) = (requests + of_requests, records + of_records);
+            end = Some(to);
+        }
+    }
+    // A change has two records: its decision, and its outcome.
+    assert_eq!((requests, records), (sent, 2 * u64::try_from(sent).unwrap()));
 }
 
 /// The collector that `.ci/run` builds from `tests/clients/otelcol.yaml`.
