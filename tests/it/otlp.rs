@@ -761,7 +761,10 @@ fn differences_that_are_not_taken_are_in_the_next_message() {
         }
     }
     // A change has two records: its decision, and its outcome.
-    assert_eq!((requests, records), (sent, 2 * u64::try_from(sent).unwrap()));
+    assert_eq!(
+        (requests, records),
+        (sent, 2 * u64::try_from(sent).unwrap())
+    );
 }
 
 /// The collector that `.ci/run` builds from `tests/clients/otelcol.yaml`.
