@@ -140,9 +140,7 @@ impl App {
         };
         let status = Arc::new(move || places.to_json());
         let heart = Heart::new(workers.pulse());
-        let felt = heart.clone();
-        let stuck = Arc::new(move || felt.stuck());
-        let admin = Admin::new(stuck, checks, status, metrics.clone());
+        let admin = Admin::new(heart.stuck(), checks, status, metrics.clone());
         Ok(Self {
             listener,
             admin_listener,

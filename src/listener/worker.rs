@@ -105,10 +105,13 @@ impl Heart {
         }
     }
 
-    /// For how long nothing was felt, if that is too long.
-    pub fn stuck(&self) -> Option<Duration> {
-        let felt = *self.felt.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(felt.elapsed()).filter(|silence| *silence > STUCK)
+    /// Tells for how long nothing was felt, if that is too long.
+    pub fn stuck(&self) -> Arc<dyn Fn() -> Option<Duration> + Send + Sync> {
+        let felt = self.felt.clone();
+        Arc::new(move || {
+            let felt = *felt.lock().unwrap_or_else(PoisonError::into_inner);
+            Some(felt.elapsed()).filter(|silence| *silence > STUCK)
+        })
     }
 }
 

@@ -188,7 +188,7 @@ fn the_image_runs_as_nobody_and_asks_itself_how_it_is() {
     }
 }
 
-/// Owner and rights of what the last stage has, after all that it copies. As BuildKit does it: a directory that is there
+/// Owner and rights of what the last stage has, after all that it copies. As `BuildKit` does it: a directory that is there
 /// already keeps its own, whatever `COPY` says.
 fn copied(laid_out: &Path) -> BTreeMap<String, (String, u32)> {
     let mut found: BTreeMap<String, (String, u32)> = ["/", "/etc", "/usr", "/var", "/var/lib"]
@@ -220,7 +220,7 @@ fn copied(laid_out: &Path) -> BTreeMap<String, (String, u32)> {
             };
             let metadata = path.metadata().unwrap();
             if !(metadata.is_dir() && found.contains_key(&place)) {
-                let mode = rights.unwrap_or(metadata.permissions().mode() & 0o777);
+                let mode = rights.unwrap_or_else(|| metadata.permissions().mode() & 0o777);
                 found.insert(place, (owner.to_owned(), mode));
             }
             if metadata.is_dir() {

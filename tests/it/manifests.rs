@@ -223,7 +223,7 @@ fn no_network_policy_opens_the_gate_to_everybody_by_accident() {
     assert_eq!(ports(&gate[1]), [443]);
 }
 
-/// Of a rule of a NetworkPolicy. Without any it would be for all.
+/// Of a rule of a `NetworkPolicy`. Without any it would be for all.
 fn ports(rule: &Value) -> Vec<u64> {
     let ports = list(&rule["ports"]).iter();
     ports.map(|port| port["port"].as_u64().unwrap()).collect()

@@ -74,9 +74,9 @@ impl Environment {
     /// As the specification of OpenTelemetry has it: a list with a mistake is not looked at, and that is said.
     fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
-        let attributes = set("OTEL_RESOURCE_ATTRIBUTES").map_or(Ok(Named::default()), |list| {
-            attributes(&list).and_then(Named::try_from)
-        });
+        let attributes = set("OTEL_RESOURCE_ATTRIBUTES")
+            .map(|list| attributes(&list).and_then(Named::try_from))
+            .transpose();
         let service = set("OTEL_SERVICE_NAME").map(|name| {
             let one = BTreeMap::from([(SERVICE.to_owned(), name.clone())]);
             Named::try_from(one).map(|_| name)
@@ -86,7 +86,7 @@ impl Environment {
             Err(reason) => (None, Some(format!("OTEL_SERVICE_NAME: {reason}"))),
         };
         let (attributes, refused) = match attributes {
-            Ok(attributes) => (attributes, None),
+            Ok(attributes) => (attributes.unwrap_or_default(), None),
             Err(reason) => (
                 Named::default(),
                 Some(format!("OTEL_RESOURCE_ATTRIBUTES: {reason}")),
@@ -227,10 +227,10 @@ mod tests {
 
     #[test]
     fn a_table_is_bounded() {
-        let many: String = (0..65).map(|number| format!("a{number} = 'b'\n")).collect();
+        let many: Vec<String> = (0..65).map(|number| format!("a{number} = 'b'")).collect();
         let (long_name, long_value) = ("a".repeat(129), "b".repeat(257));
         for wrong in [
-            many,
+            many.join("\n"),
             format!("{long_name} = 'b'"),
             format!("a = '{long_value}'"),
             "a = ''".to_owned(),

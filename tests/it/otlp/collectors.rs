@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, metric};
 use prost::Message;
 
-use super::{PARENT, TAKEN, TRACE, WAY, collector, configured, counted, send, spans, traced};
+use super::{
+    PARENT, TAKEN, TRACE, WAY, collector, configured, counted, send, spans, texts, trace, traced,
+};
 use crate::alerts::{Scrape, look};
 use crate::harness::{GOOD, Seen, TOKEN, Upstream, eventually, exchange};
 
@@ -467,7 +470,11 @@ fn differences_that_are_not_taken_are_in_the_next_message() {
         }
     }
     // A change has two records: its decision, and its outcome.
-    assert_eq!((requests, records), (sent, 2 * u64::try_from(sent).unwrap()));
+    // A change has two records: its decision, and its outcome.
+    assert_eq!(
+        (requests, records),
+        (sent, 2 * u64::try_from(sent).unwrap())
+    );
 }
 
 /// The collector that `.ci/run` builds from `tests/clients/otelcol.yaml`.
