@@ -2,7 +2,7 @@
 //!
 //! They are counted, and of every kind in turn: sent on, allowed, denied, refused, and no HTTP at all. Everything by
 //! which the gate could remember them is another one each time: addresses, credentials, tokens, paths, names. A million:
-//! `DTGATE_REQUESTS=1000000 DTGATE_PROGRAM=target/dist/dtgate cargo test --test it -- however_many --nocapture`.
+//! `DTGATE_REQUESTS=1000000 DTGATE_PROGRAM=target/dist/dtgate cargo test --test it however_many -- --nocapture`.
 
 use std::fs::File;
 use std::io::{BufReader, Write};
