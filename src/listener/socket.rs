@@ -53,7 +53,7 @@ fn set(socket: &SockRef<'_>, keepalive: &Keepalive) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         // The probes are for connections on which nothing is under way; this is for the others.
-        socket.set_tcp_user_timeout(Some(keepalive.unnoticed()))?;
+        socket.set_tcp_user_timeout(Some(keepalive.unnoticed().min(LONGEST_USER_TIMEOUT)))?;
         // The system says that a socket takes more when a third of its buffer is free, and the buffer may be
         // megabytes: a client that is only slow would look as if it took nothing.
         socket.set_tcp_notsent_lowat(UNSENT)?;
@@ -128,6 +128,10 @@ const BACKLOG: u32 = 1024;
 /// What the system takes of an answer before the network does.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 << 10;
+
+/// The kernel counts milliseconds in 31 bits.
+#[cfg(target_os = "linux")]
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
 #[cfg(test)]
 mod tests {

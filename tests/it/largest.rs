@@ -48,9 +48,9 @@ fn largest(value: &str) -> Option<&'static str> {
 
 /// What the gate does with these values: whether `check` takes them.
 fn check(file: &std::path::Path, policies: &str, keys: &[Largest]) -> bool {
-    let otlp = "otlp.endpoint = 'http://127.0.0.1:1'\n";
+    let others = "upstream.url = 'http://127.0.0.1:1'\notlp.endpoint = 'http://127.0.0.1:1'\n";
     let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
-    let config: String = std::iter::once(otlp.to_owned()).chain(lines).collect();
+    let config: String = std::iter::once(others.to_owned()).chain(lines).collect();
     std::fs::write(file, config).unwrap();
     let output = program()
         .args([
@@ -93,7 +93,8 @@ fn the_largest_values_are_refused_or_served_with() {
     // One small policy: what is asked here is not about policies.
     let policies = directory.path().join("policies");
     std::fs::create_dir(&policies).unwrap();
-    let policy = "package dtgate.small\n\ndeny contains \"no\" if input.method == \"TRACE\"\n";
+    let policy =
+        "package dtgate.small\n\ndeny contains \"no\" if input.operation == \"token.delete\"\n";
     std::fs::write(policies.join("small.rego"), policy).unwrap();
     let policies = policies.to_str().unwrap().to_owned();
     let mut accepted = Vec::new();
