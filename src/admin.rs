@@ -297,6 +297,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn it_is_not_alive_when_a_worker_is_stuck() {
+        let mut admin = admin(true);
+        admin.stuck = Arc::new(|| Some(Duration::from_millis(42_900)));
+        let (response, body) = ask(admin, Method::GET, "/healthz").await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            body,
+            r#"{"alive":false,"error":"a worker has not moved for 42 s: restart dtgate"}"#
+        );
+    }
+
+    #[tokio::test]
     async fn it_is_ready_when_every_check_is_fine_and_says_why_when_not() {
         let (response, body) = ask(admin(true), Method::GET, "/readyz").await;
         assert_eq!(response.status(), StatusCode::OK);

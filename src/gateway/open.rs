@@ -71,11 +71,6 @@ impl Gateway {
             return Ok(response);
         }
         headers::for_upstream(request.headers_mut(), started.version, &started.id);
-        started.trace.step(Step::Forward);
-        started
-            .trace
-            .tell_step(|said| traced::sends(said, &started.method, environment));
-        started.trace.pass_on(request.headers_mut());
         let (parts, body) = request.into_parts();
         let body = bodies::begun(body).await.map_err(Reason::from)?;
         let admission = &self.set.admission;
@@ -85,7 +80,11 @@ impl Gateway {
             slot.map_err(Reason::from)?,
             of_caller.transpose().map_err(Reason::from)?,
         );
-        let request = Request::from_parts(parts, body);
+        let mut request = Request::from_parts(parts, body);
+        let trace = &started.trace;
+        trace.step(Step::Forward);
+        trace.tell_step(|said| traced::sends(said, &started.method, environment));
+        trace.pass_on(request.headers_mut());
         let sent = Instant::now();
         if let Some(seen) = &mut seen {
             seen.sent();

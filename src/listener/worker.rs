@@ -176,3 +176,37 @@ impl<S> Seat<S> {
         Arc::strong_count(&self.load) - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_is_noticed_and_so_is_one_that_goes_on() {
+        let workers = Workers::start(NonZeroU16::MIN).unwrap();
+        let heart = Heart::new(workers.pulse());
+        let stuck = heart.stuck();
+        assert_eq!(stuck(), None);
+        let (go_on, wait) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        workers.runtimes[0].spawn(async move {
+            begun.send(()).unwrap();
+            // Blocks the thread, as a fault would.
+            wait.recv().unwrap();
+        });
+        begins.recv().unwrap();
+        let beating = tokio::spawn(heart.clone().beat());
+        tokio::task::yield_now().await;
+        let before = Instant::now().checked_sub(STUCK + BEAT).unwrap();
+        *heart.felt.lock().unwrap() = before;
+        tokio::task::yield_now().await;
+        assert!(stuck() > Some(STUCK));
+        go_on.send(()).unwrap();
+        while stuck().is_some() {
+            tokio::task::yield_now().await;
+        }
+        beating.abort();
+    }
+}

@@ -1,7 +1,8 @@
 //! Heads and bodies that once took long to read, and paths that can be read in more than one way: what becomes of
 //! them. How little work they are now, tests beside the code count in steps.
 
-use crate::harness::{Answered, GOOD, Gate, TOKEN, Upstream, exchange, gate};
+use crate::harness::{Answered, GOOD, Gate, TOKEN, Upstream, eventually, exchange, gate};
+use crate::stalls::metric;
 use crate::wire::configured;
 
 /// Fields in which proxies say what the path was.
@@ -182,4 +183,29 @@ fn what_honest_clients_write_passes_byte_for_byte() {
         .filter(|record| record["kind"] == "decision")
         .count();
     assert_eq!(opened, 0);
+}
+
+/// Nobody can say what was asked for: it is answered and counted, and no more.
+#[test]
+fn what_is_no_request_is_counted() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    let counted = || metric(&gate, "malformed_requests_total");
+    for (before, bytes) in [
+        &b"G\"X / HTTP/1.1\r\nHost: g\r\n\r\n"[..],
+        b"GET /\xff HTTP/1.1\r\nHost: g\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost g\r\n\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(counted(), before as u64);
+        assert_eq!(gate.raw(bytes).status, 400);
+        eventually("it is counted", || {
+            (counted() > before as u64).then_some(())
+        });
+    }
+    assert_eq!(gate.send("GET", "/api/v2/metrics", "").status, 204);
+    assert_eq!(counted(), 3);
+    assert_eq!(upstream.seen().len(), 1);
 }

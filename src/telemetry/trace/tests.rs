@@ -43,6 +43,30 @@ fn who_says_whether_a_request_is_traced() {
     assert!(trace.0.is_none());
 }
 
+/// Whatever id it chooses: that of one request that was traced is worth nothing to the next gate, or after a restart.
+#[test]
+fn no_client_chooses_an_id_that_is_traced() {
+    let traced = |tracer: &Tracer| {
+        let ids = (0..64_u64).map(|number| {
+            let mut headers = HeaderMap::new();
+            let field = format!("00-{:016x}{number:016x}-b7ad6b7169203331-01", number + 1);
+            headers.insert("traceparent", field.parse().unwrap());
+            tracer.trace(&headers).0.is_some()
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let config = "sampling = 'ratio'\nratio = 0.5";
+    let (one, _waiting, _) = tracer(config, 256);
+    let (other, _waiting, _) = tracer(config, 256);
+    assert_eq!(
+        traced(&one),
+        traced(&one),
+        "one gate takes all spans of a trace or none"
+    );
+    assert_ne!(traced(&one), traced(&other));
+    assert!(traced(&one).contains(&true) && traced(&one).contains(&false));
+}
+
 #[test]
 fn a_step_ends_where_the_next_begins_and_the_last_with_the_answer() {
     let (tracer, mut waiting, _) = tracer("", 8);
