@@ -4,12 +4,11 @@
 //! no environment of it, or could name two, is refused: nobody could say whose rules were asked.
 
 mod config;
+mod routing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use http::request::Parts;
-use http::uri::PathAndQuery;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -17,13 +16,12 @@ use super::credential::{self, Brokered, Credential, CredentialError};
 use super::upstream::{self, BuildError, Reached, Upstream};
 use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
-use crate::guard::host;
-use crate::guard::prefix::{self, Ambiguous};
 use crate::guard::{Call, Head};
 use crate::policy::input;
 use crate::telemetry::Metrics;
 
 pub use config::{Config, Data, Host, Id, PathPrefix};
+pub use routing::RouteError;
 
 /// Why environments cannot be told apart, or reached.
 #[derive(Debug, Error)]
@@ -119,17 +117,6 @@ pub(super) struct Entrance {
 pub(super) struct Addressed {
     pub(super) call: Call,
     pub(super) environment: Arc<Environment>,
-}
-
-/// Why a request is for no environment.
-#[derive(Debug, Error)]
-pub enum RouteError {
-    #[error(transparent)]
-    Ambiguous(#[from] Ambiguous),
-    #[error("the request must name one host: send one Host header that agrees with the URL")]
-    Host,
-    #[error("no environment is configured for {asked}: {hint}")]
-    Unknown { asked: String, hint: &'static str },
 }
 
 impl Environments {
@@ -313,90 +300,6 @@ impl Environments {
             .map(|environment| (environment.name.as_str(), &**environment));
         named.collect()
     }
-
-    /// The environment of open traffic, and the target as it goes upstream.
-    pub(super) fn open(
-        &self,
-        parts: &Parts,
-    ) -> Result<(Arc<Environment>, PathAndQuery), RouteError> {
-        let target = parts.uri.path_and_query().cloned();
-        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let table = match &self.0 {
-            Table::One(environment) => return Ok((environment.clone(), target)),
-            Table::Several(table) => table,
-        };
-        let prefix = prefix::prefix(parts.uri.path())?;
-        let environment = find(table, parts, prefix.id)?;
-        if !environment.strip {
-            return Ok((environment, target));
-        }
-        // What is left must not name another environment of the same cluster.
-        let rest = target.as_str().get(prefix.length..).unwrap_or_default();
-        let path = rest.split('?').next().unwrap_or_default();
-        if prefix::prefix(path)?.id.is_some() {
-            return Err(RouteError::Ambiguous(Ambiguous));
-        }
-        let root = if path.starts_with('/') { "" } else { "/" };
-        let target = format!("{root}{rest}").parse();
-        let target = target.map_err(|_invalid| RouteError::Ambiguous(Ambiguous))?;
-        Ok((environment, target))
-    }
-
-    /// The environment of a guarded request.
-    pub(super) fn guarded(
-        &self,
-        parts: &Parts,
-        head: &Head,
-    ) -> Result<Arc<Environment>, RouteError> {
-        match &self.0 {
-            Table::One(environment) => Ok(environment.clone()),
-            Table::Several(table) => find(table, parts, head.path().environment()),
-        }
-    }
-}
-
-fn find(
-    table: &HashMap<(Option<String>, Option<String>), Arc<Environment>>,
-    parts: &Parts,
-    id: Option<&str>,
-) -> Result<Arc<Environment>, RouteError> {
-    let host = host::host(parts).map_err(|_ambiguous| RouteError::Host)?;
-    let id = id.map(str::to_owned);
-    let exact = table.get(&(id.clone(), host.clone()));
-    let found = exact.or_else(|| table.get(&(id.clone(), None)));
-    found
-        .cloned()
-        .ok_or_else(|| unknown(table, id.as_deref(), host.as_deref()))
-}
-
-/// What the request named, and what to do about it. What else there is stays unsaid: strangers read this too.
-fn unknown(
-    table: &HashMap<(Option<String>, Option<String>), Arc<Environment>>,
-    id: Option<&str>,
-    host: Option<&str>,
-) -> RouteError {
-    let is_host = |configured: &Option<String>| {
-        configured.is_none() || configured.as_deref() == host && host.is_some()
-    };
-    let mut ids = table.keys().filter(|(_, configured)| is_host(configured));
-    let hint = match (ids.next(), id) {
-        (None, _) => "call dtgate by a name that its configuration lists in environments.*.hosts",
-        (Some(_), Some(_)) => {
-            "use an id that its configuration has in environments.*.id, or a path without /e/"
-        }
-        (Some(_), None) => "put /e/{environment-id} before the path",
-    };
-    // A token of the old format may stand in their place.
-    let shown = |word: &str| Redactor::default().word(word);
-    let host = host.map_or_else(
-        || "a request without a host".to_owned(),
-        |host| format!("host {:?}", shown(host).as_str()),
-    );
-    let asked = match id {
-        Some(id) => format!("{host} and path /e/{}", shown(id)),
-        None => host,
-    };
-    RouteError::Unknown { asked, hint }
 }
 
 /// The two things that name an environment, for people.
