@@ -12,6 +12,7 @@ mod directory;
 pub mod event;
 mod journal;
 mod key;
+pub mod lines;
 mod mark;
 mod queue;
 mod segment;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -161,6 +161,13 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
         return Err(io::Error::other("is no regular file"));
     }
     Ok(file)
+}
+
+/// Opens a segment for reading its lines, from a place on: so many bytes into the segment as it was written.
+pub(super) fn open_lines(path: &Path, offset: u64) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut file = open_regular(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    Ok(Box::new(BufReader::new(file)))
 }
 
 pub(super) fn flags(flags: OFlags) -> i32 {

@@ -5,7 +5,7 @@
 //! whole, the file `head` with it: compare the reported head with one noted earlier (`--expect-head`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::aside::{is_aside, name};
 use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
 use super::mark::{self, Marked};
-use super::segment::{Break, Damage, first_record, open_regular, segments};
+use super::segment::{Break, Damage, first_record, open_lines, open_regular, segments};
 use super::settle::compare;
 use crate::value::{Sha256Hex, counted};
 
@@ -151,7 +151,7 @@ impl Walk<'_> {
                 named,
             });
         }
-        let mut reader = BufReader::new(open_regular(path).map_err(io(path))?);
+        let mut reader = open_lines(path, 0).map_err(io(path))?;
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::{Format, output, print_json};
 use crate::audit::chain::NotedHead;
+use crate::audit::lines::Lines;
 use crate::audit::segments;
-use crate::audit::tail::{Tail, render};
+use crate::audit::tail::render;
 use crate::audit::verify::{Recovered, Report, verify};
 use crate::value::{Visible, counted, unread, visible_json};
 
@@ -70,10 +71,10 @@ impl TailArgs {
             expect_journal(&self.journal)?;
         }
         let in_journal = || format!("journal {}", self.journal.display());
-        let mut tail = Tail::new(&self.journal);
+        let mut lines = Lines::new(&self.journal);
         let mut kept = std::collections::VecDeque::new();
-        while let Some(line) = tail.next_line().with_context(in_journal)? {
-            kept.push_back(line);
+        while let Some(line) = lines.next_line().with_context(in_journal)? {
+            kept.push_back(line.bytes);
             if self.lines.is_some_and(|most| kept.len() > most) {
                 kept.pop_front();
             }
@@ -85,8 +86,8 @@ impl TailArgs {
             return Ok(ExitCode::SUCCESS);
         }
         loop {
-            while let Some(line) = tail.next_line().with_context(in_journal)? {
-                self.print(out, &line)?;
+            while let Some(line) = lines.next_line().with_context(in_journal)? {
+                self.print(out, &line.bytes)?;
             }
             // A reader who goes away is seen also while nothing is written.
             if output::is_closed_within(POLL)? {

@@ -16,7 +16,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, Hangup};
-use crate::audit::tail::{Tail, render};
+use crate::audit::lines::Lines;
+use crate::audit::tail::render;
 use crate::config::Config;
 use crate::simulate::{self, Simulator, TokenView, seeds};
 use crate::telemetry::{self, Metrics};
@@ -110,9 +111,9 @@ async fn show(
     let (allowed, _) = put(out, gate, COMPLIANT).await?;
     let after = token(out, simulator, "after ")?;
     writeln!(out, "\nThe journal (dtgate audit tail)")?;
-    let mut tail = Tail::new(journal);
-    while let Some(line) = tail.next_line()? {
-        writeln!(out, "{}", render(&line))?;
+    let mut lines = Lines::new(journal);
+    while let Some(line) = lines.next_line()? {
+        writeln!(out, "{}", render(&line.bytes))?;
     }
     let right = denied == StatusCode::FORBIDDEN
         && answer.contains("WriteConfig")

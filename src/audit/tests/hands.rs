@@ -324,9 +324,9 @@ fn a_pipe_in_place_of_a_segment_is_named_and_nobody_waits_for_it() {
     let segment = config.directory.join("00000000000000000001.jsonl");
     let made = std::process::Command::new("mkfifo").arg(&segment).status();
     assert!(made.unwrap().success());
-    let mut tail = tail::Tail::new(&config.directory);
+    let mut lines = lines::Lines::new(&config.directory);
     for said in [
-        tail.next_line().unwrap_err().to_string(),
+        lines.next_line().unwrap_err().to_string(),
         whole(&Directory::hold(&config.directory).unwrap_err()),
         whole(&Directory::check(&config.directory).unwrap_err()),
         whole(&verify(&config.directory, None).unwrap_err()),

@@ -10,7 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::audit::tail::{Tail, name};
+use crate::audit::lines::Lines;
+use crate::audit::tail::name;
 use crate::cli::audit::expect_journal;
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted};
@@ -93,9 +94,9 @@ pub(super) fn list(journal: &Path, format: Format, out: &mut impl Write) -> anyh
 impl Found {
     fn read(journal: &Path) -> std::io::Result<Self> {
         let mut found = Self::default();
-        let mut tail = Tail::new(journal);
-        while let Some(line) = tail.next_line()? {
-            match record(&line) {
+        let mut lines = Lines::new(journal);
+        while let Some(line) = lines.next_line()? {
+            match record(&line.bytes) {
                 Ok(Some(record)) => found.add(record),
                 Ok(None) => {}
                 Err(_damaged) => found.damaged += 1,

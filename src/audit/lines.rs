@@ -1,0 +1,114 @@
+//! The records of a journal, one line each, in their order: the one door through which whoever looks at a journal
+//! reads it, whatever form its segments have.
+//!
+//! It follows a journal that is being written, and checks nothing: [`verify`](super::verify) does.
+
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+
+use super::segment::{first_record, open_lines, segments};
+
+/// Where a line begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The record that the segment begins with, by its name.
+    pub segment: u64,
+    /// Bytes before the line in the segment, as it was written.
+    pub offset: u64,
+}
+
+/// A line without its newline, whatever is in it.
+#[derive(Debug)]
+pub struct Line {
+    pub place: Place,
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the lines of a journal in order, and goes on where it stopped when more are written.
+pub struct Lines {
+    directory: PathBuf,
+    /// Nothing before it is read.
+    from: Place,
+    current: Option<Open>,
+    partial: Vec<u8>,
+}
+
+/// The segment that is read.
+struct Open {
+    reader: Box<dyn BufRead + Send>,
+    /// Where the next line begins.
+    place: Place,
+}
+
+impl Lines {
+    /// All of them.
+    pub fn new(directory: &Path) -> Self {
+        let start = Place {
+            segment: 0,
+            offset: 0,
+        };
+        Self::from(directory, start)
+    }
+
+    /// Those that begin here or later.
+    pub fn from(directory: &Path, from: Place) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            from,
+            current: None,
+            partial: Vec::new(),
+        }
+    }
+
+    /// The next complete line, or `None` when everything written so far was read.
+    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            if let Some(open) = &mut self.current {
+                open.reader.read_until(b'\n', &mut self.partial)?;
+                if self.partial.ends_with(b"\n") {
+                    let mut bytes = std::mem::take(&mut self.partial);
+                    let place = open.place;
+                    open.place.offset += bytes.len() as u64;
+                    bytes.truncate(bytes.trim_ascii_end().len());
+                    return Ok(Some(Line { place, bytes }));
+                }
+            }
+            let after = self.current.as_ref().map(|open| open.place.segment);
+            let next = segments(&self.directory)?.into_iter().find_map(|path| {
+                let segment = first_record(&path)?;
+                let is_next = match after {
+                    Some(after) => segment > after,
+                    None => segment >= self.from.segment,
+                };
+                is_next.then_some((path, segment))
+            });
+            let Some((path, segment)) = next else {
+                return Ok(None);
+            };
+            let offset = match self.from {
+                Place {
+                    segment: at,
+                    offset,
+                } if at == segment => offset,
+                _ => 0,
+            };
+            let reader = open_lines(&path, offset).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
+            self.partial.clear();
+            self.current = Some(Open {
+                reader,
+                place: Place { segment, offset },
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = self.current.as_ref().map(|open| open.place);
+        f.debug_struct("Lines")
+            .field("at", &at)
+            .finish_non_exhaustive()
+    }
+}
