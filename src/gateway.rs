@@ -48,7 +48,9 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::request::Parts;
 use http::{Method, Request, Response};
+use http_body::Body as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
@@ -134,8 +136,24 @@ impl Shared {
 /// What became of a request that was not refused.
 enum Admitted {
     Answered(Response<Body>),
-    /// Another set is in force, and nothing has happened yet: the request as it came.
-    Superseded(Box<Request<Body>>),
+    /// Another set is in force, and nothing has happened yet.
+    Superseded(Arrived),
+}
+
+/// A request as it came. Its head is behind a pointer: every step hands it on, and none copies it.
+struct Arrived {
+    parts: Box<Parts>,
+    body: Body,
+}
+
+impl From<Request<Body>> for Arrived {
+    fn from(request: Request<Body>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self {
+            parts: Box::new(parts),
+            body,
+        }
+    }
 }
 
 impl Gateway {
@@ -162,12 +180,10 @@ impl Gateway {
 
     /// Answers any request, and logs one line about it, unless it was refused like too many others. Gives the request
     /// back when another set is in force before the decision about it was recorded: that one has to answer it.
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, Box<Request<Body>>> {
-        let trace = self.shared.traces.trace(request.headers());
-        let started = Started::of(&request, &self.set.forwarded, trace);
+    async fn answer(self: Arc<Self>, request: Arrived) -> Result<Response<Body>, Arrived> {
+        let trace = self.shared.traces.trace(&request.parts.headers);
+        let has_body = !request.body.is_end_stream();
+        let started = Started::of(&request.parts, has_body, &self.set.forwarded, trace);
         started.forwarded().count(&self.shared.metrics);
         let _in_flight = self.shared.metrics.begin();
         let mut story = Story::default();
@@ -211,7 +227,7 @@ impl Gateway {
         );
         let trace = &started.trace;
         trace.answered(|said| traced::request(said, &started, &story, response.status()));
-        if logged {
+        if logged && self.shared.access.is_on() {
             log(
                 (&self.shared.access, (self.shared.now)()),
                 &started,
@@ -225,15 +241,14 @@ impl Gateway {
 
     async fn admit(
         self: Arc<Self>,
-        request: Request<Body>,
+        Arrived { mut parts, body }: Arrived,
         started: &Started,
         story: &mut Story,
     ) -> Result<Admitted, Rejection> {
-        if request.method() == Method::CONNECT {
+        if parts.method == Method::CONNECT {
             return Err(Reason::Connect.into());
         }
         let trace = &started.trace;
-        let (mut parts, body) = request.into_parts();
         let mut identity = Identity::of(&parts);
         trace.step(Step::Identify);
         let identified = self.identify(&mut parts, &mut identity, started.address());
@@ -353,8 +368,8 @@ impl Gateway {
             Err(rejection) if rejection.reason.is_superseded() => {
                 let mut parts = parts;
                 recorder.identity().give_back(&mut parts.headers);
-                let request = Request::from_parts(parts, full(received));
-                return Ok(Admitted::Superseded(Box::new(request)));
+                let body = full(received);
+                return Ok(Admitted::Superseded(Arrived { parts, body }));
             }
             durable => durable?,
         };
@@ -389,7 +404,7 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
-        let mut response = passed_on(response, slot, &recorder.request_id, (self.shared.now)());
+        let mut response = passed_on(response, slot, &recorder.request_id, self.shared.now);
         decision_header(response.headers_mut(), Some(&recorder.decision_id));
         if warn(response.headers_mut(), &decision, recorder.redactor()) {
             self.shared.metrics.reached(Limit::Warnings);

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -264,8 +264,9 @@ impl Listener {
 }
 
 impl Peer {
-    pub fn of<B>(request: &Request<B>) -> Option<Self> {
-        request.extensions().get().cloned()
+    /// As the connection knows it.
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get().cloned()
     }
 }
 

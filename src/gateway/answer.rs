@@ -23,7 +23,7 @@ pub(super) fn passed_on<S: Send + Unpin + 'static>(
     mut response: Response<Body>,
     slot: S,
     request_id: &str,
-    now: jiff::Timestamp,
+    now: fn() -> jiff::Timestamp,
 ) -> Response<Body> {
     let version = response.version();
     *response.version_mut() = Version::default();

@@ -25,7 +25,7 @@ pub(super) struct Asked {
     pub(super) address: Address,
     pub(super) environment: Arc<Environment>,
     pub(super) head: Head,
-    pub(super) parts: Parts,
+    pub(super) parts: Box<Parts>,
     pub(super) body: Body,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Considered {
     /// Holds the token's turn.
     pub(super) found: Option<Found>,
     /// The client's own head and body.
-    pub(super) parts: Parts,
+    pub(super) parts: Box<Parts>,
     pub(super) received: Bytes,
     /// A slot, and memory.
     pub(super) held: (Slot, Portion<Address>),

@@ -52,15 +52,15 @@ pub(super) fn for_client(headers: &mut HeaderMap, version: Version, request_id: 
 ///
 /// Dynatrace documents microseconds since 1970; Monaco reads seconds, and would wait for thousands of years. The
 /// limit and what remains of it are passed on: they slow no client down.
-pub(super) fn limit_reset(headers: &mut HeaderMap, now: jiff::Timestamp) {
+pub(super) fn limit_reset(headers: &mut HeaderMap, now: impl FnOnce() -> jiff::Timestamp) {
     let mut fields = headers.get_all(&LIMIT_RESET).iter();
     let reset = match (fields.next(), fields.next()) {
         (None, _) => return,
         (Some(field), None) => field.to_str().ok().and_then(seconds),
         (Some(_), Some(_)) => None,
     };
-    let near = |reset: &i64| *reset <= now.as_second().saturating_add(3600);
-    match reset.filter(near) {
+    let latest = now().as_second().saturating_add(3600);
+    match reset.filter(|reset| *reset <= latest) {
         Some(reset) => drop(headers.insert(LIMIT_RESET, HeaderValue::from(reset))),
         None => drop(headers.remove(&LIMIT_RESET)),
     }
@@ -237,7 +237,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(LIMIT_RESET, given.parse().unwrap());
             headers.insert("x-ratelimit-limit", HeaderValue::from_static("50"));
-            limit_reset(&mut headers, now);
+            limit_reset(&mut headers, || now);
             let found = headers
                 .get(&LIMIT_RESET)
                 .map(|value| value.to_str().unwrap().to_owned());
@@ -247,7 +247,7 @@ mod tests {
         let mut twice = HeaderMap::new();
         twice.append(LIMIT_RESET, HeaderValue::from(second));
         twice.append(LIMIT_RESET, HeaderValue::from(second));
-        limit_reset(&mut twice, now);
+        limit_reset(&mut twice, || now);
         assert!(!twice.contains_key(&LIMIT_RESET));
     }
 

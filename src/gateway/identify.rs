@@ -91,7 +91,7 @@ impl Gateway {
             share: self.set.limits.address_share,
             signatures: self.set.limits.jwt_signatures.get(),
         };
-        let verified = tokens.verify(&parts.headers, origin, (self.shared.now)());
+        let verified = tokens.verify(&parts.headers, origin, self.shared.now);
         identity.jwt = verified.await?;
         if let Some(jwt) = &identity.jwt {
             let field = jwt.field.clone();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Response;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response};
 
 use super::answer::passed_on;
 use super::client::Who;
@@ -24,7 +24,7 @@ impl Gateway {
     /// Whose it is goes to the log, and is counted where the catalogue does not know it.
     pub(super) async fn pass(
         &self,
-        parts: Parts,
+        parts: Box<Parts>,
         Open {
             body,
             lent,
@@ -48,9 +48,8 @@ impl Gateway {
             let who = (identity, &story.caller);
             Sighting::new(self, &parts, started, &environment, who)
         });
-        let request = Request::from_parts(parts, body);
         let from = (started, identity.proven());
-        let streamed = self.stream(&environment, target, request, from, seen);
+        let streamed = self.stream(&environment, target, (parts, body), from, seen);
         let response = streamed.await?;
         let secret = lent.map(|lent| lent.secret);
         Ok(echo::withhold(response, secret.as_ref()).map_err(Reason::from)?)
@@ -61,17 +60,16 @@ impl Gateway {
         &self,
         environment: &Environment,
         target: PathAndQuery,
-        mut request: Request<Body>,
+        (mut parts, body): (Box<Parts>, Body),
         (started, who): (&Started, Option<Who>),
         mut seen: Option<Sighting>,
     ) -> Result<Response<Body>, Rejection> {
-        if !headers::may_forward(&started.method, request.headers_mut()) {
+        if !headers::may_forward(&started.method, &mut parts.headers) {
             let mut response = Response::new(empty());
             headers::for_client(response.headers_mut(), started.version, &started.id);
             return Ok(response);
         }
-        headers::for_upstream(request.headers_mut(), started.version, &started.id);
-        let (parts, body) = request.into_parts();
+        headers::for_upstream(&mut parts.headers, started.version, &started.id);
         let body = bodies::begun(body).await.map_err(Reason::from)?;
         let admission = &self.set.admission;
         let slot = admission.open.take(started.address(), 1);
@@ -80,21 +78,20 @@ impl Gateway {
             slot.map_err(Reason::from)?,
             of_caller.transpose().map_err(Reason::from)?,
         );
-        let mut request = Request::from_parts(parts, body);
         let trace = &started.trace;
         trace.step(Step::Forward);
         trace.tell_step(|said| traced::sends(said, &started.method, environment));
-        trace.pass_on(request.headers_mut());
+        trace.pass_on(&mut parts.headers);
         let sent = Instant::now();
         if let Some(seen) = &mut seen {
             seen.sent();
         }
-        let response = environment.upstream.stream(target, request).await;
+        let response = environment.upstream.stream(target, parts, body).await;
         if let Some(seen) = &mut seen {
             seen.answered(&response);
         }
         let response = response.map_err(Reason::from)?;
         self.shared.metrics.upstream_answered(sent.elapsed(), None);
-        Ok(passed_on(response, slot, &started.id, (self.shared.now)()))
+        Ok(passed_on(response, slot, &started.id, self.shared.now))
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::HOST;
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body::Body as _;
@@ -180,7 +181,8 @@ impl Pool {
     /// its body.
     pub(super) async fn send(
         &self,
-        mut request: Request<Body>,
+        mut parts: Box<Parts>,
+        mut body: Body,
         pace: &Pace,
     ) -> Result<Response<Body>, SendError> {
         let mut until = None;
@@ -197,14 +199,16 @@ impl Pool {
             pace.begin();
             let sent = match &mut sender {
                 Sender::Http1(connection) => {
-                    let host = request.headers_mut().entry(HOST);
+                    let host = parts.headers.entry(HOST);
                     host.or_insert_with(|| self.0.host.clone());
-                    connection.try_send(request, kept).await
+                    connection
+                        .try_send(Request::from_parts(*parts, body), kept)
+                        .await
                 }
                 Sender::Http2(carried) => {
-                    request.headers_mut().remove(HOST);
-                    let target = std::mem::take(request.uri_mut());
-                    *request.uri_mut() = self.0.absolute(target);
+                    parts.headers.remove(HOST);
+                    parts.uri = self.0.absolute(std::mem::take(&mut parts.uri));
+                    let request = Request::from_parts(*parts, body);
                     carried.0.sender.try_send_request(request).await
                 }
             };
@@ -215,9 +219,10 @@ impl Pool {
             match error.take_message() {
                 // It was never begun. Of a request that was, not a byte comes back, whatever the upstream says.
                 Some(unsent) if kept => {
-                    request = unsent;
-                    let target = std::mem::take(request.uri_mut()).into_parts();
-                    *request.uri_mut() = target.path_and_query.map_or_else(Uri::default, Uri::from);
+                    let (head, rest) = unsent.into_parts();
+                    (parts, body) = (Box::new(head), rest);
+                    let target = std::mem::take(&mut parts.uri).into_parts();
+                    parts.uri = target.path_and_query.map_or_else(Uri::default, Uri::from);
                 }
                 Some(_unsent) => return Err(SendError::Connect(error.into_error().into())),
                 None if sender.overran() => return Err(SendError::Head),

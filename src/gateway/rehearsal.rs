@@ -29,7 +29,7 @@ use crate::dynatrace::redact::Redactor;
 use crate::dynatrace::token::HashKey;
 use crate::guard::{self, Call, Head, ReadError, Route, Sifted};
 use crate::identity::{Jwt, Teams, forwarded};
-use crate::listener::{Peer, empty};
+use crate::listener::Peer;
 use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::telemetry::Trace;
 use crate::value::Size;
@@ -105,9 +105,8 @@ impl Read {
     ) -> Result<Option<Self>, ReadError> {
         let key = HashKey::new([0; 32]);
         let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts, empty());
-        let started = Started::of(&request, &forwarded::Config::default(), Trace::default());
-        let (parts, _empty) = request.into_parts();
+        let proxies = forwarded::Config::default();
+        let started = Started::of(&parts, false, &proxies, Trace::default());
         let redactor = &started.redactor;
         let Some(head) = guarded(&parts, redactor, &body, limits, catalogue, &key)? else {
             return Ok(None);

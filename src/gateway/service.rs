@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 
 use super::upstream::Reached;
-use super::{Gateway, Set};
+use super::{Arrived, Gateway, Set};
 use crate::listener::Body;
 
 /// The gateway as hyper and tower want it. It cannot fail: every request leaves as a response.
@@ -45,13 +45,13 @@ impl tower::Service<Request<Body>> for Service {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let gateways = self.0.clone();
+        let mut request = Arrived::from(request);
         Box::pin(async move {
-            let mut request = request;
             loop {
                 match gateways.load_full().answer(request).await {
                     Ok(response) => return Ok(response),
                     // Once for each reload, at most.
-                    Err(superseded) => request = *superseded,
+                    Err(superseded) => request = superseded,
                 }
             }
         })

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, Request, Response, Uri, Version};
+use http::request::Parts;
+use http::{Method, Response, Uri, Version};
 use http_body::Body as _;
 use uuid::Uuid;
 
@@ -54,13 +55,18 @@ pub(super) struct Story {
 }
 
 impl Started {
-    pub(super) fn of(request: &Request<Body>, proxies: &forwarded::Config, trace: Trace) -> Self {
-        let peer = Peer::of(request);
+    pub(super) fn of(
+        parts: &Parts,
+        has_body: bool,
+        proxies: &forwarded::Config,
+        trace: Trace,
+    ) -> Self {
+        let peer = Peer::of(&parts.extensions);
         let is_encrypted = peer.as_ref().is_some_and(|peer| peer.tls);
         let peer = peer.map(|peer| peer.address.ip());
-        let client = peer.map(|peer| proxies.client(peer, request.headers()));
-        let client_id = request.headers().get(&headers::REQUEST_ID);
-        let redactor = guard::redactor(request.headers(), request.uri().query());
+        let client = peer.map(|peer| proxies.client(peer, &parts.headers));
+        let client_id = parts.headers.get(&headers::REQUEST_ID);
+        let redactor = guard::redactor(&parts.headers, parts.uri.query());
         Self {
             id: Uuid::now_v7().into(),
             client_id: client_id
@@ -69,11 +75,11 @@ impl Started {
                 .filter(|id| id.len() <= LONGEST_ID),
             client: client.map(|client| client.address),
             forwarded: client.map_or(Finding::Absent, |client| client.finding),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
             redactor,
-            version: request.version(),
-            has_body: !request.body().is_end_stream(),
+            version: parts.version,
+            has_body,
             is_encrypted,
             trace,
             at: Instant::now(),
@@ -127,9 +133,6 @@ pub(super) fn log(
     response: &Response<Body>,
     cut: &Cut,
 ) {
-    if !to.is_on() {
-        return;
-    }
     let caller = &*story.caller;
     let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
     let policies = story.policies.as_ref().map(|names| cut.text(names));

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -84,7 +85,8 @@ impl Default for Config {
             idle_timeout: value::Duration::from_secs(30),
             max_connections: NonZeroUsize::new(1280).unwrap_or(NonZeroUsize::MIN),
             max_header_size: Size::from_kib(64),
-            max_headers: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+            // As many as hyper has room for without asking for memory.
+            max_headers: NonZeroUsize::new(100).unwrap_or(NonZeroUsize::MIN),
             keepalive_idle: value::Duration::from_secs(15),
             keepalive_interval: value::Duration::from_secs(5),
             keepalive_count: NonZeroU32::new(3).unwrap_or(NonZeroU32::MIN),
@@ -335,7 +337,8 @@ impl Upstream {
         let target = call.head().target(environment.strips());
         *request.uri_mut() = upstream.base.join(written(target.expose())?)?;
         *request.headers_mut() = headers;
-        let response = upstream.send(request).await?;
+        let (parts, body) = request.into_parts();
+        let response = upstream.send(Box::new(parts), body).await?;
         // A client that follows it would repeat the write elsewhere, or take a login page for success.
         // 304 is none: it answers a download that asked whether there is anything new.
         let status = response.status();
@@ -351,32 +354,33 @@ impl Upstream {
         *request.method_mut() = question.method;
         *request.uri_mut() = self.base.join(written(question.path.expose())?)?;
         *request.headers_mut() = question.headers;
-        self.send(request).await
+        let (parts, body) = request.into_parts();
+        self.send(Box::new(parts), body).await
     }
 
     /// Streams open traffic, its target byte for byte.
     pub(super) async fn stream(
         &self,
         target: PathAndQuery,
-        mut request: Request<Body>,
+        mut parts: Box<Parts>,
+        body: Body,
     ) -> Result<Response<Body>, UpstreamError> {
         // `OPTIONS *` is about the server itself; nothing else is.
-        let target = match (target == "*", request.method() == Method::OPTIONS) {
+        let target = match (target == "*", parts.method == Method::OPTIONS) {
             (false, _) => target,
             (true, true) => PathAndQuery::from_static("/"),
             (true, false) => return Err(UpstreamError::Target),
         };
-        *request.uri_mut() = self.base.join(target)?;
-        *request.version_mut() = http::Version::HTTP_11;
-        self.send(request).await
+        parts.uri = self.base.join(target)?;
+        parts.version = http::Version::HTTP_11;
+        self.send(parts, body).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        let (parts, body) = request.into_parts();
+    async fn send(&self, parts: Box<Parts>, body: Body) -> Result<Response<Body>, UpstreamError> {
         let (pace, body) = Pace::of(body);
         let answer = tokio::select! {
             biased;
-            answer = self.pool.send(Request::from_parts(parts, body), &pace) => answer,
+            answer = self.pool.send(parts, body, &pace) => answer,
             () = pace.exceeded(self.response_timeout) => {
                 return Err(UpstreamError::Timeout(self.response_timeout));
             }

@@ -129,7 +129,7 @@ impl Tokens {
         &self,
         headers: &HeaderMap,
         origin: Origin,
-        now: Timestamp,
+        now: fn() -> Timestamp,
     ) -> Result<Option<Jwt>, Error> {
         if self.issuers.is_empty() {
             return Ok(None);
@@ -137,7 +137,7 @@ impl Tokens {
         let checked = match self.shown(headers) {
             Ok(None) => return Ok(None),
             // Boxed: requests that show none would carry room for it about.
-            Ok(Some(shown)) => Box::pin(self.check(shown, origin, now)).await,
+            Ok(Some(shown)) => Box::pin(self.check(shown, origin, now())).await,
             Err(error) => Err(error),
         };
         let (issuer, result) = match &checked {

@@ -131,7 +131,7 @@ const LONG: std::time::Duration = std::time::Duration::from_secs(30);
 /// Answers with what the listener says about the request.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a service")]
 fn describe(request: Request<Body>) -> std::future::Ready<Response<Body>> {
-    let tls = Peer::of(&request).is_some_and(|peer| peer.tls);
+    let tls = Peer::of(request.extensions()).is_some_and(|peer| peer.tls);
     ready(Response::new(full(format!(
         "{:?} tls={tls} {}",
         request.version(),

@@ -120,16 +120,13 @@ impl AccessLog {
         Self::new(queue.expect("a thread can be started"), Form::Text, false)
     }
 
-    /// Whether anybody reads it.
+    /// Whether anybody reads it. Ask before a line is put together.
     pub fn is_on(&self) -> bool {
         self.form != Form::Off && tracing::enabled!(target: TARGET, Level::INFO)
     }
 
     /// Never waits: a line for which the queue has no room is dropped and counted.
     pub fn write(&self, now: jiff::Timestamp, access: &Access<'_>) {
-        if !self.is_on() {
-            return;
-        }
         LINE.with_borrow_mut(|line| {
             line.clear();
             match self.form {

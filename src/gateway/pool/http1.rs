@@ -50,17 +50,23 @@ impl Connection {
     }
 
     /// `kept`: it carried other requests before.
-    pub(super) async fn try_send(
+    ///
+    /// What is awaited has no room for the request any more: it is with the connection's task.
+    pub(super) fn try_send(
         &mut self,
         request: Request<Body>,
         kept: bool,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         self.told.asks(kept, self.most);
-        let answer = self.sender.try_send_request(request).await;
-        if answer.is_ok() {
-            self.told.answered();
+        let told = Arc::clone(&self.told);
+        let answer = self.sender.try_send_request(request);
+        async move {
+            let answer = answer.await;
+            if answer.is_ok() {
+                told.answered();
+            }
+            answer
         }
-        answer
     }
 
     /// Whether more came before an answer than its head and a few interim answers.

@@ -212,7 +212,7 @@ fn value(metrics: &Metrics, name: &str) -> usize {
 async fn send(pool: &Pool, request: Request<Body>) -> Result<Response<Body>, SendError> {
     let (parts, body) = request.into_parts();
     let (pace, body) = Pace::of(body);
-    pool.send(Request::from_parts(parts, body), &pace).await
+    pool.send(Box::new(parts), body, &pace).await
 }
 
 fn request() -> Request<Body> {

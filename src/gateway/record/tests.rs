@@ -99,13 +99,14 @@ fn records(case: Case) -> [String; 4] {
         certificate: None,
         connection: address,
     });
+    let (parts, _body) = request.into_parts();
     let mut started = Started::of(
-        &request,
+        &parts,
+        true,
         &crate::identity::forwarded::Config::default(),
         Trace::default(),
     );
     started.id = Redacted::ours("01a20c52-49be-734b-a743-e69351d33594");
-    let (parts, _body) = request.into_parts();
     let catalogue = Catalogue::new(&Overrides::default()).unwrap();
     let head = guard::head(&parts, true, &started.redactor, &catalogue, &key);
     let Route::Guarded(head) = head.unwrap() else {

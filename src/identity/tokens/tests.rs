@@ -64,7 +64,7 @@ impl Gate {
         });
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.build().unwrap();
-        runtime.block_on(self.tokens.verify(&fields.collect(), ORIGIN, now()))
+        runtime.block_on(self.tokens.verify(&fields.collect(), ORIGIN, now))
     }
 
     fn bearer(&self, token: &str) -> Result<Option<Jwt>, Error> {
@@ -165,7 +165,7 @@ fn what_is_for_dynatrace_passes_and_proves_nothing() {
     let token = format!("Bearer {}", signer.token(&claims()));
     headers.insert(AUTHORIZATION, token.parse().unwrap());
     assert_eq!(
-        runtime.block_on(none.verify(&headers, ORIGIN, now())),
+        runtime.block_on(none.verify(&headers, ORIGIN, now)),
         Ok(None)
     );
 }
@@ -637,7 +637,7 @@ fn a_renewed_configuration_reads_files_again() {
         let token = format!("Bearer {}", signer.token(&claims()));
         headers.insert(AUTHORIZATION, token.parse().unwrap());
         runtime
-            .block_on(tokens.verify(&headers, ORIGIN, now()))
+            .block_on(tokens.verify(&headers, ORIGIN, now))
             .map_err(|error| error.flaw)
             .err()
     };

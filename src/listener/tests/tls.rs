@@ -141,7 +141,7 @@ fn client(servers: &[&Path], identity: Option<&Identity>) -> Arc<ClientConfig> {
 /// Who the listener says that the client is.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a service")]
 fn introduce(request: Request<Body>) -> std::future::Ready<Response<Body>> {
-    let peer = Peer::of(&request).unwrap();
+    let peer = Peer::of(request.extensions()).unwrap();
     let certificate = peer
         .certificate
         .map(|certificate| certificate.subject.clone());
