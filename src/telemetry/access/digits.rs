@@ -56,24 +56,17 @@ pub(super) fn address(out: &mut String, address: IpAddr) {
 }
 
 pub(super) fn number(out: &mut String, number: u64) {
-    padded(out, number, 1);
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
-/// With so many digits at least, and twenty at most.
+/// With so many digits at least.
 fn padded(out: &mut String, number: u64, digits: usize) {
-    let mut text = [b'0'; 20];
-    let mut rest = number;
-    let mut written = 0;
-    for digit in text.iter_mut().rev() {
-        if rest == 0 && written >= digits {
-            break;
-        }
-        *digit += u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        written += 1;
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(number);
+    for _ in text.len()..digits {
+        out.push('0');
     }
-    let text = text.get(text.len() - written..).unwrap_or_default();
-    out.push_str(std::str::from_utf8(text).unwrap_or_default());
+    out.push_str(text);
 }
 
 thread_local! {
