@@ -117,7 +117,13 @@ impl Policy {
         self.engine.trusted()
     }
 
-    /// The decision alone, for explanations and replays: it opens no door.
+    /// The verdict and the violations alone, as fast as requests get them: what would pass of a denial is not looked
+    /// for.
+    pub fn replay(&self, input: &Input) -> Decision {
+        self.engine.decide(input)
+    }
+
+    /// The decision alone, for explanations: it opens no door.
     pub fn decide(&self, input: &Input) -> Decision {
         let decision = self.engine.decide(input);
         self.with_remedy(input, decision, Decision::has_few_objections)
@@ -177,6 +183,21 @@ impl Policy {
     /// Whether a policy may read this member of the input, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
         self.engine.reads(member)
+    }
+
+    /// The policies that may, by their own rules or by helpers.
+    pub fn readers(&self, member: &str) -> impl Iterator<Item = &str> {
+        self.engine.readers(member)
+    }
+
+    /// Whether a policy wants to know the token as it is.
+    pub fn reads_the_token(&self) -> bool {
+        input::LOOKED_UP_FOR.iter().any(|member| self.reads(member))
+    }
+
+    /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
+    pub fn reads_envoy(&self) -> bool {
+        input::OF_ENVOY.iter().any(|member| self.reads(member))
     }
 }
 

@@ -38,15 +38,7 @@ use trouble::{Failure, Trouble};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
 pub fn reads_envoy(policy: &Policy) -> bool {
-    [
-        "attributes",
-        "parsed_path",
-        "parsed_query",
-        "parsed_body",
-        "truncated_body",
-    ]
-    .iter()
-    .any(|member| policy.reads(&format!("input.{member}")))
+    policy.reads_envoy()
 }
 
 /// What requests are read with.

@@ -48,6 +48,8 @@ pub struct Bundle {
     pub(super) policies: BTreeMap<String, Definition>,
     pub(super) revision: String,
     pub(super) reads: BTreeSet<Read>,
+    /// The same by policy.
+    pub(super) reads_of: BTreeMap<String, BTreeSet<Read>>,
     /// Whether a token that could not be looked up denies.
     pub(super) lookup_required: bool,
     /// What is worth a second look, and yet is in force.
@@ -125,6 +127,7 @@ impl Bundle {
             settings::refuse(&program, &tree, &mut problems);
         }
         let reads = program.reads();
+        let reads_of = program.reads_of_policies(&names);
         finish(problems)?;
         let mut warnings = absent::silent(&program, lookup_required);
         warnings.extend(settings::unread(&program, &tree));
@@ -149,6 +152,7 @@ impl Bundle {
             policies,
             revision,
             reads,
+            reads_of,
             lookup_required,
             warnings,
             tree,

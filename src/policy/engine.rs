@@ -49,6 +49,7 @@ pub struct Engine {
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
     reads: BTreeSet<Read>,
+    reads_of: BTreeMap<String, BTreeSet<Read>>,
     lookup_required: bool,
     warnings: Vec<Problem>,
     revision: String,
@@ -91,6 +92,7 @@ impl Engine {
             policies,
             revision,
             reads,
+            reads_of,
             lookup_required,
             warnings,
             tree,
@@ -109,6 +111,7 @@ impl Engine {
             idle: Mutex::default(),
             policies,
             reads,
+            reads_of,
             lookup_required,
             warnings,
             revision,
@@ -264,10 +267,15 @@ impl Engine {
 
     /// Whether a policy may read this member of the input, or one below it, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
-        self.reads.iter().any(|read| {
-            let mut steps = read.iter().zip(member.split('.'));
-            steps.all(|(step, wanted)| step.as_deref().is_none_or(|step| step == wanted))
-        })
+        self.reads.iter().any(|read| may_be(read, member))
+    }
+
+    /// The policies that may.
+    pub fn readers(&self, member: &str) -> impl Iterator<Item = &str> {
+        let readers = self.reads_of.iter();
+        let readers =
+            readers.filter(move |(_, reads)| reads.iter().any(|read| may_be(read, member)));
+        readers.map(|(policy, _)| policy.as_str())
     }
 
     /// Asks every policy, never only the first that objects: the interpreter about those that the bytecode does not say
@@ -425,6 +433,12 @@ impl Engine {
         }
         violations
     }
+}
+
+/// Whether what is read may be this member, or one below or around it.
+fn may_be(read: &Read, member: &str) -> bool {
+    let mut steps = read.iter().zip(member.split('.'));
+    steps.all(|(step, wanted)| step.as_deref().is_none_or(|step| step == wanted))
 }
 
 fn rule_path(policy: &str, rule: Rule) -> String {
