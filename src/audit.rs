@@ -29,7 +29,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::policy::{Decision, Judged, Verdict};
+use crate::policy::{Decision, Judged, Mask, Verdict};
 use crate::value::{Duration, Size, absolute, rfc3339_millis};
 use chain::NotedHead;
 pub use directory::Directory;
@@ -87,6 +87,9 @@ pub enum RecordError {
     Failed(String),
     #[error("the journal did not answer within {0}")]
     Late(Duration),
+    /// What is said has nothing of the record in it.
+    #[error("the record cannot be masked as the policies want it: {0}")]
+    Unmasked(String),
     #[error("what decided it was replaced before it was recorded")]
     Superseded,
 }
@@ -128,6 +131,8 @@ pub struct InForce {
     /// Counts them: the first have 0.
     pub generation: u64,
     pub revision: Arc<str>,
+    /// What records of theirs have to be masked by. Not known of the first.
+    pub mask: Option<Mask>,
 }
 
 impl Audit {
@@ -175,6 +180,7 @@ impl Audit {
             in_force: Arc::new(RwLock::new(InForce {
                 generation: 0,
                 revision: revision.into(),
+                mask: None,
             })),
         };
         let (segment, next_record) = journal.end();

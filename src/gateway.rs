@@ -26,6 +26,7 @@ mod ledger;
 mod limits;
 mod line;
 pub mod lookup;
+mod masking;
 mod open;
 mod pace;
 mod permit;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Request, Response};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
@@ -94,6 +96,8 @@ pub struct Shared {
     audit: Audit,
     ledger: Ledger,
     cut: Cut,
+    /// How many records are masked at once.
+    masking: Arc<Semaphore>,
     metrics: Metrics,
     access: AccessLog,
     key: HashKey,
@@ -121,6 +125,7 @@ impl Shared {
             audit,
             ledger,
             cut: Cut::new(key.clone(), metrics.clone()),
+            masking: Arc::new(Semaphore::new(MASKED_AT_ONCE)),
             metrics,
             access,
             key,
@@ -429,3 +434,6 @@ impl Gateway {
         }
     }
 }
+
+/// Records that are masked at once: enough for all cores of most machines, and each takes as long as a policy may.
+const MASKED_AT_ONCE: usize = 16;

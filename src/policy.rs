@@ -22,6 +22,7 @@ mod engine;
 pub mod input;
 mod interpreter;
 mod lexical;
+mod mask;
 mod plain;
 mod problem;
 mod question;
@@ -39,6 +40,7 @@ pub use decision::{
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
+pub use mask::{Mask, MaskError, Masked, Unusable};
 pub use problem::{LoadError, Problem};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
@@ -178,6 +180,11 @@ impl Policy {
     /// A member of the policies' data: `callers` is `data.callers`.
     pub fn data(&self, member: &str) -> Option<&serde_json::Value> {
         self.engine.data(member)
+    }
+
+    /// The rules about what may be written down of a decision, where there are some.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.engine.mask()
     }
 
     /// Whether a policy may read this member of the input, as in `input.token.current`.

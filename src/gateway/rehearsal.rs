@@ -2,6 +2,7 @@
 //! every kind before anybody is served, so that a policy that fails is found before it refuses what it should not.
 
 mod kinds;
+mod masks;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -201,6 +202,7 @@ impl std::error::Error for Failures {}
 pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
     let with_envoy = reads_envoy(setting.policy);
     let time = (setting.now)();
+    masks::of_a_refusal(setting.policy, time)?;
     let kinds = kinds::all(setting.catalogue, setting.lookup.is_wanted());
     let asked: Vec<Vec<Input>> = kinds
         .iter()
@@ -355,7 +357,8 @@ fn failures(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
             in_settings,
         })
     });
-    failures.collect()
+    let unmasked = masks::of_a_decision(policy, input, judged.decision());
+    failures.chain(unmasked).collect()
 }
 
 /// What is said of a setting, `data.guardrails.naming.pattern must be …`, behind the place where it stands.

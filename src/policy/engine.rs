@@ -24,6 +24,7 @@ use crate::policy::bytecode::{Bounds, COMPARED, Silence};
 use crate::policy::decision::{Decision, Mode, Rule, Violation};
 use crate::policy::input::Input;
 use crate::policy::interpreter::{Interpreter, STEPS};
+use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
 use crate::policy::problem::Problem;
 use crate::policy::question::array;
@@ -52,6 +53,7 @@ pub struct Engine {
     reads_of: BTreeMap<String, BTreeSet<Read>>,
     lookup_required: bool,
     warnings: Vec<Problem>,
+    mask: Option<Mask>,
     revision: String,
     timer: ExecutionTimerConfig,
     tree: Tree,
@@ -95,6 +97,7 @@ impl Engine {
             reads_of,
             lookup_required,
             warnings,
+            mask,
             tree,
         } = bundle;
         let timer = ExecutionTimerConfig {
@@ -114,6 +117,7 @@ impl Engine {
             reads_of,
             lookup_required,
             warnings,
+            mask: mask.map(|mask| mask.within(limit)),
             revision,
             timer,
             tree,
@@ -263,6 +267,11 @@ impl Engine {
     /// What is worth a second look at the policies, and yet is in force.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// The rules about what may be written down of a decision, where there are some.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
     }
 
     /// Whether a policy may read this member of the input, or one below it, as in `input.token.current`.

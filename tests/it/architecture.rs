@@ -133,6 +133,7 @@ const ROOMS: &[&str] = &[
     "trust",
     "suite",
     "bundle",
+    "mask",
     "bytecode",
     "interpreter",
     "absent",
