@@ -14,6 +14,7 @@ mod journal;
 mod key;
 pub mod lines;
 mod mark;
+pub mod pseudonym;
 mod queue;
 mod segment;
 mod settle;
@@ -36,6 +37,7 @@ pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
+use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
@@ -55,6 +57,8 @@ pub struct Config {
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
     pub timeout: Duration,
+    /// Values that are not to be read in it.
+    pub pseudonyms: pseudonym::Config,
 }
 
 impl Default for Config {
@@ -65,6 +69,7 @@ impl Default for Config {
             segment_size: Size::from_mib(32),
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
+            pseudonyms: pseudonym::Config::default(),
         }
     }
 }
@@ -123,6 +128,7 @@ pub struct Audit {
     shared: Arc<Shared>,
     timeout: Duration,
     in_force: Arc<RwLock<InForce>>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 /// The policies that decide.
@@ -145,6 +151,7 @@ impl Audit {
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let failed = directory::at(directory.path());
+        let pseudonyms = Pseudonyms::open(directory.path(), &config.pseudonyms)?;
         let (mut journal, found) = Journal::open(directory, config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
@@ -182,6 +189,7 @@ impl Audit {
                 revision: revision.into(),
                 mask: None,
             })),
+            pseudonyms: pseudonyms.map(Arc::new),
         };
         let (segment, next_record) = journal.end();
         tracing::info!(
@@ -242,6 +250,11 @@ impl Audit {
         placed.await
     }
 
+    /// Gives pseudonyms to what is said of callers elsewhere.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_deref()
+    }
+
     /// What decides now.
     pub fn in_force(&self) -> InForce {
         let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
@@ -284,6 +297,10 @@ impl Audit {
         enter: impl FnOnce(mpsc::Permit<'_, Pending>, Pending) -> Result<(), RecordError>,
     ) -> Result<u64, RecordError> {
         let late = RecordError::Late(self.timeout);
+        let record = match &self.pseudonyms {
+            Some(pseudonyms) => pseudonyms.apply(record),
+            None => record,
+        };
         let (pending, written) = Pending::new(record, wanted);
         if self.is_silent() {
             // Whoever comes while the disk hangs does not wait for it too. What is true is written later.

@@ -219,6 +219,7 @@ impl Gateway {
         if logged {
             log(
                 (&self.shared.access, (self.shared.now)()),
+                self.shared.audit.pseudonyms(),
                 &started,
                 &story,
                 &response,
