@@ -197,6 +197,12 @@ impl Policy {
         self.engine.readers(member)
     }
 
+    /// The inputs that the tests of the policies set, as far as they are whole.
+    #[cfg(test)]
+    pub(crate) fn inputs_of_tests(&self) -> Vec<Input> {
+        self.engine.inputs_of_tests()
+    }
+
     /// Whether a policy wants to know the token as it is.
     pub fn reads_the_token(&self) -> bool {
         input::LOOKED_UP_FOR.iter().any(|member| self.reads(member))

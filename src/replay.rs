@@ -104,3 +104,6 @@ fn work(
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 1 << 20;
 const QUEUED: usize = 2;
+
+#[cfg(test)]
+mod tests;

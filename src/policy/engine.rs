@@ -264,6 +264,14 @@ impl Engine {
         self.policies.keys().map(String::as_str)
     }
 
+    #[cfg(test)]
+    pub(super) fn inputs_of_tests(&self) -> Vec<Input> {
+        let names: Vec<&str> = self.names().collect();
+        let inputs = proof::inputs_of_tests(&self.tree, &names).into_iter();
+        let whole = |input| serde_json::from_value(serde_json::to_value(input).ok()?).ok();
+        inputs.filter_map(whole).collect()
+    }
+
     /// What is worth a second look at the policies, and yet is in force.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings

@@ -355,3 +355,6 @@ const NO_VALUE: MaskError = MaskError::Answer {
     rule: "mask",
     problem: "has an upsert without a value",
 };
+
+#[cfg(test)]
+mod tests;
