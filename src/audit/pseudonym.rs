@@ -170,15 +170,20 @@ impl Values {
     }
 }
 
-/// The text with a name wherever the value stands on its own: no letter or digit before or behind it. `None`: nowhere.
+/// The text with a name wherever the value stands on its own: a letter or digit at its end has none beside it. `None`:
+/// nowhere.
 fn replaced(text: &str, value: &str, name: &str) -> Option<String> {
     let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let begins = is_word(value.chars().next());
+    let ends = is_word(value.chars().next_back());
     let mut out = String::new();
     let (mut from, mut written) = (0, 0);
     while let Some(at) = text.get(from..)?.find(value).map(|at| at + from) {
         let end = at + value.len();
         let (before, behind) = (text.get(..at)?, text.get(end..)?);
-        if is_word(before.chars().next_back()) || is_word(behind.chars().next()) {
+        let is_part = begins && is_word(before.chars().next_back())
+            || ends && is_word(behind.chars().next());
+        if is_part {
             from = at + text.get(at..)?.chars().next().map_or(1, char::len_utf8);
         } else {
             out.push_str(text.get(written..at)?);

@@ -84,13 +84,17 @@ impl Replay {
         let mut config = Config::default();
         config.policies.directory.clone_from(&self.policies);
         let policy = app::policies(&config)?;
-        policy.prove(config.policies.bytecode, app::COMPARED, app::SEED);
-        // As in `serve`, the interpreter looks at some of what the bytecode lets pass.
-        let checked = policy.clone();
-        let checking = std::thread::Builder::new().name("proof".to_owned());
-        checking
-            .spawn(move || checked.keep_checking())
-            .context("thread")?;
+        // As in `serve`: the interpreter judges until both engines are found equal, and looks at some of what the bytecode
+        // lets pass. A short journal is done before that.
+        let (proven, bytecode) = (policy.clone(), config.policies.bytecode);
+        let proof = std::thread::Builder::new().name("proof".to_owned());
+        let proving = proof.spawn(move || {
+            let trusted = proven.prove(bytecode, app::COMPARED, app::SEED);
+            if matches!(trusted, Trusted::Bytecode { .. }) {
+                proven.keep_checking();
+            }
+        });
+        proving.context("thread")?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let options = Options {
             wanted: Wanted::new(since, until, self.conditions.clone()),
