@@ -181,8 +181,8 @@ fn replaced(text: &str, value: &str, name: &str) -> Option<String> {
     while let Some(at) = text.get(from..)?.find(value).map(|at| at + from) {
         let end = at + value.len();
         let (before, behind) = (text.get(..at)?, text.get(end..)?);
-        let is_part = begins && is_word(before.chars().next_back())
-            || ends && is_word(behind.chars().next());
+        let is_part =
+            begins && is_word(before.chars().next_back()) || ends && is_word(behind.chars().next());
         if is_part {
             from = at + text.get(at..)?.chars().next().map_or(1, char::len_utf8);
         } else {

@@ -111,7 +111,9 @@ impl Replay {
         match self.format {
             Format::Json => {
                 let mut value = json!(report);
-                value["evaluator"] = json!(trusted);
+                if let Some(members) = value.as_object_mut() {
+                    members.insert("evaluator".to_owned(), json!(trusted));
+                }
                 print_json(out, &value)?;
             }
             Format::Pretty => {
@@ -186,6 +188,17 @@ fn show(out: &mut impl Write, report: &Report, took: Duration) -> anyhow::Result
         groups(out, report, change, title)?;
     }
     callers(out, report)?;
+    silent(out, report)?;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = report.replayed as f64 / took.as_secs_f64().max(0.001);
+    if report.replayed >= WORTH_A_RATE {
+        writeln!(out, "\n{took:.1?}, {rate:.0} decisions a second")?;
+    }
+    Ok(())
+}
+
+/// What nobody can say.
+fn silent(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
     if report.unreplayed() > 0 {
         writeln!(out, "\nNot judged again")?;
         for (reason, count) in &report.not_replayed {
@@ -217,11 +230,6 @@ fn show(out: &mut impl Write, report: &Report, took: Duration) -> anyhow::Result
                 many => format!("{many} lines are"),
             }
         )?;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = report.replayed as f64 / took.as_secs_f64().max(0.001);
-    if report.replayed >= WORTH_A_RATE {
-        writeln!(out, "\n{took:.1?}, {rate:.0} decisions a second")?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl FromStr for When {
             return Err(WhenError);
         }
         if text.ends_with(']') {
-            let zoned: ZonedDateTime = text.parse().map_err(|_| WhenError)?;
+            let zoned: ZonedDateTime = text.parse().map_err(|_other| WhenError)?;
             return Ok(Self::At(zoned.timestamp()));
         }
         if let Ok(moment) = text.parse::<Timestamp>() {
@@ -58,8 +58,10 @@ impl FromStr for When {
         } else {
             text.parse::<DateTime>()
         };
-        let civil = civil.map_err(|_| WhenError)?;
-        let moment = TimeZone::UTC.to_timestamp(civil).map_err(|_| WhenError)?;
+        let civil = civil.map_err(|_other| WhenError)?;
+        let moment = TimeZone::UTC
+            .to_timestamp(civil)
+            .map_err(|_other| WhenError)?;
         Ok(Self::At(moment))
     }
 }

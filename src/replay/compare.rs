@@ -52,13 +52,16 @@ impl<'a> Candidate<'a> {
                 }
             }
             Read::Unread(reason, value) => {
-                let text = |member: &str| value[member].as_str().unwrap_or_default();
+                let text = |member: &str| {
+                    let member = value.get(member).and_then(Value::as_str);
+                    member.unwrap_or_default()
+                };
                 let is_masked = ["erased", "masked", "pseudonyms"]
                     .iter()
                     .any(|list| value.get(list).is_some());
                 // Whether a condition holds of it nobody can say.
                 if options.wanted.has_time(text("timestamp")) {
-                    let seq = value["seq"].as_u64().unwrap_or_default();
+                    let seq = value.get("seq").and_then(Value::as_u64).unwrap_or_default();
                     report.decision(seq, text("timestamp"));
                     let shape = if is_masked { MASKED_SHAPE } else { SHAPE };
                     report.not_replayed(format!("{shape}: {reason}"));
@@ -128,12 +131,13 @@ impl<'a> Candidate<'a> {
         let value: Value = serde_json::from_slice(line).unwrap_or_default();
         let told = value.get("caller").unwrap_or(&Value::Null);
         let seen = value.pointer("/input/caller").unwrap_or(&Value::Null);
+        let id = value.get("decision_id").and_then(Value::as_str);
         let short = name(told).or_else(|| name(seen));
         let found = Found {
             change,
             seq: record.seq,
             timestamp: &record.timestamp,
-            decision_id: value["decision_id"].as_str().unwrap_or_default(),
+            decision_id: id.unwrap_or_default(),
             operation: &record.operation,
             environment: &input.environment.name,
             asked: caller(&value),
@@ -251,7 +255,7 @@ fn by_policy(
     before: &[&Violation],
     now: &[&Violation],
 ) -> BTreeMap<String, String> {
-    let has = |all: &[&Violation], one: &Violation| all.iter().any(|other| *other == one);
+    let has = |all: &[&Violation], one: &Violation| all.contains(&one);
     let denies = |violation: &Violation| violation.effect() == Effect::Deny;
     let mut found = BTreeMap::new();
     let mut add = |violation: &Violation, said: &str| {

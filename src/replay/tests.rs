@@ -36,6 +36,10 @@ fn decided(policy: &Policy, input: &Input) -> Value {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is called with what was just made"
+)]
 fn input(more: Value) -> Input {
     let mut input = json!({
         "operation": "token.create", "api": "v2", "environment": {"name": "default"}, "time": TIME,
@@ -184,6 +188,7 @@ fn modes_count_as_they_do_in_a_gate() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn what_cannot_be_judged_is_counted_with_its_reason() {
     let policy = of("deny contains \"bad\" if input.caller.address == \"10.9.9.9\"");
     let record = || decided(&policy, &input(json!({})));
