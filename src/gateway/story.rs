@@ -13,7 +13,7 @@ use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
 use crate::audit::event;
-use crate::audit::pseudonym::Pseudonyms;
+use crate::audit::pseudonym::{Pseudonyms, Values};
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::TokenId;
 use crate::guard;
@@ -135,10 +135,6 @@ pub(super) fn log(
     let caller = &*story.caller;
     let peer = started.peer();
     let values = pseudonyms.map(|pseudonyms| pseudonyms.of_caller(&peer, caller));
-    let told = |text: &str| -> Option<String> {
-        let values = values.as_ref()?;
-        Some(values.text(text).into_owned())
-    };
     let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
     let policies = story.policies.as_ref().map(|names| cut.text(names));
     let error = story.error.as_ref().map(|error| cut.text(error));
@@ -171,10 +167,20 @@ pub(super) fn log(
         decision_id: story.decision_id.as_ref().map(Redacted::as_str),
         error: error.as_deref(),
     };
-    if values.is_none() {
-        return to.write(now, &access);
+    match values {
+        None => to.write(now, &access),
+        Some(values) => under_pseudonyms(&access, &peer, &values, |access| to.write(now, access)),
     }
-    // Whatever a client or a policy wrote may repeat a value.
+}
+
+/// The same line with pseudonyms in all its texts: whatever a client or a policy wrote may repeat a value.
+fn under_pseudonyms(
+    access: &Access<'_>,
+    peer: &str,
+    values: &Values,
+    write: impl FnOnce(&Access<'_>),
+) {
+    let told = |text: &str| Some(values.text(text).into_owned());
     let [
         peer,
         client_id,
@@ -186,7 +192,7 @@ pub(super) fn log(
         policies,
         error,
     ] = [
-        Some(peer.as_str()),
+        Some(peer),
         access.client_id,
         Some(access.path),
         access.caller,
@@ -197,21 +203,18 @@ pub(super) fn log(
         access.error,
     ]
     .map(|text| text.and_then(told));
-    to.write(
-        now,
-        &Access {
-            peer_name: peer.as_deref(),
-            client_id: client_id.as_deref(),
-            path: path.as_deref().unwrap_or_default(),
-            caller: caller.as_deref(),
-            teams: teams.as_deref(),
-            certificate: certificate.as_deref(),
-            subject: subject.as_deref(),
-            policies: policies.as_deref(),
-            error: error.as_deref(),
-            ..access
-        },
-    );
+    write(&Access {
+        peer_name: peer.as_deref(),
+        client_id: client_id.as_deref(),
+        path: path.as_deref().unwrap_or_default(),
+        caller: caller.as_deref(),
+        teams: teams.as_deref(),
+        certificate: certificate.as_deref(),
+        subject: subject.as_deref(),
+        policies: policies.as_deref(),
+        error: error.as_deref(),
+        ..*access
+    });
 }
 
 fn version(version: Version) -> &'static str {
