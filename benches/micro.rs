@@ -23,6 +23,7 @@ use dtgate::dynatrace::redact::{Redacted, Redactor};
 use dtgate::dynatrace::token::{Caller, HashKey, TokenSecret};
 use dtgate::guard::{json, path};
 use dtgate::policy::{AnswersFor, Evaluator, Input, Policy, Trusted};
+use dtgate::replay;
 use dtgate::value::{Sha256Hex, rfc3339_millis};
 use serde_json::{Map, Value, json};
 
@@ -236,6 +237,31 @@ fn sha256(bencher: Bencher<'_, '_>, length: usize) {
 }
 
 #[divan::bench]
+/// A decision judged again under the shipped policies, a thousand of one journal by one thread: divide by a thousand.
+#[divan::bench(args = [12, MOST], sample_count = 20)]
+fn replay(bencher: Bencher<'_, '_>, scopes: usize) {
+    let policy = proven();
+    let input = input_of(scopes);
+    passes(&policy, &input, Evaluator::Bytecode);
+    let record = decision(&input);
+    let mut event: Map<String, Value> = DecisionRecord::into_event(record);
+    let journal = tempfile::tempdir().unwrap();
+    let lines = (1..=1000).map(|number: u64| {
+        event.insert("seq".to_owned(), json!(number));
+        serde_json::to_string(&event).unwrap() + "\n"
+    });
+    let text: String = lines.collect();
+    std::fs::write(journal.path().join("00000000000000000001.jsonl"), text).unwrap();
+    let options = replay::Options {
+        wanted: replay::Wanted::default(),
+        examples: 3,
+        jobs: 1,
+    };
+    let report = replay::replay(journal.path(), &policy, &options).unwrap();
+    assert_eq!(report.same, 1000);
+    bencher.bench(|| replay::replay(journal.path(), black_box(&policy), &options));
+}
+
 fn timestamp() -> String {
     rfc3339_millis(black_box(jiff::Timestamp::UNIX_EPOCH))
 }

@@ -14,6 +14,7 @@ mod journal;
 mod key;
 pub mod lines;
 mod mark;
+pub mod pseudonym;
 mod queue;
 mod segment;
 mod settle;
@@ -29,13 +30,14 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::policy::{Decision, Judged, Verdict};
+use crate::policy::{Decision, Judged, Mask, Verdict};
 use crate::value::{Duration, Size, absolute, rfc3339_millis};
 use chain::NotedHead;
 pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
+use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
@@ -55,6 +57,8 @@ pub struct Config {
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
     pub timeout: Duration,
+    /// Values that are not to be read in it.
+    pub pseudonyms: pseudonym::Config,
 }
 
 impl Default for Config {
@@ -65,6 +69,7 @@ impl Default for Config {
             segment_size: Size::from_mib(32),
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
+            pseudonyms: pseudonym::Config::default(),
         }
     }
 }
@@ -87,6 +92,9 @@ pub enum RecordError {
     Failed(String),
     #[error("the journal did not answer within {0}")]
     Late(Duration),
+    /// What is said has nothing of the record in it.
+    #[error("the record cannot be masked as the policies want it: {0}")]
+    Unmasked(String),
     #[error("what decided it was replaced before it was recorded")]
     Superseded,
 }
@@ -120,6 +128,7 @@ pub struct Audit {
     shared: Arc<Shared>,
     timeout: Duration,
     in_force: Arc<RwLock<InForce>>,
+    pseudonyms: Option<Arc<Pseudonyms>>,
 }
 
 /// The policies that decide.
@@ -128,6 +137,8 @@ pub struct InForce {
     /// Counts them: the first have 0.
     pub generation: u64,
     pub revision: Arc<str>,
+    /// What records of theirs have to be masked by. Not known of the first.
+    pub mask: Option<Mask>,
 }
 
 impl Audit {
@@ -140,6 +151,7 @@ impl Audit {
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let failed = directory::at(directory.path());
+        let pseudonyms = Pseudonyms::open(directory.path(), &config.pseudonyms)?;
         let (mut journal, found) = Journal::open(directory, config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
@@ -175,7 +187,9 @@ impl Audit {
             in_force: Arc::new(RwLock::new(InForce {
                 generation: 0,
                 revision: revision.into(),
+                mask: None,
             })),
+            pseudonyms: pseudonyms.map(Arc::new),
         };
         let (segment, next_record) = journal.end();
         tracing::info!(
@@ -236,6 +250,11 @@ impl Audit {
         placed.await
     }
 
+    /// Gives pseudonyms to what is said of callers elsewhere.
+    pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
+        self.pseudonyms.as_deref()
+    }
+
     /// What decides now.
     pub fn in_force(&self) -> InForce {
         let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
@@ -278,6 +297,10 @@ impl Audit {
         enter: impl FnOnce(mpsc::Permit<'_, Pending>, Pending) -> Result<(), RecordError>,
     ) -> Result<u64, RecordError> {
         let late = RecordError::Late(self.timeout);
+        let record = match &self.pseudonyms {
+            Some(pseudonyms) => pseudonyms.apply(record),
+            None => record,
+        };
         let (pending, written) = Pending::new(record, wanted);
         if self.is_silent() {
             // Whoever comes while the disk hangs does not wait for it too. What is true is written later.

@@ -12,7 +12,9 @@ mod eval;
 mod health;
 mod man;
 mod output;
+mod replay;
 mod scopes;
+mod when;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -63,6 +65,8 @@ enum Command {
     Health(health::Health),
     /// Print the manual page, or write a page a command into a directory
     Man(man::Man),
+    /// Judge the decisions of a journal again, under other policies: what would be decided otherwise, and about whom
+    Replay(replay::Replay),
     /// Compare the shipped scopes and endpoints with Dynatrace's own
     #[command(subcommand)]
     Scopes(scopes::Command),
@@ -172,6 +176,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Eval(eval) => eval.run(out),
         Command::Health(health) => health.run(out),
         Command::Man(man) => man.run(out),
+        Command::Replay(replay) => replay.run(out),
         Command::Scopes(command) => command.run(out),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),

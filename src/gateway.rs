@@ -26,6 +26,7 @@ mod ledger;
 mod limits;
 mod line;
 pub mod lookup;
+mod masking;
 mod open;
 mod pace;
 mod permit;
@@ -51,6 +52,7 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body as _;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
@@ -96,6 +98,8 @@ pub struct Shared {
     audit: Audit,
     ledger: Ledger,
     cut: Cut,
+    /// How many records are masked at once.
+    masking: Arc<Semaphore>,
     metrics: Metrics,
     access: AccessLog,
     key: HashKey,
@@ -123,6 +127,7 @@ impl Shared {
             audit,
             ledger,
             cut: Cut::new(key.clone(), metrics.clone()),
+            masking: Arc::new(Semaphore::new(MASKED_AT_ONCE)),
             metrics,
             access,
             key,
@@ -230,6 +235,7 @@ impl Gateway {
         if logged && self.shared.access.is_on() {
             log(
                 (&self.shared.access, (self.shared.now)()),
+                self.shared.audit.pseudonyms(),
                 &started,
                 &story,
                 &response,
@@ -444,3 +450,6 @@ impl Gateway {
         }
     }
 }
+
+/// Records that are masked at once: enough for all cores of most machines, and each takes as long as a policy may.
+const MASKED_AT_ONCE: usize = 16;

@@ -22,6 +22,7 @@ mod engine;
 pub mod input;
 mod interpreter;
 mod lexical;
+mod mask;
 mod plain;
 mod problem;
 mod question;
@@ -39,6 +40,7 @@ pub use decision::{
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
+pub use mask::{Mask, MaskError, Masked, Unusable};
 pub use problem::{LoadError, Problem};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
@@ -117,7 +119,13 @@ impl Policy {
         self.engine.trusted()
     }
 
-    /// The decision alone, for explanations and replays: it opens no door.
+    /// The verdict and the violations alone, as fast as requests get them: what would pass of a denial is not looked
+    /// for.
+    pub fn replay(&self, input: &Input) -> Decision {
+        self.engine.decide(input)
+    }
+
+    /// The decision alone, for explanations: it opens no door.
     pub fn decide(&self, input: &Input) -> Decision {
         let decision = self.engine.decide(input);
         self.with_remedy(input, decision, Decision::has_few_objections)
@@ -174,9 +182,35 @@ impl Policy {
         self.engine.data(member)
     }
 
+    /// The rules about what may be written down of a decision, where there are some.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.engine.mask()
+    }
+
     /// Whether a policy may read this member of the input, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
         self.engine.reads(member)
+    }
+
+    /// The policies that may, by their own rules or by helpers.
+    pub fn readers(&self, member: &str) -> impl Iterator<Item = &str> {
+        self.engine.readers(member)
+    }
+
+    /// The inputs that the tests of the policies set, as far as they are whole.
+    #[cfg(test)]
+    pub(crate) fn inputs_of_tests(&self) -> Vec<Input> {
+        self.engine.inputs_of_tests()
+    }
+
+    /// Whether a policy wants to know the token as it is.
+    pub fn reads_the_token(&self) -> bool {
+        input::LOOKED_UP_FOR.iter().any(|member| self.reads(member))
+    }
+
+    /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
+    pub fn reads_envoy(&self) -> bool {
+        input::OF_ENVOY.iter().any(|member| self.reads(member))
     }
 }
 

@@ -394,6 +394,16 @@ impl DecisionRecord {
         self.0.0.len()
     }
 
+    /// Its members, for who may change them.
+    pub fn into_event(self) -> Map<String, Value> {
+        serde_json::from_slice(&self.0.0).expect("a record is JSON that we have written")
+    }
+
+    /// The record of members that somebody has changed.
+    pub fn of_event(event: &Map<String, Value>) -> Self {
+        Self(Record::of(event, DECISION))
+    }
+
     /// The same with every text that is longer than `longest` bytes made shorter, names of members too.
     #[must_use]
     pub fn shortened(self, longest: usize, shorten: impl Fn(&str) -> String) -> Self {

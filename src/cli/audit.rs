@@ -1,5 +1,7 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
+mod hash;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ use crate::value::{Visible, counted, unread, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Print the pseudonyms of a value, to find it in records
+    Hash(hash::Hash),
     /// Show records, oldest first
     Tail(TailArgs),
     /// Prove that no record was changed, removed or added
@@ -57,6 +61,7 @@ pub(super) struct Verify {
 impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Hash(hash) => hash.run(out),
             Self::Tail(tail) => tail.run(out),
             Self::Verify(verify) => verify.run(out),
         }

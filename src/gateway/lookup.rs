@@ -153,7 +153,7 @@ fn status_text(status: StatusCode) -> String {
 
 impl Lookup {
     pub fn new(config: &Config, policy: &Policy) -> Result<Self, CredentialError> {
-        let wanted = MEMBERS.iter().any(|member| policy.reads(member));
+        let wanted = policy.reads_the_token();
         Ok(Self {
             wanted,
             own: config
@@ -344,20 +344,6 @@ fn is_another(current: &CurrentToken, token: &TokenReference) -> bool {
     let told = current.id.as_deref();
     told.is_some_and(|told| public(told) && public(asked) && told != asked)
 }
-
-/// What only a lookup can fill. Whoever reads `input.change.scopes` as a whole reads these as well.
-const MEMBERS: &[&str] = &[
-    "input.change.differs",
-    "input.change.enabled.current",
-    "input.change.name.current",
-    "input.change.scopes.added",
-    "input.change.scopes.current",
-    "input.change.scopes.kept",
-    "input.change.scopes.removed",
-    "input.token.current",
-    "input.token.known",
-    "input.token.lookup_error",
-];
 
 /// A token with a hundred scopes has a few KiB.
 const MAX_ANSWER: usize = 256 * 1024;

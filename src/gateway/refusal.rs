@@ -12,7 +12,7 @@ use super::{Gateway, traced};
 use crate::audit::event::DecisionRecord;
 use crate::audit::{RecordError, Recorded};
 use crate::dynatrace::catalogue::Operation;
-use crate::policy::{Decision, Judged, Verdict};
+use crate::policy::{Decision, Judged, Mask, Verdict};
 use crate::telemetry::Step;
 
 impl Gateway {
@@ -20,15 +20,18 @@ impl Gateway {
     pub(super) async fn refuse(&self, recorder: &Recorder, reason: Reason) -> Rejection {
         let time = (self.shared.now)();
         let (payer, kind) = (recorder.payer(), recorder.kind(&reason));
-        let written = |revision: &str| {
+        let mut mask = self.set.policy.mask().cloned();
+        // A mask sees all of it; what it leaves is cut later.
+        let written = |revision: &str, mask: Option<&Mask>| {
             let event = recorder.refusal(&reason, time, revision);
-            self.shared.cut.record(event)
+            match mask {
+                None => self.shared.cut.record(event),
+                Some(_mask) => event,
+            }
         };
-        let event = written(self.set.policy.revision());
-        let entered = self
-            .shared
-            .ledger
-            .enter(Class::Refusal, payer, kind, event.length(), time);
+        let mut event = written(self.set.policy.revision(), mask.as_ref());
+        let length = event.length();
+        let entered = (self.shared.ledger).enter(Class::Refusal, payer, kind, length, time);
         if entered.is_err() {
             return Rejection {
                 reason,
@@ -39,12 +42,24 @@ impl Gateway {
         recorder.trace().step(Step::Record);
         let waiting = Instant::now();
         let audit = &self.shared.audit;
-        let mut entry = audit.refused(event, self.set.generation).await;
+        let mut generation = self.set.generation;
         // Once for each reload, at most.
-        while let Err(RecordError::Superseded) = entry {
+        let entry = loop {
+            if let Some(mask) = &mask {
+                event = match self.masked(mask, event, Verdict::Deny).await {
+                    Ok(Some(event)) => self.shared.cut.record(event),
+                    Ok(None) => return Rejection::from(reason),
+                    Err(error) => break Err(error),
+                };
+            }
+            let entry = audit.refused(event, generation).await;
+            let Err(RecordError::Superseded) = entry else {
+                break entry;
+            };
             let now = audit.in_force();
-            entry = audit.refused(written(&now.revision), now.generation).await;
-        }
+            (generation, mask) = (now.generation, now.mask);
+            event = written(&now.revision, mask.as_ref());
+        };
         self.count_record(recorder, waiting, entry.is_ok());
         if entry.is_ok() {
             recorder
@@ -71,10 +86,21 @@ impl Gateway {
         missing: bool,
     ) -> Result<Recorded<Addressed>, Rejection> {
         let reads = judged.subject().call.head().path().endpoint().reads();
-        let (event, class, reason) = match judged.decision().verdict {
-            Verdict::Allow if reads => (event, Some(Class::Read), "read"),
-            Verdict::Allow => (event, None, ""),
-            Verdict::Deny => (self.shared.cut.record(event), Some(Class::Denial), "denied"),
+        let verdict = judged.decision().verdict;
+        let (class, reason) = match verdict {
+            Verdict::Allow if reads => (Some(Class::Read), "read"),
+            Verdict::Allow => (None, ""),
+            Verdict::Deny => (Some(Class::Denial), "denied"),
+        };
+        let cut = |event: DecisionRecord| match verdict {
+            Verdict::Allow => event,
+            Verdict::Deny => self.shared.cut.record(event),
+        };
+        let mask = self.set.policy.mask();
+        // A mask sees all of it; what it leaves is cut later.
+        let event = match mask {
+            None => cut(event),
+            Some(_mask) => event,
         };
         let enter = |class| {
             let operation = Some(recorder.operation());
@@ -100,6 +126,21 @@ impl Gateway {
             });
         }
         let waiting = Instant::now();
+        let event = match mask {
+            None => event,
+            Some(mask) => match self.masked(mask, event, verdict).await {
+                Ok(Some(event)) => cut(event),
+                // Only what nobody allowed can be dropped.
+                Ok(None) => {
+                    let (_addressed, decision) = judged.into_parts();
+                    return Err(denied(decision, missing).into());
+                }
+                Err(error) => {
+                    self.shared.metrics.record_failed();
+                    return Err(Reason::from(error).into());
+                }
+            },
+        };
         let durable = self
             .shared
             .audit

@@ -2,6 +2,7 @@
 //! every kind before anybody is served, so that a policy that fails is found before it refuses what it should not.
 
 mod kinds;
+mod masks;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -38,15 +39,7 @@ use trouble::{Failure, Trouble};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
 pub fn reads_envoy(policy: &Policy) -> bool {
-    [
-        "attributes",
-        "parsed_path",
-        "parsed_query",
-        "parsed_body",
-        "truncated_body",
-    ]
-    .iter()
-    .any(|member| policy.reads(&format!("input.{member}")))
+    policy.reads_envoy()
 }
 
 /// What requests are read with.
@@ -208,6 +201,7 @@ impl std::error::Error for Failures {}
 pub fn rehearse_all(setting: Setting<'_>) -> Result<(), Failures> {
     let with_envoy = reads_envoy(setting.policy);
     let time = (setting.now)();
+    masks::of_a_refusal(setting.policy, time)?;
     let kinds = kinds::all(setting.catalogue, setting.lookup.is_wanted());
     let asked: Vec<Vec<Input>> = kinds
         .iter()
@@ -362,7 +356,8 @@ fn failures(policy: &Policy, input: &Input) -> BTreeSet<Failure> {
             in_settings,
         })
     });
-    failures.collect()
+    let unmasked = masks::of_a_decision(policy, input, judged.decision());
+    failures.chain(unmasked).collect()
 }
 
 /// What is said of a setting, `data.guardrails.naming.pattern must be …`, behind the place where it stands.

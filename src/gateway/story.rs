@@ -14,6 +14,7 @@ use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
 use crate::audit::event;
+use crate::audit::pseudonym::{Pseudonyms, Values};
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::TokenId;
 use crate::guard;
@@ -128,45 +129,95 @@ const LONGEST_READ: usize = 1024;
 /// The one line of a request.
 pub(super) fn log(
     (to, now): (&AccessLog, jiff::Timestamp),
+    pseudonyms: Option<&Pseudonyms>,
     started: &Started,
     story: &Story,
     response: &Response<Body>,
     cut: &Cut,
 ) {
     let caller = &*story.caller;
+    let peer = started.peer();
+    let values = pseudonyms.map(|pseudonyms| pseudonyms.of_caller(&peer, caller));
     let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
     let policies = story.policies.as_ref().map(|names| cut.text(names));
     let error = story.error.as_ref().map(|error| cut.text(error));
-    to.write(
-        now,
-        &Access {
-            request_id: &started.id,
-            client_id: started.client_id.as_ref().map(Redacted::as_str),
-            peer: started.client.map(|client| client.to_canonical()),
-            method: &cut.text(&started.method_shown()),
-            path: &cut.text(&started.path()),
-            version: version(started.version),
-            status: response.status().as_u16(),
-            length: response.body().size_hint().exact(),
-            elapsed: started.at.elapsed(),
-            route: if story.guarded { "guarded" } else { "open" },
-            environment: story
-                .environment
-                .as_ref()
-                .map(|environment| environment.name.as_str()),
-            operation: story.operation,
-            verdict: story.verdict.or_else(|| story.guarded.then_some("deny")),
-            caller: caller.id.as_ref().map(TokenId::as_str),
-            brokered: caller.brokered,
-            teams: teams.as_deref(),
-            certificate: caller.certificate.as_ref().map(|it| it.subject.as_str()),
-            issuer: caller.jwt.as_ref().map(|it| it.issuer.as_str()),
-            subject: caller.jwt.as_ref().map(|it| it.subject.as_str()),
-            policies: policies.as_deref(),
-            decision_id: story.decision_id.as_ref().map(Redacted::as_str),
-            error: error.as_deref(),
-        },
-    );
+    let (method, path) = (started.method_shown(), started.path());
+    let access = Access {
+        request_id: &started.id,
+        client_id: started.client_id.as_ref().map(Redacted::as_str),
+        peer: started.client.map(|client| client.to_canonical()),
+        peer_name: None,
+        method: &cut.text(&method),
+        path: &cut.text(&path),
+        version: version(started.version),
+        status: response.status().as_u16(),
+        length: response.body().size_hint().exact(),
+        elapsed: started.at.elapsed(),
+        route: if story.guarded { "guarded" } else { "open" },
+        environment: story
+            .environment
+            .as_ref()
+            .map(|environment| environment.name.as_str()),
+        operation: story.operation,
+        verdict: story.verdict.or_else(|| story.guarded.then_some("deny")),
+        caller: caller.id.as_ref().map(TokenId::as_str),
+        brokered: caller.brokered,
+        teams: teams.as_deref(),
+        certificate: caller.certificate.as_ref().map(|it| it.subject.as_str()),
+        issuer: caller.jwt.as_ref().map(|it| it.issuer.as_str()),
+        subject: caller.jwt.as_ref().map(|it| it.subject.as_str()),
+        policies: policies.as_deref(),
+        decision_id: story.decision_id.as_ref().map(Redacted::as_str),
+        error: error.as_deref(),
+    };
+    match values {
+        None => to.write(now, &access),
+        Some(values) => under_pseudonyms(&access, &peer, &values, |access| to.write(now, access)),
+    }
+}
+
+/// The same line with pseudonyms in all its texts: whatever a client or a policy wrote may repeat a value.
+fn under_pseudonyms(
+    access: &Access<'_>,
+    peer: &str,
+    values: &Values,
+    write: impl FnOnce(&Access<'_>),
+) {
+    let told = |text: &str| Some(values.text(text).into_owned());
+    let [
+        peer,
+        client_id,
+        path,
+        caller,
+        teams,
+        certificate,
+        subject,
+        policies,
+        error,
+    ] = [
+        Some(peer),
+        access.client_id,
+        Some(access.path),
+        access.caller,
+        access.teams,
+        access.certificate,
+        access.subject,
+        access.policies,
+        access.error,
+    ]
+    .map(|text| text.and_then(told));
+    write(&Access {
+        peer_name: peer.as_deref(),
+        client_id: client_id.as_deref(),
+        path: path.as_deref().unwrap_or_default(),
+        caller: caller.as_deref(),
+        teams: teams.as_deref(),
+        certificate: certificate.as_deref(),
+        subject: subject.as_deref(),
+        policies: policies.as_deref(),
+        error: error.as_deref(),
+        ..*access
+    });
 }
 
 fn version(version: Version) -> &'static str {

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::policy::absent;
 use crate::policy::decision::{Mode, Rule};
 use crate::policy::interpreter::prepare::{evaluable, evaluated};
+use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
 use crate::policy::problem::{LoadError, Problem, finish};
 use crate::policy::read::compile;
@@ -48,10 +49,14 @@ pub struct Bundle {
     pub(super) policies: BTreeMap<String, Definition>,
     pub(super) revision: String,
     pub(super) reads: BTreeSet<Read>,
+    /// The same by policy.
+    pub(super) reads_of: BTreeMap<String, BTreeSet<Read>>,
     /// Whether a token that could not be looked up denies.
     pub(super) lookup_required: bool,
     /// What is worth a second look, and yet is in force.
     pub(super) warnings: Vec<Problem>,
+    /// What may be written down of a decision.
+    pub(super) mask: Option<Mask>,
     /// What it was made from.
     pub(super) tree: Tree,
 }
@@ -90,7 +95,13 @@ impl Bundle {
         let are_in_force = settings == Settings::InForce;
         let data_is_known = problems.is_empty() && are_in_force;
         let revision = revision(&tree);
-        let (mut rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
+        let (mut rego, mut broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
+        let modules = rego.get_modules().clone();
+        let mut mask = None;
+        if Mask::take_files(&mut tree, &modules) {
+            (rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
+            mask = Mask::of(&tree, &mut problems);
+        }
         let is_whole = broken.is_empty();
         problems.extend(broken);
 
@@ -125,6 +136,7 @@ impl Bundle {
             settings::refuse(&program, &tree, &mut problems);
         }
         let reads = program.reads();
+        let reads_of = program.reads_of_policies(&names);
         finish(problems)?;
         let mut warnings = absent::silent(&program, lookup_required);
         warnings.extend(settings::unread(&program, &tree));
@@ -149,8 +161,10 @@ impl Bundle {
             policies,
             revision,
             reads,
+            reads_of,
             lookup_required,
             warnings,
+            mask,
             tree,
         })
     }

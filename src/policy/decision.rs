@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
@@ -16,7 +16,7 @@ pub const POLICY_ERROR: &str = "policy-error";
 /// Whose violation it is that a token could not be looked up. No package can have this name: it has a blank.
 const LOOKUP: &str = "token lookup";
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Allow,
@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// How much a policy may do.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Let pass, record only.
@@ -58,7 +58,7 @@ impl fmt::Display for Mode {
 }
 
 /// The rule that a violation is an element of.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     Deny,
@@ -85,7 +85,7 @@ pub enum Effect {
     Warn,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Violation {
     /// The package below `dtgate`.
     pub policy: String,
@@ -98,7 +98,7 @@ pub struct Violation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Whatever else the policy put into the element.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub details: Map<String, Json>,
 }
 

@@ -24,6 +24,7 @@ use crate::policy::bytecode::{Bounds, COMPARED, Silence};
 use crate::policy::decision::{Decision, Mode, Rule, Violation};
 use crate::policy::input::Input;
 use crate::policy::interpreter::{Interpreter, STEPS};
+use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
 use crate::policy::problem::Problem;
 use crate::policy::question::array;
@@ -49,8 +50,10 @@ pub struct Engine {
     idle: Mutex<Vec<Interpreter>>,
     policies: BTreeMap<String, Definition>,
     reads: BTreeSet<Read>,
+    reads_of: BTreeMap<String, BTreeSet<Read>>,
     lookup_required: bool,
     warnings: Vec<Problem>,
+    mask: Option<Mask>,
     revision: String,
     timer: ExecutionTimerConfig,
     tree: Tree,
@@ -91,8 +94,10 @@ impl Engine {
             policies,
             revision,
             reads,
+            reads_of,
             lookup_required,
             warnings,
+            mask,
             tree,
         } = bundle;
         let timer = ExecutionTimerConfig {
@@ -109,8 +114,10 @@ impl Engine {
             idle: Mutex::default(),
             policies,
             reads,
+            reads_of,
             lookup_required,
             warnings,
+            mask: mask.map(|mask| mask.within(limit)),
             revision,
             timer,
             tree,
@@ -257,17 +264,35 @@ impl Engine {
         self.policies.keys().map(String::as_str)
     }
 
+    #[cfg(test)]
+    pub(super) fn inputs_of_tests(&self) -> Vec<Input> {
+        let names: Vec<&str> = self.names().collect();
+        let inputs = proof::inputs_of_tests(&self.tree, &names).into_iter();
+        let whole = |input| serde_json::from_value(serde_json::to_value(input).ok()?).ok();
+        inputs.filter_map(whole).collect()
+    }
+
     /// What is worth a second look at the policies, and yet is in force.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
 
+    /// The rules about what may be written down of a decision, where there are some.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
+    }
+
     /// Whether a policy may read this member of the input, or one below it, as in `input.token.current`.
     pub fn reads(&self, member: &str) -> bool {
-        self.reads.iter().any(|read| {
-            let mut steps = read.iter().zip(member.split('.'));
-            steps.all(|(step, wanted)| step.as_deref().is_none_or(|step| step == wanted))
-        })
+        self.reads.iter().any(|read| may_be(read, member))
+    }
+
+    /// The policies that may.
+    pub fn readers(&self, member: &str) -> impl Iterator<Item = &str> {
+        let readers = self.reads_of.iter();
+        let readers =
+            readers.filter(move |(_, reads)| reads.iter().any(|read| may_be(read, member)));
+        readers.map(|(policy, _)| policy.as_str())
     }
 
     /// Asks every policy, never only the first that objects: the interpreter about those that the bytecode does not say
@@ -425,6 +450,12 @@ impl Engine {
         }
         violations
     }
+}
+
+/// Whether what is read may be this member, or one below or around it.
+fn may_be(read: &Read, member: &str) -> bool {
+    let mut steps = read.iter().zip(member.split('.'));
+    steps.all(|(step, wanted)| step.as_deref().is_none_or(|step| step == wanted))
 }
 
 fn rule_path(policy: &str, rule: Rule) -> String {

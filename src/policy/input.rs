@@ -13,12 +13,37 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use crate::dynatrace::catalogue::{ENDPOINTS, Operation};
 use crate::dynatrace::redact::Redacted;
 
 pub(super) use absence::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN, absences};
 pub use members::members;
 pub(super) use members::{Presence, Shape, guess, missing, presence, shape};
 pub(super) use rego::to_rego;
+
+/// Members that are there only where the token was looked up, which is done when a policy reads one of them. Whoever
+/// reads `input.change.scopes` as a whole reads these as well.
+pub const LOOKED_UP_FOR: [&str; 10] = [
+    "input.change.differs",
+    "input.change.enabled.current",
+    "input.change.name.current",
+    "input.change.scopes.added",
+    "input.change.scopes.current",
+    "input.change.scopes.kept",
+    "input.change.scopes.removed",
+    "input.token.current",
+    "input.token.known",
+    "input.token.lookup_error",
+];
+
+/// Members of the request in the shape of OPA-Envoy, which is built when a policy reads one of them.
+pub const OF_ENVOY: [&str; 5] = [
+    "input.attributes",
+    "input.parsed_path",
+    "input.parsed_query",
+    "input.parsed_body",
+    "input.truncated_body",
+];
 
 /// What a request would change, and what is not known, is absent; who asks is always there. Nothing is `null`: in
 /// Rego a member that is absent is undefined, and `not` says that it is not there.
@@ -279,6 +304,16 @@ impl Input {
     /// The document as the journal writes it.
     pub fn to_json(&self) -> Json {
         serde_json::to_value(self).expect("an input has string keys and finite numbers only")
+    }
+
+    /// Whether it changes a token that nobody looked up, because no policy asked for it.
+    pub fn was_not_looked_up(&self) -> bool {
+        let is_unknown = |token: &Target| token.current.is_none() && token.lookup_error.is_none();
+        self.token.as_ref().is_some_and(is_unknown) && {
+            let mut rows = ENDPOINTS.iter().map(|row| row.operation);
+            let operation = rows.find(|operation| operation.as_str() == self.operation);
+            operation.is_none_or(Operation::changes_token)
+        }
     }
 
     /// Why the token could not be looked up.

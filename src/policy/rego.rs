@@ -4,6 +4,7 @@ pub(in crate::policy) mod certain;
 pub(in crate::policy) mod edit;
 pub(in crate::policy) mod names;
 pub(in crate::policy) mod program;
+pub(in crate::policy) mod reaches;
 pub(in crate::policy) mod rests;
 pub(in crate::policy) mod scopes;
 pub(in crate::policy) mod syntax;

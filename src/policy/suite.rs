@@ -140,7 +140,8 @@ impl Suite {
         let mut problems = Vec::new();
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();
-        let files: Vec<File> = tree.policies.into_iter().chain(tree.tests).collect();
+        let files = tree.policies.into_iter().chain(tree.masks);
+        let files: Vec<File> = files.chain(tree.tests).collect();
         let sources = files
             .iter()
             .map(|file| (file.path.clone(), file.text.clone()))

@@ -63,6 +63,8 @@ pub struct Access<'a> {
     pub client_id: Option<&'a str>,
     /// The client's address.
     pub peer: Option<IpAddr>,
+    /// What is said in the place of the address.
+    pub peer_name: Option<&'a str>,
     pub method: &'a str,
     /// Without query.
     pub path: &'a str,
@@ -169,7 +171,11 @@ impl<'a> Access<'a> {
         [
             Some(("request.id", Value::Bare(self.request_id))),
             text("request.client_id", self.client_id),
-            Some(("peer.address", Value::Address(self.peer))),
+            Some((
+                "peer.address",
+                self.peer_name
+                    .map_or(Value::Address(self.peer), Value::Text),
+            )),
             Some(("method", Value::Bare(self.method))),
             Some(("path", Value::Bare(self.path))),
             Some(("status", Value::Number(self.status))),

@@ -148,6 +148,16 @@ impl Metrics {
         self.0.families.journal_failures.inc();
     }
 
+    /// A drop rule left out the record of what was refused or denied.
+    pub fn record_dropped(&self) {
+        self.0.families.journal_dropped.inc();
+    }
+
+    /// A drop rule would have left out what was allowed.
+    pub fn drop_ignored(&self) {
+        self.0.families.journal_drops_ignored.inc();
+    }
+
     pub fn looked_up(&self, found: bool, took: Duration) {
         self.0.families.lookup.observe(took.as_secs_f64());
         if !found {

@@ -16,7 +16,7 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
@@ -31,6 +31,7 @@ const PAGES: [&str; 15] = [
     "docs/operations.md",
     "docs/performance.md",
     "docs/release.md",
+    "docs/replay.md",
     "policies/README.md",
 ];
 

@@ -48,6 +48,7 @@ mod log;
 mod lookup;
 mod manager;
 mod manifests;
+mod masks;
 // Only Linux tells the memory of a program so.
 #[cfg(target_os = "linux")]
 mod memory;
@@ -60,6 +61,7 @@ mod proxy;
 mod recipes;
 mod records;
 mod reload;
+mod replay;
 mod secrets;
 mod shipped;
 mod signals;

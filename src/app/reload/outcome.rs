@@ -59,6 +59,7 @@ impl Reloader {
         let by = audit::InForce {
             generation: set.generation(),
             revision: set.policy().revision().into(),
+            mask: set.policy().mask().cloned(),
         };
         let placed = self.audit.replaced(record.clone(), by, || {
             for service in &self.services {

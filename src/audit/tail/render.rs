@@ -16,8 +16,7 @@ use serde_json::{Map, Value};
 use crate::value::{Visible, counted};
 use changes::changes;
 use sums::{suppressed, unseen};
-use who::caller;
-pub use who::name;
+pub use who::{caller, name};
 
 /// Shows one line of a journal. The lines of the result after the first are indented.
 pub fn render(line: impl AsRef<[u8]>) -> String {

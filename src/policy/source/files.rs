@@ -66,6 +66,8 @@ impl Kind {
 pub(in crate::policy) struct Tree {
     pub(in crate::policy) policies: Vec<File>,
     pub(in crate::policy) tests: Vec<File>,
+    /// What says how decisions are written down. They are among the policies until their packages are known.
+    pub(in crate::policy) masks: Vec<File>,
     pub(in crate::policy) data_files: Vec<File>,
     pub(in crate::policy) data: Map<String, Json>,
     /// With what stands in the data files.

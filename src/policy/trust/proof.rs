@@ -120,6 +120,7 @@ pub(in crate::policy) fn inputs_of_tests(tree: &Tree, policies: &[&str]) -> Vec<
     let files: Vec<&File> = tree
         .policies
         .iter()
+        .chain(&tree.masks)
         .chain(&tree.tests)
         .chain(&watchers)
         .collect();

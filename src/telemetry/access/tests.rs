@@ -84,6 +84,7 @@ const REQUEST: Access<'_> = Access {
     request_id: "0198c0de-0000-7000-8000-000000000001",
     client_id: None,
     peer: Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+    peer_name: None,
     method: "PUT",
     path: "/api/v1/tokens/{id}",
     version: "1.1",

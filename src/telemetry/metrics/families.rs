@@ -33,6 +33,8 @@ pub(super) struct Families {
     pub(super) jwks_fetches: Family<IssuerResultLabels, Counter>,
     pub(super) jwt: Family<IssuerResultLabels, Counter>,
     pub(super) journal: HistogramWithExemplars<DecisionId>,
+    pub(super) journal_dropped: Counter,
+    pub(super) journal_drops_ignored: Counter,
     pub(super) journal_failures: Counter,
     pub(super) journal_free: Gauge,
     pub(super) journal_min_free: Gauge,
@@ -149,6 +151,16 @@ impl Families {
                 "journal",
                 "Time that a request waits until its record is durable, in seconds",
                 JOURNAL_BUCKETS,
+            ),
+            journal_dropped: add(
+                to,
+                "journal_dropped",
+                "Refusals and denials that have no record because of a drop rule",
+            ),
+            journal_drops_ignored: add(
+                to,
+                "journal_drops_ignored",
+                "Allowed requests that a drop rule would leave out and that are recorded all the same",
             ),
             journal_failures: add(
                 to,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{cut, list, listed, text};
 
 /// Who asked for a decision. One of an older version has what was proven only in the input.
-pub(super) fn caller(record: &Value) -> String {
+pub fn caller(record: &Value) -> String {
     let told = record.get("caller").unwrap_or(&Value::Null);
     let seen = record.pointer("/input/caller").unwrap_or(&Value::Null);
     by(told, seen, text(record, "/requested_by"))

@@ -1,0 +1,82 @@
+//! `dtgate audit hash`: by which pseudonyms a value is known in a journal.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::super::{Format, print_json};
+use super::readable;
+use crate::audit::pseudonym;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Hash {
+    /// The value, as in 10.1.2.3; `-` reads it from standard input: a command line can be seen by others
+    #[arg(value_name = "VALUE", required_unless_present = "rotate")]
+    value: Option<String>,
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", default_value = "journal")]
+    journal: PathBuf,
+    /// Make a new key first: the gate uses it from its next start on
+    #[arg(long)]
+    rotate: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+impl Hash {
+    pub(in crate::cli) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        readable(&self.journal)?;
+        let journal = || format!("journal {}", self.journal.display());
+        let rotated = self.rotate.then(|| pseudonym::rotate(&self.journal));
+        let rotated = rotated.transpose().with_context(journal)?;
+        let names = match self.value()? {
+            None => Vec::new(),
+            Some(value) => {
+                let names = pseudonym::names(&self.journal, &value).with_context(journal)?;
+                if names.is_empty() {
+                    bail!(
+                        "{}: it has no key for pseudonyms: no start has made one (journal.pseudonyms.fields)",
+                        journal()
+                    );
+                }
+                names
+            }
+        };
+        match self.format {
+            Format::Json => print_json(out, &json!({"made": rotated, "pseudonyms": names}))?,
+            Format::Pretty => {
+                if let Some(version) = rotated {
+                    writeln!(
+                        out,
+                        "key v{version} is made; the gate uses it from its next start on"
+                    )?;
+                }
+                for name in names {
+                    writeln!(out, "{name}")?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn value(&self) -> anyhow::Result<Option<String>> {
+        let Some(value) = &self.value else {
+            return Ok(None);
+        };
+        if value != "-" {
+            return Ok(Some(value.clone()));
+        }
+        let mut text = String::new();
+        let read = std::io::stdin().take(LONGEST).read_to_string(&mut text);
+        read.context("standard input")?;
+        // Whoever types it ends the line.
+        Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+}
+
+const LONGEST: u64 = 64 << 10;

@@ -1,0 +1,325 @@
+//! `dtgate replay`: past decisions again, under other policies.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::when::When;
+use super::{Format, print_json};
+use crate::app;
+use crate::audit::segments;
+use crate::config::Config;
+use crate::policy::Trusted;
+use crate::replay::{Affected, Change, Options, Report, Wanted, Where, replay};
+use crate::value::{Visible, counted, unread};
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", default_value = "journal")]
+    journal: PathBuf,
+    /// Directory of the policies to judge by
+    #[arg(long, value_name = "DIR")]
+    policies: PathBuf,
+    /// Only what was decided at this moment or later: 7d (ago), 2026-11-01, 2026-11-01T08:00Z
+    #[arg(long, value_name = "WHEN")]
+    since: Option<When>,
+    /// Only what was decided before this moment
+    #[arg(long, value_name = "WHEN")]
+    until: Option<When>,
+    /// Only decisions with this value: of caller, code, environment, operation, policy, team, token or verdict. Given
+    /// several times, all must hold
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
+    conditions: Vec<Where>,
+    /// Exit with 2 where there is one of these
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    fail_on: Vec<FailOn>,
+    /// Examples for each policy and kind of change
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    examples: usize,
+    /// Threads that judge [default: one a core]
+    #[arg(long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+/// What makes the answer a no.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum FailOn {
+    /// A request that was allowed would be denied
+    NewDenials,
+    /// A request that was denied would be allowed
+    NewAllows,
+    /// A decision cannot be judged again, or not by all policies
+    NotReplayed,
+}
+
+impl Replay {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let now = app::now();
+        let moment = |when: Option<When>| when.map(|when| when.moment(now)).transpose();
+        let since = moment(self.since).context("--since")?;
+        let until = moment(self.until).context("--until")?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            bail!("--since is not before --until: nothing lies between");
+        }
+        let journal = || format!("journal {}", self.journal.display());
+        let found = segments(&self.journal);
+        if found
+            .map_err(|error| anyhow::anyhow!("{}: {}", journal(), unread(&error)))?
+            .is_empty()
+        {
+            bail!("{}: there are no segments in it", journal());
+        }
+        let mut config = Config::default();
+        config.policies.directory.clone_from(&self.policies);
+        let policy = app::policies(&config)?;
+        // As in `serve`: the interpreter judges until both engines are found equal, and looks at some of what the bytecode
+        // lets pass. A short journal is done before that.
+        let (proven, bytecode) = (policy.clone(), config.policies.bytecode);
+        let proof = std::thread::Builder::new().name("proof".to_owned());
+        let proving = proof.spawn(move || {
+            let trusted = proven.prove(bytecode, app::COMPARED, app::SEED);
+            if matches!(trusted, Trusted::Bytecode { .. }) {
+                proven.keep_checking();
+            }
+        });
+        proving.context("thread")?;
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let options = Options {
+            wanted: Wanted::new(since, until, self.conditions.clone()),
+            examples: self.examples,
+            jobs: self.jobs.map_or(cores, NonZeroUsize::get).min(MOST_JOBS),
+        };
+        let began = Instant::now();
+        let report = replay(&self.journal, &policy, &options).with_context(journal)?;
+        let took = began.elapsed();
+        let trusted = policy.trusted();
+        if let Trusted::Lost { difference } = &trusted {
+            bail!("the two engines differ, and nothing here counts; report this: {difference}");
+        }
+        match self.format {
+            Format::Json => {
+                let mut value = json!(report);
+                if let Some(members) = value.as_object_mut() {
+                    members.insert("evaluator".to_owned(), json!(trusted));
+                }
+                print_json(out, &value)?;
+            }
+            Format::Pretty => {
+                show(out, &report, took)?;
+            }
+        }
+        if !self.fail_on.is_empty() && report.decisions > 0 && report.replayed == 0 {
+            bail!("no decision could be judged again: --fail-on has nothing to go by");
+        }
+        if self.fail_on.iter().any(|what| what.is_met(&report)) {
+            return Ok(ExitCode::from(2));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl FailOn {
+    fn is_met(self, report: &Report) -> bool {
+        match self {
+            Self::NewDenials => report.new_denials > 0,
+            Self::NewAllows => report.new_allows > 0,
+            Self::NotReplayed => {
+                report.unreplayed() > 0 || !report.not_by.is_empty() || report.damaged > 0
+            }
+        }
+    }
+}
+
+fn show(out: &mut impl Write, report: &Report, took: Duration) -> anyhow::Result<()> {
+    let decisions = counted(report.decisions, "decision");
+    write!(out, "{decisions}")?;
+    if let (Some(first), Some(last)) = (&report.first, &report.last) {
+        let (first, last) = (Visible(&first.timestamp), Visible(&last.timestamp));
+        write!(out, ", {first} to {last}")?;
+    }
+    writeln!(
+        out,
+        ", judged again by {}",
+        report.revision.get(..12).unwrap_or(&report.revision)
+    )?;
+    for (count, what) in [
+        (report.same, "are decided alike"),
+        (report.new_denials, "were allowed and would be denied"),
+        (report.new_allows, "were denied and would be allowed"),
+        (report.changed, "have the same verdict and other violations"),
+        (report.unreplayed(), "could not be judged again"),
+    ] {
+        writeln!(out, "  {count:>8}  {what}")?;
+    }
+    if report.failed > 0 {
+        writeln!(
+            out,
+            "A policy failed on {}: that denies, as in the gate.",
+            counted(report.failed, "decision")
+        )?;
+    }
+    if report.of_other_policies > 0 {
+        writeln!(
+            out,
+            "{} other policies or other data: now the data of the candidate counts. The time is that of the record.",
+            match report.of_other_policies {
+                1 => "1 was decided by".to_owned(),
+                many => format!("{many} were decided by"),
+            }
+        )?;
+    }
+    for (change, title) in [
+        (Change::NewDenial, "New denials"),
+        (Change::NewAllow, "New allows"),
+        (Change::Violations, "Other violations, same verdict"),
+    ] {
+        groups(out, report, change, title)?;
+    }
+    callers(out, report)?;
+    silent(out, report)?;
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = report.replayed as f64 / took.as_secs_f64().max(0.001);
+    if report.replayed >= WORTH_A_RATE {
+        writeln!(out, "\n{took:.1?}, {rate:.0} decisions a second")?;
+    }
+    Ok(())
+}
+
+/// What nobody can say.
+fn silent(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    if report.unreplayed() > 0 {
+        writeln!(out, "\nNot judged again")?;
+        for (reason, count) in &report.not_replayed {
+            writeln!(out, "  {count:>8}  {}", Visible(reason))?;
+        }
+    }
+    if !report.not_by.is_empty() {
+        writeln!(
+            out,
+            "\nNot judged again by one policy, compared by the others"
+        )?;
+        for (policy, reasons) in &report.not_by {
+            for (reason, count) in reasons {
+                writeln!(
+                    out,
+                    "  {count:>8}  {}: {}",
+                    Visible(policy),
+                    Visible(reason)
+                )?;
+            }
+        }
+    }
+    if report.damaged > 0 {
+        writeln!(
+            out,
+            "\n{} no record: run `dtgate audit verify`.",
+            match report.damaged {
+                1 => "1 line is".to_owned(),
+                many => format!("{many} lines are"),
+            }
+        )?;
+    }
+    Ok(())
+}
+
+fn groups(
+    out: &mut impl Write,
+    report: &Report,
+    change: Change,
+    title: &str,
+) -> std::io::Result<()> {
+    let mut groups: Vec<_> = report
+        .groups
+        .iter()
+        .filter(|it| it.change == change)
+        .collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    groups.sort_by(|one, other| {
+        other
+            .count
+            .cmp(&one.count)
+            .then(one.policy.cmp(&other.policy))
+    });
+    writeln!(out, "\n{title}")?;
+    for group in groups {
+        writeln!(out, "  {:>8}  {}", group.count, Visible(&group.policy))?;
+        for example in &group.examples {
+            writeln!(
+                out,
+                "            {}  {}  {}  {}  {}",
+                Visible(&example.timestamp),
+                example.seq,
+                Visible(&example.operation),
+                Visible(&example.environment),
+                Visible(&example.by)
+            )?;
+            writeln!(out, "              {}", Visible(&example.says))?;
+        }
+    }
+    Ok(())
+}
+
+fn callers(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    let weight = |it: &Affected| it.new_denials + it.new_allows + it.changed;
+    let mut callers: Vec<_> = report.callers.iter().collect();
+    if callers.is_empty() {
+        return Ok(());
+    }
+    callers.sort_by_key(|(name, affected)| (std::cmp::Reverse(weight(affected)), *name));
+    let more = callers.len().saturating_sub(SHOWN_CALLERS);
+    writeln!(out, "\nAffected   denied  allowed   other")?;
+    for (name, affected) in callers.into_iter().take(SHOWN_CALLERS) {
+        row(out, *affected, &Visible(name).to_string())?;
+    }
+    if more > 0 {
+        writeln!(
+            out,
+            "  and {}: --format json has more",
+            counted(more as u64, "further caller")
+        )?;
+    }
+    if !report.other_callers.is_none() {
+        row(
+            out,
+            report.other_callers,
+            "further callers that are not named",
+        )?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut impl Write, affected: Affected, name: &str) -> std::io::Result<()> {
+    let Affected {
+        new_denials,
+        new_allows,
+        changed,
+        ..
+    } = affected;
+    writeln!(
+        out,
+        "         {new_denials:>8} {new_allows:>8} {changed:>7}  {name}"
+    )
+}
+
+/// Threads that judge at most.
+const MOST_JOBS: usize = 256;
+
+/// Callers that are shown to people.
+const SHOWN_CALLERS: usize = 20;
+
+/// Decisions from which on a rate says something.
+const WORTH_A_RATE: u64 = 1000;

@@ -1,0 +1,109 @@
+//! Past decisions again, under other policies: what would have been decided otherwise, about whom, and what nobody can
+//! say.
+//!
+//! It judges the `input` that a record has, with the record's own time for a clock and the candidate's own data. It
+//! guarantees that no decision is left out in silence: one that cannot be judged again, or not by all policies, is
+//! counted with the reason. What is kept while it runs does not grow with the journal. It does not verify the
+//! journal, and opens no door: what it decides is told, never acted upon.
+
+mod compare;
+mod record;
+mod tally;
+mod wanted;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, thread};
+
+use crate::audit::lines::Lines;
+use crate::policy::Policy;
+use compare::Candidate;
+pub use tally::{Affected, Change, Example, Group, Moment, Report};
+pub use wanted::{Field, Wanted, Where, WhereError};
+
+/// How to replay.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub wanted: Wanted,
+    /// Examples for each policy and kind of change.
+    pub examples: usize,
+    /// Threads that judge.
+    pub jobs: usize,
+}
+
+/// Judges the decisions of a journal again: one thread reads, the others judge.
+pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Result<Report> {
+    let candidate = Candidate::new(candidate);
+    let (sender, batches) = sync_channel::<Vec<Vec<u8>>>(options.jobs * QUEUED);
+    // They alone have it, so that the reader ends when none of them is left.
+    let batches = Arc::new(Mutex::new(batches));
+    let candidate = &candidate;
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1))
+            .map(|_| {
+                let batches = batches.clone();
+                scope.spawn(move || work(&batches, candidate, options))
+            })
+            .collect();
+        drop(batches);
+        let read = read(journal, |batch| sender.send(batch).is_ok());
+        drop(sender);
+        let mut report = Report::new(candidate.policy().revision());
+        for worker in workers {
+            let done = worker.join().map_err(|_panic| {
+                io::Error::other("a thread that judges has panicked: nothing is known")
+            })?;
+            report.add(done, options.examples);
+        }
+        read.map(|()| report)
+    })
+}
+
+/// Reads all lines, and hands them on many at a time, until nobody takes them.
+fn read(journal: &Path, mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool) -> io::Result<()> {
+    let mut lines = Lines::new(journal);
+    let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
+    while let Some(line) = lines.next_line()? {
+        bytes += line.bytes.len();
+        batch.push(line.bytes);
+        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+            if !hand_on(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))) {
+                return Ok(());
+            }
+            bytes = 0;
+        }
+    }
+    hand_on(batch);
+    Ok(())
+}
+
+/// Judges what comes, until nothing does.
+fn work(
+    batches: &Mutex<Receiver<Vec<Vec<u8>>>>,
+    candidate: &Candidate<'_>,
+    options: &Options,
+) -> Report {
+    let mut report = Report::new(candidate.policy().revision());
+    loop {
+        let next = batches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(batch) = next else {
+            return report;
+        };
+        for line in batch {
+            candidate.judge(&line, options, &mut report);
+        }
+    }
+}
+
+/// Lines that are handed on at once, and their bytes; batches that wait for each thread. Together they bound the memory,
+/// but for a single long line.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 1 << 20;
+const QUEUED: usize = 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! One record, judged again and compared with what was decided then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Options;
+use super::record::{self, Read, Record};
+use super::tally::{Change, Found, Report};
+use crate::audit::tail::{caller, name};
+use crate::dynatrace::redact::Redactor;
+use crate::policy::{Effect, Input, POLICY_ERROR, Policy, Verdict, Violation, input};
+
+/// The policies that judge now, with what they read of what a journal may lack.
+pub(super) struct Candidate<'a> {
+    policy: &'a Policy,
+    all: BTreeSet<&'a str>,
+    of_envoy: BTreeSet<&'a str>,
+    of_lookup: BTreeSet<&'a str>,
+    redactor: Redactor,
+}
+
+/// Policies that cannot judge a record, each with the first reason.
+type Silent<'a> = BTreeMap<&'a str, String>;
+
+impl<'a> Candidate<'a> {
+    pub(super) fn new(policy: &'a Policy) -> Self {
+        let readers = |members: &[&str]| {
+            let readers = members.iter().flat_map(|member| policy.readers(member));
+            readers.collect()
+        };
+        Self {
+            policy,
+            all: policy.names().collect(),
+            of_envoy: readers(&input::OF_ENVOY),
+            of_lookup: readers(&input::LOOKED_UP_FOR),
+            redactor: Redactor::default(),
+        }
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        self.policy
+    }
+
+    /// Judges a line, if it is a decision that is wanted, and adds what was found.
+    pub(super) fn judge(&self, line: &[u8], options: &Options, report: &mut Report) {
+        match record::read(line) {
+            Read::Decision(record) => {
+                let wanted = &options.wanted;
+                if wanted.has_time(&record.timestamp) && wanted.has(&record) {
+                    self.compare(&record, line, options, report);
+                }
+            }
+            Read::Unread(reason, value) => {
+                let text = |member: &str| {
+                    let member = value.get(member).and_then(Value::as_str);
+                    member.unwrap_or_default()
+                };
+                let is_masked = ["erased", "masked", "pseudonyms"]
+                    .iter()
+                    .any(|list| value.get(list).is_some());
+                // Whether a condition holds of it nobody can say.
+                if options.wanted.has_time(text("timestamp")) {
+                    let seq = value.get("seq").and_then(Value::as_u64).unwrap_or_default();
+                    report.decision(seq, text("timestamp"));
+                    let shape = if is_masked { MASKED_SHAPE } else { SHAPE };
+                    report.not_replayed(format!("{shape}: {reason}"));
+                }
+            }
+            Read::Damaged => report.damaged += 1,
+            Read::Other => {}
+        }
+    }
+
+    fn compare(&self, record: &Record<'_>, line: &[u8], options: &Options, report: &mut Report) {
+        report.decision(record.seq, &record.timestamp);
+        let (Some(input), Some(verdict)) = (&record.input, record.verdict) else {
+            let reason = if record.masks("input") {
+                ERASED
+            } else {
+                REFUSED
+            };
+            return report.not_replayed(reason.to_owned());
+        };
+        let silent = self.silent(record, input, line);
+        if !silent.is_empty() && silent.len() == self.all.len() {
+            let reasons: BTreeSet<&String> = silent.values().collect();
+            let reason = reasons.into_iter().next().cloned().unwrap_or_default();
+            return report.not_replayed(reason);
+        }
+        for (policy, reason) in &silent {
+            report.not_by((*policy).to_owned(), reason.clone());
+        }
+        report.replayed += 1;
+        if record.bundles.policies.revision != self.policy.revision() {
+            report.of_other_policies += 1;
+        }
+        let decision = self.policy.replay(input);
+        let is_heard = |violation: &&Violation| !silent.contains_key(violation.policy.as_str());
+        let before = record.result.violations.iter().filter(is_heard);
+        let before: Vec<&Violation> = before.collect();
+        if decision.violations.is_empty() && before.is_empty() {
+            report.same += 1;
+            return;
+        }
+        // As the gate writes them.
+        let redacted = decision.violations.iter().filter(is_heard);
+        let redacted = redacted.map(|violation| self.redactor.all(violation));
+        let now: Vec<_> = redacted.collect();
+        let now: Vec<&Violation> = now.iter().map(|violation| &**violation).collect();
+        let was = if silent.is_empty() {
+            verdict
+        } else {
+            verdict_of(&before)
+        };
+        if now
+            .iter()
+            .any(|it| it.code.as_deref() == Some(POLICY_ERROR))
+        {
+            report.failed += 1;
+        }
+        let change = match (was, verdict_of(&now)) {
+            (Verdict::Allow, Verdict::Deny) => Change::NewDenial,
+            (Verdict::Deny, Verdict::Allow) => Change::NewAllow,
+            _ if alike(&before, &now) => {
+                report.same += 1;
+                return;
+            }
+            _ => Change::Violations,
+        };
+        let value: Value = serde_json::from_slice(line).unwrap_or_default();
+        let told = value.get("caller").unwrap_or(&Value::Null);
+        let seen = value.pointer("/input/caller").unwrap_or(&Value::Null);
+        let id = value.get("decision_id").and_then(Value::as_str);
+        let short = name(told).or_else(|| name(seen));
+        let found = Found {
+            change,
+            seq: record.seq,
+            timestamp: &record.timestamp,
+            decision_id: id.unwrap_or_default(),
+            operation: &record.operation,
+            environment: &input.environment.name,
+            asked: caller(&value),
+            caller: short.unwrap_or_else(|| record.requested_by.to_string()),
+            by_policy: by_policy(change, &before, &now),
+        };
+        report.found(found, options.examples);
+    }
+
+    /// The policies that cannot judge this record, because it lacks what they read.
+    fn silent(&self, record: &Record<'_>, input: &Input, line: &[u8]) -> Silent<'a> {
+        let mut silent = Silent::new();
+        let mut add = |readers: &mut dyn Iterator<Item = &'a str>, reason: &dyn Fn() -> String| {
+            for policy in readers {
+                silent.entry(policy).or_insert_with(reason);
+            }
+        };
+        if input.envoy.is_none() {
+            add(&mut self.of_envoy.iter().copied(), &|| NO_ENVOY.to_owned());
+        }
+        if input.was_not_looked_up() {
+            add(&mut self.of_lookup.iter().copied(), &|| {
+                NO_LOOKUP.to_owned()
+            });
+        }
+        for (pointers, what) in [
+            (&record.erased, "erased"),
+            (&record.masked, "masked"),
+            (&record.pseudonyms, "a pseudonym"),
+        ] {
+            for pointer in pointers.iter().filter(|it| it.starts_with("/input/")) {
+                let member = pointer.trim_start_matches('/').replace('/', ".");
+                let reason = || format!("a member that it reads is {what}: {}", generic(pointer));
+                add(&mut self.policy.readers(&member), &reason);
+            }
+        }
+        for member in record::cut(line) {
+            let reason = || CUT.to_owned();
+            add(&mut self.policy.readers(&member), &reason);
+        }
+        silent
+    }
+}
+
+impl Record<'_> {
+    /// Whether a mask took this member of the event away as a whole.
+    fn masks(&self, member: &str) -> bool {
+        let pointers = self.erased.iter().chain(&self.masked);
+        let mut pointers = pointers.map(|pointer| pointer.trim_start_matches('/'));
+        pointers.any(|pointer| pointer == member)
+    }
+}
+
+/// A pointer with its numbers left out, so that it is one reason for all of a list.
+fn generic(pointer: &str) -> String {
+    let steps = pointer.split('/').map(|step| match step.parse::<u64>() {
+        Ok(_number) => "*",
+        Err(_no_number) => step,
+    });
+    steps.collect::<Vec<_>>().join("/")
+}
+
+fn verdict_of(violations: &[&Violation]) -> Verdict {
+    let denies = |violation: &&Violation| violation.effect() == Effect::Deny;
+    if violations.iter().any(denies) {
+        Verdict::Deny
+    } else {
+        Verdict::Allow
+    }
+}
+
+/// Whether they say the same, in any order.
+fn alike(before: &[&Violation], now: &[&Violation]) -> bool {
+    before.len() == now.len()
+        && before
+            .iter()
+            .all(|one| now.iter().any(|other| is_alike(one, other)))
+        && now
+            .iter()
+            .all(|one| before.iter().any(|other| is_alike(other, one)))
+}
+
+/// Texts that were cut in the record are compared as far as they are there.
+fn is_alike(before: &Violation, now: &Violation) -> bool {
+    if before == now {
+        return true;
+    }
+    let same = |before: &str, now: &str| {
+        before == now
+            || record::is_cut(before)
+                && before
+                    .rsplit_once("… (")
+                    .is_some_and(|(kept, _)| now.starts_with(kept))
+    };
+    let same_or_none = |before: Option<&str>, now: Option<&str>| match (before, now) {
+        (Some(before), Some(now)) => same(before, now),
+        (None, None) => true,
+        _ => false,
+    };
+    let has_cut = [&before.message]
+        .into_iter()
+        .chain(&before.path)
+        .chain(&before.code);
+    let mut has_cut = has_cut.map(|text| record::is_cut(text));
+    has_cut.any(|is_cut| is_cut)
+        && (&before.policy, before.mode, before.rule) == (&now.policy, now.mode, now.rule)
+        && same(&before.message, &now.message)
+        && same_or_none(before.path.as_deref(), now.path.as_deref())
+        && same_or_none(before.code.as_deref(), now.code.as_deref())
+}
+
+/// Per policy that makes the difference, what it says now, or said.
+fn by_policy(
+    change: Change,
+    before: &[&Violation],
+    now: &[&Violation],
+) -> BTreeMap<String, String> {
+    let has = |all: &[&Violation], one: &Violation| all.contains(&one);
+    let denies = |violation: &Violation| violation.effect() == Effect::Deny;
+    let mut found = BTreeMap::new();
+    let mut add = |violation: &Violation, said: &str| {
+        let effect = match violation.effect() {
+            Effect::Deny => "denies",
+            Effect::Warn => "warns",
+            Effect::Record => "records",
+        };
+        let mode = violation.mode;
+        let says = format!("{said} {effect} ({mode}): {}", violation.message);
+        found.entry(violation.policy.clone()).or_insert(says);
+    };
+    for violation in now.iter().filter(|one| !has(before, one)) {
+        let counts = match change {
+            Change::NewDenial => denies(violation),
+            Change::NewAllow => false,
+            Change::Violations => true,
+        };
+        if counts {
+            add(violation, "now");
+        }
+    }
+    for violation in before.iter().filter(|one| !has(now, one)) {
+        let counts = match change {
+            Change::NewDenial => false,
+            Change::NewAllow => denies(violation),
+            Change::Violations => true,
+        };
+        if counts {
+            add(violation, "no longer");
+        }
+    }
+    found
+}
+
+const REFUSED: &str = "refused before policies saw it: there is no input";
+const ERASED: &str = "its input is masked";
+const SHAPE: &str = "its members are not those of this version";
+const MASKED_SHAPE: &str = "a member that must be there is masked";
+const NO_ENVOY: &str =
+    "it reads the request in the shape of OPA-Envoy, which the policies of then did not read";
+const NO_LOOKUP: &str =
+    "it reads the token as it is, which was not looked up for the policies of then";
+const CUT: &str = "a text that it reads was cut, because the record was to be short";

@@ -1,0 +1,152 @@
+//! A record as far as a replay needs it: borrowed from its line, and read once.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::policy::{Input, Verdict, Violation};
+
+/// A line of the journal. Only decisions have more than the first members.
+#[derive(Debug, Deserialize)]
+pub(super) struct Record<'a> {
+    #[serde(borrow)]
+    pub(super) kind: Cow<'a, str>,
+    pub(super) seq: u64,
+    #[serde(borrow, default)]
+    pub(super) timestamp: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) verdict: Option<Verdict>,
+    #[serde(borrow, default)]
+    pub(super) operation: Cow<'a, str>,
+    /// Where policies did not see the request.
+    #[serde(borrow, default)]
+    pub(super) environment: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) requested_by: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) result: Findings,
+    #[serde(default)]
+    pub(super) bundles: Bundles,
+    #[serde(default)]
+    pub(super) input: Option<Input>,
+    /// What a mask rule has taken out or put in another's place, and what has a pseudonym.
+    #[serde(default)]
+    pub(super) erased: Vec<String>,
+    #[serde(default)]
+    pub(super) masked: Vec<String>,
+    #[serde(default)]
+    pub(super) pseudonyms: Vec<String>,
+    #[serde(default)]
+    pub(super) caller: Caller,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Findings {
+    #[serde(default)]
+    pub(super) violations: Vec<Violation>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Bundles {
+    #[serde(default)]
+    pub(super) policies: Bundle,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Bundle {
+    #[serde(default)]
+    pub(super) revision: String,
+}
+
+/// Who asked, in short.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Caller {
+    #[serde(default)]
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) teams: Vec<String>,
+}
+
+/// What a line is.
+pub(super) enum Read<'a> {
+    Decision(Box<Record<'a>>),
+    /// A record of another kind.
+    Other,
+    /// A decision that policies saw, whose members are not those that this version knows; why, and the line as JSON.
+    Unread(String, Box<Value>),
+    /// Not JSON.
+    Damaged,
+}
+
+pub(super) fn read(line: &[u8]) -> Read<'_> {
+    let error = match serde_json::from_slice::<Record<'_>>(line) {
+        Ok(record) if record.kind == DECISION => return Read::Decision(Box::new(record)),
+        Ok(_other) => return Read::Other,
+        Err(error) => error,
+    };
+    let Ok(value) = serde_json::from_slice::<Value>(line) else {
+        return Read::Damaged;
+    };
+    match value.get("kind").and_then(Value::as_str) {
+        Some(DECISION) => Read::Unread(in_short(&error), Box::new(value)),
+        Some(_other) => Read::Other,
+        None => Read::Damaged,
+    }
+}
+
+/// Without the place, so that the same trouble of many records is one reason.
+fn in_short(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    text.chars().take(LONGEST_REASON).collect()
+}
+
+/// The places, as in `input.token.id`, of texts that were cut because the record was to be short.
+pub(super) fn cut(line: &[u8]) -> Vec<String> {
+    if memchr::memmem::find(line, CUT.as_bytes()).is_none() {
+        return Vec::new();
+    }
+    let value: Value = serde_json::from_slice(line).unwrap_or_default();
+    let mut found = Vec::new();
+    if let Some(input) = value.get("input") {
+        collect("input", input, &mut found);
+    }
+    found
+}
+
+fn collect(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if is_cut(text) => found.push(path.to_owned()),
+        Value::Array(items) => {
+            for (number, item) in items.iter().enumerate() {
+                collect(&format!("{path}.{number}"), item, found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                if is_cut(name) {
+                    found.push(path.to_owned());
+                }
+                collect(&format!("{path}.{name}"), value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a text ends as one does that was cut: `… (2048 bytes, hmac-sha256:…)`.
+pub(super) fn is_cut(text: &str) -> bool {
+    let end = text.rsplit_once("… (").map(|(_, end)| end);
+    let parts = end.and_then(|end| end.strip_suffix(')')?.split_once(CUT));
+    parts.is_some_and(|(length, name)| {
+        let is_hex = |c: char| c.is_ascii_hexdigit();
+        !length.is_empty() && length.chars().all(|c| c.is_ascii_digit()) && name.chars().all(is_hex)
+    })
+}
+
+const DECISION: &str = "decision";
+
+const CUT: &str = " bytes, hmac-sha256:";
+
+const LONGEST_REASON: usize = 120;

@@ -1,0 +1,430 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::{AnswersFor, Input, Trusted, Verdict};
+
+const TIME: &str = "2026-11-24T10:00:00.000Z";
+
+fn load(files: &[(&str, &str)]) -> Policy {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    Policy::load(directory.path(), Duration::from_secs(1)).unwrap()
+}
+
+fn of(rules: &str) -> Policy {
+    load(&[("a.rego", &format!("package dtgate.a\n\n{rules}\n"))])
+}
+
+fn shipped() -> Policy {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    Policy::load(policies, Duration::from_secs(5)).unwrap()
+}
+
+/// What a gate with these policies would have recorded.
+fn decided(policy: &Policy, input: &Input) -> Value {
+    let decision = policy.replay(input);
+    json!({
+        "kind": "decision", "timestamp": format!("{:.3}", input.time), "decision_id": "d", "path": "dtgate",
+        "input": input, "verdict": decision.verdict, "operation": input.operation,
+        "result": {"allow": decision.verdict == Verdict::Allow, "violations": decision.violations},
+        "bundles": {"policies": {"revision": policy.revision()}}, "requested_by": input.caller.address,
+        "caller": {"id": input.caller.token.id, "kind": "api-token", "teams": input.caller.teams},
+    })
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is called with what was just made"
+)]
+fn input(more: Value) -> Input {
+    let mut input = json!({
+        "operation": "token.create", "api": "v2", "environment": {"name": "default"}, "time": TIME,
+        "caller": {"address": "10.1.2.3", "token": {"id": "dt0c01.AAAA", "kind": "api-token"}, "teams": ["payments"]},
+        "change": {"scopes": {"requested": ["metrics.read"]}},
+    });
+    for (name, value) in more.as_object().unwrap() {
+        input[name] = value.clone();
+    }
+    serde_json::from_value(input).unwrap()
+}
+
+struct Journal(tempfile::TempDir);
+
+impl Journal {
+    fn of(records: impl IntoIterator<Item = Value>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let lines = records.into_iter().enumerate().map(|(number, mut record)| {
+            record["seq"] = json!(number + 1);
+            record.to_string() + "\n"
+        });
+        let text: String = lines.collect();
+        std::fs::write(directory.path().join(format!("{:020}.jsonl", 1)), text).unwrap();
+        Self(directory)
+    }
+
+    fn by(&self, candidate: &Policy, conditions: &[&str], jobs: usize) -> Report {
+        let conditions = conditions.iter().map(|it| it.parse().unwrap()).collect();
+        let options = Options {
+            wanted: Wanted::new(None, None, conditions),
+            examples: 2,
+            jobs,
+        };
+        replay(self.0.path(), candidate, &options).unwrap()
+    }
+}
+
+fn flips(report: &Report) -> (u64, u64, u64, u64) {
+    (
+        report.same,
+        report.new_denials,
+        report.new_allows,
+        report.changed,
+    )
+}
+
+#[test]
+fn the_same_policies_decide_alike_whichever_engine() {
+    let policy = shipped();
+    let inputs = policy.inputs_of_tests();
+    assert!(inputs.len() > 100, "{}", inputs.len());
+    let journal = Journal::of(inputs.iter().map(|input| decided(&policy, input)));
+    let by_interpreter = journal.by(&policy, &[], 2);
+    let proven = policy.prove(AnswersFor::All, 20, 1);
+    assert!(matches!(proven, Trusted::Bytecode { .. }), "{proven}");
+    let by_bytecode = journal.by(&policy, &[], 2);
+    for report in [by_interpreter, by_bytecode] {
+        assert_eq!(report.decisions, inputs.len() as u64);
+        assert_eq!(report.replayed + report.unreplayed(), report.decisions);
+        assert!(report.replayed > 100, "{report:#?}");
+        assert_eq!(flips(&report), (report.replayed, 0, 0, 0), "{report:#?}");
+        assert_eq!(report.of_other_policies, 0);
+    }
+}
+
+#[test]
+fn one_more_rule_flips_exactly_what_it_is_about() {
+    let old = of("deny contains \"bad\" if \"bad\" in input.change.scopes.requested");
+    let new = of(
+        "deny contains \"bad\" if \"bad\" in input.change.scopes.requested\n\n\
+                  deny contains \"more\" if \"more\" in input.change.scopes.requested",
+    );
+    let mut inputs = Vec::new();
+    for bad in [false, true] {
+        for more in [false, true] {
+            for other in 0..5 {
+                let mut scopes = vec![format!("s{other}")];
+                scopes.extend(bad.then(|| "bad".to_owned()));
+                scopes.extend(more.then(|| "more".to_owned()));
+                let caller = json!({"address": "10.0.0.1", "token": {"id": format!("dt0c01.{other}"), "kind": "api-token"}});
+                inputs.push(input(
+                    json!({"change": {"scopes": {"requested": scopes}}, "caller": caller}),
+                ));
+            }
+        }
+    }
+    let before = Journal::of(inputs.iter().map(|input| decided(&old, input)));
+    let report = before.by(&new, &[], 3);
+    assert_eq!(flips(&report), (10, 5, 0, 5), "{report:#?}");
+    assert_eq!(report.of_other_policies, 20);
+    let group = &report.groups[0];
+    assert_eq!(
+        (group.change, &*group.policy, group.count),
+        (Change::NewDenial, "a", 5)
+    );
+    let numbers: Vec<u64> = group.examples.iter().map(|example| example.seq).collect();
+    assert_eq!(numbers, [6, 7], "the first ones, whoever judged them");
+    assert!(
+        group.examples[0].says.ends_with("denies (enforce): more"),
+        "{group:?}"
+    );
+    assert!(
+        group.examples[0].by.contains("dt0c01.0 at 10.0.0.1"),
+        "{group:?}"
+    );
+    assert_eq!(
+        report.callers["dt0c01.0"],
+        Affected {
+            new_denials: 1,
+            new_allows: 0,
+            changed: 1
+        }
+    );
+    let after = Journal::of(inputs.iter().map(|input| decided(&new, input)));
+    assert_eq!(flips(&after.by(&old, &[], 3)), (10, 0, 5, 5));
+    assert_eq!(flips(&after.by(&new, &[], 1)), (20, 0, 0, 0));
+}
+
+#[test]
+fn modes_count_as_they_do_in_a_gate() {
+    let rule = "package dtgate.a\n\ndeny contains \"bad\" if input.operation == \"token.create\"\n";
+    let allows = of("deny contains \"bad\" if input.operation == \"token.delete\"");
+    let journal = Journal::of([decided(&allows, &input(json!({})))]);
+    for (mode, expected) in [
+        ("enforce", (0, 1, 0, 0)),
+        ("warn", (0, 0, 0, 1)),
+        ("dry_run", (0, 0, 0, 1)),
+        // The record's own time is the clock: a day later it is enforced.
+        (
+            "{mode: warn, until: \"2026-11-24T10:00:00.001Z\"}",
+            (0, 0, 0, 1),
+        ),
+        (
+            "{mode: warn, until: \"2026-11-24T10:00:00.000Z\"}",
+            (0, 1, 0, 0),
+        ),
+    ] {
+        let candidate = load(&[
+            ("a.rego", rule),
+            ("data.yaml", &format!("modes:\n  a: {mode}\n")),
+        ]);
+        assert_eq!(flips(&journal.by(&candidate, &[], 1)), expected, "{mode}");
+    }
+    let clock = of("deny contains \"late\" if time.now_ns() != time.parse_rfc3339_ns(input.time)");
+    assert_eq!(flips(&journal.by(&clock, &[], 1)), (1, 0, 0, 0));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn what_cannot_be_judged_is_counted_with_its_reason() {
+    let policy = of("deny contains \"bad\" if input.caller.address == \"10.9.9.9\"");
+    let record = || decided(&policy, &input(json!({})));
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut record = record();
+        change(&mut record);
+        record
+    };
+    let cut = format!("x… (2048 bytes, hmac-sha256:{})", "0".repeat(32));
+    for (name, record, replayed, reason) in [
+        (
+            "refused",
+            with(&|it| {
+                it.as_object_mut().unwrap().remove("input");
+            }),
+            0,
+            "refused before policies",
+        ),
+        (
+            "older",
+            with(&|it| it["input"]["operation"] = json!(1)),
+            0,
+            "not those of this version",
+        ),
+        (
+            "masked as a whole",
+            with(&|it| {
+                it.as_object_mut().unwrap().remove("input");
+                it["erased"] = json!(["/input"]);
+            }),
+            0,
+            "its input is masked",
+        ),
+        (
+            "masked, must be there",
+            with(&|it| {
+                it["input"].as_object_mut().unwrap().remove("api");
+                it["erased"] = json!(["/input/api"]);
+            }),
+            0,
+            "must be there is masked",
+        ),
+        (
+            "masked, read",
+            with(&|it| it["masked"] = json!(["/input/caller/address"])),
+            0,
+            "is masked: /input/caller/address",
+        ),
+        (
+            "masked, around it",
+            with(&|it| it["erased"] = json!(["/input/caller"])),
+            0,
+            "is erased: /input/caller",
+        ),
+        (
+            "a pseudonym",
+            with(&|it| it["pseudonyms"] = json!(["/requested_by", "/input/caller/address"])),
+            0,
+            "is a pseudonym",
+        ),
+        (
+            "cut, read",
+            with(&|it| it["input"]["caller"]["address"] = json!(cut)),
+            0,
+            "was cut",
+        ),
+        (
+            "masked, not read",
+            with(&|it| it["erased"] = json!(["/input/change/name", "/requested_by"])),
+            1,
+            "",
+        ),
+        (
+            "cut, not read",
+            with(&|it| it["input"]["change"]["name"] = json!({"requested": cut})),
+            1,
+            "",
+        ),
+    ] {
+        let report = Journal::of([record]).by(&policy, &[], 1);
+        assert_eq!(
+            (report.decisions, report.replayed),
+            (1, replayed),
+            "{name}: {report:#?}"
+        );
+        let reasons: Vec<&String> = report.not_replayed.keys().collect();
+        assert_eq!(reasons.is_empty(), reason.is_empty(), "{name}: {reasons:?}");
+        assert!(
+            reasons.iter().all(|it| it.contains(reason)),
+            "{name}: {reasons:?}"
+        );
+        assert_eq!(
+            report.new_allows + report.new_denials + report.changed,
+            0,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn members_that_were_not_recorded_silence_the_policies_that_read_them_and_no_others() {
+    let old = of("deny contains \"bad\" if input.operation == \"nothing\"");
+    let token = json!({"operation": "token.update", "token": {"id": "dt0c01.BBBB"}});
+    let journal = Journal::of([decided(&old, &input(token))]);
+    let of_envoy = "deny contains \"no\" if not input.attributes.request.http.headers[\"x\"]";
+    let of_lookup = "deny contains \"no\" if not input.token.known";
+    for (rules, reason) in [(of_envoy, "OPA-Envoy"), (of_lookup, "was not looked up")] {
+        let report = journal.by(&of(rules), &[], 1);
+        assert_eq!((report.replayed, report.new_denials), (0, 0), "{report:#?}");
+        assert!(
+            report.not_replayed.keys().all(|it| it.contains(reason)),
+            "{report:#?}"
+        );
+        // By way of a helper, and beside a policy that reads what is there.
+        let (head, body) = rules.split_once(" if ").unwrap();
+        let lib = format!("package dtgate.lib\n\nmissing if {body}\n");
+        let asks = format!("package dtgate.b\n\nimport data.dtgate.lib\n\n{head} if lib.missing\n");
+        let other =
+            "package dtgate.c\n\ndeny contains \"now\" if input.operation == \"token.update\"\n";
+        let candidate = load(&[("lib.rego", &lib), ("b.rego", &asks), ("c.rego", other)]);
+        let report = journal.by(&candidate, &[], 1);
+        assert_eq!((report.replayed, report.new_denials), (1, 1), "{report:#?}");
+        assert_eq!(report.not_by.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(
+            report
+                .groups
+                .iter()
+                .map(|it| &*it.policy)
+                .collect::<Vec<_>>(),
+            ["c"]
+        );
+    }
+}
+
+#[test]
+fn a_candidate_that_fails_denies_and_is_counted() {
+    let old = of("deny contains \"bad\" if input.operation == \"nothing\"");
+    let journal = Journal::of([decided(&old, &input(json!({})))]);
+    let report = journal.by(
+        &of("deny contains \"no\" if to_number(input.operation) == 1"),
+        &[],
+        1,
+    );
+    assert_eq!((report.new_denials, report.failed), (1, 1), "{report:#?}");
+}
+
+#[test]
+fn other_records_damage_and_conditions() {
+    let old = of(
+        "deny contains {\"message\": \"bad\", \"code\": \"c\"} if input.operation == \"token.delete\"",
+    );
+    let new = of("deny contains \"now\" if input.operation");
+    let deleted = json!({
+        "operation": "token.delete", "token": {"id": "dt0c01.BBBB", "lookup_error": "no"}, "environment": {"name": "prod"},
+    });
+    let mut later = input(json!({}));
+    later.time = "2026-11-25T00:00:00Z".parse().unwrap();
+    let records = [
+        json!({"kind": "start", "timestamp": TIME}),
+        decided(&old, &input(json!({}))),
+        json!({"kind": "settled", "result": "text", "input": 1}),
+        decided(&old, &input(deleted)),
+        decided(&old, &later),
+    ];
+    let journal = Journal::of(records);
+    for (condition, decisions) in [
+        ("caller=10.1.2.3", 3),
+        ("caller=dt0c01.AAAA", 3),
+        ("caller=10.1.2", 0),
+        ("team=payments", 3),
+        ("team=", 0),
+        ("environment=prod", 1),
+        ("operation=token.create", 2),
+        ("code=c", 1),
+        ("policy=a", 1),
+        ("token=dt0c01.BBBB", 1),
+        ("verdict=allow", 2),
+        ("verdict=deny", 1),
+    ] {
+        assert_eq!(
+            journal.by(&new, &[condition], 2).decisions,
+            decisions,
+            "{condition}"
+        );
+    }
+    assert_eq!(
+        journal
+            .by(&new, &["verdict=allow", "environment=prod"], 1)
+            .decisions,
+        0
+    );
+    for wrong in ["", "caller", "colour=red", "verdict=maybe"] {
+        assert!(wrong.parse::<Where>().is_err(), "{wrong}");
+    }
+    let moment = |text: &str| Some(text.parse().unwrap());
+    for (since, until, decisions) in [
+        (moment(TIME), None, 3),
+        (moment("2026-11-24T10:00:00.001Z"), None, 1),
+        (None, moment(TIME), 0),
+        (None, moment("2026-11-25T00:00:00Z"), 2),
+        (
+            moment("2026-11-25T00:00:00Z"),
+            moment("2026-11-25T00:00:01Z"),
+            1,
+        ),
+    ] {
+        let options = Options {
+            wanted: Wanted::new(since, until, Vec::new()),
+            examples: 0,
+            jobs: 1,
+        };
+        let report = replay(journal.0.path(), &new, &options).unwrap();
+        assert_eq!(report.decisions, decisions, "{since:?} {until:?}");
+    }
+    let mut text =
+        std::fs::read_to_string(journal.0.path().join(format!("{:020}.jsonl", 1))).unwrap();
+    text.push_str("{\"seq\":6,\n");
+    std::fs::write(journal.0.path().join(format!("{:020}.jsonl", 1)), text).unwrap();
+    assert_eq!(journal.by(&new, &[], 1).damaged, 1);
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let old = of("deny contains \"bad\" if input.caller.address == \"10.0.0.3\"");
+    let new = of("deny contains \"bad\" if input.caller.address == \"10.0.0.4\"");
+    let inputs = (0..500).map(|number| {
+        let caller =
+            json!({"address": format!("10.0.0.{}", number % 7), "token": {"id": "", "kind": ""}});
+        input(json!({"caller": caller}))
+    });
+    let journal = Journal::of(inputs.map(|input| decided(&old, &input)));
+    let one = json!(journal.by(&new, &[], 1));
+    assert_eq!(json!(journal.by(&new, &[], 4)), one);
+    assert_eq!(
+        (&one["new_denials"], &one["new_allows"]),
+        (&json!(71), &json!(71)),
+        "{one}"
+    );
+}
