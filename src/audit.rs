@@ -8,17 +8,20 @@
 
 mod aside;
 pub mod chain;
+pub mod checkpoint;
 mod directory;
 pub mod event;
 mod journal;
 mod key;
 pub mod lines;
 mod mark;
+mod notary;
 mod queue;
 mod segment;
 mod settle;
 mod space;
 pub mod tail;
+pub mod tree;
 pub mod verify;
 mod writer;
 
@@ -27,15 +30,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::policy::{Decision, Judged, Verdict};
 use crate::value::{Duration, Size, absolute, rfc3339_millis};
 use chain::NotedHead;
+use checkpoint::key::{Keys, take_over};
+use checkpoint::key_change;
+pub use checkpoint::{Destinations, Origin, Signed};
 pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
+use notary::Notary;
 use queue::{Pending, Wanted};
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
@@ -55,6 +62,11 @@ pub struct Config {
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
     pub timeout: Duration,
+    /// How long new records are without a checkpoint.
+    pub checkpoint_interval: Duration,
+    /// By what name the journal's checkpoints are known. By the name of the machine, where none is given.
+    pub origin: Option<Origin>,
+    pub checkpoints: Destinations,
 }
 
 impl Default for Config {
@@ -65,6 +77,9 @@ impl Default for Config {
             segment_size: Size::from_mib(32),
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
+            checkpoint_interval: Duration::from_secs(60),
+            origin: None,
+            checkpoints: Destinations::default(),
         }
     }
 }
@@ -139,7 +154,9 @@ impl Audit {
         configured: Configured,
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
-        let failed = directory::at(directory.path());
+        let failed = |error| directory::at(&config.directory)(error);
+        let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
+        let path = directory.path().to_owned();
         let (mut journal, found) = Journal::open(directory, config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
@@ -166,6 +183,9 @@ impl Audit {
             in_doubt: found.in_doubt,
         });
         records.push(start.record());
+        if let Some(next) = &keys.next {
+            records.push(Event::Key(key_change(&keys.current, next, now())).record());
+        }
         let (queue, queued) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let audit = Self {
@@ -185,8 +205,18 @@ impl Audit {
             in_doubt,
             "journal"
         );
-        let begun = journal.note(&records);
-        let started = begun.and_then(|()| writer::start(journal, queued, shared, now));
+        journal.note(&records).map_err(&failed)?;
+        let key = match keys.next {
+            None => keys.current,
+            Some(next) => {
+                take_over(&path)?;
+                tracing::warn!(key = %next.public(), "another key signs checkpoints from here on");
+                next
+            }
+        };
+        tracing::info!(key = %key.public(), "checkpoints of the journal");
+        let notary = Notary::new(key, config.checkpoint_interval);
+        let started = writer::start(journal, queued, shared, notary, now);
         Ok((audit, started.map_err(failed)?))
     }
 
@@ -297,6 +327,11 @@ impl Audit {
         };
         let answer = tokio::time::timeout(self.timeout.as_std(), waiting).await;
         answer.unwrap_or(Err(late))
+    }
+
+    /// The newest checkpoint, whenever there is another. Whoever is slow misses the older ones.
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.shared.newest.subscribe()
     }
 
     /// The last record that is written. `None`: not known yet.

@@ -37,6 +37,7 @@
 //! its way to the client.
 
 pub mod admin;
+pub mod anchor;
 pub mod app;
 pub mod audit;
 pub mod cli;
