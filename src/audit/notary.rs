@@ -39,8 +39,12 @@ impl Notary {
     }
 
     /// Records were written.
-    pub(super) fn see(&mut self, mut records: impl Iterator<Item = impl std::borrow::Borrow<Record>>) {
-        self.is_behind = self.is_behind || records.any(|record| !record.borrow().is_of_checkpoint());
+    pub(super) fn see(
+        &mut self,
+        mut records: impl Iterator<Item = impl std::borrow::Borrow<Record>>,
+    ) {
+        self.is_behind =
+            self.is_behind || records.any(|record| !record.borrow().is_of_checkpoint());
     }
 
     /// Whether it is time for one.

@@ -14,6 +14,7 @@ use data_encoding::BASE64;
 use memchr::memmem;
 use serde::Deserialize;
 
+use super::super::chain::Head;
 use super::super::checkpoint::{Checkpoint, hash_of, note::Note};
 use super::super::segment::{
     as_readable_as, first_record, open_lines, open_regular, options, segments,
@@ -49,6 +50,16 @@ pub(in crate::audit) struct Start {
     /// Of the last record that is gone.
     pub(in crate::audit) hash: String,
     pub(in crate::audit) tree: Compact,
+}
+
+impl Start {
+    /// Where the chain goes on.
+    pub(in crate::audit) fn head(&self) -> Option<Head> {
+        Some(Head {
+            next: self.tree.size() + 1,
+            hash: self.hash.parse().ok()?,
+        })
+    }
 }
 
 impl Growth {
