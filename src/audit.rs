@@ -16,6 +16,7 @@ mod key;
 pub mod lines;
 mod mark;
 mod notary;
+pub mod proof;
 mod queue;
 mod segment;
 mod settle;

@@ -91,11 +91,11 @@ pub enum VerifyError {
         #[source]
         source: io::Error,
     },
-    #[error("{}{}: {source}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    #[error("{}{}: {why}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     Seal {
         path: PathBuf,
         line: Option<u64>,
-        source: SealError,
+        why: SealError,
     },
     #[error(
         "record {expected} comes next, but {} begins with record {named} by its name: a segment is missing, \
@@ -407,7 +407,7 @@ fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<Strin
 
 fn sealed(path: &Path, line: Option<u64>) -> impl FnOnce(SealError) -> VerifyError + use<> {
     let path = path.to_owned();
-    move |source| VerifyError::Seal { path, line, source }
+    move |why| VerifyError::Seal { path, line, why }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
