@@ -26,6 +26,7 @@ pub mod tree;
 pub mod verify;
 mod writer;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -47,6 +48,7 @@ use notary::Notary;
 use queue::{Pending, Wanted};
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
+use tree::{Hash, stored::Hashes};
 use writer::Shared;
 pub use writer::{Counters, Writer};
 
@@ -135,6 +137,7 @@ pub struct Audit {
     queue: mpsc::Sender<Pending>,
     shared: Arc<Shared>,
     timeout: Duration,
+    directory: PathBuf,
     in_force: Arc<RwLock<InForce>>,
 }
 
@@ -193,6 +196,7 @@ impl Audit {
             queue,
             shared: shared.clone(),
             timeout: config.timeout,
+            directory: path.clone(),
             in_force: Arc::new(RwLock::new(InForce {
                 generation: 0,
                 revision: revision.into(),
@@ -333,6 +337,26 @@ impl Audit {
     /// The newest checkpoint, whenever there is another. Whoever is slow misses the older ones.
     pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<Signed>>> {
         self.shared.newest.subscribe()
+    }
+
+    /// What proves that the tree of `new` records begins with that of `old`; nothing, of none.
+    pub async fn consistency(&self, old: u64, new: u64) -> io::Result<Vec<Hash>> {
+        let directory = self.directory.clone();
+        let proof = tokio::task::spawn_blocking(move || {
+            let path = match old {
+                0 => Vec::new(),
+                old if old > new => return Err(io::Error::other("it is shorter than it was")),
+                old => tree::consistency(old, new),
+            };
+            let hashes = Hashes::open(&directory)?;
+            let mut read = |node| hashes.read(node);
+            path.iter()
+                .map(|range| tree::hash(range, &mut read))
+                .collect()
+        });
+        proof
+            .await
+            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 
     /// The last record that is written. `None`: not known yet.

@@ -21,6 +21,7 @@
 //! | [`identity`]  | who is calling: JSON Web Tokens and their keys, clients behind proxies, teams     |
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
+//! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
 //! | [`outbound`]  | connections that the gate opens: TLS, proxies, a small client                   |
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |

@@ -44,6 +44,8 @@ pub struct Destinations {
     pub url: Option<Url>,
     /// PEM file of the authorities to trust for `url` and witnesses, instead of the system's.
     pub ca: Option<PathBuf>,
+    /// `http://host:port`, or `environment`: the proxy on the way there.
+    pub proxy: Option<String>,
     /// Who confirm that the journal only grows.
     pub witness: Vec<Witness>,
 }

@@ -224,14 +224,7 @@ fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
 /// Reads the journal up to `size` and holds on to the hashes that are needed.
 fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
     let path = inclusion(index, size);
-    let mut needed = HashSet::new();
-    for range in &path {
-        let mut need = |node| {
-            needed.insert(node);
-            Ok::<_, ()>([0; 32])
-        };
-        drop(tree::hash(range, &mut need));
-    }
+    let needed: HashSet<Node> = path.iter().flat_map(tree::nodes).collect();
     let mut tree = start(segments)?.map_or_else(Compact::default, |start| start.tree);
     let before = largest(tree.size()).zip(tree.roots().iter().copied());
     let mut found: HashMap<Node, Hash> = before.filter(|(node, _)| needed.contains(node)).collect();

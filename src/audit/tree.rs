@@ -143,17 +143,23 @@ pub fn consistency(old: u64, new: u64) -> Vec<Range> {
     path
 }
 
+/// The full subtrees that a subtree consists of: it begins where a full one of its own size would.
+pub fn nodes(range: &Range) -> impl Iterator<Item = Node> {
+    let start = range.start;
+    largest(range.end - start).map(move |Node { level, index }| Node {
+        level,
+        index: index + (start >> level),
+    })
+}
+
 /// The hash of a subtree, from those of full ones.
 pub fn hash<E>(range: &Range, read: &mut impl FnMut(Node) -> Result<Hash, E>) -> Result<Hash, E> {
-    let mut roots = Vec::new();
-    // A subtree begins where a full one of its own size would.
-    for Node { level, index } in largest(range.end - range.start) {
-        roots.push(read(Node {
-            level,
-            index: index + (range.start >> level),
-        })?);
-    }
-    Ok(Compact { size: 0, roots }.root())
+    let roots: Result<Vec<Hash>, E> = nodes(range).map(read).collect();
+    let folded = Compact {
+        size: 0,
+        roots: roots?,
+    };
+    Ok(folded.root())
 }
 
 /// The root that a tree of `size` has in which this path leads to leaf `index`.

@@ -280,6 +280,10 @@ pub(in crate::audit) fn pruned(line: &[u8]) -> Option<Start> {
     (kind == "pruned").then_some(Start { hash, tree })
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "what prunes segments asks for it")
+)]
 /// The member `tree` of a `pruned` record: that of the first `size` records, which were in the journal.
 pub(in crate::audit) fn pruned_member(directory: &Path, size: u64) -> io::Result<Vec<String>> {
     let tree = Hashes::open(directory)?.tree(size)?;
