@@ -7,6 +7,7 @@ use std::time::Duration;
 mod damage;
 mod hands;
 mod history;
+mod seals;
 mod trouble;
 
 use crate::dynatrace::redact::Redactor;
