@@ -303,3 +303,6 @@ const WAITS: [Duration; 4] = [
 
 /// As many witnesses as one asks.
 const MOST: usize = 16;
+
+#[cfg(test)]
+mod tests;

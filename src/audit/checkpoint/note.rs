@@ -215,7 +215,7 @@ impl SigningKey {
 
     /// What a witness with this key, at this time, adds to a note; and the key to check it by.
     #[cfg(test)]
-    pub(in crate::audit) fn cosign(&self, text: &str, time: u64) -> (Signature, PublicKey) {
+    pub(crate) fn cosign(&self, text: &str, time: u64) -> (Signature, PublicKey) {
         let key = PublicKey {
             kind: Kind::Cosignature,
             ..self.public()
