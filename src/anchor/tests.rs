@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::path::Path;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

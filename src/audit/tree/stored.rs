@@ -172,6 +172,12 @@ impl Stored {
     }
 }
 
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 impl Hashes {
     pub fn open(directory: &Path) -> io::Result<Self> {
         open_regular(&path(directory)).map(Self)
@@ -238,11 +244,11 @@ fn beginning(segments: &[PathBuf]) -> io::Result<Option<(Compact, usize)>> {
 
 /// What a `pruned` record says of the records before the first segment. The record itself is not checked.
 pub(in crate::audit) fn start(segments: &[PathBuf]) -> io::Result<Option<Start>> {
-    let gone = segments
-        .first()
-        .and_then(|path| first_record(path))
-        .unwrap_or(1)
-        - 1;
+    let first = segments.first().and_then(|path| first_record(path));
+    let gone = first.unwrap_or(1).saturating_sub(1);
+    if gone == 0 {
+        return Ok(None);
+    }
     for path in segments.iter().rev() {
         let mut found = None;
         each_line(path, |line| {
@@ -314,11 +320,13 @@ pub(in crate::audit) fn each_line(
     path: &Path,
     mut see: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<()> {
-    let mut reader = open_lines(path, 0)?;
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let mut reader = open_lines(path, 0).map_err(named)?;
     let mut line = Vec::new();
     loop {
         line.clear();
-        reader.read_until(b'\n', &mut line)?;
+        reader.read_until(b'\n', &mut line).map_err(named)?;
         let Some(line) = line.strip_suffix(b"\n") else {
             return Ok(());
         };
