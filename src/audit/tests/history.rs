@@ -233,7 +233,7 @@ async fn what_was_set_aside_is_listed_and_missed() {
         problems.remove(0)
     };
     let says = format!("record 5 says that {name} was set aside: ");
-    fs::write(&aside, "{\"seq\":4,\"pR").unwrap();
+    fs::write(&aside, "{\"seq\":5,\"pR").unwrap();
     assert_eq!(problem(), format!("{says}it was changed"));
     fs::write(&aside, "").unwrap();
     assert_eq!(
@@ -245,7 +245,7 @@ async fn what_was_set_aside_is_listed_and_missed() {
     fs::create_dir(&aside).unwrap();
     assert!(problem().contains("cannot be read"));
     fs::remove_dir(&aside).unwrap();
-    fs::write(&aside, "{\"seq\":4,\"pr").unwrap();
+    fs::write(&aside, "{\"seq\":5,\"pr").unwrap();
     fs::write(aside.with_extension("torn-2"), "x").unwrap();
     assert!(problem().contains(".torn-2 was set aside, and no record says so"));
     // The next start says so, and the file that is gone stays gone.
