@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
 use crate::admin::{self, Admin, Check, Checks};
+use crate::anchor::Anchor;
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
@@ -68,6 +69,7 @@ pub struct App {
     ledger: Ledger,
     metrics: Metrics,
     audit: Audit,
+    anchor: Anchor,
     space: Space,
     writer: Writer,
     tracker: Tracker,
@@ -101,6 +103,8 @@ impl App {
         };
         let (audit, writer, key) =
             open_journal(&config.journal, policy, configured).context("journal")?;
+        let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
+        let anchor = anchor.context("journal.checkpoints")?;
         let space = Space::new(&config.journal);
         space.look();
         let state = Arc::new(State::new(set.clone(), config.clone(), key.clone()));
@@ -135,6 +139,7 @@ impl App {
             state: state.clone(),
             audit: audit.clone(),
             space: space.clone(),
+            anchored: anchor.state(),
             tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
@@ -154,6 +159,7 @@ impl App {
             ledger,
             metrics,
             audit,
+            anchor,
             space,
             writer,
             tracker,
@@ -229,6 +235,12 @@ impl App {
             stop_admin.clone(),
         ));
         let drained = CancellationToken::new();
+        let closed = CancellationToken::new();
+        let audit = self.audit.clone();
+        let anchor = tokio::spawn(
+            self.anchor
+                .keep(audit, now, drained.clone(), closed.clone()),
+        );
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
         let heart = tokio::spawn(self.heart.beat());
@@ -254,15 +266,20 @@ impl App {
         looks.abort();
         drained.cancel();
         let writer = self.writer;
-        let closed = async move {
+        let closing = async move {
             // Before the journal closes: what was only counted belongs into it.
             if sums.await.is_err() {
                 tracing::error!("the sums of refused requests ended by a panic");
             }
             writer.join().await;
+            // The last checkpoint goes where the others went.
+            closed.cancel();
+            if anchor.await.is_err() {
+                tracing::error!("the sending of checkpoints ended by a panic");
+            }
         };
         let drain_timeout = self.drain_timeout.as_std();
-        let closed = tokio::time::timeout(drain_timeout, closed);
+        let closed = tokio::time::timeout(drain_timeout, closing);
         let (closed, ()) = tokio::join!(closed, self.exporter.end(drain_timeout));
         if closed.is_err() {
             tracing::warn!("the journal is still in use: it ends without a stop record");

@@ -8,6 +8,7 @@
 
 mod aside;
 pub mod chain;
+pub mod checkpoint;
 mod directory;
 pub mod event;
 mod journal;
@@ -15,32 +16,41 @@ mod key;
 pub mod lines;
 mod mark;
 pub mod pseudonym;
+mod notary;
+pub mod proof;
 mod queue;
 mod segment;
 mod settle;
 mod space;
 pub mod tail;
+pub mod tree;
 pub mod verify;
 mod writer;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::policy::{Decision, Judged, Mask, Verdict};
 use crate::value::{Duration, Size, absolute, rfc3339_millis};
 use chain::NotedHead;
+use checkpoint::key::{Keys, take_over};
+use checkpoint::key_change;
+pub use checkpoint::{Destinations, Origin, Signed};
 pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
 use pseudonym::Pseudonyms;
+use notary::Notary;
 use queue::{Pending, Wanted};
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
+use tree::{Hash, stored::Hashes};
 use writer::Shared;
 pub use writer::{Counters, Writer};
 
@@ -59,6 +69,11 @@ pub struct Config {
     pub timeout: Duration,
     /// Values that are not to be read in it.
     pub pseudonyms: pseudonym::Config,
+    /// How long new records are without a checkpoint.
+    pub checkpoint_interval: Duration,
+    /// By what name the journal's checkpoints are known. By the name of the machine, where none is given.
+    pub origin: Option<Origin>,
+    pub checkpoints: Destinations,
 }
 
 impl Default for Config {
@@ -70,6 +85,9 @@ impl Default for Config {
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
             pseudonyms: pseudonym::Config::default(),
+            checkpoint_interval: Duration::from_secs(60),
+            origin: None,
+            checkpoints: Destinations::default(),
         }
     }
 }
@@ -127,6 +145,7 @@ pub struct Audit {
     queue: mpsc::Sender<Pending>,
     shared: Arc<Shared>,
     timeout: Duration,
+    directory: PathBuf,
     in_force: Arc<RwLock<InForce>>,
     pseudonyms: Option<Arc<Pseudonyms>>,
 }
@@ -150,8 +169,10 @@ impl Audit {
         configured: Configured,
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
-        let failed = directory::at(directory.path());
         let pseudonyms = Pseudonyms::open(directory.path(), &config.pseudonyms)?;
+        let failed = |error| directory::at(&config.directory)(error);
+        let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
+        let path = directory.path().to_owned();
         let (mut journal, found) = Journal::open(directory, config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
@@ -178,12 +199,16 @@ impl Audit {
             in_doubt: found.in_doubt,
         });
         records.push(start.record());
+        if let Some(next) = &keys.next {
+            records.push(Event::Key(key_change(&keys.current, next, now())).record());
+        }
         let (queue, queued) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let audit = Self {
             queue,
             shared: shared.clone(),
             timeout: config.timeout,
+            directory: path.clone(),
             in_force: Arc::new(RwLock::new(InForce {
                 generation: 0,
                 revision: revision.into(),
@@ -199,8 +224,18 @@ impl Audit {
             in_doubt,
             "journal"
         );
-        let begun = journal.note(&records);
-        let started = begun.and_then(|()| writer::start(journal, queued, shared, now));
+        journal.note(&records).map_err(&failed)?;
+        let key = match keys.next {
+            None => keys.current,
+            Some(next) => {
+                take_over(&path)?;
+                tracing::warn!(key = %next.public(), "another key signs checkpoints from here on");
+                next
+            }
+        };
+        tracing::info!(key = %key.public(), "checkpoints of the journal");
+        let notary = Notary::new(key, config.checkpoint_interval);
+        let started = writer::start(journal, queued, shared, notary, now);
         Ok((audit, started.map_err(failed)?))
     }
 
@@ -320,6 +355,31 @@ impl Audit {
         };
         let answer = tokio::time::timeout(self.timeout.as_std(), waiting).await;
         answer.unwrap_or(Err(late))
+    }
+
+    /// The newest checkpoint, whenever there is another. Whoever is slow misses the older ones.
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.shared.newest.subscribe()
+    }
+
+    /// What proves that the tree of `new` records begins with that of `old`; nothing, of none.
+    pub async fn consistency(&self, old: u64, new: u64) -> io::Result<Vec<Hash>> {
+        let directory = self.directory.clone();
+        let proof = tokio::task::spawn_blocking(move || {
+            let path = match old {
+                0 => Vec::new(),
+                old if old > new => return Err(io::Error::other("it is shorter than it was")),
+                old => tree::consistency(old, new),
+            };
+            let hashes = Hashes::open(&directory)?;
+            let mut read = |node| hashes.read(node);
+            path.iter()
+                .map(|range| tree::hash(range, &mut read))
+                .collect()
+        });
+        proof
+            .await
+            .unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 
     /// The last record that is written. `None`: not known yet.

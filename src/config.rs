@@ -269,7 +269,8 @@ mod tests {
             ),
             (
                 "[environments.prod]\nurl = \"http://a\"\n",
-                "`url`: it belongs in the section [environments.NAME.upstream], or in the section [upstream]. ",
+                "`url`: it belongs in the section [environments.NAME.upstream], or in the section [journal.checkpoints], or in the \
+                 section [upstream]. ",
             ),
             (
                 "[upstream.environments.prod]\nurl = \"http://a\"\n",

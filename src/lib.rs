@@ -22,6 +22,7 @@
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`replay`]    | past decisions again, under other policies                                       |
+//! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
 //! | [`outbound`]  | connections that the gate opens: TLS, proxies, a small client                   |
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |
@@ -38,6 +39,7 @@
 //! its way to the client.
 
 pub mod admin;
+pub mod anchor;
 pub mod app;
 pub mod audit;
 pub mod cli;

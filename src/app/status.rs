@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::now;
 use super::reload::State;
 use super::shown::SHOWN_TO;
+use crate::anchor;
 use crate::audit::{Audit, Space};
 use crate::gateway::{Reached, Service};
 use crate::listener::TlsSwap;
@@ -18,6 +19,8 @@ pub(super) struct Places {
     pub(super) state: Arc<State>,
     pub(super) audit: Audit,
     pub(super) space: Space,
+    /// Where checkpoints go.
+    pub(super) anchored: anchor::State,
     /// Of the listeners for clients, and for operators.
     pub(super) tls: [TlsSwap; 2],
     /// That of any thread: all share what they are limited to.
@@ -85,6 +88,11 @@ impl Places {
         told.insert("head_seq".to_owned(), json!(head.as_ref().map(|it| it.seq)));
         told.insert("head_hash".to_owned(), json!(head.map(|it| it.hash)));
         told.insert("free_bytes".to_owned(), json!(self.space.known_free()));
+        let newest = self.audit.checkpoints().borrow().clone();
+        let newest =
+            newest.map(|it| json!({"size": it.checkpoint.size, "made": rfc3339_millis(it.made)}));
+        told.insert("checkpoint".to_owned(), json!(newest));
+        told.insert("checkpoints_sent".to_owned(), json!(self.anchored.all()));
         let least = self.space.min_free().as_u64();
         told.insert("min_free_bytes".to_owned(), json!(least));
         Value::Object(told)

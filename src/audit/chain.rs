@@ -70,6 +70,9 @@ pub(super) struct Link<'a> {
     #[serde(borrow)]
     pub(super) decision_id: Cow<'a, str>,
     pub(super) decision_seq: u64,
+    /// What was found out about a decision in doubt.
+    #[serde(borrow)]
+    pub(super) found: Cow<'a, str>,
     /// How many requests a `suppressed` record stands for.
     pub(super) count: u64,
     pub(super) set_aside: Option<String>,

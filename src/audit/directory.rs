@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::checkpoint;
 use super::key;
 use super::mark;
 use super::segment::{OpenError, flags, identity, segments};
@@ -63,6 +64,7 @@ impl Directory {
         };
         may_others(path, &handle.metadata().map_err(at(path))?, DIRECTORY)?;
         files(path)?;
+        checkpoint::key::check(path, None)?;
         key::read(&key::path(path)).map(drop)
     }
 
@@ -182,6 +184,11 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags(OFlags::DIRECTORY));
     options.open(path)
+}
+
+/// Brings to disk what a directory lists.
+pub(super) fn directory_sync(path: &Path) -> io::Result<()> {
+    open(path)?.sync_all()
 }
 
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {

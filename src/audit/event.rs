@@ -79,6 +79,9 @@ pub enum Event<'a> {
     Stop(Stop),
     Suppressed(Suppressed<'a>),
     Unseen(Unseen<'a>),
+    Checkpoint(Checkpoint),
+    Cosigned(Cosigned),
+    Key(KeyChange),
 }
 
 /// What was decided about one request, written before anything is sent upstream.
@@ -366,6 +369,42 @@ pub struct SetAside {
     pub sha256: String,
 }
 
+/// All records before this one, by a signed note.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checkpoint {
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
+    /// How many they are.
+    pub size: u64,
+    /// Of their tree, in base64.
+    pub root: String,
+    /// Whose signature it is, as `dtgate audit key` prints it: a claim, which only a key from elsewhere proves.
+    pub key: String,
+    /// The signed note.
+    pub note: String,
+}
+
+/// What a witness has confirmed: the same note, with its signature.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cosigned {
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
+    pub size: u64,
+    pub witness: String,
+    pub note: String,
+}
+
+/// Another key signs from here on.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyChange {
+    #[serde(serialize_with = "millis")]
+    pub timestamp: Timestamp,
+    pub old: String,
+    pub new: String,
+    /// Signed by both.
+    pub note: String,
+}
+
 impl Event<'_> {
     /// Writes it down.
     pub fn record(&self) -> Record {
@@ -377,6 +416,7 @@ impl Event<'_> {
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Unseen(_) => OTHER,
+            Self::Checkpoint(_) | Self::Cosigned(_) | Self::Key(_) => NOTE,
         };
         Record::of(self, room)
     }
@@ -423,6 +463,15 @@ impl Record {
     pub fn as_json(&self) -> &[u8] {
         &self.0
     }
+
+    /// Whether it only tells of a checkpoint: no reason for another.
+    pub(super) fn is_of_checkpoint(&self) -> bool {
+        let kinds = [
+            b"{\"kind\":\"checkpoint\"".as_slice(),
+            b"{\"kind\":\"cosigned\"",
+        ];
+        kinds.iter().any(|kind| self.0.starts_with(kind))
+    }
 }
 
 impl From<DecisionRecord> for Record {
@@ -451,3 +500,5 @@ fn is_zero(count: &u64) -> bool {
 /// Room for a decision about a token with a dozen scopes, and for any other event.
 const DECISION: usize = 3 * 1024;
 const OTHER: usize = 256;
+/// For a few keys and signatures.
+const NOTE: usize = 768;

@@ -17,6 +17,7 @@ use super::segment::{
     Damage, OpenError, as_readable_as, identity, open_regular, options, segment_path, segments,
 };
 use super::settle::{examine, head_of};
+use super::tree::{Hash, stored::Stored};
 use super::{Config, Durability};
 use crate::value::{counted, rfc3339_millis};
 
@@ -30,6 +31,8 @@ pub(super) struct Journal {
     /// Length of the segment as far as it is known to be written and acknowledged.
     durable: u64,
     head: Head,
+    /// Of the records up to there; none where segments are missing.
+    tree: Option<Stored>,
     /// The last record that is known to be on disk.
     synced: u64,
     /// The last record that somebody was answered for, or may have been.
@@ -100,6 +103,7 @@ impl Journal {
             durable: written.len(),
             synced: head.next - 1,
             answered: head.next - 1,
+            tree: tree_of(path, head.next - 1).map_err(at(path))?,
             head,
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
@@ -154,8 +158,14 @@ impl Journal {
     ) -> io::Result<u64> {
         let mut head = self.head.clone();
         self.buffer.clear();
+        let mut growth = self.tree.as_ref().map(Stored::grow);
         for record in records {
+            let start = self.buffer.len();
             head.encode(record, self.synced, &mut self.buffer);
+            let line = self.buffer.get(start..self.buffer.len() - 1);
+            if let (Some(growth), Some(line)) = (&mut growth, line) {
+                growth.push(line);
+            }
         }
         self.file.write_all(&self.buffer)?;
         match self.durability {
@@ -170,7 +180,20 @@ impl Journal {
             self.synced = last;
         }
         (self.durable, self.head, self.answered) = (length, head, answered.min(last));
+        if let (Some(tree), Some(growth)) = (&mut self.tree, growth) {
+            tree.keep(growth);
+        }
         Ok(first)
+    }
+
+    /// Number and root of the records so far, all of which are brought to disk before.
+    pub(super) fn root(&mut self) -> io::Result<Option<(u64, Hash)>> {
+        self.sync()?;
+        Ok(self.tree.as_mut().map(|tree| {
+            // Whoever gets the checkpoint may ask for proofs.
+            tree.flush();
+            (tree.tree().size(), tree.tree().root())
+        }))
     }
 
     /// Whether everything that was written is still where readers will look for it.
@@ -290,4 +313,16 @@ impl Journal {
         (self.segment, self.file, self.durable) = (segment, file, 0);
         Ok(())
     }
+}
+
+/// The tree of the records that are there. A journal that has none, because segments were moved away, is written without.
+fn tree_of(directory: &Path, last: u64) -> io::Result<Option<Stored>> {
+    let tree = Stored::open(directory, last)?;
+    if tree.is_none() {
+        tracing::error!(
+            "no checkpoints of the journal can be made: old segments are missing and the file tree is not right. Put them \
+             back and start again"
+        );
+    }
+    Ok(tree)
 }

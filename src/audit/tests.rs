@@ -7,6 +7,7 @@ use std::time::Duration;
 mod damage;
 mod hands;
 mod history;
+mod seals;
 mod trouble;
 
 use crate::dynatrace::redact::Redactor;
@@ -121,7 +122,7 @@ async fn promise_5_removed_and_swapped_records_and_segments_are_found() {
     written(&config, 12).await;
     let paths = segments(&config.directory).unwrap();
     assert!(paths.len() > 3, "{paths:?}");
-    assert_eq!(verify(&config.directory, None).unwrap().records, 14);
+    assert_eq!(verify(&config.directory, None).unwrap().outcomes, 12);
     let path = &paths[1];
     let content = fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = content.lines().collect();
@@ -241,10 +242,17 @@ async fn a_segment_goes_on_behind_a_long_last_line() {
     drop(audit);
     writer.join().await;
     // The chain goes on from the long line.
-    for path in segments(&config.directory).unwrap().iter().skip(3) {
+    let paths = segments(&config.directory).unwrap();
+    let is_long = |path: &PathBuf| fs::metadata(path).unwrap().len() > 200_000;
+    let place = paths.iter().position(is_long).unwrap();
+    for path in &paths[place + 1..] {
         fs::remove_file(path).unwrap();
     }
-    fs::write(config.directory.join("00000000000000000004.jsonl"), "").unwrap();
+    let content = fs::read_to_string(&paths[place]).unwrap();
+    let (long, _checkpoint) = content.split_once('\n').unwrap();
+    fs::write(&paths[place], format!("{long}\n")).unwrap();
+    let next = first_record(&paths[place]).unwrap() + 1;
+    fs::write(segment::segment_path(&config.directory, next), "").unwrap();
     fs::remove_file(config.directory.join("head")).unwrap();
     written(&config, 1).await;
     verify(&config.directory, None).unwrap();
@@ -259,19 +267,19 @@ async fn what_is_missing_or_added_before_an_empty_segment_is_a_change() {
     let path = segment(&config);
     let content = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = content.split_inclusive('\n').collect();
-    assert_eq!(lines.len(), 6);
-    let next = config.directory.join("00000000000000000007.jsonl");
+    assert_eq!(lines.len(), 7);
+    let next = config.directory.join("00000000000000000008.jsonl");
     fs::write(&next, "").unwrap();
-    let odd = lines[5].replace("\"kind\"", "\"x\":\"\\ud800\",\"kind\"");
+    let odd = lines[6].replace("\"kind\"", "\"x\":\"\\ud800\",\"kind\"");
     for (changed, bad) in [
         (lines[..3].concat(), 3),
         (lines[..5].concat(), 5),
         (String::new(), 1),
-        (content.clone() + "garbage", 7),
-        (content.clone() + "garbage\n", 7),
-        (content.clone() + "\n", 7),
-        (content.trim_end().to_owned(), 6),
-        (lines[..5].concat() + &odd, 6),
+        (content.clone() + "garbage", 8),
+        (content.clone() + "garbage\n", 8),
+        (content.clone() + "\n", 8),
+        (content.trim_end().to_owned(), 7),
+        (lines[..6].concat() + &odd, 7),
     ] {
         fs::write(&path, &changed).unwrap();
         let refused = broken(open(&config));
@@ -294,9 +302,9 @@ async fn a_segment_that_does_not_say_what_came_before_it_is_not_continued() {
     let mut config = config(directory.path());
     written(&config, 4).await;
     let (old, away) = (segment(&config), directory.path().join("away"));
-    let next = config.directory.join("00000000000000000007.jsonl");
+    let next = config.directory.join("00000000000000000008.jsonl");
     fs::rename(&old, &away).unwrap();
-    for content in ["", "{\"seq\":7,\"prev\":\"12"] {
+    for content in ["", "{\"seq\":8,\"prev\":\"12"] {
         fs::write(&next, content).unwrap();
         assert_eq!(broken(open(&config)).line, 1);
         assert_eq!(fs::read_to_string(&next).unwrap(), content);
@@ -376,11 +384,11 @@ async fn promise_3_a_failing_journal_acknowledges_nothing_and_recovers_without_a
         .await
         .unwrap();
     let next = audit.record(event(5)).await.unwrap();
-    assert_eq!(next, first + 2, "one recovery record between");
+    assert!(next >= first + 2, "a recovery record between");
     drop(audit);
     writer.join().await;
     let report = verify(&config.directory, None).unwrap();
-    assert_eq!(report.outcomes, 2);
+    assert_eq!((report.outcomes, report.recoveries.len()), (2, 1));
 }
 
 #[tokio::test]

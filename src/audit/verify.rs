@@ -1,9 +1,13 @@
 //! Proof, offline: reading a journal to its end is verifying it.
 //!
 //! Finds edited, removed, added and reordered records and missing segments, and files set aside that are gone,
-//! changed, or that no record names. What it cannot find by itself is a journal that was written anew as a
-//! whole, the file `head` with it: compare the reported head with one noted earlier (`--expect-head`).
+//! changed, or that no record names. A journal that was written anew as a whole, the file `head` with it, is found by
+//! the key that signs its checkpoints, and one that was cut, by a checkpoint or a head that was kept elsewhere.
+//! It holds on to nothing that grows with the journal: lists are cut, and what is not listed is counted.
 
+mod seals;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +20,11 @@ use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incom
 use super::mark::{self, Marked};
 use super::segment::{Break, Damage, first_record, open_lines, open_regular, segments};
 use super::settle::compare;
+use super::tree::Compact;
+use super::tree::stored::{self, Start};
 use crate::value::{Sha256Hex, counted};
+use seals::Seals;
+pub use seals::{SealError, Sealed, Trust, read_kept};
 
 /// What a whole journal contains.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -30,8 +38,14 @@ pub struct Report {
     pub suppressed: u64,
     /// Allowed decisions without outcome, oldest first: a crash came between, or they are under way.
     pub in_doubt: Vec<String>,
+    /// Further ones, where there are too many to list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_in_doubt: u64,
     /// When the journal was written again after something went wrong.
     pub recoveries: Vec<Recovered>,
+    /// Further ones, where there are too many to list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_recoveries: u64,
     /// What was set aside and is not as the records say.
     pub problems: Vec<String>,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
@@ -39,6 +53,8 @@ pub struct Report {
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
     pub head_seq: u64,
     pub head_hash: String,
+    /// What checkpoints prove.
+    pub seals: Sealed,
 }
 
 /// A `recovery` record.
@@ -75,6 +91,12 @@ pub enum VerifyError {
         #[source]
         source: io::Error,
     },
+    #[error("{}{}: {why}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Seal {
+        path: PathBuf,
+        line: Option<u64>,
+        why: SealError,
+    },
     #[error(
         "record {expected} comes next, but {} begins with record {named} by its name: a segment is missing, \
          was renamed, or was replaced by a shorter one", path.display()
@@ -100,14 +122,27 @@ impl VerifyError {
     /// Whether the journal could be read and is broken, as opposed to not readable at all.
     pub fn is_verdict(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => true,
+            Self::Damaged(_)
+            | Self::Head { .. }
+            | Self::Missing { .. }
+            | Self::Seal { .. }
+            | Self::Torn { .. } => true,
             Self::Empty(_) | Self::Io { .. } => false,
         }
     }
 }
 
-/// Reads the journal in `directory` from its first record to its last.
+/// Reads the journal in `directory` from its first record to its last. Nobody's signature is trusted.
 pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
+    verify_by(directory, noted, &Trust::default())
+}
+
+/// The same, and finds out what is proven by keys and by a checkpoint from elsewhere.
+pub fn verify_by(
+    directory: &Path,
+    noted: Option<&NotedHead>,
+    trust: &Trust,
+) -> Result<Report, VerifyError> {
     // First: a gate that writes meanwhile makes the journal longer, and never shorter than this says.
     let marked = mark::read(directory)
         .map_err(io(&mark::path(directory)))?
@@ -116,8 +151,21 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
     if segments.is_empty() && marked.as_ref().is_none_or(|marked| marked.answered == 0) {
         return Err(VerifyError::Empty(directory.to_owned()));
     }
+    let start = stored::start(&segments).map_err(io(directory))?;
+    let head = match &start {
+        Some(start) => start
+            .head()
+            .ok_or_else(|| VerifyError::Empty(directory.to_owned()))?,
+        None => Head::origin(),
+    };
+    let tree = start
+        .as_ref()
+        .map_or_else(Compact::default, |start| start.tree.clone());
+    let seals = Seals::new(trust, tree).map_err(sealed(directory, None))?;
     let mut walk = Walk {
-        head: Head::origin(),
+        head,
+        seals,
+        start,
         report: Report::default(),
         doubt: Doubt::default(),
         marked,
@@ -133,6 +181,9 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
 /// The way from the first record to the last.
 struct Walk<'a> {
     head: Head,
+    seals: Seals,
+    /// What a `pruned` record, which is still to come, has to say of the beginning.
+    start: Option<Start>,
     report: Report,
     doubt: Doubt,
     /// What the file `head` says.
@@ -158,20 +209,30 @@ impl Walk<'_> {
             if reader.read_until(b'\n', &mut line).map_err(io(path))? == 0 {
                 break;
             }
+            // What confirms every other line is the one that follows it.
+            let is_end = is_last && reader.fill_buf().map_err(io(path))?.is_empty();
             let followed = match line.strip_suffix(b"\n") {
-                Some(line) => check_form(line).and_then(|()| self.follow(line)),
+                Some(line) if is_end => check_form(line).and_then(|()| self.follow(line)),
+                Some(line) => self.follow(line),
                 None => Err(incomplete(&line)),
             };
-            if let Err(why) = followed {
-                return Err(self.broken(path, number, &line, why, reader, is_last));
-            }
+            let kind = match followed {
+                Ok(kind) => kind,
+                Err(why) => return Err(self.broken(path, number, &line, why, reader, is_last)),
+            };
             compare(path, &self.head, self.marked.as_ref())?;
+            let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+            let seen = self.seals.see(&kind, whole);
+            seen.map_err(sealed(path, Some(number)))?;
+            if kind == "pruned" && stored::pruned(whole) == self.start {
+                self.start = None;
+            }
         }
         self.report.segments += 1;
         Ok(())
     }
 
-    fn follow(&mut self, line: &[u8]) -> Result<(), LinkError> {
+    fn follow<'a>(&mut self, line: &'a [u8]) -> Result<Cow<'a, str>, LinkError> {
         let record = self.head.follow(line)?;
         let report = &mut self.report;
         report.records += 1;
@@ -185,7 +246,12 @@ impl Walk<'_> {
             ("recovery", _) => {
                 let recovered = serde_json::from_slice(line);
                 let form = |error: serde_json::Error| LinkError::Form(error.to_string());
-                report.recoveries.push(recovered.map_err(form)?);
+                let recovered = recovered.map_err(form)?;
+                if report.recoveries.len() < LISTED {
+                    report.recoveries.push(recovered);
+                } else {
+                    report.more_recoveries += 1;
+                }
             }
             _ => {}
         }
@@ -193,7 +259,7 @@ impl Walk<'_> {
         self.noted_found |= self.noted.is_some_and(|noted| {
             noted.seq + 1 == self.head.next && noted.hash == self.head.hash.as_str()
         });
-        Ok(())
+        Ok(record.kind)
     }
 
     /// What is wrong with a line: torn by a crash, where it is the end and nothing says that it was on disk.
@@ -259,7 +325,12 @@ impl Walk<'_> {
                 "record {on_disk} was on disk, says the file head, and the journal ends with record {last}"
             ));
         }
-        report.in_doubt = self.doubt.ids();
+        if let Some(start) = self.start {
+            let first = start.tree.size() + 1;
+            return Err(sealed(directory, None)(SealError::Vouched { first }));
+        }
+        report.seals = self.seals.end().map_err(sealed(directory, None))?;
+        (report.in_doubt, report.more_in_doubt) = self.doubt.some();
         if self.noted.is_none_or(|noted| noted.seq != last) {
             report.unvouched.push(last);
         }
@@ -334,6 +405,16 @@ fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<Strin
     (Sha256Hex::of(&content).as_str() != sha256).then(|| "it was changed".to_owned())
 }
 
+fn sealed(path: &Path, line: Option<u64>) -> impl FnOnce(SealError) -> VerifyError + use<> {
+    let path = path.to_owned();
+    move |why| VerifyError::Seal { path, line, why }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
     let path = path.to_owned();
     move |source| VerifyError::Io { path, source }
@@ -341,27 +422,51 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
 
 /// Allowed decisions that wait for their outcome.
 #[derive(Debug, Default)]
-pub(super) struct Doubt(BTreeMap<u64, String>);
+pub(super) struct Doubt {
+    waiting: BTreeMap<u64, String>,
+    /// The oldest, where there are more than there is room for. Their outcomes are not looked for any more.
+    more: u64,
+}
 
 impl Doubt {
     pub(super) fn see(&mut self, record: &Link<'_>) {
         match (&*record.kind, &*record.verdict) {
             ("decision", "allow") => {
                 let number = record.seq.unwrap_or_default();
-                self.0
-                    .insert(number, record.decision_id.clone().into_owned());
-            }
-            ("outcome", _) => {
-                let meant = self.0.get(&record.decision_seq);
-                if meant.is_some_and(|id| *id == record.decision_id) {
-                    self.0.remove(&record.decision_seq);
+                let id = record.decision_id.clone().into_owned();
+                self.waiting.insert(number, id);
+                if self.waiting.len() > WAITING && self.waiting.pop_first().is_some() {
+                    self.more += 1;
                 }
             }
+            ("outcome", _) => self.end(record),
+            // An operator has found out.
+            ("settled", _) if record.found != "unknown" => self.end(record),
             _ => {}
         }
     }
 
+    fn end(&mut self, record: &Link<'_>) {
+        let meant = self.waiting.get(&record.decision_seq);
+        if meant.is_some_and(|id| *id == record.decision_id) {
+            self.waiting.remove(&record.decision_seq);
+        }
+    }
+
     pub(super) fn ids(self) -> Vec<String> {
-        self.0.into_values().collect()
+        self.waiting.into_values().collect()
+    }
+
+    /// As many as are listed, and how many more there are.
+    fn some(self) -> (Vec<String>, u64) {
+        let all = self.waiting.len();
+        let some: Vec<String> = self.waiting.into_values().take(LISTED).collect();
+        let more = self.more + (all - some.len()) as u64;
+        (some, more)
     }
 }
+
+/// Of a kind.
+const LISTED: usize = 10_000;
+/// More than any gate has requests under way.
+const WAITING: usize = 100_000;

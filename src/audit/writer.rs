@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RecordError;
 use super::chain::{Head, NotedHead};
+use super::checkpoint::Signed;
 use super::event::{Event, Recovery, Stop};
 use super::journal::Journal;
+use super::notary::Notary;
 use super::queue::{Pending, Wanted, answer};
 use crate::value::rfc3339_millis;
 
@@ -39,6 +41,7 @@ pub struct Counters {
     pub records: AtomicU64,
     pub failures: AtomicU64,
     pub sync_nanoseconds: AtomicU64,
+    pub checkpoints: AtomicU64,
 }
 
 /// What everybody may know of the writer.
@@ -51,6 +54,8 @@ pub(super) struct Shared {
     head: Mutex<Option<Head>>,
     /// Since when it is with the disk.
     working: Mutex<Option<Instant>>,
+    /// The newest checkpoint.
+    pub(super) newest: watch::Sender<Option<Arc<Signed>>>,
 }
 
 impl Shared {
@@ -101,6 +106,7 @@ pub(super) fn start(
     journal: Journal,
     queue: mpsc::Receiver<Pending>,
     shared: Arc<Shared>,
+    notary: Notary,
     now: fn() -> jiff::Timestamp,
 ) -> std::io::Result<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -111,6 +117,7 @@ pub(super) fn start(
     let work = Work {
         journal,
         shared,
+        notary,
         now,
         trouble: None,
         synced: Instant::now(),
@@ -144,6 +151,7 @@ impl Drop for Told {
 struct Work {
     journal: Journal,
     shared: Arc<Shared>,
+    notary: Notary,
     now: fn() -> jiff::Timestamp,
     trouble: Option<Trouble>,
     /// When what is buffered was brought to disk last.
@@ -158,7 +166,8 @@ impl Work {
             // Woken without events too: to sync what is buffered, to see whether a disk in trouble is back, and
             // whether the journal is still in its place.
             let queued = queue.recv_many(&mut batch, BATCH);
-            if tokio::time::timeout(IDLE, queued).await == Ok(0) {
+            let pause = IDLE.min(self.notary.pause());
+            if tokio::time::timeout(pause, queued).await == Ok(0) {
                 break;
             }
             // Whoever has something to do on this processor does it first, and its records share this sync. Where
@@ -180,7 +189,10 @@ impl Work {
                 shared.stands_at(self.journal.head());
             }
             self.answer(&mut batch, written);
-            shared.work(|| self.look_after());
+            shared.work(|| {
+                self.look_after();
+                self.seal_when_due();
+            });
             shared.tell(self.trouble.as_ref());
         }
         shared.work(|| self.close());
@@ -231,8 +243,9 @@ impl Work {
         }
         let started = Instant::now();
         let records = batch.iter().map(|pending| &pending.record);
-        match self.journal.append(records) {
+        match self.journal.append(records.clone()) {
             Ok(first) => {
+                self.notary.see(records);
                 let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 let counters = &self.shared.counters;
                 counters
@@ -276,6 +289,27 @@ impl Work {
         self.synced = Instant::now();
     }
 
+    /// Behind the answers: nobody waits for a checkpoint.
+    fn seal_when_due(&mut self) {
+        if self.trouble.is_some() || !self.notary.is_due(self.journal.end().0) {
+            return;
+        }
+        if let Err(error) = self.seal() {
+            self.fail(&error);
+            return;
+        }
+        self.shared.stands_at(self.journal.head());
+    }
+
+    fn seal(&mut self) -> std::io::Result<()> {
+        if let Some(signed) = self.notary.seal(&mut self.journal, (self.now)())? {
+            let checkpoints = &self.shared.counters.checkpoints;
+            checkpoints.fetch_add(1, Ordering::Relaxed);
+            self.shared.newest.send_replace(Some(Arc::new(signed)));
+        }
+        Ok(())
+    }
+
     fn fail(&mut self, error: &std::io::Error) {
         tracing::error!(%error, "the journal cannot be written: guarded requests are refused");
         self.trouble = Some(Trouble {
@@ -303,7 +337,8 @@ impl Work {
             timestamp: rfc3339_millis((self.now)()),
         })
         .record();
-        if let Err(error) = self.journal.note(&[stop]) {
+        self.notary.see(std::iter::once(&stop));
+        if let Err(error) = self.journal.note(&[stop]).and_then(|()| self.seal()) {
             tracing::error!(%error, "the journal could not be closed");
         }
     }

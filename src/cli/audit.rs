@@ -1,6 +1,10 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
 mod hash;
+mod key;
+mod prove;
+mod trusted;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,24 +13,27 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use rustix::event::Timespec;
-use serde_json::json;
 
-use super::{Format, output, print_json};
-use crate::audit::chain::NotedHead;
+use super::{Format, output};
 use crate::audit::lines::Lines;
 use crate::audit::segments;
 use crate::audit::tail::render;
-use crate::audit::verify::{Recovered, Report, verify};
-use crate::value::{Visible, counted, unread, visible_json};
+use crate::value::{unread, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Print the pseudonyms of a value, to find it in records
     Hash(hash::Hash),
+    /// Check one record with its evidence, without the journal
+    CheckProof(prove::CheckProof),
+    /// Print the public key of the journal's checkpoints, or make another
+    Key(key::Key),
+    /// Write one record with the evidence that it is in the journal
+    Prove(prove::Prove),
     /// Show records, oldest first
     Tail(TailArgs),
     /// Prove that no record was changed, removed or added
-    Verify(Verify),
+    Verify(verify::Verify),
 }
 
 #[derive(Debug, Args)]
@@ -45,23 +52,13 @@ pub(super) struct TailArgs {
     format: Format,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
-    /// The head that an earlier run printed: fail if it is no longer in the journal
-    #[arg(long, value_name = "SEQ:HASH")]
-    expect_head: Option<NotedHead>,
-    /// Form of the output
-    #[arg(long, value_enum, default_value_t = Format::Pretty)]
-    format: Format,
-}
-
 impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
             Self::Hash(hash) => hash.run(out),
+            Self::CheckProof(check) => check.run(out),
+            Self::Key(key) => key.run(out),
+            Self::Prove(prove) => prove.run(out),
             Self::Tail(tail) => tail.run(out),
             Self::Verify(verify) => verify.run(out),
         }
@@ -110,35 +107,6 @@ impl TailArgs {
     }
 }
 
-impl Verify {
-    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        readable(&self.journal)?;
-        match verify(&self.journal, self.expect_head.as_ref()) {
-            Ok(report) => {
-                let ok = report.problems.is_empty();
-                match self.format {
-                    Format::Json => print_json(out, &json!({"ok": ok, "report": report}))?,
-                    Format::Pretty => show(&report, out)?,
-                }
-                Ok(ExitCode::from(if ok { 0 } else { 2 }))
-            }
-            Err(error) if error.is_verdict() => {
-                let error = error.to_string();
-                match self.format {
-                    Format::Json => {
-                        print_json(out, &json!({"ok": false, "error": error}))?;
-                    }
-                    Format::Pretty => {
-                        writeln!(out, "The chain is broken.\n  {}", Visible(error))?;
-                    }
-                }
-                Ok(ExitCode::from(2))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
 /// The segments in a directory that can be read.
 fn readable(journal: &Path) -> anyhow::Result<Vec<PathBuf>> {
     segments(journal).map_err(|error| anyhow!("journal {}: {}", journal.display(), unread(&error)))
@@ -150,62 +118,6 @@ pub(super) fn expect_journal(journal: &Path) -> anyhow::Result<()> {
         bail!("{} holds no journal", journal.display());
     }
     Ok(())
-}
-
-fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
-    if report.problems.is_empty() {
-        write!(out, "The chain holds.")?;
-    } else {
-        write!(out, "The journal is not whole, though its chain holds.")?;
-    }
-    for record in &report.unvouched {
-        write!(out, " Nothing vouches yet for record {record}, the last.")?;
-    }
-    writeln!(out)?;
-    for problem in &report.problems {
-        writeln!(out, "  {}", Visible(problem))?;
-    }
-    for (name, value) in [
-        ("segments", report.segments as u64),
-        ("records", report.records),
-        ("allowed", report.allowed),
-        ("denied", report.denied),
-        ("outcomes", report.outcomes),
-        ("suppressed", report.suppressed),
-        ("in doubt", report.in_doubt.len() as u64),
-    ] {
-        writeln!(out, "  {name:<10} {value:>7}")?;
-    }
-    for id in &report.in_doubt {
-        writeln!(out, "    allowed, without outcome: {}", Visible(id))?;
-    }
-    writeln!(out, "  recoveries {:>7}", report.recoveries.len())?;
-    for recovered in &report.recoveries {
-        writeln!(out, "    {}", Visible(told(recovered)))?;
-    }
-    writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
-    if !report.unvouched.is_empty() {
-        writeln!(
-            out,
-            "A change of the last record alone cannot be seen: note the head elsewhere, and hand it in with --expect-head."
-        )?;
-    }
-    Ok(())
-}
-
-/// A recovery in one line.
-fn told(recovered: &Recovered) -> String {
-    let Recovered { seq, timestamp, .. } = recovered;
-    let refused = match recovered.refused_events {
-        0 => String::new(),
-        number => format!(", {} refused", counted(number, "event")),
-    };
-    let aside = recovered.set_aside.as_ref();
-    let aside = aside.map_or_else(String::new, |name| format!(", set aside in {name}"));
-    format!(
-        "record {seq}, {timestamp}: {}{refused}{aside}",
-        recovered.reason
-    )
 }
 
 /// How often a journal is looked at for new records.

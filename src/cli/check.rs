@@ -9,8 +9,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Format, load, print_json, set};
+use crate::anchor;
 use crate::app;
-use crate::audit::Directory;
+use crate::audit::{Directory, checkpoint};
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
@@ -61,6 +62,9 @@ impl Check {
         let shaky = app::check_listeners(&config)?;
         app::check_otlp(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
+        let origin = config.journal.origin.as_ref();
+        checkpoint::key::check(&config.journal.directory, origin).context("journal")?;
+        anchor::check(&config.journal.checkpoints).context("journal.checkpoints")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;

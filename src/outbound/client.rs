@@ -61,9 +61,21 @@ impl Client {
     /// Head and body of the answer, which is 200, and JSON unless something else is asked for.
     pub async fn ask(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         within: Duration,
     ) -> Result<(HeaderMap, Bytes), AskError> {
+        match self.send(request, within).await? {
+            (StatusCode::OK, head, body) => Ok((head, body)),
+            (status, _, _) => Err(AskError::Status(status)),
+        }
+    }
+
+    /// The answer, whatever its status is, but for a redirect.
+    pub async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
         let headers = request.headers_mut();
         let json = HeaderValue::from_static("application/json");
         headers.entry(ACCEPT).or_insert(json);
@@ -75,13 +87,15 @@ impl Client {
             .unwrap_or(Err(AskError::Timeout(within)))
     }
 
-    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<(HeaderMap, Bytes), AskError> {
+    async fn answer(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
         let answer = self.0.request(request).await;
         let answer = answer.map_err(|error| AskError::Unreachable(causes(&error)))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            status if status.is_redirection() => return Err(AskError::Redirect(status)),
-            status => return Err(AskError::Status(status)),
+        let status = answer.status();
+        if status.is_redirection() {
+            return Err(AskError::Redirect(status));
         }
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LONGEST_ANSWER).collect().await;
@@ -92,7 +106,7 @@ impl Client {
                 AskError::Unreachable(causes(error.as_ref()))
             }
         })?;
-        Ok((head.headers, body.to_bytes()))
+        Ok((status, head.headers, body.to_bytes()))
     }
 }
 

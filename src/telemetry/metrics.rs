@@ -22,9 +22,9 @@ use crate::dynatrace::redact::Redacted;
 use families::Families;
 pub use labels::known_method;
 use labels::{
-    BuildLabels, CertificateLabels, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels,
-    OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels,
-    ViolationLabels, class,
+    BuildLabels, CertificateLabels, DecisionLabels, DestinationLabels, IssuerLabels,
+    IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
+    ResultLabels, SignalLabels, ViolationLabels, class,
 };
 
 /// The type of what `Metrics::encode` returns.
@@ -322,6 +322,19 @@ impl Metrics {
             .generation
             .set(i64::try_from(generation).unwrap_or(i64::MAX));
         families.in_force_since.set(since.as_second());
+    }
+
+    /// The journal has another checkpoint.
+    pub fn checkpoint_made(&self, at: jiff::Timestamp) {
+        self.0.families.checkpoints.inc();
+        self.0.families.checkpoint_made.set(at.as_second());
+    }
+
+    /// A checkpoint did not arrive at a destination of this kind.
+    pub fn checkpoint_not_sent(&self, destination: &'static str) {
+        let labels = DestinationLabels { destination };
+        let failures = &self.0.families.checkpoint_failures;
+        failures.get_or_create(&labels).inc();
     }
 
     /// An access token of the gate's own could not be had.

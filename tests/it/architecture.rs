@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 /// Module, and the modules of ours that it imports.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("admin", &["listener", "telemetry", "value"]),
+    ("anchor", &["audit", "outbound", "telemetry", "value"]),
     (
         "app",
         &[
             "admin",
+            "anchor",
             "audit",
             "config",
             "dynatrace",
@@ -25,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "anchor",
             "app",
             "audit",
             "config",

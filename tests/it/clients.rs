@@ -31,15 +31,22 @@ fn target() -> PathBuf {
 
 /// A Python that has `dt`.
 fn python() -> PathBuf {
+    python_with("dynatrace")
+}
+
+/// A Python that has a package.
+pub(crate) fn python_with(package: &str) -> PathBuf {
     let own = target().join("clients/bin/python");
     let mut pythons = [own, PathBuf::from("python3")].into_iter();
     let found = pythons.find(|python| {
         let import = Command::new(python)
-            .args(["-c", "import dynatrace"])
+            .args(["-c", &format!("import {package}")])
             .output();
         import.is_ok_and(|output| output.status.success())
     });
-    found.expect("a Python with the package dt: .ci/run makes one below the target directory")
+    found.unwrap_or_else(|| {
+        panic!("a Python with {package} is needed: .ci/run makes one below the target directory")
+    })
 }
 
 /// The lines that a client printed, one JSON object a step.

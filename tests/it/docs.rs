@@ -135,6 +135,7 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
 pub(crate) fn every_metric() -> String {
     let metrics = Metrics::new("1.2.3");
     metrics.certificate_refused("revocation_list_expired");
+    metrics.checkpoint_not_sent("url");
     metrics.certificates_are([("clients", "tls.pem".to_owned(), jiff::Timestamp::UNIX_EPOCH)]);
     metrics.decision("token.update", "deny");
     metrics.forwarded("believed");
@@ -737,7 +738,7 @@ fn every_test_that_is_ignored_is_run_where_it_can_be() {
             }
         }
     }
-    assert_eq!(needs.len(), 11, "{needs:?}");
+    assert_eq!(needs.len(), 12, "{needs:?}");
     for need in needs {
         assert!(script.contains(&need), "{need}");
     }

@@ -78,10 +78,10 @@ fn null_bytes_over_acknowledged_records_stop_the_start_and_change_nothing() {
     let journal = segment.parent().unwrap();
     let whole = std::fs::read(&segment).unwrap();
     let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    assert_eq!(lines.len(), 93);
+    assert_eq!(lines.len(), 94);
     let start: usize = lines.iter().take(20).map(|line| line.len()).sum();
     // Over record 21; over it and all that follow; over the last two: the end is no excuse.
-    let end = whole.len() - lines[92].len() - lines[91].len() + 50;
+    let end = whole.len() - lines[92].len() - lines[93].len() + 50;
     for (from, to) in [
         (start, start + 600),
         (start, whole.len()),
@@ -91,7 +91,7 @@ fn null_bytes_over_acknowledged_records_stop_the_start_and_change_nothing() {
         damaged[from..to].fill(0);
         std::fs::write(&segment, damaged).unwrap();
         let before = listing(journal);
-        let record = if from == start { 21 } else { 92 };
+        let record = if from == start { 21 } else { 93 };
         let said = refused(&directory);
         for words in [
             format!(":{record}: record {record} is damaged: "),
@@ -117,11 +117,11 @@ fn what_was_set_aside_is_told_and_missed_when_it_is_gone() {
     let (directory, segment) = closed();
     let journal = segment.parent().unwrap().to_owned();
     let mut content = std::fs::read(&segment).unwrap();
-    content.extend(br#"{"seq":94,"prev":"0"#);
+    content.extend(br#"{"seq":95,"prev":"0"#);
     std::fs::write(&segment, content).unwrap();
     let (code, words) = verdict(&journal);
     assert_eq!(code, Some(2));
-    assert!(words.contains("record 94 is torn"), "{words}");
+    assert!(words.contains("record 95 is torn"), "{words}");
 
     let upstream = Upstream::lenient();
     let mut gate = Gate::start(directory, upstream.address, &[]);
@@ -134,17 +134,17 @@ fn what_was_set_aside_is_told_and_missed_when_it_is_gone() {
     let name = recovery["set_aside"].as_str().unwrap();
     let aside = journal.join(name);
     let report = verify(&journal);
-    assert_eq!(report["recoveries"][0]["seq"], 94);
+    assert_eq!(report["recoveries"][0]["seq"], 95);
     assert_eq!(report["recoveries"][0]["set_aside"], name);
     assert_eq!(report["problems"], json!([]));
     let (_, words) = verdict(&journal);
     assert!(
-        words.contains("record 94, ") && words.contains(&format!("set aside in {name}")),
+        words.contains("record 95, ") && words.contains(&format!("set aside in {name}")),
         "{words}"
     );
 
     std::fs::remove_file(&aside).unwrap();
-    let gone = format!("record 94 says that {name} was set aside: it is gone");
+    let gone = format!("record 95 says that {name} was set aside: it is gone");
     let (code, words) = verdict(&journal);
     assert_eq!(code, Some(2));
     assert!(
@@ -174,20 +174,20 @@ fn an_edit_is_found_and_the_record_is_named() {
 
     // The last: the file `head` knows it, and without it nothing does.
     std::fs::write(&segment, &whole).unwrap();
-    edit(&segment, 93, "\"timestamp\":\"2", "\"timestamp\":\"3");
+    edit(&segment, 94, "\"timestamp\":\"2", "\"timestamp\":\"3");
     let (code, words) = verdict(journal);
     assert_eq!(code, Some(2));
-    assert!(words.contains("record 93 was changed"), "{words}");
+    assert!(words.contains("record 94 was changed"), "{words}");
     std::fs::remove_file(journal.join("head")).unwrap();
     let (code, words) = verdict(journal);
     assert_eq!(code, Some(0));
     assert!(
-        words.contains("Nothing vouches yet for record 93, the last."),
+        words.contains("Nothing vouches yet for record 94, the last."),
         "{words}"
     );
-    assert_eq!(verify(journal)["unvouched"], json!([93]));
+    assert_eq!(verify(journal)["unvouched"], json!([94]));
     let head = verify(journal)["head_hash"].as_str().unwrap().to_owned();
-    let output = verified(journal, &["--expect-head", &format!("93:{head}")]);
+    let output = verified(journal, &["--expect-head", &format!("94:{head}")]);
     let words = String::from_utf8(output.stdout).unwrap();
     assert!(
         output.status.success() && !words.contains("vouches"),

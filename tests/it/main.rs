@@ -17,6 +17,7 @@ mod birth;
 mod budgets;
 mod bypass;
 mod catalogue;
+mod checkpoints;
 mod cli;
 mod clients;
 mod connections;

@@ -134,7 +134,8 @@ fn the_records_of_the_documentation_are_what_the_program_writes() {
             "outcome",
             "suppressed",
             "unseen",
-            "stop"
+            "stop",
+            "checkpoint"
         ]
     );
     let shown: Vec<String> = [0, 1, 2, 4, 7, 8, 6]

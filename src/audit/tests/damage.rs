@@ -270,7 +270,7 @@ async fn the_last_record_is_refused_when_it_was_changed_cut_or_destroyed() {
 
 /// Nobody was answered for it, so it may be torn as any other end.
 #[tokio::test]
-async fn a_stop_record_that_was_cut_is_a_torn_end() {
+async fn a_last_checkpoint_that_was_cut_is_a_torn_end() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
     written(&config, 2).await;
@@ -279,7 +279,7 @@ async fn a_stop_record_that_was_cut_is_a_torn_end() {
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     assert!(matches!(
         verify(&config.directory, None),
-        Err(VerifyError::Torn { record: 4, .. })
+        Err(VerifyError::Torn { record: 5, .. })
     ));
     written(&config, 1).await;
     assert_eq!(verify(&config.directory, None).unwrap().recoveries.len(), 1);
@@ -298,7 +298,7 @@ async fn a_stop_record_that_was_cut_off_cleanly_is_missed() {
     fs::write(&path, lines[..3].concat()).unwrap();
     let problems = verify(&config.directory, None).unwrap().problems;
     assert!(
-        problems[0].starts_with("record 4 was on disk"),
+        problems[0].starts_with("record 5 was on disk"),
         "{problems:?}"
     );
     written(&config, 1).await;

@@ -180,5 +180,5 @@ async fn a_clock_that_goes_backwards_breaks_nothing() {
         drop(audit);
         writer.join().await;
     }
-    assert_eq!(verify(&config.directory, None).unwrap().records, 9);
+    assert_eq!(verify(&config.directory, None).unwrap().records, 12);
 }

@@ -11,9 +11,9 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::Load;
 use super::labels::{
-    CertificateLabels, DecisionId, DecisionLabels, IssuerLabels, IssuerResultLabels, LimitLabels,
-    OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels,
-    ViolationLabels,
+    CertificateLabels, DecisionId, DecisionLabels, DestinationLabels, IssuerLabels,
+    IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
+    ResultLabels, SignalLabels, ViolationLabels,
 };
 
 pub(super) struct Families {
@@ -22,6 +22,9 @@ pub(super) struct Families {
     pub(super) bytecode_trusted: Gauge,
     pub(super) certificate_not_after: Family<CertificateLabels, Gauge>,
     pub(super) certificates_refused: Family<ReasonLabels, Counter>,
+    pub(super) checkpoint_failures: Family<DestinationLabels, Counter>,
+    pub(super) checkpoint_made: Gauge,
+    pub(super) checkpoints: Counter,
     pub(super) connections: Gauge,
     pub(super) decisions: Family<DecisionLabels, Counter>,
     pub(super) evaluation: HistogramWithExemplars<DecisionId>,
@@ -97,6 +100,18 @@ impl Families {
                 "client_certificates_refused",
                 "Clients that were not let in, or not kept, for what their certificate is, by reason",
             ),
+            checkpoint_failures: add(
+                to,
+                "checkpoint_failures",
+                "Times that a checkpoint of the journal did not arrive where it was sent, by destination",
+            ),
+            checkpoint_made: add_with_unit(
+                to,
+                Unit::Seconds,
+                "checkpoint_made_timestamp",
+                "When the newest checkpoint of the journal was made, in seconds since 1970",
+            ),
+            checkpoints: add(to, "checkpoints", "Signed checkpoints of the journal"),
             connections: add(
                 to,
                 "connections",

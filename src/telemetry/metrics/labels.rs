@@ -25,6 +25,11 @@ pub(super) struct DecisionLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct DestinationLabels {
+    pub(super) destination: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct IssuerLabels {
     pub(super) issuer: String,
 }

@@ -20,6 +20,8 @@ fn counted() -> Metrics {
     metrics.looked_up(false, Duration::from_millis(3));
     metrics.upstream_answered(Duration::from_millis(20), None);
     metrics.access_token_failed();
+    metrics.checkpoint_made(jiff::Timestamp::UNIX_EPOCH);
+    metrics.checkpoint_not_sent("url");
     metrics.certificate_refused("expired");
     metrics.certificates_are([("clients", "old.pem".to_owned(), jiff::Timestamp::UNIX_EPOCH)]);
     // One that is exchanged is not shown any more.

@@ -1,0 +1,356 @@
+//! One record, and what proves that it is in the journal: the hashes beside its way to the root of a signed checkpoint.
+//! It is checked without the journal. Below the record a proof is a
+//! [C2SP tlog-proof](https://c2sp.org/tlog-proof), for whoever has another program for those.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use data_encoding::BASE64;
+use memchr::memmem;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::chain::Link;
+use super::checkpoint::note::{Note, NoteError, PublicKey};
+use super::checkpoint::{Checkpoint, hash_of};
+use super::segment::{first_record, segments};
+use super::tree::stored::{Hashes, each_line, start};
+use super::tree::{self, Compact, Hash, Node, inclusion, largest, leaf, root_by_inclusion};
+
+/// A record with its evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The line, without its newline.
+    pub record: String,
+    index: u64,
+    path: Vec<Hash>,
+    note: Note,
+}
+
+/// Which record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Number(u64),
+    /// The decision of this id.
+    Decision(String),
+}
+
+#[derive(Debug, Error)]
+pub enum ProveError {
+    #[error("there is no such record in the journal")]
+    Gone,
+    #[error("no checkpoint covers record {0} yet: a gate makes one each minute, and when it ends")]
+    NotCovered(u64),
+    #[error("the checkpoint over {0} records does not hold: run `dtgate audit verify`")]
+    Wrong(u64),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What a proof proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    pub seq: u64,
+    /// Records that the checkpoint covers.
+    pub size: u64,
+    pub origin: String,
+    /// The key that has signed it.
+    pub key: String,
+    /// Witnesses that were given and have confirmed it, each with the time in seconds since 1970.
+    pub witnesses: Vec<(String, u64)>,
+    /// The signatures below the checkpoint, by what they say of their keys.
+    pub signatures: Vec<String>,
+}
+
+/// Why a proof proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CheckError {
+    #[error("it is no proof: {0}")]
+    Form(&'static str),
+    #[error("its checkpoint: {0}")]
+    Note(#[from] NoteError),
+    #[error("the checkpoint is not signed by a key that was given, but by {0}")]
+    Key(String),
+    #[error("no witness that was given has confirmed the checkpoint")]
+    Witness,
+    #[error(
+        "the record is not the one that the checkpoint covers: it was changed, or the proof was"
+    )]
+    Root,
+    #[error("the record says that it is record {said}, and its place is that of record {proven}")]
+    Sequence { said: u64, proven: u64 },
+}
+
+impl FromStr for Wanted {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.parse().ok().filter(|number| *number > 0);
+        Ok(number.map_or_else(|| Self::Decision(text.to_owned()), Self::Number))
+    }
+}
+
+/// Finds a record and proves it by the newest checkpoint over it that a witness has confirmed; where there is none, by
+/// the newest.
+pub fn prove(directory: &Path, wanted: &Wanted) -> Result<Proof, ProveError> {
+    let segments = segments(directory)?;
+    let (number, record) = find(&segments, wanted)?.ok_or(ProveError::Gone)?;
+    let note = checkpoint_over(&segments, number)?.ok_or(ProveError::NotCovered(number))?;
+    let Some(checkpoint) = Checkpoint::parse(&note.text) else {
+        return Err(ProveError::NotCovered(number));
+    };
+    let Checkpoint { size, root, .. } = checkpoint;
+    let (index, hash) = (number - 1, leaf(record.as_bytes()));
+    let holds = |path: &[Hash]| root_by_inclusion(hash, index, size, path) == Some(root);
+    let proof = |path| Proof {
+        record,
+        index,
+        path,
+        note,
+    };
+    if let Some(path) = by_file(directory, index, size).filter(|path| holds(path)) {
+        return Ok(proof(path));
+    }
+    // The file is no more than a help.
+    let path = by_segments(&segments, index, size)?;
+    match path.filter(|path| holds(path)) {
+        Some(path) => Ok(proof(path)),
+        None => Err(ProveError::Wrong(size)),
+    }
+}
+
+/// Number and line of a record.
+fn find(segments: &[PathBuf], wanted: &Wanted) -> io::Result<Option<(u64, String)>> {
+    let numbered = |path: &PathBuf| first_record(path).unwrap_or_default();
+    let from = match wanted {
+        Wanted::Number(number) => segments
+            .partition_point(|path| numbered(path) <= *number)
+            .saturating_sub(1),
+        Wanted::Decision(_) => 0,
+    };
+    for path in segments.get(from..).unwrap_or_default() {
+        let (mut number, mut found) = (numbered(path), None);
+        each_line(path, |line| {
+            let is_it = match wanted {
+                Wanted::Number(wanted) => number == *wanted,
+                Wanted::Decision(id) => {
+                    memmem::find(line, id.as_bytes()).is_some()
+                        && Link::read(line)
+                            .is_ok_and(|link| link.kind == "decision" && link.decision_id == *id)
+                }
+            };
+            if is_it {
+                found = Some((number, String::from_utf8_lossy(line).into_owned()));
+            }
+            number += 1;
+            !is_it
+        })?;
+        if found.is_some() || matches!(wanted, Wanted::Number(_)) {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// The best checkpoint that covers a record, with the signatures of all witnesses that have confirmed it.
+fn checkpoint_over(segments: &[PathBuf], record: u64) -> io::Result<Option<Note>> {
+    #[derive(Deserialize)]
+    struct Told {
+        kind: String,
+        note: String,
+    }
+    let (mut newest, mut cosigned) = (None, None::<Note>);
+    for path in segments.iter().rev() {
+        let mut here = None;
+        each_line(path, |line| {
+            let may_be = [
+                b"\"kind\":\"checkpoint\"".as_slice(),
+                b"\"kind\":\"cosigned\"",
+            ];
+            if !may_be.iter().any(|kind| memmem::find(line, kind).is_some()) {
+                return true;
+            }
+            let told = serde_json::from_slice::<Told>(line).ok();
+            let Some((told, note)) =
+                told.and_then(|told| Note::parse(&told.note).ok().map(|note| (told, note)))
+            else {
+                return true;
+            };
+            if Checkpoint::parse(&note.text).is_none_or(|it| it.size < record) {
+                return true;
+            }
+            match &*told.kind {
+                "checkpoint" => here = Some(note),
+                "cosigned" => cosigned = Some(merged(cosigned.take(), note)),
+                _ => {}
+            }
+            true
+        })?;
+        newest = newest.or(here);
+        if cosigned.is_some() || first_record(path).unwrap_or_default() <= record {
+            break;
+        }
+    }
+    Ok(cosigned.or(newest))
+}
+
+/// The newer of two, with all signatures where they are of one text.
+fn merged(before: Option<Note>, newer: Note) -> Note {
+    match before {
+        Some(mut before) if before.text == newer.text => {
+            for signature in newer.signatures {
+                if !before.signatures.contains(&signature) {
+                    before.signatures.push(signature);
+                }
+            }
+            before
+        }
+        _ => newer,
+    }
+}
+
+fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
+    let hashes = Hashes::open(directory).ok()?;
+    let path = inclusion(index, size);
+    let mut read = |node| hashes.read(node);
+    path.iter()
+        .map(|range| tree::hash(range, &mut read).ok())
+        .collect()
+}
+
+/// Reads the journal up to `size` and holds on to the hashes that are needed.
+fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
+    let path = inclusion(index, size);
+    let needed: HashSet<Node> = path.iter().flat_map(tree::nodes).collect();
+    let mut tree = start(segments)?.map_or_else(Compact::default, |start| start.tree);
+    let before = largest(tree.size()).zip(tree.roots().iter().copied());
+    let mut found: HashMap<Node, Hash> = before.filter(|(node, _)| needed.contains(node)).collect();
+    for path in segments {
+        each_line(path, |line| {
+            let leaf_index = tree.size();
+            let mut level = 0;
+            tree.push(leaf(line), |hash| {
+                let node = Node {
+                    level,
+                    index: leaf_index >> level,
+                };
+                if needed.contains(&node) {
+                    found.insert(node, *hash);
+                }
+                level += 1;
+            });
+            tree.size() < size
+        })?;
+        if tree.size() >= size {
+            break;
+        }
+    }
+    let mut read = |node| found.get(&node).copied().ok_or(());
+    Ok(path
+        .iter()
+        .map(|range| tree::hash(range, &mut read).ok())
+        .collect())
+}
+
+impl Proof {
+    /// Checks it. No key: whoever the checkpoint says. Witnesses: one of them is enough.
+    pub fn check(
+        &self,
+        keys: &[PublicKey],
+        witnesses: &[PublicKey],
+    ) -> Result<Checked, CheckError> {
+        let checkpoint =
+            Checkpoint::parse(&self.note.text).ok_or(CheckError::Form("its checkpoint is none"))?;
+        let signatures: Vec<String> = self.note.signatures.iter().map(|it| it.key_id()).collect();
+        let key = keys.iter().find(|key| key.signed(&self.note).is_some());
+        let key = key.ok_or_else(|| CheckError::Key(signatures.join(", ")))?;
+        let confirmed = witnesses
+            .iter()
+            .filter_map(|witness| Some((witness.to_string(), witness.signed(&self.note)?)));
+        let confirmed: Vec<(String, u64)> = confirmed.collect();
+        if confirmed.is_empty() && !witnesses.is_empty() {
+            return Err(CheckError::Witness);
+        }
+        let hash = leaf(self.record.as_bytes());
+        if root_by_inclusion(hash, self.index, checkpoint.size, &self.path) != Some(checkpoint.root)
+        {
+            return Err(CheckError::Root);
+        }
+        let said = Link::read(self.record.as_bytes())
+            .ok()
+            .and_then(|link| link.seq)
+            .unwrap_or_default();
+        if said != self.index + 1 {
+            return Err(CheckError::Sequence {
+                said,
+                proven: self.index + 1,
+            });
+        }
+        Ok(Checked {
+            seq: said,
+            size: checkpoint.size,
+            origin: checkpoint.origin,
+            key: key.to_string(),
+            witnesses: confirmed,
+            signatures,
+        })
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            record,
+            index,
+            path,
+            note,
+        } = self;
+        write!(f, "{HEADER}\n{record}\n\n{TLOG}\nindex {index}\n")?;
+        for hash in path {
+            writeln!(f, "{}", BASE64.encode(hash))?;
+        }
+        write!(f, "\n{note}")
+    }
+}
+
+impl FromStr for Proof {
+    type Err = CheckError;
+
+    fn from_str(text: &str) -> Result<Self, CheckError> {
+        let form = |what| CheckError::Form(what);
+        let rest = text
+            .strip_prefix(HEADER)
+            .and_then(|rest| rest.strip_prefix('\n'));
+        let rest = rest.ok_or(form("its first line is \"dtgate proof 1\""))?;
+        let (record, rest) = rest.split_once("\n\n").ok_or(form("it ends too early"))?;
+        let (hashes, note) = rest.split_once("\n\n").ok_or(form("it ends too early"))?;
+        let mut lines = hashes.split('\n');
+        if record.contains('\n') || lines.next() != Some(TLOG) {
+            return Err(form("a line is missing, or there is one too many"));
+        }
+        let index = lines.next().and_then(|line| line.strip_prefix("index "));
+        let index = index.and_then(|index| {
+            index
+                .parse()
+                .ok()
+                .filter(|it: &u64| *it < u64::MAX && it.to_string() == index)
+        });
+        let path: Option<Vec<Hash>> = lines.take(LONGEST_PATH + 1).map(hash_of).collect();
+        Ok(Self {
+            record: record.to_owned(),
+            index: index.ok_or(form("no line says the record's index"))?,
+            path: path.ok_or(form("a hash is none"))?,
+            note: Note::parse(note)?,
+        })
+    }
+}
+
+const HEADER: &str = "dtgate proof 1";
+const TLOG: &str = "c2sp.org/tlog-proof@v1";
+/// Of a tree with more leaves than there can be.
+const LONGEST_PATH: usize = 64;
+/// A proof that is longer is none: a record of a body and what is known of a caller, many times over.
+pub const LONGEST: u64 = 16 << 20;

@@ -1,0 +1,346 @@
+//! The file `tree`: the hashes of all full subtrees, each behind the last leaf below it, so that one more record costs two
+//! hashes on the average, and a proof reads a few.
+//!
+//! It is never the truth. It is written behind the records and never synced; a start compares it with the newest signed
+//! checkpoint, and makes it anew from the segments where it is short, too long or wrong. Where old segments were pruned,
+//! the file has a hole in place of what was below their largest subtrees.
+
+use std::fs::File;
+use std::io::{self, BufRead};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use data_encoding::BASE64;
+use memchr::memmem;
+use serde::Deserialize;
+
+use super::super::chain::Head;
+use super::super::checkpoint::{Checkpoint, hash_of, note::Note};
+use super::super::segment::{
+    as_readable_as, first_record, open_lines, open_regular, options, segments,
+};
+use super::{Compact, Hash, Node, largest, leaf, stored};
+
+/// The tree of a journal that is written.
+#[derive(Debug)]
+pub(in crate::audit) struct Stored {
+    tree: Compact,
+    /// Nothing is written to it any more after a failure: a hole would be taken for hashes.
+    file: Option<File>,
+    /// Hashes that the file holds.
+    kept: u64,
+    /// Those that come next.
+    waiting: Vec<u8>,
+}
+
+/// What a batch of records adds, as long as nobody knows whether it is on disk.
+#[derive(Debug)]
+pub(in crate::audit) struct Growth {
+    tree: Compact,
+    hashes: Vec<u8>,
+}
+
+/// The hashes, to be read.
+#[derive(Debug)]
+pub struct Hashes(File);
+
+/// What a journal begins with whose older segments were pruned, by the word of a `pruned` record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::audit) struct Start {
+    /// Of the last record that is gone.
+    pub(in crate::audit) hash: String,
+    pub(in crate::audit) tree: Compact,
+}
+
+impl Start {
+    /// Where the chain goes on.
+    pub(in crate::audit) fn head(&self) -> Option<Head> {
+        Some(Head {
+            next: self.tree.size() + 1,
+            hash: self.hash.parse().ok()?,
+        })
+    }
+}
+
+impl Growth {
+    /// Goes on with a line without its newline.
+    pub(in crate::audit) fn push(&mut self, line: &[u8]) {
+        let hashes = &mut self.hashes;
+        self.tree
+            .push(leaf(line), |hash| hashes.extend_from_slice(hash));
+    }
+}
+
+impl Stored {
+    /// The tree of the records up to `last`, all of which are on disk. `None`: it cannot be known, because segments are
+    /// missing.
+    pub(in crate::audit) fn open(directory: &Path, last: u64) -> io::Result<Option<Self>> {
+        let file = options(as_readable_as(directory)?)
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path(directory))?;
+        let segments = segments(directory)?;
+        let hashes = Hashes(file);
+        let newest = newest_right(&hashes, &segments, last)?;
+        let Some((tree, from)) = newest.map_or_else(|| beginning(&segments), |it| Ok(Some(it)))?
+        else {
+            return Ok(None);
+        };
+        let mut this = Self {
+            kept: stored(tree.size()),
+            tree,
+            file: Some(hashes.0),
+            waiting: Vec::new(),
+        };
+        this.write_roots()?;
+        for path in segments.get(from..).unwrap_or_default() {
+            this.follow(path, last)?;
+        }
+        if this.tree.size() != last {
+            return Ok(None);
+        }
+        this.flush();
+        if let Some(file) = &this.file {
+            file.set_len(this.kept * HASH)?;
+        }
+        Ok(Some(this))
+    }
+
+    /// The roots of what comes before: they are there, but for a journal whose beginning was pruned.
+    fn write_roots(&self) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        for (node, root) in largest(self.tree.size()).zip(self.tree.roots()) {
+            file.write_all_at(root, node.place() * HASH)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the records of a segment that come next, as far as `last`.
+    fn follow(&mut self, path: &Path, last: u64) -> io::Result<()> {
+        let mut next = first_record(path).unwrap_or_default();
+        each_line(path, |line| {
+            // By its place: what it says is checked elsewhere.
+            if next == self.tree.size() + 1 && next <= last {
+                let waiting = &mut self.waiting;
+                self.tree
+                    .push(leaf(line), |hash| waiting.extend_from_slice(hash));
+                if self.waiting.len() >= ROOM {
+                    self.flush();
+                }
+            }
+            next += 1;
+            next <= last
+        })
+    }
+
+    pub(in crate::audit) fn tree(&self) -> &Compact {
+        &self.tree
+    }
+
+    pub(in crate::audit) fn grow(&self) -> Growth {
+        Growth {
+            tree: self.tree.clone(),
+            hashes: Vec::new(),
+        }
+    }
+
+    /// What was added is on disk.
+    pub(in crate::audit) fn keep(&mut self, growth: Growth) {
+        self.tree = growth.tree;
+        self.waiting.extend_from_slice(&growth.hashes);
+        if self.waiting.len() >= ROOM {
+            self.flush();
+        }
+    }
+
+    /// Writes what waits. A failure does not matter to records: the next start makes the file anew.
+    pub(in crate::audit) fn flush(&mut self) {
+        if let Some(file) = &self.file {
+            match file.write_all_at(&self.waiting, self.kept * HASH) {
+                Ok(()) => self.kept += self.waiting.len() as u64 / HASH,
+                Err(error) => {
+                    tracing::warn!(%error, "the journal's file tree cannot be written: proofs have to read the whole journal until the next start");
+                    self.file = None;
+                }
+            }
+        }
+        self.waiting.clear();
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Hashes {
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        open_regular(&path(directory)).map(Self)
+    }
+
+    /// The hash of a full subtree, if it is there.
+    pub fn read(&self, node: Node) -> io::Result<Hash> {
+        let mut hash = [0; 32];
+        self.0.read_exact_at(&mut hash, node.place() * HASH)?;
+        if hash == [0; 32] {
+            return Err(io::Error::other("the file tree has a hole"));
+        }
+        Ok(hash)
+    }
+
+    /// The tree of so many leaves.
+    pub fn tree(&self, size: u64) -> io::Result<Compact> {
+        let roots: io::Result<Vec<Hash>> = largest(size).map(|node| self.read(node)).collect();
+        Compact::from_roots(size, roots?).ok_or_else(|| io::Error::other("the file tree is short"))
+    }
+}
+
+/// The tree at the newest checkpoint for which the file has the right hashes, and the segment that it stands in.
+fn newest_right(
+    hashes: &Hashes,
+    segments: &[PathBuf],
+    last: u64,
+) -> io::Result<Option<(Compact, usize)>> {
+    let length = hashes.0.metadata()?.len();
+    for (place, path) in segments.iter().enumerate().rev() {
+        let first = first_record(path).unwrap_or_default();
+        if length < stored(first.saturating_sub(1)) * HASH {
+            continue;
+        }
+        let mut found = None;
+        each_line(path, |line| {
+            if let Some((size, root)) =
+                checkpoint(line).filter(|(size, _)| (first - 1..last).contains(size))
+                && let Ok(tree) = hashes.tree(size)
+                && tree.root() == root
+            {
+                found = Some(tree);
+            }
+            true
+        })?;
+        if let Some(tree) = found {
+            return Ok(Some((tree, place)));
+        }
+    }
+    Ok(None)
+}
+
+/// The tree before the first segment.
+fn beginning(segments: &[PathBuf]) -> io::Result<Option<(Compact, usize)>> {
+    let first = segments
+        .first()
+        .and_then(|path| first_record(path))
+        .unwrap_or(1);
+    if first == 1 {
+        return Ok(Some((Compact::default(), 0)));
+    }
+    Ok(start(segments)?.map(|start| (start.tree, 0)))
+}
+
+/// What a `pruned` record says of the records before the first segment. The record itself is not checked.
+pub(in crate::audit) fn start(segments: &[PathBuf]) -> io::Result<Option<Start>> {
+    let first = segments.first().and_then(|path| first_record(path));
+    let gone = first.unwrap_or(1).saturating_sub(1);
+    if gone == 0 {
+        return Ok(None);
+    }
+    for path in segments.iter().rev() {
+        let mut found = None;
+        each_line(path, |line| {
+            found = pruned(line)
+                .filter(|start| start.tree.size() == gone)
+                .or(found.take());
+            found.is_none()
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// What a line says, if it is a `pruned` record: `tree` has the hashes of the largest full subtrees of the records up to
+/// `last`, in base64, from the left.
+pub(in crate::audit) fn pruned(line: &[u8]) -> Option<Start> {
+    #[derive(Deserialize)]
+    struct Pruned {
+        kind: String,
+        last: u64,
+        hash: String,
+        tree: Vec<String>,
+    }
+    memmem::find(line, b"\"kind\":\"pruned\"")?;
+    let Pruned {
+        kind,
+        last,
+        hash,
+        tree,
+    } = serde_json::from_slice(line).ok()?;
+    let roots: Option<Vec<Hash>> = tree.iter().map(|root| hash_of(root)).collect();
+    let tree = Compact::from_roots(last, roots?)?;
+    (kind == "pruned").then_some(Start { hash, tree })
+}
+
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "what prunes segments asks for it")
+)]
+/// The member `tree` of a `pruned` record: that of the first `size` records, which were in the journal.
+pub(in crate::audit) fn pruned_member(directory: &Path, size: u64) -> io::Result<Vec<String>> {
+    let tree = Hashes::open(directory)?.tree(size)?;
+    Ok(tree
+        .roots()
+        .iter()
+        .map(|root| BASE64.encode(root))
+        .collect())
+}
+
+/// Size and root, if a line is a record of a checkpoint. The signature is not checked: who can change segments can change
+/// the file, too.
+fn checkpoint(line: &[u8]) -> Option<(u64, Hash)> {
+    #[derive(Deserialize)]
+    struct Record {
+        kind: String,
+        note: String,
+    }
+    memmem::find(line, b"\"kind\":\"checkpoint\"")?;
+    let record: Record = serde_json::from_slice(line).ok()?;
+    let text = Note::parse(&record.note).ok()?.text;
+    let checkpoint = Checkpoint::parse(&text).filter(|_| record.kind == "checkpoint")?;
+    Some((checkpoint.size, checkpoint.root))
+}
+
+/// Hands over each whole line of a segment, without its newline, while it is wanted.
+pub(in crate::audit) fn each_line(
+    path: &Path,
+    mut see: impl FnMut(&[u8]) -> bool,
+) -> io::Result<()> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let mut reader = open_lines(path, 0).map_err(named)?;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line).map_err(named)?;
+        let Some(line) = line.strip_suffix(b"\n") else {
+            return Ok(());
+        };
+        if !see(line) {
+            return Ok(());
+        }
+    }
+}
+
+fn path(directory: &Path) -> PathBuf {
+    directory.join("tree")
+}
+
+const HASH: u64 = 32;
+
+/// Hashes that wait before they are written.
+const ROOM: usize = 64 << 10;

@@ -1,0 +1,318 @@
+//! Checkpoints as they are met on the way through a journal: each has to be the tree of the records before it, signed.
+//!
+//! Who signed is proven by keys from elsewhere. Without them the checkpoints say themselves whose they are, and somebody
+//! who wrote the journal anew would say so, too.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::checkpoint::note::{Note, PublicKey};
+use super::super::checkpoint::{Checkpoint, handover};
+use super::super::tree::{Compact, Hash, leaf};
+
+/// What a journal is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Of the journal.
+    pub keys: Vec<PublicKey>,
+    /// Of witnesses.
+    pub witnesses: Vec<PublicKey>,
+    /// A checkpoint that was kept elsewhere.
+    pub kept: Option<Note>,
+}
+
+/// What the checkpoints of a journal prove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sealed {
+    pub checkpoints: u64,
+    /// The records that the newest checkpoint with a trusted signature covers, from the first.
+    pub proven: u64,
+    /// By the signatures alone, whoever made them.
+    pub covered: u64,
+    /// The key that the newest checkpoint says it is signed by.
+    pub key: Option<String>,
+    /// Times that another key took over.
+    pub key_changes: u64,
+    /// Cosignatures of witnesses that hold, whoever the witness is.
+    pub cosignatures: u64,
+    /// The records that a trusted witness has confirmed.
+    pub witnessed: u64,
+    /// The size of the checkpoint from elsewhere that the journal was compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<u64>,
+}
+
+/// On the way.
+#[derive(Debug)]
+pub(super) struct Seals {
+    tree: Compact,
+    trust: Trust,
+    kept: Option<Checkpoint>,
+    /// The keys that sign this journal, as far as anybody can know.
+    known: Vec<PublicKey>,
+    /// The newest checkpoints.
+    recent: VecDeque<String>,
+    /// Of a key that is not known: the record, and what its key is said to be.
+    foreign: Option<(u64, String)>,
+    found: Sealed,
+}
+
+/// Why the checkpoints do not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error("record {record}, a checkpoint, does not hold: {reason}")]
+    Checkpoint { record: u64, reason: String },
+    #[error(
+        "a record from {from} to {to} was changed, added or removed, or the checkpoint was: the checkpoint in record {record} \
+         covers other records than these"
+    )]
+    Root { from: u64, to: u64, record: u64 },
+    #[error(
+        "record {record} is of a key that is not the one before, or not signed by it: {reason}"
+    )]
+    Key { record: u64, reason: String },
+    #[error("record {record}, a cosignature, does not hold: {reason}")]
+    Cosigned { record: u64, reason: String },
+    #[error(
+        "the checkpoint in record {record} is signed by {key}, which is none of the keys that were given, and which none of \
+         them names: the journal was written anew, or the key is missing here"
+    )]
+    Foreign { record: u64, key: String },
+    #[error("no checkpoint in the journal is signed by a key that was given: nothing is proven")]
+    Unproven,
+    #[error("the checkpoint that was kept elsewhere is not signed by a key that was given")]
+    KeptKey,
+    #[error(
+        "the checkpoint that was kept elsewhere is no checkpoint: an origin, a number, and a root are expected"
+    )]
+    KeptForm,
+    #[error(
+        "the journal ends with record {last}, and a checkpoint that was kept elsewhere covers {size}: what came after \
+         record {last} was cut off"
+    )]
+    Cut { last: u64, size: u64 },
+    #[error(
+        "the first {size} records are not those that a checkpoint which was kept elsewhere covers: the journal was written \
+         anew, or changed together with its hashes"
+    )]
+    Other { size: u64 },
+    #[error(
+        "the checkpoint that was kept elsewhere covers {size} records, and older ones than {first} were pruned: take a newer one"
+    )]
+    Pruned { size: u64, first: u64 },
+    #[error(
+        "the records before {first} are gone, and no pruned record of this journal says what they were"
+    )]
+    Vouched { first: u64 },
+}
+
+/// What has to be known of records that tell of checkpoints.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    size: u64,
+    root: String,
+    key: String,
+    old: String,
+    new: String,
+    witness: String,
+    synced: u64,
+    note: String,
+}
+
+impl Seals {
+    /// `tree`: of what was pruned.
+    pub(super) fn new(trust: &Trust, tree: Compact) -> Result<Self, SealError> {
+        let trust = trust.clone();
+        let kept = trust.kept.as_ref().map(|note| {
+            let by_us =
+                trust.keys.is_empty() || trust.keys.iter().any(|key| key.signed(note).is_some());
+            let checkpoint = Checkpoint::parse(&note.text).ok_or(SealError::KeptForm)?;
+            by_us.then_some(checkpoint).ok_or(SealError::KeptKey)
+        });
+        let kept = kept.transpose()?;
+        let this = Self {
+            known: trust.keys.clone(),
+            tree,
+            trust,
+            recent: VecDeque::new(),
+            foreign: None,
+            found: Sealed {
+                compared: kept.as_ref().map(|kept| kept.size),
+                ..Sealed::default()
+            },
+            kept,
+        };
+        match &this.kept {
+            Some(kept) if kept.size < this.tree.size() => Err(SealError::Pruned {
+                size: kept.size,
+                first: this.tree.size() + 1,
+            }),
+            _ => this.compare().map(|()| this),
+        }
+    }
+
+    /// Goes on with a line that continues the chain.
+    pub(super) fn see(&mut self, kind: &str, line: &[u8]) -> Result<(), SealError> {
+        let record = self.tree.size() + 1;
+        match kind {
+            "checkpoint" => self.checkpoint(record, line)?,
+            "cosigned" => self.cosigned(record, line)?,
+            "key" => self.key(record, line)?,
+            _ => {}
+        }
+        self.tree.push(leaf(line), |_hash| {});
+        self.compare()
+    }
+
+    fn compare(&self) -> Result<(), SealError> {
+        match &self.kept {
+            Some(kept) if kept.size == self.tree.size() && kept.root != self.tree.root() => {
+                Err(SealError::Other { size: kept.size })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn checkpoint(&mut self, record: u64, line: &[u8]) -> Result<(), SealError> {
+        let wrong = |reason: &str| SealError::Checkpoint {
+            record,
+            reason: reason.to_owned(),
+        };
+        let (told, note) = read(line).map_err(|reason| wrong(&reason))?;
+        let key: PublicKey = told
+            .key
+            .parse()
+            .map_err(|_invalid| wrong("it names no key"))?;
+        let said = Checkpoint::parse(&note.text).ok_or_else(|| wrong("it is none"))?;
+        // All that is said twice is said alike: then the signature is over all of it.
+        let root: Hash = self.tree.root();
+        let root_text = super::super::checkpoint::hash_of(&told.root);
+        if said.size != told.size || Some(said.root) != root_text || said.origin != key.name() {
+            return Err(wrong("the signed text says something else than the record"));
+        }
+        if note.to_string() != told.note || Checkpoint::to_text(&said) != note.text {
+            return Err(wrong("it is not written as dtgate writes it"));
+        }
+        if key.signed(&note).is_none() {
+            return Err(wrong("the signature is wrong"));
+        }
+        if said.size != record - 1 || told.synced != said.size || said.root != root {
+            return Err(SealError::Root {
+                from: self.found.covered + 1,
+                to: record - 1,
+                record,
+            });
+        }
+        if self.known.is_empty() {
+            self.known.push(key.clone());
+        }
+        let found = &mut self.found;
+        if self.known.contains(&key) {
+            self.foreign = None;
+            if !self.trust.keys.is_empty() {
+                found.proven = said.size;
+            }
+        } else {
+            self.foreign = Some((record, key.to_string()));
+        }
+        found.checkpoints += 1;
+        found.covered = said.size;
+        found.key = Some(key.to_string());
+        self.recent.push_front(note.text);
+        self.recent.truncate(RECENT);
+        Ok(())
+    }
+
+    /// Another key takes over.
+    fn key(&mut self, record: u64, line: &[u8]) -> Result<(), SealError> {
+        let wrong = |reason: &str| SealError::Key {
+            record,
+            reason: reason.to_owned(),
+        };
+        let (told, note) = read(line).map_err(|reason| wrong(&reason))?;
+        let of = |text: &str| {
+            text.parse::<PublicKey>()
+                .map_err(|_invalid| wrong("it names no key"))
+        };
+        let (old, new) = (of(&told.old)?, of(&told.new)?);
+        if note.text != handover(&old, &new) || note.to_string() != told.note {
+            return Err(wrong("the signed text says something else than the record"));
+        }
+        if old.signed(&note).is_none() || new.signed(&note).is_none() {
+            return Err(wrong("a signature is wrong"));
+        }
+        if self.known.contains(&old) && !self.known.contains(&new) && self.known.len() < KEYS {
+            self.known.push(new);
+        }
+        self.found.key_changes += 1;
+        Ok(())
+    }
+
+    fn cosigned(&mut self, record: u64, line: &[u8]) -> Result<(), SealError> {
+        let wrong = |reason: &str| SealError::Cosigned {
+            record,
+            reason: reason.to_owned(),
+        };
+        let (told, note) = read(line).map_err(|reason| wrong(&reason))?;
+        let witness: PublicKey = told
+            .witness
+            .parse()
+            .map_err(|_invalid| wrong("it names no witness"))?;
+        let said = Checkpoint::parse(&note.text).ok_or_else(|| wrong("it is of no checkpoint"))?;
+        if said.size != told.size || !self.recent.contains(&note.text) {
+            return Err(wrong("no checkpoint shortly before it has that text"));
+        }
+        if witness.signed(&note).is_none() {
+            return Err(wrong("the signature is wrong"));
+        }
+        self.found.cosignatures += 1;
+        if self.trust.witnesses.contains(&witness) {
+            self.found.witnessed = self.found.witnessed.max(said.size);
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(self) -> Result<Sealed, SealError> {
+        let last = self.tree.size();
+        if let Some(kept) = self.kept.filter(|kept| kept.size > last) {
+            return Err(SealError::Cut {
+                last,
+                size: kept.size,
+            });
+        }
+        if self.trust.keys.is_empty() {
+            return Ok(self.found);
+        }
+        // An older key that nobody gave is fine where a known one signed again later: that covers all.
+        if let Some((record, key)) = self.foreign {
+            return Err(SealError::Foreign { record, key });
+        }
+        (self.found.proven > 0)
+            .then_some(self.found)
+            .ok_or(SealError::Unproven)
+    }
+}
+
+fn read(line: &[u8]) -> Result<(Told, Note), String> {
+    let told: Told = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let note = Note::parse(&told.note).map_err(|error| error.to_string())?;
+    Ok((told, note))
+}
+
+/// A witness answers within the time of a few checkpoints.
+const RECENT: usize = 256;
+/// More than anybody rotates.
+const KEYS: usize = 4096;
+
+/// A checkpoint file of the operator's.
+pub fn read_kept(path: &PathBuf) -> std::io::Result<Note> {
+    use std::io::Read;
+    let mut text = String::new();
+    let file = super::super::segment::open_regular(path)?;
+    file.take(super::super::checkpoint::note::LONGEST_NOTE as u64 + 1)
+        .read_to_string(&mut text)?;
+    Note::parse(&text).map_err(std::io::Error::other)
+}

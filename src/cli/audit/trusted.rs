@@ -1,0 +1,56 @@
+//! Keys that whoever asks trusts: as they were printed, or in files.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+
+use crate::audit::checkpoint::note::PublicKey;
+
+/// What stands on the command line.
+#[derive(Clone, Debug)]
+pub(super) enum KeyOrFile {
+    File(PathBuf),
+    Key(PublicKey),
+}
+
+impl FromStr for KeyOrFile {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text
+            .parse()
+            .map_or_else(|_no_key| Self::File(text.into()), Self::Key))
+    }
+}
+
+/// All of them. A file has one a line; empty lines, and those that begin with `#`, are stepped over.
+pub(super) fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    for one in given {
+        let path = match one {
+            KeyOrFile::Key(key) => {
+                keys.push(key.clone());
+                continue;
+            }
+            KeyOrFile::File(path) => path,
+        };
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("{shown} is neither a key, NAME+HASH+BASE64, nor a file with keys")
+        })?;
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        let before = keys.len();
+        for line in lines {
+            let key = line.parse().with_context(|| format!("{shown}"))?;
+            keys.push(key);
+        }
+        if keys.len() == before {
+            bail!("{shown} holds no key");
+        }
+    }
+    Ok(keys)
+}

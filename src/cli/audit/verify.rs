@@ -1,0 +1,189 @@
+//! `dtgate audit verify`: proves a journal, or says what is wrong with it.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+
+use super::readable;
+use super::trusted::{self, KeyOrFile};
+use crate::audit::chain::NotedHead;
+use crate::audit::checkpoint::note::PublicKey;
+use crate::audit::verify::{Recovered, Report, Trust, read_kept, verify_by};
+use crate::cli::{Format, print_json};
+use crate::value::{Visible, counted};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Verify {
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", default_value = "journal")]
+    journal: PathBuf,
+    /// The key that signs the journal's checkpoints, as `audit key` printed it, or a file with such keys; may stand several times
+    #[arg(long, value_name = "KEY|FILE")]
+    key: Vec<KeyOrFile>,
+    /// The key of a witness, or a file with such keys; may stand several times
+    #[arg(long, value_name = "KEY|FILE")]
+    witness: Vec<KeyOrFile>,
+    /// A checkpoint that was kept elsewhere: fail if the journal does not go on from it
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// The head that an earlier run printed: fail if it is no longer in the journal
+    #[arg(long, value_name = "SEQ:HASH")]
+    expect_head: Option<NotedHead>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+impl Verify {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        readable(&self.journal)?;
+        let kept = self
+            .checkpoint
+            .as_ref()
+            .map(|path| read_kept(path).map_err(|error| anyhow!("{}: {error}", path.display())));
+        let trust = Trust {
+            keys: trusted::keys(&self.key).context("--key")?,
+            witnesses: trusted::keys(&self.witness).context("--witness")?,
+            kept: kept.transpose()?,
+        };
+        match verify_by(&self.journal, self.expect_head.as_ref(), &trust) {
+            Ok(report) => {
+                let ok = report.problems.is_empty();
+                match self.format {
+                    Format::Json => print_json(out, &json!({"ok": ok, "report": report}))?,
+                    Format::Pretty => show(&report, &trust.keys, out)?,
+                }
+                Ok(ExitCode::from(if ok { 0 } else { 2 }))
+            }
+            Err(error) if error.is_verdict() => {
+                let error = error.to_string();
+                match self.format {
+                    Format::Json => {
+                        print_json(out, &json!({"ok": false, "error": error}))?;
+                    }
+                    Format::Pretty => {
+                        writeln!(out, "The chain is broken.\n  {}", Visible(error))?;
+                    }
+                }
+                Ok(ExitCode::from(2))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {
+    if report.problems.is_empty() {
+        write!(out, "The chain holds.")?;
+    } else {
+        write!(out, "The journal is not whole, though its chain holds.")?;
+    }
+    if report.seals.proven > 0 {
+        write!(
+            out,
+            " Records 1 to {} are proven by the key.",
+            report.seals.proven
+        )?;
+    }
+    for record in &report.unvouched {
+        write!(out, " Nothing vouches yet for record {record}, the last.")?;
+    }
+    writeln!(out)?;
+    for problem in &report.problems {
+        writeln!(out, "  {}", Visible(problem))?;
+    }
+    for (name, value) in [
+        ("segments", report.segments as u64),
+        ("records", report.records),
+        ("allowed", report.allowed),
+        ("denied", report.denied),
+        ("outcomes", report.outcomes),
+        ("suppressed", report.suppressed),
+        (
+            "in doubt",
+            report.in_doubt.len() as u64 + report.more_in_doubt,
+        ),
+    ] {
+        writeln!(out, "  {name:<10} {value:>7}")?;
+    }
+    for id in &report.in_doubt {
+        writeln!(out, "    allowed, without outcome: {}", Visible(id))?;
+    }
+    let recoveries = report.recoveries.len() as u64 + report.more_recoveries;
+    writeln!(out, "  recoveries {recoveries:>7}")?;
+    for recovered in &report.recoveries {
+        writeln!(out, "    {}", Visible(told(recovered)))?;
+    }
+    show_seals(report, keys, out)?;
+    writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
+    if !report.unvouched.is_empty() {
+        writeln!(
+            out,
+            "A change of the last record alone cannot be seen: note the head elsewhere, and hand it in with --expect-head."
+        )?;
+    }
+    Ok(())
+}
+
+fn show_seals(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {
+    let seals = &report.seals;
+    writeln!(out, "  checkpoints {:>6}", seals.checkpoints)?;
+    if let Some(key) = &seals.key {
+        let covered = seals.covered;
+        writeln!(out, "    the newest covers {}", counted(covered, "record"))?;
+        let doubt = if keys.is_empty() {
+            " (it says so; not proven without --key)"
+        } else {
+            ""
+        };
+        writeln!(out, "    signed by {}{doubt}", Visible(key))?;
+    }
+    if seals.key_changes > 0 {
+        writeln!(
+            out,
+            "    {} of the key",
+            counted(seals.key_changes, "change")
+        )?;
+    }
+    if seals.cosignatures > 0 {
+        let count = counted(seals.cosignatures, "cosignature");
+        match seals.witnessed {
+            0 => writeln!(
+                out,
+                "    {count} of witnesses (not proven without --witness)"
+            )?,
+            size => writeln!(
+                out,
+                "    {count} of witnesses, the newest over {}",
+                counted(size, "record")
+            )?,
+        }
+    }
+    if let Some(size) = seals.compared {
+        writeln!(
+            out,
+            "    goes on from the checkpoint over {}",
+            counted(size, "record")
+        )?;
+    }
+    Ok(())
+}
+
+/// A recovery in one line.
+fn told(recovered: &Recovered) -> String {
+    let Recovered { seq, timestamp, .. } = recovered;
+    let refused = match recovered.refused_events {
+        0 => String::new(),
+        number => format!(", {} refused", counted(number, "event")),
+    };
+    let aside = recovered.set_aside.as_ref();
+    let aside = aside.map_or_else(String::new, |name| format!(", set aside in {name}"));
+    format!(
+        "record {seq}, {timestamp}: {}{refused}{aside}",
+        recovered.reason
+    )
+}

@@ -1,0 +1,321 @@
+//! Signed checkpoints of a gate's journal, checked by its own commands and by others: a verifier in Python that shares
+//! nothing with dtgate, and Go's own packages for transparency logs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::harness::{GOOD, Gate, TOKEN, Upstream, policies, program, serving};
+
+/// A journal of several segments and checkpoints that a gate wrote and closed; and the file with its newest checkpoint.
+struct Closed {
+    directory: tempfile::TempDir,
+    journal: PathBuf,
+    newest: PathBuf,
+    key: String,
+}
+
+fn run(directory: tempfile::TempDir) -> tempfile::TempDir {
+    let upstream = Upstream::lenient();
+    let config = directory.path().join("dtgate.toml");
+    let newest = directory.path().join("newest");
+    let text = format!(
+        "[journal]\nsegment_size = \"12 KiB\"\norigin = \"gate.example/test\"\n\
+         [journal.checkpoints]\nfile = {newest:?}\nlog = true\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = serving(&directory);
+    command.arg("--config").arg(&config).arg("--upstream");
+    command.arg(format!("http://{}", upstream.address));
+    command.arg("--policies").arg(policies());
+    let mut gate = Gate::spawn(directory, command);
+    for _ in 0..12 {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    }
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+    assert!(gate.log().contains("checkpoint"), "{}", gate.log());
+    std::mem::replace(&mut gate.directory, tempfile::tempdir().unwrap())
+}
+
+fn closed() -> Closed {
+    let directory = run(run(tempfile::tempdir().unwrap()));
+    let journal = directory.path().join("journal");
+    let key = words(&audit(&journal, "key", &[])).trim().to_owned();
+    Closed {
+        newest: directory.path().join("newest"),
+        directory,
+        journal,
+        key,
+    }
+}
+
+fn audit(journal: &Path, command: &str, arguments: &[&str]) -> Output {
+    let mut dtgate = program();
+    dtgate.args(["audit", command, "--journal"]).arg(journal);
+    dtgate.args(arguments).output().unwrap()
+}
+
+fn words(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn segments(journal: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(journal).unwrap();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "jsonl")
+    });
+    found.sort();
+    found
+}
+
+fn lines(journal: &Path) -> Vec<String> {
+    let contents = segments(journal)
+        .into_iter()
+        .map(|path| std::fs::read_to_string(path).unwrap());
+    contents
+        .flat_map(|content| content.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The notes of all checkpoints, oldest first, each in a file.
+fn notes(closed: &Closed) -> Vec<PathBuf> {
+    let records = lines(&closed.journal);
+    let records = records
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let checkpoints = records.filter(|record| record["kind"] == "checkpoint");
+    let written = checkpoints.enumerate().map(|(number, record)| {
+        let path = closed.directory.path().join(format!("note-{number}"));
+        std::fs::write(&path, record["note"].as_str().unwrap()).unwrap();
+        path
+    });
+    written.collect()
+}
+
+#[test]
+fn a_journal_is_proven_by_its_key_and_by_checkpoints_from_elsewhere() {
+    let closed = closed();
+    let journal = &closed.journal;
+    assert!(
+        closed.key.starts_with("gate.example/test+"),
+        "{}",
+        closed.key
+    );
+    let newest = closed.newest.to_str().unwrap();
+    let verified = audit(
+        journal,
+        "verify",
+        &[
+            "--key",
+            &closed.key,
+            "--checkpoint",
+            newest,
+            "--format",
+            "json",
+        ],
+    );
+    let report: Value = serde_json::from_str(&words(&verified)).unwrap();
+    let seals = &report["report"]["seals"];
+    let records = lines(journal).len();
+    assert_eq!(seals["proven"], records - 1, "{report}");
+    assert_eq!(seals["compared"], records - 1, "{report}");
+    assert!(segments(journal).len() > 3);
+    let unproven = words(&audit(journal, "verify", &[]));
+    assert!(unproven.contains("not proven without --key"), "{unproven}");
+    assert!(unproven.contains(&closed.key), "{unproven}");
+
+    // A file with the key, and one with another.
+    let file = closed.directory.path().join("keys");
+    std::fs::write(&file, format!("# ours\n{}\n", closed.key)).unwrap();
+    let proven = words(&audit(
+        journal,
+        "verify",
+        &["--key", file.to_str().unwrap()],
+    ));
+    assert!(
+        proven.contains(&format!(
+            "Records 1 to {} are proven by the key.",
+            records - 1
+        )),
+        "{proven}"
+    );
+    let other = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    let refused = audit(journal, "verify", &["--key", other]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    for wrong in ["nowhere", newest] {
+        assert_eq!(
+            audit(journal, "verify", &["--key", wrong]).status.code(),
+            Some(1)
+        );
+    }
+
+    // A tail that is cut cleanly, with a file `head` to suit.
+    let last = segments(journal).pop().unwrap();
+    std::fs::remove_file(last).unwrap();
+    std::fs::remove_file(journal.join("head")).unwrap();
+    let cut = audit(
+        journal,
+        "verify",
+        &["--key", &closed.key, "--checkpoint", newest],
+    );
+    assert_eq!(cut.status.code(), Some(2), "{cut:?}");
+    assert!(
+        String::from_utf8_lossy(&cut.stdout).contains("was cut off"),
+        "{cut:?}"
+    );
+}
+
+#[test]
+fn one_record_is_proven_without_the_journal() {
+    let closed = closed();
+    let records = lines(&closed.journal);
+    let record: Value = serde_json::from_str(&records[1]).unwrap();
+    let id = record["decision_id"].as_str().unwrap();
+    let file = closed.directory.path().join("proof");
+    let file = file.to_str().unwrap();
+    words(&audit(&closed.journal, "prove", &[id, "-o", file]));
+    let check = |key: &str| {
+        let mut dtgate = program();
+        dtgate.args(["audit", "check-proof", file, "--key", key]);
+        dtgate.output().unwrap()
+    };
+    let said = words(&check(&closed.key));
+    assert!(
+        said.contains("this is record 2 of the journal of gate.example/test"),
+        "{said}"
+    );
+    assert!(said.contains(id), "{said}");
+    let proof = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, proof.replacen("\"allow\"", "\"deny\"", 1)).unwrap();
+    let refused = check(&closed.key);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let nothing = audit(&closed.journal, "prove", &["999999"]);
+    assert_eq!(nothing.status.code(), Some(1), "{nothing:?}");
+}
+
+#[test]
+fn a_key_is_rotated_at_the_next_start() {
+    let closed = closed();
+    let rotated = words(&audit(&closed.journal, "key", &["--rotate"]));
+    let lines: Vec<&str> = rotated.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, &*closed.key), "{rotated}");
+    let new = lines[2].to_owned();
+    let directory = run(closed.directory);
+    let journal = directory.path().join("journal");
+    assert_eq!(words(&audit(&journal, "key", &[])).trim(), new);
+    for key in [&closed.key, &new] {
+        words(&audit(&journal, "verify", &["--key", key]));
+    }
+}
+
+/// The verifier of the documentation, and what it says.
+fn python(journal: &Path, key: &str) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify.py");
+    Command::new(crate::clients::python_with("cryptography"))
+        .arg(script)
+        .arg(journal)
+        .arg(key)
+        .output()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "needs Python with cryptography"]
+fn needs_python_a_verifier_that_shares_nothing_with_dtgate_agrees() {
+    let closed = closed();
+    let journal = &closed.journal;
+    let said = words(&python(journal, &closed.key));
+    let records = lines(journal).len();
+    assert!(
+        said.starts_with(&format!(
+            "holds: records 1 to {records}; proven by the key: up to {}",
+            records - 1
+        )),
+        "{said}"
+    );
+    let fails = |what: &str| {
+        let output = python(journal, &closed.key);
+        assert_eq!(output.status.code(), Some(2), "{what}: {output:?}");
+    };
+    let paths = segments(journal);
+    let path = &paths[1];
+    let whole = std::fs::read(path).unwrap();
+    for (number, at) in [10, whole.len() / 3, whole.len() / 2, whole.len() - 2]
+        .into_iter()
+        .enumerate()
+    {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(path, changed).unwrap();
+        fails(&format!("change {number}"));
+    }
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let some: Vec<&str> = text.split_inclusive('\n').collect();
+    for changed in [
+        [&some[1..], &[]].concat(),
+        [&some[..1], &some[..]].concat(),
+        [&some[1..2], &some[..1], &some[2..]].concat(),
+    ] {
+        std::fs::write(path, changed.concat()).unwrap();
+        fails("lines");
+    }
+    // Compressed, it reads the same.
+    std::fs::write(path, &whole).unwrap();
+    let compressed = Command::new("zstd").args(["-q", "--rm"]).arg(path).status();
+    if compressed.is_ok_and(|status| status.success()) {
+        assert!(!path.exists());
+        assert_eq!(words(&python(journal, &closed.key)), said);
+    }
+    std::fs::write(path, &whole).unwrap();
+    std::fs::remove_file(path).unwrap();
+    drop(std::fs::remove_file(path.with_extension("jsonl.zst")));
+    fails("a segment is gone");
+    std::fs::write(path, &whole).unwrap();
+    let other = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    assert_eq!(python(journal, other).status.code(), Some(2));
+    std::fs::remove_file(paths.last().unwrap()).unwrap();
+    fails("the file head shows a cut");
+}
+
+#[test]
+#[ignore = "needs Go and golang.org/x/mod"]
+fn needs_gomod_gos_own_packages_agree_with_notes_and_proofs() {
+    let closed = closed();
+    let built = closed.directory.path().join("tlog");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/tlog");
+    let output = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&built)
+        .arg(".")
+        .current_dir(source)
+        .output();
+    assert!(
+        output.as_ref().is_ok_and(|output| output.status.success()),
+        "{output:?}"
+    );
+    let mut notes = notes(&closed);
+    let newest = notes.pop().unwrap();
+    assert!(notes.len() > 3, "{notes:?}");
+    let mut go = Command::new(&built);
+    go.args(["tree", &closed.key])
+        .arg(&newest)
+        .arg(closed.journal.join("tree"))
+        .args(&notes);
+    assert_eq!(words(&go.output().unwrap()), "holds\n");
+    let file = closed.directory.path().join("proof");
+    for number in ["1", "7", "20"] {
+        words(&audit(
+            &closed.journal,
+            "prove",
+            &[number, "-o", file.to_str().unwrap()],
+        ));
+        let mut go = Command::new(&built);
+        go.args(["proof", &closed.key]).arg(&file);
+        assert_eq!(words(&go.output().unwrap()), "holds\n");
+    }
+}
