@@ -10,6 +10,7 @@ mod aside;
 pub mod chain;
 mod directory;
 pub mod event;
+pub mod index;
 mod journal;
 mod key;
 pub mod lines;
