@@ -102,10 +102,9 @@ impl Index {
             .create_new(true)
             .open(path);
         match made {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(file(error));
-            }
-            _made_or_there => {}
+            Ok(made) => owned_as(journal, &made).map_err(file)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(file(error)),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
@@ -212,6 +211,12 @@ impl Index {
         }
     }
 
+    /// Whether the journal has lines that are not indexed.
+    pub fn is_behind(&self) -> Result<bool, Error> {
+        let at = fill::position(&self.db)?;
+        fill::is_behind(&self.journal, &at).map_err(Error::Journal)
+    }
+
     /// Forgets everything.
     pub fn empty(&mut self) -> Result<(), Error> {
         self.filler = None;
@@ -282,6 +287,21 @@ impl Index {
 }
 
 impl Error {
+    /// The file or its directory cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+            ),
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            ),
+            Self::Journal(_) | Self::Foreign(_) | Self::Stale(_) => false,
+        }
+    }
+
     /// It is the index that is wrong, and a new one helps.
     pub fn is_damage(&self) -> bool {
         let Self::Database(error) = self else {
@@ -292,6 +312,16 @@ impl Error {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         )
     }
+}
+
+/// Root may make it, and the gate has to write to it.
+fn owned_as(journal: &Path, made: &std::fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let (wanted, found) = (std::fs::metadata(journal)?, made.metadata()?);
+    if wanted.uid() != found.uid() && rustix::process::geteuid().is_root() {
+        std::os::unix::fs::fchown(made, Some(wanted.uid()), Some(wanted.gid()))?;
+    }
+    Ok(())
 }
 
 fn file_of(path: &Path) -> Option<(u64, u64)> {

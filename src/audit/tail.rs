@@ -2,4 +2,4 @@
 
 mod render;
 
-pub use render::{name, render};
+pub use render::{Cells, name, render};

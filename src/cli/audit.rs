@@ -1,5 +1,14 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
+mod history;
+mod index;
+mod opened;
+mod query;
+mod show;
+mod stats;
+mod table;
+mod times;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +28,16 @@ use crate::value::{Visible, counted, unread, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Tell what became of a token: who gave it which scopes, when, and under which rules
+    History(history::History),
+    /// Bring the index up to date, or make it anew
+    Index(index::IndexArgs),
+    /// Find decisions, the newest first
+    Query(Box<query::Query>),
+    /// Show all about one decision
+    Show(show::Show),
+    /// Count decisions, by what and when
+    Stats(Box<stats::Stats>),
     /// Show records, oldest first
     Tail(TailArgs),
     /// Prove that no record was changed, removed or added
@@ -57,6 +76,11 @@ pub(super) struct Verify {
 impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
+            Self::History(history) => history.run(out),
+            Self::Index(index) => index.run(out),
+            Self::Query(query) => query.run(out),
+            Self::Show(show) => show.run(out),
+            Self::Stats(stats) => stats.run(out),
             Self::Tail(tail) => tail.run(out),
             Self::Verify(verify) => verify.run(out),
         }

@@ -106,11 +106,6 @@ impl Filler {
         self.at.seq
     }
 
-    /// Lines that could not be read so far.
-    pub(super) fn unread(&self) -> u64 {
-        self.at.unread
-    }
-
     /// One transaction: as many lines as there are, and no more than a few thousand.
     pub(super) fn fill(&mut self, db: &mut Connection) -> Result<Filled, Error> {
         let Some(first) = self.lines.next_line().map_err(Error::Journal)? else {
@@ -461,6 +456,19 @@ pub(super) fn position(db: &Connection) -> rusqlite::Result<Position> {
         .query_row([], read)
         .optional()?;
     Ok(position.unwrap_or_default())
+}
+
+/// Whether a journal has lines behind a position, or is another one.
+pub(super) fn is_behind(journal: &std::path::Path, at: &Position) -> std::io::Result<bool> {
+    let Some(place) = at.place else {
+        return Ok(Lines::new(journal).next_line()?.is_some());
+    };
+    let mut lines = Lines::from(journal, place);
+    let line = lines.next_line()?;
+    let is_it = line.is_some_and(|line| {
+        line.place == place && Sha256Hex::of(&line.bytes).as_str() == at.hash
+    });
+    Ok(!is_it || lines.next_line()?.is_some())
 }
 
 fn note(db: &Connection, at: &Position) -> rusqlite::Result<()> {

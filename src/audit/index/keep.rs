@@ -1,9 +1,9 @@
 //! The thread of a gate that keeps the index. Nobody waits for it, and whatever becomes of it, the gate goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -66,17 +66,20 @@ impl Keeper {
     }
 }
 
-fn keep(journal: &PathBuf, path: &PathBuf, progress: &Progress, stopped: &mpsc::Receiver<()>) {
+fn keep(journal: &Path, path: &Path, progress: &Progress, stopped: &Receiver<()>) {
     #[cfg(target_os = "linux")]
     behind_everybody();
     let mut index = None;
     let mut told = None;
     loop {
-        let has_to_end = match stopped.try_recv() {
-            Err(mpsc::TryRecvError::Disconnected) => true,
-            Ok(()) | Err(mpsc::TryRecvError::Empty) => false,
+        let has_to_end = is_over(stopped);
+        // What a long journal has more, the next start reads.
+        let mut left = if has_to_end { LAST } else { usize::MAX };
+        let go_on = || {
+            left = left.saturating_sub(1);
+            left > 0 && (has_to_end || !is_over(stopped))
         };
-        let pause = match pass(&mut index, journal, path, progress, has_to_end) {
+        let pause = match pass(&mut index, journal, path, progress, go_on) {
             Ok(()) => {
                 told = None;
                 LOOK
@@ -97,8 +100,12 @@ fn keep(journal: &PathBuf, path: &PathBuf, progress: &Progress, stopped: &mpsc::
             return;
         }
         // Woken by the end.
-        if stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {}
+        drop(stopped.recv_timeout(pause));
     }
+}
+
+fn is_over(stopped: &Receiver<()>) -> bool {
+    stopped.try_recv() == Err(TryRecvError::Disconnected)
 }
 
 /// Reads what has been written since.
@@ -107,7 +114,7 @@ fn pass(
     journal: &Path,
     path: &Path,
     progress: &Progress,
-    has_to_end: bool,
+    mut go_on: impl FnMut() -> bool,
 ) -> Result<(), Error> {
     if index.as_ref().is_some_and(|index| !index.is_there()) {
         *index = None;
@@ -116,12 +123,9 @@ fn pass(
         Some(index) => index,
         none => none.insert(Index::open(journal, path)?),
     };
-    // What a long journal has more, the next start reads.
-    let mut left = if has_to_end { LAST } else { usize::MAX };
     index.catch_up(|last| {
         progress.last.store(last, Ordering::Relaxed);
-        left = left.saturating_sub(1);
-        left > 0
+        go_on()
     })?;
     progress.last.store(index.last()?, Ordering::Relaxed);
     Ok(())

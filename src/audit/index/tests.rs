@@ -1,1 +1,306 @@
+//! What the index answers is what a plain look at every record would, whatever the journal holds and however the index
+//! came about.
 
+use std::path::Path;
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::audit::chain::Head;
+use crate::audit::event::Record;
+
+/// A journal of one segment.
+fn journal(records: &[Value]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), records);
+    directory
+}
+
+fn write(directory: &Path, records: &[Value]) {
+    std::fs::write(segment(directory), lines(records)).unwrap();
+}
+
+fn segment(directory: &Path) -> PathBuf {
+    directory.join("00000000000000000001.jsonl")
+}
+
+fn lines(records: &[Value]) -> Vec<u8> {
+    let (mut head, mut lines) = (Head::origin(), Vec::new());
+    for record in records {
+        head.encode(&Record::of(record, 0), 0, &mut lines);
+    }
+    lines
+}
+
+fn indexed(directory: &Path) -> Index {
+    let mut index = Index::open(directory, &directory.join(FILE)).unwrap();
+    index.catch_up(|_| true).unwrap();
+    index
+}
+
+const NAMES: [&str; 3] = ["payments", "pay", "éclair"];
+const SCOPES: [&str; 4] = ["metrics.read", "logs.read", "DataExport", "WriteConfig"];
+
+/// A decision or another record, with members that are missing or of the wrong type now and then.
+fn record() -> impl Strategy<Value = Value> {
+    let scopes = || prop::collection::vec(prop::sample::select(&SCOPES[..]), 0..3);
+    let name = || prop::sample::select(&NAMES[..]);
+    let decision = (
+        (0..4_u8, any::<bool>(), 0..3_u8, 0..5_i64, 0..100_u128),
+        (name(), name(), scopes(), scopes(), scopes()),
+        (name(), 0..4_u8, any::<bool>()),
+    );
+    let decision = decision.prop_map(|((kind, allow, env, hour, id), names, (caller, odd, no_op))| {
+        let (current, requested, asked, added, removed) = names;
+        let operation = ["token.update", "token.create", "token.delete", "settings.write"];
+        let environment = ["a", "b", ""];
+        let mut record = json!({
+            "kind": "decision",
+            "timestamp": format!("2026-11-24T0{hour}:30:00.123Z"),
+            "decision_id": uuid::Uuid::from_u128(id << 64 | id).to_string(),
+            "verdict": if allow { "allow" } else { "deny" },
+            "operation": operation[usize::from(kind)],
+            "requested_by": format!("10.1.{env}.3"),
+            "caller": {"id": format!("dt0c01.{caller}"), "teams": [caller]},
+            "input": {
+                "environment": {"name": environment[usize::from(env)]},
+                "token": {"id": format!("id-{current}"), "current": {"name": current}},
+                "change": {
+                    "name": {"requested": requested},
+                    "scopes": {"requested": asked, "added": added, "removed": removed},
+                },
+            },
+            "environment": "outer",
+            "result": {"violations": if allow { json!([]) } else { json!([
+                {"policy": "scopes", "code": "forbidden", "message": format!("not {requested}-x")},
+            ]) }},
+            "request": {"path": format!("/api/{current}")},
+        });
+        if no_op {
+            record["input"]["change"]["differs"] = json!([]);
+        }
+        match odd {
+            0 => record["input"]["change"]["scopes"]["added"] = json!({"a": 1}),
+            1 => record["caller"] = json!([1, "x"]),
+            2 => record["requested_by"] = json!(7),
+            _ => {}
+        }
+        record
+    });
+    let outcome = (1..40_u64, 0..4_usize, name()).prop_map(|(of, how, made)| {
+        let outcome = [json!("answered"), json!("failed"), json!("unknown"), json!(5)];
+        json!({
+            "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
+            "outcome": outcome[how], "status": 200, "duration_ms": 1.25, "credential": {"id": made},
+        })
+    });
+    let other = prop_oneof![
+        Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
+        Just(json!({"kind": 5, "timestamp": []})),
+        (1..40_u64).prop_map(|of| json!({"kind": "settled", "decision_seq": of, "found": "done"})),
+    ];
+    prop_oneof![6 => decision, 3 => outcome, 1 => other]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let pattern = |of: &'static [&'static str]| {
+        let one = (prop::sample::select(of), any::<bool>()).prop_map(|(text, exactly)| {
+            if exactly {
+                Pattern::Exactly(text.to_owned())
+            } else {
+                Pattern::Begins(text.chars().take(3).collect())
+            }
+        });
+        prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
+    };
+    let maybe = |of: &'static [&'static str]| {
+        prop_oneof![4 => Just(None), 1 => prop::sample::select(of).prop_map(Some)]
+    };
+    let texts = (
+        pattern(&["payments", "id-pay", "éclair", "nobody"]),
+        pattern(&SCOPES),
+        pattern(&SCOPES),
+        pattern(&SCOPES),
+        pattern(&["a", "outer", "b"]),
+        pattern(&["token.update", "settings.write"]),
+    );
+    let others = (
+        maybe(&["dt0c01.pay", "dt0c01.payments", "dt0c01.é"]),
+        maybe(&["not", "pay", "PAY x", "éclair x", "pay*", "api", "--"]),
+        maybe(&["10.1.0.0/16", "10.1.2.3", "10.1.1.0/24"]),
+        prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
+            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt,
+        ]).prop_map(Some)],
+        (pattern(&["scopes"]), pattern(&["forbidden"]), pattern(&["pay", "éclair"])),
+        (prop::option::of(0..6_i64), prop::option::of(0..6_i64), prop::option::of(1..40_u64)),
+        prop_oneof![5 => Just(None), 1 => (0..100_u128).prop_map(Some)],
+    );
+    (texts, others).prop_map(|(texts, others)| {
+        let (token, scope, added, removed, environment, operation) = texts;
+        let (caller, text, client, allowed, no_op, outcome, policies, times, id) = others;
+        let hour = |hour: i64| {
+            let time: jiff::Timestamp = format!("2026-11-24T0{hour}:30:00.123Z").parse().unwrap();
+            time.as_millisecond()
+        };
+        Filter {
+            token,
+            scope,
+            added,
+            removed,
+            environment,
+            operation,
+            caller: caller.into_iter().map(str::to_owned).collect(),
+            text: text.map(str::to_owned),
+            client: client.into_iter().map(|it| it.parse().unwrap()).collect(),
+            allowed,
+            no_op,
+            outcome,
+            policy: policies.0,
+            code: policies.1,
+            team: policies.2,
+            since: times.0.map(hour),
+            until: times.1.map(hour),
+            before: times.2,
+            id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
+            ..Filter::default()
+        }
+    })
+}
+
+/// The numbers of the decisions that a filter lets through, by looking at all of them.
+fn plainly(records: &[Value], filter: &Filter) -> Vec<u64> {
+    let mut found = Vec::new();
+    for (number, record) in records.iter().enumerate().rev() {
+        let seq = number as u64 + 1;
+        if record["kind"] == "decision" && fits(records, record, seq, filter) {
+            found.push(seq);
+        }
+    }
+    found
+}
+
+fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
+    let text = |at: &str| record.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let list = |at: &str| -> Vec<String> {
+        let list = record.pointer(at).and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    };
+    let any = |patterns: &[Pattern], texts: &[String]| {
+        patterns.is_empty()
+            || texts.iter().any(|text| {
+                !text.is_empty() && patterns.iter().any(|pattern| pattern.fits(text))
+            })
+    };
+    let later = |kind: &str| {
+        let after = records.iter().skip(usize::try_from(seq).unwrap());
+        let of_it = after.filter(|it| it["kind"] == kind && it["decision_seq"] == seq);
+        of_it.cloned().collect::<Vec<Value>>()
+    };
+    let outcomes = later("outcome");
+    let mut names = vec![text("/input/token/id"), text("/input/token/current/name")];
+    names.extend([text("/input/change/name/requested"), text("/input/change/name/current")]);
+    names.extend(outcomes.iter().map(|it| it["credential"]["id"].as_str().unwrap().to_owned()));
+    let environment = match text("/input/environment/name") {
+        name if name.is_empty() => text("/environment"),
+        name => name,
+    };
+    let violations = |member: &str| -> Vec<String> {
+        let list = record.pointer("/result/violations").and_then(Value::as_array);
+        let texts = list.into_iter().flatten().map(|it| it[member].as_str().unwrap().to_owned());
+        texts.collect()
+    };
+    let outcome = outcomes.last().map(|it| it["outcome"].as_str().unwrap_or("unknown").to_owned());
+    let ms = text("/timestamp").parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let allow = text("/verdict") == "allow";
+    let is_changing = ["token.update", "settings.write"].contains(&&*text("/operation"));
+    let no_op = record.pointer("/input/change/differs") == Some(&json!([])) && is_changing;
+    let doubt = allow && outcome.is_none();
+    let is_open = later("settled").is_empty();
+    let searched: Vec<String> = names[..4]
+        .iter()
+        .chain(&violations("message"))
+        .chain(&[text("/request/path")])
+        .flat_map(|text| {
+            let text = text.to_lowercase();
+            let words = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
+            words.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    let has_words = |wanted: &str| {
+        let wanted = wanted.to_lowercase();
+        let mut words = wanted.split(' ').filter(|word| *word != "--").peekable();
+        words.peek().is_some()
+            && words.all(|word| match word.strip_suffix('*') {
+                Some(begin) => searched.iter().any(|it| it.starts_with(begin)),
+                None => searched.iter().any(|it| it == word),
+            })
+    };
+    any(&filter.token, &names)
+        && any(&filter.scope, &list("/input/change/scopes/requested"))
+        && any(&filter.added, &list("/input/change/scopes/added"))
+        && any(&filter.removed, &list("/input/change/scopes/removed"))
+        && any(&filter.environment, &[environment])
+        && any(&filter.operation, &[text("/operation")])
+        && any(&filter.policy, &violations("policy"))
+        && any(&filter.code, &violations("code"))
+        && any(&filter.team, &list("/caller/teams"))
+        && filter.caller.iter().all(|it| text("/caller/id").starts_with(it))
+        && filter.client.iter().all(|network| {
+            text("/requested_by").parse().is_ok_and(|address| network.contains(address))
+        })
+        && filter.allowed.is_none_or(|wanted| wanted == allow)
+        && filter.no_op.is_none_or(|wanted| wanted == no_op)
+        && filter.id.as_ref().is_none_or(|id| *id == text("/decision_id"))
+        && filter.since.is_none_or(|since| ms >= since)
+        && filter.until.is_none_or(|until| ms < until)
+        && filter.before.is_none_or(|before| seq < before)
+        && filter.text.as_deref().is_none_or(has_words)
+        && filter.outcome.is_none_or(|wanted| match wanted {
+            Which::Answered => outcome.as_deref() == Some("answered"),
+            Which::Failed => outcome.as_deref() == Some("failed"),
+            Which::Unknown => outcome.as_deref() == Some("unknown"),
+            Which::None => doubt,
+            Which::Doubt => (doubt || outcome.as_deref() == Some("unknown")) && is_open,
+        })
+}
+
+fn found(index: &Index, filter: &Filter, limit: usize) -> Vec<u64> {
+    let page = index.find(filter, limit).unwrap();
+    page.decisions.iter().map(|decided| decided.seq).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_found_is_what_a_look_at_every_record_finds(
+        records in prop::collection::vec(record(), 1..40),
+        filters in prop::collection::vec(filter(), 24),
+        cut in 0..40_usize,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        // In two goes: what comes later is about what was there.
+        write(directory.path(), &records[..cut.min(records.len())]);
+        drop(indexed(directory.path()));
+        write(directory.path(), &records);
+        let index = indexed(directory.path());
+        prop_assert_eq!(index.last().unwrap(), records.len() as u64);
+        for filter in &filters {
+            let wanted = plainly(&records, filter);
+            prop_assert_eq!(found(&index, filter, 100), wanted.clone(), "{:?}", filter);
+            let page = index.find(filter, 1).unwrap();
+            prop_assert_eq!(page.more, wanted.len() > 1);
+            let sums = index.sums(filter, By::Verdict).unwrap();
+            let counted: u64 = sums.iter().map(|sum| sum.allowed + sum.denied).sum();
+            if filter.id.is_none() {
+                prop_assert_eq!(counted, wanted.len() as u64);
+            }
+        }
+    }
+}
