@@ -56,6 +56,26 @@ pub struct Config {
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
     pub timeout: Duration,
+    /// Whether the gate keeps an index of it.
+    pub index: Indexing,
+    /// Where, if not in the journal's directory.
+    pub index_path: Option<PathBuf>,
+}
+
+/// Whether the gate keeps an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Indexing {
+    Off,
+    On,
+}
+
+impl Config {
+    /// Where its index is.
+    pub fn index_path(&self) -> PathBuf {
+        let own = || self.directory.join(index::FILE);
+        self.index_path.clone().unwrap_or_else(own)
+    }
 }
 
 impl Default for Config {
@@ -66,6 +86,8 @@ impl Default for Config {
             segment_size: Size::from_mib(32),
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
+            index: Indexing::On,
+            index_path: None,
         }
     }
 }
@@ -144,21 +166,12 @@ impl Audit {
         let (mut journal, found) = Journal::open(directory, config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
-        for aside in found.asides {
-            let (name, reason) = (&aside.name, &aside.reason);
-            tracing::warn!(set_aside = %name, %reason, "the journal's end was torn and is set aside");
-            let event = Event::Recovery(Recovery {
-                timestamp: rfc3339_millis(now()),
-                refused_events: 0,
-                reason: aside.reason,
-                aside: Some(SetAside {
-                    name: aside.name,
-                    length: aside.length,
-                    sha256: aside.sha256.as_str().to_owned(),
-                }),
-            });
-            records.push(event.record());
-        }
+        records.extend(
+            found
+                .asides
+                .into_iter()
+                .map(|aside| recovered(aside, now())),
+        );
         let start = Event::Start(Start {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),
@@ -324,6 +337,40 @@ impl Audit {
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
+}
+
+/// Writes into a journal that no gate writes: what was found out about it.
+pub fn add(
+    config: &Config,
+    events: impl Iterator<Item = Event<'static>>,
+    now: fn() -> jiff::Timestamp,
+) -> Result<(), OpenError> {
+    let directory = Directory::hold(&config.directory)?;
+    let failed = directory::at(directory.path());
+    let (mut journal, found) = Journal::open(directory, config)?;
+    let asides = found.asides.into_iter();
+    let recovered = asides.map(|aside| recovered(aside, now()));
+    let records: Vec<Record> = recovered
+        .chain(events.map(|event| event.record()))
+        .collect();
+    journal.note(&records).map_err(failed)
+}
+
+/// What is said of a torn end that was set aside.
+fn recovered(aside: aside::Aside, now: jiff::Timestamp) -> Record {
+    let (name, reason) = (&aside.name, &aside.reason);
+    tracing::warn!(set_aside = %name, %reason, "the journal's end was torn and is set aside");
+    let event = Event::Recovery(Recovery {
+        timestamp: rfc3339_millis(now),
+        refused_events: 0,
+        reason: aside.reason,
+        aside: Some(SetAside {
+            name: aside.name,
+            length: aside.length,
+            sha256: aside.sha256.as_str().to_owned(),
+        }),
+    });
+    event.record()
 }
 
 /// Events that wait at most; past that, callers wait for a place.

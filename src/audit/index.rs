@@ -53,7 +53,9 @@ pub enum Error {
     },
     #[error("{} is there and is no index of a journal: remove it, or name another file", .0.display())]
     Foreign(PathBuf),
-    #[error("record {0} is indexed where the journal has another one: run dtgate audit index --rebuild")]
+    #[error(
+        "record {0} is indexed where the journal has another one: run dtgate audit index --rebuild"
+    )]
     Stale(u64),
 }
 
@@ -227,7 +229,9 @@ impl Index {
     pub fn last(&self) -> Result<u64, Error> {
         Ok(self
             .db
-            .query_row("SELECT coalesce(seq, 0) FROM position", [], |row| row.get(0))?)
+            .query_row("SELECT coalesce(seq, 0) FROM position", [], |row| {
+                row.get(0)
+            })?)
     }
 
     /// Lines of the journal that are no records.
@@ -394,7 +398,7 @@ fn discard(path: &Path) -> Result<(), Error> {
 }
 
 /// Memory for pages.
-const CACHE_KIB: i64 = 64 * 1024;
+const CACHE_KIB: i64 = 32 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ mod history;
 mod index;
 mod opened;
 mod query;
+mod settle;
 mod show;
 mod stats;
 mod table;
@@ -34,6 +35,8 @@ pub(super) enum Command {
     Index(index::IndexArgs),
     /// Find decisions, the newest first
     Query(Box<query::Query>),
+    /// List decisions in doubt, look what became of them, and record it
+    Settle(settle::Settle),
     /// Show all about one decision
     Show(show::Show),
     /// Count decisions, by what and when
@@ -79,6 +82,7 @@ impl Command {
             Self::History(history) => history.run(out),
             Self::Index(index) => index.run(out),
             Self::Query(query) => query.run(out),
+            Self::Settle(settle) => settle.run(out),
             Self::Show(show) => show.run(out),
             Self::Stats(stats) => stats.run(out),
             Self::Tail(tail) => tail.run(out),

@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
             "identity",
             "listener",
+            "outbound",
             "policy",
             "simulate",
             "telemetry",

@@ -235,7 +235,11 @@ impl Filler {
             seq,
             ms,
             id,
-            verdict: if row.verdict.0 == "allow" { ALLOW } else { DENY },
+            verdict: if row.verdict.0 == "allow" {
+                ALLOW
+            } else {
+                DENY
+            },
             operation: known.text(db, Kind::Operation, operation(row))?,
             environment: known.text(db, Kind::Environment, environment)?,
             caller: known.text(db, Kind::Caller, caller)?,
@@ -341,10 +345,7 @@ fn operation<'a>(row: &'a Row<'_>) -> &'a str {
     }
 }
 
-fn teams<'a>(
-    told: &Caller<'a>,
-    seen: &Caller<'a>,
-) -> Option<&'a serde_json::value::RawValue> {
+fn teams<'a>(told: &Caller<'a>, seen: &Caller<'a>) -> Option<&'a serde_json::value::RawValue> {
     told.teams.or(seen.teams)
 }
 
@@ -356,7 +357,11 @@ fn searched(row: &Row<'_>, names: &[&str], certificate: &[&str], claim: &[&str])
     }
     text.add(&row.error.0);
     text.add(&row.request.0.path.0);
-    let violations = row.result.0.violations.map(serde_json::value::RawValue::get);
+    let violations = row
+        .result
+        .0
+        .violations
+        .map(serde_json::value::RawValue::get);
     if let Some(raw) = violations.filter(|raw| *raw != "[]") {
         let found: Objects<Violation<'_>> = serde_json::from_str(raw).unwrap_or_default();
         for violation in &found.0 {
@@ -409,12 +414,7 @@ fn insert(db: &Connection, decided: &Decided) -> rusqlite::Result<()> {
 }
 
 /// Somebody looked what became of a decision in doubt.
-fn settled(
-    db: &Connection,
-    seq: i64,
-    row: &Row<'_>,
-    decided: &mut [Decided],
-) -> Result<(), Error> {
+fn settled(db: &Connection, seq: i64, row: &Row<'_>, decided: &mut [Decided]) -> Result<(), Error> {
     let Some(of) = row.decision_seq.0.map(signed) else {
         return Ok(());
     };
@@ -465,9 +465,8 @@ pub(super) fn is_behind(journal: &std::path::Path, at: &Position) -> std::io::Re
     };
     let mut lines = Lines::from(journal, place);
     let line = lines.next_line()?;
-    let is_it = line.is_some_and(|line| {
-        line.place == place && Sha256Hex::of(&line.bytes).as_str() == at.hash
-    });
+    let is_it = line
+        .is_some_and(|line| line.place == place && Sha256Hex::of(&line.bytes).as_str() == at.hash);
     Ok(!is_it || lines.next_line()?.is_some())
 }
 

@@ -100,7 +100,9 @@ fn keep(journal: &Path, path: &Path, progress: &Progress, stopped: &Receiver<()>
             return;
         }
         // Woken by the end.
-        drop(stopped.recv_timeout(pause));
+        match stopped.recv_timeout(pause) {
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 
@@ -137,7 +139,9 @@ fn behind_everybody() {
     use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let thread = thread_priority::thread_native_id();
-    if let Err(error) = thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy) {
+    if let Err(error) =
+        thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy)
+    {
         tracing::debug!(?error, "the index has the priority of everybody");
     }
 }

@@ -249,7 +249,12 @@ impl Index {
         let texts = [
             ("token", "", Kind::Token, &filter.token),
             ("caller", "by_caller", Kind::Caller, &callers),
-            ("certificate", "by_certificate", Kind::Certificate, &filter.certificate),
+            (
+                "certificate",
+                "by_certificate",
+                Kind::Certificate,
+                &filter.certificate,
+            ),
             ("claim", "by_claim", Kind::Claim, &filter.claim),
             ("objections", "by_objections", Kind::Code, &filter.code),
             ("objections", "by_objections", Kind::Policy, &filter.policy),
@@ -257,8 +262,18 @@ impl Index {
             ("removed", "by_removed", Kind::Scope, &filter.removed),
             ("asked", "by_asked", Kind::Scope, &filter.scope),
             ("teams", "by_teams", Kind::Team, &filter.team),
-            ("operation", "by_operation", Kind::Operation, &filter.operation),
-            ("environment", "by_environment", Kind::Environment, &filter.environment),
+            (
+                "operation",
+                "by_operation",
+                Kind::Operation,
+                &filter.operation,
+            ),
+            (
+                "environment",
+                "by_environment",
+                Kind::Environment,
+                &filter.environment,
+            ),
         ];
         let mut parts = Vec::new();
         if let Some(id) = &filter.id {
@@ -423,9 +438,9 @@ impl Index {
                 range.replace("seq", "d.seq")
             );
             let values = part.values.iter().map(|value| &**value);
-            let count: i64 =
-                self.db
-                    .query_row(&sql, params_from_iter(values), |row| row.get(0))?;
+            let count: i64 = self
+                .db
+                .query_row(&sql, params_from_iter(values), |row| row.get(0))?;
             if best.is_none_or(|(fewest, _)| count < fewest) {
                 best = Some((count, at));
             }

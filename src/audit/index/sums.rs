@@ -122,7 +122,10 @@ impl Index {
             By::Team => Kind::Team,
             By::Caller | By::Environment | By::Operation | By::Client => {
                 let sql = "SELECT value FROM text WHERE id = ?";
-                let name = self.db.prepare_cached(sql)?.query_row([id], |row| row.get(0));
+                let name = self
+                    .db
+                    .prepare_cached(sql)?
+                    .query_row([id], |row| row.get(0));
                 return Ok(vec![name.optional()?.unwrap_or_default()]);
             }
         };

@@ -127,8 +127,10 @@ impl Known {
             if is_new {
                 for (kind, text) in members {
                     if let Some(text) = self.text(db, kind, &text)? {
-                        db.prepare_cached("INSERT OR IGNORE INTO member(text, list) VALUES (?, ?)")?
-                            .execute(params![text, id])?;
+                        db.prepare_cached(
+                            "INSERT OR IGNORE INTO member(text, list) VALUES (?, ?)",
+                        )?
+                        .execute(params![text, id])?;
                     }
                 }
             }
@@ -174,7 +176,8 @@ fn find_or_add(
     if let Some(id) = found {
         return Ok((id, false));
     }
-    db.prepare_cached(table.add)?.execute(params![kind, value])?;
+    db.prepare_cached(table.add)?
+        .execute(params![kind, value])?;
     Ok((db.last_insert_rowid(), true))
 }
 

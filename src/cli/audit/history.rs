@@ -18,7 +18,7 @@ use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted};
 
 #[derive(Debug, Args)]
-pub(super) struct History {
+pub(in crate::cli) struct History {
     /// Public id or name of the token
     #[arg(value_name = "TOKEN")]
     token: String,
@@ -75,7 +75,11 @@ impl History {
             return Ok(ExitCode::SUCCESS);
         }
         if rows.is_empty() {
-            writeln!(out, "No change of {} is in the journal.", Visible(&self.token))?;
+            writeln!(
+                out,
+                "No change of {} is in the journal.",
+                Visible(&self.token)
+            )?;
             return Ok(ExitCode::SUCCESS);
         }
         if ids.len() > 1 {
@@ -95,7 +99,9 @@ impl History {
             table.add(step.row(&shown, scopes.as_deref()));
         }
         table.show(out, terminal())?;
-        let doubtful = steps.iter().filter(|step| step.happened == Happened::Perhaps);
+        let doubtful = steps
+            .iter()
+            .filter(|step| step.happened == Happened::Perhaps);
         let doubtful = doubtful.count();
         if doubtful > 0 {
             writeln!(
@@ -128,7 +134,10 @@ impl History {
                 };
                 // What was denied gave no name to anything.
                 if step.cells.verdict == "allow" {
-                    let about = step.record.pointer("/input/token/id").and_then(Value::as_str);
+                    let about = step
+                        .record
+                        .pointer("/input/token/id")
+                        .and_then(Value::as_str);
                     ids.extend(about.map(str::to_owned));
                     ids.extend(step.made.clone());
                 }
@@ -244,7 +253,11 @@ impl Step {
             self.who().into(),
             what,
             Cell {
-                text: if self.cells.verdict == "allow" { answer } else { "denied".to_owned() },
+                text: if self.cells.verdict == "allow" {
+                    answer
+                } else {
+                    "denied".to_owned()
+                },
                 style,
             },
             self.rules().into(),

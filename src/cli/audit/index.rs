@@ -11,7 +11,7 @@ use crate::audit::index::Index;
 use crate::value::counted;
 
 #[derive(Debug, Args)]
-pub(super) struct IndexArgs {
+pub(in crate::cli) struct IndexArgs {
     #[command(flatten)]
     place: Place,
     /// Forget what is there, and read the whole journal

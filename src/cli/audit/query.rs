@@ -17,7 +17,7 @@ use crate::audit::tail::Cells;
 use crate::value::{Network, Visible, visible_json};
 
 #[derive(Debug, Args)]
-pub(super) struct Query {
+pub(in crate::cli) struct Query {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -214,10 +214,17 @@ impl Query {
 }
 
 /// How an allowed request ended, in a word or two.
-pub(super) fn ended(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> (String, Style) {
+pub(super) fn ended(
+    cells: &Cells,
+    outcome: Option<&Value>,
+    settled: Option<&Value>,
+) -> (String, Style) {
     let red = AnsiColor::Red.on_default();
     if let Some(found) = settled.and_then(|record| record["found"].as_str()) {
-        return (format!("settled: {}", Visible(found)), AnsiColor::Yellow.on_default());
+        return (
+            format!("settled: {}", Visible(found)),
+            AnsiColor::Yellow.on_default(),
+        );
     }
     let Some(outcome) = outcome else {
         return match &*cells.verdict {

@@ -15,7 +15,7 @@ use crate::cli::Format;
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
+pub(in crate::cli) struct Show {
     /// Id of a decision, or `#` and the number of any record
     #[arg(value_name = "ID")]
     id: String,
@@ -49,7 +49,10 @@ impl Show {
         for line in &lines {
             writeln!(out, "{}", render(line))?;
         }
-        if let Some(record) = lines.first().and_then(|line| serde_json::from_slice(line).ok()) {
+        if let Some(record) = lines
+            .first()
+            .and_then(|line| serde_json::from_slice(line).ok())
+        {
             details(out, &record)?;
         }
         neighbours(out, &index, seq)?;

@@ -19,7 +19,7 @@ use crate::cli::{Format, print_json};
 use crate::value::Visible;
 
 #[derive(Debug, Args)]
-pub(super) struct Stats {
+pub(in crate::cli) struct Stats {
     /// By what decisions are counted
     #[arg(long, value_enum, default_value_t = By::Verdict)]
     by: By,
@@ -153,14 +153,21 @@ impl Stats {
         all
     }
 
-    fn plot(&self, out: &mut impl Write, buckets: &[(ZonedDateTime, Counts)]) -> anyhow::Result<()> {
+    fn plot(
+        &self,
+        out: &mut impl Write,
+        buckets: &[(ZonedDateTime, Counts)],
+    ) -> anyhow::Result<()> {
         let most = buckets.iter().map(|(_, (a, d))| a + d).max().unwrap_or(1);
         let room = terminal().unwrap_or(80).saturating_sub(40).clamp(10, 60);
         let ascii = !is_utf8();
         for (at, (allowed, denied)) in buckets {
             let (green, red) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
             let time = at.strftime(self.bucket.form());
-            let bars = [bar(*allowed, most, room, ascii, '='), bar(*denied, most, room, ascii, 'x')];
+            let bars = [
+                bar(*allowed, most, room, ascii, '='),
+                bar(*denied, most, room, ascii, 'x'),
+            ];
             let [allowed_bar, denied_bar] = bars;
             let counts = format!("{allowed} allowed, {denied} denied");
             writeln!(
@@ -174,10 +181,18 @@ impl Stats {
 
 impl Bucket {
     fn of(self, ms: i64, zone: &TimeZone) -> Option<ZonedDateTime> {
-        let at = Timestamp::from_millisecond(ms).ok()?.to_zoned_datetime(zone.clone());
+        let at = Timestamp::from_millisecond(ms)
+            .ok()?
+            .to_zoned_datetime(zone.clone());
         let day = || at.start_of_day().ok();
         match self {
-            Self::Hour => at.with().minute(0).second(0).subsec_nanosecond(0).build().ok(),
+            Self::Hour => at
+                .with()
+                .minute(0)
+                .second(0)
+                .subsec_nanosecond(0)
+                .build()
+                .ok(),
             Self::Day => day(),
             Self::Week => {
                 let back = at.weekday().since(Weekday::Monday);

@@ -115,7 +115,16 @@ mod tests {
             let wanted: Timestamp = wanted.parse().unwrap();
             assert_eq!(moment(text, &vienna, now).unwrap(), wanted, "{text}");
         }
-        for text in ["", "d", "-7d", "7y", "99999999999999999999d", "yesterday", "2026-13-01", "é"] {
+        for text in [
+            "",
+            "d",
+            "-7d",
+            "7y",
+            "99999999999999999999d",
+            "yesterday",
+            "2026-13-01",
+            "é",
+        ] {
             assert!(moment(text, &vienna, now).is_err(), "{text}");
         }
         assert!(zone("Mars/Olympus").is_err());
@@ -133,6 +142,9 @@ mod tests {
         assert_eq!(shown.of("2026-11-20T10:00:00.000Z"), "4 d ago");
         assert_eq!(shown.of("no time"), "no time");
         shown.absolute = true;
-        assert_eq!(shown.of("2026-11-24T09:59:18.123Z"), "2026-11-24T10:59:18+01:00");
+        assert_eq!(
+            shown.of("2026-11-24T09:59:18.123Z"),
+            "2026-11-24T10:59:18+01:00"
+        );
     }
 }
