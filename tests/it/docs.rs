@@ -16,10 +16,11 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/audit.md",
     "docs/configuration.md",
     "docs/coverage.md",
     "docs/deploy/docker.md",

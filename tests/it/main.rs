@@ -12,6 +12,7 @@
 mod alerts;
 mod answers;
 mod architecture;
+mod audit;
 mod authority;
 mod birth;
 mod budgets;

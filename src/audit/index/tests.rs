@@ -1,8 +1,6 @@
 //! What the index answers is what a plain look at every record would, whatever the journal holds and however the index
 //! came about.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -336,4 +334,165 @@ proptest! {
             }
         }
     }
+}
+
+fn decisions(numbers: std::ops::Range<u64>) -> Vec<Value> {
+    let records = numbers.map(|number| {
+        json!({
+            "kind": "decision", "timestamp": "2026-11-24T06:30:00.123Z", "verdict": "allow",
+            "decision_id": uuid::Uuid::from_u128(u128::from(number) << 64).to_string(),
+            "operation": "token.update", "input": {"token": {"id": format!("id-{number}")}},
+        })
+    });
+    records.collect()
+}
+
+fn all(index: &Index) -> Vec<u64> {
+    found(index, &Filter::default(), 1000)
+}
+
+#[test]
+fn whatever_ends_a_filler_the_next_one_goes_on_behind_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..5));
+    let index = indexed(directory.path());
+    index
+        .db
+        .execute_batch("BEGIN IMMEDIATE; DELETE FROM decision;")
+        .unwrap();
+    // As a process leaves it that is killed: nothing is closed, nothing is rolled back.
+    let killed = tempfile::tempdir().unwrap();
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        std::fs::copy(directory.path().join(name), killed.path().join(name)).unwrap();
+    }
+    drop(index);
+    write(killed.path(), &decisions(0..9));
+    let index = indexed(killed.path());
+    assert_eq!(all(&index), [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(index.counts().unwrap(), (9, 9));
+}
+
+#[test]
+fn two_who_fill_one_index_do_not_get_into_each_others_way() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..3));
+    let mut one = indexed(directory.path());
+    let mut other = indexed(directory.path());
+    for most in [5, 6, 9] {
+        write(directory.path(), &decisions(0..most));
+        one.catch_up(|_| true).unwrap();
+        other.catch_up(|_| true).unwrap();
+        assert_eq!(all(&other).len() as u64, most);
+    }
+    one.empty().unwrap();
+    write(directory.path(), &decisions(0..12));
+    other.catch_up(|_| true).unwrap();
+    one.catch_up(|_| true).unwrap();
+    assert_eq!((all(&one).len(), one.counts().unwrap()), (12, (12, 12)));
+}
+
+#[test]
+fn an_index_that_cannot_be_used_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..5));
+    let path = directory.path().join(FILE);
+    let wanted = all(&indexed(directory.path()));
+    std::fs::write(
+        &path,
+        b"no database at all, but long enough to be taken for one",
+    )
+    .unwrap();
+    assert_eq!(all(&indexed(directory.path())), wanted);
+    // Of an older version.
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("PRAGMA user_version = 0; DELETE FROM decision;")
+        .unwrap();
+    drop(db);
+    assert_eq!(all(&indexed(directory.path())), wanted);
+    // Half of it is gone.
+    let content = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &content[..content.len() / 2]).unwrap();
+    let index = Index::open(directory.path(), &path).and_then(|mut index| {
+        index.catch_up(|_| true)?;
+        index.find(&Filter::default(), 10).map(|_| ())
+    });
+    assert!(index.is_ok() || index.is_err_and(|error| error.is_damage()));
+}
+
+#[test]
+fn a_file_that_is_no_index_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..2));
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "mine").unwrap();
+    let error = Index::open(directory.path(), &path).unwrap_err();
+    assert!(matches!(error, Error::Foreign(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[test]
+fn another_journal_has_another_index() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..5));
+    drop(indexed(directory.path()));
+    // Replaced as a whole.
+    write(directory.path(), &decisions(10..13));
+    let index = indexed(directory.path());
+    assert_eq!(all(&index), [3, 2, 1]);
+    let filter = |id: &str| Filter {
+        token: vec![Pattern::Exactly(id.to_owned())],
+        ..Filter::default()
+    };
+    assert!(found(&index, &filter("id-0"), 9).is_empty());
+    assert_eq!(found(&index, &filter("id-12"), 9), [3]);
+    drop(index);
+    // Cut, as after a sync that failed, and written on.
+    let mut index = indexed(directory.path());
+    let mut shorter = decisions(10..12);
+    write(directory.path(), &shorter);
+    shorter.extend(decisions(20..21));
+    std::fs::write(
+        directory.path().join("00000000000000000003.jsonl"),
+        lines(&shorter)
+            .split_inclusive(|byte| *byte == b'\n')
+            .nth(2)
+            .unwrap(),
+    )
+    .unwrap();
+    index.catch_up(|_| true).unwrap();
+    assert!(found(&index, &filter("id-12"), 9).is_empty());
+    assert_eq!(found(&index, &filter("id-20"), 9), [3]);
+}
+
+#[test]
+fn whatever_stands_in_a_journal_is_indexed_or_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = "\u{1b}[31m\0\u{202e}".repeat(100_000);
+    let mut odd = decisions(0..1);
+    odd.push(json!({"kind": "decision", "timestamp": long, "decision_id": long, "verdict": {"a": [1]},
+        "operation": long, "requested_by": long, "error": long, "result": {"violations": [1, {"policy": long}, [[]]]},
+        "input": {"token": {"id": long}, "change": {"scopes": {"added": [long, 5, {"a": 1}], "removed": "x"},
+            "differs": {}}}}));
+    odd.push(json!({"kind": [], "decision_seq": -1}));
+    odd.push(json!({"kind": "outcome", "decision_seq": 1.5, "credential": "none"}));
+    odd.push(json!({"kind": "outcome", "decision_seq": u64::MAX, "duration_ms": 1e300}));
+    odd.push(json!({"kind": "pruned", "last": "x"}));
+    let mut content = lines(&odd);
+    content.extend(b"not json\n\xff\xfe\n[1,2]\n{}\n{\"seq\":-5}\n{\"seq\":1e99}\n\n");
+    content.extend("[".repeat(5000).as_bytes());
+    content.push(b'\n');
+    std::fs::write(segment(directory.path()), content).unwrap();
+    let index = indexed(directory.path());
+    assert_eq!(index.counts().unwrap(), (6, 2));
+    assert_eq!(index.unread().unwrap(), 8);
+    assert_eq!(all(&index), [2, 1]);
+    let filter = Filter {
+        operation: vec![Pattern::Exactly(long)],
+        ..Filter::default()
+    };
+    assert_eq!(found(&index, &filter, 9), [2]);
+    let line = index.line(2).unwrap().unwrap();
+    let cells = crate::audit::tail::Cells::of(&line).unwrap();
+    let shown = format!("{cells:?}");
+    assert!(!shown.contains(['\u{1b}', '\0', '\u{202e}']));
 }
