@@ -269,7 +269,8 @@ impl Filler {
         row: &Row<'_>,
         decided: &mut [Decided],
     ) -> Result<(), Error> {
-        let Some(of) = row.decision_seq.0.map(signed) else {
+        // What is about a later record is about none.
+        let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
             return Ok(());
         };
         let made = &row.credential.0.id.0;
@@ -415,7 +416,7 @@ fn insert(db: &Connection, decided: &Decided) -> rusqlite::Result<()> {
 
 /// Somebody looked what became of a decision in doubt.
 fn settled(db: &Connection, seq: i64, row: &Row<'_>, decided: &mut [Decided]) -> Result<(), Error> {
-    let Some(of) = row.decision_seq.0.map(signed) else {
+    let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
         return Ok(());
     };
     if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {
