@@ -16,6 +16,7 @@ mod key;
 pub mod lines;
 mod mark;
 mod queue;
+pub mod schema;
 mod segment;
 mod settle;
 mod space;

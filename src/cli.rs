@@ -12,6 +12,7 @@ mod eval;
 mod health;
 mod man;
 mod output;
+mod schema;
 mod scopes;
 
 use std::io::{self, Write};
@@ -63,6 +64,9 @@ enum Command {
     Health(health::Health),
     /// Print the manual page, or write a page a command into a directory
     Man(man::Man),
+    /// Print what dtgate writes, as JSON Schema
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Compare the shipped scopes and endpoints with Dynatrace's own
     #[command(subcommand)]
     Scopes(scopes::Command),
@@ -172,6 +176,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Eval(eval) => eval.run(out),
         Command::Health(health) => health.run(out),
         Command::Man(man) => man.run(out),
+        Command::Schema(command) => command.run(out),
         Command::Scopes(command) => command.run(out),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),

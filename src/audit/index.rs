@@ -365,6 +365,18 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
+/// Finds what a gate would object to: a file in its place that is none of its own.
+pub fn check(journal: &Path, path: &Path) -> Result<(), Error> {
+    match is_foreign(journal, path) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::Foreign(path.to_owned())),
+        Err(source) => Err(Error::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
 /// Whether a file is somebody else's: it is not where indexes are, and does not say that it is one.
 fn is_foreign(journal: &Path, path: &Path) -> std::io::Result<bool> {
     if path == journal.join(FILE) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Format, load, print_json, set};
 use crate::app;
-use crate::audit::Directory;
+use crate::audit::{Directory, index};
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
@@ -61,6 +61,7 @@ impl Check {
         let shaky = app::check_listeners(&config)?;
         app::check_otlp(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
+        index::check(&config.journal.directory, &config.journal.index_path()).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;

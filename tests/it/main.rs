@@ -61,6 +61,7 @@ mod proxy;
 mod recipes;
 mod records;
 mod reload;
+mod schema;
 mod secrets;
 mod shipped;
 mod signals;

@@ -264,6 +264,9 @@ impl Step {
             match scopes {
                 None => "not known".to_owned(),
                 Some([]) => "none".to_owned(),
+                Some(scopes) if self.happened == Happened::Perhaps => {
+                    format!("{}, if it was carried out", scopes.join(", "))
+                }
                 Some(scopes) => scopes.join(", "),
             }
             .into(),
