@@ -3,6 +3,7 @@
 
 mod configured;
 mod export;
+mod index;
 mod load;
 mod manager;
 mod prove;
@@ -14,6 +15,7 @@ mod supervise;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -24,7 +26,7 @@ use tower::util::MapResponse;
 
 use crate::admin::{self, Admin, Check, Checks};
 use crate::anchor::Anchor;
-use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
+use crate::audit::{self, Audit, Configured, Directory, Indexing, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
@@ -74,6 +76,8 @@ pub struct App {
     writer: Writer,
     tracker: Tracker,
     exporter: Exporter,
+    /// The journal, and where its index is; `None`: none is kept.
+    index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
 }
 
@@ -164,6 +168,12 @@ impl App {
             writer,
             tracker,
             exporter,
+            index: (config.journal.index == Indexing::On).then(|| {
+                (
+                    config.journal.directory.clone(),
+                    config.journal.index_path(),
+                )
+            }),
             drain_timeout: config.listener.drain_timeout,
         })
     }
@@ -215,6 +225,10 @@ impl App {
             let reloader = self.reloader(manager.clone());
             tokio::spawn(reloader.keep(source, hangups, shutdown.clone()));
         }
+        let index = self
+            .index
+            .take()
+            .and_then(|(journal, path)| index::keep(&journal, &path, &self.audit, &self.metrics));
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
@@ -277,6 +291,7 @@ impl App {
             if anchor.await.is_err() {
                 tracing::error!("the sending of checkpoints ended by a panic");
             }
+            index::end(index).await;
         };
         let drain_timeout = self.drain_timeout.as_std();
         let closed = tokio::time::timeout(drain_timeout, closing);

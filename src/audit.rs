@@ -11,14 +11,16 @@ pub mod chain;
 pub mod checkpoint;
 mod directory;
 pub mod event;
+pub mod index;
 mod journal;
 mod key;
 pub mod lines;
 mod mark;
-pub mod pseudonym;
 mod notary;
 pub mod proof;
+pub mod pseudonym;
 mod queue;
+pub mod schema;
 mod segment;
 mod settle;
 mod space;
@@ -45,8 +47,8 @@ pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
-use pseudonym::Pseudonyms;
 use notary::Notary;
+use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
@@ -74,6 +76,26 @@ pub struct Config {
     /// By what name the journal's checkpoints are known. By the name of the machine, where none is given.
     pub origin: Option<Origin>,
     pub checkpoints: Destinations,
+    /// Whether the gate keeps an index of it.
+    pub index: Indexing,
+    /// Where, if not in the journal's directory.
+    pub index_path: Option<PathBuf>,
+}
+
+/// Whether the gate keeps an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Indexing {
+    Off,
+    On,
+}
+
+impl Config {
+    /// Where its index is.
+    pub fn index_path(&self) -> PathBuf {
+        let own = || self.directory.join(index::FILE);
+        self.index_path.clone().unwrap_or_else(own)
+    }
 }
 
 impl Default for Config {
@@ -88,6 +110,8 @@ impl Default for Config {
             checkpoint_interval: Duration::from_secs(60),
             origin: None,
             checkpoints: Destinations::default(),
+            index: Indexing::On,
+            index_path: None,
         }
     }
 }
@@ -176,21 +200,12 @@ impl Audit {
         let (mut journal, found) = Journal::open(directory, config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
-        for aside in found.asides {
-            let (name, reason) = (&aside.name, &aside.reason);
-            tracing::warn!(set_aside = %name, %reason, "the journal's end was torn and is set aside");
-            let event = Event::Recovery(Recovery {
-                timestamp: rfc3339_millis(now()),
-                refused_events: 0,
-                reason: aside.reason,
-                aside: Some(SetAside {
-                    name: aside.name,
-                    length: aside.length,
-                    sha256: aside.sha256.as_str().to_owned(),
-                }),
-            });
-            records.push(event.record());
-        }
+        records.extend(
+            found
+                .asides
+                .into_iter()
+                .map(|aside| recovered(aside, now())),
+        );
         let start = Event::Start(Start {
             timestamp: rfc3339_millis(now()),
             version: env!("CARGO_PKG_VERSION"),
@@ -406,6 +421,40 @@ impl Audit {
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
+}
+
+/// Writes into a journal that no gate writes: what was found out about it.
+pub fn add(
+    config: &Config,
+    events: impl Iterator<Item = Event<'static>>,
+    now: fn() -> jiff::Timestamp,
+) -> Result<(), OpenError> {
+    let directory = Directory::hold(&config.directory)?;
+    let failed = directory::at(directory.path());
+    let (mut journal, found) = Journal::open(directory, config)?;
+    let asides = found.asides.into_iter();
+    let recovered = asides.map(|aside| recovered(aside, now()));
+    let records: Vec<Record> = recovered
+        .chain(events.map(|event| event.record()))
+        .collect();
+    journal.note(&records).map_err(failed)
+}
+
+/// What is said of a torn end that was set aside.
+fn recovered(aside: aside::Aside, now: jiff::Timestamp) -> Record {
+    let (name, reason) = (&aside.name, &aside.reason);
+    tracing::warn!(set_aside = %name, %reason, "the journal's end was torn and is set aside");
+    let event = Event::Recovery(Recovery {
+        timestamp: rfc3339_millis(now),
+        refused_events: 0,
+        reason: aside.reason,
+        aside: Some(SetAside {
+            name: aside.name,
+            length: aside.length,
+            sha256: aside.sha256.as_str().to_owned(),
+        }),
+    });
+    event.record()
 }
 
 /// Events that wait at most; past that, callers wait for a place.

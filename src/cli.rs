@@ -13,6 +13,7 @@ mod health;
 mod man;
 mod output;
 mod replay;
+mod schema;
 mod scopes;
 mod when;
 
@@ -67,6 +68,9 @@ enum Command {
     Man(man::Man),
     /// Judge the decisions of a journal again, under other policies: what would be decided otherwise, and about whom
     Replay(replay::Replay),
+    /// Print what dtgate writes, as JSON Schema
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Compare the shipped scopes and endpoints with Dynatrace's own
     #[command(subcommand)]
     Scopes(scopes::Command),
@@ -177,6 +181,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Health(health) => health.run(out),
         Command::Man(man) => man.run(out),
         Command::Replay(replay) => replay.run(out),
+        Command::Schema(command) => command.run(out),
         Command::Scopes(command) => command.run(out),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => block_on(simulate.run(out)),

@@ -82,6 +82,7 @@ pub enum Event<'a> {
     Checkpoint(Checkpoint),
     Cosigned(Cosigned),
     Key(KeyChange),
+    Settled(Settled),
 }
 
 /// What was decided about one request, written before anything is sent upstream.
@@ -405,6 +406,38 @@ pub struct KeyChange {
     pub note: String,
 }
 
+/// Somebody looked what became of a decision in doubt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settled {
+    pub timestamp: String,
+    /// As its record has it.
+    pub decision_id: String,
+    pub decision_seq: u64,
+    pub found: Found,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// Whether an allowed request was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    Done,
+    NotDone,
+    /// Nobody can tell by what is there.
+    Unknown,
+}
+
+impl Found {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NotDone => "not_done",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Event<'_> {
     /// Writes it down.
     pub fn record(&self) -> Record {
@@ -415,7 +448,8 @@ impl Event<'_> {
             | Self::Reload(_)
             | Self::Start(_)
             | Self::Stop(_)
-            | Self::Unseen(_) => OTHER,
+            | Self::Unseen(_)
+            | Self::Settled(_) => OTHER,
             Self::Checkpoint(_) | Self::Cosigned(_) | Self::Key(_) => NOTE,
         };
         Record::of(self, room)

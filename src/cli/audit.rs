@@ -1,8 +1,17 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
 mod hash;
+mod history;
+mod index;
 mod key;
+mod opened;
 mod prove;
+mod query;
+mod settle;
+mod show;
+mod stats;
+mod table;
+mod times;
 mod trusted;
 mod verify;
 
@@ -30,6 +39,18 @@ pub(super) enum Command {
     Key(key::Key),
     /// Write one record with the evidence that it is in the journal
     Prove(prove::Prove),
+    /// Tell what became of a token: who gave it which scopes, when, and under which rules
+    History(history::History),
+    /// Bring the index up to date, or make it anew
+    Index(index::IndexArgs),
+    /// Find decisions, the newest first
+    Query(Box<query::Query>),
+    /// List decisions in doubt, look what became of them, and record it
+    Settle(settle::Settle),
+    /// Show all about one decision
+    Show(show::Show),
+    /// Count decisions, by what and when
+    Stats(Box<stats::Stats>),
     /// Show records, oldest first
     Tail(TailArgs),
     /// Prove that no record was changed, removed or added
@@ -59,6 +80,12 @@ impl Command {
             Self::CheckProof(check) => check.run(out),
             Self::Key(key) => key.run(out),
             Self::Prove(prove) => prove.run(out),
+            Self::History(history) => history.run(out),
+            Self::Index(index) => index.run(out),
+            Self::Query(query) => query.run(out),
+            Self::Settle(settle) => settle.run(out),
+            Self::Show(show) => show.run(out),
+            Self::Stats(stats) => stats.run(out),
             Self::Tail(tail) => tail.run(out),
             Self::Verify(verify) => verify.run(out),
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Format, load, print_json, set};
 use crate::anchor;
 use crate::app;
-use crate::audit::{Directory, checkpoint};
+use crate::audit::{Directory, checkpoint, index};
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
@@ -65,6 +65,7 @@ impl Check {
         let origin = config.journal.origin.as_ref();
         checkpoint::key::check(&config.journal.directory, origin).context("journal")?;
         anchor::check(&config.journal.checkpoints).context("journal.checkpoints")?;
+        index::check(&config.journal.directory, &config.journal.index_path()).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;

@@ -46,6 +46,7 @@ struct Inner {
     families: Families,
     count_connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     count_journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+    ask_index: OnceLock<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
     ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
     ask_load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
     ask_ready: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
@@ -87,6 +88,7 @@ impl Metrics {
             families,
             count_connections: OnceLock::new(),
             count_journal_free: OnceLock::new(),
+            ask_index: OnceLock::new(),
             ask_evaluator: OnceLock::new(),
             ask_load: OnceLock::new(),
             ask_ready: OnceLock::new(),
@@ -363,6 +365,12 @@ impl Metrics {
         self.0.count_journal_free.get_or_init(|| Box::new(bytes));
     }
 
+    /// Where to ask how many records are not indexed yet, and how often indexing failed, when the metrics are read. Only
+    /// the first counts.
+    pub fn index_from(&self, ask: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
+        self.0.ask_index.get_or_init(|| Box::new(ask));
+    }
+
     /// How much room of the journal's disk is left to allowed changes.
     pub fn journal_keeps_free(&self, bytes: u64) {
         let gauge = &self.0.families.journal_min_free;
@@ -395,6 +403,16 @@ impl Metrics {
         if let Some(bytes) = self.0.count_journal_free.get() {
             let bytes = i64::try_from(bytes()).unwrap_or(i64::MAX);
             self.0.families.journal_free.set(bytes);
+        }
+        if let Some(ask) = self.0.ask_index.get() {
+            let (behind, failures) = ask();
+            let families = &self.0.families;
+            families
+                .index_behind
+                .set(i64::try_from(behind).unwrap_or(i64::MAX));
+            families
+                .index_failures
+                .set(i64::try_from(failures).unwrap_or(i64::MAX));
         }
         if let Some(ask) = self.0.ask_evaluator.get() {
             let evaluator = ask();

@@ -35,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "gateway",
             "identity",
             "listener",
+            "outbound",
             "policy",
             "replay",
             "simulate",

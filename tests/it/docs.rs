@@ -20,6 +20,7 @@ const PAGES: [&str; 16] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/audit.md",
     "docs/configuration.md",
     "docs/coverage.md",
     "docs/deploy/docker.md",

@@ -12,6 +12,7 @@
 mod alerts;
 mod answers;
 mod architecture;
+mod audit;
 mod authority;
 mod birth;
 mod budgets;
@@ -63,6 +64,7 @@ mod recipes;
 mod records;
 mod reload;
 mod replay;
+mod schema;
 mod secrets;
 mod shipped;
 mod signals;

@@ -4,6 +4,7 @@
 //! It reads whatever a journal holds, of older versions too: a member that is not there and one that is `null` say
 //! the same, and a kind of record that it does not know is shown as it is.
 
+mod cells;
 mod changes;
 mod sums;
 mod who;
@@ -14,6 +15,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::value::{Visible, counted};
+pub use cells::Cells;
 use changes::changes;
 use sums::{suppressed, unseen};
 pub use who::{caller, name};

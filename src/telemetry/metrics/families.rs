@@ -32,6 +32,8 @@ pub(super) struct Families {
     pub(super) generation: Gauge,
     pub(super) in_flight: Gauge,
     pub(super) in_force_since: Gauge,
+    pub(super) index_behind: Gauge,
+    pub(super) index_failures: Gauge,
     pub(super) jwks_fetched: Family<IssuerLabels, Gauge>,
     pub(super) jwks_fetches: Family<IssuerResultLabels, Counter>,
     pub(super) jwt: Family<IssuerResultLabels, Counter>,
@@ -144,6 +146,16 @@ impl Families {
                 Unit::Seconds,
                 "in_force_since_timestamp",
                 "When what judges now was put in force, in seconds since 1970",
+            ),
+            index_behind: add(
+                to,
+                "index_behind_records",
+                "Records of the journal that are not in its index yet",
+            ),
+            index_failures: add(
+                to,
+                "index_failures",
+                "Times since the start that the journal could not be indexed, as a gauge",
             ),
             jwks_fetched: add_with_unit(
                 to,

@@ -1,0 +1,41 @@
+//! The index of the journal, kept beside the requests. Whatever becomes of it, they are served.
+
+use std::path::Path;
+
+use crate::audit::Audit;
+use crate::audit::index::Keeper;
+use crate::telemetry::Metrics;
+
+/// Begins to keep it.
+pub(super) fn keep(
+    journal: &Path,
+    path: &Path,
+    audit: &Audit,
+    metrics: &Metrics,
+) -> Option<Keeper> {
+    match Keeper::start(journal, path) {
+        Err(error) => {
+            tracing::warn!(%error, "the journal is not indexed");
+            None
+        }
+        Ok(keeper) => {
+            let (progress, audit) = (keeper.progress(), audit.clone());
+            metrics.index_from(move || {
+                let last = audit.head().map_or(0, |head| head.seq);
+                (last.saturating_sub(progress.last()), progress.failures())
+            });
+            Some(keeper)
+        }
+    }
+}
+
+/// Takes what was written last.
+pub(super) async fn end(keeper: Option<Keeper>) {
+    if let Some(keeper) = keeper
+        && tokio::task::spawn_blocking(move || keeper.end())
+            .await
+            .is_err()
+    {
+        tracing::error!("the end of the index ended by a panic");
+    }
+}

@@ -1,0 +1,512 @@
+//! Journal in, rows out. Rows and the place behind the last of them are written in one transaction, so that whatever
+//! ends a filler, the next one goes on exactly behind what is there. Several may fill one index at a time: each looks
+//! at the place anew before it writes.
+
+use rusqlite::{Connection, OptionalExtension, Row as Found, TransactionBehavior, params};
+
+use super::row::{Caller, Objects, Row, Violation};
+use super::tables::{ALLOW, ANSWERED, DENY, FAILED, Kind, List, UNKNOWN};
+use super::texts::Known;
+use super::words;
+use super::{Error, Filled, empty};
+use crate::audit::lines::{Line, Lines, Place};
+use crate::value::Sha256Hex;
+
+/// How far an index has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Position {
+    epoch: i64,
+    place: Option<Place>,
+    seq: u64,
+    hash: String,
+    unread: u64,
+}
+
+/// Reads on from where an index is.
+#[derive(Debug)]
+pub(super) struct Filler {
+    lines: Lines,
+    at: Position,
+    known: Known,
+    span: Span,
+}
+
+/// The times of the records that follow one another: the clock may have been set back between them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    first: i64,
+    records: u32,
+    earliest: i64,
+    latest: i64,
+}
+
+/// A decision that waits for its outcome, as long as the transaction is open.
+#[derive(Debug, Default)]
+struct Decided {
+    seq: i64,
+    ms: Option<i64>,
+    id: Option<i64>,
+    verdict: i64,
+    operation: Option<i64>,
+    environment: Option<i64>,
+    caller: Option<i64>,
+    certificate: Option<i64>,
+    claim: Option<i64>,
+    teams: Option<i64>,
+    client: Option<i64>,
+    objections: Option<i64>,
+    asked: Option<i64>,
+    added: Option<i64>,
+    removed: Option<i64>,
+    no_op: bool,
+    revision: Option<i64>,
+    ended: Ended,
+    settled: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Ended {
+    outcome: Option<i64>,
+    status: Option<i64>,
+    micros: Option<i64>,
+    seq: Option<i64>,
+}
+
+impl Filler {
+    /// Goes on where the index is. One that does not belong to this journal any more is emptied.
+    pub(super) fn new(db: &mut Connection, journal: &std::path::Path) -> Result<Self, Error> {
+        let at = position(db)?;
+        if let Some(place) = at.place {
+            let mut lines = Lines::from(journal, place);
+            let line = lines.next_line().map_err(Error::Journal)?;
+            let is_it = line.is_some_and(|line| {
+                line.place == place && Sha256Hex::of(&line.bytes).as_str() == at.hash
+            });
+            if is_it {
+                return Ok(Self::from(lines, at));
+            }
+            tracing::info!("the journal is not the one that was indexed: its index is made anew");
+            empty(db)?;
+        }
+        let at = position(db)?;
+        Ok(Self::from(Lines::new(journal), at))
+    }
+
+    fn from(lines: Lines, at: Position) -> Self {
+        Self {
+            lines,
+            at,
+            known: Known::default(),
+            span: Span::default(),
+        }
+    }
+
+    /// The last record that has its row.
+    pub(super) fn seq(&self) -> u64 {
+        self.at.seq
+    }
+
+    /// One transaction: as many lines as there are, and no more than a few thousand.
+    pub(super) fn fill(&mut self, db: &mut Connection) -> Result<Filled, Error> {
+        let Some(first) = self.lines.next_line().map_err(Error::Journal)? else {
+            return Ok(Filled::UpToDate);
+        };
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if position(&transaction)? != self.at {
+            return Ok(Filled::Elsewhere);
+        }
+        let (mut next, mut records) = (Some(first), 0);
+        let mut decided = Vec::with_capacity(BATCH);
+        let mut last: Option<Line> = None;
+        while let Some(line) = next.take() {
+            if let Some(row) = Row::read(&line.bytes) {
+                let seq = row.seq.0.unwrap_or_default();
+                if seq <= self.at.seq {
+                    // The writer took back what it could not sync: what was read of it never was.
+                    return Ok(Filled::TakenBack);
+                }
+                self.at.seq = seq;
+                self.record(&transaction, line.place, &row, &mut decided)?;
+            } else {
+                self.at.unread += 1;
+            }
+            last = Some(line);
+            records += 1;
+            if records == BATCH {
+                break;
+            }
+            next = self.lines.next_line().map_err(Error::Journal)?;
+        }
+        for decision in &decided {
+            insert(&transaction, decision)?;
+        }
+        self.end_span(&transaction)?;
+        if let Some(line) = last {
+            self.at.place = Some(line.place);
+            self.at.hash = Sha256Hex::of(&line.bytes).as_str().to_owned();
+        }
+        note(&transaction, &self.at)?;
+        transaction.commit()?;
+        Ok(if records == BATCH {
+            Filled::More(records)
+        } else {
+            Filled::UpToDate
+        })
+    }
+
+    fn record(
+        &mut self,
+        db: &Connection,
+        place: Place,
+        row: &Row<'_>,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Error> {
+        let (seq, ms) = (signed(self.at.seq), row.millis());
+        if let Some(ms) = ms {
+            self.span.add(seq, ms);
+            if self.span.records == SPAN {
+                self.end_span(db)?;
+            }
+        }
+        let kind = match &*row.kind.0 {
+            "decision" => 0,
+            // Never asked for by their kind: there are as many as decisions.
+            "outcome" => OUTCOME,
+            other => self.known.text(db, Kind::Record, other)?.unwrap_or(OTHER) + KINDS_FROM,
+        };
+        db.prepare_cached(
+            "INSERT INTO record(seq, kind, ms, segment, offset) VALUES (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            seq,
+            kind,
+            ms,
+            signed(place.segment),
+            signed(place.offset)
+        ])?;
+        match &*row.kind.0 {
+            "decision" => decided.push(self.decision(db, seq, ms, row)?),
+            "outcome" => self.outcome(db, seq, row, decided)?,
+            "settled" => settled(db, seq, row, decided)?,
+            "pruned" => prune(db, row)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn decision(
+        &mut self,
+        db: &Connection,
+        seq: i64,
+        ms: Option<i64>,
+        row: &Row<'_>,
+    ) -> Result<Decided, Error> {
+        let known = &mut self.known;
+        let input = &row.input.0;
+        let seen = &input.caller.0;
+        let told = &row.caller.0;
+        let id = uuid_beginning(&row.decision_id.0);
+        if id.is_none() {
+            let text = known.text(db, Kind::Decision, &row.decision_id.0)?;
+            about(db, text, seq)?;
+        }
+        let certificates = (&told.certificate.0, &seen.certificate.0);
+        let certificate = [
+            Row::either(&certificates.0.subject, &certificates.1.subject),
+            Row::either(&certificates.0.spiffe_id, &certificates.1.spiffe_id),
+            Row::either(&certificates.0.fingerprint, &certificates.1.fingerprint),
+        ];
+        let claim = [
+            Row::either(&told.jwt.0.issuer, &seen.jwt.0.issuer),
+            Row::either(&told.jwt.0.subject, &seen.jwt.0.subject),
+        ];
+        let names = names(row);
+        for (number, name) in names.iter().enumerate() {
+            let is_new = names.iter().take(number).all(|before| before != name);
+            if is_new {
+                let text = known.text(db, Kind::Token, name)?;
+                about(db, text, seq)?;
+            }
+        }
+        let change = &input.change.0;
+        let caller = Row::either(&told.id, &seen.token.0.id);
+        let environment = Row::either(&input.environment.0.name, &row.environment);
+        let decided = Decided {
+            seq,
+            ms,
+            id,
+            verdict: if row.verdict.0 == "allow" {
+                ALLOW
+            } else {
+                DENY
+            },
+            operation: known.text(db, Kind::Operation, operation(row))?,
+            environment: known.text(db, Kind::Environment, environment)?,
+            caller: known.text(db, Kind::Caller, caller)?,
+            certificate: known.together(db, List::Certificate, Kind::Certificate, &certificate)?,
+            claim: known.together(db, List::Claim, Kind::Claim, &claim)?,
+            teams: known.list(db, List::Teams, teams(told, seen))?,
+            client: known.text(db, Kind::Client, &row.requested_by.0)?,
+            objections: known.list(db, List::Objections, row.result.0.violations)?,
+            asked: known.list(db, List::Scopes, change.scopes.0.requested)?,
+            added: known.list(db, List::Scopes, change.scopes.0.added)?,
+            removed: known.list(db, List::Scopes, change.scopes.0.removed)?,
+            no_op: row.is_no_op(),
+            revision: known.text(db, Kind::Revision, &row.bundles.0.policies.0.revision.0)?,
+            ended: Ended::default(),
+            settled: None,
+        };
+        let text = searched(row, &names, &certificate, &claim);
+        db.prepare_cached("INSERT INTO words(rowid, text) VALUES (?, ?)")?
+            .execute(params![seq, text])?;
+        Ok(decided)
+    }
+
+    fn outcome(
+        &mut self,
+        db: &Connection,
+        seq: i64,
+        row: &Row<'_>,
+        decided: &mut [Decided],
+    ) -> Result<(), Error> {
+        // What is about a later record is about none.
+        let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
+            return Ok(());
+        };
+        let made = &row.credential.0.id.0;
+        let text = self.known.text(db, Kind::Token, made)?;
+        about(db, text, of)?;
+        let ended = Ended {
+            outcome: Some(match &*row.outcome.0 {
+                "answered" => ANSWERED,
+                "failed" => FAILED,
+                _ => UNKNOWN,
+            }),
+            status: row.status.0.map(signed),
+            micros: row.duration_ms.0.map(micros),
+            seq: Some(seq),
+        };
+        if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {
+            if let Some(decided) = decided.get_mut(at) {
+                decided.ended = ended;
+            }
+            return Ok(());
+        }
+        db.prepare_cached(
+            "UPDATE decision SET outcome = ?, status = ?, micros = ?, outcome_seq = ? WHERE seq = ?",
+        )?
+        .execute(params![
+            ended.outcome,
+            ended.status,
+            ended.micros,
+            ended.seq,
+            of
+        ])?;
+        Ok(())
+    }
+
+    fn end_span(&mut self, db: &Connection) -> Result<(), Error> {
+        let span = std::mem::take(&mut self.span);
+        if span.records > 0 {
+            db.prepare_cached("INSERT INTO span(first, earliest, latest) VALUES (?, ?, ?)")?
+                .execute(params![span.first, span.earliest, span.latest])?;
+        }
+        Ok(())
+    }
+}
+
+impl Span {
+    fn add(&mut self, seq: i64, ms: i64) {
+        if self.records == 0 {
+            (self.first, self.earliest, self.latest) = (seq, ms, ms);
+        }
+        self.records += 1;
+        self.earliest = self.earliest.min(ms);
+        self.latest = self.latest.max(ms);
+    }
+}
+
+/// What a decision is found by, besides the members that have a column of their own.
+fn names<'a>(row: &'a Row<'_>) -> [&'a str; 4] {
+    let (token, change) = (&row.input.0.token.0, &row.input.0.change.0);
+    [
+        &token.id.0,
+        &token.current.0.name.0,
+        &change.name.0.current.0,
+        &change.name.0.requested.0,
+    ]
+}
+
+/// Its name; that of the input, where the record itself has none.
+fn operation<'a>(row: &'a Row<'_>) -> &'a str {
+    if row.operation.0.is_empty() {
+        "unknown"
+    } else {
+        &row.operation.0
+    }
+}
+
+fn teams<'a>(told: &Caller<'a>, seen: &Caller<'a>) -> Option<&'a serde_json::value::RawValue> {
+    told.teams.or(seen.teams)
+}
+
+/// The words of a decision.
+fn searched(row: &Row<'_>, names: &[&str], certificate: &[&str], claim: &[&str]) -> String {
+    let mut text = words::Text::default();
+    for part in names.iter().chain(certificate).chain(claim) {
+        text.add(part);
+    }
+    text.add(&row.error.0);
+    text.add(&row.request.0.path.0);
+    let violations = row
+        .result
+        .0
+        .violations
+        .map(serde_json::value::RawValue::get);
+    if let Some(raw) = violations.filter(|raw| *raw != "[]") {
+        let found: Objects<Violation<'_>> = serde_json::from_str(raw).unwrap_or_default();
+        for violation in &found.0 {
+            text.add(&violation.message.0);
+        }
+    }
+    text.done()
+}
+
+fn about(db: &Connection, text: Option<i64>, seq: i64) -> rusqlite::Result<()> {
+    if let Some(text) = text {
+        db.prepare_cached("INSERT OR IGNORE INTO about(text, seq) VALUES (?, ?)")?
+            .execute(params![text, seq])?;
+    }
+    Ok(())
+}
+
+fn insert(db: &Connection, decided: &Decided) -> rusqlite::Result<()> {
+    let of = decided;
+    db.prepare_cached(
+        "INSERT INTO decision(seq, ms, id, verdict, operation, environment, caller, certificate, claim, teams,
+           client, objections, asked, added, removed, noop, revision, outcome, status, micros, outcome_seq, settled)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        of.seq,
+        of.ms,
+        of.id,
+        of.verdict,
+        of.operation,
+        of.environment,
+        of.caller,
+        of.certificate,
+        of.claim,
+        of.teams,
+        of.client,
+        of.objections,
+        of.asked,
+        of.added,
+        of.removed,
+        of.no_op,
+        of.revision,
+        of.ended.outcome,
+        of.ended.status,
+        of.ended.micros,
+        of.ended.seq,
+        of.settled
+    ])?;
+    Ok(())
+}
+
+/// Somebody looked what became of a decision in doubt.
+fn settled(db: &Connection, seq: i64, row: &Row<'_>, decided: &mut [Decided]) -> Result<(), Error> {
+    let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
+        return Ok(());
+    };
+    if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {
+        if let Some(decided) = decided.get_mut(at) {
+            decided.settled = Some(seq);
+        }
+        return Ok(());
+    }
+    db.prepare_cached("UPDATE decision SET settled = ? WHERE seq = ?")?
+        .execute(params![seq, of])?;
+    Ok(())
+}
+
+/// What retention took away is nothing that could be shown.
+fn prune(db: &Connection, row: &Row<'_>) -> Result<(), Error> {
+    if let Some(last) = row.last.0.map(signed) {
+        db.execute("DELETE FROM decision WHERE seq <= ?", [last])?;
+        db.execute("DELETE FROM record WHERE seq <= ?", [last])?;
+    }
+    Ok(())
+}
+
+pub(super) fn position(db: &Connection) -> rusqlite::Result<Position> {
+    let read = |row: &Found<'_>| {
+        let (segment, offset) = (row.get::<_, Option<u64>>(1)?, row.get::<_, Option<u64>>(2)?);
+        Ok(Position {
+            epoch: row.get(0)?,
+            place: segment
+                .zip(offset)
+                .map(|(segment, offset)| Place { segment, offset }),
+            seq: row.get::<_, Option<u64>>(3)?.unwrap_or_default(),
+            hash: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+            unread: row.get(5)?,
+        })
+    };
+    let position = db
+        .prepare_cached("SELECT epoch, segment, offset, seq, hash, unread FROM position")?
+        .query_row([], read)
+        .optional()?;
+    Ok(position.unwrap_or_default())
+}
+
+/// Whether a journal has lines behind a position, or is another one.
+pub(super) fn is_behind(journal: &std::path::Path, at: &Position) -> std::io::Result<bool> {
+    let Some(place) = at.place else {
+        return Ok(Lines::new(journal).next_line()?.is_some());
+    };
+    let mut lines = Lines::from(journal, place);
+    let line = lines.next_line()?;
+    let is_it = line
+        .is_some_and(|line| line.place == place && Sha256Hex::of(&line.bytes).as_str() == at.hash);
+    Ok(!is_it || lines.next_line()?.is_some())
+}
+
+fn note(db: &Connection, at: &Position) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE position SET segment = ?, offset = ?, seq = ?, hash = ?, unread = ?",
+    )?
+    .execute(params![
+        at.place.map(|place| signed(place.segment)),
+        at.place.map(|place| signed(place.offset)),
+        signed(at.seq),
+        at.hash,
+        signed(at.unread)
+    ])?;
+    Ok(())
+}
+
+/// The first half of a UUID: ids of one time stand together, and one in a millisecond has it for itself.
+pub(super) fn uuid_beginning(id: &str) -> Option<i64> {
+    let id = uuid::Uuid::try_parse(id).ok()?;
+    Some(id.as_u64_pair().0.cast_signed())
+}
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a duration of thousands of years is none"
+)]
+fn micros(ms: f64) -> i64 {
+    (ms * 1000.0).round() as i64
+}
+
+/// Lines of a transaction.
+const BATCH: usize = 8192;
+/// Records of a span of time.
+const SPAN: u32 = 1024;
+const OUTCOME: i64 = -1;
+const OTHER: i64 = 0;
+pub(super) const KINDS_FROM: i64 = 1;

@@ -1,0 +1,557 @@
+//! Decisions found, the newest first.
+//!
+//! Which way a query goes is decided by counting: of every part of the filter that has an index, so many entries are
+//! counted as could be sorted in no time. The rarest part leads, the others are looked at on the way. Where each part has
+//! more, the way is back in time, until there are enough.
+
+use std::net::IpAddr;
+
+use rusqlite::{OptionalExtension, Row as Found, ToSql, params_from_iter};
+
+use super::fill::{signed, uuid_beginning};
+use super::tables::{ALLOW, ANSWERED, DENY, FAILED, Kind, UNKNOWN};
+use super::texts::within;
+use super::{Error, Index, words};
+use crate::value::Network;
+
+/// Which decisions. Each part that is there has to hold; of the values of one part, any.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Milliseconds since 1970: from here on.
+    pub since: Option<i64>,
+    /// Before this.
+    pub until: Option<i64>,
+    /// Public ids, or how they begin.
+    pub caller: Vec<String>,
+    /// Subject, SPIFFE id or fingerprint.
+    pub certificate: Vec<Pattern>,
+    /// Issuer or subject of a JSON Web Token.
+    pub claim: Vec<Pattern>,
+    pub team: Vec<Pattern>,
+    /// Id or name of the token that the request is about, or that it made.
+    pub token: Vec<Pattern>,
+    pub environment: Vec<Pattern>,
+    pub operation: Vec<Pattern>,
+    /// Asked for.
+    pub scope: Vec<Pattern>,
+    pub added: Vec<Pattern>,
+    pub removed: Vec<Pattern>,
+    pub policy: Vec<Pattern>,
+    pub code: Vec<Pattern>,
+    pub client: Vec<Network>,
+    pub allowed: Option<bool>,
+    pub id: Option<String>,
+    pub outcome: Option<Which>,
+    pub no_op: Option<bool>,
+    pub text: Option<String>,
+    /// Only those with a smaller number: the next page.
+    pub before: Option<u64>,
+}
+
+/// A text, or how it begins: `payments*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    Exactly(String),
+    Begins(String),
+}
+
+/// How an allowed request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// Dynatrace answered
+    Answered,
+    /// It did not reach Dynatrace
+    Failed,
+    /// Dynatrace may have carried it out
+    Unknown,
+    /// There is no outcome
+    None,
+    /// Unknown, or no outcome, and nobody settled it
+    Doubt,
+}
+
+/// A decision, as far as the index knows it; the rest is in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    pub seq: u64,
+    pub no_op: bool,
+    /// The number of its outcome.
+    pub outcome: Option<u64>,
+    /// The number of the record that settled it.
+    pub settled: Option<u64>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    pub decisions: Vec<Decided>,
+    /// There are older ones.
+    pub more: bool,
+}
+
+impl std::str::FromStr for Pattern {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.strip_suffix('*') {
+            Some(begins) => Self::Begins(begins.to_owned()),
+            None => Self::Exactly(text.to_owned()),
+        })
+    }
+}
+
+impl Pattern {
+    /// Whether a text is meant.
+    pub fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Exactly(wanted) => text == wanted,
+            Self::Begins(begins) => text.starts_with(begins.as_str()),
+        }
+    }
+}
+
+/// A condition on one column, and the index by which it can lead.
+struct Part {
+    column: &'static str,
+    index: Option<&'static str>,
+    /// What the column may be; a subquery, or a literal.
+    one_of: String,
+    values: Vec<Box<dyn ToSql>>,
+    /// It is one value only: its index is in the order of numbers.
+    is_one: bool,
+}
+
+/// Where a query goes along, and what it looks at.
+pub(super) struct Chosen {
+    pub(super) sql: String,
+    pub(super) values: Vec<Box<dyn ToSql>>,
+    order: &'static str,
+}
+
+/// How a query goes.
+enum Way {
+    /// By the index of this part.
+    By(usize),
+    /// By the words.
+    Words,
+    /// Back in time.
+    Back,
+}
+
+impl Index {
+    /// The newest decisions that a filter lets through.
+    pub fn find(&self, filter: &Filter, limit: usize) -> Result<Page, Error> {
+        let Some(chosen) = self.chosen(filter)? else {
+            return Ok(Page::default());
+        };
+        let order = chosen.order;
+        let sql = format!(
+            "SELECT d.seq, d.noop, d.outcome_seq, d.settled FROM {} ORDER BY {order} DESC LIMIT {}",
+            chosen.sql,
+            limit.saturating_add(1).min(MOST)
+        );
+        let mut statement = self.db.prepare(&sql)?;
+        let values = chosen.values.iter().map(|value| &**value);
+        let found = statement.query_map(params_from_iter(values), decided)?;
+        let mut decisions = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        if let Some(id) = &filter.id {
+            // Ids of one millisecond may begin alike.
+            let mut exact = Vec::new();
+            for decided in decisions {
+                if self.is_called(decided.seq, id)? {
+                    exact.push(decided);
+                }
+            }
+            decisions = exact;
+        }
+        let more = decisions.len() > limit;
+        decisions.truncate(limit);
+        Ok(Page { decisions, more })
+    }
+
+    /// What stands behind `FROM` for a filter; `None`: nothing can be found.
+    pub(super) fn chosen(&self, filter: &Filter) -> Result<Option<Chosen>, Error> {
+        let asked = match &filter.text {
+            None => None,
+            Some(text) => match words::asked(text) {
+                Some(asked) => Some(asked),
+                // It holds no word that could be looked for.
+                None => return Ok(None),
+            },
+        };
+        let Some(parts) = self.parts(filter)? else {
+            return Ok(None);
+        };
+        let (range, times) = self.range(filter)?;
+        let way = self.way(&parts, asked.is_some(), &range)?;
+        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+        let (mut conditions, mut order) = (vec![range.replace("seq", "d.seq")], "d.seq");
+        let from = match &way {
+            Way::Words => {
+                order = "words.rowid";
+                conditions.push(range.replace("seq", "words.rowid"));
+                "words CROSS JOIN decision d ON d.seq = words.rowid".to_owned()
+            }
+            Way::By(at) => match parts.get(*at).and_then(|part| part.index) {
+                Some(index) => format!("decision d INDEXED BY {index}"),
+                None => "decision d".to_owned(),
+            },
+            Way::Back => "decision d NOT INDEXED".to_owned(),
+        };
+        for (number, part) in parts.into_iter().enumerate() {
+            let leads = matches!(way, Way::By(at) if at == number);
+            // A sign before it keeps the column from choosing another way.
+            let sign = if leads { "" } else { "+" };
+            conditions.push(format!("{sign}d.{}", part.condition()));
+            if leads {
+                conditions.extend(part.index.and_then(narrow).map(str::to_owned));
+            }
+            values.extend(part.values);
+        }
+        if let Some(asked) = asked {
+            conditions.push(match way {
+                Way::Words => "words MATCH ?".to_owned(),
+                _ => "EXISTS (SELECT 1 FROM words WHERE words MATCH ? AND words.rowid = d.seq)"
+                    .to_owned(),
+            });
+            values.push(Box::new(asked));
+        }
+        conditions.extend(times);
+        let sql = format!("{from} WHERE {}", conditions.join(" AND "));
+        Ok(Some(Chosen { sql, values, order }))
+    }
+
+    fn is_called(&self, seq: u64, id: &str) -> Result<bool, Error> {
+        let line = self.line(seq)?;
+        let row = line.as_deref().and_then(super::row::Row::read);
+        Ok(row.is_some_and(|row| row.decision_id.0 == id))
+    }
+
+    /// A decision by its number.
+    pub fn decision(&self, seq: u64) -> Result<Option<Decided>, Error> {
+        let sql = "SELECT seq, noop, outcome_seq, settled FROM decision WHERE seq = ?";
+        let found = self.db.query_row(sql, [signed(seq)], decided);
+        Ok(found.optional()?)
+    }
+
+    /// The numbers of the records before and after one, as far as there are any.
+    pub fn neighbours(&self, seq: u64) -> Result<(Option<u64>, Option<u64>), Error> {
+        Ok(self.db.query_row(
+            "SELECT (SELECT max(seq) FROM record WHERE seq < ?1), (SELECT min(seq) FROM record WHERE seq > ?1)",
+            [signed(seq)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?)
+    }
+
+    /// The parts of a filter; `None`: something that it names is nowhere.
+    fn parts(&self, filter: &Filter) -> Result<Option<Vec<Part>>, Error> {
+        let callers: Vec<Pattern> = filter.caller.iter().cloned().map(Pattern::Begins).collect();
+        let texts = [
+            ("token", "", Kind::Token, &filter.token),
+            ("caller", "by_caller", Kind::Caller, &callers),
+            (
+                "certificate",
+                "by_certificate",
+                Kind::Certificate,
+                &filter.certificate,
+            ),
+            ("claim", "by_claim", Kind::Claim, &filter.claim),
+            ("objections", "by_objections", Kind::Code, &filter.code),
+            ("objections", "by_objections", Kind::Policy, &filter.policy),
+            ("added", "by_added", Kind::Scope, &filter.added),
+            ("removed", "by_removed", Kind::Scope, &filter.removed),
+            ("asked", "by_asked", Kind::Scope, &filter.scope),
+            ("teams", "by_teams", Kind::Team, &filter.team),
+            (
+                "operation",
+                "by_operation",
+                Kind::Operation,
+                &filter.operation,
+            ),
+            (
+                "environment",
+                "by_environment",
+                Kind::Environment,
+                &filter.environment,
+            ),
+        ];
+        let mut parts = Vec::new();
+        if let Some(id) = &filter.id {
+            parts.push(match uuid_beginning(id) {
+                Some(beginning) => Part::literal("id", Some("by_id"), beginning),
+                None => {
+                    let ids = texts_of(Kind::Decision, &[Pattern::Exactly(id.clone())]);
+                    about(ids)
+                }
+            });
+        }
+        for (column, index, kind, patterns) in texts {
+            if patterns.is_empty() {
+                continue;
+            }
+            let part = texts_of(kind, patterns);
+            let part = match column {
+                "token" => about(part),
+                "caller" | "operation" | "environment" => part.of(column, index),
+                _ => Part {
+                    one_of: format!("SELECT list FROM member WHERE text IN ({})", part.one_of),
+                    ..part.of(column, index)
+                },
+            };
+            let Some(part) = self.narrowed(part)? else {
+                return Ok(None);
+            };
+            parts.push(part);
+        }
+        if !filter.client.is_empty() {
+            let Some(part) = self.narrowed(self.clients(&filter.client)?)? else {
+                return Ok(None);
+            };
+            parts.push(part);
+        }
+        match filter.outcome {
+            None => {}
+            Some(Which::Answered) => parts.push(Part::literal("outcome", None, ANSWERED)),
+            Some(Which::Failed) => parts.push(Part::literal("outcome", Some("by_end"), FAILED)),
+            Some(Which::Unknown) => parts.push(Part::literal("outcome", Some("by_end"), UNKNOWN)),
+            Some(Which::None) => parts.push(self.doubt("outcome IS NULL")),
+            Some(Which::Doubt) => parts.push(self.doubt(
+                "outcome IS NULL AND settled IS NULL UNION ALL
+                 SELECT seq FROM decision WHERE outcome = 3 AND settled IS NULL",
+            )),
+        }
+        match filter.allowed {
+            None => {}
+            Some(true) => parts.push(Part::literal("verdict", None, ALLOW)),
+            Some(false) => parts.push(Part::literal("verdict", Some("by_denial"), DENY)),
+        }
+        match filter.no_op {
+            None => {}
+            Some(true) => parts.push(Part::literal("noop", None, 1)),
+            Some(false) => parts.push(Part::literal("noop", Some("by_effect"), 0)),
+        }
+        Ok(Some(parts))
+    }
+
+    #[expect(clippy::unused_self, reason = "beside those that ask")]
+    fn doubt(&self, which: &str) -> Part {
+        Part {
+            column: "seq",
+            index: None,
+            one_of: format!("SELECT seq FROM decision WHERE verdict = 0 AND {which}"),
+            values: Vec::new(),
+            is_one: false,
+        }
+    }
+
+    /// Addresses are few beside decisions: each is looked at.
+    fn clients(&self, networks: &[Network]) -> Result<Part, Error> {
+        self.db.execute_batch(
+            "CREATE TEMP TABLE IF NOT EXISTS clients(id INTEGER PRIMARY KEY); DELETE FROM clients;",
+        )?;
+        let mut all = self
+            .db
+            .prepare("SELECT id, value FROM text WHERE kind = ?")?;
+        let mut rows = all.query([Kind::Client as i64])?;
+        let mut add = self.db.prepare("INSERT INTO temp.clients(id) VALUES (?)")?;
+        while let Some(row) = rows.next()? {
+            let address: String = row.get(1)?;
+            let address: Option<IpAddr> = address.parse().ok();
+            if address.is_some_and(|it| networks.iter().any(|network| network.contains(it))) {
+                add.execute([row.get::<_, i64>(0)?])?;
+            }
+        }
+        Ok(Part {
+            column: "client",
+            index: Some("by_client"),
+            one_of: "SELECT id FROM temp.clients".to_owned(),
+            values: Vec::new(),
+            is_one: false,
+        })
+    }
+
+    /// Looks how many values a part has: one can lead in the order of numbers, and none means that nothing is found.
+    fn narrowed(&self, part: Part) -> Result<Option<Part>, Error> {
+        if part.column == "seq" {
+            return Ok(Some(part));
+        }
+        let mut statement = self.db.prepare(&format!("{} LIMIT 2", part.one_of))?;
+        let values = part.values.iter().map(|value| &**value);
+        let found = statement.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+        let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(match found.as_slice() {
+            [] => None,
+            [one] => Some(Part::literal(part.column, part.index, *one)),
+            _ => Some(part),
+        })
+    }
+
+    /// Numbers between which records of the time stand, and what is left to compare.
+    fn range(&self, filter: &Filter) -> Result<(String, Vec<String>), Error> {
+        let (mut range, mut times) = (vec!["seq > 0".to_owned()], Vec::new());
+        if let Some(since) = filter.since {
+            let first: Option<i64> = self.db.query_row(
+                "SELECT min(first) FROM span WHERE latest >= ?",
+                [since],
+                |row| row.get(0),
+            )?;
+            range.push(format!("seq >= {}", first.unwrap_or(i64::MAX)));
+            times.push(format!("d.ms >= {since}"));
+        }
+        if let Some(until) = filter.until {
+            let last: Option<i64> = self.db.query_row(
+                "SELECT max(first) FROM span WHERE earliest < ?",
+                [until],
+                |row| row.get(0),
+            )?;
+            let next: Option<i64> = self.db.query_row(
+                "SELECT min(first) FROM span WHERE first > ?",
+                [last.unwrap_or(0)],
+                |row| row.get(0),
+            )?;
+            range.push(match (last, next) {
+                (None, _) => "seq < 0".to_owned(),
+                (_, Some(next)) => format!("seq < {next}"),
+                (_, None) => "seq > 0".to_owned(),
+            });
+            times.push(format!("d.ms < {until}"));
+        }
+        if let Some(before) = filter.before {
+            range.push(format!("seq < {}", signed(before)));
+        }
+        Ok((range.join(" AND "), times))
+    }
+
+    /// The way on which the fewest decisions are looked at.
+    fn way(&self, parts: &[Part], has_words: bool, range: &str) -> Result<Way, Error> {
+        let mut best: Option<(i64, usize)> = None;
+        for (at, part) in parts.iter().enumerate() {
+            let from = match (part.column, part.index) {
+                ("seq", _) => "decision d".to_owned(),
+                (_, Some(index)) => format!("decision d INDEXED BY {index}"),
+                (_, None) => continue,
+            };
+            let narrow = part.index.and_then(narrow).unwrap_or("1");
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {from} WHERE d.{} AND {narrow} AND {} LIMIT {ENOUGH})",
+                part.condition(),
+                range.replace("seq", "d.seq")
+            );
+            let values = part.values.iter().map(|value| &**value);
+            let count: i64 = self
+                .db
+                .query_row(&sql, params_from_iter(values), |row| row.get(0))?;
+            if best.is_none_or(|(fewest, _)| count < fewest) {
+                best = Some((count, at));
+            }
+        }
+        if has_words {
+            // Words come in the order of numbers, however many there are.
+            return Ok(match best {
+                Some((count, at)) if count < FEW => Way::By(at),
+                _ => Way::Words,
+            });
+        }
+        Ok(match best {
+            Some((count, at)) if count < ENOUGH || parts.get(at).is_some_and(|it| it.is_one) => {
+                Way::By(at)
+            }
+            _ => Way::Back,
+        })
+    }
+}
+
+impl Part {
+    fn literal(column: &'static str, index: Option<&'static str>, value: i64) -> Self {
+        Self {
+            column,
+            index,
+            one_of: value.to_string(),
+            values: Vec::new(),
+            is_one: true,
+        }
+    }
+
+    /// Without the table before it.
+    fn condition(&self) -> String {
+        if self.is_one {
+            format!("{} = {}", self.column, self.one_of)
+        } else {
+            format!("{} IN ({})", self.column, self.one_of)
+        }
+    }
+
+    fn of(self, column: &'static str, index: &'static str) -> Self {
+        Self {
+            column,
+            index: Some(index),
+            ..self
+        }
+    }
+}
+
+/// What has to be said too, so that an index over a part of the decisions may be used.
+fn narrow(index: &str) -> Option<&'static str> {
+    match index {
+        "by_end" => Some("d.outcome > 1"),
+        "by_denial" => Some("d.verdict = 1"),
+        "by_effect" => Some("d.noop = 0"),
+        "by_id" => Some("d.id IS NOT NULL"),
+        _ => None,
+    }
+}
+
+fn decided(row: &Found<'_>) -> rusqlite::Result<Decided> {
+    Ok(Decided {
+        seq: row.get(0)?,
+        no_op: row.get(1)?,
+        outcome: row.get(2)?,
+        settled: row.get(3)?,
+    })
+}
+
+/// The numbers of the texts that are meant.
+fn texts_of(kind: Kind, patterns: &[Pattern]) -> Part {
+    let mut one_of = format!("SELECT id FROM text WHERE kind = {} AND (", kind as i64);
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    for (number, pattern) in patterns.iter().enumerate() {
+        if number > 0 {
+            one_of.push_str(" OR ");
+        }
+        match pattern {
+            Pattern::Exactly(text) => {
+                one_of.push_str("value = ?");
+                values.push(Box::new(within(text).into_owned()));
+            }
+            Pattern::Begins(text) => {
+                one_of.push_str("(value >= ? AND value < ?)");
+                values.push(Box::new(text.clone()));
+                values.push(Box::new(format!("{text}\u{10ffff}")));
+            }
+        }
+    }
+    one_of.push(')');
+    Part {
+        column: "",
+        index: None,
+        one_of,
+        values,
+        is_one: false,
+    }
+}
+
+/// Decisions by what they are about: more than one text each.
+fn about(texts: Part) -> Part {
+    Part {
+        column: "seq",
+        one_of: format!("SELECT seq FROM about WHERE text IN ({})", texts.one_of),
+        ..texts
+    }
+}
+
+/// So many are found and sorted in no time.
+const ENOUGH: i64 = 20_000;
+/// So few that looking for words in each takes no time.
+const FEW: i64 = 2_000;
+/// Of results.
+const MOST: usize = 100_000_000;

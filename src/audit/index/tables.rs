@@ -1,0 +1,97 @@
+//! The tables. Whatever changes here changes [`VERSION`]: an index of another version is made anew.
+//!
+//! Records are numbered in the order of time, so that "the newest" is "the highest number", and an index of one column,
+//! whose entries end in that number, gives a caller's newest decisions without sorting anything. Texts that repeat are
+//! kept once ([`Kind`]), and so are lists of them ([`List`]): which list holds what is asked once a query.
+
+/// Of the tables.
+pub(super) const VERSION: i64 = 1;
+
+/// Tells the file from any other of `SQLite`.
+pub(super) const APPLICATION: i64 = 0x6474_6778;
+
+/// What a text is, by which it is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Operation,
+    Environment,
+    /// Public ids and names.
+    Token,
+    Caller,
+    Certificate,
+    Claim,
+    Team,
+    Client,
+    Scope,
+    Policy,
+    Code,
+    Revision,
+    Record,
+    /// Ids of decisions that are no UUID.
+    Decision,
+}
+
+/// What a list is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Scopes,
+    Teams,
+    Objections,
+    /// Subject, SPIFFE id and fingerprint.
+    Certificate,
+    /// Issuer and subject.
+    Claim,
+}
+
+pub(super) const KINDS: usize = Kind::Decision as usize + 1;
+pub(super) const LISTS: usize = List::Claim as usize + 1;
+
+/// Verdicts and outcomes as they are kept.
+pub(super) const ALLOW: i64 = 0;
+pub(super) const DENY: i64 = 1;
+pub(super) const ANSWERED: i64 = 1;
+pub(super) const FAILED: i64 = 2;
+pub(super) const UNKNOWN: i64 = 3;
+
+/// The tables of an index.
+pub(super) const TABLES: &str = "
+CREATE TABLE position(
+  one INTEGER PRIMARY KEY CHECK(one = 1),
+  epoch INTEGER NOT NULL, segment INTEGER, offset INTEGER, seq INTEGER, hash TEXT, unread INTEGER NOT NULL
+);
+CREATE TABLE text(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, value TEXT NOT NULL, UNIQUE(kind, value));
+CREATE TABLE list(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, value TEXT NOT NULL, UNIQUE(kind, value));
+CREATE TABLE member(text INTEGER NOT NULL, list INTEGER NOT NULL, PRIMARY KEY(text, list)) WITHOUT ROWID;
+CREATE TABLE record(
+  seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, ms INTEGER, segment INTEGER NOT NULL, offset INTEGER NOT NULL
+);
+CREATE TABLE span(first INTEGER PRIMARY KEY, earliest INTEGER NOT NULL, latest INTEGER NOT NULL);
+CREATE TABLE decision(
+  seq INTEGER PRIMARY KEY, ms INTEGER, id INTEGER, verdict INTEGER NOT NULL,
+  operation INTEGER, environment INTEGER, caller INTEGER, certificate INTEGER, claim INTEGER, teams INTEGER,
+  client INTEGER, objections INTEGER, asked INTEGER, added INTEGER, removed INTEGER, noop INTEGER NOT NULL,
+  revision INTEGER, outcome INTEGER, status INTEGER, micros INTEGER, outcome_seq INTEGER, settled INTEGER
+);
+CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5(
+  text, content='', columnsize=0, detail='none', tokenize='ascii'
+);
+CREATE INDEX by_id ON decision(id) WHERE id IS NOT NULL;
+CREATE INDEX by_denial ON decision(verdict) WHERE verdict = 1;
+CREATE INDEX by_operation ON decision(operation);
+CREATE INDEX by_environment ON decision(environment);
+CREATE INDEX by_caller ON decision(caller) WHERE caller IS NOT NULL;
+CREATE INDEX by_certificate ON decision(certificate) WHERE certificate IS NOT NULL;
+CREATE INDEX by_claim ON decision(claim) WHERE claim IS NOT NULL;
+CREATE INDEX by_teams ON decision(teams) WHERE teams IS NOT NULL;
+CREATE INDEX by_client ON decision(client);
+CREATE INDEX by_objections ON decision(objections) WHERE objections IS NOT NULL;
+CREATE INDEX by_asked ON decision(asked) WHERE asked IS NOT NULL;
+CREATE INDEX by_added ON decision(added) WHERE added IS NOT NULL;
+CREATE INDEX by_removed ON decision(removed) WHERE removed IS NOT NULL;
+CREATE INDEX by_end ON decision(outcome) WHERE outcome > 1;
+CREATE INDEX by_doubt ON decision(verdict) WHERE verdict = 0 AND outcome IS NULL;
+CREATE INDEX by_effect ON decision(noop) WHERE noop = 0;
+CREATE INDEX by_kind ON record(kind, seq) WHERE kind > 0;
+INSERT INTO position(one, epoch, unread) VALUES (1, abs(random()), 0);
+";

@@ -1,0 +1,498 @@
+//! What the index answers is what a plain look at every record would, whatever the journal holds and however the index
+//! came about.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::audit::chain::Head;
+use crate::audit::event::Record;
+
+fn write(directory: &Path, records: &[Value]) {
+    std::fs::write(segment(directory), lines(records)).unwrap();
+}
+
+fn segment(directory: &Path) -> PathBuf {
+    directory.join("00000000000000000001.jsonl")
+}
+
+fn lines(records: &[Value]) -> Vec<u8> {
+    let (mut head, mut lines) = (Head::origin(), Vec::new());
+    for record in records {
+        head.encode(&Record::of(record, 0), 0, &mut lines);
+    }
+    lines
+}
+
+fn indexed(directory: &Path) -> Index {
+    let mut index = Index::open(directory, &directory.join(FILE)).unwrap();
+    index.catch_up(|_| true).unwrap();
+    index
+}
+
+const NAMES: [&str; 3] = ["payments", "pay", "éclair"];
+const SCOPES: [&str; 4] = ["metrics.read", "logs.read", "DataExport", "WriteConfig"];
+
+/// A decision or another record, with members that are missing or of the wrong type now and then.
+fn record() -> impl Strategy<Value = Value> {
+    let scopes = || prop::collection::vec(prop::sample::select(&SCOPES[..]), 0..3);
+    let name = || prop::sample::select(&NAMES[..]);
+    let decision = (
+        (0..4_u8, any::<bool>(), 0..3_u8, 0..5_i64, 0..100_u128),
+        (name(), name(), scopes(), scopes(), scopes()),
+        (name(), 0..4_u8, any::<bool>()),
+    );
+    let decision = decision.prop_map(|((kind, allow, env, hour, id), names, (caller, odd, no_op))| {
+        let (current, requested, asked, added, removed) = names;
+        let operation = ["token.update", "token.create", "token.delete", "settings.write"];
+        let environment = ["a", "b", ""];
+        let mut record = json!({
+            "kind": "decision",
+            "timestamp": format!("2026-11-24T0{hour}:30:00.123Z"),
+            "decision_id": uuid::Uuid::from_u128(id << 64 | id).to_string(),
+            "verdict": if allow { "allow" } else { "deny" },
+            "operation": operation[usize::from(kind)],
+            "requested_by": format!("10.1.{env}.3"),
+            "caller": {"id": format!("dt0c01.{caller}"), "teams": [caller]},
+            "input": {
+                "environment": {"name": environment[usize::from(env)]},
+                "token": {"id": format!("id-{current}"), "current": {"name": current}},
+                "change": {
+                    "name": {"requested": requested},
+                    "scopes": {"requested": asked, "added": added, "removed": removed},
+                },
+            },
+            "environment": "outer",
+            "result": {"violations": if allow { json!([]) } else { json!([
+                {"policy": "scopes", "code": "forbidden", "message": format!("not {requested}-x")},
+            ]) }},
+            "request": {"path": format!("/api/{current}")},
+        });
+        if no_op {
+            record["input"]["change"]["differs"] = json!([]);
+        }
+        match odd {
+            0 => record["input"]["change"]["scopes"]["added"] = json!({"a": 1}),
+            1 => record["caller"] = json!([1, "x"]),
+            2 => record["requested_by"] = json!(7),
+            _ => {}
+        }
+        record
+    });
+    let outcome = (1..40_u64, 0..4_usize, name()).prop_map(|(of, how, made)| {
+        let outcome = [
+            json!("answered"),
+            json!("failed"),
+            json!("unknown"),
+            json!(5),
+        ];
+        json!({
+            "kind": "outcome", "timestamp": "2026-11-24T09:30:00.123Z", "decision_seq": of,
+            "outcome": outcome[how], "status": 200, "duration_ms": 1.25, "credential": {"id": made},
+        })
+    });
+    let other = prop_oneof![
+        Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
+        Just(json!({"kind": 5, "timestamp": []})),
+        (1..40_u64).prop_map(|of| json!({"kind": "settled", "decision_seq": of, "found": "done"})),
+    ];
+    prop_oneof![6 => decision, 3 => outcome, 1 => other]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let pattern = |of: &'static [&'static str]| {
+        let one = (prop::sample::select(of), any::<bool>()).prop_map(|(text, exactly)| {
+            if exactly {
+                Pattern::Exactly(text.to_owned())
+            } else {
+                Pattern::Begins(text.chars().take(3).collect())
+            }
+        });
+        prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
+    };
+    let maybe = |of: &'static [&'static str]| prop_oneof![4 => Just(None), 1 => prop::sample::select(of).prop_map(Some)];
+    let texts = (
+        pattern(&["payments", "id-pay", "éclair", "nobody"]),
+        pattern(&SCOPES),
+        pattern(&SCOPES),
+        pattern(&SCOPES),
+        pattern(&["a", "outer", "b"]),
+        pattern(&["token.update", "settings.write"]),
+    );
+    let others = (
+        maybe(&["dt0c01.pay", "dt0c01.payments", "dt0c01.é"]),
+        maybe(&["not", "pay", "PAY x", "éclair x", "pay*", "api", "--"]),
+        maybe(&["10.1.0.0/16", "10.1.2.3", "10.1.1.0/24"]),
+        prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        prop_oneof![2 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
+            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt,
+        ]).prop_map(Some)],
+        (
+            pattern(&["scopes"]),
+            pattern(&["forbidden"]),
+            pattern(&["pay", "éclair"]),
+        ),
+        (
+            prop::option::of(0..6_i64),
+            prop::option::of(0..6_i64),
+            prop::option::of(1..40_u64),
+        ),
+        prop_oneof![5 => Just(None), 1 => (0..100_u128).prop_map(Some)],
+    );
+    (texts, others).prop_map(|(texts, others)| {
+        let (token, scope, added, removed, environment, operation) = texts;
+        let (caller, text, client, allowed, no_op, outcome, policies, times, id) = others;
+        let hour = |hour: i64| {
+            let time: jiff::Timestamp = format!("2026-11-24T0{hour}:30:00.123Z").parse().unwrap();
+            time.as_millisecond()
+        };
+        Filter {
+            token,
+            scope,
+            added,
+            removed,
+            environment,
+            operation,
+            caller: caller.into_iter().map(str::to_owned).collect(),
+            text: text.map(str::to_owned),
+            client: client.into_iter().map(|it| it.parse().unwrap()).collect(),
+            allowed,
+            no_op,
+            outcome,
+            policy: policies.0,
+            code: policies.1,
+            team: policies.2,
+            since: times.0.map(hour),
+            until: times.1.map(hour),
+            before: times.2,
+            id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
+            ..Filter::default()
+        }
+    })
+}
+
+/// The numbers of the decisions that a filter lets through, by looking at all of them.
+fn plainly(records: &[Value], filter: &Filter) -> Vec<u64> {
+    let mut found = Vec::new();
+    for (number, record) in records.iter().enumerate().rev() {
+        let seq = number as u64 + 1;
+        if record["kind"] == "decision" && fits(records, record, seq, filter) {
+            found.push(seq);
+        }
+    }
+    found
+}
+
+fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
+    let text = |at: &str| {
+        record
+            .pointer(at)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let list = |at: &str| -> Vec<String> {
+        let list = record.pointer(at).and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    };
+    let any = |patterns: &[Pattern], texts: &[String]| {
+        patterns.is_empty()
+            || texts
+                .iter()
+                .any(|text| !text.is_empty() && patterns.iter().any(|pattern| pattern.fits(text)))
+    };
+    let later = |kind: &str| {
+        let after = records.iter().skip(usize::try_from(seq).unwrap());
+        let of_it = after.filter(|it| it["kind"] == kind && it["decision_seq"] == seq);
+        of_it.cloned().collect::<Vec<Value>>()
+    };
+    let outcomes = later("outcome");
+    let mut names = vec![text("/input/token/id"), text("/input/token/current/name")];
+    names.extend([
+        text("/input/change/name/requested"),
+        text("/input/change/name/current"),
+    ]);
+    names.extend(
+        outcomes
+            .iter()
+            .map(|it| it["credential"]["id"].as_str().unwrap().to_owned()),
+    );
+    let environment = match text("/input/environment/name") {
+        name if name.is_empty() => text("/environment"),
+        name => name,
+    };
+    let violations = |member: &str| -> Vec<String> {
+        let list = record
+            .pointer("/result/violations")
+            .and_then(Value::as_array);
+        let texts = list
+            .into_iter()
+            .flatten()
+            .map(|it| it[member].as_str().unwrap().to_owned());
+        texts.collect()
+    };
+    let outcome = outcomes
+        .last()
+        .map(|it| it["outcome"].as_str().unwrap_or("unknown").to_owned());
+    let ms = text("/timestamp")
+        .parse::<jiff::Timestamp>()
+        .unwrap()
+        .as_millisecond();
+    let allow = text("/verdict") == "allow";
+    let is_changing = ["token.update", "settings.write"].contains(&&*text("/operation"));
+    let no_op = record.pointer("/input/change/differs") == Some(&json!([])) && is_changing;
+    let doubt = allow && outcome.is_none();
+    let is_open = later("settled").is_empty();
+    let searched: Vec<String> = names[..4]
+        .iter()
+        .chain(&violations("message"))
+        .chain(&[text("/request/path")])
+        .flat_map(|text| {
+            let text = text.to_lowercase();
+            let words = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
+            words.map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    let has_words = |wanted: &str| {
+        let wanted = wanted.to_lowercase();
+        let mut words = wanted.split(' ').filter(|word| *word != "--").peekable();
+        words.peek().is_some()
+            && words.all(|word| match word.strip_suffix('*') {
+                Some(begin) => searched.iter().any(|it| it.starts_with(begin)),
+                None => searched.iter().any(|it| it == word),
+            })
+    };
+    any(&filter.token, &names)
+        && any(&filter.scope, &list("/input/change/scopes/requested"))
+        && any(&filter.added, &list("/input/change/scopes/added"))
+        && any(&filter.removed, &list("/input/change/scopes/removed"))
+        && any(&filter.environment, &[environment])
+        && any(&filter.operation, &[text("/operation")])
+        && any(&filter.policy, &violations("policy"))
+        && any(&filter.code, &violations("code"))
+        && any(&filter.team, &list("/caller/teams"))
+        && filter
+            .caller
+            .iter()
+            .all(|it| text("/caller/id").starts_with(it))
+        && filter.client.iter().all(|network| {
+            text("/requested_by")
+                .parse()
+                .is_ok_and(|address| network.contains(address))
+        })
+        && filter.allowed.is_none_or(|wanted| wanted == allow)
+        && filter.no_op.is_none_or(|wanted| wanted == no_op)
+        && filter
+            .id
+            .as_ref()
+            .is_none_or(|id| *id == text("/decision_id"))
+        && filter.since.is_none_or(|since| ms >= since)
+        && filter.until.is_none_or(|until| ms < until)
+        && filter.before.is_none_or(|before| seq < before)
+        && filter.text.as_deref().is_none_or(has_words)
+        && filter.outcome.is_none_or(|wanted| match wanted {
+            Which::Answered => outcome.as_deref() == Some("answered"),
+            Which::Failed => outcome.as_deref() == Some("failed"),
+            Which::Unknown => outcome.as_deref() == Some("unknown"),
+            Which::None => doubt,
+            Which::Doubt => (doubt || outcome.as_deref() == Some("unknown")) && is_open,
+        })
+}
+
+fn found(index: &Index, filter: &Filter, limit: usize) -> Vec<u64> {
+    let page = index.find(filter, limit).unwrap();
+    page.decisions.iter().map(|decided| decided.seq).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_found_is_what_a_look_at_every_record_finds(
+        records in prop::collection::vec(record(), 1..40),
+        filters in prop::collection::vec(filter(), 24),
+        cut in 0..40_usize,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        // In two goes: what comes later is about what was there.
+        write(directory.path(), &records[..cut.min(records.len())]);
+        drop(indexed(directory.path()));
+        write(directory.path(), &records);
+        let index = indexed(directory.path());
+        prop_assert_eq!(index.last().unwrap(), records.len() as u64);
+        for filter in &filters {
+            let wanted = plainly(&records, filter);
+            prop_assert_eq!(found(&index, filter, 100), wanted.clone(), "{:?}", filter);
+            let page = index.find(filter, 1).unwrap();
+            prop_assert_eq!(page.more, wanted.len() > 1);
+            let sums = index.sums(filter, By::Verdict).unwrap();
+            let counted: u64 = sums.iter().map(|sum| sum.allowed + sum.denied).sum();
+            if filter.id.is_none() {
+                prop_assert_eq!(counted, wanted.len() as u64);
+            }
+        }
+    }
+}
+
+fn decisions(numbers: std::ops::Range<u64>) -> Vec<Value> {
+    let records = numbers.map(|number| {
+        json!({
+            "kind": "decision", "timestamp": "2026-11-24T06:30:00.123Z", "verdict": "allow",
+            "decision_id": uuid::Uuid::from_u128(u128::from(number) << 64).to_string(),
+            "operation": "token.update", "input": {"token": {"id": format!("id-{number}")}},
+        })
+    });
+    records.collect()
+}
+
+fn all(index: &Index) -> Vec<u64> {
+    found(index, &Filter::default(), 1000)
+}
+
+#[test]
+fn whatever_ends_a_filler_the_next_one_goes_on_behind_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..5));
+    let index = indexed(directory.path());
+    index
+        .db
+        .execute_batch("BEGIN IMMEDIATE; DELETE FROM decision;")
+        .unwrap();
+    // As a process leaves it that is killed: nothing is closed, nothing is rolled back.
+    let killed = tempfile::tempdir().unwrap();
+    for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        std::fs::copy(directory.path().join(name), killed.path().join(name)).unwrap();
+    }
+    drop(index);
+    write(killed.path(), &decisions(0..9));
+    let index = indexed(killed.path());
+    assert_eq!(all(&index), [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(index.counts().unwrap(), (9, 9));
+}
+
+#[test]
+fn two_who_fill_one_index_do_not_get_into_each_others_way() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..3));
+    let mut one = indexed(directory.path());
+    let mut other = indexed(directory.path());
+    for most in [5, 6, 9] {
+        write(directory.path(), &decisions(0..most));
+        one.catch_up(|_| true).unwrap();
+        other.catch_up(|_| true).unwrap();
+        assert_eq!(all(&other).len() as u64, most);
+    }
+    one.empty().unwrap();
+    write(directory.path(), &decisions(0..12));
+    other.catch_up(|_| true).unwrap();
+    one.catch_up(|_| true).unwrap();
+    assert_eq!((all(&one).len(), one.counts().unwrap()), (12, (12, 12)));
+}
+
+#[test]
+fn an_index_that_cannot_be_used_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..5));
+    let path = directory.path().join(FILE);
+    let wanted = all(&indexed(directory.path()));
+    std::fs::write(
+        &path,
+        b"no database at all, but long enough to be taken for one",
+    )
+    .unwrap();
+    assert_eq!(all(&indexed(directory.path())), wanted);
+    // Of an older version.
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("PRAGMA user_version = 0; DELETE FROM decision;")
+        .unwrap();
+    drop(db);
+    assert_eq!(all(&indexed(directory.path())), wanted);
+    // Half of it is gone.
+    let content = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &content[..content.len() / 2]).unwrap();
+    let index = Index::open(directory.path(), &path).and_then(|mut index| {
+        index.catch_up(|_| true)?;
+        index.find(&Filter::default(), 10).map(|_| ())
+    });
+    assert!(index.is_ok() || index.is_err_and(|error| error.is_damage()));
+}
+
+#[test]
+fn a_file_that_is_no_index_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..2));
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "mine").unwrap();
+    let error = Index::open(directory.path(), &path).unwrap_err();
+    assert!(matches!(error, Error::Foreign(_)), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[test]
+fn another_journal_has_another_index() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..5));
+    drop(indexed(directory.path()));
+    // Replaced as a whole.
+    write(directory.path(), &decisions(10..13));
+    let index = indexed(directory.path());
+    assert_eq!(all(&index), [3, 2, 1]);
+    let filter = |id: &str| Filter {
+        token: vec![Pattern::Exactly(id.to_owned())],
+        ..Filter::default()
+    };
+    assert!(found(&index, &filter("id-0"), 9).is_empty());
+    assert_eq!(found(&index, &filter("id-12"), 9), [3]);
+    drop(index);
+    // Cut, as after a sync that failed, and written on.
+    let mut index = indexed(directory.path());
+    let mut shorter = decisions(10..12);
+    write(directory.path(), &shorter);
+    shorter.extend(decisions(20..21));
+    std::fs::write(
+        directory.path().join("00000000000000000003.jsonl"),
+        lines(&shorter)
+            .split_inclusive(|byte| *byte == b'\n')
+            .nth(2)
+            .unwrap(),
+    )
+    .unwrap();
+    index.catch_up(|_| true).unwrap();
+    assert!(found(&index, &filter("id-12"), 9).is_empty());
+    assert_eq!(found(&index, &filter("id-20"), 9), [3]);
+}
+
+#[test]
+fn whatever_stands_in_a_journal_is_indexed_or_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = "\u{1b}[31m\0\u{202e}".repeat(100_000);
+    let mut odd = decisions(0..1);
+    odd.push(json!({"kind": "decision", "timestamp": long, "decision_id": long, "verdict": {"a": [1]},
+        "operation": long, "requested_by": long, "error": long, "result": {"violations": [1, {"policy": long}, [[]]]},
+        "input": {"token": {"id": long}, "change": {"scopes": {"added": [long, 5, {"a": 1}], "removed": "x"},
+            "differs": {}}}}));
+    odd.push(json!({"kind": [], "decision_seq": -1}));
+    odd.push(json!({"kind": "outcome", "decision_seq": 1.5, "credential": "none"}));
+    odd.push(json!({"kind": "outcome", "decision_seq": u64::MAX, "duration_ms": 1e300}));
+    odd.push(json!({"kind": "pruned", "last": "x"}));
+    let mut content = lines(&odd);
+    content.extend(b"not json\n\xff\xfe\n[1,2]\n{}\n{\"seq\":-5}\n{\"seq\":1e99}\n\n");
+    content.extend("[".repeat(5000).as_bytes());
+    content.push(b'\n');
+    std::fs::write(segment(directory.path()), content).unwrap();
+    let index = indexed(directory.path());
+    assert_eq!(index.counts().unwrap(), (6, 2));
+    assert_eq!(index.unread().unwrap(), 8);
+    assert_eq!(all(&index), [2, 1]);
+    let filter = Filter {
+        operation: vec![Pattern::Exactly(long)],
+        ..Filter::default()
+    };
+    assert_eq!(found(&index, &filter, 9), [2]);
+    let line = index.line(2).unwrap().unwrap();
+    let cells = crate::audit::tail::Cells::of(&line).unwrap();
+    let shown = format!("{cells:?}");
+    assert!(!shown.contains(['\u{1b}', '\0', '\u{202e}']));
+}

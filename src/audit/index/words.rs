@@ -1,0 +1,62 @@
+//! Texts cut into words, the same way when they are kept and when they are looked for: letters and digits of ASCII,
+//! and whatever is not ASCII; upper and lower case are alike.
+
+/// The words of one record, each once, in bounded room.
+#[derive(Debug, Default)]
+pub(super) struct Text(String);
+
+impl Text {
+    pub(super) fn add(&mut self, text: &str) {
+        if text.is_empty() || self.0.len() > LONGEST {
+            return;
+        }
+        let mut end = text.len().min(LONGEST);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = text.get(..end).unwrap_or_default();
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+        if text.is_ascii() {
+            self.0.push_str(text);
+        } else {
+            self.0.push_str(&text.to_lowercase());
+        }
+    }
+
+    pub(super) fn done(self) -> String {
+        self.0
+    }
+}
+
+/// What a text asks for: words that all have to be there, the last letters left open where `*` stands.
+pub(super) fn asked(text: &str) -> Option<String> {
+    let text = text.to_lowercase();
+    let mut terms = Vec::new();
+    for part in text.split_whitespace() {
+        let (part, is_open) = match part.strip_suffix('*') {
+            Some(part) => (part, true),
+            None => (part, false),
+        };
+        let mut words = words(part).peekable();
+        while let Some(word) = words.next() {
+            let star = if is_open && words.peek().is_none() {
+                "*"
+            } else {
+                ""
+            };
+            terms.push(format!("\"{word}\"{star}"));
+        }
+    }
+    (!terms.is_empty()).then(|| terms.join(" AND "))
+}
+
+/// The words of a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_between = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
+    text.split(is_between).filter(|word| !word.is_empty())
+}
+
+/// Bytes of a record that are searched.
+const LONGEST: usize = 4096;

@@ -1,0 +1,268 @@
+//! What a record looks like, as JSON Schema (2020-12): its members by kind.
+//!
+//! A kind that is not listed has to have the members of every record, and may have any other.
+
+use serde_json::{Map, Value, json};
+
+use super::event::{Answer, Found};
+
+/// The schema of every record of a journal.
+pub fn schema() -> Value {
+    let kinds = kinds();
+    let conditions = kinds.iter().map(|(kind, _)| {
+        json!({
+            "if": {"properties": {"kind": {"const": kind}}},
+            "then": {"$ref": format!("#/$defs/{kind}")},
+        })
+    });
+    let conditions: Vec<Value> = conditions.collect();
+    let mut defs: Map<String, Value> = kinds
+        .into_iter()
+        .map(|(kind, schema)| (kind.to_owned(), schema))
+        .collect();
+    defs.insert("caller".to_owned(), caller());
+    defs.insert(
+        "time".to_owned(),
+        json!({"type": "string", "format": "date-time"}),
+    );
+    defs.insert(
+        "sha256".to_owned(),
+        json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+    );
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A record of dtgate's journal",
+        "type": "object",
+        "required": ["seq", "prev", "synced", "kind", "timestamp"],
+        "properties": {
+            "seq": {"type": "integer", "minimum": 1},
+            "prev": {"$ref": "#/$defs/sha256"},
+            "synced": {"type": "integer", "minimum": 0},
+            "kind": {"type": "string"},
+            "timestamp": {"$ref": "#/$defs/time"},
+        },
+        "allOf": conditions,
+        "$defs": defs,
+    })
+}
+
+fn kinds() -> Vec<(&'static str, Value)> {
+    let (text, count, time) = (text(), count(), reference("time"));
+    let texts = json!({"type": "array", "items": text});
+    let configured = [
+        ("endpoints?", json!({"type": "object"})),
+        ("issuers?", list(json!({"type": "object"}))),
+        ("client_certificates?", one_of(&["required", "optional"])),
+        ("credentials?", list(json!({"type": "object"}))),
+    ];
+    let with = |members: Vec<(&'static str, Value)>| object(members.into_iter());
+    let reasons = list(with(vec![
+        ("reason", text.clone()),
+        ("operation?", text.clone()),
+        ("count", count.clone()),
+    ]));
+    let callers = list(with(vec![
+        ("requested_by", text.clone()),
+        ("caller?", reference("caller")),
+        ("count", count.clone()),
+    ]));
+    let start = [
+        ("version", text.clone()),
+        ("revision", text.clone()),
+        ("in_doubt", texts.clone()),
+    ];
+    let reload = [
+        ("trigger", text.clone()),
+        ("ok", json!({"type": "boolean"})),
+        ("generation", count.clone()),
+        ("from", text.clone()),
+        ("to?", text.clone()),
+        ("changed", texts.clone()),
+        ("restart?", texts.clone()),
+        ("error?", text.clone()),
+    ];
+    vec![
+        ("decision", decision()),
+        (
+            "outcome",
+            with(vec![
+                ("decision_id", text.clone()),
+                ("decision_seq", count.clone()),
+                (
+                    "outcome",
+                    json!({"enum": [Answer::Answered, Answer::Failed, Answer::Unknown]}),
+                ),
+                ("status", json!({"type": ["integer", "null"]})),
+                ("detail?", text.clone()),
+                (
+                    "credential?",
+                    with(vec![("id", text.clone()), ("expiration?", time.clone())]),
+                ),
+                ("duration_ms", json!({"type": "number", "minimum": 0})),
+            ]),
+        ),
+        (
+            "recovery",
+            with(vec![
+                ("reason", text.clone()),
+                ("refused_events", count.clone()),
+                ("set_aside?", text.clone()),
+                ("set_aside_bytes?", count.clone()),
+                ("set_aside_sha256?", reference("sha256")),
+            ]),
+        ),
+        (
+            "reload",
+            object(reload.into_iter().chain(configured.clone())),
+        ),
+        ("start", object(start.into_iter().chain(configured))),
+        ("stop", with(Vec::new())),
+        (
+            "suppressed",
+            with(vec![
+                ("first", time.clone()),
+                ("last", time.clone()),
+                ("count", count.clone()),
+                ("reasons", reasons),
+                ("other_reasons?", count.clone()),
+                ("callers", callers),
+                ("other_callers?", count.clone()),
+            ]),
+        ),
+        (
+            "unseen",
+            with(vec![
+                ("first", time.clone()),
+                ("last", time),
+                ("count", count.clone()),
+                (
+                    "statuses",
+                    json!({"type": "object", "additionalProperties": count}),
+                ),
+                ("requested_by?", text.clone()),
+                ("caller?", reference("caller")),
+                ("environment?", text.clone()),
+                ("method?", text.clone()),
+                ("path?", text.clone()),
+            ]),
+        ),
+        (
+            "settled",
+            with(vec![
+                ("decision_id", text.clone()),
+                ("decision_seq", count),
+                (
+                    "found",
+                    json!({"enum": [Found::Done, Found::NotDone, Found::Unknown]}),
+                ),
+                ("detail", text),
+            ]),
+        ),
+    ]
+}
+
+fn decision() -> Value {
+    let (text, flag) = (text(), json!({"type": "boolean"}));
+    let violation = object(
+        [
+            ("policy", text.clone()),
+            ("mode", text.clone()),
+            ("rule", text.clone()),
+            ("message", text.clone()),
+            ("path?", text.clone()),
+            ("code?", text.clone()),
+            ("details?", json!({})),
+        ]
+        .into_iter(),
+    );
+    let result = [
+        ("allow", flag),
+        ("violations", list(violation)),
+        ("remedy?", json!({"type": "object"})),
+    ];
+    let hash = json!({"anyOf": [reference("sha256"), {"type": "null"}]});
+    let request = [
+        ("id", text.clone()),
+        ("client_id?", text.clone()),
+        ("method", text.clone()),
+        ("path", text.clone()),
+        ("received_sha256", hash.clone()),
+        ("forwarded_sha256", hash),
+    ];
+    let policies = object([("revision", text.clone())].into_iter());
+    let members = [
+        ("decision_id", text.clone()),
+        ("labels", object([("version", text.clone())].into_iter())),
+        ("path", text.clone()),
+        (
+            "input?",
+            json!({"type": "object", "required": ["operation", "environment", "caller", "change", "time"]}),
+        ),
+        ("result", object(result.into_iter())),
+        ("bundles", object([("policies", policies)].into_iter())),
+        (
+            "metrics",
+            json!({"type": "object", "additionalProperties": count()}),
+        ),
+        ("evaluator?", text.clone()),
+        ("requested_by", text.clone()),
+        ("verdict", one_of(&["allow", "deny"])),
+        ("operation?", text.clone()),
+        ("environment?", text.clone()),
+        ("caller?", reference("caller")),
+        ("request", object(request.into_iter())),
+        ("error?", text),
+    ];
+    object(members.into_iter())
+}
+
+fn caller() -> Value {
+    let certificate = [
+        ("subject", text()),
+        ("spiffe_id?", text()),
+        ("fingerprint", text()),
+    ];
+    let jwt = [("issuer", text()), ("subject", text())];
+    let members = [
+        ("id?", text()),
+        ("kind?", text()),
+        ("brokered?", json!({"const": true})),
+        ("teams?", list(text())),
+        ("certificate?", object(certificate.into_iter())),
+        ("jwt?", object(jwt.into_iter())),
+    ];
+    object(members.into_iter())
+}
+
+/// Members; `?` behind a name: it may be absent.
+fn object(members: impl Iterator<Item = (&'static str, Value)>) -> Value {
+    let (mut required, mut properties) = (Vec::new(), Map::new());
+    for (name, schema) in members {
+        let plain = name.trim_end_matches('?');
+        if plain == name {
+            required.push(name);
+        }
+        properties.insert(plain.to_owned(), schema);
+    }
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+fn list(of: Value) -> Value {
+    json!({"type": "array", "items": of})
+}
+
+fn one_of(texts: &[&str]) -> Value {
+    json!({"enum": texts})
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}

@@ -1,0 +1,67 @@
+//! A decision in a few short texts, for tables.
+
+use serde_json::Value;
+
+use super::{changes, clean, effect, list, number, target, text, who};
+
+/// What a row of a table says. All of it can be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cells {
+    pub seq: u64,
+    pub timestamp: String,
+    pub decision_id: String,
+    pub verdict: String,
+    pub operation: String,
+    pub environment: String,
+    /// Name and id of the token, or method and path.
+    pub target: String,
+    /// By whom, in the shortest form.
+    pub who: String,
+    /// The address.
+    pub client: String,
+    /// What would change.
+    pub changes: Vec<String>,
+    /// Each with what it came to.
+    pub objections: Vec<String>,
+    pub error: String,
+}
+
+impl Cells {
+    /// `None`: it is no JSON.
+    pub fn of(line: &[u8]) -> Option<Self> {
+        let mut record: Value = serde_json::from_slice(line).ok()?;
+        clean(&mut record);
+        let told = record.get("caller").unwrap_or(&Value::Null);
+        let seen = record.pointer("/input/caller").unwrap_or(&Value::Null);
+        let names = [who::name(told), who::name(seen)];
+        let shown = text(seen, "/token/id").to_owned();
+        let environments = ["/input/environment/name", "/environment"];
+        let environment = environments.map(|at| text(&record, at));
+        let objections = list(&record, "/result/violations").iter().map(|violation| {
+            let (does, _) = effect(violation);
+            let (policy, message) = (text(violation, "/policy"), text(violation, "/message"));
+            format!("{policy} {does}: {message}")
+        });
+        Some(Self {
+            seq: number(&record, "/seq"),
+            timestamp: text(&record, "/timestamp").to_owned(),
+            decision_id: text(&record, "/decision_id").to_owned(),
+            verdict: text(&record, "/verdict").to_owned(),
+            operation: match text(&record, "/operation") {
+                "" => "unknown".to_owned(),
+                operation => operation.to_owned(),
+            },
+            environment: environment
+                .into_iter()
+                .find(|name| !name.is_empty())
+                .unwrap_or("-")
+                .to_owned(),
+            target: target(&record),
+            who: names.into_iter().flatten().next().unwrap_or(shown),
+            client: text(&record, "/requested_by").to_owned(),
+            changes: changes(&record),
+            objections: objections.collect(),
+            error: text(&record, "/error").to_owned(),
+        })
+    }
+}

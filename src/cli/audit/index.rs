@@ -1,0 +1,48 @@
+//! `dtgate audit index`: the index made whole.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::expect_journal;
+use super::opened::{Place, progress};
+use crate::audit::index::Index;
+use crate::value::counted;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct IndexArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Forget what is there, and read the whole journal
+    #[arg(long)]
+    rebuild: bool,
+}
+
+impl IndexArgs {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        expect_journal(&self.place.journal)?;
+        let mut index = Index::open(&self.place.journal, &self.place.path())?;
+        if self.rebuild {
+            index.empty()?;
+        }
+        index.catch_up(progress())?;
+        let (records, decisions) = index.counts()?;
+        writeln!(
+            out,
+            "Indexed up to record {}: {}, {} of them decisions.",
+            index.last()?,
+            counted(records, "record"),
+            decisions
+        )?;
+        let unread = index.unread()?;
+        if unread > 0 {
+            writeln!(
+                out,
+                "{} could not be read: dtgate audit verify says where.",
+                counted(unread, "line")
+            )?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

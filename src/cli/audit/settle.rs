@@ -1,0 +1,367 @@
+//! `dtgate audit settle`: what became of decisions in doubt.
+//!
+//! It looks the token up and compares. Nothing is guessed: whatever else could explain what it sees, `unknown` is what it
+//! says.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Request, StatusCode, Uri};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use super::opened::Place;
+use super::table::{Table, terminal};
+use crate::app;
+use crate::audit::event::{Event, Found, Settled};
+use crate::audit::index::{Filter, Index, Pattern, Which};
+use crate::audit::tail::Cells;
+use crate::audit::{self, OpenError};
+use crate::cli::{Format, block_on, load, print_json};
+use crate::config::Config;
+use crate::dynatrace::current::CurrentToken;
+use crate::outbound::{self, AskError, Client};
+use crate::value::{Visible, counted, rfc3339_millis, unread};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Settle {
+    #[command(flatten)]
+    place: Place,
+    /// Configuration file of the gate: where Dynatrace is
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Environment variable with a token that may read tokens (`apiTokens.read`)
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
+    token_env: Option<String>,
+    /// File with such a token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Write what was found into the journal; the gate has to be stopped
+    #[arg(long)]
+    apply: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+/// A decision in doubt.
+struct Doubt {
+    seq: u64,
+    cells: Cells,
+    record: Value,
+    /// The same token was changed again.
+    again: bool,
+}
+
+impl Settle {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let index = self.place.open()?;
+        let doubts = doubts(&index)?;
+        let credential = self.credential()?;
+        if self.apply && credential.is_none() {
+            bail!("--apply writes what was found: give a token by --token-env or --token-file");
+        }
+        let config = load(self.config.as_ref())?;
+        if self.apply && !doubts.is_empty() {
+            // Before anything is asked that could not be written then.
+            self.may_write()?;
+        }
+        let mut found = Vec::new();
+        for doubt in &doubts {
+            found.push(match &credential {
+                None => (Found::Unknown, "not looked up".to_owned()),
+                Some(credential) => block_on(async { Ok(doubt.look(&config, credential).await) })?,
+            });
+        }
+        self.show(out, &doubts, &found)?;
+        if self.apply && !doubts.is_empty() {
+            let now = app::now();
+            let events = doubts.iter().zip(&found).map(|(doubt, (found, detail))| {
+                Event::Settled(Settled {
+                    timestamp: rfc3339_millis(now),
+                    decision_id: doubt.cells.decision_id.clone(),
+                    decision_seq: doubt.seq,
+                    found: *found,
+                    detail: detail.clone(),
+                })
+            });
+            let config = audit::Config {
+                directory: self.place.journal.clone(),
+                ..config.journal
+            };
+            audit::add(&config, events, app::now).map_err(|error| in_use(error, &self.place))?;
+            let written = counted(found.len(), "record");
+            super::opened::note(&format!("{written} written"));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn may_write(&self) -> anyhow::Result<()> {
+        let held = audit::Directory::hold(&self.place.journal);
+        held.map(drop).map_err(|error| in_use(error, &self.place))
+    }
+
+    fn credential(&self) -> anyhow::Result<Option<HeaderValue>> {
+        let token = match (&self.token_env, &self.token_file) {
+            (Some(name), _) => {
+                let token = std::env::var_os(name).and_then(|token| token.into_string().ok());
+                token.ok_or_else(|| anyhow!("the environment variable {name} holds no token"))?
+            }
+            (None, Some(path)) => std::fs::read_to_string(path)
+                .map_err(|error| anyhow!("{}: {}", path.display(), unread(&error)))?,
+            (None, None) => return Ok(None),
+        };
+        let mut value = HeaderValue::try_from(format!("Api-Token {}", token.trim()))
+            .map_err(|_secret| anyhow!("the token has characters that no token has"))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    fn show(
+        &self,
+        out: &mut impl Write,
+        doubts: &[Doubt],
+        found: &[(Found, String)],
+    ) -> anyhow::Result<()> {
+        if self.format == Format::Json {
+            for (doubt, (found, detail)) in doubts.iter().zip(found) {
+                let cells = &doubt.cells;
+                print_json(
+                    out,
+                    &json!({
+                        "decision_seq": doubt.seq, "decision_id": cells.decision_id,
+                        "timestamp": cells.timestamp, "operation": cells.operation,
+                        "environment": cells.environment, "token": cells.target,
+                        "found": found, "detail": detail,
+                    }),
+                )?;
+            }
+            return Ok(());
+        }
+        if doubts.is_empty() {
+            writeln!(out, "No decision is in doubt.")?;
+            return Ok(());
+        }
+        let mut table = Table::new(&[
+            ("WHEN", 8),
+            ("#", 4),
+            ("OPERATION", 8),
+            ("ENVIRONMENT", 7),
+            ("TOKEN", 12),
+            ("FOUND", 8),
+            ("WHY", 16),
+        ]);
+        for (doubt, (found, detail)) in doubts.iter().zip(found) {
+            let cells = &doubt.cells;
+            table.add(vec![
+                cells.timestamp.clone().into(),
+                doubt.seq.to_string().into(),
+                cells.operation.clone().into(),
+                cells.environment.clone().into(),
+                cells.target.clone().into(),
+                found.as_str().into(),
+                Visible(detail).to_string().into(),
+            ]);
+        }
+        table.show(out, terminal())?;
+        Ok(())
+    }
+}
+
+fn in_use(error: OpenError, place: &Place) -> anyhow::Error {
+    match error {
+        OpenError::InUse(_) => anyhow!(
+            "a gate writes the journal {}: stop it, or run this without --apply",
+            place.journal.display()
+        ),
+        error => anyhow::Error::from(error).context("journal"),
+    }
+}
+
+/// Oldest first.
+fn doubts(index: &Index) -> anyhow::Result<Vec<Doubt>> {
+    let filter = Filter {
+        outcome: Some(Which::Doubt),
+        ..Filter::default()
+    };
+    let page = index.find(&filter, MOST)?;
+    let mut doubts = Vec::new();
+    for decided in page.decisions.iter().rev() {
+        let Some(line) = index.line(decided.seq)? else {
+            continue;
+        };
+        let Some(cells) = Cells::of(&line) else {
+            continue;
+        };
+        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let id = record.pointer("/input/token/id").and_then(Value::as_str);
+        let again = match id {
+            Some(id) => is_changed_again(index, decided.seq, id)?,
+            None => false,
+        };
+        doubts.push(Doubt {
+            seq: decided.seq,
+            cells,
+            record,
+            again,
+        });
+    }
+    if page.more {
+        super::opened::note("there are older ones");
+    }
+    Ok(doubts)
+}
+
+/// Whether a later decision lets the same token be changed.
+fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
+    let filter = Filter {
+        token: vec![Pattern::Exactly(id.to_owned())],
+        allowed: Some(true),
+        ..Filter::default()
+    };
+    let last = index.find(&filter, 1)?.decisions;
+    Ok(last.first().is_some_and(|last| last.seq > seq))
+}
+
+impl Doubt {
+    /// What there is to see at Dynatrace, and what it proves.
+    async fn look(&self, config: &Config, credential: &HeaderValue) -> (Found, String) {
+        let unknown = |why: &str| (Found::Unknown, why.to_owned());
+        let id = self
+            .record
+            .pointer("/input/token/id")
+            .and_then(Value::as_str);
+        let operation = &*self.cells.operation;
+        let id = match (operation, id) {
+            ("token.create", _) => {
+                return unknown("nothing tells which request made a token: look for its name");
+            }
+            ("token.update" | "token.delete", Some(id)) => id,
+            _ => return unknown("dtgate cannot look this up: see Dynatrace's audit log"),
+        };
+        if self.again {
+            return unknown("the token was changed again");
+        }
+        match (
+            operation,
+            ask(config, &self.cells.environment, id, credential).await,
+        ) {
+            (_, Err(error)) => (Found::Unknown, format!("{error:#}")),
+            ("token.delete", Ok(None)) => (Found::Done, "the token is gone".to_owned()),
+            ("token.delete", Ok(Some(_))) => (Found::NotDone, "the token is there".to_owned()),
+            (_, Ok(None)) => unknown("the token is gone"),
+            (_, Ok(Some(token))) => self.compared(&token),
+        }
+    }
+
+    /// The token beside what it was and what it should have become.
+    fn compared(&self, token: &CurrentToken) -> (Found, String) {
+        let (mut then, mut before) = (Vec::new(), Vec::new());
+        let at = |pointer: &str| self.record.pointer(pointer);
+        for (member, is) in [
+            ("name", token.name.as_ref().map(|name| json!(name))),
+            ("enabled", token.enabled.map(Value::Bool)),
+            ("scopes", Some(json!(sorted(token.scopes.clone())))),
+        ] {
+            let asked = at(&format!("/input/change/{member}/requested")).map(in_order);
+            let Some(asked) = asked else { continue };
+            let was = at(&format!("/input/change/{member}/current")).map(in_order);
+            if Some(&asked) == was.as_ref() {
+                continue;
+            }
+            then.push(is.as_ref() == Some(&asked));
+            before.push(was.is_some() && is == was);
+        }
+        if then.is_empty() {
+            let why = "nothing would be seen of it: it changes nothing";
+            return (Found::Unknown, why.to_owned());
+        }
+        if then.iter().all(|it| *it) {
+            (
+                Found::Done,
+                "the token is as the request wanted it".to_owned(),
+            )
+        } else if before.iter().all(|it| *it) {
+            (Found::NotDone, "the token is as it was before".to_owned())
+        } else {
+            let why = "the token is neither as it was nor as the request wanted it";
+            (Found::Unknown, why.to_owned())
+        }
+    }
+}
+
+/// Lists in an order of their own: that of scopes means nothing.
+fn in_order(value: &Value) -> Value {
+    match value.as_array() {
+        Some(list) => {
+            let texts = list.iter().filter_map(Value::as_str).map(str::to_owned);
+            json!(sorted(texts.collect()))
+        }
+        None => value.clone(),
+    }
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+/// The token as it is now; `None`: there is none.
+async fn ask(
+    config: &Config,
+    environment: &str,
+    id: &str,
+    credential: &HeaderValue,
+) -> anyhow::Result<Option<CurrentToken>> {
+    let upstream = match config.environments.get(environment) {
+        Some(environment) => &environment.upstream,
+        None if config.environments.is_empty() => &config.upstream,
+        None => bail!("the configuration has no environment of this name"),
+    };
+    let base = upstream.url.as_ref();
+    let base = base.context("the configuration does not say where Dynatrace is (upstream.url)")?;
+    let is_id = id
+        .bytes()
+        .all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
+    if !is_id {
+        bail!("the record does not tell the token's id");
+    }
+    // v1 knows tokens by ids of its own.
+    let path = if id.starts_with("dt0") {
+        "v2/apiTokens"
+    } else {
+        "v1/tokens"
+    };
+    let uri: Uri = format!("{base}/api/{path}/{id}").parse()?;
+    let own = upstream.client_certificate.as_ref();
+    let files = outbound::Files::read(upstream.ca.as_deref(), own)?;
+    let proxy = outbound::Found::on_the_way(
+        &uri,
+        upstream.proxy.as_ref(),
+        upstream.proxy_credential_file.as_deref(),
+    )?;
+    let client = Client::new(&files, proxy, base.is_encrypted())?;
+    let request = Request::get(uri)
+        .header(AUTHORIZATION, credential)
+        .body(Full::new(Bytes::new()))?;
+    match client.ask(request, WAIT).await {
+        Ok((_, body)) => {
+            let token = CurrentToken::parse(&body);
+            Ok(Some(token.map_err(|error| {
+                anyhow!("the answer is no token: {error}")
+            })?))
+        }
+        Err(AskError::Status(StatusCode::NOT_FOUND)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Decisions that are looked up in one go.
+const MOST: usize = 10_000;
+const WAIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,164 @@
+//! `dtgate audit show`: all that the journal has about one decision.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::Style;
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+
+use super::opened::Place;
+use crate::audit::index::{Filter, Index};
+use crate::audit::tail::render;
+use crate::cli::Format;
+use crate::value::{Visible, visible_json};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// Id of a decision, or `#` and the number of any record
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    place: Place,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+impl Show {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let index = self.place.open()?;
+        let Some(seq) = find(&index, &self.id)? else {
+            bail!("no record is called {}", Visible(&self.id));
+        };
+        let (seq, belonging) = belonging(&index, seq)?;
+        let Some(line) = index.line(seq)? else {
+            bail!("record {seq} is not in the journal any more");
+        };
+        let mut lines = vec![line];
+        for other in belonging {
+            lines.extend(index.line(other)?);
+        }
+        if self.format == Format::Json {
+            for line in &lines {
+                writeln!(out, "{}", visible_json(&String::from_utf8_lossy(line)))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        for line in &lines {
+            writeln!(out, "{}", render(line))?;
+        }
+        if let Some(record) = lines
+            .first()
+            .and_then(|line| serde_json::from_slice(line).ok())
+        {
+            details(out, &record)?;
+        }
+        neighbours(out, &index, seq)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn find(index: &Index, id: &str) -> anyhow::Result<Option<u64>> {
+    if let Some(seq) = id.strip_prefix('#') {
+        return Ok(seq.parse().ok());
+    }
+    let filter = Filter {
+        id: Some(id.to_owned()),
+        ..Filter::default()
+    };
+    let page = index.find(&filter, 1)?;
+    Ok(page.decisions.first().map(|decided| decided.seq))
+}
+
+/// The decision that a record is about, or the record itself, and the records about it.
+fn belonging(index: &Index, seq: u64) -> anyhow::Result<(u64, Vec<u64>)> {
+    let decided = match index.decision(seq)? {
+        None => {
+            let line = index.line(seq)?.unwrap_or_default();
+            let record: Value = serde_json::from_slice(&line).unwrap_or_default();
+            let of = record["decision_seq"].as_u64();
+            of.map(|of| index.decision(of)).transpose()?.flatten()
+        }
+        decided => decided,
+    };
+    Ok(match decided {
+        None => (seq, Vec::new()),
+        Some(decided) => {
+            let others = [decided.outcome, decided.settled];
+            (decided.seq, others.into_iter().flatten().collect())
+        }
+    })
+}
+
+/// Each member of a record, one a line.
+fn details(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
+    let bold = Style::new().bold();
+    let Some(members) = record.as_object() else {
+        return Ok(());
+    };
+    for violation in members
+        .get("result")
+        .and_then(|result| result["violations"].as_array())
+        .into_iter()
+        .flatten()
+    {
+        writeln!(out, "\n{bold}objection{bold:#}")?;
+        flat(out, "  ", violation)?;
+    }
+    for name in ["input", "caller", "request", "bundles", "metrics", "labels"] {
+        if let Some(value) = members.get(name) {
+            writeln!(out, "\n{bold}{name}{bold:#}")?;
+            flat(out, "  ", value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Members below one another; short lists in one line.
+fn flat(out: &mut impl Write, before: &str, value: &Value) -> anyhow::Result<()> {
+    let Some(members) = value.as_object() else {
+        writeln!(out, "{before}{}", plain(value))?;
+        return Ok(());
+    };
+    for (name, value) in members {
+        let name = Visible(name);
+        match value {
+            Value::Object(inner) if inner.is_empty() => {}
+            Value::String(text) if text.is_empty() => {}
+            Value::Array(elements) if elements.is_empty() => {}
+            Value::Object(_) => {
+                writeln!(out, "{before}{name}")?;
+                flat(out, &format!("{before}  "), value)?;
+            }
+            Value::Array(elements) if elements.iter().all(|it| !it.is_object()) => {
+                let elements: Vec<String> = elements.iter().map(plain).collect();
+                writeln!(out, "{before}{name}: {}", elements.join(", "))?;
+            }
+            other => writeln!(out, "{before}{name}: {}", plain(other))?,
+        }
+    }
+    Ok(())
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => Visible(text).to_string(),
+        other => Visible(visible_json(&other.to_string())).to_string(),
+    }
+}
+
+fn neighbours(out: &mut impl Write, index: &Index, seq: u64) -> anyhow::Result<()> {
+    let (before, after) = index.neighbours(seq)?;
+    for (title, seq) in [("before", before), ("after", after)] {
+        let line = seq.map(|seq| index.line(seq)).transpose()?.flatten();
+        if let Some(line) = line {
+            let dim = Style::new().dimmed();
+            let shown = render(&line);
+            let first = shown.lines().next().unwrap_or_default();
+            writeln!(out, "\n{dim}the record {title}{dim:#}\n{first}")?;
+        }
+    }
+    Ok(())
+}

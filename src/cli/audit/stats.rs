@@ -1,0 +1,259 @@
+//! `dtgate audit stats`: how many decisions, by what and when.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anstyle::AnsiColor;
+use clap::{Args, ValueEnum};
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, ZonedDateTime};
+use serde_json::json;
+
+use super::opened::Place;
+use super::query::{Times, Wanted};
+use super::table::{Cell, Table, terminal};
+use crate::audit::index::{By, Sum};
+use crate::cli::{Format, print_json};
+use crate::value::Visible;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Stats {
+    /// By what decisions are counted
+    #[arg(long, value_enum, default_value_t = By::Verdict)]
+    by: By,
+    /// How long a row of the plot is
+    #[arg(long, value_enum, default_value_t = Bucket::Day)]
+    bucket: Bucket,
+    /// Show COUNT names at most, those with the most decisions
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    limit: usize,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    which: Wanted,
+    #[command(flatten)]
+    times: Times,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bucket {
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+/// Allowed and denied.
+type Counts = (u64, u64);
+
+impl Stats {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let shown = self.times.shown();
+        let filter = self.which.filter(&shown)?;
+        let index = self.place.open()?;
+        let sums = index.sums(&filter, self.by)?;
+        let over_time = match self.by {
+            By::Verdict => sums.clone(),
+            // One decision has several names, and counts once in time.
+            _ => index.sums(&filter, By::Verdict)?,
+        };
+        let mut names: BTreeMap<&str, Counts> = BTreeMap::new();
+        for sum in &sums {
+            add(names.entry(&sum.name).or_default(), sum);
+        }
+        let mut names: Vec<(&str, Counts)> = names.into_iter().collect();
+        names.sort_by_key(|(name, (allowed, denied))| (std::cmp::Reverse(allowed + denied), *name));
+        let buckets = self.buckets(&over_time, &shown.zone);
+        match self.format {
+            Format::Json => {
+                let names = names.iter().map(|(name, (allowed, denied))| {
+                    json!({"name": name, "allowed": allowed, "denied": denied})
+                });
+                let buckets = buckets.iter().map(|(from, (allowed, denied))| {
+                    json!({"from": from.timestamp().to_string(), "allowed": allowed, "denied": denied})
+                });
+                let all = json!({
+                    "names": names.collect::<Vec<_>>(),
+                    "buckets": buckets.collect::<Vec<_>>(),
+                });
+                print_json(out, &all)?;
+            }
+            Format::Pretty if buckets.is_empty() => writeln!(out, "No decision is like that.")?,
+            Format::Pretty => {
+                self.table(out, &names)?;
+                writeln!(out)?;
+                self.plot(out, &buckets)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn table(&self, out: &mut impl Write, names: &[(&str, Counts)]) -> anyhow::Result<()> {
+        let title = match self.by {
+            By::Verdict => "VERDICT",
+            By::Policy => "POLICY",
+            By::Code => "CODE",
+            By::Caller => "CALLER",
+            By::Team => "TEAM",
+            By::Environment => "ENVIRONMENT",
+            By::Operation => "OPERATION",
+            By::Client => "CLIENT",
+            By::Outcome => "OUTCOME",
+        };
+        let mut table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);
+        for (name, (allowed, denied)) in names.iter().take(self.limit) {
+            let name = if name.is_empty() { "-" } else { name };
+            table.add(vec![
+                Visible(name).to_string().into(),
+                allowed.to_string().into(),
+                Cell {
+                    text: denied.to_string(),
+                    style: AnsiColor::Red.on_default(),
+                },
+            ]);
+        }
+        table.show(out, terminal())?;
+        if names.len() > self.limit {
+            writeln!(out, "and {} more", names.len() - self.limit)?;
+        }
+        Ok(())
+    }
+
+    /// Every bucket from the first to the last, those with nothing in them too.
+    fn buckets(&self, sums: &[Sum], zone: &TimeZone) -> Vec<(ZonedDateTime, Counts)> {
+        let mut counts: BTreeMap<ZonedDateTime, Counts> = BTreeMap::new();
+        for sum in sums {
+            if let Some(begins) = self.bucket.of(sum.from, zone) {
+                add(counts.entry(begins).or_default(), sum);
+            }
+        }
+        let Some((first, last)) = counts
+            .first_key_value()
+            .zip(counts.last_key_value())
+            .map(|((first, _), (last, _))| (first.clone(), last.clone()))
+        else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        let mut at = first;
+        while at <= last && all.len() < MOST {
+            let count = counts.get(&at).copied().unwrap_or_default();
+            let next = self.bucket.next(&at);
+            all.push((at, count));
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        all
+    }
+
+    fn plot(
+        &self,
+        out: &mut impl Write,
+        buckets: &[(ZonedDateTime, Counts)],
+    ) -> anyhow::Result<()> {
+        let most = buckets.iter().map(|(_, (a, d))| a + d).max().unwrap_or(1);
+        let room = terminal().unwrap_or(80).saturating_sub(40).clamp(10, 60);
+        let ascii = !is_utf8();
+        for (at, (allowed, denied)) in buckets {
+            let (green, red) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
+            let time = at.strftime(self.bucket.form());
+            let bars = [
+                bar(*allowed, most, room, ascii, '='),
+                bar(*denied, most, room, ascii, 'x'),
+            ];
+            let [allowed_bar, denied_bar] = bars;
+            let counts = format!("{allowed} allowed, {denied} denied");
+            writeln!(
+                out,
+                "{time}  {green}{allowed_bar}{green:#}{red}{denied_bar}{red:#} {counts}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Bucket {
+    fn of(self, ms: i64, zone: &TimeZone) -> Option<ZonedDateTime> {
+        let at = Timestamp::from_millisecond(ms)
+            .ok()?
+            .to_zoned_datetime(zone.clone());
+        let day = || at.start_of_day().ok();
+        match self {
+            Self::Hour => at
+                .with()
+                .minute(0)
+                .second(0)
+                .subsec_nanosecond(0)
+                .build()
+                .ok(),
+            Self::Day => day(),
+            Self::Week => {
+                let back = at.weekday().since(Weekday::Monday);
+                day()?.checked_sub(i64::from(back).days()).ok()
+            }
+            Self::Month => at.first_of_month().ok()?.start_of_day().ok(),
+        }
+    }
+
+    fn next(self, at: &ZonedDateTime) -> Option<ZonedDateTime> {
+        let span = match self {
+            Self::Hour => 1.hour(),
+            Self::Day => 1.day(),
+            Self::Week => 1.week(),
+            Self::Month => 1.month(),
+        };
+        at.checked_add(span).ok()
+    }
+
+    fn form(self) -> &'static str {
+        match self {
+            Self::Hour => "%Y-%m-%d %H:%M",
+            Self::Day | Self::Week => "%Y-%m-%d",
+            Self::Month => "%Y-%m",
+        }
+    }
+}
+
+fn add(counts: &mut Counts, sum: &Sum) {
+    counts.0 += sum.allowed;
+    counts.1 += sum.denied;
+}
+
+/// A bar in eighths of a character; whatever is not nothing is seen.
+fn bar(count: u64, most: u64, room: usize, ascii: bool, plain: char) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let eighths = u128::from(count) * room as u128 * 8 / u128::from(most.max(1));
+    let eighths = usize::try_from(eighths).unwrap_or(0).max(1);
+    if ascii {
+        return plain.to_string().repeat(eighths.div_ceil(8));
+    }
+    let mut bar = "█".repeat(eighths / 8);
+    bar.extend(PARTS.chars().nth(eighths % 8).filter(|part| *part != ' '));
+    bar
+}
+
+/// Whether the terminal shows more than ASCII.
+fn is_utf8() -> bool {
+    let named = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .find(|value| !value.is_empty());
+    named.is_some_and(|name| {
+        let name = name.to_string_lossy().to_lowercase();
+        name.contains("utf-8") || name.contains("utf8")
+    })
+}
+
+const PARTS: &str = " ▏▎▍▌▋▊▉";
+
+/// Rows of a plot.
+const MOST: usize = 2000;
