@@ -276,8 +276,8 @@ async fn a_journal_that_was_written_anew_is_found_by_the_key() {
         verify(&copy.directory, None).unwrap_err();
         // With another key of his own all looks well to whoever has not the right one.
         let mut forged = Vec::new();
-        let forger = SigningKey::generate(trust.keys[0].name()).unwrap();
-        forge(&changed, &forger, &mut forged);
+        let stranger = SigningKey::generate(trust.keys[0].name()).unwrap();
+        forge(&changed, &stranger, &mut forged);
         fs::write(segment(&copy), &forged).unwrap();
         verify(&copy.directory, None).unwrap();
         let error = verify_by(&copy.directory, None, &trust).unwrap_err();
@@ -291,7 +291,7 @@ async fn a_journal_that_was_written_anew_is_found_by_the_key() {
             ),
             "{error}"
         );
-        verify_by(&copy.directory, None, &by(&[forger.public()])).unwrap();
+        verify_by(&copy.directory, None, &by(&[stranger.public()])).unwrap();
     }
 }
 
