@@ -85,6 +85,7 @@ impl App {
     /// Builds every part: sockets early, so that a taken port is known before the journal is opened.
     ///
     /// Has to be called within a tokio runtime.
+    #[expect(clippy::too_many_lines, reason = "every part is built once, in order")]
     pub fn build(config: &Config, metrics: Metrics, access: AccessLog) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
         // Before anybody can connect.
@@ -213,6 +214,7 @@ impl App {
 
     /// Serves until `shutdown`, then drains: connections, detached requests, the journal. Does the same when a part
     /// that it cannot do without ends by itself.
+    #[expect(clippy::too_many_lines, reason = "what is started is ended, in order")]
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Ended> {
         let manager = Manager::of_this_process();
         self.state.keep_keys();

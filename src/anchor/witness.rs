@@ -104,15 +104,14 @@ impl Witness {
 
     /// The note with our signature and the witness', which has to hold.
     fn confirmed_by(&self, signed: &Signed, lines: &str) -> Result<Note, String> {
-        let ours = Note::parse(&signed.note).map_err(|error| error.to_string())?;
+        let mut both = Note::parse(&signed.note).map_err(|error| error.to_string())?;
         let theirs = signatures(lines).map_err(|_none| "the answer is no signature".to_owned())?;
         for signature in theirs {
             let alone = Note {
-                text: ours.text.clone(),
+                text: both.text.clone(),
                 signatures: vec![signature.clone()],
             };
             if self.key.signed(&alone).is_some() {
-                let mut both = ours.clone();
                 both.signatures.push(signature);
                 return Ok(both);
             }

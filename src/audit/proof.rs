@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::chain::Link;
-use super::checkpoint::note::{Note, NoteError, PublicKey};
+use super::checkpoint::note::{Note, NoteError, PublicKey, Signature};
 use super::checkpoint::{Checkpoint, hash_of};
 use super::segment::{first_record, segments};
 use super::tree::stored::{Hashes, each_line, start};
@@ -264,7 +264,7 @@ impl Proof {
     ) -> Result<Checked, CheckError> {
         let checkpoint =
             Checkpoint::parse(&self.note.text).ok_or(CheckError::Form("its checkpoint is none"))?;
-        let signatures: Vec<String> = self.note.signatures.iter().map(|it| it.key_id()).collect();
+        let signatures: Vec<String> = self.note.signatures.iter().map(Signature::key_id).collect();
         let key = keys.iter().find(|key| key.signed(&self.note).is_some());
         let key = key.ok_or_else(|| CheckError::Key(signatures.join(", ")))?;
         let confirmed = witnesses
@@ -324,9 +324,13 @@ impl FromStr for Proof {
         let rest = text
             .strip_prefix(HEADER)
             .and_then(|rest| rest.strip_prefix('\n'));
-        let rest = rest.ok_or(form("its first line is \"dtgate proof 1\""))?;
-        let (record, rest) = rest.split_once("\n\n").ok_or(form("it ends too early"))?;
-        let (hashes, note) = rest.split_once("\n\n").ok_or(form("it ends too early"))?;
+        let rest = rest.ok_or_else(|| form("its first line is \"dtgate proof 1\""))?;
+        let (record, rest) = rest
+            .split_once("\n\n")
+            .ok_or_else(|| form("it ends too early"))?;
+        let (hashes, note) = rest
+            .split_once("\n\n")
+            .ok_or_else(|| form("it ends too early"))?;
         let mut lines = hashes.split('\n');
         if record.contains('\n') || lines.next() != Some(TLOG) {
             return Err(form("a line is missing, or there is one too many"));
@@ -341,8 +345,8 @@ impl FromStr for Proof {
         let path: Option<Vec<Hash>> = lines.take(LONGEST_PATH + 1).map(hash_of).collect();
         Ok(Self {
             record: record.to_owned(),
-            index: index.ok_or(form("no line says the record's index"))?,
-            path: path.ok_or(form("a hash is none"))?,
+            index: index.ok_or_else(|| form("no line says the record's index"))?,
+            path: path.ok_or_else(|| form("a hash is none"))?,
             note: Note::parse(note)?,
         })
     }

@@ -214,6 +214,7 @@ fn split(size: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "trees of tests are small")]
 mod tests {
     use std::convert::Infallible;
 

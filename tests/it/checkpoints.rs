@@ -22,7 +22,8 @@ fn run(directory: tempfile::TempDir) -> tempfile::TempDir {
     let newest = directory.path().join("newest");
     let text = format!(
         "[journal]\nsegment_size = \"12 KiB\"\norigin = \"gate.example/test\"\n\
-         [journal.checkpoints]\nfile = {newest:?}\nlog = true\n"
+         [journal.checkpoints]\nfile = \"{}\"\nlog = true\n",
+        newest.display()
     );
     std::fs::write(&config, text).unwrap();
     let mut command = serving(&directory);

@@ -73,7 +73,7 @@ pub fn prepare(directory: &Path, origin: Option<&Origin>) -> Result<PublicKey, O
             "is not there yet: the first start of a gate makes it",
         )
     })?;
-    let name = origin.map_or(current.name(), Origin::as_str);
+    let name = origin.map_or_else(|| current.name(), Origin::as_str);
     Ok(make(&next_path(directory), name)?.public())
 }
 

@@ -272,7 +272,7 @@ pub fn signatures(lines: &str) -> Result<Vec<Signature>, NoteError> {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         self.signatures
             .iter()
             .try_for_each(|one| write!(f, "{one}"))

@@ -1,4 +1,9 @@
 //! Checkpoints: when they are made, what they prove, and that whatever is changed is found by the key.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::string_slice,
+    reason = "journals of tests are short, and their hashes and keys are ASCII"
+)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -276,8 +281,8 @@ async fn a_journal_that_was_written_anew_is_found_by_the_key() {
         verify(&copy.directory, None).unwrap_err();
         // With another key of his own all looks well to whoever has not the right one.
         let mut forged = Vec::new();
-        let forger = SigningKey::generate(trust.keys[0].name()).unwrap();
-        forge(&changed, &forger, &mut forged);
+        let stranger = SigningKey::generate(trust.keys[0].name()).unwrap();
+        forge(&changed, &stranger, &mut forged);
         fs::write(segment(&copy), &forged).unwrap();
         verify(&copy.directory, None).unwrap();
         let error = verify_by(&copy.directory, None, &trust).unwrap_err();
@@ -291,7 +296,7 @@ async fn a_journal_that_was_written_anew_is_found_by_the_key() {
             ),
             "{error}"
         );
-        verify_by(&copy.directory, None, &by(&[forger.public()])).unwrap();
+        verify_by(&copy.directory, None, &by(&[stranger.public()])).unwrap();
     }
 }
 
@@ -466,7 +471,7 @@ async fn one_record_is_proven_without_the_journal() {
         let proof = prove(&config.directory, &Wanted::Number(number)).unwrap();
         let read: Proof = proof.to_string().parse().unwrap();
         assert_eq!(read, proof);
-        let checked = read.check(&[key.clone()], &[]).unwrap();
+        let checked = read.check(std::slice::from_ref(&key), &[]).unwrap();
         assert_eq!((checked.seq, checked.size), (number, last - 1));
         assert!(!proof.to_string().contains("PRIVATE"));
     }
@@ -488,20 +493,23 @@ async fn one_record_is_proven_without_the_journal() {
     }
     let other = SigningKey::generate("other").unwrap().public();
     assert!(matches!(
-        proof.check(&[other.clone()], &[]),
+        proof.check(std::slice::from_ref(&other), &[]),
         Err(CheckError::Key(_))
     ));
     assert_eq!(
-        proof.check(&[key.clone()], &[other]),
+        proof.check(std::slice::from_ref(&key), &[other]),
         Err(CheckError::Witness)
     );
     let text = proof.to_string().into_bytes();
     for at in 0..text.len() {
         let mut changed = text.clone();
         changed[at] ^= 1;
-        let checked = String::from_utf8(changed)
-            .ok()
-            .and_then(|text| text.parse::<Proof>().ok()?.check(&[key.clone()], &[]).ok());
+        let checked = String::from_utf8(changed).ok().and_then(|text| {
+            text.parse::<Proof>()
+                .ok()?
+                .check(std::slice::from_ref(&key), &[])
+                .ok()
+        });
         assert_eq!(checked, None, "byte {at}");
     }
 }

@@ -254,7 +254,7 @@ pub(in crate::audit) fn start(segments: &[PathBuf]) -> io::Result<Option<Start>>
         each_line(path, |line| {
             found = pruned(line)
                 .filter(|start| start.tree.size() == gone)
-                .or(found.take());
+                .or_else(|| found.take());
             found.is_none()
         })?;
         if found.is_some() {

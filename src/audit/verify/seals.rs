@@ -4,7 +4,7 @@
 //! who wrote the journal anew would say so, too.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -308,7 +308,7 @@ const RECENT: usize = 256;
 const KEYS: usize = 4096;
 
 /// A checkpoint file of the operator's.
-pub fn read_kept(path: &PathBuf) -> std::io::Result<Note> {
+pub fn read_kept(path: &Path) -> std::io::Result<Note> {
     use std::io::Read;
     let mut text = String::new();
     let file = super::super::segment::open_regular(path)?;

@@ -79,10 +79,10 @@ impl CheckProof {
         let is_proven = checked.is_ok();
         match (self.format, checked) {
             (Format::Json, Ok((checked, _))) => {
-                print_json(out, &json!({"ok": true, "proof": checked}))?
+                print_json(out, &json!({"ok": true, "proof": checked}))?;
             }
             (Format::Json, Err(error)) => {
-                print_json(out, &json!({"ok": false, "error": error.to_string()}))?
+                print_json(out, &json!({"ok": false, "error": error.to_string()}))?;
             }
             (Format::Pretty, Ok((checked, proof))) => show(&checked, &proof, out)?,
             (Format::Pretty, Err(error)) => {
