@@ -8,6 +8,7 @@
 
 mod aside;
 pub mod chain;
+mod compress;
 mod directory;
 pub mod event;
 mod journal;

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::aside::{Aside, set_aside};
 use super::chain::Head;
@@ -14,15 +15,16 @@ use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
 use super::segment::{
-    Damage, OpenError, as_readable_as, identity, open_regular, options, segment_path, segments,
+    Damage, OpenError, as_readable_as, identity, is_compressed, open_regular, options,
+    segment_path, segments,
 };
-use super::settle::{examine, head_of};
+use super::settle::{content, examine, head_of};
 use super::{Config, Durability};
-use crate::value::{counted, rfc3339_millis};
+use crate::value::{Duration, counted, rfc3339_millis};
 
 /// The open journal. One thread owns it.
 pub(super) struct Journal {
-    directory: Directory,
+    directory: Arc<Directory>,
     segment: PathBuf,
     file: File,
     /// Device and number of the file, by which it is known again.
@@ -38,6 +40,11 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
     durability: Durability,
     segment_size: u64,
+    segment_age: Option<Duration>,
+    /// When the first record of the segment was written. `None`: it has none yet.
+    began: Option<jiff::Timestamp>,
+    /// How many segments were closed since the start.
+    closed: u64,
     unsynced: bool,
 }
 
@@ -51,7 +58,7 @@ pub(super) struct Found {
 
 impl Journal {
     /// Opens what is there. Nothing on disk is changed where that is refused.
-    pub(super) fn open(directory: Directory, config: &Config) -> Result<(Self, Found), OpenError> {
+    pub(super) fn open(directory: Arc<Directory>, config: &Config) -> Result<(Self, Found), OpenError> {
         let path = directory.path();
         let segments = segments(path).map_err(at(path))?;
         let damaged = |damage| OpenError::Damaged {
@@ -60,6 +67,7 @@ impl Journal {
         };
         let marked = mark::read(path).map_err(at(&mark::path(path)))?.transpose();
         let marked = marked.map_err(damaged)?;
+        let mut began = None;
         let (segment, head, found) = match segments.split_last() {
             None => {
                 let answered = marked.map_or(0, |marked| marked.answered);
@@ -70,17 +78,32 @@ impl Journal {
             }
             Some((last, before)) => {
                 let start = head_of(last, before)?;
-                let content = std::fs::read(last).map_err(at(last))?;
+                let content = content(last)?;
                 let end = examine(last, &content, start, marked.as_ref()).map_err(damaged)?;
+                began = end.began;
                 let tail = content.get(end.good..).unwrap_or_default();
                 let torn = end.torn.as_deref();
                 let torn = torn.map(|reason| (tail, end.good as u64, reason));
+                // Only what was closed is compressed: somebody took away what came behind it.
+                let is_closed = is_compressed(last);
+                if is_closed && let Some(reason) = torn {
+                    return Err(damaged(Damage::Compressed {
+                        path: last.clone(),
+                        reason: reason.2.to_owned(),
+                    }));
+                }
                 let asides = set_aside(last, &end.named, torn)?;
                 let found = Found {
                     in_doubt: end.in_doubt,
                     asides,
                 };
-                (last.clone(), end.head, found)
+                let segment = if is_closed {
+                    began = None;
+                    segment_path(path, end.head.next)
+                } else {
+                    last.clone()
+                };
+                (segment, end.head, found)
             }
         };
         let file = options(as_readable_as(path).map_err(at(path))?)
@@ -104,6 +127,9 @@ impl Journal {
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
             segment_size: config.segment_size.as_u64(),
+            segment_age: config.segment_age,
+            began,
+            closed: 0,
             unsynced: false,
             directory,
         };
@@ -136,11 +162,35 @@ impl Journal {
     pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Record>,
+        now: jiff::Timestamp,
     ) -> io::Result<u64> {
         if self.durable >= self.segment_size {
             self.rotate()?;
         }
-        self.write(records, u64::MAX)
+        self.close_old(now)?;
+        let first = self.write(records, u64::MAX)?;
+        self.began.get_or_insert(now);
+        Ok(first)
+    }
+
+    /// Closes the segment if its first record is old. One without records is kept.
+    pub(super) fn close_old(&mut self, now: jiff::Timestamp) -> io::Result<()> {
+        let is_old = |began| now.duration_since(began).unsigned_abs();
+        let began = self.began.filter(|began| *began <= now);
+        match (began.map(is_old), self.segment_age) {
+            (Some(age), Some(most)) if age > most.as_std() => self.rotate(),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many segments were closed since the start.
+    pub(super) fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// The last record that is known to be on disk.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced
     }
 
     #[expect(
@@ -258,7 +308,7 @@ impl Journal {
             refused_events,
             aside: None,
         });
-        self.append(std::iter::once(&event.record()))?;
+        self.append(std::iter::once(&event.record()), now)?;
         self.sync()
     }
 
@@ -288,6 +338,8 @@ impl Journal {
         self.directory.is_there()?;
         self.identity = identity(&made);
         (self.segment, self.file, self.durable) = (segment, file, 0);
+        self.began = None;
+        self.closed += 1;
         Ok(())
     }
 }

@@ -4,6 +4,8 @@
 //! changed, or that no record names. What it cannot find by itself is a journal that was written anew as a
 //! whole, the file `head` with it: compare the reported head with one noted earlier (`--expect-head`).
 
+mod start;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -13,10 +15,12 @@ use thiserror::Error;
 
 use super::aside::{is_aside, name};
 use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
+use super::event::Pruned;
 use super::mark::{self, Marked};
 use super::segment::{Break, Damage, first_record, open_lines, open_regular, segments};
 use super::settle::compare;
 use crate::value::{Sha256Hex, counted};
+use start::{Start, other_form};
 
 /// What a whole journal contains.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +38,9 @@ pub struct Report {
     pub recoveries: Vec<Recovered>,
     /// What was set aside and is not as the records say.
     pub problems: Vec<String>,
+    /// What says that older segments were deleted, as far as it was not deleted itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pruned: Vec<Removal>,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
     pub unvouched: Vec<u64>,
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
@@ -58,6 +65,14 @@ pub struct Recovered {
     pub set_aside_sha256: Option<String>,
 }
 
+/// A `pruned` record.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Removal {
+    pub seq: u64,
+    #[serde(flatten)]
+    pub pruned: Pruned,
+}
+
 /// Why a journal is no evidence.
 #[derive(Debug, Error)]
 pub enum VerifyError {
@@ -69,6 +84,15 @@ pub enum VerifyError {
         "record {seq} with hash {hash} is not in the journal, though it was noted as its head once"
     )]
     Head { seq: u64, hash: String },
+    #[error(
+        "record {seq} says that record {last} was deleted and had hash {noted}, and the record after it names {found}"
+    )]
+    Pruned {
+        seq: u64,
+        last: u64,
+        noted: String,
+        found: String,
+    },
     #[error("{}", path.display())]
     Io {
         path: PathBuf,
@@ -100,7 +124,11 @@ impl VerifyError {
     /// Whether the journal could be read and is broken, as opposed to not readable at all.
     pub fn is_verdict(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Head { .. } | Self::Missing { .. } | Self::Torn { .. } => true,
+            Self::Damaged(_)
+            | Self::Head { .. }
+            | Self::Missing { .. }
+            | Self::Pruned { .. }
+            | Self::Torn { .. } => true,
             Self::Empty(_) | Self::Io { .. } => false,
         }
     }
@@ -108,6 +136,21 @@ impl VerifyError {
 
 /// Reads the journal in `directory` from its first record to its last.
 pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
+    let mut tries = 0;
+    loop {
+        match walk(directory, noted) {
+            // A gate deleted it meanwhile, or it was never there.
+            Err(VerifyError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && tries < TRIES =>
+            {
+                tries += 1;
+            }
+            verified => return verified,
+        }
+    }
+}
+
+fn walk(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
     // First: a gate that writes meanwhile makes the journal longer, and never shorter than this says.
     let marked = mark::read(directory)
         .map_err(io(&mark::path(directory)))?
@@ -116,8 +159,14 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
     if segments.is_empty() && marked.as_ref().is_none_or(|marked| marked.answered == 0) {
         return Err(VerifyError::Empty(directory.to_owned()));
     }
+    let start = match segments.first() {
+        Some(first) => Start::of(first)?,
+        None => Start::default(),
+    };
     let mut walk = Walk {
-        head: Head::origin(),
+        head: start.head(),
+        start,
+        checked: 0,
         report: Report::default(),
         doubt: Doubt::default(),
         marked,
@@ -130,9 +179,15 @@ pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, Ver
     walk.end(directory)
 }
 
+/// How often a journal from which segments are deleted is read again.
+const TRIES: u32 = 8;
+
 /// The way from the first record to the last.
 struct Walk<'a> {
     head: Head,
+    start: Start,
+    /// How many `pruned` records were compared with the chain.
+    checked: usize,
     report: Report,
     doubt: Doubt,
     /// What the file `head` says.
@@ -151,11 +206,11 @@ impl Walk<'_> {
                 named,
             });
         }
-        let mut reader = open_lines(path, 0).map_err(io(path))?;
+        let mut reader = open_lines(path, 0).map_err(unread(path))?;
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            if reader.read_until(b'\n', &mut line).map_err(io(path))? == 0 {
+            if reader.read_until(b'\n', &mut line).map_err(unread(path))? == 0 {
                 break;
             }
             let followed = match line.strip_suffix(b"\n") {
@@ -167,6 +222,12 @@ impl Walk<'_> {
             }
             compare(path, &self.head, self.marked.as_ref())?;
         }
+        self.start.segment_ends(&self.head);
+        for removal in self.report.pruned.iter().skip(self.checked) {
+            self.start.vouched_by(removal)?;
+        }
+        self.checked = self.report.pruned.len();
+        self.report.problems.extend(other_form(path));
         self.report.segments += 1;
         Ok(())
     }
@@ -186,6 +247,11 @@ impl Walk<'_> {
                 let recovered = serde_json::from_slice(line);
                 let form = |error: serde_json::Error| LinkError::Form(error.to_string());
                 report.recoveries.push(recovered.map_err(form)?);
+            }
+            ("pruned", _) => {
+                let removal = serde_json::from_slice(line);
+                let form = |error: serde_json::Error| LinkError::Form(error.to_string());
+                report.pruned.push(removal.map_err(form)?);
             }
             _ => {}
         }
@@ -209,7 +275,7 @@ impl Walk<'_> {
         let record = self.head.next;
         let mut rest = line.to_vec();
         if let Err(error) = reader.read_to_end(&mut rest) {
-            return io(path)(error);
+            return unread(path)(error);
         }
         let answered = self.marked.as_ref().map_or(0, |marked| marked.answered);
         match why {
@@ -252,7 +318,12 @@ impl Walk<'_> {
                 hash: noted.hash.clone(),
             });
         }
-        report.problems = problems(directory, &report.recoveries).map_err(io(directory))?;
+        let gone = self.start.check()?;
+        // What was set aside is deleted before the segment whose record names it.
+        let recoveries = report.recoveries.iter();
+        let kept: Vec<_> = recoveries.filter(|it| it.seq > gone).collect();
+        let found = problems(directory, &kept).map_err(io(directory))?;
+        report.problems.extend(found);
         if on_disk > last {
             // Nobody was answered for them (a start, a recovery, a stop), so that a start lets it pass.
             report.problems.push(format!(
@@ -270,7 +341,7 @@ impl Walk<'_> {
 }
 
 /// What was set aside, compared with what the records say.
-fn problems(directory: &Path, recoveries: &[Recovered]) -> io::Result<Vec<String>> {
+fn problems(directory: &Path, recoveries: &[&Recovered]) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut named = BTreeSet::new();
     for recovered in recoveries {
@@ -332,6 +403,15 @@ fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<Strin
         return Some(format!("it cannot be read: {error}"));
     }
     (Sha256Hex::of(&content).as_str() != sha256).then(|| "it was changed".to_owned())
+}
+
+/// Why a segment cannot be read: damage, where it is compressed and was changed.
+fn unread(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
+    let path = path.to_owned();
+    move |error| match Damage::of_reading(&path, &error) {
+        Some(damage) => VerifyError::Damaged(damage),
+        None => io(&path)(error),
+    }
 }
 
 fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {

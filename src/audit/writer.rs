@@ -231,7 +231,7 @@ impl Work {
         }
         let started = Instant::now();
         let records = batch.iter().map(|pending| &pending.record);
-        match self.journal.append(records) {
+        match self.journal.append(records, (self.now)()) {
             Ok(first) => {
                 let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 let counters = &self.shared.counters;
@@ -270,6 +270,7 @@ impl Work {
             return;
         }
         let found = self.journal.sync().and_then(|()| self.journal.is_there());
+        let found = found.and_then(|()| self.journal.close_old((self.now)()));
         if let Err(error) = found {
             self.fail(&error);
         }
