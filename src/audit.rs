@@ -12,10 +12,12 @@ mod compress;
 mod directory;
 pub mod event;
 mod journal;
+mod keeper;
 mod key;
 pub mod lines;
 mod mark;
 mod queue;
+mod retention;
 mod segment;
 mod settle;
 mod space;
@@ -37,7 +39,10 @@ pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
+use keeper::Keeper;
+pub use keeper::Kept;
 use queue::{Pending, Wanted};
+pub use retention::Retention;
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
 use writer::Shared;
@@ -52,6 +57,12 @@ pub struct Config {
     pub durability: Durability,
     /// A segment that is longer is followed by a new one.
     pub segment_size: Size,
+    /// A segment whose first record is older is followed by a new one.
+    #[serde(deserialize_with = "retention::or_off")]
+    pub segment_age: Option<Duration>,
+    /// What becomes of a segment that is followed by a new one.
+    pub compression: Compression,
+    pub retention: Retention,
     /// Where less is free, refusals and denials are only counted, and judged reads refused.
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
@@ -64,6 +75,9 @@ impl Default for Config {
             directory: PathBuf::from("journal"),
             durability: Durability::Synced,
             segment_size: Size::from_mib(32),
+            segment_age: Some(Duration::from_secs(24 * 60 * 60)),
+            compression: Compression::Zstd,
+            retention: Retention::default(),
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
         }
@@ -79,6 +93,16 @@ pub enum Durability {
     Buffered,
     /// When it is on disk (`fdatasync`), before anything is forwarded.
     Synced,
+}
+
+/// How closed segments are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// In zstd's seekable format.
+    Zstd,
+    /// As they were written.
+    Off,
 }
 
 /// Why an event was not recorded. Whoever asked must not act.
@@ -141,7 +165,8 @@ impl Audit {
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let failed = directory::at(directory.path());
-        let (mut journal, found) = Journal::open(directory, config)?;
+        let directory = Arc::new(directory);
+        let (mut journal, found) = Journal::open(directory.clone(), config)?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
         for aside in found.asides {
@@ -186,8 +211,15 @@ impl Audit {
             in_doubt,
             "journal"
         );
-        let begun = journal.note(&records);
-        let started = begun.and_then(|()| writer::start(journal, queued, shared, now));
+        let keeper = Keeper::new(
+            directory,
+            config,
+            audit.queue.downgrade(),
+            shared.clone(),
+            now,
+        );
+        let begun = journal.note(&records, now());
+        let started = begun.and_then(|()| writer::start(journal, queued, shared, now, keeper));
         Ok((audit, started.map_err(failed)?))
     }
 
@@ -319,6 +351,11 @@ impl Audit {
 
     fn is_silent(&self) -> bool {
         self.shared.silence() >= self.timeout.as_std()
+    }
+
+    /// What of the journal is there, and whether closed segments are compressed and deleted as they should be.
+    pub fn kept(&self) -> Kept {
+        self.shared.kept()
     }
 
     pub fn counters(&self) -> &Counters {

@@ -58,7 +58,10 @@ pub(super) struct Found {
 
 impl Journal {
     /// Opens what is there. Nothing on disk is changed where that is refused.
-    pub(super) fn open(directory: Arc<Directory>, config: &Config) -> Result<(Self, Found), OpenError> {
+    pub(super) fn open(
+        directory: Arc<Directory>,
+        config: &Config,
+    ) -> Result<(Self, Found), OpenError> {
         let path = directory.path();
         let segments = segments(path).map_err(at(path))?;
         let damaged = |damage| OpenError::Damaged {
@@ -147,10 +150,11 @@ impl Journal {
 
     /// Writes what opening and closing have to say, which nobody waits for, into the segment that is there, however
     /// long it is: files set aside from a segment are named in the same.
-    pub(super) fn note(&mut self, records: &[Record]) -> io::Result<()> {
+    pub(super) fn note(&mut self, records: &[Record], now: jiff::Timestamp) -> io::Result<()> {
         // Synced before, so that the records say that all others are on disk.
         self.sync()?;
         self.write(records.iter(), self.answered)?;
+        self.began.get_or_insert(now);
         self.sync()
     }
 

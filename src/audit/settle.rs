@@ -142,7 +142,10 @@ pub(super) fn examine(
         torn,
         in_doubt: doubt.ids(),
         named,
-        began: content.split(|byte| *byte == b'\n').next().and_then(written_at),
+        began: content
+            .split(|byte| *byte == b'\n')
+            .next()
+            .and_then(written_at),
     })
 }
 

@@ -441,6 +441,10 @@ impl Doubt {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn ids(self) -> Vec<String> {
         self.0.into_values().collect()
     }

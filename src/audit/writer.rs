@@ -12,6 +12,7 @@ use super::RecordError;
 use super::chain::{Head, NotedHead};
 use super::event::{Event, Recovery, Stop};
 use super::journal::Journal;
+use super::keeper::{Keeper, Keeping, Kept};
 use super::queue::{Pending, Wanted, answer};
 use crate::value::rfc3339_millis;
 
@@ -51,6 +52,13 @@ pub(super) struct Shared {
     head: Mutex<Option<Head>>,
     /// Since when it is with the disk.
     working: Mutex<Option<Instant>>,
+    /// The last record that is known to be on disk.
+    synced: AtomicU64,
+    /// The last record that a signed checkpoint covers; none yet.
+    covered: AtomicU64,
+    /// The last record that was shipped, where records have to be shipped before they may be deleted.
+    shipped: Mutex<Option<u64>>,
+    kept: Mutex<Kept>,
 }
 
 impl Shared {
@@ -72,6 +80,37 @@ impl Shared {
             seq: head.next.saturating_sub(1),
             hash: head.hash.as_str().to_owned(),
         })
+    }
+
+    pub(super) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// The last record that a signed checkpoint covers.
+    pub(super) fn covered_up_to(&self) -> u64 {
+        self.covered.load(Ordering::Relaxed)
+    }
+
+    /// A checkpoint that covers the records up to this one is on disk.
+    pub(super) fn covers(&self, last: u64) {
+        self.covered.fetch_max(last, Ordering::Relaxed);
+    }
+
+    /// The last record that may be deleted.
+    pub(super) fn may_be_deleted(&self) -> u64 {
+        let shipped = self.shipped.lock();
+        let shipped = *shipped.unwrap_or_else(PoisonError::into_inner);
+        self.covered_up_to().min(shipped.unwrap_or(u64::MAX))
+    }
+
+    /// What the keeper found.
+    pub(super) fn keeps(&self, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        let kept = self.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn stands_at(&self, head: &Head) {
@@ -102,16 +141,19 @@ pub(super) fn start(
     queue: mpsc::Receiver<Pending>,
     shared: Arc<Shared>,
     now: fn() -> jiff::Timestamp,
+    keeper: Keeper,
 ) -> std::io::Result<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
     let (end, ended) = oneshot::channel();
     shared.stands_at(journal.head());
-    let work = Work {
+    let keeping = keeper.start()?;
+    let mut work = Work {
         journal,
         shared,
         now,
+        closed: 0,
         trouble: None,
         synced: Instant::now(),
     };
@@ -119,7 +161,8 @@ pub(super) fn start(
         .name("journal".to_owned())
         .spawn(move || {
             let _told = Told;
-            runtime.block_on(work.write(queue));
+            runtime.block_on(work.write(queue, &keeping));
+            keeping.end();
             if end.send(Ended).is_err() {
                 tracing::debug!("nobody waits for the journal's end");
             }
@@ -146,12 +189,14 @@ struct Work {
     shared: Arc<Shared>,
     now: fn() -> jiff::Timestamp,
     trouble: Option<Trouble>,
+    /// How many segments the keeper knows to be closed.
+    closed: u64,
     /// When what is buffered was brought to disk last.
     synced: Instant,
 }
 
 impl Work {
-    async fn write(mut self, mut queue: mpsc::Receiver<Pending>) {
+    async fn write(&mut self, mut queue: mpsc::Receiver<Pending>, keeping: &Keeping) {
         let shared = self.shared.clone();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -182,6 +227,13 @@ impl Work {
             self.answer(&mut batch, written);
             shared.work(|| self.look_after());
             shared.tell(self.trouble.as_ref());
+            shared
+                .synced
+                .store(self.journal.synced(), Ordering::Release);
+            if self.journal.closed() != self.closed {
+                self.closed = self.journal.closed();
+                keeping.wake();
+            }
         }
         shared.work(|| self.close());
     }
@@ -291,7 +343,7 @@ impl Work {
         failures.fetch_add(number, Ordering::Relaxed);
     }
 
-    fn close(mut self) {
+    fn close(&mut self) {
         // What a failed write left behind must not stand before the last record: it would break the chain.
         let trouble = self.trouble.take();
         if let Some(failed) =
@@ -304,7 +356,7 @@ impl Work {
             timestamp: rfc3339_millis((self.now)()),
         })
         .record();
-        if let Err(error) = self.journal.note(&[stop]) {
+        if let Err(error) = self.journal.note(&[stop], (self.now)()) {
             tracing::error!(%error, "the journal could not be closed");
         }
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Removal, VerifyError, unread};
 use crate::audit::chain::{Head, Link};
+use crate::audit::compress::Unpacked;
 use crate::audit::compress::text_of;
 use crate::audit::segment::{
     Damage, first_line, first_record, forms, is_compressed, open_lines, open_regular,
 };
-use crate::audit::compress::Unpacked;
 use crate::value::Sha256Hex;
 
 /// The place before the first record that is there.
