@@ -394,6 +394,3 @@ const PERIOD: Duration = Duration::from_mins(1);
 /// Buffered records are on disk within a second, where the disk is well.
 const SYNCED_WITHIN: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(20);
-
-#[cfg(test)]
-mod tests;

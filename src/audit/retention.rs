@@ -414,6 +414,3 @@ const LINES: u64 = 4096;
 
 /// Decisions that the record names.
 const MOST_IN_DOUBT: usize = 100;
-
-#[cfg(test)]
-mod tests;
