@@ -166,7 +166,7 @@ impl Audit {
     ) -> Result<(Self, Writer), OpenError> {
         let failed = directory::at(directory.path());
         let directory = Arc::new(directory);
-        let (mut journal, found) = Journal::open(directory.clone(), config)?;
+        let (mut journal, found) = Journal::open(directory.clone(), config, now())?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
         for aside in found.asides {
@@ -218,7 +218,7 @@ impl Audit {
             shared.clone(),
             now,
         );
-        let begun = journal.note(&records, now());
+        let begun = journal.note(&records);
         let started = begun.and_then(|()| writer::start(journal, queued, shared, now, keeper));
         Ok((audit, started.map_err(failed)?))
     }

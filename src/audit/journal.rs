@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::aside::{Aside, set_aside};
 use super::chain::Head;
@@ -42,10 +43,37 @@ pub(super) struct Journal {
     segment_size: u64,
     segment_age: Option<Duration>,
     /// When the first record of the segment was written. `None`: it has none yet.
-    began: Option<jiff::Timestamp>,
+    began: Option<Began>,
     /// How many segments were closed since the start.
     closed: u64,
     unsynced: bool,
+}
+
+/// When the first record of a segment was written, by a clock that nobody sets: what is known of it from before
+/// the start, and since when it is counted.
+#[derive(Clone, Copy)]
+struct Began {
+    before: std::time::Duration,
+    since: Instant,
+}
+
+impl Began {
+    fn at(since: Instant) -> Self {
+        let before = std::time::Duration::ZERO;
+        Self { before, since }
+    }
+
+    fn before(now: jiff::Timestamp, began: jiff::Timestamp) -> Self {
+        let age = now.duration_since(began);
+        Self {
+            before: age.try_into().unwrap_or_default(),
+            since: Instant::now(),
+        }
+    }
+
+    fn age(self, now: Instant) -> std::time::Duration {
+        self.before + now.saturating_duration_since(self.since)
+    }
 }
 
 /// What opening found.
@@ -61,6 +89,7 @@ impl Journal {
     pub(super) fn open(
         directory: Arc<Directory>,
         config: &Config,
+        now: jiff::Timestamp,
     ) -> Result<(Self, Found), OpenError> {
         let path = directory.path();
         let segments = segments(path).map_err(at(path))?;
@@ -83,7 +112,7 @@ impl Journal {
                 let start = head_of(last, before)?;
                 let content = content(last)?;
                 let end = examine(last, &content, start, marked.as_ref()).map_err(damaged)?;
-                began = end.began;
+                began = end.began.map(|began| Began::before(now, began));
                 let tail = content.get(end.good..).unwrap_or_default();
                 let torn = end.torn.as_deref();
                 let torn = torn.map(|reason| (tail, end.good as u64, reason));
@@ -150,11 +179,11 @@ impl Journal {
 
     /// Writes what opening and closing have to say, which nobody waits for, into the segment that is there, however
     /// long it is: files set aside from a segment are named in the same.
-    pub(super) fn note(&mut self, records: &[Record], now: jiff::Timestamp) -> io::Result<()> {
+    pub(super) fn note(&mut self, records: &[Record]) -> io::Result<()> {
         // Synced before, so that the records say that all others are on disk.
         self.sync()?;
         self.write(records.iter(), self.answered)?;
-        self.began.get_or_insert(now);
+        self.began.get_or_insert_with(|| Began::at(Instant::now()));
         self.sync()
     }
 
@@ -166,22 +195,21 @@ impl Journal {
     pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Record>,
-        now: jiff::Timestamp,
+        now: Instant,
     ) -> io::Result<u64> {
         if self.durable >= self.segment_size {
             self.rotate()?;
         }
         self.close_old(now)?;
         let first = self.write(records, u64::MAX)?;
-        self.began.get_or_insert(now);
+        self.began.get_or_insert(Began::at(now));
         Ok(first)
     }
 
     /// Closes the segment if its first record is old. One without records is kept.
-    pub(super) fn close_old(&mut self, now: jiff::Timestamp) -> io::Result<()> {
-        let is_old = |began| now.duration_since(began).unsigned_abs();
-        let began = self.began.filter(|began| *began <= now);
-        match (began.map(is_old), self.segment_age) {
+    pub(super) fn close_old(&mut self, now: Instant) -> io::Result<()> {
+        let age = self.began.map(|began| began.age(now));
+        match (age, self.segment_age) {
             (Some(age), Some(most)) if age > most.as_std() => self.rotate(),
             _ => Ok(()),
         }
@@ -312,7 +340,7 @@ impl Journal {
             refused_events,
             aside: None,
         });
-        self.append(std::iter::once(&event.record()), now)?;
+        self.append(std::iter::once(&event.record()), Instant::now())?;
         self.sync()
     }
 

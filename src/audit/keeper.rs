@@ -65,20 +65,16 @@ impl Keeping {
             tracing::trace!(%error, "the journal's keeper is at work");
         }
     }
+}
 
-    /// Ends it, and waits: what it is at is left to the next start.
-    pub(super) fn end(mut self) {
+/// Ends it, and waits: what it is at is left to the next start.
+impl Drop for Keeping {
+    fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.wake = None;
         if self.thread.take().is_some_and(|it| it.join().is_err()) {
             tracing::error!("the journal's keeper ended by a panic");
         }
-    }
-}
-
-impl Drop for Keeping {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -149,7 +149,7 @@ pub(super) fn start(
     let (end, ended) = oneshot::channel();
     shared.stands_at(journal.head());
     let keeping = keeper.start()?;
-    let mut work = Work {
+    let work = Work {
         journal,
         shared,
         now,
@@ -161,8 +161,11 @@ pub(super) fn start(
         .name("journal".to_owned())
         .spawn(move || {
             let _told = Told;
+            // The last to go: the others hold the directory, and whoever waits for the end may open it again.
+            let end = end;
+            let (keeping, mut work) = (keeping, work);
             runtime.block_on(work.write(queue, &keeping));
-            keeping.end();
+            drop((keeping, work));
             if end.send(Ended).is_err() {
                 tracing::debug!("nobody waits for the journal's end");
             }
@@ -283,7 +286,7 @@ impl Work {
         }
         let started = Instant::now();
         let records = batch.iter().map(|pending| &pending.record);
-        match self.journal.append(records, (self.now)()) {
+        match self.journal.append(records, started) {
             Ok(first) => {
                 let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 let counters = &self.shared.counters;
@@ -322,7 +325,7 @@ impl Work {
             return;
         }
         let found = self.journal.sync().and_then(|()| self.journal.is_there());
-        let found = found.and_then(|()| self.journal.close_old((self.now)()));
+        let found = found.and_then(|()| self.journal.close_old(Instant::now()));
         if let Err(error) = found {
             self.fail(&error);
         }
@@ -356,7 +359,7 @@ impl Work {
             timestamp: rfc3339_millis((self.now)()),
         })
         .record();
-        if let Err(error) = self.journal.note(&[stop], (self.now)()) {
+        if let Err(error) = self.journal.note(&[stop]) {
             tracing::error!(%error, "the journal could not be closed");
         }
     }

@@ -120,15 +120,28 @@ fn lying(frame: &[u8], said: Frame) -> Vec<u8> {
 #[test]
 fn sizes_are_not_believed() {
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
-    let packed = size(bomb.len()).unwrap();
+    let length = size(bomb.len()).unwrap();
     for text in [0, 1, 1 << 20, (1 << 20) + 1, u32::MAX] {
-        assert!(refused(&lying(&bomb, Frame { packed, text })).is_some());
+        assert!(
+            refused(&lying(
+                &bomb,
+                Frame {
+                    packed: length,
+                    text
+                }
+            ))
+            .is_some()
+        );
     }
-    for packed in [0, 1, packed - 1, packed + 1, u32::MAX] {
-        assert!(refused(&lying(&bomb, Frame { packed, text: 9 })).is_some());
+    for said in [0, 1, length - 1, length + 1, u32::MAX] {
+        let frame = Frame {
+            packed: said,
+            text: 9,
+        };
+        assert!(refused(&lying(&bomb, frame)).is_some());
     }
     // Many frames, said to be there.
-    let mut content = super::tests::packed(&lines(300));
+    let mut content = packed(&lines(300));
     let number = content.len() - FOOTER;
     content[number..number + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(refused(&content).is_some());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Instant;
 
 use super::super::compress::pack;
 use super::super::event::Pruned;
@@ -19,7 +20,7 @@ const SMALL: Size = Size::from_bytes(700);
 async fn in_segments(directory: &Path) -> Config {
     let mut config = config(directory);
     config.segment_size = SMALL;
-    written(&config, 12).await;
+    written(&config, 16).await;
     assert!(segments(&config.directory).unwrap().len() > 4);
     config
 }
@@ -301,9 +302,11 @@ fn planned(config: &Config, most: Size) -> Pruned {
 /// Writes the record of it, as the writer does.
 fn record(config: &Config, pruned: &Pruned) {
     let held = Arc::new(Directory::hold(&config.directory).unwrap());
-    let (mut journal, _found) = Journal::open(held, config).unwrap();
+    let (mut journal, _found) = Journal::open(held, config, now()).unwrap();
     let record = Event::Pruned(pruned.clone()).record();
-    journal.append(std::iter::once(&record), now()).unwrap();
+    journal
+        .append(std::iter::once(&record), Instant::now())
+        .unwrap();
     journal.sync().unwrap();
 }
 
@@ -607,15 +610,19 @@ fn an_old_segment_is_closed_and_an_empty_one_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
     config.segment_age = Some(crate::value::Duration::from_secs(60));
-    let held = Arc::new(Directory::hold(&config.directory).unwrap());
-    let (mut journal, _found) = Journal::open(held, &config).unwrap();
-    let at = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
+    let opened = |seconds| {
+        let held = Arc::new(Directory::hold(&config.directory).unwrap());
+        let now = now() + jiff::SignedDuration::from_secs(seconds);
+        Journal::open(held, &config, now).unwrap().0
+    };
+    let mut journal = opened(0);
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
     let count = || segments(&config.directory).unwrap().len();
     journal.close_old(at(1 << 20)).unwrap();
     assert_eq!(count(), 1);
-    for (seconds, expected) in [(0, 1), (60, 1), (-1000, 1), (61, 2), (100, 2)] {
-        let records = [event(1)];
-        journal.append(records.iter(), at(seconds)).unwrap();
+    for (seconds, expected) in [(0, 1), (60, 1), (61, 2), (100, 2)] {
+        journal.append([event(1)].iter(), at(seconds)).unwrap();
         assert_eq!(count(), expected, "{seconds}");
     }
     for (seconds, expected) in [(121, 2), (122, 3), (1000, 3)] {
@@ -623,18 +630,15 @@ fn an_old_segment_is_closed_and_an_empty_one_is_kept() {
         assert_eq!(count(), expected, "{seconds}");
     }
     drop(journal);
-    // A start knows how old the segment is that it goes on with.
-    let held = Arc::new(Directory::hold(&config.directory).unwrap());
-    let (mut journal, _found) = Journal::open(held, &config).unwrap();
-    journal.close_old(at(2000)).unwrap();
+    // A start knows by its first record how old the segment is that it goes on with: an event is of second 0.
+    let mut journal = opened(2000);
+    journal.close_old(Instant::now()).unwrap();
     assert_eq!(count(), 3);
-    let records = [event(1)];
-    journal.append(records.iter(), now()).unwrap();
+    journal.append([event(1)].iter(), Instant::now()).unwrap();
     drop(journal);
-    let held = Arc::new(Directory::hold(&config.directory).unwrap());
-    let (mut journal, _found) = Journal::open(held, &config).unwrap();
-    journal.close_old(at(2000)).unwrap();
-    assert_eq!(count(), 4);
-    drop(journal);
+    for (seconds, expected) in [(-100, 3), (0, 3), (59, 3), (61, 4)] {
+        opened(seconds).close_old(Instant::now()).unwrap();
+        assert_eq!(count(), expected, "{seconds}");
+    }
     whole(&config.directory);
 }
