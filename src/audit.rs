@@ -358,6 +358,17 @@ impl Audit {
         self.shared.kept()
     }
 
+    /// The same for whoever must not keep the journal from being closed.
+    pub fn keeps(&self) -> impl Fn() -> Kept + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || shared.kept()
+    }
+
+    /// A signed checkpoint that covers the records up to this one is on disk: they may be deleted.
+    pub fn covers(&self, last: u64) {
+        self.shared.covers(last);
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }

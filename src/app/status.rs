@@ -87,6 +87,8 @@ impl Places {
         told.insert("free_bytes".to_owned(), json!(self.space.known_free()));
         let least = self.space.min_free().as_u64();
         told.insert("min_free_bytes".to_owned(), json!(least));
+        let kept = self.audit.kept();
+        told.insert("kept".to_owned(), json!(kept));
         Value::Object(told)
     }
 }

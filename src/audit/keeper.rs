@@ -167,8 +167,22 @@ impl Keeper {
         if self.is_over() {
             return;
         }
-        say("compress", &self.kept.compress_error, &compressed);
-        say("delete", &self.kept.prune_error, &pruned);
+        match News::of(self.kept.compress_error.as_deref(), &compressed) {
+            News::Trouble(error) => tracing::error!(
+                %error,
+                "a closed segment of the journal cannot be compressed: it is kept as it is"
+            ),
+            News::Over => tracing::info!("closed segments of the journal are compressed again"),
+            News::None => {}
+        }
+        match News::of(self.kept.prune_error.as_deref(), &pruned) {
+            News::Trouble(error) => tracing::error!(
+                %error,
+                "old segments of the journal cannot be deleted: they are kept"
+            ),
+            News::Over => tracing::info!("old segments of the journal are deleted again"),
+            News::None => {}
+        }
         self.kept.compress_error = compressed.err().map(|error| error.to_string());
         self.kept.prune_error = pruned.err().map(|error| error.to_string());
         if let Err(error) = self.survey() {
@@ -220,7 +234,12 @@ impl Keeper {
         let record = || self.record(&pruned);
         retention::prune(path, &pruned, written, record, go_on)?;
         let (first, last, reason) = (pruned.first, pruned.last, &*pruned.reason);
-        tracing::info!(first, last, reason, "old records were deleted");
+        tracing::info!(
+            first,
+            last,
+            reason,
+            "old segments of the journal were deleted"
+        );
         self.kept.pruned_up_to = Some(last);
         Ok(())
     }
@@ -353,17 +372,27 @@ fn gone(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Says what went wrong, once; and that it is well again.
-fn say(what: &str, before: &Option<String>, now: &io::Result<()>) {
-    match (before, now) {
-        (Some(before), Err(error)) if *before == error.to_string() => {}
-        (_, Err(error)) => {
-            tracing::error!(%error, "closed segments of the journal: cannot {what} them; records are written all the same");
+/// What there is to say, once.
+enum News {
+    Trouble(String),
+    Over,
+    None,
+}
+
+impl News {
+    fn of(before: Option<&str>, now: &io::Result<()>) -> Self {
+        match (before, now) {
+            (Some(_), Ok(())) => Self::Over,
+            (None, Ok(())) => Self::None,
+            (before, Err(error)) => {
+                let error = error.to_string();
+                if before == Some(&*error) {
+                    Self::None
+                } else {
+                    Self::Trouble(error)
+                }
+            }
         }
-        (Some(_), Ok(())) => {
-            tracing::info!("closed segments of the journal: can {what} them again")
-        }
-        (None, Ok(())) => {}
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use memchr::memmem;
 use serde::{Deserialize, Deserializer, de};
 
+use super::Config;
 use super::aside::of_segment;
 use super::chain::{Head, Link};
 use super::event::Pruned;
@@ -32,6 +33,42 @@ pub struct Retention {
     /// The oldest segments are deleted while all closed ones take more room on disk.
     #[serde(deserialize_with = "or_off")]
     pub max_size: Option<Size>,
+}
+
+impl Config {
+    /// What nobody can mean: the keys below `journal` that lead to it, and what is wrong.
+    pub fn refusal(&self) -> Option<(&'static [&'static str], String)> {
+        let least = self.segment_size.as_u64().saturating_mul(3);
+        if self.segment_age.is_some_and(|age| age < SHORTEST_AGE) {
+            let message =
+                format!("a segment is kept open for {SHORTEST_AGE} at least, or write \"off\"");
+            return Some((&["segment_age"], message));
+        }
+        if self
+            .retention
+            .max_size
+            .is_some_and(|most| most.as_u64() < least)
+        {
+            let message = "the last two segments are never deleted: it has to be three times journal.segment_size \
+                           at least";
+            return Some((&["retention", "max_size"], message.to_owned()));
+        }
+        match (self.retention.max_age, self.segment_age) {
+            (Some(_), None) => {
+                let message = "records are deleted with their segment, so a segment must not stay open for ever: \
+                               give journal.segment_age";
+                Some((&["retention", "max_age"], message.to_owned()))
+            }
+            (Some(most), Some(age)) if most < age => {
+                let message = format!(
+                    "records are deleted with their segment, and a segment may be open for {age} \
+                     (journal.segment_age): make this longer, or that shorter"
+                );
+                Some((&["retention", "max_age"], message))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A value, or `off`.
@@ -402,6 +439,9 @@ fn sync(directory: &Path) -> io::Result<()> {
 fn intention(directory: &Path) -> PathBuf {
     directory.join("pruning")
 }
+
+/// More would make files of a few records.
+const SHORTEST_AGE: Duration = Duration::from_secs(60);
 
 /// Segments that are never deleted.
 const KEPT: usize = 2;

