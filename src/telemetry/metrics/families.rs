@@ -280,7 +280,7 @@ impl KeptGauges {
         let text = "Size of the journal's segments as they were written, in bytes";
         let oldest = "When the journal's oldest record was written, in seconds since 1970";
         let waiting = "Segments that are to be deleted and may not be yet";
-        let failing = "1 while closed segments of the journal cannot be compressed or deleted";
+        let failing = "1 when closed segments of the journal cannot be compressed or deleted";
         Self {
             segments: add(to, "journal_segments", "Segments of the journal"),
             bytes: add_with_unit(to, Unit::Bytes, "journal_size", on_disk),
