@@ -207,8 +207,8 @@ pub(super) fn removal(
         };
         if head.is_none() {
             let line = first_line(path)?;
-            let link = Link::read(line.trim_ascii_end()).map_err(|it| damaged(it.to_string()))?;
-            let prev = link.prev.parse();
+            let named = Link::read(line.trim_ascii_end()).map_err(|it| damaged(it.to_string()))?;
+            let prev = named.prev.parse();
             head = Some(Head {
                 next: plan.first,
                 hash: prev.map_err(|()| damaged("\"prev\" is no hash".to_owned()))?,
@@ -219,8 +219,8 @@ pub(super) fn removal(
         while reader.read_until(b'\n', &mut line)? > 0 {
             let content = line.strip_suffix(b"\n").unwrap_or(&line);
             let head = head.get_or_insert_with(Head::origin);
-            let link = head.follow(content);
-            doubt.see(&link.map_err(|it| damaged(it.to_string()))?);
+            let followed = head.follow(content);
+            doubt.see(&followed.map_err(|it| damaged(it.to_string()))?);
             if let Some(written) = written_at(content) {
                 newest = rfc3339_millis(written);
                 if oldest.is_empty() {
