@@ -202,7 +202,7 @@ impl Journal {
         }
         self.close_old(now)?;
         let first = self.write(records, u64::MAX)?;
-        self.began.get_or_insert(Began::at(now));
+        self.began.get_or_insert_with(|| Began::at(now));
         Ok(first)
     }
 

@@ -1,5 +1,6 @@
 //! Segments that are closed and compressed while the gate serves, is killed, and is read.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -30,15 +31,17 @@ fn a_gate_that_is_killed_while_it_compresses_loses_nothing_and_a_reader_sees_eve
     }
     let of_form = |form: &str| {
         let names = std::fs::read_dir(&journal).unwrap();
-        let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.by_ref().filter(|name| name.ends_with(form)).count()
+        let names = names.map(|entry| entry.unwrap().path());
+        names
+            .filter(|path| path.extension() == Some(OsStr::new(form)))
+            .count()
     };
     eventually("compressed", || {
-        (of_form(".jsonl") == 1 && of_form(".jsonl.zst") > 5).then_some(())
+        (of_form("jsonl") == 1 && of_form("zst") > 5).then_some(())
     });
     gate.signal("TERM");
     assert!(gate.wait().success());
-    assert_eq!(of_form(".new"), 0);
+    assert_eq!(of_form("new"), 0);
     let records = verify(&journal)["records"].as_u64().unwrap();
     let lines = BufReader::new(reader.stdout.take().unwrap()).lines();
     let seen = lines.map(|line| {
