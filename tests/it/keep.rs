@@ -48,13 +48,11 @@ fn a_gate_that_is_killed_while_it_compresses_loses_nothing_and_a_reader_sees_eve
         let record: Value = serde_json::from_str(&line.unwrap()).unwrap();
         record["seq"].as_u64().unwrap()
     });
-    let mut expected = 1;
-    for seq in seen {
+    for (expected, seq) in (1..).zip(seen) {
         assert_eq!(seq, expected);
         if seq == records {
             break;
         }
-        expected += 1;
     }
     reader.kill().unwrap();
     reader.wait().unwrap();
