@@ -256,6 +256,10 @@ impl Keeper {
         let seq = told.answer().map_err(io::Error::other)?;
         let since = Instant::now();
         while self.shared.synced() < seq {
+            // The writer is gone: the next start finds out whether the record is there.
+            if self.is_over() {
+                return Err(ended());
+            }
             if since.elapsed() > SYNCED_WITHIN {
                 return Err(io::Error::other("the record of it did not get to the disk"));
             }
