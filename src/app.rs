@@ -117,6 +117,7 @@ impl App {
         metrics.connections_from(move || connections.count());
         let room = space.clone();
         metrics.journal_free_from(move || room.free());
+        shown::keeps(&metrics, &audit);
         metrics.journal_keeps_free(config.journal.min_free.as_u64());
         shown::judges(&metrics, &state);
         let tracker = Tracker::default();

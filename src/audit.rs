@@ -9,10 +9,12 @@
 mod aside;
 pub mod chain;
 pub mod checkpoint;
+mod compress;
 mod directory;
 pub mod event;
 pub mod index;
 mod journal;
+mod keeper;
 mod key;
 pub mod lines;
 mod mark;
@@ -20,6 +22,7 @@ mod notary;
 pub mod proof;
 pub mod pseudonym;
 mod queue;
+mod retention;
 pub mod schema;
 mod segment;
 mod settle;
@@ -47,9 +50,12 @@ pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
+use keeper::Keeper;
+pub use keeper::Kept;
 use notary::Notary;
 use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};
+pub use retention::Retention;
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
 use tree::{Hash, stored::Hashes};
@@ -65,6 +71,12 @@ pub struct Config {
     pub durability: Durability,
     /// A segment that is longer is followed by a new one.
     pub segment_size: Size,
+    /// A segment whose first record is older is followed by a new one.
+    #[serde(deserialize_with = "retention::or_off")]
+    pub segment_age: Option<Duration>,
+    /// What becomes of a segment that is followed by a new one.
+    pub compression: Compression,
+    pub retention: Retention,
     /// Where less is free, refusals and denials are only counted, and judged reads refused.
     pub min_free: Size,
     /// How long anybody waits for a record to be written.
@@ -104,6 +116,9 @@ impl Default for Config {
             directory: PathBuf::from("journal"),
             durability: Durability::Synced,
             segment_size: Size::from_mib(32),
+            segment_age: Some(Duration::from_secs(24 * 60 * 60)),
+            compression: Compression::Zstd,
+            retention: Retention::default(),
             min_free: Size::from_mib(256),
             timeout: Duration::from_secs(10),
             pseudonyms: pseudonym::Config::default(),
@@ -125,6 +140,16 @@ pub enum Durability {
     Buffered,
     /// When it is on disk (`fdatasync`), before anything is forwarded.
     Synced,
+}
+
+/// How closed segments are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// In zstd's seekable format.
+    Zstd,
+    /// As they were written.
+    Off,
 }
 
 /// Why an event was not recorded. Whoever asked must not act.
@@ -196,8 +221,8 @@ impl Audit {
         let pseudonyms = Pseudonyms::open(directory.path(), &config.pseudonyms)?;
         let failed = |error| directory::at(&config.directory)(error);
         let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
-        let path = directory.path().to_owned();
-        let (mut journal, found) = Journal::open(directory, config)?;
+        let directory = Arc::new(directory);
+        let (mut journal, found) = Journal::open(directory.clone(), config, now())?;
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
         records.extend(
@@ -223,7 +248,7 @@ impl Audit {
             queue,
             shared: shared.clone(),
             timeout: config.timeout,
-            directory: path.clone(),
+            directory: directory.path().to_owned(),
             in_force: Arc::new(RwLock::new(InForce {
                 generation: 0,
                 revision: revision.into(),
@@ -243,14 +268,21 @@ impl Audit {
         let key = match keys.next {
             None => keys.current,
             Some(next) => {
-                take_over(&path)?;
+                take_over(directory.path())?;
                 tracing::warn!(key = %next.public(), "another key signs checkpoints from here on");
                 next
             }
         };
         tracing::info!(key = %key.public(), "checkpoints of the journal");
         let notary = Notary::new(key, config.checkpoint_interval);
-        let started = writer::start(journal, queued, shared, notary, now);
+        let keeper = Keeper::new(
+            directory,
+            config,
+            audit.queue.downgrade(),
+            shared.clone(),
+            now,
+        );
+        let started = writer::start(journal, queued, shared, notary, now, keeper);
         Ok((audit, started.map_err(failed)?))
     }
 
@@ -418,26 +450,40 @@ impl Audit {
         self.shared.silence() >= self.timeout.as_std()
     }
 
+    /// What of the journal is there, and whether closed segments are compressed and deleted as they should be.
+    pub fn kept(&self) -> Kept {
+        self.shared.kept()
+    }
+
+    /// The same for whoever must not keep the journal from being closed.
+    pub fn keeps(&self) -> impl Fn() -> Kept + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || shared.kept()
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 }
 
-/// Writes into a journal that no gate writes: what was found out about it.
+/// Writes into a journal that no gate writes, and signs it: what was found out about it.
 pub fn add(
     config: &Config,
     events: impl Iterator<Item = Event<'static>>,
     now: fn() -> jiff::Timestamp,
 ) -> Result<(), OpenError> {
-    let directory = Directory::hold(&config.directory)?;
-    let failed = directory::at(directory.path());
-    let (mut journal, found) = Journal::open(directory, config)?;
+    let directory = Arc::new(Directory::hold(&config.directory)?);
+    let failed = |error| directory::at(&config.directory)(error);
+    let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
+    let (mut journal, found) = Journal::open(directory, config, now())?;
     let asides = found.asides.into_iter();
     let recovered = asides.map(|aside| recovered(aside, now()));
     let records: Vec<Record> = recovered
         .chain(events.map(|event| event.record()))
         .collect();
-    journal.note(&records).map_err(failed)
+    journal.note(&records).map_err(failed)?;
+    let mut notary = Notary::new(keys.current, config.checkpoint_interval);
+    notary.seal(&mut journal, now()).map(drop).map_err(failed)
 }
 
 /// What is said of a torn end that was set aside.

@@ -134,7 +134,17 @@ impl Config {
             }
         });
         let file = Some(place::File::new(path, text));
-        read.map(|config| Self { file, ..config })
+        let config = read.map(|config| Self { file, ..config })?;
+        if let Some((keys, message)) = config.journal.refusal() {
+            let problem = config.problem(&[&["journal"], keys].concat(), &message);
+            return Err(ConfigError::Parse {
+                path: path.to_owned(),
+                line: problem.line,
+                column: problem.column,
+                message: problem.message,
+            });
+        }
+        Ok(config)
     }
 }
 
@@ -295,6 +305,38 @@ mod tests {
             refused.starts_with("2:8: \"much\" is not a size"),
             "{refused}"
         );
+        for (text, said) in [
+            (
+                "segment_age = \"1s\"",
+                "2:1: journal.segment_age: a segment is kept open",
+            ),
+            ("segment_age = \"0s\"", "longer than nothing"),
+            ("retention.max_age = \"0s\"", "longer than nothing"),
+            (
+                "retention.max_age = \"1h\"",
+                "a segment may be open for 1day",
+            ),
+            (
+                "segment_age = \"off\"\nretention.max_age = \"30d\"",
+                "must not stay open for ever",
+            ),
+            (
+                "retention.max_size = \"95 MiB\"",
+                "three times journal.segment_size",
+            ),
+            ("retention.max_size = \"0\"", "more than nothing"),
+            ("compression = \"gzip\"", "unknown variant `gzip`"),
+        ] {
+            let refused = refusal(&format!("[journal]\n{text}\n"));
+            assert!(refused.contains(said), "{text}: {refused}");
+        }
+        for text in [
+            "segment_age = \"off\"\ncompression = \"off\"",
+            "[journal.retention]\nmax_age = \"2555d\"\nmax_size = \"96 MiB\"",
+            "[journal.retention]\nmax_age = \"off\"\nmax_size = \"off\"",
+        ] {
+            load(&format!("[journal]\n{text}\n")).unwrap();
+        }
         let refused = refusal("[journal]\ndurability = \"maybe\"\n");
         assert!(refused.starts_with("2:14: unknown variant"), "{refused}");
         let refused = refusal("[upstream\n");

@@ -33,7 +33,9 @@ use crate::value::{Size, Visible, VisibleLines};
 pub use access::{Access, AccessLog, Form as AccessForm};
 pub use limit::Limit;
 use log::{Lines, Queue};
-pub use metrics::{CLASSIC, Counted, Evaluator, Load, Metrics, OPEN_METRICS, known_method};
+pub use metrics::{
+    CLASSIC, Counted, Evaluator, JournalKept, Load, Metrics, OPEN_METRICS, known_method,
+};
 pub use trace::{Attributes, Step, Trace, Tracer, Value};
 
 /// Where requests are told of: in numbers, in one line each, in traces.

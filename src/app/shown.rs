@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::now;
 use super::reload::State;
 use crate::admin::Checks;
+use crate::audit::Audit;
 use crate::listener::TlsSwap;
 use crate::policy::Trusted;
-use crate::telemetry::{Evaluator, Metrics};
+use crate::telemetry::{Evaluator, JournalKept, Metrics};
 
 /// Metrics say whether `/readyz` answers 200. They do not hold what it asks: the journal closes when nobody holds it any
 /// more, and metrics live longer.
@@ -29,6 +30,22 @@ pub(super) fn certificates(metrics: &Metrics, listeners: &[TlsSwap; 2]) {
         served.filter_map(|it| Some((*whom, it.file.display().to_string(), it.not_after?)))
     });
     metrics.certificates_are(served);
+}
+
+/// What of the journal is there.
+pub(super) fn keeps(metrics: &Metrics, audit: &Audit) {
+    let kept = audit.keeps();
+    metrics.journal_kept_from(move || {
+        let kept = kept();
+        JournalKept {
+            segments: kept.segments,
+            bytes: kept.bytes,
+            text_bytes: kept.text_bytes,
+            oldest: kept.oldest.and_then(|oldest| oldest.parse().ok()),
+            waiting: kept.waiting_for_a_checkpoint,
+            failing: kept.compress_error.is_some() || kept.prune_error.is_some(),
+        }
+    });
 }
 
 /// What judges, and what requests hold.

@@ -95,6 +95,8 @@ impl Places {
         told.insert("checkpoints_sent".to_owned(), json!(self.anchored.all()));
         let least = self.space.min_free().as_u64();
         told.insert("min_free_bytes".to_owned(), json!(least));
+        let kept = self.audit.kept();
+        told.insert("kept".to_owned(), json!(kept));
         Value::Object(told)
     }
 }

@@ -88,7 +88,7 @@ fn cut(segment: &Path, good: u64) -> io::Result<()> {
 }
 
 /// The files that were set aside from a segment, with their numbers.
-fn of_segment(segment: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+pub(super) fn of_segment(segment: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let prefix = name(&beside(segment, ""));
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory_of(segment))? {

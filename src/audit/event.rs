@@ -48,7 +48,7 @@ mod texts;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use caller::{Caller, CertificateNames, JwtNames};
@@ -83,6 +83,7 @@ pub enum Event<'a> {
     Cosigned(Cosigned),
     Key(KeyChange),
     Settled(Settled),
+    Pruned(Pruned),
 }
 
 /// What was decided about one request, written before anything is sent upstream.
@@ -438,6 +439,28 @@ impl Found {
     }
 }
 
+/// Old segments are about to be deleted, because the configuration says so. This is what is left of their records.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default)]
+pub struct Pruned {
+    pub timestamp: String,
+    /// The first and the last record that are deleted.
+    pub first: u64,
+    pub last: u64,
+    /// Hash of record `last`: the one that the record after it names.
+    pub hash: String,
+    /// Hashes of the full subtrees of the Merkle tree over the records up to `last`, the largest first.
+    pub tree: Vec<String>,
+    /// When the first and the last of them were written.
+    pub oldest: String,
+    pub newest: String,
+    /// Why: `max_age` or `max_size`.
+    pub reason: String,
+    /// Allowed decisions among them without outcome: how many, and the first of them.
+    pub in_doubt_count: u64,
+    pub in_doubt: Vec<String>,
+}
+
 impl Event<'_> {
     /// Writes it down.
     pub fn record(&self) -> Record {
@@ -449,6 +472,7 @@ impl Event<'_> {
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Unseen(_)
+            | Self::Pruned(_)
             | Self::Settled(_) => OTHER,
             Self::Checkpoint(_) | Self::Cosigned(_) | Self::Key(_) => NOTE,
         };

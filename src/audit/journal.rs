@@ -7,6 +7,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::aside::{Aside, set_aside};
 use super::chain::Head;
@@ -14,16 +16,17 @@ use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
 use super::segment::{
-    Damage, OpenError, as_readable_as, identity, open_regular, options, segment_path, segments,
+    Damage, OpenError, as_readable_as, identity, is_compressed, open_regular, options,
+    segment_path, segments,
 };
-use super::settle::{examine, head_of};
+use super::settle::{content, examine, head_of};
 use super::tree::{Hash, stored::Stored};
 use super::{Config, Durability};
-use crate::value::{counted, rfc3339_millis};
+use crate::value::{Duration, counted, rfc3339_millis};
 
 /// The open journal. One thread owns it.
 pub(super) struct Journal {
-    directory: Directory,
+    directory: Arc<Directory>,
     segment: PathBuf,
     file: File,
     /// Device and number of the file, by which it is known again.
@@ -41,7 +44,39 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
     durability: Durability,
     segment_size: u64,
+    segment_age: Option<Duration>,
+    /// When the first record of the segment was written. `None`: it has none yet.
+    began: Option<Began>,
+    /// How many segments were closed since the start.
+    closed: u64,
     unsynced: bool,
+}
+
+/// When the first record of a segment was written, by a clock that nobody sets: what is known of it from before
+/// the start, and since when it is counted.
+#[derive(Clone, Copy)]
+struct Began {
+    before: std::time::Duration,
+    since: Instant,
+}
+
+impl Began {
+    fn at(since: Instant) -> Self {
+        let before = std::time::Duration::ZERO;
+        Self { before, since }
+    }
+
+    fn before(now: jiff::Timestamp, began: jiff::Timestamp) -> Self {
+        let age = now.duration_since(began);
+        Self {
+            before: age.try_into().unwrap_or_default(),
+            since: Instant::now(),
+        }
+    }
+
+    fn age(self, now: Instant) -> std::time::Duration {
+        self.before + now.saturating_duration_since(self.since)
+    }
 }
 
 /// What opening found.
@@ -54,7 +89,11 @@ pub(super) struct Found {
 
 impl Journal {
     /// Opens what is there. Nothing on disk is changed where that is refused.
-    pub(super) fn open(directory: Directory, config: &Config) -> Result<(Self, Found), OpenError> {
+    pub(super) fn open(
+        directory: Arc<Directory>,
+        config: &Config,
+        now: jiff::Timestamp,
+    ) -> Result<(Self, Found), OpenError> {
         let path = directory.path();
         let segments = segments(path).map_err(at(path))?;
         let damaged = |damage| OpenError::Damaged {
@@ -63,6 +102,7 @@ impl Journal {
         };
         let marked = mark::read(path).map_err(at(&mark::path(path)))?.transpose();
         let marked = marked.map_err(damaged)?;
+        let mut began = None;
         let (segment, head, found) = match segments.split_last() {
             None => {
                 let answered = marked.map_or(0, |marked| marked.answered);
@@ -73,17 +113,32 @@ impl Journal {
             }
             Some((last, before)) => {
                 let start = head_of(last, before)?;
-                let content = std::fs::read(last).map_err(at(last))?;
+                let content = content(last)?;
                 let end = examine(last, &content, start, marked.as_ref()).map_err(damaged)?;
+                began = end.began.map(|began| Began::before(now, began));
                 let tail = content.get(end.good..).unwrap_or_default();
                 let torn = end.torn.as_deref();
                 let torn = torn.map(|reason| (tail, end.good as u64, reason));
+                // Only what was closed is compressed: somebody took away what came behind it.
+                let is_closed = is_compressed(last);
+                if is_closed && let Some(reason) = torn {
+                    return Err(damaged(Damage::Compressed {
+                        path: last.clone(),
+                        reason: reason.2.to_owned(),
+                    }));
+                }
                 let asides = set_aside(last, &end.named, torn)?;
                 let found = Found {
                     in_doubt: end.in_doubt,
                     asides,
                 };
-                (last.clone(), end.head, found)
+                let segment = if is_closed {
+                    began = None;
+                    segment_path(path, end.head.next)
+                } else {
+                    last.clone()
+                };
+                (segment, end.head, found)
             }
         };
         let file = options(as_readable_as(path).map_err(at(path))?)
@@ -108,6 +163,9 @@ impl Journal {
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
             segment_size: config.segment_size.as_u64(),
+            segment_age: config.segment_age,
+            began,
+            closed: 0,
             unsynced: false,
             directory,
         };
@@ -129,6 +187,7 @@ impl Journal {
         // Synced before, so that the records say that all others are on disk.
         self.sync()?;
         self.write(records.iter(), self.answered)?;
+        self.began.get_or_insert_with(|| Began::at(Instant::now()));
         self.sync()
     }
 
@@ -140,11 +199,34 @@ impl Journal {
     pub(super) fn append<'a>(
         &mut self,
         records: impl Iterator<Item = &'a Record>,
+        now: Instant,
     ) -> io::Result<u64> {
         if self.durable >= self.segment_size {
             self.rotate()?;
         }
-        self.write(records, u64::MAX)
+        self.close_old(now)?;
+        let first = self.write(records, u64::MAX)?;
+        self.began.get_or_insert_with(|| Began::at(now));
+        Ok(first)
+    }
+
+    /// Closes the segment if its first record is old. One without records is kept.
+    pub(super) fn close_old(&mut self, now: Instant) -> io::Result<()> {
+        let age = self.began.map(|began| began.age(now));
+        match (age, self.segment_age) {
+            (Some(age), Some(most)) if age > most.as_std() => self.rotate(),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many segments were closed since the start.
+    pub(super) fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// The last record that is known to be on disk.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced
     }
 
     #[expect(
@@ -281,7 +363,7 @@ impl Journal {
             refused_events,
             aside: None,
         });
-        self.append(std::iter::once(&event.record()))?;
+        self.append(std::iter::once(&event.record()), Instant::now())?;
         self.sync()
     }
 
@@ -311,6 +393,8 @@ impl Journal {
         self.directory.is_there()?;
         self.identity = identity(&made);
         (self.segment, self.file, self.durable) = (segment, file, 0);
+        self.began = None;
+        self.closed += 1;
         Ok(())
     }
 }

@@ -38,6 +38,7 @@ struct Open {
     reader: Box<dyn BufRead + Send>,
     /// Where the next line begins.
     place: Place,
+    path: PathBuf,
 }
 
 impl Lines {
@@ -62,29 +63,18 @@ impl Lines {
 
     /// The next complete line, or `None` when everything written so far was read.
     pub fn next_line(&mut self) -> io::Result<Option<Line>> {
+        let mut gone = 0;
         loop {
-            if let Some(open) = &mut self.current {
-                open.reader.read_until(b'\n', &mut self.partial)?;
-                if self.partial.ends_with(b"\n") {
-                    let mut bytes = std::mem::take(&mut self.partial);
-                    let place = open.place;
-                    open.place.offset += bytes.len() as u64;
-                    bytes.truncate(bytes.trim_ascii_end().len());
-                    return Ok(Some(Line { place, bytes }));
-                }
+            if let Some(line) = self.line()? {
+                return Ok(Some(line));
             }
-            let after = self.current.as_ref().map(|open| open.place.segment);
-            let next = segments(&self.directory)?.into_iter().find_map(|path| {
-                let segment = first_record(&path)?;
-                let is_next = match after {
-                    Some(after) => segment > after,
-                    None => segment >= self.from.segment,
-                };
-                is_next.then_some((path, segment))
-            });
-            let Some((path, segment)) = next else {
+            let Some((path, segment)) = self.next_segment()? else {
                 return Ok(None);
             };
+            // What is followed by another is written to no more: what it got before that is there now.
+            if let Some(line) = self.line()? {
+                return Ok(Some(line));
+            }
             let offset = match self.from {
                 Place {
                     segment: at,
@@ -92,16 +82,60 @@ impl Lines {
                 } if at == segment => offset,
                 _ => 0,
             };
-            let reader = open_lines(&path, offset).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-            })?;
+            let reader = match open_lines(&path, offset) {
+                // It was deleted since it was found.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && gone < TRIES => {
+                    gone += 1;
+                    continue;
+                }
+                opened => opened.map_err(in_file(&path))?,
+            };
             self.partial.clear();
             self.current = Some(Open {
                 reader,
                 place: Place { segment, offset },
+                path,
             });
         }
     }
+
+    /// The next complete line of the segment that is read.
+    fn line(&mut self) -> io::Result<Option<Line>> {
+        let Some(open) = &mut self.current else {
+            return Ok(None);
+        };
+        open.reader
+            .read_until(b'\n', &mut self.partial)
+            .map_err(in_file(&open.path))?;
+        if !self.partial.ends_with(b"\n") {
+            return Ok(None);
+        }
+        let mut bytes = std::mem::take(&mut self.partial);
+        let place = open.place;
+        open.place.offset += bytes.len() as u64;
+        bytes.truncate(bytes.trim_ascii_end().len());
+        Ok(Some(Line { place, bytes }))
+    }
+
+    fn next_segment(&self) -> io::Result<Option<(PathBuf, u64)>> {
+        let after = self.current.as_ref().map(|open| open.place.segment);
+        let mut found = segments(&self.directory)?.into_iter();
+        Ok(found.find_map(|path| {
+            let segment = first_record(&path)?;
+            let is_next = match after {
+                Some(after) => segment > after,
+                None => segment >= self.from.segment,
+            };
+            is_next.then_some((path, segment))
+        }))
+    }
+}
+
+/// A segment that is listed and not there, again and again, is no segment that is deleted just now.
+const TRIES: u32 = 64;
+
+fn in_file(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 impl std::fmt::Debug for Lines {

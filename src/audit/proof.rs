@@ -17,8 +17,8 @@ use super::chain::Link;
 use super::checkpoint::note::{Note, NoteError, PublicKey, Signature};
 use super::checkpoint::{Checkpoint, hash_of};
 use super::segment::{first_record, segments};
-use super::tree::stored::{Hashes, each_line, start};
-use super::tree::{self, Compact, Hash, Node, inclusion, largest, leaf, root_by_inclusion};
+use super::tree::stored::{Hashes, beginning, each_line};
+use super::tree::{self, Hash, Node, inclusion, largest, leaf, root_by_inclusion};
 
 /// A record with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,11 +225,20 @@ fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
 fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
     let path = inclusion(index, size);
     let needed: HashSet<Node> = path.iter().flat_map(tree::nodes).collect();
-    let mut tree = start(segments)?.map_or_else(Compact::default, |start| start.tree);
+    let Some(mut tree) = beginning(segments)? else {
+        return Ok(None);
+    };
+    let mut number = segments.first().and_then(|path| first_record(path));
     let before = largest(tree.size()).zip(tree.roots().iter().copied());
     let mut found: HashMap<Node, Hash> = before.filter(|(node, _)| needed.contains(node)).collect();
     for path in segments {
         each_line(path, |line| {
+            // What is about to be deleted is in the tree already.
+            let here = number.unwrap_or(1);
+            number = Some(here + 1);
+            if here <= tree.size() {
+                return true;
+            }
             let leaf_index = tree.size();
             let mut level = 0;
             tree.push(leaf(line), |hash| {

@@ -1,8 +1,9 @@
 //! The files of a journal: which they are, how they are named and opened, why one cannot be.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 
 use super::chain::{LinkError, NotedHead};
+use super::compress::{self, Unpacked};
 
 /// Why a journal cannot be opened. Nothing on disk was changed.
 #[derive(Debug, Error)]
@@ -61,6 +63,18 @@ pub enum Damage {
     Cut { last: u64, answered: u64 },
     #[error("{} is not what dtgate writes into it", .0.display())]
     Head(PathBuf),
+    #[error("{} was changed after it was compressed: {reason}", path.display())]
+    Compressed { path: PathBuf, reason: String },
+}
+
+impl Damage {
+    /// The damage of a compressed segment that could not be read, where that is why.
+    pub(super) fn of_reading(path: &Path, error: &io::Error) -> Option<Self> {
+        compress::damage(error).map(|reason| Self::Compressed {
+            path: forms(path).1,
+            reason,
+        })
+    }
 }
 
 /// Where the chain breaks.
@@ -112,7 +126,7 @@ impl fmt::Display for Break {
     }
 }
 
-/// The segments of a journal, oldest first.
+/// The segments of a journal, oldest first. Where a crash left one in both forms, the plain one counts.
 pub fn segments(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -122,12 +136,15 @@ pub fn segments(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     found.sort();
+    found.dedup_by_key(|path| first_record(path));
     Ok(found)
 }
 
 /// The number of the record that a segment begins with, by its name.
 pub fn first_record(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
+    let name = path.file_name()?.to_str()?;
+    let name = name.strip_suffix(COMPRESSED).unwrap_or(name);
+    let name = name.strip_suffix(".jsonl")?;
     let is_number = name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit());
     is_number.then(|| name.parse().ok()).flatten()
 }
@@ -135,6 +152,25 @@ pub fn first_record(path: &Path) -> Option<u64> {
 pub(super) fn segment_path(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:020}.jsonl"))
 }
+
+/// Whether a segment is compressed, by its name.
+pub(super) fn is_compressed(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("zst"))
+}
+
+/// Where the plain and the compressed form of a segment are, or would be.
+pub(super) fn forms(path: &Path) -> (PathBuf, PathBuf) {
+    let plain = if is_compressed(path) {
+        path.with_extension("")
+    } else {
+        path.to_owned()
+    };
+    let mut compressed = plain.clone().into_os_string();
+    compressed.push(COMPRESSED);
+    (plain, compressed.into())
+}
+
+const COMPRESSED: &str = ".zst";
 
 /// For files that are written: nobody else's, and not what a link leads to.
 pub(super) fn options(mode: u32) -> OpenOptions {
@@ -163,12 +199,67 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a segment for reading its lines, from a place on: so many bytes into the segment as it was written.
+/// Opens a segment for reading its lines, from a place on: so many bytes into the segment as it was written. It may
+/// have been compressed since it was found.
 pub(super) fn open_lines(path: &Path, offset: u64) -> io::Result<Box<dyn BufRead + Send>> {
-    let mut file = open_regular(path)?;
-    file.seek(SeekFrom::Start(offset))?;
-    Ok(Box::new(BufReader::new(file)))
+    Ok(match open_form(path)? {
+        (mut plain, false) => {
+            plain.seek(SeekFrom::Start(offset))?;
+            Box::new(BufReader::new(plain))
+        }
+        (compressed, true) => Box::new(Unpacked::open(compressed, offset)?),
+    })
 }
+
+/// Bytes of a segment as it was written.
+pub(super) fn text_length(path: &Path) -> io::Result<u64> {
+    match open_form(path)? {
+        (plain, false) => Ok(plain.metadata()?.len()),
+        (compressed, true) => Ok(Unpacked::open(compressed, 0)?.length()),
+    }
+}
+
+/// The file of a segment in the form that is there, and whether it is compressed.
+fn open_form(path: &Path) -> io::Result<(File, bool)> {
+    let (plain, compressed) = forms(path);
+    match open_regular(&plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok((open_regular(&compressed)?, true))
+        }
+        file => Ok((file?, false)),
+    }
+}
+
+/// The last line of a segment with its newline, if it has one, found from its end: what stands before it is not
+/// read.
+pub(super) fn last_line(path: &Path) -> io::Result<Vec<u8>> {
+    let length = text_length(path)?;
+    let mut tail = Vec::new();
+    for step in 1.. {
+        let from = length.saturating_sub(step * TAIL);
+        tail.clear();
+        open_lines(path, from)?
+            .take(length - from)
+            .read_to_end(&mut tail)?;
+        let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
+        let before = lines.iter().rposition(|byte| *byte == b'\n');
+        if before.is_some() || from == 0 {
+            tail.drain(..before.map_or(0, |at| at + 1));
+            break;
+        }
+    }
+    Ok(tail)
+}
+
+/// The first line of a segment with its newline, if it has one. No record is longer than what is read.
+pub(super) fn first_line(path: &Path) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    open_lines(path, 0)?.read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+/// How much of a segment's end is read at a time in search of its last line.
+const TAIL: u64 = 64 * 1024;
 
 pub(super) fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()

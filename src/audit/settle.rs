@@ -4,14 +4,15 @@
 //! change, and an error. Only the last segment is read whole, and of the one before it the last line: a
 //! start takes as long as one segment, however long the journal is. Nothing here changes a file.
 
-use std::fs::File;
-use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use super::chain::{Head, Link, LinkError, check_form, confirms, incomplete, on_disk};
 use super::directory::at;
 use super::mark::Marked;
-use super::segment::{Break, Damage, OpenError, directory_of, first_record};
+use super::segment::{
+    self, Break, Damage, OpenError, directory_of, first_record, last_line, open_lines,
+};
 use super::verify::Doubt;
 
 /// Where the chain stands before the last segment: after the last line of the one before it.
@@ -24,10 +25,7 @@ pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError
         return Ok(Head::origin());
     }
     // Older segments were moved away: the first line's own word is all there is to hold on to.
-    let mut line = Vec::new();
-    File::open(last)
-        .and_then(|file| io::BufReader::new(file).read_until(b'\n', &mut line))
-        .map_err(at(last))?;
+    let line = segment::first_line(last).map_err(unread(last))?;
     let named = Link::read(line.trim_ascii_end())
         .ok()
         .and_then(|link| link.prev.parse().ok());
@@ -42,11 +40,11 @@ pub(super) fn head_of(last: &Path, before: &[PathBuf]) -> Result<Head, OpenError
 /// Where the chain stands behind a segment after which another begins, with record `next`. It was on disk, whole,
 /// before the other was made: no crash changes it.
 fn head_behind(path: &Path, next: u64) -> Result<Head, OpenError> {
-    let line = last_line(path).map_err(at(path))?;
+    let line = last_line(path).map_err(unread(path))?;
     match follow_last(&line, next) {
         Ok(head) => Ok(head),
         Err(source) => {
-            let content = std::fs::read(path).map_err(at(path))?;
+            let content = content(path)?;
             let lines = content.split_inclusive(|byte| *byte == b'\n').count();
             let record = next.saturating_sub(1);
             Err(damaged(
@@ -72,27 +70,6 @@ fn follow_last(line: &[u8], next: u64) -> Result<Head, LinkError> {
     Ok(head)
 }
 
-/// The last line of a segment with its newline, if it has one, found from its end: what stands before it is not
-/// read.
-fn last_line(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut tail = Vec::new();
-    for step in 1.. {
-        let from = length.saturating_sub(step * TAIL);
-        tail.clear();
-        file.seek(SeekFrom::Start(from))?;
-        (&mut file).take(length - from).read_to_end(&mut tail)?;
-        let lines = tail.strip_suffix(b"\n").unwrap_or(&tail);
-        let before = lines.iter().rposition(|byte| *byte == b'\n');
-        if before.is_some() || from == 0 {
-            tail.drain(..before.map_or(0, |at| at + 1));
-            break;
-        }
-    }
-    Ok(tail)
-}
-
 /// The end of the last segment.
 #[derive(Debug)]
 pub(super) struct End {
@@ -106,6 +83,8 @@ pub(super) struct End {
     pub(super) in_doubt: Vec<String>,
     /// Files set aside that records of this segment name.
     pub(super) named: Vec<String>,
+    /// When its first record was written, by that record.
+    pub(super) began: Option<jiff::Timestamp>,
 }
 
 /// Follows the last segment to its end. `marked`: what the file `head` says.
@@ -163,7 +142,22 @@ pub(super) fn examine(
         torn,
         in_doubt: doubt.ids(),
         named,
+        began: content
+            .split(|byte| *byte == b'\n')
+            .next()
+            .and_then(written_at),
     })
+}
+
+/// When a record was written, by its own word.
+pub(super) fn written_at(line: &[u8]) -> Option<jiff::Timestamp> {
+    #[derive(serde::Deserialize)]
+    struct Written<'a> {
+        #[serde(borrow)]
+        timestamp: std::borrow::Cow<'a, str>,
+    }
+    let written: Written<'_> = serde_json::from_slice(line).ok()?;
+    written.timestamp.parse().ok()
 }
 
 /// The record that the file `head` names has to be the one that was written.
@@ -187,6 +181,25 @@ fn first_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     all.get(..length)?.strip_suffix(b"\n")
 }
 
+/// Everything that a segment holds, and why it cannot be read.
+pub(super) fn content(path: &Path) -> Result<Vec<u8>, OpenError> {
+    open_lines(path, 0).and_then(whole).map_err(unread(path))
+}
+
+fn whole(mut reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    reader.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn unread(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |error| match Damage::of_reading(&path, &error) {
+        Some(damage) => damaged(&path, damage),
+        None => at(&path)(error),
+    }
+}
+
 fn form(reason: &str) -> LinkError {
     LinkError::Form(reason.to_owned())
 }
@@ -207,6 +220,3 @@ fn damaged(path: &Path, damage: Damage) -> OpenError {
         damage,
     }
 }
-
-/// How much of a segment's end is read at a time in search of its last line.
-const TAIL: u64 = 64 * 1024;

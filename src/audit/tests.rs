@@ -7,6 +7,7 @@ use std::time::Duration;
 mod damage;
 mod hands;
 mod history;
+mod keep;
 mod seals;
 mod trouble;
 
@@ -24,6 +25,8 @@ fn now() -> jiff::Timestamp {
 fn config(directory: &Path) -> Config {
     Config {
         directory: directory.join("journal"),
+        // Where a test looks for a segment it is as it was written.
+        compression: Compression::Off,
         ..Config::default()
     }
 }

@@ -6,6 +6,7 @@
 //! It holds on to nothing that grows with the journal: lists are cut, and what is not listed is counted.
 
 mod seals;
+mod start;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,14 +18,15 @@ use thiserror::Error;
 
 use super::aside::{is_aside, name};
 use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
+use super::event::Pruned;
 use super::mark::{self, Marked};
 use super::segment::{Break, Damage, first_record, open_lines, open_regular, segments};
 use super::settle::compare;
-use super::tree::Compact;
-use super::tree::stored::{self, Start};
+use super::tree::stored;
 use crate::value::{Sha256Hex, counted};
 use seals::Seals;
 pub use seals::{SealError, Sealed, Trust, read_kept};
+use start::{Start, other_form};
 
 /// What a whole journal contains.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,6 +50,9 @@ pub struct Report {
     pub more_recoveries: u64,
     /// What was set aside and is not as the records say.
     pub problems: Vec<String>,
+    /// What says that older segments were deleted, as far as it was not deleted itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pruned: Vec<Removal>,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
     pub unvouched: Vec<u64>,
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
@@ -74,6 +79,14 @@ pub struct Recovered {
     pub set_aside_sha256: Option<String>,
 }
 
+/// A `pruned` record.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Removal {
+    pub seq: u64,
+    #[serde(flatten)]
+    pub pruned: Pruned,
+}
+
 /// Why a journal is no evidence.
 #[derive(Debug, Error)]
 pub enum VerifyError {
@@ -85,6 +98,15 @@ pub enum VerifyError {
         "record {seq} with hash {hash} is not in the journal, though it was noted as its head once"
     )]
     Head { seq: u64, hash: String },
+    #[error(
+        "record {seq} says that record {last} was deleted and had hash {noted}, and the record after it names {found}"
+    )]
+    Pruned {
+        seq: u64,
+        last: u64,
+        noted: String,
+        found: String,
+    },
     #[error("{}", path.display())]
     Io {
         path: PathBuf,
@@ -125,6 +147,7 @@ impl VerifyError {
             Self::Damaged(_)
             | Self::Head { .. }
             | Self::Missing { .. }
+            | Self::Pruned { .. }
             | Self::Seal { .. }
             | Self::Torn { .. } => true,
             Self::Empty(_) | Self::Io { .. } => false,
@@ -143,6 +166,21 @@ pub fn verify_by(
     noted: Option<&NotedHead>,
     trust: &Trust,
 ) -> Result<Report, VerifyError> {
+    let mut tries = 0;
+    loop {
+        match walk(directory, noted, trust) {
+            // A gate deleted it meanwhile, or it was never there.
+            Err(VerifyError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && tries < TRIES =>
+            {
+                tries += 1;
+            }
+            verified => return verified,
+        }
+    }
+}
+
+fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Report, VerifyError> {
     // First: a gate that writes meanwhile makes the journal longer, and never shorter than this says.
     let marked = mark::read(directory)
         .map_err(io(&mark::path(directory)))?
@@ -151,26 +189,23 @@ pub fn verify_by(
     if segments.is_empty() && marked.as_ref().is_none_or(|marked| marked.answered == 0) {
         return Err(VerifyError::Empty(directory.to_owned()));
     }
-    let start = stored::start(&segments).map_err(io(directory))?;
-    let head = match &start {
-        Some(start) => start
-            .head()
-            .ok_or_else(|| VerifyError::Empty(directory.to_owned()))?,
-        None => Head::origin(),
+    let start = match segments.first() {
+        Some(first) => Start::of(first)?,
+        None => Start::default(),
     };
-    let tree = start
-        .as_ref()
-        .map_or_else(Compact::default, |start| start.tree.clone());
-    let seals = Seals::new(trust, tree).map_err(sealed(directory, None))?;
+    let tree = stored::beginning(&segments).map_err(unread(directory))?;
+    let seals = tree.map(|tree| Seals::new(trust, tree)).transpose();
     let mut walk = Walk {
-        head,
-        seals,
+        head: start.head(),
         start,
+        checked: 0,
+        seals: seals.map_err(sealed(directory, None))?,
         report: Report::default(),
         doubt: Doubt::default(),
         marked,
         noted,
         noted_found: false,
+        is_proof_wanted: !trust.keys.is_empty() || trust.kept.is_some(),
     };
     for path in &segments {
         walk.segment(path, segments.last() == Some(path))?;
@@ -178,18 +213,25 @@ pub fn verify_by(
     walk.end(directory)
 }
 
+/// How often a journal from which segments are deleted is read again.
+const TRIES: u32 = 8;
+
 /// The way from the first record to the last.
 struct Walk<'a> {
     head: Head,
-    seals: Seals,
-    /// What a `pruned` record, which is still to come, has to say of the beginning.
-    start: Option<Start>,
+    start: Start,
+    /// How many `pruned` records were compared with the chain.
+    checked: usize,
+    /// None: nothing says what the tree of the deleted records was.
+    seals: Option<Seals>,
     report: Report,
     doubt: Doubt,
     /// What the file `head` says.
     marked: Option<Marked>,
     noted: Option<&'a NotedHead>,
     noted_found: bool,
+    /// By keys, or by a checkpoint from elsewhere.
+    is_proof_wanted: bool,
 }
 
 impl Walk<'_> {
@@ -202,15 +244,15 @@ impl Walk<'_> {
                 named,
             });
         }
-        let mut reader = open_lines(path, 0).map_err(io(path))?;
+        let mut reader = open_lines(path, 0).map_err(unread(path))?;
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            if reader.read_until(b'\n', &mut line).map_err(io(path))? == 0 {
+            if reader.read_until(b'\n', &mut line).map_err(unread(path))? == 0 {
                 break;
             }
             // What confirms every other line is the one that follows it.
-            let is_end = is_last && reader.fill_buf().map_err(io(path))?.is_empty();
+            let is_end = is_last && reader.fill_buf().map_err(unread(path))?.is_empty();
             let followed = match line.strip_suffix(b"\n") {
                 Some(line) if is_end => check_form(line).and_then(|()| self.follow(line)),
                 Some(line) => self.follow(line),
@@ -222,12 +264,20 @@ impl Walk<'_> {
             };
             compare(path, &self.head, self.marked.as_ref())?;
             let whole = line.strip_suffix(b"\n").unwrap_or(&line);
-            let seen = self.seals.see(&kind, whole);
-            seen.map_err(sealed(path, Some(number)))?;
-            if kind == "pruned" && stored::pruned(whole) == self.start {
-                self.start = None;
+            // What is about to be deleted is in the tree already.
+            if let Some(seals) = &mut self.seals
+                && self.head.next > seals.size() + 1
+            {
+                let seen = seals.see(&kind, whole);
+                seen.map_err(sealed(path, Some(number)))?;
             }
         }
+        self.start.segment_ends(&self.head);
+        for removal in self.report.pruned.iter().skip(self.checked) {
+            self.start.vouched_by(removal)?;
+        }
+        self.checked = self.report.pruned.len();
+        self.report.problems.extend(other_form(path));
         self.report.segments += 1;
         Ok(())
     }
@@ -253,6 +303,11 @@ impl Walk<'_> {
                     report.more_recoveries += 1;
                 }
             }
+            ("pruned", _) => {
+                let removal = serde_json::from_slice(line);
+                let form = |error: serde_json::Error| LinkError::Form(error.to_string());
+                report.pruned.push(removal.map_err(form)?);
+            }
             _ => {}
         }
         self.doubt.see(&record);
@@ -275,7 +330,7 @@ impl Walk<'_> {
         let record = self.head.next;
         let mut rest = line.to_vec();
         if let Err(error) = reader.read_to_end(&mut rest) {
-            return io(path)(error);
+            return unread(path)(error);
         }
         let answered = self.marked.as_ref().map_or(0, |marked| marked.answered);
         match why {
@@ -318,18 +373,26 @@ impl Walk<'_> {
                 hash: noted.hash.clone(),
             });
         }
-        report.problems = problems(directory, &report.recoveries).map_err(io(directory))?;
+        let gone = self.start.check()?;
+        // What was set aside is deleted before the segment whose record names it.
+        let recoveries = report.recoveries.iter();
+        let kept: Vec<_> = recoveries.filter(|it| it.seq > gone).collect();
+        let found = problems(directory, &kept).map_err(io(directory))?;
+        report.problems.extend(found);
         if on_disk > last {
             // Nobody was answered for them (a start, a recovery, a stop), so that a start lets it pass.
             report.problems.push(format!(
                 "record {on_disk} was on disk, says the file head, and the journal ends with record {last}"
             ));
         }
-        if let Some(start) = self.start {
-            let first = start.tree.size() + 1;
-            return Err(sealed(directory, None)(SealError::Vouched { first }));
-        }
-        report.seals = self.seals.end().map_err(sealed(directory, None))?;
+        report.seals = match self.seals {
+            Some(seals) => seals.end().map_err(sealed(directory, None))?,
+            None if self.is_proof_wanted => {
+                let first = gone + 1;
+                return Err(sealed(directory, None)(SealError::Vouched { first }));
+            }
+            None => Sealed::default(),
+        };
         (report.in_doubt, report.more_in_doubt) = self.doubt.some();
         if self.noted.is_none_or(|noted| noted.seq != last) {
             report.unvouched.push(last);
@@ -341,7 +404,7 @@ impl Walk<'_> {
 }
 
 /// What was set aside, compared with what the records say.
-fn problems(directory: &Path, recoveries: &[Recovered]) -> io::Result<Vec<String>> {
+fn problems(directory: &Path, recoveries: &[&Recovered]) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut named = BTreeSet::new();
     for recovered in recoveries {
@@ -415,6 +478,15 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// Why a segment cannot be read: damage, where it is compressed and was changed.
+fn unread(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
+    let path = path.to_owned();
+    move |error| match Damage::of_reading(&path, &error) {
+        Some(damage) => VerifyError::Damaged(damage),
+        None => io(&path)(error),
+    }
+}
+
 fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
     let path = path.to_owned();
     move |source| VerifyError::Io { path, source }
@@ -451,6 +523,10 @@ impl Doubt {
         if meant.is_some_and(|id| *id == record.decision_id) {
             self.waiting.remove(&record.decision_seq);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     pub(super) fn ids(self) -> Vec<String> {

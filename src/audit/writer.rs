@@ -13,6 +13,7 @@ use super::chain::{Head, NotedHead};
 use super::checkpoint::Signed;
 use super::event::{Event, Recovery, Stop};
 use super::journal::Journal;
+use super::keeper::{Keeper, Keeping, Kept};
 use super::notary::Notary;
 use super::queue::{Pending, Wanted, answer};
 use crate::value::rfc3339_millis;
@@ -56,6 +57,13 @@ pub(super) struct Shared {
     working: Mutex<Option<Instant>>,
     /// The newest checkpoint.
     pub(super) newest: watch::Sender<Option<Arc<Signed>>>,
+    /// The last record that is known to be on disk.
+    synced: AtomicU64,
+    /// The last record that a signed checkpoint covers; none yet.
+    covered: AtomicU64,
+    /// The last record that was shipped, where records have to be shipped before they may be deleted.
+    pub(super) shipped: Mutex<Option<u64>>,
+    kept: Mutex<Kept>,
 }
 
 impl Shared {
@@ -77,6 +85,37 @@ impl Shared {
             seq: head.next.saturating_sub(1),
             hash: head.hash.as_str().to_owned(),
         })
+    }
+
+    pub(super) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// The last record that a signed checkpoint covers.
+    pub(super) fn covered_up_to(&self) -> u64 {
+        self.covered.load(Ordering::Relaxed)
+    }
+
+    /// A checkpoint that covers the records up to this one is on disk.
+    pub(super) fn covers(&self, last: u64) {
+        self.covered.fetch_max(last, Ordering::Relaxed);
+    }
+
+    /// The last record that may be deleted.
+    pub(super) fn may_be_deleted(&self) -> u64 {
+        let shipped = self.shipped.lock();
+        let shipped = *shipped.unwrap_or_else(PoisonError::into_inner);
+        self.covered_up_to().min(shipped.unwrap_or(u64::MAX))
+    }
+
+    /// What the keeper found.
+    pub(super) fn keeps(&self, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        let kept = self.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn stands_at(&self, head: &Head) {
@@ -108,17 +147,20 @@ pub(super) fn start(
     shared: Arc<Shared>,
     notary: Notary,
     now: fn() -> jiff::Timestamp,
+    keeper: Keeper,
 ) -> std::io::Result<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
     let (end, ended) = oneshot::channel();
     shared.stands_at(journal.head());
+    let keeping = keeper.start()?;
     let work = Work {
         journal,
         shared,
         notary,
         now,
+        closed: 0,
         trouble: None,
         synced: Instant::now(),
     };
@@ -126,7 +168,11 @@ pub(super) fn start(
         .name("journal".to_owned())
         .spawn(move || {
             let _told = Told;
-            runtime.block_on(work.write(queue));
+            // The last to go: the others hold the directory, and whoever waits for the end may open it again.
+            let end = end;
+            let (keeping, mut work) = (keeping, work);
+            runtime.block_on(work.write(queue, &keeping));
+            drop((keeping, work));
             if end.send(Ended).is_err() {
                 tracing::debug!("nobody waits for the journal's end");
             }
@@ -154,12 +200,14 @@ struct Work {
     notary: Notary,
     now: fn() -> jiff::Timestamp,
     trouble: Option<Trouble>,
+    /// How many segments the keeper knows to be closed.
+    closed: u64,
     /// When what is buffered was brought to disk last.
     synced: Instant,
 }
 
 impl Work {
-    async fn write(mut self, mut queue: mpsc::Receiver<Pending>) {
+    async fn write(&mut self, mut queue: mpsc::Receiver<Pending>, keeping: &Keeping) {
         let shared = self.shared.clone();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -194,6 +242,13 @@ impl Work {
                 self.seal_when_due();
             });
             shared.tell(self.trouble.as_ref());
+            shared
+                .synced
+                .store(self.journal.synced(), Ordering::Release);
+            if self.journal.closed() != self.closed {
+                self.closed = self.journal.closed();
+                keeping.wake();
+            }
         }
         shared.work(|| self.close());
     }
@@ -243,7 +298,7 @@ impl Work {
         }
         let started = Instant::now();
         let records = batch.iter().map(|pending| &pending.record);
-        match self.journal.append(records.clone()) {
+        match self.journal.append(records.clone(), started) {
             Ok(first) => {
                 self.notary.see(records);
                 let elapsed = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -283,6 +338,7 @@ impl Work {
             return;
         }
         let found = self.journal.sync().and_then(|()| self.journal.is_there());
+        let found = found.and_then(|()| self.journal.close_old(Instant::now()));
         if let Err(error) = found {
             self.fail(&error);
         }
@@ -305,6 +361,7 @@ impl Work {
         if let Some(signed) = self.notary.seal(&mut self.journal, (self.now)())? {
             let checkpoints = &self.shared.counters.checkpoints;
             checkpoints.fetch_add(1, Ordering::Relaxed);
+            self.shared.covers(signed.checkpoint.size);
             self.shared.newest.send_replace(Some(Arc::new(signed)));
         }
         Ok(())
@@ -324,7 +381,7 @@ impl Work {
         failures.fetch_add(number, Ordering::Relaxed);
     }
 
-    fn close(mut self) {
+    fn close(&mut self) {
         // What a failed write left behind must not stand before the last record: it would break the chain.
         let trouble = self.trouble.take();
         if let Some(failed) =

@@ -48,6 +48,7 @@ struct Inner {
     count_journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     ask_index: OnceLock<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
     ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
+    ask_kept: OnceLock<Box<dyn Fn() -> JournalKept + Send + Sync>>,
     ask_load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
     ask_ready: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
@@ -59,6 +60,21 @@ pub struct Load {
     pub body_bytes: usize,
     /// Requests that wait for their turn to be judged.
     pub judge_waiting: usize,
+}
+
+/// What of the journal is there, and whether old segments are kept as they should be.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalKept {
+    pub segments: u64,
+    /// On disk, and as it was written.
+    pub bytes: u64,
+    pub text_bytes: u64,
+    /// When the oldest record was written.
+    pub oldest: Option<jiff::Timestamp>,
+    /// Segments that are to be deleted and may not be yet.
+    pub waiting: u64,
+    /// Segments cannot be compressed, or deleted.
+    pub failing: bool,
 }
 
 /// Which engine answers for the policies.
@@ -90,6 +106,7 @@ impl Metrics {
             count_journal_free: OnceLock::new(),
             ask_index: OnceLock::new(),
             ask_evaluator: OnceLock::new(),
+            ask_kept: OnceLock::new(),
             ask_load: OnceLock::new(),
             ask_ready: OnceLock::new(),
         }))
@@ -371,6 +388,11 @@ impl Metrics {
         self.0.ask_index.get_or_init(|| Box::new(ask));
     }
 
+    /// Where to ask what of the journal is there when the metrics are read. Only the first counts.
+    pub fn journal_kept_from(&self, ask: impl Fn() -> JournalKept + Send + Sync + 'static) {
+        self.0.ask_kept.get_or_init(|| Box::new(ask));
+    }
+
     /// How much room of the journal's disk is left to allowed changes.
     pub fn journal_keeps_free(&self, bytes: u64) {
         let gauge = &self.0.families.journal_min_free;
@@ -419,6 +441,9 @@ impl Metrics {
             let families = &self.0.families;
             families.bytecode_trusted.set(evaluator.bytecode.into());
             families.bytecode_differs.set(evaluator.differs.into());
+        }
+        if let Some(ask) = self.0.ask_kept.get() {
+            self.0.families.kept.set(ask());
         }
         if let Some(ask) = self.0.ask_load.get() {
             self.0.families.load.set(ask());

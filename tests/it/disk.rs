@@ -75,15 +75,16 @@ fn a_record_that_fits_only_in_part_is_cut_off_again() {
     let upstream = Upstream::lenient();
     let gate = gate(upstream.address);
     let segment = gate.journal().join("00000000000000000001.jsonl");
-    let before = std::fs::read(&segment).unwrap();
-    gate.limit(Resource::Fsize, Some(before.len() as u64 + 100));
+    let length = std::fs::metadata(&segment).unwrap().len();
+    let before = gate.records();
+    gate.limit(Resource::Fsize, Some(length + 100));
     let answer = gate.send("PUT", TOKEN, GOOD);
     assert_eq!(answer.status, 500, "{answer:?}");
     assert_eq!(changes(&upstream), 0);
 
     gate.limit(Resource::Fsize, None);
     eventually("ready again", || (gate.ready().status == 200).then_some(()));
-    assert!(std::fs::read(&segment).unwrap() == before, "not cut");
+    assert!(gate.records().starts_with(&before), "not cut");
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     verify(&gate.journal());
 }

@@ -517,22 +517,10 @@ pub(crate) fn read_answer(reader: &mut impl BufRead) -> Option<Answered> {
 
 /// The records of a journal.
 pub(crate) fn records(journal: &Path) -> Vec<Value> {
-    let mut segments: Vec<PathBuf> = std::fs::read_dir(journal)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "jsonl")
-        })
-        .collect();
-    segments.sort();
-    let content: String = segments
-        .iter()
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .collect();
-    content
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
+    let mut lines = dtgate::audit::lines::Lines::new(journal);
+    let lines = std::iter::from_fn(|| lines.next_line().unwrap());
+    lines
+        .filter_map(|line| serde_json::from_slice(&line.bytes).ok())
         // They come when their time has come, and tell nothing of requests: `checkpoints.rs` looks at them.
         .filter(|record: &Value| record["kind"] != "checkpoint")
         .collect()

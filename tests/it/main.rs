@@ -45,6 +45,7 @@ mod identity;
 mod image;
 mod install;
 mod jwks;
+mod keep;
 mod largest;
 mod log;
 mod lookup;

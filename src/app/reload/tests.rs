@@ -80,17 +80,9 @@ fn revision(directory: &Path) -> String {
 }
 
 fn recorded(journal: &Path) -> Vec<serde_json::Value> {
-    let entries = std::fs::read_dir(journal)
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path());
-    let segments = entries.filter(|path| path.extension().is_some_and(|it| it == "jsonl"));
-    let text: String = segments
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .collect();
-    let records = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
+    let mut lines = crate::audit::lines::Lines::new(journal);
+    let lines = std::iter::from_fn(|| lines.next_line().unwrap());
+    let records = lines.filter_map(|line| serde_json::from_slice(&line.bytes).ok());
     records
         .filter(|record: &serde_json::Value| record["kind"] == "reload")
         .collect()

@@ -37,6 +37,7 @@ pub fn render(line: impl AsRef<[u8]>) -> String {
     match kind {
         "decision" => decision(&mut out, &record),
         "outcome" => outcome(&mut out, &record),
+        "pruned" => pruned(&mut out, &record),
         "recovery" => recovery(&mut out, &record),
         "reload" => reload(&mut out, &record),
         "start" => start(&mut out, &record),
@@ -54,7 +55,9 @@ fn word<'a>(record: &'a Value, kind: &'a str) -> (&'a str, Style) {
         ("decision", "allow") => ("allow", AnsiColor::Green),
         ("decision", _) => ("deny", AnsiColor::Red),
         ("reload", _) if record["ok"] != true => (kind, AnsiColor::Red),
-        ("recovery" | "reload" | "suppressed" | "unseen", _) => (kind, AnsiColor::Yellow),
+        ("pruned" | "recovery" | "reload" | "suppressed" | "unseen", _) => {
+            (kind, AnsiColor::Yellow)
+        }
         _ => return (kind, Style::new()),
     };
     (word, colour.on_default())
@@ -253,6 +256,28 @@ fn endpoints(out: &mut String, record: &Value) {
             out,
             format_args!("{} is handled as {handling}", Visible(operation)),
         );
+    }
+}
+
+fn pruned(out: &mut String, record: &Value) {
+    append(
+        out,
+        format_args!(
+            "records {} to {} deleted ({}), written from {} to {}",
+            number(record, "/first"),
+            number(record, "/last"),
+            text(record, "/reason"),
+            text(record, "/oldest"),
+            text(record, "/newest"),
+        ),
+    );
+    let count = number(record, "/in_doubt_count");
+    if count > 0 {
+        append(out, format_args!(", {count} in doubt"));
+    }
+    for id in list(record, "/in_doubt") {
+        let id = id.as_str().unwrap_or_default();
+        below(out, format_args!("allowed, without outcome: {id}"));
     }
 }
 

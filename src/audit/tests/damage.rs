@@ -34,13 +34,15 @@ fn batches(durability: Durability, sizes: &[u64]) -> Written {
     let mut config = config(directory.path());
     config.durability = durability;
     let held = Directory::hold(&config.directory).unwrap();
-    let (mut journal, _found) = Journal::open(held, &config).unwrap();
+    let (mut journal, _found) = Journal::open(held.into(), &config, now()).unwrap();
     let path = config.directory.join("00000000000000000001.jsonl");
     let (mut synced, mut marks) = (Vec::new(), Vec::new());
     let mut number = 0;
     for (place, size) in sizes.iter().enumerate() {
         let records: Vec<Record> = (0..*size).map(|_| long_event(&mut number)).collect();
-        journal.append(records.iter()).unwrap();
+        journal
+            .append(records.iter(), std::time::Instant::now())
+            .unwrap();
         if place % 3 == 2 || place + 1 == sizes.len() {
             journal.sync().unwrap();
         }

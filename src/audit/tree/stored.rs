@@ -14,7 +14,6 @@ use data_encoding::BASE64;
 use memchr::memmem;
 use serde::Deserialize;
 
-use super::super::chain::Head;
 use super::super::checkpoint::{Checkpoint, hash_of, note::Note};
 use super::super::segment::{
     as_readable_as, first_record, open_lines, open_regular, options, segments,
@@ -44,24 +43,6 @@ pub(in crate::audit) struct Growth {
 #[derive(Debug)]
 pub struct Hashes(File);
 
-/// What a journal begins with whose older segments were pruned, by the word of a `pruned` record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::audit) struct Start {
-    /// Of the last record that is gone.
-    pub(in crate::audit) hash: String,
-    pub(in crate::audit) tree: Compact,
-}
-
-impl Start {
-    /// Where the chain goes on.
-    pub(in crate::audit) fn head(&self) -> Option<Head> {
-        Some(Head {
-            next: self.tree.size() + 1,
-            hash: self.hash.parse().ok()?,
-        })
-    }
-}
-
 impl Growth {
     /// Goes on with a line without its newline.
     pub(in crate::audit) fn push(&mut self, line: &[u8]) {
@@ -84,7 +65,10 @@ impl Stored {
         let segments = segments(directory)?;
         let hashes = Hashes(file);
         let newest = newest_right(&hashes, &segments, last)?;
-        let Some((tree, from)) = newest.map_or_else(|| beginning(&segments), |it| Ok(Some(it)))?
+        let Some((tree, from)) = newest.map_or_else(
+            || Ok::<_, io::Error>(beginning(&segments)?.map(|tree| (tree, 0))),
+            |it| Ok(Some(it)),
+        )?
         else {
             return Ok(None);
         };
@@ -230,66 +214,51 @@ fn newest_right(
     Ok(None)
 }
 
-/// The tree before the first segment.
-fn beginning(segments: &[PathBuf]) -> io::Result<Option<(Compact, usize)>> {
-    let first = segments
-        .first()
-        .and_then(|path| first_record(path))
-        .unwrap_or(1);
-    if first == 1 {
-        return Ok(Some((Compact::default(), 0)));
-    }
-    Ok(start(segments)?.map(|start| (start.tree, 0)))
-}
-
-/// What a `pruned` record says of the records before the first segment. The record itself is not checked.
-pub(in crate::audit) fn start(segments: &[PathBuf]) -> io::Result<Option<Start>> {
+/// The tree of the records before the first segment. Where a kill came between a `pruned` record and the deletion, it is
+/// that of more: of all that are about to be deleted. `None`: no record says what was there.
+pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Compact>> {
     let first = segments.first().and_then(|path| first_record(path));
-    let gone = first.unwrap_or(1).saturating_sub(1);
+    let gone = first.unwrap_or(1) - 1;
     if gone == 0 {
-        return Ok(None);
+        return Ok(Some(Compact::default()));
     }
+    let mut found: Option<Compact> = None;
+    // The newest says it, unless it was not carried out at all.
     for path in segments.iter().rev() {
-        let mut found = None;
         each_line(path, |line| {
-            found = pruned(line)
-                .filter(|start| start.tree.size() == gone)
-                .or_else(|| found.take());
-            found.is_none()
+            if let Some(tree) = pruned(line)
+                && tree.size() >= gone
+                && found
+                    .as_ref()
+                    .is_none_or(|found| tree.size() < found.size())
+            {
+                found = Some(tree);
+            }
+            true
         })?;
-        if found.is_some() {
-            return Ok(found);
+        if found.as_ref().is_some_and(|found| found.size() == gone) {
+            break;
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// What a line says, if it is a `pruned` record: `tree` has the hashes of the largest full subtrees of the records up to
 /// `last`, in base64, from the left.
-pub(in crate::audit) fn pruned(line: &[u8]) -> Option<Start> {
+fn pruned(line: &[u8]) -> Option<Compact> {
     #[derive(Deserialize)]
     struct Pruned {
         kind: String,
         last: u64,
-        hash: String,
         tree: Vec<String>,
     }
     memmem::find(line, b"\"kind\":\"pruned\"")?;
-    let Pruned {
-        kind,
-        last,
-        hash,
-        tree,
-    } = serde_json::from_slice(line).ok()?;
+    let Pruned { kind, last, tree } = serde_json::from_slice(line).ok()?;
     let roots: Option<Vec<Hash>> = tree.iter().map(|root| hash_of(root)).collect();
     let tree = Compact::from_roots(last, roots?)?;
-    (kind == "pruned").then_some(Start { hash, tree })
+    (kind == "pruned").then_some(tree)
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what prunes segments asks for it")
-)]
 /// The member `tree` of a `pruned` record: that of the first `size` records, which were in the journal.
 pub(in crate::audit) fn pruned_member(directory: &Path, size: u64) -> io::Result<Vec<String>> {
     let tree = Hashes::open(directory)?.tree(size)?;

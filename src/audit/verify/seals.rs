@@ -154,6 +154,11 @@ impl Seals {
         }
     }
 
+    /// The records that are in its tree.
+    pub(super) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
     /// Goes on with a line that continues the chain.
     pub(super) fn see(&mut self, kind: &str, line: &[u8]) -> Result<(), SealError> {
         let record = self.tree.size() + 1;

@@ -12,7 +12,7 @@ use super::readable;
 use super::trusted::{self, KeyOrFile};
 use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
-use crate::audit::verify::{Recovered, Report, Trust, read_kept, verify_by};
+use crate::audit::verify::{Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted};
 
@@ -118,6 +118,9 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     for recovered in &report.recoveries {
         writeln!(out, "    {}", Visible(told(recovered)))?;
     }
+    for removal in &report.pruned {
+        writeln!(out, "  {}", Visible(deleted(removal)))?;
+    }
     show_seals(report, keys, out)?;
     writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
     if !report.unvouched.is_empty() {
@@ -171,6 +174,24 @@ fn show_seals(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std:
         )?;
     }
     Ok(())
+}
+
+/// What a `pruned` record says, in one line.
+fn deleted(removal: &Removal) -> String {
+    let Removal { seq, pruned } = removal;
+    let doubt = match pruned.in_doubt_count {
+        0 => String::new(),
+        _ => format!(", in doubt among them: {}", pruned.in_doubt.join(", ")),
+    };
+    let more = pruned.in_doubt_count - pruned.in_doubt_count.min(pruned.in_doubt.len() as u64);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "records {} to {} were deleted ({}), written from {} to {}, says record {seq} of {}{doubt}{more}",
+        pruned.first, pruned.last, pruned.reason, pruned.oldest, pruned.newest, pruned.timestamp
+    )
 }
 
 /// A recovery in one line.

@@ -18,6 +18,7 @@ fn journal(directory: &Path, min_free: Size) -> audit::Config {
         directory: directory.join("journal"),
         // Every record wants a segment of its own, so that a missing directory is felt at once.
         segment_size: Size::from_bytes(1),
+        compression: audit::Compression::Off,
         min_free,
         ..audit::Config::default()
     }

@@ -270,6 +270,7 @@ async fn records_are_written_when_the_hour_is_over_as_soon_as_the_journal_can_be
         directory: files.path().join("journal"),
         // Every record wants a segment of its own, so that a missing directory is felt at once.
         segment_size: Size::from_bytes(1),
+        compression: audit::Compression::Off,
         min_free: Size::from_bytes(1),
         ..audit::Config::default()
     };

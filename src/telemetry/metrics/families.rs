@@ -9,12 +9,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::Load;
 use super::labels::{
     CertificateLabels, DecisionId, DecisionLabels, DestinationLabels, IssuerLabels,
     IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
     ResultLabels, SignalLabels, ViolationLabels,
 };
+use super::{JournalKept, Load};
 
 pub(super) struct Families {
     pub(super) access_token_failures: Counter,
@@ -45,6 +45,7 @@ pub(super) struct Families {
     pub(super) journal_min_free: Gauge,
     pub(super) journal_records: Counter,
     pub(super) limits: Family<LimitLabels, Counter>,
+    pub(super) kept: KeptGauges,
     pub(super) load: LoadGauges,
     pub(super) log_dropped: Counter,
     pub(super) lookup: Histogram,
@@ -64,6 +65,16 @@ pub(super) struct Families {
     pub(super) upstream: HistogramWithExemplars<DecisionId>,
     pub(super) upstream_connections: Gauge,
     pub(super) violations: Family<ViolationLabels, Counter>,
+}
+
+/// [`JournalKept`], to be read.
+pub(super) struct KeptGauges {
+    segments: Gauge,
+    bytes: Gauge,
+    text_bytes: Gauge,
+    oldest: Gauge,
+    waiting: Gauge,
+    failing: Gauge,
 }
 
 /// [`Load`], to be read.
@@ -212,6 +223,7 @@ impl Families {
                 "limit_reached",
                 "Times that a limit of the gate was reached, by limit",
             ),
+            kept: KeptGauges::new(to),
             load: LoadGauges::new(to),
             log_dropped: add(
                 to,
@@ -298,6 +310,35 @@ impl Families {
                 "Objections of policies, by policy and mode",
             ),
         }
+    }
+}
+
+impl KeptGauges {
+    fn new(to: &mut Registry) -> Self {
+        let on_disk = "Size of the journal's segments on disk, in bytes";
+        let text = "Size of the journal's segments as they were written, in bytes";
+        let oldest = "When the journal's oldest record was written, in seconds since 1970";
+        let waiting = "Segments that are to be deleted and may not be yet";
+        let failing = "1 when closed segments of the journal cannot be compressed or deleted";
+        Self {
+            segments: add(to, "journal_segments", "Segments of the journal"),
+            bytes: add_with_unit(to, Unit::Bytes, "journal_size", on_disk),
+            text_bytes: add_with_unit(to, Unit::Bytes, "journal_text", text),
+            oldest: add_with_unit(to, Unit::Seconds, "journal_oldest_timestamp", oldest),
+            waiting: add(to, "journal_segments_waiting", waiting),
+            failing: add(to, "journal_keep_failing", failing),
+        }
+    }
+
+    pub(super) fn set(&self, kept: JournalKept) {
+        let number = |held: u64| i64::try_from(held).unwrap_or(i64::MAX);
+        self.segments.set(number(kept.segments));
+        self.bytes.set(number(kept.bytes));
+        self.text_bytes.set(number(kept.text_bytes));
+        let oldest = kept.oldest.map_or(0, jiff::Timestamp::as_second);
+        self.oldest.set(oldest);
+        self.waiting.set(number(kept.waiting));
+        self.failing.set(kept.failing.into());
     }
 }
 

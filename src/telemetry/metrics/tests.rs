@@ -42,6 +42,14 @@ fn counted() -> Metrics {
         differs: false,
     });
     metrics.journal_free_from(|| 4096);
+    metrics.journal_kept_from(|| JournalKept {
+        segments: 3,
+        bytes: 1000,
+        text_bytes: 9000,
+        oldest: Some(jiff::Timestamp::UNIX_EPOCH),
+        waiting: 1,
+        failing: false,
+    });
     metrics.load_from(|| Load {
         body_bytes: 4096,
         judge_waiting: 3,
