@@ -74,7 +74,7 @@ fn queries(records: u64) -> Vec<(&'static str, Filter)> {
         (
             "who gave a token a scope",
             Filter {
-                token: pattern("dt0c01.TOKEN00000000000000000017"),
+                token: pattern(&format!("dt0c01.TOKEN{:023}", 17)),
                 added: pattern("logs.read"),
                 ..Filter::default()
             },
@@ -82,7 +82,7 @@ fn queries(records: u64) -> Vec<(&'static str, Filter)> {
         (
             "denials by a policy, a caller",
             Filter {
-                caller: vec!["dt0c01.CALLER0000000000000000003".to_owned()],
+                caller: vec![format!("dt0c01.CALLER{:022}", 3)],
                 policy: pattern("forbidden_scopes"),
                 allowed: Some(false),
                 ..Filter::default()
