@@ -74,7 +74,7 @@ fn queries(records: u64) -> Vec<(&'static str, Filter)> {
         (
             "who gave a token a scope",
             Filter {
-                token: pattern("dt0c01.TOKEN00000000000000000017"),
+                token: pattern(&format!("dt0c01.TOKEN{:023}", 17)),
                 added: pattern("logs.read"),
                 ..Filter::default()
             },
@@ -82,7 +82,7 @@ fn queries(records: u64) -> Vec<(&'static str, Filter)> {
         (
             "denials by a policy, a caller",
             Filter {
-                caller: vec!["dt0c01.CALLER0000000000000000003".to_owned()],
+                caller: vec![format!("dt0c01.CALLER{:022}", 3)],
                 policy: pattern("forbidden_scopes"),
                 allowed: Some(false),
                 ..Filter::default()
@@ -143,12 +143,12 @@ fn chance(of: u64) -> u64 {
 fn decision(number: u64) -> Value {
     let random = chance(number);
     let token = random % 5000;
-    let (caller, address) = (random % 300, (random >> 9) % 2000);
+    let (caller, address) = ((random >> 50) % 300, (random >> 9) % 2000);
     let at = START + i64::try_from(number).unwrap() * STEP;
     let time = jiff::Timestamp::from_millisecond(at).unwrap();
     let id = (u128::try_from(at).unwrap() << 80) | (7 << 76) | (2 << 62) | u128::from(random);
-    let denied = random % 20 == 0;
-    let no_op = random % 10 != 1;
+    let denied = (random >> 17) % 20 == 0;
+    let no_op = (random >> 25) % 10 != 1;
     let start = usize::try_from((random >> 20) % 5).unwrap();
     let current: Vec<&str> = SCOPES.iter().skip(start).take(3).copied().collect();
     let added: Vec<&str> = if no_op {
@@ -160,6 +160,11 @@ fn decision(number: u64) -> Value {
         "service-{token}-{}",
         ["prod", "stage", "dev"][usize::try_from(token % 3).unwrap()]
     );
+    let environment = if (random >> 33) % 2 == 0 {
+        "prod"
+    } else {
+        "stage"
+    };
     let violations = if denied {
         json!([{"policy": "forbidden_scopes", "mode": "enforce", "rule": "deny", "code": "forbidden-scope",
             "message": format!("scope \"WriteConfig\" may not be granted to {name}; not allowed"), "path": "scopes[0]"}])
@@ -174,7 +179,7 @@ fn decision(number: u64) -> Value {
         "path": "dtgate",
         "input": {
             "operation": "token.update", "api": "v2",
-            "environment": {"name": ["prod", "stage"][usize::try_from(random % 2).unwrap()], "id": "", "data": {}},
+            "environment": {"name": environment, "id": "", "data": {}},
             "caller": {
                 "address": format!("10.{}.{}.1", address / 256, address % 256),
                 "token": {"id": format!("dt0c01.CALLER{caller:022}"), "kind": "api-token"},

@@ -26,7 +26,7 @@ use tower::util::MapResponse;
 
 use crate::admin::{self, Admin, Check, Checks};
 use crate::anchor::Anchor;
-use crate::audit::{self, Audit, Configured, Directory, Indexing, Space, Writer};
+use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
@@ -170,12 +170,7 @@ impl App {
             writer,
             tracker,
             exporter,
-            index: (config.journal.index == Indexing::On).then(|| {
-                (
-                    config.journal.directory.clone(),
-                    config.journal.index_path(),
-                )
-            }),
+            index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
     }

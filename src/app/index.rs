@@ -1,10 +1,16 @@
 //! The index of the journal, kept beside the requests. Whatever becomes of it, they are served.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::audit::Audit;
 use crate::audit::index::Keeper;
+use crate::audit::{Audit, Config, Indexing};
 use crate::telemetry::Metrics;
+
+/// The journal, and where its index is to be, if one is.
+pub(super) fn wanted(config: &Config) -> Option<(PathBuf, PathBuf)> {
+    let is_on = config.index == Indexing::On;
+    is_on.then(|| (config.directory.clone(), config.index_path()))
+}
 
 /// Begins to keep it.
 pub(super) fn keep(

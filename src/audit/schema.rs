@@ -46,6 +46,7 @@ pub fn schema() -> Value {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "the one list of every kind")]
 fn kinds() -> Vec<(&'static str, Value)> {
     let (text, count, time) = (text(), count(), reference("time"));
     let texts = json!({"type": "array", "items": text});
@@ -78,7 +79,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("from", text.clone()),
         ("to?", text.clone()),
         ("changed", texts.clone()),
-        ("restart?", texts.clone()),
+        ("restart?", texts),
         ("error?", text.clone()),
     ];
     vec![
@@ -255,7 +256,8 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-fn list(of: Value) -> Value {
+fn list(of: impl Into<Value>) -> Value {
+    let of: Value = of.into();
     json!({"type": "array", "items": of})
 }
 

@@ -143,7 +143,8 @@ impl Filler {
         self.end_span(&transaction)?;
         if let Some(line) = last {
             self.at.place = Some(line.place);
-            self.at.hash = Sha256Hex::of(&line.bytes).as_str().to_owned();
+            let hash = Sha256Hex::of(&line.bytes);
+            hash.as_str().clone_into(&mut self.at.hash);
         }
         note(&transaction, &self.at)?;
         transaction.commit()?;

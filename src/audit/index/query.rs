@@ -277,13 +277,9 @@ impl Index {
         ];
         let mut parts = Vec::new();
         if let Some(id) = &filter.id {
-            parts.push(match uuid_beginning(id) {
-                Some(beginning) => Part::literal("id", Some("by_id"), beginning),
-                None => {
-                    let ids = texts_of(Kind::Decision, &[Pattern::Exactly(id.clone())]);
-                    about(ids)
-                }
-            });
+            let ids = || about(texts_of(Kind::Decision, &[Pattern::Exactly(id.clone())]));
+            let beginning = uuid_beginning(id);
+            parts.push(beginning.map_or_else(ids, |it| Part::literal("id", Some("by_id"), it)));
         }
         for (column, index, kind, patterns) in texts {
             if patterns.is_empty() {
@@ -309,17 +305,7 @@ impl Index {
             };
             parts.push(part);
         }
-        match filter.outcome {
-            None => {}
-            Some(Which::Answered) => parts.push(Part::literal("outcome", None, ANSWERED)),
-            Some(Which::Failed) => parts.push(Part::literal("outcome", Some("by_end"), FAILED)),
-            Some(Which::Unknown) => parts.push(Part::literal("outcome", Some("by_end"), UNKNOWN)),
-            Some(Which::None) => parts.push(self.doubt("outcome IS NULL")),
-            Some(Which::Doubt) => parts.push(self.doubt(
-                "outcome IS NULL AND settled IS NULL UNION ALL
-                 SELECT seq FROM decision WHERE outcome = 3 AND settled IS NULL",
-            )),
-        }
+        parts.extend(filter.outcome.map(ended));
         match filter.allowed {
             None => {}
             Some(true) => parts.push(Part::literal("verdict", None, ALLOW)),
@@ -331,17 +317,6 @@ impl Index {
             Some(false) => parts.push(Part::literal("noop", Some("by_effect"), 0)),
         }
         Ok(Some(parts))
-    }
-
-    #[expect(clippy::unused_self, reason = "beside those that ask")]
-    fn doubt(&self, which: &str) -> Part {
-        Part {
-            column: "seq",
-            index: None,
-            one_of: format!("SELECT seq FROM decision WHERE verdict = 0 AND {which}"),
-            values: Vec::new(),
-            is_one: false,
-        }
     }
 
     /// Addresses are few beside decisions: each is looked at.
@@ -508,6 +483,27 @@ fn decided(row: &Found<'_>) -> rusqlite::Result<Decided> {
         outcome: row.get(2)?,
         settled: row.get(3)?,
     })
+}
+
+/// By how requests ended.
+fn ended(which: Which) -> Part {
+    let doubt = |which: &str| Part {
+        column: "seq",
+        index: None,
+        one_of: format!("SELECT seq FROM decision WHERE verdict = 0 AND {which}"),
+        values: Vec::new(),
+        is_one: false,
+    };
+    match which {
+        Which::Answered => Part::literal("outcome", None, ANSWERED),
+        Which::Failed => Part::literal("outcome", Some("by_end"), FAILED),
+        Which::Unknown => Part::literal("outcome", Some("by_end"), UNKNOWN),
+        Which::None => doubt("outcome IS NULL"),
+        Which::Doubt => doubt(
+            "outcome IS NULL AND settled IS NULL UNION ALL
+             SELECT seq FROM decision WHERE outcome > 1 AND outcome = 3 AND settled IS NULL",
+        ),
+    }
 }
 
 /// The numbers of the texts that are meant.

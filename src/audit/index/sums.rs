@@ -1,6 +1,7 @@
 //! How many decisions there were, by what and when.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{OptionalExtension, params_from_iter};
 
@@ -73,12 +74,10 @@ impl Index {
             let count: u64 = row.get(3)?;
             let found = match id {
                 None => vec![String::new()],
-                Some(id) => {
-                    if !names.contains_key(&id) {
-                        names.insert(id, self.named(by, id)?);
-                    }
-                    names.get(&id).cloned().unwrap_or_default()
-                }
+                Some(id) => match names.entry(id) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(new) => new.insert(self.named(by, id)?).clone(),
+                },
             };
             for name in found {
                 let sum = sums.entry((quarter, name)).or_default();

@@ -348,10 +348,10 @@ fn csv(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Re
         };
         let outcome = record(index, decided.outcome)?.unwrap_or_default();
         let settled = record(index, decided.settled)?.unwrap_or_default();
-        let plain = |value: &Value| match value {
-            Value::String(text) => Visible(text).to_string(),
-            Value::Null => String::new(),
-            other => other.to_string(),
+        let plain = |record: &Value, name: &str| match record.get(name) {
+            Some(Value::String(text)) => Visible(text).to_string(),
+            None | Some(Value::Null) => String::new(),
+            Some(other) => other.to_string(),
         };
         let cells = [
             cells.timestamp,
@@ -367,10 +367,10 @@ fn csv(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Re
             cells.objections.join("; "),
             cells.error,
             decided.no_op.to_string(),
-            plain(&outcome["outcome"]),
-            plain(&outcome["status"]),
-            plain(&outcome["duration_ms"]),
-            plain(&settled["found"]),
+            plain(&outcome, "outcome"),
+            plain(&outcome, "status"),
+            plain(&outcome, "duration_ms"),
+            plain(&settled, "found"),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
         writeln!(out, "{}\r", cells.join(","))?;

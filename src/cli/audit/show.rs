@@ -78,7 +78,7 @@ fn belonging(index: &Index, seq: u64) -> anyhow::Result<(u64, Vec<u64>)> {
         None => {
             let line = index.line(seq)?.unwrap_or_default();
             let record: Value = serde_json::from_slice(&line).unwrap_or_default();
-            let of = record["decision_seq"].as_u64();
+            let of = record.get("decision_seq").and_then(Value::as_u64);
             of.map(|of| index.decision(of)).transpose()?.flatten()
         }
         decided => decided,
