@@ -125,7 +125,8 @@ fn fields_that_do_not_exist_are_refused() {
 proptest! {
     #[test]
     fn no_value_of_the_field_is_left(
-        subject in "[a-z@.:/ é-]{1,12}",
+        // No digits of a pseudonym.
+        subject in "[g-z@.:/ é-]{1,12}",
         before in "[ .,:(]{0,3}",
         behind in "[ .,:)]{0,3}",
     ) {

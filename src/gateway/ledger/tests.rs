@@ -82,7 +82,7 @@ fn open(config: &audit::Config) -> (Audit, audit::Writer) {
 #[tokio::test]
 async fn sums_are_written_once_a_minute_and_at_the_end_and_only_where_there_are_some() {
     let directory = tempfile::tempdir().unwrap();
-    let config = journal(directory.path(), Size::from_bytes(1));
+    let config = journal(directory.path(), Size::from_mib(1));
     let (audit, writer) = open(&config);
     let ledger = ledger(&config);
     let drained = CancellationToken::new();
