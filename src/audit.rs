@@ -455,7 +455,13 @@ impl Audit {
         self.shared.kept()
     }
 
-    /// The same for whoever must not keep the journal from being closed.
+    /// The number of the last record, for whoever must not keep the journal from being closed.
+    pub fn last(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || shared.head().map_or(0, |head| head.seq)
+    }
+
+    /// What is kept, for the same.
     pub fn keeps(&self) -> impl Fn() -> Kept + Send + Sync + use<> {
         let shared = self.shared.clone();
         move || shared.kept()

@@ -25,10 +25,10 @@ pub(super) fn keep(
             None
         }
         Ok(keeper) => {
-            let (progress, audit) = (keeper.progress(), audit.clone());
+            let (progress, last) = (keeper.progress(), audit.last());
             metrics.index_from(move || {
-                let last = audit.head().map_or(0, |head| head.seq);
-                (last.saturating_sub(progress.last()), progress.failures())
+                let behind = last().saturating_sub(progress.last());
+                (behind, progress.failures())
             });
             Some(keeper)
         }
