@@ -6,6 +6,7 @@
 
 mod cells;
 mod changes;
+mod sealed;
 mod sums;
 mod who;
 
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::value::{Visible, counted};
 pub use cells::Cells;
 use changes::changes;
+use sealed::{checkpoint, cosigned, key_change, settled};
 use sums::{suppressed, unseen};
 pub use who::{caller, name};
 
@@ -35,11 +37,15 @@ pub fn render(line: impl AsRef<[u8]>) -> String {
         number(&record, "/seq"),
     );
     match kind {
+        "checkpoint" => checkpoint(&mut out, &record),
+        "cosigned" => cosigned(&mut out, &record),
         "decision" => decision(&mut out, &record),
+        "key" => key_change(&mut out, &record),
         "outcome" => outcome(&mut out, &record),
         "pruned" => pruned(&mut out, &record),
         "recovery" => recovery(&mut out, &record),
         "reload" => reload(&mut out, &record),
+        "settled" => settled(&mut out, &record),
         "start" => start(&mut out, &record),
         "stop" => {}
         "suppressed" => suppressed(&mut out, &record),
@@ -55,7 +61,7 @@ fn word<'a>(record: &'a Value, kind: &'a str) -> (&'a str, Style) {
         ("decision", "allow") => ("allow", AnsiColor::Green),
         ("decision", _) => ("deny", AnsiColor::Red),
         ("reload", _) if record["ok"] != true => (kind, AnsiColor::Red),
-        ("pruned" | "recovery" | "reload" | "suppressed" | "unseen", _) => {
+        ("key" | "pruned" | "recovery" | "reload" | "suppressed" | "unseen", _) => {
             (kind, AnsiColor::Yellow)
         }
         _ => return (kind, Style::new()),
