@@ -21,7 +21,8 @@ fn run(directory: tempfile::TempDir) -> tempfile::TempDir {
     let config = directory.path().join("dtgate.toml");
     let newest = directory.path().join("newest");
     let text = format!(
-        "[journal]\nsegment_size = \"12 KiB\"\norigin = \"gate.example/test\"\n\
+        // Tests change lines of segments.
+        "[journal]\ncompression = \"off\"\nsegment_size = \"12 KiB\"\norigin = \"gate.example/test\"\n\
          [journal.checkpoints]\nfile = \"{}\"\nlog = true\n",
         newest.display()
     );
