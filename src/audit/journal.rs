@@ -225,11 +225,6 @@ impl Journal {
         self.closed
     }
 
-    /// The last record that is known to be on disk.
-    pub(super) fn synced(&self) -> u64 {
-        self.synced
-    }
-
     #[expect(
         single_use_lifetimes,
         reason = "an anonymous lifetime cannot stand in `impl Trait` yet"
