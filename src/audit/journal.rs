@@ -404,7 +404,10 @@ fn tree_of(directory: &Path, last: u64) -> Result<Option<Stored>, OpenError> {
     let keys: Vec<_> = current.into_iter().chain(next).collect();
     let reason = match Stored::open(directory, last, &keys) {
         Ok(Some(tree)) => return Ok(Some(tree)),
-        Ok(None) => "old segments are missing and the file tree is not right. Put them back and start again".to_owned(),
+        Ok(None) => {
+            "old segments are missing and the file tree is not right. Put them back and start again"
+                .to_owned()
+        }
         Err(error) => error.to_string(),
     };
     tracing::error!(reason, "no checkpoints of the journal can be made");

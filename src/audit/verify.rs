@@ -418,7 +418,9 @@ impl Walk<'_> {
             ));
         }
         report.seals = match self.seals {
-            Some(seals) => seals.end(self.start.vouching()).map_err(sealed(directory, None))?,
+            Some(seals) => seals
+                .end(self.start.vouching())
+                .map_err(sealed(directory, None))?,
             None if self.is_proof_wanted => {
                 let first = gone + 1;
                 return Err(sealed(directory, None)(SealError::Vouched { first }));

@@ -120,7 +120,10 @@ async fn a_start_signs_nothing_that_its_own_checkpoints_contradict() {
         writer.join().await;
         let found = texts(&config);
         let added = found.get(changed.len()..).unwrap();
-        assert!(!added.iter().any(|line| is_of("checkpoint", line)), "{added:?}");
+        assert!(
+            !added.iter().any(|line| is_of("checkpoint", line)),
+            "{added:?}"
+        );
         let error = verify(&config.directory, None).unwrap_err();
         assert!(matches!(error, VerifyError::Seal { .. }), "{error}");
     }
@@ -136,7 +139,9 @@ async fn what_a_kill_left_unsigned_is_told_exactly() {
     {
         let held = Arc::new(Directory::hold(&config.directory).unwrap());
         let (mut journal, _found) = Journal::open(held, &config, now()).unwrap();
-        journal.append([event(1), event(2)].iter(), Instant::now()).unwrap();
+        journal
+            .append([event(1), event(2)].iter(), Instant::now())
+            .unwrap();
     }
     written(&config, 1).await;
     let late = Late {
@@ -362,7 +367,10 @@ impl Life {
                 let mut late = None;
                 let record = || {
                     let (mut notary, mut journal) = (life.notary(), life.open());
-                    journal.append([Event::Pruned(pruned.clone()).record()].iter(), Instant::now())?;
+                    journal.append(
+                        [Event::Pruned(pruned.clone()).record()].iter(),
+                        Instant::now(),
+                    )?;
                     if kill == Some(15) {
                         return Err(io::Error::other("killed"));
                     }

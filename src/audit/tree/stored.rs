@@ -17,7 +17,8 @@ use serde::Deserialize;
 use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, hash_of};
 use super::super::segment::{
-    MOST_RECORDS, as_readable_as, first_record, open_lines, open_regular, options, read_line, segments,
+    MOST_RECORDS, as_readable_as, first_record, open_lines, open_regular, options, read_line,
+    segments,
 };
 use super::{Compact, Hash, Node, largest, leaf, stored};
 
@@ -89,7 +90,10 @@ impl Stored {
         this.write_roots()?;
         if from == 0 && segments.len() > 2 {
             let segments = segments.len();
-            tracing::info!(segments, "the journal's file tree is made anew: all of the journal is read");
+            tracing::info!(
+                segments,
+                "the journal's file tree is made anew: all of the journal is read"
+            );
         }
         for path in segments.get(from..).unwrap_or_default() {
             this.follow(path, last, keys)?;

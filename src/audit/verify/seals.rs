@@ -221,10 +221,12 @@ impl Seals {
             to: self.written,
             by: record,
         };
-        match found.signed_late.last_mut() {
-            Some(last) if last.from == from => *last = late,
-            _ if found.signed_late.len() < LISTED => found.signed_late.push(late),
-            _ => found.more_signed_late += 1,
+        // A start that was ended before its first checkpoint: the next one signs all.
+        found.signed_late.pop_if(|last| last.from == from);
+        if found.signed_late.len() < LISTED {
+            found.signed_late.push(late);
+        } else {
+            found.more_signed_late += 1;
         }
     }
 

@@ -112,10 +112,7 @@ pub(super) fn checkpoints_not_sent() -> [Scrape; 2] {
     );
     let gate = small(&upstream, &text);
     let before = look(gate.admin);
-    let name = series(
-        "dtgate_checkpoint_failures_total",
-        "destination=\"url\"",
-    );
+    let name = series("dtgate_checkpoint_failures_total", "destination=\"url\"");
     eventually("tried again", || {
         let times = look(gate.admin).get(&name).copied();
         times.filter(|times| *times > 2.0)
