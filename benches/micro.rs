@@ -16,7 +16,8 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use dtgate::audit::chain::Head;
 use dtgate::audit::event::{self, Answer, DecisionRecord, Event, Outcome, Record};
-use dtgate::audit::{self, Audit, Durability};
+use dtgate::audit::verify::verify;
+use dtgate::audit::{self, Audit, Compression, Durability};
 use dtgate::dynatrace::catalogue::{Catalogue, Overrides};
 use dtgate::dynatrace::change;
 use dtgate::dynatrace::redact::{Redacted, Redactor};
@@ -300,6 +301,72 @@ fn journal_append_by_64(bencher: Bencher<'_, '_>, durability: Durability) {
             }
             runtime.block_on(tasks.join_all());
         });
+}
+
+/// So many requests wait at once, each for 16 records one after the other. `TMPDIR=/dev/shm` leaves out the disk.
+#[divan::bench(args = [1, 16, 256], sample_count = 20)]
+fn journal_append_waiting(bencher: Bencher<'_, '_>, waiting: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let (audit, _writer) = journal(directory.path(), Durability::Synced);
+    let runtime = runtime();
+    let input = Arc::new(input(&SCOPES, 0));
+    bencher
+        .counter(divan::counter::ItemsCount::new(waiting * 16))
+        .bench_local(|| {
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..waiting {
+                let (audit, input) = (audit.clone(), input.clone());
+                tasks.spawn_on(
+                    async move {
+                        for _ in 0..16 {
+                            audit.record(decision(&input)).await.unwrap();
+                        }
+                    },
+                    runtime.handle(),
+                );
+            }
+            runtime.block_on(tasks.join_all());
+        });
+}
+
+/// Everything that `audit verify` does, of 64 MiB of text in four segments.
+#[divan::bench(args = [Compression::Off, Compression::Zstd], sample_count = 10)]
+fn journal_verify(bencher: Bencher<'_, '_>, compression: Compression) {
+    let directory = tempfile::tempdir().unwrap();
+    let config = audit::Config {
+        directory: directory.path().join("journal"),
+        compression,
+        ..audit::Config::default()
+    };
+    let held = audit::Directory::hold(&config.directory).unwrap();
+    let (mut head, mut text) = (Head::origin(), 0);
+    let allowed = Record::from(decision(&input(&SCOPES, 0)));
+    for _ in 0..4 {
+        let (first, mut buffer) = (head.next, Vec::new());
+        while buffer.len() < 16 << 20 {
+            let number = head.encode(&allowed, 0, &mut buffer);
+            head.encode(&outcome(number), number, &mut buffer);
+        }
+        text += buffer.len();
+        std::fs::write(config.directory.join(format!("{first:020}.jsonl")), buffer).unwrap();
+    }
+    // One more, so that all four are closed.
+    std::fs::write(
+        config.directory.join(format!("{:020}.jsonl", head.next)),
+        "",
+    )
+    .unwrap();
+    let runtime = runtime();
+    let (audit, writer) =
+        Audit::open(held, &config, "bench", audit::Configured::default(), now).unwrap();
+    while compression == Compression::Zstd && audit.kept().compressed_segments < 4 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(audit);
+    runtime.block_on(writer.join());
+    bencher
+        .counter(divan::counter::BytesCount::new(text))
+        .bench_local(|| verify(&config.directory, None).unwrap());
 }
 
 /// The start with a last segment that is nearly full, 63 MiB of pairs of records.

@@ -1,106 +1,90 @@
 #!/usr/bin/env python3
 """Checks a journal of dtgate without dtgate: python3 verify.py JOURNAL VKEY [VKEY…]
 
-Needs Python 3.10 and `cryptography`; for compressed segments also the program `zstd` (or Python 3.14).
+Needs Python 3.10 and `cryptography`; for compressed segments also the program `zstd`.
 Exit code 0: all holds. 2: it does not, and the last line says why. The keys are those that `dtgate audit key` printed.
 """
 import base64, hashlib, json, pathlib, subprocess, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-def fail(why):
-    print(f"does not hold: {why}")
-    sys.exit(2)
+sha256 = lambda data: hashlib.sha256(data).digest()
+unbase = lambda text: base64.b64decode(text, validate=True)
 
-def sha256(data):
-    return hashlib.sha256(data).digest()
+def check(holds, why):
+    if not holds:
+        sys.exit(print(f"does not hold: {why}") or 2)
 
 def lines(path):
-    data = path.read_bytes()
-    if path.suffix == ".zst":
-        try:
-            from compression import zstd
-            data = zstd.decompress(data)
-        except ImportError:
-            data = subprocess.run(["zstd", "-dcq", str(path)], check=True, capture_output=True).stdout
-    if data and not data.endswith(b"\n"):
-        fail(f"{path.name}: the last line is torn")
+    zstd = path.suffix == ".zst" and subprocess.run(["zstd", "-dcq", path], capture_output=True)
+    check(not zstd or zstd.returncode == 0, f"{path.name} cannot be decompressed")
+    data = zstd.stdout if zstd else path.read_bytes()
+    check(not data or data.endswith(b"\n"), f"{path.name}: the last line is torn")
     return data.split(b"\n")[:-1]
 
-class Tree:
-    """RFC 6962: the roots of the largest full subtrees, from the left."""
-    def __init__(self, size=0, roots=()):
-        self.size, self.roots = size, list(roots)
-    def add(self, line):
-        node, size = sha256(b"\0" + line), self.size
-        while size & 1:
-            node, size = sha256(b"\1" + self.roots.pop() + node), size >> 1
-        self.roots.append(node)
-        self.size += 1
-    def root(self):
-        node = self.roots[-1] if self.roots else sha256(b"")
-        for left in self.roots[-2::-1]:
-            node = sha256(b"\1" + left + node)
-        return node
+def add(roots, size, line):  # RFC 6962: `roots` are those of the largest full subtrees, from the left.
+    node = sha256(b"\0" + line)
+    while size & 1:
+        node, size = sha256(b"\1" + roots.pop() + node), size >> 1
+    roots.append(node)
 
-def signed(note, vkey):
-    """Whether a key, NAME+HASH+BASE64, has signed a note: its text, an empty line, `— NAME BASE64` lines."""
+def root(roots):
+    node = roots[-1] if roots else sha256(b"")
+    for left in roots[-2::-1]:
+        node = sha256(b"\1" + left + node)
+    return base64.b64encode(node).decode()
+
+def signed(note, vkey):  # A note is a text, an empty line, and lines `— NAME BASE64`; a key is NAME+HASH+BASE64.
     name, _, key = vkey.split("+", 2)
-    key = base64.b64decode(key, validate=True)
-    key_hash = sha256(name.encode() + b"\n" + key)[:4]
+    hint = sha256(name.encode() + b"\n" + unbase(key))[:4]
     text, _, signatures = note.rpartition("\n\n")
-    for line in signatures.splitlines():
-        dash, who, signature = line.split(" ")
-        signature = base64.b64decode(signature, validate=True)
-        if (dash, who, signature[:4]) == ("—", name, key_hash) and key[0] == 1:
-            try:
-                Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature[4:], (text + "\n").encode())
-                return True
-            except InvalidSignature:
-                pass
-    return False
+    ours = (unbase(line.split(" ")[2]) for line in signatures.splitlines() if line.startswith(f"— {name} "))
+    try:
+        ours = next(signature[4:] for signature in ours if signature[:4] == hint)
+        Ed25519PublicKey.from_public_bytes(unbase(key)[1:]).verify(ours, (text + "\n").encode())
+        return True
+    except (StopIteration, InvalidSignature):
+        return False
 
 def main(journal, *keys):
-    keys, proven, foreign, start = set(keys), 0, None, None
-    found = {path.name.removesuffix(".zst"): path for path in sorted(pathlib.Path(journal).glob("*.jsonl*"), reverse=True)
-             if path.name.endswith((".jsonl", ".jsonl.zst"))}  # where both are there, the plain one counts
-    segments = [found[name] for name in sorted(found)] or fail("there are no segments")
-    first = int(segments[0].name[:20])
-    if first > 1:  # Older ones were pruned: a record further on says what they were, and is itself below a checkpoint.
-        pruned = (json.loads(line) for path in reversed(segments) for line in lines(path) if b'"kind":"pruned"' in line)
-        start = next((it for it in pruned if it["kind"] == "pruned" and it["last"] == first - 1), None)
-        start or fail(f"the records before {first} are gone, and no pruned record says what they were")
-    head = pathlib.Path(journal, "head")  # A note of the gate's own: it shows a change of the last record, or a cut.
-    noted = head.read_text().split()[0].split(":") if head.exists() else ["0", ""]
-    tree = Tree(first - 1, [base64.b64decode(root) for root in start["tree"]] if start else [])
-    prev, vouched = start["hash"] if start else "0" * 64, not start
+    keys, proven, foreign, start, by = set(keys), 0, None, None, 0
+    # Where a segment is there in both forms, the plain one counts.
+    segments = list({path.name[:20]: path for path in sorted(pathlib.Path(journal).glob("*.jsonl*"), reverse=True)
+                     if path.name[20:] in (".jsonl", ".jsonl.zst")}.values())[::-1]
+    check(segments, "there are no segments")
+    size = int(segments[0].name[:20]) - 1  # of what was deleted: a record further on says what that was
+    for path in reversed(segments) if size else []:
+        said = [json.loads(line) for line in lines(path) if b'"kind":"pruned"' in line]
+        start = start or next((it for it in said if it["kind"] == "pruned" and it["last"] == size), None)
+    check(start or not size, f"the first {size} records are gone, and no record says that they were deleted")
+    prev, roots = (start["hash"], [unbase(it) for it in start["tree"]]) if start else ("0" * 64, [])
+    noted = pathlib.Path(journal, "head")  # a note of the gate's own: it shows a cut, and a change of the last record
+    noted, wanted = noted.read_text().split()[0].split(":") if noted.exists() else ("0", None)
     for path in segments:
-        int(path.name[:20]) == tree.size + 1 or fail(f"{path.name}: record {tree.size + 1} comes next")
-        for place, line in enumerate(lines(path), 1):
-            number, at = tree.size + 1, f"{path.name}:{place}"
+        check(int(path.name[:20]) == size + 1, f"{path.name}: record {size + 1} comes next")
+        for line in lines(path):
             try:
                 record = json.loads(line)
-                kind = record["kind"]
-                (record["seq"], record["prev"]) == (number, prev) or fail(f"{at}: the chain breaks at record {number}, or before")
+                kind, place = record["kind"], (record["seq"], record["prev"])
+                check(place == (size + 1, prev), f"{path.name}: the chain breaks at record {size + 1}, or before")
                 if kind == "checkpoint":
-                    origin, size, root = record["note"].split("\n")[:3]
-                    told = (int(size), base64.b64decode(root)) == (number - 1, tree.root())
-                    alike = (record["size"], record["root"], record["synced"]) == (int(size), root, number - 1)
-                    told and alike and signed(record["note"], record["key"]) or fail(f"{at}: checkpoint {number} does not hold")
-                    proven, foreign = (number - 1, None) if record["key"] in keys else (proven, number)
+                    key, told = record["key"], (record["size"], record["synced"], record["note"].split("\n")[1:3])
+                    holds = told == (size, size, [str(size), record["root"]]) and record["root"] == root(roots)
+                    check(holds and signed(record["note"], key), f"checkpoint {size + 1} does not hold")
+                    proven, foreign = (size, None) if key in keys else (proven, size + 1)
                 elif kind == "key" and record["old"] in keys and signed(record["note"], record["old"]):
-                    record["note"].startswith(f"dtgate key rotation\n{record['old']}\n{record['new']}\n\n") and keys.add(record["new"])
-                vouched = vouched or record == start
-            except (ValueError, KeyError, TypeError) as error:
-                fail(f"{at}: record {number} is damaged: {error!r}")
-            tree.add(line)
-            prev = sha256(line).hex()
-            number == int(noted[0]) and prev != noted[1] and fail(f"{at}: record {number} is not the one in the file head")
-    tree.size < int(noted[0]) and fail(f"the journal ends with record {tree.size}, and the file head says {int(noted[0])}")
-    vouched or fail("the pruned record is not in the chain")
-    foreign and fail(f"the checkpoint in record {foreign} is of a key that was not given")
-    proven or fail("no checkpoint is signed by a key that was given")
-    print(f"holds: records {first} to {tree.size}; proven by the key: up to {proven}; head {tree.size}:{prev}")
+                    keys |= set(record["note"].split("\n")[2:3])
+                by = size + 1 if record == start else by
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                check(False, f"{path.name}: record {size + 1} is damaged: {error!r}")
+            add(roots, size, line)
+            size, prev = size + 1, sha256(line).hex()
+            check(size != int(noted) or prev == wanted, f"record {size} is not the one in the file head")
+    check(size >= int(noted), f"the journal ends with record {size}, and the file head says {int(noted)}")
+    check(not foreign, f"the checkpoint in record {foreign} is of a key that was not given")
+    check(proven, "no checkpoint is signed by a key that was given")
+    check(not start or 0 < by <= proven, "the record that says what was deleted is below no checkpoint")
+    print(f"holds: records {int(segments[0].name[:20])} to {size}; proven by the key: up to {proven}; head {size}:{prev}")
 
 if __name__ == "__main__":
     main(*sys.argv[1:]) if len(sys.argv) > 2 else sys.exit(__doc__)

@@ -117,12 +117,15 @@ impl Anchor {
         closed: CancellationToken,
     ) {
         let mut tasks = JoinSet::new();
-        let told = |to: String, kind| Told {
-            to,
-            kind,
-            metrics: self.metrics.clone(),
-            state: self.state.clone(),
-            now,
+        let told = |to: String, kind| {
+            self.metrics.checkpoints_will_be_sent(kind);
+            Told {
+                to,
+                kind,
+                metrics: self.metrics.clone(),
+                state: self.state.clone(),
+                now,
+            }
         };
         for witness in self.witnesses {
             let (newest, told) = (self.newest.clone(), told(witness.name(), "witness"));

@@ -530,6 +530,11 @@ impl Record {
         ];
         kinds.iter().any(|kind| self.0.starts_with(kind))
     }
+
+    /// Whether something is deleted as soon as a checkpoint covers it.
+    pub(super) fn is_of_deletion(&self) -> bool {
+        self.0.starts_with(b"{\"kind\":\"pruned\"")
+    }
 }
 
 impl From<DecisionRecord> for Record {

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::aside::{Aside, set_aside};
 use super::chain::Head;
+use super::checkpoint::key;
 use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
@@ -158,7 +159,7 @@ impl Journal {
             durable: written.len(),
             synced: head.next - 1,
             answered: head.next - 1,
-            tree: tree_of(path, head.next - 1).map_err(at(path))?,
+            tree: tree_of(path, head.next - 1)?,
             head,
             buffer: Vec::with_capacity(64 * 1024),
             durability: config.durability,
@@ -222,11 +223,6 @@ impl Journal {
     /// How many segments were closed since the start.
     pub(super) fn closed(&self) -> u64 {
         self.closed
-    }
-
-    /// The last record that is known to be on disk.
-    pub(super) fn synced(&self) -> u64 {
-        self.synced
     }
 
     #[expect(
@@ -400,13 +396,20 @@ impl Journal {
 }
 
 /// The tree of the records that are there. A journal that has none, because segments were moved away, is written without.
-fn tree_of(directory: &Path, last: u64) -> io::Result<Option<Stored>> {
-    let tree = Stored::open(directory, last)?;
-    if tree.is_none() {
-        tracing::error!(
-            "no checkpoints of the journal can be made: old segments are missing and the file tree is not right. Put them \
-             back and start again"
-        );
-    }
-    Ok(tree)
+///
+/// So is one whose old segments are not what was signed or cannot be read: a start looks at the newest only, and what is
+/// not right is never signed.
+fn tree_of(directory: &Path, last: u64) -> Result<Option<Stored>, OpenError> {
+    let (current, next) = key::public(directory)?;
+    let keys: Vec<_> = current.into_iter().chain(next).collect();
+    let reason = match Stored::open(directory, last, &keys) {
+        Ok(Some(tree)) => return Ok(Some(tree)),
+        Ok(None) => {
+            "old segments are missing and the file tree is not right. Put them back and start again"
+                .to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(reason, "no checkpoints of the journal can be made");
+    Ok(None)
 }

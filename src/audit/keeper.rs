@@ -222,7 +222,9 @@ impl Keeper {
         let go_on = &mut self.going_on();
         go_on()?;
         let path = self.directory.path();
-        retention::finish(path, go_on)?;
+        if !retention::finish(path, self.shared.covered_up_to(), go_on)? {
+            return Ok(());
+        }
         let now = (self.now)();
         let due = due(path, &self.retention, now, self.shared.may_be_deleted())?;
         self.kept.waiting_for_a_checkpoint = due.waiting as u64;
@@ -244,7 +246,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Has the writer write it, and waits until it is on disk.
+    /// Has the writer write it, and waits until it is on disk and signed for: a checkpoint comes at once.
     fn record(&self, pruned: &Pruned) -> io::Result<()> {
         let record: Record = Event::Pruned(pruned.clone()).record();
         let (pending, written) = Pending::new(record, Wanted::Always);
@@ -255,13 +257,13 @@ impl Keeper {
         let told = written.blocking_recv().map_err(|_closed| ended())?;
         let seq = told.answer().map_err(io::Error::other)?;
         let since = Instant::now();
-        while self.shared.synced() < seq {
+        while self.shared.covered_up_to() < seq {
             // The writer is gone: the next start finds out whether the record is there.
             if self.is_over() {
                 return Err(ended());
             }
-            if since.elapsed() > SYNCED_WITHIN {
-                return Err(io::Error::other("the record of it did not get to the disk"));
+            if since.elapsed() > COVERED_WITHIN {
+                return Err(io::Error::other("no checkpoint covers the record of it"));
             }
             std::thread::sleep(STEP);
         }
@@ -420,6 +422,6 @@ fn step_back() {
 /// How often closed segments are looked at, at least.
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// Buffered records are on disk within a second, where the disk is well.
-const SYNCED_WITHIN: Duration = Duration::from_secs(30);
+/// Where the disk is well it takes no time.
+const COVERED_WITHIN: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(20);

@@ -3,10 +3,11 @@
 //!
 //! It follows a journal that is being written, and checks nothing: [`verify`](super::verify) does.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
-use super::segment::{first_record, open_lines, segments};
+use super::segment::{first_record, open_lines, read_line, segments};
 
 /// Where a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub struct Lines {
     from: Place,
     current: Option<Open>,
     partial: Vec<u8>,
+    /// Segments that come later. A journal may have very many: they are not looked for again for each.
+    ahead: VecDeque<(PathBuf, u64)>,
 }
 
 /// The segment that is read.
@@ -58,6 +61,7 @@ impl Lines {
             from,
             current: None,
             partial: Vec::new(),
+            ahead: VecDeque::new(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Lines {
                 // It was deleted since it was found.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && gone < TRIES => {
                     gone += 1;
+                    self.ahead.clear();
                     continue;
                 }
                 opened => opened.map_err(in_file(&path))?,
@@ -104,9 +109,7 @@ impl Lines {
         let Some(open) = &mut self.current else {
             return Ok(None);
         };
-        open.reader
-            .read_until(b'\n', &mut self.partial)
-            .map_err(in_file(&open.path))?;
+        read_line(&mut open.reader, &mut self.partial).map_err(in_file(&open.path))?;
         if !self.partial.ends_with(b"\n") {
             return Ok(None);
         }
@@ -117,17 +120,21 @@ impl Lines {
         Ok(Some(Line { place, bytes }))
     }
 
-    fn next_segment(&self) -> io::Result<Option<(PathBuf, u64)>> {
-        let after = self.current.as_ref().map(|open| open.place.segment);
-        let mut found = segments(&self.directory)?.into_iter();
-        Ok(found.find_map(|path| {
-            let segment = first_record(&path)?;
-            let is_next = match after {
-                Some(after) => segment > after,
-                None => segment >= self.from.segment,
-            };
-            is_next.then_some((path, segment))
-        }))
+    fn next_segment(&mut self) -> io::Result<Option<(PathBuf, u64)>> {
+        let from = match &self.current {
+            Some(open) => open.place.segment + 1,
+            None => self.from.segment,
+        };
+        while self.ahead.front().is_some_and(|(_, it)| *it < from) {
+            self.ahead.pop_front();
+        }
+        if self.ahead.is_empty() {
+            let found = segments(&self.directory)?.into_iter();
+            let numbered = found.filter_map(|path| Some((first_record(&path)?, path)));
+            let later = numbered.filter(|(segment, _)| *segment >= from);
+            self.ahead = later.map(|(segment, path)| (path, segment)).collect();
+        }
+        Ok(self.ahead.front().cloned())
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Notary {
     made: Instant,
     /// Records came that tell of something else than checkpoints.
     is_behind: bool,
+    /// Somebody waits for one.
+    is_awaited: bool,
     /// Where the last record was. When it is closed, a checkpoint covers it.
     segment: Option<PathBuf>,
 }
@@ -29,6 +31,7 @@ impl Notary {
             made: Instant::now(),
             // The start.
             is_behind: true,
+            is_awaited: false,
             segment: None,
         }
     }
@@ -39,12 +42,12 @@ impl Notary {
     }
 
     /// Records were written.
-    pub(super) fn see(
-        &mut self,
-        mut records: impl Iterator<Item = impl std::borrow::Borrow<Record>>,
-    ) {
-        self.is_behind =
-            self.is_behind || records.any(|record| !record.borrow().is_of_checkpoint());
+    pub(super) fn see(&mut self, records: impl Iterator<Item = impl std::borrow::Borrow<Record>>) {
+        for record in records {
+            let record = record.borrow();
+            self.is_behind |= !record.is_of_checkpoint();
+            self.is_awaited |= record.is_of_deletion();
+        }
     }
 
     /// Whether it is time for one.
@@ -58,7 +61,7 @@ impl Notary {
         }
         // Whatever was written into it, a recovery too.
         self.is_behind |= is_closed;
-        self.is_behind && (is_closed || self.made.elapsed() >= self.interval)
+        self.is_behind && (is_closed || self.is_awaited || self.made.elapsed() >= self.interval)
     }
 
     /// Puts a checkpoint of all that is there on disk. `None`: there is nothing new, or the tree is not known.
@@ -74,7 +77,7 @@ impl Notary {
         let signed = Signed::new(size, root, &self.key, now);
         let event = Event::Checkpoint(signed.event(&self.key.public()));
         journal.note(&[event.record()])?;
-        self.is_behind = false;
+        (self.is_behind, self.is_awaited) = (false, false);
         Ok(Some(signed))
     }
 }

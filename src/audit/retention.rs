@@ -4,7 +4,7 @@
 //! what is intended, a `pruned` record is on disk, the segments go one by one, the file goes. The next start finds
 //! the file, and goes on if the record is there. What remains is always the end of the journal without a gap.
 
-use std::io::{self, BufRead};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
@@ -17,7 +17,7 @@ use super::event::Pruned;
 use super::lines::{Lines, Place};
 use super::segment::{
     as_readable_as, first_line, first_record, forms, last_line, open_lines, open_regular, put,
-    segments,
+    read_line, segments,
 };
 use super::settle::written_at;
 use super::tree::stored;
@@ -217,7 +217,7 @@ pub(super) fn removal(
         }
         let mut reader = open_lines(path, 0)?;
         go_on()?;
-        while reader.read_until(b'\n', &mut line)? > 0 {
+        while read_line(&mut reader, &mut line)? > 0 {
             let content = line.strip_suffix(b"\n").unwrap_or(&line);
             let head = head.get_or_insert_with(Head::origin);
             let followed = head.follow(content);
@@ -260,7 +260,7 @@ pub(super) fn removal(
 fn first_line_behind(directory: &Path, last: u64) -> io::Result<Vec<u8>> {
     let next = segments(directory)?
         .into_iter()
-        .find(|path| first_record(path) == Some(last + 1));
+        .find(|path| first_record(path) == last.checked_add(1));
     let next = next.ok_or_else(|| io::Error::other("the segment behind it is gone"))?;
     first_line(&next)
 }
@@ -305,9 +305,9 @@ fn is_vouched(
 ) -> io::Result<bool> {
     for path in segments(directory)?.iter().rev() {
         let mut last = None;
-        pruned_in(path, go_on, |pruned| last = last.max(Some(pruned.last)))?;
+        pruned_in(path, go_on, |_, pruned| last = last.max(Some(pruned.last)))?;
         if let Some(last) = last {
-            return Ok(last + 1 >= first);
+            return Ok(last >= first - 1);
         }
     }
     Ok(false)
@@ -316,24 +316,26 @@ fn is_vouched(
 fn pruned_in(
     path: &Path,
     go_on: &mut dyn FnMut() -> io::Result<()>,
-    mut see: impl FnMut(Pruned),
+    mut see: impl FnMut(u64, Pruned),
 ) -> io::Result<()> {
     go_on()?;
     let mut reader = open_lines(path, 0)?;
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
+    while read_line(&mut reader, &mut line)? > 0 {
         if memmem::find(&line, b"\"kind\":\"pruned\"").is_some()
-            && Link::read(line.trim_ascii_end()).is_ok_and(|link| link.kind == "pruned")
+            && let Ok(link) = Link::read(line.trim_ascii_end())
+            && link.kind == "pruned"
             && let Ok(pruned) = serde_json::from_slice(&line)
         {
-            see(pruned);
+            see(link.seq.unwrap_or_default(), pruned);
         }
         line.clear();
     }
     Ok(())
 }
 
-/// Deletes what the record says. `written`: the last record before it. `record` has it on disk when it returns.
+/// Deletes what the record says. `written`: the last record before it. When `record` returns, it is on disk, and below a
+/// signed checkpoint: what only says so itself, anybody could have written.
 pub(super) fn prune(
     directory: &Path,
     pruned: &Pruned,
@@ -350,15 +352,17 @@ pub(super) fn prune(
     delete(directory, pruned.last, go_on)
 }
 
-/// Goes on with what a kill has ended, where the record was written.
+/// Goes on with what a kill has ended, where the record was written; once a checkpoint covers that: as long as it waits,
+/// it says `false`.
 pub(super) fn finish(
     directory: &Path,
+    covered: u64,
     go_on: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let path = intention(directory);
     let mut intended = String::new();
     match open_regular(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         file => io::Read::read_to_string(&mut io::Read::take(file?, 64), &mut intended)?,
     };
     let numbers = intended.trim_end().split_once(' ');
@@ -372,23 +376,26 @@ pub(super) fn finish(
     for (at, path) in all.iter().enumerate() {
         let next = all.get(at + 1).and_then(|path| first_record(path));
         if next.is_none_or(|next| next > written) {
-            let see = |pruned: Pruned| {
+            let see = |seq, pruned: Pruned| {
                 if pruned.last == last {
-                    recorded = Some(pruned.hash);
+                    recorded = Some((seq, pruned.hash));
                 }
             };
             pruned_in(path, go_on, see)?;
         }
     }
-    if let Some(hash) = recorded {
+    if let Some((seq, hash)) = recorded {
+        if seq > covered {
+            return Ok(false);
+        }
         let kept = first_line_behind(directory, last)?;
         if Link::read(kept.trim_ascii_end()).is_ok_and(|it| it.prev == hash) {
-            return delete(directory, last, go_on);
+            return delete(directory, last, go_on).map(|()| true);
         }
     }
     go_on()?;
     std::fs::remove_file(path)?;
-    sync(directory)
+    sync(directory).map(|()| true)
 }
 
 /// Deletes the segments up to a record, and what was set aside from them.
@@ -400,7 +407,7 @@ fn delete(
     let all = segments(directory)?;
     for pair in all.windows(2).take(all.len().saturating_sub(KEPT)) {
         let [path, next] = pair else { break };
-        if first_record(next).is_none_or(|next| next > last + 1) {
+        if first_record(next).is_none_or(|next| next - 1 > last) {
             break;
         }
         let (plain, compressed) = forms(path);

@@ -146,8 +146,12 @@ pub fn first_record(path: &Path) -> Option<u64> {
     let name = name.strip_suffix(COMPRESSED).unwrap_or(name);
     let name = name.strip_suffix(".jsonl")?;
     let is_number = name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit());
-    is_number.then(|| name.parse().ok()).flatten()
+    let number = is_number.then(|| name.parse().ok()).flatten();
+    number.filter(|number| (1..=MOST_RECORDS).contains(number))
 }
+
+/// More than any journal has, and little enough to be counted on from.
+pub(super) const MOST_RECORDS: u64 = 1 << 60;
 
 pub(super) fn segment_path(directory: &Path, first: u64) -> PathBuf {
     directory.join(format!("{first:020}.jsonl"))
@@ -251,12 +255,28 @@ pub(super) fn last_line(path: &Path) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// The first line of a segment with its newline, if it has one. No record is longer than what is read.
+/// The first line of a segment with its newline, if it has one.
 pub(super) fn first_line(path: &Path) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
-    open_lines(path, 0)?.read_until(b'\n', &mut line)?;
+    read_line(&mut open_lines(path, 0)?, &mut line)?;
     Ok(line)
 }
+
+/// Reads on to the end of a line, its newline with it, or as far as there is any; 0 bytes at the end. Behind what `line`
+/// has already.
+pub(super) fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    let room = LONGEST_LINE.saturating_sub(line.len()) as u64 + 1;
+    let read = reader.take(room).read_until(b'\n', line)?;
+    if line.len() > LONGEST_LINE {
+        let longest = LONGEST_LINE >> 20;
+        let reason = format!("a line is longer than {longest} MiB, and no record is");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(read)
+}
+
+/// Far more than any record has: what somebody else wrote does not take all memory.
+pub(super) const LONGEST_LINE: usize = 64 << 20;
 
 /// How much of a segment's end is read at a time in search of its last line.
 const TAIL: u64 = 64 * 1024;

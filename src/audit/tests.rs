@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+mod attack;
 mod damage;
 mod hands;
 mod history;

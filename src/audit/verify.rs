@@ -20,12 +20,14 @@ use super::aside::{is_aside, name};
 use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
 use super::event::Pruned;
 use super::mark::{self, Marked};
-use super::segment::{Break, Damage, first_record, open_lines, open_regular, segments};
+use super::segment::{
+    Break, Damage, LONGEST_LINE, first_record, open_lines, open_regular, read_line, segments,
+};
 use super::settle::compare;
 use super::tree::stored;
 use crate::value::{Sha256Hex, counted};
 use seals::Seals;
-pub use seals::{SealError, Sealed, Trust, read_kept};
+pub use seals::{Late, SealError, Sealed, Trust, read_kept};
 use start::{Start, other_form};
 
 /// What a whole journal contains.
@@ -53,6 +55,9 @@ pub struct Report {
     /// What says that older segments were deleted, as far as it was not deleted itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Removal>,
+    /// Further ones, where there are too many to list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_pruned: u64,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
     pub unvouched: Vec<u64>,
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
@@ -198,7 +203,6 @@ fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Re
     let mut walk = Walk {
         head: start.head(),
         start,
-        checked: 0,
         seals: seals.map_err(sealed(directory, None))?,
         report: Report::default(),
         doubt: Doubt::default(),
@@ -220,8 +224,6 @@ const TRIES: u32 = 8;
 struct Walk<'a> {
     head: Head,
     start: Start,
-    /// How many `pruned` records were compared with the chain.
-    checked: usize,
     /// None: nothing says what the tree of the deleted records was.
     seals: Option<Seals>,
     report: Report,
@@ -248,8 +250,13 @@ impl Walk<'_> {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            if reader.read_until(b'\n', &mut line).map_err(unread(path))? == 0 {
-                break;
+            match read_line(&mut reader, &mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    return Err(self.too_long(path, number, &error));
+                }
+                Err(error) => return Err(unread(path)(error)),
             }
             // What confirms every other line is the one that follows it.
             let is_end = is_last && reader.fill_buf().map_err(unread(path))?.is_empty();
@@ -264,6 +271,9 @@ impl Walk<'_> {
             };
             compare(path, &self.head, self.marked.as_ref())?;
             let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+            if kind == "pruned" {
+                self.pruned(path, number, whole)?;
+            }
             // What is about to be deleted is in the tree already.
             if let Some(seals) = &mut self.seals
                 && self.head.next > seals.size() + 1
@@ -273,10 +283,6 @@ impl Walk<'_> {
             }
         }
         self.start.segment_ends(&self.head);
-        for removal in self.report.pruned.iter().skip(self.checked) {
-            self.start.vouched_by(removal)?;
-        }
-        self.checked = self.report.pruned.len();
         self.report.problems.extend(other_form(path));
         self.report.segments += 1;
         Ok(())
@@ -303,11 +309,6 @@ impl Walk<'_> {
                     report.more_recoveries += 1;
                 }
             }
-            ("pruned", _) => {
-                let removal = serde_json::from_slice(line);
-                let form = |error: serde_json::Error| LinkError::Form(error.to_string());
-                report.pruned.push(removal.map_err(form)?);
-            }
             _ => {}
         }
         self.doubt.see(&record);
@@ -317,6 +318,36 @@ impl Walk<'_> {
         Ok(record.kind)
     }
 
+    /// Looks whether the chain is what a record says of what was deleted.
+    fn pruned(&mut self, path: &Path, line: u64, content: &[u8]) -> Result<(), VerifyError> {
+        let removal: Removal = serde_json::from_slice(content).map_err(|error| {
+            VerifyError::Damaged(Damage::Broken(Break {
+                path: path.to_owned(),
+                line,
+                record: self.head.next - 1,
+                confirmed: false,
+                why: LinkError::Form(error.to_string()),
+            }))
+        })?;
+        self.start.vouched_by(&removal)?;
+        if self.report.pruned.len() < LISTED {
+            self.report.pruned.push(removal);
+        } else {
+            self.report.more_pruned += 1;
+        }
+        Ok(())
+    }
+
+    fn too_long(&self, path: &Path, line: u64, error: &io::Error) -> VerifyError {
+        VerifyError::Damaged(Damage::Broken(Break {
+            path: path.to_owned(),
+            line,
+            record: self.head.next,
+            confirmed: false,
+            why: LinkError::Form(error.to_string()),
+        }))
+    }
+
     /// What is wrong with a line: torn by a crash, where it is the end and nothing says that it was on disk.
     fn broken(
         &self,
@@ -324,12 +355,13 @@ impl Walk<'_> {
         number: u64,
         line: &[u8],
         why: LinkError,
-        mut reader: impl BufRead,
+        reader: impl BufRead,
         is_last: bool,
     ) -> VerifyError {
         let record = self.head.next;
         let mut rest = line.to_vec();
-        if let Err(error) = reader.read_to_end(&mut rest) {
+        // No further than a torn end can be long.
+        if let Err(error) = reader.take(LONGEST_LINE as u64).read_to_end(&mut rest) {
             return unread(path)(error);
         }
         let answered = self.marked.as_ref().map_or(0, |marked| marked.answered);
@@ -386,7 +418,9 @@ impl Walk<'_> {
             ));
         }
         report.seals = match self.seals {
-            Some(seals) => seals.end().map_err(sealed(directory, None))?,
+            Some(seals) => seals
+                .end(self.start.vouching())
+                .map_err(sealed(directory, None))?,
             None if self.is_proof_wanted => {
                 let first = gone + 1;
                 return Err(sealed(directory, None)(SealError::Vouched { first }));

@@ -57,8 +57,6 @@ pub(super) struct Shared {
     working: Mutex<Option<Instant>>,
     /// The newest checkpoint.
     pub(super) newest: watch::Sender<Option<Arc<Signed>>>,
-    /// The last record that is known to be on disk.
-    synced: AtomicU64,
     /// The last record that a signed checkpoint covers; none yet.
     covered: AtomicU64,
     /// The last record that was shipped, where records have to be shipped before they may be deleted.
@@ -85,10 +83,6 @@ impl Shared {
             seq: head.next.saturating_sub(1),
             hash: head.hash.as_str().to_owned(),
         })
-    }
-
-    pub(super) fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
     }
 
     /// The last record that a signed checkpoint covers.
@@ -242,9 +236,6 @@ impl Work {
                 self.seal_when_due();
             });
             shared.tell(self.trouble.as_ref());
-            shared
-                .synced
-                .store(self.journal.synced(), Ordering::Release);
             if self.journal.closed() != self.closed {
                 self.closed = self.journal.closed();
                 keeping.wake();

@@ -349,6 +349,12 @@ impl Metrics {
         self.0.families.checkpoint_made.set(at.as_second());
     }
 
+    /// Checkpoints go to a destination of this kind. An alarm on failures needs a 0 from which they rise.
+    pub fn checkpoints_will_be_sent(&self, destination: &'static str) {
+        let failures = &self.0.families.checkpoint_failures;
+        drop(failures.get_or_create(&DestinationLabels { destination }));
+    }
+
     /// A checkpoint did not arrive at a destination of this kind.
     pub fn checkpoint_not_sent(&self, destination: &'static str) {
         let labels = DestinationLabels { destination };

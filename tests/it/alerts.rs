@@ -23,12 +23,15 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 19] = [
+const CAUSES: [(&str, Cause); 22] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
     ("DtgateJournalDiskLow", || causes::disk_filling(1)),
     ("DtgateJournalDiskFull", || causes::disk_filling(4)),
+    ("DtgateJournalKeepFailing", causes::not_compressed),
+    ("DtgateCheckpointsMissing", causes::no_checkpoints),
+    ("DtgateCheckpointsNotSent", causes::checkpoints_not_sent),
     ("DtgatePolicyFailing", causes::policy_failing),
     ("DtgateFault", causes::fault),
     ("DtgateEnginesDiffer", causes::engines_differ),

@@ -16,13 +16,12 @@ struct Closed {
     key: String,
 }
 
-fn run(directory: tempfile::TempDir) -> tempfile::TempDir {
+fn run(directory: tempfile::TempDir, keep: &str) -> tempfile::TempDir {
     let upstream = Upstream::lenient();
     let config = directory.path().join("dtgate.toml");
     let newest = directory.path().join("newest");
     let text = format!(
-        // Tests change lines of segments.
-        "[journal]\ncompression = \"off\"\nsegment_size = \"12 KiB\"\norigin = \"gate.example/test\"\n\
+        "[journal]\norigin = \"gate.example/test\"\n{keep}\
          [journal.checkpoints]\nfile = \"{}\"\nlog = true\n",
         newest.display()
     );
@@ -42,7 +41,8 @@ fn run(directory: tempfile::TempDir) -> tempfile::TempDir {
 }
 
 fn closed() -> Closed {
-    let directory = run(run(tempfile::tempdir().unwrap()));
+    let plain = "segment_size = \"12 KiB\"\ncompression = \"off\"\n";
+    let directory = run(run(tempfile::tempdir().unwrap(), plain), plain);
     let journal = directory.path().join("journal");
     let key = words(&audit(&journal, "key", &[])).trim().to_owned();
     Closed {
@@ -282,6 +282,58 @@ fn needs_python_a_verifier_that_shares_nothing_with_dtgate_agrees() {
     assert_eq!(python(journal, other).status.code(), Some(2));
     std::fs::remove_file(paths.last().unwrap()).unwrap();
     fails("the file head shows a cut");
+}
+
+#[test]
+#[ignore = "needs Python with cryptography"]
+fn needs_python_it_reads_what_is_compressed_and_pruned() {
+    if Command::new("zstd").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no zstd here");
+        return;
+    }
+    let keep = "segment_size = \"1 KiB\"\nretention.max_size = \"4 KiB\"\n";
+    let mut directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let files = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&journal).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut found: Vec<_> = paths
+            .filter(|path| name(path).ends_with(".jsonl") || name(path).ends_with(".zst"))
+            .collect();
+        found.sort();
+        found
+    };
+    for _ in 0..10 {
+        directory = run(directory, keep);
+        let files = files();
+        let is_pruned = !files[0].to_str().unwrap().contains("00000000000000000001.");
+        if is_pruned && files.iter().any(|path| path.extension().unwrap() == "zst") {
+            break;
+        }
+    }
+    let key = words(&audit(&journal, "key", &[])).trim().to_owned();
+    let said = words(&python(&journal, &key));
+    assert!(said.starts_with("holds: records "), "{said}");
+    assert!(!said.starts_with("holds: records 1 to"), "{said}");
+    let ours = audit(&journal, "verify", &["--key", &key]);
+    assert_eq!(ours.status.code(), Some(0), "{ours:?}");
+    let files = files();
+    for path in files
+        .iter()
+        .filter(|path| path.metadata().unwrap().len() > 200)
+    {
+        let whole = std::fs::read(path).unwrap();
+        let mut changed = whole.clone();
+        changed[100] ^= 1;
+        std::fs::write(path, changed).unwrap();
+        assert_eq!(python(&journal, &key).status.code(), Some(2), "{path:?}");
+        std::fs::write(path, whole).unwrap();
+    }
+    // One segment more than the record says.
+    std::fs::remove_file(&files[0]).unwrap();
+    assert_eq!(python(&journal, &key).status.code(), Some(2));
+    drop(directory);
 }
 
 #[test]

@@ -177,7 +177,9 @@ async fn the_tree_is_made_anew_where_its_file_is_not_right() {
         Vec::new(),
     ] {
         fs::write(&path, &content).unwrap();
-        let stored = Stored::open(&config.directory, last).unwrap().unwrap();
+        let stored = Stored::open(&config.directory, last, &[key_of(&config)])
+            .unwrap()
+            .unwrap();
         assert_eq!(stored.tree(), &hashes);
         let is_right = fs::read(&path).unwrap() == whole;
         // A hash of no root may stay wrong until a proof needs it, which then reads the journal.

@@ -1,12 +1,12 @@
 //! The file `tree`: the hashes of all full subtrees, each behind the last leaf below it, so that one more record costs two
 //! hashes on the average, and a proof reads a few.
 //!
-//! It is never the truth. It is written behind the records and never synced; a start compares it with the newest signed
-//! checkpoint, and makes it anew from the segments where it is short, too long or wrong. Where old segments were pruned,
+//! It is never the truth. It is written behind the records and never synced; a start compares it with the newest
+//! checkpoint that the gate has signed, and makes it anew from the segments where it is short, too long or wrong. Where old segments were pruned,
 //! the file has a hole in place of what was below their largest subtrees.
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,11 @@ use data_encoding::BASE64;
 use memchr::memmem;
 use serde::Deserialize;
 
-use super::super::checkpoint::{Checkpoint, hash_of, note::Note};
+use super::super::checkpoint::note::{Note, PublicKey};
+use super::super::checkpoint::{Checkpoint, hash_of};
 use super::super::segment::{
-    as_readable_as, first_record, open_lines, open_regular, options, segments,
+    MOST_RECORDS, as_readable_as, first_record, open_lines, open_regular, options, read_line,
+    segments,
 };
 use super::{Compact, Hash, Node, largest, leaf, stored};
 
@@ -55,7 +57,14 @@ impl Growth {
 impl Stored {
     /// The tree of the records up to `last`, all of which are on disk. `None`: it cannot be known, because segments are
     /// missing.
-    pub(in crate::audit) fn open(directory: &Path, last: u64) -> io::Result<Option<Self>> {
+    ///
+    /// What one of `keys` has signed is the truth: nothing is added to records that are others than a checkpoint of the
+    /// gate's own says, and the file is not believed because of somebody else's.
+    pub(in crate::audit) fn open(
+        directory: &Path,
+        last: u64,
+        keys: &[PublicKey],
+    ) -> io::Result<Option<Self>> {
         let file = options(as_readable_as(directory)?)
             .create(true)
             .truncate(false)
@@ -64,7 +73,7 @@ impl Stored {
             .open(path(directory))?;
         let segments = segments(directory)?;
         let hashes = Hashes(file);
-        let newest = newest_right(&hashes, &segments, last)?;
+        let newest = newest_right(&hashes, &segments, last, keys)?;
         let Some((tree, from)) = newest.map_or_else(
             || Ok::<_, io::Error>(beginning(&segments)?.map(|tree| (tree, 0))),
             |it| Ok(Some(it)),
@@ -79,8 +88,15 @@ impl Stored {
             waiting: Vec::new(),
         };
         this.write_roots()?;
+        if from == 0 && segments.len() > 2 {
+            let segments = segments.len();
+            tracing::info!(
+                segments,
+                "the journal's file tree is made anew: all of the journal is read"
+            );
+        }
         for path in segments.get(from..).unwrap_or_default() {
-            this.follow(path, last)?;
+            this.follow(path, last, keys)?;
         }
         if this.tree.size() != last {
             return Ok(None);
@@ -104,11 +120,17 @@ impl Stored {
     }
 
     /// Goes on with the records of a segment that come next, as far as `last`.
-    fn follow(&mut self, path: &Path, last: u64) -> io::Result<()> {
-        let mut next = first_record(path).unwrap_or_default();
+    fn follow(&mut self, path: &Path, last: u64, keys: &[PublicKey]) -> io::Result<()> {
+        let (mut next, mut wrong) = (first_record(path).unwrap_or_default(), None);
         each_line(path, |line| {
             // By its place: what it says is checked elsewhere.
             if next == self.tree.size() + 1 && next <= last {
+                if let Some(signed) = checkpoint(line, keys)
+                    && signed != (self.tree.size(), self.tree.root())
+                {
+                    wrong = Some(next);
+                    return false;
+                }
                 let waiting = &mut self.waiting;
                 self.tree
                     .push(leaf(line), |hash| waiting.extend_from_slice(hash));
@@ -118,7 +140,14 @@ impl Stored {
             }
             next += 1;
             next <= last
-        })
+        })?;
+        match wrong {
+            None => Ok(()),
+            Some(record) => Err(io::Error::other(format!(
+                "the checkpoint in record {record}, signed by this gate, covers other records than these: the journal was \
+                 changed. Run `dtgate audit verify`"
+            ))),
+        }
     }
 
     pub(in crate::audit) fn tree(&self) -> &Compact {
@@ -189,6 +218,7 @@ fn newest_right(
     hashes: &Hashes,
     segments: &[PathBuf],
     last: u64,
+    keys: &[PublicKey],
 ) -> io::Result<Option<(Compact, usize)>> {
     let length = hashes.0.metadata()?.len();
     for (place, path) in segments.iter().enumerate().rev() {
@@ -199,7 +229,7 @@ fn newest_right(
         let mut found = None;
         each_line(path, |line| {
             if let Some((size, root)) =
-                checkpoint(line).filter(|(size, _)| (first - 1..last).contains(size))
+                checkpoint(line, keys).filter(|(size, _)| (first - 1..last).contains(size))
                 && let Ok(tree) = hashes.tree(size)
                 && tree.root() == root
             {
@@ -255,6 +285,7 @@ fn pruned(line: &[u8]) -> Option<Compact> {
     memmem::find(line, b"\"kind\":\"pruned\"")?;
     let Pruned { kind, last, tree } = serde_json::from_slice(line).ok()?;
     let roots: Option<Vec<Hash>> = tree.iter().map(|root| hash_of(root)).collect();
+    let last = (last <= MOST_RECORDS).then_some(last)?;
     let tree = Compact::from_roots(last, roots?)?;
     (kind == "pruned").then_some(tree)
 }
@@ -269,9 +300,8 @@ pub(in crate::audit) fn pruned_member(directory: &Path, size: u64) -> io::Result
         .collect())
 }
 
-/// Size and root, if a line is a record of a checkpoint. The signature is not checked: who can change segments can change
-/// the file, too.
-fn checkpoint(line: &[u8]) -> Option<(u64, Hash)> {
+/// Size and root, if a line is a record of a checkpoint that one of these keys has signed.
+fn checkpoint(line: &[u8], keys: &[PublicKey]) -> Option<(u64, Hash)> {
     #[derive(Deserialize)]
     struct Record {
         kind: String,
@@ -279,8 +309,9 @@ fn checkpoint(line: &[u8]) -> Option<(u64, Hash)> {
     }
     memmem::find(line, b"\"kind\":\"checkpoint\"")?;
     let record: Record = serde_json::from_slice(line).ok()?;
-    let text = Note::parse(&record.note).ok()?.text;
-    let checkpoint = Checkpoint::parse(&text).filter(|_| record.kind == "checkpoint")?;
+    let note = Note::parse(&record.note).ok()?;
+    let checkpoint = Checkpoint::parse(&note.text).filter(|_| record.kind == "checkpoint")?;
+    keys.iter().find_map(|key| key.signed(&note))?;
     Some((checkpoint.size, checkpoint.root))
 }
 
@@ -295,7 +326,7 @@ pub(in crate::audit) fn each_line(
     let mut line = Vec::new();
     loop {
         line.clear();
-        reader.read_until(b'\n', &mut line).map_err(named)?;
+        read_line(&mut reader, &mut line).map_err(named)?;
         let Some(line) = line.strip_suffix(b"\n") else {
             return Ok(());
         };

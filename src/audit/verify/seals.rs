@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, handover};
 use super::super::tree::{Compact, Hash, leaf};
+use super::is_zero;
 
 /// What a journal is compared with.
 #[derive(Clone, Debug, Default)]
@@ -42,12 +43,30 @@ pub struct Sealed {
     /// The size of the checkpoint from elsewhere that the journal was compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<u64>,
+    /// Records that no checkpoint covered when a gate was started behind them: a crash leaves that, and so does whoever
+    /// changes a journal whose gate is down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signed_late: Vec<Late>,
+    /// Further ones, where there are too many to list.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_signed_late: u64,
+}
+
+/// Records that the next start has signed, and not the gate that wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Late {
+    pub from: u64,
+    pub to: u64,
+    /// The record of the start, or the first that was written by hand.
+    pub by: u64,
 }
 
 /// On the way.
 #[derive(Debug)]
 pub(super) struct Seals {
     tree: Compact,
+    /// The records that were deleted.
+    pruned: u64,
     trust: Trust,
     kept: Option<Checkpoint>,
     /// The keys that sign this journal, as far as anybody can know.
@@ -56,6 +75,8 @@ pub(super) struct Seals {
     recent: VecDeque<String>,
     /// Of a key that is not known: the record, and what its key is said to be.
     foreign: Option<(u64, String)>,
+    /// The last record that tells of something else than what was signed.
+    written: u64,
     found: Sealed,
 }
 
@@ -106,6 +127,11 @@ pub enum SealError {
         "the records before {first} are gone, and no pruned record of this journal says what they were"
     )]
     Vouched { first: u64 },
+    #[error(
+        "the records before {first} are gone, and record {record}, which says that they were deleted, is below no \
+         checkpoint of a key that was given: a gate makes one before it deletes anything"
+    )]
+    Deleted { first: u64, record: u64 },
 }
 
 /// What has to be known of records that tell of checkpoints.
@@ -135,10 +161,12 @@ impl Seals {
         let kept = kept.transpose()?;
         let this = Self {
             known: trust.keys.clone(),
+            pruned: tree.size(),
             tree,
             trust,
             recent: VecDeque::new(),
             foreign: None,
+            written: 0,
             found: Sealed {
                 compared: kept.as_ref().map(|kept| kept.size),
                 ..Sealed::default()
@@ -166,10 +194,40 @@ impl Seals {
             "checkpoint" => self.checkpoint(record, line)?,
             "cosigned" => self.cosigned(record, line)?,
             "key" => self.key(record, line)?,
+            // Nobody else writes them but a gate that starts, and a command that is run where none runs.
+            "start" | "settled" => self.begins(record),
             _ => {}
+        }
+        if !matches!(kind, "checkpoint" | "cosigned" | "settled") {
+            self.written = record;
         }
         self.tree.push(leaf(line), |_hash| {});
         self.compare()
+    }
+
+    /// Somebody opens the journal, and signs from here on for all that is there.
+    fn begins(&mut self, record: u64) {
+        let found = &mut self.found;
+        let signed = match self.trust.keys.is_empty() {
+            true => found.covered,
+            false => found.proven,
+        };
+        let from = signed.max(self.pruned) + 1;
+        if self.written < from {
+            return;
+        }
+        let late = Late {
+            from,
+            to: self.written,
+            by: record,
+        };
+        // A start that was ended before its first checkpoint: the next one signs all.
+        found.signed_late.pop_if(|last| last.from == from);
+        if found.signed_late.len() < LISTED {
+            found.signed_late.push(late);
+        } else {
+            found.more_signed_late += 1;
+        }
     }
 
     fn compare(&self) -> Result<(), SealError> {
@@ -280,7 +338,8 @@ impl Seals {
         Ok(())
     }
 
-    pub(super) fn end(self) -> Result<Sealed, SealError> {
+    /// `vouching`: the record that says that the beginning was deleted, where it was.
+    pub(super) fn end(self, vouching: Option<u64>) -> Result<Sealed, SealError> {
         let last = self.tree.size();
         if let Some(kept) = self.kept.filter(|kept| kept.size > last) {
             return Err(SealError::Cut {
@@ -295,6 +354,12 @@ impl Seals {
         if let Some((record, key)) = self.foreign {
             return Err(SealError::Foreign { record, key });
         }
+        if let Some(record) = vouching.filter(|record| *record > self.found.proven) {
+            return Err(SealError::Deleted {
+                first: self.pruned + 1,
+                record,
+            });
+        }
         (self.found.proven > 0)
             .then_some(self.found)
             .ok_or(SealError::Unproven)
@@ -307,6 +372,8 @@ fn read(line: &[u8]) -> Result<(Told, Note), String> {
     Ok((told, note))
 }
 
+/// Of a kind.
+const LISTED: usize = 1000;
 /// A witness answers within the time of a few checkpoints.
 const RECENT: usize = 256;
 /// More than anybody rotates.

@@ -23,6 +23,8 @@ pub(super) struct Start {
     first: u64,
     /// The last record that a `pruned` record says was deleted, where it knows the hashes above.
     gone: Option<u64>,
+    /// The first record that says so.
+    vouching: Option<u64>,
 }
 
 impl Start {
@@ -64,13 +66,14 @@ impl Start {
     /// kill between the record and the deletion leaves more segments than it says.
     pub(super) fn vouched_by(&mut self, removal: &Removal) -> Result<(), VerifyError> {
         let Removal { seq, pruned } = removal;
-        if pruned.last + 1 < self.first {
+        if pruned.last < self.first.saturating_sub(1) {
             return Ok(());
         }
         let found = self.ends.get(&pruned.last).filter(|_| pruned.last < *seq);
         match found {
             Some(hash) if hash.as_str() == pruned.hash => {
                 self.gone = self.gone.max(Some(pruned.last));
+                self.vouching.get_or_insert(*seq);
                 Ok(())
             }
             found => Err(VerifyError::Pruned {
@@ -80,6 +83,11 @@ impl Start {
                 found: found.map_or_else(|| "none".to_owned(), |hash| hash.as_str().to_owned()),
             }),
         }
+    }
+
+    /// Which record says that what is missing was deleted. None where nothing is missing.
+    pub(super) fn vouching(&self) -> Option<u64> {
+        self.vouching.filter(|_| self.first > 1)
     }
 
     /// The last record that was deleted as a record says; an error where nothing vouches for the beginning.

@@ -12,7 +12,7 @@ use super::readable;
 use super::trusted::{self, KeyOrFile};
 use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
-use crate::audit::verify::{Recovered, Removal, Report, Trust, read_kept, verify_by};
+use crate::audit::verify::{Late, Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted};
 
@@ -121,6 +121,9 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     for removal in &report.pruned {
         writeln!(out, "  {}", Visible(deleted(removal)))?;
     }
+    if report.more_pruned > 0 {
+        writeln!(out, "  and {} more times", report.more_pruned)?;
+    }
     show_seals(report, keys, out)?;
     writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
     if !report.unvouched.is_empty() {
@@ -165,6 +168,16 @@ fn show_seals(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std:
                 counted(size, "record")
             )?,
         }
+    }
+    for Late { from, to, by } in &seals.signed_late {
+        writeln!(
+            out,
+            "    records {from} to {to} were not signed yet when dtgate was started with record {by}: after a crash, a \
+             minute's at most"
+        )?;
+    }
+    if seals.more_signed_late > 0 {
+        writeln!(out, "    and {} more times", seals.more_signed_late)?;
     }
     if let Some(size) = seals.compared {
         writeln!(

@@ -73,6 +73,53 @@ pub(super) fn disk_full() -> [Scrape; 2] {
     [before, look(gate.admin)]
 }
 
+/// Something stands where a closed segment is to be compressed into.
+pub(super) fn not_compressed() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let gate = small(&upstream, "[journal]\nsegment_size = \"1 B\"\n");
+    let before = look(gate.admin);
+    let journal = gate.directory.path().join("journal");
+    for number in 1..100 {
+        let name = format!("{number:020}.jsonl.zst.new");
+        std::fs::create_dir(journal.join(name)).unwrap_or_default();
+    }
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    let name = series("dtgate_journal_keep_failing", "");
+    eventually("told", || {
+        let told = look(gate.admin).get(&name).copied();
+        told.filter(|told| *told > 0.0)
+    });
+    [before, look(gate.admin)]
+}
+
+/// Records come, and nothing is signed: here because the time for it has not come.
+pub(super) fn no_checkpoints() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let gate = small(&upstream, "[journal]\ncheckpoint_interval = \"1 d\"\n");
+    let before = look(gate.admin);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    [before, look(gate.admin)]
+}
+
+/// Nobody listens where checkpoints are sent.
+pub(super) fn checkpoints_not_sent() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let text = format!(
+        "[journal]\ncheckpoint_interval = \"1 s\"\n[journal.checkpoints]\nurl = \"http://{address}/\"\n"
+    );
+    let gate = small(&upstream, &text);
+    let before = look(gate.admin);
+    let name = series("dtgate_checkpoint_failures_total", "destination=\"url\"");
+    eventually("tried again", || {
+        let times = look(gate.admin).get(&name).copied();
+        times.filter(|times| *times > 2.0)
+    });
+    [before, look(gate.admin)]
+}
+
 /// The share of the disk that is to be left free is so many halves of what is free.
 pub(super) fn disk_filling(halves: u64) -> [Scrape; 2] {
     let upstream = Upstream::lenient();

@@ -1,0 +1,452 @@
+//! Somebody who can write the journal's files and has not its key: what he changes is never signed in silence, nothing
+//! that he puts there takes more than its room, and a kill anywhere, again and again, loses nothing.
+
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::super::checkpoint::key;
+use super::super::event::Pruned;
+use super::super::keeper::compress;
+use super::super::lines::Lines;
+use super::super::retention::{due, finish, prune, removal};
+use super::super::segment::{LONGEST_LINE, is_compressed};
+use super::super::tree::stored::pruned_member;
+use super::super::verify::{Late, Report, SealError, Trust, verify_by};
+use super::*;
+use crate::value::Sha256Hex;
+
+fn small(directory: &Path) -> Config {
+    Config {
+        segment_size: Size::from_bytes(1500),
+        ..config(directory)
+    }
+}
+
+fn keyed(config: &Config) -> Result<Report, VerifyError> {
+    let key = key::public(&config.directory).unwrap().0.unwrap();
+    let trust = Trust {
+        keys: vec![key],
+        ..Trust::default()
+    };
+    verify_by(&config.directory, None, &trust)
+}
+
+fn texts(config: &Config) -> Vec<String> {
+    let mut lines = Lines::new(&config.directory);
+    let mut found = Vec::new();
+    while let Some(line) = lines.next_line().unwrap() {
+        found.push(String::from_utf8(line.bytes).unwrap());
+    }
+    found
+}
+
+/// A journal of these lines in one segment, with a chain that is whole.
+fn chained(config: &Config, lines: &[String]) {
+    for path in segments(&config.directory).unwrap() {
+        fs::remove_file(path).unwrap();
+    }
+    let (mut text, mut prev) = (String::new(), Sha256Hex::ZERO);
+    for (place, line) in lines.iter().enumerate() {
+        let (_, rest) = line.split_once("\"prev\":\"").unwrap();
+        let rest = rest.get(64..).unwrap();
+        let line = format!("{{\"seq\":{},\"prev\":\"{}{rest}", place + 1, prev.as_str());
+        prev = Sha256Hex::of(line.as_bytes());
+        text += &line;
+        text.push('\n');
+    }
+    fs::write(segment::segment_path(&config.directory, 1), text).unwrap();
+    for file in ["head", "tree"] {
+        fs::remove_file(config.directory.join(file)).unwrap();
+    }
+}
+
+fn is_of(kind: &str, line: &str) -> bool {
+    line.contains(&format!("\"kind\":\"{kind}\""))
+}
+
+/// While the gate is down all is written anew, without the checkpoints that do not hold any more. The start signs it:
+/// there is nothing that it could know better by. But `verify` says so.
+#[tokio::test]
+async fn what_a_start_signs_for_the_first_time_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 5).await;
+    written(&config, 5).await;
+    assert_eq!(keyed(&config).unwrap().seals.signed_late, []);
+    let lines = texts(&config);
+    let mut changed: Vec<String> = lines
+        .iter()
+        .filter(|line| !is_of("checkpoint", line))
+        .cloned()
+        .collect();
+    changed[2] = changed[2].replace("id-1", "id-x");
+    chained(&config, &changed);
+    written(&config, 1).await;
+    let report = keyed(&config).unwrap();
+    let to = changed.len() as u64;
+    let late = Late {
+        from: 1,
+        to,
+        by: to + 1,
+    };
+    assert_eq!(report.seals.signed_late, [late]);
+    // And it stays told.
+    written(&config, 1).await;
+    assert_eq!(keyed(&config).unwrap().seals.signed_late.len(), 1);
+}
+
+/// The checkpoints are left, or put in another place: then the start knows that they are its own, and signs no more.
+#[tokio::test]
+async fn a_start_signs_nothing_that_its_own_checkpoints_contradict() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 5).await;
+    written(&config, 5).await;
+    let lines = texts(&config);
+    let mut edited = lines.clone();
+    edited[2] = edited[2].replace("id-1", "id-x");
+    let mut shorter = lines.clone();
+    shorter.remove(3);
+    let mut swapped = lines.clone();
+    swapped.swap(2, 3);
+    for changed in [edited, shorter, swapped] {
+        chained(&config, &changed);
+        let (audit, writer) = open(&config).unwrap();
+        // It serves all the same.
+        audit.record(event(9)).await.unwrap();
+        drop(audit);
+        writer.join().await;
+        let found = texts(&config);
+        let added = found.get(changed.len()..).unwrap();
+        assert!(
+            !added.iter().any(|line| is_of("checkpoint", line)),
+            "{added:?}"
+        );
+        let error = verify(&config.directory, None).unwrap_err();
+        assert!(matches!(error, VerifyError::Seal { .. }), "{error}");
+    }
+}
+
+/// A crash leaves records behind the last checkpoint, too: they are named, and no more than they.
+#[tokio::test]
+async fn what_a_kill_left_unsigned_is_told_exactly() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 3).await;
+    let before = texts(&config).len() as u64;
+    {
+        let held = Arc::new(Directory::hold(&config.directory).unwrap());
+        let (mut journal, _found) = Journal::open(held, &config, now()).unwrap();
+        journal
+            .append([event(1), event(2)].iter(), Instant::now())
+            .unwrap();
+    }
+    written(&config, 1).await;
+    let late = Late {
+        from: before,
+        to: before + 2,
+        by: before + 3,
+    };
+    assert_eq!(keyed(&config).unwrap().seals.signed_late, [late]);
+}
+
+/// The record that says that the beginning was deleted: anybody can write it. The gate's own is signed before it deletes.
+#[tokio::test]
+async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = small(directory.path());
+    written(&config, 30).await;
+    let paths = segments(&config.directory).unwrap();
+    let last = first_record(&paths[2]).unwrap() - 1;
+    let hash = Sha256Hex::of(texts(&config)[usize::try_from(last).unwrap() - 1].as_bytes());
+    let pruned = Event::Pruned(Pruned {
+        first: 1,
+        last,
+        hash: hash.as_str().to_owned(),
+        tree: pruned_member(&config.directory, last).unwrap(),
+        reason: "max_age".to_owned(),
+        ..Pruned::default()
+    });
+    {
+        let held = Arc::new(Directory::hold(&config.directory).unwrap());
+        let (mut journal, _found) = Journal::open(held, &config, now()).unwrap();
+        journal.note(&[pruned.record()]).unwrap();
+    }
+    keyed(&config).unwrap();
+    for path in &paths[..2] {
+        fs::remove_file(path).unwrap();
+    }
+    // The chain alone cannot know.
+    verify(&config.directory, None).unwrap();
+    let error = keyed(&config).unwrap_err();
+    let why = |error: &VerifyError| match error {
+        VerifyError::Seal { why, .. } => matches!(why, SealError::Deleted { .. }),
+        _ => false,
+    };
+    assert!(why(&error), "{error}");
+    // A start signs it, and says since when.
+    written(&config, 1).await;
+    assert_eq!(keyed(&config).unwrap().seals.signed_late.len(), 1);
+}
+
+#[tokio::test]
+async fn names_and_numbers_beyond_all_measure_are_nobodys() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = small(directory.path());
+    written(&config, 12).await;
+    let whole = keyed(&config).unwrap();
+    for number in [0, (1 << 60) + 1, u64::MAX - 1, u64::MAX] {
+        let path = config.directory.join(format!("{number:020}.jsonl"));
+        fs::write(&path, "{}\n").unwrap();
+        assert_eq!(keyed(&config).unwrap(), whole);
+        fs::remove_file(path).unwrap();
+    }
+    let last = 1_u64 << 60;
+    let path = config.directory.join(format!("{last:020}.jsonl"));
+    fs::write(&path, "{}\n").unwrap();
+    assert!(matches!(keyed(&config), Err(VerifyError::Missing { .. })));
+    fs::remove_file(path).unwrap();
+    // What is pruned up to the end of all numbers.
+    for last in [u64::MAX, u64::MAX - 1, 1 << 61] {
+        let pruned = Event::Pruned(Pruned {
+            last,
+            hash: "0".repeat(64),
+            ..Pruned::default()
+        });
+        let lines = texts(&config);
+        {
+            let held = Arc::new(Directory::hold(&config.directory).unwrap());
+            let (mut journal, _found) = Journal::open(held, &config, now()).unwrap();
+            journal.note(&[pruned.record()]).unwrap();
+        }
+        assert!(matches!(keyed(&config), Err(VerifyError::Pruned { .. })));
+        chained(&config, &lines);
+    }
+}
+
+/// A file of nothing, longer than any line: it is refused for its length, and not read to its end.
+#[tokio::test]
+async fn a_line_without_end_is_not_read_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = small(directory.path());
+    written(&config, 12).await;
+    let path = segments(&config.directory).unwrap().remove(1);
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.write_all_at(b"x", length + 1).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let error = verify(&config.directory, None).unwrap_err();
+    assert!(error.is_verdict(), "{error}");
+    assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+    let mut lines = Lines::new(&config.directory);
+    let refused = loop {
+        match lines.next_line() {
+            Ok(line) => assert!(line.is_some()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
+    assert!(LONGEST_LINE < 1 << 27);
+}
+
+/// Steps of a journal's life. Each is ended by a kill after so many steps of its own, or comes to its end.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Write(u8),
+    Seal,
+    Compress,
+    Prune,
+    Start,
+}
+
+fn acts() -> impl Strategy<Value = Vec<(Act, Option<u8>)>> {
+    let act = prop_oneof![
+        3 => (1_u8..12).prop_map(Act::Write),
+        2 => Just(Act::Seal),
+        2 => Just(Act::Compress),
+        3 => Just(Act::Prune),
+        1 => Just(Act::Start),
+    ];
+    proptest::collection::vec((act, proptest::option::weighted(0.7, 0_u8..16)), 4..24)
+}
+
+/// A journal, and all that was acknowledged.
+struct Life {
+    config: Config,
+    root: PathBuf,
+    lives: usize,
+    known: Vec<String>,
+    covered: u64,
+}
+
+impl Life {
+    /// What is on disk now is all that there is from here on.
+    fn kill(&mut self, at: &Path) {
+        self.config.directory = at.to_owned();
+    }
+
+    fn next(&mut self) -> PathBuf {
+        self.lives += 1;
+        self.root.join(self.lives.to_string())
+    }
+
+    fn notary(&self) -> Notary {
+        let keys = Keys::read_or_make(&self.config.directory, None).unwrap();
+        Notary::new(keys.current, self.config.checkpoint_interval)
+    }
+
+    fn open(&self) -> Journal {
+        let held = Arc::new(Directory::hold(&self.config.directory).unwrap());
+        Journal::open(held, &self.config, now()).unwrap().0
+    }
+
+    /// Does something step by step; a copy of the directory goes on after step `kill`.
+    fn steps(
+        &mut self,
+        kill: Option<u8>,
+        act: impl FnOnce(&mut Self, &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>,
+    ) {
+        let (from, to) = (self.config.directory.clone(), self.next());
+        let mut left = kill;
+        let mut step = || match &mut left {
+            Some(0) => {
+                copy(&from, &to);
+                Err(io::Error::other("killed"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        let done = act(self, &mut step);
+        if to.exists() {
+            self.kill(&to);
+        } else {
+            done.unwrap();
+        }
+    }
+
+    fn act(&mut self, act: Act, kill: Option<u8>) {
+        match act {
+            Act::Write(number) => {
+                let mut journal = self.open();
+                for _ in 0..number {
+                    let event = event(self.known.len() as u64);
+                    let first = journal.append([event].iter(), Instant::now()).unwrap();
+                    self.known.push(format!("\"seq\":{first},"));
+                }
+            }
+            Act::Seal => {
+                let mut notary = self.notary();
+                let mut journal = self.open();
+                if let Some(signed) = notary.seal(&mut journal, now()).unwrap() {
+                    self.covered = signed.checkpoint.size;
+                }
+            }
+            Act::Compress => self.steps(kill, |life, step| {
+                let mut closed = segments(&life.config.directory)?;
+                closed.pop();
+                closed.retain(|path| !is_compressed(path));
+                closed.iter().try_for_each(|path| compress(path, step))
+            }),
+            Act::Prune => self.steps(kill, |life, step| {
+                let path = life.config.directory.clone();
+                if !finish(&path, life.covered, step)? {
+                    return Ok(());
+                }
+                let due = due(&path, &life.config.retention, now(), life.covered)?;
+                let Some(plan) = due.plan else {
+                    return Ok(());
+                };
+                let pruned = removal(&path, &plan, now(), step)?;
+                let written = life.open().head().next - 1;
+                // The record, and the checkpoint over it, may be the last that is done, too.
+                let mut late = None;
+                let record = || {
+                    let (mut notary, mut journal) = (life.notary(), life.open());
+                    journal.append(
+                        [Event::Pruned(pruned.clone()).record()].iter(),
+                        Instant::now(),
+                    )?;
+                    if kill == Some(15) {
+                        return Err(io::Error::other("killed"));
+                    }
+                    late = notary.seal(&mut journal, now())?;
+                    Ok(())
+                };
+                let done = prune(&path, &pruned, written, record, step);
+                life.covered = life.covered.max(late.map_or(0, |it| it.checkpoint.size));
+                match done {
+                    Err(_killed) if kill == Some(15) => Ok(()),
+                    done => done,
+                }
+            }),
+            Act::Start => {
+                // What a kill left half written is set aside, or nothing is wrong.
+                self.covered = 0;
+                drop(self.open());
+            }
+        }
+    }
+
+    /// Every record that was acknowledged is there once, or a record says that it was deleted.
+    fn check(&self) {
+        let report = verify(&self.config.directory, None).unwrap();
+        assert_eq!(report.problems, [""; 0]);
+        let gone = report.pruned.iter().map(|it| it.pruned.last).max();
+        let lines = texts(&self.config);
+        let first = chain::Link::read(lines[0].as_bytes()).unwrap().seq.unwrap();
+        assert!(first <= gone.unwrap_or(0) + 1);
+        for known in &self.known {
+            let times = lines
+                .iter()
+                .filter(|line| line.get(1..).is_some_and(|it| it.starts_with(known)))
+                .count();
+            let number: u64 = known[6..known.len() - 1].parse().unwrap();
+            assert_eq!(times, usize::from(number >= first), "{known}");
+        }
+        if report.seals.checkpoints > 0 {
+            keyed(&self.config).unwrap();
+        }
+    }
+}
+
+/// The directory as a kill leaves it.
+fn copy(from: &Path, to: &Path) {
+    let mut builder = fs::DirBuilder::new();
+    builder.mode(0o700).create(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn kills_at_any_step_of_anything_in_any_order_lose_nothing(acts in acts()) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        config.segment_size = Size::from_bytes(900);
+        config.retention.max_size = Some(Size::from_bytes(2700));
+        config.durability = Durability::Buffered;
+        let mut life = Life {
+            config,
+            root: directory.path().to_owned(),
+            lives: 0,
+            known: Vec::new(),
+            covered: 0,
+        };
+        Keys::read_or_make(Directory::hold(&life.config.directory).unwrap().path(), None).unwrap();
+        life.act(Act::Write(6), None);
+        life.act(Act::Seal, None);
+        for (act, kill) in acts {
+            life.act(act, kill);
+            life.check();
+        }
+    }
+}
