@@ -67,6 +67,7 @@ mod reload;
 mod replay;
 mod schema;
 mod secrets;
+mod settle;
 mod shipped;
 mod signals;
 #[expect(dead_code, reason = "it makes more kinds of keys than are needed here")]

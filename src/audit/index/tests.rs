@@ -94,7 +94,10 @@ fn record() -> impl Strategy<Value = Value> {
     let other = prop_oneof![
         Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
         Just(json!({"kind": 5, "timestamp": []})),
-        (1..40_u64).prop_map(|of| json!({"kind": "settled", "decision_seq": of, "found": "done"})),
+        (1..40_u64, any::<bool>()).prop_map(|(of, is_known)| {
+            let found = if is_known { "not_done" } else { "unknown" };
+            json!({"kind": "settled", "decision_seq": of, "found": found})
+        }),
     ];
     prop_oneof![6 => decision, 3 => outcome, 1 => other]
 }
@@ -244,7 +247,7 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
     let is_changing = ["token.update", "settings.write"].contains(&&*text("/operation"));
     let no_op = record.pointer("/input/change/differs") == Some(&json!([])) && is_changing;
     let doubt = allow && outcome.is_none();
-    let is_open = later("settled").is_empty();
+    let is_open = later("settled").iter().all(|it| it["found"] == "unknown");
     let searched: Vec<String> = names[..4]
         .iter()
         .chain(&violations("message"))
