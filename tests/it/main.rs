@@ -12,6 +12,7 @@
 mod alerts;
 mod answers;
 mod architecture;
+mod asked;
 mod audit;
 mod authority;
 mod birth;

@@ -389,8 +389,11 @@ fn csv(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Re
 
 /// A cell that no spreadsheet takes for a formula.
 fn csv_cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%'])
-        && text.parse::<f64>().is_err();
+    // Blanks before it, and its wide forms, do not keep every spreadsheet from it.
+    let is_formula = text.trim_start().starts_with([
+        '=', '+', '-', '@', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ]) && text.parse::<f64>().is_err()
+        || text.starts_with(['\t', '\r', '\n']);
     let text = if is_formula {
         format!("'{text}")
     } else {
@@ -413,6 +416,10 @@ mod tests {
             ("plain", "plain"),
             ("=1+1", "'=1+1"),
             ("@SUM(1)", "'@SUM(1)"),
+            (" =1", "' =1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("=A1;\"x\"", "\"'=A1;\"\"x\"\"\""),
+            ("\tx", "'\tx"),
             ("-1.5", "-1.5"),
             ("-a, \"b\"", "\"'-a, \"\"b\"\"\""),
             ("a,b", "\"a,b\""),
