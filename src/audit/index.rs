@@ -137,7 +137,8 @@ impl Index {
 
     /// Opens it to be asked only. `None`: there is none that could be asked.
     pub fn open_to_read(journal: &Path, path: &Path) -> Result<Option<Self>, Error> {
-        if !path.exists() {
+        let is_file = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        if !is_file {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -197,6 +198,13 @@ impl Index {
             // Lost where it fails: what it knows may be of rows that were not written.
             match filler.fill(&mut self.db)? {
                 Filled::UpToDate => {
+                    if !fill::forget(&mut self.db, &self.journal)? {
+                        tracing::info!(
+                            "most of what was indexed is pruned: the index is made anew"
+                        );
+                        empty(&mut self.db)?;
+                        continue;
+                    }
                     self.filler = Some(filler);
                     return Ok(());
                 }
@@ -208,7 +216,11 @@ impl Index {
                     }
                 }
                 Filled::Elsewhere => {}
-                Filled::TakenBack => empty(&mut self.db)?,
+                Filled::TakenBack => {
+                    empty(&mut self.db)?;
+                    let filler = Filler::new(&mut self.db, &self.journal)?;
+                    self.filler = Some(filler.over_damage());
+                }
             }
         }
     }
@@ -291,12 +303,18 @@ impl Index {
 }
 
 impl Error {
-    /// The file or its directory cannot be written.
+    /// Nothing can be written to it: by its modes, or because another process holds it and does not let go.
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Database(error) => matches!(
                 error.sqlite_error_code(),
-                Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+                Some(
+                    ErrorCode::ReadOnly
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::PermissionDenied
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                )
             ),
             Self::File { source, .. } => matches!(
                 source.kind(),
@@ -379,6 +397,12 @@ pub fn check(journal: &Path, path: &Path) -> Result<(), Error> {
 
 /// Whether a file is somebody else's: it is not where indexes are, and does not say that it is one.
 fn is_foreign(journal: &Path, path: &Path) -> std::io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        // A link leads to what nobody meant to be written, a pipe is waited for.
+        Ok(found) if !found.is_file() => return Ok(true),
+        found => drop(found?),
+    }
     if path == journal.join(FILE) {
         return Ok(false);
     }

@@ -1,6 +1,8 @@
 //! What a record looks like, as JSON Schema (2020-12): its members by kind.
 //!
-//! A kind that is not listed has to have the members of every record, and may have any other.
+//! A kind that is listed has these members and no other. One that is not listed has to have the members of every record,
+//! and may have any other. What [masks](crate::policy) may take away or replace is only certain where a record does not
+//! say that they did.
 
 use serde_json::{Map, Value, json};
 
@@ -34,16 +36,31 @@ pub fn schema() -> Value {
         "title": "A record of dtgate's journal",
         "type": "object",
         "required": ["seq", "prev", "synced", "kind", "timestamp"],
-        "properties": {
-            "seq": {"type": "integer", "minimum": 1},
-            "prev": {"$ref": "#/$defs/sha256"},
-            "synced": {"type": "integer", "minimum": 0},
-            "kind": {"type": "string"},
-            "timestamp": {"$ref": "#/$defs/time"},
-        },
+        "properties": Map::from_iter(common()),
         "allOf": conditions,
         "$defs": defs,
     })
+}
+
+/// The members of every record.
+fn common() -> [(String, Value); 5] {
+    [
+        ("seq", json!({"type": "integer", "minimum": 1})),
+        ("prev", reference("sha256")),
+        ("synced", count()),
+        ("kind", text()),
+        ("timestamp", reference("time")),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+}
+
+/// A record of one kind: those, and its own.
+fn record(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let mut schema = object(members.into_iter());
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.extend(common());
+    }
+    schema
 }
 
 #[expect(clippy::too_many_lines, reason = "the one list of every kind")]
@@ -86,7 +103,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("decision", decision()),
         (
             "outcome",
-            with(vec![
+            record(vec![
                 ("decision_id", text.clone()),
                 ("decision_seq", count.clone()),
                 (
@@ -104,7 +121,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ),
         (
             "recovery",
-            with(vec![
+            record(vec![
                 ("reason", text.clone()),
                 ("refused_events", count.clone()),
                 ("set_aside?", text.clone()),
@@ -114,13 +131,13 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ),
         (
             "reload",
-            object(reload.into_iter().chain(configured.clone())),
+            record(reload.into_iter().chain(configured.clone())),
         ),
-        ("start", object(start.into_iter().chain(configured))),
-        ("stop", with(Vec::new())),
+        ("start", record(start.into_iter().chain(configured))),
+        ("stop", record(Vec::new())),
         (
             "suppressed",
-            with(vec![
+            record(vec![
                 ("first", time.clone()),
                 ("last", time.clone()),
                 ("count", count.clone()),
@@ -128,13 +145,14 @@ fn kinds() -> Vec<(&'static str, Value)> {
                 ("other_reasons?", count.clone()),
                 ("callers", callers),
                 ("other_callers?", count.clone()),
+                ("pseudonyms?", paths()),
             ]),
         ),
         (
             "unseen",
-            with(vec![
+            record(vec![
                 ("first", time.clone()),
-                ("last", time),
+                ("last", time.clone()),
                 ("count", count.clone()),
                 (
                     "statuses",
@@ -145,24 +163,81 @@ fn kinds() -> Vec<(&'static str, Value)> {
                 ("environment?", text.clone()),
                 ("method?", text.clone()),
                 ("path?", text.clone()),
+                ("pseudonyms?", paths()),
             ]),
         ),
         (
             "settled",
-            with(vec![
+            record(vec![
                 ("decision_id", text.clone()),
-                ("decision_seq", count),
+                ("decision_seq", count.clone()),
                 (
                     "found",
                     json!({"enum": [Found::Done, Found::NotDone, Found::Unknown]}),
                 ),
-                ("detail", text),
+                ("detail", text.clone()),
+            ]),
+        ),
+        (
+            "checkpoint",
+            record(vec![
+                ("size", count.clone()),
+                ("root", text.clone()),
+                ("key", text.clone()),
+                ("note", text.clone()),
+            ]),
+        ),
+        (
+            "cosigned",
+            record(vec![
+                ("size", count.clone()),
+                ("witness", text.clone()),
+                ("note", text.clone()),
+            ]),
+        ),
+        (
+            "key",
+            record(vec![
+                ("old", text.clone()),
+                ("new", text.clone()),
+                ("note", text.clone()),
+            ]),
+        ),
+        (
+            "pruned",
+            record(vec![
+                ("first", count.clone()),
+                ("last", count.clone()),
+                ("hash", reference("sha256")),
+                ("tree", list(text.clone())),
+                ("oldest", time.clone()),
+                ("newest", time),
+                ("reason", text.clone()),
+                ("in_doubt_count", count),
+                ("in_doubt", list(text)),
             ]),
         ),
     ]
 }
 
 fn decision() -> Value {
+    let masked = ["erased", "masked"].map(|name| json!({"required": [name]}));
+    json!({
+        "if": {"anyOf": masked},
+        "then": members_of_decision(true),
+        "else": members_of_decision(false),
+    })
+}
+
+/// `is_masked`: what masks may change is anything, or nothing.
+fn members_of_decision(is_masked: bool) -> Value {
+    let maskable = |name, masked, schema| {
+        if is_masked {
+            (masked, json!({}))
+        } else {
+            (name, schema)
+        }
+    };
     let (text, flag) = (text(), json!({"type": "boolean"}));
     let violation = object(
         [
@@ -176,29 +251,32 @@ fn decision() -> Value {
         ]
         .into_iter(),
     );
+    let remedy = [
+        ("scopes", list(text.clone())),
+        ("members", list(text.clone())),
+        ("text", text.clone()),
+    ];
     let result = [
         ("allow", flag),
-        ("violations", list(violation)),
-        ("remedy?", json!({"type": "object"})),
+        maskable("violations", "violations?", list(violation)),
+        maskable("remedy?", "remedy?", object(remedy.into_iter())),
     ];
     let hash = json!({"anyOf": [reference("sha256"), {"type": "null"}]});
     let request = [
         ("id", text.clone()),
-        ("client_id?", text.clone()),
+        maskable("client_id?", "client_id?", text.clone()),
         ("method", text.clone()),
-        ("path", text.clone()),
+        maskable("path", "path?", text.clone()),
         ("received_sha256", hash.clone()),
         ("forwarded_sha256", hash),
     ];
+    let input = json!({"type": "object", "required": ["operation", "environment", "caller", "change", "time"]});
     let policies = object([("revision", text.clone())].into_iter());
     let members = [
         ("decision_id", text.clone()),
         ("labels", object([("version", text.clone())].into_iter())),
         ("path", text.clone()),
-        (
-            "input?",
-            json!({"type": "object", "required": ["operation", "environment", "caller", "change", "time"]}),
-        ),
+        maskable("input?", "input?", input),
         ("result", object(result.into_iter())),
         ("bundles", object([("policies", policies)].into_iter())),
         (
@@ -206,15 +284,18 @@ fn decision() -> Value {
             json!({"type": "object", "additionalProperties": count()}),
         ),
         ("evaluator?", text.clone()),
-        ("requested_by", text.clone()),
+        maskable("requested_by", "requested_by?", text.clone()),
         ("verdict", one_of(&["allow", "deny"])),
         ("operation?", text.clone()),
         ("environment?", text.clone()),
-        ("caller?", reference("caller")),
+        maskable("caller?", "caller?", reference("caller")),
         ("request", object(request.into_iter())),
-        ("error?", text),
+        maskable("error?", "error?", text),
+        ("erased?", paths()),
+        ("masked?", paths()),
+        ("pseudonyms?", paths()),
     ];
-    object(members.into_iter())
+    record(members)
 }
 
 fn caller() -> Value {
@@ -245,7 +326,7 @@ fn object(members: impl Iterator<Item = (&'static str, Value)>) -> Value {
         }
         properties.insert(plain.to_owned(), schema);
     }
-    json!({"type": "object", "required": required, "properties": properties})
+    json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
 }
 
 fn text() -> Value {
@@ -259,6 +340,11 @@ fn count() -> Value {
 fn list(of: impl Into<Value>) -> Value {
     let of: Value = of.into();
     json!({"type": "array", "items": of})
+}
+
+/// Where something stands in the record.
+fn paths() -> Value {
+    list(json!({"type": "string", "pattern": "^/"}))
 }
 
 fn one_of(texts: &[&str]) -> Value {

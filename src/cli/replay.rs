@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::when::When;
+use super::when::{When, zone};
 use super::{Format, print_json};
 use crate::app;
 use crate::audit::segments;
@@ -33,6 +34,9 @@ pub(super) struct Replay {
     /// Only what was decided before this moment
     #[arg(long, value_name = "WHEN")]
     until: Option<When>,
+    /// Zone of times that name none: UTC, local, or a name such as Europe/Vienna
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    tz: TimeZone,
     /// Only decisions with this value: of caller, code, environment, operation, policy, team, token or verdict. Given
     /// several times, all must hold
     #[arg(long = "where", value_name = "FIELD=VALUE")]
@@ -65,7 +69,7 @@ enum FailOn {
 impl Replay {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let now = app::now();
-        let moment = |when: Option<When>| when.map(|when| when.moment(now)).transpose();
+        let moment = |when: Option<When>| when.map(|when| when.moment(now, &self.tz)).transpose();
         let since = moment(self.since).context("--since")?;
         let until = moment(self.until).context("--until")?;
         if let (Some(since), Some(until)) = (since, until)

@@ -1,34 +1,75 @@
 //! Moments as people write them: `7d`, `2026-11-01`, `2026-11-01T08:00`, `2026-11-01T08:00+01:00`.
 //!
-//! What is not said is midnight, and UTC. Nothing that is said is left out: a text is understood as a whole or refused.
+//! What is not said is midnight, and the zone of `--tz`. Nothing that is said is left out: a text is understood as a
+//! whole or refused, and so is an hour that the zone skips or has twice.
 
 use std::str::FromStr;
 
+use anyhow::bail;
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp, ZonedDateTime};
 
-/// A moment, or how long ago it was.
+/// A moment, how long ago it was, or what a clock shows then.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum When {
-    At(Timestamp),
     Ago(SignedDuration),
+    At(Timestamp),
+    Clock(DateTime),
+    Day(Date),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "write how long ago it was (90s, 30m, 12h, 7d, 2w), or a date, with or without a time and a zone: 2026-11-01, \
-     2026-11-01T08:00, 2026-11-01T08:00:00Z, 2026-11-01T08:00+01:00, 2026-11-01T08:00[Europe/Berlin]; without a zone it \
-     is UTC"
+     2026-11-01T08:00, 2026-11-01T08:00:00Z, 2026-11-01T08:00+01:00, 2026-11-01T08:00[Europe/Berlin]"
 )]
 pub(super) struct WhenError;
 
 impl When {
-    pub(super) fn moment(self, now: Timestamp) -> anyhow::Result<Timestamp> {
-        match self {
-            Self::At(moment) => Ok(moment),
-            Self::Ago(long) => Ok(now.checked_sub(long)?),
-        }
+    /// The moment that is meant, where a clock is one of this zone.
+    pub(super) fn moment(self, now: Timestamp, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+        Ok(match self {
+            Self::Ago(long) => now.checked_sub(long)?,
+            Self::At(moment) => moment,
+            // The first moment of the day, also where a zone has no midnight then.
+            Self::Day(day) => zone.to_timestamp(day.at(0, 0, 0, 0))?,
+            Self::Clock(clock) => {
+                let found = zone.to_ambiguous_timestamp(clock);
+                let shown = clock.strftime("%Y-%m-%dT%H:%M");
+                match found.offset() {
+                    AmbiguousOffset::Gap { .. } => bail!(
+                        "there is no {shown} in this time zone, because clocks are put forward then: write it with an \
+                         offset, such as {shown}+01:00"
+                    ),
+                    AmbiguousOffset::Fold { before, after } => bail!(
+                        "{shown} is there twice in this time zone, because clocks are put back then: write \
+                         {shown}{} or {shown}{}",
+                        written(before),
+                        written(after)
+                    ),
+                    AmbiguousOffset::Unambiguous { .. } => found.unambiguous()?,
+                }
+            }
+        })
+    }
+}
+
+/// `+01:00`.
+fn written(offset: Offset) -> String {
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+}
+
+/// Reads `--tz`.
+pub(super) fn zone(text: &str) -> Result<TimeZone, String> {
+    match text {
+        "UTC" | "utc" => Ok(TimeZone::UTC),
+        "local" => TimeZone::try_system().map_err(|error| error.to_string()),
+        name => TimeZone::get(name).map_err(|_unknown| {
+            format!("{name:?} is no time zone: write UTC, local, or a name such as Europe/Vienna")
+        }),
     }
 }
 
@@ -53,16 +94,10 @@ impl FromStr for When {
         }
         // The parser of dates reads over a time behind it.
         let is_date = text.chars().all(|c| c.is_ascii_digit() || c == '-');
-        let civil = if is_date {
-            text.parse::<Date>().map(|date| date.at(0, 0, 0, 0))
-        } else {
-            text.parse::<DateTime>()
-        };
-        let civil = civil.map_err(|_other| WhenError)?;
-        let moment = TimeZone::UTC
-            .to_timestamp(civil)
-            .map_err(|_other| WhenError)?;
-        Ok(Self::At(moment))
+        if is_date {
+            return text.parse().map(Self::Day).map_err(|_other| WhenError);
+        }
+        text.parse().map(Self::Clock).map_err(|_other| WhenError)
     }
 }
 
@@ -85,7 +120,9 @@ fn ago(text: &str) -> Option<SignedDuration> {
         seconds = seconds.checked_add(number.checked_mul(one)?)?;
         rest = unit.get(1..)?;
     }
-    (!text.is_empty()).then(|| SignedDuration::from_secs(seconds))
+    // Further back than any journal, and not beyond what can be told.
+    let is_possible = !text.is_empty() && seconds <= 300 * 366 * 86_400;
+    is_possible.then(|| SignedDuration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -118,7 +155,11 @@ mod tests {
                 .parse()
                 .unwrap_or_else(|error| panic!("{text}: {error}"));
             let expected: Timestamp = expected.parse().unwrap();
-            assert_eq!(when.moment(now).unwrap(), expected, "{text}");
+            assert_eq!(
+                when.moment(now, &TimeZone::UTC).unwrap(),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -145,6 +186,54 @@ mod tests {
             "2026-11-01+01:00",
         ] {
             assert_eq!(text.parse::<When>(), Err(WhenError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_one_of_the_zone() {
+        let now = "2026-11-29T12:00:00Z".parse().unwrap();
+        let vienna = zone("Europe/Vienna").unwrap();
+        for (text, expected) in [
+            ("2026-11-01", "2026-10-31T23:00:00Z"),
+            ("2026-07-01T08:00", "2026-07-01T06:00:00Z"),
+            ("2026-11-01T08:00", "2026-11-01T07:00:00Z"),
+            ("2026-11-01T08:00Z", "2026-11-01T08:00:00Z"),
+            ("2026-11-01T08:00+05:00", "2026-11-01T03:00:00Z"),
+            ("7d", "2026-11-22T12:00:00Z"),
+            // The days on which clocks change.
+            ("2026-03-29", "2026-03-28T23:00:00Z"),
+            ("2026-03-29T03:00", "2026-03-29T01:00:00Z"),
+            ("2026-10-25T02:30+02:00", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T02:30+01:00", "2026-10-25T01:30:00Z"),
+        ] {
+            let when: When = text.parse().unwrap();
+            let expected: Timestamp = expected.parse().unwrap();
+            assert_eq!(when.moment(now, &vienna).unwrap(), expected, "{text}");
+        }
+        // A day that begins at one.
+        let beirut = zone("Asia/Beirut").unwrap();
+        let day: When = "2026-03-29".parse().unwrap();
+        let expected: Timestamp = "2026-03-28T22:00:00Z".parse().unwrap();
+        assert_eq!(day.moment(now, &beirut).unwrap(), expected);
+        for (text, says) in [
+            ("2026-03-29T02:30", "there is no 2026-03-29T02:30"),
+            (
+                "2026-10-25T02:30",
+                "write 2026-10-25T02:30+02:00 or 2026-10-25T02:30+01:00",
+            ),
+        ] {
+            let when: When = text.parse().unwrap();
+            let error = when.moment(now, &vienna).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_utc_local_or_has_a_name() {
+        assert_eq!(zone("UTC").unwrap(), TimeZone::UTC);
+        for text in ["Mars/Olympus", "", "CEST", "+01:00", "../../etc/passwd"] {
+            let error = zone(text).unwrap_err();
+            assert!(error.contains("Europe/Vienna"), "{text}: {error}");
         }
     }
 }

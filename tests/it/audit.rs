@@ -151,9 +151,16 @@ fn journal() -> TempDir {
         gone.answered(10, 204),
         json!({"kind": "stop", "timestamp": "2026-11-24T11:00:00.000Z"}),
     ];
+    written(&records)
+}
+
+/// A journal of these records, in a directory.
+pub(crate) fn written(records: &[Value]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let journal = directory.path().join("journal");
     std::fs::create_dir(&journal).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&journal, own).unwrap();
     let (mut prev, mut lines) = (Sha256Hex::ZERO, String::new());
     for (number, record) in records.iter().enumerate() {
         let record = record.to_string();
@@ -167,7 +174,10 @@ fn journal() -> TempDir {
         lines.push_str(&line);
         lines.push('\n');
     }
-    std::fs::write(journal.join("00000000000000000001.jsonl"), lines).unwrap();
+    let segment = journal.join("00000000000000000001.jsonl");
+    std::fs::write(&segment, lines).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&segment, own).unwrap();
     directory
 }
 

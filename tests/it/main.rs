@@ -12,6 +12,7 @@
 mod alerts;
 mod answers;
 mod architecture;
+mod asked;
 mod audit;
 mod authority;
 mod birth;
@@ -67,6 +68,7 @@ mod reload;
 mod replay;
 mod schema;
 mod secrets;
+mod settle;
 mod shipped;
 mod signals;
 #[expect(dead_code, reason = "it makes more kinds of keys than are needed here")]

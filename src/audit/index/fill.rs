@@ -10,6 +10,7 @@ use super::texts::Known;
 use super::words;
 use super::{Error, Filled, empty};
 use crate::audit::lines::{Line, Lines, Place};
+use crate::audit::segment;
 use crate::value::Sha256Hex;
 
 /// How far an index has come.
@@ -29,6 +30,8 @@ pub(super) struct Filler {
     at: Position,
     known: Known,
     span: Span,
+    /// A number that comes again is damage in the journal, and not its writer's change of mind.
+    is_damaged: bool,
 }
 
 /// The times of the records that follow one another: the clock may have been set back between them.
@@ -98,7 +101,15 @@ impl Filler {
             at,
             known: Known::default(),
             span: Span::default(),
+            is_damaged: false,
         }
+    }
+
+    /// Reads a journal whose numbers do not follow one another: whoever copies a line must not keep others from what
+    /// is left.
+    pub(super) fn over_damage(mut self) -> Self {
+        self.is_damaged = true;
+        self
     }
 
     /// The last record that has its row.
@@ -109,6 +120,7 @@ impl Filler {
     /// One transaction: as many lines as there are, and no more than a few thousand.
     pub(super) fn fill(&mut self, db: &mut Connection) -> Result<Filled, Error> {
         let Some(first) = self.lines.next_line().map_err(Error::Journal)? else {
+            self.is_damaged = false;
             return Ok(Filled::UpToDate);
         };
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -119,13 +131,15 @@ impl Filler {
         let mut decided = Vec::with_capacity(BATCH);
         let mut last: Option<Line> = None;
         while let Some(line) = next.take() {
-            if let Some(row) = Row::read(&line.bytes) {
-                let seq = row.seq.0.unwrap_or_default();
-                if seq <= self.at.seq {
-                    // The writer took back what it could not sync: what was read of it never was.
-                    return Ok(Filled::TakenBack);
-                }
-                self.at.seq = seq;
+            let row = Row::read(&line.bytes).filter(|row| can_stand(row.seq.0, line.place));
+            let seq = row.as_ref().and_then(|row| row.seq.0);
+            let is_again = seq.is_some_and(|seq| seq <= self.at.seq);
+            if is_again && !self.is_damaged {
+                // The writer took back what it could not sync: what was read of it never was.
+                return Ok(Filled::TakenBack);
+            }
+            if let Some(row) = row.filter(|_| !is_again) {
+                self.at.seq = seq.unwrap_or_default();
                 self.record(&transaction, line.place, &row, &mut decided)?;
             } else {
                 self.at.unread += 1;
@@ -151,6 +165,7 @@ impl Filler {
         Ok(if records == BATCH {
             Filled::More(records)
         } else {
+            self.is_damaged = false;
             Filled::UpToDate
         })
     }
@@ -189,7 +204,6 @@ impl Filler {
             "decision" => decided.push(self.decision(db, seq, ms, row)?),
             "outcome" => self.outcome(db, seq, row, decided)?,
             "settled" => settled(db, seq, row, decided)?,
-            "pruned" => prune(db, row)?,
             _ => {}
         }
         Ok(())
@@ -420,24 +434,48 @@ fn settled(db: &Connection, seq: i64, row: &Row<'_>, decided: &mut [Decided]) ->
     let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
         return Ok(());
     };
+    // What nobody could find out stays in doubt.
+    let settled = if row.found.0 == "unknown" { -seq } else { seq };
     if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {
         if let Some(decided) = decided.get_mut(at) {
-            decided.settled = Some(seq);
+            if settled > 0 || decided.settled.is_none_or(|before| before < 0) {
+                decided.settled = Some(settled);
+            }
         }
         return Ok(());
     }
-    db.prepare_cached("UPDATE decision SET settled = ? WHERE seq = ?")?
-        .execute(params![seq, of])?;
+    db.prepare_cached(
+        "UPDATE decision SET settled = ?1 WHERE seq = ?2 AND (?1 > 0 OR coalesce(settled, 0) <= 0)",
+    )?
+    .execute(params![settled, of])?;
     Ok(())
 }
 
-/// What retention took away is nothing that could be shown.
-fn prune(db: &Connection, row: &Row<'_>) -> Result<(), Error> {
-    if let Some(last) = row.last.0.map(signed) {
-        db.execute("DELETE FROM decision WHERE seq <= ?", [last])?;
-        db.execute("DELETE FROM record WHERE seq <= ?", [last])?;
+/// What retention took away is nothing that could be shown. The directory says what is gone, and not a record, which
+/// anybody might have made up. `false`: most of the index would be of what is gone, and it is better made anew.
+pub(super) fn forget(db: &mut Connection, journal: &std::path::Path) -> Result<bool, Error> {
+    let there = segment::segments(journal).map_err(Error::Journal)?;
+    let first = there.first().and_then(|path| segment::first_record(path));
+    let Some(first) = first.map(signed) else {
+        return Ok(true);
+    };
+    let sql = "SELECT (SELECT min(seq) FROM record), (SELECT min(first) FROM span)";
+    let (oldest, began): (Option<i64>, Option<i64>) =
+        db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if oldest.is_none_or(|oldest| oldest >= first) {
+        return Ok(true);
     }
-    Ok(())
+    let gone = first.saturating_sub(began.unwrap_or(first));
+    let last = signed(position(db)?.seq);
+    if gone > WORTH && gone > last.saturating_sub(first) {
+        return Ok(false);
+    }
+    let forgotten = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for table in ["decision", "record", "about"] {
+        forgotten.execute(&format!("DELETE FROM {table} WHERE seq < ?"), [first])?;
+    }
+    forgotten.commit()?;
+    Ok(true)
 }
 
 pub(super) fn position(db: &Connection) -> rusqlite::Result<Position> {
@@ -504,6 +542,16 @@ fn micros(ms: f64) -> i64 {
     (ms * 1000.0).round() as i64
 }
 
+/// Whether a record can have this number where it stands: a line that claims a number far away would hide all between.
+fn can_stand(seq: Option<u64>, place: Place) -> bool {
+    let before = seq.and_then(|seq| seq.checked_sub(place.segment.max(1)));
+    before.is_some_and(|before| before <= place.offset / SHORTEST)
+}
+
+/// Records that are gone for which an index is made anew.
+const WORTH: i64 = 100_000;
+/// Bytes that no record is shorter than: number, hash, kind and time.
+const SHORTEST: u64 = 96;
 /// Lines of a transaction.
 const BATCH: usize = 8192;
 /// Records of a span of time.

@@ -481,7 +481,7 @@ fn decided(row: &Found<'_>) -> rusqlite::Result<Decided> {
         seq: row.get(0)?,
         no_op: row.get(1)?,
         outcome: row.get(2)?,
-        settled: row.get(3)?,
+        settled: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
     })
 }
 
@@ -500,8 +500,8 @@ fn ended(which: Which) -> Part {
         Which::Unknown => Part::literal("outcome", Some("by_end"), UNKNOWN),
         Which::None => doubt("outcome IS NULL"),
         Which::Doubt => doubt(
-            "outcome IS NULL AND settled IS NULL UNION ALL
-             SELECT seq FROM decision WHERE outcome > 1 AND outcome = 3 AND settled IS NULL",
+            "outcome IS NULL AND coalesce(settled, 0) <= 0 UNION ALL
+             SELECT seq FROM decision WHERE outcome > 1 AND outcome = 3 AND coalesce(settled, 0) <= 0",
         ),
     }
 }

@@ -74,8 +74,6 @@ pub(super) struct Row<'a> {
     pub(super) credential: Members<Named<'a>>,
     #[serde(borrow)]
     pub(super) found: Text<'a>,
-    /// The last record that a `pruned` record stands for.
-    pub(super) last: Number,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]

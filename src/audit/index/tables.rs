@@ -5,7 +5,7 @@
 //! kept once ([`Kind`]), and so are lists of them ([`List`]): which list holds what is asked once a query.
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -53,7 +53,8 @@ pub(super) const ANSWERED: i64 = 1;
 pub(super) const FAILED: i64 = 2;
 pub(super) const UNKNOWN: i64 = 3;
 
-/// The tables of an index.
+/// The tables of an index. `decision.settled` is the number of the record that says what became of it; with a sign
+/// before it: that record says that nobody can tell.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),

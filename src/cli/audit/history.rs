@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -14,6 +15,7 @@ use super::table::{Cell, Table, terminal};
 use super::times::Shown;
 use crate::audit::index::{Filter, Index, Pattern};
 use crate::audit::tail::Cells;
+use crate::audit::{first_record, segments};
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted};
 
@@ -58,47 +60,51 @@ impl History {
         let (ids, steps) = self.steps(&index)?;
         let shown = self.times.shown();
         let mut scopes: Option<Vec<String>> = None;
-        let mut rows = Vec::new();
+        let (mut rows, mut denied, mut unchanging) = (Vec::new(), 0_usize, 0_usize);
         for step in &steps {
             if step.happened != Happened::No {
-                scopes = step.scopes_after().or(scopes);
+                scopes = if step.is_masked() {
+                    None
+                } else {
+                    step.scopes_after().or(scopes)
+                };
             }
-            let is_shown = self.all || (step.cells.verdict == "allow" && !step.no_op);
-            if is_shown {
+            let is_denied = step.cells.verdict != "allow";
+            if self.all || !(is_denied || step.no_op) {
                 rows.push((step, scopes.clone()));
+            } else if is_denied {
+                denied += 1;
+            } else {
+                unchanging += 1;
             }
         }
+        let begins = begins(&self.place.journal)?;
         if self.format == Format::Json {
             for (step, scopes) in rows {
                 print_json(out, &step.to_json(scopes.as_deref()))?;
             }
+            if let Some(begins) = begins {
+                super::opened::note(&begins);
+            }
             return Ok(ExitCode::SUCCESS);
         }
         if rows.is_empty() {
-            writeln!(
-                out,
-                "No change of {} is in the journal.",
-                Visible(&self.token)
-            )?;
-            return Ok(ExitCode::SUCCESS);
+            let token = Visible(&self.token);
+            writeln!(out, "No change of {token} is in the journal.")?;
+        } else {
+            let mut titles = vec![("WHEN", 8), ("#", 4)];
+            // One token can have had several ids, and one name several tokens.
+            if ids.len() > 1 {
+                titles.push(("TOKEN", 12));
+            }
+            titles.extend([("BY", 12), ("WHAT", 16), ("ANSWER", 6), ("RULES", 8)]);
+            titles.push(("SCOPES AFTER IT", 12));
+            let mut table = Table::new(&titles);
+            for (step, scopes) in rows {
+                table.add(step.row(&shown, scopes.as_deref(), ids.len() > 1));
+            }
+            table.show(out, terminal())?;
         }
-        if ids.len() > 1 {
-            let ids: Vec<String> = ids.iter().map(|id| Visible(id).to_string()).collect();
-            writeln!(out, "Ids: {}", ids.join(", "))?;
-        }
-        let mut table = Table::new(&[
-            ("WHEN", 8),
-            ("#", 4),
-            ("BY", 12),
-            ("WHAT", 16),
-            ("ANSWER", 6),
-            ("RULES", 8),
-            ("SCOPES AFTER IT", 12),
-        ]);
-        for (step, scopes) in rows {
-            table.add(step.row(&shown, scopes.as_deref()));
-        }
-        table.show(out, terminal())?;
         let doubtful = steps
             .iter()
             .filter(|step| step.happened == Happened::Perhaps);
@@ -109,6 +115,16 @@ impl History {
                 "{} in doubt: dtgate audit settle looks what became of them.",
                 counted(doubtful, "change")
             )?;
+        }
+        let denied = (denied > 0).then(|| counted(denied, "denied request"));
+        let unchanging =
+            (unchanging > 0).then(|| counted(unchanging, "request") + " that changed nothing");
+        let hidden: Vec<String> = denied.into_iter().chain(unchanging).collect();
+        if !hidden.is_empty() {
+            writeln!(out, "Not shown: {}. --all shows them.", hidden.join(", "))?;
+        }
+        if let Some(begins) = begins {
+            writeln!(out, "{begins}")?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -155,6 +171,17 @@ impl History {
     }
 }
 
+/// Says so, where older records are not there any more.
+fn begins(journal: &Path) -> anyhow::Result<Option<String>> {
+    let first = segments(journal)?
+        .first()
+        .and_then(|path| first_record(path));
+    let first = first.filter(|first| *first > 1);
+    Ok(first.map(|first| {
+        format!("The journal begins with record {first}: what was before it was pruned, and is not shown.")
+    }))
+}
+
 impl Step {
     fn read(index: &Index, decided: &crate::audit::index::Decided) -> anyhow::Result<Option<Self>> {
         let Some(line) = index.line(decided.seq)? else {
@@ -177,6 +204,17 @@ impl Step {
             cells,
             answer,
         }))
+    }
+
+    /// Masks took away or replaced what tells the scopes.
+    fn is_masked(&self) -> bool {
+        let lists = ["erased", "masked"].map(|name| self.record[name].as_array());
+        let mut places = lists.into_iter().flatten().flatten();
+        places.any(|place| {
+            let place = place.as_str().unwrap_or_default();
+            let scopes = "/input/change/scopes";
+            place.starts_with(scopes) || scopes.starts_with(place)
+        })
     }
 
     /// The scopes that the token has then; `None`: the same as before.
@@ -202,19 +240,30 @@ impl Step {
         };
         let mut parts: Vec<String> = Vec::new();
         if !word.is_empty() {
-            parts.push(word.to_owned());
+            let made = self.made.as_ref();
+            let made = made.map_or_else(String::new, |id| format!(" as {}", Visible(id)));
+            parts.push(format!("{word}{made}"));
         }
         parts.extend(self.cells.changes.iter().cloned());
-        if let Some(made) = &self.made {
-            parts.push(format!("as {}", Visible(made)));
-        }
-        if self.cells.verdict != "allow" {
-            parts.insert(0, "denied:".to_owned());
-        }
         if parts.is_empty() {
             parts.push("changes nothing".to_owned());
         }
-        parts.join(" ")
+        let what = parts.join("; ");
+        if self.cells.verdict == "allow" {
+            what
+        } else {
+            format!("denied: {what}")
+        }
+    }
+
+    /// The id of the token that it is about.
+    fn about(&self) -> String {
+        let id = self
+            .record
+            .pointer("/input/token/id")
+            .and_then(Value::as_str);
+        let id = id.or(self.made.as_deref()).unwrap_or_default();
+        Visible(id).to_string()
     }
 
     fn who(&self) -> String {
@@ -234,7 +283,7 @@ impl Step {
         parts.join("; ")
     }
 
-    fn row(&self, shown: &Shown, scopes: Option<&[String]>) -> Vec<Cell> {
+    fn row(&self, shown: &Shown, scopes: Option<&[String]>, has_ids: bool) -> Vec<Cell> {
         let what = Cell {
             text: self.what(),
             style: match self.happened {
@@ -244,12 +293,17 @@ impl Step {
             },
         };
         let (answer, style) = self.answer.clone();
-        vec![
+        let mut row = vec![
             Cell {
                 text: shown.of(&self.cells.timestamp),
                 style: Style::new().dimmed(),
             },
             self.cells.seq.to_string().into(),
+        ];
+        if has_ids {
+            row.push(self.about().into());
+        }
+        row.extend([
             self.who().into(),
             what,
             Cell {
@@ -270,7 +324,8 @@ impl Step {
                 Some(scopes) => scopes.join(", "),
             }
             .into(),
-        ]
+        ]);
+        row
     }
 
     fn to_json(&self, scopes: Option<&[String]>) -> Value {
@@ -280,6 +335,7 @@ impl Step {
             "decision_id": self.cells.decision_id,
             "verdict": self.cells.verdict,
             "operation": self.cells.operation,
+            "token": self.about(),
             "caller": self.who(),
             "what": self.what(),
             "answer": self.answer.0,

@@ -1,19 +1,22 @@
 //! `dtgate audit query`: which decisions.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::opened::Place;
 use super::table::{Cell, Table, terminal};
-use super::times::{Shown, moment, zone};
+use super::times::Shown;
 use crate::app;
 use crate::audit::index::{Decided, Filter, Index, Pattern, Which};
 use crate::audit::tail::Cells;
+use crate::cli::when::{When, zone};
 use crate::value::{Network, Visible, visible_json};
 
 #[derive(Debug, Args)]
@@ -23,8 +26,8 @@ pub(in crate::cli) struct Query {
     #[command(flatten)]
     which: Wanted,
     /// Show COUNT decisions at most, the newest first
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    limit: usize,
+    #[arg(long, value_name = "COUNT", default_value = "100")]
+    limit: NonZeroUsize,
     /// Only decisions older than record SEQ: the next page
     #[arg(long, value_name = "SEQ")]
     before: Option<u64>,
@@ -38,12 +41,12 @@ pub(in crate::cli) struct Query {
 /// Which decisions are meant.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Wanted {
-    /// From then on: 7d, 12h, 2026-11-01, 2026-11-01T08:00 (in --tz), or RFC 3339
+    /// From then on: 7d (ago), 12h, 2026-11-01, 2026-11-01T08:00 (in --tz), 2026-11-01T08:00+01:00
     #[arg(long, value_name = "TIME")]
-    pub(super) since: Option<String>,
+    since: Option<When>,
     /// Before then
     #[arg(long, value_name = "TIME")]
-    pub(super) until: Option<String>,
+    until: Option<When>,
     /// Public id of the caller's credential, or how it begins
     #[arg(long, value_name = "ID")]
     caller: Vec<String>,
@@ -142,11 +145,17 @@ impl Times {
 
 impl Wanted {
     pub(super) fn filter(&self, shown: &Shown) -> anyhow::Result<Filter> {
-        let read = |text: &Option<String>| {
-            let text = text.as_deref();
-            let moment = text.map(|text| moment(text, &shown.zone, shown.now));
-            anyhow::Ok(moment.transpose()?.map(jiff::Timestamp::as_millisecond))
+        let read = |when: Option<When>| {
+            let moment = when.map(|when| when.moment(shown.now, &shown.zone));
+            moment.transpose()
         };
+        let since = read(self.since).context("--since")?;
+        let until = read(self.until).context("--until")?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            bail!("--since is not before --until: nothing lies between");
+        }
         let (allowed, id) = match self.decision.as_deref() {
             None => (None, None),
             Some("allow") => (Some(true), None),
@@ -155,8 +164,8 @@ impl Wanted {
         };
         let wanted = self.clone();
         Ok(Filter {
-            since: read(&self.since)?,
-            until: read(&self.until)?,
+            since: since.map(jiff::Timestamp::as_millisecond),
+            until: until.map(jiff::Timestamp::as_millisecond),
             caller: wanted.caller,
             certificate: wanted.certificate,
             claim: wanted.claim,
@@ -190,7 +199,7 @@ impl Query {
         let mut filter = self.which.filter(&shown)?;
         filter.before = self.before;
         let index = self.place.open()?;
-        let page = index.find(&filter, self.limit)?;
+        let page = index.find(&filter, self.limit.get())?;
         match self.format {
             Form::Pretty => pretty(out, &index, &page.decisions, &shown)?,
             Form::Json => {
@@ -380,8 +389,11 @@ fn csv(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Re
 
 /// A cell that no spreadsheet takes for a formula.
 fn csv_cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%'])
-        && text.parse::<f64>().is_err();
+    // Blanks before it, and its wide forms, do not keep every spreadsheet from it.
+    let is_formula = text.trim_start().starts_with([
+        '=', '+', '-', '@', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ]) && text.parse::<f64>().is_err()
+        || text.starts_with(['\t', '\r', '\n']);
     let text = if is_formula {
         format!("'{text}")
     } else {
@@ -404,6 +416,10 @@ mod tests {
             ("plain", "plain"),
             ("=1+1", "'=1+1"),
             ("@SUM(1)", "'@SUM(1)"),
+            (" =1", "' =1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("=A1;\"x\"", "\"'=A1;\"\"x\"\"\""),
+            ("\tx", "'\tx"),
             ("-1.5", "-1.5"),
             ("-a, \"b\"", "\"'-a, \"\"b\"\"\""),
             ("a,b", "\"a,b\""),

@@ -3,6 +3,7 @@
 //! It looks the token up and compares. Nothing is guessed: whatever else could explain what it sees, `unknown` is what it
 //! says.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +60,71 @@ struct Doubt {
     again: bool,
 }
 
+/// What was found out about it.
+struct Looked {
+    found: Found,
+    why: String,
+    /// Nothing kept it from being looked at: another look would see the same.
+    is_seen: bool,
+}
+
+/// Why Dynatrace did not tell.
+struct Failure {
+    why: String,
+    /// It will not tell of other tokens either.
+    is_general: bool,
+    /// It says that there is nothing.
+    is_missing: bool,
+}
+
+impl Failure {
+    fn of_asking(error: AskError) -> Self {
+        let status = match error {
+            AskError::Status(status) => Some(status),
+            _ => None,
+        };
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        Self {
+            is_general: matches!(error, AskError::Timeout(_) | AskError::Unreachable(_))
+                || status.is_some_and(|status| refused.contains(&status)),
+            is_missing: status == Some(StatusCode::NOT_FOUND),
+            why: match status {
+                Some(status) if refused.contains(&status) => {
+                    format!("the answer is {status}: the token may not read tokens")
+                }
+                _ => error.to_string(),
+            },
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            why: format!("{:#}", error.into()),
+            is_general: false,
+            is_missing: false,
+        }
+    }
+}
+
+impl Looked {
+    fn new(found: Found, why: &str) -> Self {
+        Self {
+            found,
+            why: why.to_owned(),
+            is_seen: true,
+        }
+    }
+
+    fn not(why: &str) -> Self {
+        Self {
+            is_seen: false,
+            ..Self::new(Found::Unknown, why)
+        }
+    }
+}
+
 impl Settle {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let index = self.place.open()?;
@@ -72,23 +138,25 @@ impl Settle {
             // Before anything is asked that could not be written then.
             self.may_write()?;
         }
-        let mut found = Vec::new();
-        for doubt in &doubts {
-            found.push(match &credential {
-                None => (Found::Unknown, "not looked up".to_owned()),
-                Some(credential) => block_on(async { Ok(doubt.look(&config, credential).await) })?,
-            });
-        }
-        self.show(out, &doubts, &found)?;
-        if self.apply && !doubts.is_empty() {
+        let looked = match &credential {
+            None => doubts
+                .iter()
+                .map(|_| Looked::not("not looked up"))
+                .collect(),
+            Some(credential) => block_on(async { Ok(look(&doubts, &config, credential).await) })?,
+        };
+        self.show(out, &doubts, &looked)?;
+        let seen = || looked.iter().filter(|looked| looked.is_seen).count();
+        if self.apply && seen() > 0 {
             let now = app::now();
-            let events = doubts.iter().zip(&found).map(|(doubt, (found, detail))| {
+            let events = doubts.iter().zip(&looked).filter(|(_, it)| it.is_seen);
+            let events = events.map(|(doubt, looked)| {
                 Event::Settled(Settled {
                     timestamp: rfc3339_millis(now),
                     decision_id: doubt.cells.decision_id.clone(),
                     decision_seq: doubt.seq,
-                    found: *found,
-                    detail: detail.clone(),
+                    found: looked.found,
+                    detail: looked.why.clone(),
                 })
             });
             let config = audit::Config {
@@ -96,8 +164,14 @@ impl Settle {
                 ..config.journal
             };
             audit::add(&config, events, app::now).map_err(|error| in_use(error, &self.place))?;
-            let written = counted(found.len(), "record");
+            let written = counted(seen(), "record");
             super::opened::note(&format!("{written} written"));
+        }
+        let failed = looked.len() - seen();
+        if credential.is_some() && failed > 0 {
+            let failed = counted(failed, "decision");
+            super::opened::note(&format!("{failed} could not be looked up"));
+            return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -127,10 +201,10 @@ impl Settle {
         &self,
         out: &mut impl Write,
         doubts: &[Doubt],
-        found: &[(Found, String)],
+        looked: &[Looked],
     ) -> anyhow::Result<()> {
         if self.format == Format::Json {
-            for (doubt, (found, detail)) in doubts.iter().zip(found) {
+            for (doubt, looked) in doubts.iter().zip(looked) {
                 let cells = &doubt.cells;
                 print_json(
                     out,
@@ -138,7 +212,7 @@ impl Settle {
                         "decision_seq": doubt.seq, "decision_id": cells.decision_id,
                         "timestamp": cells.timestamp, "operation": cells.operation,
                         "environment": cells.environment, "token": cells.target,
-                        "found": found, "detail": detail,
+                        "found": looked.found, "detail": looked.why,
                     }),
                 )?;
             }
@@ -157,7 +231,7 @@ impl Settle {
             ("FOUND", 8),
             ("WHY", 16),
         ]);
-        for (doubt, (found, detail)) in doubts.iter().zip(found) {
+        for (doubt, looked) in doubts.iter().zip(looked) {
             let cells = &doubt.cells;
             table.add(vec![
                 cells.timestamp.clone().into(),
@@ -165,8 +239,8 @@ impl Settle {
                 cells.operation.clone().into(),
                 cells.environment.clone().into(),
                 cells.target.clone().into(),
-                found.as_str().into(),
-                Visible(detail).to_string().into(),
+                looked.found.as_str().into(),
+                Visible(&looked.why).to_string().into(),
             ]);
         }
         table.show(out, terminal())?;
@@ -229,34 +303,66 @@ fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
     Ok(last.first().is_some_and(|last| last.seq > seq))
 }
 
+/// Looks every one of them up. Who does not answer at all is not asked again.
+async fn look(doubts: &[Doubt], config: &Config, credential: &HeaderValue) -> Vec<Looked> {
+    let mut silent: HashMap<&str, String> = HashMap::new();
+    let mut looked = Vec::new();
+    for doubt in doubts {
+        let environment = &*doubt.cells.environment;
+        looked.push(match (doubt.target(), silent.get(environment)) {
+            (Err(why), _) => Looked::new(Found::Unknown, why),
+            (Ok(_), Some(why)) => Looked::not(why),
+            (Ok(id), None) => match ask(config, environment, id, credential).await {
+                Ok(token) => doubt.judged(token.as_ref()),
+                Err(failure) => {
+                    let looked = Looked::not(&failure.why);
+                    if failure.is_general {
+                        silent.insert(environment, failure.why);
+                    }
+                    looked
+                }
+            },
+        });
+    }
+    looked
+}
+
 impl Doubt {
-    /// What there is to see at Dynatrace, and what it proves.
-    async fn look(&self, config: &Config, credential: &HeaderValue) -> (Found, String) {
-        let unknown = |why: &str| (Found::Unknown, why.to_owned());
+    /// The id of the token to look up; where none would tell anything, why.
+    fn target(&self) -> Result<&str, &'static str> {
         let id = self
             .record
             .pointer("/input/token/id")
             .and_then(Value::as_str);
-        let operation = &*self.cells.operation;
-        let id = match (operation, id) {
+        let id = match (&*self.cells.operation, id) {
             ("token.create", _) => {
-                return unknown("nothing tells which request made a token: look for its name");
+                return Err("nothing tells which request made a token: look for its name");
             }
             ("token.update" | "token.delete", Some(id)) => id,
-            _ => return unknown("dtgate cannot look this up: see Dynatrace's audit log"),
+            _ => return Err("dtgate cannot look this up: see Dynatrace's audit log"),
         };
-        if self.again {
-            return unknown("the token was changed again");
+        let is_id = id
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
+        if !is_id || id.bytes().all(|c| c == b'.') {
+            return Err("the record does not tell the token's id");
         }
-        match (
-            operation,
-            ask(config, &self.cells.environment, id, credential).await,
-        ) {
-            (_, Err(error)) => (Found::Unknown, format!("{error:#}")),
-            ("token.delete", Ok(None)) => (Found::Done, "the token is gone".to_owned()),
-            ("token.delete", Ok(Some(_))) => (Found::NotDone, "the token is there".to_owned()),
-            (_, Ok(None)) => unknown("the token is gone"),
-            (_, Ok(Some(token))) => self.compared(&token),
+        if self.again {
+            return Err("the token was changed again");
+        }
+        Ok(id)
+    }
+
+    /// What the token, or that there is none, proves.
+    fn judged(&self, token: Option<&CurrentToken>) -> Looked {
+        match (&*self.cells.operation, token) {
+            ("token.delete", None) => Looked::new(Found::Done, "the token is gone"),
+            ("token.delete", Some(_)) => Looked::new(Found::NotDone, "the token is there"),
+            (_, None) => Looked::new(Found::Unknown, "the token is gone"),
+            (_, Some(token)) => {
+                let (found, why) = self.compared(token);
+                Looked::new(found, &why)
+            }
         }
     }
 
@@ -318,47 +424,59 @@ async fn ask(
     environment: &str,
     id: &str,
     credential: &HeaderValue,
-) -> anyhow::Result<Option<CurrentToken>> {
+) -> Result<Option<CurrentToken>, Failure> {
     let upstream = match config.environments.get(environment) {
         Some(environment) => &environment.upstream,
         None if config.environments.is_empty() => &config.upstream,
-        None => bail!("the configuration has no environment of this name"),
+        None => return Err(anyhow!("the configuration has no environment of this name").into()),
     };
     let base = upstream.url.as_ref();
     let base = base.context("the configuration does not say where Dynatrace is (upstream.url)")?;
-    let is_id = id
-        .bytes()
-        .all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
-    if !is_id {
-        bail!("the record does not tell the token's id");
-    }
     // v1 knows tokens by ids of its own.
-    let path = if id.starts_with("dt0") {
+    let collection = if id.starts_with("dt0") {
         "v2/apiTokens"
     } else {
         "v1/tokens"
     };
-    let uri: Uri = format!("{base}/api/{path}/{id}").parse()?;
+    let all: Uri = format!("{base}/api/{collection}").parse()?;
+    let one: Uri = format!("{base}/api/{collection}/{id}").parse()?;
     let own = upstream.client_certificate.as_ref();
     let files = outbound::Files::read(upstream.ca.as_deref(), own)?;
     let proxy = outbound::Found::on_the_way(
-        &uri,
+        &one,
         upstream.proxy.as_ref(),
         upstream.proxy_credential_file.as_deref(),
     )?;
     let client = Client::new(&files, proxy, base.is_encrypted())?;
-    let request = Request::get(uri)
-        .header(AUTHORIZATION, credential)
-        .body(Full::new(Bytes::new()))?;
-    match client.ask(request, WAIT).await {
-        Ok((_, body)) => {
-            let token = CurrentToken::parse(&body);
-            Ok(Some(token.map_err(|error| {
-                anyhow!("the answer is no token: {error}")
-            })?))
+    let get = async |uri: Uri| {
+        let request = Request::get(uri)
+            .header(AUTHORIZATION, credential)
+            .body(Full::new(Bytes::new()))?;
+        let answer = client.ask(request, WAIT).await;
+        answer.map(|(_, body)| body).map_err(Failure::of_asking)
+    };
+    match get(one).await {
+        Ok(body) => {
+            let token = CurrentToken::parse(&body)
+                .map_err(|error| anyhow!("the answer is no token: {error}"))?;
+            if token.id.as_ref().is_some_and(|told| told != id) {
+                return Err(anyhow!("the answer is about another token").into());
+            }
+            Ok(Some(token))
         }
-        Err(AskError::Status(StatusCode::NOT_FOUND)) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(failure) if failure.is_missing => {
+            // Whoever knows nothing of tokens says the same: it has to know others.
+            let body = get(all).await?;
+            let known: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let is_list = ["apiTokens", "values"]
+                .iter()
+                .any(|name| known.get(name).is_some_and(Value::is_array));
+            if is_list {
+                return Ok(None);
+            }
+            Err(anyhow!("what answers there has no list of tokens").into())
+        }
+        Err(failure) => Err(failure),
     }
 }
 

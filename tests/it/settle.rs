@@ -1,0 +1,299 @@
+//! What became of decisions in doubt: looked up at the simulator, and at servers that do not answer as Dynatrace does.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+
+use dtgate::simulate::seeds;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::audit::written;
+use crate::harness::{Gate, Simulator, Upstream, program, records, verify};
+
+/// An allowed decision without outcome.
+fn doubt(number: usize, operation: &str, id: &str, change: &Value) -> Value {
+    let decision_id = format!("019ab533-{number:04}-7000-8000-000000000001");
+    json!({
+        "kind": "decision", "timestamp": "2026-11-24T10:10:00.000Z", "decision_id": decision_id,
+        "labels": {"version": "0.1.0"}, "path": "dtgate",
+        "input": {"operation": operation, "api": "v2", "environment": {"name": "default", "id": "", "data": {}},
+            "caller": {"address": "10.1.2.3", "token": {"id": "", "kind": ""}, "teams": []},
+            "token": {"id": id, "known": true}, "change": change, "time": "2026-11-24T10:10:00.000Z"},
+        "result": {"allow": true, "violations": []}, "bundles": {"policies": {"revision": "r"}},
+        "metrics": {}, "requested_by": "10.1.2.3", "verdict": "allow", "operation": operation,
+        "request": {"id": decision_id, "method": "PUT", "path": "/api/v2/apiTokens/x",
+            "received_sha256": Value::Null, "forwarded_sha256": Value::Null},
+    })
+}
+
+fn scopes(current: &[&str], requested: &[&str]) -> Value {
+    json!({"scopes": {"current": current, "requested": requested}})
+}
+
+/// `dtgate audit settle` with this credential, which nobody may ever see again.
+fn settle(directory: &Path, upstream: SocketAddr, secret: &str, more: &[&str]) -> Output {
+    let config = directory.join("dtgate.toml");
+    std::fs::write(
+        &config,
+        format!("upstream = {{ url = \"http://{upstream}\" }}\n"),
+    )
+    .unwrap();
+    let mut command = program();
+    command
+        .current_dir(directory)
+        .env("LOOKUP", secret)
+        .args(["audit", "settle", "--config", "dtgate.toml"])
+        .args(["--token-env", "LOOKUP", "--format", "json"])
+        .args(more);
+    let output = command.output().unwrap();
+    let hidden = secret.rsplit('.').next().unwrap();
+    let said = [&output.stdout[..], &output.stderr].concat();
+    let journal = records(&directory.join("journal"));
+    for text in [
+        String::from_utf8_lossy(&said).into_owned(),
+        json!(journal).to_string(),
+    ] {
+        assert!(!text.contains(hidden), "{text}");
+    }
+    output
+}
+
+/// What was found, in the order of the journal.
+fn found(output: &Output) -> Vec<(String, String)> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let lines = text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| line[name].as_str().unwrap().to_owned();
+        (text("found"), text("detail"))
+    });
+    lines.collect()
+}
+
+/// A decision for whatever can be found out, and what is found.
+fn cases() -> Vec<(Value, &'static str, &'static str)> {
+    let (managed, looked_up) = (seeds::MANAGED.id, seeds::LOOKED_UP.id);
+    let regions = "geographicRegions.read";
+    let gone = |letter: &str| format!("dt0c01.GONE{}", letter.repeat(20));
+    let switched = json!({"enabled": {"current": true, "requested": false}});
+    let renamed = json!({"name": {"current": "monaco", "requested": "other"}, "scopes": {
+        "current": ["settings.read", "settings.write"], "requested": ["settings.write", "settings.read"]}});
+    let cases = [
+        (
+            "token.update",
+            managed.to_owned(),
+            scopes(&[], &[regions]),
+            "done",
+            "as the request wanted",
+        ),
+        (
+            "token.update",
+            looked_up.to_owned(),
+            scopes(&["metrics.read"], &["logs.read"]),
+            "not_done",
+            "as it was before",
+        ),
+        (
+            "token.update",
+            seeds::LEGACY.id.to_owned(),
+            scopes(&["logs.read"], &["logs.ingest"]),
+            "unknown",
+            "neither",
+        ),
+        (
+            "token.update",
+            seeds::REVOKED.id.to_owned(),
+            switched,
+            "done",
+            "as the request wanted",
+        ),
+        // The order of scopes means nothing.
+        (
+            "token.update",
+            seeds::MONACO.id.to_owned(),
+            renamed,
+            "not_done",
+            "as it was before",
+        ),
+        (
+            "token.update",
+            seeds::SHARING.id.to_owned(),
+            scopes(&["ViewDashboard"], &["ViewDashboard"]),
+            "unknown",
+            "changes nothing",
+        ),
+        (
+            "token.update",
+            gone("A"),
+            scopes(&[], &["logs.read"]),
+            "unknown",
+            "gone",
+        ),
+        ("token.delete", gone("B"), json!({}), "done", "gone"),
+        (
+            "token.delete",
+            seeds::EXPIRED.id.to_owned(),
+            json!({}),
+            "not_done",
+            "there",
+        ),
+        (
+            "token.create",
+            String::new(),
+            json!({}),
+            "unknown",
+            "look for its name",
+        ),
+        (
+            "edge_connect.rotate",
+            String::new(),
+            json!({}),
+            "unknown",
+            "audit log",
+        ),
+        (
+            "token.update",
+            "hmac-sha256:00/../x".to_owned(),
+            scopes(&[], &["logs.read"]),
+            "unknown",
+            "does not tell",
+        ),
+        (
+            "token.update",
+            seeds::PERSONAL.id.to_owned(),
+            scopes(&[], &["logs.read"]),
+            "unknown",
+            "changed again",
+        ),
+        (
+            "token.delete",
+            seeds::PERSONAL.id.to_owned(),
+            json!({}),
+            "not_done",
+            "there",
+        ),
+    ];
+    let cases = cases.into_iter().enumerate();
+    let cases = cases.map(|(number, (operation, id, change, found, why))| {
+        (doubt(number, operation, &id, &change), found, why)
+    });
+    cases.collect()
+}
+
+fn journal(cases: &[(Value, &str, &str)]) -> TempDir {
+    let records: Vec<Value> = cases.iter().map(|(record, _, _)| record.clone()).collect();
+    written(&records)
+}
+
+#[test]
+fn what_can_be_known_is_found_and_ends_the_doubt() {
+    let simulator = Simulator::start();
+    let cases = cases();
+    let directory = journal(&cases);
+    let secret = seeds::API_TOKENS.secret;
+    let before = records(&directory.path().join("journal"));
+    let output = settle(directory.path(), simulator.address, secret, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let said = found(&output);
+    assert_eq!(said.len(), cases.len());
+    for ((found, why), (record, wanted, because)) in said.iter().zip(&cases) {
+        assert_eq!(found, wanted, "{record}");
+        assert!(why.contains(because), "{why}: {record}");
+    }
+    assert_eq!(records(&directory.path().join("journal")), before);
+
+    let output = settle(directory.path(), simulator.address, secret, &["--apply"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(found(&output), said);
+    // What nobody knows stays in doubt, for everybody who looks.
+    let open = said.iter().filter(|(found, _)| found == "unknown").count();
+    let output = settle(directory.path(), simulator.address, secret, &[]);
+    assert_eq!(found(&output).len(), open);
+    let report = verify(&directory.path().join("journal"));
+    assert_eq!(
+        report["in_doubt"].as_array().unwrap().len(),
+        open,
+        "{report}"
+    );
+    let query = program()
+        .current_dir(directory.path())
+        .args(["audit", "query", "--outcome", "doubt", "--format", "json"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&query.stdout).lines().count(), open);
+
+    let mut gate = Gate::start(directory, simulator.address, &[]);
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+    let start = gate
+        .records()
+        .into_iter()
+        .rev()
+        .find(|it| it["kind"] == "start");
+    assert_eq!(start.unwrap()["in_doubt"].as_array().unwrap().len(), open);
+}
+
+#[test]
+fn who_does_not_answer_as_dynatrace_does_settles_nothing() {
+    let html = |status: &str| {
+        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 5\r\n\r\n<p>no")
+    };
+    let token = |id: &str| {
+        let body = json!({"id": id, "scopes": []}).to_string();
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (answer, says) in [
+        (html("401 Unauthorized"), "may not read tokens"),
+        (html("403 Forbidden"), "may not read tokens"),
+        // A proxy's, or the wrong address: nothing there knows any token.
+        (html("404 Not Found"), "404"),
+        (html("500 Internal Server Error"), "500"),
+        (html("302 Found"), "redirect"),
+        (html("200 OK"), "no token"),
+        (token("dt0c01.OTHER"), "another token"),
+        ("garbage\r\n\r\n".to_owned(), ""),
+    ] {
+        let asked: Vec<_> = cases()
+            .into_iter()
+            .filter(|(_, found, _)| *found != "unknown")
+            .collect();
+        let directory = journal(&asked);
+        let sent = answer.clone().into_bytes();
+        let upstream = Upstream::answering_all(move |_| sent.clone());
+        let before = records(&directory.path().join("journal"));
+        let secret = seeds::API_TOKENS.secret;
+        let output = settle(directory.path(), upstream.address, secret, &["--apply"]);
+        assert_eq!(output.status.code(), Some(1), "{answer}: {output:?}");
+        for (found, why) in found(&output) {
+            assert_eq!(found, "unknown", "{answer}");
+            assert!(why.contains(says), "{answer}: {why}");
+        }
+        assert_eq!(
+            records(&directory.path().join("journal")),
+            before,
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_journal_that_a_gate_writes_is_left_to_it() {
+    let simulator = Simulator::start();
+    let gate = Gate::start(journal(&cases()), simulator.address, &[]);
+    let secret = seeds::API_TOKENS.secret;
+    let output = settle(
+        gate.directory.path(),
+        simulator.address,
+        secret,
+        &["--apply"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("a gate writes the journal"), "{said}");
+    // Asking is free.
+    let output = settle(gate.directory.path(), simulator.address, secret, &[]);
+    assert!(output.status.success(), "{output:?}");
+}
