@@ -237,7 +237,6 @@ fn sha256(bencher: Bencher<'_, '_>, length: usize) {
         .bench(|| Sha256Hex::of(black_box(&bytes)));
 }
 
-#[divan::bench]
 /// A decision judged again under the shipped policies, a thousand of one journal by one thread: divide by a thousand.
 #[divan::bench(args = [12, MOST], sample_count = 20)]
 fn replay(bencher: Bencher<'_, '_>, scopes: usize) {
@@ -263,6 +262,7 @@ fn replay(bencher: Bencher<'_, '_>, scopes: usize) {
     bencher.bench(|| replay::replay(journal.path(), black_box(&policy), &options));
 }
 
+#[divan::bench]
 fn timestamp() -> String {
     rfc3339_millis(black_box(jiff::Timestamp::UNIX_EPOCH))
 }

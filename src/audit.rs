@@ -219,6 +219,10 @@ impl Audit {
         now: fn() -> jiff::Timestamp,
     ) -> Result<(Self, Writer), OpenError> {
         let pseudonyms = Pseudonyms::open(directory.path(), &config.pseudonyms)?;
+        let configured = Configured {
+            pseudonyms: pseudonyms.as_ref().map(Pseudonyms::told),
+            ..configured
+        };
         let failed = |error| directory::at(&config.directory)(error);
         let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
         let directory = Arc::new(directory);

@@ -230,12 +230,14 @@ impl Gateway {
             &started.method,
             response.status(),
         );
-        let trace = &started.trace;
-        trace.answered(|said| traced::request(said, &started, &story, response.status()));
+        let pseudonyms = self.shared.audit.pseudonyms();
+        let values = pseudonyms.map(|it| it.of_caller(&started.peer(), &story.caller));
+        let (trace, status) = (&started.trace, response.status());
+        trace.answered(|said| traced::request(said, &started, &story, status, values.as_ref()));
         if logged && self.shared.access.is_on() {
             log(
                 (&self.shared.access, (self.shared.now)()),
-                self.shared.audit.pseudonyms(),
+                values.as_ref(),
                 &started,
                 &story,
                 &response,

@@ -40,7 +40,7 @@ pub use decision::{
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
-pub use mask::{Mask, MaskError, Masked, Unusable};
+pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};

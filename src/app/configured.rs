@@ -29,6 +29,8 @@ pub(super) fn configured(
         issuers: some(issuers),
         client_certificates: client_certificates(config),
         credentials: some(set.environments().brokered(key).into_iter()),
+        // The journal knows.
+        pseudonyms: None,
     }
 }
 

@@ -5,8 +5,10 @@
 //! a value again ([`names`]). A key is never thrown away: what was written by it would be lost.
 
 mod field;
+mod places;
+mod words;
 
-use std::borrow::Cow;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -18,6 +20,7 @@ use super::key;
 use super::segment::OpenError;
 use crate::dynatrace::token::HashKey;
 pub use field::{Field, FieldError};
+pub use words::Values;
 
 /// Which values have pseudonyms.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -33,10 +36,6 @@ pub struct Pseudonyms {
     key: HashKey,
     version: u32,
 }
-
-/// The values of one record or line, with their pseudonyms, the longest first.
-#[derive(Debug, Default)]
-pub struct Values(Vec<(String, String)>);
 
 impl Pseudonyms {
     /// With the newest key of the journal, which is made where there is none. `None`: no field has pseudonyms.
@@ -55,28 +54,13 @@ impl Pseudonyms {
 
     /// The record with pseudonyms, and a member that says where they stand.
     pub(super) fn apply(&self, record: Record) -> Record {
-        let mut event: Map<String, Value> = serde_json::from_slice(record.as_json())
+        let event: Map<String, Value> = serde_json::from_slice(record.as_json())
             .expect("a record is JSON that we have written");
-        let mut values = Values::default();
-        for field in &self.fields {
-            field.values(&event, &mut |value| self.add(value, &mut values));
-        }
-        if values.0.is_empty() {
+        let values = self.of(&event);
+        if values.is_empty() {
             return record;
         }
-        values.sort();
-        let mut places = Vec::new();
-        let members = std::mem::take(&mut event);
-        for (name, value) in members {
-            let value = if EVIDENCE.contains(&name.as_str()) {
-                value
-            } else if name == "request" {
-                values.request(value, &mut places)
-            } else {
-                values.replaced(value, &format!("/{name}"), &mut places)
-            };
-            event.insert(name, value);
-        }
+        let (mut event, places) = places::replaced(event, &values);
         if !places.is_empty() {
             event.insert("pseudonyms".to_owned(), places.into());
         }
@@ -85,117 +69,34 @@ impl Pseudonyms {
 
     /// Those of a caller, for what is said of it elsewhere.
     pub fn of_caller(&self, address: &str, caller: &Caller) -> Values {
-        let mut values = Values::default();
-        let event = serde_json::json!({"requested_by": address, "caller": caller});
-        if let Value::Object(event) = event {
-            for field in &self.fields {
-                field.values(&event, &mut |value| self.add(value, &mut values));
-            }
+        match serde_json::json!({"requested_by": address, "caller": caller}) {
+            Value::Object(event) => self.of(&event),
+            _ => Values::default(),
         }
-        values.sort();
+    }
+
+    /// What a record of the start says of them: which fields, and by which key.
+    pub fn told(&self) -> Value {
+        let fields: Vec<&str> = self.fields.iter().map(Field::name).collect();
+        serde_json::json!({"fields": fields, "key": format!("v{}", self.version)})
+    }
+
+    fn of(&self, event: &Map<String, Value>) -> Values {
+        let mut values = Values::default();
+        let mut add = |value: &str| values.add(value, || name(&self.key, self.version, value));
+        for field in &self.fields {
+            field.values(event, &mut |value| {
+                add(value);
+                // The same address, in its other notation.
+                if let Ok(IpAddr::V6(address)) = value.parse()
+                    && let Some(address) = address.to_ipv4_mapped()
+                {
+                    add(&address.to_string());
+                }
+            });
+        }
         values
     }
-
-    fn add(&self, value: &str, values: &mut Values) {
-        if !value.is_empty() && !values.0.iter().any(|(known, _)| known == value) {
-            let name = name(&self.key, self.version, value);
-            values.0.push((value.to_owned(), name));
-        }
-    }
-}
-
-impl Values {
-    /// The longest first: one may be part of another.
-    fn sort(&mut self) {
-        self.0
-            .sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-    }
-
-    /// A text with pseudonyms.
-    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut text = Cow::Borrowed(text);
-        for (value, name) in &self.0 {
-            if let Some(replaced) = replaced(&text, value, name) {
-                text = Cow::Owned(replaced);
-            }
-        }
-        text
-    }
-
-    fn replaced(&self, value: Value, path: &str, places: &mut Vec<Value>) -> Value {
-        match value {
-            Value::String(text) => match self.text(&text) {
-                Cow::Borrowed(_) => Value::String(text),
-                Cow::Owned(text) => {
-                    places.push(path.into());
-                    Value::String(text)
-                }
-            },
-            Value::Array(elements) => {
-                let elements = elements.into_iter().enumerate();
-                let elements = elements.map(|(number, element)| {
-                    self.replaced(element, &format!("{path}/{number}"), places)
-                });
-                Value::Array(elements.collect())
-            }
-            Value::Object(members) => {
-                let members = members.into_iter().map(|(name, value)| {
-                    let shown = self.text(&name).into_owned();
-                    if shown != name {
-                        places.push(path.into());
-                    }
-                    let value = self.replaced(value, &format!("{path}/{shown}"), places);
-                    (shown, value)
-                });
-                Value::Object(members.collect())
-            }
-            other => other,
-        }
-    }
-
-    /// What a request is known by stays.
-    fn request(&self, request: Value, places: &mut Vec<Value>) -> Value {
-        let Value::Object(members) = request else {
-            return request;
-        };
-        let members = members.into_iter().map(|(name, value)| {
-            let value = if matches!(name.as_str(), "path" | "client_id") {
-                self.replaced(value, &format!("/request/{name}"), places)
-            } else {
-                value
-            };
-            (name, value)
-        });
-        Value::Object(members.collect())
-    }
-}
-
-/// The text with a name wherever the value stands on its own: a letter or digit at its end has none beside it. `None`:
-/// nowhere.
-fn replaced(text: &str, value: &str, name: &str) -> Option<String> {
-    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let begins = is_word(value.chars().next());
-    let ends = is_word(value.chars().next_back());
-    let mut out = String::new();
-    let (mut from, mut written) = (0, 0);
-    while let Some(at) = text.get(from..)?.find(value).map(|at| at + from) {
-        let end = at + value.len();
-        let (before, behind) = (text.get(..at)?, text.get(end..)?);
-        let is_part =
-            begins && is_word(before.chars().next_back()) || ends && is_word(behind.chars().next());
-        if is_part {
-            from = at + text.get(at..)?.chars().next().map_or(1, char::len_utf8);
-        } else {
-            out.push_str(text.get(written..at)?);
-            out.push_str(name);
-            (from, written) = (end, end);
-        }
-    }
-    if written == 0 && out.is_empty() {
-        return None;
-    }
-    out.push_str(text.get(written..)?);
-    Some(out)
 }
 
 /// A value's pseudonyms under every key of a journal, the oldest first.
@@ -243,25 +144,6 @@ fn name(key: &HashKey, version: u32, value: &str) -> String {
         None => name.as_str().to_owned(),
     }
 }
-
-/// Members that are never changed: what chain, verification and joins need, and what says nothing of a caller.
-const EVIDENCE: [&str; 15] = [
-    "kind",
-    "timestamp",
-    "decision_id",
-    "decision_seq",
-    "labels",
-    "bundles",
-    "metrics",
-    "evaluator",
-    "verdict",
-    "operation",
-    "first",
-    "last",
-    "count",
-    "status",
-    "statuses",
-];
 
 /// Bytes that a record grows by, about.
 const MORE: usize = 512;

@@ -78,6 +78,9 @@ impl Replay {
             bail!("--since is not before --until: nothing lies between");
         }
         let journal = || format!("journal {}", self.journal.display());
+        if since.is_some_and(|since| since > now) {
+            bail!("--since lies in the future: nothing was decided since then");
+        }
         let found = segments(&self.journal);
         if found
             .map_err(|error| anyhow::anyhow!("{}: {}", journal(), unread(&error)))?

@@ -14,7 +14,7 @@ use super::cut::Cut;
 use super::environment::Environment;
 use super::headers;
 use crate::audit::event;
-use crate::audit::pseudonym::{Pseudonyms, Values};
+use crate::audit::pseudonym::Values;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::TokenId;
 use crate::guard;
@@ -129,7 +129,7 @@ const LONGEST_READ: usize = 1024;
 /// The one line of a request.
 pub(super) fn log(
     (to, now): (&AccessLog, jiff::Timestamp),
-    pseudonyms: Option<&Pseudonyms>,
+    values: Option<&Values>,
     started: &Started,
     story: &Story,
     response: &Response<Body>,
@@ -137,7 +137,6 @@ pub(super) fn log(
 ) {
     let caller = &*story.caller;
     let peer = started.peer();
-    let values = pseudonyms.map(|pseudonyms| pseudonyms.of_caller(&peer, caller));
     let teams = (!caller.teams.is_empty()).then(|| caller.teams.join(", "));
     let policies = story.policies.as_ref().map(|names| cut.text(names));
     let error = story.error.as_ref().map(|error| cut.text(error));
@@ -172,7 +171,7 @@ pub(super) fn log(
     };
     match values {
         None => to.write(now, &access),
-        Some(values) => under_pseudonyms(&access, &peer, &values, |access| to.write(now, access)),
+        Some(values) => under_pseudonyms(&access, &peer, values, |access| to.write(now, access)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What traces say about a request and its steps: by the semantic conventions of OpenTelemetry where there are some, and
 //! else below `dtgate.`. `docs/operations.md` lists all of it.
 
+use std::borrow::Cow;
+
 use http::{Method, StatusCode, Version};
 
 use super::answer::{Became, verdict};
@@ -9,19 +11,33 @@ use super::lookup::Found;
 use super::record::Recorder;
 use super::story::{Started, Story};
 use crate::audit::event::Answer;
+use crate::audit::pseudonym::Values;
 use crate::dynatrace::redact::Redacted;
 use crate::policy::{Decision, Evaluator};
 use crate::telemetry::{Attributes, Value, known_method};
 
 /// A request that has its answer.
-pub(super) fn request(said: &mut Attributes, started: &Started, story: &Story, status: StatusCode) {
+pub(super) fn request(
+    said: &mut Attributes,
+    started: &Started,
+    story: &Story,
+    status: StatusCode,
+    values: Option<&Values>,
+) {
+    let shown = |text: Redacted| match values.map(|values| values.text(&text)) {
+        Some(Cow::Owned(text)) => {
+            let end = text.floor_char_boundary(LONGEST);
+            Value::configured(text.get(..end).unwrap_or_default())
+        }
+        _ => Value::from(text),
+    };
     let method = known_method(&started.method);
     said.set("http.request.method", method.unwrap_or("_OTHER"));
     if method.is_none() {
         said.set("http.request.method_original", started.method_shown());
     }
     said.set("http.response.status_code", status.as_u16());
-    said.set("url.path", started.path());
+    said.set("url.path", shown(started.path()));
     said.set(
         "url.scheme",
         if started.is_encrypted {
@@ -31,7 +47,7 @@ pub(super) fn request(said: &mut Attributes, started: &Started, story: &Story, s
         },
     );
     said.set("network.protocol.version", version(started.version));
-    said.set("client.address", started.peer());
+    said.set("client.address", shown(started.peer()));
     said.set("dtgate.request.id", &started.id);
     said.set(
         "dtgate.route",
@@ -45,10 +61,10 @@ pub(super) fn request(said: &mut Attributes, started: &Started, story: &Story, s
     said.set_some("dtgate.operation", story.operation);
     let verdict = story.verdict.or_else(|| story.guarded.then_some("deny"));
     said.set_some("dtgate.verdict", verdict);
-    said.set_some("dtgate.policies", story.policies.as_ref());
+    said.set_some("dtgate.policies", story.policies.clone().map(shown));
     said.set_some("dtgate.decision.id", story.decision_id.as_ref());
     let caller = story.caller.id.as_ref();
-    said.set_some("dtgate.caller.id", caller.map(Redacted::from));
+    said.set_some("dtgate.caller.id", caller.map(Redacted::from).map(shown));
     if status.is_server_error() {
         said.set("error.type", status);
     }
@@ -117,3 +133,6 @@ fn version(version: Version) -> &'static str {
         _ => "1.1",
     }
 }
+
+/// The longest text of ours, in bytes.
+const LONGEST: usize = 1024;

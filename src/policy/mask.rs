@@ -24,7 +24,7 @@ use super::refuse;
 use super::rego::program::{self, Program};
 use super::source::files::{File, Tree};
 use pointer::Pointer;
-pub use pointer::Unusable;
+pub use pointer::{Unusable, members};
 
 /// The rules, ready to be asked. Clones are the same ones.
 #[derive(Clone)]

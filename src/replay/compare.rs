@@ -9,7 +9,9 @@ use super::record::{self, Read, Record};
 use super::tally::{Change, Found, Report};
 use crate::audit::tail::{caller, name};
 use crate::dynatrace::redact::Redactor;
-use crate::policy::{Effect, Input, POLICY_ERROR, Policy, Verdict, Violation, input};
+use crate::policy::{
+    Effect, Input, POLICY_ERROR, Policy, Verdict, Violation, input, members_of_mask,
+};
 
 /// The policies that judge now, with what they read of what a journal may lack.
 pub(super) struct Candidate<'a> {
@@ -88,6 +90,9 @@ impl<'a> Candidate<'a> {
             let reason = reasons.into_iter().next().cloned().unwrap_or_default();
             return report.not_replayed(reason);
         }
+        if !silent.is_empty() && record.known() == Known::Verdict {
+            return report.not_replayed(MASKED_VIOLATIONS.to_owned());
+        }
         for (policy, reason) in &silent {
             report.not_by((*policy).to_owned(), reason.clone());
         }
@@ -99,7 +104,13 @@ impl<'a> Candidate<'a> {
         let is_heard = |violation: &&Violation| !silent.contains_key(violation.policy.as_str());
         let before = record.result.violations.iter().filter(is_heard);
         let before: Vec<&Violation> = before.collect();
-        if decision.violations.is_empty() && before.is_empty() {
+        let was = if silent.is_empty() {
+            verdict
+        } else {
+            verdict_of(&before)
+        };
+        let known = record.known();
+        if decision.violations.is_empty() && before.is_empty() && was == Verdict::Allow {
             report.same += 1;
             return;
         }
@@ -108,11 +119,6 @@ impl<'a> Candidate<'a> {
         let redacted = redacted.map(|violation| self.redactor.all(violation));
         let now: Vec<_> = redacted.collect();
         let now: Vec<&Violation> = now.iter().map(|violation| &**violation).collect();
-        let was = if silent.is_empty() {
-            verdict
-        } else {
-            verdict_of(&before)
-        };
         if now
             .iter()
             .any(|it| it.code.as_deref() == Some(POLICY_ERROR))
@@ -122,7 +128,7 @@ impl<'a> Candidate<'a> {
         let change = match (was, verdict_of(&now)) {
             (Verdict::Allow, Verdict::Deny) => Change::NewDenial,
             (Verdict::Deny, Verdict::Allow) => Change::NewAllow,
-            _ if alike(&before, &now) => {
+            _ if alike(&before, &now, known) => {
                 report.same += 1;
                 return;
             }
@@ -142,7 +148,7 @@ impl<'a> Candidate<'a> {
             environment: &input.environment.name,
             asked: caller(&value),
             caller: short.unwrap_or_else(|| record.requested_by.to_string()),
-            by_policy: by_policy(change, &before, &now),
+            by_policy: by_policy(change, &before, &now, known),
         };
         report.found(found, options.examples);
     }
@@ -169,9 +175,10 @@ impl<'a> Candidate<'a> {
             (&record.pseudonyms, "a pseudonym"),
         ] {
             for pointer in pointers.iter().filter(|it| it.starts_with("/input/")) {
-                let member = pointer.trim_start_matches('/').replace('/', ".");
                 let reason = || format!("a member that it reads is {what}: {}", generic(pointer));
-                add(&mut self.policy.readers(&member), &reason);
+                for member in members_of_mask(pointer) {
+                    add(&mut self.policy.readers(&member), &reason);
+                }
             }
         }
         for member in record::cut(line) {
@@ -182,7 +189,32 @@ impl<'a> Candidate<'a> {
     }
 }
 
+/// What a record still says of the objections of then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Known {
+    All,
+    /// Not every text.
+    Policies,
+    /// Some may not be there.
+    Verdict,
+}
+
 impl Record<'_> {
+    fn known(&self) -> Known {
+        let all = [&self.erased, &self.masked, &self.pseudonyms];
+        let mut known = Known::All;
+        for pointer in all.into_iter().flatten() {
+            let mut steps = pointer.split('/').skip(1);
+            if steps.next() == Some("result") {
+                known = match (steps.count(), known) {
+                    (0..=2, _) | (_, Known::Verdict) => Known::Verdict,
+                    _ => Known::Policies,
+                };
+            }
+        }
+        known
+    }
+
     /// Whether a mask took this member of the event away as a whole.
     fn masks(&self, member: &str) -> bool {
         let pointers = self.erased.iter().chain(&self.masked);
@@ -210,19 +242,23 @@ fn verdict_of(violations: &[&Violation]) -> Verdict {
 }
 
 /// Whether they say the same, in any order.
-fn alike(before: &[&Violation], now: &[&Violation]) -> bool {
-    before.len() == now.len()
-        && before
-            .iter()
-            .all(|one| now.iter().any(|other| is_alike(one, other)))
-        && now
-            .iter()
-            .all(|one| before.iter().any(|other| is_alike(other, one)))
+fn alike(before: &[&Violation], now: &[&Violation], known: Known) -> bool {
+    let is_alike = |before: &Violation, now: &Violation| is_alike(before, now, known);
+    known == Known::Verdict
+        || before.len() == now.len()
+            && before
+                .iter()
+                .all(|one| now.iter().any(|other| is_alike(one, other)))
+            && now
+                .iter()
+                .all(|one| before.iter().any(|other| is_alike(other, one)))
 }
 
 /// Texts that were cut in the record are compared as far as they are there.
-fn is_alike(before: &Violation, now: &Violation) -> bool {
-    if before == now {
+fn is_alike(before: &Violation, now: &Violation, known: Known) -> bool {
+    let is_same_policy =
+        (&before.policy, before.mode, before.rule) == (&now.policy, now.mode, now.rule);
+    if before == now || known != Known::All && is_same_policy {
         return true;
     }
     let same = |before: &str, now: &str| {
@@ -243,7 +279,7 @@ fn is_alike(before: &Violation, now: &Violation) -> bool {
         .chain(&before.code);
     let mut has_cut = has_cut.map(|text| record::is_cut(text));
     has_cut.any(|is_cut| is_cut)
-        && (&before.policy, before.mode, before.rule) == (&now.policy, now.mode, now.rule)
+        && is_same_policy
         && same(&before.message, &now.message)
         && same_or_none(before.path.as_deref(), now.path.as_deref())
         && same_or_none(before.code.as_deref(), now.code.as_deref())
@@ -254,8 +290,10 @@ fn by_policy(
     change: Change,
     before: &[&Violation],
     now: &[&Violation],
+    known: Known,
 ) -> BTreeMap<String, String> {
-    let has = |all: &[&Violation], one: &Violation| all.contains(&one);
+    let is_new = |one: &Violation| !before.iter().any(|other| is_alike(other, one, known));
+    let is_gone = |one: &Violation| !now.iter().any(|other| is_alike(one, other, known));
     let denies = |violation: &Violation| violation.effect() == Effect::Deny;
     let mut found = BTreeMap::new();
     let mut add = |violation: &Violation, said: &str| {
@@ -268,7 +306,7 @@ fn by_policy(
         let says = format!("{said} {effect} ({mode}): {}", violation.message);
         found.entry(violation.policy.clone()).or_insert(says);
     };
-    for violation in now.iter().filter(|one| !has(before, one)) {
+    for violation in now.iter().filter(|one| is_new(one)) {
         let counts = match change {
             Change::NewDenial => denies(violation),
             Change::NewAllow => false,
@@ -278,7 +316,7 @@ fn by_policy(
             add(violation, "now");
         }
     }
-    for violation in before.iter().filter(|one| !has(now, one)) {
+    for violation in before.iter().filter(|one| is_gone(one)) {
         let counts = match change {
             Change::NewDenial => false,
             Change::NewAllow => denies(violation),
@@ -300,3 +338,5 @@ const NO_ENVOY: &str =
 const NO_LOOKUP: &str =
     "it reads the token as it is, which was not looked up for the policies of then";
 const CUT: &str = "a text that it reads was cut, because the record was to be short";
+const MASKED_VIOLATIONS: &str =
+    "what its policies said is masked, and not all of them can judge it again";

@@ -174,12 +174,13 @@ impl Report {
     }
 
     fn affect(&mut self, caller: String, by: Affected) {
-        let place = if self.callers.len() < CALLERS || self.callers.contains_key(&caller) {
-            self.callers.entry(caller).or_default()
-        } else {
-            &mut self.other_callers
-        };
-        place.add(by);
+        self.callers.entry(caller).or_default().add(by);
+        // The first by name stay, so that it is the same ones whoever judged what.
+        if self.callers.len() > CALLERS
+            && let Some((_, last)) = self.callers.pop_last()
+        {
+            self.other_callers.add(last);
+        }
     }
 
     fn group(&mut self, change: Change, policy: String) -> &mut Group {
@@ -262,9 +263,14 @@ impl Affected {
 
 /// Adds to the count of a reason. Reasons that there is no room for count as one.
 fn add(counts: &mut BTreeMap<String, u64>, reason: String, by: u64) {
-    let has_room = counts.len() < REASONS || counts.contains_key(&reason);
-    let reason = if has_room { reason } else { OTHERS.to_owned() };
     *counts.entry(reason).or_default() += by;
+    // The first by name stay, so that it is the same ones whoever judged what.
+    if counts.len() > REASONS + usize::from(counts.contains_key(OTHERS)) {
+        let mut named = counts.keys().rev().filter(|reason| *reason != OTHERS);
+        let last = named.next().cloned().unwrap_or_default();
+        let further = counts.remove(&last).unwrap_or_default();
+        *counts.entry(OTHERS.to_owned()).or_default() += further;
+    }
 }
 
 /// Names of callers and reasons that are kept.

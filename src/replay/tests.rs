@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -428,3 +429,115 @@ fn the_number_of_threads_changes_nothing() {
         "{one}"
     );
 }
+
+#[test]
+fn objections_that_are_masked_flip_nothing_and_hide_no_flip() {
+    let denies = of("deny contains sprintf(\"%s may not\", [input.caller.address])");
+    let allows = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let record = |change: &dyn Fn(&mut Value)| {
+        let mut record = decided(&denies, &input(json!({})));
+        change(&mut record);
+        record
+    };
+    let pseudonym = record(&|it| {
+        it["result"]["violations"][0]["message"] = json!("hmac-sha256:v1:00 may not");
+        it["pseudonyms"] = json!(["/requested_by", "/result/violations/0/message"]);
+    });
+    let message = record(&|it| {
+        it["result"]["violations"][0]["message"] = json!("-");
+        it["masked"] = json!(["/result/violations/0/message"]);
+    });
+    let one = record(&|it| {
+        it["result"]["violations"] = json!([]);
+        it["erased"] = json!(["/result/violations/0"]);
+    });
+    let all = record(&|it| {
+        it["result"].as_object_mut().unwrap().remove("violations");
+        it["erased"] = json!(["/result/violations"]);
+    });
+    for record in [pseudonym, message, one, all] {
+        let journal = Journal::of([record.clone()]);
+        assert_eq!(
+            flips(&journal.by(&denies, &[], 1)),
+            (1, 0, 0, 0),
+            "{record}"
+        );
+        assert_eq!(
+            flips(&journal.by(&allows, &[], 1)),
+            (0, 0, 1, 0),
+            "{record}"
+        );
+    }
+}
+
+#[test]
+fn a_masked_member_is_known_however_its_path_is_written() {
+    let policy = of("deny contains \"no\" if input.caller.address == \"10.9.9.9\"");
+    for path in [
+        "/input/%63aller/address",
+        "/input/caller/%61ddress",
+        "/input/caller/address",
+    ] {
+        let mut record = decided(&policy, &input(json!({})));
+        record["input"]["caller"]["address"] = json!("10.9.9.9");
+        record["masked"] = json!([path]);
+        let report = Journal::of([record]).by(&policy, &[], 1);
+        assert_eq!(
+            (report.replayed, report.new_denials),
+            (0, 0),
+            "{path}: {report:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_there_is_no_room_to_name_is_the_same_whoever_judged() {
+    let old = of("deny contains \"no\" if input.operation == \"nothing\"");
+    let new = of("deny contains \"no\" if input.operation");
+    let mut records: Vec<Value> = Vec::new();
+    for number in 0..3000_u32 {
+        let id = number.wrapping_mul(2_654_435_761) % 1500;
+        let mut one = input(json!({}));
+        one.caller = serde_json::from_value(
+            json!({"address": "10.0.0.1", "token": {"id": format!("dt0c01.{id}"), "kind": ""}}),
+        )
+        .unwrap();
+        let mut record = decided(&old, &one);
+        if number % 3 == 0 {
+            record["input"][format!("m{id}")] = json!(1);
+            record["input"]["operation"] = json!({format!("x{id}"): 1});
+        }
+        records.push(record);
+    }
+    let journal = Journal::of(records);
+    let one = json!(journal.by(&new, &[], 1));
+    assert_eq!(one["callers"].as_object().unwrap().len(), 1000);
+    assert_eq!(one["decisions"], 3000);
+    for jobs in [2, 3, 7] {
+        assert_eq!(json!(journal.by(&new, &[], jobs)), one, "{jobs}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// What a gate of these policies has recorded flips nothing under them, whatever was asked for.
+    #[test]
+    fn the_same_policies_flip_nothing(
+        scopes in proptest::collection::vec("[a-z.:WDC]{0,12}|WriteConfig|metrics.read|apiTokens.write", 0..6),
+        name in proptest::option::of("\\PC{0,40}"),
+        operation in proptest::sample::select(vec!["token.create", "token.update", "token.delete", "token.read"]),
+        enabled in proptest::option::of(any::<bool>()),
+    ) {
+        let policy = SHIPPED.get_or_init(shipped);
+        let asked = input(json!({
+            "operation": operation,
+            "change": {"name": name.map(|it| json!({"requested": it})).unwrap_or(json!({})),
+                "enabled": enabled.map(|it| json!({"requested": it})).unwrap_or(json!({})), "scopes": {"requested": scopes}},
+        }));
+        let report = Journal::of([decided(policy, &asked)]).by(policy, &[], 1);
+        prop_assert_eq!((report.new_denials, report.new_allows, report.changed), (0, 0, 0), "{:#?}", report);
+        prop_assert_eq!(report.replayed + report.unreplayed(), 1);
+    }
+}
+
+static SHIPPED: std::sync::OnceLock<Policy> = std::sync::OnceLock::new();

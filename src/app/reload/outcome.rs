@@ -9,6 +9,7 @@ use crate::app::prove::prove;
 use crate::app::{configured, load, now};
 use crate::audit;
 use crate::audit::event::{self, Event, Record};
+use crate::audit::pseudonym::Pseudonyms;
 use crate::gateway::Set;
 use crate::policy::AnswersFor;
 use crate::value::rfc3339_millis;
@@ -36,7 +37,8 @@ impl Reloader {
         changed.sort_unstable();
         changed.dedup();
         load::say_doubts(&config, &set);
-        let configured = configured::configured(&config, &set, &self.state.key, overridden);
+        let mut configured = configured::configured(&config, &set, &self.state.key, overridden);
+        configured.pseudonyms = self.audit.pseudonyms().map(Pseudonyms::told);
         if changed.contains(&"credential") || changed.contains(&"identity") {
             configured::say(&configured);
         }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use regex::Regex;
 use serde_json::json;
 
 use super::*;
@@ -122,11 +123,180 @@ fn fields_that_do_not_exist_are_refused() {
     assert!(Field::try_from("caller.jwt.claims.example.com/email".to_owned()).is_ok());
 }
 
+/// With one value of a claim, and this text of a policy.
+fn said_of(claims: &Value, message: &str) -> Value {
+    let (_journal, pseudonyms) = pseudonyms(&["caller.jwt.claims.a", "caller.jwt.claims.b"]);
+    let event = json!({
+        "input": {"caller": {"jwt": {"claims": claims}}},
+        "result": {"violations": [{"message": message}]},
+    });
+    let applied = applied(&pseudonyms, &event);
+    applied["result"]["violations"][0]["message"].clone()
+}
+
+fn name_of(text: &str) -> Regex {
+    let name = "hmac-sha256:v1:[0-9a-f]{32}";
+    Regex::new(&format!("^{}$", text.replace('#', name))).unwrap()
+}
+
+#[test]
+fn words_of_pseudonyms_and_overlapping_values_damage_nothing() {
+    for (one, other, message, expected) in [
+        (
+            "jane@example.org",
+            "hmac",
+            "by jane@example.org, hmac",
+            "by #, #",
+        ),
+        (
+            "jane@example.org",
+            "sha256",
+            "jane@example.org: sha256",
+            "#: #",
+        ),
+        ("jane@example.org", "v1x", "jane@example.org v1x", "# #"),
+        ("0123456789abcdef", "sha256", "0123456789abcdef", "#"),
+        ("jane", "jane doe", "jane doe and jane", "# and #"),
+        ("jane doe", "doe smith", "jane doe smith!", "##!"),
+        (
+            "JANE@example.org",
+            "other",
+            "jane@EXAMPLE.org, Jane@example.org",
+            "#, #",
+        ),
+        // A short one is a word of other texts.
+        ("a", "is", "a token is here", "a token is here"),
+        ("a", "b", "A", "#"),
+        (
+            "jane",
+            "b",
+            "/x%20jane%20y?q=%2Fjane, janet, a\\njane",
+            "/x%20#%20y?q=%2F#, janet, a\\\\n#",
+        ),
+        (
+            "::ffff:10.1.2.3",
+            "other",
+            "at 10.1.2.3, ::ffff:10.1.2.3",
+            "at #, #",
+        ),
+        (
+            "10.1.2.3",
+            "other",
+            "10.1.2.3, 10.9.9.9, ::ffff:10.1.2.3",
+            "#, 10.9.9.9, ::ffff:#",
+        ),
+    ] {
+        let said = said_of(&json!({"a": one, "b": other}), message);
+        let said = said.as_str().unwrap();
+        assert!(
+            name_of(expected).is_match(said),
+            "{one} {other}: {message}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_text_that_was_cut_within_a_value_has_no_piece_of_it_and_keeps_its_mark() {
+    let mark = format!("… (2048 bytes, hmac-sha256:{})", "0".repeat(32));
+    for value in ["jane@example.org", "bytes", "hmac", "sha256", "2048"] {
+        let said = said_of(&json!({"a": value}), &format!("xx jane@exam{mark}"));
+        let said = said.as_str().unwrap();
+        assert!(said.ends_with(&mark), "{value}: {said}");
+        assert_eq!(
+            said.contains("jane@exam"),
+            value != "jane@example.org",
+            "{value}: {said}"
+        );
+    }
+}
+
+/// Whatever a caller calls itself: its record is found, and read, as that of others.
+#[test]
+fn what_readers_go_by_has_no_pseudonym() {
+    for value in [
+        "input",
+        "caller",
+        "address",
+        "token",
+        "deny",
+        "enforce",
+        "token.update",
+        "default",
+        "scopes",
+        "message",
+        "violations",
+        "api-token",
+        "v2",
+        "erased",
+        "claims",
+        "PUT",
+    ] {
+        let (_journal, pseudonyms) = pseudonyms(&["caller.jwt.subject"]);
+        let event = json!({
+            "kind": "decision", "verdict": "deny", "operation": "token.update", "environment": "default",
+            "input": {
+                "operation": "token.update", "api": "v2", "environment": {"name": "default"},
+                "caller": {"address": SEEN, "token": {"id": "x", "kind": "api-token"}, "jwt": {"subject": value, "claims": {}}},
+                "change": {"differs": ["scopes"]},
+            },
+            "result": {"violations": [{"policy": "scopes", "mode": "enforce", "rule": "deny", "message": "no"}]},
+            "request": {"method": "PUT"}, "caller": {"kind": "api-token"},
+            "erased": ["/input/caller/address", "/input/unknown_members/jane"],
+        });
+        let written = applied(&pseudonyms, &event);
+        let mut expected = event.clone();
+        expected["input"]["caller"]["jwt"]["subject"] =
+            written["input"]["caller"]["jwt"]["subject"].clone();
+        expected["pseudonyms"] = json!(["/input/caller/jwt/subject"]);
+        assert_eq!(written, expected, "{value}");
+    }
+    let (_journal, pseudonyms) = pseudonyms(&["caller.jwt.subject"]);
+    let event = json!({
+        "input": {"caller": {"jwt": {"subject": "jane"}}, "unknown_members": {"jane": 1, "JANE": 2}},
+        "erased": ["/input/unknown_members/x/jane", "/input/caller/jane"],
+    });
+    let written = applied(&pseudonyms, &event);
+    assert_eq!(
+        written["input"]["unknown_members"]
+            .as_object()
+            .unwrap()
+            .len(),
+        2,
+        "no member is lost"
+    );
+    assert!(
+        written["erased"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("/input/unknown_members/x/hmac"),
+        "{written}"
+    );
+    assert!(
+        !written["input"].to_string().to_lowercase().contains("jane"),
+        "{written}"
+    );
+}
+
+#[test]
+fn a_record_of_the_start_says_which_fields_and_which_key() {
+    let (journal, first) = pseudonyms(&["caller.address"]);
+    assert_eq!(
+        first.told(),
+        json!({"fields": ["caller.address"], "key": "v1"})
+    );
+    rotate(journal.path()).unwrap();
+    let config = Config {
+        fields: first.fields.clone(),
+    };
+    let second = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
+    assert_eq!(second.told()["key"], "v2");
+}
+
 proptest! {
     #[test]
     fn no_value_of_the_field_is_left(
         // No digits of a pseudonym.
-        subject in "[g-z@.:/ é-]{1,12}",
+        subject in "[g-z@.:/ é-]{3,12}",
         before in "[ .,:(]{0,3}",
         behind in "[ .,:)]{0,3}",
     ) {
@@ -135,7 +305,7 @@ proptest! {
         let (_journal, pseudonyms) = pseudonyms(&["caller.jwt.subject"]);
         let event = json!({
             "input": {"caller": {"jwt": {"subject": subject}}},
-            "result": {"violations": [{"message": format!("x{before}{subject}{behind}x")}, {&subject: [&subject]}]},
+            "result": {"violations": [{"message": format!("x{before}{subject}{behind}x"), "details": {&subject: [&subject]}}]},
         });
         let isolated = (!before.is_empty() || !subject.starts_with(char::is_alphanumeric))
             && (!behind.is_empty() || !subject.ends_with(char::is_alphanumeric));

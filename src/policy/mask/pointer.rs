@@ -40,6 +40,8 @@ pub enum Unusable {
     NoWay,
     #[error("data.system.log.mask has an upsert of what is no text, outside of /input and /result")]
     NoText,
+    #[error("data.system.log.mask has an upsert of what is no list at /result/violations")]
+    NoList,
 }
 
 impl Pointer {
@@ -58,7 +60,12 @@ impl Pointer {
             ] | ["request", "path" | "client_id"]
         );
         // Who counts what was decided reads it.
-        let counts = steps == ["result"] || steps == ["result", "allow"];
+        let means = |step: &str, name: &str| meanings(step).iter().any(|it| it == name);
+        let counts = match steps.as_slice() {
+            [first] => first == "result",
+            [first, second, ..] => first == "result" && means(second, "allow"),
+            [] => true,
+        };
         if !is_free || counts {
             return Err(Unusable::Protected);
         }
@@ -78,6 +85,9 @@ impl Pointer {
             self.steps.first().map(String::as_str),
             Some("input" | "result")
         );
+        if self.steps == ["result", "violations"] && !value.is_array() {
+            return Err(Unusable::NoList);
+        }
         let is_text = value.is_string() && self.steps != ["caller"];
         (is_opas || is_text).then_some(()).ok_or(Unusable::NoText)
     }
@@ -178,26 +188,49 @@ fn names<'a>(
     members: &'a Map<String, Json>,
     step: &'a str,
 ) -> impl Iterator<Item = String> + use<'a> {
-    let decoded = percent_decode_str(step).decode_utf8_lossy().into_owned();
-    let mut all = vec![step.to_owned(), unescaped(step), decoded];
-    all.dedup();
-    let mut seen: Vec<String> = Vec::new();
-    all.retain(|name| {
-        let is_new = members.contains_key(name) && !seen.contains(name);
-        seen.push(name.clone());
-        is_new
-    });
+    let mut all = meanings(step);
+    all.retain(|name| members.contains_key(name));
     all.into_iter()
 }
+
+/// What a step may mean, the written one first, each once.
+fn meanings(step: &str) -> Vec<String> {
+    let decoded = percent_decode_str(step).decode_utf8_lossy().into_owned();
+    let mut all = vec![step.to_owned()];
+    for other in [unescaped(step), decoded] {
+        if !all.contains(&other) {
+            all.push(other);
+        }
+    }
+    all
+}
+
+/// The members that a path may mean, as in `input.caller.address`: for whoever asks what a mask has changed.
+pub fn members(path: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for step in path.trim_start_matches('/').split('/') {
+        let steps = meanings(step);
+        let longer = all.iter().flat_map(|begun| {
+            let dot = if begun.is_empty() { "" } else { "." };
+            steps.iter().map(move |step| format!("{begun}{dot}{step}"))
+        });
+        // Every step has three meanings at most, and few have more than one.
+        all = longer.take(MOST).collect();
+    }
+    all
+}
+
+/// Meanings of a path.
+const MOST: usize = 64;
 
 /// As JSON pointers have it (RFC 6901).
 fn unescaped(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
+/// As OPA reads it: `01` and `+1` are places, too.
 fn index(step: &str) -> Option<usize> {
-    let is_plain = step == "0" || !step.starts_with(['0', '+']);
-    is_plain.then(|| step.parse().ok())?
+    step.parse().ok()
 }
 
 fn at<'a>(event: &'a mut Map<String, Json>, place: &[Step]) -> Option<&'a mut Json> {

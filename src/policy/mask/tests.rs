@@ -232,3 +232,105 @@ fn masks_have_helpers_and_data_and_no_policies() {
     ]);
     assert!(!broken.is_empty());
 }
+
+/// `opa.jsonl` is what OPA 1.22.4 wrote to its decision log under each of these rules, with the input of the first line.
+#[test]
+fn events_are_those_of_opa_but_where_it_lets_a_secret_through() {
+    let mut lines = include_str!("opa.jsonl").lines();
+    let read = |line: &str| serde_json::from_str::<Json>(line).unwrap();
+    let input = read(lines.next().unwrap())["input"].clone();
+    let event = json!({"decision_id": "1", "verdict": "deny", "input": input});
+    let mut differ = Vec::new();
+    for line in lines {
+        let opa = read(line);
+        let rules = opa["rules"].as_str().unwrap();
+        let ours = match apply(rules, &event) {
+            Ok(masked) if masked.drop => None,
+            Ok(masked) => Some(masked.event),
+            Err(_failed) => None,
+        };
+        let same = match &ours {
+            None => opa["logged"] == false,
+            Some(ours) => {
+                let same = |name: &str| opa.get(name) == ours.get(name);
+                opa["logged"] == true && same("input") && same("masked") && same_set(&opa, ours)
+            }
+        };
+        if !same {
+            differ.push((rules.to_owned(), ours.is_some()));
+        }
+    }
+    let differ: Vec<(&str, bool)> = differ
+        .iter()
+        .map(|(rules, made)| (&**rules, *made))
+        .collect();
+    assert_eq!(
+        differ,
+        [
+            // It finds no member whose name is not a word of URLs.
+            ("mask contains \"/input/my key\"", true),
+            ("mask contains \"/input/my%20key\"", true),
+            ("mask contains \"/input/a~1b\"", true),
+            ("mask contains \"/input/a%2Fb\"", true),
+            ("mask contains \"/input/c~0d\"", true),
+            // It goes on as if nothing had been asked for.
+            (
+                "mask contains {\"op\":\"upsert\",\"path\":\"/input/tags/9\",\"value\":\"-\"}",
+                false
+            ),
+            (
+                "mask contains {\"op\":\"upsert\",\"path\":\"/input/name/first\",\"value\":\"-\"}",
+                false
+            ),
+            // It puts null there.
+            (
+                "mask contains {\"op\":\"upsert\",\"path\":\"/input/password\"}",
+                false
+            ),
+            // It takes the wrong element: the list has moved by then.
+            ("mask := [\"/input/tags/0\",\"/input/tags/1\"]", true),
+            ("mask contains \"/input/*\"", false),
+            (
+                "mask := [\"/input/password\"] if input.input.nothing",
+                false
+            ),
+            ("drop := \"yes\"", false),
+        ]
+    );
+}
+
+/// The order is ours.
+fn same_set(opa: &Json, ours: &Map<String, Json>) -> bool {
+    let texts = |list: Option<&Json>| {
+        let list = list.and_then(Json::as_array).into_iter().flatten();
+        let mut texts: Vec<String> = list.map(Json::to_string).collect();
+        texts.sort();
+        texts
+    };
+    texts(opa.get("erased")) == texts(ours.get("erased"))
+}
+
+#[test]
+fn the_evidence_stays_however_its_path_is_written() {
+    for path in [
+        "/result/allow",
+        "/result/%61llow",
+        "/result/all%6Fw",
+        "/result/allow/",
+        "/result/allow/x",
+    ] {
+        let refused = apply(&format!("mask contains \"{path}\""), &event());
+        assert!(matches!(refused, Err(MaskError::Unusable(_))), "{path}");
+    }
+    let put = "mask contains {\"op\": \"upsert\", \"path\": \"/result/violations\", \"value\": 1}";
+    assert!(apply(put, &event()).is_err());
+    assert_eq!(
+        members("/input/c%61ller/a~1b"),
+        [
+            "input.c%61ller.a~1b",
+            "input.c%61ller.a/b",
+            "input.caller.a~1b",
+            "input.caller.a/b",
+        ]
+    );
+}

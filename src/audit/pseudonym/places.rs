@@ -1,0 +1,184 @@
+//! Where in a record values are looked for, and where names of members are: what its readers go by stays as it is,
+//! whatever a caller calls itself.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::words::Values;
+
+/// A record with pseudonyms, and where they stand.
+pub(super) fn replaced(
+    event: Map<String, Value>,
+    values: &Values,
+) -> (Map<String, Value>, Vec<Value>) {
+    let mut work = Work {
+        values,
+        path: Vec::new(),
+        places: Vec::new(),
+    };
+    let event = work.members(event);
+    (event, work.places)
+}
+
+struct Work<'a> {
+    values: &'a Values,
+    path: Vec<String>,
+    places: Vec<Value>,
+}
+
+impl Work<'_> {
+    fn value(&mut self, value: Value) -> Value {
+        match value {
+            Value::String(text) => {
+                let shown = match self.path.first().map(String::as_str) {
+                    Some("erased" | "masked") => pointer(&text, self.values),
+                    _ => self.values.text(&text),
+                };
+                match shown {
+                    Cow::Borrowed(_) => Value::String(text),
+                    Cow::Owned(shown) => {
+                        self.found();
+                        Value::String(shown)
+                    }
+                }
+            }
+            Value::Array(elements) => {
+                let elements = elements.into_iter().enumerate();
+                let elements =
+                    elements.map(|(number, element)| self.below(number.to_string(), element));
+                Value::Array(elements.collect())
+            }
+            Value::Object(members) => Value::Object(self.members(members)),
+            other => other,
+        }
+    }
+
+    fn members(&mut self, members: Map<String, Value>) -> Map<String, Value> {
+        let is_open = is_open(&self.path);
+        let mut all = Map::with_capacity(members.len());
+        for (name, value) in members {
+            let shown = match self.values.text(&name) {
+                Cow::Owned(shown) if is_open => {
+                    self.found();
+                    shown
+                }
+                _ => name,
+            };
+            let value = self.below(shown.clone(), value);
+            // Names that differ in case alone have one pseudonym: both values stay.
+            let mut name = shown;
+            while all.contains_key(&name) {
+                name.push('\'');
+            }
+            all.insert(name, value);
+        }
+        all
+    }
+
+    fn below(&mut self, step: String, value: Value) -> Value {
+        self.path.push(step);
+        let value = if is_kept(&self.path) {
+            value
+        } else {
+            self.value(value)
+        };
+        self.path.pop();
+        value
+    }
+
+    fn found(&mut self) {
+        let place: String = self.path.iter().flat_map(|step| ["/", step]).collect();
+        let place = Value::from(place);
+        if self.places.last() != Some(&place) {
+            self.places.push(place);
+        }
+    }
+}
+
+/// A path of a mask: its steps are ours as far as the document's members are.
+fn pointer<'a>(text: &'a str, values: &Values) -> Cow<'a, str> {
+    let mut steps: Vec<String> = Vec::new();
+    let mut is_changed = false;
+    for step in text.split('/').skip(1) {
+        match values.text(step) {
+            Cow::Owned(shown) if is_open(&steps) => {
+                is_changed = true;
+                steps.push(shown);
+            }
+            _ => steps.push(step.to_owned()),
+        }
+    }
+    if is_changed {
+        Cow::Owned(format!("/{}", steps.join("/")))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Whether what stands here has members that others name.
+fn is_open(path: &[String]) -> bool {
+    OPEN.iter().any(|open| {
+        let head = path.get(..open.len());
+        head.is_some_and(|head| matches(open, head))
+    })
+}
+
+fn is_kept(path: &[String]) -> bool {
+    KEPT.iter()
+        .any(|kept| kept.len() == path.len() && matches(kept, path))
+}
+
+fn matches(pattern: &[&str], path: &[String]) -> bool {
+    let mut both = pattern.iter().zip(path);
+    both.all(|(step, is)| *step == "*" || step == is)
+}
+
+const OPEN: [&[&str]; 8] = [
+    &["input", "unknown_members"],
+    &["input", "environment", "data"],
+    &["input", "caller", "jwt", "claims"],
+    &["input", "attributes", "request", "http", "headers"],
+    &["input", "parsed_query"],
+    &["input", "parsed_body"],
+    &["result", "violations", "*", "details"],
+    &["nd_builtin_cache"],
+];
+
+/// What chain, verification, joins and readers go by, and what says nothing of a caller.
+const KEPT: [&[&str]; 34] = [
+    &["kind"],
+    &["timestamp"],
+    &["decision_id"],
+    &["decision_seq"],
+    &["labels"],
+    &["bundles"],
+    &["metrics"],
+    &["evaluator"],
+    &["verdict"],
+    &["operation"],
+    &["environment"],
+    &["first"],
+    &["last"],
+    &["count"],
+    &["status"],
+    &["statuses"],
+    &["reasons"],
+    &["method"],
+    &["caller", "kind"],
+    &["callers", "*", "caller", "kind"],
+    &["request", "id"],
+    &["request", "method"],
+    &["request", "received_sha256"],
+    &["request", "forwarded_sha256"],
+    &["result", "violations", "*", "policy"],
+    &["result", "violations", "*", "mode"],
+    &["result", "violations", "*", "rule"],
+    &["input", "operation"],
+    &["input", "api"],
+    &["input", "time"],
+    &["input", "environment", "name"],
+    &["input", "caller", "token", "kind"],
+    &["input", "change", "expiration", "at"],
+    &["input", "change", "differs"],
+];
