@@ -161,7 +161,7 @@ impl Reloader {
                     }
                     (loaded, refused, tested) = (seen, None, fresh.tested);
                     self.state.is_refused.store(false, Relaxed);
-                    unrecorded = self.put_in_force(fresh, renewed, trigger).await;
+                    unrecorded = Box::pin(self.put_in_force(fresh, renewed, trigger)).await;
                 }
                 Err(error) => {
                     refused = Some(seen);

@@ -40,9 +40,11 @@ fn run(directory: tempfile::TempDir, keep: &str) -> tempfile::TempDir {
     std::mem::replace(&mut gate.directory, tempfile::tempdir().unwrap())
 }
 
+/// Several segments, whose lines tests can read and change.
+const PLAIN: &str = "segment_size = \"12 KiB\"\ncompression = \"off\"\n";
+
 fn closed() -> Closed {
-    let plain = "segment_size = \"12 KiB\"\ncompression = \"off\"\n";
-    let directory = run(run(tempfile::tempdir().unwrap(), plain), plain);
+    let directory = run(run(tempfile::tempdir().unwrap(), PLAIN), PLAIN);
     let journal = directory.path().join("journal");
     let key = words(&audit(&journal, "key", &[])).trim().to_owned();
     Closed {
@@ -207,7 +209,7 @@ fn a_key_is_rotated_at_the_next_start() {
     let lines: Vec<&str> = rotated.lines().collect();
     assert_eq!((lines.len(), lines[0]), (3, &*closed.key), "{rotated}");
     let new = lines[2].to_owned();
-    let directory = run(closed.directory);
+    let directory = run(closed.directory, PLAIN);
     let journal = directory.path().join("journal");
     assert_eq!(words(&audit(&journal, "key", &[])).trim(), new);
     for key in [&closed.key, &new] {

@@ -208,9 +208,10 @@ impl Seals {
     /// Somebody opens the journal, and signs from here on for all that is there.
     fn begins(&mut self, record: u64) {
         let found = &mut self.found;
-        let signed = match self.trust.keys.is_empty() {
-            true => found.covered,
-            false => found.proven,
+        let signed = if self.trust.keys.is_empty() {
+            found.covered
+        } else {
+            found.proven
         };
         let from = signed.max(self.pruned) + 1;
         if self.written < from {
