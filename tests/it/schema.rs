@@ -213,6 +213,7 @@ fn events() -> Vec<Value> {
         issuers: vec![member.clone()],
         client_certificates: Some("required"),
         credentials: vec![member.clone()],
+        pseudonyms: Some(member.clone()),
     };
     let decision = |input, caller, remedy, violations, full: bool| {
         Event::Decision(Decision {

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::super::directory::{KEY, at, directory_sync, may_others};
-use super::super::segment::{OWNERS_ALONE, OpenError, open_regular, put};
+use super::super::segment::{OWNERS_ALONE, OpenError, open_regular, put, segments};
 use super::Origin;
 use super::note::{PublicKey, SigningKey};
 
@@ -28,6 +28,11 @@ impl Keys {
         let path = path(directory);
         let (mut current, next) = (read(&path)?, read(&next_path(directory))?);
         if current.is_none() && next.is_none() {
+            if !segments(directory).map_err(at(directory))?.is_empty() {
+                tracing::warn!(
+                    "the journal has no checkpoint.key: another is made, and no earlier checkpoint vouches for it"
+                );
+            }
             let name = origin.cloned().unwrap_or_else(Origin::of_this_host);
             current = Some(make(&path, name.as_str())?);
         }
@@ -65,7 +70,7 @@ pub fn public(directory: &Path) -> Result<(Option<PublicKey>, Option<PublicKey>)
     ))
 }
 
-/// Makes a key that takes over at the next start. Another that waits is replaced: it has signed nothing.
+/// Makes a key that takes over at the next start. One that waits already is kept: somebody may have been told it.
 pub fn prepare(directory: &Path, origin: Option<&Origin>) -> Result<PublicKey, OpenError> {
     let current = read(&path(directory))?.ok_or_else(|| {
         refused(
@@ -73,6 +78,13 @@ pub fn prepare(directory: &Path, origin: Option<&Origin>) -> Result<PublicKey, O
             "is not there yet: the first start of a gate makes it",
         )
     })?;
+    if read(&next_path(directory))?.is_some() {
+        return Err(refused(
+            &next_path(directory),
+            "holds a key that waits already: it takes over at the next start of the gate; or remove the file, and run this \
+             again",
+        ));
+    }
     let name = origin.map_or_else(|| current.name(), Origin::as_str);
     Ok(make(&next_path(directory), name)?.public())
 }

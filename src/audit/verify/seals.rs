@@ -103,6 +103,10 @@ pub enum SealError {
     Foreign { record: u64, key: String },
     #[error("no checkpoint in the journal is signed by a key that was given: nothing is proven")]
     Unproven,
+    #[error(
+        "no witness that was given has confirmed a checkpoint of this journal: take the keys of its cosigned records"
+    )]
+    Unwitnessed,
     #[error("the checkpoint that was kept elsewhere is not signed by a key that was given")]
     KeptKey,
     #[error(
@@ -347,6 +351,9 @@ impl Seals {
                 last,
                 size: kept.size,
             });
+        }
+        if !self.trust.witnesses.is_empty() && self.found.witnessed == 0 {
+            return Err(SealError::Unwitnessed);
         }
         if self.trust.keys.is_empty() {
             return Ok(self.found);

@@ -63,7 +63,7 @@ impl CheckProof {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let (keys, witnesses) = (
             trusted::keys(&self.key).context("--key")?,
-            trusted::keys(&self.witness).context("--witness")?,
+            trusted::witnesses(&self.witness).context("--witness")?,
         );
         let shown = self.file.display();
         let unreadable = |error: &std::io::Error| anyhow!("{shown}: {}", unread(error));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
-use crate::audit::checkpoint::note::PublicKey;
+use crate::audit::checkpoint::note::{Kind, PublicKey};
 
 /// What stands on the command line.
 #[derive(Clone, Debug)]
@@ -22,6 +22,15 @@ impl FromStr for KeyOrFile {
         Ok(text
             .parse()
             .map_or_else(|_no_key| Self::File(text.into()), Self::Key))
+    }
+}
+
+/// The same, of witnesses.
+pub(super) fn witnesses(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
+    let keys = keys(given)?;
+    match keys.iter().find(|key| key.kind() != Kind::Cosignature) {
+        Some(key) => bail!("{key} is the key of a journal, not of a witness"),
+        None => Ok(keys),
     }
 }
 

@@ -47,7 +47,7 @@ impl Verify {
             .map(|path| read_kept(path).map_err(|error| anyhow!("{}: {error}", path.display())));
         let trust = Trust {
             keys: trusted::keys(&self.key).context("--key")?,
-            witnesses: trusted::keys(&self.witness).context("--witness")?,
+            witnesses: trusted::witnesses(&self.witness).context("--witness")?,
             kept: kept.transpose()?,
         };
         match verify_by(&self.journal, self.expect_head.as_ref(), &trust) {
@@ -83,11 +83,14 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
         write!(out, "The journal is not whole, though its chain holds.")?;
     }
     if report.seals.proven > 0 {
-        write!(
-            out,
-            " Records 1 to {} are proven by the key.",
-            report.seals.proven
-        )?;
+        let (proven, last) = (report.seals.proven, report.head_seq);
+        let first = (last + 1).saturating_sub(report.records);
+        write!(out, " Records {first} to {proven} are proven by the key.")?;
+        // The checkpoint itself is the one behind them.
+        if last > proven + 1 {
+            let from = proven + 2;
+            write!(out, " Records {from} to {last} are not signed yet.")?;
+        }
     }
     for record in &report.unvouched {
         write!(out, " Nothing vouches yet for record {record}, the last.")?;
