@@ -4,6 +4,7 @@
 //! outcomes, most changes change nothing, some are denied.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a bench that cannot begin has to say so, and prints what it measured"
@@ -147,7 +148,7 @@ fn decision(number: u64) -> Value {
     let at = START + i64::try_from(number).unwrap() * STEP;
     let time = jiff::Timestamp::from_millisecond(at).unwrap();
     let id = (u128::try_from(at).unwrap() << 80) | (7 << 76) | (2 << 62) | u128::from(random);
-    let denied = (random >> 17) % 20 == 0;
+    let denied = (random >> 17).is_multiple_of(20);
     let no_op = (random >> 25) % 10 != 1;
     let start = usize::try_from((random >> 20) % 5).unwrap();
     let current: Vec<&str> = SCOPES.iter().skip(start).take(3).copied().collect();
@@ -160,7 +161,7 @@ fn decision(number: u64) -> Value {
         "service-{token}-{}",
         ["prod", "stage", "dev"][usize::try_from(token % 3).unwrap()]
     );
-    let environment = if (random >> 33) % 2 == 0 {
+    let environment = if (random >> 33).is_multiple_of(2) {
         "prod"
     } else {
         "stage"

@@ -338,7 +338,7 @@ fn journal_verify(bencher: Bencher<'_, '_>, compression: Compression) {
         compression,
         ..audit::Config::default()
     };
-    let held = audit::Directory::hold(&config.directory).unwrap();
+    let directory_held = audit::Directory::hold(&config.directory).unwrap();
     let (mut head, mut text) = (Head::origin(), 0);
     let allowed = Record::from(decision(&input(&SCOPES, 0)));
     for _ in 0..4 {
@@ -358,7 +358,7 @@ fn journal_verify(bencher: Bencher<'_, '_>, compression: Compression) {
     .unwrap();
     let runtime = runtime();
     let (audit, writer) =
-        Audit::open(held, &config, "bench", audit::Configured::default(), now).unwrap();
+        Audit::open(directory_held, &config, "bench", audit::Configured::default(), now).unwrap();
     while compression == Compression::Zstd && audit.kept().compressed_segments < 4 {
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -6,6 +6,8 @@
 
 mod fill;
 mod keep;
+mod part;
+mod position;
 mod query;
 mod row;
 mod sums;
@@ -198,7 +200,7 @@ impl Index {
             // Lost where it fails: what it knows may be of rows that were not written.
             match filler.fill(&mut self.db)? {
                 Filled::UpToDate => {
-                    if !fill::forget(&mut self.db, &self.journal)? {
+                    if !position::forget(&mut self.db, &self.journal)? {
                         tracing::info!(
                             "most of what was indexed is pruned: the index is made anew"
                         );
@@ -227,8 +229,8 @@ impl Index {
 
     /// Whether the journal has lines that are not indexed.
     pub fn is_behind(&self) -> Result<bool, Error> {
-        let at = fill::position(&self.db)?;
-        fill::is_behind(&self.journal, &at).map_err(Error::Journal)
+        let at = position::position(&self.db)?;
+        position::is_behind(&self.journal, &at).map_err(Error::Journal)
     }
 
     /// Forgets everything.
@@ -399,9 +401,10 @@ pub fn check(journal: &Path, path: &Path) -> Result<(), Error> {
 fn is_foreign(journal: &Path, path: &Path) -> std::io::Result<bool> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
         // A link leads to what nobody meant to be written, a pipe is waited for.
         Ok(found) if !found.is_file() => return Ok(true),
-        found => drop(found?),
+        Ok(_file) => {}
     }
     if path == journal.join(FILE) {
         return Ok(false);

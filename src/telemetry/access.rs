@@ -199,7 +199,7 @@ impl<'a> Access<'a> {
 
 /// Text in which nothing has to be escaped, whatever the form.
 fn is_plain(text: &str) -> bool {
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    let is_plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
     // To the end, without a branch: sixteen bytes at a time.
     text.bytes().fold(true, |all, byte| all & is_plain(byte))
 }

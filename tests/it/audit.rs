@@ -216,7 +216,7 @@ fn every_answer_of_the_page_is_what_the_program_says() {
         if !is_writing() {
             assert_eq!(block, now, "{command}");
         }
-        written.push_str(&format!("{before}```console\n$ {now}```"));
+        written += &[before, "```console\n$ ", &now, "```"].concat();
         rest = behind;
         seen += 1;
     }

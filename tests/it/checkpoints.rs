@@ -299,10 +299,11 @@ fn needs_python_it_reads_what_is_compressed_and_pruned() {
     let files = || -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&journal).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
-        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-        let mut found: Vec<_> = paths
-            .filter(|path| name(path).ends_with(".jsonl") || name(path).ends_with(".zst"))
-            .collect();
+        let is_segment = |path: &PathBuf| {
+            path.extension()
+                .is_some_and(|it| it == "jsonl" || it == "zst")
+        };
+        let mut found: Vec<_> = paths.filter(is_segment).collect();
         found.sort();
         found
     };

@@ -286,7 +286,7 @@ fn a_record_of_the_start_says_which_fields_and_which_key() {
     );
     rotate(journal.path()).unwrap();
     let config = Config {
-        fields: first.fields.clone(),
+        fields: first.fields,
     };
     let second = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
     assert_eq!(second.told()["key"], "v2");

@@ -208,7 +208,8 @@ impl Step {
 
     /// Masks took away or replaced what tells the scopes.
     fn is_masked(&self) -> bool {
-        let lists = ["erased", "masked"].map(|name| self.record[name].as_array());
+        let lists =
+            ["erased", "masked"].map(|name| self.record.get(name).and_then(Value::as_array));
         let mut places = lists.into_iter().flatten().flatten();
         places.any(|place| {
             let place = place.as_str().unwrap_or_default();

@@ -78,9 +78,9 @@ struct Failure {
 }
 
 impl Failure {
-    fn of_asking(error: AskError) -> Self {
+    fn of_asking(error: &AskError) -> Self {
         let status = match error {
-            AskError::Status(status) => Some(status),
+            AskError::Status(status) => Some(*status),
             _ => None,
         };
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
@@ -453,7 +453,9 @@ async fn ask(
             .header(AUTHORIZATION, credential)
             .body(Full::new(Bytes::new()))?;
         let answer = client.ask(request, WAIT).await;
-        answer.map(|(_, body)| body).map_err(Failure::of_asking)
+        answer
+            .map(|(_, body)| body)
+            .map_err(|error| Failure::of_asking(&error))
     };
     match get(one).await {
         Ok(body) => {

@@ -63,6 +63,10 @@ impl Table {
                 *widest = (*widest).max(width(&cell.text));
             }
         }
+        // A record may hold a text of any length: what is longer than this is cut everywhere.
+        for widest in &mut widths {
+            *widest = (*widest).min(WIDEST);
+        }
         let Some(room) = room else { return widths };
         let between = BETWEEN * widths.len().saturating_sub(1);
         loop {
@@ -132,7 +136,7 @@ fn columns(c: char) -> usize {
     }
 }
 
-/// The width of the terminal; `None`: it is none, and nothing is cut.
+/// The width of the terminal; `None`: it is none, and nothing is cut but what no column holds.
 pub(super) fn terminal() -> Option<usize> {
     use std::io::IsTerminal;
     let stdout = io::stdout();
@@ -144,6 +148,8 @@ pub(super) fn terminal() -> Option<usize> {
     Some(width.filter(|width| *width > 20).unwrap_or(100))
 }
 
+/// Of a column.
+const WIDEST: usize = 4000;
 /// Blanks between columns.
 const BETWEEN: usize = 2;
 
@@ -173,6 +179,17 @@ mod tests {
         );
         // No narrower than the columns must be.
         assert_eq!(shown(Some(5)), "ONE  OTHER\na    b\nsh…  very …\n");
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_shown_in_part() {
+        let mut table = Table::new(&[("ONE", 3), ("OTHER", 6)]);
+        table.add(vec!["x".repeat(100_000).into(), "y".repeat(100_000).into()]);
+        for room in [None, Some(1), Some(80), Some(1 << 20)] {
+            let mut out = Vec::new();
+            table.show(&mut out, room).unwrap();
+            assert!(out.len() < 20_000);
+        }
     }
 
     #[test]
