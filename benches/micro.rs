@@ -357,8 +357,14 @@ fn journal_verify(bencher: Bencher<'_, '_>, compression: Compression) {
     )
     .unwrap();
     let runtime = runtime();
-    let (audit, writer) =
-        Audit::open(directory_held, &config, "bench", audit::Configured::default(), now).unwrap();
+    let (audit, writer) = Audit::open(
+        directory_held,
+        &config,
+        "bench",
+        audit::Configured::default(),
+        now,
+    )
+    .unwrap();
     while compression == Compression::Zstd && audit.kept().compressed_segments < 4 {
         std::thread::sleep(Duration::from_millis(10));
     }

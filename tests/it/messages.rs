@@ -271,7 +271,7 @@ pub(crate) fn masked(text: &str) -> String {
         (r"after [0-9.]+ ms", "after N ms"),
         (r"policies [0-9a-f]{12}\b", "policies DIGEST"),
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
-        (r" key=dtgate/\S+", " key=KEY"),
+        (r" key=dtgate/[!-~]+", " key=KEY"),
     ];
     masks.iter().fold(text.to_owned(), |text, (shape, mask)| {
         Regex::new(&format!("(?-u){shape}"))

@@ -71,6 +71,7 @@ fn found(output: &Output) -> Vec<(String, String)> {
 }
 
 /// A decision for whatever can be found out, and what is found.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn cases() -> Vec<(Value, &'static str, &'static str)> {
     let (managed, looked_up) = (seeds::MANAGED.id, seeds::LOOKED_UP.id);
     let regions = "geographicRegions.read";
