@@ -218,7 +218,7 @@ fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Re
 }
 
 /// How often a journal from which segments are deleted is read again.
-const TRIES: u32 = 8;
+const TRIES: u32 = 100;
 
 /// The way from the first record to the last.
 struct Walk<'a> {

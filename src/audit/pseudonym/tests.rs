@@ -171,7 +171,7 @@ fn words_of_pseudonyms_and_overlapping_values_damage_nothing() {
             "jane",
             "b",
             "/x%20jane%20y?q=%2Fjane, janet, a\\njane",
-            "/x%20#%20y?q=%2F#, janet, a\\\\n#",
+            "/x%20#%20y?q=%2F#, janet, a\\n#",
         ),
         (
             "::ffff:10.1.2.3",
