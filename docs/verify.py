@@ -53,10 +53,14 @@ def main(journal, *keys):
                      if path.name[20:] in (".jsonl", ".jsonl.zst")}.values())[::-1]
     check(segments, "there are no segments")
     size = int(segments[0].name[:20]) - 1  # of what was deleted: a record further on says what that was
-    for path in reversed(segments) if size else []:
+    for path in segments if size else []:
         said = [json.loads(line) for line in lines(path) if b'"kind":"pruned"' in line]
-        start = start or next((it for it in said if it["kind"] == "pruned" and it["last"] == size), None)
+        said = [it for it in said + [start] if it and it["kind"] == "pruned" and it["last"] >= size]
+        start = min(said, key=lambda it: it["last"], default=None)
     check(start or not size, f"the first {size} records are gone, and no record says that they were deleted")
+    if start:  # what is about to be deleted, and still there, is stepped over
+        size, segments = start["last"], [path for path in segments if int(path.name[:20]) > start["last"]]
+        check(segments, "all that is there is said to be deleted")
     prev, roots = (start["hash"], [unbase(it) for it in start["tree"]]) if start else ("0" * 64, [])
     noted = pathlib.Path(journal, "head")  # a note of the gate's own: it shows a cut, and a change of the last record
     noted, wanted = noted.read_text().split()[0].split(":") if noted.exists() else ("0", None)
