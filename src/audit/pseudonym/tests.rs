@@ -136,7 +136,8 @@ fn said_of(claims: &Value, message: &str) -> Value {
 
 fn name_of(text: &str) -> Regex {
     let name = "hmac-sha256:v1:[0-9a-f]{32}";
-    Regex::new(&format!("^{}$", text.replace('#', name))).unwrap()
+    let text = regex::escape(text).replace(r"\#", name);
+    Regex::new(&format!("^{text}$")).unwrap()
 }
 
 #[test]
