@@ -334,11 +334,15 @@ fn needs_python_it_reads_what_is_compressed_and_pruned() {
     assert!(!said.starts_with("holds: records 1 to"), "{said}");
     let ours = audit(&journal, "verify", &["--key", &key]);
     assert_eq!(ours.status.code(), Some(0), "{ours:?}");
-    let files = files();
+    // Without those that a record says are deleted: the end of the gate may have come before their deletion.
+    let first = said.trim_start_matches("holds: records ");
+    let (first, _) = first.split_once(' ').unwrap();
+    let first = format!("{:020}", first.parse::<u64>().unwrap());
+    let mut files = files();
+    files.retain(|path| path.file_name().unwrap().to_str().unwrap() >= &*first);
     for path in files
         .iter()
         .filter(|path| path.metadata().unwrap().len() > 200)
-        .take(3)
     {
         let whole = std::fs::read(path).unwrap();
         let mut changed = whole.clone();
