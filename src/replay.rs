@@ -20,7 +20,7 @@ use crate::audit::lines::Lines;
 use crate::policy::Policy;
 use compare::Candidate;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
-pub use wanted::{Field, Wanted, Where, WhereError};
+pub use wanted::{Field, Met, Wanted, Where, WhereError};
 
 /// How to replay.
 #[derive(Clone, Debug)]

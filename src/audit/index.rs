@@ -5,6 +5,7 @@
 //! anything.
 
 mod fill;
+mod gaps;
 mod keep;
 mod part;
 mod position;
@@ -13,6 +14,7 @@ mod row;
 mod sums;
 mod tables;
 mod texts;
+mod unnamed;
 mod words;
 
 use std::io::Read;
@@ -24,9 +26,11 @@ use thiserror::Error;
 use super::lines::{Lines, Place};
 use super::segment::{as_readable_as, directory_of, identity, options};
 use fill::Filler;
+pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
 pub use query::{Decided, Filter, Page, Pattern, Which};
 pub use sums::{By, Sum};
+pub use unnamed::Unnamed;
 use tables::{APPLICATION, TABLES, VERSION};
 
 /// An index, open.

@@ -1,11 +1,15 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
+mod beside;
+mod csv;
 mod hash;
 mod history;
 mod index;
 mod key;
+mod named;
 mod opened;
 mod prove;
+mod pseudonyms;
 mod query;
 mod settle;
 mod show;
@@ -14,6 +18,7 @@ mod table;
 mod times;
 mod trusted;
 mod verify;
+mod wanted;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,6 +28,8 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use rustix::event::Timespec;
 
+pub(super) use self::beside::said;
+pub(super) use self::opened::note;
 use super::{Format, output};
 use crate::audit::lines::Lines;
 use crate::audit::segments;

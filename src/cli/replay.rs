@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,15 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::audit::{note, said};
 use super::when::{When, zone};
 use super::{Format, print_json};
 use crate::app;
-use crate::audit::segments;
+use crate::audit::index::Unnamed;
+use crate::audit::{OpenError, pseudonym, segments};
 use crate::config::Config;
 use crate::policy::Trusted;
-use crate::replay::{Affected, Change, Options, Report, Wanted, Where, replay};
+use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
 use crate::value::{Visible, counted, unread};
 
 #[derive(Debug, Args)]
@@ -103,8 +105,13 @@ impl Replay {
         });
         proving.context("thread")?;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let conditions = self.conditions.iter().cloned();
+        let conditions = conditions.map(|condition| known_as(condition, &self.journal));
+        let conditions = conditions
+            .collect::<Result<Vec<_>, _>>()
+            .with_context(journal)?;
         let options = Options {
-            wanted: Wanted::new(since, until, self.conditions.clone()),
+            wanted: Wanted::new(since, until, conditions),
             examples: self.examples,
             jobs: self.jobs.map_or(cores, NonZeroUsize::get).min(MOST_JOBS),
         };
@@ -127,13 +134,35 @@ impl Replay {
                 show(out, &report, took)?;
             }
         }
-        if !self.fail_on.is_empty() && report.decisions > 0 && report.replayed == 0 {
-            bail!("no decision could be judged again: --fail-on has nothing to go by");
+        for (condition, there) in options.wanted.unmet(&report.met) {
+            if condition.field() == Field::Verdict {
+                continue;
+            }
+            let what = condition.field().name();
+            let unnamed = Unnamed::new(what, condition.value().to_owned(), there);
+            note(&format!("in the time that was asked for {}", said(&unnamed)));
+        }
+        if !self.fail_on.is_empty() && report.replayed == 0 {
+            match report.decisions {
+                0 => bail!("no decision is like that: --fail-on has nothing to go by"),
+                _ => bail!("no decision could be judged again: --fail-on has nothing to go by"),
+            }
         }
         if self.fail_on.iter().any(|what| what.is_met(&report)) {
             return Ok(ExitCode::from(2));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// With the pseudonyms of the value.
+fn known_as(condition: Where, journal: &Path) -> Result<Where, OpenError> {
+    match condition.field() {
+        Field::Caller | Field::Token => {
+            let names = pseudonym::names(journal, condition.value())?;
+            Ok(condition.known_as(names))
+        }
+        _ => Ok(condition),
     }
 }
 

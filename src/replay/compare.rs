@@ -49,7 +49,11 @@ impl<'a> Candidate<'a> {
         match record::read(line) {
             Read::Decision(record) => {
                 let wanted = &options.wanted;
-                if wanted.has_time(&record.timestamp) && wanted.has(&record) {
+                if !wanted.has_time(&record.timestamp) {
+                    return;
+                }
+                wanted.look(&record, &mut report.met);
+                if wanted.has(&record) {
                     self.compare(&record, line, options, report);
                 }
             }

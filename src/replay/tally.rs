@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::wanted::Met;
+
 /// What came of all decisions that were wanted.
 #[derive(Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -42,6 +44,9 @@ pub struct Report {
     pub callers: BTreeMap<String, Affected>,
     /// Changes of callers that there was no room to name.
     pub other_callers: Affected,
+    /// Which conditions held of any decision.
+    #[serde(skip)]
+    pub met: Met,
 }
 
 /// When a decision was made, and its number.
@@ -211,6 +216,7 @@ impl Report {
         self.failed += other.failed;
         self.of_other_policies += other.of_other_policies;
         self.damaged += other.damaged;
+        self.met.add(other.met);
         self.first = match (self.first.take(), other.first) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

@@ -1,10 +1,12 @@
 //! Which decisions are judged again.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 
 use super::record::Record;
+use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
 use crate::policy::Verdict;
 use crate::value::rfc3339_millis;
@@ -24,6 +26,8 @@ pub struct Wanted {
 pub struct Where {
     field: Field,
     value: String,
+    /// The pseudonyms of the value.
+    known_as: Vec<String>,
 }
 
 /// What a condition may be about.
@@ -43,8 +47,25 @@ pub enum Field {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("write FIELD=VALUE, with one of these fields: {}; a verdict is allow or deny", Field::NAMES.map(|(name, _)| name).join(", "))]
-pub struct WhereError;
+pub enum WhereError {
+    #[error("write FIELD=VALUE, with one of these fields: {}", Field::NAMES.map(|(name, _)| name).join(", "))]
+    Form,
+    #[error("a verdict is allow or deny")]
+    Verdict,
+    #[error("no operation is called so; there are: {}", alike(.0).join(", "))]
+    Operation(String),
+}
+
+/// The operations of the same family; all, where there is no such family.
+fn alike(operation: &str) -> Vec<&'static str> {
+    let family = |name: &str| name.split('.').next().map(str::to_owned);
+    let alike = Operation::recorded().filter(|name| family(name) == family(operation));
+    let alike: Vec<&str> = alike.collect();
+    if alike.is_empty() {
+        return Operation::recorded().collect();
+    }
+    alike
+}
 
 impl Field {
     const NAMES: [(&'static str, Self); 8] = [
@@ -57,21 +78,50 @@ impl Field {
         ("token", Self::Token),
         ("verdict", Self::Verdict),
     ];
+
+    pub fn name(self) -> &'static str {
+        let mut names = Self::NAMES.into_iter();
+        let found = names.find(|(_, field)| *field == self);
+        found.map_or("", |(name, _)| name)
+    }
+
+    /// The values of a decision, where a field has few.
+    fn few<'r>(self, record: &'r Record<'_>) -> Vec<&'r str> {
+        let violations = record.result.violations.iter();
+        match self {
+            Self::Environment => {
+                let told = record.input.as_ref().map(|input| &input.environment.name);
+                vec![told.map_or(&*record.environment, |name| name)]
+            }
+            Self::Team => record.caller.teams.iter().map(String::as_str).collect(),
+            Self::Operation => vec![&record.operation],
+            Self::Code => violations.filter_map(|it| it.code.as_deref()).collect(),
+            Self::Policy => violations.map(|it| it.policy.as_str()).collect(),
+            Self::Caller | Self::Token | Self::Verdict => Vec::new(),
+        }
+    }
 }
 
 impl FromStr for Where {
     type Err = WhereError;
 
     fn from_str(text: &str) -> Result<Self, WhereError> {
-        let (name, value) = text.split_once('=').ok_or(WhereError)?;
+        let (name, value) = text.split_once('=').ok_or(WhereError::Form)?;
         let known = Field::NAMES.into_iter();
         let mut found = known.filter(|(known, _)| *known == name.trim());
-        let (_, field) = found.next().ok_or(WhereError)?;
+        let (_, field) = found.next().ok_or(WhereError::Form)?;
         let value = value.trim().to_owned();
-        let is_possible = field != Field::Verdict || matches!(&*value, "allow" | "deny");
-        is_possible
-            .then_some(Self { field, value })
-            .ok_or(WhereError)
+        match field {
+            Field::Verdict if !["allow", "deny"].contains(&&*value) => Err(WhereError::Verdict),
+            Field::Operation if Operation::recorded().all(|name| name != value) => {
+                Err(WhereError::Operation(value))
+            }
+            _ => Ok(Self {
+                field,
+                value,
+                known_as: Vec::new(),
+            }),
+        }
     }
 }
 
@@ -94,12 +144,88 @@ impl Wanted {
         let mut conditions = self.conditions.iter();
         conditions.all(|condition| condition.holds(record))
     }
+
+    /// Looks which conditions hold of a decision, and what could stand in place of those that do not.
+    pub(super) fn look(&self, record: &Record<'_>, met: &mut Met) {
+        met.conditions
+            .resize_with(self.conditions.len(), Names::default);
+        for (condition, names) in self.conditions.iter().zip(&mut met.conditions) {
+            names.look(condition, record);
+        }
+    }
+
+    /// Conditions that held of no decision of the time, each with values that some had.
+    pub fn unmet<'w>(&'w self, met: &'w Met) -> impl Iterator<Item = (&'w Where, Vec<String>)> {
+        let none = std::iter::repeat_with(|| None);
+        let names = met.conditions.iter().map(Some).chain(none);
+        let unmet = self.conditions.iter().zip(names);
+        let unmet = unmet.filter(|(_, names)| names.is_none_or(|names| !names.is_met));
+        unmet.map(|(condition, names)| {
+            let there = names.map(|names| names.there.iter().cloned().collect());
+            (condition, there.unwrap_or_default())
+        })
+    }
+}
+
+/// Which conditions were met at all.
+#[derive(Clone, Debug, Default)]
+pub struct Met {
+    conditions: Vec<Names>,
+}
+
+/// What was seen in the place of one condition.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    is_met: bool,
+    /// Of fields that have few values.
+    there: BTreeSet<String>,
+}
+
+impl Met {
+    pub(super) fn add(&mut self, other: Self) {
+        if self.conditions.len() < other.conditions.len() {
+            self.conditions
+                .resize_with(other.conditions.len(), Names::default);
+        }
+        for (names, more) in self.conditions.iter_mut().zip(other.conditions) {
+            names.is_met |= more.is_met;
+            names.there.extend(more.there);
+        }
+    }
+}
+
+impl Names {
+    fn look(&mut self, condition: &Where, record: &Record<'_>) {
+        if self.is_met || condition.holds(record) {
+            self.is_met = true;
+            return;
+        }
+        for value in condition.field.few(record) {
+            if !value.is_empty() && self.there.len() < MOST && !self.there.contains(value) {
+                self.there.insert(value.to_owned());
+            }
+        }
+    }
 }
 
 impl Where {
+    pub fn field(&self) -> Field {
+        self.field
+    }
+
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The value is also known by these.
+    #[must_use]
+    pub fn known_as(self, known_as: Vec<String>) -> Self {
+        Self { known_as, ..self }
+    }
+
     fn holds(&self, record: &Record<'_>) -> bool {
         let input = record.input.as_ref();
-        let is = |text: &str| text == self.value;
+        let is = |text: &str| text == self.value || self.known_as.iter().any(|name| text == name);
         let told = |text: &Redacted| is(text.as_str());
         match self.field {
             Field::Caller => {
@@ -155,3 +281,6 @@ impl Where {
         }
     }
 }
+
+/// Values that are kept of one field.
+const MOST: usize = 1000;

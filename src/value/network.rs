@@ -19,6 +19,11 @@ impl Network {
         self.0.contains(&address.to_canonical())
     }
 
+    /// The address, where it is no more than one.
+    pub fn address(&self) -> Option<IpAddr> {
+        (self.0.prefix_len() == self.0.max_prefix_len()).then(|| self.0.addr())
+    }
+
     /// Whether it is more than anybody has who is not everybody: wider than 10.0.0.0/8, than `fc00::/7`, or than what an
     /// internet provider has of IPv6.
     fn is_of_many(&self) -> bool {

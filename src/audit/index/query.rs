@@ -4,6 +4,7 @@
 //! counted as could be sorted in no time. The rarest part leads, the others are looked at on the way. Where each part has
 //! more, the way is back in time, until there are enough.
 
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use rusqlite::{OptionalExtension, Row as Found, ToSql, params_from_iter};
@@ -39,6 +40,10 @@ pub struct Filter {
     pub policy: Vec<Pattern>,
     pub code: Vec<Pattern>,
     pub client: Vec<Network>,
+    /// Pseudonyms of addresses.
+    pub client_named: Vec<String>,
+    /// What values are also known as: their pseudonyms.
+    pub known_as: HashMap<String, Vec<String>>,
     pub allowed: Option<bool>,
     pub id: Option<String>,
     pub outcome: Option<Which>,
@@ -101,12 +106,36 @@ impl std::str::FromStr for Pattern {
 }
 
 impl Pattern {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Exactly(text) | Self::Begins(text) => text,
+        }
+    }
+
+    /// As it was given.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Exactly(text) => text.clone(),
+            Self::Begins(text) => format!("{text}*"),
+        }
+    }
+
     /// Whether a text is meant.
     pub fn fits(&self, text: &str) -> bool {
         match self {
             Self::Exactly(wanted) => text == wanted,
             Self::Begins(begins) => text.starts_with(begins.as_str()),
         }
+    }
+}
+
+impl Filter {
+    /// With the pseudonyms of what they name.
+    pub(super) fn expanded(&self, patterns: &[Pattern]) -> Vec<Pattern> {
+        let known_as = |pattern: &Pattern| self.known_as.get(pattern.text());
+        let names = patterns.iter().filter_map(known_as).flatten().cloned();
+        let all = patterns.iter().cloned();
+        all.chain(names.map(Pattern::Exactly)).collect()
     }
 }
 
@@ -274,7 +303,7 @@ impl Index {
             if patterns.is_empty() {
                 continue;
             }
-            let part = texts_of(kind, patterns);
+            let part = texts_of(kind, &filter.expanded(patterns));
             let part = match column {
                 "token" => about(part),
                 "caller" | "operation" | "environment" => part.of(column, index),
@@ -288,8 +317,8 @@ impl Index {
             };
             parts.push(part);
         }
-        if !filter.client.is_empty() {
-            let Some(part) = self.narrowed(self.clients(&filter.client)?)? else {
+        if !filter.client.is_empty() || !filter.client_named.is_empty() {
+            let Some(part) = self.narrowed(self.clients(filter)?)? else {
                 return Ok(None);
             };
             parts.push(part);
@@ -309,7 +338,12 @@ impl Index {
     }
 
     /// Addresses are few beside decisions: each is looked at.
-    fn clients(&self, networks: &[Network]) -> Result<Part, Error> {
+    fn clients(&self, filter: &Filter) -> Result<Part, Error> {
+        let networks = &filter.client;
+        let addresses = networks.iter().filter_map(Network::address);
+        let known_as = addresses.filter_map(|it| filter.known_as.get(&it.to_string()));
+        let named = known_as.flatten().chain(&filter.client_named);
+        let named: HashSet<&String> = named.collect();
         self.db.execute_batch(
             "CREATE TEMP TABLE IF NOT EXISTS clients(id INTEGER PRIMARY KEY); DELETE FROM clients;",
         )?;
@@ -319,9 +353,10 @@ impl Index {
         let mut rows = all.query([Kind::Client as i64])?;
         let mut add = self.db.prepare("INSERT INTO temp.clients(id) VALUES (?)")?;
         while let Some(row) = rows.next()? {
-            let address: String = row.get(1)?;
-            let address: Option<IpAddr> = address.parse().ok();
-            if address.is_some_and(|it| networks.iter().any(|network| network.contains(it))) {
+            let text: String = row.get(1)?;
+            let address: Option<IpAddr> = text.parse().ok();
+            if named.contains(&text)
+                || address.is_some_and(|it| networks.iter().any(|network| network.contains(it))) {
                 add.execute([row.get::<_, i64>(0)?])?;
             }
         }

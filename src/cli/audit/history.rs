@@ -10,9 +10,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::opened::Place;
-use super::query::{Times, ended, record};
+use super::query::{ended, record};
 use super::table::{Cell, Table, terminal};
-use super::times::Shown;
+use super::times::{Shown, Times};
 use crate::audit::index::{Filter, Index, Pattern};
 use crate::audit::tail::Cells;
 use crate::audit::{first_record, segments};

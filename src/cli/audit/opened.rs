@@ -65,7 +65,7 @@ pub(super) fn progress() -> impl FnMut(u64) -> bool {
 }
 
 /// To standard error, beside the answer.
-pub(super) fn note(text: &str) {
+pub(in crate::cli) fn note(text: &str) {
     // Where it cannot be written there is nobody to tell.
     drop(writeln!(anstream::stderr(), "dtgate: {}", Visible(text)));
 }

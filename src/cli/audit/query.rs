@@ -5,19 +5,17 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::opened::Place;
 use super::table::{Cell, Table, terminal};
-use super::times::Shown;
-use crate::app;
-use crate::audit::index::{Decided, Filter, Index, Pattern, Which};
+use super::times::{Shown, Times};
+use super::wanted::Wanted;
+use super::{beside, csv};
+use crate::audit::index::{Decided, Index};
 use crate::audit::tail::Cells;
-use crate::cli::when::{When, zone};
-use crate::value::{Network, Visible, visible_json};
+use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Query {
@@ -38,93 +36,8 @@ pub(in crate::cli) struct Query {
     format: Form,
 }
 
-/// Which decisions are meant.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct Wanted {
-    /// From then on: 7d (ago), 12h, 2026-11-01, 2026-11-01T08:00 (in --tz), 2026-11-01T08:00+01:00
-    #[arg(long, value_name = "TIME")]
-    since: Option<When>,
-    /// Before then
-    #[arg(long, value_name = "TIME")]
-    until: Option<When>,
-    /// Public id of the caller's credential, or how it begins
-    #[arg(long, value_name = "ID")]
-    caller: Vec<String>,
-    /// Subject, SPIFFE id or fingerprint of the caller's certificate (`*` at the end: how it begins)
-    #[arg(long, value_name = "NAME")]
-    certificate: Vec<Pattern>,
-    /// Issuer or subject of the caller's JSON Web Token
-    #[arg(long, value_name = "NAME")]
-    claim: Vec<Pattern>,
-    /// Team of the caller
-    #[arg(long, value_name = "NAME")]
-    team: Vec<Pattern>,
-    /// Id or name of the token that a request is about, or that it made
-    #[arg(long, value_name = "TOKEN")]
-    token: Vec<Pattern>,
-    /// Environment
-    #[arg(long, value_name = "NAME")]
-    environment: Vec<Pattern>,
-    /// Operation, as `dtgate endpoints` names it: token.update, token.*
-    #[arg(long, value_name = "NAME")]
-    operation: Vec<Pattern>,
-    /// Scope that was asked for
-    #[arg(long, value_name = "SCOPE")]
-    scope: Vec<Pattern>,
-    /// Scope that the token would get, and has not
-    #[arg(long, value_name = "SCOPE")]
-    added: Vec<Pattern>,
-    /// Scope that the token would lose
-    #[arg(long, value_name = "SCOPE")]
-    removed: Vec<Pattern>,
-    /// Policy that objected or warned
-    #[arg(long, value_name = "NAME")]
-    policy: Vec<Pattern>,
-    /// Code of an objection
-    #[arg(long, value_name = "CODE")]
-    code: Vec<Pattern>,
-    /// allow, deny, or the id of a decision
-    #[arg(long, value_name = "VERDICT|ID")]
-    decision: Option<String>,
-    /// How an allowed request ended
-    #[arg(long, value_enum)]
-    outcome: Option<Which>,
-    /// Address of the client, or a network: 10.1.0.0/16
-    #[arg(long, value_name = "ADDRESS")]
-    client: Vec<Network>,
-    /// Words that all stand in names, paths, messages and errors (`word*`: how one begins)
-    #[arg(long, value_name = "WORDS")]
-    text: Option<String>,
-    /// Requests that change nothing, as Terraform sends them
-    #[arg(long, value_enum, default_value_t = NoOp::Show)]
-    no_op: NoOp,
-}
-
-/// How times are read and shown.
-#[derive(Clone, Debug, Args)]
-pub(super) struct Times {
-    /// Zone of times: UTC, local, or a name such as Europe/Vienna
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
-    tz: TimeZone,
-    /// Show whole times, and not how long ago
-    #[arg(long)]
-    absolute: bool,
-}
-
-/// What becomes of requests that change nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum NoOp {
-    /// They are left out
-    Hide,
-    /// Nothing else is shown
-    Only,
-    /// They are shown like all others
-    #[default]
-    Show,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
+pub(super) enum Form {
     /// For spreadsheets
     Csv,
     /// For programs: a line for each decision, with its outcome
@@ -133,72 +46,13 @@ enum Form {
     Pretty,
 }
 
-impl Times {
-    pub(super) fn shown(&self) -> Shown {
-        Shown {
-            zone: self.tz.clone(),
-            absolute: self.absolute,
-            now: app::now(),
-        }
-    }
-}
-
-impl Wanted {
-    pub(super) fn filter(&self, shown: &Shown) -> anyhow::Result<Filter> {
-        let read = |when: Option<When>| {
-            let moment = when.map(|when| when.moment(shown.now, &shown.zone));
-            moment.transpose()
-        };
-        let since = read(self.since).context("--since")?;
-        let until = read(self.until).context("--until")?;
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
-            bail!("--since is not before --until: nothing lies between");
-        }
-        let (allowed, id) = match self.decision.as_deref() {
-            None => (None, None),
-            Some("allow") => (Some(true), None),
-            Some("deny") => (Some(false), None),
-            Some(id) => (None, Some(id.to_owned())),
-        };
-        let wanted = self.clone();
-        Ok(Filter {
-            since: since.map(jiff::Timestamp::as_millisecond),
-            until: until.map(jiff::Timestamp::as_millisecond),
-            caller: wanted.caller,
-            certificate: wanted.certificate,
-            claim: wanted.claim,
-            team: wanted.team,
-            token: wanted.token,
-            environment: wanted.environment,
-            operation: wanted.operation,
-            scope: wanted.scope,
-            added: wanted.added,
-            removed: wanted.removed,
-            policy: wanted.policy,
-            code: wanted.code,
-            client: wanted.client,
-            allowed,
-            id,
-            outcome: self.outcome,
-            no_op: match self.no_op {
-                NoOp::Hide => Some(false),
-                NoOp::Only => Some(true),
-                NoOp::Show => None,
-            },
-            text: wanted.text,
-            before: None,
-        })
-    }
-}
-
 impl Query {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
-        let mut filter = self.which.filter(&shown)?;
+        let mut filter = self.which.filter(&shown, &self.place.journal)?;
         filter.before = self.before;
         let index = self.place.open()?;
+        beside::say(&index, &filter)?;
         let page = index.find(&filter, self.limit.get())?;
         match self.format {
             Form::Pretty => pretty(out, &index, &page.decisions, &shown)?,
@@ -207,7 +61,7 @@ impl Query {
                     json(out, &index, decided)?;
                 }
             }
-            Form::Csv => csv(out, &index, &page.decisions)?,
+            Form::Csv => rows(out, &index, &page.decisions)?,
         }
         if page.more
             && let Some(last) = page.decisions.last()
@@ -346,11 +200,8 @@ fn json(out: &mut impl Write, index: &Index, decided: &Decided) -> anyhow::Resul
     Ok(())
 }
 
-fn csv(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Result<()> {
-    writeln!(
-        out,
-        "time,seq,decision_id,verdict,operation,environment,token,caller,client,what,objections,error,no_op,outcome,status,duration_ms,settled\r"
-    )?;
+fn rows(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Result<()> {
+    csv::line(out, &TITLES.map(str::to_owned))?;
     for decided in decisions {
         let Some(cells) = index.line(decided.seq)?.as_deref().and_then(Cells::of) else {
             continue;
@@ -381,50 +232,10 @@ fn csv(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Re
             plain(&outcome, "duration_ms"),
             plain(&settled, "found"),
         ];
-        let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
-        writeln!(out, "{}\r", cells.join(","))?;
+        csv::line(out, &cells)?;
     }
     Ok(())
 }
 
-/// A cell that no spreadsheet takes for a formula.
-fn csv_cell(text: &str) -> String {
-    // Blanks before it, and its wide forms, do not keep every spreadsheet from it.
-    let is_formula = text.trim_start().starts_with([
-        '=', '+', '-', '@', '|', '%', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
-    ]) && text.parse::<f64>().is_err()
-        || text.starts_with(['\t', '\r', '\n']);
-    let text = if is_formula {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if text.contains([',', '"', '\n', '\r', ';']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::csv_cell;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for (text, wanted) in [
-            ("plain", "plain"),
-            ("=1+1", "'=1+1"),
-            ("@SUM(1)", "'@SUM(1)"),
-            (" =1", "' =1"),
-            ("\u{ff1d}1", "'\u{ff1d}1"),
-            ("=A1;\"x\"", "\"'=A1;\"\"x\"\"\""),
-            ("\tx", "'\tx"),
-            ("-1.5", "-1.5"),
-            ("-a, \"b\"", "\"'-a, \"\"b\"\"\""),
-            ("a,b", "\"a,b\""),
-        ] {
-            assert_eq!(csv_cell(text), wanted);
-        }
-    }
-}
+/// Of the columns for spreadsheets.
+const TITLES: [&str; 17] = ["time", "seq", "decision_id", "verdict", "operation", "environment", "token", "caller", "client", "what", "objections", "error", "no_op", "outcome", "status", "duration_ms", "settled"];

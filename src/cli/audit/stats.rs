@@ -12,8 +12,10 @@ use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde_json::json;
 
 use super::opened::Place;
-use super::query::{Times, Wanted};
+use super::beside;
 use super::table::{Cell, Table, terminal};
+use super::times::Times;
+use super::wanted::Wanted;
 use crate::audit::index::{By, Sum};
 use crate::cli::{Format, print_json};
 use crate::value::Visible;
@@ -54,8 +56,9 @@ type Counts = (u64, u64);
 impl Stats {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
-        let filter = self.which.filter(&shown)?;
+        let filter = self.which.filter(&shown, &self.place.journal)?;
         let index = self.place.open()?;
+        beside::say(&index, &filter)?;
         let sums = index.sums(&filter, self.by)?;
         let over_time = match self.by {
             By::Verdict => sums.clone(),

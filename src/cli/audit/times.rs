@@ -1,7 +1,22 @@
 //! Moments as people read them.
 
+use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
+
+use crate::app;
+use crate::cli::when::zone;
+
+/// How times are read and shown.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Times {
+    /// Zone of times: UTC, local, or a name such as Europe/Vienna
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    tz: TimeZone,
+    /// Show whole times, and not how long ago
+    #[arg(long)]
+    absolute: bool,
+}
 
 /// How times are shown.
 #[derive(Clone, Debug)]
@@ -9,6 +24,16 @@ pub(super) struct Shown {
     pub(super) zone: TimeZone,
     pub(super) absolute: bool,
     pub(super) now: Timestamp,
+}
+
+impl Times {
+    pub(super) fn shown(&self) -> Shown {
+        Shown {
+            zone: self.tz.clone(),
+            absolute: self.absolute,
+            now: app::now(),
+        }
+    }
 }
 
 impl Shown {
@@ -50,7 +75,6 @@ fn relative(now: Timestamp, moment: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::when::zone;
 
     #[test]
     fn times_are_short_or_whole() {

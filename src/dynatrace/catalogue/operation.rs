@@ -9,6 +9,11 @@ use thiserror::Error;
 use super::{ENDPOINTS, Operation};
 
 impl Operation {
+    /// The names that a record can have. `unknown`: the request was refused before anybody knew.
+    pub fn recorded() -> impl Iterator<Item = &'static str> {
+        Self::ALL.iter().map(|it| it.as_str()).chain(["unknown"])
+    }
+
     /// Whether it makes an API token of an environment or a cluster.
     pub fn makes_token(self) -> bool {
         matches!(self, Self::TokenCreate | Self::ClusterTokenCreate)

@@ -72,6 +72,8 @@ macro_rules! operations {
         pub enum Operation { $($variant),* }
 
         impl Operation {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }

@@ -1,0 +1,131 @@
+//! What of a journal is not there: pruned, missing, or unreadable.
+
+use rusqlite::OptionalExtension;
+
+use super::fill::{KINDS_FROM, signed};
+use super::tables::Kind;
+use super::{Error, Index};
+use crate::audit::event;
+use crate::audit::segment;
+
+/// What an answer cannot have anything of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Retention took the beginning away.
+    pub pruned: Option<PrunedBefore>,
+    /// First and last records that are missing, the first few such gaps.
+    pub missing: Vec<(u64, u64)>,
+    pub more_missing: u64,
+    /// Lines that are no records.
+    pub unread: u64,
+}
+
+/// Where a journal begins after it was pruned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrunedBefore {
+    /// The first record that is there.
+    pub first: u64,
+    /// When those before it were.
+    pub timestamp: String,
+}
+
+impl Index {
+    /// What is not there of the time that is asked for, in milliseconds since 1970.
+    pub fn gaps(&self, since: Option<i64>, until: Option<i64>) -> Result<Gaps, Error> {
+        let segments = segment::segments(&self.journal).map_err(Error::Journal)?;
+        let firsts = segments.iter().filter_map(|path| segment::first_record(path));
+        let firsts: Vec<u64> = firsts.collect();
+        let mut gaps = Gaps {
+            unread: self.unread()?,
+            ..Gaps::default()
+        };
+        let mut missing = Vec::new();
+        if let Some(first) = firsts.first().copied().filter(|first| *first > 1) {
+            let pruned = self.last_of("pruned")?;
+            let pruned: event::Pruned = pruned
+                .and_then(|line| serde_json::from_slice(&line).ok())
+                .unwrap_or_default();
+            let last = pruned.last.min(first - 1);
+            if last + 1 < first {
+                missing.push((last + 1, first - 1));
+            }
+            if last > 0 && self.may_be_before(first, since)? {
+                gaps.pruned = Some(PrunedBefore {
+                    first: last + 1,
+                    timestamp: pruned.timestamp,
+                });
+            }
+        }
+        let indexed = self.last()?;
+        for pair in firsts.windows(2) {
+            // What a gate has written since is not missing.
+            let &[this, next] = pair else { continue };
+            if next > indexed {
+                break;
+            }
+            // The last record before the next segment has to be in this one, and to be the one before.
+            let sql = "SELECT seq FROM record WHERE seq >= ? AND seq < ? AND segment = ?1 ORDER BY seq DESC LIMIT 1";
+            let found: Option<u64> = self
+                .db
+                .prepare_cached(sql)?
+                .query_row([signed(this), signed(next)], |row| row.get(0))
+                .optional()?;
+            let from = found.map_or(this, |found| found + 1);
+            if from < next {
+                missing.push((from, next - 1));
+            }
+        }
+        for (from, to) in missing {
+            let is_wanted = self.may_be_before(to + 1, since)? && self.may_be_after(from, until)?;
+            if !is_wanted {
+                continue;
+            }
+            if gaps.missing.len() < SHOWN {
+                gaps.missing.push((from, to));
+            } else {
+                gaps.more_missing += 1;
+            }
+        }
+        Ok(gaps)
+    }
+
+    /// The last record of a kind as the journal has it.
+    pub fn last_of(&self, kind: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.last_before(kind, i64::MAX.unsigned_abs())? {
+            Some(seq) => self.line(seq),
+            None => Ok(None),
+        }
+    }
+
+    /// The number of the last record of a kind before this one.
+    pub fn last_before(&self, kind: &str, seq: u64) -> Result<Option<u64>, Error> {
+        let sql = "SELECT max(seq) FROM record WHERE seq < ?1 AND kind > 0
+                   AND kind = (SELECT id + ?2 FROM text WHERE kind = ?3 AND value = ?4)";
+        let values = rusqlite::params![signed(seq), KINDS_FROM, Kind::Record as i64, kind];
+        let mut statement = self.db.prepare_cached(sql)?;
+        Ok(statement.query_row(values, |row| row.get(0))?)
+    }
+
+    /// Whether what stood before a record may have been written at this time or later.
+    fn may_be_before(&self, seq: u64, since: Option<i64>) -> Result<bool, Error> {
+        let sql = "SELECT ms FROM record WHERE seq >= ? ORDER BY seq LIMIT 1";
+        let after = self.time(sql, seq)?;
+        Ok(since.zip(after).is_none_or(|(since, after)| since <= after))
+    }
+
+    /// Whether what stood after a record may have been written before this time.
+    fn may_be_after(&self, seq: u64, until: Option<i64>) -> Result<bool, Error> {
+        let sql = "SELECT ms FROM record WHERE seq < ? ORDER BY seq DESC LIMIT 1";
+        let before = self.time(sql, seq)?;
+        Ok(until.zip(before).is_none_or(|(until, before)| before < until))
+    }
+
+    fn time(&self, sql: &str, seq: u64) -> Result<Option<i64>, Error> {
+        let mut statement = self.db.prepare_cached(sql)?;
+        let found = statement.query_row([signed(seq)], |row| row.get::<_, Option<i64>>(0));
+        Ok(found.optional()?.flatten())
+    }
+}
+
+/// Gaps that are told one by one.
+const SHOWN: usize = 8;

@@ -1,0 +1,131 @@
+//! Names in a filter that no record has: nothing can be found by them, and more often than not they are mistyped.
+
+use std::net::IpAddr;
+
+use rusqlite::params_from_iter;
+
+use super::part::texts_of;
+use super::query::{Filter, Pattern};
+use super::tables::Kind;
+use super::{Error, Index};
+
+/// A name that no record has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unnamed {
+    /// What it would be the name of.
+    pub what: &'static str,
+    pub value: String,
+    /// Some of those that there are, the likeliest first; none, where there may be any number.
+    pub there: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl Unnamed {
+    pub fn new(what: &'static str, value: String, mut there: Vec<String>) -> Self {
+        there.sort();
+        let more = there.len().saturating_sub(SHOWN);
+        if more > 0 {
+            let likeness = |name: &String| strsim::jaro_winkler(&value, name);
+            there.sort_by(|one, other| likeness(other).total_cmp(&likeness(one)));
+            there.truncate(SHOWN);
+        }
+        Self {
+            what,
+            value,
+            there,
+            more,
+        }
+    }
+}
+
+impl Index {
+    /// The names in a filter that no record has.
+    pub fn unnamed(&self, filter: &Filter) -> Result<Vec<Unnamed>, Error> {
+        let callers: Vec<Pattern> = filter.caller.iter().cloned().map(Pattern::Begins).collect();
+        let mut unnamed = Vec::new();
+        for (what, kind, patterns) in [
+            ("caller", Kind::Caller, &callers),
+            ("certificate", Kind::Certificate, &filter.certificate),
+            ("claim", Kind::Claim, &filter.claim),
+            ("team", Kind::Team, &filter.team),
+            ("token", Kind::Token, &filter.token),
+            ("environment", Kind::Environment, &filter.environment),
+            ("operation", Kind::Operation, &filter.operation),
+            ("policy", Kind::Policy, &filter.policy),
+            ("code", Kind::Code, &filter.code),
+        ] {
+            for pattern in patterns {
+                if !self.is_named(kind, &filter.expanded(std::slice::from_ref(pattern)))? {
+                    let value = match kind {
+                        Kind::Caller => pattern.text().to_owned(),
+                        _ => pattern.shown(),
+                    };
+                    unnamed.push(Unnamed::new(what, value, self.few(kind)?));
+                }
+            }
+        }
+        // A list of scopes is one text in each of these.
+        let scopes = [&filter.scope, &filter.added, &filter.removed];
+        for pattern in scopes.into_iter().flatten() {
+            if !self.is_named(Kind::Scope, std::slice::from_ref(pattern))? {
+                let few = self.few(Kind::Scope)?;
+                unnamed.push(Unnamed::new("scope", pattern.shown(), few));
+            }
+        }
+        self.unnamed_clients(filter, &mut unnamed)?;
+        Ok(unnamed)
+    }
+
+    fn unnamed_clients(&self, filter: &Filter, unnamed: &mut Vec<Unnamed>) -> Result<(), Error> {
+        if filter.client.is_empty() && filter.client_named.is_empty() {
+            return Ok(());
+        }
+        let names = self.names(Kind::Client)?;
+        let addresses: Vec<IpAddr> = names.iter().filter_map(|it| it.parse().ok()).collect();
+        for network in &filter.client {
+            let value = network.address().map(|address| address.to_string());
+            let value = value.unwrap_or_else(|| network.to_string());
+            let mut known_as = filter.known_as.get(&value).into_iter().flatten();
+            let is_there = addresses.iter().any(|it| network.contains(*it))
+                || known_as.any(|name| names.contains(name));
+            if !is_there {
+                unnamed.push(Unnamed::new("client", value, Vec::new()));
+            }
+        }
+        for name in &filter.client_named {
+            if !names.contains(name) {
+                unnamed.push(Unnamed::new("client", name.clone(), Vec::new()));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_named(&self, kind: Kind, patterns: &[Pattern]) -> Result<bool, Error> {
+        let part = texts_of(kind, patterns);
+        let mut statement = self.db.prepare(&format!("{} LIMIT 1", part.one_of))?;
+        let values = part.values.iter().map(|value| &**value);
+        Ok(statement.exists(params_from_iter(values))?)
+    }
+
+    /// All names of a kind of which there are not many.
+    fn few(&self, kind: Kind) -> Result<Vec<String>, Error> {
+        match kind {
+            Kind::Caller | Kind::Certificate | Kind::Claim | Kind::Token => Ok(Vec::new()),
+            _ => self.names(kind),
+        }
+    }
+
+    fn names(&self, kind: Kind) -> Result<Vec<String>, Error> {
+        let mut all = self
+            .db
+            .prepare_cached("SELECT value FROM text WHERE kind = ? LIMIT ?")?;
+        let found = all.query_map([kind as i64, MOST], |row| row.get(0))?;
+        Ok(found.collect::<rusqlite::Result<Vec<String>>>()?)
+    }
+}
+
+/// Names that are shown.
+const SHOWN: usize = 12;
+/// Names that are looked at.
+const MOST: i64 = 1_000_000;

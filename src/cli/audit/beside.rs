@@ -1,0 +1,57 @@
+//! What an answer does not say by itself: which of the journal it had nothing of, and names that nothing has. It goes to
+//! standard error, so that programs read the same as ever.
+
+use super::opened::note;
+use crate::audit::index::{Filter, Gaps, Index, Unnamed};
+use crate::value::counted;
+
+/// Says what matters to whoever asked for this.
+pub(super) fn say(index: &Index, filter: &Filter) -> anyhow::Result<()> {
+    gaps(&index.gaps(filter.since, filter.until)?);
+    for unnamed in index.unnamed(filter)? {
+        note(&said(&unnamed));
+    }
+    Ok(())
+}
+
+fn gaps(gaps: &Gaps) {
+    if let Some(pruned) = &gaps.pruned {
+        let (first, when) = (pruned.first, &pruned.timestamp);
+        note(&format!(
+            "records before {first} are pruned since {when}: the answer has nothing of them"
+        ));
+    }
+    for (first, last) in &gaps.missing {
+        let what = if first == last {
+            format!("record {first} is")
+        } else {
+            format!("records {first} to {last} are")
+        };
+        note(&format!(
+            "{what} missing, and no record says that they were pruned: run dtgate audit verify"
+        ));
+    }
+    if gaps.more_missing > 0 {
+        let more = counted(gaps.more_missing, "further gap");
+        note(&format!("there is more that is missing: {more}"));
+    }
+    if gaps.unread > 0 {
+        let lines = counted(gaps.unread, "line");
+        note(&format!(
+            "{lines} of the journal could not be read as records: run dtgate audit verify"
+        ));
+    }
+}
+
+/// Names that nothing has, and some of those that there are.
+pub(in crate::cli) fn said(unnamed: &Unnamed) -> String {
+    let Unnamed { what, value, .. } = unnamed;
+    let mut text = format!("no record names the {what} {value}");
+    if !unnamed.there.is_empty() {
+        text += &format!("; there are: {}", unnamed.there.join(", "));
+        if unnamed.more > 0 {
+            text += &format!(" and {} more", unnamed.more);
+        }
+    }
+    text
+}

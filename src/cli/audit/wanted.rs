@@ -1,0 +1,147 @@
+//! The options of `query` and `stats` that say which decisions.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+
+use super::named::{Client, Decision, Decisions, Operations};
+use super::pseudonyms;
+use super::times::Shown;
+use crate::audit::index::{Filter, Pattern, Which};
+use crate::cli::when::When;
+
+/// Which decisions are meant.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Wanted {
+    /// From then on: 7d (ago), 12h, 2026-11-01, 2026-11-01T08:00 (in --tz), 2026-11-01T08:00+01:00
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Before then
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
+    /// Public id of the caller's credential, or how it begins
+    #[arg(long, value_name = "ID")]
+    caller: Vec<String>,
+    /// Subject, SPIFFE id or fingerprint of the caller's certificate (`*` at the end: how it begins)
+    #[arg(long, value_name = "NAME")]
+    certificate: Vec<Pattern>,
+    /// Issuer or subject of the caller's JSON Web Token
+    #[arg(long, value_name = "NAME")]
+    claim: Vec<Pattern>,
+    /// Team of the caller
+    #[arg(long, value_name = "NAME")]
+    team: Vec<Pattern>,
+    /// Id or name of the token that a request is about, or that it made
+    #[arg(long, value_name = "TOKEN")]
+    token: Vec<Pattern>,
+    /// Environment
+    #[arg(long, value_name = "NAME")]
+    environment: Vec<Pattern>,
+    /// Operation, as `dtgate endpoints` names it: token.update, token.*
+    #[arg(long, value_name = "NAME", value_parser = Operations, hide_possible_values = true)]
+    operation: Vec<Pattern>,
+    /// Scope that was asked for
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<Pattern>,
+    /// Scope that the token would get, and has not
+    #[arg(long, value_name = "SCOPE")]
+    added: Vec<Pattern>,
+    /// Scope that the token would lose
+    #[arg(long, value_name = "SCOPE")]
+    removed: Vec<Pattern>,
+    /// Policy that objected or warned
+    #[arg(long, value_name = "NAME")]
+    policy: Vec<Pattern>,
+    /// Code of an objection
+    #[arg(long, value_name = "CODE")]
+    code: Vec<Pattern>,
+    /// allow, deny, or the id of a decision
+    #[arg(long, value_name = "VERDICT|ID", value_parser = Decisions, hide_possible_values = true)]
+    decision: Option<Decision>,
+    /// How an allowed request ended
+    #[arg(long, value_enum)]
+    outcome: Option<Which>,
+    /// Address of the client, a network (10.1.0.0/16), or the pseudonym of an address
+    #[arg(long, value_name = "ADDRESS")]
+    client: Vec<Client>,
+    /// Words that all stand in names, paths, messages and errors (`word*`: how one begins)
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+    /// Requests that change nothing, as Terraform sends them
+    #[arg(long, value_enum, default_value_t = NoOp::Show)]
+    no_op: NoOp,
+}
+
+/// What becomes of requests that change nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum NoOp {
+    /// They are left out
+    Hide,
+    /// Nothing else is shown
+    Only,
+    /// They are shown like all others
+    #[default]
+    Show,
+}
+
+impl Wanted {
+    pub(super) fn filter(&self, shown: &Shown, journal: &Path) -> anyhow::Result<Filter> {
+        let read = |when: Option<When>| {
+            let moment = when.map(|when| when.moment(shown.now, &shown.zone));
+            moment.transpose()
+        };
+        let since = read(self.since).context("--since")?;
+        let until = read(self.until).context("--until")?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            bail!("--since is not before --until: nothing lies between");
+        }
+        let (allowed, id) = match &self.decision {
+            None => (None, None),
+            Some(Decision::Allowed(allowed)) => (Some(*allowed), None),
+            Some(Decision::Id(id)) => (None, Some(id.clone())),
+        };
+        let wanted = self.clone();
+        let (mut networks, mut addresses) = (Vec::new(), Vec::new());
+        for client in wanted.client {
+            match client {
+                Client::Network(network) => networks.push(network),
+                Client::Pseudonym(name) => addresses.push(name),
+            }
+        }
+        let filter = Filter {
+            since: since.map(jiff::Timestamp::as_millisecond),
+            until: until.map(jiff::Timestamp::as_millisecond),
+            caller: wanted.caller,
+            certificate: wanted.certificate,
+            claim: wanted.claim,
+            team: wanted.team,
+            token: wanted.token,
+            environment: wanted.environment,
+            operation: wanted.operation,
+            scope: wanted.scope,
+            added: wanted.added,
+            removed: wanted.removed,
+            policy: wanted.policy,
+            code: wanted.code,
+            client: networks,
+            client_named: addresses,
+            allowed,
+            id,
+            outcome: self.outcome,
+            no_op: match self.no_op {
+                NoOp::Hide => Some(false),
+                NoOp::Only => Some(true),
+                NoOp::Show => None,
+            },
+            text: wanted.text,
+            before: None,
+            known_as: HashMap::new(),
+        };
+        pseudonyms::added(filter, journal)
+    }
+}
+
