@@ -33,6 +33,7 @@ pub struct Proof {
 /// Which record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
+    /// `22` or `#22`.
     Number(u64),
     /// The decision of this id.
     Decision(String),
@@ -88,7 +89,8 @@ impl FromStr for Wanted {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = text.parse().ok().filter(|number| *number > 0);
+        let digits = text.strip_prefix('#').unwrap_or(text);
+        let number = digits.parse().ok().filter(|number| *number > 0);
         Ok(number.map_or_else(|| Self::Decision(text.to_owned()), Self::Number))
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn say(index: &Index, filter: &Filter) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn gaps(gaps: &Gaps) {
+/// Says which of the journal an answer has nothing of.
+pub(super) fn gaps(gaps: &Gaps) {
     if let Some(pruned) = &gaps.pruned {
         let (first, when) = (pruned.first, &pruned.timestamp);
         note(&format!(

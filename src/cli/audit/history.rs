@@ -1,23 +1,28 @@
 //! `dtgate audit history`: what became of one token, from its creation to its removal.
 
+mod line;
+mod scopes;
+
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::beside::gaps;
 use super::opened::Place;
-use super::query::{ended, record};
-use super::table::{Cell, Table, terminal};
-use super::times::{Shown, Times};
+use super::query::{Form, ended, record};
+use super::table::{Table, terminal};
+use super::times::Times;
+use super::{csv, pseudonyms};
 use crate::audit::index::{Filter, Index, Pattern};
 use crate::audit::tail::Cells;
-use crate::audit::{first_record, segments};
-use crate::cli::{Format, print_json};
+use crate::cli::print_json;
 use crate::value::{Visible, counted};
+use line::Line;
+use scopes::Tokens;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct History {
@@ -32,8 +37,8 @@ pub(in crate::cli) struct History {
     #[command(flatten)]
     times: Times,
     /// Form of the output
-    #[arg(long, value_enum, default_value_t = Format::Pretty)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = Form::Pretty)]
+    format: Form,
 }
 
 /// One change, or what was asked.
@@ -45,6 +50,8 @@ struct Step {
     happened: Happened,
     made: Option<String>,
     no_op: bool,
+    /// When its outcome was written.
+    ended: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,49 +66,46 @@ impl History {
         let index = self.place.open()?;
         let (ids, steps) = self.steps(&index)?;
         let shown = self.times.shown();
-        let mut scopes: Option<Vec<String>> = None;
-        let (mut rows, mut denied, mut unchanging) = (Vec::new(), 0_usize, 0_usize);
+        gaps(&index.gaps(None, None)?);
+        let (mut lines, mut denied, mut unchanging) = (Vec::new(), 0_usize, 0_usize);
+        let mut tokens = Tokens::default();
         for step in &steps {
-            if step.happened != Happened::No {
-                scopes = if step.is_masked() {
-                    None
-                } else {
-                    step.scopes_after().or(scopes)
-                };
-            }
+            let seen = tokens.see(step);
+            lines.extend(seen.found.map(Line::Found));
             let is_denied = step.cells.verdict != "allow";
             if self.all || !(is_denied || step.no_op) {
-                rows.push((step, scopes.clone()));
+                lines.push(Line::Step(step, seen.after));
             } else if is_denied {
                 denied += 1;
             } else {
                 unchanging += 1;
             }
         }
-        let begins = begins(&self.place.journal)?;
-        if self.format == Format::Json {
-            for (step, scopes) in rows {
-                print_json(out, &step.to_json(scopes.as_deref()))?;
+        match self.format {
+            Form::Json => {
+                for line in &lines {
+                    print_json(out, &line.to_json())?;
+                }
+                return Ok(ExitCode::SUCCESS);
             }
-            if let Some(begins) = begins {
-                super::opened::note(&begins);
+            Form::Csv => {
+                csv::line(out, &line::TITLES.map(str::to_owned))?;
+                for line in &lines {
+                    csv::line(out, &line.cells())?;
+                }
+                return Ok(ExitCode::SUCCESS);
             }
-            return Ok(ExitCode::SUCCESS);
+            Form::Pretty => {}
         }
-        if rows.is_empty() {
+        if lines.is_empty() {
             let token = Visible(&self.token);
             writeln!(out, "No change of {token} is in the journal.")?;
         } else {
-            let mut titles = vec![("WHEN", 8), ("#", 4)];
             // One token can have had several ids, and one name several tokens.
-            if ids.len() > 1 {
-                titles.push(("TOKEN", 12));
-            }
-            titles.extend([("BY", 12), ("WHAT", 16), ("ANSWER", 6), ("RULES", 8)]);
-            titles.push(("SCOPES AFTER IT", 12));
-            let mut table = Table::new(&titles);
-            for (step, scopes) in rows {
-                table.add(step.row(&shown, scopes.as_deref(), ids.len() > 1));
+            let has_ids = ids.len() > 1;
+            let mut table = Table::new(&line::columns(has_ids));
+            for line in &lines {
+                table.add(line.row(&shown, has_ids));
             }
             table.show(out, terminal())?;
         }
@@ -123,9 +127,6 @@ impl History {
         if !hidden.is_empty() {
             writeln!(out, "Not shown: {}. --all shows them.", hidden.join(", "))?;
         }
-        if let Some(begins) = begins {
-            writeln!(out, "{begins}")?;
-        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -140,6 +141,7 @@ impl History {
                 token: names.iter().cloned().map(Pattern::Exactly).collect(),
                 ..Filter::default()
             };
+            let filter = pseudonyms::added(filter, &self.place.journal)?;
             let known = names.len();
             for decided in index.find(&filter, MOST)?.decisions {
                 if !seqs.insert(decided.seq) {
@@ -171,17 +173,6 @@ impl History {
     }
 }
 
-/// Says so, where older records are not there any more.
-fn begins(journal: &Path) -> anyhow::Result<Option<String>> {
-    let first = segments(journal)?
-        .first()
-        .and_then(|path| first_record(path));
-    let first = first.filter(|first| *first > 1);
-    Ok(first.map(|first| {
-        format!("The journal begins with record {first}: what was before it was pruned, and is not shown.")
-    }))
-}
-
 impl Step {
     fn read(index: &Index, decided: &crate::audit::index::Decided) -> anyhow::Result<Option<Self>> {
         let Some(line) = index.line(decided.seq)? else {
@@ -200,22 +191,36 @@ impl Step {
             record: serde_json::from_slice(&line).unwrap_or_default(),
             happened: happened(&cells, outcome.as_ref(), settled.as_ref()),
             made: made.map(str::to_owned),
+            ended: outcome
+                .as_ref()
+                .and_then(|it| it["timestamp"].as_str().map(str::to_owned)),
             no_op: decided.no_op,
             cells,
             answer,
         }))
     }
 
-    /// Masks took away or replaced what tells the scopes.
-    fn is_masked(&self) -> bool {
+    /// Masks took away or replaced what stands there.
+    fn is_masked(&self, pointer: &str) -> bool {
         let lists =
             ["erased", "masked"].map(|name| self.record.get(name).and_then(Value::as_array));
         let mut places = lists.into_iter().flatten().flatten();
         places.any(|place| {
             let place = place.as_str().unwrap_or_default();
-            let scopes = "/input/change/scopes";
-            place.starts_with(scopes) || scopes.starts_with(place)
+            place.starts_with(pointer) || pointer.starts_with(place)
         })
+    }
+
+    fn scopes(&self, pointer: &str) -> Option<Vec<String>> {
+        let list = self.record.pointer(pointer)?.as_array()?;
+        let texts = list.iter().filter_map(Value::as_str);
+        Some(texts.map(|text| Visible(text).to_string()).collect())
+    }
+
+    /// The scopes that the token had when it was looked up; `None`: nobody looked, or they are masked.
+    fn scopes_before(&self) -> Option<Vec<String>> {
+        let mut places = ["/input/token/current/scopes", "/input/change/scopes/current"].into_iter();
+        places.find_map(|place| self.scopes(place).filter(|_| !self.is_masked(place)))
     }
 
     /// The scopes that the token has then; `None`: the same as before.
@@ -223,12 +228,8 @@ impl Step {
         if self.cells.operation.ends_with(".delete") {
             return Some(Vec::new());
         }
-        let at = |pointer: &str| {
-            let list = self.record.pointer(pointer)?.as_array()?;
-            let texts = list.iter().filter_map(Value::as_str);
-            Some(texts.map(|text| Visible(text).to_string()).collect())
-        };
-        at("/input/change/scopes/requested").or_else(|| at("/input/change/scopes/current"))
+        let requested = self.scopes("/input/change/scopes/requested");
+        requested.or_else(|| self.scopes("/input/change/scopes/current"))
     }
 
     /// What was done, in a few words.
@@ -274,81 +275,18 @@ impl Step {
         }
     }
 
-    /// Under which policies, and what they had to say.
-    fn rules(&self) -> String {
+    fn revision(&self) -> String {
         let revision = self.record.pointer("/bundles/policies/revision");
         let revision = revision.and_then(Value::as_str).unwrap_or_default();
-        let short: String = revision.chars().take(8).collect();
-        let mut parts = vec![Visible(short).to_string()];
+        Visible(revision).to_string()
+    }
+
+    /// Under which policies, and what they had to say.
+    fn rules(&self) -> String {
+        let short: String = self.revision().chars().take(8).collect();
+        let mut parts = vec![short];
         parts.extend(self.cells.objections.iter().cloned());
         parts.join("; ")
-    }
-
-    fn row(&self, shown: &Shown, scopes: Option<&[String]>, has_ids: bool) -> Vec<Cell> {
-        let what = Cell {
-            text: self.what(),
-            style: match self.happened {
-                Happened::Yes => Style::new(),
-                Happened::No => Style::new().dimmed(),
-                Happened::Perhaps => AnsiColor::Yellow.on_default(),
-            },
-        };
-        let (answer, style) = self.answer.clone();
-        let mut row = vec![
-            Cell {
-                text: shown.of(&self.cells.timestamp),
-                style: Style::new().dimmed(),
-            },
-            self.cells.seq.to_string().into(),
-        ];
-        if has_ids {
-            row.push(self.about().into());
-        }
-        row.extend([
-            self.who().into(),
-            what,
-            Cell {
-                text: if self.cells.verdict == "allow" {
-                    answer
-                } else {
-                    "denied".to_owned()
-                },
-                style,
-            },
-            self.rules().into(),
-            match scopes {
-                None => "not known".to_owned(),
-                Some([]) => "none".to_owned(),
-                Some(scopes) if self.happened == Happened::Perhaps => {
-                    format!("{}, if it was carried out", scopes.join(", "))
-                }
-                Some(scopes) => scopes.join(", "),
-            }
-            .into(),
-        ]);
-        row
-    }
-
-    fn to_json(&self, scopes: Option<&[String]>) -> Value {
-        json!({
-            "seq": self.cells.seq,
-            "timestamp": self.cells.timestamp,
-            "decision_id": self.cells.decision_id,
-            "verdict": self.cells.verdict,
-            "operation": self.cells.operation,
-            "token": self.about(),
-            "caller": self.who(),
-            "what": self.what(),
-            "answer": self.answer.0,
-            "happened": match self.happened {
-                Happened::Yes => Value::Bool(true),
-                Happened::No => Value::Bool(false),
-                Happened::Perhaps => Value::Null,
-            },
-            "revision": self.record.pointer("/bundles/policies/revision"),
-            "objections": self.cells.objections,
-            "scopes_after": scopes,
-        })
     }
 }
 

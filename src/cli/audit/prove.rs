@@ -1,7 +1,7 @@
 //! `dtgate audit prove` and `check-proof`: one record with its evidence, in a file of its own.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::expect_journal;
 use super::trusted::{self, KeyOrFile};
-use crate::audit::proof::{self, Checked, Proof, Wanted};
+use crate::audit::proof::{self, Checked, Proof, ProveError, Wanted};
+use crate::audit::{first_record, segments};
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted, rfc3339_millis, unread};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Prove {
-    /// The id of a decision, or the number of a record
+    /// The id of a decision, or the number of a record: 22, '#22'
     #[arg(value_name = "ID")]
     id: Wanted,
     /// Directory of the journal
@@ -46,8 +47,10 @@ pub(in crate::cli) struct CheckProof {
 impl Prove {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         expect_journal(&self.journal)?;
-        let found = proof::prove(&self.journal, &self.id);
-        let proof = found.with_context(|| format!("journal {}", self.journal.display()))?;
+        let proof = match proof::prove(&self.journal, &self.id) {
+            Err(ProveError::Gone) => return Err(gone(&self.journal, &self.id)),
+            found => found.with_context(|| format!("journal {}", self.journal.display()))?,
+        };
         match &self.output {
             None => write!(out, "{proof}")?,
             Some(path) => {
@@ -57,6 +60,25 @@ impl Prove {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Why a record cannot be shown.
+pub(super) fn gone(journal: &Path, wanted: &Wanted) -> anyhow::Error {
+    let first = segments(journal).ok();
+    let first = first.and_then(|all| first_record(all.first()?)).unwrap_or(1);
+    let what = match wanted {
+        Wanted::Number(number) if *number < first => {
+            return anyhow!(
+                "record {number} is not in the journal any more: it begins with record {first}"
+            );
+        }
+        Wanted::Number(number) => format!("there is no record {number} in the journal"),
+        Wanted::Decision(id) => format!("there is no decision {} in the journal", Visible(id)),
+    };
+    if first > 1 {
+        return anyhow!("{what}; it begins with record {first}");
+    }
+    anyhow!("{what}")
 }
 
 impl CheckProof {

@@ -122,7 +122,7 @@ fn pretty(
     let mut table = Table::new(&[
         ("WHEN", 8),
         ("#", 4),
-        ("", 5),
+        ("VERDICT", 5),
         ("OPERATION", 8),
         ("ENVIRONMENT", 7),
         ("TOKEN", 12),

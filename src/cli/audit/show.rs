@@ -4,21 +4,22 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::Style;
-use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 
 use super::opened::Place;
+use super::prove::gone;
 use crate::audit::index::{Filter, Index};
+use crate::audit::proof::Wanted;
 use crate::audit::tail::render;
 use crate::cli::Format;
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
-    /// Id of a decision, or `#` and the number of any record
+    /// The id of a decision, or the number of a record: 22, '#22'
     #[arg(value_name = "ID")]
-    id: String,
+    id: Wanted,
     #[command(flatten)]
     place: Place,
     /// Form of the output
@@ -30,11 +31,11 @@ impl Show {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let index = self.place.open()?;
         let Some(seq) = find(&index, &self.id)? else {
-            bail!("no record is called {}", Visible(&self.id));
+            return Err(gone(&self.place.journal, &self.id));
         };
         let (seq, belonging) = belonging(&index, seq)?;
         let Some(line) = index.line(seq)? else {
-            bail!("record {seq} is not in the journal any more");
+            return Err(gone(&self.place.journal, &Wanted::Number(seq)));
         };
         let mut lines = vec![line];
         for other in belonging {
@@ -60,12 +61,13 @@ impl Show {
     }
 }
 
-fn find(index: &Index, id: &str) -> anyhow::Result<Option<u64>> {
-    if let Some(seq) = id.strip_prefix('#') {
-        return Ok(seq.parse().ok());
-    }
+fn find(index: &Index, wanted: &Wanted) -> anyhow::Result<Option<u64>> {
+    let id = match wanted {
+        Wanted::Number(seq) => return Ok(Some(*seq)),
+        Wanted::Decision(id) => id,
+    };
     let filter = Filter {
-        id: Some(id.to_owned()),
+        id: Some(id.clone()),
         ..Filter::default()
     };
     let page = index.find(&filter, 1)?;

@@ -11,13 +11,14 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde_json::json;
 
-use super::opened::Place;
-use super::beside;
+use super::opened::{Place, note};
+use super::query::Form;
 use super::table::{Cell, Table, terminal};
 use super::times::Times;
 use super::wanted::Wanted;
+use super::{beside, csv};
 use crate::audit::index::{By, Sum};
-use crate::cli::{Format, print_json};
+use crate::cli::print_json;
 use crate::value::Visible;
 
 #[derive(Debug, Args)]
@@ -38,8 +39,8 @@ pub(in crate::cli) struct Stats {
     #[command(flatten)]
     times: Times,
     /// Form of the output
-    #[arg(long, value_enum, default_value_t = Format::Pretty)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = Form::Pretty)]
+    format: Form,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,9 +72,18 @@ impl Stats {
         }
         let mut names: Vec<(&str, Counts)> = names.into_iter().collect();
         names.sort_by_key(|(name, (allowed, denied))| (std::cmp::Reverse(allowed + denied), *name));
-        let buckets = self.buckets(&over_time, &shown.zone);
+        if self.format == Form::Csv {
+            return self.csv(out, &sums, &shown.zone);
+        }
+        let (buckets, has_more) = self.buckets(&over_time, &shown.zone);
+        if has_more {
+            note(&format!(
+                "only the last {MOST} rows over time are shown: a longer --bucket, or --since and --until, show others"
+            ));
+        }
         match self.format {
-            Format::Json => {
+            Form::Csv => {}
+            Form::Json => {
                 let names = names.iter().map(|(name, (allowed, denied))| {
                     json!({"name": name, "allowed": allowed, "denied": denied})
                 });
@@ -86,8 +96,8 @@ impl Stats {
                 });
                 print_json(out, &all)?;
             }
-            Format::Pretty if buckets.is_empty() => writeln!(out, "No decision is like that.")?,
-            Format::Pretty => {
+            Form::Pretty if buckets.is_empty() => writeln!(out, "No decision is like that.")?,
+            Form::Pretty => {
                 self.table(out, &names)?;
                 writeln!(out)?;
                 self.plot(out, &buckets)?;
@@ -96,21 +106,47 @@ impl Stats {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// A line for each name in each bucket.
+    fn csv(
+        &self,
+        out: &mut impl Write,
+        sums: &[Sum],
+        zone: &TimeZone,
+    ) -> anyhow::Result<ExitCode> {
+        let mut counts: BTreeMap<(ZonedDateTime, &str), Counts> = BTreeMap::new();
+        for sum in sums {
+            if let Some(begins) = self.bucket.of(sum.from, zone) {
+                add(counts.entry((begins, &sum.name)).or_default(), sum);
+            }
+        }
+        csv::line(out, &["from", "name", "allowed", "denied"].map(str::to_owned))?;
+        for ((from, name), (allowed, denied)) in counts {
+            let cells = [
+                from.timestamp().to_string(),
+                Visible(name).to_string(),
+                allowed.to_string(),
+                denied.to_string(),
+            ];
+            csv::line(out, &cells)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn table(&self, out: &mut impl Write, names: &[(&str, Counts)]) -> anyhow::Result<()> {
-        let title = match self.by {
-            By::Verdict => "VERDICT",
-            By::Policy => "POLICY",
-            By::Code => "CODE",
-            By::Caller => "CALLER",
-            By::Team => "TEAM",
-            By::Environment => "ENVIRONMENT",
-            By::Operation => "OPERATION",
-            By::Client => "CLIENT",
-            By::Outcome => "OUTCOME",
+        let (title, of_none) = match self.by {
+            By::Verdict => ("VERDICT", "(none)"),
+            By::Policy => ("POLICY", "(none objected)"),
+            By::Code => ("CODE", "(none objected, or without a code)"),
+            By::Caller => ("CALLER", "(no credential)"),
+            By::Team => ("TEAM", "(no team)"),
+            By::Environment => ("ENVIRONMENT", "(not known)"),
+            By::Operation => ("OPERATION", "(not known)"),
+            By::Client => ("CLIENT", "(not known)"),
+            By::Outcome => ("OUTCOME", "(denied, or in doubt)"),
         };
         let mut table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);
         for (name, (allowed, denied)) in names.iter().take(self.limit) {
-            let name = if name.is_empty() { "-" } else { name };
+            let name = if name.is_empty() { of_none } else { name };
             table.add(vec![
                 Visible(name).to_string().into(),
                 allowed.to_string().into(),
@@ -127,8 +163,8 @@ impl Stats {
         Ok(())
     }
 
-    /// Every bucket from the first to the last, those with nothing in them too.
-    fn buckets(&self, sums: &[Sum], zone: &TimeZone) -> Vec<(ZonedDateTime, Counts)> {
+    /// Every bucket from the first to the last, those with nothing in them too; and whether there are older ones.
+    fn buckets(&self, sums: &[Sum], zone: &TimeZone) -> (Vec<(ZonedDateTime, Counts)>, bool) {
         let mut counts: BTreeMap<ZonedDateTime, Counts> = BTreeMap::new();
         for sum in sums {
             if let Some(begins) = self.bucket.of(sum.from, zone) {
@@ -140,20 +176,16 @@ impl Stats {
             .zip(counts.last_key_value())
             .map(|((first, _), (last, _))| (first.clone(), last.clone()))
         else {
-            return Vec::new();
+            return (Vec::new(), false);
         };
-        let mut all = Vec::new();
-        let mut at = first;
-        while at <= last && all.len() < MOST {
-            let count = counts.get(&at).copied().unwrap_or_default();
-            let next = self.bucket.next(&at);
-            all.push((at, count));
-            match next {
-                Some(next) => at = next,
-                None => break,
-            }
+        let (mut all, mut at) = (Vec::new(), Some(last));
+        while let Some(begins) = at.take_if(|at| *at >= first && all.len() < MOST) {
+            let count = counts.get(&begins).copied().unwrap_or_default();
+            at = self.bucket.before(&begins);
+            all.push((begins, count));
         }
-        all
+        all.reverse();
+        (all, at.is_some_and(|at| at >= first))
     }
 
     fn plot(
@@ -162,9 +194,13 @@ impl Stats {
         buckets: &[(ZonedDateTime, Counts)],
     ) -> anyhow::Result<()> {
         let most = buckets.iter().map(|(_, (a, d))| a + d).max().unwrap_or(1);
-        let room = terminal().unwrap_or(80).saturating_sub(40).clamp(10, 60);
+        let said = |(allowed, denied): &Counts| format!("{allowed} allowed, {denied} denied");
+        let counts = buckets.iter().map(|(_, counts)| said(counts).len());
+        // The time before it, the counts behind it, and what each bar is rounded up by.
+        let beside = counts.max().unwrap_or(0) + TIME;
+        let room = terminal().unwrap_or(100).saturating_sub(beside).clamp(8, 60);
         let ascii = !is_utf8();
-        for (at, (allowed, denied)) in buckets {
+        for (at, counts @ (allowed, denied)) in buckets {
             let (green, red) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
             let time = at.strftime(self.bucket.form());
             let bars = [
@@ -172,7 +208,7 @@ impl Stats {
                 bar(*denied, most, room, ascii, 'x'),
             ];
             let [allowed_bar, denied_bar] = bars;
-            let counts = format!("{allowed} allowed, {denied} denied");
+            let counts = said(counts);
             writeln!(
                 out,
                 "{time}  {green}{allowed_bar}{green:#}{red}{denied_bar}{red:#} {counts}"
@@ -205,14 +241,17 @@ impl Bucket {
         }
     }
 
-    fn next(self, at: &ZonedDateTime) -> Option<ZonedDateTime> {
+    /// The bucket before the one that begins here.
+    fn before(self, begins: &ZonedDateTime) -> Option<ZonedDateTime> {
         let span = match self {
             Self::Hour => 1.hour(),
             Self::Day => 1.day(),
             Self::Week => 1.week(),
             Self::Month => 1.month(),
         };
-        at.checked_add(span).ok()
+        // Days do not all begin at the same hour.
+        let within = begins.checked_sub(span).ok()?;
+        self.of(within.timestamp().as_millisecond(), begins.time_zone())
     }
 
     fn form(self) -> &'static str {
@@ -258,5 +297,7 @@ fn is_utf8() -> bool {
 
 const PARTS: &str = " ▏▎▍▌▋▊▉";
 
+/// Columns for the time, for blanks, and for two bars of nearly nothing.
+const TIME: usize = 16 + 3 + 2;
 /// Rows of a plot.
 const MOST: usize = 2000;

@@ -44,6 +44,9 @@ impl Table {
 
     pub(super) fn show(&self, out: &mut impl Write, room: Option<usize>) -> io::Result<()> {
         let widths = self.widths(room);
+        if room.is_some_and(|room| needed(&widths) > room) {
+            return self.below_one_another(out);
+        }
         let titles = self.titles.iter().map(|title| Cell {
             text: (*title).to_owned(),
             style: Style::new().bold(),
@@ -51,6 +54,28 @@ impl Table {
         line(out, &titles.collect::<Vec<_>>(), &widths)?;
         for row in &self.rows {
             line(out, row, &widths)?;
+        }
+        Ok(())
+    }
+
+    /// Each cell in a line of its own, for a terminal that the columns do not fit in side by side.
+    fn below_one_another(&self, out: &mut impl Write) -> io::Result<()> {
+        let widest = self.titles.iter().map(|title| width(title)).max();
+        let widest = widest.unwrap_or(0);
+        for (number, row) in self.rows.iter().enumerate() {
+            if number > 0 {
+                writeln!(out)?;
+            }
+            for (title, cell) in self.titles.iter().zip(row) {
+                if cell.text.is_empty() {
+                    continue;
+                }
+                let (bold, style) = (Style::new().bold(), cell.style);
+                let text = cut(&cell.text, WIDEST);
+                let blanks = widest - width(title) + BETWEEN;
+                write!(out, "{bold}{title}{bold:#}{:blanks$}", "")?;
+                writeln!(out, "{style}{text}{style:#}")?;
+            }
         }
         Ok(())
     }
@@ -68,9 +93,8 @@ impl Table {
             *widest = (*widest).min(WIDEST);
         }
         let Some(room) = room else { return widths };
-        let between = BETWEEN * widths.len().saturating_sub(1);
         loop {
-            if widths.iter().sum::<usize>() + between <= room {
+            if needed(&widths) <= room {
                 return widths;
             }
             let columns = widths.iter_mut().zip(&self.least);
@@ -81,6 +105,12 @@ impl Table {
             *widest -= 1;
         }
     }
+}
+
+/// Of a line with columns that are so wide.
+fn needed(widths: &[usize]) -> usize {
+    let between = BETWEEN * widths.len().saturating_sub(1);
+    widths.iter().sum::<usize>() + between
 }
 
 fn line(out: &mut impl Write, cells: &[Cell], widths: &[usize]) -> io::Result<()> {
@@ -177,8 +207,12 @@ mod tests {
             shown(Some(20)),
             "ONE    OTHER\na      b\nshort  very much lo…\n"
         );
+        assert_eq!(shown(Some(11)), "ONE  OTHER\na    b\nsh…  very …\n");
         // No narrower than the columns must be.
-        assert_eq!(shown(Some(5)), "ONE  OTHER\na    b\nsh…  very …\n");
+        assert_eq!(
+            shown(Some(10)),
+            "ONE    a\nOTHER  b\n\nONE    short\nOTHER  very much longer than that\n"
+        );
     }
 
     #[test]

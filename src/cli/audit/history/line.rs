@@ -1,0 +1,261 @@
+//! The lines of a history, in all forms.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+
+use super::scopes::{After, Found, What};
+use super::{Happened, Step};
+use crate::cli::audit::table::Cell;
+use crate::cli::audit::times::Shown;
+
+pub(super) enum Line<'a> {
+    Step(&'a Step, After),
+    Found(Found),
+}
+
+/// Of the table for people.
+pub(super) fn columns(has_ids: bool) -> Vec<(&'static str, usize)> {
+    let mut columns = vec![("WHEN", 8), ("#", 4)];
+    if has_ids {
+        columns.push(("TOKEN", 12));
+    }
+    columns.extend([("BY", 12), ("WHAT", 16), ("ANSWER", 6), ("RULES", 8)]);
+    columns.push(("SCOPES AFTER IT", 12));
+    columns
+}
+
+/// Of the table for spreadsheets.
+pub(super) const TITLES: [&str; 13] = [
+    "time",
+    "seq",
+    "decision_id",
+    "verdict",
+    "operation",
+    "token",
+    "caller",
+    "what",
+    "answer",
+    "happened",
+    "revision",
+    "objections",
+    "scopes_after",
+];
+
+impl Line<'_> {
+    pub(super) fn row(&self, shown: &Shown, has_ids: bool) -> Vec<Cell> {
+        match self {
+            Self::Step(step, after) => step_row(step, after, shown, has_ids),
+            Self::Found(found) => found_row(found, shown, has_ids),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Step(step, after) => step_json(step, after),
+            Self::Found(found) => found_json(found),
+        }
+    }
+
+    /// For spreadsheets.
+    pub(super) fn cells(&self) -> [String; 13] {
+        match self {
+            Self::Step(step, after) => [
+                step.cells.timestamp.clone(),
+                step.cells.seq.to_string(),
+                step.cells.decision_id.clone(),
+                step.cells.verdict.clone(),
+                step.cells.operation.clone(),
+                step.about(),
+                step.who(),
+                step.what(),
+                step.answer.0.clone(),
+                match step.happened {
+                    Happened::Yes => "true".to_owned(),
+                    Happened::No => "false".to_owned(),
+                    Happened::Perhaps => String::new(),
+                },
+                step.revision(),
+                step.cells.objections.join("; "),
+                said(after),
+            ],
+            Self::Found(found) => {
+                let mut cells = [const { String::new() }; 13];
+                let what = words(found, &found.since_timestamp, &found.timestamp);
+                let known = [
+                    (0, &found.timestamp),
+                    (5, &found.token),
+                    (7, &what),
+                    (12, &found.scopes.join(", ")),
+                ];
+                for (at, text) in known {
+                    if let Some(cell) = cells.get_mut(at) {
+                        text.clone_into(cell);
+                    }
+                }
+                cells
+            }
+        }
+    }
+}
+
+fn step_row(step: &Step, after: &After, shown: &Shown, has_ids: bool) -> Vec<Cell> {
+    let what = Cell {
+        text: step.what(),
+        style: match step.happened {
+            Happened::Yes => Style::new(),
+            Happened::No => Style::new().dimmed(),
+            Happened::Perhaps => AnsiColor::Yellow.on_default(),
+        },
+    };
+    let (answer, style) = step.answer.clone();
+    let mut row = vec![
+        Cell {
+            text: shown.of(&step.cells.timestamp),
+            style: Style::new().dimmed(),
+        },
+        step.cells.seq.to_string().into(),
+    ];
+    if has_ids {
+        row.push(step.about().into());
+    }
+    let is_allowed = step.cells.verdict == "allow";
+    row.extend([
+        step.who().into(),
+        what,
+        Cell {
+            text: if is_allowed {
+                answer
+            } else {
+                "denied".to_owned()
+            },
+            style,
+        },
+        step.rules().into(),
+        said(after).into(),
+    ]);
+    row
+}
+
+fn found_row(found: &Found, shown: &Shown, has_ids: bool) -> Vec<Cell> {
+    let (from, to) = (shown.of(&found.since_timestamp), shown.of(&found.timestamp));
+    let mut row = vec![
+        Cell {
+            text: to.clone(),
+            style: Style::new().dimmed(),
+        },
+        "".into(),
+    ];
+    if has_ids {
+        row.push(found.token.clone().into());
+    }
+    row.extend([
+        "".into(),
+        Cell {
+            text: words(found, &from, &to),
+            style: AnsiColor::Yellow.on_default(),
+        },
+        "".into(),
+        "".into(),
+        list(&found.scopes).into(),
+    ]);
+    row
+}
+
+fn words(found: &Found, from: &str, to: &str) -> String {
+    let Found { seq, since, .. } = found;
+    match &found.what {
+        What::Elsewhere { added, removed } => {
+            let signed = |sign: char, scopes: &[String]| {
+                let scopes = scopes.iter().map(|scope| format!(" {sign}{scope}"));
+                scopes.collect::<String>()
+            };
+            format!(
+                "changed elsewhere between {from} and {to}: scopes{}{}",
+                signed('+', added),
+                signed('-', removed)
+            )
+        }
+        What::CarriedOut => format!("record {seq} found it so: record {since} was carried out"),
+        What::NotCarriedOut => {
+            format!("record {seq} found it so: record {since} was not carried out, or was undone")
+        }
+        What::Otherwise => format!(
+            "record {seq} found it so: changed elsewhere between {from} and {to}, whatever became of record {since}"
+        ),
+    }
+}
+
+fn said(after: &After) -> String {
+    match after {
+        After::NotKnown => "not known".to_owned(),
+        After::Known(scopes) => list(scopes),
+        After::Doubt(done, before) => {
+            let before = before.as_ref().map_or("not known".to_owned(), |it| list(it));
+            format!("in doubt: {}, if it was carried out; else {before}", list(done))
+        }
+    }
+}
+
+fn list(scopes: &[String]) -> String {
+    if scopes.is_empty() {
+        return "none".to_owned();
+    }
+    scopes.join(", ")
+}
+
+fn step_json(step: &Step, after: &After) -> Value {
+    let scopes = match after {
+        After::Known(scopes) => Some(scopes),
+        After::NotKnown | After::Doubt(..) => None,
+    };
+    let mut line = json!({
+        "seq": step.cells.seq,
+        "timestamp": step.cells.timestamp,
+        "decision_id": step.cells.decision_id,
+        "verdict": step.cells.verdict,
+        "operation": step.cells.operation,
+        "token": step.about(),
+        "caller": step.who(),
+        "what": step.what(),
+        "answer": step.answer.0,
+        "happened": match step.happened {
+            Happened::Yes => Value::Bool(true),
+            Happened::No => Value::Bool(false),
+            Happened::Perhaps => Value::Null,
+        },
+        "revision": step.record.pointer("/bundles/policies/revision"),
+        "objections": step.cells.objections,
+        "scopes_after": scopes,
+    });
+    if let (After::Doubt(done, before), Some(members)) = (after, line.as_object_mut()) {
+        members.insert("scopes_if_done".to_owned(), json!(done));
+        members.insert("scopes_if_not_done".to_owned(), json!(before));
+    }
+    line
+}
+
+/// It has no `seq`: it is no record.
+fn found_json(found: &Found) -> Value {
+    let (none, elsewhere) = (&Vec::new(), matches!(found.what, What::Elsewhere { .. }));
+    let (added, removed) = match &found.what {
+        What::Elsewhere { added, removed } => (added, removed),
+        _ => (none, none),
+    };
+    json!({
+        "found_by": found.seq,
+        "timestamp": found.timestamp,
+        "token": found.token,
+        "what": words(found, &found.since_timestamp, &found.timestamp),
+        "since": found.since,
+        "since_timestamp": found.since_timestamp,
+        "elsewhere": elsewhere || found.what == What::Otherwise,
+        "carried_out": match found.what {
+            What::CarriedOut => Value::Bool(true),
+            What::NotCarriedOut => Value::Bool(false),
+            _ => Value::Null,
+        },
+        "added": added,
+        "removed": removed,
+        "scopes_after": found.scopes,
+    })
+}

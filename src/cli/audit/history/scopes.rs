@@ -1,0 +1,176 @@
+//! Which scopes each token has after each step, by what was done and by what the gate saw when it looked tokens up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Happened, Step};
+
+/// The scopes of a token after a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum After {
+    #[default]
+    NotKnown,
+    Known(Vec<String>),
+    /// These, if the change in doubt was carried out; else what it had before, if that is known.
+    Doubt(Vec<String>, Option<Vec<String>>),
+}
+
+/// What a lookup told that no record before it explains, or that ends a doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The record of the request for which the token was looked up.
+    pub(super) seq: u64,
+    pub(super) timestamp: String,
+    pub(super) token: String,
+    /// The record by which its scopes were known before, or the one in doubt.
+    pub(super) since: u64,
+    pub(super) since_timestamp: String,
+    pub(super) what: What,
+    pub(super) scopes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// Somebody changed it, and not through this gate.
+    Elsewhere {
+        added: Vec<String>,
+        removed: Vec<String>,
+    },
+    /// It is as the change in doubt would have left it.
+    CarriedOut,
+    /// It is as it was before the change in doubt.
+    NotCarriedOut,
+    /// It is neither.
+    Otherwise,
+}
+
+/// What came of one step.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) found: Option<Found>,
+    pub(super) after: After,
+}
+
+/// The tokens of a history, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(BTreeMap<String, Token>);
+
+#[derive(Clone, Debug, Default)]
+struct Token {
+    after: After,
+    /// The record by which that is known, and its time.
+    since: (u64, String),
+    /// What it had before the last change, and when that was over.
+    before: Option<Vec<String>>,
+    changed: Option<Timestamp>,
+}
+
+impl Tokens {
+    /// Takes the steps one after the other, in the order of records.
+    pub(super) fn see(&mut self, step: &Step) -> Seen {
+        let id = step.about();
+        let token = self.0.entry(id).or_default();
+        let found = token.look(step);
+        token.step(step);
+        let token = token.clone();
+        let after = token.after.clone();
+        // It goes on under the id that it got.
+        if let Some(made) = &step.made {
+            self.0.insert(crate::value::Visible(made).to_string(), token);
+        }
+        Seen { found, after }
+    }
+}
+
+impl Token {
+    /// Compares what the gate saw with what is known.
+    fn look(&mut self, step: &Step) -> Option<Found> {
+        let scopes = step.scopes_before()?;
+        let what = match &self.after {
+            After::NotKnown => None,
+            After::Known(known) => {
+                let (added, removed) = (without(&scopes, known), without(known, &scopes));
+                if added.is_empty() && removed.is_empty() {
+                    None
+                } else if self.overlaps(step, &scopes) {
+                    return None;
+                } else {
+                    Some(What::Elsewhere { added, removed })
+                }
+            }
+            After::Doubt(done, before) => {
+                let is_before = before.as_ref().is_some_and(|it| is_same(it, &scopes));
+                match (is_same(done, &scopes), is_before) {
+                    // Whether it was carried out makes no difference.
+                    (true, true) => None,
+                    (true, false) => Some(What::CarriedOut),
+                    (false, true) => Some(What::NotCarriedOut),
+                    (false, false) => Some(What::Otherwise),
+                }
+            }
+        };
+        let (since, since_timestamp) = self.since.clone();
+        self.after = After::Known(scopes.clone());
+        self.since = (step.cells.seq, step.cells.timestamp.clone());
+        Some(Found {
+            seq: step.cells.seq,
+            timestamp: step.cells.timestamp.clone(),
+            token: step.about(),
+            since,
+            since_timestamp,
+            what: what?,
+            scopes,
+        })
+    }
+
+    /// Two requests at once: the token was looked up for this one while the other was not carried out yet.
+    fn overlaps(&self, step: &Step, scopes: &[String]) -> bool {
+        let at: Option<Timestamp> = step.cells.timestamp.parse().ok();
+        let is_near = at.zip(self.changed).is_some_and(|(at, changed)| {
+            at.duration_since(changed) < SignedDuration::from_secs(AT_ONCE)
+        });
+        is_near && self.before.as_ref().is_some_and(|it| is_same(it, scopes))
+    }
+
+    fn step(&mut self, step: &Step) {
+        if step.happened == Happened::No {
+            return;
+        }
+        let before = match &self.after {
+            After::Known(scopes) => Some(scopes.clone()),
+            After::NotKnown | After::Doubt(..) => None,
+        };
+        let after = if step.is_masked("/input/change/scopes") {
+            None
+        } else {
+            step.scopes_after().or_else(|| before.clone())
+        };
+        self.after = match (after, step.happened) {
+            // What is not said is as it was, in doubt or not.
+            (None, _) if !step.is_masked("/input/change/scopes") => return,
+            (None, _) => After::NotKnown,
+            (Some(after), Happened::Perhaps) if before.as_ref().is_none_or(|it| !is_same(it, &after)) => {
+                After::Doubt(after, before.clone())
+            }
+            (Some(after), _) => After::Known(after),
+        };
+        self.before = before;
+        self.since = (step.cells.seq, step.cells.timestamp.clone());
+        let ended = step.ended.as_ref().unwrap_or(&step.cells.timestamp);
+        self.changed = ended.parse().ok();
+    }
+}
+
+fn without(all: &[String], those: &[String]) -> Vec<String> {
+    let those: BTreeSet<&String> = those.iter().collect();
+    let rest = all.iter().filter(|it| !those.contains(it));
+    rest.cloned().collect()
+}
+
+fn is_same(one: &[String], other: &[String]) -> bool {
+    without(one, other).is_empty() && without(other, one).is_empty()
+}
+
+/// Seconds within which requests may have been under way together.
+const AT_ONCE: i64 = 10;
