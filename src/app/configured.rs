@@ -24,7 +24,9 @@ pub(super) fn configured(
             "header": issuer.header.as_str(),
         })
     });
+    let policies: Vec<&str> = set.policy().names().collect();
     Configured {
+        policies: at_most(policies.into_iter(), MOST_POLICIES),
         endpoints,
         issuers: some(issuers),
         client_certificates: client_certificates(config),
@@ -59,14 +61,20 @@ fn client_certificates(config: &Config) -> Option<&'static str> {
 
 /// As many as a record and a screen have room for; then how many more there are.
 fn some(all: impl ExactSizeIterator<Item = impl Serialize>) -> Vec<Value> {
-    let more = all.len().saturating_sub(MOST);
-    let mut some: Vec<Value> = all.take(MOST).map(|one| json!(one)).collect();
+    at_most(all, MOST)
+}
+
+fn at_most(all: impl ExactSizeIterator<Item = impl Serialize>, most: usize) -> Vec<Value> {
+    let more = all.len().saturating_sub(most);
+    let mut some: Vec<Value> = all.take(most).map(|one| json!(one)).collect();
     if more > 0 {
         some.push(json!({ "more": more }));
     }
     some
 }
 
+/// Names of policies.
+const MOST_POLICIES: usize = 256;
 /// Of a kind.
 const MOST: usize = 32;
 

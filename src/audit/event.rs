@@ -215,6 +215,9 @@ pub enum Answer {
 /// What of the configuration has to be known to whoever reads decisions.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Configured {
+    /// The names of the policies: all of them judge whatever policies see.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Value>,
     /// Operations that the configuration handles otherwise than the catalogue, and how.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub endpoints: Map<String, Value>,

@@ -138,7 +138,8 @@ fn journal() -> TempDir {
     created["credential"] = json!({"id": TOKEN});
     let revision = "1d2dd3cb06ac8b43".repeat(4);
     let records = [
-        json!({"kind": "start", "timestamp": "2026-11-24T10:00:00.000Z", "version": "0.1.0", "revision": revision, "in_doubt": []}),
+        json!({"kind": "start", "timestamp": "2026-11-24T10:00:00.000Z", "version": "0.1.0", "revision": revision,
+            "policies": ["escalation", "forbidden_scopes", "minting", "naming"], "in_doubt": []}),
         made.record(),
         created,
         more.record(),

@@ -218,6 +218,7 @@ fn events() -> Vec<Value> {
     let member = json!({"a": 1});
     let configured = || Configured {
         endpoints: Map::from_iter([("token.update".to_owned(), member.clone())]),
+        policies: vec!["minting".into(), member.clone()],
         issuers: vec![member.clone()],
         client_certificates: Some("required"),
         credentials: vec![member.clone()],

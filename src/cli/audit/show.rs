@@ -54,6 +54,8 @@ impl Show {
             .first()
             .and_then(|line| serde_json::from_slice(line).ok())
         {
+            objections(out, &record)?;
+            silent(out, &index, seq, &record)?;
             details(out, &record)?;
         }
         neighbours(out, &index, seq)?;
@@ -94,21 +96,76 @@ fn belonging(index: &Index, seq: u64) -> anyhow::Result<(u64, Vec<u64>)> {
     })
 }
 
+fn violations(record: &Value) -> impl Iterator<Item = &Value> {
+    let found = record.pointer("/result/violations");
+    found.and_then(Value::as_array).into_iter().flatten()
+}
+
+fn objections(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
+    let bold = Style::new().bold();
+    for violation in violations(record) {
+        writeln!(out, "\n{bold}objection{bold:#}")?;
+        flat(out, "  ", violation)?;
+    }
+    Ok(())
+}
+
+/// The policies that judged and had nothing to say. A decision does not name them: the last start or reload before it
+/// does, if it was of the same policies.
+fn silent(out: &mut impl Write, index: &Index, seq: u64, record: &Value) -> anyhow::Result<()> {
+    let revision = record.pointer("/bundles/policies/revision");
+    let masked = ["erased", "masked"].map(|name| record.get(name).and_then(Value::as_array));
+    let mut masked = masked.into_iter().flatten().flatten();
+    let is_masked = masked.any(|place| place.as_str().is_some_and(|it| it.starts_with("/result")));
+    if record.get("input").is_none() || revision.is_none() || is_masked {
+        return Ok(());
+    }
+    let Some(policies) = named(index, seq, revision)? else {
+        return Ok(());
+    };
+    let objecting: Vec<&Value> = violations(record).filter_map(|it| it.get("policy")).collect();
+    let names = policies.iter().filter(|name| !objecting.contains(name));
+    let names = names.map(|name| match (name.as_str(), name["more"].as_u64()) {
+        (None, Some(more)) => format!("and some of {more} more"),
+        _ => plain(name),
+    });
+    let names: Vec<String> = names.collect();
+    if !names.is_empty() {
+        let bold = Style::new().bold();
+        writeln!(out, "\n{bold}no objection{bold:#}\n  {}", names.join(", "))?;
+    }
+    Ok(())
+}
+
+/// The names of the policies of this revision, as they were written down when they came into force.
+fn named(
+    index: &Index,
+    seq: u64,
+    revision: Option<&Value>,
+) -> anyhow::Result<Option<Vec<Value>>> {
+    let mut before = seq;
+    // Between it and the decision may be reloads that were refused, or that came while it was judged.
+    for _ in 0..LOOKED_AT {
+        let start = index.last_before("start", before)?;
+        let Some(last) = start.max(index.last_before("reload", before)?) else {
+            break;
+        };
+        let line = index.line(last)?.unwrap_or_default();
+        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
+        if record.get("to").or_else(|| record.get("revision")) == revision {
+            return Ok(record["policies"].as_array().cloned());
+        }
+        before = last;
+    }
+    Ok(None)
+}
+
 /// Each member of a record, one a line.
 fn details(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
     let bold = Style::new().bold();
     let Some(members) = record.as_object() else {
         return Ok(());
     };
-    for violation in members
-        .get("result")
-        .and_then(|result| result["violations"].as_array())
-        .into_iter()
-        .flatten()
-    {
-        writeln!(out, "\n{bold}objection{bold:#}")?;
-        flat(out, "  ", violation)?;
-    }
     for name in ["input", "caller", "request", "bundles", "metrics", "labels"] {
         if let Some(value) = members.get(name) {
             writeln!(out, "\n{bold}{name}{bold:#}")?;
@@ -164,3 +221,6 @@ fn neighbours(out: &mut impl Write, index: &Index, seq: u64) -> anyhow::Result<(
     }
     Ok(())
 }
+
+/// Starts and reloads that are looked at.
+const LOOKED_AT: usize = 100;
