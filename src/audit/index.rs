@@ -5,6 +5,7 @@
 //! anything.
 
 mod fill;
+mod filter;
 mod gaps;
 mod keep;
 mod part;
@@ -26,12 +27,13 @@ use thiserror::Error;
 use super::lines::{Lines, Place};
 use super::segment::{as_readable_as, directory_of, identity, options};
 use fill::Filler;
+pub use filter::{Filter, Pattern, Which};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
-pub use query::{Decided, Filter, Page, Pattern, Which};
+pub use query::{Decided, Page};
 pub use sums::{By, Sum};
-pub use unnamed::Unnamed;
 use tables::{APPLICATION, TABLES, VERSION};
+pub use unnamed::Unnamed;
 
 /// An index, open.
 #[derive(Debug)]

@@ -69,10 +69,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
     let texts = json!({"type": "array", "items": text});
     let configured = [
         ("endpoints?", json!({"type": "object"})),
-        (
-            "policies?",
-            list(json!({"type": ["string", "object"]})),
-        ),
+        ("policies?", list(json!({"type": ["string", "object"]}))),
         ("issuers?", list(json!({"type": "object"}))),
         ("client_certificates?", one_of(&["required", "optional"])),
         ("credentials?", list(json!({"type": "object"}))),

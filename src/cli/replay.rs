@@ -134,13 +134,9 @@ impl Replay {
                 show(out, &report, took)?;
             }
         }
-        for (condition, there) in options.wanted.unmet(&report.met) {
-            if condition.field() == Field::Verdict {
-                continue;
-            }
-            let what = condition.field().name();
-            let unnamed = Unnamed::new(what, condition.value().to_owned(), there);
-            note(&format!("in the time that was asked for {}", said(&unnamed)));
+        if report.decisions == 0 {
+            let is_all = since.is_none() && until.is_none();
+            say_unmet(&options.wanted, &report, is_all);
         }
         if !self.fail_on.is_empty() && report.replayed == 0 {
             match report.decisions {
@@ -163,6 +159,22 @@ fn known_as(condition: Where, journal: &Path) -> Result<Where, OpenError> {
             Ok(condition.known_as(names))
         }
         _ => Ok(condition),
+    }
+}
+
+/// The conditions that hold of no decision of the time.
+fn say_unmet(wanted: &Wanted, report: &Report, is_all: bool) {
+    let when = if is_all {
+        ""
+    } else {
+        "in the time that was asked for, "
+    };
+    for (condition, there) in wanted.unmet(&report.met) {
+        if condition.field() != Field::Verdict {
+            let what = condition.field().name();
+            let unnamed = Unnamed::new(what, condition.value().to_owned(), there);
+            note(&format!("{when}{}", said(&unnamed)));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod architecture;
 mod asked;
 mod audit;
 mod authority;
+mod beside;
 mod birth;
 mod budgets;
 mod bypass;

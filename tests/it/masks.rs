@@ -266,4 +266,33 @@ fn values_with_pseudonyms_stand_nowhere_and_are_found_again() {
         out.contains("key v2 is made") && out.contains(&address) && out.contains("hmac-sha256:v2:"),
         "{out}"
     );
+    // Whoever asks by the value, or by the pseudonym as it stands, finds it, whichever key made it.
+    let found = |arguments: [&str; 2]| {
+        let ran = program()
+            .args(["audit", "query", "--format", "json", "--journal"])
+            .arg(gate.journal())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let lines = String::from_utf8_lossy(&ran.stdout).lines().count();
+        (lines, String::from_utf8(ran.stderr).unwrap())
+    };
+    for asked in [
+        ["--client", "127.0.0.1"],
+        ["--client", &address],
+        ["--caller", &id],
+        ["--caller", &caller],
+    ] {
+        assert_eq!(found(asked), (3, String::new()), "{asked:?}");
+    }
+    let (none, said) = found(["--client", "127.0.0.0/8"]);
+    assert!(
+        none == 0 && said.contains("has keys of pseudonyms"),
+        "{said}"
+    );
+    let (none, said) = found(["--client", "127.0.0.2"]);
+    assert!(
+        none == 0 && said.contains("no record names the client 127.0.0.2"),
+        "{said}"
+    );
 }

@@ -77,11 +77,35 @@ fn flips_are_told_and_the_exit_code_says_no() {
         candidate.path(),
         &["--until", "2020-01-01", "--fail-on", "new-denials"],
     );
-    assert_eq!(none.code, Some(0), "{}{}", none.out, none.err);
+    // Nothing was judged, so nothing holds.
+    assert_eq!(none.code, Some(1), "{}{}", none.out, none.err);
+    assert!(
+        none.err.contains("--fail-on has nothing to go by"),
+        "{}",
+        none.err
+    );
+    for (condition, said) in [
+        (
+            "environment=prd",
+            "no record names the environment prd; there are: default",
+        ),
+        (
+            "policy=naming2",
+            "no record names the policy naming2; there are: ",
+        ),
+        ("caller=10.9.9.9", "no record names the caller 10.9.9.9"),
+    ] {
+        let ran = replay(&gate.journal(), candidate.path(), &["--where", condition]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+        assert!(ran.out.starts_with("0 decisions"), "{}", ran.out);
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
     for (more, said) in [
         (&["--since", "yesterday"][..], "7d"),
         (&["--since", "1d", "--until", "2d"], "nothing lies between"),
         (&["--where", "colour=red"], "FIELD=VALUE"),
+        (&["--where", "verdict=alow"], "allow or deny"),
+        (&["--where", "operation=token.updat"], "token.update"),
         (&["--fail-on", "anything"], "new-denials"),
     ] {
         let ran = replay(&gate.journal(), candidate.path(), more);

@@ -33,7 +33,9 @@ impl Index {
     /// What is not there of the time that is asked for, in milliseconds since 1970.
     pub fn gaps(&self, since: Option<i64>, until: Option<i64>) -> Result<Gaps, Error> {
         let segments = segment::segments(&self.journal).map_err(Error::Journal)?;
-        let firsts = segments.iter().filter_map(|path| segment::first_record(path));
+        let firsts = segments
+            .iter()
+            .filter_map(|path| segment::first_record(path));
         let firsts: Vec<u64> = firsts.collect();
         let mut gaps = Gaps {
             unread: self.unread()?,
@@ -117,7 +119,9 @@ impl Index {
     fn may_be_after(&self, seq: u64, until: Option<i64>) -> Result<bool, Error> {
         let sql = "SELECT ms FROM record WHERE seq < ? ORDER BY seq DESC LIMIT 1";
         let before = self.time(sql, seq)?;
-        Ok(until.zip(before).is_none_or(|(until, before)| before < until))
+        Ok(until
+            .zip(before)
+            .is_none_or(|(until, before)| before < until))
     }
 
     fn time(&self, sql: &str, seq: u64) -> Result<Option<i64>, Error> {

@@ -2,7 +2,7 @@
 
 use rusqlite::ToSql;
 
-use super::query::{Pattern, Which};
+use super::filter::{Pattern, Which};
 use super::tables::{ANSWERED, FAILED, Kind, UNKNOWN};
 use super::texts::within;
 

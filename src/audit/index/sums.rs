@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{OptionalExtension, params_from_iter};
 
-use super::query::Filter;
+use super::filter::Filter;
 use super::tables::{DENY, Kind};
 use super::{Error, Index};
 

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use rusqlite::params_from_iter;
 
+use super::filter::{Filter, Pattern};
 use super::part::texts_of;
-use super::query::{Filter, Pattern};
 use super::tables::Kind;
 use super::{Error, Index};
 

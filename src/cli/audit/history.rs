@@ -66,9 +66,10 @@ impl History {
         let index = self.place.open()?;
         let (ids, steps) = self.steps(&index)?;
         let shown = self.times.shown();
-        gaps(&index.gaps(None, None)?);
+        let missing = index.gaps(None, None)?;
+        gaps(&missing);
         let (mut lines, mut denied, mut unchanging) = (Vec::new(), 0_usize, 0_usize);
-        let mut tokens = Tokens::default();
+        let mut tokens = Tokens::new(&missing);
         for step in &steps {
             let seen = tokens.see(step);
             lines.extend(seen.found.map(Line::Found));
@@ -219,7 +220,11 @@ impl Step {
 
     /// The scopes that the token had when it was looked up; `None`: nobody looked, or they are masked.
     fn scopes_before(&self) -> Option<Vec<String>> {
-        let mut places = ["/input/token/current/scopes", "/input/change/scopes/current"].into_iter();
+        let mut places = [
+            "/input/token/current/scopes",
+            "/input/change/scopes/current",
+        ]
+        .into_iter();
         places.find_map(|place| self.scopes(place).filter(|_| !self.is_masked(place)))
     }
 

@@ -47,15 +47,15 @@ impl TypedValueParser for Decisions {
             Some(id) if uuid::Uuid::try_parse(id).is_ok() => Ok(Decision::Id(id.to_owned())),
             _ => {
                 let known = PossibleValuesParser::new(["allow", "deny", A_DECISION]);
-                known
-                    .parse_ref(command, argument, value)
-                    .map(Decision::Id)
+                known.parse_ref(command, argument, value).map(Decision::Id)
             }
         }
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(["allow", "deny"].into_iter().map(PossibleValue::new)))
+        Some(Box::new(
+            ["allow", "deny"].into_iter().map(PossibleValue::new),
+        ))
     }
 }
 

@@ -65,7 +65,9 @@ impl Prove {
 /// Why a record cannot be shown.
 pub(super) fn gone(journal: &Path, wanted: &Wanted) -> anyhow::Error {
     let first = segments(journal).ok();
-    let first = first.and_then(|all| first_record(all.first()?)).unwrap_or(1);
+    let first = first
+        .and_then(|all| first_record(all.first()?))
+        .unwrap_or(1);
     let what = match wanted {
         Wanted::Number(number) if *number < first => {
             return anyhow!(

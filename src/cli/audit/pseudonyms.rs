@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::opened::note;
 use crate::audit::index::{Filter, Pattern};
 use crate::audit::pseudonym;
 
@@ -32,7 +33,21 @@ pub(super) fn added(mut filter: Filter, journal: &Path) -> anyhow::Result<Filter
             filter.known_as.insert(value, names);
         }
     }
+    say_what_finds_none(&filter, journal)?;
     Ok(filter)
+}
+
+/// A network is no value that could have a pseudonym.
+fn say_what_finds_none(filter: &Filter, journal: &Path) -> anyhow::Result<()> {
+    let mut patterns = filter.certificate.iter().chain(&filter.claim);
+    let is_wide = filter.client.iter().any(|it| it.address().is_none())
+        || patterns.any(|it| matches!(it, Pattern::Begins(_)));
+    if is_wide && !pseudonym::names(journal, "")?.is_empty() {
+        note(
+            "the journal has keys of pseudonyms: networks, and names that end with *, find nothing that has one",
+        );
+    }
+    Ok(())
 }
 
 /// The ways in which an address may have stood where it got a pseudonym.

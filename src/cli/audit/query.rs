@@ -238,4 +238,22 @@ fn rows(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::R
 }
 
 /// Of the columns for spreadsheets.
-const TITLES: [&str; 17] = ["time", "seq", "decision_id", "verdict", "operation", "environment", "token", "caller", "client", "what", "objections", "error", "no_op", "outcome", "status", "duration_ms", "settled"];
+const TITLES: [&str; 17] = [
+    "time",
+    "seq",
+    "decision_id",
+    "verdict",
+    "operation",
+    "environment",
+    "token",
+    "caller",
+    "client",
+    "what",
+    "objections",
+    "error",
+    "no_op",
+    "outcome",
+    "status",
+    "duration_ms",
+    "settled",
+];

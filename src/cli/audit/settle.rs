@@ -128,6 +128,7 @@ impl Looked {
 impl Settle {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let index = self.place.open()?;
+        super::beside::gaps(&index.gaps(None, None)?);
         let doubts = doubts(&index)?;
         let credential = self.credential()?;
         if self.apply && credential.is_none() {

@@ -123,7 +123,9 @@ fn silent(out: &mut impl Write, index: &Index, seq: u64, record: &Value) -> anyh
     let Some(policies) = named(index, seq, revision)? else {
         return Ok(());
     };
-    let objecting: Vec<&Value> = violations(record).filter_map(|it| it.get("policy")).collect();
+    let objecting: Vec<&Value> = violations(record)
+        .filter_map(|it| it.get("policy"))
+        .collect();
     let names = policies.iter().filter(|name| !objecting.contains(name));
     let names = names.map(|name| match (name.as_str(), name["more"].as_u64()) {
         (None, Some(more)) => format!("and some of {more} more"),
@@ -138,11 +140,7 @@ fn silent(out: &mut impl Write, index: &Index, seq: u64, record: &Value) -> anyh
 }
 
 /// The names of the policies of this revision, as they were written down when they came into force.
-fn named(
-    index: &Index,
-    seq: u64,
-    revision: Option<&Value>,
-) -> anyhow::Result<Option<Vec<Value>>> {
+fn named(index: &Index, seq: u64, revision: Option<&Value>) -> anyhow::Result<Option<Vec<Value>>> {
     let mut before = seq;
     // Between it and the decision may be reloads that were refused, or that came while it was judged.
     for _ in 0..LOOKED_AT {

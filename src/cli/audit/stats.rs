@@ -107,19 +107,17 @@ impl Stats {
     }
 
     /// A line for each name in each bucket.
-    fn csv(
-        &self,
-        out: &mut impl Write,
-        sums: &[Sum],
-        zone: &TimeZone,
-    ) -> anyhow::Result<ExitCode> {
+    fn csv(&self, out: &mut impl Write, sums: &[Sum], zone: &TimeZone) -> anyhow::Result<ExitCode> {
         let mut counts: BTreeMap<(ZonedDateTime, &str), Counts> = BTreeMap::new();
         for sum in sums {
             if let Some(begins) = self.bucket.of(sum.from, zone) {
                 add(counts.entry((begins, &sum.name)).or_default(), sum);
             }
         }
-        csv::line(out, &["from", "name", "allowed", "denied"].map(str::to_owned))?;
+        csv::line(
+            out,
+            &["from", "name", "allowed", "denied"].map(str::to_owned),
+        )?;
         for ((from, name), (allowed, denied)) in counts {
             let cells = [
                 from.timestamp().to_string(),
@@ -198,7 +196,10 @@ impl Stats {
         let counts = buckets.iter().map(|(_, counts)| said(counts).len());
         // The time before it, the counts behind it, and what each bar is rounded up by.
         let beside = counts.max().unwrap_or(0) + TIME;
-        let room = terminal().unwrap_or(100).saturating_sub(beside).clamp(8, 60);
+        let room = terminal()
+            .unwrap_or(100)
+            .saturating_sub(beside)
+            .clamp(8, 60);
         let ascii = !is_utf8();
         for (at, counts @ (allowed, denied)) in buckets {
             let (green, red) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());

@@ -62,10 +62,7 @@ impl Table {
     fn below_one_another(&self, out: &mut impl Write) -> io::Result<()> {
         let widest = self.titles.iter().map(|title| width(title)).max();
         let widest = widest.unwrap_or(0);
-        for (number, row) in self.rows.iter().enumerate() {
-            if number > 0 {
-                writeln!(out)?;
-            }
+        for row in &self.rows {
             for (title, cell) in self.titles.iter().zip(row) {
                 if cell.text.is_empty() {
                     continue;
@@ -76,6 +73,7 @@ impl Table {
                 write!(out, "{bold}{title}{bold:#}{:blanks$}", "")?;
                 writeln!(out, "{style}{text}{style:#}")?;
             }
+            writeln!(out)?;
         }
         Ok(())
     }
@@ -211,7 +209,7 @@ mod tests {
         // No narrower than the columns must be.
         assert_eq!(
             shown(Some(10)),
-            "ONE    a\nOTHER  b\n\nONE    short\nOTHER  very much longer than that\n"
+            "ONE    a\nOTHER  b\n\nONE    short\nOTHER  very much longer than that\n\n"
         );
     }
 

@@ -49,6 +49,12 @@ impl Shown {
         }
     }
 
+    /// The same, always as a whole time.
+    pub(super) fn whole(&self, timestamp: &str) -> String {
+        let moment = timestamp.parse::<Timestamp>();
+        moment.map_or_else(|_| timestamp.to_owned(), |moment| self.absolute(moment))
+    }
+
     pub(super) fn absolute(&self, moment: Timestamp) -> String {
         let moment = moment.round(Unit::Second).unwrap_or(moment);
         let moment = moment.to_zoned_datetime(self.zone.clone());

@@ -144,4 +144,3 @@ impl Wanted {
         pseudonyms::added(filter, journal)
     }
 }
-

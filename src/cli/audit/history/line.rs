@@ -137,10 +137,14 @@ fn step_row(step: &Step, after: &After, shown: &Shown, has_ids: bool) -> Vec<Cel
 }
 
 fn found_row(found: &Found, shown: &Shown, has_ids: bool) -> Vec<Cell> {
-    let (from, to) = (shown.of(&found.since_timestamp), shown.of(&found.timestamp));
+    // Both often were as many days ago.
+    let (from, to) = (
+        shown.whole(&found.since_timestamp),
+        shown.whole(&found.timestamp),
+    );
     let mut row = vec![
         Cell {
-            text: to.clone(),
+            text: shown.of(&found.timestamp),
             style: Style::new().dimmed(),
         },
         "".into(),
@@ -163,6 +167,12 @@ fn found_row(found: &Found, shown: &Shown, has_ids: bool) -> Vec<Cell> {
 
 fn words(found: &Found, from: &str, to: &str) -> String {
     let Found { seq, since, .. } = found;
+    let elsewhere = if found.is_beside_gap {
+        "changed elsewhere, or by records that are missing"
+    } else {
+        "changed elsewhere"
+    };
+    // What matters most stands first: a narrow terminal shows no more.
     match &found.what {
         What::Elsewhere { added, removed } => {
             let signed = |sign: char, scopes: &[String]| {
@@ -170,17 +180,17 @@ fn words(found: &Found, from: &str, to: &str) -> String {
                 scopes.collect::<String>()
             };
             format!(
-                "changed elsewhere between {from} and {to}: scopes{}{}",
+                "{elsewhere}: scopes{}{}, between {from} and {to}",
                 signed('+', added),
                 signed('-', removed)
             )
         }
-        What::CarriedOut => format!("record {seq} found it so: record {since} was carried out"),
+        What::CarriedOut => format!("#{since} was carried out: record {seq} found it so"),
         What::NotCarriedOut => {
-            format!("record {seq} found it so: record {since} was not carried out, or was undone")
+            format!("#{since} was not carried out, or was undone: record {seq} found it so")
         }
         What::Otherwise => format!(
-            "record {seq} found it so: changed elsewhere between {from} and {to}, whatever became of record {since}"
+            "{elsewhere}, between {from} and {to}, whatever became of #{since}: record {seq} found it so"
         ),
     }
 }
@@ -190,8 +200,13 @@ fn said(after: &After) -> String {
         After::NotKnown => "not known".to_owned(),
         After::Known(scopes) => list(scopes),
         After::Doubt(done, before) => {
-            let before = before.as_ref().map_or("not known".to_owned(), |it| list(it));
-            format!("in doubt: {}, if it was carried out; else {before}", list(done))
+            let before = before
+                .as_ref()
+                .map_or("not known".to_owned(), |it| list(it));
+            format!(
+                "in doubt: {}, if it was carried out; else {before}",
+                list(done)
+            )
         }
     }
 }

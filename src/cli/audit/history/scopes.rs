@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Happened, Step};
+use crate::audit::index::Gaps;
+use crate::value::Visible;
 
 /// The scopes of a token after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) struct Found {
     pub(super) since_timestamp: String,
     pub(super) what: What,
     pub(super) scopes: Vec<String>,
+    /// Records between the two are missing in the journal.
+    pub(super) is_beside_gap: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +58,11 @@ pub(super) struct Seen {
 
 /// The tokens of a history, by their ids.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(BTreeMap<String, Token>);
+pub(super) struct Tokens {
+    by_id: BTreeMap<String, Token>,
+    /// First and last records that are missing.
+    missing: Vec<(u64, u64)>,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Token {
@@ -67,17 +75,29 @@ struct Token {
 }
 
 impl Tokens {
+    pub(super) fn new(gaps: &Gaps) -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            missing: gaps.missing.clone(),
+        }
+    }
+
     /// Takes the steps one after the other, in the order of records.
     pub(super) fn see(&mut self, step: &Step) -> Seen {
         let id = step.about();
-        let token = self.0.entry(id).or_default();
-        let found = token.look(step);
+        let token = self.by_id.entry(id).or_default();
+        let mut found = token.look(step);
+        if let Some(found) = &mut found {
+            let (since, seq) = (found.since, found.seq);
+            let mut missing = self.missing.iter();
+            found.is_beside_gap = missing.any(|(first, _)| (since..seq).contains(first));
+        }
         token.step(step);
         let token = token.clone();
         let after = token.after.clone();
         // It goes on under the id that it got.
         if let Some(made) = &step.made {
-            self.0.insert(crate::value::Visible(made).to_string(), token);
+            self.by_id.insert(Visible(made).to_string(), token);
         }
         Seen { found, after }
     }
@@ -121,6 +141,7 @@ impl Token {
             since_timestamp,
             what: what?,
             scopes,
+            is_beside_gap: false,
         })
     }
 
@@ -150,7 +171,9 @@ impl Token {
             // What is not said is as it was, in doubt or not.
             (None, _) if !step.is_masked("/input/change/scopes") => return,
             (None, _) => After::NotKnown,
-            (Some(after), Happened::Perhaps) if before.as_ref().is_none_or(|it| !is_same(it, &after)) => {
+            (Some(after), Happened::Perhaps)
+                if before.as_ref().is_none_or(|it| !is_same(it, &after)) =>
+            {
                 After::Doubt(after, before.clone())
             }
             (Some(after), _) => After::Known(after),

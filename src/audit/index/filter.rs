@@ -1,0 +1,110 @@
+//! Which decisions are asked for.
+
+use std::collections::HashMap;
+
+use crate::value::Network;
+
+/// Which decisions. Each part that is there has to hold; of the values of one part, any.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Milliseconds since 1970: from here on.
+    pub since: Option<i64>,
+    /// Before this.
+    pub until: Option<i64>,
+    /// Public ids, or how they begin.
+    pub caller: Vec<String>,
+    /// Subject, SPIFFE id or fingerprint.
+    pub certificate: Vec<Pattern>,
+    /// Issuer or subject of a JSON Web Token.
+    pub claim: Vec<Pattern>,
+    pub team: Vec<Pattern>,
+    /// Id or name of the token that the request is about, or that it made.
+    pub token: Vec<Pattern>,
+    pub environment: Vec<Pattern>,
+    pub operation: Vec<Pattern>,
+    /// Asked for.
+    pub scope: Vec<Pattern>,
+    pub added: Vec<Pattern>,
+    pub removed: Vec<Pattern>,
+    pub policy: Vec<Pattern>,
+    pub code: Vec<Pattern>,
+    pub client: Vec<Network>,
+    /// Pseudonyms of addresses.
+    pub client_named: Vec<String>,
+    /// What values are also known as: their pseudonyms.
+    pub known_as: HashMap<String, Vec<String>>,
+    pub allowed: Option<bool>,
+    pub id: Option<String>,
+    pub outcome: Option<Which>,
+    pub no_op: Option<bool>,
+    pub text: Option<String>,
+    /// Only those with a smaller number: the next page.
+    pub before: Option<u64>,
+}
+
+/// A text, or how it begins: `payments*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    Exactly(String),
+    Begins(String),
+}
+
+/// How an allowed request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// Dynatrace answered
+    Answered,
+    /// It did not reach Dynatrace
+    Failed,
+    /// Dynatrace may have carried it out
+    Unknown,
+    /// There is no outcome
+    None,
+    /// Unknown, or no outcome, and nobody settled it
+    Doubt,
+}
+
+impl std::str::FromStr for Pattern {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.strip_suffix('*') {
+            Some(begins) => Self::Begins(begins.to_owned()),
+            None => Self::Exactly(text.to_owned()),
+        })
+    }
+}
+
+impl Pattern {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Exactly(text) | Self::Begins(text) => text,
+        }
+    }
+
+    /// As it was given.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Exactly(text) => text.clone(),
+            Self::Begins(text) => format!("{text}*"),
+        }
+    }
+
+    /// Whether a text is meant.
+    pub fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Exactly(wanted) => text == wanted,
+            Self::Begins(begins) => text.starts_with(begins.as_str()),
+        }
+    }
+}
+
+impl Filter {
+    /// With the pseudonyms of what they name.
+    pub(super) fn expanded(&self, patterns: &[Pattern]) -> Vec<Pattern> {
+        let known_as = |pattern: &Pattern| self.known_as.get(pattern.text());
+        let names = patterns.iter().filter_map(known_as).flatten().cloned();
+        let all = patterns.iter().cloned();
+        all.chain(names.map(Pattern::Exactly)).collect()
+    }
+}
