@@ -203,10 +203,7 @@ fn said(after: &After) -> String {
             let before = before
                 .as_ref()
                 .map_or("not known".to_owned(), |it| list(it));
-            format!(
-                "in doubt: {}, if it was carried out; else {before}",
-                list(done)
-            )
+            format!("in doubt: {}; if not carried out: {before}", list(done))
         }
     }
 }
