@@ -1,4 +1,4 @@
-//! What becomes of closed segments: a thread with time to spare compresses them, and deletes what need not be kept.
+//! What becomes of closed segments: a thread of low priority compresses them, and deletes what need not be kept.
 //!
 //! It never stands in the writer's way: what it cannot do it says, and tries again later. It writes no segment that
 //! the writer writes, and everything it does can be ended by a kill after any step; the next start goes on.
@@ -402,22 +402,19 @@ impl News {
     }
 }
 
-/// Lets everybody else go first.
-fn step_back() {
+/// Lets requests go first, and still gets its share where the machine is never idle: what closes segments and keeps the
+/// index must not fall behind for ever.
+pub(super) fn step_back() {
+    // Elsewhere it would be the whole process.
     #[cfg(target_os = "linux")]
-    {
-        use thread_priority::unix::{
-            NormalThreadSchedulePolicy::Idle, set_thread_priority_and_policy, thread_native_id,
-        };
-        use thread_priority::{ThreadPriority, ThreadSchedulePolicy::Normal};
-
-        let itself = thread_native_id();
-        let set = set_thread_priority_and_policy(itself, ThreadPriority::Min, Normal(Idle));
-        if let Err(error) = set {
-            tracing::debug!(?error, "the journal's keeper runs as everybody does");
-        }
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "a thread of the journal runs as everybody does");
     }
 }
+
+/// A tenth of what a thread gets that serves requests.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// How often closed segments are looked at, at least.
 const PERIOD: Duration = Duration::from_mins(1);

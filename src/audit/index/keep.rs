@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Error, Index};
+use crate::audit::keeper::step_back;
 
 /// How far it is.
 #[derive(Debug, Default)]
@@ -67,8 +68,7 @@ impl Keeper {
 }
 
 fn keep(journal: &Path, path: &Path, progress: &Progress, stopped: &Receiver<()>) {
-    #[cfg(target_os = "linux")]
-    behind_everybody();
+    step_back();
     let mut index = None;
     let mut told = None;
     loop {
@@ -131,19 +131,6 @@ fn pass(
     })?;
     progress.last.store(index.last()?, Ordering::Relaxed);
     Ok(())
-}
-
-/// Whatever else has to be done comes first.
-#[cfg(target_os = "linux")]
-fn behind_everybody() {
-    use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
-    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let thread = thread_priority::thread_native_id();
-    if let Err(error) =
-        thread_priority::set_thread_priority_and_policy(thread, ThreadPriority::Min, policy)
-    {
-        tracing::debug!(?error, "the index has the priority of everybody");
-    }
 }
 
 /// How often new records are looked for.
