@@ -166,6 +166,20 @@ pub enum RecordError {
     Superseded,
 }
 
+impl RecordError {
+    /// For the client, who has nothing to do with the gate's files: the log has the rest.
+    pub fn for_client(&self) -> String {
+        match self {
+            Self::Failed(_) => "the journal cannot be written (dtgate's log says why)".to_owned(),
+            Self::Unmasked(_) => {
+                "the record cannot be masked as the policies want it (dtgate's log says why)"
+                    .to_owned()
+            }
+            Self::Late(_) | Self::Superseded => self.to_string(),
+        }
+    }
+}
+
 /// A judged request whose decision is on disk. Nothing else can make one.
 #[derive(Debug)]
 pub struct Recorded<T> {

@@ -303,6 +303,7 @@ impl Rejection {
                 seconds(*wait)
             ),
             Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
+            Reason::Record(error) => format!("Refused by dtgate: {}", error.for_client()),
             other => format!("Refused by dtgate: {other}"),
         };
         let message = redactor.text(&format!("{message} ({named}). {}", self.reason.fate()));

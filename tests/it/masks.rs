@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{
-    BAD, GOOD, Gate, SECRET, TOKEN, Upstream, copy, exchange, policies, program, serving, verify,
+    BAD, GOOD, Gate, SECRET, TOKEN, Upstream, copy, eventually, exchange, policies, program,
+    serving, verify,
 };
 
 /// The shipped policies with a mask.
@@ -88,7 +89,16 @@ fn a_mask_that_fails_ends_the_request_and_nothing_of_it_is_written() {
         let answer = gate.send("PUT", TOKEN, body);
         assert_eq!(answer.status, 500, "{answer:?}");
         assert!(!answer.body.contains("secret-prod"), "{answer:?}");
+        // The client learns which request it was, and the log where the policies failed.
+        assert!(
+            answer.body.contains("log says why) (request "),
+            "{answer:?}"
+        );
+        assert!(!answer.body.contains("log.rego"), "{answer:?}");
     }
+    eventually("a line about the rule that failed", || {
+        gate.log().contains("log.rego:").then_some(())
+    });
     assert_eq!(upstream.seen().len(), 1, "only the first was forwarded");
     assert_eq!(decisions(&gate).len(), 1);
     for text in [gate.log(), json!(gate.records()).to_string()] {
@@ -211,7 +221,7 @@ fn values_with_pseudonyms_stand_nowhere_and_are_found_again() {
     for (body, status) in [(GOOD, 204), (BAD, 403), ("{", 400)] {
         assert_eq!(gate.send("PUT", TOKEN, body).status, status);
     }
-    crate::harness::eventually("the log has it", || {
+    eventually("the log has it", || {
         (gate.log().matches("\"message\":\"request\"").count() == 3).then_some(())
     });
     let seen: Vec<Value> = gate
