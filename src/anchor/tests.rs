@@ -171,8 +171,12 @@ async fn a_witness_confirms_what_only_grows_and_is_kept_in_the_journal() {
         public.to_string()
     );
     let config = config(directory.path(), toml::from_str(&table).unwrap());
-    let confirmed =
-        |report: &crate::audit::verify::Report| (report.seals.cosignatures, report.seals.witnessed);
+    let confirmed = |report: &crate::audit::verify::Report| {
+        (
+            report.checkpoints.cosignatures,
+            report.checkpoints.witnessed,
+        )
+    };
     let trust = Trust {
         witnesses: vec![public],
         ..Trust::default()
@@ -283,7 +287,7 @@ async fn the_last_checkpoint_arrives_and_a_failure_stops_nobody() {
         },
     )
     .unwrap();
-    assert_eq!(report.seals.compared, Some(report.records - 1));
+    assert_eq!(report.checkpoints.compared, Some(report.records - 1));
 }
 
 #[test]

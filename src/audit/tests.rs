@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 mod attack;
+mod checkpoints;
 mod damage;
 mod hands;
 mod history;
 mod keep;
-mod seals;
 mod trouble;
 
 use crate::dynatrace::redact::Redactor;

@@ -5,7 +5,7 @@
 //! the key that signs its checkpoints, and one that was cut, by a checkpoint or a head that was kept elsewhere.
 //! It holds on to nothing that grows with the journal: lists are cut, and what is not listed is counted.
 
-mod seals;
+mod checkpoints;
 mod start;
 
 use std::borrow::Cow;
@@ -26,8 +26,8 @@ use super::segment::{
 use super::settle::compare;
 use super::tree::stored;
 use crate::value::{Sha256Hex, counted};
-use seals::Seals;
-pub use seals::{Late, SealError, Sealed, Trust, read_kept};
+use checkpoints::Checking;
+pub use checkpoints::{CheckpointError, Checkpoints, Late, Trust, read_kept};
 use start::{Start, other_form};
 
 /// What a whole journal contains.
@@ -64,7 +64,7 @@ pub struct Report {
     pub head_seq: u64,
     pub head_hash: String,
     /// What checkpoints prove.
-    pub seals: Sealed,
+    pub checkpoints: Checkpoints,
 }
 
 /// A `recovery` record.
@@ -119,10 +119,10 @@ pub enum VerifyError {
         source: io::Error,
     },
     #[error("{}{}: {why}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-    Seal {
+    Checkpoint {
         path: PathBuf,
         line: Option<u64>,
-        why: SealError,
+        why: CheckpointError,
     },
     #[error(
         "record {expected} comes next, but {} begins with record {named} by its name: a segment is missing, \
@@ -153,7 +153,7 @@ impl VerifyError {
             | Self::Head { .. }
             | Self::Missing { .. }
             | Self::Pruned { .. }
-            | Self::Seal { .. }
+            | Self::Checkpoint { .. }
             | Self::Torn { .. } => true,
             Self::Empty(_) | Self::Io { .. } => false,
         }
@@ -199,11 +199,11 @@ fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Re
         None => Start::default(),
     };
     let tree = stored::beginning(&segments).map_err(unread(directory))?;
-    let seals = tree.map(|tree| Seals::new(trust, tree)).transpose();
+    let checkpoints = tree.map(|tree| Checking::new(trust, tree)).transpose();
     let mut walk = Walk {
         head: start.head(),
         start,
-        seals: seals.map_err(sealed(directory, None))?,
+        checkpoints: checkpoints.map_err(at_checkpoint(directory, None))?,
         report: Report::default(),
         doubt: Doubt::default(),
         marked,
@@ -225,7 +225,7 @@ struct Walk<'a> {
     head: Head,
     start: Start,
     /// None: nothing says what the tree of the deleted records was.
-    seals: Option<Seals>,
+    checkpoints: Option<Checking>,
     report: Report,
     doubt: Doubt,
     /// What the file `head` says.
@@ -275,11 +275,11 @@ impl Walk<'_> {
                 self.pruned(path, number, whole)?;
             }
             // What is about to be deleted is in the tree already.
-            if let Some(seals) = &mut self.seals
-                && self.head.next > seals.size() + 1
+            if let Some(checkpoints) = &mut self.checkpoints
+                && self.head.next > checkpoints.size() + 1
             {
-                let seen = seals.see(&kind, whole);
-                seen.map_err(sealed(path, Some(number)))?;
+                let seen = checkpoints.see(&kind, whole);
+                seen.map_err(at_checkpoint(path, Some(number)))?;
             }
         }
         self.start.segment_ends(&self.head);
@@ -417,15 +417,17 @@ impl Walk<'_> {
                 "record {on_disk} was on disk, says the file head, and the journal ends with record {last}"
             ));
         }
-        report.seals = match self.seals {
-            Some(seals) => seals
+        report.checkpoints = match self.checkpoints {
+            Some(checkpoints) => checkpoints
                 .end(self.start.vouching())
-                .map_err(sealed(directory, None))?,
+                .map_err(at_checkpoint(directory, None))?,
             None if self.is_proof_wanted => {
                 let first = gone + 1;
-                return Err(sealed(directory, None)(SealError::Vouched { first }));
+                return Err(at_checkpoint(directory, None)(CheckpointError::Vouched {
+                    first,
+                }));
             }
-            None => Sealed::default(),
+            None => Checkpoints::default(),
         };
         (report.in_doubt, report.more_in_doubt) = self.doubt.some();
         if self.noted.is_none_or(|noted| noted.seq != last) {
@@ -502,9 +504,12 @@ fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<Strin
     (Sha256Hex::of(&content).as_str() != sha256).then(|| "it was changed".to_owned())
 }
 
-fn sealed(path: &Path, line: Option<u64>) -> impl FnOnce(SealError) -> VerifyError + use<> {
+fn at_checkpoint(
+    path: &Path,
+    line: Option<u64>,
+) -> impl FnOnce(CheckpointError) -> VerifyError + use<> {
     let path = path.to_owned();
-    move |why| VerifyError::Seal { path, line, why }
+    move |why| VerifyError::Checkpoint { path, line, why }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]

@@ -140,10 +140,10 @@ fn a_journal_is_proven_by_its_key_and_by_checkpoints_from_elsewhere() {
         ],
     );
     let report: Value = serde_json::from_str(&words(&verified)).unwrap();
-    let seals = &report["report"]["seals"];
+    let checkpoints = &report["report"]["checkpoints"];
     let records = lines(journal).len();
-    assert_eq!(seals["proven"], records - 1, "{report}");
-    assert_eq!(seals["compared"], records - 1, "{report}");
+    assert_eq!(checkpoints["proven"], records - 1, "{report}");
+    assert_eq!(checkpoints["compared"], records - 1, "{report}");
     assert!(segments(journal).len() > 3);
     let unproven = words(&audit(journal, "verify", &[]));
     assert!(unproven.contains("not proven without --key"), "{unproven}");

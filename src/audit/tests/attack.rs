@@ -13,7 +13,7 @@ use super::super::lines::Lines;
 use super::super::retention::{due, finish, prune, removal};
 use super::super::segment::{LONGEST_LINE, is_compressed};
 use super::super::tree::stored::pruned_member;
-use super::super::verify::{Late, Report, SealError, Trust, verify_by};
+use super::super::verify::{CheckpointError, Late, Report, Trust, verify_by};
 use super::*;
 use crate::value::Sha256Hex;
 
@@ -74,7 +74,7 @@ async fn what_a_start_signs_for_the_first_time_is_told() {
     let config = config(directory.path());
     written(&config, 5).await;
     written(&config, 5).await;
-    assert_eq!(keyed(&config).unwrap().seals.signed_late, []);
+    assert_eq!(keyed(&config).unwrap().checkpoints.signed_late, []);
     let lines = texts(&config);
     let mut changed: Vec<String> = lines
         .iter()
@@ -91,10 +91,10 @@ async fn what_a_start_signs_for_the_first_time_is_told() {
         to,
         by: to + 1,
     };
-    assert_eq!(report.seals.signed_late, [late]);
+    assert_eq!(report.checkpoints.signed_late, [late]);
     // And it stays told.
     written(&config, 1).await;
-    assert_eq!(keyed(&config).unwrap().seals.signed_late.len(), 1);
+    assert_eq!(keyed(&config).unwrap().checkpoints.signed_late.len(), 1);
 }
 
 /// The checkpoints are left, or put in another place: then the start knows that they are its own, and signs no more.
@@ -125,7 +125,7 @@ async fn a_start_signs_nothing_that_its_own_checkpoints_contradict() {
             "{added:?}"
         );
         let error = verify(&config.directory, None).unwrap_err();
-        assert!(matches!(error, VerifyError::Seal { .. }), "{error}");
+        assert!(matches!(error, VerifyError::Checkpoint { .. }), "{error}");
     }
 }
 
@@ -149,7 +149,7 @@ async fn what_a_kill_left_unsigned_is_told_exactly() {
         to: before + 2,
         by: before + 3,
     };
-    assert_eq!(keyed(&config).unwrap().seals.signed_late, [late]);
+    assert_eq!(keyed(&config).unwrap().checkpoints.signed_late, [late]);
 }
 
 /// The record that says that the beginning was deleted: anybody can write it. The gate's own is signed before it deletes.
@@ -182,13 +182,13 @@ async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_ke
     verify(&config.directory, None).unwrap();
     let error = keyed(&config).unwrap_err();
     let why = |error: &VerifyError| match error {
-        VerifyError::Seal { why, .. } => matches!(why, SealError::Deleted { .. }),
+        VerifyError::Checkpoint { why, .. } => matches!(why, CheckpointError::Deleted { .. }),
         _ => false,
     };
     assert!(why(&error), "{error}");
     // A start signs it, and says since when.
     written(&config, 1).await;
-    assert_eq!(keyed(&config).unwrap().seals.signed_late.len(), 1);
+    assert_eq!(keyed(&config).unwrap().checkpoints.signed_late.len(), 1);
 }
 
 #[tokio::test]
@@ -412,7 +412,7 @@ impl Life {
                 .unwrap();
             assert_eq!(times, usize::from(number >= first), "{known}");
         }
-        if report.seals.checkpoints > 0 {
+        if report.checkpoints.count > 0 {
             keyed(&self.config).unwrap();
         }
     }

@@ -82,8 +82,8 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     } else {
         write!(out, "The journal is not whole, though its chain holds.")?;
     }
-    if report.seals.proven > 0 {
-        let (proven, last) = (report.seals.proven, report.head_seq);
+    if report.checkpoints.proven > 0 {
+        let (proven, last) = (report.checkpoints.proven, report.head_seq);
         let first = (last + 1).saturating_sub(report.records);
         write!(out, " Records {first} to {proven} are proven by the key.")?;
         // The checkpoint itself is the one behind them.
@@ -127,7 +127,7 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     if report.more_pruned > 0 {
         writeln!(out, "  and {} more times", report.more_pruned)?;
     }
-    show_seals(report, keys, out)?;
+    show_checkpoints(report, keys, out)?;
     writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
     if !report.unvouched.is_empty() {
         writeln!(
@@ -138,11 +138,15 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     Ok(())
 }
 
-fn show_seals(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {
-    let seals = &report.seals;
-    writeln!(out, "  checkpoints {:>6}", seals.checkpoints)?;
-    if let Some(key) = &seals.key {
-        let covered = seals.covered;
+fn show_checkpoints(
+    report: &Report,
+    keys: &[PublicKey],
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let checkpoints = &report.checkpoints;
+    writeln!(out, "  checkpoints {:>6}", checkpoints.count)?;
+    if let Some(key) = &checkpoints.key {
+        let covered = checkpoints.covered;
         writeln!(out, "    the newest covers {}", counted(covered, "record"))?;
         let doubt = if keys.is_empty() {
             " (it says so; not proven without --key)"
@@ -151,16 +155,16 @@ fn show_seals(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std:
         };
         writeln!(out, "    signed by {}{doubt}", Visible(key))?;
     }
-    if seals.key_changes > 0 {
+    if checkpoints.key_changes > 0 {
         writeln!(
             out,
             "    {} of the key",
-            counted(seals.key_changes, "change")
+            counted(checkpoints.key_changes, "change")
         )?;
     }
-    if seals.cosignatures > 0 {
-        let count = counted(seals.cosignatures, "cosignature");
-        match seals.witnessed {
+    if checkpoints.cosignatures > 0 {
+        let count = counted(checkpoints.cosignatures, "cosignature");
+        match checkpoints.witnessed {
             0 => writeln!(
                 out,
                 "    {count} of witnesses (not proven without --witness)"
@@ -172,17 +176,17 @@ fn show_seals(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std:
             )?,
         }
     }
-    for Late { from, to, by } in &seals.signed_late {
+    for Late { from, to, by } in &checkpoints.signed_late {
         writeln!(
             out,
             "    records {from} to {to} were not signed yet when dtgate was started with record {by}: after a crash, a \
              minute's at most"
         )?;
     }
-    if seals.more_signed_late > 0 {
-        writeln!(out, "    and {} more times", seals.more_signed_late)?;
+    if checkpoints.more_signed_late > 0 {
+        writeln!(out, "    and {} more times", checkpoints.more_signed_late)?;
     }
-    if let Some(size) = seals.compared {
+    if let Some(size) = checkpoints.compared {
         writeln!(
             out,
             "    goes on from the checkpoint over {}",

@@ -26,8 +26,8 @@ pub struct Trust {
 
 /// What the checkpoints of a journal prove.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sealed {
-    pub checkpoints: u64,
+pub struct Checkpoints {
+    pub count: u64,
     /// The records that the newest checkpoint with a trusted signature covers, from the first.
     pub proven: u64,
     /// By the signatures alone, whoever made them.
@@ -63,7 +63,7 @@ pub struct Late {
 
 /// On the way.
 #[derive(Debug)]
-pub(super) struct Seals {
+pub(super) struct Checking {
     tree: Compact,
     /// The records that were deleted.
     pruned: u64,
@@ -77,12 +77,12 @@ pub(super) struct Seals {
     foreign: Option<(u64, String)>,
     /// The last record that tells of something else than what was signed.
     written: u64,
-    found: Sealed,
+    found: Checkpoints,
 }
 
 /// Why the checkpoints do not hold.
 #[derive(Debug, thiserror::Error)]
-pub enum SealError {
+pub enum CheckpointError {
     #[error("record {record}, a checkpoint, does not hold: {reason}")]
     Checkpoint { record: u64, reason: String },
     #[error(
@@ -152,15 +152,15 @@ struct Told {
     note: String,
 }
 
-impl Seals {
+impl Checking {
     /// `tree`: of what was pruned.
-    pub(super) fn new(trust: &Trust, tree: Compact) -> Result<Self, SealError> {
+    pub(super) fn new(trust: &Trust, tree: Compact) -> Result<Self, CheckpointError> {
         let trust = trust.clone();
         let kept = trust.kept.as_ref().map(|note| {
             let by_us =
                 trust.keys.is_empty() || trust.keys.iter().any(|key| key.signed(note).is_some());
-            let checkpoint = Checkpoint::parse(&note.text).ok_or(SealError::KeptForm)?;
-            by_us.then_some(checkpoint).ok_or(SealError::KeptKey)
+            let checkpoint = Checkpoint::parse(&note.text).ok_or(CheckpointError::KeptForm)?;
+            by_us.then_some(checkpoint).ok_or(CheckpointError::KeptKey)
         });
         let kept = kept.transpose()?;
         let this = Self {
@@ -171,14 +171,14 @@ impl Seals {
             recent: VecDeque::new(),
             foreign: None,
             written: 0,
-            found: Sealed {
+            found: Checkpoints {
                 compared: kept.as_ref().map(|kept| kept.size),
-                ..Sealed::default()
+                ..Checkpoints::default()
             },
             kept,
         };
         match &this.kept {
-            Some(kept) if kept.size < this.tree.size() => Err(SealError::Pruned {
+            Some(kept) if kept.size < this.tree.size() => Err(CheckpointError::Pruned {
                 size: kept.size,
                 first: this.tree.size() + 1,
             }),
@@ -192,7 +192,7 @@ impl Seals {
     }
 
     /// Goes on with a line that continues the chain.
-    pub(super) fn see(&mut self, kind: &str, line: &[u8]) -> Result<(), SealError> {
+    pub(super) fn see(&mut self, kind: &str, line: &[u8]) -> Result<(), CheckpointError> {
         let record = self.tree.size() + 1;
         match kind {
             "checkpoint" => self.checkpoint(record, line)?,
@@ -235,17 +235,17 @@ impl Seals {
         }
     }
 
-    fn compare(&self) -> Result<(), SealError> {
+    fn compare(&self) -> Result<(), CheckpointError> {
         match &self.kept {
             Some(kept) if kept.size == self.tree.size() && kept.root != self.tree.root() => {
-                Err(SealError::Other { size: kept.size })
+                Err(CheckpointError::Other { size: kept.size })
             }
             _ => Ok(()),
         }
     }
 
-    fn checkpoint(&mut self, record: u64, line: &[u8]) -> Result<(), SealError> {
-        let wrong = |reason: &str| SealError::Checkpoint {
+    fn checkpoint(&mut self, record: u64, line: &[u8]) -> Result<(), CheckpointError> {
+        let wrong = |reason: &str| CheckpointError::Checkpoint {
             record,
             reason: reason.to_owned(),
         };
@@ -268,7 +268,7 @@ impl Seals {
             return Err(wrong("the signature is wrong"));
         }
         if said.size != record - 1 || told.synced != said.size || said.root != root {
-            return Err(SealError::Root {
+            return Err(CheckpointError::Root {
                 from: self.found.covered + 1,
                 to: record - 1,
                 record,
@@ -286,7 +286,7 @@ impl Seals {
         } else {
             self.foreign = Some((record, key.to_string()));
         }
-        found.checkpoints += 1;
+        found.count += 1;
         found.covered = said.size;
         found.key = Some(key.to_string());
         self.recent.push_front(note.text);
@@ -295,8 +295,8 @@ impl Seals {
     }
 
     /// Another key takes over.
-    fn key(&mut self, record: u64, line: &[u8]) -> Result<(), SealError> {
-        let wrong = |reason: &str| SealError::Key {
+    fn key(&mut self, record: u64, line: &[u8]) -> Result<(), CheckpointError> {
+        let wrong = |reason: &str| CheckpointError::Key {
             record,
             reason: reason.to_owned(),
         };
@@ -319,8 +319,8 @@ impl Seals {
         Ok(())
     }
 
-    fn cosigned(&mut self, record: u64, line: &[u8]) -> Result<(), SealError> {
-        let wrong = |reason: &str| SealError::Cosigned {
+    fn cosigned(&mut self, record: u64, line: &[u8]) -> Result<(), CheckpointError> {
+        let wrong = |reason: &str| CheckpointError::Cosigned {
             record,
             reason: reason.to_owned(),
         };
@@ -344,33 +344,33 @@ impl Seals {
     }
 
     /// `vouching`: the record that says that the beginning was deleted, where it was.
-    pub(super) fn end(self, vouching: Option<u64>) -> Result<Sealed, SealError> {
+    pub(super) fn end(self, vouching: Option<u64>) -> Result<Checkpoints, CheckpointError> {
         let last = self.tree.size();
         if let Some(kept) = self.kept.filter(|kept| kept.size > last) {
-            return Err(SealError::Cut {
+            return Err(CheckpointError::Cut {
                 last,
                 size: kept.size,
             });
         }
         if !self.trust.witnesses.is_empty() && self.found.witnessed == 0 {
-            return Err(SealError::Unwitnessed);
+            return Err(CheckpointError::Unwitnessed);
         }
         if self.trust.keys.is_empty() {
             return Ok(self.found);
         }
         // An older key that nobody gave is fine where a known one signed again later: that covers all.
         if let Some((record, key)) = self.foreign {
-            return Err(SealError::Foreign { record, key });
+            return Err(CheckpointError::Foreign { record, key });
         }
         if let Some(record) = vouching.filter(|record| *record > self.found.proven) {
-            return Err(SealError::Deleted {
+            return Err(CheckpointError::Deleted {
                 first: self.pruned + 1,
                 record,
             });
         }
         (self.found.proven > 0)
             .then_some(self.found)
-            .ok_or(SealError::Unproven)
+            .ok_or(CheckpointError::Unproven)
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::checkpoint::note::{Note, PublicKey, SigningKey};
 use super::super::event::Cosigned;
 use super::super::proof::{CheckError, Proof, ProveError, Wanted, prove};
 use super::super::tree::stored::{Stored, pruned_member};
-use super::super::verify::{Report, SealError, Trust, verify_by};
+use super::super::verify::{CheckpointError, Report, Trust, verify_by};
 use super::*;
 
 fn key_of(config: &Config) -> PublicKey {
@@ -85,8 +85,8 @@ async fn a_closed_journal_ends_with_a_checkpoint_over_all_before_it() {
     for runs in 1..4 {
         written(&config, 2).await;
         let report = proven(&config);
-        assert_eq!(report.seals.checkpoints, runs);
-        assert_eq!(report.seals.proven, report.records - 1);
+        assert_eq!(report.checkpoints.count, runs);
+        assert_eq!(report.checkpoints.proven, report.records - 1);
         assert_eq!(
             kinds(&config)[report.records as usize - 2..],
             ["stop", "checkpoint"]
@@ -141,7 +141,13 @@ async fn a_checkpoint_comes_with_time_and_not_for_its_own_sake() {
         ..by(&[key_of(&config)])
     };
     let report = verify_by(&config.directory, None, &trust).unwrap();
-    assert_eq!((report.seals.cosignatures, report.seals.witnessed), (1, 3));
+    assert_eq!(
+        (
+            report.checkpoints.cosignatures,
+            report.checkpoints.witnessed
+        ),
+        (1, 3)
+    );
 }
 
 #[tokio::test]
@@ -151,7 +157,7 @@ async fn a_closed_segment_is_covered() {
     in_segments(&mut config, 20).await;
     let report = proven(&config);
     assert_eq!(
-        report.segments as u64, report.seals.checkpoints,
+        report.segments as u64, report.checkpoints.count,
         "one a segment, and one at the end of the last"
     );
 }
@@ -276,7 +282,7 @@ async fn a_journal_that_was_written_anew_is_found_by_the_key() {
         fs::remove_file(copy.directory.join("head")).unwrap();
         let error = verify_by(&copy.directory, None, &trust).unwrap_err();
         assert!(
-            matches!(error, VerifyError::Seal { why: SealError::Root { from, to, .. }, .. } if (from..=to).contains(&(number as u64))),
+            matches!(error, VerifyError::Checkpoint { why: CheckpointError::Root { from, to, .. }, .. } if (from..=to).contains(&(number as u64))),
             "{error}"
         );
         // Without the key, too, as long as nobody signs anew.
@@ -291,8 +297,8 @@ async fn a_journal_that_was_written_anew_is_found_by_the_key() {
         assert!(
             matches!(
                 error,
-                VerifyError::Seal {
-                    why: SealError::Foreign { .. },
+                VerifyError::Checkpoint {
+                    why: CheckpointError::Foreign { .. },
                     ..
                 }
             ),
@@ -349,20 +355,23 @@ async fn a_cut_and_another_history_are_found_by_a_checkpoint_from_elsewhere() {
     for keys in [vec![], vec![key.clone()]] {
         for number in 0..2 {
             let report = verify_by(&config.directory, None, &kept(number, &keys)).unwrap();
-            assert!(report.seals.compared.is_some());
+            assert!(report.checkpoints.compared.is_some());
         }
         // The journal as it was before, with a closed end and the file `head` of its own.
         let why = |trust: &Trust| match verify_by(&early.directory, None, trust).unwrap_err() {
-            VerifyError::Seal { why, .. } => why,
+            VerifyError::Checkpoint { why, .. } => why,
             other => panic!("{other}"),
         };
         assert!(matches!(
             why(&kept(1, &keys)),
-            SealError::Cut { last: 5, size: 9 }
+            CheckpointError::Cut { last: 5, size: 9 }
         ));
         // Gone on with otherwise, by whoever has the key.
         written(&early, 9).await;
-        assert!(matches!(why(&kept(1, &keys)), SealError::Other { size: 9 }));
+        assert!(matches!(
+            why(&kept(1, &keys)),
+            CheckpointError::Other { size: 9 }
+        ));
         fs::write(segment(&early), &whole_early).unwrap();
         fs::copy(config.directory.join("head"), early.directory.join("head")).unwrap();
         fs::remove_file(early.directory.join("head")).unwrap();
@@ -370,8 +379,8 @@ async fn a_cut_and_another_history_are_found_by_a_checkpoint_from_elsewhere() {
     let other = SigningKey::generate("other").unwrap().public();
     assert!(matches!(
         verify_by(&config.directory, None, &kept(0, &[other])),
-        Err(VerifyError::Seal {
-            why: SealError::KeptKey,
+        Err(VerifyError::Checkpoint {
+            why: CheckpointError::KeptKey,
             ..
         })
     ));
@@ -394,16 +403,16 @@ async fn another_key_takes_over_and_the_old_one_vouches_for_it() {
     );
     for keys in [vec![old.clone()], vec![new.clone()], vec![old.clone(), new]] {
         let report = verify_by(&config.directory, None, &by(&keys)).unwrap();
-        assert_eq!(report.seals.proven, report.records - 1);
-        assert_eq!(report.seals.key_changes, 1);
+        assert_eq!(report.checkpoints.proven, report.records - 1);
+        assert_eq!(report.checkpoints.key_changes, 1);
     }
     // A key that appears from nowhere is not believed.
     fs::remove_file(config.directory.join("checkpoint.key")).unwrap();
     written(&config, 1).await;
     assert!(matches!(
         verify_by(&config.directory, None, &by(&[old])),
-        Err(VerifyError::Seal {
-            why: SealError::Foreign { .. },
+        Err(VerifyError::Checkpoint {
+            why: CheckpointError::Foreign { .. },
             ..
         })
     ));
@@ -538,7 +547,7 @@ async fn a_journal_whose_beginning_was_pruned_is_proven_from_there() {
     }
     let report = proven(&config);
     assert_eq!(report.head_hash, whole.head_hash);
-    assert_eq!(report.seals.proven, whole.seals.proven);
+    assert_eq!(report.checkpoints.proven, whole.checkpoints.proven);
     let proof = prove(&config.directory, &Wanted::Number(last + 1)).unwrap();
     proof.check(&[key_of(&config)], &[]).unwrap();
     // The tree goes on without the file, and so do proofs.
