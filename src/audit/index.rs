@@ -119,6 +119,10 @@ impl Index {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
         set_up(&db)?;
+        // Into the file itself, before anything goes to the log beside it: whoever finds the file knows whose it is.
+        if !has_tables(&db)? {
+            db.pragma_update(None, "application_id", APPLICATION)?;
+        }
         db.pragma_update(None, "journal_mode", "wal")?;
         // Nothing is lost that could not be read again, and a checkpoint is synced: a power failure damages nothing.
         db.pragma_update(None, "synchronous", "normal")?;
@@ -237,6 +241,11 @@ impl Index {
     pub fn is_behind(&self) -> Result<bool, Error> {
         let at = position::position(&self.db)?;
         position::is_behind(&self.journal, &at).map_err(Error::Journal)
+    }
+
+    /// Whether the journal begins before what is indexed: segments that were deleted are there again.
+    pub fn lacks_what_was_put_back(&self) -> Result<bool, Error> {
+        position::begins_later(&self.db, &self.journal)
     }
 
     /// Forgets everything.

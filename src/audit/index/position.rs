@@ -93,5 +93,19 @@ pub(super) fn forget(db: &mut Connection, journal: &Path) -> Result<bool, Error>
     Ok(true)
 }
 
+/// Whether the oldest segment that is indexed is not the oldest that is there.
+pub(super) fn begins_later(db: &Connection, journal: &Path) -> Result<bool, Error> {
+    let there = segment::segments(journal).map_err(Error::Journal)?;
+    let first = there.first().and_then(|path| segment::first_record(path));
+    let indexed: Option<i64> = db
+        .query_row(
+            "SELECT segment FROM record ORDER BY seq LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(matches!((first.map(signed), indexed), (Some(first), Some(indexed)) if first < indexed))
+}
+
 /// Records that are gone for which an index is made anew.
 const WORTH: i64 = 100_000;

@@ -436,6 +436,22 @@ fn a_file_that_is_no_index_is_left_alone() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }
 
+/// Wherever it is: also while it is written, and after a kill.
+#[test]
+fn an_index_that_is_open_is_known_to_be_one() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &decisions(0..2));
+    let path = directory.path().join("elsewhere.sqlite");
+    let index = Index::open(directory.path(), &path).unwrap();
+    check(directory.path(), &path).unwrap();
+    // As a kill leaves it.
+    std::mem::forget(index);
+    check(directory.path(), &path).unwrap();
+    let mut index = Index::open(directory.path(), &path).unwrap();
+    index.catch_up(|_| true).unwrap();
+    assert_eq!(all(&index), [2, 1]);
+}
+
 #[test]
 fn another_journal_has_another_index() {
     let directory = tempfile::tempdir().unwrap();

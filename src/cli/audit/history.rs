@@ -5,6 +5,7 @@ mod scopes;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstyle::Style;
@@ -63,8 +64,9 @@ enum Happened {
 
 impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let index = self.place.open()?;
-        let (ids, steps) = self.steps(&index)?;
+        let place = self.place.find()?;
+        let index = place.open()?;
+        let (ids, steps) = self.steps(&index, &place.journal)?;
         let shown = self.times.shown();
         let missing = index.gaps(None, None)?;
         gaps(&missing);
@@ -132,7 +134,11 @@ impl History {
     }
 
     /// Everything about the token, the oldest first, and the ids that it had.
-    fn steps(&self, index: &Index) -> anyhow::Result<(BTreeSet<String>, Vec<Step>)> {
+    fn steps(
+        &self,
+        index: &Index,
+        journal: &Path,
+    ) -> anyhow::Result<(BTreeSet<String>, Vec<Step>)> {
         let mut names = BTreeSet::from([self.token.clone()]);
         let mut seqs = BTreeSet::new();
         let mut ids = BTreeSet::new();
@@ -142,7 +148,7 @@ impl History {
                 token: names.iter().cloned().map(Pattern::Exactly).collect(),
                 ..Filter::default()
             };
-            let filter = pseudonyms::added(filter, &self.place.journal)?;
+            let filter = pseudonyms::added(filter, journal)?;
             let known = names.len();
             for decided in index.find(&filter, MOST)?.decisions {
                 if !seqs.insert(decided.seq) {

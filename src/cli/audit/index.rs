@@ -21,9 +21,11 @@ pub(in crate::cli) struct IndexArgs {
 
 impl IndexArgs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        expect_journal(&self.place.journal)?;
-        let mut index = Index::open(&self.place.journal, &self.place.path())?;
-        if self.rebuild {
+        let place = self.place.find()?;
+        expect_journal(&place.journal)?;
+        let mut index = Index::open(&place.journal, &place.index)?;
+        // Rows are added behind the others only.
+        if self.rebuild || index.lacks_what_was_put_back()? {
             index.empty()?;
         }
         index.catch_up(progress())?;

@@ -1,44 +1,74 @@
 //! The index that a command asks, as new as the journal.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 
 use super::expect_journal;
-use crate::audit::index::{FILE, Index};
+use crate::audit::index::Index;
+use crate::cli::load;
 use crate::value::Visible;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Place {
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    pub(super) journal: PathBuf,
-    /// The index [default: index.sqlite in the journal's directory]
+    /// Configuration file of the gate: where its journal is, and its index
     #[arg(long, value_name = "FILE")]
-    pub(super) index: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
+    /// Directory of the journal [default: what the configuration says, else journal]
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// The index [default: what the configuration says, else index.sqlite in the journal's directory]
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+}
+
+/// Where both are.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) journal: PathBuf,
+    pub(super) index: PathBuf,
 }
 
 impl Place {
-    pub(super) fn path(&self) -> PathBuf {
-        let own = || self.journal.join(FILE);
-        self.index.clone().unwrap_or_else(own)
+    /// The command line goes before the configuration. An index of the configuration's belongs to the journal that it
+    /// names, and to no other.
+    pub(super) fn find(&self) -> anyhow::Result<Found> {
+        let mut config = load(self.config.as_ref())?.journal;
+        if let Some(journal) = &self.journal
+            && !is_same(journal, &config.directory)
+        {
+            config.directory.clone_from(journal);
+            config.index_path = None;
+        }
+        if let Some(index) = &self.index {
+            config.index_path = Some(index.clone());
+        }
+        Ok(Found {
+            index: config.index_path(),
+            journal: config.directory,
+        })
     }
+}
 
+impl Found {
     /// Opens it and brings it up to date: where it may not be written, in one of its own that ends with the command.
     pub(super) fn open(&self) -> anyhow::Result<Index> {
         expect_journal(&self.journal)?;
-        let opened = Index::open(&self.journal, &self.path());
+        let opened = Index::open(&self.journal, &self.index);
         let opened = opened.and_then(|mut index| {
             index.catch_up(progress())?;
+            if index.lacks_what_was_put_back()? {
+                note("older segments were put back and are not indexed: dtgate audit index does that");
+            }
             Ok(index)
         });
         let error = match opened {
             Err(error) if error.is_read_only() => error,
             opened => return Ok(opened?),
         };
-        if let Ok(Some(index)) = Index::open_to_read(&self.journal, &self.path())
+        if let Ok(Some(index)) = Index::open_to_read(&self.journal, &self.index)
             && index.is_behind().is_ok_and(|behind| !behind)
         {
             return Ok(index);
@@ -50,6 +80,11 @@ impl Place {
         index.catch_up(progress()).context("index")?;
         Ok(index)
     }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    one == other || (real(one).is_some() && real(one) == real(other))
 }
 
 /// Says now and then how far a long journal is.

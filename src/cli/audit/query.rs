@@ -49,9 +49,10 @@ pub(super) enum Form {
 impl Query {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
-        let mut filter = self.which.filter(&shown, &self.place.journal)?;
+        let place = self.place.find()?;
+        let mut filter = self.which.filter(&shown, &place.journal)?;
         filter.before = self.before;
-        let index = self.place.open()?;
+        let index = place.open()?;
         beside::say(&index, &filter)?;
         let page = index.find(&filter, self.limit.get())?;
         match self.format {

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -17,10 +16,10 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::opened::Place;
+use super::opened::{Found, Place};
 use super::table::{Table, terminal};
 use crate::app;
-use crate::audit::event::{Event, Found, Settled};
+use crate::audit::event::{self, Event, Settled};
 use crate::audit::index::{Filter, Index, Pattern, Which};
 use crate::audit::tail::Cells;
 use crate::audit::{self, OpenError};
@@ -28,15 +27,12 @@ use crate::cli::{Format, block_on, load, print_json};
 use crate::config::Config;
 use crate::dynatrace::current::CurrentToken;
 use crate::outbound::{self, AskError, Client};
-use crate::value::{Visible, counted, rfc3339_millis, unread};
+use crate::value::{Duration, Visible, counted, rfc3339_millis, unread};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Settle {
     #[command(flatten)]
     place: Place,
-    /// Configuration file of the gate: where Dynatrace is
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Environment variable with a token that may read tokens (`apiTokens.read`)
     #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
     token_env: Option<String>,
@@ -46,6 +42,9 @@ pub(in crate::cli) struct Settle {
     /// Write what was found into the journal; the gate has to be stopped
     #[arg(long)]
     apply: bool,
+    /// How long an answer may take
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    timeout: Duration,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -62,7 +61,7 @@ struct Doubt {
 
 /// What was found out about it.
 struct Looked {
-    found: Found,
+    found: event::Found,
     why: String,
     /// Nothing kept it from being looked at: another look would see the same.
     is_seen: bool,
@@ -92,7 +91,10 @@ impl Failure {
                 Some(status) if refused.contains(&status) => {
                     format!("the answer is {status}: the token may not read tokens")
                 }
-                _ => error.to_string(),
+                _ => match error {
+                    AskError::Unreachable(why) => format!("no answer: {why}"),
+                    error => error.to_string(),
+                },
             },
         }
     }
@@ -109,7 +111,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 impl Looked {
-    fn new(found: Found, why: &str) -> Self {
+    fn new(found: event::Found, why: &str) -> Self {
         Self {
             found,
             why: why.to_owned(),
@@ -120,31 +122,34 @@ impl Looked {
     fn not(why: &str) -> Self {
         Self {
             is_seen: false,
-            ..Self::new(Found::Unknown, why)
+            ..Self::new(event::Found::Unknown, why)
         }
     }
 }
 
 impl Settle {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let index = self.place.open()?;
+        let place = self.place.find()?;
+        let index = place.open()?;
         super::beside::gaps(&index.gaps(None, None)?);
         let doubts = doubts(&index)?;
         let credential = self.credential()?;
         if self.apply && credential.is_none() {
             bail!("--apply writes what was found: give a token by --token-env or --token-file");
         }
-        let config = load(self.config.as_ref())?;
+        let config = load(self.place.config.as_ref())?;
         if self.apply && !doubts.is_empty() {
             // Before anything is asked that could not be written then.
-            self.may_write()?;
+            may_write(&place)?;
         }
         let looked = match &credential {
             None => doubts
                 .iter()
                 .map(|_| Looked::not("not looked up"))
                 .collect(),
-            Some(credential) => block_on(async { Ok(look(&doubts, &config, credential).await) })?,
+            Some(credential) => {
+                block_on(async { Ok(look(&doubts, &config, credential, self.timeout).await) })?
+            }
         };
         self.show(out, &doubts, &looked)?;
         let seen = || looked.iter().filter(|looked| looked.is_seen).count();
@@ -161,10 +166,10 @@ impl Settle {
                 })
             });
             let config = audit::Config {
-                directory: self.place.journal.clone(),
+                directory: place.journal.clone(),
                 ..config.journal
             };
-            audit::add(&config, events, app::now).map_err(|error| in_use(error, &self.place))?;
+            audit::add(&config, events, app::now).map_err(|error| in_use(error, &place))?;
             let written = counted(seen(), "record");
             super::opened::note(&format!("{written} written"));
         }
@@ -175,11 +180,6 @@ impl Settle {
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn may_write(&self) -> anyhow::Result<()> {
-        let held = audit::Directory::hold(&self.place.journal);
-        held.map(drop).map_err(|error| in_use(error, &self.place))
     }
 
     fn credential(&self) -> anyhow::Result<Option<HeaderValue>> {
@@ -249,7 +249,12 @@ impl Settle {
     }
 }
 
-fn in_use(error: OpenError, place: &Place) -> anyhow::Error {
+fn may_write(place: &Found) -> anyhow::Result<()> {
+    let held = audit::Directory::hold(&place.journal);
+    held.map(drop).map_err(|error| in_use(error, place))
+}
+
+fn in_use(error: OpenError, place: &Found) -> anyhow::Error {
     match error {
         OpenError::InUse(_) => anyhow!(
             "a gate writes the journal {}: stop it, or run this without --apply",
@@ -305,15 +310,20 @@ fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
 }
 
 /// Looks every one of them up. Who does not answer at all is not asked again.
-async fn look(doubts: &[Doubt], config: &Config, credential: &HeaderValue) -> Vec<Looked> {
+async fn look(
+    doubts: &[Doubt],
+    config: &Config,
+    credential: &HeaderValue,
+    within: Duration,
+) -> Vec<Looked> {
     let mut silent: HashMap<&str, String> = HashMap::new();
     let mut looked = Vec::new();
     for doubt in doubts {
         let environment = &*doubt.cells.environment;
         looked.push(match (doubt.target(), silent.get(environment)) {
-            (Err(why), _) => Looked::new(Found::Unknown, why),
+            (Err(why), _) => Looked::new(event::Found::Unknown, why),
             (Ok(_), Some(why)) => Looked::not(why),
-            (Ok(id), None) => match ask(config, environment, id, credential).await {
+            (Ok(id), None) => match ask(config, environment, id, credential, within).await {
                 Ok(token) => doubt.judged(token.as_ref()),
                 Err(failure) => {
                     let looked = Looked::not(&failure.why);
@@ -357,9 +367,9 @@ impl Doubt {
     /// What the token, or that there is none, proves.
     fn judged(&self, token: Option<&CurrentToken>) -> Looked {
         match (&*self.cells.operation, token) {
-            ("token.delete", None) => Looked::new(Found::Done, "the token is gone"),
-            ("token.delete", Some(_)) => Looked::new(Found::NotDone, "the token is there"),
-            (_, None) => Looked::new(Found::Unknown, "the token is gone"),
+            ("token.delete", None) => Looked::new(event::Found::Done, "the token is gone"),
+            ("token.delete", Some(_)) => Looked::new(event::Found::NotDone, "the token is there"),
+            (_, None) => Looked::new(event::Found::Unknown, "the token is gone"),
             (_, Some(token)) => {
                 let (found, why) = self.compared(token);
                 Looked::new(found, &why)
@@ -368,7 +378,7 @@ impl Doubt {
     }
 
     /// The token beside what it was and what it should have become.
-    fn compared(&self, token: &CurrentToken) -> (Found, String) {
+    fn compared(&self, token: &CurrentToken) -> (event::Found, String) {
         let (mut then, mut before) = (Vec::new(), Vec::new());
         let at = |pointer: &str| self.record.pointer(pointer);
         for (member, is) in [
@@ -387,18 +397,21 @@ impl Doubt {
         }
         if then.is_empty() {
             let why = "nothing would be seen of it: it changes nothing";
-            return (Found::Unknown, why.to_owned());
+            return (event::Found::Unknown, why.to_owned());
         }
         if then.iter().all(|it| *it) {
             (
-                Found::Done,
+                event::Found::Done,
                 "the token is as the request wanted it".to_owned(),
             )
         } else if before.iter().all(|it| *it) {
-            (Found::NotDone, "the token is as it was before".to_owned())
+            (
+                event::Found::NotDone,
+                "the token is as it was before".to_owned(),
+            )
         } else {
             let why = "the token is neither as it was nor as the request wanted it";
-            (Found::Unknown, why.to_owned())
+            (event::Found::Unknown, why.to_owned())
         }
     }
 }
@@ -425,6 +438,7 @@ async fn ask(
     environment: &str,
     id: &str,
     credential: &HeaderValue,
+    within: Duration,
 ) -> Result<Option<CurrentToken>, Failure> {
     let upstream = match config.environments.get(environment) {
         Some(environment) => &environment.upstream,
@@ -453,7 +467,7 @@ async fn ask(
         let request = Request::get(uri)
             .header(AUTHORIZATION, credential)
             .body(Full::new(Bytes::new()))?;
-        let answer = client.ask(request, WAIT).await;
+        let answer = client.ask(request, within.into()).await;
         answer
             .map(|(_, body)| body)
             .map_err(|error| Failure::of_asking(&error))
@@ -485,4 +499,3 @@ async fn ask(
 
 /// Decisions that are looked up in one go.
 const MOST: usize = 10_000;
-const WAIT: Duration = Duration::from_secs(10);

@@ -29,13 +29,14 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let index = self.place.open()?;
+        let place = self.place.find()?;
+        let index = place.open()?;
         let Some(seq) = find(&index, &self.id)? else {
-            return Err(gone(&self.place.journal, &self.id));
+            return Err(gone(&place.journal, &self.id));
         };
         let (seq, belonging) = belonging(&index, seq)?;
         let Some(line) = index.line(seq)? else {
-            return Err(gone(&self.place.journal, &Wanted::Number(seq)));
+            return Err(gone(&place.journal, &Wanted::Number(seq)));
         };
         let mut lines = vec![line];
         for other in belonging {

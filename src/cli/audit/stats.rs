@@ -57,8 +57,9 @@ type Counts = (u64, u64);
 impl Stats {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
-        let filter = self.which.filter(&shown, &self.place.journal)?;
-        let index = self.place.open()?;
+        let place = self.place.find()?;
+        let filter = self.which.filter(&shown, &place.journal)?;
+        let index = place.open()?;
         beside::say(&index, &filter)?;
         let sums = index.sums(&filter, self.by)?;
         let over_time = match self.by {

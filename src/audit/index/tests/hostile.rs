@@ -110,6 +110,25 @@ fn what_is_pruned_is_forgotten() {
 }
 
 #[test]
+fn what_was_put_back_is_missed_until_the_index_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let content = lines(&decisions(0..8));
+    let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let second = directory.path().join("00000000000000000006.jsonl");
+    std::fs::write(second, lines[5..].concat()).unwrap();
+    let mut index = indexed(directory.path());
+    assert!(!index.lacks_what_was_put_back().unwrap());
+    std::fs::write(segment(directory.path()), lines[..5].concat()).unwrap();
+    index.catch_up(|_| true).unwrap();
+    assert_eq!(all(&index), [8, 7, 6]);
+    assert!(index.lacks_what_was_put_back().unwrap());
+    index.empty().unwrap();
+    index.catch_up(|_| true).unwrap();
+    assert_eq!(index.counts().unwrap(), (8, 8));
+    assert!(!index.lacks_what_was_put_back().unwrap());
+}
+
+#[test]
 fn any_words_can_be_looked_for() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), &decisions(0..3));
