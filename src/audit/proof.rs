@@ -73,7 +73,10 @@ pub enum CheckError {
     Form(&'static str),
     #[error("its checkpoint: {0}")]
     Note(#[from] NoteError),
-    #[error("the checkpoint is not signed by a key that was given, but by {0}")]
+    #[error(
+        "the checkpoint is not signed by a key that was given, but by {0}: if the journal's key was changed, take the key of \
+         that time, which `dtgate audit verify --key` with an older one prints"
+    )]
     Key(String),
     #[error("no witness that was given has confirmed the checkpoint")]
     Witness,
