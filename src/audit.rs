@@ -56,6 +56,7 @@ use notary::Notary;
 use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};
 pub use retention::Retention;
+use segment::LONGEST_RECORD;
 pub use segment::{Break, Damage, OpenError, first_record, segments};
 pub use space::Space;
 use tree::{Hash, stored::Hashes};
@@ -401,6 +402,13 @@ impl Audit {
             Some(pseudonyms) => pseudonyms.apply(record),
             None => record,
         };
+        let length = record.as_json().len();
+        if length > LONGEST_RECORD {
+            // Written, it would be damage to whoever reads it.
+            return Err(RecordError::Failed(format!(
+                "a record of {length} bytes is longer than any may be"
+            )));
+        }
         let (pending, written) = Pending::new(record, wanted);
         if self.is_silent() {
             // Whoever comes while the disk hangs does not wait for it too. What is true is written later.

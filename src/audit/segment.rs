@@ -275,8 +275,11 @@ pub(super) fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Re
     Ok(read)
 }
 
-/// Far more than any record has: what somebody else wrote does not take all memory.
+/// No line is longer: what somebody else wrote does not take all memory.
 pub(super) const LONGEST_LINE: usize = 64 << 20;
+/// What is written of an event at most: far more than a request of the usual limits needs. The line has its number and
+/// two more members besides.
+pub(super) const LONGEST_RECORD: usize = LONGEST_LINE - 1024;
 
 /// How much of a segment's end is read at a time in search of its last line.
 const TAIL: u64 = 64 * 1024;
