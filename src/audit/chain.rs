@@ -73,6 +73,9 @@ pub(super) struct Link<'a> {
     /// What was found out about a decision in doubt.
     #[serde(borrow)]
     pub(super) found: Cow<'a, str>,
+    /// What became of an allowed request.
+    #[serde(borrow)]
+    pub(super) outcome: Cow<'a, str>,
     /// How many requests a `suppressed` record stands for.
     pub(super) count: u64,
     pub(super) set_aside: Option<String>,

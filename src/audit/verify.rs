@@ -7,6 +7,7 @@
 
 mod checkpoints;
 mod start;
+mod unsigned;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use super::segment::{
 };
 use super::settle::compare;
 use super::tree::stored;
-use crate::value::{Sha256Hex, counted};
+use crate::value::{Duration, Sha256Hex, counted};
 use checkpoints::Checking;
 pub use checkpoints::{CheckpointError, Checkpoints, Late, Trust, read_kept};
 use start::{Start, other_form};
@@ -40,7 +41,8 @@ pub struct Report {
     pub outcomes: u64,
     /// Requests that were refused or denied without a record of their own.
     pub suppressed: u64,
-    /// Allowed decisions without outcome, oldest first: a crash came between, or they are under way.
+    /// Allowed decisions of which nobody knows what became, oldest first: a crash came between, Dynatrace did not
+    /// answer, or they are under way.
     pub in_doubt: Vec<String>,
     /// Further ones, where there are too many to list.
     #[serde(skip_serializing_if = "is_zero")]
@@ -60,6 +62,8 @@ pub struct Report {
     pub more_pruned: u64,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
     pub unvouched: Vec<u64>,
+    /// Whether the file `head` is there.
+    pub has_head_file: bool,
     /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
     pub head_seq: u64,
     pub head_hash: String,
@@ -158,6 +162,15 @@ impl VerifyError {
             Self::Empty(_) | Self::Io { .. } => false,
         }
     }
+
+    /// What does not hold, in one sentence.
+    pub fn headline(&self) -> &'static str {
+        match self {
+            Self::Checkpoint { why, .. } => why.headline(),
+            Self::Head { .. } => "The journal does not go on from the head that was noted.",
+            _ => "The chain is broken.",
+        }
+    }
 }
 
 /// Reads the journal in `directory` from its first record to its last. Nobody's signature is trusted.
@@ -209,6 +222,8 @@ fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Re
         marked,
         noted,
         noted_found: false,
+        segments: &segments,
+        interval: trust.interval.unwrap_or(INTERVAL),
         is_proof_wanted: !trust.keys.is_empty() || trust.kept.is_some(),
     };
     for path in &segments {
@@ -232,6 +247,9 @@ struct Walk<'a> {
     marked: Option<Marked>,
     noted: Option<&'a NotedHead>,
     noted_found: bool,
+    segments: &'a [PathBuf],
+    /// How often a gate makes a checkpoint.
+    interval: Duration,
     /// By keys, or by a checkpoint from elsewhere.
     is_proof_wanted: bool,
 }
@@ -393,6 +411,7 @@ impl Walk<'_> {
 
     fn end(self, directory: &Path) -> Result<Report, VerifyError> {
         let (mut report, last) = (self.report, self.head.next - 1);
+        report.has_head_file = self.marked.is_some();
         let (answered, on_disk) = self
             .marked
             .map_or((0, 0), |marked| (marked.answered, marked.head.seq));
@@ -429,6 +448,12 @@ impl Walk<'_> {
             }
             None => Checkpoints::default(),
         };
+        let proven = report.checkpoints.proven;
+        if proven > 0 {
+            // The checkpoint itself is the one behind them.
+            let found = unsigned::problem(self.segments, proven + 2, last, self.interval);
+            report.problems.extend(found.map_err(unread(directory))?);
+        }
         (report.in_doubt, report.more_in_doubt) = self.doubt.some();
         if self.noted.is_none_or(|noted| noted.seq != last) {
             report.unvouched.push(last);
@@ -531,7 +556,7 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
     move |source| VerifyError::Io { path, source }
 }
 
-/// Allowed decisions that wait for their outcome.
+/// Allowed decisions that wait for their outcome, for one that is known. `Which::Doubt` of the index means the same.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
     waiting: BTreeMap<u64, String>,
@@ -550,7 +575,7 @@ impl Doubt {
                     self.more += 1;
                 }
             }
-            ("outcome", _) => self.end(record),
+            ("outcome", _) if record.outcome != "unknown" => self.end(record),
             // An operator has found out.
             ("settled", _) if record.found != "unknown" => self.end(record),
             _ => {}
@@ -581,6 +606,8 @@ impl Doubt {
     }
 }
 
+/// `journal.checkpoint_interval`, where nobody says another.
+const INTERVAL: Duration = Duration::from_secs(60);
 /// Of a kind.
 const LISTED: usize = 10_000;
 /// More than any gate has requests under way.

@@ -280,6 +280,80 @@ fn who_does_not_answer_as_dynatrace_does_settles_nothing() {
     }
 }
 
+/// A server that is silent, and one that hangs up: the wait ends, and says why.
+#[test]
+fn who_does_not_answer_at_all_ends_no_doubt_and_keeps_nobody_waiting() {
+    let asked: Vec<_> = cases()
+        .into_iter()
+        .filter(|(_, found, _)| *found != "unknown")
+        .collect();
+    let secret = seeds::API_TOKENS.secret;
+    for (hangs_up, says) in [(false, "no answer within 300ms"), (true, "no answer: ")] {
+        let directory = journal(&asked);
+        let before = records(&directory.path().join("journal"));
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let once = std::thread::spawn(move || {
+            if hangs_up {
+                drop(server.accept());
+            }
+            server
+        });
+        let output = settle(
+            directory.path(),
+            address,
+            secret,
+            &["--apply", "--timeout", "300ms"],
+        );
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let found = found(&output);
+        assert_eq!(found.len(), asked.len());
+        for (found, why) in found {
+            assert_eq!(found, "unknown");
+            assert!(why.contains(says), "{why}");
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("could not be looked up"), "{said}");
+        assert_eq!(records(&directory.path().join("journal")), before);
+        drop(once.join().unwrap());
+    }
+}
+
+/// One count, whoever counts: a request that was sent and got no answer is in doubt like one without outcome.
+#[test]
+fn everybody_counts_the_same_decisions_in_doubt() {
+    let change = scopes(&["logs.read"], &["metrics.read"]);
+    let mut lines: Vec<Value> = (1..=4)
+        .map(|number| doubt(number, "token.update", "dt0c01.AAAA", &change))
+        .collect();
+    for (of, outcome) in [(1, "unknown"), (2, "answered"), (3, "failed")] {
+        let decision_id = lines[of - 1]["decision_id"].clone();
+        lines.push(json!({
+            "kind": "outcome", "timestamp": "2026-11-24T10:10:01.000Z", "decision_id": decision_id,
+            "decision_seq": of, "outcome": outcome, "duration_ms": 1.0,
+        }));
+    }
+    let directory = written(&lines);
+    let report = verify(&directory.path().join("journal"));
+    let output = program()
+        .current_dir(directory.path())
+        .args(["audit", "settle", "--format", "json"])
+        .output()
+        .unwrap();
+    let listed: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["decision_id"].clone())
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            lines[0]["decision_id"].clone(),
+            lines[3]["decision_id"].clone()
+        ]
+    );
+    assert_eq!(report["in_doubt"], json!(listed), "{report}");
+}
+
 #[test]
 fn a_journal_that_a_gate_writes_is_left_to_it() {
     let simulator = Simulator::start();

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::super::checkpoint::key;
 use super::super::event::Pruned;
@@ -57,8 +58,10 @@ fn chained(config: &Config, lines: &[String]) {
         text.push('\n');
     }
     fs::write(segment::segment_path(&config.directory, 1), text).unwrap();
-    for file in ["head", "tree"] {
-        fs::remove_file(config.directory.join(file)).unwrap();
+    for file in ["head", "tree"].map(|file| config.directory.join(file)) {
+        if file.exists() {
+            fs::remove_file(file).unwrap();
+        }
     }
 }
 
@@ -152,6 +155,80 @@ async fn what_a_kill_left_unsigned_is_told_exactly() {
     assert_eq!(keyed(&config).unwrap().checkpoints.signed_late, [late]);
 }
 
+/// Behind the newest checkpoint there can be no more than a gate leaves that was killed: a longer end is somebody else's.
+#[tokio::test]
+async fn an_end_that_no_gate_left_unsigned_is_a_problem_by_the_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 3).await;
+    let signed = texts(&config);
+    let outcome = signed.iter().find(|line| is_of("outcome", line)).unwrap();
+    let start = signed.iter().find(|line| is_of("start", line)).unwrap();
+    let at = |line: &str, seconds: i64| {
+        let (opening, rest) = line.split_once("\"timestamp\":\"").unwrap();
+        let (_, rest) = rest.split_once('"').unwrap();
+        let time = jiff::Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        format!("{opening}\"timestamp\":\"{time}\"{rest}")
+    };
+    let hour = 3600;
+    for (name, tail, is_problem) in [
+        ("a kill", vec![at(outcome, 0), at(outcome, 59)], false),
+        (
+            "an hour of records",
+            (0..60).map(|minute| at(outcome, minute * 60)).collect(),
+            true,
+        ),
+        (
+            "a machine that slept twice",
+            vec![
+                at(outcome, 0),
+                at(outcome, 9 * hour),
+                at(outcome, 20 * hour),
+                at(outcome, 20 * hour + 5),
+            ],
+            false,
+        ),
+        (
+            "a clock that was set back",
+            vec![
+                at(outcome, 0),
+                at(outcome, 50),
+                at(outcome, -9 * hour),
+                at(outcome, 10 - 9 * hour),
+            ],
+            false,
+        ),
+        (
+            "a gate that is killed again and again",
+            (0..60)
+                .flat_map(|minute| [at(start, minute * 60), at(outcome, minute * 60 + 30)])
+                .collect(),
+            false,
+        ),
+    ] {
+        chained(&config, &[&signed[..], &tail[..]].concat());
+        let report = keyed(&config).unwrap();
+        assert_eq!(report.checkpoints.proven, signed.len() as u64 - 1);
+        let (from, to) = (signed.len() + 1, signed.len() + tail.len());
+        let says = format!("records {from} to {to} are not signed");
+        let said = report
+            .problems
+            .iter()
+            .any(|problem| problem.contains(&says));
+        assert_eq!(said, is_problem, "{name}: {:?}", report.problems);
+        assert!(!report.has_head_file);
+        // Nobody's key, nobody's promise.
+        assert_eq!(verify(&config.directory, None).unwrap().problems, [""; 0]);
+        let trust = Trust {
+            keys: vec![key::public(&config.directory).unwrap().0.unwrap()],
+            interval: Some(crate::value::Duration::from_secs(20 * 60)),
+            ..Trust::default()
+        };
+        let report = verify_by(&config.directory, None, &trust).unwrap();
+        assert_eq!(report.problems, [""; 0], "{name}");
+    }
+}
+
 /// The record that says that the beginning was deleted: anybody can write it. The gate's own is signed before it deletes.
 #[tokio::test]
 async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_key() {
@@ -224,6 +301,25 @@ async fn names_and_numbers_beyond_all_measure_are_nobodys() {
         assert!(matches!(keyed(&config), Err(VerifyError::Pruned { .. })));
         chained(&config, &lines);
     }
+}
+
+#[tokio::test]
+async fn a_record_that_nobody_would_read_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = open(&config).unwrap();
+    let record = |length| Record::of(&json!({"kind": "x", "text": "a".repeat(length)}), length);
+    let error = audit.record(record(LONGEST_LINE)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("longer than any may be"),
+        "{error}"
+    );
+    // The longest one that is written is read.
+    let longest = LONGEST_RECORD - r#"{"kind":"x","text":""}"#.len();
+    audit.record(record(longest)).await.unwrap();
+    drop(audit);
+    writer.join().await;
+    verify(&config.directory, None).unwrap();
 }
 
 /// A file of nothing, longer than any line: it is refused for its length, and not read to its end.

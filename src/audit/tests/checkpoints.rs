@@ -589,7 +589,23 @@ async fn what_an_operator_found_out_ends_the_doubt() {
         let settled = json!({"kind": "settled", "decision_id": id, "decision_seq": decided[place], "found": found});
         audit.record(Record::of(&settled, 64)).await.unwrap();
     }
+    // Sent, and no answer came.
+    for (id, outcome) in [("d", "unknown"), ("e", "failed")] {
+        let decision = json!({"kind": "decision", "decision_id": id, "verdict": "allow"});
+        let seq = audit.record(Record::of(&decision, 64)).await.unwrap();
+        let ended =
+            json!({"kind": "outcome", "decision_id": id, "decision_seq": seq, "outcome": outcome});
+        audit.record(Record::of(&ended, 64)).await.unwrap();
+    }
     drop(audit);
     writer.join().await;
-    assert_eq!(proven(&config).in_doubt, ["c"]);
+    assert_eq!(proven(&config).in_doubt, ["c", "d"]);
+    // Somebody looks again, and finds out.
+    let (audit, writer) = open(&config).unwrap();
+    let settled =
+        json!({"kind": "settled", "decision_id": "c", "decision_seq": decided[2], "found": "done"});
+    audit.record(Record::of(&settled, 64)).await.unwrap();
+    drop(audit);
+    writer.join().await;
+    assert_eq!(proven(&config).in_doubt, ["d"]);
 }

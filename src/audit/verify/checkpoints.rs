@@ -12,6 +12,7 @@ use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, handover};
 use super::super::tree::{Compact, Hash, leaf};
 use super::is_zero;
+use crate::value::Duration;
 
 /// What a journal is compared with.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Trust {
     pub witnesses: Vec<PublicKey>,
     /// A checkpoint that was kept elsewhere.
     pub kept: Option<Note>,
+    /// `journal.checkpoint_interval`, if it is not the default.
+    pub interval: Option<Duration>,
 }
 
 /// What the checkpoints of a journal prove.
@@ -136,6 +139,29 @@ pub enum CheckpointError {
          checkpoint of a key that was given: a gate makes one before it deletes anything"
     )]
     Deleted { first: u64, record: u64 },
+}
+
+impl CheckpointError {
+    /// What does not hold, in one sentence.
+    pub(super) fn headline(&self) -> &'static str {
+        match self {
+            Self::Checkpoint { .. }
+            | Self::Root { .. }
+            | Self::Key { .. }
+            | Self::Cosigned { .. } => "The checkpoints do not hold.",
+            Self::Foreign { .. } | Self::Unproven => "The checkpoints do not fit this key.",
+            Self::Unwitnessed => "The witness has not confirmed this journal.",
+            Self::KeptKey | Self::KeptForm | Self::Pruned { .. } => {
+                "The checkpoint that was kept elsewhere does not fit."
+            }
+            Self::Cut { .. } | Self::Other { .. } => {
+                "The journal does not go on from the checkpoint that was kept elsewhere."
+            }
+            Self::Vouched { .. } | Self::Deleted { .. } => {
+                "Nothing vouches for the beginning of the journal."
+            }
+        }
+    }
 }
 
 /// What has to be known of records that tell of checkpoints.

@@ -14,7 +14,7 @@ use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
 use crate::audit::verify::{Late, Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
-use crate::value::{Visible, counted};
+use crate::value::{Duration, Visible, counted};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verify {
@@ -30,6 +30,9 @@ pub(in crate::cli) struct Verify {
     /// A checkpoint that was kept elsewhere: fail if the journal does not go on from it
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// `journal.checkpoint_interval` of the gate: with --key, records that are unsigned for much longer are a problem
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    checkpoint_interval: Duration,
     /// The head that an earlier run printed: fail if it is no longer in the journal
     #[arg(long, value_name = "SEQ:HASH")]
     expect_head: Option<NotedHead>,
@@ -49,6 +52,7 @@ impl Verify {
             keys: trusted::keys(&self.key).context("--key")?,
             witnesses: trusted::witnesses(&self.witness).context("--witness")?,
             kept: kept.transpose()?,
+            interval: Some(self.checkpoint_interval),
         };
         match verify_by(&self.journal, self.expect_head.as_ref(), &trust) {
             Ok(report) => {
@@ -60,13 +64,13 @@ impl Verify {
                 Ok(ExitCode::from(if ok { 0 } else { 2 }))
             }
             Err(error) if error.is_verdict() => {
-                let error = error.to_string();
+                let (headline, error) = (error.headline(), error.to_string());
                 match self.format {
                     Format::Json => {
                         print_json(out, &json!({"ok": false, "error": error}))?;
                     }
                     Format::Pretty => {
-                        writeln!(out, "The chain is broken.\n  {}", Visible(error))?;
+                        writeln!(out, "{headline}\n  {}", Visible(error))?;
                     }
                 }
                 Ok(ExitCode::from(2))
@@ -114,7 +118,7 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
         writeln!(out, "  {name:<10} {value:>7}")?;
     }
     for id in &report.in_doubt {
-        writeln!(out, "    allowed, without outcome: {}", Visible(id))?;
+        writeln!(out, "    allowed, outcome not known: {}", Visible(id))?;
     }
     let recoveries = report.recoveries.len() as u64 + report.more_recoveries;
     writeln!(out, "  recoveries {recoveries:>7}")?;
@@ -129,6 +133,12 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     }
     show_checkpoints(report, keys, out)?;
     writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
+    if !report.has_head_file {
+        writeln!(
+            out,
+            "There is no file head beside the segments: it says how far the journal was on disk. It may have been cut."
+        )?;
+    }
     if !report.unvouched.is_empty() {
         writeln!(
             out,

@@ -1,0 +1,77 @@
+//! The records behind the newest checkpoint of the key: whether a gate that worked can have left so many.
+//!
+//! A gate signs within a minute after it has written something. So what it leaves unsigned when it is killed was written
+//! within a minute, by the records' own times. More is what somebody leaves who writes the end anew and has no key.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::audit::segment::first_record;
+use crate::audit::tree::stored::each_line;
+use crate::value::Duration;
+
+/// What has to be known of an unsigned record.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    timestamp: String,
+    kind: String,
+}
+
+/// What is wrong with records `from` to `last`, which no checkpoint covers; `interval`: how often a gate makes one.
+pub(super) fn problem(
+    segments: &[PathBuf],
+    from: u64,
+    last: u64,
+    interval: Duration,
+) -> io::Result<Option<String>> {
+    let interval = std::time::Duration::from(interval);
+    let most = interval.saturating_mul(INTERVALS);
+    let begins = segments.partition_point(|path| number(path) <= from);
+    let later = segments.get(begins.saturating_sub(1)..).unwrap_or_default();
+    let (mut before, mut took) = (None, std::time::Duration::ZERO);
+    let mut longest = took;
+    for path in later {
+        let mut seq = number(path);
+        each_line(path, |line| {
+            if seq >= from {
+                let told: Told = serde_json::from_slice(line).unwrap_or_default();
+                let at: Option<jiff::Timestamp> = told.timestamp.parse().ok();
+                if matches!(&*told.kind, "start" | "settled") {
+                    // Another process, that may have been killed as early as the one before.
+                    took = std::time::Duration::ZERO;
+                } else if let (Some(before), Some(at)) = (before, at) {
+                    // Longer than that a gate has nothing to write, or the machine sleeps, or its clock is set.
+                    let passed = at.duration_since(before).try_into().unwrap_or_default();
+                    took += interval.min(passed);
+                }
+                before = at.or(before);
+                longest = longest.max(took);
+            }
+            seq += 1;
+            seq <= last
+        })?;
+    }
+    Ok((longest > most).then(|| {
+        let (longest, interval) = (shown(longest), shown(interval));
+        format!(
+            "records {from} to {last} are not signed, and were written over {longest} at least, by their own times: a gate \
+             makes a checkpoint every {interval}. It could not (its log says why), or somebody wrote the end anew. If \
+             journal.checkpoint_interval is longer than {interval}, hand it in by --checkpoint-interval"
+        )
+    }))
+}
+
+fn number(path: &Path) -> u64 {
+    first_record(path).unwrap_or_default()
+}
+
+fn shown(time: std::time::Duration) -> String {
+    let seconds = std::time::Duration::from_secs(time.as_secs());
+    humantime::format_duration(seconds.max(std::time::Duration::from_secs(1))).to_string()
+}
+
+/// One is what a kill leaves. The others are for machines that sleep meanwhile, again and again.
+const INTERVALS: u32 = 5;
