@@ -24,9 +24,8 @@ pub(super) fn configured(
             "header": issuer.header.as_str(),
         })
     });
-    let policies: Vec<&str> = set.policy().names().collect();
     Configured {
-        policies: at_most(policies.into_iter(), MOST_POLICIES),
+        policies: at_most(set.policy().names(), MOST_POLICIES),
         endpoints,
         issuers: some(issuers),
         client_certificates: client_certificates(config),
@@ -60,13 +59,14 @@ fn client_certificates(config: &Config) -> Option<&'static str> {
 }
 
 /// As many as a record and a screen have room for; then how many more there are.
-fn some(all: impl ExactSizeIterator<Item = impl Serialize>) -> Vec<Value> {
+fn some(all: impl Iterator<Item = impl Serialize>) -> Vec<Value> {
     at_most(all, MOST)
 }
 
-fn at_most(all: impl ExactSizeIterator<Item = impl Serialize>, most: usize) -> Vec<Value> {
-    let more = all.len().saturating_sub(most);
-    let mut some: Vec<Value> = all.take(most).map(|one| json!(one)).collect();
+fn at_most(all: impl Iterator<Item = impl Serialize>, most: usize) -> Vec<Value> {
+    let mut some: Vec<Value> = all.map(|one| json!(one)).collect();
+    let more = some.len().saturating_sub(most);
+    some.truncate(most);
     if more > 0 {
         some.push(json!({ "more": more }));
     }

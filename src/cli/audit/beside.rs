@@ -47,12 +47,11 @@ pub(super) fn gaps(gaps: &Gaps) {
 /// Names that nothing has, and some of those that there are.
 pub(in crate::cli) fn said(unnamed: &Unnamed) -> String {
     let Unnamed { what, value, .. } = unnamed;
-    let mut text = format!("no record names the {what} {value}");
-    if !unnamed.there.is_empty() {
-        text += &format!("; there are: {}", unnamed.there.join(", "));
-        if unnamed.more > 0 {
-            text += &format!(" and {} more", unnamed.more);
-        }
+    let text = format!("no record names the {what} {value}");
+    let there = unnamed.there.join(", ");
+    match (unnamed.there.len(), unnamed.more) {
+        (0, _) => text,
+        (_, 0) => format!("{text}; there are: {there}"),
+        (_, more) => format!("{text}; there are: {there} and {more} more"),
     }
-    text
 }

@@ -8,20 +8,21 @@ use anyhow::Context;
 use super::opened::note;
 use crate::audit::index::{Filter, Pattern};
 use crate::audit::pseudonym;
+use crate::value::Network;
 
 /// The filter, with the pseudonyms of what it names.
 pub(super) fn added(mut filter: Filter, journal: &Path) -> anyhow::Result<Filter> {
     let patterns = [&filter.certificate, &filter.claim, &filter.token];
-    let named = patterns.into_iter().flatten().filter_map(|it| match it {
+    let texts = patterns.into_iter().flatten().filter_map(|it| match it {
         Pattern::Exactly(text) => Some(text.clone()),
         // Of how a value begins nothing can be told.
         Pattern::Begins(_) => None,
     });
-    let mut wanted: Vec<(String, Vec<String>)> = named
+    let mut wanted: Vec<(String, Vec<String>)> = texts
         .chain(filter.caller.iter().cloned())
         .map(|text| (text.clone(), vec![text]))
         .collect();
-    let addresses = filter.client.iter().filter_map(|it| it.address());
+    let addresses = filter.client.iter().filter_map(Network::address);
     wanted.extend(addresses.map(|address| (address.to_string(), written(address))));
     for (value, written) in wanted {
         let mut names = Vec::new();

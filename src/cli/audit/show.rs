@@ -152,7 +152,7 @@ fn named(index: &Index, seq: u64, revision: Option<&Value>) -> anyhow::Result<Op
         let line = index.line(last)?.unwrap_or_default();
         let record: Value = serde_json::from_slice(&line).unwrap_or_default();
         if record.get("to").or_else(|| record.get("revision")) == revision {
-            return Ok(record["policies"].as_array().cloned());
+            return Ok(record.get("policies").and_then(Value::as_array).cloned());
         }
         before = last;
     }

@@ -202,7 +202,7 @@ fn said(after: &After) -> String {
         After::Doubt(done, before) => {
             let before = before
                 .as_ref()
-                .map_or("not known".to_owned(), |it| list(it));
+                .map_or_else(|| "not known".to_owned(), |it| list(it));
             format!("in doubt: {}; if not carried out: {before}", list(done))
         }
     }
