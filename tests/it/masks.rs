@@ -214,9 +214,7 @@ fn values_with_pseudonyms_stand_nowhere_and_are_found_again() {
         .arg(&config)
         .arg("--policies")
         .arg(policies.path());
-    command
-        .arg("--upstream")
-        .arg(format!("http://{}", upstream.address));
+    command.args(["--upstream", &format!("http://{}", upstream.address)]);
     let gate = Gate::spawn(directory, command);
     for (body, status) in [(GOOD, 204), (BAD, 403), ("{", 400)] {
         assert_eq!(gate.send("PUT", TOKEN, body).status, status);
@@ -276,11 +274,15 @@ fn values_with_pseudonyms_stand_nowhere_and_are_found_again() {
         out.contains("key v2 is made") && out.contains(&address) && out.contains("hmac-sha256:v2:"),
         "{out}"
     );
-    // Whoever asks by the value, or by the pseudonym as it stands, finds it, whichever key made it.
+    found_again(&gate.journal(), &id, &caller, &address);
+}
+
+/// Whoever asks by the value, or by the pseudonym as it stands, finds it, whichever key made it.
+fn found_again(journal: &Path, id: &str, caller: &str, address: &str) {
     let found = |arguments: [&str; 2]| {
         let ran = program()
             .args(["audit", "query", "--format", "json", "--journal"])
-            .arg(gate.journal())
+            .arg(journal)
             .args(arguments)
             .output()
             .unwrap();
@@ -289,9 +291,9 @@ fn values_with_pseudonyms_stand_nowhere_and_are_found_again() {
     };
     for asked in [
         ["--client", "127.0.0.1"],
-        ["--client", &address],
-        ["--caller", &id],
-        ["--caller", &caller],
+        ["--client", address],
+        ["--caller", id],
+        ["--caller", caller],
     ] {
         assert_eq!(found(asked), (3, String::new()), "{asked:?}");
     }

@@ -84,22 +84,6 @@ fn flips_are_told_and_the_exit_code_says_no() {
         "{}",
         none.err
     );
-    for (condition, said) in [
-        (
-            "environment=prd",
-            "no record names the environment prd; there are: default",
-        ),
-        (
-            "policy=naming2",
-            "no record names the policy naming2; there are: ",
-        ),
-        ("caller=10.9.9.9", "no record names the caller 10.9.9.9"),
-    ] {
-        let ran = replay(&gate.journal(), candidate.path(), &["--where", condition]);
-        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
-        assert!(ran.out.starts_with("0 decisions"), "{}", ran.out);
-        assert!(ran.err.contains(said), "{}", ran.err);
-    }
     for (more, said) in [
         (&["--since", "yesterday"][..], "7d"),
         (&["--since", "1d", "--until", "2d"], "nothing lies between"),
@@ -129,6 +113,31 @@ fn flips_are_told_and_the_exit_code_says_no() {
         .next()
         .unwrap();
     assert_eq!(plain(shown), plain(&told.out), "{}", told.out);
+}
+
+#[test]
+fn what_no_decision_has_is_told_with_what_there_is() {
+    let upstream = Upstream::lenient();
+    let gate = gate(upstream.address);
+    for body in [GOOD, BAD] {
+        gate.send("PUT", TOKEN, body);
+    }
+    for (condition, said) in [
+        (
+            "environment=prd",
+            "no record names the environment prd; there are: default",
+        ),
+        (
+            "policy=naming2",
+            "no record names the policy naming2; there are: ",
+        ),
+        ("caller=10.9.9.9", "no record names the caller 10.9.9.9"),
+    ] {
+        let ran = replay(&gate.journal(), &policies(), &["--where", condition]);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+        assert!(ran.out.starts_with("0 decisions"), "{}", ran.out);
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
 }
 
 /// Without times and digests.
