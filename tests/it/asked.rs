@@ -7,7 +7,9 @@ use dtgate::simulate::seeds;
 use serde_json::{Value, json};
 
 use crate::audit::written;
-use crate::harness::{GOOD, Gate, Simulator, TOKEN, Upstream, exchange, program, records};
+use crate::harness::{
+    GOOD, Gate, Simulator, TOKEN, Upstream, eventually, exchange, policies, program, records,
+};
 
 fn said(directory: &Path, arguments: &[&str]) -> String {
     let output = program()
@@ -277,6 +279,40 @@ fn the_history_of_a_token_is_whole_and_counts_what_it_does_not_show() {
     assert_eq!(shown.matches(&second).count(), 2, "{shown}");
 }
 
+/// Wherever the configuration has it: for `check` beside the gate, and for commands.
+#[test]
+fn an_index_is_found_where_the_configuration_puts_it() {
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (config, elsewhere) = (path("gate.toml"), path("elsewhere.sqlite"));
+    let text = format!(
+        "[journal]\ndirectory = \"{}\"\nindex_path = \"{}\"\n",
+        path("journal").display(),
+        elsewhere.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap().to_owned();
+    let gate = Gate::start(directory, upstream.address, &["--config", &config]);
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    eventually("the index is there", || elsewhere.exists().then_some(()));
+    let run = |arguments: &[&str]| {
+        let output = program()
+            .args(arguments)
+            .args(["--config", &config])
+            .output();
+        output.unwrap()
+    };
+    let policies = policies();
+    let checked = run(&["check", "--policies", policies.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(!said.contains("no index of a journal"), "{said}");
+    let found = run(&["audit", "query", "--format", "json"]);
+    assert!(found.status.success(), "{found:?}");
+    assert_eq!(String::from_utf8_lossy(&found.stdout).lines().count(), 1);
+    assert!(!gate.journal().join("index.sqlite").exists());
+}
+
 #[test]
 fn a_gate_that_is_killed_while_it_indexes_leaves_an_index_that_is_whole_or_mended() {
     let upstream = Upstream::lenient();
@@ -287,7 +323,7 @@ fn a_gate_that_is_killed_while_it_indexes_leaves_an_index_that_is_whole_or_mende
             assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
         }
         // It is killed before the index is begun, when it is, and when it has rows; on a machine that is busy, wherever
-        // it is: the index gets what nobody else wants of the processors.
+        // it is: requests go before the index.
         let index = gate.journal().join("index.sqlite-wal");
         let enough = |it: std::fs::Metadata| round < 2 || it.len() > 100_000;
         let patience = Instant::now() + Duration::from_secs(5);
