@@ -1,4 +1,5 @@
-//! The index: `cargo bench --bench index -- RECORDS` writes a journal of so many records, indexes it, and asks.
+//! The index: `cargo bench --bench index -- RECORDS` writes a journal of so many records, indexes it, and asks. With
+//! `RECORDS DIRECTORY` it leaves the journal there, for commands to be tried on.
 //!
 //! The journal is one that Terraform, a few hundred jobs and some people could have written: half of the records are
 //! outcomes, most changes change nothing, some are denied.
@@ -11,7 +12,7 @@
 )]
 
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dtgate::audit::index::{By, FILE, Filter, Index, Pattern};
@@ -19,13 +20,16 @@ use dtgate::value::Sha256Hex;
 use serde_json::{Value, json};
 
 fn main() {
-    let records = std::env::args().find_map(|it| it.parse::<u64>().ok());
+    let mut words = std::env::args();
+    let records = words.find_map(|it| it.parse::<u64>().ok());
     let records = records.unwrap_or(100_000).max(1000);
-    let directory = tempfile::tempdir().unwrap();
-    let bytes = write(directory.path(), records);
-    let path = directory.path().join(FILE);
+    let passing = tempfile::tempdir().unwrap();
+    let kept = words.find(|it| !it.starts_with('-')).map(PathBuf::from);
+    let directory = kept.as_deref().unwrap_or(passing.path());
+    let bytes = write(directory, records);
+    let path = directory.join(FILE);
     let begun = Instant::now();
-    let mut index = Index::open(directory.path(), &path).unwrap();
+    let mut index = Index::open(directory, &path).unwrap();
     index.catch_up(|_| true).unwrap();
     let took = begun.elapsed();
     let size: u64 = std::fs::metadata(&path).unwrap().len();
@@ -38,7 +42,7 @@ fn main() {
     );
     // As a command does, which comes later.
     drop(index);
-    let index = Index::open(directory.path(), &path).unwrap();
+    let index = Index::open(directory, &path).unwrap();
     for (name, filter) in queries(records) {
         let begun = Instant::now();
         let page = index.find(&filter, 100).unwrap();
