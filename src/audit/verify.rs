@@ -5,173 +5,28 @@
 //! the key that signs its checkpoints, and one that was cut, by a checkpoint or a head that was kept elsewhere.
 //! It holds on to nothing that grows with the journal: lists are cut, and what is not listed is counted.
 
+mod aside;
 mod checkpoints;
+mod doubt;
+mod report;
 mod start;
 mod unsigned;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
-use super::aside::{is_aside, name};
-use super::chain::{Head, Link, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
-use super::event::Pruned;
+use super::chain::{Head, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
 use super::mark::{self, Marked};
-use super::segment::{
-    Break, Damage, LONGEST_LINE, first_record, open_lines, open_regular, read_line, segments,
-};
+use super::segment::{Break, Damage, LONGEST_LINE, first_record, open_lines, read_line, segments};
 use super::settle::compare;
 use super::tree::stored;
-use crate::value::{Duration, Sha256Hex, counted};
+use crate::value::Duration;
 use checkpoints::Checking;
 pub use checkpoints::{CheckpointError, Checkpoints, Late, Trust, read_kept};
+pub(super) use doubt::Doubt;
+pub use report::{Recovered, Removal, Report, VerifyError};
 use start::{Start, other_form};
-
-/// What a whole journal contains.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    pub segments: usize,
-    pub records: u64,
-    pub allowed: u64,
-    pub denied: u64,
-    pub outcomes: u64,
-    /// Requests that were refused or denied without a record of their own.
-    pub suppressed: u64,
-    /// Allowed decisions of which nobody knows what became, oldest first: a crash came between, Dynatrace did not
-    /// answer, or they are under way.
-    pub in_doubt: Vec<String>,
-    /// Further ones, where there are too many to list.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub more_in_doubt: u64,
-    /// When the journal was written again after something went wrong.
-    pub recoveries: Vec<Recovered>,
-    /// Further ones, where there are too many to list.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub more_recoveries: u64,
-    /// What was set aside and is not as the records say.
-    pub problems: Vec<String>,
-    /// What says that older segments were deleted, as far as it was not deleted itself.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub pruned: Vec<Removal>,
-    /// Further ones, where there are too many to list.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub more_pruned: u64,
-    /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
-    pub unvouched: Vec<u64>,
-    /// Whether the file `head` is there.
-    pub has_head_file: bool,
-    /// Number and hash of the last record: note them elsewhere to prove later that nothing was cut.
-    pub head_seq: u64,
-    pub head_hash: String,
-    /// What checkpoints prove.
-    pub checkpoints: Checkpoints,
-}
-
-/// A `recovery` record.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Recovered {
-    pub seq: u64,
-    pub timestamp: String,
-    pub reason: String,
-    pub refused_events: u64,
-    /// The file that holds what was torn, its length and its hash.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_aside: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_aside_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_aside_sha256: Option<String>,
-}
-
-/// A `pruned` record.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Removal {
-    pub seq: u64,
-    #[serde(flatten)]
-    pub pruned: Pruned,
-}
-
-/// Why a journal is no evidence.
-#[derive(Debug, Error)]
-pub enum VerifyError {
-    #[error(transparent)]
-    Damaged(#[from] Damage),
-    #[error("{} holds no journal", .0.display())]
-    Empty(PathBuf),
-    #[error(
-        "record {seq} with hash {hash} is not in the journal, though it was noted as its head once"
-    )]
-    Head { seq: u64, hash: String },
-    #[error(
-        "record {seq} says that record {last} was deleted and had hash {noted}, and the record after it names {found}"
-    )]
-    Pruned {
-        seq: u64,
-        last: u64,
-        noted: String,
-        found: String,
-    },
-    #[error("{}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{}{}: {why}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-    Checkpoint {
-        path: PathBuf,
-        line: Option<u64>,
-        why: CheckpointError,
-    },
-    #[error(
-        "record {expected} comes next, but {} begins with record {named} by its name: a segment is missing, \
-         was renamed, or was replaced by a shorter one", path.display()
-    )]
-    Missing {
-        path: PathBuf,
-        expected: u64,
-        named: u64,
-    },
-    #[error(
-        "{}:{line}: record {record} is torn ({reason}): a gate is writing it, or a crash cut it, and dtgate sets \
-         it aside when it starts", path.display()
-    )]
-    Torn {
-        path: PathBuf,
-        line: u64,
-        record: u64,
-        reason: String,
-    },
-}
-
-impl VerifyError {
-    /// Whether the journal could be read and is broken, as opposed to not readable at all.
-    pub fn is_verdict(&self) -> bool {
-        match self {
-            Self::Damaged(_)
-            | Self::Head { .. }
-            | Self::Missing { .. }
-            | Self::Pruned { .. }
-            | Self::Checkpoint { .. }
-            | Self::Torn { .. } => true,
-            Self::Empty(_) | Self::Io { .. } => false,
-        }
-    }
-
-    /// What does not hold, in one sentence.
-    pub fn headline(&self) -> &'static str {
-        match self {
-            Self::Checkpoint { why, .. } => why.headline(),
-            Self::Head { .. } => "The journal does not go on from the head that was noted.",
-            _ => "The chain is broken.",
-        }
-    }
-}
 
 /// Reads the journal in `directory` from its first record to its last. Nobody's signature is trusted.
 pub fn verify(directory: &Path, noted: Option<&NotedHead>) -> Result<Report, VerifyError> {
@@ -428,7 +283,7 @@ impl Walk<'_> {
         // What was set aside is deleted before the segment whose record names it.
         let recoveries = report.recoveries.iter();
         let kept: Vec<_> = recoveries.filter(|it| it.seq > gone).collect();
-        let found = problems(directory, &kept).map_err(io(directory))?;
+        let found = aside::problems(directory, &kept).map_err(io(directory))?;
         report.problems.extend(found);
         if on_disk > last {
             // Nobody was answered for them (a start, a recovery, a stop), so that a start lets it pass.
@@ -464,82 +319,12 @@ impl Walk<'_> {
     }
 }
 
-/// What was set aside, compared with what the records say.
-fn problems(directory: &Path, recoveries: &[&Recovered]) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut named = BTreeSet::new();
-    for recovered in recoveries {
-        let Some(aside) = &recovered.set_aside else {
-            continue;
-        };
-        named.insert(aside.clone());
-        if let Some(problem) = differs(directory, aside, recovered) {
-            let seq = recovered.seq;
-            found.push(format!(
-                "record {seq} says that {aside} was set aside: {problem}"
-            ));
-        }
-    }
-    let mut unnamed = BTreeSet::new();
-    for entry in std::fs::read_dir(directory)? {
-        let name = name(&entry?.path());
-        if is_aside(&name) && !named.contains(&name) {
-            unnamed.insert(name);
-        }
-    }
-    found.extend(unnamed.iter().map(|name| {
-        format!(
-            "{name} was set aside, and no record says so: dtgate records it when it starts next, or somebody \
-             put it there"
-        )
-    }));
-    Ok(found)
-}
-
-fn differs(directory: &Path, aside: &str, recovered: &Recovered) -> Option<String> {
-    if !is_aside(aside) || aside.contains('/') {
-        return Some("that is no name of such a file".to_owned());
-    }
-    let file = match open_regular(&directory.join(aside)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Some("it is gone".to_owned());
-        }
-        Err(error) => return Some(format!("it cannot be read: {error}")),
-    };
-    let length = match file.metadata() {
-        Ok(metadata) => metadata.len(),
-        Err(error) => return Some(format!("it cannot be read: {error}")),
-    };
-    // The first dtgate recorded the name only.
-    let (Some(bytes), Some(sha256)) = (recovered.set_aside_bytes, &recovered.set_aside_sha256)
-    else {
-        return None;
-    };
-    if length != bytes {
-        return Some(format!(
-            "it was changed, and has {} instead of {bytes}",
-            counted(length, "byte")
-        ));
-    }
-    let mut content = Vec::new();
-    if let Err(error) = file.take(bytes).read_to_end(&mut content) {
-        return Some(format!("it cannot be read: {error}"));
-    }
-    (Sha256Hex::of(&content).as_str() != sha256).then(|| "it was changed".to_owned())
-}
-
 fn at_checkpoint(
     path: &Path,
     line: Option<u64>,
 ) -> impl FnOnce(CheckpointError) -> VerifyError + use<> {
     let path = path.to_owned();
     move |why| VerifyError::Checkpoint { path, line, why }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// Why a segment cannot be read: damage, where it is compressed and was changed.
@@ -556,59 +341,7 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + use<> {
     move |source| VerifyError::Io { path, source }
 }
 
-/// Allowed decisions that wait for their outcome, for one that is known. `Which::Doubt` of the index means the same.
-#[derive(Debug, Default)]
-pub(super) struct Doubt {
-    waiting: BTreeMap<u64, String>,
-    /// The oldest, where there are more than there is room for. Their outcomes are not looked for any more.
-    more: u64,
-}
-
-impl Doubt {
-    pub(super) fn see(&mut self, record: &Link<'_>) {
-        match (&*record.kind, &*record.verdict) {
-            ("decision", "allow") => {
-                let number = record.seq.unwrap_or_default();
-                let id = record.decision_id.clone().into_owned();
-                self.waiting.insert(number, id);
-                if self.waiting.len() > WAITING && self.waiting.pop_first().is_some() {
-                    self.more += 1;
-                }
-            }
-            ("outcome", _) if record.outcome != "unknown" => self.end(record),
-            // An operator has found out.
-            ("settled", _) if record.found != "unknown" => self.end(record),
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, record: &Link<'_>) {
-        let meant = self.waiting.get(&record.decision_seq);
-        if meant.is_some_and(|id| *id == record.decision_id) {
-            self.waiting.remove(&record.decision_seq);
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    pub(super) fn ids(self) -> Vec<String> {
-        self.waiting.into_values().collect()
-    }
-
-    /// As many as are listed, and how many more there are.
-    fn some(self) -> (Vec<String>, u64) {
-        let all = self.waiting.len();
-        let some: Vec<String> = self.waiting.into_values().take(LISTED).collect();
-        let more = self.more + (all - some.len()) as u64;
-        (some, more)
-    }
-}
-
 /// `journal.checkpoint_interval`, where nobody says another.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Of a kind.
 const LISTED: usize = 10_000;
-/// More than any gate has requests under way.
-const WAITING: usize = 100_000;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, handover};
 use super::super::tree::{Compact, Hash, leaf};
-use super::is_zero;
+use super::report::is_zero;
 use crate::value::Duration;
 
 /// What a journal is compared with.

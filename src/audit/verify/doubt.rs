@@ -1,0 +1,59 @@
+//! Decisions in doubt, as whoever reads a journal from its beginning finds them.
+
+use std::collections::BTreeMap;
+
+use super::LISTED;
+use crate::audit::chain::Link;
+
+/// Allowed decisions that wait for their outcome, for one that is known. `Which::Doubt` of the index means the same.
+#[derive(Debug, Default)]
+pub(in crate::audit) struct Doubt {
+    waiting: BTreeMap<u64, String>,
+    /// The oldest, where there are more than there is room for. Their outcomes are not looked for any more.
+    more: u64,
+}
+
+impl Doubt {
+    pub(in crate::audit) fn see(&mut self, record: &Link<'_>) {
+        match (&*record.kind, &*record.verdict) {
+            ("decision", "allow") => {
+                let number = record.seq.unwrap_or_default();
+                let id = record.decision_id.clone().into_owned();
+                self.waiting.insert(number, id);
+                if self.waiting.len() > WAITING && self.waiting.pop_first().is_some() {
+                    self.more += 1;
+                }
+            }
+            ("outcome", _) if record.outcome != "unknown" => self.end(record),
+            // An operator has found out.
+            ("settled", _) if record.found != "unknown" => self.end(record),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, record: &Link<'_>) {
+        let meant = self.waiting.get(&record.decision_seq);
+        if meant.is_some_and(|id| *id == record.decision_id) {
+            self.waiting.remove(&record.decision_seq);
+        }
+    }
+
+    pub(in crate::audit) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(in crate::audit) fn ids(self) -> Vec<String> {
+        self.waiting.into_values().collect()
+    }
+
+    /// As many as are listed, and how many more there are.
+    pub(super) fn some(self) -> (Vec<String>, u64) {
+        let all = self.waiting.len();
+        let some: Vec<String> = self.waiting.into_values().take(LISTED).collect();
+        let more = self.more + (all - some.len()) as u64;
+        (some, more)
+    }
+}
+
+/// More than any gate has requests under way.
+const WAITING: usize = 100_000;
