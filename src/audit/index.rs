@@ -134,9 +134,7 @@ impl Index {
             file: file_of(path),
             filler: None,
         };
-        if pragma(&index.db, "application_id")? != APPLICATION
-            || pragma(&index.db, "user_version")? != VERSION
-        {
+        if !is_usable(&index.db)? {
             if has_tables(&index.db)? {
                 drop(index);
                 discard(path)?;
@@ -156,9 +154,7 @@ impl Index {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
         set_up(&db)?;
-        let is_ours = pragma(&db, "application_id")? == APPLICATION
-            && pragma(&db, "user_version")? == VERSION;
-        Ok(is_ours.then(|| Self {
+        Ok(is_usable(&db)?.then(|| Self {
             db,
             journal: journal.to_owned(),
             path: Some(path.to_owned()),
@@ -380,6 +376,13 @@ fn set_up(db: &Connection) -> Result<(), Error> {
 
 fn pragma(db: &Connection, name: &str) -> Result<i64, Error> {
     Ok(db.pragma_query_value(None, name, |row| row.get(0))?)
+}
+
+/// Whether it is an index of this version, whole.
+fn is_usable(db: &Connection) -> Result<bool, Error> {
+    Ok(pragma(db, "application_id")? == APPLICATION
+        && pragma(db, "user_version")? == VERSION
+        && tables::are_right(db)?)
 }
 
 fn has_tables(db: &Connection) -> Result<bool, Error> {

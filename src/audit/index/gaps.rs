@@ -43,10 +43,7 @@ impl Index {
         };
         let mut missing = Vec::new();
         if let Some(first) = firsts.first().copied().filter(|first| *first > 1) {
-            let pruned = self.last_of("pruned")?;
-            let pruned: event::Pruned = pruned
-                .and_then(|line| serde_json::from_slice(&line).ok())
-                .unwrap_or_default();
+            let pruned = self.last_pruned()?;
             let last = pruned.last.min(first - 1);
             if last + 1 < first {
                 missing.push((last + 1, first - 1));
@@ -89,6 +86,22 @@ impl Index {
             }
         }
         Ok(gaps)
+    }
+
+    /// The newest `pruned` record; one that cannot be read does not hide those before it.
+    fn last_pruned(&self) -> Result<event::Pruned, Error> {
+        let mut before = i64::MAX.unsigned_abs();
+        for _ in 0..SHOWN {
+            let Some(seq) = self.last_before("pruned", before)? else {
+                break;
+            };
+            let line = self.line(seq)?;
+            if let Some(pruned) = line.and_then(|line| serde_json::from_slice(&line).ok()) {
+                return Ok(pruned);
+            }
+            before = seq;
+        }
+        Ok(event::Pruned::default())
     }
 
     /// The last record of a kind as the journal has it.

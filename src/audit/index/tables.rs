@@ -4,6 +4,25 @@
 //! whose entries end in that number, gives a caller's newest decisions without sorting anything. Texts that repeat are
 //! kept once ([`Kind`]), and so are lists of them ([`List`]): which list holds what is asked once a query.
 
+use rusqlite::Connection;
+
+use super::Error;
+
+/// Whether the tables are those below, to the letter, and there is nothing else: a view or a trigger of somebody's could
+/// answer without end.
+pub(super) fn are_right(db: &Connection) -> Result<bool, Error> {
+    let right = Connection::open_in_memory()?;
+    right.execute_batch(TABLES)?;
+    Ok(schema(db)? == schema(&right)?)
+}
+
+fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Error> {
+    let sql = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name LIMIT 1000";
+    let mut statement = db.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Of the tables.
 pub(super) const VERSION: i64 = 2;
 

@@ -415,6 +415,24 @@ fn an_index_that_cannot_be_used_is_made_anew() {
         .unwrap();
     drop(db);
     assert_eq!(all(&indexed(directory.path())), wanted);
+    // Somebody put a view in the place of a table, or a trigger behind one.
+    for sql in [
+        "DROP TABLE decision; CREATE VIEW decision AS WITH RECURSIVE t(seq) AS \
+         (SELECT 1 UNION ALL SELECT seq + 1 FROM t) SELECT seq, 1 AS ms, 0 AS verdict FROM t",
+        "CREATE TRIGGER x AFTER INSERT ON record BEGIN DELETE FROM decision; END",
+        "CREATE TABLE more(x)",
+        "DROP INDEX by_denial",
+    ] {
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch(sql).unwrap();
+        drop(db);
+        assert!(
+            Index::open_to_read(directory.path(), &path)
+                .unwrap()
+                .is_none()
+        );
+        assert_eq!(all(&indexed(directory.path())), wanted);
+    }
     // Half of it is gone.
     let content = std::fs::read(&path).unwrap();
     std::fs::write(&path, &content[..content.len() / 2]).unwrap();

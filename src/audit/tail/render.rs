@@ -306,9 +306,21 @@ fn others(out: &mut String, record: &Value) {
     let members = record.as_object().into_iter().flatten();
     let shown: Map<String, Value> = members
         .filter(|(name, _)| !CHAIN.contains(&name.as_str()))
-        .map(|(name, value)| (Visible(name).to_string(), value.clone()))
+        .map(|(name, value)| (Visible(name).to_string(), with_clean_names(value)))
         .collect();
     append(out, format_args!("{}", Value::Object(shown)));
+}
+
+/// The same, with the names of all its members fit for a terminal.
+fn with_clean_names(value: &Value) -> Value {
+    match value {
+        Value::Array(elements) => elements.iter().map(with_clean_names).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (Visible(name).to_string(), with_clean_names(value)))
+            .collect(),
+        plain => plain.clone(),
+    }
 }
 
 /// Makes all text fit for a terminal: a caller's name for a token must not move the cursor, nor turn the
