@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Format, load, print_json, set};
 use crate::anchor;
 use crate::app;
-use crate::audit::{Directory, checkpoint, index};
+use crate::audit::pseudonym::Field;
+use crate::audit::{self, Directory, checkpoint, index};
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
@@ -48,6 +49,8 @@ struct Checked {
     policy: Policy,
     /// What the configuration changes about endpoints, and how many connections there are descriptors for.
     changes: Vec<String>,
+    /// What becomes of records.
+    records: Vec<String>,
     short: Option<String>,
     /// Of TLS; it is of no line of a file.
     shaky: Vec<String>,
@@ -95,9 +98,14 @@ impl Check {
             None => Vec::new(),
         };
         doubts.extend(policy.warnings().iter().cloned());
+        let records = match &self.config {
+            Some(_) => records(&config.journal, &policy),
+            None => Vec::new(),
+        };
         let checked = Checked {
             policy,
             changes: changes(&config, &catalogue),
+            records,
             short: short.map(|short| short.to_string()),
             shaky,
             doubts,
@@ -122,6 +130,7 @@ impl Check {
         let Checked {
             policy,
             changes,
+            records,
             short,
             shaky,
             doubts,
@@ -132,7 +141,7 @@ impl Check {
                 out,
                 &json!({
                     "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
-                    "evaluator": trusted, "descriptors": short, "tls": shaky,
+                    "journal": records, "evaluator": trusted, "descriptors": short, "tls": shaky,
                     "diagnostics": diagnostics(doubts, "warning"),
                 }),
             )?,
@@ -149,7 +158,7 @@ impl Check {
                     writeln!(out, "  {policy:width$}  {}", Visible(reason))?;
                 }
                 writeln!(out, "a change of {NEEDS_A_RESTART} needs a restart")?;
-                for line in changes.iter().chain(short) {
+                for line in records.iter().chain(changes).chain(short) {
                     writeln!(out, "{line}")?;
                 }
                 for warning in checked.said() {
@@ -188,6 +197,48 @@ impl Checked {
         let doubts = self.doubts.iter().map(Problem::to_string);
         self.shaky.iter().cloned().chain(doubts)
     }
+}
+
+/// What becomes of records: how long they are kept, what is not readable in them, and where their checkpoints go.
+fn records(journal: &audit::Config, policy: &Policy) -> Vec<String> {
+    let retention = &journal.retention;
+    let limits = [
+        retention.max_age.map(|age| format!("older than {age}")),
+        retention
+            .max_size
+            .map(|size| format!("beyond {size} in all")),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    let mut said = vec![match &*limits {
+        [] => "journal: nothing is ever deleted".to_owned(),
+        limits => format!("journal: segments {} are deleted", limits.join(" or ")),
+    }];
+    if policy.mask().is_some() {
+        said.push("journal: the policies mask or drop records (system.log)".to_owned());
+    }
+    let fields: Vec<&str> = journal.pseudonyms.fields.iter().map(Field::name).collect();
+    if !fields.is_empty() {
+        said.push(format!(
+            "journal: pseudonyms stand for {}; replay cannot judge by a policy that reads one of them",
+            fields.join(", ")
+        ));
+    }
+    let to = &journal.checkpoints;
+    let witnesses = to.witness.iter().map(|witness| witness.url.to_string());
+    let places = [
+        to.file.as_ref().map(|file| file.display().to_string()),
+        to.log.then(|| "the log".to_owned()),
+        to.url.as_ref().map(ToString::to_string),
+    ];
+    let places: Vec<String> = places.into_iter().flatten().chain(witnesses).collect();
+    said.push(match &*places {
+        [] => {
+            "journal: checkpoints go nowhere else, so that nobody could prove that its end was cut"
+                .to_owned()
+        }
+        places => format!("journal: checkpoints go to {}", places.join(", ")),
+    });
+    said
 }
 
 /// What the configuration changes about endpoints.

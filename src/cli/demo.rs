@@ -196,7 +196,7 @@ fn hints(
     )?;
     writeln!(
         out,
-        "dtgate audit verify --journal {0}\ndtgate audit tail --journal {0}",
+        "dtgate audit query --journal {0}\ndtgate audit stats --journal {0} --by policy\ndtgate audit verify --journal {0}",
         journal.display()
     )?;
     out.flush()

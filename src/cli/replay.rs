@@ -79,6 +79,7 @@ impl Replay {
         {
             bail!("--since is not before --until: nothing lies between");
         }
+        self.expect_to_find()?;
         let journal = || format!("journal {}", self.journal.display());
         if since.is_some_and(|since| since > now) {
             bail!("--since lies in the future: nothing was decided since then");
@@ -140,14 +141,41 @@ impl Replay {
         }
         if !self.fail_on.is_empty() && report.replayed == 0 {
             match report.decisions {
-                0 => bail!("no decision is like that: --fail-on has nothing to go by"),
-                _ => bail!("no decision could be judged again: --fail-on has nothing to go by"),
+                0 => bail!("no decision matches: --fail-on had nothing to check"),
+                _ => bail!("no decision could be judged again: --fail-on had nothing to check"),
             }
         }
-        if self.fail_on.iter().any(|what| what.is_met(&report)) {
-            return Ok(ExitCode::from(2));
+        let met = self.fail_on.iter().filter_map(|what| what.met(&report));
+        let met: Vec<String> = met.collect();
+        if met.is_empty() {
+            return Ok(ExitCode::SUCCESS);
         }
-        Ok(ExitCode::SUCCESS)
+        note(&format!("--fail-on is met: {}", met.join(", ")));
+        Ok(ExitCode::from(2))
+    }
+
+    /// Refuses conditions that leave out what `--fail-on` looks for: it would never be met.
+    fn expect_to_find(&self) -> anyhow::Result<()> {
+        for (what, hides) in [
+            (
+                FailOn::NewDenials,
+                Where::leaves_out_new_denials as fn(&Where) -> bool,
+            ),
+            (FailOn::NewAllows, Where::leaves_out_new_allows),
+        ] {
+            let hiding = self.conditions.iter().find(|it| hides(it));
+            if let Some(hiding) = hiding.filter(|_| self.fail_on.contains(&what)) {
+                let what = what.to_possible_value();
+                bail!(
+                    "--where {}={} is about what was decided then, and leaves out what --fail-on {} looks for: use one of \
+                     them",
+                    hiding.field().name(),
+                    hiding.value(),
+                    what.as_ref().map_or("", |it| it.get_name())
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -179,13 +207,21 @@ fn say_unmet(wanted: &Wanted, report: &Report, is_all: bool) {
 }
 
 impl FailOn {
-    fn is_met(self, report: &Report) -> bool {
+    /// What there is of it.
+    fn met(self, report: &Report) -> Option<String> {
+        let some = |count: u64, what| (count > 0).then(|| counted(count, what));
         match self {
-            Self::NewDenials => report.new_denials > 0,
-            Self::NewAllows => report.new_allows > 0,
-            Self::NotReplayed => {
-                report.unreplayed() > 0 || !report.not_by.is_empty() || report.damaged > 0
-            }
+            Self::NewDenials => some(report.new_denials, "new denial"),
+            Self::NewAllows => some(report.new_allows, "new allow"),
+            Self::NotReplayed => some(report.unreplayed(), "decision")
+                .map(|decisions| format!("{decisions} not judged again"))
+                .or_else(|| {
+                    let some = !report.not_by.is_empty();
+                    some.then(|| "decisions that some policies cannot judge again".to_owned())
+                })
+                .or_else(|| {
+                    some(report.damaged, "line").map(|lines| format!("{lines} that cannot be read"))
+                }),
         }
     }
 }
@@ -221,10 +257,10 @@ fn show(out: &mut impl Write, report: &Report, took: Duration) -> anyhow::Result
     if report.of_other_policies > 0 {
         writeln!(
             out,
-            "{} other policies or other data: now the data of the candidate counts. The time is that of the record.",
+            "{} then by other policies or other data. Here the data of the candidate counts, and the time of the record.",
             match report.of_other_policies {
-                1 => "1 was decided by".to_owned(),
-                many => format!("{many} were decided by"),
+                1 => "1 was decided".to_owned(),
+                many => format!("{many} were decided"),
             }
         )?;
     }
@@ -308,11 +344,12 @@ fn groups(
         for example in &group.examples {
             writeln!(
                 out,
-                "            {}  {}  {}  {}  {}",
+                "            {}  #{}  {}  {}  {}  {}",
                 Visible(&example.timestamp),
                 example.seq,
                 Visible(&example.operation),
                 Visible(&example.environment),
+                Visible(&example.token),
                 Visible(&example.by)
             )?;
             writeln!(out, "              {}", Visible(&example.says))?;

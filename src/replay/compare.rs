@@ -150,6 +150,7 @@ impl<'a> Candidate<'a> {
             decision_id: id.unwrap_or_default(),
             operation: &record.operation,
             environment: &input.environment.name,
+            token: token(&value),
             asked: caller(&value),
             caller: short.unwrap_or_else(|| record.requested_by.to_string()),
             by_policy: by_policy(change, &before, &now, known),
@@ -331,6 +332,16 @@ fn by_policy(
         }
     }
     found
+}
+
+/// The name and the public id of the token that it is about, as far as they are known.
+fn token(record: &Value) -> String {
+    let at = |pointer| record.pointer(pointer).and_then(Value::as_str);
+    let name = at("/input/token/current/name").or_else(|| at("/input/change/name/requested"));
+    match (name, at("/input/token/id")) {
+        (Some(name), Some(id)) => format!("{name} ({id})"),
+        (name, id) => name.or(id).unwrap_or_default().to_owned(),
+    }
 }
 
 const REFUSED: &str = "refused before policies saw it: there is no input";

@@ -85,6 +85,8 @@ pub struct Example {
     pub decision_id: String,
     pub operation: String,
     pub environment: String,
+    /// Name and public id of the token that it is about, as far as they are known.
+    pub token: String,
     /// Who asked, as `audit tail` tells it.
     pub by: String,
     pub says: String,
@@ -106,6 +108,7 @@ pub(super) struct Found<'a> {
     pub(super) decision_id: &'a str,
     pub(super) operation: &'a str,
     pub(super) environment: &'a str,
+    pub(super) token: String,
     /// Who asked, as `audit tail` tells it, and in one name.
     pub(super) asked: String,
     pub(super) caller: String,
@@ -171,6 +174,7 @@ impl Report {
                     decision_id: found.decision_id.to_owned(),
                     operation: found.operation.to_owned(),
                     environment: found.environment.to_owned(),
+                    token: found.token.clone(),
                     by: found.asked.clone(),
                     says,
                 });

@@ -217,6 +217,20 @@ impl Where {
         &self.value
     }
 
+    /// Whether it leaves out requests that were allowed then without an objection: a new denial may be of one of them.
+    pub fn leaves_out_new_denials(&self) -> bool {
+        match self.field {
+            Field::Policy | Field::Code => true,
+            Field::Verdict => self.value == "deny",
+            _ => false,
+        }
+    }
+
+    /// Whether it leaves out all requests that were denied then.
+    pub fn leaves_out_new_allows(&self) -> bool {
+        self.field == Field::Verdict && self.value == "allow"
+    }
+
     /// The value is also known by these.
     #[must_use]
     pub fn known_as(self, known_as: Vec<String>) -> Self {
