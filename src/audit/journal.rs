@@ -4,6 +4,7 @@
 //! failed for leaves no trace once [`Journal::recover`] has succeeded: those events were answered with
 //! an error, so nothing that was forwarded is lost with them.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -262,6 +263,13 @@ impl Journal {
             tree.keep(growth);
         }
         Ok(first)
+    }
+
+    /// `pruned` records that were not signed when it was opened.
+    pub(super) fn late_removals(&self) -> BTreeSet<u64> {
+        let tree = self.tree.as_ref();
+        tree.map(|tree| tree.late_removals().clone())
+            .unwrap_or_default()
     }
 
     /// Number and root of the records so far, all of which are brought to disk before.

@@ -4,6 +4,7 @@
 //! what is intended, a `pruned` record is on disk, the segments go one by one, the file goes. The next start finds
 //! the file, and goes on if the record is there. What remains is always the end of the journal without a gap.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -353,10 +354,12 @@ pub(super) fn prune(
 }
 
 /// Goes on with what a kill has ended, where the record was written; once a checkpoint covers that: as long as it waits,
-/// it says `false`.
+/// it says `false`. A record of `late` was not signed before the kill, and is signed by a later start with whatever else
+/// was there: it is left, and another one is written when segments are deleted next.
 pub(super) fn finish(
     directory: &Path,
     covered: u64,
+    late: &BTreeSet<u64>,
     go_on: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<bool> {
     let path = intention(directory);
@@ -384,7 +387,7 @@ pub(super) fn finish(
             pruned_in(path, go_on, see)?;
         }
     }
-    if let Some((seq, hash)) = recorded {
+    if let Some((seq, hash)) = recorded.filter(|(seq, _)| !late.contains(seq)) {
         if seq > covered {
             return Ok(false);
         }

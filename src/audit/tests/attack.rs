@@ -1,6 +1,7 @@
 //! Somebody who can write the journal's files and has not its key: what he changes is never signed in silence, nothing
 //! that he puts there takes more than its room, and a kill anywhere, again and again, loses nothing.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
@@ -252,6 +253,9 @@ async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_ke
         journal.note(&[pruned.record()]).unwrap();
     }
     keyed(&config).unwrap();
+    let another = tempfile::tempdir().unwrap();
+    let later = small(another.path());
+    copy(&config.directory, &later.directory);
     for path in &paths[..2] {
         fs::remove_file(path).unwrap();
     }
@@ -263,9 +267,24 @@ async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_ke
         _ => false,
     };
     assert!(why(&error), "{error}");
-    // A start signs it, and says since when.
+    // A start signs nothing of it.
     written(&config, 1).await;
-    assert_eq!(keyed(&config).unwrap().checkpoints.signed_late.len(), 1);
+    let error = keyed(&config).unwrap_err();
+    assert!(why(&error), "{error}");
+    // Where the segments are still there when the gate starts, it signs all, and later that vouches for nothing.
+    written(&later, 1).await;
+    assert_eq!(keyed(&later).unwrap().checkpoints.signed_late.len(), 1);
+    for path in &segments(&later.directory).unwrap()[..2] {
+        fs::remove_file(path).unwrap();
+    }
+    let error = keyed(&later).unwrap_err();
+    let VerifyError::Checkpoint { why, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(
+        matches!(why, CheckpointError::DeletedUnsigned { .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -375,6 +394,7 @@ struct Life {
     lives: usize,
     known: Vec<String>,
     covered: u64,
+    late: BTreeSet<u64>,
 }
 
 impl Life {
@@ -450,7 +470,7 @@ impl Life {
             }),
             Act::Prune => self.steps(kill, |life, step| {
                 let path = life.config.directory.clone();
-                if !finish(&path, life.covered, step)? {
+                if !finish(&path, life.covered, &life.late, step)? {
                     return Ok(());
                 }
                 let due = due(&path, &life.config.retention, now(), life.covered)?;
@@ -483,7 +503,10 @@ impl Life {
             Act::Start => {
                 // What a kill left half written is set aside, or nothing is wrong.
                 self.covered = 0;
-                drop(self.open());
+                let mut journal = self.open();
+                self.late = journal.late_removals();
+                let start = json!({"kind": "start", "timestamp": now().to_string()});
+                journal.note(&[Record::of(&start, 100)]).unwrap();
             }
         }
     }
@@ -540,6 +563,7 @@ proptest! {
             lives: 0,
             known: Vec::new(),
             covered: 0,
+            late: BTreeSet::new(),
         };
         Keys::read_or_make(Directory::hold(&life.config.directory).unwrap().path(), None).unwrap();
         life.act(Act::Write(6), None);

@@ -5,6 +5,7 @@
 //! checkpoint that the gate has signed, and makes it anew from the segments where it is short, too long or wrong. Where old segments were pruned,
 //! the file has a hole in place of what was below their largest subtrees.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -32,6 +33,8 @@ pub(in crate::audit) struct Stored {
     kept: u64,
     /// Those that come next.
     waiting: Vec<u8>,
+    /// `pruned` records that were not signed when the journal was opened.
+    late_removals: BTreeSet<u64>,
 }
 
 /// What a batch of records adds, as long as nobody knows whether it is on disk.
@@ -72,6 +75,7 @@ impl Stored {
             .write(true)
             .open(path(directory))?;
         let segments = segments(directory)?;
+        let late_removals = late_removals(&segments, keys)?;
         let hashes = Hashes(file);
         let newest = newest_right(&hashes, &segments, last, keys)?;
         let Some((tree, from)) = newest.map_or_else(
@@ -86,6 +90,7 @@ impl Stored {
             tree,
             file: Some(hashes.0),
             waiting: Vec::new(),
+            late_removals,
         };
         this.write_roots()?;
         if from == 0 && segments.len() > 2 {
@@ -152,6 +157,11 @@ impl Stored {
 
     pub(in crate::audit) fn tree(&self) -> &Compact {
         &self.tree
+    }
+
+    /// `pruned` records that were not signed when the journal was opened: nothing may be deleted because of them.
+    pub(in crate::audit) fn late_removals(&self) -> &BTreeSet<u64> {
+        &self.late_removals
     }
 
     pub(in crate::audit) fn grow(&self) -> Growth {
@@ -288,6 +298,59 @@ fn pruned(line: &[u8]) -> Option<Compact> {
     let last = (last <= MOST_RECORDS).then_some(last)?;
     let tree = Compact::from_roots(last, roots?)?;
     (kind == "pruned").then_some(tree)
+}
+
+/// The `pruned` records behind the newest checkpoint of the gate's own. A kill may leave one there; then nothing was
+/// deleted yet. An error where something was: whoever did that did not wait for the signature, as the gate does.
+fn late_removals(segments: &[PathBuf], keys: &[PublicKey]) -> io::Result<BTreeSet<u64>> {
+    let mut late = BTreeMap::new();
+    let mut is_signed = false;
+    for path in segments.iter().rev() {
+        let mut seq = first_record(path).unwrap_or_default();
+        let mut here = BTreeMap::new();
+        each_line(path, |line| {
+            if checkpoint(line, keys).is_some() {
+                (is_signed, here) = (true, BTreeMap::new());
+            } else if let Some(tree) = pruned(line) {
+                here.insert(seq, tree.size());
+            }
+            seq += 1;
+            true
+        })?;
+        late.extend(here);
+        if is_signed {
+            break;
+        }
+    }
+    let first = segments.first().and_then(|path| first_record(path));
+    let gone = first.unwrap_or(1) - 1;
+    let told = late.iter().find(|(_, last)| gone > 0 && **last >= gone);
+    if let Some((record, _)) = told.filter(|_| is_signed)
+        && !is_said_before(segments, gone, &late)?
+    {
+        return Err(io::Error::other(format!(
+            "the first {gone} records are gone, and record {record}, which says that they were deleted, is signed by \
+             nobody: this gate signs first, and then deletes. Somebody else deleted them. Run `dtgate audit verify`"
+        )));
+    }
+    Ok(late.into_keys().collect())
+}
+
+/// Whether another record than these says that so many were deleted.
+fn is_said_before(segments: &[PathBuf], gone: u64, late: &BTreeMap<u64, u64>) -> io::Result<bool> {
+    for path in segments.iter().rev() {
+        let (mut seq, mut found) = (first_record(path).unwrap_or_default(), false);
+        each_line(path, |line| {
+            found |=
+                pruned(line).is_some_and(|tree| tree.size() >= gone) && !late.contains_key(&seq);
+            seq += 1;
+            !found
+        })?;
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The member `tree` of a `pruned` record: that of the first `size` records, which were in the journal.

@@ -80,6 +80,11 @@ pub(super) struct Checking {
     foreign: Option<(u64, String)>,
     /// The last record that tells of something else than what was signed.
     written: u64,
+    /// The first `pruned` record that nobody has signed yet.
+    removal: Option<u64>,
+    /// From the first to the last record where such were signed by a later start. There is a signature between two of
+    /// them.
+    late_removals: Vec<(u64, u64)>,
     found: Checkpoints,
 }
 
@@ -139,6 +144,12 @@ pub enum CheckpointError {
          checkpoint of a key that was given: a gate makes one before it deletes anything"
     )]
     Deleted { first: u64, record: u64 },
+    #[error(
+        "the records before {first} are gone, and record {record}, which says that they were deleted, was not signed by the \
+         gate that wrote it, but by a later start, with all that it found: a gate signs before it deletes anything. Somebody \
+         else may have deleted them"
+    )]
+    DeletedUnsigned { first: u64, record: u64 },
 }
 
 impl CheckpointError {
@@ -157,7 +168,7 @@ impl CheckpointError {
             Self::Cut { .. } | Self::Other { .. } => {
                 "The journal does not go on from the checkpoint that was kept elsewhere."
             }
-            Self::Vouched { .. } | Self::Deleted { .. } => {
+            Self::Vouched { .. } | Self::Deleted { .. } | Self::DeletedUnsigned { .. } => {
                 "Nothing vouches for the beginning of the journal."
             }
         }
@@ -197,6 +208,8 @@ impl Checking {
             recent: VecDeque::new(),
             foreign: None,
             written: 0,
+            removal: None,
+            late_removals: Vec::new(),
             found: Checkpoints {
                 compared: kept.as_ref().map(|kept| kept.size),
                 ..Checkpoints::default()
@@ -226,6 +239,7 @@ impl Checking {
             "key" => self.key(record, line)?,
             // Nobody else writes them but a gate that starts, and a command that is run where none runs.
             "start" | "settled" => self.begins(record),
+            "pruned" => self.removal = self.removal.or(Some(record)),
             _ => {}
         }
         if !matches!(kind, "checkpoint" | "cosigned" | "settled") {
@@ -237,6 +251,13 @@ impl Checking {
 
     /// Somebody opens the journal, and signs from here on for all that is there.
     fn begins(&mut self, record: u64) {
+        if let Some(first) = self.removal.take() {
+            let last = self.late_removals.last_mut();
+            match last.filter(|(_, to)| *to > self.found.proven) {
+                Some((_, to)) => *to = record,
+                None => self.late_removals.push((first, record)),
+            }
+        }
         let found = &mut self.found;
         let signed = if self.trust.keys.is_empty() {
             found.covered
@@ -308,6 +329,7 @@ impl Checking {
             self.foreign = None;
             if !self.trust.keys.is_empty() {
                 found.proven = said.size;
+                self.removal = None;
             }
         } else {
             self.foreign = Some((record, key.to_string()));
@@ -369,8 +391,8 @@ impl Checking {
         Ok(())
     }
 
-    /// `vouching`: the record that says that the beginning was deleted, where it was.
-    pub(super) fn end(self, vouching: Option<u64>) -> Result<Checkpoints, CheckpointError> {
+    /// `vouching`: the records that say that the beginning was deleted, where it was.
+    pub(super) fn end(self, vouching: &[u64]) -> Result<Checkpoints, CheckpointError> {
         let last = self.tree.size();
         if let Some(kept) = self.kept.filter(|kept| kept.size > last) {
             return Err(CheckpointError::Cut {
@@ -388,10 +410,17 @@ impl Checking {
         if let Some((record, key)) = self.foreign {
             return Err(CheckpointError::Foreign { record, key });
         }
-        if let Some(record) = vouching.filter(|record| *record > self.found.proven) {
-            return Err(CheckpointError::Deleted {
-                first: self.pruned + 1,
-                record,
+        let first = self.pruned + 1;
+        let is_proven = |record: &u64| *record <= self.found.proven;
+        let late = &self.late_removals;
+        let is_late = |record: &u64| late.iter().any(|(from, to)| (from..=to).contains(&record));
+        let mut proven = vouching.iter().filter(|it| is_proven(it));
+        if let Some(&record) = vouching.first()
+            && !proven.clone().any(|it| !is_late(it))
+        {
+            return Err(match proven.next() {
+                Some(&record) => CheckpointError::DeletedUnsigned { first, record },
+                None => CheckpointError::Deleted { first, record },
             });
         }
         (self.found.proven > 0)

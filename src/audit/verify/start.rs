@@ -23,8 +23,8 @@ pub(super) struct Start {
     first: u64,
     /// The last record that a `pruned` record says was deleted, where it knows the hashes above.
     gone: Option<u64>,
-    /// The first record that says so.
-    vouching: Option<u64>,
+    /// The records that say so.
+    vouching: Vec<u64>,
 }
 
 impl Start {
@@ -73,7 +73,9 @@ impl Start {
         match found {
             Some(hash) if hash.as_str() == pruned.hash => {
                 self.gone = self.gone.max(Some(pruned.last));
-                self.vouching.get_or_insert(*seq);
+                if self.vouching.len() < MOST_VOUCHING {
+                    self.vouching.push(*seq);
+                }
                 Ok(())
             }
             found => Err(VerifyError::Pruned {
@@ -85,9 +87,9 @@ impl Start {
         }
     }
 
-    /// Which record says that what is missing was deleted. None where nothing is missing.
-    pub(super) fn vouching(&self) -> Option<u64> {
-        self.vouching.filter(|_| self.first > 1)
+    /// Which records say that what is missing was deleted. None where nothing is missing.
+    pub(super) fn vouching(&self) -> &[u64] {
+        if self.first > 1 { &self.vouching } else { &[] }
     }
 
     /// The last record that was deleted as a record says; an error where nothing vouches for the beginning.
@@ -102,6 +104,9 @@ impl Start {
         Ok(self.gone.unwrap_or_default())
     }
 }
+
+/// More than kills leave.
+const MOST_VOUCHING: usize = 1000;
 
 /// What is wrong with the compressed form of a segment whose plain form is there too: a crash leaves both, and they
 /// say the same.
