@@ -1,4 +1,4 @@
-//! Rows for people: as wide as the terminal, with what is too long cut.
+//! Rows for people: as wide as the terminal. What a column does not hold goes on below it; no word is broken.
 
 use std::io::{self, Write};
 
@@ -11,6 +11,8 @@ pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
     /// How narrow each column may become.
     least: Vec<usize>,
+    /// Columns of numbers.
+    right: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +37,30 @@ impl Table {
             titles: columns.iter().map(|(title, _)| *title).collect(),
             least: columns.iter().map(|(_, least)| *least).collect(),
             rows: Vec::new(),
+            right: Vec::new(),
+        }
+    }
+
+    /// These columns stand on the right.
+    pub(super) fn numbers(mut self, titles: &[&'static str]) -> Self {
+        self.right.extend(titles);
+        self
+    }
+
+    /// Leaves a column out in which every row says the same.
+    pub(super) fn leave_out_same(&mut self, title: &str) {
+        let Some(at) = self.titles.iter().position(|it| *it == title) else {
+            return;
+        };
+        let mut texts = self.rows.iter().map(|row| row.get(at).map(|it| &it.text));
+        let one = texts.next();
+        if texts.any(|text| Some(text) != one) {
+            return;
+        }
+        self.titles.remove(at);
+        self.least.remove(at);
+        for row in &mut self.rows {
+            row.remove(at);
         }
     }
 
@@ -51,11 +77,59 @@ impl Table {
             text: (*title).to_owned(),
             style: Style::new().bold(),
         });
-        line(out, &titles.collect::<Vec<_>>(), &widths)?;
+        self.row(out, &titles.collect::<Vec<_>>(), &widths)?;
         for row in &self.rows {
-            line(out, row, &widths)?;
+            self.row(out, row, &widths)?;
         }
         Ok(())
+    }
+
+    /// One row, in as many lines as its longest cell takes.
+    fn row(&self, out: &mut impl Write, cells: &[Cell], widths: &[usize]) -> io::Result<()> {
+        let cells = cells.iter().zip(widths).zip(&self.titles);
+        let cells: Vec<_> = cells
+            .map(|((cell, room), title)| {
+                let lines = wrap(&cut(&cell.text, WIDEST), *room);
+                (lines, cell.style, *room, self.right.contains(title))
+            })
+            .collect();
+        let height = cells.iter().map(|(lines, ..)| lines.len()).max();
+        for number in 0..height.unwrap_or(0) {
+            // Written before the next text: nothing stands behind the last one of a line.
+            let mut blanks = 0;
+            for (lines, style, room, is_number) in &cells {
+                let text = lines.get(number).map_or("", String::as_str);
+                let left = room.saturating_sub(width(text));
+                if text.is_empty() {
+                    blanks += left + BETWEEN;
+                    continue;
+                }
+                let (before, behind) = if *is_number { (left, 0) } else { (0, left) };
+                blanks += before;
+                write!(out, "{:blanks$}{style}{text}{style:#}", "")?;
+                blanks = behind + BETWEEN;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    /// How narrow each column may become, so that no word of it is broken.
+    fn narrowest(&self) -> Vec<usize> {
+        let longest = |text: &str| {
+            let words = text.split(' ').map(width).max();
+            words.unwrap_or(0).min(LONGEST_WORD)
+        };
+        let mut least = self.least.clone();
+        for (least, title) in least.iter_mut().zip(&self.titles) {
+            *least = (*least).max(longest(title));
+        }
+        for row in &self.rows {
+            for (least, cell) in least.iter_mut().zip(row) {
+                *least = (*least).max(longest(&cell.text));
+            }
+        }
+        least
     }
 
     /// Each cell in a line of its own, for a terminal that the columns do not fit in side by side.
@@ -91,11 +165,12 @@ impl Table {
             *widest = (*widest).min(WIDEST);
         }
         let Some(room) = room else { return widths };
+        let narrowest = self.narrowest();
         loop {
             if needed(&widths) <= room {
                 return widths;
             }
-            let columns = widths.iter_mut().zip(&self.least);
+            let columns = widths.iter_mut().zip(&narrowest);
             let wide = columns.filter(|(width, least)| **width > **least);
             let Some((widest, _)) = wide.max_by_key(|(width, _)| **width) else {
                 return widths;
@@ -111,18 +186,29 @@ fn needed(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + between
 }
 
-fn line(out: &mut impl Write, cells: &[Cell], widths: &[usize]) -> io::Result<()> {
-    let last = cells.len().saturating_sub(1);
-    for (number, (cell, room)) in cells.iter().zip(widths).enumerate() {
-        let shown = cut(&cell.text, *room);
-        let style = cell.style;
-        write!(out, "{style}{shown}{style:#}")?;
-        if number < last {
-            let blanks = room.saturating_sub(width(&shown)) + BETWEEN;
-            write!(out, "{:blanks$}", "")?;
+/// A text in lines of a width, broken between words; a word that is longer than that, within it.
+fn wrap(text: &str, room: usize) -> Vec<String> {
+    if width(text) <= room {
+        return vec![text.to_owned()];
+    }
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() {
+            if width(&line) + 1 + width(word) > room {
+                lines.push(std::mem::take(&mut line));
+            } else {
+                line.push(' ');
+            }
+        }
+        for c in word.chars() {
+            if !line.is_empty() && width(&line) + columns(c) > room {
+                lines.push(std::mem::take(&mut line));
+            }
+            line.push(c);
         }
     }
-    writeln!(out)
+    lines.push(line);
+    lines
 }
 
 /// As much of a text as there is room for.
@@ -178,6 +264,8 @@ pub(super) fn terminal() -> Option<usize> {
 
 /// Of a column.
 const WIDEST: usize = 4000;
+/// Of a word that is not broken: an id of a token fits.
+const LONGEST_WORD: usize = 40;
 /// Blanks between columns.
 const BETWEEN: usize = 2;
 
@@ -196,21 +284,50 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_column_gives_first() {
+    fn the_widest_column_gives_first_and_its_texts_go_on_below() {
         assert_eq!(
             shown(None),
             "ONE    OTHER\na      b\nshort  very much longer than that\n"
         );
         assert_eq!(
             shown(Some(20)),
-            "ONE    OTHER\na      b\nshort  very much lo…\n"
+            "ONE    OTHER\na      b\nshort  very much\n       longer than\n       that\n"
         );
-        assert_eq!(shown(Some(11)), "ONE  OTHER\na    b\nsh…  very …\n");
-        // No narrower than the columns must be.
+        // No word is broken.
         assert_eq!(
-            shown(Some(10)),
+            shown(Some(12)),
             "ONE    a\nOTHER  b\n\nONE    short\nOTHER  very much longer than that\n\n"
         );
+    }
+
+    #[test]
+    fn numbers_stand_on_the_right() {
+        let mut table = Table::new(&[("ONE", 3), ("MANY", 4), ("X", 1)]).numbers(&["MANY", "X"]);
+        table.add(vec!["a".into(), "5".into(), "".into()]);
+        table.add(vec!["b".into(), "12345".into(), "7".into()]);
+        let mut out = Vec::new();
+        table.show(&mut out, None).unwrap();
+        let out = anstream::adapter::strip_bytes(&out).into_vec();
+        assert_eq!(out, b"ONE   MANY  X\na        5\nb    12345  7\n");
+    }
+
+    #[test]
+    fn a_column_in_which_all_rows_say_the_same_is_left_out() {
+        for (second, wanted) in [
+            ("prod", "ONE\na\nb\n"),
+            ("dev", "ONE  ENV\na    prod\nb    dev\n"),
+        ] {
+            let mut table = Table::new(&[("ONE", 3), ("ENV", 3)]);
+            table.add(vec!["a".into(), "prod".into()]);
+            table.add(vec!["b".into(), second.into()]);
+            table.leave_out_same("ENV");
+            let mut out = Vec::new();
+            table.show(&mut out, None).unwrap();
+            assert_eq!(
+                anstream::adapter::strip_bytes(&out).into_vec(),
+                wanted.as_bytes()
+            );
+        }
     }
 
     #[test]
