@@ -87,7 +87,7 @@ fn queries(records: u64) -> Vec<(&'static str, Filter)> {
         (
             "denials by a policy, a caller",
             Filter {
-                caller: vec![format!("dt0c01.CALLER{:022}", 3)],
+                caller: vec![Pattern::Exactly(format!("dt0c01.CALLER{:022}", 3))],
                 policy: pattern("forbidden_scopes"),
                 allowed: Some(false),
                 ..Filter::default()

@@ -149,6 +149,14 @@ fn names_that_no_record_has_are_told_with_those_that_there_are() {
             ["--caller", "dt0c01.X"],
             "no record names the caller dt0c01.X\n",
         ),
+        (
+            ["--caller", "dt0c01.X*"],
+            "no record names the caller dt0c01.X*\n",
+        ),
+        (
+            ["--text", "scope.7"],
+            "--text does not look at scopes: --scope scope.7 does\n",
+        ),
         (["--token", "cd"], "no record names the token cd\n"),
         (["--added", "scope.1x"], " and 20 more\n"),
     ] {
@@ -165,9 +173,17 @@ fn names_that_no_record_has_are_told_with_those_that_there_are() {
         );
         assert_eq!((&*json.out, json.err), ("", ran.err));
     }
-    let found = ["--environment", "prod", "--client", "10.1.0.0/16"];
+    let found = [
+        "--environment",
+        "prod",
+        "--client",
+        "10.1.0.0/16",
+        "--caller",
+        "dt0c01.CALL*",
+    ];
     let ran = audit(directory.path(), &[&["query"], &found[..]].concat());
     assert_eq!(ran.err, "");
+    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
 }
 
 #[test]
@@ -190,7 +206,7 @@ fn what_of_the_journal_is_not_there_is_told() {
         assert_eq!(audit(directory.path(), command).err, "", "{command:?}");
     }
     remove(&directory, 1);
-    let pruned = "dtgate: records before 4 are pruned since 2026-11-24T11:00:00.000Z: the answer has nothing of them\n";
+    let pruned = "dtgate: Records 1 to 3 were deleted on 2026-11-24T11:00:00.000Z. They are not in this answer.\n";
     for command in &every {
         assert_eq!(audit(directory.path(), command).err, pruned, "{command:?}");
     }
@@ -311,7 +327,7 @@ fn a_history_tells_what_was_changed_elsewhere_and_what_became_of_a_doubt() {
     let widths = csv.lines().filter(|line| line.split(',').count() >= 13);
     assert_eq!((csv.lines().count(), widths.count()), (11, 11), "{csv}");
     assert!(
-        csv.starts_with("time,seq,decision_id,verdict,operation,token,"),
+        csv.starts_with("time,seq,decision_id,verdict,operation,environment,token,made_id,"),
         "{csv}"
     );
 }

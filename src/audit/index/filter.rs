@@ -11,8 +11,8 @@ pub struct Filter {
     pub since: Option<i64>,
     /// Before this.
     pub until: Option<i64>,
-    /// Public ids, or how they begin.
-    pub caller: Vec<String>,
+    /// Public ids of credentials.
+    pub caller: Vec<Pattern>,
     /// Subject, SPIFFE id or fingerprint.
     pub certificate: Vec<Pattern>,
     /// Issuer or subject of a JSON Web Token.

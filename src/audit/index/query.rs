@@ -159,10 +159,9 @@ impl Index {
 
     /// The parts of a filter; `None`: something that it names is nowhere.
     fn parts(&self, filter: &Filter) -> Result<Option<Vec<Part>>, Error> {
-        let callers: Vec<Pattern> = filter.caller.iter().cloned().map(Pattern::Begins).collect();
         let texts = [
             ("token", "", Kind::Token, &filter.token),
-            ("caller", "by_caller", Kind::Caller, &callers),
+            ("caller", "by_caller", Kind::Caller, &filter.caller),
             (
                 "certificate",
                 "by_certificate",

@@ -42,10 +42,9 @@ impl Unnamed {
 impl Index {
     /// The names in a filter that no record has.
     pub fn unnamed(&self, filter: &Filter) -> Result<Vec<Unnamed>, Error> {
-        let callers: Vec<Pattern> = filter.caller.iter().cloned().map(Pattern::Begins).collect();
         let mut unnamed = Vec::new();
         for (what, kind, patterns) in [
-            ("caller", Kind::Caller, &callers),
+            ("caller", Kind::Caller, &filter.caller),
             ("certificate", Kind::Certificate, &filter.certificate),
             ("claim", Kind::Claim, &filter.claim),
             ("team", Kind::Team, &filter.team),
@@ -57,11 +56,7 @@ impl Index {
         ] {
             for pattern in patterns {
                 if !self.is_named(kind, &filter.expanded(std::slice::from_ref(pattern)))? {
-                    let value = match kind {
-                        Kind::Caller => pattern.text().to_owned(),
-                        _ => pattern.shown(),
-                    };
-                    unnamed.push(Unnamed::new(what, value, self.few(kind)?));
+                    unnamed.push(Unnamed::new(what, pattern.shown(), self.few(kind)?));
                 }
             }
         }
@@ -75,6 +70,11 @@ impl Index {
         }
         self.unnamed_clients(filter, &mut unnamed)?;
         Ok(unnamed)
+    }
+
+    /// Whether some request was about a scope of this name.
+    pub fn is_scope(&self, name: &str) -> Result<bool, Error> {
+        self.is_named(Kind::Scope, &[Pattern::Exactly(name.to_owned())])
     }
 
     fn unnamed_clients(&self, filter: &Filter, unnamed: &mut Vec<Unnamed>) -> Result<(), Error> {

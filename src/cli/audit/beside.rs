@@ -11,6 +11,13 @@ pub(super) fn say(index: &Index, filter: &Filter) -> anyhow::Result<()> {
     for unnamed in index.unnamed(filter)? {
         note(&said(&unnamed));
     }
+    if let Some(text) = &filter.text
+        && index.is_scope(text)?
+    {
+        note(&format!(
+            "--text does not look at scopes: --scope {text} does"
+        ));
+    }
     Ok(())
 }
 
@@ -18,9 +25,13 @@ pub(super) fn say(index: &Index, filter: &Filter) -> anyhow::Result<()> {
 pub(super) fn gaps(gaps: &Gaps) {
     if let Some(pruned) = &gaps.pruned {
         let (first, when) = (pruned.first, &pruned.timestamp);
-        note(&format!(
-            "records before {first} are pruned since {when}: the answer has nothing of them"
-        ));
+        let text = match first.saturating_sub(1) {
+            1 => format!("Record 1 was deleted on {when}. It is not in this answer."),
+            last => {
+                format!("Records 1 to {last} were deleted on {when}. They are not in this answer.")
+            }
+        };
+        note(&text);
     }
     for (first, last) in &gaps.missing {
         let what = if first == last {

@@ -12,16 +12,19 @@ use crate::value::Network;
 
 /// The filter, with the pseudonyms of what it names.
 pub(super) fn added(mut filter: Filter, journal: &Path) -> anyhow::Result<Filter> {
-    let patterns = [&filter.certificate, &filter.claim, &filter.token];
+    let patterns = [
+        &filter.caller,
+        &filter.certificate,
+        &filter.claim,
+        &filter.token,
+    ];
     let texts = patterns.into_iter().flatten().filter_map(|it| match it {
         Pattern::Exactly(text) => Some(text.clone()),
         // Of how a value begins nothing can be told.
         Pattern::Begins(_) => None,
     });
-    let mut wanted: Vec<(String, Vec<String>)> = texts
-        .chain(filter.caller.iter().cloned())
-        .map(|text| (text.clone(), vec![text]))
-        .collect();
+    let mut wanted: Vec<(String, Vec<String>)> =
+        texts.map(|text| (text.clone(), vec![text])).collect();
     let addresses = filter.client.iter().filter_map(Network::address);
     wanted.extend(addresses.map(|address| (address.to_string(), written(address))));
     for (value, written) in wanted {
@@ -40,7 +43,9 @@ pub(super) fn added(mut filter: Filter, journal: &Path) -> anyhow::Result<Filter
 
 /// A network is no value that could have a pseudonym.
 fn say_what_finds_none(filter: &Filter, journal: &Path) -> anyhow::Result<()> {
-    let mut patterns = filter.certificate.iter().chain(&filter.claim);
+    let mut patterns = [&filter.caller, &filter.certificate, &filter.claim]
+        .into_iter()
+        .flatten();
     let is_wide = filter.client.iter().any(|it| it.address().is_none())
         || patterns.any(|it| matches!(it, Pattern::Begins(_)));
     if is_wide && !pseudonym::names(journal, "")?.is_empty() {

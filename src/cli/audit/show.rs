@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::opened::Place;
 use super::prove::gone;
+use super::times::{Shown, Times};
 use crate::audit::index::{Filter, Index};
 use crate::audit::proof::Wanted;
 use crate::audit::tail::render;
@@ -22,6 +23,8 @@ pub(in crate::cli) struct Show {
     id: Wanted,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    times: Times,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -48,18 +51,22 @@ impl Show {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        let shown = self.times.shown();
         for line in &lines {
-            writeln!(out, "{}", render(line))?;
+            writeln!(out, "{}", render(in_zone(line, &shown)))?;
         }
-        if let Some(record) = lines
-            .first()
-            .and_then(|line| serde_json::from_slice(line).ok())
-        {
+        let mut records = lines
+            .iter()
+            .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        if let Some(record) = records.next() {
             objections(out, &record)?;
             silent(out, &index, seq, &record)?;
             details(out, &record)?;
         }
-        neighbours(out, &index, seq)?;
+        for record in records {
+            about(out, &record)?;
+        }
+        neighbours(out, &index, seq, &shown)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -159,19 +166,85 @@ fn named(index: &Index, seq: u64, revision: Option<&Value>) -> anyhow::Result<Op
     Ok(None)
 }
 
-/// Each member of a record, one a line.
+/// Each member of a record, one a line: those that are known best first, then whatever else there is.
 fn details(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
-    let bold = Style::new().bold();
     let Some(members) = record.as_object() else {
         return Ok(());
     };
-    for name in ["input", "caller", "request", "bundles", "metrics", "labels"] {
-        if let Some(value) = members.get(name) {
-            writeln!(out, "\n{bold}{name}{bold:#}")?;
-            flat(out, "  ", value)?;
-        }
+    for name in KNOWN {
+        section(out, name, members.get(name).unwrap_or(&Value::Null))?;
     }
-    Ok(())
+    let mut result = members.get("result").cloned().unwrap_or_default();
+    if let Some(result) = result.as_object_mut() {
+        // Shown as objections.
+        result.remove("violations");
+    }
+    section(out, "result", &result)?;
+    let others = members.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        !KNOWN.contains(&name) && !is_in_head(record, name) && name != "result"
+    });
+    let (large, small): (Vec<_>, Vec<_>) = others.partition(|(_, value)| value.is_object());
+    for (name, value) in large {
+        section(out, name, value)?;
+    }
+    section(out, "record", &together(small))
+}
+
+/// What a record about a decision says.
+fn about(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
+    let members = record.as_object().into_iter().flatten();
+    let others = members.filter(|(name, _)| !is_in_head(record, name));
+    let kind = record.get("kind").and_then(Value::as_str);
+    section(out, kind.unwrap_or("record"), &together(others.collect()))
+}
+
+/// The first lines say it.
+fn is_in_head(record: &Value, name: &str) -> bool {
+    let is_decision = record.get("kind").is_some_and(|kind| kind == "decision");
+    IN_EVERY_HEAD.contains(&name) || (is_decision && IN_HEAD.contains(&name))
+}
+
+fn together(members: Vec<(&String, &Value)>) -> Value {
+    let members = members.into_iter();
+    let members: Map<String, Value> = members
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    Value::Object(members)
+}
+
+/// A heading, and what stands below it; nothing, where there is nothing.
+fn section(out: &mut impl Write, name: &str, value: &Value) -> anyhow::Result<()> {
+    if is_nothing(value) {
+        return Ok(());
+    }
+    let bold = Style::new().bold();
+    writeln!(out, "\n{bold}{}{bold:#}", Visible(name))?;
+    flat(out, "  ", value)
+}
+
+/// It says nothing.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => members.values().all(is_nothing),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// A line whose time is one of the zone that was asked for.
+fn in_zone(line: &[u8], shown: &Shown) -> Vec<u8> {
+    let Ok(mut record) = serde_json::from_slice::<Value>(line) else {
+        return line.to_owned();
+    };
+    if let Some(time) = record.get_mut("timestamp")
+        && let Some(exact) = time.as_str().map(|text| shown.exact(text))
+    {
+        *time = exact.into();
+    }
+    record.to_string().into_bytes()
 }
 
 /// Members below one another; short lists in one line.
@@ -183,9 +256,7 @@ fn flat(out: &mut impl Write, before: &str, value: &Value) -> anyhow::Result<()>
     for (name, value) in members {
         let name = Visible(name);
         match value {
-            Value::Object(inner) if inner.is_empty() => {}
-            Value::String(text) if text.is_empty() => {}
-            Value::Array(elements) if elements.is_empty() => {}
+            value if is_nothing(value) => {}
             Value::Object(_) => {
                 writeln!(out, "{before}{name}")?;
                 flat(out, &format!("{before}  "), value)?;
@@ -207,19 +278,25 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn neighbours(out: &mut impl Write, index: &Index, seq: u64) -> anyhow::Result<()> {
+fn neighbours(out: &mut impl Write, index: &Index, seq: u64, shown: &Shown) -> anyhow::Result<()> {
     let (before, after) = index.neighbours(seq)?;
     for (title, seq) in [("before", before), ("after", after)] {
         let line = seq.map(|seq| index.line(seq)).transpose()?.flatten();
         if let Some(line) = line {
             let dim = Style::new().dimmed();
-            let shown = render(&line);
-            let first = shown.lines().next().unwrap_or_default();
+            let rendered = render(in_zone(&line, shown));
+            let first = rendered.lines().next().unwrap_or_default();
             writeln!(out, "\n{dim}the record {title}{dim:#}\n{first}")?;
         }
     }
     Ok(())
 }
 
+/// The sections that come first.
+const KNOWN: [&str; 6] = ["input", "caller", "request", "bundles", "metrics", "labels"];
+/// What the first line of every record says.
+const IN_EVERY_HEAD: [&str; 3] = ["kind", "seq", "timestamp"];
+/// What the first lines of a decision say.
+const IN_HEAD: [&str; 4] = ["decision_id", "verdict", "operation", "error"];
 /// Starts and reloads that are looked at.
 const LOOKED_AT: usize = 100;

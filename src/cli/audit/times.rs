@@ -1,11 +1,12 @@
 //! Moments as people read them.
 
+use anyhow::{Context, bail};
 use clap::Args;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit};
 
 use crate::app;
-use crate::cli::when::zone;
+use crate::cli::when::{When, zone};
 
 /// How times are read and shown.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +17,17 @@ pub(super) struct Times {
     /// Show whole times, and not how long ago
     #[arg(long)]
     absolute: bool,
+}
+
+/// From when, and before when.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Span {
+    /// From then on: 7d (ago), 12h, 2026-11-01, 2026-11-01T08:00 (in --tz), 2026-11-01T08:00+01:00
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Before then
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
 }
 
 /// How times are shown.
@@ -33,6 +45,25 @@ impl Times {
             absolute: self.absolute,
             now: app::now(),
         }
+    }
+}
+
+impl Span {
+    /// In milliseconds since 1970.
+    pub(super) fn read(&self, shown: &Shown) -> anyhow::Result<(Option<i64>, Option<i64>)> {
+        let read = |when: Option<When>| {
+            let moment = when.map(|when| when.moment(shown.now, &shown.zone));
+            moment.transpose()
+        };
+        let since = read(self.since).context("--since")?;
+        let until = read(self.until).context("--until")?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            bail!("--since is not before --until: nothing lies between");
+        }
+        let millis = |moment: Option<Timestamp>| moment.map(Timestamp::as_millisecond);
+        Ok((millis(since), millis(until)))
     }
 }
 
@@ -55,8 +86,19 @@ impl Shown {
         moment.map_or_else(|_| timestamp.to_owned(), |moment| self.absolute(moment))
     }
 
+    /// The same, with all that the record says of it, for whoever compares records.
+    pub(super) fn exact(&self, timestamp: &str) -> String {
+        match timestamp.parse::<Timestamp>() {
+            Ok(moment) if self.zone != TimeZone::UTC => {
+                let moment = moment.to_zoned_datetime(self.zone.clone());
+                moment.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+            }
+            _ => timestamp.to_owned(),
+        }
+    }
+
     pub(super) fn absolute(&self, moment: Timestamp) -> String {
-        let moment = moment.round(Unit::Second).unwrap_or(moment);
+        // Cut and never rounded up: what is shown, handed in as --since, takes the record in.
         let moment = moment.to_zoned_datetime(self.zone.clone());
         if self.zone == TimeZone::UTC {
             moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -96,6 +138,10 @@ mod tests {
         shown.absolute = true;
         assert_eq!(
             shown.of("2026-11-24T09:59:18.123Z"),
+            "2026-11-24T10:59:18+01:00"
+        );
+        assert_eq!(
+            shown.of("2026-11-24T09:59:18.999Z"),
             "2026-11-24T10:59:18+01:00"
         );
     }

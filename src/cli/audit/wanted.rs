@@ -3,28 +3,22 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::named::{Client, Decision, Decisions, Operations};
 use super::pseudonyms;
-use super::times::Shown;
+use super::times::{Shown, Span};
 use crate::audit::index::{Filter, Pattern, Which};
-use crate::cli::when::When;
 
 /// Which decisions are meant.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Wanted {
-    /// From then on: 7d (ago), 12h, 2026-11-01, 2026-11-01T08:00 (in --tz), 2026-11-01T08:00+01:00
-    #[arg(long, value_name = "TIME")]
-    since: Option<When>,
-    /// Before then
-    #[arg(long, value_name = "TIME")]
-    until: Option<When>,
-    /// Public id of the caller's credential, or how it begins
+    #[command(flatten)]
+    span: Span,
+    /// Public id of the caller's credential (`*` at the end: how it begins, for all that take names)
     #[arg(long, value_name = "ID")]
-    caller: Vec<String>,
-    /// Subject, SPIFFE id or fingerprint of the caller's certificate (`*` at the end: how it begins)
+    caller: Vec<Pattern>,
+    /// Subject, SPIFFE id or fingerprint of the caller's certificate
     #[arg(long, value_name = "NAME")]
     certificate: Vec<Pattern>,
     /// Issuer or subject of the caller's JSON Web Token
@@ -66,7 +60,7 @@ pub(super) struct Wanted {
     /// Address of the client, a network (10.1.0.0/16), or the pseudonym of an address
     #[arg(long, value_name = "ADDRESS")]
     client: Vec<Client>,
-    /// Words that all stand in names, paths, messages and errors (`word*`: how one begins)
+    /// Words that all stand in names, paths, messages and errors (`word*`: how one begins); for scopes: --scope
     #[arg(long, value_name = "WORDS")]
     text: Option<String>,
     /// Requests that change nothing, as Terraform sends them
@@ -88,17 +82,7 @@ enum NoOp {
 
 impl Wanted {
     pub(super) fn filter(&self, shown: &Shown, journal: &Path) -> anyhow::Result<Filter> {
-        let read = |when: Option<When>| {
-            let moment = when.map(|when| when.moment(shown.now, &shown.zone));
-            moment.transpose()
-        };
-        let since = read(self.since).context("--since")?;
-        let until = read(self.until).context("--until")?;
-        if let (Some(since), Some(until)) = (since, until)
-            && since >= until
-        {
-            bail!("--since is not before --until: nothing lies between");
-        }
+        let (since, until) = self.span.read(shown)?;
         let (allowed, id) = match &self.decision {
             None => (None, None),
             Some(Decision::Allowed(allowed)) => (Some(*allowed), None),
@@ -113,8 +97,8 @@ impl Wanted {
             }
         }
         let filter = Filter {
-            since: since.map(jiff::Timestamp::as_millisecond),
-            until: until.map(jiff::Timestamp::as_millisecond),
+            since,
+            until,
             caller: wanted.caller,
             certificate: wanted.certificate,
             claim: wanted.claim,

@@ -178,7 +178,7 @@ fn any_words_can_be_looked_for() {
             let filter = Filter {
                 operation: vec![pattern.clone()],
                 token: vec![pattern],
-                caller: vec![text.to_owned()],
+                caller: vec![Pattern::Begins(text.to_owned())],
                 id: Some(text.to_owned()),
                 ..Filter::default()
             };
