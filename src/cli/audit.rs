@@ -16,6 +16,7 @@ mod show;
 mod stats;
 mod table;
 mod times;
+mod told;
 mod trusted;
 mod verify;
 mod wanted;
@@ -38,30 +39,30 @@ use crate::value::{unread, visible_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print the pseudonyms of a value, to find it in records
-    Hash(hash::Hash),
-    /// Check one record with its evidence, without the journal
-    CheckProof(prove::CheckProof),
-    /// Print the public key of the journal's checkpoints, or make another
-    Key(key::Key),
-    /// Write one record with the evidence that it is in the journal
-    Prove(prove::Prove),
-    /// Tell what became of a token: who gave it which scopes, when, and under which rules
-    History(history::History),
-    /// Bring the index up to date, or make it anew
-    Index(index::IndexArgs),
     /// Find decisions, the newest first
     Query(Box<query::Query>),
-    /// List decisions in doubt, look what became of them, and record it
-    Settle(settle::Settle),
+    /// Tell what became of a token: who gave it which scopes, when, and under which rules
+    History(history::History),
     /// Show all about one decision
     Show(show::Show),
     /// Count decisions, by what and when
     Stats(Box<stats::Stats>),
     /// Show records, oldest first
     Tail(TailArgs),
+    /// List decisions in doubt, look what became of them, and record it
+    Settle(settle::Settle),
     /// Prove that no record was changed, removed or added
     Verify(verify::Verify),
+    /// Write one record with the evidence that it is in the journal
+    Prove(prove::Prove),
+    /// Check one record with its evidence, without the journal
+    CheckProof(prove::CheckProof),
+    /// Print the public key of the journal's checkpoints, or make another
+    Key(key::Key),
+    /// Print the pseudonyms of a value, to find it in records
+    Hash(hash::Hash),
+    /// Bring the index up to date, or make it anew
+    Index(index::IndexArgs),
 }
 
 #[derive(Debug, Args)]

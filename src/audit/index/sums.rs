@@ -6,7 +6,8 @@ use std::collections::hash_map::Entry;
 use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::filter::Filter;
-use super::tables::{DENY, Kind};
+use super::tables::{ANSWERED, DENY, FAILED, Kind};
+use super::texts::BETWEEN;
 use super::{Error, Index};
 
 /// By what decisions are counted.
@@ -18,17 +19,25 @@ pub enum By {
     Policy,
     /// Codes of objections
     Code,
-    /// Public id of the caller's credential
+    /// Who callers proved to be: by a JSON Web Token, a certificate, or their credential
     Caller,
+    /// Public id of the credential that went to Dynatrace
+    Credential,
+    /// Subject of the caller's JSON Web Token
+    Subject,
+    /// SPIFFE id, subject or fingerprint of the caller's certificate
+    Certificate,
     /// Teams of the caller
     Team,
+    /// Scopes that were asked for
+    Scope,
     /// Environment
     Environment,
     /// Operation
     Operation,
     /// Address of the client
     Client,
-    /// How allowed requests ended
+    /// How requests ended
     Outcome,
 }
 
@@ -50,17 +59,21 @@ impl Index {
             return Ok(Vec::new());
         };
         let column = match by {
-            By::Verdict => "verdict",
-            By::Policy | By::Code => "objections",
-            By::Caller => "caller",
-            By::Team => "teams",
-            By::Environment => "environment",
-            By::Operation => "operation",
-            By::Client => "client",
-            By::Outcome => "outcome",
+            By::Verdict => "d.verdict",
+            By::Policy | By::Code => "d.objections",
+            By::Caller => PROVEN,
+            By::Credential => "d.caller",
+            By::Subject => "d.claim",
+            By::Certificate => "d.certificate",
+            By::Team => "d.teams",
+            By::Scope => "d.asked",
+            By::Environment => "d.environment",
+            By::Operation => "d.operation",
+            By::Client => "d.client",
+            By::Outcome => ENDED,
         };
         let sql = format!(
-            "SELECT d.ms / {QUARTER}, d.{column}, d.verdict, count(*) FROM {} GROUP BY 1, 2, 3",
+            "SELECT d.ms / {QUARTER}, {column}, d.verdict, count(*) FROM {} GROUP BY 1, 2, 3",
             chosen.sql
         );
         let mut statement = self.db.prepare(&sql)?;
@@ -110,16 +123,29 @@ impl Index {
             }
             By::Outcome => {
                 let name = match id {
-                    super::tables::ANSWERED => "answered",
-                    super::tables::FAILED => "failed",
-                    _ => "unknown",
+                    -1 => "denied",
+                    ANSWERED => "answered",
+                    FAILED => "failed",
+                    SETTLED => "settled",
+                    _ => "in doubt",
                 };
                 return Ok(vec![name.to_owned()]);
             }
+            By::Caller => {
+                return match id.rem_euclid(3) {
+                    0 => self.named(By::Credential, id / 3),
+                    1 => self.named(By::Certificate, id / 3),
+                    _ => self.named(By::Subject, id / 3),
+                };
+            }
+            // In the order in which they were put together.
+            By::Subject => return self.member(id, Kind::Claim, &[1, 0]),
+            By::Certificate => return self.member(id, Kind::Certificate, &[1, 0, 2]),
             By::Policy => Kind::Policy,
             By::Code => Kind::Code,
             By::Team => Kind::Team,
-            By::Caller | By::Environment | By::Operation | By::Client => {
+            By::Scope => Kind::Scope,
+            By::Credential | By::Environment | By::Operation | By::Client => {
                 let sql = "SELECT value FROM text WHERE id = ?";
                 let name = self
                     .db
@@ -128,6 +154,27 @@ impl Index {
                 return Ok(vec![name.optional()?.unwrap_or_default()]);
             }
         };
+        self.members(id, kind)
+    }
+
+    /// The first of several texts that belong together; all of them, where the index has no more than their hash.
+    fn member(&self, id: i64, kind: Kind, order: &[usize]) -> Result<Vec<String>, Error> {
+        let sql = "SELECT value FROM list WHERE id = ?";
+        let together = self
+            .db
+            .prepare_cached(sql)?
+            .query_row([id], |row| row.get::<_, String>(0));
+        let together = together.optional()?.unwrap_or_default();
+        if !together.contains(BETWEEN) {
+            return self.members(id, kind);
+        }
+        let texts: Vec<&str> = together.split(BETWEEN).collect();
+        let mut texts = order.iter().filter_map(|at| texts.get(*at));
+        let first = texts.find(|text| !text.is_empty());
+        Ok(vec![first.copied().unwrap_or_default().to_owned()])
+    }
+
+    fn members(&self, id: i64, kind: Kind) -> Result<Vec<String>, Error> {
         let sql = "SELECT value FROM member JOIN text ON text.id = member.text WHERE member.list = ? AND text.kind = ?";
         let mut statement = self.db.prepare_cached(sql)?;
         let found = statement.query_map([id, kind as i64], |row| row.get(0))?;
@@ -139,5 +186,12 @@ impl Index {
     }
 }
 
+/// Who the caller proved to be: numbers of three tables, told apart by their remainder. The gate's own credential is
+/// nobody's, and stands where nothing better is known.
+const PROVEN: &str = "coalesce(d.claim * 3 + 2, d.certificate * 3 + 1, d.caller * 3)";
+/// A denied request has no outcome, and what is in doubt has none that anybody knows.
+const ENDED: &str = "CASE WHEN d.verdict = 1 THEN -1 WHEN d.outcome < 3 THEN d.outcome
+    WHEN d.settled > 0 THEN 4 ELSE 3 END";
+const SETTLED: i64 = 4;
 /// Every zone's days and hours begin with one.
 const QUARTER: i64 = 15 * 60 * 1000;

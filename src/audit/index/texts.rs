@@ -92,7 +92,7 @@ impl Known {
         if texts.iter().all(|text| text.is_empty()) {
             return Ok(None);
         }
-        let raw = texts.join("\u{1f}");
+        let raw = texts.join(BETWEEN);
         let named = |_: &str| {
             let texts = texts.iter().filter(|text| !text.is_empty());
             texts.map(|text| (kind, (*text).to_owned())).collect()
@@ -215,6 +215,8 @@ pub(super) fn within(text: &str) -> std::borrow::Cow<'_, str> {
     text.get(..end).unwrap_or_default().into()
 }
 
+/// Between texts that are kept together.
+pub(super) const BETWEEN: &str = "\u{1f}";
 /// Bytes of a text.
 const LONGEST: usize = 1024;
 /// Bytes of a list; a longer one is known by its hash.

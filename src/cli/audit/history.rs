@@ -12,12 +12,12 @@ use anstyle::Style;
 use clap::Args;
 use serde_json::Value;
 
-use super::beside::gaps;
 use super::opened::Place;
 use super::query::{Form, ended, record};
 use super::table::{Table, terminal};
-use super::times::Times;
-use super::{csv, pseudonyms};
+use super::times::{Shown, Span, Times};
+use super::told::{Token, Who, asked};
+use super::{beside, csv, pseudonyms};
 use crate::audit::index::{Filter, Index, Pattern};
 use crate::audit::tail::Cells;
 use crate::cli::print_json;
@@ -26,12 +26,18 @@ use line::Line;
 use scopes::Tokens;
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct History {
     /// Public id or name of the token
     #[arg(value_name = "TOKEN")]
     token: String,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    span: Span,
+    /// Environment
+    #[arg(long, value_name = "NAME")]
+    environment: Vec<Pattern>,
     /// Show what was denied, and what changed nothing, too
     #[arg(long)]
     all: bool,
@@ -45,11 +51,12 @@ pub(in crate::cli) struct History {
 /// One change, or what was asked.
 struct Step {
     cells: Cells,
+    who: Who,
+    token: Token,
     record: Value,
     answer: (String, Style),
     /// It came about, as far as anybody knows.
     happened: Happened,
-    made: Option<String>,
     no_op: bool,
     /// When its outcome was written.
     ended: Option<String>,
@@ -68,20 +75,32 @@ impl History {
         let index = place.open()?;
         let (ids, steps) = self.steps(&index, &place.journal)?;
         let shown = self.times.shown();
+        let span = self.span.read(&shown)?;
         let missing = index.gaps(None, None)?;
-        gaps(&missing);
-        let (mut lines, mut denied, mut unchanging) = (Vec::new(), 0_usize, 0_usize);
+        let asked = Filter {
+            since: span.0,
+            until: span.1,
+            environment: self.environment.clone(),
+            ..Filter::default()
+        };
+        beside::say(&index, &asked)?;
+        let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);
         for step in &steps {
+            // What was before the time that is asked for tells which scopes there were.
             let seen = tokens.see(step);
+            if !is_within(&step.cells.timestamp, span) {
+                continue;
+            }
+            hidden.doubtful += usize::from(step.happened == Happened::Perhaps);
             lines.extend(seen.found.map(Line::Found));
             let is_denied = step.cells.verdict != "allow";
             if self.all || !(is_denied || step.no_op) {
                 lines.push(Line::Step(step, seen.after));
             } else if is_denied {
-                denied += 1;
+                hidden.denied += 1;
             } else {
-                unchanging += 1;
+                hidden.unchanging += 1;
             }
         }
         match self.format {
@@ -92,7 +111,7 @@ impl History {
                 return Ok(ExitCode::SUCCESS);
             }
             Form::Csv => {
-                csv::line(out, &line::TITLES.map(str::to_owned))?;
+                csv::line(out, &line::titles())?;
                 for line in &lines {
                     csv::line(out, &line.cells())?;
                 }
@@ -104,32 +123,9 @@ impl History {
             let token = Visible(&self.token);
             writeln!(out, "No change of {token} is in the journal.")?;
         } else {
-            // One token can have had several ids, and one name several tokens.
-            let has_ids = ids.len() > 1;
-            let mut table = Table::new(&line::columns(has_ids));
-            for line in &lines {
-                table.add(line.row(&shown, has_ids));
-            }
-            table.show(out, terminal())?;
+            table(out, &lines, ids.len() > 1, &shown)?;
         }
-        let doubtful = steps
-            .iter()
-            .filter(|step| step.happened == Happened::Perhaps);
-        let doubtful = doubtful.count();
-        if doubtful > 0 {
-            writeln!(
-                out,
-                "{} in doubt: dtgate audit settle looks what became of them.",
-                counted(doubtful, "change")
-            )?;
-        }
-        let denied = (denied > 0).then(|| counted(denied, "denied request"));
-        let unchanging =
-            (unchanging > 0).then(|| counted(unchanging, "request") + " that changed nothing");
-        let hidden: Vec<String> = denied.into_iter().chain(unchanging).collect();
-        if !hidden.is_empty() {
-            writeln!(out, "Not shown: {}. --all shows them.", hidden.join(", "))?;
-        }
+        hidden.say(out)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -146,6 +142,7 @@ impl History {
         loop {
             let filter = Filter {
                 token: names.iter().cloned().map(Pattern::Exactly).collect(),
+                environment: self.environment.clone(),
                 ..Filter::default()
             };
             let filter = pseudonyms::added(filter, journal)?;
@@ -159,18 +156,12 @@ impl History {
                 };
                 // What was denied gave no name to anything.
                 if step.cells.verdict == "allow" {
-                    let about = step
-                        .record
-                        .pointer("/input/token/id")
-                        .and_then(Value::as_str);
-                    ids.extend(about.map(str::to_owned));
-                    ids.extend(step.made.clone());
+                    ids.extend(step.ids().map(str::to_owned));
                 }
                 steps.push(step);
             }
             // Rotation gives a new id: what has it is the same token.
-            let more = ids.iter().filter(|id| !id.is_empty()).cloned();
-            names.extend(more.take(MOST_IDS));
+            names.extend(ids.iter().take(MOST_IDS).cloned());
             if names.len() == known {
                 break;
             }
@@ -191,13 +182,12 @@ impl Step {
         let outcome = record(index, decided.outcome)?;
         let settled = record(index, decided.settled)?;
         let answer = ended(&cells, outcome.as_ref(), settled.as_ref());
-        let made = outcome
-            .as_ref()
-            .and_then(|it| it.pointer("/credential/id")?.as_str());
+        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
         Ok(Some(Self {
-            record: serde_json::from_slice(&line).unwrap_or_default(),
+            who: Who::of(&record),
+            token: Token::of(&record, outcome.as_ref()),
+            record,
             happened: happened(&cells, outcome.as_ref(), settled.as_ref()),
-            made: made.map(str::to_owned),
             ended: outcome
                 .as_ref()
                 .and_then(|it| it["timestamp"].as_str().map(str::to_owned)),
@@ -222,6 +212,14 @@ impl Step {
         let list = self.record.pointer(pointer)?.as_array()?;
         let texts = list.iter().filter_map(Value::as_str);
         Some(texts.map(|text| Visible(text).to_string()).collect())
+    }
+
+    /// The ids that the token had and got.
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        let about = self.record.pointer("/input/token/id");
+        let about = about.and_then(Value::as_str);
+        let ids = about.into_iter().chain([&*self.token.made]);
+        ids.filter(|id| !id.is_empty())
     }
 
     /// The scopes that the token had when it was looked up; `None`: nobody looked, or they are masked.
@@ -253,16 +251,18 @@ impl Step {
         };
         let mut parts: Vec<String> = Vec::new();
         if !word.is_empty() {
-            let made = self.made.as_ref();
-            let made = made.map_or_else(String::new, |id| format!(" as {}", Visible(id)));
-            parts.push(format!("{word}{made}"));
+            parts.push(match &*self.token.made {
+                "" => word.to_owned(),
+                made => format!("{word} as {made}"),
+            });
         }
-        parts.extend(self.cells.changes.iter().cloned());
+        let is_allowed = self.cells.verdict == "allow";
+        parts.extend(asked(&self.cells.changes, is_allowed));
         if parts.is_empty() {
             parts.push("changes nothing".to_owned());
         }
         let what = parts.join("; ");
-        if self.cells.verdict == "allow" {
+        if is_allowed {
             what
         } else {
             format!("denied: {what}")
@@ -271,19 +271,7 @@ impl Step {
 
     /// The id of the token that it is about.
     fn about(&self) -> String {
-        let id = self
-            .record
-            .pointer("/input/token/id")
-            .and_then(Value::as_str);
-        let id = id.or(self.made.as_deref()).unwrap_or_default();
-        Visible(id).to_string()
-    }
-
-    fn who(&self) -> String {
-        match &*self.cells.who {
-            "" => self.cells.client.clone(),
-            who => who.to_owned(),
-        }
+        self.token.any_id().to_owned()
     }
 
     fn revision(&self) -> String {
@@ -299,6 +287,64 @@ impl Step {
         parts.extend(self.cells.objections.iter().cloned());
         parts.join("; ")
     }
+}
+
+/// One token can have had several ids, and one name several tokens, in several environments.
+fn table(
+    out: &mut impl Write,
+    lines: &[Line<'_>],
+    has_ids: bool,
+    shown: &Shown,
+) -> anyhow::Result<()> {
+    let mut environments = lines.iter().filter_map(Line::environment);
+    let first = environments.next();
+    let with = line::With {
+        ids: has_ids,
+        environments: environments.any(|it| Some(it) != first),
+    };
+    let mut table = Table::new(&line::columns(with));
+    for line in lines {
+        table.add(line.row(shown, with));
+    }
+    table.show(out, terminal())?;
+    Ok(())
+}
+
+/// What is not among the lines, and what is in doubt.
+#[derive(Debug, Default)]
+struct Hidden {
+    denied: usize,
+    unchanging: usize,
+    doubtful: usize,
+}
+
+impl Hidden {
+    fn say(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        if self.doubtful > 0 {
+            let changes = counted(self.doubtful, "change");
+            writeln!(
+                out,
+                "{changes} in doubt: dtgate audit settle looks what became of them."
+            )?;
+        }
+        let denied = (self.denied > 0).then(|| counted(self.denied, "denied request"));
+        let unchanging = (self.unchanging > 0)
+            .then(|| counted(self.unchanging, "request") + " that changed nothing");
+        let hidden: Vec<String> = denied.into_iter().chain(unchanging).collect();
+        if !hidden.is_empty() {
+            writeln!(out, "Not shown: {}. --all shows them.", hidden.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a record is of the time that is asked for; one that has none is of every time.
+fn is_within(timestamp: &str, (since, until): (Option<i64>, Option<i64>)) -> bool {
+    let Ok(moment) = timestamp.parse::<jiff::Timestamp>() else {
+        return true;
+    };
+    let ms = moment.as_millisecond();
+    since.is_none_or(|since| ms >= since) && until.is_none_or(|until| ms < until)
 }
 
 fn happened(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> Happened {
@@ -321,3 +367,5 @@ fn happened(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> 
 const MOST: usize = 100_000;
 /// Ids that one token can have had.
 const MOST_IDS: usize = 64;
+const EXAMPLES: &str = "Example: who gave which scopes to the token payments-cd in November?
+  dtgate audit history payments-cd --since 2026-11-01 --until 2026-12-01 --absolute";

@@ -1,7 +1,6 @@
 //! `dtgate audit query`: which decisions.
 
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::opened::Place;
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
+use super::told::{self, Token, Who, asked, scopes};
 use super::wanted::Wanted;
 use super::{beside, csv};
 use crate::audit::index::{Decided, Index};
@@ -18,14 +18,15 @@ use crate::audit::tail::Cells;
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Query {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
     which: Wanted,
     /// Show COUNT decisions at most, the newest first
-    #[arg(long, value_name = "COUNT", default_value = "100")]
-    limit: NonZeroUsize,
+    #[arg(long, value_name = "COUNT", default_value = "100", value_parser = at_least_one)]
+    limit: usize,
     /// Only decisions older than record SEQ: the next page
     #[arg(long, value_name = "SEQ")]
     before: Option<u64>,
@@ -40,7 +41,7 @@ pub(in crate::cli) struct Query {
 pub(super) enum Form {
     /// For spreadsheets
     Csv,
-    /// For programs: a line for each decision, with its outcome
+    /// For programs
     Json,
     /// For people
     Pretty,
@@ -54,7 +55,7 @@ impl Query {
         filter.before = self.before;
         let index = place.open()?;
         beside::say(&index, &filter)?;
-        let page = index.find(&filter, self.limit.get())?;
+        let page = index.find(&filter, self.limit)?;
         match self.format {
             Form::Pretty => pretty(out, &index, &page.decisions, &shown)?,
             Form::Json => {
@@ -117,11 +118,11 @@ fn pretty(
     shown: &Shown,
 ) -> anyhow::Result<()> {
     if decisions.is_empty() {
-        writeln!(out, "No decision is like that.")?;
+        writeln!(out, "No decision matches.")?;
         return Ok(());
     }
     let mut table = Table::new(&[
-        ("WHEN", 8),
+        ("WHEN", 10),
         ("#", 4),
         ("VERDICT", 5),
         ("OPERATION", 8),
@@ -132,19 +133,30 @@ fn pretty(
         ("WHAT", 12),
     ]);
     for decided in decisions {
-        let Some(cells) = index.line(decided.seq)?.as_deref().and_then(Cells::of) else {
+        let line = index.line(decided.seq)?.unwrap_or_default();
+        let Some(cells) = Cells::of(&line) else {
             continue;
         };
         let outcome = record(index, decided.outcome)?;
         let settled = record(index, decided.settled)?;
         let (answer, style) = ended(&cells, outcome.as_ref(), settled.as_ref());
-        table.add(row(cells, shown, answer, style));
+        let told: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let token = Token::of(&told, outcome.as_ref());
+        let who = Who::of(&told).short();
+        table.add(row(cells, shown, &token, who, (answer, style)));
     }
+    table.leave_out_same("ENVIRONMENT");
     table.show(out, terminal())?;
     Ok(())
 }
 
-fn row(cells: Cells, shown: &Shown, answer: String, style: Style) -> Vec<Cell> {
+fn row(
+    cells: Cells,
+    shown: &Shown,
+    token: &Token,
+    who: String,
+    (answer, style): (String, Style),
+) -> Vec<Cell> {
     let (colour, mut what) = if cells.verdict == "allow" {
         (AnsiColor::Green, cells.changes)
     } else {
@@ -154,11 +166,11 @@ fn row(cells: Cells, shown: &Shown, answer: String, style: Style) -> Vec<Cell> {
         }
         (AnsiColor::Red, what)
     };
+    let new = token.new();
+    if new.is_none() && !token.made.is_empty() {
+        what.push(format!("made {}", token.made));
+    }
     what.retain(|part| !part.is_empty());
-    let who = match (&*cells.who, &*cells.client) {
-        ("", client) => client.to_owned(),
-        (who, _) => who.to_owned(),
-    };
     vec![
         Cell {
             text: shown.of(&cells.timestamp),
@@ -171,7 +183,7 @@ fn row(cells: Cells, shown: &Shown, answer: String, style: Style) -> Vec<Cell> {
         },
         cells.operation.into(),
         cells.environment.into(),
-        cells.target.into(),
+        new.unwrap_or(cells.target).into(),
         who.into(),
         Cell {
             text: answer,
@@ -202,59 +214,106 @@ fn json(out: &mut impl Write, index: &Index, decided: &Decided) -> anyhow::Resul
 }
 
 fn rows(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Result<()> {
-    csv::line(out, &TITLES.map(str::to_owned))?;
+    let titles = [&TITLES[..], &told::TITLES, &MORE].concat();
+    csv::line(
+        out,
+        &titles.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
+    )?;
     for decided in decisions {
-        let Some(cells) = index.line(decided.seq)?.as_deref().and_then(Cells::of) else {
+        let line = index.line(decided.seq)?.unwrap_or_default();
+        let Some(cells) = Cells::of(&line) else {
             continue;
         };
-        let outcome = record(index, decided.outcome)?.unwrap_or_default();
-        let settled = record(index, decided.settled)?.unwrap_or_default();
-        let plain = |record: &Value, name: &str| match record.get(name) {
+        let told: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let outcome = record(index, decided.outcome)?;
+        let settled = record(index, decided.settled)?;
+        let token = Token::of(&told, outcome.as_ref());
+        let how = how_ended(&cells, outcome.as_ref(), settled.as_ref());
+        let plain = |record: Option<&Value>, name: &str| match record.map(|it| &it[name]) {
             Some(Value::String(text)) => Visible(text).to_string(),
             None | Some(Value::Null) => String::new(),
             Some(other) => other.to_string(),
         };
-        let cells = [
+        let token_id = token.any_id().to_owned();
+        let first = [
             cells.timestamp,
             cells.seq.to_string(),
             cells.decision_id,
-            cells.verdict,
+            cells.verdict.clone(),
             cells.operation,
             cells.environment,
-            cells.target,
-            cells.who,
-            cells.client,
-            cells.changes.join("; "),
+            token_id,
+            token.name,
+            token.made,
+        ];
+        let rest = [
+            told::text(&told, "/request/path"),
+            scopes(&told, "requested").join(" "),
+            scopes(&told, "added").join(" "),
+            scopes(&told, "removed").join(" "),
+            asked(&cells.changes, cells.verdict == "allow").join("; "),
             cells.objections.join("; "),
             cells.error,
+            told::text(&told, "/bundles/policies/revision"),
             decided.no_op.to_string(),
-            plain(&outcome, "outcome"),
-            plain(&outcome, "status"),
-            plain(&outcome, "duration_ms"),
-            plain(&settled, "found"),
+            how,
+            plain(outcome.as_ref(), "status"),
+            plain(outcome.as_ref(), "duration_ms"),
+            plain(settled.as_ref(), "found"),
         ];
-        csv::line(out, &cells)?;
+        let who = Who::of(&told).cells();
+        csv::line(out, &[&first[..], &who, &rest].concat())?;
     }
     Ok(())
 }
 
-/// Of the columns for spreadsheets.
-const TITLES: [&str; 17] = [
+/// How an allowed request ended, as `stats --by outcome` counts it.
+fn how_ended(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> String {
+    let found = settled.and_then(|it| it["found"].as_str());
+    let word = match outcome.and_then(|it| it["outcome"].as_str()) {
+        _ if cells.verdict != "allow" => "",
+        Some(word @ ("answered" | "failed")) => word,
+        _ if found.is_some_and(|found| found != "unknown") => "settled",
+        _ => "in doubt",
+    };
+    word.to_owned()
+}
+
+/// Reads how many are shown.
+pub(super) fn at_least_one(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("write a number, 1 or more")
+}
+
+/// Of the columns for spreadsheets: before those of the caller.
+const TITLES: [&str; 9] = [
     "time",
     "seq",
     "decision_id",
     "verdict",
     "operation",
     "environment",
-    "token",
-    "caller",
-    "client",
+    "token_id",
+    "token_name",
+    "made_id",
+];
+
+/// Behind them.
+const MORE: [&str; 13] = [
+    "path",
+    "scopes_requested",
+    "scopes_added",
+    "scopes_removed",
     "what",
     "objections",
     "error",
+    "revision",
     "no_op",
     "outcome",
     "status",
     "duration_ms",
     "settled",
 ];
+
+const EXAMPLES: &str = "Example: who gave which token the scope logs.read in the last week?
+  dtgate audit query --added logs.read --decision allow --since 7d";

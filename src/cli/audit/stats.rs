@@ -12,7 +12,7 @@ use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde_json::json;
 
 use super::opened::{Place, note};
-use super::query::Form;
+use super::query::{Form, at_least_one};
 use super::table::{Cell, Table, terminal};
 use super::times::Times;
 use super::wanted::Wanted;
@@ -30,7 +30,7 @@ pub(in crate::cli) struct Stats {
     #[arg(long, value_enum, default_value_t = Bucket::Day)]
     bucket: Bucket,
     /// Show COUNT names at most, those with the most decisions
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    #[arg(long, value_name = "COUNT", default_value = "20", value_parser = at_least_one)]
     limit: usize,
     #[command(flatten)]
     place: Place,
@@ -97,7 +97,7 @@ impl Stats {
                 });
                 print_json(out, &all)?;
             }
-            Form::Pretty if buckets.is_empty() => writeln!(out, "No decision is like that.")?,
+            Form::Pretty if buckets.is_empty() => writeln!(out, "No decision matches.")?,
             Form::Pretty => {
                 self.table(out, &names)?;
                 writeln!(out)?;
@@ -136,14 +136,19 @@ impl Stats {
             By::Verdict => ("VERDICT", "(none)"),
             By::Policy => ("POLICY", "(none objected)"),
             By::Code => ("CODE", "(none objected, or without a code)"),
-            By::Caller => ("CALLER", "(no credential)"),
+            By::Caller => ("CALLER", "(nothing proven)"),
+            By::Credential => ("CREDENTIAL", "(no credential)"),
+            By::Subject => ("SUBJECT", "(no token)"),
+            By::Certificate => ("CERTIFICATE", "(no certificate)"),
             By::Team => ("TEAM", "(no team)"),
+            By::Scope => ("SCOPE", "(no scope asked for)"),
             By::Environment => ("ENVIRONMENT", "(not known)"),
             By::Operation => ("OPERATION", "(not known)"),
             By::Client => ("CLIENT", "(not known)"),
-            By::Outcome => ("OUTCOME", "(denied, or in doubt)"),
+            By::Outcome => ("OUTCOME", "(not known)"),
         };
-        let mut table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);
+        let table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);
+        let mut table = table.numbers(&["ALLOWED", "DENIED"]);
         for (name, (allowed, denied)) in names.iter().take(self.limit) {
             let name = if name.is_empty() { of_none } else { name };
             table.add(vec![
@@ -206,8 +211,8 @@ impl Stats {
             let (green, red) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
             let time = at.strftime(self.bucket.form());
             let bars = [
-                bar(*allowed, most, room, ascii, '='),
-                bar(*denied, most, room, ascii, 'x'),
+                bar(*allowed, most, room, if ascii { '=' } else { '█' }),
+                bar(*denied, most, room, if ascii { 'x' } else { '░' }),
             ];
             let [allowed_bar, denied_bar] = bars;
             let counts = said(counts);
@@ -270,17 +275,17 @@ fn add(counts: &mut Counts, sum: &Sum) {
     counts.1 += sum.denied;
 }
 
-/// A bar in eighths of a character; whatever is not nothing is seen.
-fn bar(count: u64, most: u64, room: usize, ascii: bool, plain: char) -> String {
+/// A bar of this character, in eighths where there are such; whatever is not nothing is seen.
+fn bar(count: u64, most: u64, room: usize, full: char) -> String {
     if count == 0 {
         return String::new();
     }
     let eighths = u128::from(count) * room as u128 * 8 / u128::from(most.max(1));
     let eighths = usize::try_from(eighths).unwrap_or(0).max(1);
-    if ascii {
-        return plain.to_string().repeat(eighths.div_ceil(8));
+    if full != '█' {
+        return full.to_string().repeat(eighths.div_ceil(8));
     }
-    let mut bar = "█".repeat(eighths / 8);
+    let mut bar = full.to_string().repeat(eighths / 8);
     bar.extend(PARTS.chars().nth(eighths % 8).filter(|part| *part != ' '));
     bar
 }

@@ -7,16 +7,27 @@ use super::scopes::{After, Found, What};
 use super::{Happened, Step};
 use crate::cli::audit::table::Cell;
 use crate::cli::audit::times::Shown;
+use crate::cli::audit::told::{self, scopes as scopes_of};
 
 pub(super) enum Line<'a> {
     Step(&'a Step, After),
     Found(Found),
 }
 
+/// The columns that not every table needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct With {
+    pub(super) ids: bool,
+    pub(super) environments: bool,
+}
+
 /// Of the table for people.
-pub(super) fn columns(has_ids: bool) -> Vec<(&'static str, usize)> {
-    let mut columns = vec![("WHEN", 8), ("#", 4)];
-    if has_ids {
+pub(super) fn columns(with: With) -> Vec<(&'static str, usize)> {
+    let mut columns = vec![("WHEN", 10), ("#", 4)];
+    if with.environments {
+        columns.push(("ENVIRONMENT", 8));
+    }
+    if with.ids {
         columns.push(("TOKEN", 12));
     }
     columns.extend([("BY", 12), ("WHAT", 16), ("ANSWER", 6), ("RULES", 8)]);
@@ -25,27 +36,16 @@ pub(super) fn columns(has_ids: bool) -> Vec<(&'static str, usize)> {
 }
 
 /// Of the table for spreadsheets.
-pub(super) const TITLES: [&str; 13] = [
-    "time",
-    "seq",
-    "decision_id",
-    "verdict",
-    "operation",
-    "token",
-    "caller",
-    "what",
-    "answer",
-    "happened",
-    "revision",
-    "objections",
-    "scopes_after",
-];
+pub(super) fn titles() -> Vec<String> {
+    let all = [&TITLES[..], &told::TITLES, &MORE].concat();
+    all.into_iter().map(str::to_owned).collect()
+}
 
 impl Line<'_> {
-    pub(super) fn row(&self, shown: &Shown, has_ids: bool) -> Vec<Cell> {
+    pub(super) fn row(&self, shown: &Shown, with: With) -> Vec<Cell> {
         match self {
-            Self::Step(step, after) => step_row(step, after, shown, has_ids),
-            Self::Found(found) => found_row(found, shown, has_ids),
+            Self::Step(step, after) => step_row(step, after, shown, with),
+            Self::Found(found) => found_row(found, shown, with),
         }
     }
 
@@ -56,49 +56,73 @@ impl Line<'_> {
         }
     }
 
-    /// For spreadsheets.
-    pub(super) fn cells(&self) -> [String; 13] {
+    pub(super) fn environment(&self) -> Option<&str> {
         match self {
-            Self::Step(step, after) => [
-                step.cells.timestamp.clone(),
-                step.cells.seq.to_string(),
-                step.cells.decision_id.clone(),
-                step.cells.verdict.clone(),
-                step.cells.operation.clone(),
-                step.about(),
-                step.who(),
-                step.what(),
-                step.answer.0.clone(),
-                match step.happened {
-                    Happened::Yes => "true".to_owned(),
-                    Happened::No => "false".to_owned(),
-                    Happened::Perhaps => String::new(),
-                },
-                step.revision(),
-                step.cells.objections.join("; "),
-                said(after),
-            ],
+            Self::Step(step, _) => Some(&step.cells.environment),
+            Self::Found(_) => None,
+        }
+    }
+
+    /// For spreadsheets.
+    pub(super) fn cells(&self) -> Vec<String> {
+        match self {
+            Self::Step(step, after) => step_cells(step, after),
             Self::Found(found) => {
-                let mut cells = [const { String::new() }; 13];
                 let what = words(found, &found.since_timestamp, &found.timestamp);
+                let (added, removed) = found.scopes_changed();
                 let known = [
-                    (0, &found.timestamp),
-                    (5, &found.token),
-                    (7, &what),
-                    (12, &found.scopes.join(", ")),
+                    ("time", found.timestamp.clone()),
+                    ("token", found.token.clone()),
+                    ("what", what),
+                    ("scopes_added", added.join(" ")),
+                    ("scopes_removed", removed.join(" ")),
+                    ("scopes_after", found.scopes.join(" ")),
                 ];
-                for (at, text) in known {
-                    if let Some(cell) = cells.get_mut(at) {
-                        text.clone_into(cell);
-                    }
-                }
-                cells
+                let cells = titles().into_iter().map(|title| {
+                    let cell = known.iter().find(|(name, _)| *name == title);
+                    cell.map_or_else(String::new, |(_, text)| text.clone())
+                });
+                cells.collect()
             }
         }
     }
 }
 
-fn step_row(step: &Step, after: &After, shown: &Shown, has_ids: bool) -> Vec<Cell> {
+fn step_cells(step: &Step, after: &After) -> Vec<String> {
+    let first = [
+        step.cells.timestamp.clone(),
+        step.cells.seq.to_string(),
+        step.cells.decision_id.clone(),
+        step.cells.verdict.clone(),
+        step.cells.operation.clone(),
+        step.cells.environment.clone(),
+        step.about(),
+        step.token.made.clone(),
+        step.who.short(),
+    ];
+    let scopes = |which: &str| scopes_of(&step.record, which).join(" ");
+    let rest = [
+        step.what(),
+        scopes("requested"),
+        scopes("added"),
+        scopes("removed"),
+        step.answer.0.clone(),
+        match step.happened {
+            Happened::Yes => "true".to_owned(),
+            Happened::No => "false".to_owned(),
+            Happened::Perhaps => String::new(),
+        },
+        step.revision(),
+        step.cells.objections.join("; "),
+        match after {
+            After::Known(scopes) if !scopes.is_empty() => scopes.join(" "),
+            other => said(other),
+        },
+    ];
+    [&first[..], &step.who.cells(), &rest].concat()
+}
+
+fn step_row(step: &Step, after: &After, shown: &Shown, with: With) -> Vec<Cell> {
     let what = Cell {
         text: step.what(),
         style: match step.happened {
@@ -115,12 +139,15 @@ fn step_row(step: &Step, after: &After, shown: &Shown, has_ids: bool) -> Vec<Cel
         },
         step.cells.seq.to_string().into(),
     ];
-    if has_ids {
+    if with.environments {
+        row.push(step.cells.environment.clone().into());
+    }
+    if with.ids {
         row.push(step.about().into());
     }
     let is_allowed = step.cells.verdict == "allow";
     row.extend([
-        step.who().into(),
+        step.who.short().into(),
         what,
         Cell {
             text: if is_allowed {
@@ -136,7 +163,7 @@ fn step_row(step: &Step, after: &After, shown: &Shown, has_ids: bool) -> Vec<Cel
     row
 }
 
-fn found_row(found: &Found, shown: &Shown, has_ids: bool) -> Vec<Cell> {
+fn found_row(found: &Found, shown: &Shown, with: With) -> Vec<Cell> {
     // Both often were as many days ago.
     let (from, to) = (
         shown.whole(&found.since_timestamp),
@@ -149,7 +176,10 @@ fn found_row(found: &Found, shown: &Shown, has_ids: bool) -> Vec<Cell> {
         },
         "".into(),
     ];
-    if has_ids {
+    if with.environments {
+        row.push("".into());
+    }
+    if with.ids {
         row.push(found.token.clone().into());
     }
     row.extend([
@@ -226,9 +256,21 @@ fn step_json(step: &Step, after: &After) -> Value {
         "decision_id": step.cells.decision_id,
         "verdict": step.cells.verdict,
         "operation": step.cells.operation,
+        "environment": step.cells.environment,
         "token": step.about(),
-        "caller": step.who(),
+        "made_id": step.token.made,
+        "caller": step.who.short(),
+        "caller_id": step.who.credential,
+        "brokered": step.who.is_brokered,
+        "teams": step.who.teams,
+        "jwt_issuer": step.who.issuer,
+        "jwt_subject": step.who.subject,
+        "certificate": step.who.certificate,
+        "client": step.who.client,
         "what": step.what(),
+        "scopes_requested": scopes_of(&step.record, "requested"),
+        "scopes_added": scopes_of(&step.record, "added"),
+        "scopes_removed": scopes_of(&step.record, "removed"),
         "answer": step.answer.0,
         "happened": match step.happened {
             Happened::Yes => Value::Bool(true),
@@ -248,11 +290,8 @@ fn step_json(step: &Step, after: &After) -> Value {
 
 /// It has no `seq`: it is no record.
 fn found_json(found: &Found) -> Value {
-    let (none, elsewhere) = (&Vec::new(), matches!(found.what, What::Elsewhere { .. }));
-    let (added, removed) = match &found.what {
-        What::Elsewhere { added, removed } => (added, removed),
-        _ => (none, none),
-    };
+    let elsewhere = matches!(found.what, What::Elsewhere { .. });
+    let (added, removed) = found.scopes_changed();
     json!({
         "found_by": found.seq,
         "timestamp": found.timestamp,
@@ -271,3 +310,29 @@ fn found_json(found: &Found) -> Value {
         "scopes_after": found.scopes,
     })
 }
+
+/// Before the columns of the caller.
+const TITLES: [&str; 9] = [
+    "time",
+    "seq",
+    "decision_id",
+    "verdict",
+    "operation",
+    "environment",
+    "token",
+    "made_id",
+    "caller",
+];
+
+/// Behind them.
+const MORE: [&str; 9] = [
+    "what",
+    "scopes_requested",
+    "scopes_added",
+    "scopes_removed",
+    "answer",
+    "happened",
+    "revision",
+    "objections",
+    "scopes_after",
+];

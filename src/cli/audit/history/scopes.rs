@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Happened, Step};
 use crate::audit::index::Gaps;
-use crate::value::Visible;
 
 /// The scopes of a token after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +73,16 @@ struct Token {
     changed: Option<Timestamp>,
 }
 
+impl Found {
+    /// What was added and removed elsewhere.
+    pub(super) fn scopes_changed(&self) -> (&[String], &[String]) {
+        match &self.what {
+            What::Elsewhere { added, removed } => (added, removed),
+            _ => (&[], &[]),
+        }
+    }
+}
+
 impl Tokens {
     pub(super) fn new(gaps: &Gaps) -> Self {
         Self {
@@ -96,8 +105,8 @@ impl Tokens {
         let token = token.clone();
         let after = token.after.clone();
         // It goes on under the id that it got.
-        if let Some(made) = &step.made {
-            self.by_id.insert(Visible(made).to_string(), token);
+        if !step.token.made.is_empty() {
+            self.by_id.insert(step.token.made.clone(), token);
         }
         Seen { found, after }
     }
