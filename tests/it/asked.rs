@@ -447,7 +447,10 @@ fn who_asked_and_what_was_made_are_told_whole() {
     assert_eq!(lines[0]["jwt_subject"], "repo:pay");
     assert_eq!(lines[2]["environment"], "dev");
     let denied = lines[1]["what"].as_str().unwrap();
-    assert!(denied.starts_with("denied: asked to enable it"), "{denied}");
+    assert!(
+        denied.starts_with("denied: ") && denied.contains("; asked to enable it; "),
+        "{denied}"
+    );
     // A part of it, and what was before that still counts.
     let later = [
         "history",

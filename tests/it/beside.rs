@@ -369,7 +369,11 @@ fn counts_are_told_in_words_and_for_spreadsheets() {
     old["timestamp"] = "2026-01-01T10:10:00.000Z".into();
     let directory = written(&[start(&[]), old, change(20, &["a"], &["b"])]);
     let ran = audit(directory.path(), &["stats", "--by", "policy"]);
-    assert!(ran.out.contains("(none objected)  2"), "{}", ran.out);
+    assert!(
+        ran.out.contains("(none objected)        2       0\n"),
+        "{}",
+        ran.out
+    );
     assert_eq!(ran.err, "");
     let hours = ["stats", "--bucket", "hour", "--format", "json"];
     let ran = audit(directory.path(), &hours);
