@@ -81,6 +81,7 @@ mod status;
 mod subtrees;
 mod supposed;
 mod tls;
+mod told;
 mod traces;
 mod unseen;
 mod upstream;

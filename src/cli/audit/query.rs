@@ -166,7 +166,7 @@ fn row(
         }
         (AnsiColor::Red, what)
     };
-    let new = token.new();
+    let new = token.created();
     if new.is_none() && !token.made.is_empty() {
         what.push(format!("made {}", token.made));
     }

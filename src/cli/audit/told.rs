@@ -118,7 +118,7 @@ impl Token {
     }
 
     /// Name and id of one that was made; `None`: none was, or it is another token's.
-    pub(super) fn new(&self) -> Option<String> {
+    pub(super) fn created(&self) -> Option<String> {
         match (&*self.id, &*self.name, &*self.made) {
             ("", "", made) if !made.is_empty() => Some(made.to_owned()),
             ("", name, made) if !made.is_empty() => Some(format!("{name} ({made})")),
@@ -213,14 +213,14 @@ mod tests {
         let create = json!({"input": {"change": {"name": {"requested": "ci"}}}});
         let token = Token::of(&create, Some(&made));
         assert_eq!(
-            (token.any_id(), token.new()),
+            (token.any_id(), token.created()),
             ("NEW", Some("ci (NEW)".to_owned()))
         );
         // It is replaced by another one.
         let rotate = json!({"input": {"token": {"id": "OLD"}}});
         let token = Token::of(&rotate, Some(&made));
         assert_eq!(
-            (token.any_id(), &*token.made, token.new()),
+            (token.any_id(), &*token.made, token.created()),
             ("OLD", "NEW", None)
         );
     }
