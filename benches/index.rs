@@ -25,7 +25,7 @@ fn main() {
     let records = records.unwrap_or(100_000).max(1000);
     let passing = tempfile::tempdir().unwrap();
     let kept = words.find(|it| !it.starts_with('-')).map(PathBuf::from);
-    let directory = kept.as_deref().unwrap_or(passing.path());
+    let directory = kept.as_deref().unwrap_or_else(|| passing.path());
     let bytes = write(directory, records);
     let path = directory.join(FILE);
     let begun = Instant::now();
