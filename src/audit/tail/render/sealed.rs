@@ -45,8 +45,32 @@ pub(super) fn settled(out: &mut String, record: &Value) {
     }
 }
 
-/// A key by its name and its hash: the rest is for programs.
+/// A key by its name and its hash: the rest is for programs, and base64 may have a `+`, too.
 fn name<'a>(record: &'a Value, pointer: &str) -> &'a str {
     let key = text(record, pointer);
-    key.rsplit_once('+').map_or(key, |(name, _base64)| name)
+    let second = key.match_indices('+').nth(1);
+    let name = second.and_then(|(at, _)| key.get(..at));
+    name.unwrap_or(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::render;
+
+    #[test]
+    fn a_key_is_shown_by_its_name_and_hash_whatever_its_base64_holds() {
+        for base64 in ["AbCd", "Ab+Cd", "+A++b+"] {
+            let key = format!("gate.example/a+0a1b2c3d+{base64}");
+            for (record, shown) in [
+                (json!({"kind": "checkpoint", "size": 3, "key": key}), "by gate.example/a+0a1b2c3d"),
+                (json!({"kind": "cosigned", "size": 3, "witness": key}), "by gate.example/a+0a1b2c3d"),
+                (json!({"kind": "key", "old": "old", "new": key}), "gate.example/a+0a1b2c3d signs checkpoints in place of old"),
+            ] {
+                let text = render(record.to_string());
+                assert!(text.contains(shown) && !text.contains(base64), "{text}");
+            }
+        }
+    }
 }
