@@ -391,7 +391,10 @@ async fn what_is_missing_without_a_record_or_beyond_it_is_found() {
     let away = directory.path().join("away");
     fs::rename(&first, &away).unwrap();
     let missing = verify(&config.directory, None).unwrap_err();
-    assert!(matches!(missing, VerifyError::Missing { .. }), "{missing}");
+    let VerifyError::Missing { expected, .. } = missing else {
+        panic!("{missing}");
+    };
+    assert_eq!(expected, pruned.last + 1);
     fs::rename(&away, &first).unwrap();
     // Put back, all of it, or without a gap.
     let mut gone: Vec<_> = segments(&whole_before).unwrap();

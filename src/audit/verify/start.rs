@@ -25,6 +25,8 @@ pub(super) struct Start {
     gone: Option<u64>,
     /// The records that say so.
     vouching: Vec<u64>,
+    /// The last record that any `pruned` record says was deleted: what comes behind it should be there.
+    said: u64,
 }
 
 impl Start {
@@ -66,6 +68,7 @@ impl Start {
     /// kill between the record and the deletion leaves more segments than it says.
     pub(super) fn vouched_by(&mut self, removal: &Removal) -> Result<(), VerifyError> {
         let Removal { seq, pruned } = removal;
+        self.said = self.said.max(pruned.last);
         if pruned.last < self.first.saturating_sub(1) {
             return Ok(());
         }
@@ -97,7 +100,7 @@ impl Start {
         if self.first > 1 && self.gone.is_none() {
             return Err(VerifyError::Missing {
                 path: self.path.clone(),
-                expected: 1,
+                expected: self.said + 1,
                 named: self.first,
             });
         }
