@@ -222,7 +222,14 @@ pub(super) fn removal(
             let content = line.strip_suffix(b"\n").unwrap_or(&line);
             let head = head.get_or_insert_with(Head::origin);
             let followed = head.follow(content);
-            doubt.see(&followed.map_err(|it| damaged(it.to_string()))?);
+            let link = followed.map_err(|it| damaged(it.to_string()))?;
+            doubt.see(&link);
+            // What it says was in doubt is not forgotten with it.
+            if link.kind == "pruned"
+                && let Ok(pruned) = serde_json::from_slice(content)
+            {
+                doubt.see_deleted(&pruned);
+            }
             if let Some(written) = written_at(content) {
                 newest = rfc3339_millis(written);
                 if oldest.is_empty() {

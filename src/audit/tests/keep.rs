@@ -552,9 +552,30 @@ async fn a_decision_in_doubt_is_not_forgotten_with_its_segment() {
     };
     let pruned = removal(&config.directory, &plan, now(), &mut all()).unwrap();
     assert_eq!(
-        (pruned.in_doubt, pruned.in_doubt_count),
+        (pruned.in_doubt.clone(), pruned.in_doubt_count),
         (vec!["lost".to_owned()], 1)
     );
+    // Nor when the record of that is deleted, too.
+    let write = || {
+        record(&config, &pruned);
+        Ok(())
+    };
+    prune(&config.directory, &pruned, lost + 4, write, &mut all()).unwrap();
+    written(&config, 4).await;
+    let report = whole(&config.directory);
+    assert_eq!(report.deleted_in_doubt, ["lost"]);
+    let (gone, kept): (Vec<_>, Vec<_>) = segments(&config.directory)
+        .unwrap()
+        .into_iter()
+        .partition(|path| first_record(path).unwrap() <= report.pruned[0].seq);
+    let plan = Plan {
+        segments: gone,
+        first: pruned.last + 1,
+        last: first_record(&kept[0]).unwrap() - 1,
+        reason: "max_age",
+    };
+    let again = removal(&config.directory, &plan, now(), &mut all()).unwrap();
+    assert_eq!(again.in_doubt, ["lost"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

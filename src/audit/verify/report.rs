@@ -26,6 +26,9 @@ pub struct Report {
     /// Further ones, where there are too many to list.
     #[serde(skip_serializing_if = "is_zero")]
     pub more_in_doubt: u64,
+    /// The same, whose records were deleted, by the word of `pruned` records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deleted_in_doubt: Vec<String>,
     /// When the journal was written again after something went wrong.
     pub recoveries: Vec<Recovered>,
     /// Further ones, where there are too many to list.
