@@ -419,10 +419,14 @@ pub struct Settled {
     pub timestamp: String,
     /// As its record has it.
     pub decision_id: String,
+    /// 0: its record is deleted.
     pub decision_seq: u64,
     pub found: Found,
     /// What was seen.
     pub detail: String,
+    /// `person`: dtgate has not seen it, and was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<&'static str>,
 }
 
 /// Whether an allowed request was carried out.

@@ -178,6 +178,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
                     json!({"enum": [Found::Done, Found::NotDone, Found::Unknown]}),
                 ),
                 ("detail", text.clone()),
+                ("by?", one_of(&["person"])),
             ]),
         ),
         (

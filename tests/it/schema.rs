@@ -399,6 +399,7 @@ fn events() -> Vec<Value> {
             decision_seq: 1,
             found: Found::NotDone,
             detail: text(),
+            by: Some("person"),
         }),
         Event::Pruned(Pruned {
             timestamp: now.to_string(),

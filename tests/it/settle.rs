@@ -143,7 +143,7 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
             String::new(),
             json!({}),
             "unknown",
-            "look for its name",
+            "cannot look up a token without its id",
         ),
         (
             "edge_connect.rotate",
@@ -352,6 +352,189 @@ fn everybody_counts_the_same_decisions_in_doubt() {
         ]
     );
     assert_eq!(report["in_doubt"], json!(listed), "{report}");
+}
+
+fn asked(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = program();
+    command.current_dir(directory).args(["audit", "settle"]);
+    command.args(arguments).output().unwrap()
+}
+
+/// A later record of the same token tells what became of the change: nobody has to be asked, and history says the same.
+#[test]
+fn what_a_later_record_tells_ends_the_doubt() {
+    let lines = |seen: [&str; 1]| {
+        let change = scopes(&["logs.read"], &["metrics.read"]);
+        let mut later = doubt(
+            2,
+            "token.update",
+            "dt0c01.AAAA",
+            &scopes(&seen, &["slo.read"]),
+        );
+        later["timestamp"] = json!("2026-11-24T11:10:00.000Z");
+        let id = later["decision_id"].clone();
+        let outcome = json!({
+            "kind": "outcome", "timestamp": "2026-11-24T11:10:01.000Z", "decision_id": id, "decision_seq": 2,
+            "outcome": "answered", "status": 204, "duration_ms": 1.0,
+        });
+        [
+            doubt(1, "token.update", "dt0c01.AAAA", &change),
+            later,
+            outcome,
+        ]
+    };
+    for (seen, expected, why) in [
+        ("metrics.read", "done", "record 2 found it so"),
+        ("logs.read", "not_done", "record 2 found it so"),
+        ("other", "unknown", "not looked up"),
+    ] {
+        let directory = written(&lines([seen]));
+        let directory = directory.path();
+        let output = asked(directory, &["--format", "json"]);
+        assert_eq!(found(&output), [(expected.to_owned(), why.to_owned())]);
+        let history = program()
+            .current_dir(directory)
+            .args(["audit", "history", "dt0c01.AAAA"])
+            .output()
+            .unwrap();
+        let history = String::from_utf8(history.stdout).unwrap();
+        assert_eq!(
+            history.contains("1 change in doubt"),
+            expected == "unknown",
+            "{history}"
+        );
+        let applied = asked(directory, &["--apply"]);
+        if expected == "unknown" {
+            assert_eq!(applied.status.code(), Some(1), "{applied:?}");
+            continue;
+        }
+        assert!(applied.status.success(), "{applied:?}");
+        assert_eq!(verify(&directory.join("journal"))["in_doubt"], json!([]));
+        let journal = records(&directory.join("journal"));
+        let settled = journal.iter().find(|it| it["kind"] == "settled").unwrap();
+        assert_eq!(
+            (&settled["found"], &settled["detail"]),
+            (&json!(expected), &json!(why))
+        );
+        assert!(settled.get("by").is_none());
+    }
+}
+
+/// A creation cannot be looked up; who searched Dynatrace says what was there, of one decision.
+#[test]
+fn a_person_says_what_was_found() {
+    let change = json!({"name": {"requested": "payments-ci"}});
+    let created = |number| doubt(number, "token.create", "", &change);
+    let directory = written(&[created(1), created(2), created(3)]);
+    let directory = directory.path();
+    let output = asked(directory, &["--token-env", "PATH", "--format", "json"]);
+    let search = "search Dynatrace for tokens named payments-ci";
+    assert!(
+        found(&output).iter().all(|(_, why)| why.ends_with(search)),
+        "{output:?}"
+    );
+
+    let id = "019ab533-0001-7000-8000-000000000001";
+    for wrong in [
+        vec!["--found", "done"],
+        vec![id, "--note", "x"],
+        vec![id, "--found", "unknown"],
+        vec!["7", "--found", "done"],
+        vec!["nobody", "--found", "done"],
+    ] {
+        let output = asked(directory, &wrong);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    let output = asked(directory, &[id, "--found", "done", "--format", "json"]);
+    assert_eq!(
+        found(&output),
+        [("done".to_owned(), "a person found it so".to_owned())]
+    );
+    assert_eq!(records(&directory.join("journal")).len(), 3);
+
+    let output = asked(
+        directory,
+        &[
+            id,
+            "--found",
+            "done",
+            "--note",
+            "it is in the list",
+            "--apply",
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let output = asked(directory, &["#2", "--found", "not_done", "--apply"]);
+    assert!(output.status.success(), "{output:?}");
+    let journal = records(&directory.join("journal"));
+    let settled = journal
+        .iter()
+        .filter(|it| it["kind"] == "settled")
+        .map(|it| {
+            (
+                it["decision_seq"].clone(),
+                it["found"].clone(),
+                it["detail"].clone(),
+                it["by"].clone(),
+            )
+        });
+    let said = |seq: u64, found, detail| (json!(seq), json!(found), json!(detail), json!("person"));
+    assert_eq!(
+        settled.collect::<Vec<_>>(),
+        [
+            said(1, "done", "a person found it so: it is in the list"),
+            said(2, "not_done", "a person found it so"),
+        ]
+    );
+    let left = verify(&directory.join("journal"));
+    assert_eq!(
+        left["in_doubt"],
+        json!(["019ab533-0003-7000-8000-000000000001"])
+    );
+    let again = asked(directory, &["1", "--found", "not_done", "--apply"]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+}
+
+/// What was in doubt when retention took it away is still listed, counted, and can be settled.
+#[test]
+fn a_decision_in_doubt_whose_record_is_deleted_stays_in_doubt() {
+    let id = "019ab533-0001-7000-8000-000000000001";
+    let pruned = |last: u64, ids: &[&str]| {
+        json!({
+            "kind": "pruned", "timestamp": "2026-11-24T10:10:00.000Z", "first": 1, "last": last, "hash": "0".repeat(64),
+            "tree": [], "oldest": "2026-11-24T10:10:00.000Z", "newest": "2026-11-24T10:10:00.000Z", "reason": "max_age",
+            "in_doubt_count": ids.len(), "in_doubt": ids,
+        })
+    };
+    let there = doubt(5, "token.create", "", &json!({}));
+    let still = there["decision_id"].as_str().unwrap().to_owned();
+    // The second is there all the same: a kill came before it was deleted.
+    let directory = written(&[there, pruned(0, &[id, &still])]);
+    let directory = directory.path();
+    let listed = |arguments: &[&str]| {
+        let output = asked(directory, &[arguments, &["--format", "json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|line| (line["decision_id"].clone(), line["decision_seq"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        listed(&[]),
+        [(json!(id), Value::Null), (json!(still), json!(1))]
+    );
+    assert_eq!(listed(&[id]).len(), 1);
+    let words = String::from_utf8(asked(directory, &[]).stdout).unwrap();
+    assert!(
+        words.contains(&format!("the record of decision {id} is deleted")),
+        "{words}"
+    );
+
+    let output = asked(directory, &[id, "--found", "done", "--apply"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(listed(&[]), [(json!(still), json!(1))]);
 }
 
 #[test]

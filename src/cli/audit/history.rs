@@ -3,7 +3,7 @@
 mod line;
 mod scopes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,12 +18,13 @@ use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
 use super::told::{Token, Who, asked};
 use super::{beside, csv, pseudonyms};
+use crate::audit::event;
 use crate::audit::index::{Filter, Index, Pattern};
 use crate::audit::tail::Cells;
 use crate::cli::print_json;
 use crate::value::{Visible, counted};
 use line::Line;
-use scopes::Tokens;
+use scopes::{Found, Tokens, What};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -73,7 +74,7 @@ impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let place = self.place.find()?;
         let index = place.open()?;
-        let (ids, steps) = self.steps(&index, &place.journal)?;
+        let (ids, steps) = steps(&index, &place.journal, &self.token, &self.environment)?;
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
         let missing = index.gaps(None, None)?;
@@ -86,13 +87,19 @@ impl History {
         beside::say(&index, &asked)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);
+        let mut doubtful = BTreeSet::new();
         for step in &steps {
             // What was before the time that is asked for tells which scopes there were.
             let seen = tokens.see(step);
             if !is_within(&step.cells.timestamp, span) {
                 continue;
             }
-            hidden.doubtful += usize::from(step.happened == Happened::Perhaps);
+            if step.happened == Happened::Perhaps {
+                doubtful.insert(step.cells.seq);
+            }
+            if let Some(ended) = seen.found.as_ref().and_then(Found::ends) {
+                doubtful.remove(&ended);
+            }
             lines.extend(seen.found.map(Line::Found));
             let is_denied = step.cells.verdict != "allow";
             if self.all || !(is_denied || step.no_op) {
@@ -125,50 +132,73 @@ impl History {
         } else {
             table(out, &lines, ids.len() > 1, &shown)?;
         }
+        hidden.doubtful = doubtful.len();
         hidden.say(out)?;
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    /// Everything about the token, the oldest first, and the ids that it had.
-    fn steps(
-        &self,
-        index: &Index,
-        journal: &Path,
-    ) -> anyhow::Result<(BTreeSet<String>, Vec<Step>)> {
-        let mut names = BTreeSet::from([self.token.clone()]);
-        let mut seqs = BTreeSet::new();
-        let mut ids = BTreeSet::new();
-        let mut steps = Vec::new();
-        loop {
-            let filter = Filter {
-                token: names.iter().cloned().map(Pattern::Exactly).collect(),
-                environment: self.environment.clone(),
-                ..Filter::default()
+/// Everything about the token, the oldest first, and the ids that it had.
+fn steps(
+    index: &Index,
+    journal: &Path,
+    token: &str,
+    environment: &[Pattern],
+) -> anyhow::Result<(BTreeSet<String>, Vec<Step>)> {
+    let mut names = BTreeSet::from([token.to_owned()]);
+    let mut seqs = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    let mut steps = Vec::new();
+    loop {
+        let filter = Filter {
+            token: names.iter().cloned().map(Pattern::Exactly).collect(),
+            environment: environment.to_vec(),
+            ..Filter::default()
+        };
+        let filter = pseudonyms::added(filter, journal)?;
+        let known = names.len();
+        for decided in index.find(&filter, MOST)?.decisions {
+            if !seqs.insert(decided.seq) {
+                continue;
+            }
+            let Some(step) = Step::read(index, &decided)? else {
+                continue;
             };
-            let filter = pseudonyms::added(filter, journal)?;
-            let known = names.len();
-            for decided in index.find(&filter, MOST)?.decisions {
-                if !seqs.insert(decided.seq) {
-                    continue;
-                }
-                let Some(step) = Step::read(index, &decided)? else {
-                    continue;
-                };
-                // What was denied gave no name to anything.
-                if step.cells.verdict == "allow" {
-                    ids.extend(step.ids().map(str::to_owned));
-                }
-                steps.push(step);
+            // What was denied gave no name to anything.
+            if step.cells.verdict == "allow" {
+                ids.extend(step.ids().map(str::to_owned));
             }
-            // Rotation gives a new id: what has it is the same token.
-            names.extend(ids.iter().take(MOST_IDS).cloned());
-            if names.len() == known {
-                break;
-            }
+            steps.push(step);
         }
-        steps.sort_by_key(|step| step.cells.seq);
-        Ok((ids, steps))
+        // Rotation gives a new id: what has it is the same token.
+        names.extend(ids.iter().take(MOST_IDS).cloned());
+        if names.len() == known {
+            break;
+        }
     }
+    steps.sort_by_key(|step| step.cells.seq);
+    Ok((ids, steps))
+}
+
+/// What later records of a token tell of its changes in doubt, by the number of the decision.
+pub(super) fn told_later(
+    index: &Index,
+    journal: &Path,
+    token: &str,
+) -> anyhow::Result<BTreeMap<u64, (event::Found, String)>> {
+    let (_, steps) = steps(index, journal, token, &[])?;
+    let mut tokens = Tokens::new(&index.gaps(None, None)?);
+    let found = steps.iter().filter_map(|step| tokens.see(step).found);
+    let ended = found.filter_map(|found| {
+        let what = match found.what {
+            What::CarriedOut => event::Found::Done,
+            What::NotCarriedOut => event::Found::NotDone,
+            What::Elsewhere { .. } | What::Otherwise => return None,
+        };
+        let why = format!("record {} found it so", found.seq);
+        Some((found.since, (what, why)))
+    });
+    Ok(ended.collect())
 }
 
 impl Step {

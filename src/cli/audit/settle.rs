@@ -1,38 +1,47 @@
 //! `dtgate audit settle`: what became of decisions in doubt.
 //!
-//! It looks the token up and compares. Nothing is guessed: whatever else could explain what it sees, `unknown` is what it
-//! says.
+//! What a later record of the journal tells counts first. Else it looks the token up and compares. Nothing is guessed:
+//! whatever else could explain what it sees, `unknown` is what it says. A person who knows better can say so.
+
+mod doubt;
+mod lookup;
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
-use bytes::Bytes;
-use clap::Args;
-use http::header::{AUTHORIZATION, HeaderValue};
-use http::{Request, StatusCode, Uri};
-use http_body_util::Full;
-use serde_json::{Value, json};
+use anyhow::{anyhow, bail};
+use clap::{Args, ValueEnum};
+use http::header::HeaderValue;
+use serde_json::json;
 
-use super::opened::{Found, Place};
+use self::doubt::{Doubt, Looked, doubts};
+use self::lookup::ask;
+use super::opened::{Found, Place, note};
 use super::table::{Table, terminal};
+use super::times::Times;
 use crate::app;
 use crate::audit::event::{self, Event, Settled};
-use crate::audit::index::{Filter, Index, Pattern, Which};
-use crate::audit::tail::Cells;
+use crate::audit::proof::Wanted;
 use crate::audit::{self, OpenError};
 use crate::cli::{Format, block_on, load, print_json};
 use crate::config::Config;
-use crate::dynatrace::current::CurrentToken;
-use crate::outbound::{self, AskError, Client};
 use crate::value::{Duration, Visible, counted, rfc3339_millis, unread};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Settle {
+    /// Only this decision: its id, or the number of its record: 22, '#22' [default: all that are in doubt]
+    #[arg(value_name = "ID")]
+    id: Option<Wanted>,
     #[command(flatten)]
     place: Place,
+    /// Say what you found out elsewhere about the decision ID; nothing is looked up
+    #[arg(long, value_enum, requires = "id", conflicts_with_all = ["token_env", "token_file"])]
+    found: Option<Said>,
+    /// How you found it out, for whoever reads the record
+    #[arg(long, value_name = "TEXT", requires = "found")]
+    note: Option<String>,
     /// Environment variable with a token that may read tokens (`apiTokens.read`)
     #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
     token_env: Option<String>,
@@ -45,86 +54,21 @@ pub(in crate::cli) struct Settle {
     /// How long an answer may take
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Duration,
+    #[command(flatten)]
+    times: Times,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
 }
 
-/// A decision in doubt.
-struct Doubt {
-    seq: u64,
-    cells: Cells,
-    record: Value,
-    /// The same token was changed again.
-    again: bool,
-}
-
-/// What was found out about it.
-struct Looked {
-    found: event::Found,
-    why: String,
-    /// Nothing kept it from being looked at: another look would see the same.
-    is_seen: bool,
-}
-
-/// Why Dynatrace did not tell.
-struct Failure {
-    why: String,
-    /// It will not tell of other tokens either.
-    is_general: bool,
-    /// It says that there is nothing.
-    is_missing: bool,
-}
-
-impl Failure {
-    fn of_asking(error: &AskError) -> Self {
-        let status = match error {
-            AskError::Status(status) => Some(*status),
-            _ => None,
-        };
-        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
-        Self {
-            is_general: matches!(error, AskError::Timeout(_) | AskError::Unreachable(_))
-                || status.is_some_and(|status| refused.contains(&status)),
-            is_missing: status == Some(StatusCode::NOT_FOUND),
-            why: match status {
-                Some(status) if refused.contains(&status) => {
-                    format!("the answer is {status}: the token may not read tokens")
-                }
-                _ => match error {
-                    AskError::Unreachable(why) => format!("no answer: {why}"),
-                    error => error.to_string(),
-                },
-            },
-        }
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self {
-            why: format!("{:#}", error.into()),
-            is_general: false,
-            is_missing: false,
-        }
-    }
-}
-
-impl Looked {
-    fn new(found: event::Found, why: &str) -> Self {
-        Self {
-            found,
-            why: why.to_owned(),
-            is_seen: true,
-        }
-    }
-
-    fn not(why: &str) -> Self {
-        Self {
-            is_seen: false,
-            ..Self::new(event::Found::Unknown, why)
-        }
-    }
+/// What a person can say.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Said {
+    /// It was carried out
+    Done,
+    /// It was not carried out
+    #[value(name = "not_done")]
+    NotDone,
 }
 
 impl Settle {
@@ -132,27 +76,40 @@ impl Settle {
         let place = self.place.find()?;
         let index = place.open()?;
         super::beside::gaps(&index.gaps(None, None)?);
-        let doubts = doubts(&index)?;
+        let doubts = self.wanted(doubts(&index, &place.journal)?)?;
         let credential = self.credential()?;
-        if self.apply && credential.is_none() {
-            bail!("--apply writes what was found: give a token by --token-env or --token-file");
-        }
         let config = load(self.place.config.as_ref())?;
         if self.apply && !doubts.is_empty() {
             // Before anything is asked that could not be written then.
             may_write(&place)?;
         }
-        let looked = match &credential {
-            None => doubts
-                .iter()
-                .map(|_| Looked::not("not looked up"))
-                .collect(),
-            Some(credential) => {
+        let looked: Vec<Looked> = match (self.found, &credential) {
+            (Some(said), _) => {
+                let found = match said {
+                    Said::Done => event::Found::Done,
+                    Said::NotDone => event::Found::NotDone,
+                };
+                let note = self.note.as_deref();
+                doubts.iter().map(|_| Looked::said(found, note)).collect()
+            }
+            (None, None) => {
+                let known = doubts.iter().map(Doubt::known);
+                known
+                    .map(|known| known.unwrap_or_else(|| Looked::not("not looked up")))
+                    .collect()
+            }
+            (None, Some(credential)) => {
                 block_on(async { Ok(look(&doubts, &config, credential, self.timeout).await) })?
             }
         };
         self.show(out, &doubts, &looked)?;
         let seen = || looked.iter().filter(|looked| looked.is_seen).count();
+        if self.apply && seen() == 0 && credential.is_none() && !doubts.is_empty() {
+            bail!(
+                "--apply writes what was found, and nothing was: give a token by --token-env or --token-file, or say \
+                 what you found by --found"
+            );
+        }
         if self.apply && seen() > 0 {
             let now = app::now();
             let events = doubts.iter().zip(&looked).filter(|(_, it)| it.is_seen);
@@ -163,6 +120,7 @@ impl Settle {
                     decision_seq: doubt.seq,
                     found: looked.found,
                     detail: looked.why.clone(),
+                    by: looked.is_said.then_some("person"),
                 })
             });
             let config = audit::Config {
@@ -171,15 +129,35 @@ impl Settle {
             };
             audit::add(&config, events, app::now).map_err(|error| in_use(error, &place))?;
             let written = counted(seen(), "record");
-            super::opened::note(&format!("{written} written"));
+            note(&format!("{written} written"));
         }
         let failed = looked.len() - seen();
         if credential.is_some() && failed > 0 {
             let failed = counted(failed, "decision");
-            super::opened::note(&format!("{failed} could not be looked up"));
+            note(&format!("{failed} could not be looked up"));
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The decisions that are meant.
+    fn wanted(&self, all: Vec<Doubt>) -> anyhow::Result<Vec<Doubt>> {
+        let Some(wanted) = &self.id else {
+            return Ok(all);
+        };
+        let is_meant = |doubt: &Doubt| match wanted {
+            Wanted::Number(seq) => doubt.seq == *seq,
+            Wanted::Decision(id) => doubt.cells.decision_id == *id,
+        };
+        let meant: Vec<Doubt> = all.into_iter().filter(is_meant).collect();
+        if meant.is_empty() {
+            let shown = match wanted {
+                Wanted::Number(seq) => format!("of record {seq}"),
+                Wanted::Decision(id) => Visible(id).to_string(),
+            };
+            bail!("the decision {shown} is not in doubt: dtgate audit settle lists those that are");
+        }
+        Ok(meant)
     }
 
     fn credential(&self) -> anyhow::Result<Option<HeaderValue>> {
@@ -210,7 +188,7 @@ impl Settle {
                 print_json(
                     out,
                     &json!({
-                        "decision_seq": doubt.seq, "decision_id": cells.decision_id,
+                        "decision_seq": doubt.number(), "decision_id": cells.decision_id,
                         "timestamp": cells.timestamp, "operation": cells.operation,
                         "environment": cells.environment, "token": cells.target,
                         "found": looked.found, "detail": looked.why,
@@ -232,11 +210,13 @@ impl Settle {
             ("FOUND", 8),
             ("WHY", 16),
         ]);
+        let shown = self.times.shown();
         for (doubt, looked) in doubts.iter().zip(looked) {
             let cells = &doubt.cells;
+            let number = doubt.number().map(|seq| seq.to_string());
             table.add(vec![
-                cells.timestamp.clone().into(),
-                doubt.seq.to_string().into(),
+                shown.of(&cells.timestamp).into(),
+                number.unwrap_or_default().into(),
                 cells.operation.clone().into(),
                 cells.environment.clone().into(),
                 cells.target.clone().into(),
@@ -264,51 +244,6 @@ fn in_use(error: OpenError, place: &Found) -> anyhow::Error {
     }
 }
 
-/// Oldest first.
-fn doubts(index: &Index) -> anyhow::Result<Vec<Doubt>> {
-    let filter = Filter {
-        outcome: Some(Which::Doubt),
-        ..Filter::default()
-    };
-    let page = index.find(&filter, MOST)?;
-    let mut doubts = Vec::new();
-    for decided in page.decisions.iter().rev() {
-        let Some(line) = index.line(decided.seq)? else {
-            continue;
-        };
-        let Some(cells) = Cells::of(&line) else {
-            continue;
-        };
-        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
-        let id = record.pointer("/input/token/id").and_then(Value::as_str);
-        let again = match id {
-            Some(id) => is_changed_again(index, decided.seq, id)?,
-            None => false,
-        };
-        doubts.push(Doubt {
-            seq: decided.seq,
-            cells,
-            record,
-            again,
-        });
-    }
-    if page.more {
-        super::opened::note("there are older ones");
-    }
-    Ok(doubts)
-}
-
-/// Whether a later decision lets the same token be changed.
-fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
-    let filter = Filter {
-        token: vec![Pattern::Exactly(id.to_owned())],
-        allowed: Some(true),
-        ..Filter::default()
-    };
-    let last = index.find(&filter, 1)?.decisions;
-    Ok(last.first().is_some_and(|last| last.seq > seq))
-}
-
 /// Looks every one of them up. Who does not answer at all is not asked again.
 async fn look(
     doubts: &[Doubt],
@@ -319,9 +254,13 @@ async fn look(
     let mut silent: HashMap<&str, String> = HashMap::new();
     let mut looked = Vec::new();
     for doubt in doubts {
+        if let Some(known) = doubt.known() {
+            looked.push(known);
+            continue;
+        }
         let environment = &*doubt.cells.environment;
         looked.push(match (doubt.target(), silent.get(environment)) {
-            (Err(why), _) => Looked::new(event::Found::Unknown, why),
+            (Err(why), _) => Looked::new(event::Found::Unknown, &why),
             (Ok(_), Some(why)) => Looked::not(why),
             (Ok(id), None) => match ask(config, environment, id, credential, within).await {
                 Ok(token) => doubt.judged(token.as_ref()),
@@ -337,165 +276,3 @@ async fn look(
     }
     looked
 }
-
-impl Doubt {
-    /// The id of the token to look up; where none would tell anything, why.
-    fn target(&self) -> Result<&str, &'static str> {
-        let id = self
-            .record
-            .pointer("/input/token/id")
-            .and_then(Value::as_str);
-        let id = match (&*self.cells.operation, id) {
-            ("token.create", _) => {
-                return Err("nothing tells which request made a token: look for its name");
-            }
-            ("token.update" | "token.delete", Some(id)) => id,
-            _ => return Err("dtgate cannot look this up: see Dynatrace's audit log"),
-        };
-        let is_id = id
-            .bytes()
-            .all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
-        if !is_id || id.bytes().all(|c| c == b'.') {
-            return Err("the record does not tell the token's id");
-        }
-        if self.again {
-            return Err("the token was changed again");
-        }
-        Ok(id)
-    }
-
-    /// What the token, or that there is none, proves.
-    fn judged(&self, token: Option<&CurrentToken>) -> Looked {
-        match (&*self.cells.operation, token) {
-            ("token.delete", None) => Looked::new(event::Found::Done, "the token is gone"),
-            ("token.delete", Some(_)) => Looked::new(event::Found::NotDone, "the token is there"),
-            (_, None) => Looked::new(event::Found::Unknown, "the token is gone"),
-            (_, Some(token)) => {
-                let (found, why) = self.compared(token);
-                Looked::new(found, &why)
-            }
-        }
-    }
-
-    /// The token beside what it was and what it should have become.
-    fn compared(&self, token: &CurrentToken) -> (event::Found, String) {
-        let (mut then, mut before) = (Vec::new(), Vec::new());
-        let at = |pointer: &str| self.record.pointer(pointer);
-        for (member, is) in [
-            ("name", token.name.as_ref().map(|name| json!(name))),
-            ("enabled", token.enabled.map(Value::Bool)),
-            ("scopes", Some(json!(sorted(token.scopes.clone())))),
-        ] {
-            let asked = at(&format!("/input/change/{member}/requested")).map(in_order);
-            let Some(asked) = asked else { continue };
-            let was = at(&format!("/input/change/{member}/current")).map(in_order);
-            if Some(&asked) == was.as_ref() {
-                continue;
-            }
-            then.push(is.as_ref() == Some(&asked));
-            before.push(was.is_some() && is == was);
-        }
-        if then.is_empty() {
-            let why = "nothing would be seen of it: it changes nothing";
-            return (event::Found::Unknown, why.to_owned());
-        }
-        if then.iter().all(|it| *it) {
-            (
-                event::Found::Done,
-                "the token is as the request wanted it".to_owned(),
-            )
-        } else if before.iter().all(|it| *it) {
-            (
-                event::Found::NotDone,
-                "the token is as it was before".to_owned(),
-            )
-        } else {
-            let why = "the token is neither as it was nor as the request wanted it";
-            (event::Found::Unknown, why.to_owned())
-        }
-    }
-}
-
-/// Lists in an order of their own: that of scopes means nothing.
-fn in_order(value: &Value) -> Value {
-    match value.as_array() {
-        Some(list) => {
-            let texts = list.iter().filter_map(Value::as_str).map(str::to_owned);
-            json!(sorted(texts.collect()))
-        }
-        None => value.clone(),
-    }
-}
-
-fn sorted(mut texts: Vec<String>) -> Vec<String> {
-    texts.sort();
-    texts
-}
-
-/// The token as it is now; `None`: there is none.
-async fn ask(
-    config: &Config,
-    environment: &str,
-    id: &str,
-    credential: &HeaderValue,
-    within: Duration,
-) -> Result<Option<CurrentToken>, Failure> {
-    let upstream = match config.environments.get(environment) {
-        Some(environment) => &environment.upstream,
-        None if config.environments.is_empty() => &config.upstream,
-        None => return Err(anyhow!("the configuration has no environment of this name").into()),
-    };
-    let base = upstream.url.as_ref();
-    let base = base.context("the configuration does not say where Dynatrace is (upstream.url)")?;
-    // v1 knows tokens by ids of its own.
-    let collection = if id.starts_with("dt0") {
-        "v2/apiTokens"
-    } else {
-        "v1/tokens"
-    };
-    let all: Uri = format!("{base}/api/{collection}").parse()?;
-    let one: Uri = format!("{base}/api/{collection}/{id}").parse()?;
-    let own = upstream.client_certificate.as_ref();
-    let files = outbound::Files::read(upstream.ca.as_deref(), own)?;
-    let proxy = outbound::Found::on_the_way(
-        &one,
-        upstream.proxy.as_ref(),
-        upstream.proxy_credential_file.as_deref(),
-    )?;
-    let client = Client::new(&files, proxy, base.is_encrypted())?;
-    let get = async |uri: Uri| {
-        let request = Request::get(uri)
-            .header(AUTHORIZATION, credential)
-            .body(Full::new(Bytes::new()))?;
-        let answer = client.ask(request, within.into()).await;
-        answer
-            .map(|(_, body)| body)
-            .map_err(|error| Failure::of_asking(&error))
-    };
-    match get(one).await {
-        Ok(body) => {
-            let token = CurrentToken::parse(&body)
-                .map_err(|error| anyhow!("the answer is no token: {error}"))?;
-            if token.id.as_ref().is_some_and(|told| told != id) {
-                return Err(anyhow!("the answer is about another token").into());
-            }
-            Ok(Some(token))
-        }
-        Err(failure) if failure.is_missing => {
-            // Whoever knows nothing of tokens says the same: it has to know others.
-            let body = get(all).await?;
-            let known: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let is_list = ["apiTokens", "values"]
-                .iter()
-                .any(|name| known.get(name).is_some_and(Value::is_array));
-            if is_list {
-                return Ok(None);
-            }
-            Err(anyhow!("what answers there has no list of tokens").into())
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-/// Decisions that are looked up in one go.
-const MOST: usize = 10_000;

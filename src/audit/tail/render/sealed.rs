@@ -64,9 +64,18 @@ mod tests {
         for base64 in ["AbCd", "Ab+Cd", "+A++b+"] {
             let key = format!("gate.example/a+0a1b2c3d+{base64}");
             for (record, shown) in [
-                (json!({"kind": "checkpoint", "size": 3, "key": key}), "by gate.example/a+0a1b2c3d"),
-                (json!({"kind": "cosigned", "size": 3, "witness": key}), "by gate.example/a+0a1b2c3d"),
-                (json!({"kind": "key", "old": "old", "new": key}), "gate.example/a+0a1b2c3d signs checkpoints in place of old"),
+                (
+                    json!({"kind": "checkpoint", "size": 3, "key": key}),
+                    "by gate.example/a+0a1b2c3d",
+                ),
+                (
+                    json!({"kind": "cosigned", "size": 3, "witness": key}),
+                    "by gate.example/a+0a1b2c3d",
+                ),
+                (
+                    json!({"kind": "key", "old": "old", "new": key}),
+                    "gate.example/a+0a1b2c3d signs checkpoints in place of old",
+                ),
             ] {
                 let text = render(record.to_string());
                 assert!(text.contains(shown) && !text.contains(base64), "{text}");

@@ -48,6 +48,14 @@ pub(super) enum What {
     Otherwise,
 }
 
+impl Found {
+    /// The decision in doubt of which it tells what became.
+    pub(super) fn ends(&self) -> Option<u64> {
+        let is_end = matches!(self.what, What::CarriedOut | What::NotCarriedOut);
+        is_end.then_some(self.since)
+    }
+}
+
 /// What came of one step.
 #[derive(Debug)]
 pub(super) struct Seen {

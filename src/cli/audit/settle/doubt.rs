@@ -1,0 +1,297 @@
+//! Decisions in doubt, and what is known of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::audit::event;
+use crate::audit::index::{Filter, Index, Pattern, Which};
+use crate::audit::tail::Cells;
+use crate::cli::audit::history::told_later;
+use crate::cli::audit::opened::note;
+use crate::dynatrace::current::CurrentToken;
+
+/// A decision in doubt.
+pub(super) struct Doubt {
+    /// 0: its record was deleted, and a `pruned` record has its id.
+    pub(super) seq: u64,
+    pub(super) cells: Cells,
+    record: Value,
+    /// The same token was changed again.
+    again: bool,
+    /// What a later record of the journal tells of it.
+    known: Option<Looked>,
+}
+
+/// What was found out about it.
+#[derive(Clone)]
+pub(super) struct Looked {
+    pub(super) found: event::Found,
+    pub(super) why: String,
+    /// Nothing kept it from being looked at: another look would see the same.
+    pub(super) is_seen: bool,
+    /// A person said so.
+    pub(super) is_said: bool,
+}
+
+impl Looked {
+    pub(super) fn new(found: event::Found, why: &str) -> Self {
+        Self {
+            found,
+            why: why.to_owned(),
+            is_seen: true,
+            is_said: false,
+        }
+    }
+
+    pub(super) fn not(why: &str) -> Self {
+        Self {
+            is_seen: false,
+            ..Self::new(event::Found::Unknown, why)
+        }
+    }
+
+    /// By a person, who looked elsewhere.
+    pub(super) fn said(found: event::Found, note: Option<&str>) -> Self {
+        let note = note.map_or_else(String::new, |note| format!(": {note}"));
+        Self {
+            is_said: true,
+            ..Self::new(found, &format!("a person found it so{note}"))
+        }
+    }
+}
+
+/// Oldest first.
+pub(super) fn doubts(index: &Index, journal: &Path) -> anyhow::Result<Vec<Doubt>> {
+    let filter = Filter {
+        outcome: Some(Which::Doubt),
+        ..Filter::default()
+    };
+    let page = index.find(&filter, MOST)?;
+    let mut doubts = deleted(index)?;
+    let mut told = BTreeMap::new();
+    for decided in page.decisions.iter().rev() {
+        let Some(line) = index.line(decided.seq)? else {
+            continue;
+        };
+        let Some(cells) = Cells::of(&line) else {
+            continue;
+        };
+        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let id = record.pointer("/input/token/id").and_then(Value::as_str);
+        let again = match id {
+            Some(id) => is_changed_again(index, decided.seq, id)?,
+            None => false,
+        };
+        let known = match id.filter(|id| !id.is_empty()) {
+            None => None,
+            Some(id) => {
+                if !told.contains_key(id) {
+                    told.insert(id.to_owned(), told_later(index, journal, id)?);
+                }
+                let told = told.get(id).and_then(|told| told.get(&decided.seq));
+                told.map(|(found, why)| Looked::new(*found, why))
+            }
+        };
+        doubts.push(Doubt {
+            seq: decided.seq,
+            cells,
+            record,
+            again,
+            known,
+        });
+    }
+    if page.more {
+        note("there are older ones");
+    }
+    Ok(doubts)
+}
+
+/// Those whose records were deleted: a `pruned` record has their ids, and no record settles them.
+fn deleted(index: &Index) -> anyhow::Result<Vec<Doubt>> {
+    let mut doubts: BTreeMap<String, Doubt> = BTreeMap::new();
+    each(index, "pruned", |pruned| {
+        let ids = pruned["in_doubt"].as_array().into_iter().flatten();
+        for id in ids.filter_map(Value::as_str) {
+            let cells = Cells {
+                decision_id: id.to_owned(),
+                ..Cells::default()
+            };
+            doubts.entry(id.to_owned()).or_insert_with(|| Doubt {
+                seq: 0,
+                cells,
+                record: Value::Null,
+                again: false,
+                known: None,
+            });
+        }
+    })?;
+    if doubts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ended = BTreeSet::new();
+    each(index, "settled", |record| {
+        if record["found"] != "unknown" {
+            ended.extend(record["decision_id"].as_str().map(str::to_owned));
+        }
+    })?;
+    // A kill, or somebody who put segments back, leaves what is said to be deleted.
+    let mut left = Vec::new();
+    for (id, doubt) in doubts {
+        let filter = Filter {
+            id: Some(id.clone()),
+            ..Filter::default()
+        };
+        if !ended.contains(&id) && index.find(&filter, 1)?.decisions.is_empty() {
+            left.push(doubt);
+        }
+    }
+    Ok(left)
+}
+
+/// All records of a kind, the newest first.
+fn each(index: &Index, kind: &str, mut see: impl FnMut(&Value)) -> anyhow::Result<()> {
+    let mut before = u64::MAX >> 1;
+    while let Some(seq) = index.last_before(kind, before)? {
+        if let Some(line) = index.line(seq)? {
+            see(&serde_json::from_slice(&line).unwrap_or_default());
+        }
+        before = seq;
+    }
+    Ok(())
+}
+
+/// Whether a later decision lets the same token be changed.
+fn is_changed_again(index: &Index, seq: u64, id: &str) -> anyhow::Result<bool> {
+    let filter = Filter {
+        token: vec![Pattern::Exactly(id.to_owned())],
+        allowed: Some(true),
+        ..Filter::default()
+    };
+    let last = index.find(&filter, 1)?.decisions;
+    Ok(last.first().is_some_and(|last| last.seq > seq))
+}
+
+impl Doubt {
+    /// The number of its record, if that is there.
+    pub(super) fn number(&self) -> Option<u64> {
+        (self.seq > 0).then_some(self.seq)
+    }
+
+    /// What the journal itself tells, without anybody being asked.
+    pub(super) fn known(&self) -> Option<Looked> {
+        let id = &self.cells.decision_id;
+        let deleted = || {
+            let why = format!(
+                "the record of decision {id} is deleted: look for it where it was shipped to"
+            );
+            Looked::new(event::Found::Unknown, &why)
+        };
+        let is_deleted = self.seq == 0;
+        self.known.clone().or_else(|| is_deleted.then(deleted))
+    }
+
+    /// The id of the token to look up; where none would tell anything, why.
+    pub(super) fn target(&self) -> Result<&str, String> {
+        let id = self
+            .record
+            .pointer("/input/token/id")
+            .and_then(Value::as_str);
+        let id = match (&*self.cells.operation, id) {
+            ("token.create", _) => return Err(self.unnamed()),
+            ("token.update" | "token.delete", Some(id)) => id,
+            _ => return Err("dtgate cannot look this up: see Dynatrace's audit log".to_owned()),
+        };
+        let is_id = id
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c));
+        if !is_id || id.bytes().all(|c| c == b'.') {
+            return Err("the record does not tell the token's id".to_owned());
+        }
+        if self.again {
+            return Err("the token was changed again".to_owned());
+        }
+        Ok(id)
+    }
+
+    /// What to do about a creation.
+    fn unnamed(&self) -> String {
+        let name = self.record.pointer("/input/change/name/requested");
+        let search = match name.and_then(Value::as_str) {
+            Some(name) => format!("search Dynatrace for tokens named {name}"),
+            None => "see Dynatrace's audit log".to_owned(),
+        };
+        format!("dtgate cannot look up a token without its id: {search}")
+    }
+
+    /// What the token, or that there is none, proves.
+    pub(super) fn judged(&self, token: Option<&CurrentToken>) -> Looked {
+        match (&*self.cells.operation, token) {
+            ("token.delete", None) => Looked::new(event::Found::Done, "the token is gone"),
+            ("token.delete", Some(_)) => Looked::new(event::Found::NotDone, "the token is there"),
+            (_, None) => Looked::new(event::Found::Unknown, "the token is gone"),
+            (_, Some(token)) => {
+                let (found, why) = self.compared(token);
+                Looked::new(found, &why)
+            }
+        }
+    }
+
+    /// The token beside what it was and what it should have become.
+    fn compared(&self, token: &CurrentToken) -> (event::Found, String) {
+        let (mut then, mut before) = (Vec::new(), Vec::new());
+        let at = |pointer: &str| self.record.pointer(pointer);
+        for (member, is) in [
+            ("name", token.name.as_ref().map(|name| json!(name))),
+            ("enabled", token.enabled.map(Value::Bool)),
+            ("scopes", Some(json!(sorted(token.scopes.clone())))),
+        ] {
+            let asked = at(&format!("/input/change/{member}/requested")).map(in_order);
+            let Some(asked) = asked else { continue };
+            let was = at(&format!("/input/change/{member}/current")).map(in_order);
+            if Some(&asked) == was.as_ref() {
+                continue;
+            }
+            then.push(is.as_ref() == Some(&asked));
+            before.push(was.is_some() && is == was);
+        }
+        if then.is_empty() {
+            let why = "nothing would be seen of it: it changes nothing";
+            return (event::Found::Unknown, why.to_owned());
+        }
+        if then.iter().all(|it| *it) {
+            (
+                event::Found::Done,
+                "the token is as the request wanted it".to_owned(),
+            )
+        } else if before.iter().all(|it| *it) {
+            (
+                event::Found::NotDone,
+                "the token is as it was before".to_owned(),
+            )
+        } else {
+            let why = "the token is neither as it was nor as the request wanted it";
+            (event::Found::Unknown, why.to_owned())
+        }
+    }
+}
+
+/// Lists in an order of their own: that of scopes means nothing.
+fn in_order(value: &Value) -> Value {
+    match value.as_array() {
+        Some(list) => {
+            let texts = list.iter().filter_map(Value::as_str).map(str::to_owned);
+            json!(sorted(texts.collect()))
+        }
+        None => value.clone(),
+    }
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+/// Decisions that are looked up in one go.
+const MOST: usize = 10_000;
