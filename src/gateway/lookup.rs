@@ -142,7 +142,7 @@ fn status_text(status: StatusCode) -> String {
         403 => {
             "the credential may not read tokens: give it apiTokens.read (TenantTokenManagement for v1), or let whoever runs the gate set lookup.token_file"
         }
-        404 => "there is no such token",
+        404 => return "there is no such token: Dynatrace answered 404 to the lookup".to_owned(),
         _ => "no token could be read from that",
     };
     format!(

@@ -148,7 +148,7 @@ impl Violation {
             policy: LOOKUP.to_owned(),
             mode: Mode::Enforce,
             rule: Rule::Deny,
-            message: format!("the policies judge by the token as it is, and {reason}"),
+            message: format!("{reason}; the policies judge by the token as it is"),
             path: None,
             code: Some("lookup-failed".to_owned()),
             details: Map::new(),

@@ -383,7 +383,7 @@ fn a_failed_lookup_denies_unless_the_policies_say_otherwise() {
     assert_eq!(
         lines(&decision),
         [
-            "token lookup enforce deny lookup-failed the policies judge by the token as it is, and Dynatrace answered 404"
+            "token lookup enforce deny lookup-failed Dynatrace answered 404; the policies judge by the token as it is"
         ]
     );
     assert_eq!(decision.verdict, Verdict::Deny);
