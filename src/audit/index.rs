@@ -18,13 +18,15 @@ mod texts;
 mod unnamed;
 mod words;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use thiserror::Error;
 
-use super::lines::{Lines, Place};
+use super::lines::{Lines, Place, Unreadable};
 use super::segment::{as_readable_as, directory_of, identity, options};
 use fill::Filler;
 pub use filter::{Filter, Pattern, Which};
@@ -45,6 +47,35 @@ pub struct Index {
     /// Device and number, by which the file is known again.
     file: Option<(u64, u64)>,
     filler: Option<Filler>,
+    damage: Damage,
+}
+
+/// What of the journal cannot be read, for who wants answers all the same.
+#[derive(Debug, Default)]
+struct Damage {
+    /// Who is told, once of each; `None`: damage is an error.
+    told: Option<fn(&Unreadable)>,
+    seen: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Damage {
+    fn lines(&self, lines: Lines) -> Lines {
+        if self.told.is_some() {
+            lines.over_damage()
+        } else {
+            lines
+        }
+    }
+
+    fn tell(&self, unreadable: &[Unreadable]) {
+        for one in unreadable {
+            if let Some(told) = self.told
+                && self.seen.borrow_mut().insert(one.path.clone())
+            {
+                told(one);
+            }
+        }
+    }
 }
 
 /// Why an index cannot be used. The journal is as it was.
@@ -133,6 +164,7 @@ impl Index {
             path: Some(path.to_owned()),
             file: file_of(path),
             filler: None,
+            damage: Damage::default(),
         };
         if !is_usable(&index.db)? {
             if has_tables(&index.db)? {
@@ -160,6 +192,7 @@ impl Index {
             path: Some(path.to_owned()),
             file: file_of(path),
             filler: None,
+            damage: Damage::default(),
         }))
     }
 
@@ -176,6 +209,7 @@ impl Index {
             path: None,
             file: None,
             filler: None,
+            damage: Damage::default(),
         };
         index.make()?;
         Ok(index)
@@ -195,16 +229,23 @@ impl Index {
         Ok(())
     }
 
+    /// Steps over segments that are damaged, and tells of each.
+    pub fn over_damage(&mut self, told: fn(&Unreadable)) {
+        self.damage.told = Some(told);
+    }
+
     /// Reads what the journal has and the index has not; `go_on` is told how far it is after each few thousand records,
     /// and stops it by `false`.
     pub fn catch_up(&mut self, mut go_on: impl FnMut(u64) -> bool) -> Result<(), Error> {
         loop {
             let mut filler = match self.filler.take() {
                 Some(filler) => filler,
-                None => Filler::new(&mut self.db, &self.journal)?,
+                None => Filler::new(&mut self.db, &self.journal, &self.damage)?,
             };
             // Lost where it fails: what it knows may be of rows that were not written.
-            match filler.fill(&mut self.db)? {
+            let filled = filler.fill(&mut self.db);
+            self.damage.tell(&filler.unreadable());
+            match filled? {
                 Filled::UpToDate => {
                     if !position::forget(&mut self.db, &self.journal)? {
                         tracing::info!(
@@ -226,7 +267,7 @@ impl Index {
                 Filled::Elsewhere => {}
                 Filled::TakenBack => {
                     empty(&mut self.db)?;
-                    let filler = Filler::new(&mut self.db, &self.journal)?;
+                    let filler = Filler::new(&mut self.db, &self.journal, &self.damage)?;
                     self.filler = Some(filler.over_damage());
                 }
             }
@@ -295,8 +336,9 @@ impl Index {
         let Some(place) = place else {
             return Ok(None);
         };
-        let mut lines = Lines::from(&self.journal, place);
+        let mut lines = self.damage.lines(Lines::from(&self.journal, place));
         let line = lines.next_line().map_err(Error::Journal)?;
+        self.damage.tell(&lines.unreadable());
         let Some(line) = line.filter(|line| line.place == place) else {
             return Ok(None);
         };

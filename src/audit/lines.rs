@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
+use super::compress;
 use super::segment::{first_record, open_lines, read_line, segments};
 
 /// Where a line begins.
@@ -34,6 +35,16 @@ pub struct Lines {
     partial: Vec<u8>,
     /// Segments that come later. A journal may have very many: they are not looked for again for each.
     ahead: VecDeque<(PathBuf, u64)>,
+    /// Where it steps over compressed segments that are damaged: those that it has not told yet.
+    unreadable: Option<Vec<Unreadable>>,
+}
+
+/// The rest of a compressed segment that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub path: PathBuf,
+    /// The first record that cannot be read, by the name of the segment and the lines before it.
+    pub first: u64,
 }
 
 /// The segment that is read.
@@ -42,9 +53,25 @@ struct Open {
     /// Where the next line begins.
     place: Place,
     path: PathBuf,
+    /// The record that the next line should be.
+    next: u64,
 }
 
 impl Lines {
+    /// Steps over what cannot be read of compressed segments that are damaged, and tells it ([`unreadable`](Self::unreadable)).
+    pub fn over_damage(mut self) -> Self {
+        self.unreadable = Some(Vec::new());
+        self
+    }
+
+    /// What it has stepped over since it was asked last.
+    pub fn unreadable(&mut self) -> Vec<Unreadable> {
+        self.unreadable
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
     /// All of them.
     pub fn new(directory: &Path) -> Self {
         let start = Place {
@@ -62,6 +89,7 @@ impl Lines {
             current: None,
             partial: Vec::new(),
             ahead: VecDeque::new(),
+            unreadable: None,
         }
     }
 
@@ -86,12 +114,16 @@ impl Lines {
                 } if at == segment => offset,
                 _ => 0,
             };
-            let reader = match open_lines(&path, offset) {
+            let reader: Box<dyn BufRead + Send> = match open_lines(&path, offset) {
                 // It was deleted since it was found.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && gone < TRIES => {
                     gone += 1;
                     self.ahead.clear();
                     continue;
+                }
+                Err(error) if self.unreadable.is_some() && is_damage(&error) => {
+                    self.step_over(&path, segment);
+                    Box::new(io::empty())
                 }
                 opened => opened.map_err(in_file(&path))?,
             };
@@ -100,6 +132,7 @@ impl Lines {
                 reader,
                 place: Place { segment, offset },
                 path,
+                next: segment,
             });
         }
     }
@@ -109,15 +142,34 @@ impl Lines {
         let Some(open) = &mut self.current else {
             return Ok(None);
         };
-        read_line(&mut open.reader, &mut self.partial).map_err(in_file(&open.path))?;
+        match read_line(&mut open.reader, &mut self.partial) {
+            Err(error) if self.unreadable.is_some() && is_damage(&error) => {
+                open.reader = Box::new(io::empty());
+                let (path, next) = (open.path.clone(), open.next);
+                self.partial.clear();
+                self.step_over(&path, next);
+                return Ok(None);
+            }
+            read => read.map_err(in_file(&open.path))?,
+        };
         if !self.partial.ends_with(b"\n") {
             return Ok(None);
         }
         let mut bytes = std::mem::take(&mut self.partial);
         let place = open.place;
         open.place.offset += bytes.len() as u64;
+        open.next += 1;
         bytes.truncate(bytes.trim_ascii_end().len());
         Ok(Some(Line { place, bytes }))
+    }
+
+    fn step_over(&mut self, path: &Path, first: u64) {
+        if let Some(unreadable) = &mut self.unreadable {
+            unreadable.push(Unreadable {
+                path: path.to_owned(),
+                first,
+            });
+        }
     }
 
     fn next_segment(&mut self) -> io::Result<Option<(PathBuf, u64)>> {
@@ -140,6 +192,10 @@ impl Lines {
 
 /// A segment that is listed and not there, again and again, is no segment that is deleted just now.
 const TRIES: u32 = 64;
+
+fn is_damage(error: &io::Error) -> bool {
+    compress::damage(error).is_some()
+}
 
 fn in_file(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))

@@ -160,37 +160,68 @@ fn find(segments: &[PathBuf], wanted: &Wanted) -> io::Result<Option<(u64, String
     Ok(None)
 }
 
-/// The best checkpoint that covers a record, with the signatures of all witnesses that have confirmed it.
-fn checkpoint_over(segments: &[PathBuf], record: u64) -> io::Result<Option<Note>> {
+/// The newest checkpoint of a journal as it was signed, with the signatures of the witnesses that have confirmed it.
+pub fn newest_checkpoint(directory: &Path) -> io::Result<Option<Note>> {
+    let mut confirmed = Vec::new();
+    for path in segments(directory)?.iter().rev() {
+        let (mut newest, mut here) = (None, Vec::new());
+        each_line(path, |line| {
+            match told(line) {
+                Some((true, note)) => newest = Some(note),
+                Some((false, note)) => here.push(note),
+                None => {}
+            }
+            true
+        })?;
+        confirmed.append(&mut here);
+        if let Some(newest) = newest {
+            confirmed.retain(|note: &Note| note.text == newest.text);
+            let all = confirmed.into_iter();
+            return Ok(Some(all.fold(newest, |all, note| merged(Some(all), note))));
+        }
+    }
+    Ok(None)
+}
+
+/// The note of a line that is a checkpoint (`true`), or tells that a witness has confirmed one.
+fn told(line: &[u8]) -> Option<(bool, Note)> {
     #[derive(Deserialize)]
     struct Told {
         kind: String,
         note: String,
     }
+    let may_be = [
+        b"\"kind\":\"checkpoint\"".as_slice(),
+        b"\"kind\":\"cosigned\"",
+    ];
+    if !may_be.iter().any(|kind| memmem::find(line, kind).is_some()) {
+        return None;
+    }
+    let told: Told = serde_json::from_slice(line).ok()?;
+    let is_checkpoint = match &*told.kind {
+        "checkpoint" => true,
+        "cosigned" => false,
+        _ => return None,
+    };
+    Some((is_checkpoint, Note::parse(&told.note).ok()?))
+}
+
+/// The best checkpoint that covers a record, with the signatures of all witnesses that have confirmed it.
+fn checkpoint_over(segments: &[PathBuf], record: u64) -> io::Result<Option<Note>> {
     let (mut newest, mut cosigned) = (None, None::<Note>);
     for path in segments.iter().rev() {
         let mut here = None;
         each_line(path, |line| {
-            let may_be = [
-                b"\"kind\":\"checkpoint\"".as_slice(),
-                b"\"kind\":\"cosigned\"",
-            ];
-            if !may_be.iter().any(|kind| memmem::find(line, kind).is_some()) {
-                return true;
-            }
-            let told = serde_json::from_slice::<Told>(line).ok();
-            let Some((told, note)) =
-                told.and_then(|told| Note::parse(&told.note).ok().map(|note| (told, note)))
-            else {
+            let Some((is_checkpoint, note)) = told(line) else {
                 return true;
             };
             if Checkpoint::parse(&note.text).is_none_or(|it| it.size < record) {
                 return true;
             }
-            match &*told.kind {
-                "checkpoint" => here = Some(note),
-                "cosigned" => cosigned = Some(merged(cosigned.take(), note)),
-                _ => {}
+            if is_checkpoint {
+                here = Some(note);
+            } else {
+                cosigned = Some(merged(cosigned.take(), note));
             }
             true
         })?;
@@ -270,6 +301,11 @@ fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option
 }
 
 impl Proof {
+    /// The number of its record.
+    pub fn seq(&self) -> u64 {
+        self.index.saturating_add(1)
+    }
+
     /// Checks it. No key: whoever the checkpoint says. Witnesses: one of them is enough.
     pub fn check(
         &self,

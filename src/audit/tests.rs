@@ -11,6 +11,7 @@ mod hands;
 mod history;
 mod keep;
 mod trouble;
+mod unreadable;
 
 use crate::dynatrace::redact::Redactor;
 

@@ -119,7 +119,8 @@ impl Walk<'_> {
                 named,
             });
         }
-        let mut reader = open_lines(path, 0).map_err(unread(path))?;
+        let opened = open_lines(path, 0);
+        let mut reader = opened.map_err(|error| self.unreadable(path, error))?;
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -129,7 +130,7 @@ impl Walk<'_> {
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                     return Err(self.too_long(path, number, &error));
                 }
-                Err(error) => return Err(unread(path)(error)),
+                Err(error) => return Err(self.unreadable(path, error)),
             }
             // What confirms every other line is the one that follows it.
             let is_end = is_last && reader.fill_buf().map_err(unread(path))?.is_empty();
@@ -203,12 +204,31 @@ impl Walk<'_> {
             }))
         })?;
         self.start.vouched_by(&removal)?;
+        self.doubt.see_deleted(&removal.pruned);
         if self.report.pruned.len() < LISTED {
             self.report.pruned.push(removal);
         } else {
             self.report.more_pruned += 1;
         }
         Ok(())
+    }
+
+    /// The same as [`unread`], and how far a compressed segment can be read.
+    fn unreadable(&self, path: &Path, error: io::Error) -> VerifyError {
+        let mut unread = unread(path)(error);
+        if let VerifyError::Damaged(Damage::Compressed { reason, .. }) = &mut unread {
+            let last = self.head.next.saturating_sub(1);
+            reason.push_str(&match first_record(path) {
+                Some(first) if first <= last => {
+                    format!(" (records {first} to {last} in it can be read)")
+                }
+                first => format!(
+                    " (it begins with record {}, and none in it can be read)",
+                    first.unwrap_or_default()
+                ),
+            });
+        }
+        unread
     }
 
     fn too_long(&self, path: &Path, line: u64, error: &io::Error) -> VerifyError {
@@ -309,6 +329,7 @@ impl Walk<'_> {
             let found = unsigned::problem(self.segments, proven + 2, last, self.interval);
             report.problems.extend(found.map_err(unread(directory))?);
         }
+        report.deleted_in_doubt = self.doubt.deleted();
         (report.in_doubt, report.more_in_doubt) = self.doubt.some();
         if self.noted.is_none_or(|noted| noted.seq != last) {
             report.unvouched.push(last);

@@ -1,6 +1,7 @@
 //! `dtgate audit`: prove the journal, or look at it.
 
 mod beside;
+mod checkpoint;
 mod csv;
 mod hash;
 mod history;
@@ -27,10 +28,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rustix::event::Timespec;
+use serde_json::Value;
 
 pub(super) use self::beside::said;
 pub(super) use self::opened::note;
+use super::when::zone;
 use super::{Format, output};
 use crate::audit::lines::Lines;
 use crate::audit::segments;
@@ -55,6 +60,8 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Write one record with the evidence that it is in the journal
     Prove(prove::Prove),
+    /// Print the newest checkpoint, to keep it elsewhere and to compare the journal with it later
+    Checkpoint(checkpoint::CheckpointArgs),
     /// Check one record with its evidence, without the journal
     CheckProof(prove::CheckProof),
     /// Print the public key of the journal's checkpoints, or make another
@@ -67,15 +74,17 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct TailArgs {
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
+    #[command(flatten)]
+    place: opened::Journal,
     /// Show only the last COUNT records
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<usize>,
     /// Stay, and show new records as they are written
     #[arg(short, long)]
     follow: bool,
+    /// Zone in which times are shown: UTC, local, or a name such as Europe/Vienna
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
+    tz: TimeZone,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -84,6 +93,7 @@ pub(super) struct TailArgs {
 impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Checkpoint(checkpoint) => checkpoint.run(out),
             Self::Hash(hash) => hash.run(out),
             Self::CheckProof(check) => check.run(out),
             Self::Key(key) => key.run(out),
@@ -102,13 +112,14 @@ impl Command {
 
 impl TailArgs {
     fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let journal = &self.place.find()?;
         if self.follow {
-            readable(&self.journal)?;
+            readable(journal)?;
         } else {
-            expect_journal(&self.journal)?;
+            expect_journal(journal)?;
         }
-        let in_journal = || format!("journal {}", self.journal.display());
-        let mut lines = Lines::new(&self.journal);
+        let in_journal = || format!("journal {}", journal.display());
+        let mut lines = Lines::new(journal).over_damage();
         let mut kept = std::collections::VecDeque::new();
         while let Some(line) = lines.next_line().with_context(in_journal)? {
             kept.push_back(line.bytes);
@@ -116,6 +127,7 @@ impl TailArgs {
                 kept.pop_front();
             }
         }
+        said_unreadable(&mut lines);
         for line in kept {
             self.print(out, &line)?;
         }
@@ -126,6 +138,7 @@ impl TailArgs {
             while let Some(line) = lines.next_line().with_context(in_journal)? {
                 self.print(out, &line.bytes)?;
             }
+            said_unreadable(&mut lines);
             // A reader who goes away is seen also while nothing is written.
             if output::is_closed_within(POLL)? {
                 return Ok(ExitCode::SUCCESS);
@@ -136,10 +149,29 @@ impl TailArgs {
     fn print(&self, out: &mut impl Write, line: &[u8]) -> std::io::Result<()> {
         match self.format {
             Format::Json => writeln!(out, "{}", visible_json(&String::from_utf8_lossy(line)))?,
-            Format::Pretty => writeln!(out, "{}", render(line))?,
+            Format::Pretty if self.tz == TimeZone::UTC => writeln!(out, "{}", render(line))?,
+            Format::Pretty => writeln!(out, "{}", render(self.zoned(line)))?,
         }
         out.flush()
     }
+
+    /// A record with its time as it was in the zone.
+    fn zoned(&self, line: &[u8]) -> Vec<u8> {
+        let Ok(mut record) = serde_json::from_slice::<Value>(line) else {
+            return line.to_owned();
+        };
+        let written = record["timestamp"].as_str();
+        let moment: Option<Timestamp> = written.and_then(|written| written.parse().ok());
+        if let Some(moment) = moment {
+            let there = moment.to_zoned_datetime(self.tz.clone());
+            record["timestamp"] = there.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string().into();
+        }
+        record.to_string().into_bytes()
+    }
+}
+
+fn said_unreadable(lines: &mut Lines) {
+    lines.unreadable().iter().for_each(opened::unreadable);
 }
 
 /// The segments in a directory that can be read.

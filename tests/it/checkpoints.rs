@@ -198,7 +198,13 @@ fn one_record_is_proven_without_the_journal() {
     let id = record["decision_id"].as_str().unwrap();
     let file = closed.directory.path().join("proof");
     let file = file.to_str().unwrap();
-    words(&audit(&closed.journal, "prove", &[id, "-o", file]));
+    let proved = audit(&closed.journal, "prove", &[id, "-o", file]);
+    words(&proved);
+    let told = String::from_utf8_lossy(&proved.stderr).into_owned();
+    assert!(
+        told.contains(&format!("record 2 and its evidence are in {file}")),
+        "{told}"
+    );
     let check = |key: &str| {
         let mut dtgate = program();
         dtgate.args(["audit", "check-proof", file, "--key", key]);
@@ -209,7 +215,23 @@ fn one_record_is_proven_without_the_journal() {
         said.contains("this is record 2 of the journal of gate.example/test"),
         "{said}"
     );
-    assert!(said.contains(id), "{said}");
+    // The record as `tail` and `show` have it; for programs, as JSON.
+    assert!(
+        said.contains(&format!("decision {id}")) && !said.contains("\"seq\""),
+        "{said}"
+    );
+    let mut dtgate = program();
+    dtgate.args([
+        "audit",
+        "check-proof",
+        file,
+        "--format",
+        "json",
+        "--key",
+        &closed.key,
+    ]);
+    let for_programs: Value = serde_json::from_str(&words(&dtgate.output().unwrap())).unwrap();
+    assert_eq!(for_programs["record"], record);
     let proof = std::fs::read_to_string(file).unwrap();
     std::fs::write(file, proof.replacen("\"allow\"", "\"deny\"", 1)).unwrap();
     let refused = check(&closed.key);
@@ -231,6 +253,81 @@ fn a_key_is_rotated_at_the_next_start() {
     for key in [&closed.key, &new] {
         words(&audit(&journal, "verify", &["--key", key]));
     }
+}
+
+/// The newest checkpoint by a command, however it was carried away, and by the gate's configuration.
+#[test]
+fn a_checkpoint_is_printed_to_be_kept_elsewhere() {
+    let closed = closed();
+    let journal = &closed.journal;
+    let note = words(&audit(journal, "checkpoint", &[]));
+    assert_eq!(note, std::fs::read_to_string(&closed.newest).unwrap());
+    let file = closed.directory.path().join("kept");
+    let kept = file.to_str().unwrap();
+    let told = audit(journal, "checkpoint", &["-o", kept]);
+    assert_eq!(words(&told), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), note);
+    for text in [
+        note.clone(),
+        format!("{note}\n"),
+        note.trim_end().to_owned(),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        words(&audit(
+            journal,
+            "verify",
+            &["--key", &closed.key, "--checkpoint", kept],
+        ));
+    }
+    // Where the journal is, each command knows by the gate's configuration.
+    let config = closed.directory.path().join("gate.toml");
+    let text = format!(
+        "[journal]\ndirectory = \"{}\"\ncheckpoint_interval = \"5m\"\n",
+        journal.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    for arguments in [
+        vec!["checkpoint"],
+        vec!["key"],
+        vec!["prove", "2"],
+        vec!["tail", "-n", "1"],
+        vec!["tail", "-n", "1", "--tz", "Asia/Tokyo"],
+        vec!["verify", "--key", &closed.key],
+    ] {
+        let mut dtgate = program();
+        dtgate.current_dir(closed.directory.path().parent().unwrap());
+        let output = dtgate
+            .arg("audit")
+            .args(&arguments)
+            .args(["--config", config])
+            .output()
+            .unwrap();
+        let said = words(&output);
+        assert!(!said.is_empty());
+        assert_eq!(
+            said.contains("+09:00"),
+            arguments.contains(&"Asia/Tokyo"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_journal_without_checkpoints_is_said_to_have_none() {
+    let record = serde_json::json!({"kind": "stop", "timestamp": "2026-11-24T10:10:00.000Z"});
+    let directory = crate::audit::written(&[record]);
+    let journal = directory.path().join("journal");
+    let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    let output = audit(&journal, "verify", &["--key", key]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.starts_with("There is no checkpoint in the journal: nothing is proven."),
+        "{said}"
+    );
+    let output = audit(&journal, "checkpoint", &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
 
 /// The verifier of the documentation, and what it says.

@@ -183,7 +183,7 @@ fn an_edit_is_found_and_the_record_is_named() {
     let (code, words) = verdict(journal);
     assert_eq!(code, Some(0));
     assert!(
-        words.contains("Nothing vouches yet for record 94, the last."),
+        words.contains("Nothing vouches yet for record 94, the last: "),
         "{words}"
     );
     assert_eq!(verify(journal)["unvouched"], json!([94]));

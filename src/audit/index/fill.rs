@@ -9,8 +9,8 @@ use super::row::{Caller, Objects, Row, Violation};
 use super::tables::{ALLOW, ANSWERED, DENY, FAILED, Kind, List, UNKNOWN};
 use super::texts::Known;
 use super::words;
-use super::{Error, Filled, empty};
-use crate::audit::lines::{Line, Lines, Place};
+use super::{Damage, Error, Filled, empty};
+use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
 
 /// Reads on from where an index is.
@@ -67,10 +67,14 @@ struct Ended {
 
 impl Filler {
     /// Goes on where the index is. One that does not belong to this journal any more is emptied.
-    pub(super) fn new(db: &mut Connection, journal: &std::path::Path) -> Result<Self, Error> {
+    pub(super) fn new(
+        db: &mut Connection,
+        journal: &std::path::Path,
+        damage: &Damage,
+    ) -> Result<Self, Error> {
         let at = position(db)?;
         if let Some(place) = at.place {
-            let mut lines = Lines::from(journal, place);
+            let mut lines = damage.lines(Lines::from(journal, place));
             let line = lines.next_line().map_err(Error::Journal)?;
             let is_it = line.is_some_and(|line| {
                 line.place == place && Sha256Hex::of(&line.bytes).as_str() == at.hash
@@ -82,7 +86,7 @@ impl Filler {
             empty(db)?;
         }
         let at = position(db)?;
-        Ok(Self::from(Lines::new(journal), at))
+        Ok(Self::from(damage.lines(Lines::new(journal)), at))
     }
 
     fn from(lines: Lines, at: Position) -> Self {
@@ -100,6 +104,11 @@ impl Filler {
     pub(super) fn over_damage(mut self) -> Self {
         self.is_damaged = true;
         self
+    }
+
+    /// What could not be read since it was asked last.
+    pub(super) fn unreadable(&mut self) -> Vec<Unreadable> {
+        self.lines.unreadable()
     }
 
     /// The last record that has its row.

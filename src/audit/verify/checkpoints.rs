@@ -109,6 +109,8 @@ pub enum CheckpointError {
          them names: the journal was written anew, or the key is missing here"
     )]
     Foreign { record: u64, key: String },
+    #[error("a gate makes one each minute, and when it ends")]
+    Absent,
     #[error("no checkpoint in the journal is signed by a key that was given: nothing is proven")]
     Unproven,
     #[error(
@@ -161,6 +163,7 @@ impl CheckpointError {
             | Self::Key { .. }
             | Self::Cosigned { .. } => "The checkpoints do not hold.",
             Self::Foreign { .. } | Self::Unproven => "The checkpoints do not fit this key.",
+            Self::Absent => "There is no checkpoint in the journal: nothing is proven.",
             Self::Unwitnessed => "The witness has not confirmed this journal.",
             Self::KeptKey | Self::KeptForm | Self::Pruned { .. } => {
                 "The checkpoint that was kept elsewhere does not fit."
@@ -423,9 +426,11 @@ impl Checking {
                 None => CheckpointError::Deleted { first, record },
             });
         }
-        (self.found.proven > 0)
-            .then_some(self.found)
-            .ok_or(CheckpointError::Unproven)
+        match (self.found.proven, self.found.count) {
+            (0, 0) => Err(CheckpointError::Absent),
+            (0, _) => Err(CheckpointError::Unproven),
+            _ => Ok(self.found),
+        }
     }
 }
 
@@ -449,5 +454,7 @@ pub fn read_kept(path: &Path) -> std::io::Result<Note> {
     let file = super::super::segment::open_regular(path)?;
     file.take(super::super::checkpoint::note::LONGEST_NOTE as u64 + 1)
         .read_to_string(&mut text)?;
+    // Whoever takes it out of a record by other tools ends the last line once more.
+    let text = format!("{}\n", text.trim_end_matches(['\n', '\r']));
     Note::parse(&text).map_err(std::io::Error::other)
 }

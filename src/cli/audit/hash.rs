@@ -1,7 +1,6 @@
 //! `dtgate audit hash`: by which pseudonyms a value is known in a journal.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -9,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::{Format, print_json};
+use super::opened::Journal;
 use super::readable;
 use crate::audit::pseudonym;
 
@@ -17,9 +17,8 @@ pub(in crate::cli) struct Hash {
     /// The value, as in 10.1.2.3; `-` reads it from standard input: a command line can be seen by others
     #[arg(value_name = "VALUE", required_unless_present = "rotate")]
     value: Option<String>,
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
+    #[command(flatten)]
+    place: Journal,
     /// Make a new key first: the gate uses it from its next start on
     #[arg(long)]
     rotate: bool,
@@ -30,14 +29,15 @@ pub(in crate::cli) struct Hash {
 
 impl Hash {
     pub(in crate::cli) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        readable(&self.journal)?;
-        let journal = || format!("journal {}", self.journal.display());
-        let rotated = self.rotate.then(|| pseudonym::rotate(&self.journal));
+        let directory = &self.place.find()?;
+        readable(directory)?;
+        let journal = || format!("journal {}", directory.display());
+        let rotated = self.rotate.then(|| pseudonym::rotate(directory));
         let rotated = rotated.transpose().with_context(journal)?;
         let names = match self.value()? {
             None => Vec::new(),
             Some(value) => {
-                let names = pseudonym::names(&self.journal, &value).with_context(journal)?;
+                let names = pseudonym::names(directory, &value).with_context(journal)?;
                 if names.is_empty() {
                     bail!(
                         "{}: it has no key for pseudonyms: no start has made one (journal.pseudonyms.fields)",

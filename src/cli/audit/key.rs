@@ -1,22 +1,21 @@
 //! `dtgate audit key`: prints the public key of a journal's checkpoints, and prepares another.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
+use super::opened::Journal;
 use crate::audit::Origin;
 use crate::audit::checkpoint::key;
 use crate::cli::{Format, print_json};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Key {
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
+    #[command(flatten)]
+    place: Journal,
     /// Make another key, which signs from the next start of the gate on
     #[arg(long)]
     rotate: bool,
@@ -30,14 +29,15 @@ pub(in crate::cli) struct Key {
 
 impl Key {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let journal = &self.place.find()?;
         if self.rotate {
-            key::prepare(&self.journal, self.origin.as_ref())?;
+            key::prepare(journal, self.origin.as_ref())?;
         }
-        let (current, next) = key::public(&self.journal)?;
+        let (current, next) = key::public(journal)?;
         let Some(current) = current else {
             bail!(
                 "{} has no checkpoint.key: the first start of a gate makes it",
-                self.journal.display()
+                journal.display()
             );
         };
         match self.format {

@@ -7,9 +7,37 @@ use anyhow::Context;
 use clap::Args;
 
 use super::expect_journal;
-use crate::audit::index::Index;
+use crate::audit::lines::Unreadable;
+use crate::audit::{self, index::Index};
 use crate::cli::load;
 use crate::value::Visible;
+
+/// The journal, for commands that need no index.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Journal {
+    /// Configuration file of the gate: where its journal is
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the journal [default: what the configuration says, else journal]
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+}
+
+impl Journal {
+    /// The command line goes before the configuration.
+    pub(super) fn find(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.settings()?.directory)
+    }
+
+    /// All that the configuration says of journals, of this one.
+    pub(super) fn settings(&self) -> anyhow::Result<audit::Config> {
+        let mut settings = load(self.config.as_ref())?.journal;
+        if let Some(journal) = &self.journal {
+            settings.directory.clone_from(journal);
+        }
+        Ok(settings)
+    }
+}
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Place {
@@ -58,6 +86,7 @@ impl Found {
         expect_journal(&self.journal)?;
         let opened = Index::open(&self.journal, &self.index);
         let opened = opened.and_then(|mut index| {
+            index.over_damage(unreadable);
             index.catch_up(progress())?;
             if index.lacks_what_was_put_back()? {
                 note("older segments were put back and are not indexed: dtgate audit index does that");
@@ -68,15 +97,17 @@ impl Found {
             Err(error) if error.is_read_only() => error,
             opened => return Ok(opened?),
         };
-        if let Ok(Some(index)) = Index::open_to_read(&self.journal, &self.index)
+        if let Ok(Some(mut index)) = Index::open_to_read(&self.journal, &self.index)
             && index.is_behind().is_ok_and(|behind| !behind)
         {
+            index.over_damage(unreadable);
             return Ok(index);
         }
         note(&format!(
             "the index cannot be written ({error}): the journal is indexed for this command only"
         ));
         let mut index = Index::in_memory(&self.journal)?;
+        index.over_damage(unreadable);
         index.catch_up(progress()).context("index")?;
         Ok(index)
     }
@@ -97,6 +128,14 @@ pub(super) fn progress() -> impl FnMut(u64) -> bool {
         }
         true
     }
+}
+
+/// Says what an answer has nothing of, because it is damaged.
+pub(super) fn unreadable(Unreadable { path, first }: &Unreadable) {
+    let path = path.display();
+    note(&format!(
+        "records from {first} on in {path} cannot be read, it is damaged: run dtgate audit verify"
+    ));
 }
 
 /// To standard error, beside the answer.

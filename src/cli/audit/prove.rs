@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::expect_journal;
+use super::opened::{Journal, note};
 use super::trusted::{self, KeyOrFile};
 use crate::audit::proof::{self, Checked, Proof, ProveError, Wanted};
+use crate::audit::tail::render;
 use crate::audit::{first_record, segments};
 use crate::cli::{Format, print_json};
 use crate::value::{Visible, counted, rfc3339_millis, unread};
@@ -20,9 +22,8 @@ pub(in crate::cli) struct Prove {
     /// The id of a decision, or the number of a record: 22, '#22'
     #[arg(value_name = "ID")]
     id: Wanted,
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
+    #[command(flatten)]
+    place: Journal,
     /// Write the proof into this file [default: to standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -46,16 +47,19 @@ pub(in crate::cli) struct CheckProof {
 
 impl Prove {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        expect_journal(&self.journal)?;
-        let proof = match proof::prove(&self.journal, &self.id) {
-            Err(ProveError::Gone) => return Err(gone(&self.journal, &self.id)),
-            found => found.with_context(|| format!("journal {}", self.journal.display()))?,
+        let journal = &self.place.find()?;
+        expect_journal(journal)?;
+        let proof = match proof::prove(journal, &self.id) {
+            Err(ProveError::Gone) => return Err(gone(journal, &self.id)),
+            found => found.with_context(|| format!("journal {}", journal.display()))?,
         };
         match &self.output {
             None => write!(out, "{proof}")?,
             Some(path) => {
                 std::fs::write(path, proof.to_string())
                     .with_context(|| format!("{}", path.display()))?;
+                let (seq, path) = (proof.seq(), path.display());
+                note(&format!("record {seq} and its evidence are in {path}"));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -102,8 +106,12 @@ impl CheckProof {
         let checked = proof.and_then(|proof| Ok((proof.check(&keys, &witnesses)?, proof)));
         let is_proven = checked.is_ok();
         match (self.format, checked) {
-            (Format::Json, Ok((checked, _))) => {
-                print_json(out, &json!({"ok": true, "proof": checked}))?;
+            (Format::Json, Ok((checked, proof))) => {
+                let record: Value = serde_json::from_str(&proof.record).unwrap_or_default();
+                print_json(
+                    out,
+                    &json!({"ok": true, "proof": checked, "record": record}),
+                )?;
             }
             (Format::Json, Err(error)) => {
                 print_json(out, &json!({"ok": false, "error": error.to_string()}))?;
@@ -143,5 +151,5 @@ fn show(checked: &Checked, proof: &Proof, out: &mut impl Write) -> std::io::Resu
         let time = time.map_or_else(|| "at no time".to_owned(), rfc3339_millis);
         writeln!(out, "  confirmed at {time} by {}", Visible(witness))?;
     }
-    writeln!(out, "{}", Visible(&proof.record))
+    writeln!(out, "{}", render(&proof.record))
 }

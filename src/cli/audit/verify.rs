@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 
+use super::opened::Journal;
 use super::readable;
 use super::trusted::{self, KeyOrFile};
 use crate::audit::chain::NotedHead;
@@ -18,9 +19,8 @@ use crate::value::{Duration, Visible, counted};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verify {
-    /// Directory of the journal
-    #[arg(long, value_name = "DIR", default_value = "journal")]
-    journal: PathBuf,
+    #[command(flatten)]
+    place: Journal,
     /// The key that signs the journal's checkpoints, as `audit key` printed it, or a file with such keys; may stand several times
     #[arg(long, value_name = "KEY|FILE")]
     key: Vec<KeyOrFile>,
@@ -31,8 +31,9 @@ pub(in crate::cli) struct Verify {
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// `journal.checkpoint_interval` of the gate: with --key, records that are unsigned for much longer are a problem
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    checkpoint_interval: Duration,
+    /// [default: what the configuration says, else 60s]
+    #[arg(long, value_name = "TIME")]
+    checkpoint_interval: Option<Duration>,
     /// The head that an earlier run printed: fail if it is no longer in the journal
     #[arg(long, value_name = "SEQ:HASH")]
     expect_head: Option<NotedHead>,
@@ -43,7 +44,10 @@ pub(in crate::cli) struct Verify {
 
 impl Verify {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        readable(&self.journal)?;
+        let settings = self.place.settings()?;
+        let journal = &settings.directory;
+        readable(journal)?;
+        let interval = self.checkpoint_interval;
         let kept = self
             .checkpoint
             .as_ref()
@@ -52,9 +56,9 @@ impl Verify {
             keys: trusted::keys(&self.key).context("--key")?,
             witnesses: trusted::witnesses(&self.witness).context("--witness")?,
             kept: kept.transpose()?,
-            interval: Some(self.checkpoint_interval),
+            interval: Some(interval.unwrap_or(settings.checkpoint_interval)),
         };
-        match verify_by(&self.journal, self.expect_head.as_ref(), &trust) {
+        match verify_by(journal, self.expect_head.as_ref(), &trust) {
             Ok(report) => {
                 let ok = report.problems.is_empty();
                 match self.format {
@@ -96,9 +100,6 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
             write!(out, " Records {from} to {last} are not signed yet.")?;
         }
     }
-    for record in &report.unvouched {
-        write!(out, " Nothing vouches yet for record {record}, the last.")?;
-    }
     writeln!(out)?;
     for problem in &report.problems {
         writeln!(out, "  {}", Visible(problem))?;
@@ -112,13 +113,20 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
         ("suppressed", report.suppressed),
         (
             "in doubt",
-            report.in_doubt.len() as u64 + report.more_in_doubt,
+            (report.in_doubt.len() + report.deleted_in_doubt.len()) as u64 + report.more_in_doubt,
         ),
     ] {
         writeln!(out, "  {name:<10} {value:>7}")?;
     }
     for id in &report.in_doubt {
         writeln!(out, "    allowed, outcome not known: {}", Visible(id))?;
+    }
+    for id in &report.deleted_in_doubt {
+        writeln!(
+            out,
+            "    allowed, outcome not known, record deleted: {}",
+            Visible(id)
+        )?;
     }
     let recoveries = report.recoveries.len() as u64 + report.more_recoveries;
     writeln!(out, "  recoveries {recoveries:>7}")?;
@@ -139,10 +147,11 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
             "There is no file head beside the segments: it says how far the journal was on disk. It may have been cut."
         )?;
     }
-    if !report.unvouched.is_empty() {
+    for record in &report.unvouched {
         writeln!(
             out,
-            "A change of the last record alone cannot be seen: note the head elsewhere, and hand it in with --expect-head."
+            "Nothing vouches yet for record {record}, the last: a change of it alone cannot be seen. Note the head elsewhere, \
+             and hand it in with --expect-head."
         )?;
     }
     Ok(())

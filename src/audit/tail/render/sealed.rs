@@ -34,7 +34,7 @@ pub(super) fn settled(out: &mut String, record: &Value) {
     let found = match text(record, "/found") {
         "done" => "it was carried out",
         "not_done" => "it was not carried out",
-        _ => "not known",
+        _ => "unknown",
     };
     append(
         out,
