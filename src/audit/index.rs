@@ -243,9 +243,9 @@ impl Index {
                 None => Filler::new(&mut self.db, &self.journal, &self.damage)?,
             };
             // Lost where it fails: what it knows may be of rows that were not written.
-            let filled = filler.fill(&mut self.db);
+            let done = filler.fill(&mut self.db);
             self.damage.tell(&filler.unreadable());
-            match filled? {
+            match done? {
                 Filled::UpToDate => {
                     if !position::forget(&mut self.db, &self.journal)? {
                         tracing::info!(

@@ -59,6 +59,7 @@ struct Open {
 
 impl Lines {
     /// Steps over what cannot be read of compressed segments that are damaged, and tells it ([`unreadable`](Self::unreadable)).
+    #[must_use]
     pub fn over_damage(mut self) -> Self {
         self.unreadable = Some(Vec::new());
         self

@@ -222,10 +222,10 @@ pub(super) fn removal(
             let content = line.strip_suffix(b"\n").unwrap_or(&line);
             let head = head.get_or_insert_with(Head::origin);
             let followed = head.follow(content);
-            let link = followed.map_err(|it| damaged(it.to_string()))?;
-            doubt.see(&link);
+            let record = followed.map_err(|it| damaged(it.to_string()))?;
+            doubt.see(&record);
             // What it says was in doubt is not forgotten with it.
-            if link.kind == "pruned"
+            if record.kind == "pruned"
                 && let Ok(pruned) = serde_json::from_slice(content)
             {
                 doubt.see_deleted(&pruned);

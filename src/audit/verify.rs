@@ -218,15 +218,12 @@ impl Walk<'_> {
         let mut unread = unread(path)(error);
         if let VerifyError::Damaged(Damage::Compressed { reason, .. }) = &mut unread {
             let last = self.head.next.saturating_sub(1);
-            reason.push_str(&match first_record(path) {
-                Some(first) if first <= last => {
-                    format!(" (records {first} to {last} in it can be read)")
-                }
-                first => format!(
-                    " (it begins with record {}, and none in it can be read)",
-                    first.unwrap_or_default()
-                ),
-            });
+            let first = first_record(path).unwrap_or_default();
+            *reason = if first <= last {
+                format!("{reason} (records {first} to {last} in it can be read)")
+            } else {
+                format!("{reason} (it begins with record {first}, and none in it can be read)")
+            };
         }
         unread
     }

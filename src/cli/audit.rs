@@ -160,11 +160,11 @@ impl TailArgs {
         let Ok(mut record) = serde_json::from_slice::<Value>(line) else {
             return line.to_owned();
         };
-        let written = record["timestamp"].as_str();
-        let moment: Option<Timestamp> = written.and_then(|written| written.parse().ok());
-        if let Some(moment) = moment {
+        if let Some(Value::String(timestamp)) = record.get_mut("timestamp")
+            && let Ok(moment) = timestamp.parse::<Timestamp>()
+        {
             let there = moment.to_zoned_datetime(self.tz.clone());
-            record["timestamp"] = there.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string().into();
+            *timestamp = there.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
         }
         record.to_string().into_bytes()
     }
