@@ -4,6 +4,7 @@
 //! index that is damaged, of another version, or of another journal is thrown away and made anew, and nobody has lost
 //! anything.
 
+mod damage;
 mod fill;
 mod filter;
 mod gaps;
@@ -18,8 +19,6 @@ mod texts;
 mod unnamed;
 mod words;
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +27,7 @@ use thiserror::Error;
 
 use super::lines::{Lines, Place, Unreadable};
 use super::segment::{as_readable_as, directory_of, identity, options};
+use damage::Damage;
 use fill::Filler;
 pub use filter::{Filter, Pattern, Which};
 pub use gaps::{Gaps, PrunedBefore};
@@ -48,34 +48,6 @@ pub struct Index {
     file: Option<(u64, u64)>,
     filler: Option<Filler>,
     damage: Damage,
-}
-
-/// What of the journal cannot be read, for who wants answers all the same.
-#[derive(Debug, Default)]
-struct Damage {
-    /// Who is told, once of each; `None`: damage is an error.
-    told: Option<fn(&Unreadable)>,
-    seen: RefCell<BTreeSet<PathBuf>>,
-}
-
-impl Damage {
-    fn lines(&self, lines: Lines) -> Lines {
-        if self.told.is_some() {
-            lines.over_damage()
-        } else {
-            lines
-        }
-    }
-
-    fn tell(&self, unreadable: &[Unreadable]) {
-        for one in unreadable {
-            if let Some(told) = self.told
-                && self.seen.borrow_mut().insert(one.path.clone())
-            {
-                told(one);
-            }
-        }
-    }
 }
 
 /// Why an index cannot be used. The journal is as it was.
@@ -231,7 +203,7 @@ impl Index {
 
     /// Steps over segments that are damaged, and tells of each.
     pub fn over_damage(&mut self, told: fn(&Unreadable)) {
-        self.damage.told = Some(told);
+        self.damage = Damage::told(told);
     }
 
     /// Reads what the journal has and the index has not; `go_on` is told how far it is after each few thousand records,
