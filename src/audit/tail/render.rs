@@ -283,7 +283,7 @@ fn pruned(out: &mut String, record: &Value) {
     }
     for id in list(record, "/in_doubt") {
         let id = id.as_str().unwrap_or_default();
-        below(out, format_args!("allowed, without outcome: {id}"));
+        below(out, format_args!("in doubt: decision {id}"));
     }
 }
 

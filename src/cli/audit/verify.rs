@@ -119,14 +119,10 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
         writeln!(out, "  {name:<10} {value:>7}")?;
     }
     for id in &report.in_doubt {
-        writeln!(out, "    allowed, outcome not known: {}", Visible(id))?;
+        writeln!(out, "    decision {}", Visible(id))?;
     }
     for id in &report.deleted_in_doubt {
-        writeln!(
-            out,
-            "    allowed, outcome not known, record deleted: {}",
-            Visible(id)
-        )?;
+        writeln!(out, "    decision {}, whose record is deleted", Visible(id))?;
     }
     let recoveries = report.recoveries.len() as u64 + report.more_recoveries;
     writeln!(out, "  recoveries {recoveries:>7}")?;
