@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
-use crate::audit::lines::Lines;
+use crate::audit::lines::{Lines, Unreadable};
 use crate::policy::Policy;
 use compare::Candidate;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
@@ -56,26 +56,30 @@ pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Resu
             })?;
             report.add(done, options.examples);
         }
-        read.map(|()| report)
+        report.unreadable = read?;
+        Ok(report)
     })
 }
 
-/// Reads all lines, and hands them on many at a time, until nobody takes them.
-fn read(journal: &Path, mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool) -> io::Result<()> {
-    let mut lines = Lines::new(journal);
+/// Reads all lines, and hands them on many at a time, until nobody takes them. What it had to step over.
+fn read(
+    journal: &Path,
+    mut hand_on: impl FnMut(Vec<Vec<u8>>) -> bool,
+) -> io::Result<Vec<Unreadable>> {
+    let mut lines = Lines::new(journal).over_damage();
     let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     while let Some(line) = lines.next_line()? {
         bytes += line.bytes.len();
         batch.push(line.bytes);
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
             if !hand_on(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))) {
-                return Ok(());
+                return Ok(Vec::new());
             }
             bytes = 0;
         }
     }
     hand_on(batch);
-    Ok(())
+    Ok(lines.unreadable())
 }
 
 /// Judges what comes, until nothing does.

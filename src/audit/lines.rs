@@ -40,7 +40,7 @@ pub struct Lines {
 }
 
 /// The rest of a compressed segment that is damaged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Unreadable {
     pub path: PathBuf,
     /// The first record that cannot be read, by the name of the segment and the lines before it.

@@ -43,7 +43,9 @@ pub enum Wanted {
 pub enum ProveError {
     #[error("there is no such record in the journal")]
     Gone,
-    #[error("no checkpoint covers record {0} yet: a gate makes one each minute, and when it ends")]
+    #[error(
+        "no checkpoint covers record {0} yet: a gate makes one each minute (journal.checkpoint_interval), and when it ends"
+    )]
     NotCovered(u64),
     #[error("the checkpoint over {0} records does not hold: run `dtgate audit verify`")]
     Wrong(u64),

@@ -34,7 +34,7 @@ use rustix::event::Timespec;
 use serde_json::Value;
 
 pub(super) use self::beside::said;
-pub(super) use self::opened::note;
+pub(super) use self::opened::{note, unreadable};
 use super::when::zone;
 use super::{Format, output};
 use crate::audit::lines::Lines;
@@ -171,7 +171,7 @@ impl TailArgs {
 }
 
 fn said_unreadable(lines: &mut Lines) {
-    lines.unreadable().iter().for_each(opened::unreadable);
+    lines.unreadable().iter().for_each(unreadable);
 }
 
 /// The segments in a directory that can be read.

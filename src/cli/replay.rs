@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::audit::{note, said};
+use super::audit::{note, said, unreadable};
 use super::when::{When, zone};
 use super::{Format, print_json};
 use crate::app;
@@ -135,6 +135,9 @@ impl Replay {
                 show(out, &report, took)?;
             }
         }
+        for damaged in &report.unreadable {
+            unreadable(damaged);
+        }
         if report.decisions == 0 {
             let is_all = since.is_none() && until.is_none();
             say_unmet(&options.wanted, &report, is_all);
@@ -218,6 +221,10 @@ impl FailOn {
                 .or_else(|| {
                     let some = !report.not_by.is_empty();
                     some.then(|| "decisions that some policies cannot judge again".to_owned())
+                })
+                .or_else(|| {
+                    let some = !report.unreadable.is_empty();
+                    some.then(|| "segments that cannot be read".to_owned())
                 })
                 .or_else(|| {
                     some(report.damaged, "line").map(|lines| format!("{lines} that cannot be read"))

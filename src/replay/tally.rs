@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::wanted::Met;
+use crate::audit::lines::Unreadable;
 
 /// What came of all decisions that were wanted.
 #[derive(Debug, Default, Serialize)]
@@ -28,6 +29,9 @@ pub struct Report {
     pub of_other_policies: u64,
     /// Lines that are no records.
     pub damaged: u64,
+    /// The rest of each compressed segment that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -43,6 +43,42 @@ fn policy(rego: &str) -> TempDir {
 }
 
 #[test]
+fn check_says_what_becomes_of_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dtgate.toml");
+    let journal = directory.path().join("journal");
+    let lines = |more: &str| {
+        let common = format!(
+            "environments.prod.upstream = \"http://127.0.0.1:9\"\npolicies.directory = {:?}\n\
+             journal.directory = {journal:?}\n{more}",
+            policies()
+        );
+        std::fs::write(&file, common).unwrap();
+        let ran = run(&["check", "--config", text(&file)]);
+        assert_eq!(ran.code, 0, "{}", ran.all());
+        let lines = ran.out.lines().filter(|line| line.starts_with("journal: "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines(""),
+        [
+            "journal: nothing is ever deleted",
+            "journal: checkpoints go nowhere else, so that nobody could prove that its end was cut"
+        ]
+    );
+    let more = "journal.retention.max_age = \"30d\"\njournal.retention.max_size = \"1 GiB\"\n\
+                journal.pseudonyms.fields = [\"caller.address\"]\njournal.checkpoints.log = true\n";
+    assert_eq!(
+        lines(more),
+        [
+            "journal: segments older than 30d or beyond 1 GiB in all are deleted",
+            "journal: pseudonyms stand for caller.address; replay cannot judge by a policy that reads one of them",
+            "journal: checkpoints go to the log"
+        ]
+    );
+}
+
+#[test]
 fn the_demo_shows_both_answers_and_exits_0() {
     let ran = run(&["demo", "--once", "--policies", text(&policies())]);
     assert_eq!(ran.code, 0, "{}", ran.all());

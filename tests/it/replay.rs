@@ -71,6 +71,24 @@ fn flips_are_told_and_the_exit_code_says_no() {
     ] {
         let ran = replay(&gate.journal(), candidate.path(), &["--fail-on", fail_on]);
         assert_eq!(ran.code, Some(code), "{fail_on}: {}{}", ran.out, ran.err);
+        assert_eq!(
+            ran.err.contains("--fail-on is met: "),
+            code == 2,
+            "{}",
+            ran.err
+        );
+    }
+    // What would leave out what is looked for is refused: it would always pass.
+    for (condition, fail_on) in [
+        ("policy=forbidden_scopes", "new-denials"),
+        ("code=forbidden-scope", "new-allows,new-denials"),
+        ("verdict=deny", "new-denials"),
+        ("verdict=allow", "new-allows"),
+    ] {
+        let arguments = ["--where", condition, "--fail-on", fail_on];
+        let ran = replay(&gate.journal(), candidate.path(), &arguments);
+        assert_eq!(ran.code, Some(1), "{condition}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains("leaves out what --fail-on"), "{}", ran.err);
     }
     let none = replay(
         &gate.journal(),
@@ -80,7 +98,7 @@ fn flips_are_told_and_the_exit_code_says_no() {
     // Nothing was judged, so nothing holds.
     assert_eq!(none.code, Some(1), "{}{}", none.out, none.err);
     assert!(
-        none.err.contains("--fail-on has nothing to go by"),
+        none.err.contains("--fail-on had nothing to check"),
         "{}",
         none.err
     );

@@ -131,7 +131,7 @@ pub(super) fn progress() -> impl FnMut(u64) -> bool {
 }
 
 /// Says what an answer has nothing of, because it is damaged.
-pub(super) fn unreadable(Unreadable { path, first }: &Unreadable) {
+pub(in crate::cli) fn unreadable(Unreadable { path, first }: &Unreadable) {
     let path = path.display();
     note(&format!(
         "records from {first} on in {path} cannot be read, it is damaged: run dtgate audit verify"

@@ -1,6 +1,8 @@
 //! Keys that whoever asks trusts: as they were printed, or in files.
 
 use std::convert::Infallible;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -46,9 +48,14 @@ pub(super) fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
             KeyOrFile::File(path) => path,
         };
         let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| {
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+        read.with_context(|| {
             format!("{shown} is neither a key, NAME+HASH+BASE64, nor a file with keys")
         })?;
+        if text.len() as u64 == LONGEST {
+            bail!("{shown} is longer than any file with keys");
+        }
         let lines = text
             .lines()
             .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
@@ -63,3 +70,6 @@ pub(super) fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
     }
     Ok(keys)
 }
+
+/// Of a file with keys: thousands.
+const LONGEST: u64 = 1 << 20;

@@ -194,8 +194,8 @@ fn show_checkpoints(
     for Late { from, to, by } in &checkpoints.signed_late {
         writeln!(
             out,
-            "    records {from} to {to} were not signed yet when dtgate was started with record {by}: after a crash, a \
-             minute's at most"
+            "    records {from} to {to} were not signed yet when dtgate was started with record {by}: after a crash, \
+             those of one checkpoint interval at most"
         )?;
     }
     if checkpoints.more_signed_late > 0 {
