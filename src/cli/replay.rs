@@ -142,13 +142,18 @@ impl Replay {
             let is_all = since.is_none() && until.is_none();
             say_unmet(&options.wanted, &report, is_all);
         }
+        self.judge(&report)
+    }
+
+    /// The exit code, by what `--fail-on` says.
+    fn judge(&self, report: &Report) -> anyhow::Result<ExitCode> {
         if !self.fail_on.is_empty() && report.replayed == 0 {
             match report.decisions {
                 0 => bail!("no decision matches: --fail-on had nothing to check"),
                 _ => bail!("no decision could be judged again: --fail-on had nothing to check"),
             }
         }
-        let met = self.fail_on.iter().filter_map(|what| what.met(&report));
+        let met = self.fail_on.iter().filter_map(|what| what.met(report));
         let met: Vec<String> = met.collect();
         if met.is_empty() {
             return Ok(ExitCode::SUCCESS);

@@ -49,7 +49,7 @@ fn check_says_what_becomes_of_records() {
     let journal = directory.path().join("journal");
     let lines = |more: &str| {
         let common = format!(
-            "environments.prod.upstream = \"http://127.0.0.1:9\"\npolicies.directory = {:?}\n\
+            "upstream.url = \"http://127.0.0.1:9\"\npolicies.directory = {:?}\n\
              journal.directory = {journal:?}\n{more}",
             policies()
         );
@@ -71,7 +71,7 @@ fn check_says_what_becomes_of_records() {
     assert_eq!(
         lines(more),
         [
-            "journal: segments older than 30d or beyond 1 GiB in all are deleted",
+            "journal: segments older than 30days or beyond 1 GiB in all are deleted",
             "journal: pseudonyms stand for caller.address; replay cannot judge by a policy that reads one of them",
             "journal: checkpoints go to the log"
         ]
