@@ -74,7 +74,8 @@ impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let place = self.place.find()?;
         let index = place.open()?;
-        let (ids, steps) = steps(&index, &place.journal, &self.token, &self.environment)?;
+        let Steps { ids, steps, .. } =
+            steps(&index, &place.journal, &self.token, &self.environment)?;
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
         let missing = index.gaps(None, None)?;
@@ -138,17 +139,27 @@ impl History {
     }
 }
 
-/// Everything about the token, the oldest first, and the ids that it had.
+/// Everything about a token.
+struct Steps {
+    /// Those that it had.
+    ids: BTreeSet<String>,
+    /// The oldest first.
+    steps: Vec<Step>,
+    /// Some that are indexed cannot be read.
+    is_torn: bool,
+}
+
 fn steps(
     index: &Index,
     journal: &Path,
     token: &str,
     environment: &[Pattern],
-) -> anyhow::Result<(BTreeSet<String>, Vec<Step>)> {
+) -> anyhow::Result<Steps> {
     let mut names = BTreeSet::from([token.to_owned()]);
     let mut seqs = BTreeSet::new();
     let mut ids = BTreeSet::new();
     let mut steps = Vec::new();
+    let mut is_torn = false;
     loop {
         let filter = Filter {
             token: names.iter().cloned().map(Pattern::Exactly).collect(),
@@ -162,6 +173,7 @@ fn steps(
                 continue;
             }
             let Some(step) = Step::read(index, &decided)? else {
+                is_torn = true;
                 continue;
             };
             // What was denied gave no name to anything.
@@ -177,7 +189,11 @@ fn steps(
         }
     }
     steps.sort_by_key(|step| step.cells.seq);
-    Ok((ids, steps))
+    Ok(Steps {
+        ids,
+        steps,
+        is_torn,
+    })
 }
 
 /// What later records of a token tell of its changes in doubt, by the number of the decision.
@@ -186,18 +202,25 @@ pub(super) fn told_later(
     journal: &Path,
     token: &str,
 ) -> anyhow::Result<BTreeMap<u64, (event::Found, String)>> {
-    let (_, steps) = steps(index, journal, token, &[])?;
-    let mut tokens = Tokens::new(&index.gaps(None, None)?);
+    let Steps { steps, is_torn, .. } = steps(index, journal, token, &[])?;
+    let gaps = index.gaps(None, None)?;
+    // What cannot be read may be a change of this token.
+    if gaps.more_missing > 0 || gaps.unread > 0 || is_torn {
+        return Ok(BTreeMap::new());
+    }
+    let mut tokens = Tokens::new(&gaps);
     let found = steps.iter().filter_map(|step| tokens.see(step).found);
-    let ended = found.filter_map(|found| {
-        let what = match found.what {
-            What::CarriedOut => event::Found::Done,
-            What::NotCarriedOut => event::Found::NotDone,
-            What::Elsewhere { .. } | What::Otherwise => return None,
-        };
-        let why = format!("record {} found it so", found.seq);
-        Some((found.since, (what, why)))
-    });
+    let ended = found
+        .filter(|found| !found.is_beside_gap)
+        .filter_map(|found| {
+            let what = match found.what {
+                What::CarriedOut => event::Found::Done,
+                What::NotCarriedOut => event::Found::NotDone,
+                What::Elsewhere { .. } | What::Otherwise => return None,
+            };
+            let why = format!("record {} found it so", found.seq);
+            Some((found.since, (what, why)))
+        });
     Ok(ended.collect())
 }
 

@@ -63,10 +63,10 @@ pub(super) struct Seen {
     pub(super) after: After,
 }
 
-/// The tokens of a history, by their ids.
+/// The tokens of a history, by their environments and ids.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    by_id: BTreeMap<String, Token>,
+    by_id: BTreeMap<(String, String), Token>,
     /// First and last records that are missing.
     missing: Vec<(u64, u64)>,
 }
@@ -101,7 +101,8 @@ impl Tokens {
 
     /// Takes the steps one after the other, in the order of records.
     pub(super) fn see(&mut self, step: &Step) -> Seen {
-        let id = step.about();
+        let environment = step.cells.environment.clone();
+        let id = (environment.clone(), step.about());
         let token = self.by_id.entry(id).or_default();
         let mut found = token.look(step);
         if let Some(found) = &mut found {
@@ -114,7 +115,8 @@ impl Tokens {
         let after = token.after.clone();
         // It goes on under the id that it got.
         if !step.token.made.is_empty() {
-            self.by_id.insert(step.token.made.clone(), token);
+            self.by_id
+                .insert((environment, step.token.made.clone()), token);
         }
         Seen { found, after }
     }
@@ -138,6 +140,15 @@ impl Token {
             }
             After::Doubt(done, before) => {
                 let is_before = before.as_ref().is_some_and(|it| is_same(it, &scopes));
+                // It may still come into force; and a token without scopes looks like itself, removed or not.
+                let tells_nothing = if is_same(done, &scopes) {
+                    done.is_empty()
+                } else {
+                    is_before && self.is_near(step, SETTLES)
+                };
+                if tells_nothing {
+                    return None;
+                }
                 match (is_same(done, &scopes), is_before) {
                     // Whether it was carried out makes no difference.
                     (true, true) => None,
@@ -164,11 +175,15 @@ impl Token {
 
     /// Two requests at once: the token was looked up for this one while the other was not carried out yet.
     fn overlaps(&self, step: &Step, scopes: &[String]) -> bool {
+        self.is_near(step, AT_ONCE) && self.before.as_ref().is_some_and(|it| is_same(it, scopes))
+    }
+
+    /// Within so many seconds of the last change.
+    fn is_near(&self, step: &Step, seconds: i64) -> bool {
         let at: Option<Timestamp> = step.cells.timestamp.parse().ok();
-        let is_near = at.zip(self.changed).is_some_and(|(at, changed)| {
-            at.duration_since(changed) < SignedDuration::from_secs(AT_ONCE)
-        });
-        is_near && self.before.as_ref().is_some_and(|it| is_same(it, scopes))
+        at.zip(self.changed).is_none_or(|(at, changed)| {
+            at.duration_since(changed) < SignedDuration::from_secs(seconds)
+        })
     }
 
     fn step(&mut self, step: &Step) {
@@ -212,5 +227,7 @@ fn is_same(one: &[String], other: &[String]) -> bool {
     without(one, other).is_empty() && without(other, one).is_empty()
 }
 
+/// Seconds after which a request that nobody answered is taken to have had its effect, or none.
+const SETTLES: i64 = 300;
 /// Seconds within which requests may have been under way together.
 const AT_ONCE: i64 = 10;

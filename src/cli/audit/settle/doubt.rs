@@ -186,7 +186,7 @@ impl Doubt {
             let why = format!(
                 "the record of decision {id} is deleted: look for it where it was shipped to"
             );
-            Looked::new(event::Found::Unknown, &why)
+            Looked::not(&why)
         };
         let is_deleted = self.seq == 0;
         self.known.clone().or_else(|| is_deleted.then(deleted))
