@@ -44,7 +44,7 @@ pub struct Lines {
 pub struct Unreadable {
     pub path: PathBuf,
     /// The first record that cannot be read, by the name of the segment and the lines before it.
-    pub first: u64,
+    pub first: Option<u64>,
 }
 
 /// The segment that is read.
@@ -54,7 +54,7 @@ struct Open {
     place: Place,
     path: PathBuf,
     /// The record that the next line should be.
-    next: u64,
+    next: Option<u64>,
 }
 
 impl Lines {
@@ -123,7 +123,7 @@ impl Lines {
                     continue;
                 }
                 Err(error) if self.unreadable.is_some() && is_damage(&error) => {
-                    self.step_over(&path, segment);
+                    self.step_over(&path, Some(segment));
                     Box::new(io::empty())
                 }
                 opened => opened.map_err(in_file(&path))?,
@@ -133,7 +133,7 @@ impl Lines {
                 reader,
                 place: Place { segment, offset },
                 path,
-                next: segment,
+                next: (offset == 0).then_some(segment),
             });
         }
     }
@@ -159,12 +159,12 @@ impl Lines {
         let mut bytes = std::mem::take(&mut self.partial);
         let place = open.place;
         open.place.offset += bytes.len() as u64;
-        open.next += 1;
+        open.next = open.next.map(|next| next + 1);
         bytes.truncate(bytes.trim_ascii_end().len());
         Ok(Some(Line { place, bytes }))
     }
 
-    fn step_over(&mut self, path: &Path, first: u64) {
+    fn step_over(&mut self, path: &Path, first: Option<u64>) {
         if let Some(unreadable) = &mut self.unreadable {
             unreadable.push(Unreadable {
                 path: path.to_owned(),

@@ -153,6 +153,9 @@ impl Replay {
                 _ => bail!("no decision could be judged again: --fail-on had nothing to check"),
             }
         }
+        if !self.fail_on.is_empty() && !report.unreadable.is_empty() {
+            bail!("a part of the journal could not be read: --fail-on had not all to check");
+        }
         let met = self.fail_on.iter().filter_map(|what| what.met(report));
         let met: Vec<String> = met.collect();
         if met.is_empty() {
@@ -226,10 +229,6 @@ impl FailOn {
                 .or_else(|| {
                     let some = !report.not_by.is_empty();
                     some.then(|| "decisions that some policies cannot judge again".to_owned())
-                })
-                .or_else(|| {
-                    let some = !report.unreadable.is_empty();
-                    some.then(|| "segments that cannot be read".to_owned())
                 })
                 .or_else(|| {
                     some(report.damaged, "line").map(|lines| format!("{lines} that cannot be read"))

@@ -96,7 +96,11 @@ pub(super) fn forget(db: &mut Connection, journal: &Path) -> Result<bool, Error>
 /// Whether the oldest segment that is indexed is not the oldest that is there.
 pub(super) fn begins_later(db: &Connection, journal: &Path) -> Result<bool, Error> {
     let there = segment::segments(journal).map_err(Error::Journal)?;
-    let first = there.first().and_then(|path| segment::first_record(path));
+    // One that cannot be read cannot be indexed.
+    let mut readable = there
+        .iter()
+        .filter(|path| segment::first_line(path).is_ok());
+    let first = readable.next().and_then(|path| segment::first_record(path));
     let indexed: Option<i64> = db
         .query_row(
             "SELECT segment FROM record ORDER BY seq LIMIT 1",

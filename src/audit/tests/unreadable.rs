@@ -37,7 +37,7 @@ async fn what_is_damaged_is_stepped_over_and_told_where_that_is_wanted() {
         let seen = seqs(&mut lines).unwrap();
         let unreadable = lines.unreadable();
         assert_eq!(unreadable.len(), 1, "{unreadable:?}");
-        let from = unreadable[0].first;
+        let from = unreadable[0].first.unwrap();
         assert!((first..=next).contains(&from));
         let kept = all
             .iter()

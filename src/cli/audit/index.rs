@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::expect_journal;
-use super::opened::{Place, progress};
+use super::opened::{Place, progress, unreadable};
 use crate::audit::index::Index;
 use crate::value::counted;
 
@@ -24,6 +24,7 @@ impl IndexArgs {
         let place = self.place.find()?;
         expect_journal(&place.journal)?;
         let mut index = Index::open(&place.journal, &place.index)?;
+        index.over_damage(unreadable);
         // Rows are added behind the others only.
         if self.rebuild || index.lacks_what_was_put_back()? {
             index.empty()?;

@@ -132,9 +132,13 @@ pub(super) fn progress() -> impl FnMut(u64) -> bool {
 
 /// Says what an answer has nothing of, because it is damaged.
 pub(in crate::cli) fn unreadable(Unreadable { path, first }: &Unreadable) {
+    let which = first.map_or_else(
+        || "some records".to_owned(),
+        |first| format!("records from {first} on"),
+    );
     let path = path.display();
     note(&format!(
-        "records from {first} on in {path} cannot be read, it is damaged: run dtgate audit verify"
+        "{which} in {path} cannot be read, it is damaged: run dtgate audit verify"
     ));
 }
 
