@@ -297,7 +297,6 @@ impl Audit {
         let keeper = Keeper::new(
             directory,
             config,
-            journal.late_removals(),
             audit.queue.downgrade(),
             shared.clone(),
             now,

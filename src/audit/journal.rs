@@ -4,7 +4,6 @@
 //! failed for leaves no trace once [`Journal::recover`] has succeeded: those events were answered with
 //! an error, so nothing that was forwarded is lost with them.
 
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use super::checkpoint::key;
 use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
+use super::retention;
 use super::segment::{
     Damage, OpenError, as_readable_as, identity, is_compressed, open_regular, options,
     segment_path, segments,
@@ -265,13 +265,6 @@ impl Journal {
         Ok(first)
     }
 
-    /// `pruned` records that were not signed when it was opened.
-    pub(super) fn late_removals(&self) -> BTreeSet<u64> {
-        let tree = self.tree.as_ref();
-        tree.map(|tree| tree.late_removals().clone())
-            .unwrap_or_default()
-    }
-
     /// Number and root of the records so far, all of which are brought to disk before.
     pub(super) fn root(&mut self) -> io::Result<Option<(u64, Hash)>> {
         self.sync()?;
@@ -411,7 +404,13 @@ fn tree_of(directory: &Path, last: u64) -> Result<Option<Stored>, OpenError> {
     let (current, next) = key::public(directory)?;
     let keys: Vec<_> = current.into_iter().chain(next).collect();
     let reason = match Stored::open(directory, last, &keys) {
-        Ok(Some(tree)) => return Ok(Some(tree)),
+        Ok(Some(tree)) => {
+            // Before anything is signed: what was to be deleted because of it stays.
+            if tree.has_late_removals() {
+                retention::forget(directory).map_err(at(directory))?;
+            }
+            return Ok(Some(tree));
+        }
         Ok(None) => {
             "old segments are missing and the file tree is not right. Put them back and start again"
                 .to_owned()

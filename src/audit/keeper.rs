@@ -3,7 +3,7 @@
 //! It never stands in the writer's way: what it cannot do it says, and tries again later. It writes no segment that
 //! the writer writes, and everything it does can be ended by a kill after any step; the next start goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -86,8 +86,6 @@ pub(super) struct Keeper {
     /// Weak: the writer ends when nobody else has something to record.
     queue: WeakSender<Pending>,
     shared: Arc<Shared>,
-    /// `pruned` records that were not signed when the journal was opened: they count for nothing.
-    late: BTreeSet<u64>,
     now: fn() -> jiff::Timestamp,
     stop: Arc<AtomicBool>,
     kept: Kept,
@@ -100,7 +98,6 @@ impl Keeper {
     pub(super) fn new(
         directory: Arc<Directory>,
         config: &Config,
-        late: BTreeSet<u64>,
         queue: WeakSender<Pending>,
         shared: Arc<Shared>,
         now: fn() -> jiff::Timestamp,
@@ -111,7 +108,6 @@ impl Keeper {
             retention: config.retention.clone(),
             queue,
             shared,
-            late,
             now,
             stop: Arc::default(),
             kept: Kept::default(),
@@ -226,7 +222,7 @@ impl Keeper {
         let go_on = &mut self.going_on();
         go_on()?;
         let path = self.directory.path();
-        if !retention::finish(path, self.shared.covered_up_to(), &self.late, go_on)? {
+        if !retention::finish(path, self.shared.covered_up_to(), go_on)? {
             return Ok(());
         }
         let now = (self.now)();

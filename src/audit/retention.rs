@@ -4,7 +4,6 @@
 //! what is intended, a `pruned` record is on disk, the segments go one by one, the file goes. The next start finds
 //! the file, and goes on if the record is there. What remains is always the end of the journal without a gap.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -273,7 +272,8 @@ fn first_line_behind(directory: &Path, last: u64) -> io::Result<Vec<u8>> {
     first_line(&next)
 }
 
-/// Takes out of `doubt` what later segments settle. Where nothing is in doubt, nothing is read.
+/// Takes out of `doubt` what later segments settle. Where nothing is in doubt, nothing is read; what cannot be read settles
+/// nothing.
 fn settled_later(
     directory: &Path,
     last: u64,
@@ -284,7 +284,7 @@ fn settled_later(
         segment: last + 1,
         offset: 0,
     };
-    let mut lines = Lines::from(directory, place);
+    let mut lines = Lines::from(directory, place).over_damage();
     for number in 0_u64.. {
         if number.is_multiple_of(LINES) {
             go_on()?;
@@ -361,12 +361,10 @@ pub(super) fn prune(
 }
 
 /// Goes on with what a kill has ended, where the record was written; once a checkpoint covers that: as long as it waits,
-/// it says `false`. A record of `late` was not signed before the kill, and is signed by a later start with whatever else
-/// was there: it is left, and another one is written when segments are deleted next.
+/// it says `false`.
 pub(super) fn finish(
     directory: &Path,
     covered: u64,
-    late: &BTreeSet<u64>,
     go_on: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<bool> {
     let path = intention(directory);
@@ -394,7 +392,7 @@ pub(super) fn finish(
             pruned_in(path, go_on, see)?;
         }
     }
-    if let Some((seq, hash)) = recorded.filter(|(seq, _)| !late.contains(seq)) {
+    if let Some((seq, hash)) = recorded {
         if seq > covered {
             return Ok(false);
         }
@@ -438,6 +436,15 @@ fn delete(
     go_on()?;
     std::fs::remove_file(intention(directory))?;
     sync(directory)
+}
+
+/// Takes back what was intended. A kill came between the record and its checkpoint: a later start signs that record with
+/// whatever else was there, so that it counts for nothing, and another one is written when segments are deleted next.
+pub(super) fn forget(directory: &Path) -> io::Result<()> {
+    match std::fs::remove_file(intention(directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| sync(directory)),
+    }
 }
 
 fn sync(directory: &Path) -> io::Result<()> {

@@ -310,7 +310,7 @@ impl Walk<'_> {
         }
         report.checkpoints = match self.checkpoints {
             Some(checkpoints) => checkpoints
-                .end(self.start.vouching())
+                .end(self.start.vouching(), &report.pruned)
                 .map_err(at_checkpoint(directory, None))?,
             None if self.is_proof_wanted => {
                 let first = gone + 1;

@@ -1,7 +1,6 @@
 //! Somebody who can write the journal's files and has not its key: what he changes is never signed in silence, nothing
 //! that he puts there takes more than its room, and a kill anywhere, again and again, loses nothing.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
@@ -230,6 +229,36 @@ async fn an_end_that_no_gate_left_unsigned_is_a_problem_by_the_key() {
     }
 }
 
+/// What says that records were deleted, rightly.
+fn removal_of(config: &Config, first: u64, last: u64) -> Record {
+    let lines = texts(config);
+    let oldest = chain::Link::read(lines[0].as_bytes()).unwrap().seq.unwrap();
+    let hash = Sha256Hex::of(lines[usize::try_from(last - oldest).unwrap()].as_bytes());
+    let pruned = Pruned {
+        first,
+        last,
+        hash: hash.as_str().to_owned(),
+        tree: pruned_member(&config.directory, last).unwrap(),
+        reason: "max_age".to_owned(),
+        ..Pruned::default()
+    };
+    Event::Pruned(pruned).record()
+}
+
+fn append(config: &Config, record: Record) -> Journal {
+    let held = Arc::new(Directory::hold(&config.directory).unwrap());
+    let (mut journal, _found) = Journal::open(held, config, now()).unwrap();
+    journal.note(&[record]).unwrap();
+    journal
+}
+
+fn why(config: &Config) -> CheckpointError {
+    match keyed(config) {
+        Err(VerifyError::Checkpoint { why, .. }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The record that says that the beginning was deleted: anybody can write it. The gate's own is signed before it deletes.
 #[tokio::test]
 async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_key() {
@@ -238,53 +267,55 @@ async fn a_pruned_record_that_no_checkpoint_covers_vouches_for_nothing_by_the_ke
     written(&config, 30).await;
     let paths = segments(&config.directory).unwrap();
     let last = first_record(&paths[2]).unwrap() - 1;
-    let hash = Sha256Hex::of(texts(&config)[usize::try_from(last).unwrap() - 1].as_bytes());
-    let pruned = Event::Pruned(Pruned {
-        first: 1,
-        last,
-        hash: hash.as_str().to_owned(),
-        tree: pruned_member(&config.directory, last).unwrap(),
-        reason: "max_age".to_owned(),
-        ..Pruned::default()
-    });
-    {
-        let held = Arc::new(Directory::hold(&config.directory).unwrap());
-        let (mut journal, _found) = Journal::open(held, &config, now()).unwrap();
-        journal.note(&[pruned.record()]).unwrap();
-    }
+    drop(append(&config, removal_of(&config, 1, last)));
     keyed(&config).unwrap();
-    let another = tempfile::tempdir().unwrap();
-    let later = small(another.path());
-    copy(&config.directory, &later.directory);
     for path in &paths[..2] {
         fs::remove_file(path).unwrap();
     }
     // The chain alone cannot know.
     verify(&config.directory, None).unwrap();
-    let error = keyed(&config).unwrap_err();
-    let why = |error: &VerifyError| match error {
-        VerifyError::Checkpoint { why, .. } => matches!(why, CheckpointError::Deleted { .. }),
-        _ => false,
-    };
-    assert!(why(&error), "{error}");
+    assert!(matches!(why(&config), CheckpointError::Deleted { .. }));
     // A start signs nothing of it.
     written(&config, 1).await;
-    let error = keyed(&config).unwrap_err();
-    assert!(why(&error), "{error}");
-    // Where the segments are still there when the gate starts, it signs all, and later that vouches for nothing.
-    written(&later, 1).await;
-    assert_eq!(keyed(&later).unwrap().checkpoints.signed_late.len(), 1);
-    for path in &segments(&later.directory).unwrap()[..2] {
+    assert!(matches!(why(&config), CheckpointError::Deleted { .. }));
+}
+
+/// Where the segments are still there when the gate starts, it signs all, and later that vouches for nothing.
+#[tokio::test]
+async fn a_pruned_record_that_a_later_start_has_signed_vouches_for_nothing_by_the_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = small(directory.path());
+    written(&config, 30).await;
+    let paths = segments(&config.directory).unwrap();
+    let last = first_record(&paths[2]).unwrap() - 1;
+    let before = texts(&config).len();
+    drop(append(&config, removal_of(&config, 1, last)));
+    // What was intended because of it is taken back.
+    let pruning = config.directory.join("pruning");
+    fs::write(&pruning, format!("{before} {last}\n")).unwrap();
+    written(&config, 1).await;
+    assert!(!pruning.exists());
+    assert_eq!(keyed(&config).unwrap().checkpoints.signed_late.len(), 1);
+    for path in &paths[..2] {
         fs::remove_file(path).unwrap();
     }
-    let error = keyed(&later).unwrap_err();
-    let VerifyError::Checkpoint { why, .. } = &error else {
-        panic!("{error}");
-    };
-    assert!(
-        matches!(why, CheckpointError::DeletedUnsigned { .. }),
-        "{error}"
-    );
+    assert!(matches!(
+        why(&config),
+        CheckpointError::DeletedUnsigned { .. }
+    ));
+    // Nor does a deletion of the gate's own that goes on from it.
+    let next = first_record(&paths[3]).unwrap() - 1;
+    let mut journal = append(&config, removal_of(&config, last + 1, next));
+    let keys = Keys::read_or_make(&config.directory, None).unwrap();
+    let mut notary = Notary::new(keys.current, config.checkpoint_interval);
+    notary.seal(&mut journal, now()).unwrap().unwrap();
+    drop(journal);
+    fs::remove_file(&paths[2]).unwrap();
+    verify(&config.directory, None).unwrap();
+    assert!(matches!(
+        why(&config),
+        CheckpointError::DeletedUnsigned { .. }
+    ));
 }
 
 #[tokio::test]
@@ -394,7 +425,6 @@ struct Life {
     lives: usize,
     known: Vec<String>,
     covered: u64,
-    late: BTreeSet<u64>,
 }
 
 impl Life {
@@ -470,7 +500,7 @@ impl Life {
             }),
             Act::Prune => self.steps(kill, |life, step| {
                 let path = life.config.directory.clone();
-                if !finish(&path, life.covered, &life.late, step)? {
+                if !finish(&path, life.covered, step)? {
                     return Ok(());
                 }
                 let due = due(&path, &life.config.retention, now(), life.covered)?;
@@ -504,7 +534,6 @@ impl Life {
                 // What a kill left half written is set aside, or nothing is wrong.
                 self.covered = 0;
                 let mut journal = self.open();
-                self.late = journal.late_removals();
                 let start = json!({"kind": "start", "timestamp": now().to_string()});
                 journal.note(&[Record::of(&start, 100)]).unwrap();
             }
@@ -563,7 +592,6 @@ proptest! {
             lives: 0,
             known: Vec::new(),
             covered: 0,
-            late: BTreeSet::new(),
         };
         Keys::read_or_make(Directory::hold(&life.config.directory).unwrap().path(), None).unwrap();
         life.act(Act::Write(6), None);

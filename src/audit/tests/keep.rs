@@ -2,7 +2,6 @@
 //! what was changed is found, wherever a kill comes.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::super::compress::pack;
@@ -353,7 +352,7 @@ async fn a_kill_at_any_step_of_deleting_leaves_a_journal_that_is_whole() {
         for state in &states.taken {
             // What was set aside is not as it should be, as long as its segment is there.
             verify(state, None).unwrap();
-            finish(state, u64::MAX, &BTreeSet::new(), &mut all()).unwrap();
+            finish(state, u64::MAX, &mut all()).unwrap();
             let report = verify(state, None).unwrap();
             let found = texts(state);
             let gone = usize::try_from(pruned.last).unwrap();

@@ -5,7 +5,7 @@
 //! checkpoint that the gate has signed, and makes it anew from the segments where it is short, too long or wrong. Where old segments were pruned,
 //! the file has a hole in place of what was below their largest subtrees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -33,8 +33,7 @@ pub(in crate::audit) struct Stored {
     kept: u64,
     /// Those that come next.
     waiting: Vec<u8>,
-    /// `pruned` records that were not signed when the journal was opened.
-    late_removals: BTreeSet<u64>,
+    has_late_removals: bool,
 }
 
 /// What a batch of records adds, as long as nobody knows whether it is on disk.
@@ -75,7 +74,7 @@ impl Stored {
             .write(true)
             .open(path(directory))?;
         let segments = segments(directory)?;
-        let late_removals = late_removals(&segments, keys)?;
+        let has_late_removals = has_late_removals(&segments, keys)?;
         let hashes = Hashes(file);
         let newest = newest_right(&hashes, &segments, last, keys)?;
         let Some((tree, from)) = newest.map_or_else(
@@ -90,7 +89,7 @@ impl Stored {
             tree,
             file: Some(hashes.0),
             waiting: Vec::new(),
-            late_removals,
+            has_late_removals,
         };
         this.write_roots()?;
         if from == 0 && segments.len() > 2 {
@@ -159,9 +158,10 @@ impl Stored {
         &self.tree
     }
 
-    /// `pruned` records that were not signed when the journal was opened: nothing may be deleted because of them.
-    pub(in crate::audit) fn late_removals(&self) -> &BTreeSet<u64> {
-        &self.late_removals
+    /// There were `pruned` records that were not signed when the journal was opened: nothing may be deleted because of
+    /// them.
+    pub(in crate::audit) fn has_late_removals(&self) -> bool {
+        self.has_late_removals
     }
 
     pub(in crate::audit) fn grow(&self) -> Growth {
@@ -300,9 +300,9 @@ fn pruned(line: &[u8]) -> Option<Compact> {
     (kind == "pruned").then_some(tree)
 }
 
-/// The `pruned` records behind the newest checkpoint of the gate's own. A kill may leave one there; then nothing was
+/// Whether there are `pruned` records behind the newest checkpoint of the gate's own. A kill may leave one there; then nothing was
 /// deleted yet. An error where something was: whoever did that did not wait for the signature, as the gate does.
-fn late_removals(segments: &[PathBuf], keys: &[PublicKey]) -> io::Result<BTreeSet<u64>> {
+fn has_late_removals(segments: &[PathBuf], keys: &[PublicKey]) -> io::Result<bool> {
     let mut late = BTreeMap::new();
     let mut is_signed = false;
     for path in segments.iter().rev() {
@@ -333,7 +333,7 @@ fn late_removals(segments: &[PathBuf], keys: &[PublicKey]) -> io::Result<BTreeSe
              nobody: this gate signs first, and then deletes. Somebody else deleted them. Run `dtgate audit verify`"
         )));
     }
-    Ok(late.into_keys().collect())
+    Ok(!late.is_empty())
 }
 
 /// Whether another record than these says that so many were deleted.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, handover};
 use super::super::tree::{Compact, Hash, leaf};
-use super::report::is_zero;
+use super::report::{Removal, is_zero};
 use crate::value::Duration;
 
 /// What a journal is compared with.
@@ -149,7 +149,7 @@ pub enum CheckpointError {
     #[error(
         "the records before {first} are gone, and record {record}, which says that they were deleted, was not signed by the \
          gate that wrote it, but by a later start, with all that it found: a gate signs before it deletes anything. Somebody \
-         else may have deleted them"
+         else may have deleted them. Where the key was changed since, give the older keys, too"
     )]
     DeletedUnsigned { first: u64, record: u64 },
 }
@@ -394,8 +394,12 @@ impl Checking {
         Ok(())
     }
 
-    /// `vouching`: the records that say that the beginning was deleted, where it was.
-    pub(super) fn end(self, vouching: &[u64]) -> Result<Checkpoints, CheckpointError> {
+    /// `vouching`: the records that say that the beginning was deleted, where it was; `removals`: all that say so of any.
+    pub(super) fn end(
+        self,
+        vouching: &[u64],
+        removals: &[Removal],
+    ) -> Result<Checkpoints, CheckpointError> {
         let last = self.tree.size();
         if let Some(kept) = self.kept.filter(|kept| kept.size > last) {
             return Err(CheckpointError::Cut {
@@ -417,12 +421,26 @@ impl Checking {
         let is_proven = |record: &u64| *record <= self.found.proven;
         let late = &self.late_removals;
         let is_late = |record: &u64| late.iter().any(|(from, to)| (from..=to).contains(&record));
+        // A removal that goes on from one which nobody signed in time is no better than that.
+        let goes_on_from = |record: &u64| {
+            let this = removals.iter().find(|it| it.seq == *record)?;
+            let mut before = removals
+                .iter()
+                .filter(|it| it.pruned.last.checked_add(1) == Some(this.pruned.first));
+            let late = before.clone().find(|it| is_late(&it.seq))?;
+            before.all(|it| is_late(&it.seq)).then_some(late.seq)
+        };
         let mut proven = vouching.iter().filter(|it| is_proven(it));
         if let Some(&record) = vouching.first()
-            && !proven.clone().any(|it| !is_late(it))
+            && !proven
+                .clone()
+                .any(|it| !is_late(it) && goes_on_from(it).is_none())
         {
             return Err(match proven.next() {
-                Some(&record) => CheckpointError::DeletedUnsigned { first, record },
+                Some(record) => CheckpointError::DeletedUnsigned {
+                    first,
+                    record: goes_on_from(record).unwrap_or(*record),
+                },
                 None => CheckpointError::Deleted { first, record },
             });
         }
