@@ -74,8 +74,7 @@ impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let place = self.place.find()?;
         let index = place.open()?;
-        let Steps { ids, steps, .. } =
-            steps(&index, &place.journal, &self.token, &self.environment)?;
+        let Steps { ids, all, .. } = steps(&index, &place.journal, &self.token, &self.environment)?;
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
         let missing = index.gaps(None, None)?;
@@ -89,7 +88,7 @@ impl History {
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);
         let mut doubtful = BTreeSet::new();
-        for step in &steps {
+        for step in &all {
             // What was before the time that is asked for tells which scopes there were.
             let seen = tokens.see(step);
             if !is_within(&step.cells.timestamp, span) {
@@ -144,7 +143,7 @@ struct Steps {
     /// Those that it had.
     ids: BTreeSet<String>,
     /// The oldest first.
-    steps: Vec<Step>,
+    all: Vec<Step>,
     /// Some that are indexed cannot be read.
     is_torn: bool,
 }
@@ -191,7 +190,7 @@ fn steps(
     steps.sort_by_key(|step| step.cells.seq);
     Ok(Steps {
         ids,
-        steps,
+        all: steps,
         is_torn,
     })
 }
@@ -202,14 +201,14 @@ pub(super) fn told_later(
     journal: &Path,
     token: &str,
 ) -> anyhow::Result<BTreeMap<u64, (event::Found, String)>> {
-    let Steps { steps, is_torn, .. } = steps(index, journal, token, &[])?;
+    let Steps { all, is_torn, .. } = steps(index, journal, token, &[])?;
     let gaps = index.gaps(None, None)?;
     // What cannot be read may be a change of this token.
     if gaps.more_missing > 0 || gaps.unread > 0 || is_torn {
         return Ok(BTreeMap::new());
     }
     let mut tokens = Tokens::new(&gaps);
-    let found = steps.iter().filter_map(|step| tokens.see(step).found);
+    let found = all.iter().filter_map(|step| tokens.see(step).found);
     let ended = found
         .filter(|found| !found.is_beside_gap)
         .filter_map(|found| {
