@@ -40,7 +40,7 @@ pub(super) fn gaps(gaps: &Gaps) {
             format!("records {first} to {last} are")
         };
         note(&format!(
-            "{what} missing, and no record says that they were pruned: run dtgate audit verify, and where that finds nothing wrong, dtgate audit index --rebuild"
+            "{what} missing, and no record says that they were pruned: run dtgate audit verify"
         ));
     }
     if gaps.more_missing > 0 {
