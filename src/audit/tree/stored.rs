@@ -74,7 +74,7 @@ impl Stored {
             .write(true)
             .open(path(directory))?;
         let segments = segments(directory)?;
-        let has_late_removals = has_late_removals(&segments, keys)?;
+        let has_late_removals = check_removals(&segments, keys)?;
         let hashes = Hashes(file);
         let newest = newest_right(&hashes, &segments, last, keys)?;
         let Some((tree, from)) = newest.map_or_else(
@@ -302,7 +302,7 @@ fn pruned(line: &[u8]) -> Option<Compact> {
 
 /// Whether there are `pruned` records behind the newest checkpoint of the gate's own. A kill may leave one there; then nothing was
 /// deleted yet. An error where something was: whoever did that did not wait for the signature, as the gate does.
-fn has_late_removals(segments: &[PathBuf], keys: &[PublicKey]) -> io::Result<bool> {
+fn check_removals(segments: &[PathBuf], keys: &[PublicKey]) -> io::Result<bool> {
     let mut late = BTreeMap::new();
     let mut is_signed = false;
     for path in segments.iter().rev() {
