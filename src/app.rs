@@ -33,6 +33,7 @@ use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT
 use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
+use crate::ship::Shipping;
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{AccessLog, Metrics, Telemetry};
 use crate::value::{Duration, absolute};
@@ -76,6 +77,7 @@ pub struct App {
     writer: Writer,
     tracker: Tracker,
     exporter: Exporter,
+    shipping: Shipping,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
@@ -106,8 +108,11 @@ impl App {
             configured::say(&configured);
             configured
         };
-        let (audit, writer, key) =
-            open_journal(&config.journal, policy, configured).context("journal")?;
+        let journal = audit::Config {
+            is_shipped: config.ship.is_any(),
+            ..config.journal.clone()
+        };
+        let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
         let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
         let anchor = anchor.context("journal.checkpoints")?;
         let space = Space::new(&config.journal);
@@ -123,6 +128,7 @@ impl App {
         let tracker = Tracker::default();
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export::start(config, &metrics)?;
+        let shipping = export::ship(config, &audit, &metrics)?;
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -146,6 +152,7 @@ impl App {
             audit: audit.clone(),
             space: space.clone(),
             anchored: anchor.state(),
+            shipped: shipping.state(),
             tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
@@ -170,6 +177,7 @@ impl App {
             writer,
             tracker,
             exporter,
+            shipping,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
@@ -277,7 +285,8 @@ impl App {
         }
         looks.abort();
         drained.cancel();
-        let writer = self.writer;
+        let (writer, shipping) = (self.writer, self.shipping);
+        let drain_timeout = self.drain_timeout.as_std();
         let closing = async move {
             // Before the journal closes: what was only counted belongs into it.
             if sums.await.is_err() {
@@ -290,8 +299,8 @@ impl App {
                 tracing::error!("the sending of checkpoints ended by a panic");
             }
             index::end(index).await;
+            shipping.end(drain_timeout).await;
         };
-        let drain_timeout = self.drain_timeout.as_std();
         let closed = tokio::time::timeout(drain_timeout, closing);
         let (closed, ()) = tokio::join!(closed, self.exporter.end(drain_timeout));
         if closed.is_err() {

@@ -19,6 +19,7 @@ mod key;
 pub mod lines;
 mod mark;
 mod notary;
+pub mod outgoing;
 pub mod proof;
 pub mod pseudonym;
 mod queue;
@@ -51,7 +52,7 @@ pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
 use journal::Journal;
 use keeper::Keeper;
-pub use keeper::Kept;
+pub use keeper::{Kept, step_back};
 use notary::Notary;
 use pseudonym::Pseudonyms;
 use queue::{Pending, Wanted};
@@ -93,6 +94,9 @@ pub struct Config {
     pub index: Indexing,
     /// Where, if not in the journal's directory.
     pub index_path: Option<PathBuf>,
+    /// Whether records are sent elsewhere: until it is told how far ([`Audit::shipped`]), none is deleted.
+    #[serde(skip)]
+    pub is_shipped: bool,
 }
 
 /// Whether the gate keeps an index.
@@ -128,6 +132,7 @@ impl Default for Config {
             checkpoints: Destinations::default(),
             index: Indexing::On,
             index_path: None,
+            is_shipped: false,
         }
     }
 }
@@ -210,6 +215,7 @@ pub struct Audit {
     shared: Arc<Shared>,
     timeout: Duration,
     directory: PathBuf,
+    origin: Arc<str>,
     in_force: Arc<RwLock<InForce>>,
     pseudonyms: Option<Arc<Pseudonyms>>,
 }
@@ -263,11 +269,15 @@ impl Audit {
         }
         let (queue, queued) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared::default());
+        if config.is_shipped {
+            shared.shipped_up_to(0);
+        }
         let audit = Self {
             queue,
             shared: shared.clone(),
             timeout: config.timeout,
             directory: directory.path().to_owned(),
+            origin: keys.next.as_ref().unwrap_or(&keys.current).name().into(),
             in_force: Arc::new(RwLock::new(InForce {
                 generation: 0,
                 revision: revision.into(),
@@ -485,6 +495,28 @@ impl Audit {
     pub fn last(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let shared = self.shared.clone();
         move || shared.head().map_or(0, |head| head.seq)
+    }
+
+    /// The last record that a power failure does not take back, for the same.
+    pub fn on_disk(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move || shared.on_disk()
+    }
+
+    /// Where to tell how far records have been sent to where all of them go: what has not arrived there is not deleted.
+    pub fn shipped(&self) -> impl Fn(u64) + Send + Sync + use<> {
+        let shared = self.shared.clone();
+        move |seq| shared.shipped_up_to(seq)
+    }
+
+    /// By what name its checkpoints, and its records elsewhere, are known.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
     }
 
     /// What is kept, for the same.

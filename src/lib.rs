@@ -23,6 +23,7 @@
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`replay`]    | past decisions again, under other policies                                       |
 //! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
+//! | [`ship`]      | sends records elsewhere: collectors, OPA decision-log services, webhooks         |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
 //! | [`outbound`]  | connections that the gate opens: TLS, proxies, a small client                   |
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |
@@ -52,6 +53,7 @@ pub mod listener;
 pub mod outbound;
 pub mod policy;
 pub mod replay;
+pub mod ship;
 pub mod simulate;
 pub mod telemetry;
 pub mod value;

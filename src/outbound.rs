@@ -5,6 +5,7 @@
 
 mod client;
 mod proxy;
+mod sender;
 mod tls;
 mod way;
 
@@ -14,6 +15,7 @@ use http::Uri;
 
 pub use client::{AskError, Client, LONGEST_ANSWER};
 pub use proxy::{Found, Proxy};
+pub use sender::{Sender, To, is_encrypted, is_here, is_private};
 pub use tls::{ClientCertificate, Files};
 pub use way::Way;
 
@@ -22,6 +24,16 @@ pub use way::Way;
 pub enum OutboundError {
     #[error("{}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
+    #[error("headers_file {}: {reason}", path.display())]
+    Headers { path: PathBuf, reason: String },
+    #[error(
+        "headers_file is for secrets, and the URL is http:// on another machine: use https://, or a server on this machine"
+    )]
+    Readable,
+    #[error(
+        "headers_file is for secrets, and a proxy reads what goes to http:// through it: use https://, or take `proxy` away"
+    )]
+    ReadableByProxy,
     #[error("proxy_credential_file is for a proxy: give `proxy`, or take the file away")]
     NoProxy,
     #[error(

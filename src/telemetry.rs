@@ -34,7 +34,7 @@ pub use access::{Access, AccessLog, Form as AccessForm};
 pub use limit::Limit;
 use log::{Lines, Queue};
 pub use metrics::{
-    CLASSIC, Counted, Evaluator, JournalKept, Load, Metrics, OPEN_METRICS, known_method,
+    CLASSIC, Counted, Evaluator, JournalKept, Load, Metrics, OPEN_METRICS, SinkLoad, known_method,
 };
 pub use trace::{Attributes, Step, Trace, Tracer, Value};
 

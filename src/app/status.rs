@@ -12,6 +12,7 @@ use crate::anchor;
 use crate::audit::{Audit, Space};
 use crate::gateway::{Reached, Service};
 use crate::listener::TlsSwap;
+use crate::ship;
 use crate::value::rfc3339_millis;
 
 /// Where to look.
@@ -21,6 +22,8 @@ pub(super) struct Places {
     pub(super) space: Space,
     /// Where checkpoints go.
     pub(super) anchored: anchor::State,
+    /// Where records go.
+    pub(super) shipped: ship::State,
     /// Of the listeners for clients, and for operators.
     pub(super) tls: [TlsSwap; 2],
     /// That of any thread: all share what they are limited to.
@@ -33,6 +36,7 @@ impl Places {
         told.insert("certificates".to_owned(), self.certificates(now()));
         told.insert("environments".to_owned(), self.environments());
         told.insert("journal".to_owned(), self.journal());
+        told.insert("sinks".to_owned(), json!(self.shipped.all()));
         Value::Object(told)
     }
 

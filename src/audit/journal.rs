@@ -174,6 +174,11 @@ impl Journal {
         Ok((journal, found))
     }
 
+    /// The last record that is on disk.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced
+    }
+
     /// The segment that is written, and the number of the next record.
     pub(super) fn head(&self) -> &Head {
         &self.head

@@ -404,7 +404,7 @@ impl News {
 
 /// Lets requests go first, and still gets its share where the machine is never idle: what closes segments and keeps the
 /// index must not fall behind for ever.
-pub(super) fn step_back() {
+pub fn step_back() {
     // Elsewhere it would be the whole process.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {

@@ -59,8 +59,10 @@ pub(super) struct Shared {
     pub(super) newest: watch::Sender<Option<Arc<Signed>>>,
     /// The last record that a signed checkpoint covers; none yet.
     covered: AtomicU64,
+    /// The last record that is on disk.
+    synced: AtomicU64,
     /// The last record that was shipped, where records have to be shipped before they may be deleted.
-    pub(super) shipped: Mutex<Option<u64>>,
+    shipped: Mutex<Option<u64>>,
     kept: Mutex<Kept>,
 }
 
@@ -83,6 +85,16 @@ impl Shared {
             seq: head.next.saturating_sub(1),
             hash: head.hash.as_str().to_owned(),
         })
+    }
+
+    /// The last record that a power failure does not take back.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.synced.load(Ordering::Relaxed)
+    }
+
+    /// Records up to this one have arrived where all of them are sent.
+    pub(super) fn shipped_up_to(&self, seq: u64) {
+        *self.shipped.lock().unwrap_or_else(PoisonError::into_inner) = Some(seq);
     }
 
     /// The last record that a signed checkpoint covers.
@@ -112,7 +124,9 @@ impl Shared {
         kept.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn stands_at(&self, head: &Head) {
+    fn stands_at(&self, journal: &Journal) {
+        let head = journal.head();
+        self.synced.store(journal.synced(), Ordering::Relaxed);
         let mut known = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref() != Some(head) {
             *known = Some(head.clone());
@@ -147,7 +161,7 @@ pub(super) fn start(
         .enable_time()
         .build()?;
     let (end, ended) = oneshot::channel();
-    shared.stands_at(journal.head());
+    shared.stands_at(&journal);
     let keeping = keeper.start()?;
     let work = Work {
         journal,
@@ -228,7 +242,7 @@ impl Work {
             // Before anybody is answered: whoever was refused must not find the gate ready.
             shared.tell(self.trouble.as_ref());
             if self.trouble.is_none() {
-                shared.stands_at(self.journal.head());
+                shared.stands_at(&self.journal);
             }
             self.answer(&mut batch, written);
             shared.work(|| {
@@ -345,7 +359,7 @@ impl Work {
             self.fail(&error);
             return;
         }
-        self.shared.stands_at(self.journal.head());
+        self.shared.stands_at(&self.journal);
     }
 
     fn seal(&mut self) -> std::io::Result<()> {
@@ -388,7 +402,9 @@ impl Work {
         self.notary.see(std::iter::once(&stop));
         if let Err(error) = self.journal.note(&[stop]).and_then(|()| self.seal()) {
             tracing::error!(%error, "the journal could not be closed");
+            return;
         }
+        self.shared.stands_at(&self.journal);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup:
 use crate::identity::Tokens;
 use crate::listener::descriptors;
 use crate::policy::{Other, Policy, Problem, Trusted};
+use crate::ship;
 use crate::telemetry::Metrics;
 use crate::value::{Visible, VisibleLines, counted};
 
@@ -67,6 +68,7 @@ impl Check {
         Directory::check(&config.journal.directory).context("journal")?;
         let origin = config.journal.origin.as_ref();
         checkpoint::key::check(&config.journal.directory, origin).context("journal")?;
+        ship::check(&config.ship).context("ship")?;
         anchor::check(&config.journal.checkpoints).context("journal.checkpoints")?;
         index::check(&config.journal.directory, &config.journal.index_path()).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));

@@ -24,7 +24,7 @@ pub use labels::known_method;
 use labels::{
     BuildLabels, CertificateLabels, DecisionLabels, DestinationLabels, IssuerLabels,
     IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
-    ResultLabels, SignalLabels, ViolationLabels, class,
+    ResultLabels, SignalLabels, SinkLabels, ViolationLabels, class,
 };
 
 /// The type of what `Metrics::encode` returns.
@@ -51,6 +51,7 @@ struct Inner {
     ask_kept: OnceLock<Box<dyn Fn() -> JournalKept + Send + Sync>>,
     ask_load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
     ask_ready: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+    ask_sinks: OnceLock<Box<dyn Fn() -> Vec<SinkLoad> + Send + Sync>>,
 }
 
 /// What requests hold at a moment.
@@ -75,6 +76,16 @@ pub struct JournalKept {
     pub waiting: u64,
     /// Segments cannot be compressed, or deleted.
     pub failing: bool,
+}
+
+/// How far a sink is behind.
+#[derive(Clone, Debug)]
+pub struct SinkLoad {
+    pub sink: String,
+    /// Records that have not arrived.
+    pub behind: u64,
+    /// Since it had everything.
+    pub seconds: i64,
 }
 
 /// Which engine answers for the policies.
@@ -109,6 +120,7 @@ impl Metrics {
             ask_kept: OnceLock::new(),
             ask_load: OnceLock::new(),
             ask_ready: OnceLock::new(),
+            ask_sinks: OnceLock::new(),
         }))
     }
 
@@ -362,6 +374,37 @@ impl Metrics {
         failures.get_or_create(&labels).inc();
     }
 
+    /// Records go to this sink. An alarm needs a 0 from which numbers rise.
+    pub fn will_be_shipped(&self, sink: &str) {
+        let (families, labels) = (&self.0.families, SinkLabels::of(sink));
+        drop(families.sink_failures.get_or_create(&labels));
+        drop(families.sink_missing.get_or_create(&labels));
+        drop(families.sink_records.get_or_create(&labels));
+    }
+
+    /// Records have arrived at a sink.
+    pub fn shipped(&self, sink: &str, records: u64) {
+        let arrived = &self.0.families.sink_records;
+        arrived.get_or_create(&SinkLabels::of(sink)).inc_by(records);
+    }
+
+    /// Records did not arrive at a sink.
+    pub fn shipping_failed(&self, sink: &str) {
+        let failures = &self.0.families.sink_failures;
+        failures.get_or_create(&SinkLabels::of(sink)).inc();
+    }
+
+    /// A sink will never get these records.
+    pub fn records_not_shipped(&self, sink: &str, records: u64) {
+        let missing = &self.0.families.sink_missing;
+        missing.get_or_create(&SinkLabels::of(sink)).inc_by(records);
+    }
+
+    /// Where to ask how far sinks are behind when the metrics are read. Only the first counts.
+    pub fn sinks_from(&self, ask: impl Fn() -> Vec<SinkLoad> + Send + Sync + 'static) {
+        self.0.ask_sinks.get_or_init(|| Box::new(ask));
+    }
+
     /// An access token of the gate's own could not be had.
     pub fn access_token_failed(&self) {
         self.0.families.access_token_failures.inc();
@@ -456,6 +499,14 @@ impl Metrics {
         }
         if let Some(ask) = self.0.ask_ready.get() {
             self.0.families.ready.set(ask().into());
+        }
+        if let Some(ask) = self.0.ask_sinks.get() {
+            for load in ask() {
+                let (families, labels) = (&self.0.families, SinkLabels::of(&load.sink));
+                let behind = i64::try_from(load.behind).unwrap_or(i64::MAX);
+                families.sink_behind.get_or_create(&labels).set(behind);
+                families.sink_lag.get_or_create(&labels).set(load.seconds);
+            }
         }
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");

@@ -17,7 +17,6 @@ mod series;
 mod spans;
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,16 +36,6 @@ use send::{MetricsSender, TracesSender};
 /// Why nothing could be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    #[error("headers_file {}: {reason}", path.display())]
-    Headers { path: PathBuf, reason: String },
-    #[error(
-        "headers_file is for secrets, and the endpoint is http:// on another machine: use https://, or a collector on this machine"
-    )]
-    Readable,
-    #[error(
-        "headers_file is for secrets, and a proxy reads what goes to http:// through it: use https://, or take `proxy` away"
-    )]
-    ReadableByProxy,
     #[error(transparent)]
     Outbound(#[from] OutboundError),
     #[error("the thread that sends cannot be started: {0}")]

@@ -586,7 +586,7 @@ async fn nothing_is_lost_to_a_reader_while_segments_are_compressed_and_deleted()
     config.retention.max_size = Some(Size::from_bytes(20_000));
     let (audit, writer) = open(&config).unwrap();
     // Nothing may go before the reader has read it.
-    *audit.shared.shipped.lock().unwrap() = Some(0);
+    audit.shared.shipped_up_to(0);
     let records = 400;
     let reader = std::thread::spawn({
         let mut lines = Lines::new(&config.directory);
@@ -607,7 +607,7 @@ async fn nothing_is_lost_to_a_reader_while_segments_are_compressed_and_deleted()
     let seen = reader.join().unwrap();
     assert_eq!(seen, (1..=records as u64).collect::<Vec<_>>());
     // A reader from the beginning finds less from here on.
-    *audit.shared.shipped.lock().unwrap() = None;
+    audit.shared.shipped_up_to(u64::MAX);
     let mut lines = Lines::new(&config.directory);
     let mut next = None;
     for number in 0..120 {

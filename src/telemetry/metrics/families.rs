@@ -12,7 +12,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::labels::{
     CertificateLabels, DecisionId, DecisionLabels, DestinationLabels, IssuerLabels,
     IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
-    ResultLabels, SignalLabels, ViolationLabels,
+    ResultLabels, SignalLabels, SinkLabels, ViolationLabels,
 };
 use super::{JournalKept, Load};
 
@@ -62,6 +62,11 @@ pub(super) struct Families {
     pub(super) reload_refused: Gauge,
     pub(super) reloads: Counter,
     pub(super) requests: Family<RequestLabels, Counter>,
+    pub(super) sink_behind: Family<SinkLabels, Gauge>,
+    pub(super) sink_failures: Family<SinkLabels, Counter>,
+    pub(super) sink_lag: Family<SinkLabels, Gauge>,
+    pub(super) sink_missing: Family<SinkLabels, Counter>,
+    pub(super) sink_records: Family<SinkLabels, Counter>,
     pub(super) upstream: HistogramWithExemplars<DecisionId>,
     pub(super) upstream_connections: Gauge,
     pub(super) violations: Family<ViolationLabels, Counter>,
@@ -293,6 +298,28 @@ impl Families {
                 "requests",
                 "Answered requests, by route, operation, method and status class",
             ),
+            sink_behind: add(
+                to,
+                "sink_behind_records",
+                "Records on disk that have not arrived at a sink yet",
+            ),
+            sink_failures: add(
+                to,
+                "sink_failures",
+                "Times that records did not arrive at a sink, each attempt counted",
+            ),
+            sink_lag: add_with_unit(
+                to,
+                Unit::Seconds,
+                "sink_lag",
+                "Time since a sink had everything that was on disk, in seconds; 0 while it has",
+            ),
+            sink_missing: add(
+                to,
+                "sink_missing_records",
+                "Records that a sink will never get: refused and left out, damaged, or deleted before it was there",
+            ),
+            sink_records: add(to, "sink_records", "Records that have arrived at a sink"),
             upstream: add_examples(
                 to,
                 "upstream",

@@ -82,6 +82,18 @@ pub(super) struct ResultLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct SinkLabels {
+    pub(super) sink: String,
+}
+
+impl SinkLabels {
+    pub(super) fn of(sink: &str) -> Self {
+        let sink = sink.to_owned();
+        Self { sink }
+    }
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct SignalLabels {
     pub(super) signal: &'static str,
 }

@@ -34,6 +34,16 @@ fn counted() -> Metrics {
     metrics.otlp_failed("traces");
     metrics.spans_dropped(2);
     metrics.proxy_header("believed");
+    metrics.shipped("opa.das", 3);
+    metrics.shipping_failed("opa.das");
+    metrics.records_not_shipped("opa.das", 1);
+    metrics.sinks_from(|| {
+        vec![SinkLoad {
+            sink: "opa.das".to_owned(),
+            behind: 5,
+            seconds: 7,
+        }]
+    });
     metrics.reloaded(2, jiff::Timestamp::UNIX_EPOCH);
     metrics.reload_failed();
     metrics.connections_from(|| 7);

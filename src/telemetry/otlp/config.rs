@@ -8,7 +8,7 @@ use http::uri::Scheme;
 use serde::Deserialize;
 
 use super::resource::Named;
-use crate::outbound::{ClientCertificate, Proxy, has_possible_port};
+use crate::outbound::{self, ClientCertificate, Proxy, has_possible_port};
 use crate::value::Duration;
 
 /// Where traces and metrics are sent. Each of them is sent if its table is there.
@@ -192,20 +192,17 @@ impl TryFrom<String> for Endpoint {
 
 impl Endpoint {
     pub(super) fn is_encrypted(&self) -> bool {
-        self.0.scheme() == Some(&Scheme::HTTPS)
+        outbound::is_encrypted(&self.0)
     }
 
     /// Whether nobody on a network can read what is sent.
     pub(super) fn is_private(&self) -> bool {
-        self.is_encrypted() || self.is_here()
+        outbound::is_private(&self.0)
     }
 
     /// Whether it is on this machine.
     pub(super) fn is_here(&self) -> bool {
-        let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']);
-        let address = host.parse::<std::net::IpAddr>();
-        host.eq_ignore_ascii_case("localhost")
-            || address.is_ok_and(|it| it.to_canonical().is_loopback())
+        outbound::is_here(&self.0)
     }
 
     /// Whether it looks like Dynatrace's own.

@@ -1,0 +1,237 @@
+//! What is sent elsewhere: records in their order, no further than what is on disk, and a file that says how far it is.
+//!
+//! A record goes out at least once. The file is written behind what has arrived, so that a kill repeats records and
+//! skips none. It names the last record by its hash: a journal that is another one by now is sent from its beginning.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::Link;
+use super::lines::{Line, Lines, Place};
+use super::segment::{OWNERS_ALONE, first_record, open_regular, put, segments};
+use crate::value::Sha256Hex;
+
+/// How far one destination is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The last record that has arrived; 0: none.
+    pub seq: u64,
+    /// Of that record's line.
+    hash: String,
+    /// Where it begins.
+    segment: u64,
+    offset: u64,
+}
+
+/// A record on its way.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub seq: u64,
+    /// Its line, without the newline.
+    pub line: Vec<u8>,
+    place: Place,
+}
+
+/// Some records that follow one another.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub records: Vec<Outgoing>,
+    /// Records before or between them that are not in the journal any more, or cannot be read.
+    pub missing: u64,
+}
+
+/// How much is read at once. One record is, however long it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    pub records: usize,
+    pub bytes: usize,
+}
+
+/// Where a cursor belongs in a journal.
+#[derive(Debug)]
+pub struct Bookmark {
+    path: PathBuf,
+    journal: PathBuf,
+    at: Cursor,
+    written: Cursor,
+}
+
+impl Bookmark {
+    /// Reads the cursor of a destination. Where there is none, it gets what comes behind record `from`. `name`: letters,
+    /// digits, dots and hyphens.
+    pub fn open(journal: &Path, name: &str, from: u64) -> io::Result<Self> {
+        let path = path(journal, name);
+        let at = match read(&path)? {
+            Some(at) => at,
+            None => Cursor::behind(journal, from)?,
+        };
+        Ok(Self {
+            path,
+            journal: journal.to_owned(),
+            written: at.clone(),
+            at,
+        })
+    }
+
+    /// The last record that has arrived.
+    pub fn seq(&self) -> u64 {
+        self.at.seq
+    }
+
+    /// The records behind it, up to number `last`, which is on disk. A journal that is another one than before is read
+    /// from its beginning.
+    pub fn next(&mut self, last: u64, most: Most) -> io::Result<Batch> {
+        let mut lines = self.lines()?;
+        let (mut batch, mut bytes, mut before) = (Batch::default(), 0, self.at.seq);
+        while before < last && batch.records.len() < most.records && bytes < most.bytes {
+            let Some(line) = lines.next()? else {
+                // What is on disk can be read, or is gone.
+                batch.missing += last - before;
+                break;
+            };
+            let seq = Link::read(&line.bytes).ok().and_then(|link| link.seq);
+            // What has no number, or one that was there already, is no record that could be sent.
+            let Some(seq) = seq.filter(|seq| *seq > before && *seq <= last) else {
+                continue;
+            };
+            batch.missing += seq - before - 1;
+            before = seq;
+            bytes += line.bytes.len();
+            batch.records.push(Outgoing {
+                seq,
+                place: line.place,
+                line: line.bytes,
+            });
+        }
+        Ok(batch)
+    }
+
+    /// The lines behind the record that the cursor names; all, if the journal is another one.
+    fn lines(&mut self) -> io::Result<Behind> {
+        if self.at.seq == 0 {
+            return Ok(Behind::all(&self.journal));
+        }
+        let place = Place {
+            segment: self.at.segment,
+            offset: self.at.offset,
+        };
+        let mut lines = Lines::from(&self.journal, place).over_damage();
+        let named = lines.next_line()?;
+        let (is_it, first) = match named {
+            // It names a number, and no record.
+            named if self.at.hash.is_empty() => (true, named),
+            // Nothing is deleted of a journal without something being left of it.
+            None => (false, None),
+            Some(line) if line.place == place && self.is_named(&line) => (true, None),
+            Some(line) if line.place == place => {
+                // It was changed since, where the next one still names it.
+                let next = lines.next_line()?;
+                let follows = next.as_ref().is_some_and(|next| self.is_next(next));
+                (follows, next)
+            }
+            // It was deleted since.
+            Some(line) => {
+                let seq = Link::read(&line.bytes).ok().and_then(|it| it.seq);
+                (seq.is_some_and(|seq| seq > self.at.seq), Some(line))
+            }
+        };
+        if is_it {
+            return Ok(Behind { first, lines });
+        }
+        tracing::warn!(
+            record = self.at.seq,
+            "the journal is not the one that was sent from: all of it is sent"
+        );
+        self.at = Cursor::default();
+        Ok(Behind::all(&self.journal))
+    }
+
+    fn is_named(&self, line: &Line) -> bool {
+        Sha256Hex::of(&line.bytes).as_str() == self.at.hash
+    }
+
+    fn is_next(&self, line: &Line) -> bool {
+        Link::read(&line.bytes)
+            .is_ok_and(|link| link.seq == Some(self.at.seq + 1) && link.prev == self.at.hash)
+    }
+
+    /// This record has arrived, and all before it.
+    pub fn arrived(&mut self, record: &Outgoing) {
+        self.at = Cursor {
+            seq: record.seq,
+            hash: Sha256Hex::of(&record.line).as_str().to_owned(),
+            segment: record.place.segment,
+            offset: record.place.offset,
+        };
+    }
+
+    /// Whether more has arrived than the file says.
+    pub fn is_ahead(&self) -> bool {
+        self.at != self.written
+    }
+
+    /// Writes how far it is.
+    pub fn save(&mut self) -> io::Result<()> {
+        let text = serde_json::to_vec(&self.at)?;
+        put(&self.path, &text, OWNERS_ALONE)?;
+        self.written = self.at.clone();
+        Ok(())
+    }
+}
+
+/// Lines, of which the first may have been read.
+struct Behind {
+    first: Option<Line>,
+    lines: Lines,
+}
+
+impl Behind {
+    fn all(journal: &Path) -> Self {
+        Self {
+            first: None,
+            lines: Lines::new(journal).over_damage(),
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Option<Line>> {
+        match self.first.take() {
+            Some(line) => Ok(Some(line)),
+            None => self.lines.next_line(),
+        }
+    }
+}
+
+fn path(journal: &Path, name: &str) -> PathBuf {
+    journal.join(format!("shipped.{name}"))
+}
+
+impl Cursor {
+    /// Behind a record, whatever it is.
+    fn behind(journal: &Path, seq: u64) -> io::Result<Self> {
+        let all = segments(journal)?;
+        let begin = all.iter().filter_map(|path| first_record(path));
+        let segment = begin.take_while(|first| *first <= seq).last();
+        Ok(Self {
+            seq,
+            segment: segment.unwrap_or_default(),
+            ..Self::default()
+        })
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Cursor>> {
+    let mut text = Vec::new();
+    match open_regular(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?.take(LONGEST).read_to_end(&mut text)?,
+    };
+    Ok(Some(serde_json::from_slice(&text).unwrap_or_else(|_no_cursor| {
+        tracing::warn!(path = %path.display(), "it does not say how far the journal was sent: all of it is sent");
+        Cursor::default()
+    })))
+}
+
+/// More than a cursor needs.
+const LONGEST: u64 = 1024;

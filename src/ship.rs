@@ -1,0 +1,216 @@
+//! Sends the journal's records elsewhere: to OpenTelemetry collectors, to services that take OPA's decision log, to
+//! webhooks.
+//!
+//! Each destination, a *sink*, has a task and a cursor of its own and reads the journal by itself: one that is slow or
+//! gone delays no other. All of them are on one thread of low priority, away from requests. A record arrives at least
+//! once and in order; what has not arrived stays in the journal, whatever its retention says.
+
+mod config;
+mod http;
+mod keep;
+mod opa;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::outgoing::{Bookmark, Most, Outgoing};
+use crate::outbound::OutboundError;
+use crate::telemetry::Metrics;
+pub use config::{Config, From, Name, Refused, Target, Url};
+use keep::{Keep, Refusal};
+pub use state::{State, Told};
+
+/// Why nothing could ever be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    #[error("{sink}: {source}")]
+    Outbound { sink: String, source: OutboundError },
+    #[error("{sink}: how far it is cannot be read: {source}")]
+    Cursor {
+        sink: String,
+        source: std::io::Error,
+    },
+    #[error("at most {MOST} sinks can be sent to")]
+    Many,
+    #[error("the thread that sends cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The journal that is sent, for whoever must not keep it from being closed.
+pub struct Journal {
+    pub directory: PathBuf,
+    /// By what name its records are known elsewhere.
+    pub origin: String,
+    /// The last record that a power failure does not take back.
+    pub on_disk: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// To be told up to which record all have arrived everywhere.
+    pub shipped: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+/// What sends. It ends with the program.
+#[derive(Default)]
+#[must_use]
+pub struct Shipping {
+    stop: CancellationToken,
+    ended: Option<oneshot::Receiver<()>>,
+    state: State,
+}
+
+/// A destination.
+enum Sink {
+    Opa(opa::Opa),
+}
+
+impl Sink {
+    /// Sends records once. An answer that is no refusal says that all of them have arrived.
+    async fn send(&mut self, records: &[Outgoing]) -> Result<(), Refusal> {
+        match self {
+            Self::Opa(opa) => opa.send(records).await,
+        }
+    }
+
+    /// How much it takes at once.
+    fn most(&self) -> Most {
+        match self {
+            Self::Opa(_) => opa::MOST,
+        }
+    }
+}
+
+/// A sink, and how it is treated.
+struct Made {
+    name: String,
+    sink: Sink,
+    refused: Refused,
+    from: From,
+}
+
+/// Finds what a start would object to.
+pub fn check(config: &Config) -> Result<(), ShipError> {
+    sinks(config, "").map(drop)
+}
+
+/// All that the configuration names.
+fn sinks(config: &Config, origin: &str) -> Result<Vec<Made>, ShipError> {
+    let mut made = Vec::new();
+    for (name, target) in &config.opa {
+        let name = format!("opa.{name}");
+        let sink = opa::Opa::new(target, origin).map_err(of(&name))?;
+        made.push(Made {
+            sink: Sink::Opa(sink),
+            refused: target.refused,
+            from: target.from.unwrap_or(From::Beginning),
+            name,
+        });
+    }
+    if made.len() > MOST {
+        return Err(ShipError::Many);
+    }
+    Ok(made)
+}
+
+fn of(sink: &str) -> impl FnOnce(OutboundError) -> ShipError {
+    let sink = sink.to_owned();
+    move |source| ShipError::Outbound { sink, source }
+}
+
+/// Starts to send what the configuration says.
+pub fn start(
+    config: &Config,
+    journal: &Journal,
+    metrics: &Metrics,
+    now: fn() -> Timestamp,
+) -> Result<Shipping, ShipError> {
+    let made = sinks(config, &journal.origin)?;
+    if made.is_empty() {
+        return Ok(Shipping::default());
+    }
+    let state = State::new(journal.shipped.clone(), now);
+    let mut all = Vec::new();
+    for made in made {
+        let from = match made.from {
+            From::Beginning => 0,
+            From::Now => (journal.on_disk)(),
+        };
+        let bookmark = Bookmark::open(&journal.directory, &made.name, from).map_err(|source| {
+            ShipError::Cursor {
+                sink: made.name.clone(),
+                source,
+            }
+        })?;
+        state.begins(&made.name, bookmark.seq());
+        metrics.will_be_shipped(&made.name);
+        tracing::info!(sink = %made.name, behind = bookmark.seq(), "records are sent");
+        all.push(Keep {
+            name: made.name,
+            sink: made.sink,
+            refused: made.refused,
+            bookmark,
+            on_disk: journal.on_disk.clone(),
+            state: state.clone(),
+            metrics: metrics.clone(),
+        });
+    }
+    state.tell_shipped();
+    let (asked, on_disk) = (state.clone(), journal.on_disk.clone());
+    metrics.sinks_from(move || asked.load(on_disk()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let stop = CancellationToken::new();
+    let (done, ended) = oneshot::channel();
+    let stopping = stop.clone();
+    let work = async move {
+        let mut tasks = JoinSet::new();
+        for keep in all {
+            tasks.spawn(keep.keep(stopping.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if ended.is_err() {
+                tracing::error!(
+                    "a sink ended by a panic: it gets nothing until dtgate is restarted"
+                );
+            }
+        }
+        drop(done);
+    };
+    let thread = std::thread::Builder::new().name("ship".to_owned());
+    drop(thread.spawn(move || {
+        crate::audit::step_back();
+        runtime.block_on(work);
+    })?);
+    Ok(Shipping {
+        stop,
+        ended: Some(ended),
+        state,
+    })
+}
+
+impl Shipping {
+    /// How it goes, for operators.
+    pub fn state(&self) -> State {
+        self.state.clone()
+    }
+
+    /// Sends what is left, as far as it can be sent in this time. The journal is closed before.
+    pub async fn end(self, within: Duration) {
+        self.stop.cancel();
+        if let Some(ended) = self.ended {
+            // That it is over is said by its being dropped.
+            drop(tokio::time::timeout(within, ended).await);
+        }
+    }
+}
+
+/// As many sinks as one has use for.
+const MOST: usize = 32;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! The section `[ship]`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use http::Uri;
+use serde::Deserialize;
+
+use crate::outbound::{ClientCertificate, Proxy, To, has_possible_port};
+use crate::value::Duration;
+
+/// Where records are sent: by kind, then by a name of the operator's.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Services that take OPA's decision log.
+    pub opa: BTreeMap<Name, Target>,
+}
+
+/// What a sink is called: 1 to 32 letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Name(String);
+
+/// A server that takes records by POST.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub url: Url,
+    /// File with header fields, one `name: value` a line.
+    #[serde(default)]
+    pub headers_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust instead of the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificate>,
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
+    #[serde(default)]
+    pub proxy_credential_file: Option<PathBuf>,
+    /// For one message, and the answer to it.
+    #[serde(default = "timeout")]
+    pub timeout: Duration,
+    /// What becomes of a record that the server does not take for what it is.
+    #[serde(default)]
+    pub refused: Refused,
+    /// What it gets first.
+    #[serde(default)]
+    pub from: Option<From>,
+}
+
+/// What becomes of a record that a server refuses for what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Refused {
+    /// It is counted, said, and left out.
+    Skip,
+    /// It is sent again until it is taken, and those behind it wait.
+    #[default]
+    Wait,
+}
+
+/// Where a sink begins that has got nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    /// With the oldest record of the journal.
+    Beginning,
+    /// With what is recorded after the start.
+    Now,
+}
+
+/// `http[s]://host[:port][/path]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Url(Uri);
+
+impl Config {
+    /// Whether records are sent anywhere.
+    pub fn is_any(&self) -> bool {
+        !self.opa.is_empty()
+    }
+}
+
+impl Target {
+    pub(super) fn to(&self) -> To<'_> {
+        To {
+            url: &self.url.0,
+            headers_file: self.headers_file.as_deref(),
+            ca: self.ca.as_deref(),
+            client_certificate: self.client_certificate.as_ref(),
+            proxy: self.proxy.as_ref(),
+            proxy_credential_file: self.proxy_credential_file.as_deref(),
+            timeout: self.timeout.into(),
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if (1..=32).contains(&text.len()) && text.bytes().all(is_plain) {
+            Ok(Self(text))
+        } else {
+            Err("a sink is named by 1 to 32 letters, digits and hyphens")
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = &'static str;
+
+    /// Nothing of the text is repeated: it may hold a password.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wanted = "write http://host[:port][/path] or https://…, without user, query or fragment; secrets belong in \
+                      headers_file";
+        let uri: Uri = text.parse().map_err(|_invalid| wanted)?;
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        let is_plain = !text.contains(['@', '#']) && uri.query().is_none();
+        (is_http && has_host && has_possible_port(&uri) && is_plain)
+            .then_some(Self(uri))
+            .ok_or(wanted)
+    }
+}
+
+impl Url {
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(30)
+}

@@ -1,0 +1,1 @@
+//! What arrives, whatever the server does.
