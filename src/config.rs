@@ -20,7 +20,7 @@ pub use restart::NEEDS_A_RESTART;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, unread};
-use crate::{admin, audit, gateway, identity, listener, ship, telemetry};
+use crate::{admin, audit, gateway, identity, listener, ship, store, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub journal: audit::Config,
     /// Where records are sent, besides being in the journal.
     pub ship: ship::Config,
+    /// Where the gates of a fleet meet.
+    pub store: Option<store::Config>,
     pub limits: gateway::Config,
     pub reload: Reload,
     /// How operations are handled, where the catalogue's own way is not wanted.

@@ -93,6 +93,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("replay", &["audit", "dynatrace", "policy", "value"]),
     ("ship", &["audit", "outbound", "telemetry", "value"]),
     ("simulate", &["value"]),
+    ("store", &["audit", "outbound", "value"]),
     ("telemetry", &["dynatrace", "outbound", "value"]),
     ("value", &[]),
 ];

@@ -1,0 +1,124 @@
+//! The section `[store]`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::outbound::ClientCertificate;
+use crate::value::Duration;
+
+/// Where the store is, and who the gate is there.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub url: Url,
+    /// File with the password, in one line. Read again for each connection.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust instead of the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificate>,
+    /// For a connection, and for each answer.
+    #[serde(default = "timeout")]
+    pub timeout: Duration,
+}
+
+/// `postgres://user@host[:port]/database`, or several hosts, as libpq reads it; without a password.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Url {
+    text: String,
+    settings: tokio_postgres::Config,
+}
+
+impl Config {
+    /// One that has only a URL.
+    pub fn at(url: Url) -> Self {
+        Self {
+            url,
+            password_file: None,
+            ca: None,
+            client_certificate: None,
+            timeout: timeout(),
+        }
+    }
+}
+
+impl Url {
+    /// As the driver wants it: encrypted, unless the server is on this machine or the URL says otherwise.
+    pub(super) fn settings(&self) -> tokio_postgres::Config {
+        let mut settings = self.settings.clone();
+        if !self.text.contains("sslmode=") {
+            settings.ssl_mode(if self.is_here() {
+                SslMode::Disable
+            } else {
+                SslMode::Require
+            });
+        }
+        settings
+    }
+
+    /// Whether all of its servers are on this machine.
+    pub fn is_here(&self) -> bool {
+        self.settings.get_hosts().iter().all(|host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(host) => {
+                let address = host.parse::<IpAddr>();
+                host.eq_ignore_ascii_case("localhost")
+                    || address.is_ok_and(|it| it.to_canonical().is_loopback())
+            }
+        })
+    }
+
+    /// Whether what goes there can be read on the way.
+    pub fn is_readable(&self) -> bool {
+        !self.is_here() && self.settings().get_ssl_mode() != SslMode::Require
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = &'static str;
+
+    /// Nothing of the text is repeated: it may hold a password.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wanted = "write postgres://user@host[:port]/database; the password belongs in store.password_file";
+        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let settings = tokio_postgres::Config::from_str(&text).map_err(|_quotes| wanted)?;
+        let is_whole = !settings.get_hosts().is_empty() && settings.get_user().is_some();
+        if is_url && is_whole && settings.get_password().is_none() {
+            Ok(Self { text, settings })
+        } else {
+            Err(wanted)
+        }
+    }
+}
+
+impl FromStr for Url {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(10)
+}

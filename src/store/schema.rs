@@ -1,0 +1,102 @@
+//! The tables of the store. Whatever changes here changes [`VERSION`].
+
+use tokio_postgres::Client;
+
+use super::StoreError;
+
+/// Makes the tables where there are none. Several gates may do that at once.
+pub async fn prepare(client: &mut Client) -> Result<(), StoreError> {
+    match version(client).await? {
+        Some(VERSION) => return Ok(()),
+        Some(found) => return Err(wrong(found)),
+        None => {}
+    }
+    let transaction = client.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .await?;
+    let found = transaction.query_opt(FIND, &[]).await?;
+    let is_there = found.is_some_and(|row| row.get::<_, bool>(0));
+    if !is_there {
+        transaction.batch_execute(TABLES).await?;
+        let insert = "INSERT INTO dtgate.version(one, version) VALUES (true, $1)";
+        transaction.execute(insert, &[&VERSION]).await?;
+    }
+    transaction.commit().await?;
+    match version(client).await? {
+        Some(VERSION) => Ok(()),
+        found => Err(wrong(found.unwrap_or_default())),
+    }
+}
+
+fn wrong(found: i32) -> StoreError {
+    StoreError::Version {
+        found,
+        wanted: VERSION,
+    }
+}
+
+async fn version(client: &Client) -> Result<Option<i32>, StoreError> {
+    let found = client.query_one(FIND, &[]).await?;
+    if !found.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let row = client
+        .query_opt("SELECT version FROM dtgate.version", &[])
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Of the tables.
+const VERSION: i32 = 1;
+
+/// Whoever makes tables holds it.
+const LOCK: i64 = 0x6474_6761_7465;
+
+const FIND: &str = "SELECT to_regclass('dtgate.version') IS NOT NULL";
+
+/// A record is as it was written (`line`), and beside it stands what it is looked for by. A row of a decision also has
+/// how it ended, as soon as that is known: `outcome_seq` and `settled_seq` are the numbers of the records that say so.
+///
+/// The month of its own time is a record's partition: the same record is the same row, however often it comes.
+/// `name` has every text once, by what it is, for questions of how names begin and of networks. `turn` is unlike the
+/// advisory lock beside it there after a gate was killed or the server restarted.
+const TABLES: &str = "
+CREATE SCHEMA IF NOT EXISTS dtgate;
+CREATE TABLE dtgate.version(one boolean PRIMARY KEY CHECK(one), version integer NOT NULL);
+CREATE TABLE dtgate.record(
+  gate text NOT NULL, seq bigint NOT NULL, at timestamptz NOT NULL,
+  kind text NOT NULL, hash bytea NOT NULL, line text NOT NULL,
+  decision_id text, verdict text, operation text, environment text, caller text, client text, revision text,
+  no_op boolean, certificate text[], claim text[], team text[], token text[], scope text[], added text[],
+  removed text[], policy text[], code text[], words tsvector,
+  outcome text, outcome_seq bigint, settled_seq bigint, found text,
+  decision_seq bigint,
+  PRIMARY KEY (gate, seq, at)
+) PARTITION BY RANGE (at);
+CREATE INDEX record_by_time ON dtgate.record(at) WHERE kind = 'decision';
+CREATE INDEX record_by_kind ON dtgate.record(kind, at) WHERE kind NOT IN ('decision', 'outcome');
+CREATE INDEX record_by_id ON dtgate.record(decision_id) WHERE decision_id IS NOT NULL;
+CREATE INDEX record_by_caller ON dtgate.record(caller, at) WHERE caller IS NOT NULL;
+CREATE INDEX record_by_client ON dtgate.record(client, at) WHERE client IS NOT NULL;
+CREATE INDEX record_by_operation ON dtgate.record(operation, at) WHERE kind = 'decision';
+CREATE INDEX record_by_environment ON dtgate.record(environment, at) WHERE kind = 'decision';
+CREATE INDEX record_by_denial ON dtgate.record(at) WHERE verdict = 'deny';
+CREATE INDEX record_by_doubt ON dtgate.record(at)
+  WHERE verdict = 'allow' AND (outcome IS NULL OR outcome <> 'answered');
+CREATE INDEX record_by_texts ON dtgate.record USING gin(
+  token, scope, added, removed, policy, code, team, certificate, claim, words
+);
+CREATE TABLE dtgate.name(kind text NOT NULL, value text NOT NULL, PRIMARY KEY (kind, value));
+CREATE INDEX name_by_beginning ON dtgate.name(kind, value text_pattern_ops);
+CREATE TABLE dtgate.gate(
+  gate text PRIMARY KEY, version text NOT NULL, revision text NOT NULL, listen text NOT NULL,
+  head_seq bigint NOT NULL, head_hash text NOT NULL, shipped_seq bigint NOT NULL,
+  started timestamptz NOT NULL, seen timestamptz NOT NULL, key text NOT NULL
+);
+CREATE TABLE dtgate.turn(
+  environment text NOT NULL, token text NOT NULL, gate text NOT NULL, holder uuid NOT NULL,
+  since timestamptz NOT NULL, until timestamptz NOT NULL,
+  PRIMARY KEY (environment, token)
+);
+";
