@@ -433,6 +433,7 @@ fn decision(input: &Input) -> DecisionRecord {
             evaluation_ns: Some(15_898_622),
         },
         evaluator: None,
+        turn: None,
         requested_by: &Redacted::ours("10.1.2.3"),
         verdict: "allow",
         operation: Some("token.update"),

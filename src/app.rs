@@ -34,6 +34,7 @@ use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
+use crate::store::Turns;
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{AccessLog, Metrics, Telemetry};
 use crate::value::{Duration, absolute};
@@ -78,6 +79,8 @@ pub struct App {
     tracker: Tracker,
     exporter: Exporter,
     shipping: Shipping,
+    /// Where several gates take turns.
+    fleet: Option<Turns>,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
@@ -129,6 +132,7 @@ impl App {
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics)?;
+        let fleet = export::fleet(config, &audit);
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -140,6 +144,7 @@ impl App {
             key,
             now,
             tracker.clone(),
+            fleet.clone(),
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
@@ -153,6 +158,7 @@ impl App {
             space: space.clone(),
             anchored: anchor.state(),
             shipped: shipping.state(),
+            fleet: fleet.clone(),
             tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
@@ -178,6 +184,7 @@ impl App {
             tracker,
             exporter,
             shipping,
+            fleet,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
@@ -285,9 +292,12 @@ impl App {
         }
         looks.abort();
         drained.cancel();
-        let (writer, shipping) = (self.writer, self.shipping);
+        let (writer, shipping, fleet) = (self.writer, self.shipping, self.fleet);
         let drain_timeout = self.drain_timeout.as_std();
         let closing = async move {
+            if let Some(fleet) = fleet {
+                fleet.end(drain_timeout).await;
+            }
             // Before the journal closes: what was only counted belongs into it.
             if sums.await.is_err() {
                 tracing::error!("the sums of refused requests ended by a panic");

@@ -62,6 +62,7 @@ use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
 use crate::listener::{Body, Tracker, full};
 use crate::policy::{Decision, POLICY_ERROR};
+use crate::store::{TurnError, Turns};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
 use consider::{Asked, Considered};
@@ -107,6 +108,8 @@ pub struct Shared {
     /// Runs every detached request, so that a drain waits for it.
     tracker: Tracker,
     traces: Tracer,
+    /// Where several gates take turns.
+    fleet: Option<Turns>,
 }
 
 impl Shared {
@@ -117,6 +120,7 @@ impl Shared {
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
+        fleet: Option<Turns>,
     ) -> Self {
         let Telemetry {
             metrics,
@@ -134,6 +138,7 @@ impl Shared {
             now,
             tracker,
             traces,
+            fleet,
         }
     }
 }
@@ -367,7 +372,15 @@ impl Gateway {
         let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
         trace.step(Step::Record);
-        let event = recorder.decision(&judged, &input);
+        let is_ours = match &found {
+            Some(found) => found.is_ours().await,
+            None => true,
+        };
+        if !is_ours {
+            return Err(Box::pin(self.refuse(&recorder, TurnError::Lost.into())).await);
+        }
+        let is_alone = found.as_ref().is_some_and(Found::is_alone);
+        let event = recorder.decision(&judged, &input, is_alone);
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let durable = self.decided(&recorder, judged, event, missing).await;
         let id = durable.is_ok().then_some(&recorder.decision_id);

@@ -6,10 +6,12 @@
 mod config;
 mod connect;
 mod schema;
+mod turns;
 
-pub use config::{Config, Url};
+pub use config::{Config, Url, WhenAway, Whose};
 pub use connect::{Connected, StoreError};
 pub use schema::prepare;
+pub use turns::{Turn, TurnError, Turns, TurnsTold};
 
 #[cfg(test)]
 mod tests;

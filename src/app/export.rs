@@ -3,11 +3,13 @@
 use anyhow::Context;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::now;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::ship::{self, Journal, Shipping};
+use crate::store::{Turns, Whose};
 use crate::telemetry::otlp::{self, Exporter, Instance};
 use crate::telemetry::{Metrics, Tracer};
 
@@ -43,3 +45,23 @@ pub(super) fn ship(config: &Config, audit: &Audit, metrics: &Metrics) -> anyhow:
     };
     ship::start(&config.ship, &journal, metrics, now).context("ship")
 }
+
+/// Where several gates take turns, if they do.
+pub(super) fn fleet(config: &Config, audit: &Audit) -> Option<Turns> {
+    let store = config.store.as_ref()?;
+    (store.turns == Whose::Store).then(|| Turns::new(store, audit.origin(), hold(config)))
+}
+
+/// How long a request may be under way after its turn was had: the wait until it is judged and recorded, and the longest
+/// way to any upstream and back.
+fn hold(config: &Config) -> Duration {
+    let sections = config.sections();
+    let several = sections.several.values().map(|it| &it.upstream);
+    let upstreams = std::iter::once(sections.upstream).chain(several);
+    let ways = upstreams.map(|it| it.connect_timeout.as_std() + it.response_timeout.as_std());
+    let longest = ways.max().unwrap_or_default();
+    JUDGED_WITHIN + config.lookup.timeout.as_std() + config.journal.timeout.as_std() + longest
+}
+
+/// A turn that was had longer ago is asked for again before a request is recorded.
+const JUDGED_WITHIN: Duration = Duration::from_secs(15);

@@ -13,6 +13,7 @@ use crate::audit::{Audit, Space};
 use crate::gateway::{Reached, Service};
 use crate::listener::TlsSwap;
 use crate::ship;
+use crate::store::Turns;
 use crate::value::rfc3339_millis;
 
 /// Where to look.
@@ -24,6 +25,8 @@ pub(super) struct Places {
     pub(super) anchored: anchor::State,
     /// Where records go.
     pub(super) shipped: ship::State,
+    /// Where several gates take turns.
+    pub(super) fleet: Option<Turns>,
     /// Of the listeners for clients, and for operators.
     pub(super) tls: [TlsSwap; 2],
     /// That of any thread: all share what they are limited to.
@@ -36,6 +39,8 @@ impl Places {
         told.insert("certificates".to_owned(), self.certificates(now()));
         told.insert("environments".to_owned(), self.environments());
         told.insert("journal".to_owned(), self.journal());
+        let turns = self.fleet.as_ref().map(Turns::told);
+        told.insert("turns".to_owned(), json!(turns));
         told.insert("sinks".to_owned(), json!(self.shipped.all()));
         Value::Object(told)
     }

@@ -103,6 +103,9 @@ pub struct Decision<'a> {
     /// Who judged, when it was not the interpreter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluator: Option<Evaluator>,
+    /// `local` where gates take turns in a common store, and it was away: another gate may have changed the token too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn: Option<&'static str>,
     /// The address of the caller.
     pub requested_by: &'a Redacted,
     /// `allow` or `deny`.

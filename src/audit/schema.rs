@@ -287,6 +287,7 @@ fn members_of_decision(is_masked: bool) -> Value {
             json!({"type": "object", "additionalProperties": count()}),
         ),
         ("evaluator?", text.clone()),
+        ("turn?", one_of(&["local"])),
         maskable("requested_by", "requested_by?", text.clone()),
         ("verdict", one_of(&["allow", "deny"])),
         ("operation?", text.clone()),

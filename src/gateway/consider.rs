@@ -18,6 +18,7 @@ use super::rejection::Reason;
 use crate::guard::{self, Head, ReadError};
 use crate::listener::Body;
 use crate::policy::{Decision, Input, Judged};
+use crate::store::TurnError;
 use crate::telemetry::{Limit, Step};
 
 /// A guarded request as it was asked for.
@@ -88,8 +89,9 @@ impl Gateway {
             request_id: &recorder.request_id,
             who,
             trace,
+            fleet: self.shared.fleet.as_ref(),
         };
-        let found = self.look_up(asking).await;
+        let found = self.look_up(asking).await?;
         trace.step(Step::Judge);
         let current = found.as_ref().and_then(|found| found.current.as_ref());
         length += current.map_or(0, |token| token.texts().map(str::len).sum());
@@ -119,16 +121,18 @@ impl Gateway {
     }
 
     /// The token as it is, when a policy wants to know.
-    async fn look_up(&self, asking: Asking<'_>) -> Option<Found> {
+    async fn look_up(&self, asking: Asking<'_>) -> Result<Option<Found>, TurnError> {
         let asked = Instant::now();
-        let found = self.set.lookup.look(asking).await?;
+        let Some(found) = self.set.lookup.look(asking).await? else {
+            return Ok(None);
+        };
         if let Some(limit) = found.error.as_ref().and_then(LookupError::limit) {
             self.shared.metrics.reached(limit);
         }
         self.shared
             .metrics
             .looked_up(found.error.is_none(), asked.elapsed());
-        Some(found)
+        Ok(Some(found))
     }
 
     /// Asks the policies: here, where the answer is quick and nobody objects; else off the threads that move

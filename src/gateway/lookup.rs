@@ -27,6 +27,7 @@ use crate::dynatrace::token::{TokenReference, TokenSecret};
 use crate::guard::Call;
 use crate::listener::Body;
 use crate::policy::Policy;
+use crate::store::{self, TurnError};
 use crate::telemetry::{Limit, Step, Trace};
 use crate::value::Duration;
 
@@ -69,6 +70,8 @@ pub(super) struct Asking<'a> {
     pub(super) request_id: &'a str,
     pub(super) who: Who,
     pub(super) trace: &'a Trace,
+    /// Where several gates take turns.
+    pub(super) fleet: Option<&'a store::Turns>,
 }
 
 /// What is known about a token, and the right to change it.
@@ -77,8 +80,11 @@ pub(super) struct Found {
     pub(super) current: Option<CurrentToken>,
     /// Why it is not known.
     pub(super) error: Option<LookupError>,
-    /// Held until the change was answered.
+    /// Held until the change was answered: those of this gate, and of all gates.
     turns: Vec<Turn>,
+    fleet: Vec<store::Turn>,
+    /// Other gates may change the token at the same time, because the store is away.
+    is_alone: bool,
 }
 
 impl Found {
@@ -91,8 +97,23 @@ impl Found {
         Self {
             current,
             error,
-            turns: Vec::new(),
+            ..Self::default()
         }
+    }
+
+    /// Whether the token can still be nobody else's until a change that is sent now is answered.
+    pub(super) async fn is_ours(&self) -> bool {
+        for turn in &self.fleet {
+            if !turn.is_good().await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether other gates may change the token at the same time.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     /// Whether Dynatrace said that there is no such token.
@@ -184,40 +205,51 @@ impl Lookup {
     }
 
     /// Looks up the token that a call would change. `None`: nobody wants to know, or there is none.
-    pub(super) async fn look(&self, asking: Asking<'_>) -> Option<Found> {
+    pub(super) async fn look(&self, asking: Asking<'_>) -> Result<Option<Found>, TurnError> {
         let path = asking.call.head().path();
-        let token = path.token()?;
+        let Some(token) = path.token() else {
+            return Ok(None);
+        };
         if !self.wanted || !path.endpoint().operation.changes_token() {
-            return None;
+            return Ok(None);
         }
         asking.trace.step(Step::LookUp);
         asking
             .trace
             .tell_step(|said| traced::asks(said, asking.environment));
         let id = token.id().as_str();
-        let mut found = self.in_turn(id, token, &asking).await;
+        let mut found = self.in_turn(id, token, &asking).await?;
         // Two ids of one token (a UUID and a public id) must not be two turns, so that the turn of the id which
         // Dynatrace gives is taken as well. Whoever has that one waits for no further: no circle can form.
         let other = found.current.as_ref().and_then(|token| token.id.clone());
         if let Some(other) = other.filter(|other| other != id) {
-            let turns = std::mem::take(&mut found.turns);
-            found = self.in_turn(&other, token, &asking).await;
-            found.turns.extend(turns);
+            let before = found;
+            found = self.in_turn(&other, token, &asking).await?;
+            found.turns.extend(before.turns);
+            found.fleet.extend(before.fleet);
+            found.is_alone |= before.is_alone;
         }
         asking
             .trace
             .tell_step(|said| traced::looked_up(said, &found));
-        Some(found)
+        Ok(Some(found))
     }
 
     /// Takes the turn of an id, then asks. Where others have it, whoever wants to wait asks before that as well:
     /// callers who may not know the token must not stand in the way of those who may.
-    async fn in_turn(&self, id: &str, token: &TokenReference, asking: &Asking<'_>) -> Found {
+    async fn in_turn(
+        &self,
+        id: &str,
+        token: &TokenReference,
+        asking: &Asking<'_>,
+    ) -> Result<Found, TurnError> {
         // Not by `/e/{environment-id}` as well: a SaaS environment also answers below `/e/1`.
         let key = format!("{} {id}", asking.environment.name);
-        let failed = |error| Found {
-            error: Some(error),
-            ..Found::default()
+        let failed = |error| {
+            Ok(Found {
+                error: Some(error),
+                ..Found::default()
+            })
         };
         let turn = if let Some(turn) = self.turns.try_take(&key) {
             turn
@@ -231,12 +263,22 @@ impl Lookup {
                 Err(Crowded::Late) => return failed(LookupError::Turn(self.timeout.into())),
             }
         };
+        let (mut fleet, mut is_alone) = (Vec::new(), false);
+        if let Some(turns) = asking.fleet {
+            match turns.take(&asking.environment.name, id).await {
+                Ok(turn) => fleet.push(turn),
+                Err(TurnError::Away(_)) if turns.is_optional() => is_alone = true,
+                Err(error) => return Err(error),
+            }
+        }
         let (current, error) = self.told(token, asking).await;
-        Found {
+        Ok(Found {
             current,
             error,
             turns: vec![turn],
-        }
+            fleet,
+            is_alone,
+        })
     }
 
     /// The answer in time, or why there is none.

@@ -288,8 +288,13 @@ impl Recorder {
         shown.collect()
     }
 
-    /// The record of a judged request.
-    pub(super) fn decision(&self, judged: &Judged<Addressed>, input: &Input) -> DecisionRecord {
+    /// The record of a judged request. `is_alone`: other gates may change the token at the same time.
+    pub(super) fn decision(
+        &self,
+        judged: &Judged<Addressed>,
+        input: &Input,
+        is_alone: bool,
+    ) -> DecisionRecord {
         let (decision, call) = (judged.decision(), &judged.subject().call);
         let allowed = decision.verdict == Verdict::Allow;
         // A policy writes what it likes.
@@ -310,6 +315,7 @@ impl Recorder {
                 evaluation_ns: Some(evaluation),
             },
             evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
+            turn: is_alone.then_some("local"),
             verdict: verdict(decision.verdict),
             request: event::Request {
                 received_sha256: Some(call.received_sha256()),
@@ -358,6 +364,7 @@ impl Recorder {
             },
             metrics: Metrics::default(),
             evaluator: None,
+            turn: None,
             requested_by: &self.peer,
             verdict: "deny",
             operation: self.operation.map(Operation::as_str),

@@ -25,6 +25,7 @@ use crate::guard::path::PathError;
 use crate::identity;
 use crate::listener::{Body, full};
 use crate::policy::{Decision, Effect};
+use crate::store::TurnError;
 use crate::telemetry::Limit;
 use objections::{denied, objections};
 
@@ -78,6 +79,9 @@ pub(super) enum Reason {
     /// Allowed; but it would change nothing, and more such requests are not recorded.
     #[error("{}", unrecorded(*.0))]
     Unrecorded(Counted),
+    /// Other gates may be changing the token.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
 }
@@ -137,11 +141,13 @@ impl Reason {
             }
             // Terraform tries it again for five minutes, which is as long as an overload may well take. Nothing has
             // failed that would fail again: other than below.
-            Self::Shed(_) | Self::Unrecorded(Counted { wait: None, .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Shed(_)
+            | Self::Turn(TurnError::Taken(_))
+            | Self::Unrecorded(Counted { wait: None, .. }) => StatusCode::SERVICE_UNAVAILABLE,
             // Not 503: Terraform would try it again for five minutes.
-            Self::Panic | Self::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Panic | Self::Record(_) | Self::Turn(TurnError::Away(_) | TurnError::Lost) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::Upstream(error) => match error {
                 UpstreamError::Answer(_)
                 | UpstreamError::Connect(_)
@@ -202,6 +208,7 @@ impl Reason {
             | Self::Throttled { .. }
             | Self::UnknownWrite
             | Self::Unrecorded(_) => None,
+            Self::Turn(_) => Some(Limit::Turn),
         }
     }
 
@@ -220,7 +227,7 @@ impl Reason {
             | Self::Route(_)
             | Self::Throttled { .. }
             | Self::UnknownWrite => "This request was not sent to Dynatrace.",
-            Self::Shed(_) | Self::Unrecorded(_) => {
+            Self::Shed(_) | Self::Turn(_) | Self::Unrecorded(_) => {
                 "This request was not sent to Dynatrace; try again."
             }
             Self::Panic => "Whether this request was sent to Dynatrace is in the journal.",
@@ -317,6 +324,7 @@ impl Rejection {
         );
         match &self.reason {
             Reason::Shed(_)
+            | Reason::Turn(TurnError::Taken(_))
             | Reason::Unrecorded(Counted { wait: None, .. })
             | Reason::Upstream(UpstreamError::Full(_)) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -354,6 +362,7 @@ impl Rejection {
             | Reason::Read(_)
             | Reason::Record(_)
             | Reason::Route(_)
+            | Reason::Turn(_)
             | Reason::UnknownWrite
             | Reason::Upstream(_) => {}
             Reason::Throttled { wait, .. }
@@ -390,6 +399,7 @@ impl Rejection {
             | Reason::Record(_)
             | Reason::Route(_)
             | Reason::Shed(_)
+            | Reason::Turn(_)
             | Reason::UnknownWrite
             | Reason::Unrecorded(_)
             | Reason::Upstream(_) => Vec::new(),

@@ -27,6 +27,37 @@ pub struct Config {
     /// For a connection, and for each answer.
     #[serde(default = "timeout")]
     pub timeout: Duration,
+    /// Who says whose turn a token is.
+    #[serde(default)]
+    pub turns: Whose,
+    /// How long a change waits for its turn, and for a store that is away.
+    #[serde(default = "turn_wait")]
+    pub turn_wait: Duration,
+    /// What becomes of changes while the store is away.
+    #[serde(default)]
+    pub when_away: WhenAway,
+}
+
+/// Who says whose turn a token is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Whose {
+    /// Each gate for itself.
+    #[default]
+    Local,
+    /// The store, for all gates.
+    Store,
+}
+
+/// What becomes of changes while nobody can say whose turn a token is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenAway {
+    /// They go on, each gate for itself, and their records say so.
+    Local,
+    /// They are refused.
+    #[default]
+    Refuse,
 }
 
 /// `postgres://user@host[:port]/database`, or several hosts, as libpq reads it; without a password.
@@ -46,6 +77,9 @@ impl Config {
             ca: None,
             client_certificate: None,
             timeout: timeout(),
+            turns: Whose::default(),
+            turn_wait: turn_wait(),
+            when_away: WhenAway::default(),
         }
     }
 }
@@ -121,4 +155,8 @@ impl fmt::Debug for Url {
 
 fn timeout() -> Duration {
     Duration::from_secs(10)
+}
+
+fn turn_wait() -> Duration {
+    Duration::from_secs(5)
 }

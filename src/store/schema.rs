@@ -96,7 +96,7 @@ CREATE TABLE dtgate.gate(
 );
 CREATE TABLE dtgate.turn(
   environment text NOT NULL, token text NOT NULL, gate text NOT NULL, holder uuid NOT NULL,
-  since timestamptz NOT NULL, until timestamptz NOT NULL,
+  since timestamptz NOT NULL, until timestamptz NOT NULL, wanted_by text, wanted timestamptz,
   PRIMARY KEY (environment, token)
 );
 ";

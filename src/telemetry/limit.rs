@@ -135,6 +135,8 @@ limits! {
     Text = "text",
     /// A body or an answer of which too little moves.
     TooSlow = "too_slow",
+    /// Turns of a token among several gates.
+    Turn = "turn",
     /// Kinds of unknown writes that are counted by themselves.
     Unseen = "unseen",
     /// An answer of the upstream that does not go on.

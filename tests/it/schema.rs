@@ -243,6 +243,7 @@ fn events() -> Vec<Value> {
                 evaluation_ns: full.then_some(1),
             },
             evaluator: full.then_some(Evaluator::Bytecode),
+            turn: full.then_some("local"),
             requested_by: &word,
             verdict: "deny",
             operation: full.then_some("token.update"),

@@ -82,6 +82,7 @@ fn record(
         },
         metrics: Metrics::default(),
         evaluator: None,
+        turn: None,
         requested_by: &ours("192.0.2.1"),
         verdict: if result.allow { "allow" } else { "deny" },
         operation: None,
