@@ -83,15 +83,13 @@ impl Drop for Connected {
 
 /// The driver says only "db error" of what the server says.
 pub(super) fn causes(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(said) => format!("{} ({})", said.message(), said.code().code()),
-        None => {
-            let error: &dyn std::error::Error = error;
-            let all = std::iter::successors(Some(error), |error| error.source());
-            let all: Vec<String> = all.map(ToString::to_string).collect();
-            all.join(": ")
-        }
+    if let Some(said) = error.as_db_error() {
+        return format!("{} ({})", said.message(), said.code().code());
     }
+    let error: &dyn std::error::Error = error;
+    let all = std::iter::successors(Some(error), |error| error.source());
+    let all: Vec<String> = all.map(ToString::to_string).collect();
+    all.join(": ")
 }
 
 fn password(path: &Path) -> Result<String, StoreError> {

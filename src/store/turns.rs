@@ -164,9 +164,9 @@ impl Turns {
         let (environment, token) = (&of.environment, &of.token);
         let hold = self.0.hold.as_secs_f64();
         let said: Said<'_> = &[&of.lock, environment, token, gate, &holder, &hold];
-        let taken = client.query_one(&session.take, said);
-        let taken = self.0.in_time(&session, taken).await?;
-        if taken.get::<_, bool>(0) {
+        let asked = client.query_one(&session.take, said);
+        let answer = self.0.in_time(&session, asked).await?;
+        if answer.get::<_, bool>(0) {
             return Ok(Some(turn));
         }
         turn.0 = None;
