@@ -118,14 +118,16 @@ impl Behind {
     }
 
     /// By the gate's key, or by one from which it took over.
-    fn is_signed(self, current: Option<PublicKey>) -> bool {
+    fn is_signed(&self, current: Option<PublicKey>) -> bool {
         let mut known: Vec<PublicKey> = current.into_iter().collect();
-        for (old, new) in self.changes.into_iter().rev() {
-            if known.contains(&new) {
-                known.push(old);
+        for (old, new) in self.changes.iter().rev() {
+            if known.contains(new) {
+                known.push(old.clone());
             }
         }
-        self.signed_by.is_some_and(|key| known.contains(&key))
+        self.signed_by
+            .as_ref()
+            .is_some_and(|key| known.contains(key))
     }
 }
 
