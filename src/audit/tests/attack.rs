@@ -549,11 +549,13 @@ impl Life {
                     return Ok(());
                 };
                 let pruned = removal(&path, &plan, now(), step)?;
-                let written = life.open().head().next - 1;
+                // As in a gate it is open from before: a start would take back what is intended.
+                let mut journal = life.open();
+                let written = journal.head().next - 1;
                 // The record, and the checkpoint over it, may be the last that is done, too.
                 let mut late = None;
                 let record = || {
-                    let (mut notary, mut journal) = (life.notary(), life.open());
+                    let mut notary = life.notary();
                     journal.append(
                         [Event::Pruned(pruned.clone()).record()].iter(),
                         Instant::now(),
