@@ -530,13 +530,15 @@ impl Audit {
     }
 }
 
-/// Writes into a journal that no gate writes, and signs it: what was found out about it.
+/// Writes into a journal that no gate writes, and signs it: what was found out about it. It was held since before that was
+/// looked for: no gate has written anything meanwhile.
 pub fn add(
+    directory: Directory,
     config: &Config,
     events: impl Iterator<Item = Event<'static>>,
     now: fn() -> jiff::Timestamp,
 ) -> Result<(), OpenError> {
-    let directory = Arc::new(Directory::hold(&config.directory)?);
+    let directory = Arc::new(directory);
     let failed = |error| directory::at(&config.directory)(error);
     let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
     let (mut journal, found) = Journal::open(directory, config, now())?;

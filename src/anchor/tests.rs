@@ -258,6 +258,36 @@ async fn a_witness_that_knows_more_than_the_journal_has_is_heard() {
     }
 }
 
+/// Somebody on the way, or a witness that was ill for a moment, answers with a size beyond all measure.
+#[tokio::test]
+async fn a_wrong_answer_of_a_witness_does_not_end_it_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate("witness.example").unwrap();
+    let (_, public) = key.cosign("", 0);
+    let (mut honest, mut asked) = (witness(key), 0);
+    let server = Server::start(move |body| {
+        asked += 1;
+        if asked == 1 {
+            return (409, format!("{}\n", u64::MAX));
+        }
+        honest(body)
+    })
+    .await;
+    let table = format!(
+        "[[witness]]\nurl = {:?}\nkey = {:?}",
+        server.url,
+        public.to_string()
+    );
+    let config = config(directory.path(), toml::from_str(&table).unwrap());
+    let running = Running::start(&config);
+    let state = running.state.clone();
+    until("a cosignature", || {
+        state.all().values().any(|sent| sent.size > 0)
+    })
+    .await;
+    running.end().await;
+}
+
 #[tokio::test]
 async fn the_last_checkpoint_arrives_and_a_failure_stops_nobody() {
     let directory = tempfile::tempdir().unwrap();

@@ -43,6 +43,10 @@ impl Witness {
         now: fn() -> Timestamp,
     ) -> Result<(), String> {
         let size = signed.checkpoint.size;
+        if self.confirmed > size {
+            // So it said once. It may say something else today: one wrong answer does not end it for good.
+            self.confirmed = 0;
+        }
         // A second time where it remembers another size than we do.
         for _ in 0..2 {
             if self.confirmed > size {

@@ -53,8 +53,8 @@ pub struct Index {
 /// Why an index cannot be used. The journal is as it was.
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("index: {0}")]
-    Database(#[from] rusqlite::Error),
+    #[error("index: {0}{advice}", advice = advice(.0))]
+    Database(rusqlite::Error),
     #[error("journal: {0}")]
     Journal(std::io::Error),
     #[error("index {}: {source}", path.display())]
@@ -147,6 +147,13 @@ impl Index {
             index.make()?;
         }
         Ok(index)
+    }
+
+    /// Makes another one in its place.
+    pub fn anew(journal: &Path, path: &Path) -> Result<Self, Error> {
+        check(journal, path)?;
+        discard(path)?;
+        Self::open(journal, path)
     }
 
     /// Opens it to be asked only. `None`: there is none that could be asked.
@@ -322,6 +329,22 @@ impl Index {
         }
     }
 
+    /// What a record says about a decision: an outcome, or what somebody found out. `None`: it is not there, or says nothing
+    /// about this one, whatever the index says.
+    pub fn line_about(
+        &self,
+        decided: &Decided,
+        seq: Option<u64>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let line = seq.map(|seq| self.line(seq)).transpose()?.flatten();
+        Ok(line.filter(|line| {
+            row::Row::read(line).is_some_and(|row| {
+                matches!(&*row.kind.0, "outcome" | "settled")
+                    && row.decision_seq.0 == Some(decided.seq)
+            })
+        }))
+    }
+
     /// Whether its path still leads to it: another process may have made it anew.
     fn is_there(&self) -> bool {
         let found = self.path.as_deref().and_then(file_of);
@@ -351,15 +374,51 @@ impl Error {
         }
     }
 
-    /// It is the index that is wrong, and a new one helps.
+    /// It is the index that is wrong, and a new one helps: its pages, or what somebody wrote into its tables.
     pub fn is_damage(&self) -> bool {
-        let Self::Database(error) = self else {
-            return matches!(self, Self::Stale(_));
-        };
-        matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-        )
+        match self {
+            Self::Database(error) => is_damage(error),
+            Self::Stale(_) => true,
+            Self::Journal(_) | Self::File { .. } | Self::Foreign(_) => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows,
+        SqliteFailure, Utf8Error,
+    };
+    match error {
+        // The words say "SQL logic error" of what is wrong in their tables, and that code has no name.
+        SqliteFailure(failure, _) => matches!(
+            failure.code,
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::Unknown
+        ),
+        FromSqlConversionFailure(..)
+        | IntegralValueOutOfRange(..)
+        | InvalidColumnType(..)
+        | QueryReturnedNoRows
+        | Utf8Error(..) => true,
+        _ => false,
+    }
+}
+
+fn advice(error: &rusqlite::Error) -> &'static str {
+    if is_damage(error) {
+        ": it is damaged, run dtgate audit index --rebuild"
+    } else {
+        ""
     }
 }
 

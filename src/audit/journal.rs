@@ -5,12 +5,12 @@
 //! an error, so nothing that was forwarded is lost with them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::aside::{Aside, set_aside};
+use super::aside::{self, Aside, of_segment, set_aside};
 use super::chain::Head;
 use super::checkpoint::key;
 use super::directory::{Directory, at};
@@ -18,12 +18,12 @@ use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
 use super::retention;
 use super::segment::{
-    Damage, OpenError, as_readable_as, identity, is_compressed, open_regular, options,
-    segment_path, segments,
+    Damage, LONGEST_LINE, OpenError, as_readable_as, identity, is_compressed, open_regular,
+    options, segment_path, segments,
 };
 use super::settle::{content, examine, head_of};
 use super::tree::{Hash, stored::Stored};
-use super::{Config, Durability};
+use super::{Config, Durability, recovered};
 use crate::value::{Duration, counted, rfc3339_millis};
 
 /// The open journal. One thread owns it.
@@ -334,6 +334,7 @@ impl Journal {
         reason: &str,
         refused_events: u64,
     ) -> io::Result<()> {
+        let mut asides = Vec::new();
         match open_regular(&self.segment) {
             Ok(old) => {
                 let length = old.metadata()?.len();
@@ -346,6 +347,9 @@ impl Journal {
                         counted(length, "byte"),
                         self.durable
                     )));
+                }
+                if let Some(tail) = self.others(old)? {
+                    asides = self.set_aside(&tail)?;
                 }
                 let old = OpenOptions::new().write(true).open(&self.segment)?;
                 old.set_len(self.durable)?;
@@ -365,8 +369,37 @@ impl Journal {
             refused_events,
             aside: None,
         });
-        self.append(std::iter::once(&event.record()), Instant::now())?;
+        let asides = asides.into_iter().map(|aside| recovered(aside, now));
+        let records: Vec<Record> = asides.chain([event.record()]).collect();
+        self.append(records.iter(), Instant::now())?;
         self.sync()
+    }
+
+    /// What stands behind the acknowledged records, where it is not what could not be written: the same file may be the
+    /// journal of another gate, in a copy made of hard links, and its records must not be lost.
+    fn others(&self, mut file: File) -> io::Result<Option<Vec<u8>>> {
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(self.durable))?;
+        file.take(LONGEST_LINE as u64 + 1).read_to_end(&mut tail)?;
+        if tail.len() > LONGEST_LINE {
+            let segment = self.segment.display();
+            let reason = format!("{segment} has more than dtgate cuts off: somebody else wrote it");
+            return Err(io::Error::other(reason));
+        }
+        let mut both = tail.iter().zip(&self.buffer);
+        // A disk in trouble leaves null bytes.
+        let is_ours =
+            tail.len() <= self.buffer.len() && both.all(|(is, was)| is == was || *is == 0);
+        Ok((!is_ours).then_some(tail))
+    }
+
+    /// Puts it into a file beside the segment.
+    fn set_aside(&self, tail: &[u8]) -> io::Result<Vec<Aside>> {
+        let known = of_segment(&self.segment)?;
+        let known: Vec<String> = known.iter().map(|(_, path)| aside::name(path)).collect();
+        let reason = "somebody else wrote to the segment";
+        set_aside(&self.segment, &known, Some((tail, self.durable, reason)))
+            .map_err(io::Error::other)
     }
 
     fn rotate(&mut self) -> io::Result<()> {

@@ -4,6 +4,8 @@
 //! what is intended, a `pruned` record is on disk, the segments go one by one, the file goes. The next start finds
 //! the file, and goes on if the record is there. What remains is always the end of the journal without a gap.
 
+mod vouched;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -191,12 +193,8 @@ pub(super) fn removal(
     now: jiff::Timestamp,
     go_on: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<Pruned> {
-    if plan.first > 1 && !is_vouched(directory, plan.first, go_on)? {
-        let missing = plan.first - 1;
-        return Err(io::Error::other(format!(
-            "records 1 to {missing} are missing, and no record says that they were deleted: put their segments \
-             back, or set journal.retention to off"
-        )));
+    if plan.first > 1 {
+        vouched::check(directory, plan.first, go_on)?;
     }
     let (mut head, mut doubt) = (None::<Head>, Doubt::default());
     let (mut oldest, mut newest) = (String::new(), String::new());
@@ -302,23 +300,6 @@ fn settled_later(
         }
     }
     Ok(())
-}
-
-/// Whether a record says that everything before record `first` was deleted: looked for from the end on, because
-/// the last one is the one that counts.
-fn is_vouched(
-    directory: &Path,
-    first: u64,
-    go_on: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<bool> {
-    for path in segments(directory)?.iter().rev() {
-        let mut last = None;
-        pruned_in(path, go_on, |_, pruned| last = last.max(Some(pruned.last)))?;
-        if let Some(last) = last {
-            return Ok(last >= first - 1);
-        }
-    }
-    Ok(false)
 }
 
 fn pruned_in(

@@ -12,6 +12,7 @@ mod history;
 mod keep;
 mod trouble;
 mod unreadable;
+mod witnessed;
 
 use crate::dynatrace::redact::Redactor;
 

@@ -1,9 +1,10 @@
 //! What became of decisions in doubt: looked up at the simulator, and at servers that do not answer as Dynatrace does.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Output;
 
+use dtgate::audit::{Directory, OpenError};
 use dtgate::simulate::seeds;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -291,7 +292,7 @@ fn who_does_not_answer_at_all_ends_no_doubt_and_keeps_nobody_waiting() {
     for (hangs_up, says) in [(false, "no answer within 300ms"), (true, "no answer: ")] {
         let directory = journal(&asked);
         let before = records(&directory.path().join("journal"));
-        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
         let once = std::thread::spawn(move || {
             if hangs_up {
@@ -459,7 +460,7 @@ fn a_person_says_what_was_found() {
             "--found",
             "done",
             "--note",
-            "it is in the list",
+            &format!("it is in the list, says {}", seeds::API_TOKENS.secret),
             "--apply",
         ],
     );
@@ -478,11 +479,14 @@ fn a_person_says_what_was_found() {
                 it["by"].clone(),
             )
         });
-    let said = |seq: u64, found, detail| (json!(seq), json!(found), json!(detail), json!("person"));
+    let said =
+        |seq: u64, found, detail: &str| (json!(seq), json!(found), json!(detail), json!("person"));
+    let (public, _) = seeds::API_TOKENS.secret.rsplit_once('.').unwrap();
+    let why = format!("a person found it so: it is in the list, says {public}.[secret]");
     assert_eq!(
         settled.collect::<Vec<_>>(),
         [
-            said(1, "done", "a person found it so: it is in the list"),
+            said(1, "done", &why),
             said(2, "not_done", "a person found it so"),
         ]
     );
@@ -554,4 +558,23 @@ fn a_journal_that_a_gate_writes_is_left_to_it() {
     // Asking is free.
     let output = settle(gate.directory.path(), simulator.address, secret, &[]);
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Nobody else writes while it looks: a gate that came and went would have told what became of the decision.
+#[test]
+fn the_journal_is_held_while_dynatrace_is_asked() {
+    let journal = journal(&cases()[..1]);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let directory = journal.path().to_owned();
+    let asking = std::thread::spawn({
+        let directory = directory.clone();
+        move || settle(&directory, address, seeds::API_TOKENS.secret, &["--apply"])
+    });
+    let asked = server.accept().unwrap();
+    let held = Directory::hold(&directory.join("journal"));
+    assert!(matches!(held, Err(OpenError::InUse(_))), "{held:?}");
+    drop((asked, server));
+    assert_eq!(asking.join().unwrap().status.code(), Some(1));
+    Directory::hold(&directory.join("journal")).unwrap();
 }

@@ -71,6 +71,8 @@ fn keep(journal: &Path, path: &Path, progress: &Progress, stopped: &Receiver<()>
     step_back();
     let mut index = None;
     let mut told = None;
+    // Once for a damage: what comes again does not come from the file.
+    let mut is_anew = false;
     loop {
         let has_to_end = is_over(stopped);
         // What a long journal has more, the next start reads.
@@ -81,7 +83,13 @@ fn keep(journal: &Path, path: &Path, progress: &Progress, stopped: &Receiver<()>
         };
         let pause = match pass(&mut index, journal, path, progress, go_on) {
             Ok(()) => {
-                told = None;
+                (told, is_anew) = (None, false);
+                LOOK
+            }
+            Err(error) if error.is_damage() && !is_anew => {
+                tracing::warn!(%error, "the index is damaged and made anew");
+                is_anew = true;
+                index = Index::anew(journal, path).ok();
                 LOOK
             }
             Err(error) => {

@@ -318,6 +318,47 @@ async fn a_pruned_record_that_a_later_start_has_signed_vouches_for_nothing_by_th
     ));
 }
 
+/// A gate that went on from such a deletion would take away what shows it, once it has deleted twice.
+#[tokio::test]
+async fn a_gate_deletes_nothing_behind_a_deletion_that_no_gate_signed_in_time() {
+    for is_of_a_gate in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = small(directory.path());
+        written(&config, 40).await;
+        let paths = segments(&config.directory).unwrap();
+        let last = first_record(&paths[2]).unwrap() - 1;
+        let mut journal = append(&config, removal_of(&config, 1, last));
+        if is_of_a_gate {
+            let keys = Keys::read_or_make(&config.directory, None).unwrap();
+            let mut notary = Notary::new(keys.current, config.checkpoint_interval);
+            notary.seal(&mut journal, now()).unwrap().unwrap();
+        }
+        drop(journal);
+        // Later gates have other keys.
+        for _ in 0..2 {
+            key::prepare(&config.directory, None).unwrap();
+            written(&config, 1).await;
+        }
+        for path in &paths[..2] {
+            fs::remove_file(path).unwrap();
+        }
+        let retention = Retention {
+            max_age: None,
+            max_size: Some(Size::from_bytes(1)),
+        };
+        let due = due(&config.directory, &retention, now(), u64::MAX).unwrap();
+        let plan = due.plan.unwrap();
+        let removed = removal(&config.directory, &plan, now(), &mut || Ok(()));
+        match removed {
+            Ok(pruned) => assert!(is_of_a_gate && pruned.first == last + 1),
+            Err(error) => assert!(
+                !is_of_a_gate && error.to_string().contains("was not signed by the gate"),
+                "{error}"
+            ),
+        }
+    }
+}
+
 #[tokio::test]
 async fn names_and_numbers_beyond_all_measure_are_nobodys() {
     let directory = tempfile::tempdir().unwrap();
@@ -508,11 +549,13 @@ impl Life {
                     return Ok(());
                 };
                 let pruned = removal(&path, &plan, now(), step)?;
-                let written = life.open().head().next - 1;
+                // As in a gate it is open from before: a start would take back what is intended.
+                let mut journal = life.open();
+                let written = journal.head().next - 1;
                 // The record, and the checkpoint over it, may be the last that is done, too.
                 let mut late = None;
                 let record = || {
-                    let (mut notary, mut journal) = (life.notary(), life.open());
+                    let mut notary = life.notary();
                     journal.append(
                         [Event::Pruned(pruned.clone()).record()].iter(),
                         Instant::now(),

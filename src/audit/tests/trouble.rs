@@ -158,10 +158,51 @@ async fn a_segment_that_somebody_writes_to_or_cuts_acknowledges_nothing() {
         audit.record(event(2)).await.unwrap_err();
         drop(audit);
         writer.join().await;
-        // What was added is cut off again; what was lost is not papered over.
+        // What was added is taken out again, and kept; what was lost is not papered over.
         assert_eq!(verify(&config.directory, None).is_ok(), change);
+        let aside = fs::read(path.with_extension("jsonl.torn-1"));
+        assert_eq!(aside.is_ok_and(|it| it.starts_with(b"{}\n")), change);
         assert_eq!(open(&config).is_ok(), change);
     }
+}
+
+/// A copy made of hard links, with a gate of its own: what that one was told is on disk is somewhere.
+#[tokio::test]
+async fn what_another_gate_wrote_into_the_same_file_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let (audit, writer) = open(&config).unwrap();
+    audit.record(event(1)).await.unwrap();
+    let path = segment(&config);
+    let copy = Config {
+        directory: directory.path().join("copy"),
+        ..config.clone()
+    };
+    anew(&copy);
+    let before = fs::read(&path).unwrap();
+    let same = copy.directory.join(path.file_name().unwrap());
+    fs::write(&same, &before).unwrap();
+    written(&copy, 1).await;
+    let theirs = fs::read(&same).unwrap();
+    // All at once, as if the file were the same.
+    fs::write(&path, &theirs).unwrap();
+    drop(audit.record(event(2)).await);
+    let aside = path.with_extension("jsonl.torn-1");
+    until("it is kept", || aside.exists() && audit.health().is_ok()).await;
+    audit.record(event(3)).await.unwrap();
+    drop(audit);
+    writer.join().await;
+    let report = verify(&config.directory, None).unwrap();
+    assert_eq!(report.problems, [""; 0]);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(
+        fs::read(&aside)
+            .unwrap()
+            .starts_with(&theirs[before.len()..])
+    );
+    // The next start has nothing to add.
+    written(&config, 1).await;
+    assert_eq!(verify(&config.directory, None).unwrap().problems, [""; 0]);
 }
 
 /// Times are told, and nothing depends on them.

@@ -231,8 +231,8 @@ impl Step {
         let Some(cells) = Cells::of(&line) else {
             return Ok(None);
         };
-        let outcome = record(index, decided.outcome)?;
-        let settled = record(index, decided.settled)?;
+        let outcome = record(index, decided, decided.outcome)?;
+        let settled = record(index, decided, decided.settled)?;
         let answer = ended(&cells, outcome.as_ref(), settled.as_ref());
         let record: Value = serde_json::from_slice(&line).unwrap_or_default();
         Ok(Some(Self {

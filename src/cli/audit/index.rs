@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::expect_journal;
 use super::opened::{Place, progress, unreadable};
-use crate::audit::index::Index;
+use crate::audit::index::{Error, Index};
 use crate::value::counted;
 
 #[derive(Debug, Args)]
@@ -23,13 +23,12 @@ impl IndexArgs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let place = self.place.find()?;
         expect_journal(&place.journal)?;
-        let mut index = Index::open(&place.journal, &place.index)?;
-        index.over_damage(unreadable);
-        // Rows are added behind the others only.
-        if self.rebuild || index.lacks_what_was_put_back()? {
-            index.empty()?;
-        }
-        index.catch_up(progress())?;
+        let index = match self.filled(Index::open(&place.journal, &place.index)?) {
+            Err(error) if error.is_damage() => {
+                self.filled(Index::anew(&place.journal, &place.index)?)
+            }
+            filled => filled,
+        }?;
         let (records, decisions) = index.counts()?;
         writeln!(
             out,
@@ -47,5 +46,15 @@ impl IndexArgs {
             )?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn filled(&self, mut index: Index) -> Result<Index, Error> {
+        index.over_damage(unreadable);
+        // Rows are added behind the others only.
+        if self.rebuild || index.lacks_what_was_put_back()? {
+            index.empty()?;
+        }
+        index.catch_up(progress())?;
+        Ok(index)
     }
 }

@@ -84,15 +84,23 @@ impl Found {
     /// Opens it and brings it up to date: where it may not be written, in one of its own that ends with the command.
     pub(super) fn open(&self) -> anyhow::Result<Index> {
         expect_journal(&self.journal)?;
-        let opened = Index::open(&self.journal, &self.index);
-        let opened = opened.and_then(|mut index| {
+        let made_whole = |mut index: Index| {
             index.over_damage(unreadable);
             index.catch_up(progress())?;
             if index.lacks_what_was_put_back()? {
-                note("older segments were put back and are not indexed: dtgate audit index does that");
+                note(
+                    "older segments were put back and are not indexed: dtgate audit index does that",
+                );
             }
             Ok(index)
-        });
+        };
+        let opened = match Index::open(&self.journal, &self.index).and_then(made_whole) {
+            Err(error) if error.is_damage() => {
+                note("the index was damaged and is made anew");
+                Index::anew(&self.journal, &self.index).and_then(made_whole)
+            }
+            opened => opened,
+        };
         let error = match opened {
             Err(error) if error.is_read_only() => error,
             opened => return Ok(opened?),

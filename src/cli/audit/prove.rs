@@ -90,7 +90,7 @@ pub(super) fn gone(journal: &Path, wanted: &Wanted) -> anyhow::Error {
 impl CheckProof {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let (keys, witnesses) = (
-            trusted::keys(&self.key).context("--key")?,
+            trusted::journals(&self.key).context("--key")?,
             trusted::witnesses(&self.witness).context("--witness")?,
         );
         let shown = self.file.display();

@@ -106,8 +106,12 @@ pub(super) fn ended(
 }
 
 /// A record that belongs to a decision.
-pub(super) fn record(index: &Index, seq: Option<u64>) -> anyhow::Result<Option<Value>> {
-    let line = seq.map(|seq| index.line(seq)).transpose()?.flatten();
+pub(super) fn record(
+    index: &Index,
+    decided: &Decided,
+    seq: Option<u64>,
+) -> anyhow::Result<Option<Value>> {
+    let line = index.line_about(decided, seq)?;
     Ok(line.and_then(|line| serde_json::from_slice(&line).ok()))
 }
 
@@ -137,8 +141,8 @@ fn pretty(
         let Some(cells) = Cells::of(&line) else {
             continue;
         };
-        let outcome = record(index, decided.outcome)?;
-        let settled = record(index, decided.settled)?;
+        let outcome = record(index, decided, decided.outcome)?;
+        let settled = record(index, decided, decided.settled)?;
         let (answer, style) = ended(&cells, outcome.as_ref(), settled.as_ref());
         let told: Value = serde_json::from_slice(&line).unwrap_or_default();
         let token = Token::of(&told, outcome.as_ref());
@@ -199,7 +203,7 @@ fn json(out: &mut impl Write, index: &Index, decided: &Decided) -> anyhow::Resul
         return Ok(());
     };
     let text = |seq: Option<u64>| {
-        let line = seq.map(|seq| index.line(seq)).transpose()?.flatten();
+        let line = index.line_about(decided, seq)?;
         let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());
         anyhow::Ok(line.unwrap_or_else(|| "null".to_owned()))
     };
@@ -225,8 +229,8 @@ fn rows(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::R
             continue;
         };
         let told: Value = serde_json::from_slice(&line).unwrap_or_default();
-        let outcome = record(index, decided.outcome)?;
-        let settled = record(index, decided.settled)?;
+        let outcome = record(index, decided, decided.outcome)?;
+        let settled = record(index, decided, decided.settled)?;
         let token = Token::of(&told, outcome.as_ref());
         let how = how_ended(&cells, outcome.as_ref(), settled.as_ref());
         let plain = |record: Option<&Value>, name: &str| match record.map(|it| &it[name]) {

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use http::header::HeaderValue;
 use serde_json::json;
 
-use self::doubt::{Doubt, Looked, doubts};
+use self::doubt::{Doubt, Looked, doubts as all_doubts};
 use self::lookup::ask;
 use super::opened::{Found, Place, note};
 use super::table::{Table, terminal};
@@ -76,12 +76,15 @@ impl Settle {
         let place = self.place.find()?;
         let index = place.open()?;
         super::beside::gaps(&index.gaps(None, None)?);
-        let doubts = self.wanted(doubts(&index, &place.journal)?)?;
+        let mut doubts = self.wanted(all_doubts(&index, &place.journal)?)?;
         let credential = self.credential()?;
         let config = load(self.place.config.as_ref())?;
+        let mut held = None;
         if self.apply && !doubts.is_empty() {
-            // Before anything is asked that could not be written then.
-            may_write(&place)?;
+            // Before anything is asked that could not be written then, and until it is written: a gate, or another one who
+            // settles, would find out something else meanwhile.
+            held = Some(hold(&place)?);
+            doubts = self.wanted(all_doubts(&place.open()?, &place.journal)?)?;
         }
         let looked: Vec<Looked> = match (self.found, &credential) {
             (Some(said), _) => {
@@ -110,7 +113,7 @@ impl Settle {
                  what you found by --found"
             );
         }
-        if self.apply && seen() > 0 {
+        if let Some(held) = held.filter(|_| seen() > 0) {
             let now = app::now();
             let events = doubts.iter().zip(&looked).filter(|(_, it)| it.is_seen);
             let events = events.map(|(doubt, looked)| {
@@ -127,7 +130,7 @@ impl Settle {
                 directory: place.journal.clone(),
                 ..config.journal
             };
-            audit::add(&config, events, app::now).map_err(|error| in_use(error, &place))?;
+            audit::add(held, &config, events, app::now).map_err(|error| in_use(error, &place))?;
             let written = counted(seen(), "record");
             note(&format!("{written} written"));
         }
@@ -229,9 +232,8 @@ impl Settle {
     }
 }
 
-fn may_write(place: &Found) -> anyhow::Result<()> {
-    let held = audit::Directory::hold(&place.journal);
-    held.map(drop).map_err(|error| in_use(error, place))
+fn hold(place: &Found) -> anyhow::Result<audit::Directory> {
+    audit::Directory::hold(&place.journal).map_err(|error| in_use(error, place))
 }
 
 fn in_use(error: OpenError, place: &Found) -> anyhow::Error {

@@ -98,8 +98,13 @@ fn belonging(index: &Index, seq: u64) -> anyhow::Result<(u64, Vec<u64>)> {
     Ok(match decided {
         None => (seq, Vec::new()),
         Some(decided) => {
-            let others = [decided.outcome, decided.settled];
-            (decided.seq, others.into_iter().flatten().collect())
+            let mut others = Vec::new();
+            for other in [decided.outcome, decided.settled].into_iter().flatten() {
+                if index.line_about(&decided, Some(other))?.is_some() {
+                    others.push(other);
+                }
+            }
+            (decided.seq, others)
         }
     })
 }

@@ -27,6 +27,15 @@ impl FromStr for KeyOrFile {
     }
 }
 
+/// Keys of journals. A witness confirms other journals, too: what it has signed is nobody's own by that.
+pub(super) fn journals(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
+    let keys = keys(given)?;
+    match keys.iter().find(|key| key.kind() != Kind::Plain) {
+        Some(key) => bail!("{key} is the key of a witness, not of a journal: give it by --witness"),
+        None => Ok(keys),
+    }
+}
+
 /// The same, of witnesses.
 pub(super) fn witnesses(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
     let keys = keys(given)?;
@@ -37,7 +46,7 @@ pub(super) fn witnesses(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
 }
 
 /// All of them. A file has one a line; empty lines, and those that begin with `#`, are stepped over.
-pub(super) fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
+fn keys(given: &[KeyOrFile]) -> anyhow::Result<Vec<PublicKey>> {
     let mut keys = Vec::new();
     for one in given {
         let path = match one {

@@ -53,7 +53,7 @@ impl Verify {
             .as_ref()
             .map(|path| read_kept(path).map_err(|error| anyhow!("{}: {error}", path.display())));
         let trust = Trust {
-            keys: trusted::keys(&self.key).context("--key")?,
+            keys: trusted::journals(&self.key).context("--key")?,
             witnesses: trusted::witnesses(&self.witness).context("--witness")?,
             kept: kept.transpose()?,
             interval: Some(interval.unwrap_or(settings.checkpoint_interval)),

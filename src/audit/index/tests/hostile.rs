@@ -223,3 +223,78 @@ fn what_stands_in_the_place_of_an_index_is_not_followed() {
     std::fs::write(&path, "").unwrap();
     assert_eq!(all(&indexed(directory.path())), [2, 1]);
 }
+
+/// Tables that are right, with what no dtgate writes into them.
+#[test]
+fn an_index_with_content_of_somebodys_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = decisions(0..3);
+    write(directory.path(), &records);
+    let path = directory.path().join(FILE);
+    for (number, sql) in [
+        "UPDATE position SET seq = -5",
+        "UPDATE position SET hash = x'ff'",
+        "DELETE FROM position",
+        "UPDATE words_config SET v = 99",
+        "DELETE FROM words_config",
+        "UPDATE words_data SET block = x'ff' WHERE id = 10",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        drop(indexed(directory.path()));
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch(sql).unwrap();
+        drop(db);
+        let next = u64::try_from(number).unwrap() + 3;
+        records.extend(decisions(next..next + 1));
+        write(directory.path(), &records);
+        // The gate's own.
+        Keeper::start(directory.path(), &path).unwrap().end();
+        let keeper = Keeper::start(directory.path(), &path).unwrap();
+        let last = records.len() as u64;
+        let since = std::time::Instant::now();
+        while keeper.progress().last() != last && since.elapsed().as_secs() < 20 {
+            std::thread::yield_now();
+        }
+        keeper.end();
+        let index = Index::open_to_read(directory.path(), &path)
+            .unwrap()
+            .unwrap();
+        assert_eq!(all(&index).len() as u64, last, "{sql}");
+        let filter = Filter {
+            token: vec![Pattern::Exactly(format!("id-{next}"))],
+            ..Filter::default()
+        };
+        assert_eq!(found(&index, &filter, 9), [last], "{sql}");
+    }
+}
+
+/// What became of a decision is said by a record about that decision, and by no other.
+#[test]
+fn an_index_that_names_the_outcome_of_another_is_not_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = decisions(0..2);
+    records.push(json!({"kind": "outcome", "decision_seq": 1, "outcome": "answered"}));
+    records.push(json!({"kind": "settled", "decision_seq": 1, "found": "done"}));
+    write(directory.path(), &records);
+    let index = indexed(directory.path());
+    let lines = |index: &Index, seq| {
+        let decided = index.decision(seq).unwrap().unwrap();
+        [decided.outcome, decided.settled]
+            .map(|other| index.line_about(&decided, other).unwrap().is_some())
+    };
+    assert_eq!(lines(&index, 1), [true, true]);
+    index
+        .db
+        .execute_batch("UPDATE decision SET outcome_seq = 3, settled = 4")
+        .unwrap();
+    assert_eq!(lines(&index, 1), [true, true]);
+    assert_eq!(lines(&index, 2), [false, false]);
+    // Nor is another decision.
+    index
+        .db
+        .execute_batch("UPDATE decision SET outcome_seq = 1, settled = 2")
+        .unwrap();
+    assert_eq!(lines(&index, 1), [false, false]);
+}

@@ -11,6 +11,7 @@ use crate::audit::tail::Cells;
 use crate::cli::audit::history::told_later;
 use crate::cli::audit::opened::note;
 use crate::dynatrace::current::CurrentToken;
+use crate::dynatrace::redact::Redactor;
 
 /// A decision in doubt.
 pub(super) struct Doubt {
@@ -54,7 +55,10 @@ impl Looked {
 
     /// By a person, who looked elsewhere.
     pub(super) fn said(found: event::Found, note: Option<&str>) -> Self {
-        let note = note.map_or_else(String::new, |note| format!(": {note}"));
+        // Whoever pastes a token there would have it in the journal for good.
+        let note = note.map_or_else(String::new, |note| {
+            format!(": {}", Redactor::default().text(note))
+        });
         Self {
             is_said: true,
             ..Self::new(found, &format!("a person found it so{note}"))

@@ -1,0 +1,138 @@
+//! What witnesses confirm, wherever it stands: late, or behind a checkpoint whose segment was deleted.
+
+use std::time::Instant;
+
+use super::super::checkpoint::key;
+use super::super::checkpoint::note::{Note, PublicKey, SigningKey};
+use super::super::event::{Cosigned, Pruned};
+use super::super::tree::stored::pruned_member;
+use super::super::verify::{CheckpointError, Checkpoints, Trust, verify_by};
+use super::*;
+use crate::value::Sha256Hex;
+
+/// A journal that is written here, and who signs it.
+struct Signing {
+    journal: Journal,
+    notary: Notary,
+    witness: SigningKey,
+}
+
+impl Signing {
+    fn start(config: &Config) -> Self {
+        let held = Arc::new(Directory::hold(&config.directory).unwrap());
+        let keys = Keys::read_or_make(&config.directory, None).unwrap();
+        let (journal, _found) = Journal::open(held, config, now()).unwrap();
+        Self {
+            journal,
+            notary: Notary::new(keys.current, config.checkpoint_interval),
+            witness: SigningKey::generate("witness.example").unwrap(),
+        }
+    }
+
+    fn append(&mut self, record: &Record) -> u64 {
+        let records = std::iter::once(record);
+        self.notary.see(records.clone());
+        self.journal.append(records, Instant::now()).unwrap()
+    }
+
+    fn seal(&mut self) -> Signed {
+        self.notary.seal(&mut self.journal, now()).unwrap().unwrap()
+    }
+
+    /// What a gate writes when the witness has confirmed this.
+    fn cosigned(&self, signed: &Signed) -> Record {
+        let mut note = Note::parse(&signed.note).unwrap();
+        let (signature, witness) = self.witness.cosign(&note.text, 7);
+        note.signatures.push(signature);
+        let cosigned = Cosigned {
+            timestamp: now(),
+            size: signed.checkpoint.size,
+            witness: witness.to_string(),
+            note: note.to_string(),
+        };
+        Event::Cosigned(cosigned).record()
+    }
+
+    fn key(&self) -> PublicKey {
+        self.witness.cosign("", 0).1
+    }
+}
+
+fn verified(config: &Config, witnesses: Vec<PublicKey>) -> Result<Checkpoints, VerifyError> {
+    let trust = Trust {
+        keys: vec![key::public(&config.directory).unwrap().0.unwrap()],
+        witnesses,
+        ..Trust::default()
+    };
+    verify_by(&config.directory, None, &trust).map(|report| report.checkpoints)
+}
+
+/// The answer came when the segment was closed, and later that segment was deleted.
+#[test]
+fn a_cosignature_of_a_checkpoint_that_was_deleted_breaks_nothing_and_proves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::from_bytes(1);
+    let mut signing = Signing::start(&config);
+    signing.append(&event(1));
+    let signed = signing.seal();
+    let cosigned = signing.append(&signing.cosigned(&signed));
+    let last = cosigned - 1;
+    let before = segments(&config.directory).unwrap();
+    assert_eq!(first_record(&before[1]), Some(cosigned));
+    for number in 2..5 {
+        signing.append(&event(number));
+    }
+    signing.seal();
+    let content = fs::read(&before[0]).unwrap();
+    let line = content
+        .split(|byte| *byte == b'\n')
+        .rfind(|it| !it.is_empty());
+    let pruned = Pruned {
+        first: 1,
+        last,
+        hash: Sha256Hex::of(line.unwrap()).as_str().to_owned(),
+        tree: pruned_member(&config.directory, last).unwrap(),
+        reason: "max_size".to_owned(),
+        ..Pruned::default()
+    };
+    signing.append(&Event::Pruned(pruned).record());
+    let newest = signing.seal();
+    let whole = verified(&config, vec![signing.key()]).unwrap();
+    assert_eq!((whole.cosignatures, whole.witnessed), (1, 1));
+    fs::remove_file(&before[0]).unwrap();
+    let rest = verified(&config, Vec::new()).unwrap();
+    assert_eq!((rest.cosignatures, rest.witnessed), (1, 0));
+    // Nothing that is there was confirmed.
+    let alone = verified(&config, vec![signing.key()]);
+    assert!(
+        matches!(
+            alone,
+            Err(VerifyError::Checkpoint {
+                why: CheckpointError::Unwitnessed,
+                ..
+            })
+        ),
+        "{alone:?}"
+    );
+    signing.append(&signing.cosigned(&newest));
+    let more = verified(&config, vec![signing.key()]).unwrap();
+    assert_eq!(more.witnessed, newest.checkpoint.size);
+}
+
+/// A witness takes seconds, and a busy gate with small segments makes many checkpoints meanwhile.
+#[test]
+fn a_cosignature_may_come_many_checkpoints_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let mut signing = Signing::start(&config);
+    signing.append(&event(0));
+    let signed = signing.seal();
+    for number in 0..300 {
+        signing.append(&event(number));
+        signing.seal();
+    }
+    signing.append(&signing.cosigned(&signed));
+    let found = verified(&config, vec![signing.key()]).unwrap();
+    assert_eq!(found.witnessed, signed.checkpoint.size);
+}
