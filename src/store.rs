@@ -5,11 +5,18 @@
 
 mod config;
 mod connect;
+mod partition;
+mod rows;
 mod schema;
+mod sink;
+mod standing;
+mod write;
 
 pub use config::{Config, Url};
-pub use connect::{Connected, StoreError};
+pub use connect::{Connected, StoreError, check};
 pub use schema::prepare;
+pub use sink::{MOST, Sink};
+pub use standing::{About, Standing};
 
 #[cfg(test)]
 mod tests;
