@@ -112,7 +112,7 @@ impl App {
             configured
         };
         let journal = audit::Config {
-            is_shipped: config.ship.is_any(),
+            is_shipped: config.ship.is_any() || config.store.is_some(),
             ..config.journal.clone()
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
@@ -131,7 +131,7 @@ impl App {
         let tracker = Tracker::default();
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export::start(config, &metrics)?;
-        let shipping = export::ship(config, &audit, &metrics)?;
+        let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
         let fleet = export::fleet(config, &audit);
         let shared = Arc::new(Shared::new(
             audit.clone(),

@@ -50,6 +50,7 @@ pub use checkpoint::{Destinations, Origin, Signed};
 pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
+pub use index::facts;
 use journal::Journal;
 use keeper::Keeper;
 pub use keeper::{Kept, step_back};
@@ -495,6 +496,15 @@ impl Audit {
     pub fn last(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let shared = self.shared.clone();
         move || shared.head().map_or(0, |head| head.seq)
+    }
+
+    /// The last record and the policies in force, for the same.
+    pub fn stands(&self) -> impl Fn() -> (Option<NotedHead>, Arc<str>) + Send + Sync + use<> {
+        let (shared, in_force) = (self.shared.clone(), self.in_force.clone());
+        move || {
+            let in_force = in_force.read().unwrap_or_else(PoisonError::into_inner);
+            (shared.head(), in_force.revision.clone())
+        }
     }
 
     /// The last record that a power failure does not take back, for the same.

@@ -5,12 +5,19 @@
 
 mod config;
 mod connect;
+mod partition;
+mod rows;
 mod schema;
+mod sink;
+mod standing;
 mod turns;
+mod write;
 
 pub use config::{Config, Url, WhenAway, Whose};
-pub use connect::{Connected, StoreError};
+pub use connect::{Connected, StoreError, check};
 pub use schema::prepare;
+pub use sink::{MOST, Sink};
+pub use standing::{About, Standing};
 pub use turns::{Turn, TurnError, Turns, TurnsTold};
 
 #[cfg(test)]
