@@ -93,5 +93,5 @@ fn hold(config: &Config) -> Duration {
     JUDGED_WITHIN + config.lookup.timeout.as_std() + config.journal.timeout.as_std() + longest
 }
 
-/// A turn that was had longer ago is asked for again before a request is recorded.
-const JUDGED_WITHIN: Duration = Duration::from_secs(15);
+/// A turn that was had longer ago is renewed before a request is recorded.
+const JUDGED_WITHIN: Duration = Duration::from_secs(5);

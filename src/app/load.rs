@@ -8,6 +8,7 @@ use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
 use crate::policy::{Policy, Problem};
+use crate::store::Whose;
 use crate::telemetry::Metrics;
 
 /// Reads policies, authorities and tokens, and has one request of every kind judged.
@@ -29,6 +30,11 @@ pub(super) fn load(
         policy = set.policy().clone();
     }
     let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+    let shared = config.store.as_ref().filter(|it| it.turns == Whose::Store);
+    let lookup = match shared {
+        Some(store) => lookup.behind(store.turn_wait),
+        None => lookup,
+    };
     let tokens = match before {
         Some((_, set)) => set.tokens().renew(&config.identity)?,
         None => Tokens::new(&config.identity, metrics, super::now)?,

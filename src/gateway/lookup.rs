@@ -58,6 +58,8 @@ pub struct Lookup {
     /// The value of `Authorization`, where the gate has a token of its own.
     own: Option<TokenSecret>,
     timeout: Duration,
+    /// How long another change of the same token is waited for.
+    patience: std::time::Duration,
     turns: Turns,
 }
 
@@ -183,8 +185,17 @@ impl Lookup {
                 .map(credential::own)
                 .transpose()?,
             timeout: config.timeout,
+            patience: config.timeout.into(),
             turns: Turns::new(config.timeout.into()),
         })
+    }
+
+    /// The same lookup, where whoever has the turn of a token in this gate may have to wait so long for that of all gates.
+    #[must_use]
+    pub fn behind(mut self, others: Duration) -> Self {
+        self.patience = self.timeout.as_std() + others.as_std();
+        self.turns = Turns::new(self.patience);
+        self
     }
 
     /// The same lookup in the place of another one: tokens that are being changed stay taken.
@@ -260,7 +271,7 @@ impl Lookup {
             match self.turns.take(&key, asking.who).await {
                 Ok(turn) => turn,
                 Err(Crowded::Full) => return failed(LookupError::Turns),
-                Err(Crowded::Late) => return failed(LookupError::Turn(self.timeout.into())),
+                Err(Crowded::Late) => return failed(LookupError::Turn(self.patience)),
             }
         };
         let (mut fleet, mut is_alone) = (Vec::new(), false);

@@ -43,6 +43,7 @@ struct Session {
     connected: Connected,
     take: Statement,
     want: Statement,
+    renew: Statement,
     release: Statement,
     forget: Statement,
 }
@@ -103,7 +104,7 @@ impl Turns {
     /// Turns of the gates that share a store. `hold`: how long a request may be under way. Sessions live on the runtime
     /// that this is called in.
     pub fn new(config: &Config, gate: &str, hold: Duration) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             config: config.clone(),
             gate: gate.to_owned(),
             hold,
@@ -111,7 +112,13 @@ impl Turns {
             session: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
             ending: TaskTracker::new(),
-        }))
+        });
+        // So that the first change does not wait for it.
+        let first = inner.clone();
+        inner
+            .runtime
+            .spawn(async move { drop(first.session().await) });
+        Self(inner)
     }
 
     /// Whether changes go on without it while the store is away.
@@ -309,6 +316,7 @@ impl Session {
         let connected = Connected::open(config, "turns").await?;
         let client = &connected.client;
         let (take, want) = (client.prepare(TAKE).await?, client.prepare(WANT).await?);
+        let renew = client.prepare(RENEW).await?;
         let (release, forget) = (
             client.prepare(RELEASE).await?,
             client.prepare(FORGET).await?,
@@ -319,6 +327,7 @@ impl Session {
             connected,
             take,
             want,
+            renew,
             release,
             forget,
         })
@@ -327,22 +336,22 @@ impl Session {
 
 impl Turn {
     /// Whether it can be trusted for as long as a request may take from here on: it was had just now, or its session
-    /// lives, and the lock with it.
+    /// lives, and the lock with it. Then its row is renewed.
     pub async fn is_good(&self) -> bool {
-        let Some(Held {
-            inner,
-            session,
-            taken,
-            ..
-        }) = &self.0
-        else {
+        let Some(held) = &self.0 else {
             return false;
         };
-        if taken.elapsed() < FRESH {
+        if held.taken.elapsed() < FRESH {
             return true;
         }
-        let asked = session.connected.client.simple_query("SELECT 1");
-        inner.in_time(session, asked).await.is_ok()
+        let (session, hold) = (&held.session, held.inner.hold.as_secs_f64());
+        let (environment, token) = (&held.of.environment, &held.of.token);
+        let said: Said<'_> = &[environment, token, &held.holder, &hold];
+        let asked = session.connected.client.execute(&session.renew, said);
+        held.inner
+            .in_time(session, asked)
+            .await
+            .is_ok_and(|rows| rows == 1)
     }
 }
 
@@ -393,6 +402,10 @@ const WANT: &str = "
 UPDATE dtgate.turn SET wanted_by = $3, wanted = clock_timestamp()
 WHERE environment = $1 AND token = $2 AND gate <> $3 AND until > '-infinity'";
 
+const RENEW: &str = "
+UPDATE dtgate.turn SET until = clock_timestamp() + make_interval(secs => $4)
+WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid AND until > '-infinity'";
+
 const RELEASE: &str = "
 WITH released AS (
   UPDATE dtgate.turn SET until = '-infinity'
@@ -414,5 +427,5 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Between two tries to free one.
 const LATER: Duration = Duration::from_secs(1);
-/// How long a row is trusted without its session; what a gate takes longer for is in `hold`.
-const FRESH: Duration = Duration::from_secs(10);
+/// How long a row is trusted without its session. `hold` has room for more.
+const FRESH: Duration = Duration::from_secs(3);

@@ -38,6 +38,7 @@ mod failures;
 #[cfg(target_os = "linux")]
 mod fairness;
 mod features;
+mod fleet;
 mod floods;
 mod frames;
 mod harness;

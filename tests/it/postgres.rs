@@ -220,6 +220,23 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// A program in a folder of somebody who is not root.
+pub(crate) fn as_nobody(program: &str, folder: &Path) -> Command {
+    if rustix::process::getuid().is_root() {
+        for folder in folder.ancestors().take(2) {
+            chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    let mut command = unprivileged(program);
+    command.current_dir(folder);
+    command
+}
+
+/// Where PostgreSQL's programs are.
+pub(crate) fn programs() -> PathBuf {
+    tool_path("initdb").parent().unwrap().to_owned()
+}
+
 /// A program of PostgreSQL, as somebody who is not root: as root it does not start.
 fn tool(name: &str) -> Command {
     unprivileged(tool_path(name))

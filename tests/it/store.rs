@@ -42,7 +42,7 @@ fn end(mut gate: Gate) -> Gate {
 }
 
 /// Every record of a journal is a row, and no row is anything else.
-fn holds(database: &Database<'_>, name: &str, journal: &Path) {
+pub(crate) fn holds(database: &Database<'_>, name: &str, journal: &Path) {
     let mut lines = Lines::new(journal);
     let lines = std::iter::from_fn(|| lines.next_line().unwrap());
     let wanted: Vec<String> = lines

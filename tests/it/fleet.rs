@@ -1,0 +1,255 @@
+//! Gates that take turns at a token by a common store: no two change one token at once, whatever becomes of them.
+
+mod page;
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, exchange, policies, put, serving};
+use crate::postgres::{Database, Postgres, database};
+
+/// Requests that take so long that others would come in between.
+struct Watched {
+    upstream: Upstream,
+    changes: Arc<AtomicUsize>,
+    /// Changes of one token at once.
+    overlaps: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watched {
+    /// Each change takes `time`. It goes on when the gate that sent it is gone, as Dynatrace's work does.
+    fn start(time: Duration) -> Self {
+        let changes = Arc::new(AtomicUsize::new(0));
+        let overlaps = Arc::new(Mutex::new(Vec::new()));
+        let under_way: Mutex<HashMap<String, usize>> = Mutex::default();
+        let (counted, found) = (changes.clone(), overlaps.clone());
+        let upstream = Upstream::forgetting(move |seen| {
+            let token = seen.line.split(' ').nth(1).unwrap().to_owned();
+            let count = |step: fn(usize) -> usize| {
+                let mut all = under_way.lock().unwrap();
+                let number = all.entry(token.clone()).or_default();
+                *number = step(*number);
+                *number
+            };
+            if count(|number| number + 1) > 1 {
+                found.lock().unwrap().push(token.clone());
+            }
+            // What is tested is that nobody comes meanwhile.
+            std::thread::sleep(time);
+            count(|number| number - 1);
+            counted.fetch_add(1, Ordering::SeqCst);
+            b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
+        });
+        Self {
+            upstream,
+            changes,
+            overlaps,
+        }
+    }
+}
+
+/// A gate of a fleet, with its journal below `directory`. Limits are short: so is what is left of a gate that is killed.
+fn start(
+    directory: TempDir,
+    upstream: &Upstream,
+    database: &Database<'_>,
+    (name, more): (&str, &str),
+) -> Gate {
+    let config = directory.path().join("dtgate.toml");
+    let section = database.section(directory.path());
+    let text = format!(
+        "{section}turns = \"store\"\ntimeout = \"2s\"\n{more}\n[journal]\norigin = \"{name}\"\ntimeout = \"3s\"\n\
+         [lookup]\ntimeout = \"3s\"\n[upstream]\nurl = \"http://{}\"\nconnect_timeout = \"500ms\"\n\
+         response_timeout = \"3s\"\n",
+        upstream.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = serving(&directory);
+    command
+        .arg("--config")
+        .arg(&config)
+        .arg("--policies")
+        .arg(policies());
+    Gate::spawn(directory, command)
+}
+
+fn token(number: usize) -> String {
+    format!("/api/v1/tokens/d5836312-5790-4e80-afcf-09971954c3{number:02}")
+}
+
+fn status(gate: &Gate) -> Value {
+    exchange(gate.admin, b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n").json()
+}
+
+/// Changes tokens in turn, until it was told often enough; `false`: whatever becomes of them.
+fn change(gate: SocketAddr, wanted: usize, sent: &AtomicUsize, has_to_hold: bool) {
+    for _ in 0..wanted {
+        let number = sent.fetch_add(1, Ordering::SeqCst) % 10;
+        let request = put(GOOD).replacen(TOKEN, &token(number), 1);
+        if has_to_hold {
+            let answer = exchange(gate, request.as_bytes());
+            assert_eq!(answer.status, 204, "{answer:?}");
+        } else if let Ok(mut stream) = TcpStream::connect(gate) {
+            let mut answer = Vec::new();
+            let told = stream
+                .write_all(request.as_bytes())
+                .and_then(|()| stream.shutdown(Shutdown::Write))
+                .and_then(|()| stream.read_to_end(&mut answer));
+            drop(told);
+        }
+    }
+}
+
+/// One is killed, then the store is restarted, while all change the same ten tokens.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_no_two_gates_change_one_token_at_once() {
+    let watched = Watched::start(Duration::from_millis(30));
+    let mut server = Postgres::start();
+    let name = server.database().name;
+    let names = ["gate-a", "gate-b", "gate-c"];
+    let more = "turn_wait = \"30s\"";
+    let begin = |directory, origin, server: &Postgres| {
+        start(
+            directory,
+            &watched.upstream,
+            &server.named(&name),
+            (origin, more),
+        )
+    };
+    let [a, b, c] = names.map(|origin| begin(tempfile::tempdir().unwrap(), origin, &server));
+    let sent = &AtomicUsize::new(0);
+    let under_way = |more: usize| {
+        let before = watched.changes.load(Ordering::SeqCst);
+        eventually("changes are under way", || {
+            (watched.changes.load(Ordering::SeqCst) >= before + more).then_some(())
+        });
+    };
+    let third = std::thread::scope(|scope| {
+        for gate in [&a, &b, &c] {
+            let (address, has_to_hold) = (gate.address, gate.address != c.address);
+            for _ in 0..4 {
+                scope.spawn(move || change(address, 15, sent, has_to_hold));
+            }
+        }
+        under_way(40);
+        c.crash()
+    });
+    std::thread::scope(|scope| {
+        for gate in [&a, &b] {
+            let address = gate.address;
+            for _ in 0..4 {
+                scope.spawn(move || change(address, 15, sent, true));
+            }
+        }
+        under_way(20);
+        server.stop("immediate");
+        server.start_again();
+    });
+    assert_eq!(*watched.overlaps.lock().unwrap(), [""; 0]);
+    // The third comes back, and all that they have recorded is there, once.
+    let c = begin(third, "gate-c", &server);
+    for (origin, mut gate) in names.iter().zip([a, b, c]) {
+        gate.signal("TERM");
+        assert!(gate.wait().success());
+        crate::store::holds(&server.named(&name), origin, &gate.journal());
+    }
+    // Nobody has to wait for a gate that ended as it should.
+    let left = "SELECT count(*) FROM dtgate.turn WHERE until > '-infinity' AND gate <> 'gate-c'";
+    assert_eq!(server.named(&name).sql(left), "0");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_change_waits_for_its_turn_and_is_told_to_come_again() {
+    let watched = Watched::start(Duration::from_millis(400));
+    let database = database();
+    let begin = |origin, more| {
+        let directory = tempfile::tempdir().unwrap();
+        start(directory, &watched.upstream, &database, (origin, more))
+    };
+    let a = begin("turn-a", "");
+    let b = begin("turn-b", "turn_wait = \"50ms\"");
+    let address = a.address;
+    eventually("both ask the store", || {
+        let both = [&a, &b].map(|gate| gate.send("PUT", &token(2), GOOD).status);
+        (both == [204, 204]).then_some(())
+    });
+    let slow = std::thread::spawn(move || change(address, 1, &AtomicUsize::new(0), true));
+    eventually("the turn is taken", || {
+        let taken = database.asked("SELECT count(*) FROM dtgate.turn WHERE until > '-infinity'");
+        (taken.as_deref() == Ok("1")).then_some(())
+    });
+    let refused = b.send("PUT", &token(0), GOOD);
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(
+        refused
+            .message()
+            .contains("another gate changes this token"),
+        "{refused:?}"
+    );
+    // Whoever changes another token waits for nobody.
+    assert_eq!(b.send("PUT", &token(1), GOOD).status, 204);
+    slow.join().unwrap();
+    assert_eq!(b.send("PUT", &token(0), GOOD).status, 204);
+    assert_eq!(*watched.overlaps.lock().unwrap(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
+    let upstream = Upstream::lenient();
+    let mut server = Postgres::start();
+    let name = server.database().name;
+    let begin = |origin, more| {
+        let directory = tempfile::tempdir().unwrap();
+        start(directory, &upstream, &server.named(&name), (origin, more))
+    };
+    let wait = "turn_wait = \"300ms\"";
+    let refuses = begin("away-a", wait);
+    let alone = format!("{wait}\nwhen_away = \"local\"");
+    let goes_on = begin("away-b", &alone);
+    for gate in [&refuses, &goes_on] {
+        assert_eq!(gate.send("PUT", &token(0), GOOD).status, 204);
+        assert_eq!(status(gate)["turns"]["ok"], true);
+    }
+    server.stop("fast");
+    let refused = refuses.send("PUT", &token(0), GOOD);
+    assert_eq!(refused.status, 500, "{refused:?}");
+    let message = refused.message();
+    assert!(
+        message.contains("the store by which the gates take turns was away")
+            && message.contains("not sent to Dynatrace"),
+        "{message}"
+    );
+    assert_eq!(goes_on.send("PUT", &token(0), GOOD).status, 204);
+    // Where nobody looks at a token, nothing waits for the store.
+    let made = refuses.send("POST", "/api/v1/tokens", GOOD);
+    assert_ne!(made.status, 500, "{made:?}");
+    assert_eq!(status(&refuses)["turns"]["ok"], false);
+    let last = |gate: &Gate, kind: &str| {
+        let records = gate.records().into_iter().rev();
+        let mut decisions = records.filter(|record| record["kind"] == "decision");
+        decisions.find(|record| record["verdict"] == kind).unwrap()
+    };
+    let denied = last(&refuses, "deny");
+    assert!(
+        denied["error"].as_str().unwrap().contains("was away"),
+        "{denied}"
+    );
+    assert_eq!(last(&goes_on, "allow")["turn"], "local");
+    server.start_again();
+    eventually("turns are had again", || {
+        (refuses.send("PUT", &token(0), GOOD).status == 204).then_some(())
+    });
+    let allowed = last(&refuses, "allow");
+    assert!(allowed.get("turn").is_none(), "{allowed}");
+}
