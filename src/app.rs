@@ -299,13 +299,18 @@ impl App {
                 tracing::error!("the sending of checkpoints ended by a panic");
             }
             index::end(index).await;
-            shipping.end(drain_timeout).await;
         };
-        let closed = tokio::time::timeout(drain_timeout, closing);
-        let (closed, ()) = tokio::join!(closed, self.exporter.end(drain_timeout));
-        if closed.is_err() {
-            tracing::warn!("the journal is still in use: it ends without a stop record");
-        }
+        // The last records are sent when they are there, in what is left of that time.
+        let began = tokio::time::Instant::now();
+        let closing = async move {
+            if tokio::time::timeout(drain_timeout, closing).await.is_err() {
+                tracing::warn!("the journal is still in use: it ends without a stop record");
+            }
+            shipping
+                .end(drain_timeout.saturating_sub(began.elapsed()))
+                .await;
+        };
+        tokio::join!(closing, self.exporter.end(drain_timeout));
         heart.abort();
         alive.abort();
         // Not before: a request that outlived the drain may still record its outcome.

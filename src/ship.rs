@@ -6,25 +6,32 @@
 //! once and in order; what has not arrived stays in the journal, whatever its retention says.
 
 mod config;
+mod doubts;
 mod http;
 mod keep;
 mod opa;
+mod otlp;
+mod record;
 mod state;
+mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::outgoing::{Bookmark, Most, Outgoing};
 use crate::outbound::OutboundError;
 use crate::telemetry::Metrics;
-pub use config::{Config, From, Name, Refused, Target, Url};
-use keep::{Keep, Refusal};
+pub use config::{Config, From, Name, PerMinute, Refused, Shape, Target, Url, Verdict, Webhook};
+pub use doubts::doubts;
+use keep::{Keep, Refusal, Sent};
 pub use state::{State, Told};
 
 /// Why nothing could ever be sent.
@@ -37,6 +44,8 @@ pub enum ShipError {
         sink: String,
         source: std::io::Error,
     },
+    #[error("{sink}: {reason}")]
+    Webhook { sink: String, reason: String },
     #[error("at most {MOST} sinks can be sent to")]
     Many,
     #[error("the thread that sends cannot be started: {0}")]
@@ -48,6 +57,8 @@ pub struct Journal {
     pub directory: PathBuf,
     /// By what name its records are known elsewhere.
     pub origin: String,
+    /// What OTLP is told about the gate.
+    pub resource: Resource,
     /// The last record that a power failure does not take back.
     pub on_disk: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// To be told up to which record all have arrived everywhere.
@@ -66,13 +77,30 @@ pub struct Shipping {
 /// A destination.
 enum Sink {
     Opa(opa::Opa),
+    Otlp(otlp::Otlp),
+    Webhook(Box<webhook::Webhook>),
 }
 
 impl Sink {
-    /// Sends records once. An answer that is no refusal says that all of them have arrived.
-    async fn send(&mut self, records: &[Outgoing]) -> Result<(), Refusal> {
+    /// Sends records once. An answer that is no refusal says what has become of all of them.
+    async fn send(&mut self, records: &[Outgoing]) -> Result<Sent, Refusal> {
         match self {
-            Self::Opa(opa) => opa.send(records).await,
+            Self::Opa(opa) => opa.send(records).await.map(Sent::Arrived),
+            Self::Otlp(otlp) => otlp.send(records).await.map(Sent::Arrived),
+            Self::Webhook(webhook) => webhook.send(records).await,
+        }
+    }
+
+    /// Whether records were sent that have not arrived.
+    fn holds(&self) -> bool {
+        matches!(self, Self::Webhook(webhook) if webhook.holds())
+    }
+
+    /// Sends those, if it is time for that, or at once.
+    async fn send_held(&mut self, at_once: bool) -> Result<Sent, Refusal> {
+        match self {
+            Self::Opa(_) | Self::Otlp(_) => Ok(Sent::Arrived(0)),
+            Self::Webhook(webhook) => webhook.send_held(at_once).await,
         }
     }
 
@@ -80,6 +108,8 @@ impl Sink {
     fn most(&self) -> Most {
         match self {
             Self::Opa(_) => opa::MOST,
+            Self::Otlp(_) => otlp::MOST,
+            Self::Webhook(_) => webhook::MOST,
         }
     }
 }
@@ -94,19 +124,30 @@ struct Made {
 
 /// Finds what a start would object to.
 pub fn check(config: &Config) -> Result<(), ShipError> {
-    sinks(config, "").map(drop)
+    sinks(config, "", &Resource::default()).map(drop)
 }
 
 /// All that the configuration names.
-fn sinks(config: &Config, origin: &str) -> Result<Vec<Made>, ShipError> {
+fn sinks(config: &Config, origin: &str, resource: &Resource) -> Result<Vec<Made>, ShipError> {
     let mut made = Vec::new();
     for (name, target) in &config.opa {
         let name = format!("opa.{name}");
         let sink = opa::Opa::new(target, origin).map_err(of(&name))?;
+        made.push(target.made(name, Sink::Opa(sink)));
+    }
+    for (name, target) in &config.otlp {
+        let name = format!("otlp.{name}");
+        let sink = otlp::Otlp::new(target, resource, origin).map_err(of(&name))?;
+        made.push(target.made(name, Sink::Otlp(sink)));
+    }
+    for (name, config) in &config.webhook {
+        let name = format!("webhook.{name}");
+        let sink = webhook::Webhook::new(&name, config, origin)?;
         made.push(Made {
-            sink: Sink::Opa(sink),
-            refused: target.refused,
-            from: target.from.unwrap_or(From::Beginning),
+            sink: Sink::Webhook(sink.into()),
+            refused: Refused::Wait,
+            // Nobody wants old alarms.
+            from: config.from.unwrap_or(From::Now),
             name,
         });
     }
@@ -114,6 +155,17 @@ fn sinks(config: &Config, origin: &str) -> Result<Vec<Made>, ShipError> {
         return Err(ShipError::Many);
     }
     Ok(made)
+}
+
+impl Target {
+    fn made(&self, name: String, sink: Sink) -> Made {
+        Made {
+            name,
+            sink,
+            refused: self.refused,
+            from: self.from.unwrap_or(From::Beginning),
+        }
+    }
 }
 
 fn of(sink: &str) -> impl FnOnce(OutboundError) -> ShipError {
@@ -128,7 +180,7 @@ pub fn start(
     metrics: &Metrics,
     now: fn() -> Timestamp,
 ) -> Result<Shipping, ShipError> {
-    let made = sinks(config, &journal.origin)?;
+    let made = sinks(config, &journal.origin, &journal.resource)?;
     if made.is_empty() {
         return Ok(Shipping::default());
     }
@@ -156,6 +208,8 @@ pub fn start(
             on_disk: journal.on_disk.clone(),
             state: state.clone(),
             metrics: metrics.clone(),
+            saved: Instant::now(),
+            cannot_save: false,
         });
     }
     state.tell_shipped();

@@ -6,6 +6,7 @@ use crate::gateway::credential::{self, Traffic};
 use crate::gateway::upstream;
 use crate::identity::{Everybodys, Teams, Ways, forwarded};
 use crate::policy::{LoadError, Problem};
+use crate::ship;
 use crate::telemetry::otlp;
 use crate::value::Duration;
 
@@ -113,6 +114,10 @@ impl Config {
         }
         for (keys, reason) in self.otlp.iter().flat_map(otlp::doubts) {
             doubts.push(self.problem(&[&["otlp"], keys].concat(), &reason));
+        }
+        for (keys, reason) in ship::doubts(&self.ship) {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            doubts.push(self.problem(&[&["ship"], &*keys].concat(), &reason));
         }
         doubts
     }

@@ -60,12 +60,15 @@ impl State {
         });
     }
 
-    /// A record has arrived, and all before it. The error that was before that; none, if it was well.
-    pub(super) fn arrived(&self, name: &str, seq: u64) -> Option<String> {
+    /// A record has arrived, or is not for this sink (`is_told`), and all before it. The error that was before that;
+    /// none, if it was well.
+    pub(super) fn arrived(&self, name: &str, seq: u64, is_told: bool) -> Option<String> {
         let mut error = None;
         self.change(name, |told, now| {
             told.seq = seq;
-            told.at = Some(rfc3339_millis(now));
+            if is_told {
+                told.at = Some(rfc3339_millis(now));
+            }
             error = told.error.take();
         });
         error
