@@ -48,6 +48,7 @@ impl Keep {
         let mut pause = FIRST_PAUSE;
         loop {
             let is_last = stop.is_cancelled();
+            let looked = self.state.now();
             let last = (self.on_disk)();
             let batch = match self.bookmark.next(last, self.sink.most()) {
                 Ok(batch) => batch,
@@ -71,6 +72,9 @@ impl Keep {
             pause = FIRST_PAUSE;
             if !self.deliver(&batch.records, &stop).await {
                 break;
+            }
+            if batch.records.last().is_none_or(|it| it.seq >= last) && !self.sink.holds() {
+                self.state.complete(&self.name, looked);
             }
             if self.saved.elapsed() >= SAVE {
                 self.save();
@@ -140,7 +144,7 @@ impl Keep {
                 Ok(Sent::Held) => return true,
                 Ok(sent) => {
                     self.sent(sent);
-                    break;
+                    return true;
                 }
                 Err(Refusal::Now(reason, patience)) => (reason, patience),
                 Err(Refusal::Records(reason)) => (reason, None),
@@ -150,7 +154,6 @@ impl Keep {
                 return false;
             }
         }
-        self.state.complete(&self.name);
         true
     }
 

@@ -45,20 +45,23 @@ impl Otlp {
         let message = message(records, &self.resource).encode_to_vec();
         let accept = [(ACCEPT, HeaderValue::from_static(PROTOBUF))];
         let url = self.url.clone();
-        let answered = self.sender.post(url, PROTOBUF, &accept, message.into());
-        let answer = taken(answered.await)?;
-        // What cannot be read, as the empty answer of a simple receiver, says nothing against it. Its words are not
-        // repeated: they may hold anything.
-        let answer = ExportLogsServiceResponse::decode(answer).unwrap_or_default();
-        let rejected = answer
-            .partial_success
-            .map_or(0, |it| it.rejected_log_records);
-        if rejected > 0 {
-            let reason = format!("{rejected} of {} records are rejected", records.len());
-            return Err(Refusal::Records(reason));
-        }
-        Ok(records.len())
+        let sent = self.sender.post(url, PROTOBUF, &accept, message.into());
+        answered(&taken(sent.await)?, records.len())
     }
+}
+
+/// How many records were taken, by the answer: all or none of them.
+fn answered(answer: &[u8], records: usize) -> Result<usize, Refusal> {
+    // What cannot be read, as the empty answer of a simple receiver, says nothing against it. Its words are not
+    // repeated: they may hold anything.
+    let answer = ExportLogsServiceResponse::decode(answer).unwrap_or_default();
+    let rejected = answer.partial_success;
+    let rejected = rejected.map_or(0, |it| it.rejected_log_records);
+    if rejected > 0 {
+        let reason = format!("{rejected} of {records} records are rejected");
+        return Err(Refusal::Records(reason));
+    }
+    Ok(records)
 }
 
 fn message(records: &[Outgoing], resource: &Resource) -> ExportLogsServiceRequest {

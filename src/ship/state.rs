@@ -33,7 +33,7 @@ pub struct Told {
     /// The same, as its file says it: what a restart begins behind.
     #[serde(skip)]
     saved: u64,
-    /// When everything had arrived last.
+    /// When everything was on disk that has arrived by now.
     #[serde(skip)]
     complete: Option<Timestamp>,
 }
@@ -84,10 +84,14 @@ impl State {
         is_news
     }
 
-    /// Everything has arrived.
-    pub(super) fn complete(&self, name: &str) {
-        self.change(name, |told, now| {
-            told.complete = Some(now);
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        self.0.as_ref().map(|shared| (shared.now)())
+    }
+
+    /// Everything has arrived that was on disk then.
+    pub(super) fn complete(&self, name: &str, then: Option<Timestamp>) {
+        self.change(name, |told, _| {
+            told.complete = then;
             told.error = None;
         });
     }

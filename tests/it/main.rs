@@ -72,6 +72,7 @@ mod secrets;
 mod settle;
 mod shipped;
 mod signals;
+mod sinks;
 #[expect(dead_code, reason = "it makes more kinds of keys than are needed here")]
 #[path = "../../src/identity/signer.rs"]
 mod signer;
