@@ -63,7 +63,9 @@ fn main() {
         let mut took: Vec<u64> = (0..5).map(|_| written_beside(address)).collect();
         took.sort_unstable();
         let [least, _, middle, _, most] = took.try_into().unwrap();
-        println!("{name:<20} 20,000 records written and synced by hundreds in {middle} ms ({least} to {most})");
+        println!(
+            "{name:<20} 20,000 records written and synced by hundreds in {middle} ms ({least} to {most})"
+        );
     }
 }
 
@@ -87,7 +89,10 @@ impl Written {
     fn write(&self, records: u64) -> u64 {
         let mut state = self.prev.lock().unwrap();
         let path = self.directory.path().join("00000000000000000001.jsonl");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
         let mut file = BufWriter::new(file.unwrap());
         let mut bytes = 0;
         for _ in 0..records {
@@ -124,7 +129,9 @@ impl Written {
 
 /// About as long as a decision of the shipped policies.
 fn line(seq: u64, prev: &str) -> String {
-    let scopes: Vec<String> = (0..20).map(|number| format!("scope.number.{number}")).collect();
+    let scopes: Vec<String> = (0..20)
+        .map(|number| format!("scope.number.{number}"))
+        .collect();
     json!({
         "seq": seq, "prev": prev, "synced": seq - 1, "kind": "decision",
         "timestamp": "2026-11-24T06:50:48.268Z", "decision_id": format!("01a20c52-49be-7000-8000-{seq:012}"),
@@ -148,7 +155,12 @@ fn target(kind: &str, to: SocketAddr) -> String {
 }
 
 async fn arrived(shipping: &Shipping, records: u64) {
-    while shipping.state().load(records).iter().any(|it| it.behind > 0) {
+    while shipping
+        .state()
+        .load(records)
+        .iter()
+        .any(|it| it.behind > 0)
+    {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

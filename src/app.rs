@@ -427,7 +427,11 @@ pub fn descriptors(config: &Config) -> Wanted {
     Wanted {
         clients: config.listener.max_connections,
         upstream: NonZeroU32::new(upstream.fold(0, u32::saturating_add)).unwrap_or(NonZeroU32::MIN),
-        others: OPERATORS + u32::try_from(SPARES).unwrap_or(0) + 4 * workers + FILES,
+        others: OPERATORS
+            + u32::try_from(SPARES).unwrap_or(0)
+            + 4 * workers
+            + OF_A_SINK * u32::try_from(config.ship.names().len()).unwrap_or(0)
+            + FILES,
     }
 }
 
@@ -453,6 +457,8 @@ fn within_descriptors(config: &Config) -> Config {
 const OPERATORS: u32 = 64;
 /// Descriptors that are theirs even when everybody else has used up what there is.
 const SPARES: usize = 8;
+/// The way to it, the journal, and how far it is.
+const OF_A_SINK: u32 = 4;
 /// The journal, the log, policies, listening sockets, and what nobody thought of.
 const FILES: u32 = 64;
 

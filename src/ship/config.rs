@@ -158,7 +158,15 @@ pub struct Url(Uri);
 impl Config {
     /// Whether records are sent anywhere.
     pub fn is_any(&self) -> bool {
-        !(self.opa.is_empty() && self.otlp.is_empty() && self.webhook.is_empty())
+        !self.names().is_empty()
+    }
+
+    /// What the sinks are called: `otlp.siem`.
+    pub fn names(&self) -> Vec<String> {
+        let opa = self.opa.keys().map(|name| format!("opa.{name}"));
+        let otlp = self.otlp.keys().map(|name| format!("otlp.{name}"));
+        let webhook = self.webhook.keys().map(|name| format!("webhook.{name}"));
+        opa.chain(otlp).chain(webhook).collect()
     }
 }
 

@@ -72,10 +72,10 @@ mod secrets;
 mod settle;
 mod shipped;
 mod signals;
-mod sinks;
 #[expect(dead_code, reason = "it makes more kinds of keys than are needed here")]
 #[path = "../../src/identity/signer.rs"]
 mod signer;
+mod sinks;
 mod soak;
 mod stalls;
 mod status;

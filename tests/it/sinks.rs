@@ -43,7 +43,11 @@ fn otlp(address: SocketAddr) -> String {
 fn logs(seen: &[Seen]) -> Vec<LogRecord> {
     let mut logs = Vec::new();
     for message in seen {
-        assert!(message.line.starts_with("POST /v1/logs "), "{}", message.line);
+        assert!(
+            message.line.starts_with("POST /v1/logs "),
+            "{}",
+            message.line
+        );
         let message = ExportLogsServiceRequest::decode(&*message.body).unwrap();
         for of in message.resource_logs {
             logs.extend(of.scope_logs.into_iter().flat_map(|of| of.log_records));
@@ -90,7 +94,10 @@ fn events(seen: &[Seen]) -> Vec<Value> {
         let mut text = String::new();
         let mut gzip = flate2::read::GzDecoder::new(&*message.body);
         gzip.read_to_string(&mut text).unwrap();
-        assert!(!text.contains(SECRET.split_at(20).0), "a secret in an event");
+        assert!(
+            !text.contains(SECRET.split_at(20).0),
+            "a secret in an event"
+        );
         events.extend(serde_json::from_str::<Vec<Value>>(&text).unwrap());
     }
     events
@@ -98,7 +105,9 @@ fn events(seen: &[Seen]) -> Vec<Value> {
 
 fn counted(gate: &Gate, name: &str) -> u64 {
     let text = exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
 }
 
@@ -129,12 +138,26 @@ fn every_sink_gets_what_is_for_it() {
 
     let logs_so_far = eventually("OTLP has both", || {
         let logs = logs(&collector.seen());
-        (logs.iter().filter(|log| text(log, "dtgate.verdict").is_some()).count() == 2).then_some(logs)
+        (logs
+            .iter()
+            .filter(|log| text(log, "dtgate.verdict").is_some())
+            .count()
+            == 2)
+            .then_some(logs)
     });
-    let log = logs_so_far.iter().find(|log| text(log, "dtgate.decision.id") == Some(id)).unwrap();
-    assert_eq!((log.severity_text.as_str(), log.event_name.as_str()), ("WARN", "dtgate.decision"));
+    let log = logs_so_far
+        .iter()
+        .find(|log| text(log, "dtgate.decision.id") == Some(id))
+        .unwrap();
+    assert_eq!(
+        (log.severity_text.as_str(), log.event_name.as_str()),
+        ("WARN", "dtgate.decision")
+    );
     assert_eq!(text(log, "dtgate.policies"), Some("forbidden_scopes"));
-    assert_eq!(text(log, "dtgate.caller.id"), Some("dt0c01.ST2EY72KQINMH574WMNVI7YN"));
+    assert_eq!(
+        text(log, "dtgate.caller.id"),
+        Some("dt0c01.ST2EY72KQINMH574WMNVI7YN")
+    );
 
     let both = eventually("OPA's log has both", || {
         Some(events(&das.seen())).filter(|events| events.len() == 2)
@@ -147,7 +170,10 @@ fn every_sink_gets_what_is_for_it() {
     assert_eq!(message.line, "POST /hook/hunter2 HTTP/1.1");
     let message: Value = serde_json::from_slice(&message.body).unwrap();
     let told = message["blocks"][0]["text"]["text"].as_str().unwrap();
-    assert!(told.contains(id) && told.contains("forbidden_scopes"), "{told}");
+    assert!(
+        told.contains(id) && told.contains("forbidden_scopes"),
+        "{told}"
+    );
     let change = eventually("and of the change", || team.seen().pop());
     let change: Value = serde_json::from_slice(&change.body).unwrap();
     assert_eq!(change["records"][0]["verdict"], "allow");
@@ -156,8 +182,14 @@ fn every_sink_gets_what_is_for_it() {
     let status = exchange(gate.admin, b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n").json();
     let sinks = status["sinks"].as_object().unwrap();
     let names: Vec<&String> = sinks.keys().collect();
-    assert_eq!(names, ["opa.das", "otlp.siem", "webhook.alarms", "webhook.changes"]);
-    assert_eq!(counted(&gate, r#"dtgate_sink_records_total{sink="webhook.alarms"}"#), 1);
+    assert_eq!(
+        names,
+        ["opa.das", "otlp.siem", "webhook.alarms", "webhook.changes"]
+    );
+    assert_eq!(
+        counted(&gate, r#"dtgate_sink_records_total{sink="webhook.alarms"}"#),
+        1
+    );
 
     // The end sends the last ones, the stop record and the checkpoint behind it too.
     gate.signal("TERM");
@@ -225,7 +257,7 @@ fn a_kill_at_any_step_loses_nothing() {
     // In some rounds it takes them, in others not, in others it takes them and says nothing.
     let collector = Upstream::answering_all(move |seen| {
         let round = now.load(Ordering::Relaxed);
-        drop(asked.lock().unwrap().send(round));
+        asked.lock().unwrap().send(round).unwrap_or(());
         match round % 3 {
             0 => {
                 keep.lock().unwrap().push(seen.clone());
@@ -250,7 +282,9 @@ fn a_kill_at_any_step_loses_nothing() {
         // At the first message, or at one of the next.
         let mut more = 1 + usize::from(number % 3 == 0) * (number % 4);
         while more > 0 {
-            let of = arrivals.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+            let of = arrivals
+                .recv_timeout(std::time::Duration::from_secs(60))
+                .unwrap();
             more -= usize::from(of == number);
             if gate.journal().join("shipped.otlp.siem.new").exists() {
                 break;
@@ -301,9 +335,18 @@ fn mistakes_are_found_before_the_start_and_what_may_be_one_is_said() {
     };
     let url = url.display();
     for (section, wanted) in [
-        ("[ship.opa.a]\nurl = 'ftp://a'", "dtgate.toml:3:7: write http://"),
-        ("[ship.opa.a]\nurl = 'https://a'\nca = '/nowhere'", "opa.a: /nowhere"),
-        ("[ship.webhook.a]\nshape = 'slack'", "webhook.a: the URL is a secret"),
+        (
+            "[ship.opa.a]\nurl = 'ftp://a'",
+            "dtgate.toml:3:7: write http://",
+        ),
+        (
+            "[ship.opa.a]\nurl = 'https://a'\nca = '/nowhere'",
+            "opa.a: /nowhere",
+        ),
+        (
+            "[ship.webhook.a]\nshape = 'slack'",
+            "webhook.a: the URL is a secret",
+        ),
         (
             &format!("[ship.webhook.a]\nshape = 'slack'\nurl_file = '{url}'"),
             "is http:// on another machine",
@@ -314,6 +357,7 @@ fn mistakes_are_found_before_the_start_and_what_may_be_one_is_said() {
         assert!(!said.contains("hunter2"), "{said}");
     }
     let (is_well, said) = check("[ship.opa.a]\nurl = 'http://a.example/logs'");
+    assert!(said.contains("records are sent to opa.a"), "{said}");
     assert!(
         is_well && said.contains("dtgate.toml:3:1: ship.opa.a.url: records cross the network"),
         "{said}"
@@ -332,7 +376,9 @@ pub(crate) fn sink_down() -> [Scrape; 2] {
     let config = otlp(collector.address);
     let gate = shipping(tempfile::tempdir().unwrap(), upstream.address, &config);
     let sent = r#"dtgate_sink_records_total{sink="otlp.siem"}"#;
-    eventually("records arrive", || (counted(&gate, sent) > 0).then_some(()));
+    eventually("records arrive", || {
+        (counted(&gate, sent) > 0).then_some(())
+    });
     let before = look(gate.admin);
     works.store(0, Ordering::Relaxed);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
@@ -355,7 +401,9 @@ pub(crate) fn record_refused() -> [Scrape; 2] {
     let config = otlp(collector.address) + "refused = 'skip'\n";
     let gate = shipping(tempfile::tempdir().unwrap(), upstream.address, &config);
     let sent = r#"dtgate_sink_records_total{sink="otlp.siem"}"#;
-    eventually("records arrive", || (counted(&gate, sent) > 0).then_some(()));
+    eventually("records arrive", || {
+        (counted(&gate, sent) > 0).then_some(())
+    });
     let before = look(gate.admin);
     refuses.store(1, Ordering::Relaxed);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
