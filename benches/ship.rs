@@ -172,7 +172,7 @@ async fn lag(rate: u64) -> (u128, u64) {
     let (mut written, mut most, mut longest) = (0, 0, 0);
     let (begun, mut complete) = (Instant::now(), Instant::now());
     while begun.elapsed() < Duration::from_secs(2) {
-        let due = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
+        let due = u64::try_from(begun.elapsed().as_millis()).unwrap() * rate / 1000;
         if due > written {
             journal.write(due - written);
             written = due;

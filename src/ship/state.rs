@@ -114,7 +114,7 @@ impl State {
     }
 
     /// How far all of them are behind record `last`.
-    pub(super) fn load(&self, last: u64) -> Vec<SinkLoad> {
+    pub fn load(&self, last: u64) -> Vec<SinkLoad> {
         let Some(shared) = &self.0 else {
             return Vec::new();
         };

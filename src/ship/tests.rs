@@ -56,7 +56,9 @@ impl Written {
     pub(super) fn write(&mut self, record: Value) {
         let seq = self.last.load(Ordering::Relaxed) + 1;
         let mut members = json!({"seq": seq, "prev": self.prev, "synced": seq - 1});
-        let rest = record.as_object().unwrap().clone();
+        let Value::Object(rest) = record else {
+            panic!("{record}");
+        };
         members.as_object_mut().unwrap().extend(rest);
         let line = members.to_string();
         self.prev = Sha256Hex::of(line.as_bytes()).as_str().to_owned();
@@ -181,7 +183,7 @@ impl Receiver {
         receiver
     }
 
-    pub(super) fn from_now_on(&self, does: impl Fn(&Got) -> Does + Send + 'static) {
+    pub(super) fn does_now(&self, does: impl Fn(&Got) -> Does + Send + 'static) {
         *self.does.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(does);
     }
 
@@ -296,10 +298,10 @@ async fn every_record_arrives_whatever_the_server_does() {
         Does::Close,
     ] {
         let asked = server.asked();
-        server.from_now_on(move |_| does);
+        server.does_now(move |_| does);
         journal.record(3);
         until("it is asked", || server.asked() > asked).await;
-        server.from_now_on(|_| TAKEN);
+        server.does_now(|_| TAKEN);
         let all = journal.last.load(Ordering::Relaxed);
         until("they arrive", || server.ids().len() as u64 >= all).await;
         let now = counted(&metrics, "dtgate_sink_failures_total");
@@ -401,7 +403,7 @@ async fn a_record_that_is_refused_for_what_it_is_waits_or_is_left_out() {
     .await;
     assert_eq!(waits.ids(), ids(1..=6));
     // And goes on when the server takes it.
-    waits.from_now_on(|_| TAKEN);
+    waits.does_now(|_| TAKEN);
     until("it goes on", || waits.ids().len() == 20).await;
     assert_eq!(waits.ids(), ids(1..=20));
     shipping.end(WITHIN).await;
@@ -418,7 +420,7 @@ async fn now_begins_with_the_start_and_the_next_start_goes_on_from_there() {
     until("it is asked", || server.asked() > 0).await;
     shipping.end(Duration::ZERO).await;
     // Nothing had arrived; it begins no later for that.
-    server.from_now_on(|_| TAKEN);
+    server.does_now(|_| TAKEN);
     journal.record(1);
     let (shipping, _) = journal.start(&config);
     shipping.end(WITHIN).await;
@@ -510,9 +512,9 @@ fn what_may_not_be_meant_is_said_and_mistakes_are_refused() {
         let said = toml::from_str::<Config>(wrong).unwrap_err();
         assert!(!said.message().contains("hunter2"), "{said}");
     }
-    let many: String = (0..33)
+    let many: Vec<String> = (0..33)
         .map(|it| format!("[opa.a{it}]\nurl = 'https://a'\n"))
         .collect();
-    let many: Config = toml::from_str(&many).unwrap();
+    let many: Config = toml::from_str(&many.concat()).unwrap();
     assert!(matches!(check(&many), Err(ShipError::Many)));
 }

@@ -227,7 +227,7 @@ fn a_sink_that_is_down_costs_no_request_and_loses_nothing() {
         (counted(&gate, r#"dtgate_sink_failures_total{sink="opa.gone"}"#) > 1).then_some(())
     });
     assert_eq!(gate.ready().status, 200);
-    assert!(counted(&gate, r#"dtgate_sink_behind_records{sink="opa.silent"}"#) >= 41);
+    assert!(counted(&gate, r#"dtgate_sink_behind_records{sink="opa.silent"}"#) >= 40);
     let said = gate.log().matches("records do not arrive").count();
     assert_eq!(said, 1, "{}", gate.log());
     // It would take an hour.
@@ -271,7 +271,8 @@ fn a_kill_at_any_step_loses_nothing() {
         }
     });
     let upstream = Upstream::lenient();
-    let config = otlp(collector.address);
+    // Many starts, while other tests run.
+    let config = otlp(collector.address) + "[policies]\ntime_limit = '10s'\n";
     let mut directory = tempfile::tempdir().unwrap();
     for number in 0..KILLS {
         round.store(number, Ordering::Relaxed);

@@ -384,7 +384,7 @@ async fn what_fails_is_told_again_and_what_a_client_wrote_stops_nothing() {
     }
     // The URL is exchanged while the gate runs.
     files.write("url", &format!("http://{}/new\n", server.address));
-    server.from_now_on(|got| {
+    server.does_now(|got| {
         let text = String::from_utf8_lossy(&got.body);
         if text.contains("payments-prod-ci") {
             Does::Answer("400 Bad Request")
@@ -420,6 +420,6 @@ async fn no_more_messages_are_sent_within_a_minute_than_may_be() {
     assert_eq!(rate.free(), 0);
     tokio::time::advance(Duration::from_secs(30)).await;
     assert_eq!(rate.free(), 1);
-    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     assert_eq!(rate.free(), 3);
 }
