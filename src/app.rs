@@ -309,13 +309,18 @@ impl App {
                 tracing::error!("the sending of checkpoints ended by a panic");
             }
             index::end(index).await;
-            shipping.end(drain_timeout).await;
         };
-        let closed = tokio::time::timeout(drain_timeout, closing);
-        let (closed, ()) = tokio::join!(closed, self.exporter.end(drain_timeout));
-        if closed.is_err() {
-            tracing::warn!("the journal is still in use: it ends without a stop record");
-        }
+        // The last records are sent when they are there, in what is left of that time.
+        let began = tokio::time::Instant::now();
+        let closing = async move {
+            if tokio::time::timeout(drain_timeout, closing).await.is_err() {
+                tracing::warn!("the journal is still in use: it ends without a stop record");
+            }
+            shipping
+                .end(drain_timeout.saturating_sub(began.elapsed()))
+                .await;
+        };
+        tokio::join!(closing, self.exporter.end(drain_timeout));
         heart.abort();
         alive.abort();
         // Not before: a request that outlived the drain may still record its outcome.
@@ -432,7 +437,11 @@ pub fn descriptors(config: &Config) -> Wanted {
     Wanted {
         clients: config.listener.max_connections,
         upstream: NonZeroU32::new(upstream.fold(0, u32::saturating_add)).unwrap_or(NonZeroU32::MIN),
-        others: OPERATORS + u32::try_from(SPARES).unwrap_or(0) + 4 * workers + FILES,
+        others: OPERATORS
+            + u32::try_from(SPARES).unwrap_or(0)
+            + 4 * workers
+            + OF_A_SINK * u32::try_from(config.ship.names().len()).unwrap_or(0)
+            + FILES,
     }
 }
 
@@ -458,6 +467,8 @@ fn within_descriptors(config: &Config) -> Config {
 const OPERATORS: u32 = 64;
 /// Descriptors that are theirs even when everybody else has used up what there is.
 const SPARES: usize = 8;
+/// The way to it, the journal, and how far it is.
+const OF_A_SINK: u32 = 4;
 /// The journal, the log, policies, listening sockets, and what nobody thought of.
 const FILES: u32 = 64;
 

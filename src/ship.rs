@@ -6,26 +6,33 @@
 //! once and in order; what has not arrived stays in the journal, whatever its retention says.
 
 mod config;
+mod doubts;
 mod http;
 mod keep;
 mod opa;
+mod otlp;
+mod record;
 mod state;
+mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::outgoing::{Bookmark, Most, Outgoing};
 use crate::outbound::OutboundError;
 use crate::store::{self, StoreError};
 use crate::telemetry::Metrics;
-pub use config::{Config, From, Name, Refused, Target, Url};
-use keep::{Keep, Refusal};
+pub use config::{Config, From, Name, PerMinute, Refused, Shape, Target, Url, Verdict, Webhook};
+pub use doubts::doubts;
+use keep::{Keep, Refusal, Sent};
 pub use state::{State, Told};
 
 /// Why nothing could ever be sent.
@@ -40,6 +47,8 @@ pub enum ShipError {
         sink: String,
         source: std::io::Error,
     },
+    #[error("{sink}: {reason}")]
+    Webhook { sink: String, reason: String },
     #[error("at most {MOST} sinks can be sent to")]
     Many,
     #[error("the thread that sends cannot be started: {0}")]
@@ -51,6 +60,8 @@ pub struct Journal {
     pub directory: PathBuf,
     /// By what name its records are known elsewhere.
     pub origin: String,
+    /// What OTLP is told about the gate.
+    pub resource: Resource,
     /// The last record that a power failure does not take back.
     pub on_disk: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// To be told up to which record all have arrived everywhere.
@@ -75,18 +86,23 @@ pub struct Shipping {
 /// A destination.
 enum Sink {
     Opa(opa::Opa),
+    Otlp(otlp::Otlp),
     Store(Box<store::Sink>),
+    Webhook(Box<webhook::Webhook>),
 }
 
 impl Sink {
-    /// Sends records once. An answer that is no refusal says that all of them have arrived.
-    async fn send(&mut self, records: &[Outgoing]) -> Result<(), Refusal> {
+    /// Sends records once. An answer that is no refusal says what has become of all of them.
+    async fn send(&mut self, records: &[Outgoing]) -> Result<Sent, Refusal> {
         match self {
-            Self::Opa(opa) => opa.send(records).await,
+            Self::Opa(opa) => opa.send(records).await.map(Sent::Arrived),
+            Self::Otlp(otlp) => otlp.send(records).await.map(Sent::Arrived),
             Self::Store(store) => {
                 let sent = store.send(records).await;
+                let sent = sent.map(|()| Sent::Arrived(records.len()));
                 sent.map_err(|error| Refusal::Now(error.to_string(), None))
             }
+            Self::Webhook(webhook) => webhook.send(records).await,
         }
     }
 
@@ -97,11 +113,26 @@ impl Sink {
         }
     }
 
+    /// Whether records were sent that have not arrived.
+    fn holds(&self) -> bool {
+        matches!(self, Self::Webhook(webhook) if webhook.holds())
+    }
+
+    /// Sends those, if it is time for that, or at once.
+    async fn send_held(&mut self, at_once: bool) -> Result<Sent, Refusal> {
+        match self {
+            Self::Opa(_) | Self::Otlp(_) | Self::Store(_) => Ok(Sent::Arrived(0)),
+            Self::Webhook(webhook) => webhook.send_held(at_once).await,
+        }
+    }
+
     /// How much it takes at once.
     fn most(&self) -> Most {
         match self {
             Self::Opa(_) => opa::MOST,
+            Self::Otlp(_) => otlp::MOST,
             Self::Store(_) => store::MOST,
+            Self::Webhook(_) => webhook::MOST,
         }
     }
 }
@@ -116,19 +147,30 @@ struct Made {
 
 /// Finds what a start would object to.
 pub fn check(config: &Config) -> Result<(), ShipError> {
-    sinks(config, "").map(drop)
+    sinks(config, "", &Resource::default()).map(drop)
 }
 
 /// All that the configuration names.
-fn sinks(config: &Config, origin: &str) -> Result<Vec<Made>, ShipError> {
+fn sinks(config: &Config, origin: &str, resource: &Resource) -> Result<Vec<Made>, ShipError> {
     let mut made = Vec::new();
     for (name, target) in &config.opa {
         let name = format!("opa.{name}");
         let sink = opa::Opa::new(target, origin).map_err(of(&name))?;
+        made.push(target.made(name, Sink::Opa(sink)));
+    }
+    for (name, target) in &config.otlp {
+        let name = format!("otlp.{name}");
+        let sink = otlp::Otlp::new(target, resource, origin).map_err(of(&name))?;
+        made.push(target.made(name, Sink::Otlp(sink)));
+    }
+    for (name, config) in &config.webhook {
+        let name = format!("webhook.{name}");
+        let sink = webhook::Webhook::new(&name, config, origin)?;
         made.push(Made {
-            sink: Sink::Opa(sink),
-            refused: target.refused,
-            from: target.from.unwrap_or(From::Beginning),
+            sink: Sink::Webhook(sink.into()),
+            refused: Refused::Wait,
+            // Nobody wants old alarms.
+            from: config.from.unwrap_or(From::Now),
             name,
         });
     }
@@ -136,6 +178,17 @@ fn sinks(config: &Config, origin: &str) -> Result<Vec<Made>, ShipError> {
         return Err(ShipError::Many);
     }
     Ok(made)
+}
+
+impl Target {
+    fn made(&self, name: String, sink: Sink) -> Made {
+        Made {
+            name,
+            sink,
+            refused: self.refused,
+            from: self.from.unwrap_or(From::Beginning),
+        }
+    }
 }
 
 fn of(sink: &str) -> impl FnOnce(OutboundError) -> ShipError {
@@ -151,7 +204,7 @@ pub fn start(
     metrics: &Metrics,
     now: fn() -> Timestamp,
 ) -> Result<Shipping, ShipError> {
-    let mut made = sinks(config, &journal.origin)?;
+    let mut made = sinks(config, &journal.origin, &journal.resource)?;
     if let Some(Fleet { config, about }) = fleet {
         let sink = store::Sink::new(config, &journal.origin, about)?;
         made.push(Made {
@@ -188,6 +241,8 @@ pub fn start(
             on_disk: journal.on_disk.clone(),
             state: state.clone(),
             metrics: metrics.clone(),
+            saved: Instant::now(),
+            cannot_save: false,
         });
     }
     state.tell_shipped();

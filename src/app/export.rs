@@ -47,6 +47,7 @@ pub(super) fn ship(
     let journal = Journal {
         directory: audit.directory().to_owned(),
         origin: audit.origin().to_owned(),
+        resource: otlp::resource(config.otlp.as_ref(), &Instance::of(config.listener.listen)),
         on_disk: Arc::new(audit.on_disk()),
         shipped: Arc::new(audit.shipped()),
     };

@@ -54,41 +54,59 @@ pub struct Most {
 pub struct Bookmark {
     path: PathBuf,
     journal: PathBuf,
+    /// What is read next stands behind it.
     at: Cursor,
-    written: Cursor,
+    /// Everything up to it has arrived.
+    arrived: Cursor,
+    /// What the file says.
+    written: Option<Cursor>,
+    /// Records up to this one that are missing were told.
+    told: u64,
 }
 
 impl Bookmark {
-    /// Reads the cursor of a destination. Where there is none, it gets what comes behind record `from`. `name`: letters,
-    /// digits, dots and hyphens.
+    /// Reads the cursor of a destination. Where there is none, it gets what comes behind record `from`, which is written
+    /// at once: the next start must not begin later. `name`: letters, digits, dots and hyphens.
     pub fn open(journal: &Path, name: &str, from: u64) -> io::Result<Self> {
         let path = path(journal, name);
-        let at = match read(&path)? {
-            Some(at) => at,
-            None => Cursor::behind(journal, from)?,
+        let (at, is_there) = match read(&path)? {
+            Some(at) => (at, true),
+            None => (Cursor::behind(journal, from)?, false),
         };
-        Ok(Self {
+        let mut bookmark = Self {
             path,
             journal: journal.to_owned(),
-            written: at.clone(),
+            written: is_there.then(|| at.clone()),
+            arrived: at.clone(),
+            told: at.seq,
             at,
-        })
+        };
+        // If it cannot be written now, it is when something has arrived.
+        if !is_there && let Err(error) = bookmark.save() {
+            tracing::warn!(sink = name, %error, "how far it is cannot be written");
+        }
+        Ok(bookmark)
     }
 
     /// The last record that has arrived.
     pub fn seq(&self) -> u64 {
-        self.at.seq
+        self.arrived.seq
     }
 
-    /// The records behind it, up to number `last`, which is on disk. A journal that is another one than before is read
-    /// from its beginning.
+    /// The records behind those that were passed, up to number `last`, which is on disk. A journal that is another one
+    /// than before is read from its beginning.
     pub fn next(&mut self, last: u64, most: Most) -> io::Result<Batch> {
+        let mut batch = Batch::default();
+        // Nothing was written since, and nobody exchanges a journal that is being written.
+        if last == self.at.seq {
+            return Ok(batch);
+        }
         let mut lines = self.lines()?;
-        let (mut batch, mut bytes, mut before) = (Batch::default(), 0, self.at.seq);
+        let (mut bytes, mut before) = (0, self.at.seq);
         while before < last && batch.records.len() < most.records && bytes < most.bytes {
             let Some(line) = lines.next()? else {
                 // What is on disk can be read, or is gone.
-                batch.missing += last - before;
+                batch.missing += self.missing(before, last + 1);
                 break;
             };
             let seq = Link::read(&line.bytes).ok().and_then(|link| link.seq);
@@ -96,7 +114,7 @@ impl Bookmark {
             let Some(seq) = seq.filter(|seq| *seq > before && *seq <= last) else {
                 continue;
             };
-            batch.missing += seq - before - 1;
+            batch.missing += self.missing(before, seq);
             before = seq;
             bytes += line.bytes.len();
             batch.records.push(Outgoing {
@@ -106,6 +124,13 @@ impl Bookmark {
             });
         }
         Ok(batch)
+    }
+
+    /// How many records between these two were not told to be missing before.
+    fn missing(&mut self, before: u64, next: u64) -> u64 {
+        let first = before.max(self.told) + 1;
+        self.told = self.told.max(next.saturating_sub(1));
+        next.saturating_sub(first)
     }
 
     /// The lines behind the record that the cursor names; all, if the journal is another one.
@@ -144,7 +169,8 @@ impl Bookmark {
             record = self.at.seq,
             "the journal is not the one that was sent from: all of it is sent"
         );
-        self.at = Cursor::default();
+        (self.at, self.arrived) = (Cursor::default(), Cursor::default());
+        self.told = 0;
         Ok(Behind::all(&self.journal))
     }
 
@@ -157,26 +183,26 @@ impl Bookmark {
             .is_ok_and(|link| link.seq == Some(self.at.seq + 1) && link.prev == self.at.hash)
     }
 
-    /// This record has arrived, and all before it.
-    pub fn arrived(&mut self, record: &Outgoing) {
-        self.at = Cursor {
-            seq: record.seq,
-            hash: Sha256Hex::of(&record.line).as_str().to_owned(),
-            segment: record.place.segment,
-            offset: record.place.offset,
-        };
+    /// This record was taken, and all before it: they are not read again. That they have arrived is another matter.
+    pub fn passed(&mut self, record: &Outgoing) {
+        self.at = Cursor::of(record.seq, &record.line, record.place);
+    }
+
+    /// All that was passed has arrived.
+    pub fn arrived(&mut self) {
+        self.arrived = self.at.clone();
     }
 
     /// Whether more has arrived than the file says.
     pub fn is_ahead(&self) -> bool {
-        self.at != self.written
+        self.written.as_ref() != Some(&self.arrived)
     }
 
     /// Writes how far it is.
     pub fn save(&mut self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.at)?;
+        let text = serde_json::to_vec(&self.arrived)?;
         put(&self.path, &text, OWNERS_ALONE)?;
-        self.written = self.at.clone();
+        self.written = Some(self.arrived.clone());
         Ok(())
     }
 }
@@ -208,14 +234,37 @@ fn path(journal: &Path, name: &str) -> PathBuf {
 }
 
 impl Cursor {
+    fn of(seq: u64, line: &[u8], place: Place) -> Self {
+        Self {
+            seq,
+            hash: Sha256Hex::of(line).as_str().to_owned(),
+            segment: place.segment,
+            offset: place.offset,
+        }
+    }
+
     /// Behind a record, whatever it is.
     fn behind(journal: &Path, seq: u64) -> io::Result<Self> {
+        if seq == 0 {
+            return Ok(Self::default());
+        }
         let all = segments(journal)?;
         let begin = all.iter().filter_map(|path| first_record(path));
         let segment = begin.take_while(|first| *first <= seq).last();
+        let segment = segment.unwrap_or_default();
+        let place = Place { segment, offset: 0 };
+        let mut lines = Lines::from(journal, place).over_damage();
+        while let Some(line) = lines.next_line()? {
+            match Link::read(&line.bytes).ok().and_then(|link| link.seq) {
+                Some(number) if number == seq => return Ok(Self::of(seq, &line.bytes, line.place)),
+                Some(number) if number > seq => break,
+                _ => {}
+            }
+        }
+        // It is damaged: its number has to do.
         Ok(Self {
             seq,
-            segment: segment.unwrap_or_default(),
+            segment,
             ..Self::default()
         })
     }

@@ -10,6 +10,7 @@ mod damage;
 mod hands;
 mod history;
 mod keep;
+mod outgoing;
 mod trouble;
 mod unreadable;
 mod witnessed;

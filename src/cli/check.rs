@@ -12,7 +12,7 @@ use super::{Format, load, print_json, set};
 use crate::anchor;
 use crate::app;
 use crate::audit::pseudonym::Field;
-use crate::audit::{self, Directory, checkpoint, index};
+use crate::audit::{Directory, checkpoint, index};
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
@@ -104,7 +104,7 @@ impl Check {
         };
         doubts.extend(policy.warnings().iter().cloned());
         let records = match &self.config {
-            Some(_) => records(&config.journal, &policy),
+            Some(_) => records(&config, &policy),
             None => Vec::new(),
         };
         let checked = Checked {
@@ -204,8 +204,10 @@ impl Checked {
     }
 }
 
-/// What becomes of records: how long they are kept, what is not readable in them, and where their checkpoints go.
-fn records(journal: &audit::Config, policy: &Policy) -> Vec<String> {
+/// What becomes of records: how long they are kept, what is not readable in them, where they are sent, and where their
+/// checkpoints go.
+fn records(config: &Config, policy: &Policy) -> Vec<String> {
+    let journal = &config.journal;
     let retention = &journal.retention;
     let limits = [
         retention.max_age.map(|age| format!("older than {age}")),
@@ -226,6 +228,13 @@ fn records(journal: &audit::Config, policy: &Policy) -> Vec<String> {
         said.push(format!(
             "journal: pseudonyms stand for {}; replay cannot judge by a policy that reads one of them",
             fields.join(", ")
+        ));
+    }
+    let sinks = config.ship.names();
+    if !sinks.is_empty() {
+        said.push(format!(
+            "journal: records are sent to {}; none is deleted before it has arrived there",
+            sinks.join(", ")
         ));
     }
     let to = &journal.checkpoints;

@@ -6,6 +6,7 @@ use crate::gateway::credential::{self, Traffic};
 use crate::gateway::upstream;
 use crate::identity::{Everybodys, Teams, Ways, forwarded};
 use crate::policy::{LoadError, Problem};
+use crate::ship;
 use crate::telemetry::otlp;
 use crate::value::Duration;
 
@@ -120,6 +121,10 @@ impl Config {
                 "records, and the password, can be read on the way to the store: take `sslmode` out of the URL, or write \
                  sslmode=require",
             ));
+        }
+        for (keys, reason) in ship::doubts(&self.ship) {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            doubts.push(self.problem(&[&["ship"], &*keys].concat(), &reason));
         }
         doubts
     }

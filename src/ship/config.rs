@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use http::Uri;
 use serde::Deserialize;
 
+use crate::audit::index::Pattern;
 use crate::outbound::{ClientCertificate, Proxy, To, has_possible_port};
 use crate::value::Duration;
 
@@ -16,6 +17,10 @@ use crate::value::Duration;
 pub struct Config {
     /// Services that take OPA's decision log.
     pub opa: BTreeMap<Name, Target>,
+    /// OpenTelemetry collectors, and whatever takes OTLP logs.
+    pub otlp: BTreeMap<Name, Target>,
+    /// Where people are told of some records.
+    pub webhook: BTreeMap<Name, Webhook>,
 }
 
 /// What a sink is called: 1 to 32 letters, digits and hyphens.
@@ -72,6 +77,79 @@ pub enum From {
     Now,
 }
 
+/// A chat, a pager, or anything else that takes a short message by POST.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// File with the URL, which is a secret.
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+    pub shape: Shape,
+    /// File with the key of an integration, for a pager.
+    #[serde(default)]
+    pub routing_key_file: Option<PathBuf>,
+    /// File with header fields, one `name: value` a line.
+    #[serde(default)]
+    pub headers_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust instead of the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_certificate: Option<ClientCertificate>,
+    #[serde(default)]
+    pub proxy: Option<Proxy>,
+    #[serde(default)]
+    pub proxy_credential_file: Option<PathBuf>,
+    /// For one message, and the answer to it.
+    #[serde(default = "timeout")]
+    pub timeout: Duration,
+    /// What it gets first.
+    #[serde(default)]
+    pub from: Option<From>,
+    /// Of decisions, those with these verdicts. Other records have none, and are not asked for one.
+    #[serde(default = "denials")]
+    pub verdict: Vec<Verdict>,
+    /// Kinds of records.
+    #[serde(default = "decisions")]
+    pub kind: Vec<Pattern>,
+    #[serde(default)]
+    pub operation: Vec<Pattern>,
+    #[serde(default)]
+    pub environment: Vec<Pattern>,
+    /// Policies that had something to say, enforced or not.
+    #[serde(default)]
+    pub policy: Vec<Pattern>,
+    /// Codes of what they said.
+    #[serde(default)]
+    pub code: Vec<Pattern>,
+    /// Messages that are sent within a minute at most.
+    #[serde(default)]
+    pub per_minute: PerMinute,
+}
+
+/// What a message looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    Slack,
+    Teams,
+    PagerDuty,
+    /// The records as they are.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Allow,
+    Deny,
+}
+
+/// 1 to 600.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct PerMinute(usize);
+
 /// `http[s]://host[:port][/path]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -80,7 +158,15 @@ pub struct Url(Uri);
 impl Config {
     /// Whether records are sent anywhere.
     pub fn is_any(&self) -> bool {
-        !self.opa.is_empty()
+        !self.names().is_empty()
+    }
+
+    /// What the sinks are called: `otlp.siem`.
+    pub fn names(&self) -> Vec<String> {
+        let opa = self.opa.keys().map(|name| format!("opa.{name}"));
+        let otlp = self.otlp.keys().map(|name| format!("otlp.{name}"));
+        let webhook = self.webhook.keys().map(|name| format!("webhook.{name}"));
+        opa.chain(otlp).chain(webhook).collect()
     }
 }
 
@@ -95,6 +181,39 @@ impl Target {
             proxy_credential_file: self.proxy_credential_file.as_deref(),
             timeout: self.timeout.into(),
         }
+    }
+}
+
+impl Verdict {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl Default for PerMinute {
+    fn default() -> Self {
+        Self(10)
+    }
+}
+
+impl TryFrom<i64> for PerMinute {
+    type Error = &'static str;
+
+    fn try_from(number: i64) -> Result<Self, Self::Error> {
+        let number = usize::try_from(number).ok();
+        let number = number.filter(|number| (1..=600).contains(number));
+        number
+            .map(Self)
+            .ok_or("1 to 600 messages can be sent a minute")
+    }
+}
+
+impl PerMinute {
+    pub(super) fn get(self) -> usize {
+        self.0
     }
 }
 
@@ -138,8 +257,25 @@ impl Url {
     pub fn uri(&self) -> &Uri {
         &self.0
     }
+
+    /// Where OTLP's logs go, below this URL.
+    pub(super) fn of_logs(&self) -> Uri {
+        let below = self.0.to_string();
+        let below = below.trim_end_matches('/');
+        let below = below.strip_suffix("/v1/logs").unwrap_or(below);
+        let url = format!("{below}/v1/logs").parse();
+        url.unwrap_or_else(|_| self.0.clone())
+    }
 }
 
 fn timeout() -> Duration {
     Duration::from_secs(30)
+}
+
+fn denials() -> Vec<Verdict> {
+    vec![Verdict::Deny]
+}
+
+fn decisions() -> Vec<Pattern> {
+    vec![Pattern::Exactly("decision".to_owned())]
 }

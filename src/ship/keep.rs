@@ -19,6 +19,18 @@ pub(super) struct Keep {
     pub(super) on_disk: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub(super) state: State,
     pub(super) metrics: Metrics,
+    /// When the cursor was written last, or could not be.
+    pub(super) saved: Instant,
+    pub(super) cannot_save: bool,
+}
+
+/// What became of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// All have arrived, as far as they are for this sink: so many.
+    Arrived(usize),
+    /// The sink has taken them in its hand, to tell of them later: they have not arrived.
+    Held,
 }
 
 /// Why records have not arrived.
@@ -33,10 +45,10 @@ pub(super) enum Refusal {
 impl Keep {
     /// Sends what comes until it is told to stop, and then what is left, as long as it is taken.
     pub(super) async fn keep(mut self, stop: CancellationToken) {
-        let mut saved = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             let is_last = stop.is_cancelled();
+            let looked = self.state.now();
             let last = (self.on_disk)();
             let batch = match self.bookmark.next(last, self.sink.most()) {
                 Ok(batch) => batch,
@@ -57,30 +69,29 @@ impl Keep {
                     "records are not in the journal any more, or damaged, and are not sent"
                 );
             }
-            if batch.records.is_empty() {
-                self.state.complete(&self.name);
-                self.save();
-                if is_last {
-                    break;
-                }
-                self.sink.rest(false).await;
-                stop.run_until_cancelled(sleep(LOOK)).await;
-                continue;
-            }
             pause = FIRST_PAUSE;
             if !self.deliver(&batch.records, &stop).await {
                 break;
             }
-            if saved.elapsed() >= SAVE {
+            if batch.records.last().is_none_or(|it| it.seq >= last) && !self.sink.holds() {
+                self.state.complete(&self.name, looked);
+            }
+            if self.saved.elapsed() >= SAVE {
                 self.save();
-                saved = Instant::now();
+            }
+            if batch.records.is_empty() {
+                if !self.deliver_held(is_last, &stop).await || is_last {
+                    break;
+                }
+                self.sink.rest(false).await;
+                stop.run_until_cancelled(sleep(LOOK)).await;
             }
         }
         self.save();
         self.sink.rest(true).await;
     }
 
-    /// Sends records until all have arrived. `false`: it ends before.
+    /// Sends records until all have arrived, or are held. `false`: it ends before.
     async fn deliver(&mut self, records: &[Outgoing], stop: &CancellationToken) -> bool {
         let (mut rest, mut count) = (records, records.len());
         let mut pause = FIRST_PAUSE;
@@ -88,7 +99,11 @@ impl Keep {
             && let Some(last) = part.last()
         {
             let refusal = match self.sink.send(part).await {
-                Ok(()) => None,
+                Ok(sent) => {
+                    self.bookmark.passed(last);
+                    self.sent(sent);
+                    None
+                }
                 // It is looked for which one it is.
                 Err(Refusal::Records(_)) if part.len() > 1 => {
                     count = part.len().div_ceil(2);
@@ -97,6 +112,8 @@ impl Keep {
                 Err(Refusal::Records(reason)) if self.refused == Refused::Skip => {
                     self.metrics.records_not_shipped(&self.name, 1);
                     tracing::error!(sink = %self.name, record = last.seq, reason, "a record is refused and left out");
+                    self.bookmark.passed(last);
+                    self.sent(Sent::Arrived(0));
                     None
                 }
                 Err(Refusal::Records(reason)) => {
@@ -111,16 +128,48 @@ impl Keep {
                 }
                 continue;
             }
-            self.bookmark.arrived(last);
-            self.metrics.shipped(&self.name, part.len() as u64);
-            if self.state.arrived(&self.name, last.seq).is_some() {
-                tracing::info!(sink = %self.name, record = last.seq, "records arrive again");
-            }
             rest = behind;
             count = (count * 2).min(records.len());
             pause = FIRST_PAUSE;
+            if self.saved.elapsed() >= SAVE {
+                self.save();
+            }
         }
         true
+    }
+
+    /// Sends what the sink holds, where it is time for that; before the end it is. `false`: it ends before.
+    async fn deliver_held(&mut self, is_last: bool, stop: &CancellationToken) -> bool {
+        let mut pause = FIRST_PAUSE;
+        while self.sink.holds() {
+            let (reason, patience) = match self.sink.send_held(is_last).await {
+                Ok(Sent::Held) => return true,
+                Ok(sent) => {
+                    self.sent(sent);
+                    return true;
+                }
+                Err(Refusal::Now(reason, patience)) => (reason, patience),
+                Err(Refusal::Records(reason)) => (reason, None),
+            };
+            self.failed(&reason);
+            if stop.is_cancelled() || !wait(&mut pause, patience, stop).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What was passed is held, or has arrived.
+    fn sent(&mut self, sent: Sent) {
+        let Sent::Arrived(records) = sent else {
+            return;
+        };
+        self.bookmark.arrived();
+        self.metrics.shipped(&self.name, records as u64);
+        let seq = self.bookmark.seq();
+        if self.state.arrived(&self.name, seq, records > 0).is_some() {
+            tracing::info!(sink = %self.name, record = seq, "records arrive again");
+        }
     }
 
     fn failed(&self, reason: &str) {
@@ -133,14 +182,21 @@ impl Keep {
 
     /// Whatever becomes of it, what was sent was sent: the next start repeats it.
     fn save(&mut self) {
+        self.saved = Instant::now();
         if !self.bookmark.is_ahead() {
             return;
         }
         match self.bookmark.save() {
-            Ok(()) => self.state.saved(&self.name, self.bookmark.seq()),
+            Ok(()) => {
+                self.cannot_save = false;
+                self.state.saved(&self.name, self.bookmark.seq());
+            }
             Err(error) => {
                 self.metrics.shipping_failed(&self.name);
-                tracing::warn!(sink = %self.name, %error, "how far it is cannot be written");
+                // Once, however long it lasts.
+                if !std::mem::replace(&mut self.cannot_save, true) {
+                    tracing::warn!(sink = %self.name, %error, "how far it is cannot be written");
+                }
             }
         }
     }

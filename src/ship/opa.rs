@@ -62,19 +62,21 @@ impl Opa {
         })
     }
 
-    pub(super) async fn send(&mut self, records: &[Outgoing]) -> Result<(), Refusal> {
+    /// How many of them were events.
+    pub(super) async fn send(&mut self, records: &[Outgoing]) -> Result<usize, Refusal> {
         let events = records
             .iter()
             .filter_map(|record| event(&record.line, &self.gate));
         let events: Vec<Event<'_>> = events.collect();
         if events.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let message = packed(&events).map_err(|error| Refusal::Now(error.to_string(), None))?;
         let gzip = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
         let (url, json) = (self.url.clone(), "application/json");
         let answered = self.sender.post(url, json, &gzip, message);
-        taken(answered.await).map(drop)
+        taken(answered.await)?;
+        Ok(events.len())
     }
 }
 
@@ -109,11 +111,13 @@ fn event<'a>(line: &'a [u8], gate: &str) -> Option<Event<'a>> {
 }
 
 /// Members that OPA's events have, too.
-const OPAS: [&str; 9] = [
+const OPAS: [&str; 11] = [
     "bundles",
     "decision_id",
+    "erased",
     "input",
     "labels",
+    "masked",
     "metrics",
     "path",
     "requested_by",

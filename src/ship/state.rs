@@ -33,7 +33,7 @@ pub struct Told {
     /// The same, as its file says it: what a restart begins behind.
     #[serde(skip)]
     saved: u64,
-    /// When everything had arrived last.
+    /// When everything was on disk that has arrived by now.
     #[serde(skip)]
     complete: Option<Timestamp>,
 }
@@ -60,12 +60,15 @@ impl State {
         });
     }
 
-    /// A record has arrived, and all before it. The error that was before that; none, if it was well.
-    pub(super) fn arrived(&self, name: &str, seq: u64) -> Option<String> {
+    /// A record has arrived, or is not for this sink (`is_told`), and all before it. The error that was before that;
+    /// none, if it was well.
+    pub(super) fn arrived(&self, name: &str, seq: u64, is_told: bool) -> Option<String> {
         let mut error = None;
         self.change(name, |told, now| {
             told.seq = seq;
-            told.at = Some(rfc3339_millis(now));
+            if is_told {
+                told.at = Some(rfc3339_millis(now));
+            }
             error = told.error.take();
         });
         error
@@ -81,10 +84,14 @@ impl State {
         is_news
     }
 
-    /// Everything has arrived.
-    pub(super) fn complete(&self, name: &str) {
-        self.change(name, |told, now| {
-            told.complete = Some(now);
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        self.0.as_ref().map(|shared| (shared.now)())
+    }
+
+    /// Everything has arrived that was on disk then.
+    pub(super) fn complete(&self, name: &str, then: Option<Timestamp>) {
+        self.change(name, |told, _| {
+            told.complete = then;
             told.error = None;
         });
     }
@@ -107,7 +114,7 @@ impl State {
     }
 
     /// How far all of them are behind record `last`.
-    pub(super) fn load(&self, last: u64) -> Vec<SinkLoad> {
+    pub fn load(&self, last: u64) -> Vec<SinkLoad> {
         let Some(shared) = &self.0 else {
             return Vec::new();
         };

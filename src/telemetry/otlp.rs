@@ -29,9 +29,11 @@ pub use config::{
     Config, Endpoint, MetricsConfig, Queue, Ratio, Sampling, Temporality, TracesConfig,
 };
 pub use doubts::doubts;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use post::Post;
 pub use resource::{Instance, Named};
 use send::{MetricsSender, TracesSender};
+pub use spans::{nanoseconds, pair, scope};
 
 /// Why nothing could be sent.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,13 @@ pub fn check(config: &Config) -> Result<(), OtlpError> {
     Post::new(config).map(drop)
 }
 
+/// Who says it: the same in whatever is sent by OTLP.
+pub fn resource(config: Option<&Config>, instance: &Instance) -> Resource {
+    let named = config.map(|config| config.resource.clone());
+    let named = named.unwrap_or_default();
+    resource::resource(&named, instance, &resource::environment())
+}
+
 /// Starts to send what the configuration says, from now on, as this gate.
 pub fn start(
     config: &Config,
@@ -63,7 +72,7 @@ pub fn start(
     now: fn() -> Timestamp,
 ) -> Result<(Tracer, Exporter), OtlpError> {
     let post = Post::new(config)?;
-    let resource = resource::resource(&config.resource, instance, &resource::environment());
+    let resource = resource(Some(config), instance);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -23,7 +23,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 22] = [
+const CAUSES: [(&str, Cause); 24] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -56,6 +56,8 @@ const CAUSES: [(&str, Cause); 22] = [
     ),
     ("DtgateOtlpFailing", crate::otlp::collector_gone),
     ("DtgateSpansDropped", crate::otlp::collector_refusing),
+    ("DtgateSinkBehind", crate::sinks::sink_down),
+    ("DtgateSinkRecordsMissing", crate::sinks::record_refused),
 ];
 
 fn deploy(name: &str) -> PathBuf {

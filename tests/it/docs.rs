@@ -7,7 +7,7 @@ use std::process::Output;
 
 use dtgate::config::Config;
 use dtgate::identity::Everybodys;
-use dtgate::telemetry::{Limit, Metrics};
+use dtgate::telemetry::{Limit, Metrics, SinkLoad};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -148,6 +148,15 @@ pub(crate) fn every_metric() -> String {
     metrics.proxy_header("believed");
     metrics.request(true, None, &Method::PUT, StatusCode::BAD_GATEWAY);
     metrics.violation("naming", "enforce");
+    metrics.will_be_shipped("otlp.siem");
+    metrics.sinks_from(|| {
+        let sink = "otlp.siem".to_owned();
+        vec![SinkLoad {
+            sink,
+            behind: 0,
+            seconds: 0,
+        }]
+    });
     metrics.encode()
 }
 

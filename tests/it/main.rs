@@ -77,6 +77,7 @@ mod signals;
 #[expect(dead_code, reason = "it makes more kinds of keys than are needed here")]
 #[path = "../../src/identity/signer.rs"]
 mod signer;
+mod sinks;
 mod soak;
 mod stalls;
 mod status;

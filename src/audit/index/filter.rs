@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
+
 use crate::value::Network;
 
 /// Which decisions. Each part that is there has to hold; of the values of one part, any.
@@ -43,7 +45,8 @@ pub struct Filter {
 }
 
 /// A text, or how it begins: `payments*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
 pub enum Pattern {
     Exactly(String),
     Begins(String),
@@ -68,10 +71,16 @@ impl std::str::FromStr for Pattern {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.strip_suffix('*') {
+        Ok(text.to_owned().into())
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        match text.strip_suffix('*') {
             Some(begins) => Self::Begins(begins.to_owned()),
-            None => Self::Exactly(text.to_owned()),
-        })
+            None => Self::Exactly(text),
+        }
     }
 }
 

@@ -113,7 +113,8 @@ fn pairs(attributes: Attributes) -> Vec<KeyValue> {
         .collect()
 }
 
-pub(super) fn pair(name: &str, value: any_value::Value) -> KeyValue {
+/// An attribute.
+pub fn pair(name: &str, value: any_value::Value) -> KeyValue {
     KeyValue {
         key: name.to_owned(),
         value: Some(AnyValue { value: Some(value) }),
@@ -121,7 +122,8 @@ pub(super) fn pair(name: &str, value: any_value::Value) -> KeyValue {
     }
 }
 
-pub(super) fn scope() -> InstrumentationScope {
+/// Who measures.
+pub fn scope() -> InstrumentationScope {
     InstrumentationScope {
         name: "dtgate".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -130,7 +132,7 @@ pub(super) fn scope() -> InstrumentationScope {
 }
 
 /// Since 1970.
-pub(super) fn nanoseconds(time: Timestamp) -> u64 {
+pub fn nanoseconds(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or(0)
 }
 

@@ -15,7 +15,7 @@ use super::{
     PARENT, TAKEN, TRACE, WAY, collector, configured, counted, send, spans, texts, trace, traced,
 };
 use crate::alerts::{Scrape, look};
-use crate::harness::{GOOD, Seen, TOKEN, Upstream, eventually, exchange};
+use crate::harness::{BAD, GOOD, Seen, TOKEN, Upstream, eventually, exchange};
 
 #[test]
 fn a_collector_that_is_none_costs_no_request_anything_and_is_counted() {
@@ -502,7 +502,8 @@ impl Otelcol {
              exporters:\n  debug:\n    verbosity: detailed\n\
              service:\n  telemetry:\n    metrics:\n      level: none\n  pipelines:\n\
              \x20   traces:\n      receivers: [otlp]\n      exporters: [debug]\n\
-             \x20   metrics:\n      receivers: [otlp]\n      exporters: [debug]\n"
+             \x20   metrics:\n      receivers: [otlp]\n      exporters: [debug]\n\
+             \x20   logs:\n      receivers: [otlp]\n      exporters: [debug]\n"
         );
         std::fs::write(&config, text).unwrap();
         let child = std::process::Command::new(otelcol())
@@ -570,4 +571,30 @@ fn needs_otelcol_a_real_collector_understands_traces_and_metrics() {
             "{step}: {said}"
         );
     }
+}
+
+#[test]
+#[ignore = "needs an OpenTelemetry collector, which .ci/run builds"]
+fn needs_otelcol_a_real_collector_understands_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let collector = Otelcol::start(directory.path());
+    let upstream = Upstream::lenient();
+    let config = format!("[ship.otlp.siem]\nurl = 'http://{}'\n", collector.address);
+    let gate = configured(upstream.address, &config);
+    let answered = send(&gate, "PUT", TOKEN, "", BAD);
+    let decision = answered.header("dtgate-decision-id").unwrap();
+    eventually("it understands all of it", || {
+        let said = collector.said();
+        let all = [
+            format!("dtgate.decision.id: Str({decision})"),
+            "EventName: dtgate.decision".to_owned(),
+            "SeverityText: WARN".to_owned(),
+            "SeverityNumber: Warn(13)".to_owned(),
+            "Body: Str({\"seq\":".to_owned(),
+            "dtgate.seq: Int(".to_owned(),
+            "service.name: Str(dtgate)".to_owned(),
+            "dtgate.gate: Str(dtgate/".to_owned(),
+        ];
+        all.iter().all(|line| said.contains(line)).then_some(())
+    });
 }
