@@ -85,8 +85,8 @@ pub struct Shipping {
 
 /// A destination.
 enum Sink {
-    Opa(opa::Opa),
-    Otlp(otlp::Otlp),
+    Opa(Box<opa::Opa>),
+    Otlp(Box<otlp::Otlp>),
     Store(Box<store::Sink>),
     Webhook(Box<webhook::Webhook>),
 }
@@ -156,12 +156,12 @@ fn sinks(config: &Config, origin: &str, resource: &Resource) -> Result<Vec<Made>
     for (name, target) in &config.opa {
         let name = format!("opa.{name}");
         let sink = opa::Opa::new(target, origin).map_err(of(&name))?;
-        made.push(target.made(name, Sink::Opa(sink)));
+        made.push(target.made(name, Sink::Opa(sink.into())));
     }
     for (name, target) in &config.otlp {
         let name = format!("otlp.{name}");
         let sink = otlp::Otlp::new(target, resource, origin).map_err(of(&name))?;
-        made.push(target.made(name, Sink::Otlp(sink)));
+        made.push(target.made(name, Sink::Otlp(sink.into())));
     }
     for (name, config) in &config.webhook {
         let name = format!("webhook.{name}");

@@ -80,15 +80,15 @@ impl Keep {
                 self.save();
             }
             if batch.records.is_empty() {
-                if !self.deliver_held(is_last, &stop).await || is_last {
+                let is_delivered = self.deliver_held(is_last, &stop).await;
+                self.sink.rest(is_last).await;
+                if !is_delivered || is_last {
                     break;
                 }
-                self.sink.rest(false).await;
                 stop.run_until_cancelled(sleep(LOOK)).await;
             }
         }
         self.save();
-        self.sink.rest(true).await;
     }
 
     /// Sends records until all have arrived, or are held. `false`: it ends before.

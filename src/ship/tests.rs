@@ -88,7 +88,10 @@ impl Written {
         let metrics = Metrics::new("0");
         let config = toml::from_str(config).unwrap();
         let now = || Timestamp::UNIX_EPOCH;
-        (start(&config, &journal, &metrics, now).unwrap(), metrics)
+        (
+            start(&config, None, &journal, &metrics, now).unwrap(),
+            metrics,
+        )
     }
 }
 

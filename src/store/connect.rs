@@ -114,8 +114,9 @@ fn tls(config: &Config) -> Result<MakeRustlsConnect, StoreError> {
 /// The driver says only "db error" of what the server says.
 pub(super) fn causes(error: &tokio_postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
-        let advice = advice(said.code()).map_or(String::new(), |it| format!(": {it}"));
-        return format!("{} ({}){advice}", said.message(), said.code().code());
+        let code = said.code();
+        let advice = advice(code).map_or(String::new(), |it| format!(": {it}"));
+        return format!("{} ({}){advice}", said.message(), code.code());
     }
     let error: &dyn std::error::Error = error;
     let all = std::iter::successors(Some(error), |error| error.source());

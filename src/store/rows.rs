@@ -38,9 +38,10 @@ impl<'a> Row<'a> {
         let facts = facts::of(&record.line);
         // What is no UTF-8 is no record, and is never sent. If it were, its hash would tell that it is not as it was.
         let line = String::from_utf8_lossy(&record.line);
-        let line = match line.contains('\0') {
-            true => Cow::Owned(line.replace('\0', "\u{fffd}")),
-            false => line,
+        let line = if line.contains('\0') {
+            Cow::Owned(line.replace('\0', "\u{fffd}"))
+        } else {
+            line
         };
         Self {
             seq: signed(record.seq),
