@@ -74,6 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "listener",
             "outbound",
             "policy",
+            "store",
             "telemetry",
             "value",
         ],
