@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own: on a free port of loopback, in a directory of its own, gone with the test.
+//! A `PostgreSQL` of the tests' own: on a free port of loopback, in a directory of its own, gone with the test.
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -232,12 +232,12 @@ pub(crate) fn as_nobody(program: &str, folder: &Path) -> Command {
     command
 }
 
-/// Where PostgreSQL's programs are.
+/// Where `PostgreSQL`'s programs are.
 pub(crate) fn programs() -> PathBuf {
     tool_path("initdb").parent().unwrap().to_owned()
 }
 
-/// A program of PostgreSQL, as somebody who is not root: as root it does not start.
+/// A program of `PostgreSQL`, as somebody who is not root: as root it does not start.
 fn tool(name: &str) -> Command {
     unprivileged(tool_path(name))
 }
