@@ -284,7 +284,7 @@ mod tests {
             (
                 "[environments.prod]\nurl = \"http://a\"\n",
                 "`url`: it belongs in the section [environments.NAME.upstream], or in the section [journal.checkpoints], or in the \
-                 section [upstream]. ",
+                 section [ship.opa.NAME], or in the section [ship.otlp.NAME], or in the section [upstream]. ",
             ),
             (
                 "[upstream.environments.prod]\nurl = \"http://a\"\n",

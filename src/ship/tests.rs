@@ -199,6 +199,17 @@ impl Receiver {
         self.taken.lock().unwrap().clone()
     }
 
+    /// The same, each once: on a busy machine an answer may come too late.
+    fn firsts(&self) -> Vec<String> {
+        let mut firsts = Vec::new();
+        for id in self.ids() {
+            if !firsts.contains(&id) {
+                firsts.push(id);
+            }
+        }
+        firsts
+    }
+
     /// The ids of all decisions that were taken.
     fn ids(&self) -> Vec<String> {
         self.taken().iter().flat_map(Got::ids).collect()
@@ -282,7 +293,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 async fn every_record_arrives_whatever_the_server_does() {
     let mut journal = Written::new();
     let server = Receiver::new(|_| TAKEN);
-    let config = opa("das", server.address, "timeout = '300ms'");
+    let config = opa("das", server.address, "timeout = '2s'");
     let (shipping, metrics) = journal.start(&config);
     let mut failures = 0;
     for does in [
@@ -306,15 +317,18 @@ async fn every_record_arrives_whatever_the_server_does() {
         until("it is asked", || server.asked() > asked).await;
         server.does_now(|_| TAKEN);
         let all = journal.last.load(Ordering::Relaxed);
-        until("they arrive", || server.ids().len() as u64 >= all).await;
+        until("they arrive", || server.firsts().len() as u64 >= all).await;
         let now = counted(&metrics, "dtgate_sink_failures_total");
         // One that is split does not count as long as there is more than one.
         assert!(now >= failures);
         failures = now;
     }
     assert!(failures >= 10, "{failures}");
-    assert_eq!(server.ids(), ids(1..=39));
-    assert_eq!(counted(&metrics, "dtgate_sink_records_total"), 39);
+    assert_eq!(server.firsts(), ids(1..=39));
+    until("all are counted", || {
+        counted(&metrics, "dtgate_sink_records_total") == 39
+    })
+    .await;
     assert_eq!(counted(&metrics, "dtgate_sink_missing_records_total"), 0);
     shipping.end(WITHIN).await;
 }
