@@ -1,6 +1,6 @@
 //! What is written down is true: the shipped configuration, the commands shown, the examples.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -89,33 +89,64 @@ fn the_example_of_settings_switches_expiry_on_and_nothing_else() {
     );
 }
 
-#[test]
-fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other() {
+/// The keys of the table of the page about the configuration, each with its default as it stands there.
+fn documented_keys() -> BTreeMap<String, String> {
     let text = page("docs/configuration.md");
-    let table = text.split("\n## Keys\n").nth(1).unwrap();
-    let documented: BTreeSet<String> = table
-        .split("\n## ")
-        .next()
-        .unwrap()
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `"))
-        .filter_map(|line| line.split('`').next())
-        .map(str::to_owned)
-        .collect();
+    let (_, table) = text.split_once("\n## Keys\n").unwrap();
+    let rows = table.split("\n## ").next().unwrap().lines();
+    let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    rows.map(|(key, rest)| {
+        let default = rest.split('|').next().unwrap();
+        (key.to_owned(), default.trim().to_owned())
+    })
+    .collect()
+}
+
+/// The keys of the shipped configuration, those in comments too, each with its value.
+fn shipped_keys() -> BTreeMap<String, String> {
     let mut section = String::new();
-    let mut shipped = BTreeSet::new();
+    let mut shipped = BTreeMap::new();
     for line in page("deploy/dtgate.toml").lines() {
         let line = line.strip_prefix("# ").unwrap_or(line);
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']).to_owned();
-        } else if let Some((key, _)) = line.split_once(" = ")
+        } else if let Some((key, value)) = line.split_once(" = ")
             && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         {
             let key = format!("{section}.{key}");
-            shipped.insert(key.trim_start_matches('.').to_owned());
+            shipped.insert(key.trim_start_matches('.').to_owned(), value.to_owned());
         }
     }
-    assert_eq!(shipped, documented);
+    shipped
+}
+
+#[test]
+fn the_shipped_configuration_names_every_key_of_the_documentation_and_no_other() {
+    let shipped = shipped_keys();
+    let documented = documented_keys();
+    assert!(shipped.keys().eq(documented.keys()), "{shipped:?}");
+}
+
+/// But for the upstream, which has none. What the program has is looked up in the program, and what stands in comments
+/// in the table.
+#[test]
+fn the_shipped_configuration_has_every_default() {
+    let shipped: Config = toml::from_str(&page("deploy/dtgate.toml")).unwrap();
+    let without = format!("upstream.url = {}", shipped_keys()["upstream.url"]);
+    assert_eq!(shipped, toml::from_str::<Config>(&without).unwrap());
+    let documented = documented_keys();
+    let mut seen = 0;
+    for (key, value) in shipped_keys() {
+        let told = &documented[&key];
+        let literal = told.strip_prefix('`').and_then(|told| told.strip_suffix('`'));
+        // One of three keys that have to be given: it is shown as somebody would give it.
+        let Some(literal) = literal.filter(|_| key != "identity.jwt.NAME.discovery") else {
+            continue;
+        };
+        assert_eq!(value.trim_matches('"'), literal.trim_matches('"'), "{key}");
+        seen += 1;
+    }
+    assert!(seen > 70, "only {seen} have one");
 }
 
 #[test]
