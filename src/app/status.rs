@@ -67,6 +67,7 @@ impl Places {
                 open,
                 most,
                 waiting,
+                error,
             } = environment;
             json!({
                 "name": name,
@@ -74,6 +75,7 @@ impl Places {
                 "connections": open,
                 "max_connections": most,
                 "waiting": waiting,
+                "error": error,
             })
         });
         told.collect()

@@ -138,7 +138,9 @@ fn the_shipped_configuration_has_every_default() {
     let mut seen = 0;
     for (key, value) in shipped_keys() {
         let told = &documented[&key];
-        let literal = told.strip_prefix('`').and_then(|told| told.strip_suffix('`'));
+        let literal = told
+            .strip_prefix('`')
+            .and_then(|told| told.strip_suffix('`'));
         // One of three keys that have to be given: it is shown as somebody would give it.
         let Some(literal) = literal.filter(|_| key != "identity.jwt.NAME.discovery") else {
             continue;
@@ -340,7 +342,10 @@ fn commands_that_are_shown_can_be_pasted_into_any_shell() {
 #[test]
 fn the_example_to_try_by_hand_does_not_wait_for_a_gate_that_does_not_start() {
     let example = block_after(&page("README.md"), "a gate to try by hand", "sh");
-    let waits = example.lines().find(|line| line.contains("/readyz")).unwrap();
+    let waits = example
+        .lines()
+        .find(|line| line.contains("/readyz"))
+        .unwrap();
     let (asks, or_else) = waits.split_once(" || ").unwrap();
     let words = shlex::split(asks).unwrap();
     let behind = |flag: &str| -> u64 {
@@ -349,7 +354,11 @@ fn the_example_to_try_by_hand_does_not_wait_for_a_gate_that_does_not_start() {
     };
     assert!(behind("--retry") * behind("--retry-delay") <= 60);
     for line in example.lines().filter(|line| line.ends_with(" &")) {
-        let (_, log) = line.trim_end_matches(" &").rsplit_once(" 2> ").unwrap();
+        let (_, log) = line
+            .strip_suffix(" 2>&1 &")
+            .unwrap()
+            .rsplit_once(" > ")
+            .unwrap();
         assert!(or_else.contains(log), "{or_else}: {log}");
     }
 }

@@ -79,7 +79,10 @@ fn the_commands_of_the_page_about_systemd_install_all_that_the_unit_names() {
     std::fs::remove_file(at(other)).unwrap();
     run(&install, &root(), place.path());
     assert!(!at(other).exists());
-    for nested in ["etc/dtgate/policies/policies", "usr/local/share/doc/dtgate/docs/docs"] {
+    for nested in [
+        "etc/dtgate/policies/policies",
+        "usr/local/share/doc/dtgate/docs/docs",
+    ] {
         assert!(!at(nested).exists(), "{nested}");
     }
     // A new version brings its policies, and leaves the settings.
