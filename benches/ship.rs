@@ -119,7 +119,14 @@ impl Written {
             shipped: Arc::new(|_| ()),
         };
         let config = toml::from_str(config).unwrap();
-        ship::start(&config, None, &journal, &Metrics::new("0"), dtgate::app::now).unwrap()
+        ship::start(
+            &config,
+            None,
+            &journal,
+            &Metrics::new("0"),
+            dtgate::app::now,
+        )
+        .unwrap()
     }
 
     fn path(&self) -> &Path {

@@ -202,7 +202,9 @@ impl<B> Service<Request<B>> for Admin {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
-    let text = serde_json::to_vec(body).expect("texts and booleans make valid JSON");
+    let mut text = serde_json::to_vec(body).expect("texts and booleans make valid JSON");
+    // For those who ask in a terminal.
+    text.push(b'\n');
     response(status, JSON, text)
 }
 
@@ -292,7 +294,7 @@ mod tests {
         let (response, body) = ask(admin(false), Method::GET, "/healthz").await;
         assert_eq!(
             (response.status(), body.as_str()),
-            (StatusCode::OK, r#"{"alive":true}"#)
+            (StatusCode::OK, "{\"alive\":true}\n")
         );
     }
 
@@ -304,7 +306,7 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(
             body,
-            r#"{"alive":false,"error":"a worker has not moved for 42 s: restart dtgate"}"#
+            "{\"alive\":false,\"error\":\"a worker has not moved for 42 s: restart dtgate\"}\n"
         );
     }
 
@@ -314,7 +316,8 @@ mod tests {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(
             body,
-            r#"{"ready":true,"checks":[{"name":"policies","ok":true,"detail":"9 loaded"},{"name":"journal","ok":true,"detail":"writable"}]}"#
+            r#"{"ready":true,"checks":[{"name":"policies","ok":true,"detail":"9 loaded"},{"name":"journal","ok":true,"detail":"writable"}]}
+"#
         );
         let (response, body) = ask(admin(false), Method::GET, "/readyz?verbose").await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

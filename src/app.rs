@@ -18,7 +18,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use http::Response;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::descriptors::{self, Wanted};
-use crate::listener::{self, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
+use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
 use crate::store::Turns;
@@ -100,11 +100,12 @@ impl App {
         let policy = set.policy();
         say_what_serves(config, policy);
         load::say_doubts(config, &set);
-        let listener =
-            Listener::bind(&config.listener, metrics.clone(), now).context("listener")?;
+        let listener = Listener::bind(&config.listener, metrics.clone(), now);
+        let listener = listener.map_err(|error| named(error, "listener", "--listen"))?;
         let operators = operators(&config.admin);
+        let admin_listener = Listener::bind(&operators, metrics.clone(), now);
         let admin_listener =
-            Listener::bind(&operators, metrics.clone(), now).context("admin listener")?;
+            admin_listener.map_err(|error| named(error, "admin listener", "--admin"))?;
         let admin_listener = admin_listener.with_spares(SPARES);
         let configured = |key: &HashKey| {
             let configured = configured::configured(config, &set, key, overridden);
@@ -326,6 +327,14 @@ impl App {
         // Not before: a request that outlived the drain may still record its outcome.
         drop(self.workers);
         served.map(|_drained| ())
+    }
+}
+
+/// Which listener could not be made, and where its address is the matter, by which flag it can get another one.
+fn named(error: BindError, which: &'static str, flag: &str) -> anyhow::Error {
+    match error {
+        BindError::Address { .. } => anyhow!("{which}: {error} ({flag})"),
+        _ => anyhow::Error::new(error).context(which),
     }
 }
 

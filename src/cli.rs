@@ -12,6 +12,7 @@ mod eval;
 mod health;
 mod man;
 mod output;
+mod place;
 mod replay;
 mod schema;
 mod scopes;
@@ -20,10 +21,10 @@ mod when;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
@@ -31,11 +32,11 @@ use crate::app::{self, App, Hangup};
 use crate::audit::Durability;
 use crate::config::Config;
 use crate::gateway::upstream::Base;
-use crate::listener::{Files, Tls};
-use crate::policy::suite;
+use crate::listener::{BindError, Files, Tls};
+use crate::policy::{LoadError, suite};
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{VisibleLines, listening, visible_json};
+use crate::value::{VisibleLines, listening, plain_words, visible_json};
 
 pub use output::{Output, ended_unread};
 
@@ -225,7 +226,7 @@ impl Serve {
     }
 
     fn run(self) -> anyhow::Result<ExitCode> {
-        let file = self.config.clone();
+        let (file, is_given) = (self.config.clone(), self.policies.is_some());
         let (source, config) = app::Source::new(file, move || self.config())?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         // This thread only accepts connections, answers operators and waits for signals: requests are served
@@ -239,7 +240,15 @@ impl Serve {
         };
         let log = telemetry::init(&config.log, &metrics).context("log")?;
         let ended = runtime.block_on(async {
-            let app = App::build(&config, metrics, log.access())?.reloading(source, hangups);
+            let app = App::build(&config, metrics, log.access()).map_err(|error| {
+                let is_unread = error
+                    .chain()
+                    .any(<dyn std::error::Error + 'static>::is::<LoadError>);
+                let missing = || place::POLICIES.expect(&config.policies.directory, Some(&config));
+                let missing = (is_unread && !is_given).then(missing);
+                missing.and_then(Result::err).unwrap_or(error)
+            })?;
+            let app = app.reloading(source, hangups);
             tracing::info!(listen = %app.address(), admin = %app.admin_address(), "serving");
             app.run(shutdown).await?;
             tracing::info!("stopped");
@@ -249,7 +258,10 @@ impl Serve {
         runtime.shutdown_background();
         Ok(ended.unwrap_or_else(|error| {
             // By the log's way: who reads it may not read, and the end must not wait for that.
-            log.say(format_args!("dtgate: {error:#}"));
+            log.say(format_args!(
+                "dtgate: {}",
+                plain_words(&format!("{error:#}"))
+            ));
             ExitCode::FAILURE
         }))
     }
@@ -260,7 +272,11 @@ impl Simulate {
         let (shutdown, _hangups) = app::signals(Hangup::Ends).context("signals")?;
         let socket = tokio::net::TcpListener::bind(self.listen)
             .await
-            .with_context(|| format!("cannot listen on {}", self.listen))?;
+            .map_err(|error| BindError::Address {
+                address: self.listen,
+                error,
+            })
+            .map_err(|error| anyhow!("{error} (--listen)"))?;
         writeln!(
             out,
             "The Dynatrace token API, in memory, at http://{}",
@@ -294,6 +310,9 @@ impl Test {
             threshold: self.threshold,
             exit_zero_on_skipped: self.exit_zero_on_skipped,
         };
+        if self.paths == [PathBuf::from("policies")] {
+            place::TESTED.expect(Path::new("policies"), None)?;
+        }
         let mut report = Vec::new();
         let outcome = suite::run(&self.paths, &options, &mut report)?;
         let report = String::from_utf8_lossy(&report);

@@ -19,7 +19,7 @@ pub use restart::NEEDS_A_RESTART;
 
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
-use crate::value::{Duration, unread};
+use crate::value::{Duration, likeness, unread};
 use crate::{admin, audit, gateway, identity, listener, ship, store, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
@@ -164,10 +164,10 @@ fn in_plain_words(message: &str) -> String {
     if message.starts_with("unknown field ")
         && let Some(belongs) = names.clone().next().and_then(sections::belongs)
     {
-        return message.replacen(", expected", &format!(": {belongs}. Expected here"), 1);
+        return message.replacen(", expected", &format!(": {belongs}.\nExpected here"), 1);
     }
     let guess = names.next().and_then(|name| {
-        let known = names.map(|known| (strsim::jaro_winkler(name, known), known));
+        let known = names.map(|known| (likeness(name, known), known));
         known
             .filter(|(likeness, _)| *likeness >= NEAR)
             .max_by(|(one, _), (other, _)| one.total_cmp(other))
@@ -175,7 +175,7 @@ fn in_plain_words(message: &str) -> String {
     match guess {
         Some((_, guess)) if message.starts_with("unknown ") => message.replacen(
             ", expected",
-            &format!(": did you mean `{guess}`? Expected"),
+            &format!(": did you mean `{guess}`?\nExpected"),
             1,
         ),
         _ => message,
@@ -266,29 +266,29 @@ mod tests {
         for (text, wanted) in [
             (
                 "[listener]\nunknown_writes = \"pass\"\n",
-                "2:1: unknown field `unknown_writes`: it belongs above the first section. Expected here one of `",
+                "2:1: unknown field `unknown_writes`: it belongs above the first section.\nExpected here one of `",
             ),
             (
                 "segment_size = \"1 MiB\"\n",
-                "1:1: unknown field `segment_size`: it belongs in the section [journal]. Expected here one of `",
+                "1:1: unknown field `segment_size`: it belongs in the section [journal].\nExpected here one of `",
             ),
             (
                 "[upstream]\nsegment_size = \"1 MiB\"\n",
-                "`segment_size`: it belongs in the section [journal]. ",
+                "`segment_size`: it belongs in the section [journal].\n",
             ),
             (
                 "[limits.upstream]\nurl = \"http://a\"\n",
                 "`upstream`: it belongs as a section of its own, [environments.NAME.upstream], or as a section of its \
-                 own, [upstream]. ",
+                 own, [upstream].\n",
             ),
             (
                 "[environments.prod]\nurl = \"http://a\"\n",
                 "`url`: it belongs in the section [environments.NAME.upstream], or in the section [journal.checkpoints], or in the \
-                 section [ship.opa.NAME], or in the section [ship.otlp.NAME], or in the section [upstream]. ",
+                 section [ship.opa.NAME], or in the section [ship.otlp.NAME], or in the section [upstream].\n",
             ),
             (
                 "[upstream.environments.prod]\nurl = \"http://a\"\n",
-                "`environments`: it belongs as a section of its own, [environments.NAME]. ",
+                "`environments`: it belongs as a section of its own, [environments.NAME].\n",
             ),
             (
                 "[listener]\ncertificate = \"x\"\n",

@@ -33,6 +33,7 @@ mod remedy;
 mod source;
 pub mod suite;
 mod trust;
+mod twice;
 
 pub use bundle::Bundle;
 pub use decision::{

@@ -9,9 +9,9 @@ mod counted;
 mod network;
 mod relative;
 mod visible;
+mod words;
 
 use std::fmt;
-use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -25,6 +25,7 @@ pub use counted::counted;
 pub use network::{Network, deserialize_believed};
 pub use relative::relative;
 pub use visible::{Visible, VisibleLines, visible_json};
+pub use words::{likeness, plain_words, unread, unwritten};
 
 /// A span of time that is longer than nothing, written as `500ms`, `10s` or `1h 30m`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -46,20 +47,6 @@ pub struct ParseError {
     kind: &'static str,
     reason: String,
     examples: &'static str,
-}
-
-/// Why a file cannot be read, in words of people.
-pub fn unread(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "there is no such file or directory".to_owned(),
-        ErrorKind::PermissionDenied => {
-            "the user that dtgate runs as may not read it: give read access".to_owned()
-        }
-        ErrorKind::IsADirectory => "it is a directory, and a file is expected".to_owned(),
-        ErrorKind::NotADirectory => "it is no directory".to_owned(),
-        ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// The one way this program writes a point in time: UTC, always with milliseconds.

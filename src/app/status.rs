@@ -76,6 +76,7 @@ impl Places {
                 open,
                 most,
                 waiting,
+                error,
             } = environment;
             json!({
                 "name": name,
@@ -83,6 +84,7 @@ impl Places {
                 "connections": open,
                 "max_connections": most,
                 "waiting": waiting,
+                "error": error,
             })
         });
         told.collect()

@@ -16,7 +16,7 @@ use super::journal::Journal;
 use super::keeper::{Keeper, Keeping, Kept};
 use super::notary::Notary;
 use super::queue::{Pending, Wanted, answer};
-use crate::value::rfc3339_millis;
+use crate::value::{plain_words, rfc3339_millis};
 
 /// The writer's thread; ends when every [`super::Audit`] is dropped.
 #[derive(Debug)]
@@ -375,7 +375,7 @@ impl Work {
     fn fail(&mut self, error: &std::io::Error) {
         tracing::error!(%error, "the journal cannot be written: guarded requests are refused");
         self.trouble = Some(Trouble {
-            reason: error.to_string(),
+            reason: plain_words(&error.to_string()),
             refused: 0,
             tried: Instant::now(),
         });

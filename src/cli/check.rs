@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Format, load, print_json, set};
+use super::{Format, load, place, print_json, set};
 use crate::anchor;
 use crate::app;
 use crate::audit::pseudonym::Field;
@@ -18,7 +18,7 @@ use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
 use crate::identity::Tokens;
 use crate::listener::descriptors;
-use crate::policy::{Other, Policy, Problem, Trusted};
+use crate::policy::{Other, Policy, Problem, Trusted, suite};
 use crate::ship;
 use crate::store;
 use crate::telemetry::Metrics;
@@ -56,8 +56,10 @@ struct Checked {
     short: Option<String>,
     /// Of TLS; it is of no line of a file.
     shaky: Vec<String>,
-    /// Of the configuration and the policies.
+    /// Of the configuration, the policies and their tests.
     doubts: Vec<Problem>,
+    /// How many tests the policies have; `None`: nobody wants them run.
+    tests: Option<usize>,
 }
 
 impl Check {
@@ -84,6 +86,9 @@ impl Check {
             .then(|| Environments::new(config.sections(), None, &metrics));
         let environments = environments.transpose()?;
         let policies = &config.policies;
+        if self.policies.is_none() {
+            place::POLICIES.expect(&policies.directory, Some(&config))?;
+        }
         let policy = match Policy::load(&policies.directory, policies.time_limit.into()) {
             Ok(policy) => policy,
             Err(error) => return self.refuse_all(out, &error.problems),
@@ -103,6 +108,11 @@ impl Check {
             None => Vec::new(),
         };
         doubts.extend(policy.warnings().iter().cloned());
+        let tests = config.reload.require_tests.then(|| {
+            let (number, failed) = suite::failures(&config.policies.directory);
+            doubts.extend(failed.into_iter().map(refused_by_a_reload));
+            number
+        });
         let records = match &self.config {
             Some(_) => records(&config, &policy),
             None => Vec::new(),
@@ -114,6 +124,7 @@ impl Check {
             short: short.map(|short| short.to_string()),
             shaky,
             doubts,
+            tests,
         };
         if self.strict && checked.said().next().is_some() {
             let said: Vec<String> = checked.said().collect();
@@ -139,6 +150,7 @@ impl Check {
             short,
             shaky,
             doubts,
+            tests,
         } = checked;
         let names: Vec<&str> = policy.names().collect();
         match self.format {
@@ -147,7 +159,7 @@ impl Check {
                 &json!({
                     "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
                     "journal": records, "evaluator": trusted, "descriptors": short, "tls": shaky,
-                    "diagnostics": diagnostics(doubts, "warning"),
+                    "tests": tests, "diagnostics": diagnostics(doubts, "warning"),
                 }),
             )?,
             Format::Pretty => {
@@ -162,13 +174,16 @@ impl Check {
                     let width = width.unwrap_or(0);
                     writeln!(out, "  {policy:width$}  {}", Visible(reason))?;
                 }
-                writeln!(out, "a change of {NEEDS_A_RESTART} needs a restart")?;
+                if self.config.is_some() {
+                    writeln!(out, "note: a change of {NEEDS_A_RESTART} needs a restart")?;
+                }
                 for line in records.iter().chain(changes).chain(short) {
-                    writeln!(out, "{line}")?;
+                    writeln!(out, "note: {line}")?;
                 }
                 for warning in checked.said() {
                     writeln!(out, "warning: {}", Visible(warning))?;
                 }
+                writeln!(out, "{}", checked.verdict())?;
             }
         }
         Ok(())
@@ -191,7 +206,8 @@ impl Check {
                 let said = json!({"ok": false, "problems": problems, "diagnostics": diagnostics});
                 print_json(out, &said)?;
             }
-            Format::Pretty => writeln!(out, "{}", VisibleLines(problems.join("\n")))?,
+            // As of every command: to standard error.
+            Format::Pretty => bail!("{}", problems.join("\n")),
         }
         Ok(ExitCode::from(1))
     }
@@ -202,6 +218,27 @@ impl Checked {
         let doubts = self.doubts.iter().map(Problem::to_string);
         self.shaky.iter().cloned().chain(doubts)
     }
+
+    /// What it comes to.
+    fn verdict(&self) -> String {
+        let tests = match self.tests {
+            Some(number) => format!("{} run", counted(number, "test")),
+            None => "no test run, as reload.require_tests says".to_owned(),
+        };
+        match self.said().count() {
+            0 => format!("all is well ({tests})"),
+            warnings => format!("no error, and {} ({tests})", counted(warnings, "warning")),
+        }
+    }
+}
+
+/// What is to be said of a test that does not pass: `serve` starts all the same.
+fn refused_by_a_reload(failed: Problem) -> Problem {
+    let message = format!(
+        "{}: a reload would be refused (reload.require_tests); see dtgate test",
+        failed.message
+    );
+    Problem { message, ..failed }
 }
 
 /// What becomes of records: how long they are kept, what is not readable in them, where they are sent, and where their

@@ -15,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio_util::sync::CancellationToken;
 
+use super::place;
 use crate::app::{self, App, Hangup};
 use crate::audit::lines::Lines;
 use crate::audit::tail::render;
@@ -40,6 +41,9 @@ const COMPLIANT: &str =
 
 impl Demo {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if self.policies == Path::new("policies") {
+            place::POLICIES.expect(&self.policies, None)?;
+        }
         // From the start on: a demo that is interrupted still removes its journal.
         let (shutdown, _hangups) = app::signals(Hangup::Ends).context("signals")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));

@@ -4,7 +4,7 @@ mod caller;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
@@ -14,7 +14,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderValue, Request};
 use serde_json::json;
 
-use super::{Format, curl, print_json};
+use super::{Format, curl, place, print_json};
 use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
@@ -83,6 +83,9 @@ impl Eval {
         let address: IpAddr = self.address.parse().map_err(|_no_address| {
             anyhow!("--address: this is no IP address: write one such as {SOMEBODY}")
         })?;
+        if self.policies == Path::new("policies") {
+            place::POLICIES.expect(&self.policies, None)?;
+        }
         let mut config = Config::default();
         config.policies.directory.clone_from(&self.policies);
         let policy = app::policies(&config)?;

@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::Cli;
+use crate::value::unwritten;
 
 #[derive(Debug, Args)]
 pub(super) struct Completions {
@@ -43,7 +44,8 @@ impl Man {
             None => page(command, out)?,
             Some(directory) => {
                 let written = pages(command, &directory);
-                written.with_context(|| format!("{}", directory.display()))?;
+                written
+                    .map_err(|error| anyhow!("{}: {}", directory.display(), unwritten(&error)))?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::audit::{note, said, unreadable};
 use super::when::{When, zone};
-use super::{Format, print_json};
+use super::{Format, place, print_json};
 use crate::app;
 use crate::audit::index::Unnamed;
 use crate::audit::{OpenError, pseudonym, segments};
@@ -80,6 +80,9 @@ impl Replay {
             bail!("--since is not before --until: nothing lies between");
         }
         self.expect_to_find()?;
+        if self.journal == Path::new("journal") {
+            place::JOURNAL.expect(&self.journal, None)?;
+        }
         let journal = || format!("journal {}", self.journal.display());
         if since.is_some_and(|since| since > now) {
             bail!("--since lies in the future: nothing was decided since then");

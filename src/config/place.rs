@@ -32,9 +32,26 @@ impl File {
 }
 
 impl Config {
+    /// Whether the file says this key itself.
+    pub(crate) fn has(&self, keys: &[&str]) -> bool {
+        let table = self.file.as_ref();
+        let table = table.and_then(|file| file.text.parse::<toml::Table>().ok());
+        let Some((last, around)) = keys.split_last() else {
+            return false;
+        };
+        let mut within = table;
+        for key in around {
+            within = within.and_then(|mut table| match table.remove(*key) {
+                Some(toml::Value::Table(below)) => Some(below),
+                _ => None,
+            });
+        }
+        within.is_some_and(|table| table.contains_key(*last))
+    }
+
     /// What is to be said about a key, at its place, or at that of the nearest one around it which is there. A number
     /// is the place in a list.
-    pub(super) fn problem(&self, keys: &[&str], message: &str) -> Problem {
+    pub(crate) fn problem(&self, keys: &[&str], message: &str) -> Problem {
         let dotted = keys.join(".");
         let Some(file) = &self.file else {
             return Problem {

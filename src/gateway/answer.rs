@@ -87,7 +87,7 @@ impl Became {
     }
 
     pub(super) fn of(answer: &Result<Response<Body>, UpstreamError>, redactor: &Redactor) -> Self {
-        let said = |error: &UpstreamError| Some(redactor.text(&error.to_string()));
+        let said = |error: &UpstreamError| Some(redactor.text(&error.in_full()));
         let (outcome, status, detail) = match answer {
             Ok(response) => (Answer::Answered, Some(response.status()), None),
             Err(UpstreamError::Redirect(status)) => (

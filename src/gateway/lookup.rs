@@ -141,7 +141,7 @@ pub(super) enum LookupError {
     Turn(std::time::Duration),
     #[error("too many changes of this token by one caller wait already; try again")]
     Turns,
-    #[error(transparent)]
+    #[error("the token could not be looked up: {0}")]
     Upstream(#[from] UpstreamError),
 }
 

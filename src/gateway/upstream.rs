@@ -5,13 +5,14 @@
 //! A guarded request is sent once: the pool repeats only what provably never left.
 
 mod base;
+mod reach;
 
 use std::error::Error;
 use std::io::ErrorKind;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -33,6 +34,7 @@ use crate::telemetry::{Limit, Metrics};
 use crate::value::{self, Size};
 
 pub use base::{Base, BaseError};
+use reach::Reach;
 
 /// Where requests go.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -166,6 +168,14 @@ impl UpstreamError {
         }
     }
 
+    /// The same with what only operators are told: where there is no connection, why.
+    pub(super) fn in_full(&self) -> String {
+        match self {
+            Self::Connect(error) => format!("{self}: {}", reach::why(error.as_ref())),
+            other => other.to_string(),
+        }
+    }
+
     /// The limit that was reached, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self {
@@ -232,6 +242,7 @@ pub struct Upstream {
     base: Base,
     pool: Pool,
     made_of: Arc<MadeOf>,
+    reach: Arc<Reach>,
     connect_timeout: Duration,
     response_timeout: Duration,
 }
@@ -245,6 +256,8 @@ pub struct Reached {
     pub most: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
+    /// Why the last connection could not be made.
+    pub error: Option<String>,
 }
 
 /// What an upstream was made of: of the same, it is the same.
@@ -280,6 +293,7 @@ impl Upstream {
                 files,
                 proxy,
             }),
+            reach: Arc::default(),
             connect_timeout: config.connect_timeout.into(),
             response_timeout: config.response_timeout.into(),
         })
@@ -291,6 +305,7 @@ impl Upstream {
             base: self.base.clone(),
             pool: self.pool.twin(),
             made_of: self.made_of.clone(),
+            reach: self.reach.clone(),
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
         }
@@ -305,6 +320,7 @@ impl Upstream {
             open,
             most,
             waiting,
+            error: self.reach.reason(),
         }
     }
 
@@ -385,6 +401,15 @@ impl Upstream {
                 return Err(UpstreamError::Timeout(self.response_timeout));
             }
         };
+        match &answer {
+            Err(SendError::Connect(error)) => {
+                let (url, why) = (self.base.to_string(), reach::why(error.as_ref()));
+                self.reach.failed(&url, &why, Instant::now());
+            }
+            // It says nothing about the upstream.
+            Err(SendError::Full) => {}
+            _ => self.reach.reached(&self.base),
+        }
         answer.map_err(|error| match error {
             SendError::Answer(why) => UpstreamError::Answer(why),
             SendError::Connect(error) => UpstreamError::Connect(error),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::tls::{LoadError, Now, TlsSwap};
-use crate::value::{Duration, Network, Size};
+use crate::value::{Duration, Network, Size, plain_words};
 
 /// Where to listen, and how patiently.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -172,7 +172,7 @@ fn why(error: &io::Error) -> String {
         ErrorKind::PermissionDenied => {
             "ports below 1024 need the capability CAP_NET_BIND_SERVICE: give it, or take a higher port".to_owned()
         }
-        _ => error.to_string(),
+        _ => plain_words(&error.to_string()),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::policy::refuse::{self, settings, verdicts};
 use crate::policy::rego::program::{Program, Read};
 use crate::policy::source::files::{File, Tree};
 use crate::policy::source::modes::{self, Enforcement};
+use crate::policy::twice;
 
 /// The rules of one policy, and how it is applied.
 #[derive(Debug)]
@@ -140,6 +141,7 @@ impl Bundle {
         finish(problems)?;
         let mut warnings = absent::silent(&program, lookup_required);
         warnings.extend(settings::unread(&program, &tree));
+        warnings.extend(twice::told(&program));
         let of_one = |problem| LoadError {
             problems: vec![problem],
         };

@@ -35,7 +35,10 @@ pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
         .lines()
         .find_map(|line| line.trim().strip_prefix("error: "));
     let message = message.unwrap_or_else(|| text.trim().lines().next().unwrap_or("unknown error"));
-    let message = in_our_words(message).unwrap_or(message);
+    let message = match in_our_words(message) {
+        Some(ours) => ours.to_owned(),
+        None => not_closed(message).unwrap_or_else(|| message.to_owned()),
+    };
     match place {
         Some((path, line, column)) => {
             let source = text.lines().find_map(|drawn| {
@@ -47,7 +50,7 @@ pub(super) fn engine_problem(text: &str, path: &str) -> Problem {
             });
             let column = source.map_or(column, |source| true_column(source, column));
             let newer = source.and_then(|source| of_a_newer_opa(source, column));
-            Problem::new(path, line, column, newer.unwrap_or(message))
+            Problem::new(path, line, column, newer.map_or(message, str::to_owned))
         }
         None => Problem::new(path, 0, 0, message),
     }
@@ -104,6 +107,21 @@ fn in_our_words(message: &str) -> Option<&'static str> {
     })
 }
 
+/// What is said where something else stands than the end of what is in brackets: "expecting `}` while parsing set".
+fn not_closed(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("expecting ")?;
+    let sign = rest.split(' ').next()?.trim_matches('`');
+    if !["}", "]", ")"].contains(&sign) {
+        return None;
+    }
+    let advice = if rest.ends_with(" query") {
+        "a second condition begins on a line of its own, or behind `;`"
+    } else {
+        "if more belongs to it, a comma is missing before this"
+    };
+    Some(format!("`{sign}` is expected here: {advice}"))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::policy::bundle::tests::wrong;
@@ -138,6 +156,47 @@ mod tests {
         ] {
             let found = wrong(rules);
             assert!(found.starts_with(said), "{rules}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_comma_that_is_missing_is_named() {
+        let comma = "if more belongs to it, a comma is missing before this";
+        let condition = "a second condition begins on a line of its own, or behind `;`";
+        for (rules, place, sign, advice) in [
+            (
+                "deny contains v if {\n\tsome s in input.change.scopes.requested\n\tv := {\n\t\t\"message\": s\n\t\t\"code\": \"c\"\n\t}\n}",
+                "7:4",
+                '}',
+                comma,
+            ),
+            (
+                "deny contains \"x\" if input.api in [\"a\" \"b\"]",
+                "3:41",
+                ']',
+                comma,
+            ),
+            (
+                "deny contains \"x\" if input.api in {\"a\" \"b\"}",
+                "3:41",
+                '}',
+                comma,
+            ),
+            (
+                "deny contains \"x\" if startswith(input.api \"b\")",
+                "3:44",
+                ')',
+                comma,
+            ),
+            (
+                "deny contains \"x\" if { input.api == \"v1\" input.x }",
+                "3:42",
+                '}',
+                condition,
+            ),
+        ] {
+            let wanted = format!("naming.rego:{place}: `{sign}` is expected here: {advice}");
+            assert_eq!(wrong(rules), wanted, "{rules}");
         }
     }
 

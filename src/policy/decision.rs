@@ -155,6 +155,11 @@ impl Violation {
         }
     }
 
+    /// Whether it is the gate's own, because the token could not be looked up.
+    pub fn is_of_lookup(&self) -> bool {
+        self.policy == LOOKUP
+    }
+
     /// Reads one element of `deny` or `warn`.
     pub(super) fn read(
         policy: &str,
@@ -298,8 +303,7 @@ impl Decision {
 
     /// Whether nothing denies but that the token could not be looked up.
     pub fn only_lookup_failed(&self) -> bool {
-        self.with_effect(Effect::Deny)
-            .all(|violation| violation.policy == LOOKUP)
+        self.with_effect(Effect::Deny).all(Violation::is_of_lookup)
     }
 
     /// Whether so little is objected to that somebody will mend the request: what would pass of it is worth a search.

@@ -18,7 +18,7 @@ use crate::dynatrace::redact::Redacted;
 
 pub(super) use absence::{LOOKED_UP, NO_TOKEN, REMOVED, UNKNOWN, absences};
 pub use members::members;
-pub(super) use members::{Presence, Shape, guess, missing, presence, shape};
+pub(super) use members::{Presence, Shape, guess, guess_setting, missing, presence, shape};
 pub(super) use rego::to_rego;
 
 /// Members that are there only where the token was looked up, which is done when a policy reads one of them. Whoever

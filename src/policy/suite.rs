@@ -117,6 +117,17 @@ pub fn run<P: AsRef<Path>>(
     Ok(outcome)
 }
 
+/// How many tests there are, and what keeps them from passing: each that fails, at its place, or why none can be run.
+pub fn failures(directory: &Path) -> (usize, Vec<Problem>) {
+    let suite = match Suite::load(&[directory]) {
+        Ok(suite) => suite,
+        Err(error) => return (0, error.problems),
+    };
+    let (results, _coverage) = suite.run(None);
+    let failures = results.iter().filter_map(TestResult::failure);
+    (results.len(), failures.collect())
+}
+
 fn there_are(tests: usize) -> String {
     match tests {
         0 => "there are no tests".to_owned(),

@@ -267,7 +267,7 @@ impl Inner {
         let before = trouble.take();
         match error {
             None if before.is_some() => {
-                tracing::info!("turns of tokens are had from the store again")
+                tracing::info!("turns of tokens are had from the store again");
             }
             None => {}
             Some(error) => {
@@ -344,9 +344,9 @@ impl Turn {
         if held.taken.elapsed() < FRESH {
             return true;
         }
-        let (session, hold) = (&held.session, held.inner.hold.as_secs_f64());
+        let (session, seconds) = (&held.session, held.inner.hold.as_secs_f64());
         let (environment, token) = (&held.of.environment, &held.of.token);
-        let said: Said<'_> = &[environment, token, &held.holder, &hold];
+        let said: Said<'_> = &[environment, token, &held.holder, &seconds];
         let asked = session.connected.client.execute(&session.renew, said);
         held.inner
             .in_time(session, asked)

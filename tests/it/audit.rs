@@ -30,7 +30,7 @@ impl Asked {
             .as_array()
             .unwrap()
             .iter()
-            .all(|it| it["rule"] == "warn");
+            .all(|it| it["mode"] == "warn");
         let about = if self.operation == "token.create" {
             Value::Null
         } else {
@@ -97,7 +97,9 @@ fn journal() -> TempDir {
         "platform",
         json!({"name": name(), "scopes": {"requested": ["metrics.read", "logs.read"], "current": BEFORE,
             "added": ["logs.read"], "removed": []}, "differs": ["scopes"]}),
-        json!([{"policy": "minting", "mode": "warn", "rule": "warn", "message": "the token does not expire", "code": "no-expiry"}]),
+        // The policy of the README, on trial.
+        json!([{"policy": "no_logs", "mode": "warn", "rule": "deny", "path": "scopes[1]", "code": "logs",
+            "message": "scope \"logs.read\" reads logs; leave it out of the request"}]),
     );
     let both = ["metrics.read", "logs.read"];
     let again = asked(

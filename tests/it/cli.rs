@@ -56,7 +56,11 @@ fn check_says_what_becomes_of_records() {
         std::fs::write(&file, common).unwrap();
         let ran = run(&["check", "--config", text(&file)]);
         assert_eq!(ran.code, 0, "{}", ran.all());
-        let lines = ran.out.lines().filter(|line| line.starts_with("journal: "));
+        let lines = ran
+            .out
+            .lines()
+            .filter(|line| line.starts_with("note: journal: "));
+        let lines = lines.map(|line| line.trim_start_matches("note: "));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -112,12 +116,12 @@ fn a_policy_that_does_not_compile_is_named_with_line_and_column() {
     let ran = run(&["check", "--policies", text(directory.path())]);
     assert_eq!(ran.code, 1, "{}", ran.all());
     let (_, place) = ran
-        .out
+        .err
         .split_once("mine.rego:")
         .unwrap_or_else(|| panic!("{}", ran.all()));
     let mut numbers = place.split(':').map(|number| number.trim().parse::<u32>());
-    assert!(matches!(numbers.next(), Some(Ok(4 | 5))), "{}", ran.out);
-    assert!(matches!(numbers.next(), Some(Ok(1..))), "{}", ran.out);
+    assert!(matches!(numbers.next(), Some(Ok(4 | 5))), "{}", ran.err);
+    assert!(matches!(numbers.next(), Some(Ok(1..))), "{}", ran.err);
 }
 
 #[test]
@@ -139,8 +143,8 @@ fn functions_that_a_decision_must_not_rest_on_are_refused_by_name_and_line() {
         ));
         let ran = run(&["check", "--policies", text(directory.path())]);
         assert_eq!(ran.code, 1, "{name}: {}", ran.all());
-        assert!(ran.out.contains(name), "{name}: {}", ran.out);
-        assert!(ran.out.contains("mine.rego:4:"), "{name}: {}", ran.out);
+        assert!(ran.err.contains(name), "{name}: {}", ran.err);
+        assert!(ran.err.contains("mine.rego:4:"), "{name}: {}", ran.err);
     }
 }
 
@@ -197,8 +201,8 @@ fn a_policy_that_fails_for_one_kind_of_request_is_named_with_it_by_check_and_ser
                  and for 1 more kind of request: ";
     let ran = run(&["check", "--policies", text(directory.path())]);
     assert_eq!(ran.code, 1, "{}", ran.all());
-    assert!(ran.out.contains(named), "{}", ran.out);
-    assert!(ran.out.contains("mine.rego:5:"), "{}", ran.out);
+    assert!(ran.err.contains(named), "{}", ran.err);
+    assert!(ran.err.contains("mine.rego:5:"), "{}", ran.err);
     let journal = directory.path().join("journal");
     let ran = serve(directory.path(), &journal);
     assert_eq!(ran.code, 1, "{}", ran.all());
@@ -410,7 +414,7 @@ fn a_policy_whose_setting_is_missing_does_not_pass_the_check() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("policies/forbidden_scopes.rego:")
             && said.contains(
@@ -438,7 +442,7 @@ fn what_is_silent_when_something_is_absent_is_a_warning() {
 
     let ran = run(&["check", "--strict", "--compare", "0", "--policies", place]);
     assert_eq!(ran.code, 1, "{}", ran.all());
-    assert!(ran.out.contains(message), "{}", ran.out);
+    assert!(ran.err.contains(message), "{}", ran.err);
 
     for (strict, severity) in [(None, "warning"), (Some("--strict"), "error")] {
         let mut arguments = vec![
@@ -522,10 +526,10 @@ fn a_setting_of_the_wrong_kind_is_named_with_file_line_and_key() {
             .current_dir(directory.path())
             .output()
             .unwrap();
-        let out = String::from_utf8_lossy(&output.stdout);
+        let out = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{out}");
         assert!(
-            out.starts_with(&format!("policies/data.yaml:{line}:")),
+            out.starts_with(&format!("dtgate: policies/data.yaml:{line}:")),
             "{out}"
         );
         assert!(out.contains(said), "{said}: {out}");
@@ -697,7 +701,7 @@ fn a_directory_of_policies_that_is_not_there_is_named_once() {
     ];
     for (arguments, prefix) in [
         (&line[..], "dtgate: "),
-        (&["check", "--policies", text(&missing)], ""),
+        (&["check", "--policies", text(&missing)], "dtgate: "),
         (&["test", text(&missing)], "dtgate: "),
     ] {
         let ran = run(arguments);

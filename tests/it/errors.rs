@@ -123,7 +123,7 @@ fn a_port_that_is_taken_is_said_to_be_with_what_to_do() {
             last,
             format!(
                 "dtgate: {what}: cannot listen on {address}: another program listens there already: stop it, or take \
-                 another port"
+                 another port ({flag})"
             )
         );
     }
@@ -146,7 +146,7 @@ fn a_part_of_the_policies_that_cannot_be_read_is_the_only_thing_that_is_said() {
         check
             .args(["check", "--policies", "policies"])
             .current_dir(directory.path());
-        String::from_utf8(check.output().unwrap().stdout).unwrap()
+        String::from_utf8(check.output().unwrap().stderr).unwrap()
     };
     let lib = copy.join("lib");
     std::fs::rename(&lib, directory.path().join("elsewhere")).unwrap();
@@ -160,6 +160,9 @@ fn a_part_of_the_policies_that_cannot_be_read_is_the_only_thing_that_is_said() {
     std::fs::rename(directory.path().join("elsewhere"), &lib).unwrap();
     std::fs::write(lib.join("request.rego"), "package dtgate.lib\n\nbroken(\n").unwrap();
     let said = check();
-    assert!(said.starts_with("policies/lib/request.rego:"), "{said}");
+    assert!(
+        said.starts_with("dtgate: policies/lib/request.rego:"),
+        "{said}"
+    );
     assert_eq!(said.lines().count(), 1, "{said}");
 }

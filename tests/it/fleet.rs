@@ -214,15 +214,15 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
         start(directory, &upstream, &server.named(&name), (origin, more))
     };
     let wait = "turn_wait = \"300ms\"";
-    let refuses = begin("away-a", wait);
+    let strict = begin("away-a", wait);
     let alone = format!("{wait}\nwhen_away = \"local\"");
     let goes_on = begin("away-b", &alone);
-    for gate in [&refuses, &goes_on] {
+    for gate in [&strict, &goes_on] {
         assert_eq!(gate.send("PUT", &token(0), GOOD).status, 204);
         assert_eq!(status(gate)["turns"]["ok"], true);
     }
     server.stop("fast");
-    let refused = refuses.send("PUT", &token(0), GOOD);
+    let refused = strict.send("PUT", &token(0), GOOD);
     assert_eq!(refused.status, 500, "{refused:?}");
     let message = refused.message();
     assert!(
@@ -232,15 +232,15 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
     );
     assert_eq!(goes_on.send("PUT", &token(0), GOOD).status, 204);
     // Where nobody looks at a token, nothing waits for the store.
-    let made = refuses.send("POST", "/api/v1/tokens", GOOD);
+    let made = strict.send("POST", "/api/v1/tokens", GOOD);
     assert_ne!(made.status, 500, "{made:?}");
-    assert_eq!(status(&refuses)["turns"]["ok"], false);
+    assert_eq!(status(&strict)["turns"]["ok"], false);
     let last = |gate: &Gate, kind: &str| {
         let records = gate.records().into_iter().rev();
         let mut decisions = records.filter(|record| record["kind"] == "decision");
         decisions.find(|record| record["verdict"] == kind).unwrap()
     };
-    let denied = last(&refuses, "deny");
+    let denied = last(&strict, "deny");
     assert!(
         denied["error"].as_str().unwrap().contains("was away"),
         "{denied}"
@@ -248,8 +248,8 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
     assert_eq!(last(&goes_on, "allow")["turn"], "local");
     server.start_again();
     eventually("turns are had again", || {
-        (refuses.send("PUT", &token(0), GOOD).status == 204).then_some(())
+        (strict.send("PUT", &token(0), GOOD).status == 204).then_some(())
     });
-    let allowed = last(&refuses, "allow");
+    let allowed = last(&strict, "allow");
     assert!(allowed.get("turn").is_none(), "{allowed}");
 }

@@ -13,9 +13,17 @@ fn page(name: &str) -> String {
 
 /// The first block of commands behind a title.
 fn commands(page: &str, title: &str) -> String {
+    blocks(page, title).swap_remove(0)
+}
+
+/// All blocks of commands of a section.
+fn blocks(page: &str, title: &str) -> Vec<String> {
     let rest = page.split_once(&format!("\n## {title}\n")).unwrap().1;
-    let rest = rest.split_once("```sh\n").unwrap().1;
-    rest.split_once("```").unwrap().0.to_owned()
+    let section = rest.split("\n## ").next().unwrap();
+    let blocks = section.split("```sh\n").skip(1);
+    blocks
+        .map(|rest| rest.split_once("```").unwrap().0.to_owned())
+        .collect()
 }
 
 /// As on the page, with another program and below another root.
@@ -28,7 +36,7 @@ fn run(commands: &str, from: &Path, place: &Path) {
     let begin: String = script
         .lines()
         .map(|line| match line {
-            line if line.starts_with("systemctl ") => String::new(),
+            line if line.starts_with("systemctl ") => "true\n".to_owned(),
             line if line.starts_with("dtgate ") => format!("{place}/usr/local/bin/{line}\n"),
             line if line.starts_with("/usr/local") => format!("{place}{line}\n"),
             line => format!("{line}\n"),
@@ -63,8 +71,30 @@ fn the_commands_of_the_page_about_systemd_install_all_that_the_unit_names() {
         text = text.replace(&format!("directory = \"{section}\""), &there);
     }
     std::fs::write(&config, text).unwrap();
-    run(&commands(&page, "A new version"), &root(), place.path());
-    assert!(!at("usr/local/bin/dtgate.new").exists());
+    // Done once more it changes nothing of the operator's, and copies nothing into a copy.
+    let settings = at("etc/dtgate/policies/data.yaml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let (own, other) = ("max: 15", "etc/dtgate/policies/naming.rego");
+    std::fs::write(&settings, text.replace("max: 12", own)).unwrap();
+    std::fs::remove_file(at(other)).unwrap();
+    run(&install, &root(), place.path());
+    assert!(!at(other).exists());
+    for nested in [
+        "etc/dtgate/policies/policies",
+        "usr/local/share/doc/dtgate/docs/docs",
+    ] {
+        assert!(!at(nested).exists(), "{nested}");
+    }
+    // A new version brings its policies, and leaves the settings.
+    for _ in 0..2 {
+        for block in blocks(&page, "A new version") {
+            run(&block, &root(), place.path());
+        }
+        let text = std::fs::read_to_string(&settings).unwrap();
+        assert!(at(other).exists() && text.contains(own));
+        let left = ["usr/local/bin/dtgate.new", "etc/dtgate/policies.new"];
+        assert!(left.iter().all(|path| !at(path).exists()));
+    }
 }
 
 /// What the unit names, and what people look for.

@@ -123,7 +123,7 @@ fn a_drop_rule_leaves_out_what_was_refused_and_never_what_was_allowed() {
         .arg(policies.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
     let gate = if check.status.success() {
         started(policies.path(), &upstream)
     } else {
@@ -171,7 +171,7 @@ fn masks_that_cannot_work_are_refused_by_check_with_their_place() {
             .arg(policies.path())
             .output()
             .unwrap();
-        let out = String::from_utf8_lossy(&check.stdout).into_owned();
+        let out = String::from_utf8_lossy(&check.stderr).into_owned();
         assert_eq!(check.status.code(), Some(1), "{rules}: {out}");
         assert!(out.contains(said), "{rules}: {out}");
     }

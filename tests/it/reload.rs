@@ -531,9 +531,7 @@ fn a_request_that_began_before_a_reload_is_judged_by_what_is_in_force_when_it_is
 #[test]
 fn check_says_what_needs_a_restart() {
     let output = program()
-        .arg("check")
-        .arg("--policies")
-        .arg(crate::harness::policies())
+        .args(["check", "--config", "deploy/dtgate.toml"])
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

@@ -1,8 +1,11 @@
 //! The shipped policies as a caller meets them, before the simulator.
 
-use serde_json::{Value, json};
+use std::path::Path;
 
-use crate::harness::{Gate, Simulator, gate};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{Gate, Simulator, copy, gate, policies, program};
 
 fn send(gate: &Gate, method: &str, target: &str, body: &Value) -> crate::harness::Answered {
     let body = if body.is_null() {
@@ -124,4 +127,100 @@ fn what_makes_other_credentials_is_denied_until_it_is_listed() {
         "{message}"
     );
     assert!(message.contains("policy minting"), "{message}");
+}
+
+fn shipped() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&policies(), directory.path());
+    directory
+}
+
+fn tests_pass(policies: &Path) {
+    let output = program().arg("test").arg(policies).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Takes a policy away as the README says: its two files, and its settings.
+fn remove(directory: &Path, policy: &str) {
+    for name in [format!("{policy}.rego"), format!("{policy}_test.rego")] {
+        std::fs::remove_file(directory.join(name)).unwrap();
+    }
+    let file = directory.join("data.yaml");
+    let (mut kept, mut is_its) = (String::new(), false);
+    for line in std::fs::read_to_string(&file).unwrap().lines() {
+        if !line.starts_with("   ") {
+            is_its = line == format!("  {policy}:");
+        }
+        if !is_its {
+            kept = kept + line + "\n";
+        }
+    }
+    std::fs::write(file, kept).unwrap();
+}
+
+const POLICIES: [&str; 10] = [
+    "escalation",
+    "expiry",
+    "forbidden_scopes",
+    "known_scopes",
+    "minting",
+    "naming",
+    "no_self_update",
+    "protected_tokens",
+    "reactivation",
+    "scope_budget",
+];
+
+/// A reload runs all tests, and refuses what fails one.
+#[test]
+fn the_tests_hold_whichever_policy_is_removed() {
+    let all = shipped();
+    for policy in POLICIES {
+        let directory = shipped();
+        remove(directory.path(), policy);
+        let settings = std::fs::read_to_string(directory.path().join("data.yaml")).unwrap();
+        assert!(!settings.contains(&format!("  {policy}:")), "{settings}");
+        tests_pass(directory.path());
+        if policy != "scope_budget" {
+            remove(all.path(), policy);
+            tests_pass(all.path());
+        }
+    }
+}
+
+/// No setting as it is shipped. The tests that hold to those are not shipped: see the next.
+#[test]
+fn the_tests_hold_whatever_is_set() {
+    let directory = shipped();
+    let settings = "guardrails:
+  forbidden_scopes: [LogExport]
+  naming: {pattern: '^[A-Z]+$', example: CI}
+  expiry: {max_days: 30, required: true}
+  known_scopes: {legacy: deny, extra: [new.scope]}
+  protected_tokens:
+    ids: [d5836312-5790-4e80-afcf-09971954c3ea, dt0c01.ST2EY72KQINMH574WMNVI7YN]
+    names: [payments-prod-ci, CI]
+  escalation:
+    mint_classes: []
+    teams: {payments: {callers: [{team: payments}], scopes: [metrics.ingest], classes: [read]}}
+  minting: {callers: {activegate_token.create: ['*']}}
+  scope_budget: {max: 20}
+";
+    for settings in [
+        settings.to_owned(),
+        format!("{settings}modes: {{naming: warn}}\nlookup: {{required: false}}\n"),
+        std::fs::read_to_string("deploy/data.yaml").unwrap(),
+    ] {
+        std::fs::write(directory.path().join("data.yaml"), settings).unwrap();
+        tests_pass(directory.path());
+    }
+}
+
+#[test]
+fn the_settings_as_shipped_say_what_they_are_meant_to() {
+    let directory = shipped();
+    let tests = "shipped_settings_test.rego";
+    let from = Path::new("tests/data").join(tests);
+    std::fs::copy(from, directory.path().join(tests)).unwrap();
+    tests_pass(directory.path());
 }

@@ -53,6 +53,31 @@ fn cells(csv: &str) -> Vec<std::collections::BTreeMap<String, String>> {
     rows.collect()
 }
 
+/// Dynatrace refuses what nobody denied: no token is there afterwards.
+#[test]
+fn what_dynatrace_did_not_do_is_told_as_not_done() {
+    let mut records = brokered();
+    records[1]["status"] = 401.into();
+    records[1]["credential"] = Value::Null;
+    let directory = written(&records[..2]);
+    let run = |arguments: &[&str]| said(directory.path(), arguments);
+    let line: Value = serde_json::from_str(&run(&["history", "ci", "--format", "json"])).unwrap();
+    let what = line["what"].as_str().unwrap();
+    assert!(
+        what.starts_with("not created: asked to enable it; scopes +scope.0"),
+        "{what}"
+    );
+    assert_eq!(
+        (&line["happened"], &line["scopes_after"]),
+        (&json!(false), &json!([]))
+    );
+    let shown = run(&["history", "ci"]);
+    assert!(
+        shown.contains("401") && !shown.contains("not known"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn who_asked_and_what_was_made_are_told_whole() {
     let directory = written(&brokered());

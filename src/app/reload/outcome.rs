@@ -122,8 +122,13 @@ impl Reloader {
         tracing::error!(
             trigger = trigger.as_str(),
             generation = running.set.generation(),
-            "what was read again is refused, and everything stays as it is: {error}"
+            "what was read again is refused, and everything stays as it is: {}",
+            error.lines().next().unwrap_or_default()
         );
+        // A line of its own for each: the log writes no line end within one.
+        for line in error.lines().skip(1) {
+            tracing::error!("{line}");
+        }
         let revision = running.set.policy().revision();
         let event = Event::Reload(event::Reload {
             timestamp: rfc3339_millis(at),

@@ -293,14 +293,23 @@ impl Step {
         requested.or_else(|| self.scopes("/input/change/scopes/current"))
     }
 
+    /// Whether it would have made a token, and did not.
+    fn is_no_creation(&self) -> bool {
+        self.cells.operation.ends_with(".create") && self.happened == Happened::No
+    }
+
     /// What was done, in a few words.
     fn what(&self) -> String {
+        let is_allowed = self.cells.verdict == "allow";
         let word = match self.cells.operation.rsplit('.').next() {
             Some("create") => "created",
             Some("delete") => "removed",
             Some("update") => "",
             _ => &self.cells.operation,
         };
+        if is_allowed && self.happened == Happened::No {
+            return self.not_done(word);
+        }
         let mut parts: Vec<String> = Vec::new();
         if !word.is_empty() {
             parts.push(match &*self.token.made {
@@ -308,7 +317,6 @@ impl Step {
                 made => format!("{word} as {made}"),
             });
         }
-        let is_allowed = self.cells.verdict == "allow";
         parts.extend(asked(&self.cells.changes, is_allowed));
         if parts.is_empty() {
             parts.push("changes nothing".to_owned());
@@ -318,6 +326,20 @@ impl Step {
             what
         } else {
             format!("denied: {what}")
+        }
+    }
+
+    /// What nobody denied, and Dynatrace did not do.
+    fn not_done(&self, word: &str) -> String {
+        let changes = asked(&self.cells.changes, false).join("; ");
+        let what = match word {
+            "created" | "removed" => format!("not {word}"),
+            "" => "not carried out".to_owned(),
+            operation => format!("{operation} not carried out"),
+        };
+        match &*changes {
+            "" => what,
+            changes => format!("{what}: {changes}"),
         }
     }
 

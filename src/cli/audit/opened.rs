@@ -9,8 +9,8 @@ use clap::Args;
 use super::expect_journal;
 use crate::audit::lines::Unreadable;
 use crate::audit::{self, index::Index};
-use crate::cli::load;
-use crate::value::Visible;
+use crate::cli::{load, place};
+use crate::value::{Visible, plain_words};
 
 /// The journal, for commands that need no index.
 #[derive(Clone, Debug, Args)]
@@ -31,7 +31,11 @@ impl Journal {
 
     /// All that the configuration says of journals, of this one.
     pub(super) fn settings(&self) -> anyhow::Result<audit::Config> {
-        let mut settings = load(self.config.as_ref())?.journal;
+        let config = load(self.config.as_ref())?;
+        if self.journal.is_none() {
+            place::JOURNAL.expect(&config.journal.directory, Some(&config))?;
+        }
+        let mut settings = config.journal;
         if let Some(journal) = &self.journal {
             settings.directory.clone_from(journal);
         }
@@ -63,7 +67,11 @@ impl Place {
     /// The command line goes before the configuration. An index of the configuration's belongs to the journal that it
     /// names, and to no other.
     pub(super) fn find(&self) -> anyhow::Result<Found> {
-        let mut config = load(self.config.as_ref())?.journal;
+        let config = load(self.config.as_ref())?;
+        if self.journal.is_none() {
+            place::JOURNAL.expect(&config.journal.directory, Some(&config))?;
+        }
+        let mut config = config.journal;
         if let Some(journal) = &self.journal
             && !is_same(journal, &config.directory)
         {
@@ -153,5 +161,9 @@ pub(in crate::cli) fn unreadable(Unreadable { path, first }: &Unreadable) {
 /// To standard error, beside the answer.
 pub(in crate::cli) fn note(text: &str) {
     // Where it cannot be written there is nobody to tell.
-    drop(writeln!(anstream::stderr(), "dtgate: {}", Visible(text)));
+    drop(writeln!(
+        anstream::stderr(),
+        "dtgate: {}",
+        Visible(plain_words(text))
+    ));
 }

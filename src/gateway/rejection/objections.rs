@@ -44,6 +44,10 @@ pub(super) fn denied(decision: &Decision, shown: usize, redactor: &Redactor) -> 
     let mut violations = decision.with_effect(Effect::Deny);
     let first = violations.next().map_or_else(String::new, |violation| {
         let message = redactor.text(&violation.message).cut(MAX_TEXT);
+        // No policy has that name.
+        if violation.is_of_lookup() {
+            return message.to_string();
+        }
         format!("{message} (policy {})", violation.policy)
     });
     let count = 1 + violations.count();

@@ -15,6 +15,7 @@ use crate::dynatrace::{
     redact::{Redacted, Redactor},
     token::CredentialKind,
 };
+use crate::value::likeness;
 
 /// Members below these are not ours to name.
 pub(super) const OPEN: [&str; 6] = [
@@ -189,9 +190,23 @@ fn unknown(path: &str, name: &str, members: &Map<String, Json>) -> String {
 
 /// `: did you mean …?` with the nearest candidate, or nothing when none is near.
 pub(in crate::policy) fn guess(name: &str, prefix: &str, candidates: &[&str]) -> String {
+    nearest(strsim::jaro_winkler, name, prefix, candidates)
+}
+
+/// The same for names of settings, of which short ones are often told apart by one letter.
+pub(in crate::policy) fn guess_setting(name: &str, prefix: &str, candidates: &[&str]) -> String {
+    nearest(likeness, name, prefix, candidates)
+}
+
+fn nearest(
+    likeness: fn(&str, &str) -> f64,
+    name: &str,
+    prefix: &str,
+    candidates: &[&str],
+) -> String {
     candidates
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| (likeness(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= 0.75)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, nearest)| format!(": did you mean {prefix}{nearest}?"))

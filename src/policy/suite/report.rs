@@ -74,6 +74,18 @@ impl TestResult {
         self.word() == "PASS"
     }
 
+    /// What is wrong with it, at its place.
+    pub(super) fn failure(&self) -> Option<Problem> {
+        let what = match self.word() {
+            "PASS" => return None,
+            "SKIPPED" => "is skipped",
+            _ => "fails",
+        };
+        let Location { file, row, col } = &self.location;
+        let message = format!("the test {} {what}", self.name);
+        Some(Problem::new(file, *row, *col, message))
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self { skip: true, .. } => "SKIPPED",

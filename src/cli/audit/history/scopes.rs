@@ -112,7 +112,11 @@ impl Tokens {
         }
         token.step(step);
         let token = token.clone();
-        let after = token.after.clone();
+        let after = match token.after.clone() {
+            // What was not made has none.
+            After::NotKnown if step.is_no_creation() => After::Known(Vec::new()),
+            after => after,
+        };
         // It goes on under the id that it got.
         if !step.token.made.is_empty() {
             self.by_id

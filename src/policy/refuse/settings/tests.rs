@@ -35,8 +35,13 @@ fn data_that_nothing_defines_is_refused_with_a_guess_and_the_place() {
         ),
         (
             "deny contains \"x\" if not input.api in data.allowed_versions",
-            "no data file defines data.allowed_versions, and the rule would be silent: write it into data.yaml, as \
-             an empty list or object if there is nothing to list yet",
+            "no data file defines data.allowed_versions, and the rule would be silent: write it into data.yaml; a \
+             list or an object with nothing in it yet is [] or {}",
+        ),
+        (
+            "deny contains \"x\" if { data.limits.mx < 2; data.limits.mx > 0 }\n\ndeny contains \"y\" if data.limits.mx > 1",
+            "p.rego:5:36: no data file defines data.limits.mx, and the rule would be silent: did you mean data.limits.max? \
+             (settings.yaml:3:3) (and at 2 other places)",
         ),
         (
             "deny contains \"x\" if data.blocked.a",

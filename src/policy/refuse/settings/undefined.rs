@@ -3,6 +3,8 @@
 //! In Rego a rule that reads what is not there is undefined and objects to nothing, so that a misspelt name, or a file
 //! that was forgotten, would silence a policy.
 
+use std::collections::BTreeMap;
+
 use regorus::unstable::{BoolOp, Expr, Literal, Rule, Span};
 use serde_json::{Map, Value as Json};
 
@@ -13,12 +15,14 @@ use crate::policy::rego::program::{Definition, Program, known};
 use crate::policy::rego::syntax;
 use crate::policy::rego::walk::{self, Site};
 use crate::policy::source::files::Tree;
+use crate::value::counted;
 
 /// Refuses references to members of the data that no file defines.
 pub(super) fn refuse(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Problem>) {
     let data = Json::Object(tree.data.clone());
+    let mut found: BTreeMap<String, Vec<Problem>> = BTreeMap::new();
     ways::each(program, &mut |definition, asked| {
-        problems.extend(asked.problem(|way| {
+        let problem = asked.problem(|way| {
             let (first, steps) = way.split_first()?;
             // Rules are looked for elsewhere.
             let is_rule = steps
@@ -28,11 +32,32 @@ pub(super) fn refuse(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Prob
             if first.as_deref() != Some("data") || is_rule || asked.has_default {
                 return None;
             }
-            let (step, message) =
-                missing(steps, &data, &|| is_negated(definition.rule, asked.place))?;
+            let (step, message) = missing(steps, tree, &data, &|| {
+                is_negated(definition.rule, asked.place)
+            })?;
             (!is_replaced(steps, definition)).then_some((step + 1, message))
-        }));
+        });
+        if let Some(problem) = problem {
+            found
+                .entry(problem.message.clone())
+                .or_default()
+                .push(problem);
+        }
     });
+    problems.extend(found.into_values().filter_map(once));
+}
+
+/// What is wrong for one reason, at the first of its places.
+fn once(mut places: Vec<Problem>) -> Option<Problem> {
+    places.sort();
+    places.dedup();
+    let more = places.len().saturating_sub(1);
+    let mut first = places.into_iter().next()?;
+    if more > 0 {
+        let places = counted(more, "other place");
+        first.message = format!("{} (and at {places})", first.message);
+    }
+    Some(first)
 }
 
 /// Whether a statement of the rule replaces by `with` what is asked for: it is defined there.
@@ -56,6 +81,7 @@ fn is_replaced(asked: &[Option<String>], definition: &Definition<'_>) -> bool {
 /// `is_negated` says whether it is asked that the member is not there.
 fn missing(
     steps: &[Option<String>],
+    tree: &Tree,
     data: &Json,
     is_negated: &dyn Fn() -> bool,
 ) -> Option<(usize, String)> {
@@ -80,7 +106,7 @@ fn missing(
             if is_flag && !is_slip(name, &here) {
                 return None;
             }
-            let message = undefined_member(&path, name, &here, data)?;
+            let message = undefined_member(&path, name, &here, tree)?;
             return Some((number, message));
         }
         here = next;
@@ -137,7 +163,7 @@ fn elements(value: &Json) -> Vec<&Json> {
 
 /// What to say of a name that nothing of all this has; nothing where that may still change, because nothing is listed
 /// yet.
-fn undefined_member(path: &str, name: &str, here: &[&Json], data: &Json) -> Option<String> {
+fn undefined_member(path: &str, name: &str, here: &[&Json], tree: &Tree) -> Option<String> {
     let objects: Vec<&Map<String, Json>> = here.iter().filter_map(|it| it.as_object()).collect();
     if objects.is_empty() {
         let what = if here.iter().any(|value| value.is_array()) {
@@ -152,7 +178,7 @@ fn undefined_member(path: &str, name: &str, here: &[&Json], data: &Json) -> Opti
     }
     let members = objects.iter().flat_map(|members| members.keys());
     let candidates: Vec<&str> = members.map(String::as_str).collect();
-    let guess = input::guess(name, &format!("{path}."), &candidates);
+    let guess = input::guess_setting(name, &format!("{path}."), &candidates);
     if path.ends_with("[_]") {
         let advice = if guess.is_empty() {
             format!(": write it into one at least, or ask by object.get(…, \"{name}\", …)")
@@ -164,14 +190,19 @@ fn undefined_member(path: &str, name: &str, here: &[&Json], data: &Json) -> Opti
         ));
     }
     let elsewhere = || {
-        let place = elsewhere("data", name, data.as_object()?, MOST_STEPS)?;
+        let place = elsewhere("data", name, &tree.data, MOST_STEPS)?;
         Some(format!(": did you mean {place}?"))
     };
-    let advice = Some(guess)
-        .filter(|guess| !guess.is_empty())
-        .or_else(elsewhere);
+    // Whoever has misspelt the setting, and not the policy, looks there.
+    let guess = guess.strip_suffix('?').map(|guess| {
+        let meant = guess.rsplit('.').next().unwrap_or_default();
+        let steps: Vec<&str> = path.split('.').skip(1).chain([meant]).collect();
+        let place = tree.problem_in_data(&steps, "").place();
+        format!("{guess}? ({place})")
+    });
+    let advice = guess.or_else(elsewhere);
     let advice = advice.unwrap_or_else(|| {
-        ": write it into data.yaml, as an empty list or object if there is nothing to list yet"
+        ": write it into data.yaml; a list or an object with nothing in it yet is [] or {}"
             .to_owned()
     });
     Some(format!(

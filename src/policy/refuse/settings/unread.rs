@@ -77,7 +77,7 @@ fn message(path: &[String], known: &[&str], ways: &BTreeSet<Read>) -> String {
         let elsewhere = ways.iter().find_map(|way| place(way, name));
         match elsewhere {
             Some(place) => format!(": did you mean {place}?"),
-            None => input::guess(name, &format!("data.{}.", around.join(".")), known),
+            None => input::guess_setting(name, &format!("data.{}.", around.join(".")), known),
         }
     });
     let advice = advice.filter(|advice| !advice.is_empty());

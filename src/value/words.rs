@@ -1,0 +1,127 @@
+//! What the system says, in words of people.
+
+use std::io::{self, ErrorKind};
+
+/// Why a file cannot be read.
+pub fn unread(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "the user that dtgate runs as may not read it: give read access".to_owned()
+        }
+        ErrorKind::IsADirectory => "it is a directory, and a file is expected".to_owned(),
+        ErrorKind::NotADirectory => "it is no directory".to_owned(),
+        ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
+        _ => plain_words(&error.to_string()),
+    }
+}
+
+/// Why a file cannot be written.
+pub fn unwritten(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such directory: make it, or write elsewhere".to_owned(),
+        ErrorKind::PermissionDenied => {
+            "the user that dtgate runs as may not write there: give write access".to_owned()
+        }
+        _ => plain_words(&error.to_string()),
+    }
+}
+
+/// A text without what errors of the system look like to a programmer: "Connection refused (os error 111)".
+pub fn plain_words(text: &str) -> String {
+    let mut plain = text.to_owned();
+    while let Some((before, rest)) = plain.split_once(MARK)
+        && let Some((number, behind)) = rest.split_once(')')
+        && let Ok(number) = number.parse()
+    {
+        let error = io::Error::from_raw_os_error(number);
+        let theirs = error.to_string();
+        let theirs = theirs.split(MARK).next().unwrap_or_default();
+        plain = match before.strip_suffix(theirs) {
+            Some(before) => format!("{before}{}{behind}", said(&error, theirs)),
+            None => format!("{before}{behind}"),
+        };
+    }
+    plain
+}
+
+/// How much alike two names are, from 0 to 1. Of short names one letter is a large part: where only one is other, left
+/// out, too much or in the place of its neighbour, they are alike all the same.
+pub fn likeness(one: &str, other: &str) -> f64 {
+    let is_slip = one.len().min(other.len()) > 1 && strsim::damerau_levenshtein(one, other) == 1;
+    let likeness = strsim::jaro_winkler(one, other);
+    if is_slip {
+        likeness.max(SLIP)
+    } else {
+        likeness
+    }
+}
+
+/// In our own words, or in the system's as the end of a sentence.
+fn said(error: &io::Error, theirs: &str) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+        ErrorKind::PermissionDenied => "the user that dtgate runs as may not do that".to_owned(),
+        ErrorKind::AddrInUse => "another program listens there already".to_owned(),
+        ErrorKind::StorageFull => "no space is left on the disk".to_owned(),
+        _ => {
+            let mut letters = theirs.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+            first.into_iter().chain(letters).collect()
+        }
+    }
+}
+
+/// More than what is asked of a guess, and less than what long names have.
+const SLIP: f64 = 0.8;
+
+const MARK: &str = " (os error ";
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_system_are_left_out() {
+        let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for (errno, wanted) in [
+            (Errno::NOENT, "there is no such file or directory"),
+            (Errno::ADDRINUSE, "another program listens there already"),
+            (Errno::CONNREFUSED, "connection refused"),
+            (Errno::NOSPC, "no space is left on the disk"),
+        ] {
+            let said = plain_words(&format!("here: {}, and more", of(errno)));
+            assert_eq!(said, format!("here: {wanted}, and more"));
+        }
+        let (one, other) = (of(Errno::NOENT), of(Errno::CONNREFUSED));
+        assert_eq!(
+            plain_words(&format!("{one}; {other}")),
+            "there is no such file or directory; connection refused"
+        );
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_near_however_short_the_name_is() {
+        for (one, other) in [("mx", "max"), ("ur", "url"), ("amx", "max"), ("max", "mux")] {
+            assert!(likeness(one, other) >= SLIP, "{one} {other}");
+        }
+        for (one, other) in [("a", "b"), ("max", "ids"), ("mx", "ids")] {
+            assert!(likeness(one, other) < 0.75, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn other_texts_stay_as_they_are() {
+        for text in [
+            "",
+            "nothing of it",
+            "a (os error",
+            "a (os error x)",
+            "(os error 2)",
+        ] {
+            assert_eq!(plain_words(text), text);
+        }
+        assert_eq!(plain_words("other words (os error 2)"), "other words");
+    }
+}
