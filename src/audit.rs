@@ -50,6 +50,7 @@ pub use checkpoint::{Destinations, Origin, Signed};
 pub use directory::Directory;
 pub use event::Configured;
 use event::{DecisionRecord, Event, Record, Recovery, SetAside, Start};
+pub use index::facts;
 use journal::Journal;
 use keeper::Keeper;
 pub use keeper::{Kept, step_back};

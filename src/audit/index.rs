@@ -5,6 +5,7 @@
 //! anything.
 
 mod damage;
+pub mod facts;
 mod fill;
 mod filter;
 mod gaps;

@@ -58,7 +58,11 @@ const FIND: &str = "SELECT to_regclass('dtgate.version') IS NOT NULL";
 /// A record is as it was written (`line`), and beside it stands what it is looked for by. A row of a decision also has
 /// how it ended, as soon as that is known: `outcome_seq` and `settled_seq` are the numbers of the records that say so.
 ///
-/// The month of its own time is a record's partition: the same record is the same row, however often it comes.
+/// The month of its own time is a record's partition: the same record is the same row, however often it comes. One
+/// without a time is from `-infinity`. What is no dtgate's record has the kind `unreadable`, and is kept as it is.
+/// `token` has what an outcome made, too. Of several records that settle a decision, one that found something counts
+/// before one that did not (`found` is `unknown`), and then the last.
+///
 /// `name` has every text once, by what it is, for questions of how names begin and of networks. `turn` is unlike the
 /// advisory lock beside it there after a gate was killed or the server restarted.
 const TABLES: &str = "
@@ -74,6 +78,10 @@ CREATE TABLE dtgate.record(
   decision_seq bigint,
   PRIMARY KEY (gate, seq, at)
 ) PARTITION BY RANGE (at);
+CREATE TABLE dtgate.record_before_2000 PARTITION OF dtgate.record
+  FOR VALUES FROM (MINVALUE) TO ('2000-01-01 00:00:00+00');
+CREATE TABLE dtgate.record_from_2100 PARTITION OF dtgate.record
+  FOR VALUES FROM ('2100-01-01 00:00:00+00') TO (MAXVALUE);
 CREATE INDEX record_by_time ON dtgate.record(at) WHERE kind = 'decision';
 CREATE INDEX record_by_kind ON dtgate.record(kind, at) WHERE kind NOT IN ('decision', 'outcome');
 CREATE INDEX record_by_id ON dtgate.record(decision_id) WHERE decision_id IS NOT NULL;

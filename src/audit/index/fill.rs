@@ -4,11 +4,11 @@
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
+use super::facts::{self, names, operation, searched, teams};
 use super::position::{Position, note, position};
-use super::row::{Caller, Objects, Row, Violation};
+use super::row::Row;
 use super::tables::{ALLOW, ANSWERED, DENY, FAILED, Kind, List, UNKNOWN};
 use super::texts::Known;
-use super::words;
 use super::{Damage, Error, Filled, empty};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
 use crate::value::Sha256Hex;
@@ -216,24 +216,13 @@ impl Filler {
         row: &Row<'_>,
     ) -> Result<Decided, Error> {
         let known = &mut self.known;
-        let input = &row.input.0;
-        let seen = &input.caller.0;
-        let told = &row.caller.0;
+        let (told, seen) = facts::callers(row);
         let id = uuid_beginning(&row.decision_id.0);
         if id.is_none() {
             let text = known.text(db, Kind::Decision, &row.decision_id.0)?;
             about(db, text, seq)?;
         }
-        let certificates = (&told.certificate.0, &seen.certificate.0);
-        let certificate = [
-            Row::either(&certificates.0.subject, &certificates.1.subject),
-            Row::either(&certificates.0.spiffe_id, &certificates.1.spiffe_id),
-            Row::either(&certificates.0.fingerprint, &certificates.1.fingerprint),
-        ];
-        let claim = [
-            Row::either(&told.jwt.0.issuer, &seen.jwt.0.issuer),
-            Row::either(&told.jwt.0.subject, &seen.jwt.0.subject),
-        ];
+        let (certificate, claim) = (facts::certificate(row), facts::claim(row));
         let names = names(row);
         for (number, name) in names.iter().enumerate() {
             let is_new = names.iter().take(number).all(|before| before != name);
@@ -242,18 +231,13 @@ impl Filler {
                 about(db, text, seq)?;
             }
         }
-        let change = &input.change.0;
-        let caller = Row::either(&told.id, &seen.token.0.id);
-        let environment = Row::either(&input.environment.0.name, &row.environment);
+        let change = &row.input.0.change.0;
+        let (caller, environment) = (facts::caller(row), facts::environment(row));
         let decided = Decided {
             seq,
             ms,
             id,
-            verdict: if row.verdict.0 == "allow" {
-                ALLOW
-            } else {
-                DENY
-            },
+            verdict: if facts::is_allowed(row) { ALLOW } else { DENY },
             operation: known.text(db, Kind::Operation, operation(row))?,
             environment: known.text(db, Kind::Environment, environment)?,
             caller: known.text(db, Kind::Caller, caller)?,
@@ -283,15 +267,14 @@ impl Filler {
         row: &Row<'_>,
         decided: &mut [Decided],
     ) -> Result<(), Error> {
-        // What is about a later record is about none.
-        let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
+        let Some(of) = facts::about_earlier(row, seq.unsigned_abs()).map(signed) else {
             return Ok(());
         };
         let made = &row.credential.0.id.0;
         let text = self.known.text(db, Kind::Token, made)?;
         about(db, text, of)?;
         let ended = Ended {
-            outcome: Some(match &*row.outcome.0 {
+            outcome: Some(match facts::ended(row) {
                 "answered" => ANSWERED,
                 "failed" => FAILED,
                 _ => UNKNOWN,
@@ -340,52 +323,6 @@ impl Span {
     }
 }
 
-/// What a decision is found by, besides the members that have a column of their own.
-fn names<'a>(row: &'a Row<'_>) -> [&'a str; 4] {
-    let (token, change) = (&row.input.0.token.0, &row.input.0.change.0);
-    [
-        &token.id.0,
-        &token.current.0.name.0,
-        &change.name.0.current.0,
-        &change.name.0.requested.0,
-    ]
-}
-
-/// Its name; that of the input, where the record itself has none.
-fn operation<'a>(row: &'a Row<'_>) -> &'a str {
-    if row.operation.0.is_empty() {
-        "unknown"
-    } else {
-        &row.operation.0
-    }
-}
-
-fn teams<'a>(told: &Caller<'a>, seen: &Caller<'a>) -> Option<&'a serde_json::value::RawValue> {
-    told.teams.or(seen.teams)
-}
-
-/// The words of a decision.
-fn searched(row: &Row<'_>, names: &[&str], certificate: &[&str], claim: &[&str]) -> String {
-    let mut text = words::Text::default();
-    for part in names.iter().chain(certificate).chain(claim) {
-        text.add(part);
-    }
-    text.add(&row.error.0);
-    text.add(&row.request.0.path.0);
-    let violations = row
-        .result
-        .0
-        .violations
-        .map(serde_json::value::RawValue::get);
-    if let Some(raw) = violations.filter(|raw| *raw != "[]") {
-        let found: Objects<Violation<'_>> = serde_json::from_str(raw).unwrap_or_default();
-        for violation in &found.0 {
-            text.add(&violation.message.0);
-        }
-    }
-    text.done()
-}
-
 fn about(db: &Connection, text: Option<i64>, seq: i64) -> rusqlite::Result<()> {
     if let Some(text) = text {
         db.prepare_cached("INSERT OR IGNORE INTO about(text, seq) VALUES (?, ?)")?
@@ -430,7 +367,7 @@ fn insert(db: &Connection, decided: &Decided) -> rusqlite::Result<()> {
 
 /// Somebody looked what became of a decision in doubt.
 fn settled(db: &Connection, seq: i64, row: &Row<'_>, decided: &mut [Decided]) -> Result<(), Error> {
-    let Some(of) = row.decision_seq.0.map(signed).filter(|of| *of < seq) else {
+    let Some(of) = facts::about_earlier(row, seq.unsigned_abs()).map(signed) else {
         return Ok(());
     };
     // What nobody could find out stays in doubt.

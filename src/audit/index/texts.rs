@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::value::RawValue;
 
-use super::row::{Objects, Texts, Violation};
+use super::facts::members;
 use super::tables::{KINDS, Kind, LISTS, List};
 use crate::value::Sha256Hex;
 
@@ -75,10 +75,10 @@ impl Known {
         list: List,
         raw: Option<&RawValue>,
     ) -> rusqlite::Result<Option<i64>> {
-        let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "[]") else {
+        let Some(raw) = raw.filter(|raw| raw.get() != "[]") else {
             return Ok(None);
         };
-        self.joined(db, list, raw, |raw| members(list, raw))
+        self.joined(db, list, raw.get(), |_| members(list, Some(raw)))
     }
 
     /// The number of several texts that belong together.
@@ -141,27 +141,6 @@ impl Known {
     }
 }
 
-/// What a list is found by.
-fn members(list: List, raw: &str) -> Vec<(Kind, String)> {
-    if list == List::Objections {
-        let found: Objects<Violation<'_>> = serde_json::from_str(raw).unwrap_or_default();
-        let members = found.0.iter().flat_map(|violation| {
-            [
-                (Kind::Policy, violation.policy.0.to_string()),
-                (Kind::Code, violation.code.0.to_string()),
-            ]
-        });
-        return members.filter(|(_, text)| !text.is_empty()).collect();
-    }
-    let kind = match list {
-        List::Teams => Kind::Team,
-        _ => Kind::Scope,
-    };
-    let texts: Texts<'_> = serde_json::from_str(raw).unwrap_or_default();
-    let texts = texts.0.into_iter();
-    texts.map(|text| (kind, text.into_owned())).collect()
-}
-
 /// Looks for a value, and adds it where it is not there: its number, and whether it is new.
 fn find_or_add(
     db: &Connection,
@@ -204,7 +183,7 @@ fn remember(known: Option<&mut Cache>, key: &str, id: i64) {
 }
 
 /// As much of a text as is kept: the index is asked for the same.
-pub(super) fn within(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn within(text: &str) -> std::borrow::Cow<'_, str> {
     if text.len() <= LONGEST {
         return text.into();
     }

@@ -32,6 +32,15 @@ impl Text {
 
 /// What a text asks for: words that all have to be there, the last letters left open where `*` stands.
 pub(super) fn asked(text: &str) -> Option<String> {
+    let terms = terms(text).into_iter();
+    let terms =
+        terms.map(|(word, is_open)| format!("\"{word}\"{}", if is_open { "*" } else { "" }));
+    let terms: Vec<String> = terms.collect();
+    (!terms.is_empty()).then(|| terms.join(" AND "))
+}
+
+/// Its words, and of each whether its last letters are left open.
+pub(super) fn terms(text: &str) -> Vec<(String, bool)> {
     let text = text.to_lowercase();
     let mut terms = Vec::new();
     for part in text.split_whitespace() {
@@ -41,19 +50,15 @@ pub(super) fn asked(text: &str) -> Option<String> {
         };
         let mut words = words(part).peekable();
         while let Some(word) = words.next() {
-            let star = if is_open && words.peek().is_none() {
-                "*"
-            } else {
-                ""
-            };
-            terms.push(format!("\"{word}\"{star}"));
+            let is_last = words.peek().is_none();
+            terms.push((word.to_owned(), is_open && is_last));
         }
     }
-    (!terms.is_empty()).then(|| terms.join(" AND "))
+    terms
 }
 
 /// The words of a text.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     let is_between = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
     text.split(is_between).filter(|word| !word.is_empty())
 }
