@@ -3,12 +3,22 @@
 //! Nothing here is the truth: that is each gate's own journal. What the store holds can be verified from the store alone,
 //! because records stand in it as they were written.
 
+mod ask;
 mod config;
 mod connect;
+mod gates;
+mod moment;
+mod names;
+mod query;
 mod schema;
+mod sums;
 
+pub use ask::{Asked, Found, Key, Lines};
 pub use config::{Config, Url};
 pub use connect::{Connected, StoreError};
+pub use gates::Gate;
+pub use moment::Moment;
+pub use query::{Cursor, Page, Question};
 pub use schema::prepare;
 
 #[cfg(test)]

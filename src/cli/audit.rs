@@ -3,6 +3,7 @@
 mod beside;
 mod checkpoint;
 mod csv;
+mod gates;
 mod hash;
 mod history;
 mod index;
@@ -14,7 +15,9 @@ mod pseudonyms;
 mod query;
 mod settle;
 mod show;
+mod source;
 mod stats;
+mod store;
 mod table;
 mod times;
 mod told;
@@ -56,6 +59,8 @@ pub(super) enum Command {
     Tail(TailArgs),
     /// List decisions in doubt, look what became of them, and record it
     Settle(settle::Settle),
+    /// List the gates that meet in a store: version, policies, and how far their records have come
+    Gates(gates::Gates),
     /// Prove that no record was changed, removed or added
     Verify(verify::Verify),
     /// Write one record with the evidence that it is in the journal
@@ -94,6 +99,7 @@ impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
             Self::Checkpoint(checkpoint) => checkpoint.run(out),
+            Self::Gates(gates) => gates.run(out),
             Self::Hash(hash) => hash.run(out),
             Self::CheckProof(check) => check.run(out),
             Self::Key(key) => key.run(out),

@@ -19,6 +19,7 @@ use serde_json::json;
 use self::doubt::{Doubt, Looked, doubts};
 use self::lookup::ask;
 use super::opened::{Found, Place, note};
+use super::source::Source;
 use super::table::{Table, terminal};
 use super::times::Times;
 use crate::app;
@@ -76,7 +77,11 @@ impl Settle {
         let place = self.place.find()?;
         let index = place.open()?;
         super::beside::gaps(&index.gaps(None, None)?);
-        let doubts = self.wanted(doubts(&index, &place.journal)?)?;
+        let source = Source::Journal {
+            index,
+            journal: place.journal.clone(),
+        };
+        let doubts = self.wanted(doubts(&source)?)?;
         let credential = self.credential()?;
         let config = load(self.place.config.as_ref())?;
         if self.apply && !doubts.is_empty() {
