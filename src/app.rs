@@ -109,7 +109,7 @@ impl App {
             configured
         };
         let journal = audit::Config {
-            is_shipped: config.ship.is_any(),
+            is_shipped: config.ship.is_any() || config.store.is_some(),
             ..config.journal.clone()
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
@@ -128,7 +128,7 @@ impl App {
         let tracker = Tracker::default();
         let ledger = Ledger::new(&config.limits, space.clone(), metrics.clone());
         let (traces, exporter) = export::start(config, &metrics)?;
-        let shipping = export::ship(config, &audit, &metrics)?;
+        let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),

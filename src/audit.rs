@@ -498,6 +498,15 @@ impl Audit {
         move || shared.head().map_or(0, |head| head.seq)
     }
 
+    /// The last record and the policies in force, for the same.
+    pub fn stands(&self) -> impl Fn() -> (Option<NotedHead>, Arc<str>) + Send + Sync + use<> {
+        let (shared, in_force) = (self.shared.clone(), self.in_force.clone());
+        move || {
+            let in_force = in_force.read().unwrap_or_else(PoisonError::into_inner);
+            (shared.head(), in_force.revision.clone())
+        }
+    }
+
     /// The last record that a power failure does not take back, for the same.
     pub fn on_disk(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let shared = self.shared.clone();

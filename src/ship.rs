@@ -1,5 +1,5 @@
 //! Sends the journal's records elsewhere: to OpenTelemetry collectors, to services that take OPA's decision log, to
-//! webhooks.
+//! webhooks, to the store of a fleet.
 //!
 //! Each destination, a *sink*, has a task and a cursor of its own and reads the journal by itself: one that is slow or
 //! gone delays no other. All of them are on one thread of low priority, away from requests. A record arrives at least
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::outgoing::{Bookmark, Most, Outgoing};
 use crate::outbound::OutboundError;
+use crate::store::{self, StoreError};
 use crate::telemetry::Metrics;
 pub use config::{Config, From, Name, Refused, Target, Url};
 use keep::{Keep, Refusal};
@@ -32,6 +33,8 @@ pub use state::{State, Told};
 pub enum ShipError {
     #[error("{sink}: {source}")]
     Outbound { sink: String, source: OutboundError },
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
     #[error("{sink}: how far it is cannot be read: {source}")]
     Cursor {
         sink: String,
@@ -54,6 +57,12 @@ pub struct Journal {
     pub shipped: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
+/// The store, and how the gate tells the others there of itself.
+pub struct Fleet<'c> {
+    pub config: &'c store::Config,
+    pub about: store::About,
+}
+
 /// What sends. It ends with the program.
 #[derive(Default)]
 #[must_use]
@@ -66,6 +75,7 @@ pub struct Shipping {
 /// A destination.
 enum Sink {
     Opa(opa::Opa),
+    Store(Box<store::Sink>),
 }
 
 impl Sink {
@@ -73,6 +83,17 @@ impl Sink {
     async fn send(&mut self, records: &[Outgoing]) -> Result<(), Refusal> {
         match self {
             Self::Opa(opa) => opa.send(records).await,
+            Self::Store(store) => {
+                let sent = store.send(records).await;
+                sent.map_err(|error| Refusal::Now(error.to_string(), None))
+            }
+        }
+    }
+
+    /// Everything has arrived; at the end, no more will.
+    async fn rest(&mut self, is_end: bool) {
+        if let Self::Store(store) = self {
+            store.rest(is_end).await;
         }
     }
 
@@ -80,6 +101,7 @@ impl Sink {
     fn most(&self) -> Most {
         match self {
             Self::Opa(_) => opa::MOST,
+            Self::Store(_) => store::MOST,
         }
     }
 }
@@ -124,11 +146,21 @@ fn of(sink: &str) -> impl FnOnce(OutboundError) -> ShipError {
 /// Starts to send what the configuration says.
 pub fn start(
     config: &Config,
+    fleet: Option<Fleet<'_>>,
     journal: &Journal,
     metrics: &Metrics,
     now: fn() -> Timestamp,
 ) -> Result<Shipping, ShipError> {
-    let made = sinks(config, &journal.origin)?;
+    let mut made = sinks(config, &journal.origin)?;
+    if let Some(Fleet { config, about }) = fleet {
+        let sink = store::Sink::new(config, &journal.origin, about)?;
+        made.push(Made {
+            name: "store".to_owned(),
+            sink: Sink::Store(Box::new(sink)),
+            refused: Refused::Wait,
+            from: From::Beginning,
+        });
+    }
     if made.is_empty() {
         return Ok(Shipping::default());
     }

@@ -6,20 +6,30 @@
 mod ask;
 mod config;
 mod connect;
+mod endings;
 mod gates;
 mod moment;
 mod names;
+mod partition;
 mod query;
+mod rows;
 mod schema;
+mod sink;
+mod standing;
 mod sums;
+mod verify;
+mod write;
 
 pub use ask::{Asked, Found, Key, Lines};
 pub use config::{Config, Url};
-pub use connect::{Connected, StoreError};
+pub use connect::{Connected, StoreError, check};
 pub use gates::Gate;
 pub use moment::Moment;
 pub use query::{Cursor, Page, Question};
 pub use schema::prepare;
+pub use sink::{MOST, Sink};
+pub use standing::{About, Standing};
+pub use verify::Verified;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,15 @@
 //! What is sent elsewhere, as far as the configuration wants it: traces and metrics by OTLP, records to sinks.
 
-use anyhow::Context;
-
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
+
 use super::now;
-use crate::audit::Audit;
+use crate::audit::{Audit, checkpoint};
 use crate::config::Config;
-use crate::ship::{self, Journal, Shipping};
+use crate::ship::{self, Fleet, Journal, Shipping};
+use crate::store::{About, Standing};
 use crate::telemetry::otlp::{self, Exporter, Instance};
 use crate::telemetry::{Metrics, Tracer};
 
@@ -33,13 +35,42 @@ pub fn check_otlp(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What sends records. It does not hold the journal, which is closed before the last ones are sent.
-pub(super) fn ship(config: &Config, audit: &Audit, metrics: &Metrics) -> anyhow::Result<Shipping> {
+/// What sends records. It does not hold the journal, which is closed before the last ones are sent. `listen`: where
+/// clients are served.
+pub(super) fn ship(
+    config: &Config,
+    audit: &Audit,
+    metrics: &Metrics,
+    listen: SocketAddr,
+) -> anyhow::Result<Shipping> {
     let journal = Journal {
         directory: audit.directory().to_owned(),
         origin: audit.origin().to_owned(),
         on_disk: Arc::new(audit.on_disk()),
         shipped: Arc::new(audit.shipped()),
     };
-    ship::start(&config.ship, &journal, metrics, now).context("ship")
+    let fleet = config.store.as_ref().map(|config| {
+        let about = about(audit, listen)?;
+        Ok::<_, anyhow::Error>(Fleet { config, about })
+    });
+    let fleet = fleet.transpose().context("store")?;
+    ship::start(&config.ship, fleet, &journal, metrics, now).context("ship")
+}
+
+/// What other gates may know of this one.
+fn about(audit: &Audit, listen: SocketAddr) -> anyhow::Result<About> {
+    let (key, _) = checkpoint::key::public(audit.directory())?;
+    let key = key.map_or(String::new(), |key| key.to_string());
+    let (stands, started) = (audit.stands(), now());
+    Ok(Arc::new(move || {
+        let (head, revision) = stands();
+        Standing {
+            version: env!("CARGO_PKG_VERSION"),
+            revision,
+            listen: listen.to_string(),
+            head: head.map_or((0, String::new()), |head| (head.seq, head.hash)),
+            started,
+            key: key.clone(),
+        }
+    }))
 }

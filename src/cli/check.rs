@@ -20,6 +20,7 @@ use crate::identity::Tokens;
 use crate::listener::descriptors;
 use crate::policy::{Other, Policy, Problem, Trusted};
 use crate::ship;
+use crate::store;
 use crate::telemetry::Metrics;
 use crate::value::{Visible, VisibleLines, counted};
 
@@ -69,6 +70,8 @@ impl Check {
         let origin = config.journal.origin.as_ref();
         checkpoint::key::check(&config.journal.directory, origin).context("journal")?;
         ship::check(&config.ship).context("ship")?;
+        let store = config.store.as_ref().map(store::check);
+        store.transpose().context("store")?;
         anchor::check(&config.journal.checkpoints).context("journal.checkpoints")?;
         index::check(&config.journal.directory, &config.journal.index_path()).context("journal")?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));

@@ -114,6 +114,13 @@ impl Config {
         for (keys, reason) in self.otlp.iter().flat_map(otlp::doubts) {
             doubts.push(self.problem(&[&["otlp"], keys].concat(), &reason));
         }
+        if self.store.as_ref().is_some_and(|it| it.url.is_readable()) {
+            doubts.push(self.problem(
+                &["store", "url"],
+                "records, and the password, can be read on the way to the store: take `sslmode` out of the URL, or write \
+                 sslmode=require",
+            ));
+        }
         doubts
     }
 

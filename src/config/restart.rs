@@ -4,7 +4,7 @@ use super::Config;
 
 /// What needs a restart when it changes, for people.
 pub const NEEDS_A_RESTART: &str =
-    "listener (but its certificates), admin, journal, ship, log and otlp";
+    "listener (but its certificates), admin, journal, ship, store, log and otlp";
 
 impl Config {
     /// Takes from the running configuration what cannot change while the gate runs, and says what would have changed.
@@ -38,12 +38,14 @@ impl Config {
         journal.directory.clone_from(&running.journal.directory);
         keep(journal != running.journal, "journal");
         keep(self.ship != running.ship, "ship");
+        keep(self.store != running.store, "store");
         keep(self.log != running.log, "log");
         keep(self.otlp != running.otlp, "otlp");
         self.listener = listener;
         self.admin = running.admin.clone();
         self.journal = running.journal.clone();
         self.ship = running.ship.clone();
+        self.store.clone_from(&running.store);
         self.log = running.log.clone();
         self.otlp.clone_from(&running.otlp);
         kept

@@ -63,6 +63,7 @@ impl Keep {
                 if is_last {
                     break;
                 }
+                self.sink.rest(false).await;
                 stop.run_until_cancelled(sleep(LOOK)).await;
                 continue;
             }
@@ -76,6 +77,7 @@ impl Keep {
             }
         }
         self.save();
+        self.sink.rest(true).await;
     }
 
     /// Sends records until all have arrived. `false`: it ends before.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{Config, schema};
@@ -34,6 +36,17 @@ pub enum StoreError {
         "its tables are of version {found}, and this dtgate wants {wanted}: use the same version of dtgate for all gates"
     )]
     Version { found: i32, wanted: i32 },
+    #[error(
+        "it has another record {seq} of gate {gate:?}, and nothing is overwritten: another journal was sent under this \
+         name, or the record was changed since. Give this journal a name of its own: stop the gate and run `dtgate audit key --rotate --origin NAME`"
+    )]
+    Foreign { gate: String, seq: i64 },
+    #[error(
+        "{0} is there and is no part of dtgate.record: attach it again, or give it another name"
+    )]
+    Detached(String),
+    #[error("its encoding is {0}: make the database with ENCODING 'UTF8'")]
+    Encoding(String),
     #[error("{0}")]
     Other(String),
 }
@@ -55,10 +68,12 @@ impl Connected {
         if let Some(path) = &config.password_file {
             settings.password(password(path)?);
         }
-        let files = Files::read(config.ca.as_deref(), config.client_certificate.as_ref())?;
-        let is_encrypted = settings.get_ssl_mode() != tokio_postgres::config::SslMode::Disable;
-        let tls = MakeRustlsConnect::new(files.client(is_encrypted)?);
-        let (client, connection) = settings.connect(tls).await?;
+        let (client, connection) = settings.connect(tls(config)?).await?;
+        if let Some(encoding) = connection.parameter("server_encoding")
+            && encoding != "UTF8"
+        {
+            return Err(StoreError::Encoding(encoding.to_owned()));
+        }
         let work = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %causes(&error), "a connection to the store ended");
@@ -81,10 +96,28 @@ impl Drop for Connected {
     }
 }
 
+/// Finds what would keep a connection from being opened, and needs no server to be seen.
+pub fn check(config: &Config) -> Result<(), StoreError> {
+    if let Some(path) = &config.password_file {
+        password(path)?;
+    }
+    tls(config).map(drop)
+}
+
+/// Read anew for each connection: certificates are replaced while the gate runs.
+fn tls(config: &Config) -> Result<MakeRustlsConnect, StoreError> {
+    let files = Files::read(config.ca.as_deref(), config.client_certificate.as_ref())?;
+    let is_encrypted = config.url.settings().get_ssl_mode() != SslMode::Disable;
+    Ok(MakeRustlsConnect::new(files.client(is_encrypted)?))
+}
+
 /// The driver says only "db error" of what the server says.
 pub(super) fn causes(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
-        Some(said) => format!("{} ({})", said.message(), said.code().code()),
+        Some(said) => {
+            let advice = advice(said.code()).map_or(String::new(), |it| format!(": {it}"));
+            format!("{} ({}){advice}", said.message(), said.code().code())
+        }
         None => {
             let error: &dyn std::error::Error = error;
             let all = std::iter::successors(Some(error), |error| error.source());
@@ -92,6 +125,21 @@ pub(super) fn causes(error: &tokio_postgres::Error) -> String {
             all.join(": ")
         }
     }
+}
+
+/// What an operator can do, where the server's own words do not say it.
+fn advice(code: &SqlState) -> Option<&'static str> {
+    let advice = match *code {
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            "this server can only be read (a standby?): name the primary, or all of them and target_session_attrs=read-write"
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => "docs/store.md has the rights that a gate's role needs",
+        SqlState::UNDEFINED_TABLE => "the tables are not as dtgate made them",
+        // A partition that was dropped since it was looked for is made again by the next attempt.
+        SqlState::CHECK_VIOLATION => "a table of a month is gone",
+        _ => return None,
+    };
+    Some(advice)
 }
 
 fn password(path: &Path) -> Result<String, StoreError> {

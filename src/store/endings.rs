@@ -11,7 +11,7 @@ use super::StoreError;
 use super::ask::{Asked, signed};
 use super::rows::Row;
 use super::verify::Problems;
-use crate::audit::facts::{About, Outcome, Settled};
+use crate::audit::facts::{self, About, Outcome, Settled};
 
 /// Decisions whose outcome has not come yet.
 #[derive(Default)]
@@ -73,11 +73,10 @@ impl Endings {
             ));
         }
         let settled_by = |by: i64| -> Result<bool, StoreError> {
-            let said = line_of(asked, gate, by)?.and_then(|row| match row.told() {
-                Some(About::Settled(it)) => Some((signed(it.of), it.found.clone())),
-                _ => None,
-            });
-            Ok(said.is_some_and(|(of, said)| of == seq && Some(said) == found))
+            let Some(About::Settled(said)) = told_by(asked, gate, by)? else {
+                return Ok(false);
+            };
+            Ok(signed(said.of) == seq && Some(said.found) == found)
         };
         let is_settled = match settled_seq {
             None => found.is_none(),
@@ -184,11 +183,13 @@ fn settlement(
     Ok(())
 }
 
-fn line_of(asked: &Asked, gate: &str, seq: i64) -> Result<Option<Row<'static>>, StoreError> {
+/// What a record tells.
+fn told_by(asked: &Asked, gate: &str, seq: i64) -> Result<Option<About>, StoreError> {
     let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2";
     let rows = asked.rows(sql, &[&gate, &seq])?;
     let line: Option<&str> = rows.first().map(|row| row.try_get(0)).transpose()?;
-    Ok(line.map(|line| Row::read(seq.unsigned_abs(), line.as_bytes()).into_owned()))
+    let facts = line.and_then(|line| facts::of(line.as_bytes()));
+    Ok(facts.map(|facts| facts.about))
 }
 
 /// Decisions that wait at once: more than any gate has requests under way.

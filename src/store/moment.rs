@@ -18,6 +18,21 @@ impl Moment {
         Self((ms.clamp(FIRST, LAST) - OFFSET) * 1000)
     }
 
+    /// Of a record's time. What the server has no time for is without one.
+    pub(super) fn of(ms: Option<i64>) -> Self {
+        let ms = ms.filter(|ms| *ms >= EARLIEST);
+        Self(ms.map_or(i64::MIN, |ms| (ms - OFFSET) * 1000))
+    }
+
+    /// Year and month, where the table has partitions for months.
+    pub(super) fn month(self) -> Option<(i16, i8)> {
+        let ms = self.0.checked_div(1000)?.checked_add(OFFSET)?;
+        let time = Timestamp::from_millisecond(ms).ok()?;
+        let date = jiff::tz::Offset::UTC.to_datetime(time).date();
+        let has_months = (2000..2100).contains(&date.year());
+        has_months.then(|| (date.year(), date.month()))
+    }
+
     /// Milliseconds since 1970; `None`: it is no time.
     pub fn millis(self) -> Option<i64> {
         let ms = self.0.div_euclid(1000).checked_add(OFFSET)?;
@@ -78,6 +93,8 @@ impl ToSql for Moment {
 const NONE: &str = "none";
 /// Milliseconds from 1970 to 2000.
 const OFFSET: i64 = 946_684_800_000;
+/// The server's first day, 24 November 4714 BC.
+const EARLIEST: i64 = -210_866_803_200_000;
 /// The years 1 and 9999.
 const FIRST: i64 = -62_135_596_800_000;
 const LAST: i64 = 253_402_300_799_999;

@@ -51,7 +51,7 @@ async fn version(client: &Client) -> Result<Option<i32>, StoreError> {
 const VERSION: i32 = 1;
 
 /// Whoever makes tables holds it.
-const LOCK: i64 = 0x6474_6761_7465;
+pub(super) const LOCK: i64 = 0x6474_6761_7465;
 
 const FIND: &str = "SELECT to_regclass('dtgate.version') IS NOT NULL";
 

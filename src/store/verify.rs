@@ -26,6 +26,16 @@ pub struct Verified {
     pub problems: Vec<String>,
 }
 
+impl Verified {
+    /// Nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        let is_whole = |chain: &Result<Report, VerifyError>| {
+            chain.as_ref().is_ok_and(|report| report.problems.is_empty())
+        };
+        self.problems.is_empty() && self.chain.as_ref().is_none_or(is_whole)
+    }
+}
+
 /// What is wrong, as far as it is listed.
 #[derive(Debug, Default)]
 pub(super) struct Problems {

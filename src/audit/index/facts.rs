@@ -30,7 +30,8 @@ pub enum About {
     Other,
 }
 
-/// By what a decision is found. No text is empty, none is longer than [`within`] leaves it, and none is in a list twice.
+/// By what a decision is found. No text is empty, none is longer than [`within`] leaves it, none is in a list twice, and
+/// none has a null character, which not every store takes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
     pub id: Option<String>,
@@ -88,14 +89,14 @@ pub fn of(line: &[u8]) -> Option<Facts> {
         "settled" => about_earlier(&row, seq).map_or(About::Other, |of| {
             About::Settled(Settled {
                 of,
-                found: within(&row.found.0).into_owned(),
+                found: text(&row.found.0),
             })
         }),
         _ => About::Other,
     };
     Some(Facts {
         seq,
-        kind: within(&row.kind.0).into_owned(),
+        kind: text(&row.kind.0),
         at: row.millis(),
         about,
     })
@@ -116,12 +117,12 @@ fn decision(row: &Row<'_>) -> Decision {
     let (policy, code): (Vec<_>, Vec<_>) = objections
         .into_iter()
         .partition(|(kind, _)| *kind == Kind::Policy);
-    let text = searched(row, &names, &certificate, &claim).to_ascii_lowercase();
+    let searched = searched(row, &names, &certificate, &claim).to_ascii_lowercase();
     let list = |list, raw| texts(members(list, raw).iter().map(|(_, text)| text));
     Decision {
         id: kept(&row.decision_id.0),
         is_allowed: is_allowed(row),
-        operation: within(operation(row)).into_owned(),
+        operation: text(operation(row)),
         environment: kept(environment(row)),
         caller: kept(caller(row)),
         client: kept(&row.requested_by.0),
@@ -136,13 +137,17 @@ fn decision(row: &Row<'_>) -> Decision {
         removed: list(List::Scopes, scopes.removed),
         policy: texts(policy.iter().map(|(_, text)| text)),
         code: texts(code.iter().map(|(_, text)| text)),
-        words: unique(words::words(&text).map(cut)),
+        words: unique(words::words(&searched).map(cut)),
     }
 }
 
 /// What a text is kept as; an empty one is not.
-fn kept(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| within(text).into_owned())
+fn kept(it: &str) -> Option<String> {
+    (!it.is_empty()).then(|| text(it))
+}
+
+fn text(text: &str) -> String {
+    within(text).replace('\0', "\u{fffd}")
 }
 
 fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {

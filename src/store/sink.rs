@@ -1,0 +1,223 @@
+//! Records of this gate's journal into the store.
+//!
+//! A record is a row, however often it is sent: the row is told by the gate's name and the record's number, and its hash
+//! says whether it is the same record. What another journal has sent under this name is never overwritten.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
+
+use super::rows::{Row, endings};
+use super::standing::About;
+use super::write::Statements;
+use super::{Config, Connected, StoreError, connect, partition};
+use crate::audit::outgoing::{Most, Outgoing};
+
+/// The store, as a place where records go.
+pub struct Sink {
+    config: Config,
+    /// By what name the gate is known there.
+    gate: String,
+    about: About,
+    session: Option<Session>,
+    /// Records of one transaction: fewer where the server is slow.
+    at_once: usize,
+    /// The last record that has arrived. Until one has, nobody knows that the name is this gate's.
+    shipped: Option<u64>,
+    told: Option<Instant>,
+    names: Names,
+}
+
+/// An open connection, and what is known through it.
+struct Session {
+    connected: Connected,
+    statements: Statements,
+    /// Those that have their table.
+    months: BTreeSet<(i16, i8)>,
+}
+
+/// Texts that are in the list of all names, in bounded room.
+#[derive(Default)]
+struct Names {
+    known: HashSet<(&'static str, String)>,
+    bytes: usize,
+}
+
+impl Sink {
+    pub fn new(config: &Config, gate: &str, about: About) -> Result<Self, StoreError> {
+        connect::check(config)?;
+        Ok(Self {
+            config: config.clone(),
+            gate: gate.to_owned(),
+            about,
+            session: None,
+            at_once: MOST.records,
+            shipped: None,
+            told: None,
+            names: Names::default(),
+        })
+    }
+
+    /// Writes records. Those that are there already are left as they are.
+    pub async fn send(&mut self, records: &[Outgoing]) -> Result<(), StoreError> {
+        let mut rest = records;
+        while let Some((part, behind)) = rest.split_at_checked(self.at_once.min(rest.len()))
+            && let Some(last) = part.last()
+        {
+            let written = self.write(part).await;
+            if let Err(error) = &written
+                && is_slow(error)
+            {
+                self.at_once = (part.len() / 4).max(1);
+            }
+            written?;
+            self.at_once = (self.at_once * 2).min(MOST.records);
+            self.shipped = Some(last.seq);
+            rest = behind;
+            if self.told.is_none_or(|told| told.elapsed() >= TELL) {
+                self.tell().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// There is nothing to send: others want to know that the gate is there.
+    pub async fn rest(&mut self, is_end: bool) {
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL);
+        if self.shipped.is_none() || !(is_due || is_end) {
+            return;
+        }
+        if let Err(error) = self.tell().await {
+            // Records that do not arrive are told by whoever sends them.
+            tracing::debug!(%error, "the store is not told how the gate is");
+        }
+    }
+
+    async fn write(&mut self, records: &[Outgoing]) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(records.len());
+        for (number, record) in records.iter().enumerate() {
+            rows.push(Row::of(record));
+            if number % TURN == 0 {
+                // Others send from this thread, too.
+                tokio::task::yield_now().await;
+            }
+        }
+        let limit = self.config.timeout.as_std();
+        let mut session = self.session().await?;
+        let months: BTreeSet<_> = rows.iter().filter_map(|row| row.at.month()).collect();
+        for month in months {
+            if !session.months.contains(&month) {
+                let client = &mut session.connected.client;
+                answered(limit, partition::ensure(client, month)).await?;
+                session.months.insert(month);
+            }
+        }
+        let names: HashSet<_> = rows.iter().flat_map(Row::names).collect();
+        let new = self.names.new(names);
+        let (client, statements) = (&mut session.connected.client, &session.statements);
+        if !new.is_empty() {
+            answered(limit, statements.add_names(client, &new)).await?;
+            self.names.add(&new);
+        }
+        let endings = endings(&rows);
+        answered(limit, statements.write(client, &self.gate, &rows, endings)).await?;
+        // Only what went well is used again.
+        self.session = Some(session);
+        Ok(())
+    }
+
+    async fn tell(&mut self) -> Result<(), StoreError> {
+        // Whatever comes of it, it is not tried at every moment.
+        self.told = Some(Instant::now());
+        let standing = (self.about)();
+        let shipped = self.shipped.unwrap_or_default();
+        let session = self.session().await?;
+        let told = standing.tell(&session.connected.client, &self.gate, shipped);
+        answered(self.config.timeout.as_std(), told).await?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// The session that is open, or a new one.
+    async fn session(&mut self) -> Result<Session, StoreError> {
+        if let Some(session) = self.session.take()
+            && !session.connected.is_closed()
+        {
+            return Ok(session);
+        }
+        let limit = self.config.timeout.as_std();
+        let connected = Connected::open(&self.config, &self.gate).await?;
+        let ms = limit.as_millis();
+        let settings = format!(
+            "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {};
+             SELECT set_config('synchronous_commit', 'on', false)
+               WHERE current_setting('synchronous_commit') = 'off'",
+            ms * 3
+        );
+        let client = &connected.client;
+        let set = async { Ok(client.batch_execute(&settings).await?) };
+        answered(limit, set).await?;
+        let statements = answered(limit, Statements::prepare(client)).await?;
+        Ok(Session {
+            connected,
+            statements,
+            months: BTreeSet::new(),
+        })
+    }
+}
+
+/// A server that is there answers each question within the limit, or says that it could not; one that is not says
+/// nothing, and all questions of a step are waited for together.
+async fn answered<T>(
+    limit: Duration,
+    step: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(limit * STEPS, step).await;
+    answer.unwrap_or(Err(StoreError::Timeout(limit * STEPS)))
+}
+
+/// Whether fewer records would have a better chance.
+fn is_slow(error: &StoreError) -> bool {
+    match error {
+        StoreError::Timeout(_) => true,
+        StoreError::Postgres(error) => error.code() == Some(&SqlState::QUERY_CANCELED),
+        _ => false,
+    }
+}
+
+impl Names {
+    /// Those that are not known to be there.
+    fn new<'a>(&self, names: HashSet<(&'static str, &'a str)>) -> Vec<(&'static str, &'a str)> {
+        let new = names.into_iter();
+        new.filter(|(kind, text)| !self.known.contains(&(*kind, (*text).to_owned())))
+            .collect()
+    }
+
+    fn add(&mut self, names: &[(&'static str, &str)]) {
+        for (kind, text) in names {
+            self.bytes += text.len() + ENTRY;
+            if self.bytes > ROOM {
+                self.known.clear();
+                self.bytes = text.len() + ENTRY;
+            }
+            self.known.insert((kind, (*text).to_owned()));
+        }
+    }
+}
+
+/// How much is taken at once.
+pub const MOST: Most = Most {
+    records: 4096,
+    bytes: 8 << 20,
+};
+/// How often the others are told how the gate is.
+const TELL: Duration = Duration::from_secs(5);
+/// Records that are read before others have a turn.
+const TURN: usize = 128;
+/// Questions of a step that each may take the whole time.
+const STEPS: u32 = 3;
+/// Bytes of names that are remembered, and what one takes besides its text.
+const ROOM: usize = 8 << 20;
+const ENTRY: usize = 64;

@@ -1,0 +1,289 @@
+//! Rows in: all of a batch or nothing of it, and what is there already only once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
+
+use bytes::{BufMut, BytesMut};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Statement, Transaction};
+
+use super::StoreError;
+use super::rows::{Ending, Row};
+
+/// What is asked again and again in one session.
+#[derive(Debug)]
+pub(super) struct Statements {
+    lock: Statement,
+    there: Statement,
+    copy: Statement,
+    end: Statement,
+    names: Statement,
+}
+
+impl Statements {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, StoreError> {
+        Ok(Self {
+            lock: client.prepare("SELECT pg_advisory_xact_lock($1)").await?,
+            there: client.prepare(THERE).await?,
+            copy: client.prepare(COPY).await?,
+            end: client.prepare(END).await?,
+            names: client.prepare(NAMES).await?,
+        })
+    }
+
+    /// Adds texts to the list of all names. Several gates add the same: in order, so that none waits for another that
+    /// waits for it.
+    pub(super) async fn add_names(
+        &self,
+        client: &Client,
+        names: &[(&str, &str)],
+    ) -> Result<(), StoreError> {
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        let (kinds, values): (Vec<&str>, Vec<&str>) = names.into_iter().unzip();
+        client.execute(&self.names, &[&kinds, &values]).await?;
+        Ok(())
+    }
+
+    /// Writes rows that follow one another in the journal.
+    pub(super) async fn write(
+        &self,
+        client: &mut Client,
+        gate: &str,
+        rows: &[Row<'_>],
+        mut endings: BTreeMap<i64, Ending>,
+    ) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(());
+        };
+        let transaction = client.transaction().await?;
+        // Whoever else writes under this name waits, so that what is there now is all there is.
+        transaction.execute(&self.lock, &[&lock_of(gate)]).await?;
+        let there = transaction
+            .query(&self.there, &[&gate, &first.seq, &last.seq])
+            .await?;
+        let there: HashMap<i64, Vec<u8>> = there
+            .into_iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect();
+        let other = |row: &&Row<'_>| there.get(&row.seq).is_some_and(|hash| *hash != row.hash);
+        if let Some(row) = rows.iter().find(other) {
+            return Err(StoreError::Foreign {
+                gate: gate.to_owned(),
+                seq: row.seq,
+            });
+        }
+        let new: Vec<&Row<'_>> = rows
+            .iter()
+            .filter(|row| !there.contains_key(&row.seq))
+            .collect();
+        if !new.is_empty() {
+            self.copy(&transaction, gate, &new, &mut endings).await?;
+        }
+        self.end(&transaction, gate, endings).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Decisions come with their endings, as far as those are known.
+    async fn copy(
+        &self,
+        transaction: &Transaction<'_>,
+        gate: &str,
+        rows: &[&Row<'_>],
+        endings: &mut BTreeMap<i64, Ending>,
+    ) -> Result<(), StoreError> {
+        let sink = transaction.copy_in(&self.copy).await?;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, TYPES));
+        let none = Ending::default();
+        for row in rows {
+            let decision = row.decision();
+            let ending = decision.and_then(|_| endings.remove(&row.seq));
+            let ending = ending.as_ref().unwrap_or(&none);
+            let token = decision.map(|it| {
+                let made = ending.made.iter().filter(|made| !it.token.contains(made));
+                it.token.iter().chain(made).collect::<Vec<_>>()
+            });
+            let verdict = decision.map(|it| if it.is_allowed { "allow" } else { "deny" });
+            let values: [&(dyn ToSql + Sync); 29] = [
+                &gate,
+                &row.seq,
+                &row.at,
+                &row.kind(),
+                &row.hash.as_slice(),
+                &row.line,
+                &decision.and_then(|it| it.id.as_deref()),
+                &verdict,
+                &decision.map(|it| it.operation.as_str()),
+                &decision.and_then(|it| it.environment.as_deref()),
+                &decision.and_then(|it| it.caller.as_deref()),
+                &decision.and_then(|it| it.client.as_deref()),
+                &decision.and_then(|it| it.revision.as_deref()),
+                &decision.map(|it| it.is_no_op),
+                &decision.map(|it| &it.certificate),
+                &decision.map(|it| &it.claim),
+                &decision.map(|it| &it.team),
+                &token,
+                &decision.map(|it| &it.scope),
+                &decision.map(|it| &it.added),
+                &decision.map(|it| &it.removed),
+                &decision.map(|it| &it.policy),
+                &decision.map(|it| &it.code),
+                &decision.map(|it| Words(&it.words)),
+                &ending.outcome.map(|(_, outcome)| outcome),
+                &ending.outcome.map(|(seq, _)| seq),
+                &ending.settled.as_ref().map(|(seq, _)| *seq),
+                &ending.settled.as_ref().map(|(_, found)| found.as_str()),
+                &row.about(),
+            ];
+            writer.as_mut().write(&values).await?;
+        }
+        writer.finish().await?;
+        Ok(())
+    }
+
+    /// Tells decisions that are there how they ended. Told again, or in another order, it comes to the same.
+    async fn end(
+        &self,
+        transaction: &Transaction<'_>,
+        gate: &str,
+        mut endings: BTreeMap<i64, Ending>,
+    ) -> Result<(), StoreError> {
+        while !endings.is_empty() {
+            let mut of = Columns::default();
+            for (seq, ending) in &mut endings {
+                of.seq.push(*seq);
+                of.outcome_seq.push(ending.outcome.map(|(seq, _)| seq));
+                of.outcome.push(ending.outcome.map(|(_, outcome)| outcome));
+                let settled = ending.settled.clone().unzip();
+                of.settled_seq.push(settled.0);
+                of.found.push(settled.1);
+                of.made.push(ending.made.pop());
+            }
+            let values: [&(dyn ToSql + Sync); 7] = [
+                &gate,
+                &of.seq,
+                &of.outcome_seq,
+                &of.outcome,
+                &of.settled_seq,
+                &of.found,
+                &of.made,
+            ];
+            transaction.execute(&self.end, &values).await?;
+            // One credential at a time: hardly any request makes more.
+            endings.retain(|_, ending| !ending.made.is_empty());
+        }
+        Ok(())
+    }
+}
+
+/// Endings, as the server takes them.
+#[derive(Default)]
+struct Columns {
+    seq: Vec<i64>,
+    outcome_seq: Vec<Option<i64>>,
+    outcome: Vec<Option<&'static str>>,
+    settled_seq: Vec<Option<i64>>,
+    found: Vec<Option<String>>,
+    made: Vec<Option<String>>,
+}
+
+/// What a gate locks by its name.
+fn lock_of(gate: &str) -> i64 {
+    use sha2::{Digest, Sha256};
+    let hash: [u8; 32] = Sha256::digest(gate.as_bytes()).into();
+    let beginning = hash.first_chunk().copied().unwrap_or_default();
+    i64::from_be_bytes(beginning)
+}
+
+/// The words of a decision, each once: a `tsvector`.
+#[derive(Debug)]
+struct Words<'a>(&'a [String]);
+
+impl ToSql for Words<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let words: HashSet<&str> = self.0.iter().map(String::as_str).collect();
+        let mut words: Vec<&str> = words.into_iter().collect();
+        words.sort_unstable();
+        out.put_i32(i32::try_from(words.len())?);
+        for word in words {
+            out.put_slice(word.as_bytes());
+            // The end of the word, and no places of it.
+            out.put_slice(&[0, 0, 0]);
+        }
+        Ok(IsNull::No)
+    }
+
+    fn accepts(of: &Type) -> bool {
+        *of == Type::TS_VECTOR
+    }
+
+    to_sql_checked!();
+}
+
+const THERE: &str = "SELECT seq, hash FROM dtgate.record WHERE gate = $1 AND seq BETWEEN $2 AND $3";
+
+const COPY: &str = "COPY dtgate.record(gate, seq, at, kind, hash, line, decision_id, verdict, operation, environment,
+  caller, client, revision, no_op, certificate, claim, team, token, scope, added, removed, policy, code, words,
+  outcome, outcome_seq, settled_seq, found, decision_seq) FROM STDIN BINARY";
+
+const TYPES: &[Type] = &[
+    Type::TEXT,
+    Type::INT8,
+    Type::TIMESTAMPTZ,
+    Type::TEXT,
+    Type::BYTEA,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::BOOL,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TEXT_ARRAY,
+    Type::TS_VECTOR,
+    Type::TEXT,
+    Type::INT8,
+    Type::INT8,
+    Type::TEXT,
+    Type::INT8,
+];
+
+/// The last outcome stays; of settlements the last that found something, or else the last.
+const END: &str = "UPDATE dtgate.record AS r SET
+    outcome = CASE WHEN e.outcome_seq > coalesce(r.outcome_seq, 0) THEN e.outcome ELSE r.outcome END,
+    outcome_seq = greatest(r.outcome_seq, e.outcome_seq),
+    settled_seq = CASE WHEN e.settled_seq IS NOT NULL AND (r.settled_seq IS NULL
+        OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
+      THEN e.settled_seq ELSE r.settled_seq END,
+    found = CASE WHEN e.settled_seq IS NOT NULL AND (r.settled_seq IS NULL
+        OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
+      THEN e.found ELSE r.found END,
+    token = CASE WHEN e.made IS NULL OR e.made = ANY(coalesce(r.token, '{}')) THEN r.token
+      ELSE array_append(r.token, e.made) END
+  FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[])
+    AS e(seq, outcome_seq, outcome, settled_seq, found, made)
+  WHERE r.gate = $1 AND r.seq = e.seq AND r.kind = 'decision' AND (
+    e.outcome_seq > coalesce(r.outcome_seq, 0)
+    OR e.settled_seq IS NOT NULL AND (r.settled_seq IS NULL
+      OR (e.found <> 'unknown', e.settled_seq) > (r.found <> 'unknown', r.settled_seq))
+    OR e.made IS NOT NULL AND e.made <> ALL(coalesce(r.token, '{}')))";
+
+const NAMES: &str =
+    "INSERT INTO dtgate.name(kind, value) SELECT kind, value FROM unnest($1::text[], $2::text[])
+  AS new(kind, value) ON CONFLICT DO NOTHING";
