@@ -1,0 +1,304 @@
+//! Stores that cannot be used: each says why, and everything stays in the journal.
+
+use dtgate::store::{Config, StoreError, Url};
+use serde_json::json;
+
+use super::rows::{config, outgoing, run, sink};
+use super::{end, holds, start};
+use crate::harness::{GOOD, TOKEN, Upstream, eventually, program};
+use crate::postgres::{Database, PASSWORD, Postgres, database};
+use crate::tls::certified;
+
+fn said(config: &Config) -> String {
+    let records = outgoing(&[json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00Z"})]);
+    match run(sink(config, "gate").send(&records)) {
+        Ok(()) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn at(database: &Database<'_>, url: &str) -> Config {
+    Config {
+        url: url.parse().unwrap(),
+        ..config(database)
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_keeps_a_store_from_being_used_is_said() {
+    let database = database();
+    let url = database.url();
+    for (config, wanted) in [
+        (Config::at(url.parse::<Url>().unwrap()), "password missing"),
+        (
+            at(&database, &url.replace("dtgate@", "nobody@")),
+            "password authentication failed",
+        ),
+        (
+            at(&database, &url.replace(&database.name, "nothing")),
+            "database \"nothing\" does not exist",
+        ),
+        (
+            at(
+                &database,
+                &format!("postgres://dtgate@127.0.0.1:1/{}", database.name),
+            ),
+            "refused",
+        ),
+        (at(&database, &format!("{url}?sslmode=require")), "TLS"),
+    ] {
+        let said = said(&config);
+        assert!(said.contains(wanted), "{wanted}: {said}");
+        assert!(!said.contains(PASSWORD));
+    }
+    database.sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'");
+    let latin = at(&database, &url.replace(&database.name, "latin"));
+    assert_eq!(
+        said(&latin),
+        "its encoding is LATIN1: make the database with ENCODING 'UTF8'"
+    );
+    assert_eq!(said(&config(&database)), "");
+    database.sql("UPDATE dtgate.version SET version = 0");
+    let version = said(&config(&database));
+    assert!(version.contains("are of version 0"), "{version}");
+    database.sql("UPDATE dtgate.version SET version = 1");
+    // A standby, as far as a session can tell.
+    let name = &database.name;
+    database.sql(&format!(
+        "ALTER DATABASE {name} SET default_transaction_read_only = on"
+    ));
+    let standby = said(&config(&database));
+    assert!(standby.contains("name the primary"), "{standby}");
+    database.sql(&format!(
+        "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
+    ));
+    assert_eq!(said(&config(&database)), "");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
+    let database = database();
+    let (name, directory) = (&database.name, tempfile::tempdir().unwrap());
+    let roles = [
+        format!("maker_{name}"),
+        format!("gate_{name}"),
+        format!("auditor_{name}"),
+    ];
+    for role in &roles {
+        database.sql(&format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"));
+    }
+    let [maker, gate, auditor] = roles
+        .each_ref()
+        .map(|role| at(&database, &database.url_of(role)));
+    let said_of = |config: &Config| said(config);
+    let refused = said_of(&maker);
+    assert!(
+        refused.contains("docs/store.md has the rights"),
+        "{refused}"
+    );
+    database.sql(&format!("GRANT CREATE ON DATABASE {name} TO {}", roles[0]));
+    assert_eq!(said_of(&maker), "");
+    // One that may only add, where somebody else makes the tables.
+    let refused = said_of(&gate);
+    assert!(
+        refused.contains("permission denied for schema dtgate"),
+        "{refused}"
+    );
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).unwrap();
+    let granted = |role: &str, to: &str| {
+        let beginning = format!("```sql\n-- {role}\n");
+        let (_, rest) = page.split_once(&beginning).unwrap();
+        let (grants, _) = rest.split_once("```").unwrap();
+        database.sql(&grants.replace(&format!("TO {role}"), &format!("TO {to}")));
+    };
+    granted("dtgate_gate", &roles[1]);
+    assert_eq!(said_of(&gate), "");
+    let later = outgoing(&[
+        json!({"kind": "decision", "timestamp": "2026-11-24T09:30:00Z"}),
+        json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1, "outcome": "answered"}),
+    ]);
+    let mut adds = sink(&gate, "adds");
+    for record in &later {
+        run(adds.send(std::slice::from_ref(record))).unwrap();
+    }
+    let ended = "SELECT outcome FROM dtgate.record WHERE gate = 'adds' AND seq = 1";
+    assert_eq!(database.sql(ended), "answered");
+    let month = outgoing(&[json!({"kind": "stop", "timestamp": "2031-01-01T00:00:00Z"})]);
+    let refused = run(sink(&gate, "month").send(&month)).unwrap_err();
+    assert!(
+        refused.to_string().contains("permission denied"),
+        "{refused}"
+    );
+    for forbidden in [
+        "DELETE FROM dtgate.record",
+        "UPDATE dtgate.record SET line = ''",
+        "DELETE FROM dtgate.gate",
+    ] {
+        let refused = database.asked(&format!("SET ROLE {}; {forbidden}", roles[1]));
+        assert!(
+            refused.unwrap_err().contains("permission denied"),
+            "{forbidden}"
+        );
+    }
+    granted("dtgate_auditor", &roles[2]);
+    let counted = database.asked(&format!(
+        "SET ROLE {}; SELECT count(*) FROM dtgate.record",
+        roles[2]
+    ));
+    assert_eq!(counted.as_deref(), Ok("3"));
+    let refused = said_of(&auditor);
+    assert!(refused.contains("permission denied"), "{refused}");
+    drop(directory);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_the_server_has_to_be_the_one_that_is_meant() {
+    let mut server = Postgres::start();
+    let ours = certified();
+    server.put("server.crt", &ours.cert.pem());
+    server.put("server.key", &ours.signing_key.serialize_pem());
+    let name = server.database().name;
+    server.named(&name).sql("ALTER SYSTEM SET ssl = on");
+    server.stop("fast");
+    server.start_again();
+    let database = server.named(&name);
+    let files = tempfile::tempdir().unwrap();
+    let trusted = |who: &str, pem: String| {
+        let path = files.path().join(who);
+        std::fs::write(&path, pem).unwrap();
+        Some(path)
+    };
+    let url = format!("{}?sslmode=require", database.url());
+    let ask = |ca, url: &str| {
+        said(&Config {
+            ca,
+            ..at(&database, url)
+        })
+    };
+    let right = trusted("right.pem", ours.cert.pem());
+    assert_eq!(ask(right.clone(), &url), "");
+    let encrypted =
+        "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE NOT s.ssl AND
+        a.application_name LIKE 'dtgate%'";
+    assert_eq!(database.sql(encrypted), "0");
+    let wrong = trusted("wrong.pem", certified().cert.pem());
+    for said in [
+        ask(wrong, &url),
+        ask(None, &url),
+        // Its certificate is of 127.0.0.1 and localhost.
+        ask(right, &url.replace("127.0.0.1", "127.0.0.2")),
+    ] {
+        assert!(
+            said.contains("certificate") || said.contains("refused"),
+            "{said}"
+        );
+    }
+    let no_file = Config {
+        ca: Some(files.path().join("none.pem")),
+        ..config(&database)
+    };
+    assert!(matches!(
+        dtgate::store::check(&no_file),
+        Err(StoreError::Outbound(_))
+    ));
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_gate_serves_while_its_records_are_refused_and_ships_them_later() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let first = end(start(
+        tempfile::tempdir().unwrap(),
+        &upstream,
+        &database,
+        "gate-a",
+    ));
+    holds(&database, "gate-a", &first.journal());
+    let before = database.sql("SELECT * FROM dtgate.record ORDER BY seq");
+    // Another machine by the same name.
+    let other = start(tempfile::tempdir().unwrap(), &upstream, &database, "gate-a");
+    assert_eq!(other.send("PUT", TOKEN, GOOD).status, 204);
+    eventually("it is said", || {
+        other
+            .log()
+            .contains("another record 1 of gate")
+            .then_some(())
+    });
+    assert_eq!(
+        database.sql("SELECT * FROM dtgate.record ORDER BY seq"),
+        before
+    );
+    let directory = end(other).crash();
+    let rotated = program()
+        .args([
+            "audit",
+            "key",
+            "--rotate",
+            "--origin",
+            "gate-b",
+            "--journal",
+        ])
+        .arg(directory.path().join("journal"))
+        .output()
+        .unwrap();
+    assert!(rotated.status.success(), "{rotated:?}");
+    let other = end(start(directory, &upstream, &database, "gate-b"));
+    holds(&database, "gate-b", &other.journal());
+    holds(&database, "gate-a", &first.journal());
+}
+
+#[test]
+fn what_is_wrong_with_the_files_of_a_store_is_found_before_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dtgate.toml");
+    let check = |section: &str| {
+        std::fs::write(
+            &file,
+            format!("[upstream]\nurl = \"http://127.0.0.1:1\"\n[store]\n{section}"),
+        )
+        .unwrap();
+        let output = program()
+            .args(["check", "--compare", "0", "--config"])
+            .arg(&file)
+            .arg("--policies")
+            .arg(crate::harness::policies())
+            .current_dir(&directory)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let url = "url = \"postgres://dtgate@db.example.com/dtgate\"\n";
+    let (is_fine, said) = check(url);
+    assert!(is_fine && !said.contains("store"), "{said}");
+    for (section, wanted) in [
+        (
+            format!("{url}password_file = \"none\"\n"),
+            "password_file none",
+        ),
+        (format!("{url}ca = \"none\"\n"), "none"),
+        (
+            "url = \"postgres://dtgate:secret@db.example.com/dtgate\"\n".to_owned(),
+            "the password belongs in",
+        ),
+        (
+            "url = \"http://db.example.com/dtgate\"\n".to_owned(),
+            "write postgres://",
+        ),
+    ] {
+        let (is_fine, said) = check(&section);
+        assert!(!is_fine && said.contains(wanted), "{section}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    let (is_fine, said) =
+        check("url = \"postgres://dtgate@db.example.com/dtgate?sslmode=disable\"\n");
+    assert!(
+        is_fine && said.contains("can be read on the way to the store"),
+        "{said}"
+    );
+}
