@@ -76,6 +76,12 @@ impl Asked {
         Ok(self.runtime.block_on(asking)?)
     }
 
+    /// Something that has no answer.
+    pub(super) fn say(&self, sql: &str) -> Result<(), StoreError> {
+        let saying = self.connected.client.batch_execute(sql);
+        Ok(self.runtime.block_on(saying)?)
+    }
+
     /// A record as it was written.
     pub fn line(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2 LIMIT 1";
@@ -158,7 +164,7 @@ pub(super) fn unsigned(number: i64) -> u64 {
 
 /// What is asked is all of one moment, nothing is written by it, and no time is lost on compiling questions. What a
 /// person waits for has the memory to be sorted in.
-const SESSION: &str = "SET jit = off; SET work_mem = '64MB'; SET enable_partition_pruning = on;
+const SESSION: &str = "SET jit = off; SET work_mem = '64MB';
     BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 const LINES: &str = "

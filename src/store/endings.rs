@@ -113,9 +113,13 @@ impl Endings {
     ) -> Result<(), StoreError> {
         let Some(waiting) = self.waiting.get_mut(&outcome.of) else {
             // About what is no decision, or was not compared, or its row does not know of it.
-            let sql = "SELECT 1 FROM dtgate.record WHERE gate = $1 AND seq = $2 AND kind = 'decision'
+            let sql =
+                "SELECT 1 FROM dtgate.record WHERE gate = $1 AND seq = $2 AND kind = 'decision'
                        AND coalesce(outcome_seq, 0) < $3";
-            if !asked.rows(sql, &[&gate, &signed(outcome.of), &seq])?.is_empty() {
+            if !asked
+                .rows(sql, &[&gate, &signed(outcome.of), &seq])?
+                .is_empty()
+            {
                 problems.add(format!(
                     "record {seq} says how decision {} ended, and the row of that does not",
                     outcome.of
@@ -155,7 +159,9 @@ impl Endings {
 }
 
 fn unsaid(seq: u64) -> String {
-    format!("record {seq} ended otherwise than its row says: outcome, outcome_seq or token is wrong")
+    format!(
+        "record {seq} ended otherwise than its row says: outcome, outcome_seq or token is wrong"
+    )
 }
 
 /// Compares a record that settles a decision with that one's row. One that found something counts before one that did

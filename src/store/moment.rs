@@ -105,10 +105,17 @@ mod tests {
 
     #[test]
     fn a_moment_is_read_as_it_is_shown() {
-        for text in ["2026-11-24T10:20:00.123Z", "1969-12-31T23:59:59.999999Z", "none"] {
+        for text in [
+            "2026-11-24T10:20:00.123Z",
+            "1969-12-31T23:59:59.999999Z",
+            "none",
+        ] {
             assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);
         }
-        assert_eq!(Moment::of_millis(1_795_512_600_123).to_string(), "2026-11-24T09:30:00.123Z");
+        assert_eq!(
+            Moment::of_millis(1_795_512_600_123).to_string(),
+            "2026-11-24T09:30:00.123Z"
+        );
         assert_eq!(Moment::of_millis(-1).millis(), Some(-1));
         assert_eq!(Moment(i64::MIN).millis(), None);
         assert_eq!(Moment::of_millis(i64::MAX).millis(), Some(LAST));

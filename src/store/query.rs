@@ -1,5 +1,11 @@
 //! Decisions found, the newest first: what a filter means, in SQL. Nothing that somebody wrote stands in the SQL itself.
+//!
+//! Which way a question goes is the server's to say, and it can be wrong: two things that are common each and never come
+//! together have it look at every record, back in time. What takes longer than that should is asked again, and then goes
+//! by what is named.
 
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::StoreError;
@@ -38,6 +44,8 @@ pub struct Page {
 /// What stands behind `WHERE`, and its values.
 #[derive(Default)]
 pub(super) struct Condition {
+    /// It names something by which records are found.
+    has_names: bool,
     parts: Vec<String>,
     values: Vec<Box<dyn ToSql + Sync>>,
 }
@@ -74,11 +82,35 @@ impl Asked {
             "SELECT {COLUMNS} FROM dtgate.record AS d WHERE {} {ORDER} LIMIT {most}",
             condition.text()
         );
-        let rows = self.rows(&sql, &condition.values())?;
+        let values = condition.values();
+        let rows = if condition.has_names {
+            self.rows_either_way(&sql, &values)?
+        } else {
+            self.rows(&sql, &values)?
+        };
         let mut decisions: Vec<Found> = rows.iter().map(found).collect();
         let more = decisions.len() > limit;
         decisions.truncate(limit);
         Ok(Page { decisions, more })
+    }
+
+    fn rows_either_way(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.say("SAVEPOINT way; SET LOCAL statement_timeout = '500ms'")?;
+        let rows = self.rows(sql, values);
+        self.say("ROLLBACK TO SAVEPOINT way")?;
+        let is_slow = matches!(&rows, Err(StoreError::Postgres(error))
+            if error.code() == Some(&SqlState::QUERY_CANCELED));
+        if !is_slow {
+            return rows;
+        }
+        self.say("SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off")?;
+        let rows = self.rows(sql, values);
+        self.say("ROLLBACK TO SAVEPOINT way")?;
+        rows
     }
 
     /// What a question means; `None`: nothing can be found.
@@ -95,6 +127,7 @@ impl Asked {
                 // It holds no word that could be looked for.
                 return Ok(None);
             }
+            condition.has_names = true;
             condition.add("d.words @@ ?::text::tsquery", words_asked(&words));
         }
         if !self.names_meant(filter, &mut condition)? {
@@ -125,7 +158,9 @@ impl Asked {
             condition.values.push(Box::new(signed(*seq)));
             let last = condition.values.len();
             let [at, gate] = [last - 2, last - 1];
-            condition.say(&format!("(d.at, d.gate, d.seq) < (${at}, ${gate}, ${last})"));
+            condition.say(&format!(
+                "(d.at, d.gate, d.seq) < (${at}, ${gate}, ${last})"
+            ));
         }
         match filter.allowed {
             None => {}
@@ -144,11 +179,7 @@ impl Asked {
     }
 
     /// The parts that are names; `false`: something that is named is nowhere.
-    fn names_meant(
-        &self,
-        filter: &Filter,
-        condition: &mut Condition,
-    ) -> Result<bool, StoreError> {
+    fn names_meant(&self, filter: &Filter, condition: &mut Condition) -> Result<bool, StoreError> {
         for (column, kind, patterns) in [
             ("token", "token", &filter.token),
             ("caller", "caller", &filter.caller),
@@ -166,6 +197,7 @@ impl Asked {
             if patterns.is_empty() {
                 continue;
             }
+            condition.has_names = true;
             let is_list = !matches!(column, "caller" | "operation" | "environment");
             match self.meant(kind, &filter.expanded(patterns))? {
                 Meant::These(names) if names.is_empty() => return Ok(false),
@@ -194,6 +226,7 @@ impl Asked {
         }
         let clients = self.clients(filter)?;
         let is_there = !clients.is_empty();
+        condition.has_names = true;
         condition.add("d.client = ANY(?)", clients);
         Ok(is_there)
     }
@@ -222,7 +255,7 @@ fn ended(which: Which) -> &'static str {
     }
 }
 
-pub(super) const COLUMNS: &str = "d.gate, d.seq, d.at, d.no_op, d.outcome_seq, d.settled_seq";
+const COLUMNS: &str = "d.gate, d.seq, d.at, coalesce(d.no_op, false), d.outcome_seq, d.settled_seq";
 const ORDER: &str = "ORDER BY d.at DESC, d.gate DESC, d.seq DESC";
 /// Of results.
 const MOST: usize = 100_000_000;

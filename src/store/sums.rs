@@ -24,14 +24,15 @@ impl Asked {
         let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
         for row in self.rows(&sql, &condition.values())? {
             let from = row.get::<_, Moment>(0).millis().unwrap_or_default();
-            let mut names: Vec<String> = row.get(1);
+            let mut names: Vec<Option<String>> = row.get(1);
             if names.is_empty() {
-                names.push(String::new());
+                names.push(None);
             }
             let count = unsigned(row.get(3));
+            let is_denied = row.get::<_, Option<bool>>(2) == Some(true);
             for name in names {
-                let sum = sums.entry((from, name)).or_default();
-                if row.get(2) {
+                let sum = sums.entry((from, name.unwrap_or_default())).or_default();
+                if is_denied {
                     sum.1 += count;
                 } else {
                     sum.0 += count;

@@ -30,7 +30,9 @@ impl Verified {
     /// Nothing is wrong.
     pub fn is_right(&self) -> bool {
         let is_whole = |chain: &Result<Report, VerifyError>| {
-            chain.as_ref().is_ok_and(|report| report.problems.is_empty())
+            chain
+                .as_ref()
+                .is_ok_and(|report| report.problems.is_empty())
         };
         self.problems.is_empty() && self.chain.as_ref().is_none_or(is_whole)
     }
@@ -144,6 +146,10 @@ impl Asked {
                     }
                 }
             };
+            let next = chain.next();
+            if next != seq {
+                problems.add(format!("row {seq} stands where record {next} comes next"));
+            }
             if let Err(error) = chain.see(line, rows.line_ahead()) {
                 broken = Some(error);
                 break;
@@ -173,7 +179,10 @@ impl Asked {
         let rows = self.rows(sql, &[&gate, &MOST_REMOVALS])?;
         let lines = rows.iter().map(|row| row.try_get::<_, &str>(0));
         let lines: Result<Vec<&str>, _> = lines.collect();
-        Ok(lines?.into_iter().map(|it| it.as_bytes().to_vec()).collect())
+        Ok(lines?
+            .into_iter()
+            .map(|it| it.as_bytes().to_vec())
+            .collect())
     }
 
     /// Compares the end with what the gate said of itself.
@@ -233,7 +242,11 @@ impl Names {
     /// Whoever takes a name out of the list hides what has it.
     fn check(&mut self, asked: &Asked, problems: &mut Problems) -> Result<(), StoreError> {
         let kinds: Vec<&str> = self.new.iter().map(|(kind, ..)| *kind).collect();
-        let values: Vec<&str> = self.new.iter().map(|(_, value, _)| value.as_str()).collect();
+        let values: Vec<&str> = self
+            .new
+            .iter()
+            .map(|(_, value, _)| value.as_str())
+            .collect();
         for row in asked.rows(NAMELESS, &[&kinds, &values])? {
             let at = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or_default();
             if let Some((kind, value, seq)) = self.new.get(at) {
@@ -278,7 +291,10 @@ fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> 
         ("decision_id", decision.and_then(|it| it.id.as_deref())),
         ("verdict", verdict),
         ("operation", decision.map(|it| &*it.operation)),
-        ("environment", decision.and_then(|it| it.environment.as_deref())),
+        (
+            "environment",
+            decision.and_then(|it| it.environment.as_deref()),
+        ),
         ("caller", decision.and_then(|it| it.caller.as_deref())),
         ("client", decision.and_then(|it| it.client.as_deref())),
         ("revision", decision.and_then(|it| it.revision.as_deref())),
@@ -300,7 +316,10 @@ fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> 
         is(column, is_same(list(column)?.as_deref(), wanted));
     }
     let words = list("words")?;
-    is("words", are_words(words.as_deref(), decision.map(|it| &it.words)));
+    is(
+        "words",
+        are_words(words.as_deref(), decision.map(|it| &it.words)),
+    );
     if decision.is_none() {
         is("token", list("token")?.is_none());
         is("outcome", text("outcome")?.is_none());
@@ -310,17 +329,16 @@ fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> 
     }
     Ok((!wrong.is_empty()).then(|| {
         let wrong = wrong.join(", ");
-        format!("record {seq} is not what it is found by: its line says something else than its {wrong}")
+        format!(
+            "record {seq} is not what it is found by: its line says something else than its {wrong}"
+        )
     }))
 }
 
 fn is_same(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {
     match (kept, wanted) {
         (None, None) => true,
-        (Some(kept), Some(wanted)) => kept
-            .iter()
-            .map(Option::as_ref)
-            .eq(wanted.iter().map(Some)),
+        (Some(kept), Some(wanted)) => kept.iter().map(Option::as_ref).eq(wanted.iter().map(Some)),
         _ => false,
     }
 }

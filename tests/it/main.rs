@@ -80,6 +80,7 @@ mod soak;
 mod stalls;
 mod status;
 mod store;
+mod stored;
 mod subtrees;
 mod supposed;
 mod tls;

@@ -60,20 +60,16 @@ impl Way {
     /// Sends a journal there under a name.
     fn ship(&self, name: &str, journal: &Path, last: u64, hash: &str) {
         let head = (last, hash.to_owned());
+        let of = name.to_owned();
         let about = move || Standing {
             version: "0.1.0",
             revision: Arc::from("1d2dd3cb06ac8b43".repeat(4)),
             listen: "127.0.0.1:8080".to_owned(),
             head: head.clone(),
             started: jiff::Timestamp::now(),
-            key: format!("{name}+0123abcd+AbCd"),
+            key: format!("{of}+0123abcd+AbCd"),
         };
-        let name = name.to_owned();
-        let about = {
-            let about = about.clone();
-            move || about()
-        };
-        let mut sink = Sink::new(&self.config, &name, Arc::new(about)).unwrap();
+        let mut sink = Sink::new(&self.config, name, Arc::new(about)).unwrap();
         let mut mark = Bookmark::open(journal, "store", 0).unwrap();
         let most = Most {
             records: 10_000,
@@ -151,7 +147,11 @@ fn needs_postgres_one_answer_has_the_records_of_all_gates_in_the_order_of_time()
         let mut records = Vec::new();
         for turn in 0..4 {
             let second = turn * 3 + at;
-            records.push(decision(second, "payments", if turn == 3 { "denied" } else { "ci" }));
+            records.push(decision(
+                second,
+                "payments",
+                if turn == 3 { "denied" } else { "ci" },
+            ));
             if turn != 3 {
                 records.push(outcome(second, records.len() as u64));
             }
@@ -180,27 +180,64 @@ fn needs_postgres_one_answer_has_the_records_of_all_gates_in_the_order_of_time()
         before = Some(rest.split_once(" shows them").unwrap().0.to_owned());
     }
     assert_eq!(found.len(), 12);
-    assert!(found.is_sorted_by(|one, other| one.0 > other.0), "{found:?}");
-    assert_eq!(found[0], ("2026-11-24T10:00:11.000Z".to_owned(), "gate c".to_owned()));
+    assert!(
+        found.is_sorted_by(|one, other| one.0 > other.0),
+        "{found:?}"
+    );
+    assert_eq!(
+        found[0],
+        ("2026-11-24T10:00:11.000Z".to_owned(), "gate c".to_owned())
+    );
     let table = way.said(&["query", "--absolute", "--decision", "deny"]);
     assert!(table.starts_with("WHEN                  GATE "), "{table}");
-    let of_one = way.said(&["query", "--gate", "gate-a", "--limit", "1", "--before", "3", "--absolute"]);
+    let of_one = way.said(&[
+        "query",
+        "--gate",
+        "gate-a",
+        "--limit",
+        "1",
+        "--before",
+        "3",
+        "--absolute",
+    ]);
     assert!(of_one.contains("10:00:00Z  1  allow"), "{of_one}");
     let history = way.said(&["history", "dt0c01.TOKEN", "--absolute"]);
-    let gates: Vec<&str> = history.lines().skip(1).filter_map(|line| line.get(22..28)).collect();
-    assert_eq!(gates[..4], ["gate-a", "b/2026", "gate c", "gate-a"], "{history}");
+    let gates: Vec<&str> = history
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.get(22..28))
+        .collect();
+    assert_eq!(
+        gates[..4],
+        ["gate-a", "b/2026", "gate c", "gate-a"],
+        "{history}"
+    );
     let made = way.said(&["history", "dt0c01.MADE", "--format", "json"]);
     assert_eq!(made.lines().count(), 9, "{made}");
     let sums = way.said(&["stats", "--by", "team", "--format", "json"]);
     let sums: Value = serde_json::from_str(&sums).unwrap();
-    assert_eq!(sums["names"][0], json!({"name": "ci", "allowed": 9, "denied": 0}));
+    assert_eq!(
+        sums["names"][0],
+        json!({"name": "ci", "allowed": 9, "denied": 0})
+    );
     let id = found_id(&way);
     let shown = way.said(&["show", &id]);
-    assert!(shown.contains("gate gate c") && shown.contains("forbidden"), "{shown}");
+    assert!(
+        shown.contains("gate gate c") && shown.contains("forbidden"),
+        "{shown}"
+    );
     let of_which = way.audit(&["show", "1"]);
-    assert!(String::from_utf8(of_which.stderr).unwrap().contains("--gate"));
+    assert!(
+        String::from_utf8(of_which.stderr)
+            .unwrap()
+            .contains("--gate")
+    );
     let unknown = way.audit(&["query", "--gate", "gate-x"]);
-    assert!(String::from_utf8(unknown.stderr).unwrap().contains("gate-a, gate c"));
+    assert!(
+        String::from_utf8(unknown.stderr)
+            .unwrap()
+            .contains("gate-a, gate c")
+    );
 }
 
 fn found_id(way: &Way) -> String {
@@ -218,20 +255,32 @@ fn needs_postgres_gates_are_listed_and_what_is_odd_is_marked() {
         let (directory, hash) = journal(&[decision(0, "payments", "ci")]);
         way.ship(gate, directory.path(), 1, &hash);
     }
-    database.sql("UPDATE dtgate.gate SET revision = repeat('ab', 32), head_seq = 9 WHERE gate = 'b'");
+    database
+        .sql("UPDATE dtgate.gate SET revision = repeat('ab', 32), head_seq = 9 WHERE gate = 'b'");
     database.sql("UPDATE dtgate.gate SET seen = now() - interval '2 hours' WHERE gate = 'a'");
     let table = way.said(&["gates"]);
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[1].contains("(silent)") && !lines[1].contains("(others)"), "{table}");
+    assert!(
+        lines[1].contains("(silent)") && !lines[1].contains("(others)"),
+        "{table}"
+    );
     assert!(lines[1].ends_with("a+0123abcd"), "{table}");
-    assert!(table.contains("abababab") && table.contains("c\\u{1b}[31m"), "{table}");
+    assert!(
+        table.contains("abababab") && table.contains("c\\u{1b}[31m"),
+        "{table}"
+    );
     let json = way.said(&["gates", "--format", "json"]);
-    let behind = json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let behind = json
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let behind: Vec<u64> = behind.map(|it| it["behind"].as_u64().unwrap()).collect();
     assert_eq!(behind, [0, 8, 0]);
     let output = way.audit(&["query"]);
     let note = String::from_utf8(output.stderr).unwrap();
-    assert!(note.contains("8 records of gate b had not come to the store"), "{note}");
+    assert!(
+        note.contains("8 records of gate b had not come to the store"),
+        "{note}"
+    );
 }
 
 #[test]

@@ -277,10 +277,7 @@ pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Com
 }
 
 /// The same, of a journal whose `pruned` records are known.
-pub(in crate::audit) fn beginning_by(
-    gone: u64,
-    removals: &[Vec<u8>],
-) -> Option<Compact> {
+pub(in crate::audit) fn beginning_by(gone: u64, removals: &[Vec<u8>]) -> Option<Compact> {
     let mut found = (gone == 0).then(Compact::default);
     for line in removals {
         take_nearer(&mut found, gone, line);

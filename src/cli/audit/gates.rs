@@ -225,7 +225,10 @@ mod tests {
 
     #[test]
     fn a_key_is_shown_by_its_name_and_hash() {
-        assert_eq!(key("gate.example/dtgate+0123abcd+AbC+/="), "gate.example/dtgate+0123abcd");
+        assert_eq!(
+            key("gate.example/dtgate+0123abcd+AbC+/="),
+            "gate.example/dtgate+0123abcd"
+        );
         assert_eq!(key("odd"), "odd");
         assert_eq!(key(""), "");
     }

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::query::{Form, ended, record};
-use super::source::{AT_ONCE, From, Source};
+use super::source::{AT_ONCE, Asking, Source};
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
 use super::told::{Token, Who, asked};
@@ -33,7 +33,7 @@ pub(in crate::cli) struct History {
     #[arg(value_name = "TOKEN")]
     token: String,
     #[command(flatten)]
-    from: From,
+    from: Asking,
     #[command(flatten)]
     span: Span,
     /// Environment
@@ -139,7 +139,11 @@ impl History {
         }
         if lines.is_empty() {
             let token = Visible(&self.token);
-            let place = if source.is_store() { "store" } else { "journal" };
+            let place = if source.is_store() {
+                "store"
+            } else {
+                "journal"
+            };
             writeln!(out, "No change of {token} is in the {place}.")?;
         } else {
             table(out, &lines, (has_gates, ids.len() > 1), &shown)?;

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::source::{AT_ONCE, Before, From, Source};
+use super::source::{AT_ONCE, Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
 use super::told::{self, Token, Who, asked, scopes};
@@ -21,7 +21,7 @@ use crate::value::{Visible, visible_json};
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Query {
     #[command(flatten)]
-    from: From,
+    from: Asking,
     #[command(flatten)]
     which: Wanted,
     /// Show COUNT decisions at most, the newest first
@@ -212,12 +212,7 @@ fn row(
 }
 
 /// The records as they are in the journal.
-fn json(
-    out: &mut impl Write,
-    source: &Source,
-    found: &Found,
-    lines: &Lines,
-) -> anyhow::Result<()> {
+fn json(out: &mut impl Write, source: &Source, found: &Found, lines: &Lines) -> anyhow::Result<()> {
     let Some(line) = &lines.decision else {
         return Ok(());
     };

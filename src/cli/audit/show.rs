@@ -7,7 +7,7 @@ use anstyle::Style;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::source::{From, Source};
+use super::source::{Asking, Source};
 use super::times::{Shown, Times};
 use crate::audit::proof::Wanted;
 use crate::audit::tail::render;
@@ -21,7 +21,7 @@ pub(in crate::cli) struct Show {
     #[arg(value_name = "ID")]
     id: Wanted,
     #[command(flatten)]
-    from: From,
+    from: Asking,
     #[command(flatten)]
     times: Times,
     /// Form of the output
@@ -108,12 +108,7 @@ fn objections(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
 
 /// The policies that judged and had nothing to say. A decision does not name them: the last start or reload before it
 /// does, if it was of the same policies.
-fn silent(
-    out: &mut impl Write,
-    source: &Source,
-    key: &Key,
-    record: &Value,
-) -> anyhow::Result<()> {
+fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> anyhow::Result<()> {
     let revision = record.pointer("/bundles/policies/revision");
     let masked = ["erased", "masked"].map(|name| record.get(name).and_then(Value::as_array));
     let mut masked = masked.into_iter().flatten().flatten();

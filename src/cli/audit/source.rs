@@ -16,7 +16,7 @@ use crate::value::{Visible, counted};
 
 /// Which journal, or which store.
 #[derive(Clone, Debug, Args)]
-pub(super) struct From {
+pub(super) struct Asking {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(super) enum Before {
     Cursor(Cursor),
 }
 
-impl From {
+impl Asking {
     pub(super) fn find(&self) -> anyhow::Result<There> {
         Ok(There {
             journal: self.place.find()?,
@@ -105,7 +105,9 @@ impl Source {
         let cursor = match (before, self) {
             (None, _) => None,
             (Some(Before::Cursor(_)), Self::Journal { .. }) => {
-                bail!("--before takes the number of a record here: only the store has several gates");
+                bail!(
+                    "--before takes the number of a record here: only the store has several gates"
+                );
             }
             (Some(Before::Number(_)), Self::Store { gate: None, .. }) => {
                 bail!(
@@ -161,7 +163,12 @@ impl Source {
     /// The record that is meant; an error, where there is none.
     pub(super) fn wanted(&self, wanted: &Wanted) -> anyhow::Result<Key> {
         let id = match (wanted, self) {
-            (Wanted::Number(seq), Self::Store { gate: None, asked, .. }) => {
+            (
+                Wanted::Number(seq),
+                Self::Store {
+                    gate: None, asked, ..
+                },
+            ) => {
                 let gates = asked.recorded()?;
                 let [gate] = gates.as_slice() else {
                     bail!("record {seq} of which gate? give --gate, or the id of a decision");
@@ -283,7 +290,9 @@ impl Source {
     /// Whether an answer may have records of several gates.
     pub(super) fn has_several_gates(&self) -> anyhow::Result<bool> {
         Ok(match self {
-            Self::Store { asked, gate: None, .. } => asked.recorded()?.len() > 1,
+            Self::Store {
+                asked, gate: None, ..
+            } => asked.recorded()?.len() > 1,
             _ => false,
         })
     }
@@ -301,11 +310,17 @@ impl Source {
             return Ok(());
         };
         let gates = asked.gates()?;
-        for it in gates.iter().filter(|it| gate.as_ref().is_none_or(|gate| *gate == it.name)) {
+        for it in gates
+            .iter()
+            .filter(|it| gate.as_ref().is_none_or(|gate| *gate == it.name))
+        {
             let behind = it.head_seq.saturating_sub(it.shipped);
             if behind > 0 {
                 let behind = counted(behind, "record");
-                note(&format!("{behind} of gate {} had not come to the store when it was seen last", it.name));
+                note(&format!(
+                    "{behind} of gate {} had not come to the store when it was seen last",
+                    it.name
+                ));
             }
         }
         Ok(())
@@ -314,7 +329,9 @@ impl Source {
     /// How a page goes on behind its last decision.
     pub(super) fn next(&self, last: &Found) -> String {
         match self {
-            Self::Journal { .. } | Self::Store { gate: Some(_), .. } => last.decided.seq.to_string(),
+            Self::Journal { .. } | Self::Store { gate: Some(_), .. } => {
+                last.decided.seq.to_string()
+            }
             Self::Store { gate: None, .. } => {
                 format!("{}/{}/{}", last.at, last.gate, last.decided.seq)
             }
@@ -334,7 +351,8 @@ impl FromStr for Before {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        let wanted = "write the number of a record, or TIME/GATE/NUMBER as an answer from the store says it";
+        let wanted =
+            "write the number of a record, or TIME/GATE/NUMBER as an answer from the store says it";
         if let Ok(number) = text.parse() {
             return Ok(Self::Number(number));
         }

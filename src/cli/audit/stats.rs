@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::opened::note;
 use super::query::{Form, at_least_one};
-use super::source::From;
+use super::source::Asking;
 use super::table::{Cell, Table, terminal};
 use super::times::Times;
 use super::wanted::Wanted;
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Stats {
     #[arg(long, value_name = "COUNT", default_value = "20", value_parser = at_least_one)]
     limit: usize,
     #[command(flatten)]
-    from: From,
+    from: Asking,
     #[command(flatten)]
     which: Wanted,
     #[command(flatten)]

@@ -55,7 +55,9 @@ impl StoreArgs {
         let mut config = match (&self.store, configured) {
             (None, _) => return Ok(None),
             (Some(Named::Config), None) => {
-                return Err(anyhow!("--store config: there is no section [store] in --config"));
+                return Err(anyhow!(
+                    "--store config: there is no section [store] in --config"
+                ));
             }
             (Some(Named::Config), Some(config)) => config,
             (Some(Named::Url(url)), Some(config)) => Config {

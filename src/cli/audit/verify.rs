@@ -155,11 +155,7 @@ fn to_json(verified: &Verified) -> serde_json::Value {
     json
 }
 
-fn show_gate(
-    verified: &Verified,
-    keys: &[PublicKey],
-    out: &mut impl Write,
-) -> std::io::Result<()> {
+fn show_gate(verified: &Verified, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {
     let gate = Visible(&verified.gate);
     if verified.problems.is_empty() {
         writeln!(out, "gate {gate}")?;
@@ -173,7 +169,12 @@ fn show_gate(
         None => writeln!(out, "There are no records of it.")?,
         Some(Ok(report)) => show(report, keys, out)?,
         Some(Err(error)) => {
-            writeln!(out, "{}\n  {}", error.headline(), Visible(error.to_string()))?;
+            writeln!(
+                out,
+                "{}\n  {}",
+                error.headline(),
+                Visible(error.to_string())
+            )?;
         }
     }
     writeln!(out)

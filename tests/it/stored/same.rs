@@ -13,7 +13,15 @@ use crate::postgres::database;
 
 /// What a name may be: all that means something to a server, and what nobody would think of.
 const NAMES: [&str; 9] = [
-    "payments", "pay", "éclair", "it's", "100%", "_x", "back\\slash", "a,\"b\"{c}", "NULL",
+    "payments",
+    "pay",
+    "éclair",
+    "it's",
+    "100%",
+    "_x",
+    "back\\slash",
+    "a,\"b\"{c}",
+    "NULL",
 ];
 const SCOPES: [&str; 4] = ["metrics.read", "logs.read", "Data\u{0}Export", "{}"];
 
@@ -120,19 +128,38 @@ fn filter() -> impl Strategy<Value = Filter> {
         pattern(&["CN=a", "spiffe://pay", "f"]),
     );
     let others = (
-        maybe(&["not", "pay", "PAY x", "éclair x", "pay*", "it's", "--", "api 100%", "made"]),
+        maybe(&[
+            "not",
+            "pay",
+            "PAY x",
+            "éclair x",
+            "pay*",
+            "it's",
+            "--",
+            "api 100%",
+            "made",
+        ]),
         maybe(&["10.1.0.0/16", "10.9.1.1", "2001:db8::/32", "192.168.0.0/24"]),
         prop::option::of(any::<bool>()),
         prop::option::of(any::<bool>()),
         prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
             Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt,
         ]).prop_map(Some)],
-        (pattern(&["scopes"]), pattern(&["forbidden"]), pattern(&["all", "pay"])),
-        (prop::option::of(0..20_i64), prop::option::of(0..20_i64), prop::option::of(1..60_u64)),
+        (
+            pattern(&["scopes"]),
+            pattern(&["forbidden"]),
+            pattern(&["all", "pay"]),
+        ),
+        (
+            prop::option::of(0..20_i64),
+            prop::option::of(0..20_i64),
+            prop::option::of(1..60_u64),
+        ),
         prop_oneof![6 => Just(None), 1 => (0..100_u128).prop_map(Some)],
     );
     (texts, others).prop_map(|(texts, others)| {
-        let (token, scope, added, removed, environment, operation, caller, claim, certificate) = texts;
+        let (token, scope, added, removed, environment, operation, caller, claim, certificate) =
+            texts;
         let (text, client, allowed, no_op, outcome, (policy, code, team), times, id) = others;
         let start = 1_795_478_400_000;
         let quarter = |at: Option<i64>| at.map(|at| start + at * 450_000);
@@ -140,7 +167,18 @@ fn filter() -> impl Strategy<Value = Filter> {
             since: quarter(times.0),
             until: quarter(times.1),
             before: times.2,
-            token, scope, added, removed, environment, operation, caller, claim, certificate, policy, code, team,
+            token,
+            scope,
+            added,
+            removed,
+            environment,
+            operation,
+            caller,
+            claim,
+            certificate,
+            policy,
+            code,
+            team,
             text: text.map(str::to_owned),
             client: client.map(|it| it.parse().unwrap()).into_iter().collect(),
             allowed,
