@@ -1,5 +1,6 @@
 //! `dtgate audit history`: what became of one token, from its creation to its removal.
 
+mod hidden;
 mod line;
 mod scopes;
 
@@ -22,7 +23,8 @@ use crate::audit::index::{Filter, Pattern};
 use crate::audit::tail::Cells;
 use crate::cli::print_json;
 use crate::store::{Found as Decided, Key, Lines, Moment};
-use crate::value::{Visible, counted};
+use crate::value::Visible;
+use hidden::Hidden;
 use line::Line;
 use scopes::{Found, Tokens, What};
 
@@ -371,34 +373,6 @@ fn table(
     }
     table.show(out, terminal())?;
     Ok(())
-}
-
-/// What is not among the lines, and what is in doubt.
-#[derive(Debug, Default)]
-struct Hidden {
-    denied: usize,
-    unchanging: usize,
-    doubtful: usize,
-}
-
-impl Hidden {
-    fn say(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        if self.doubtful > 0 {
-            let changes = counted(self.doubtful, "change");
-            writeln!(
-                out,
-                "{changes} in doubt: dtgate audit settle looks what became of them."
-            )?;
-        }
-        let denied = (self.denied > 0).then(|| counted(self.denied, "denied request"));
-        let unchanging = (self.unchanging > 0)
-            .then(|| counted(self.unchanging, "request") + " that changed nothing");
-        let hidden: Vec<String> = denied.into_iter().chain(unchanging).collect();
-        if !hidden.is_empty() {
-            writeln!(out, "Not shown: {}. --all shows them.", hidden.join(", "))?;
-        }
-        Ok(())
-    }
 }
 
 /// Whether a record is of the time that is asked for; one that has none is of every time.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Way, decision, journal, outcome};
+use crate::harness::{GOOD, Gate, TOKEN, Upstream, policies, program, serving};
 use crate::postgres::database;
 
 /// What is set in the row of a record, and what is said of it.
@@ -194,4 +195,95 @@ fn needs_postgres_a_store_is_compared_with_a_head_that_was_noted() {
         .map(|it| (it["gate"].clone(), it["ok"].clone()))
         .collect();
     assert_eq!(ok, [("a".into(), true.into()), ("b".into(), false.into())]);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
+    let database = database();
+    let way = Way::to(&database);
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("dtgate.toml");
+    let section = database.section(directory.path());
+    std::fs::write(
+        &config,
+        format!("[journal]\norigin = \"gate-a\"\n{section}"),
+    )
+    .unwrap();
+    let mut command = serving(&directory);
+    command
+        .arg("--config")
+        .arg(&config)
+        .arg("--policies")
+        .arg(policies());
+    command
+        .arg("--upstream")
+        .arg(format!("http://{}", upstream.address));
+    let mut gate = Gate::spawn(directory, command);
+    for _ in 0..5 {
+        assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    }
+    gate.signal("TERM");
+    assert!(gate.wait().success());
+    let journal = gate.journal();
+    let of_journal = |arguments: &[&str]| {
+        let mut command = program();
+        command
+            .arg("audit")
+            .args(arguments)
+            .arg("--journal")
+            .arg(&journal);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let key = of_journal(&["key"]);
+    let key = key.trim();
+    let kept = way.directory.path().join("kept");
+    std::fs::write(&kept, of_journal(&["checkpoint"])).unwrap();
+    let kept = kept.to_str().unwrap();
+    let verify = || {
+        way.audit(&[
+            "verify",
+            "--gate",
+            "gate-a",
+            "--key",
+            key,
+            "--checkpoint",
+            kept,
+        ])
+    };
+    let told = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let whole = verify();
+    assert!(whole.status.success(), "{}", told(&whole));
+    assert!(
+        told(&whole).contains("are proven by the key"),
+        "{}",
+        told(&whole)
+    );
+    assert!(
+        told(&whole).contains("goes on from the checkpoint"),
+        "{}",
+        told(&whole)
+    );
+    // The same number of everything as in the journal.
+    let counts = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("  ") && !line.contains("segments"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        counts(&told(&whole)),
+        counts(&of_journal(&["verify", "--key", key, "--checkpoint", kept]))
+    );
+    // Whoever cuts the end, and says so in the gate's own row.
+    database.sql(
+        "DELETE FROM dtgate.record WHERE gate = 'gate-a' AND seq > 5;
+         UPDATE dtgate.record SET outcome = NULL, outcome_seq = NULL WHERE gate = 'gate-a' AND outcome_seq > 5;
+         UPDATE dtgate.gate SET shipped_seq = 5, head_seq = 5, head_hash =
+           (SELECT encode(hash, 'hex') FROM dtgate.record WHERE gate = 'gate-a' AND seq = 5)",
+    );
+    let cut = verify();
+    assert_eq!(cut.status.code(), Some(2));
+    assert!(told(&cut).contains("was cut off"), "{}", told(&cut));
 }
