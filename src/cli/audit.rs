@@ -50,9 +50,9 @@ pub(super) enum Command {
     /// Find decisions, the newest first
     Query(Box<query::Query>),
     /// Tell what became of a token: who gave it which scopes, when, and under which rules
-    History(history::History),
+    History(Box<history::History>),
     /// Show all about one decision
-    Show(show::Show),
+    Show(Box<show::Show>),
     /// Count decisions, by what and when
     Stats(Box<stats::Stats>),
     /// Show records, oldest first
@@ -60,9 +60,9 @@ pub(super) enum Command {
     /// List decisions in doubt, look what became of them, and record it
     Settle(settle::Settle),
     /// List the gates that meet in a store: version, policies, and how far their records have come
-    Gates(gates::Gates),
+    Gates(Box<gates::Gates>),
     /// Prove that no record was changed, removed or added
-    Verify(verify::Verify),
+    Verify(Box<verify::Verify>),
     /// Write one record with the evidence that it is in the journal
     Prove(prove::Prove),
     /// Print the newest checkpoint, to keep it elsewhere and to compare the journal with it later

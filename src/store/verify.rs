@@ -127,22 +127,20 @@ impl Asked {
                 names.check(self, &mut problems)?;
             }
             endings.see(self, gate, &kept, &meant, &mut problems)?;
-            let chain = match &mut chain {
-                Some(chain) => chain,
-                None => {
-                    let removals = self.removals(gate)?;
-                    let beginning = Beginning {
-                        name: &name,
-                        first: seq,
-                        line,
-                        removals: &removals,
-                    };
-                    match Elsewhere::new(beginning, noted, trust) {
-                        Ok(new) => chain.insert(new),
-                        Err(error) => {
-                            broken = Some(error);
-                            break;
-                        }
+            let chain = if let Some(chain) = &mut chain {
+                chain
+            } else {
+                let beginning = Beginning {
+                    name: &name,
+                    first: seq,
+                    line,
+                    removals: &self.removals(gate)?,
+                };
+                match Elsewhere::new(beginning, noted, trust) {
+                    Ok(new) => chain.insert(new),
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
                     }
                 }
             };

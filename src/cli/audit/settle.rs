@@ -78,7 +78,7 @@ impl Settle {
         let index = place.open()?;
         super::beside::gaps(&index.gaps(None, None)?);
         let source = Source::Journal {
-            index,
+            index: Box::new(index),
             journal: place.journal.clone(),
         };
         let doubts = self.wanted(doubts(&source)?)?;

@@ -37,7 +37,7 @@ pub(super) struct There {
 /// What is asked.
 pub(super) enum Source {
     Journal {
-        index: Index,
+        index: Box<Index>,
         journal: PathBuf,
     },
     Store {
@@ -74,7 +74,7 @@ impl There {
     pub(super) fn open(&self) -> anyhow::Result<Source> {
         let Some(config) = &self.store else {
             return Ok(Source::Journal {
-                index: self.journal.open()?,
+                index: Box::new(self.journal.open()?),
                 journal: self.journal.journal.clone(),
             });
         };

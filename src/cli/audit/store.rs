@@ -11,7 +11,7 @@ use crate::store::{Asked, Config, Url};
 /// The options by which a store is found.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct StoreArgs {
-    /// Ask the store, where gates meet: postgres://user@host/database; `config`: the one of [store] in --config
+    /// Ask the store, where gates meet: <postgres://user@host/database>, or `config`: the one of [store] in --config
     #[arg(long, value_name = "URL")]
     store: Option<Named>,
     /// File with the password for the store, one line
@@ -26,7 +26,7 @@ pub(super) struct StoreArgs {
 enum Named {
     /// By the configuration.
     Config,
-    Url(Url),
+    Url(Box<Url>),
 }
 
 impl std::str::FromStr for Named {
@@ -35,7 +35,7 @@ impl std::str::FromStr for Named {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "config" => Ok(Self::Config),
-            url => url.parse().map(Self::Url),
+            url => url.parse().map(|url| Self::Url(Box::new(url))),
         }
     }
 }
@@ -61,10 +61,10 @@ impl StoreArgs {
             }
             (Some(Named::Config), Some(config)) => config,
             (Some(Named::Url(url)), Some(config)) => Config {
-                url: url.clone(),
+                url: Url::clone(url),
                 ..config
             },
-            (Some(Named::Url(url)), None) => Config::at(url.clone()),
+            (Some(Named::Url(url)), None) => Config::at(Url::clone(url)),
         };
         if let Some(path) = &self.password_file {
             config.password_file = Some(path.clone());

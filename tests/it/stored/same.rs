@@ -35,15 +35,18 @@ fn record() -> impl Strategy<Value = Value> {
     );
     let decision = decision.prop_map(|((kind, allow, env, id), names, (caller, odd, no_op))| {
         let (current, requested, asked, added, removed) = names;
+        let operation = ["token.update", "token.create", "token.delete"][kind];
+        let address = ["10.1.2.3", "10.9.1.1", "2001:db8::1"][env];
+        let environment = ["a", "b", ""][env];
         let mut record = json!({
             "kind": "decision",
             "decision_id": uuid::Uuid::from_u128(id << 64 | id).to_string(),
             "verdict": if allow { "allow" } else { "deny" },
-            "operation": ["token.update", "token.create", "token.delete"][kind],
-            "requested_by": ["10.1.2.3", "10.9.1.1", "2001:db8::1"][env],
+            "operation": operation,
+            "requested_by": address,
             "caller": {"id": format!("dt0c01.{caller}"), "teams": [caller, "all"]},
             "input": {
-                "environment": {"name": ["a", "b", ""][env]},
+                "environment": {"name": environment},
                 "token": {"id": format!("id-{current}"), "current": {"name": current}},
                 "change": {
                     "name": {"requested": requested},
