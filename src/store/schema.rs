@@ -1,6 +1,6 @@
 //! The tables of the store. Whatever changes here changes [`VERSION`].
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, IsolationLevel};
 
 use super::StoreError;
 
@@ -11,7 +11,10 @@ pub async fn prepare(client: &mut Client) -> Result<(), StoreError> {
         Some(found) => return Err(wrong(found)),
         None => {}
     }
-    let transaction = client.transaction().await?;
+    // So that what others did meanwhile is seen behind the lock.
+    let transaction = client.build_transaction();
+    let transaction = transaction.isolation_level(IsolationLevel::ReadCommitted);
+    let transaction = transaction.start().await?;
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
         .await?;
@@ -53,7 +56,10 @@ const VERSION: i32 = 1;
 /// Whoever makes tables holds it.
 pub(super) const LOCK: i64 = 0x6474_6761_7465;
 
-const FIND: &str = "SELECT to_regclass('dtgate.version') IS NOT NULL";
+/// By the catalogue itself: what the server remembers of names may be of before the lock.
+const FIND: &str =
+    "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = 'dtgate' AND c.relname = 'version')";
 
 /// A record is as it was written (`line`), and beside it stands what it is looked for by. A row of a decision also has
 /// how it ended, as soon as that is known: `outcome_seq` and `settled_seq` are the numbers of the records that say so.

@@ -66,14 +66,18 @@ impl Sink {
         while let Some((part, behind)) = rest.split_at_checked(self.at_once.min(rest.len()))
             && let Some(last) = part.last()
         {
+            let begun = Instant::now();
             let written = self.write(part).await;
             if let Err(error) = &written
                 && is_slow(error)
             {
                 self.at_once = (part.len() / 4).max(1);
             }
-            written?;
-            self.at_once = (self.at_once * 2).min(MOST.records);
+            let has_time = begun.elapsed() < self.config.timeout.as_std() / 4;
+            // What was there already says nothing of how long new rows take.
+            if written? == part.len() && has_time {
+                self.at_once = (self.at_once * 2).min(MOST.records);
+            }
             self.shipped = Some(last.seq);
             rest = behind;
             if self.told.is_none_or(|told| told.elapsed() >= TELL) {
@@ -95,7 +99,8 @@ impl Sink {
         }
     }
 
-    async fn write(&mut self, records: &[Outgoing]) -> Result<(), StoreError> {
+    /// In one transaction: how many were not there.
+    async fn write(&mut self, records: &[Outgoing]) -> Result<usize, StoreError> {
         let mut rows = Vec::with_capacity(records.len());
         for (number, record) in records.iter().enumerate() {
             rows.push(Row::of(record));
@@ -122,10 +127,11 @@ impl Sink {
             self.names.add(&new);
         }
         let endings = endings(&rows);
-        answered(limit, statements.write(client, &self.gate, &rows, endings)).await?;
+        let written = statements.write(client, &self.gate, &rows, endings);
+        let new = answered(limit, written).await?;
         // Only what went well is used again.
         self.session = Some(session);
-        Ok(())
+        Ok(new)
     }
 
     async fn tell(&mut self) -> Result<(), StoreError> {
@@ -151,7 +157,8 @@ impl Sink {
         let connected = Connected::open(&self.config, &self.gate).await?;
         let ms = limit.as_millis();
         let settings = format!(
-            "SET statement_timeout = {ms}; SET idle_in_transaction_session_timeout = {};
+            "SET default_transaction_isolation = 'read committed'; SET statement_timeout = {ms};
+             SET idle_in_transaction_session_timeout = {};
              SELECT set_config('synchronous_commit', 'on', false)
                WHERE current_setting('synchronous_commit') = 'off'",
             ms * 3

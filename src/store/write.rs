@@ -46,16 +46,16 @@ impl Statements {
         Ok(())
     }
 
-    /// Writes rows that follow one another in the journal.
+    /// Writes rows that follow one another in the journal: how many were not there.
     pub(super) async fn write(
         &self,
         client: &mut Client,
         gate: &str,
         rows: &[Row<'_>],
         mut endings: BTreeMap<i64, Ending>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            return Ok(());
+            return Ok(0);
         };
         let transaction = client.transaction().await?;
         // Whoever else writes under this name waits, so that what is there now is all there is.
@@ -83,7 +83,7 @@ impl Statements {
         }
         self.end(&transaction, gate, endings).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(new.len())
     }
 
     /// Decisions come with their endings, as far as those are known.

@@ -16,7 +16,7 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
@@ -33,6 +33,7 @@ const PAGES: [&str; 17] = [
     "docs/performance.md",
     "docs/release.md",
     "docs/replay.md",
+    "docs/store.md",
     "policies/README.md",
 ];
 

@@ -21,7 +21,9 @@ fn start(directory: TempDir, upstream: &Upstream, database: &Database<'_>, name:
 
 fn start_with(directory: TempDir, upstream: &Upstream, section: &str, name: &str) -> Gate {
     let config = directory.path().join("dtgate.toml");
-    let text = format!("[journal]\norigin = \"{name}\"\n{section}");
+    // What is asked here is not how fast policies are.
+    let patient = "[policies]\ntime_limit = \"10s\"\n";
+    let text = format!("{patient}[journal]\norigin = \"{name}\"\n{section}");
     std::fs::write(&config, text).unwrap();
     let mut command = serving(&directory);
     command

@@ -70,8 +70,8 @@ fn needs_postgres_what_keeps_a_store_from_being_used_is_said() {
     ));
     let standby = said(&config(&database));
     assert!(standby.contains("name the primary"), "{standby}");
-    database.sql(&format!(
-        "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
+    database.server.named("postgres").sql(&format!(
+        "ALTER DATABASE {name} RESET default_transaction_read_only"
     ));
     assert_eq!(said(&config(&database)), "");
 }
