@@ -25,7 +25,9 @@ pub(super) struct Endings {
 struct Waiting {
     outcome_seq: i64,
     outcome: Option<String>,
-    /// Names of tokens that are not in the decision itself: an outcome has made them.
+    /// All its names of tokens.
+    names: Vec<String>,
+    /// Those that are not in the decision itself: an outcome has made them.
     made: Vec<String>,
 }
 
@@ -93,6 +95,7 @@ impl Endings {
                 let waiting = Waiting {
                     outcome_seq,
                     outcome,
+                    names: names.into_iter().flatten().collect(),
                     made,
                 };
                 self.waiting.insert(seq.unsigned_abs(), waiting);
@@ -127,13 +130,16 @@ impl Endings {
             }
             return Ok(());
         };
+        let mut is_named = true;
         if let Some(made) = &outcome.made {
             waiting.made.retain(|it| it != made);
+            is_named = waiting.names.contains(made);
         }
-        if waiting.outcome_seq > seq {
+        if waiting.outcome_seq > seq && is_named {
             return Ok(());
         }
-        let is_right = waiting.outcome_seq == seq
+        let is_right = is_named
+            && waiting.outcome_seq == seq
             && waiting.outcome.as_deref() == Some(outcome.ended)
             && waiting.made.is_empty();
         self.waiting.remove(&outcome.of);

@@ -200,12 +200,12 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
     let way = Way::to(&database);
     let number = Cell::new(0);
     let config = ProptestConfig {
-        cases: 48,
-        max_shrink_iters: 200,
+        cases: 24,
+        max_shrink_iters: 30,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    proptest!(config, |(records in records(), filters in prop::collection::vec(filter(), 12))| {
+    proptest!(config, |(records in records(), filters in prop::collection::vec(filter(), 13))| {
         number.set(number.get() + 1);
         let gate = format!("gate-{}", number.get());
         let (directory, hash) = journal(&records);
@@ -223,7 +223,12 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
                 prop_assert_eq!(found.more, wanted.more);
             }
             let by = By::value_variants()[at % By::value_variants().len()];
-            prop_assert_eq!(asked.sums(question, by).unwrap(), index.sums(filter, by).unwrap(), "{:?} {:?}", by, filter);
+            let mut wanted = index.sums(filter, by).unwrap();
+            for sum in &mut wanted {
+                // No server takes it.
+                sum.name = sum.name.replace('\0', "\u{fffd}");
+            }
+            prop_assert_eq!(asked.sums(question, by).unwrap(), wanted, "{:?} {:?}", by, filter);
         }
     });
 }
