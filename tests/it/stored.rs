@@ -214,7 +214,8 @@ fn needs_postgres_one_answer_has_the_records_of_all_gates_in_the_order_of_time()
         "{history}"
     );
     let made = way.said(&["history", "dt0c01.MADE", "--format", "json"]);
-    assert_eq!(made.lines().count(), 9, "{made}");
+    let changes = made.lines().filter(|line| line.starts_with("{\"seq\""));
+    assert_eq!(changes.count(), 9, "{made}");
     let sums = way.said(&["stats", "--by", "team", "--format", "json"]);
     let sums: Value = serde_json::from_str(&sums).unwrap();
     assert_eq!(
