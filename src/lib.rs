@@ -24,7 +24,7 @@
 //! | [`replay`]    | past decisions again, under other policies                                       |
 //! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
 //! | [`ship`]      | sends records elsewhere: collectors, OPA decision-log services, webhooks         |
-//! | [`store`]     | PostgreSQL, where the gates of a fleet meet                                     |
+//! | [`store`]     | `PostgreSQL`, where the gates of a fleet meet                                   |
 //! | [`listener`]  | sockets, TLS, hyper, drain; knows no token                                      |
 //! | [`outbound`]  | connections that the gate opens: TLS, proxies, a small client                   |
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |

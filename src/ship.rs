@@ -74,7 +74,7 @@ pub struct Shipping {
 
 /// A destination.
 enum Sink {
-    Opa(opa::Opa),
+    Opa(Box<opa::Opa>),
     Store(Box<store::Sink>),
 }
 
@@ -126,7 +126,7 @@ fn sinks(config: &Config, origin: &str) -> Result<Vec<Made>, ShipError> {
         let name = format!("opa.{name}");
         let sink = opa::Opa::new(target, origin).map_err(of(&name))?;
         made.push(Made {
-            sink: Sink::Opa(sink),
+            sink: Sink::Opa(Box::new(sink)),
             refused: target.refused,
             from: target.from.unwrap_or(From::Beginning),
             name,

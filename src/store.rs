@@ -1,4 +1,4 @@
-//! PostgreSQL, where the gates of a fleet meet: the records of all of them, who they are, and whose turn a token is.
+//! `PostgreSQL`, where the gates of a fleet meet: the records of all of them, who they are, and whose turn a token is.
 //!
 //! Nothing here is the truth: that is each gate's own journal. What the store holds can be verified from the store alone,
 //! because records stand in it as they were written.

@@ -60,10 +60,10 @@ impl Keep {
             if batch.records.is_empty() {
                 self.state.complete(&self.name);
                 self.save();
+                self.sink.rest(is_last).await;
                 if is_last {
                     break;
                 }
-                self.sink.rest(false).await;
                 stop.run_until_cancelled(sleep(LOOK)).await;
                 continue;
             }
@@ -77,7 +77,6 @@ impl Keep {
             }
         }
         self.save();
-        self.sink.rest(true).await;
     }
 
     /// Sends records until all have arrived. `false`: it ends before.

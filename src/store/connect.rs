@@ -113,18 +113,15 @@ fn tls(config: &Config) -> Result<MakeRustlsConnect, StoreError> {
 
 /// The driver says only "db error" of what the server says.
 pub(super) fn causes(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(said) => {
-            let advice = advice(said.code()).map_or(String::new(), |it| format!(": {it}"));
-            format!("{} ({}){advice}", said.message(), said.code().code())
-        }
-        None => {
-            let error: &dyn std::error::Error = error;
-            let all = std::iter::successors(Some(error), |error| error.source());
-            let all: Vec<String> = all.map(ToString::to_string).collect();
-            all.join(": ")
-        }
+    if let Some(said) = error.as_db_error() {
+        let code = said.code();
+        let advice = advice(code).map_or(String::new(), |it| format!(": {it}"));
+        return format!("{} ({}){advice}", said.message(), code.code());
     }
+    let error: &dyn std::error::Error = error;
+    let all = std::iter::successors(Some(error), |error| error.source());
+    let all: Vec<String> = all.map(ToString::to_string).collect();
+    all.join(": ")
 }
 
 /// What an operator can do, where the server's own words do not say it.

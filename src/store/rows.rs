@@ -41,9 +41,10 @@ impl<'a> Row<'a> {
         let hash = Sha256::digest(line).into();
         // What is no UTF-8 is no record, and is never sent. If it were, its hash would tell that it is not as it was.
         let line = String::from_utf8_lossy(line);
-        let line = match line.contains('\0') {
-            true => Cow::Owned(line.replace('\0', "\u{fffd}")),
-            false => line,
+        let line = if line.contains('\0') {
+            Cow::Owned(line.replace('\0', "\u{fffd}"))
+        } else {
+            line
         };
         Self {
             seq: signed(seq),

@@ -120,7 +120,7 @@ impl Sink {
             }
         }
         let names: HashSet<_> = rows.iter().flat_map(Row::names).collect();
-        let new = self.names.new(names);
+        let new = self.names.unknown(names);
         let (client, statements) = (&mut session.connected.client, &session.statements);
         if !new.is_empty() {
             answered(limit, statements.add_names(client, &new)).await?;
@@ -196,7 +196,7 @@ fn is_slow(error: &StoreError) -> bool {
 
 impl Names {
     /// Those that are not known to be there.
-    fn new<'a>(&self, names: HashSet<(&'static str, &'a str)>) -> Vec<(&'static str, &'a str)> {
+    fn unknown<'a>(&self, names: HashSet<(&'static str, &'a str)>) -> Vec<(&'static str, &'a str)> {
         let new = names.into_iter();
         new.filter(|(kind, text)| !self.known.contains(&(*kind, (*text).to_owned())))
             .collect()

@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own: on a free port of loopback, in a directory of its own, gone with the test.
+//! A `PostgreSQL` of the tests' own: on a free port of loopback, in a directory of its own, gone with the test.
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -220,7 +220,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A program of PostgreSQL, as somebody who is not root: as root it does not start.
+/// A program of `PostgreSQL`, as somebody who is not root: as root it does not start.
 fn tool(name: &str) -> Command {
     unprivileged(tool_path(name))
 }

@@ -101,16 +101,19 @@ fn needs_postgres_rows_are_the_same_however_records_come() {
     for size in [1, 2, 3, 5, 7, 11] {
         let gate = format!("by-{size}");
         let mut sink = sink(&config, &gate);
-        for (number, part) in records.chunks(size).enumerate() {
-            send(&mut sink, part).unwrap();
-            // What went before, again, with other boundaries.
-            let end = ((number + 1) * size).min(records.len());
-            for back in [1, size + 1, 2 * size + 1, end] {
-                send(&mut sink, &records[end.saturating_sub(back)..end]).unwrap();
+        run(async {
+            for (number, part) in records.chunks(size).enumerate() {
+                sink.send(part).await.unwrap();
+                // What went before, again, with other boundaries.
+                let end = ((number + 1) * size).min(records.len());
+                for back in [1, size + 1, 2 * size + 1, end] {
+                    let again = &records[end.saturating_sub(back)..end];
+                    sink.send(again).await.unwrap();
+                }
+                // Again, and cut off before what was said later.
+                sink.send(&records[..end / 2]).await.unwrap();
             }
-            // Again, and cut off before what was said later.
-            send(&mut sink, &records[..end / 2]).unwrap();
-        }
+        });
         assert_eq!(rows(&gate), wanted, "{size} at a time");
     }
 }
