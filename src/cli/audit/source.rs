@@ -41,7 +41,7 @@ pub(super) enum Source {
         journal: PathBuf,
     },
     Store {
-        asked: Asked,
+        asked: Box<Asked>,
         gate: Option<String>,
         keys: Option<PathBuf>,
     },
@@ -86,7 +86,7 @@ impl There {
             bail!("{}", super::beside::said(&there));
         }
         Ok(Source::Store {
-            asked,
+            asked: Box::new(asked),
             gate: self.gate.clone(),
             keys: self.keys().map(Path::to_owned),
         })
