@@ -3,22 +3,35 @@
 //! Nothing here is the truth: that is each gate's own journal. What the store holds can be verified from the store alone,
 //! because records stand in it as they were written.
 
+mod ask;
 mod config;
 mod connect;
+mod endings;
+mod gates;
+mod moment;
+mod names;
 mod partition;
+mod query;
 mod rows;
 mod schema;
 mod sink;
 mod standing;
+mod sums;
 mod turns;
+mod verify;
 mod write;
 
+pub use ask::{Asked, Found, Key, Lines};
 pub use config::{Config, Url, WhenAway, Whose};
 pub use connect::{Connected, StoreError, check};
+pub use gates::Gate;
+pub use moment::Moment;
+pub use query::{Cursor, Page, Question};
 pub use schema::prepare;
 pub use sink::{MOST, Sink};
 pub use standing::{About, Standing};
 pub use turns::{Turn, TurnError, Turns, TurnsTold};
+pub use verify::Verified;
 
 #[cfg(test)]
 mod tests;

@@ -330,27 +330,19 @@ impl Index {
         }
     }
 
-    /// What a record says about a decision: an outcome, or what somebody found out. `None`: it is not there, or says nothing
-    /// about this one, whatever the index says.
-    pub fn line_about(
-        &self,
-        decided: &Decided,
-        seq: Option<u64>,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let line = seq.map(|seq| self.line(seq)).transpose()?.flatten();
-        Ok(line.filter(|line| {
-            row::Row::read(line).is_some_and(|row| {
-                matches!(&*row.kind.0, "outcome" | "settled")
-                    && row.decision_seq.0 == Some(decided.seq)
-            })
-        }))
-    }
-
     /// Whether its path still leads to it: another process may have made it anew.
     fn is_there(&self) -> bool {
         let found = self.path.as_deref().and_then(file_of);
         self.path.is_none() || (found.is_some() && found == self.file)
     }
+}
+
+/// Whether a record says something about the decision of this number: an outcome, or what somebody found out. Whatever an
+/// index says.
+pub fn is_about(line: &[u8], decision: u64) -> bool {
+    row::Row::read(line).is_some_and(|row| {
+        matches!(&*row.kind.0, "outcome" | "settled") && row.decision_seq.0 == Some(decision)
+    })
 }
 
 impl Error {

@@ -4,10 +4,13 @@
 //! changed, or that no record names. A journal that was written anew as a whole, the file `head` with it, is found by
 //! the key that signs its checkpoints, and one that was cut, by a checkpoint or a head that was kept elsewhere.
 //! It holds on to nothing that grows with the journal: lists are cut, and what is not listed is counted.
+//!
+//! Lines that are kept elsewhere than in segments are verified by the same walk ([`Elsewhere`]).
 
 mod aside;
 mod checkpoints;
 mod doubt;
+mod elsewhere;
 mod report;
 mod start;
 mod unsigned;
@@ -25,6 +28,7 @@ use crate::value::Duration;
 use checkpoints::Checking;
 pub use checkpoints::{CheckpointError, Checkpoints, Late, Trust, read_kept};
 pub(super) use doubt::Doubt;
+pub use elsewhere::{Beginning, Elsewhere};
 pub use report::{Recovered, Removal, Report, VerifyError};
 use start::{Start, other_form};
 
@@ -143,22 +147,34 @@ impl Walk<'_> {
                 Ok(kind) => kind,
                 Err(why) => return Err(self.broken(path, number, &line, why, reader, is_last)),
             };
-            compare(path, &self.head, self.marked.as_ref())?;
             let whole = line.strip_suffix(b"\n").unwrap_or(&line);
-            if kind == "pruned" {
-                self.pruned(path, number, whole)?;
-            }
-            // What is about to be deleted is in the tree already.
-            if let Some(checkpoints) = &mut self.checkpoints
-                && self.head.next > checkpoints.size() + 1
-            {
-                let seen = checkpoints.see(&kind, whole);
-                seen.map_err(at_checkpoint(path, Some(number)))?;
-            }
+            self.followed(path, number, &kind, whole)?;
         }
         self.start.segment_ends(&self.head);
         self.report.problems.extend(other_form(path));
         self.report.segments += 1;
+        Ok(())
+    }
+
+    /// Looks at what a line says that continues the chain.
+    fn followed(
+        &mut self,
+        path: &Path,
+        number: u64,
+        kind: &str,
+        line: &[u8],
+    ) -> Result<(), VerifyError> {
+        compare(path, &self.head, self.marked.as_ref())?;
+        if kind == "pruned" {
+            self.pruned(path, number, line)?;
+        }
+        // What is about to be deleted is in the tree already.
+        if let Some(checkpoints) = &mut self.checkpoints
+            && self.head.next > checkpoints.size() + 1
+        {
+            let seen = checkpoints.see(kind, line);
+            seen.map_err(at_checkpoint(path, Some(number)))?;
+        }
         Ok(())
     }
 
@@ -282,21 +298,16 @@ impl Walk<'_> {
     }
 
     fn end(self, directory: &Path) -> Result<Report, VerifyError> {
-        let (mut report, last) = (self.report, self.head.next - 1);
-        report.has_head_file = self.marked.is_some();
+        let (segments, interval) = (self.segments, self.interval);
         let (answered, on_disk) = self
             .marked
+            .as_ref()
             .map_or((0, 0), |marked| (marked.answered, marked.head.seq));
+        let last = self.head.next - 1;
         if answered > last {
             return Err(VerifyError::Damaged(Damage::Cut { last, answered }));
         }
-        if let Some(noted) = self.noted.filter(|_| !self.noted_found) {
-            return Err(VerifyError::Head {
-                seq: noted.seq,
-                hash: noted.hash.clone(),
-            });
-        }
-        let gone = self.start.check()?;
+        let (mut report, gone) = self.ended(directory)?;
         // What was set aside is deleted before the segment whose record names it.
         let recoveries = report.recoveries.iter();
         let kept: Vec<_> = recoveries.filter(|it| it.seq > gone).collect();
@@ -308,24 +319,38 @@ impl Walk<'_> {
                 "record {on_disk} was on disk, says the file head, and the journal ends with record {last}"
             ));
         }
+        let proven = report.checkpoints.proven;
+        if proven > 0 {
+            // The checkpoint itself is the one behind them.
+            let found = unsigned::problem(segments, proven + 2, last, interval);
+            report.problems.extend(found.map_err(unread(directory))?);
+        }
+        Ok(report)
+    }
+
+    /// What the lines themselves tell, wherever they are kept, and the last record that was deleted.
+    fn ended(self, path: &Path) -> Result<(Report, u64), VerifyError> {
+        let (mut report, last) = (self.report, self.head.next - 1);
+        report.has_head_file = self.marked.is_some();
+        if let Some(noted) = self.noted.filter(|_| !self.noted_found) {
+            return Err(VerifyError::Head {
+                seq: noted.seq,
+                hash: noted.hash.clone(),
+            });
+        }
+        let gone = self.start.check()?;
         report.checkpoints = match self.checkpoints {
             Some(checkpoints) => checkpoints
                 .end(self.start.vouching(), &report.pruned)
-                .map_err(at_checkpoint(directory, None))?,
+                .map_err(at_checkpoint(path, None))?,
             None if self.is_proof_wanted => {
                 let first = gone + 1;
-                return Err(at_checkpoint(directory, None)(CheckpointError::Vouched {
+                return Err(at_checkpoint(path, None)(CheckpointError::Vouched {
                     first,
                 }));
             }
             None => Checkpoints::default(),
         };
-        let proven = report.checkpoints.proven;
-        if proven > 0 {
-            // The checkpoint itself is the one behind them.
-            let found = unsigned::problem(self.segments, proven + 2, last, self.interval);
-            report.problems.extend(found.map_err(unread(directory))?);
-        }
         report.deleted_in_doubt = self.doubt.deleted();
         (report.in_doubt, report.more_in_doubt) = self.doubt.some();
         if self.noted.is_none_or(|noted| noted.seq != last) {
@@ -333,7 +358,7 @@ impl Walk<'_> {
         }
         report.head_seq = last;
         self.head.hash.as_str().clone_into(&mut report.head_hash);
-        Ok(report)
+        Ok((report, gone))
     }
 }
 

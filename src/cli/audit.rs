@@ -3,6 +3,7 @@
 mod beside;
 mod checkpoint;
 mod csv;
+mod gates;
 mod hash;
 mod history;
 mod index;
@@ -14,7 +15,9 @@ mod pseudonyms;
 mod query;
 mod settle;
 mod show;
+mod source;
 mod stats;
+mod store;
 mod table;
 mod times;
 mod told;
@@ -47,17 +50,19 @@ pub(super) enum Command {
     /// Find decisions, the newest first
     Query(Box<query::Query>),
     /// Tell what became of a token: who gave it which scopes, when, and under which rules
-    History(history::History),
+    History(Box<history::History>),
     /// Show all about one decision
-    Show(show::Show),
+    Show(Box<show::Show>),
     /// Count decisions, by what and when
     Stats(Box<stats::Stats>),
     /// Show records, oldest first
     Tail(TailArgs),
     /// List decisions in doubt, look what became of them, and record it
     Settle(settle::Settle),
+    /// List the gates that meet in a store: version, policies, and how far their records have come
+    Gates(Box<gates::Gates>),
     /// Prove that no record was changed, removed or added
-    Verify(verify::Verify),
+    Verify(Box<verify::Verify>),
     /// Write one record with the evidence that it is in the journal
     Prove(prove::Prove),
     /// Print the newest checkpoint, to keep it elsewhere and to compare the journal with it later
@@ -94,6 +99,7 @@ impl Command {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         match self {
             Self::Checkpoint(checkpoint) => checkpoint.run(out),
+            Self::Gates(gates) => gates.run(out),
             Self::Hash(hash) => hash.run(out),
             Self::CheckProof(check) => check.run(out),
             Self::Key(key) => key.run(out),

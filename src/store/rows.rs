@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::moment::Moment;
 use crate::audit::facts::{self, About, Decision, Facts};
 use crate::audit::outgoing::Outgoing;
 
@@ -17,10 +18,6 @@ pub(super) struct Row<'a> {
     pub(super) line: Cow<'a, str>,
     facts: Option<Facts>,
 }
-
-/// A time as the server counts: microseconds since 2000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(pub(super) i64);
 
 /// How a decision ended, as far as some records tell it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,18 +32,24 @@ pub(super) struct Ending {
 
 impl<'a> Row<'a> {
     pub(super) fn of(record: &'a Outgoing) -> Self {
-        let facts = facts::of(&record.line);
+        Self::read(record.seq, &record.line)
+    }
+
+    /// A line that stands as the record of this number.
+    pub(super) fn read(seq: u64, line: &'a [u8]) -> Self {
+        let facts = facts::of(line);
+        let hash = Sha256::digest(line).into();
         // What is no UTF-8 is no record, and is never sent. If it were, its hash would tell that it is not as it was.
-        let line = String::from_utf8_lossy(&record.line);
+        let line = String::from_utf8_lossy(line);
         let line = if line.contains('\0') {
             Cow::Owned(line.replace('\0', "\u{fffd}"))
         } else {
             line
         };
         Self {
-            seq: signed(record.seq),
+            seq: signed(seq),
             at: Moment::of(facts.as_ref().and_then(|facts| facts.at)),
-            hash: Sha256::digest(&record.line).into(),
+            hash,
             line,
             facts,
         }
@@ -54,6 +57,11 @@ impl<'a> Row<'a> {
 
     pub(super) fn kind(&self) -> &str {
         self.facts.as_ref().map_or(UNREADABLE, |facts| &facts.kind)
+    }
+
+    /// What it tells, if it is a record.
+    pub(super) fn told(&self) -> Option<&About> {
+        self.facts.as_ref().map(|facts| &facts.about)
     }
 
     pub(super) fn decision(&self) -> Option<&Decision> {
@@ -125,23 +133,6 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Moment {
-    /// Of milliseconds since 1970. What the server has no time for is without one.
-    pub(super) fn of(ms: Option<i64>) -> Self {
-        let ms = ms.filter(|ms| *ms >= EARLIEST);
-        Self(ms.map_or(i64::MIN, |ms| (ms - SINCE_2000) * 1000))
-    }
-
-    /// Year and month, where the table has partitions for months.
-    pub(super) fn month(self) -> Option<(i16, i8)> {
-        let ms = self.0.checked_div(1000)?.checked_add(SINCE_2000)?;
-        let time = jiff::Timestamp::from_millisecond(ms).ok()?;
-        let date = jiff::tz::Offset::UTC.to_datetime(time).date();
-        let has_months = (2000..2100).contains(&date.year());
-        has_months.then(|| (date.year(), date.month()))
-    }
-}
-
 impl Ending {
     /// The same, in whatever order and however often: the last outcome, and the last settlement that found something.
     fn join(&mut self, other: Self) {
@@ -178,7 +169,3 @@ fn signed(number: u64) -> i64 {
 
 /// The kind of what is no record that could be looked for.
 const UNREADABLE: &str = "unreadable";
-/// 2000-01-01, in milliseconds since 1970.
-const SINCE_2000: i64 = 946_684_800_000;
-/// The server's first day, 24 November 4714 BC.
-const EARLIEST: i64 = -210_866_803_200_000;

@@ -88,7 +88,7 @@ CREATE TABLE dtgate.record_before_2000 PARTITION OF dtgate.record
   FOR VALUES FROM (MINVALUE) TO ('2000-01-01 00:00:00+00');
 CREATE TABLE dtgate.record_from_2100 PARTITION OF dtgate.record
   FOR VALUES FROM ('2100-01-01 00:00:00+00') TO (MAXVALUE);
-CREATE INDEX record_by_time ON dtgate.record(at) WHERE kind = 'decision';
+CREATE INDEX record_by_time ON dtgate.record(at) INCLUDE (verdict, policy) WHERE kind = 'decision';
 CREATE INDEX record_by_kind ON dtgate.record(kind, at) WHERE kind NOT IN ('decision', 'outcome');
 CREATE INDEX record_by_id ON dtgate.record(decision_id) WHERE decision_id IS NOT NULL;
 CREATE INDEX record_by_caller ON dtgate.record(caller, at) WHERE caller IS NOT NULL;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::StoreError;
-use super::rows::Moment;
+use super::moment::Moment;
 
 /// What the others may know of a gate.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement, Transaction};
 
 use super::StoreError;
-use super::rows::{Ending, Moment, Row};
+use super::rows::{Ending, Row};
 
 /// What is asked again and again in one session.
 #[derive(Debug)]
@@ -221,23 +221,6 @@ impl ToSql for Words<'_> {
 
     fn accepts(of: &Type) -> bool {
         *of == Type::TS_VECTOR
-    }
-
-    to_sql_checked!();
-}
-
-impl ToSql for Moment {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.put_i64(self.0);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(of: &Type) -> bool {
-        *of == Type::TIMESTAMPTZ
     }
 
     to_sql_checked!();

@@ -84,6 +84,7 @@ mod soak;
 mod stalls;
 mod status;
 mod store;
+mod stored;
 mod subtrees;
 mod supposed;
 mod tls;

@@ -110,7 +110,7 @@ impl Pattern {
 
 impl Filter {
     /// With the pseudonyms of what they name.
-    pub(super) fn expanded(&self, patterns: &[Pattern]) -> Vec<Pattern> {
+    pub fn expanded(&self, patterns: &[Pattern]) -> Vec<Pattern> {
         let known_as = |pattern: &Pattern| self.known_as.get(pattern.text());
         let names = patterns.iter().filter_map(known_as).flatten().cloned();
         let all = patterns.iter().cloned();

@@ -266,14 +266,7 @@ pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Com
     // The newest says it, unless it was not carried out at all.
     for path in segments.iter().rev() {
         each_line(path, |line| {
-            if let Some(tree) = pruned(line)
-                && tree.size() >= gone
-                && found
-                    .as_ref()
-                    .is_none_or(|found| tree.size() < found.size())
-            {
-                found = Some(tree);
-            }
+            take_nearer(&mut found, gone, line);
             true
         })?;
         if found.as_ref().is_some_and(|found| found.size() == gone) {
@@ -281,6 +274,26 @@ pub(in crate::audit) fn beginning(segments: &[PathBuf]) -> io::Result<Option<Com
         }
     }
     Ok(found)
+}
+
+/// The same, of a journal whose `pruned` records are known.
+pub(in crate::audit) fn beginning_by(gone: u64, removals: &[Vec<u8>]) -> Option<Compact> {
+    let mut found = (gone == 0).then(Compact::default);
+    for line in removals {
+        take_nearer(&mut found, gone, line);
+    }
+    found
+}
+
+fn take_nearer(found: &mut Option<Compact>, gone: u64, line: &[u8]) {
+    if let Some(tree) = pruned(line)
+        && tree.size() >= gone
+        && found
+            .as_ref()
+            .is_none_or(|found| tree.size() < found.size())
+    {
+        *found = Some(tree);
+    }
 }
 
 /// What a line says, if it is a `pruned` record: `tree` has the hashes of the largest full subtrees of the records up to

@@ -233,6 +233,11 @@ impl Checking {
         self.tree.size()
     }
 
+    /// The records that are proven so far.
+    pub(super) fn proven(&self) -> u64 {
+        self.found.proven
+    }
+
     /// Goes on with a line that continues the chain.
     pub(super) fn see(&mut self, kind: &str, line: &[u8]) -> Result<(), CheckpointError> {
         let record = self.tree.size() + 1;

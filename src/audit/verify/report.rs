@@ -120,6 +120,10 @@ pub enum VerifyError {
         named: u64,
     },
     #[error(
+        "{} begins with record {first}, and no record says that its gate deleted those before it", path.display()
+    )]
+    Begins { path: PathBuf, first: u64 },
+    #[error(
         "{}:{line}: record {record} is torn ({reason}): a gate is writing it, or a crash cut it, and dtgate sets \
          it aside when it starts", path.display()
     )]
@@ -138,6 +142,7 @@ impl VerifyError {
             Self::Damaged(_)
             | Self::Head { .. }
             | Self::Missing { .. }
+            | Self::Begins { .. }
             | Self::Pruned { .. }
             | Self::Checkpoint { .. }
             | Self::Torn { .. } => true,
@@ -149,6 +154,7 @@ impl VerifyError {
     pub fn headline(&self) -> &'static str {
         match self {
             Self::Checkpoint { why, .. } => why.headline(),
+            Self::Begins { .. } => "Nothing vouches for the beginning.",
             Self::Head { .. } => "The journal does not go on from the head that was noted.",
             _ => "The chain is broken.",
         }

@@ -27,27 +27,44 @@ pub(super) struct Start {
     vouching: Vec<u64>,
     /// The last record that any `pruned` record says was deleted: what comes behind it should be there.
     said: u64,
+    /// What a gate deletes of its journal stays here.
+    is_kept: bool,
 }
 
 impl Start {
     /// Of the oldest segment that is there.
     pub(super) fn of(path: &Path) -> Result<Self, VerifyError> {
         let first = first_record(path).unwrap_or_default();
+        if first <= 1 {
+            return Ok(Self::before(path, first, b""));
+        }
+        let line = first_line(path).map_err(unread(path))?;
+        Ok(Self::before(path, first, line.trim_ascii_end()))
+    }
+
+    /// Of records that are kept elsewhere.
+    pub(super) fn elsewhere(name: &Path, first: u64, line: &[u8]) -> Self {
+        Self {
+            is_kept: true,
+            ..Self::before(name, first, line)
+        }
+    }
+
+    fn before(path: &Path, first: u64, line: &[u8]) -> Self {
         let mut start = Self {
             path: path.to_owned(),
             first,
             ..Self::default()
         };
         if first > 1 {
-            let line = first_line(path).map_err(unread(path))?;
-            let named = Link::read(line.trim_ascii_end()).ok();
+            let named = Link::read(line).ok();
             let hash = named.and_then(|link| link.prev.parse().ok());
             // A first line that says nothing is found to be broken when it is read.
             start
                 .ends
                 .insert(first - 1, hash.unwrap_or(Sha256Hex::ZERO));
         }
-        Ok(start)
+        start
     }
 
     pub(super) fn head(&self) -> Head {
@@ -69,7 +86,8 @@ impl Start {
     pub(super) fn vouched_by(&mut self, removal: &Removal) -> Result<(), VerifyError> {
         let Removal { seq, pruned } = removal;
         self.said = self.said.max(pruned.last);
-        if pruned.last < self.first.saturating_sub(1) {
+        let before = self.first.saturating_sub(1);
+        if pruned.last < before || (self.is_kept && pruned.last > before) {
             return Ok(());
         }
         let found = self.ends.get(&pruned.last).filter(|_| pruned.last < *seq);
@@ -97,6 +115,12 @@ impl Start {
 
     /// The last record that was deleted as a record says; an error where nothing vouches for the beginning.
     pub(super) fn check(&self) -> Result<u64, VerifyError> {
+        if self.first > 1 && self.gone.is_none() && self.is_kept {
+            return Err(VerifyError::Begins {
+                path: self.path.clone(),
+                first: self.first,
+            });
+        }
         if self.first > 1 && self.gone.is_none() {
             return Err(VerifyError::Missing {
                 path: self.path.clone(),

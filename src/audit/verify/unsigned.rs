@@ -20,6 +20,55 @@ struct Told {
     kind: String,
 }
 
+/// How long the records took that no checkpoint covers, by their own times.
+#[derive(Debug)]
+pub(super) struct Unsigned {
+    interval: std::time::Duration,
+    before: Option<jiff::Timestamp>,
+    took: std::time::Duration,
+    longest: std::time::Duration,
+}
+
+impl Unsigned {
+    /// `interval`: how often a gate makes a checkpoint.
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval: interval.into(),
+            before: None,
+            took: std::time::Duration::ZERO,
+            longest: std::time::Duration::ZERO,
+        }
+    }
+
+    pub(super) fn see(&mut self, line: &[u8]) {
+        let told: Told = serde_json::from_slice(line).unwrap_or_default();
+        let at: Option<jiff::Timestamp> = told.timestamp.parse().ok();
+        if matches!(&*told.kind, "start" | "settled") {
+            // Another process, that may have been killed as early as the one before.
+            self.took = std::time::Duration::ZERO;
+        } else if let (Some(before), Some(at)) = (self.before, at) {
+            // Longer than that a gate has nothing to write, or the machine sleeps, or its clock is set.
+            let passed = at.duration_since(before).try_into().unwrap_or_default();
+            self.took += self.interval.min(passed);
+        }
+        self.before = at.or(self.before);
+        self.longest = self.longest.max(self.took);
+    }
+
+    /// What is wrong with them, if they are records `from` to `last`.
+    pub(super) fn problem(&self, from: u64, last: u64) -> Option<String> {
+        let most = self.interval.saturating_mul(INTERVALS);
+        (self.longest > most).then(|| {
+            let (longest, interval) = (shown(self.longest), shown(self.interval));
+            format!(
+                "records {from} to {last} are not signed, and were written over {longest} at least, by their own times: a gate \
+                 makes a checkpoint every {interval}. It could not (its log says why), or somebody wrote the end anew. If \
+                 journal.checkpoint_interval is longer than {interval}, hand it in by --checkpoint-interval"
+            )
+        })
+    }
+}
+
 /// What is wrong with records `from` to `last`, which no checkpoint covers; `interval`: how often a gate makes one.
 pub(super) fn problem(
     segments: &[PathBuf],
@@ -27,41 +76,20 @@ pub(super) fn problem(
     last: u64,
     interval: Duration,
 ) -> io::Result<Option<String>> {
-    let interval = std::time::Duration::from(interval);
-    let most = interval.saturating_mul(INTERVALS);
     let begins = segments.partition_point(|path| number(path) <= from);
     let later = segments.get(begins.saturating_sub(1)..).unwrap_or_default();
-    let (mut before, mut took) = (None, std::time::Duration::ZERO);
-    let mut longest = took;
+    let mut unsigned = Unsigned::new(interval);
     for path in later {
         let mut seq = number(path);
         each_line(path, |line| {
             if seq >= from {
-                let told: Told = serde_json::from_slice(line).unwrap_or_default();
-                let at: Option<jiff::Timestamp> = told.timestamp.parse().ok();
-                if matches!(&*told.kind, "start" | "settled") {
-                    // Another process, that may have been killed as early as the one before.
-                    took = std::time::Duration::ZERO;
-                } else if let (Some(before), Some(at)) = (before, at) {
-                    // Longer than that a gate has nothing to write, or the machine sleeps, or its clock is set.
-                    let passed = at.duration_since(before).try_into().unwrap_or_default();
-                    took += interval.min(passed);
-                }
-                before = at.or(before);
-                longest = longest.max(took);
+                unsigned.see(line);
             }
             seq += 1;
             seq <= last
         })?;
     }
-    Ok((longest > most).then(|| {
-        let (longest, interval) = (shown(longest), shown(interval));
-        format!(
-            "records {from} to {last} are not signed, and were written over {longest} at least, by their own times: a gate \
-             makes a checkpoint every {interval}. It could not (its log says why), or somebody wrote the end anew. If \
-             journal.checkpoint_interval is longer than {interval}, hand it in by --checkpoint-interval"
-        )
-    }))
+    Ok(unsigned.problem(from, last))
 }
 
 fn number(path: &Path) -> u64 {

@@ -2,17 +2,19 @@
 //! standard error, so that programs read the same as ever.
 
 use super::opened::note;
-use crate::audit::index::{Filter, Gaps, Index, Unnamed};
+use super::source::Source;
+use crate::audit::index::{Filter, Gaps, Unnamed};
 use crate::value::counted;
 
 /// Says what matters to whoever asked for this.
-pub(super) fn say(index: &Index, filter: &Filter) -> anyhow::Result<()> {
-    gaps(&index.gaps(filter.since, filter.until)?);
-    for unnamed in index.unnamed(filter)? {
+pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
+    source.say_behind()?;
+    gaps(&source.gaps(filter.since, filter.until)?);
+    for unnamed in source.unnamed(filter)? {
         note(&said(&unnamed));
     }
     if let Some(text) = &filter.text
-        && index.is_scope(text)?
+        && source.is_scope(text)?
     {
         note(&format!(
             "--text does not look at scopes: --scope {text} does"

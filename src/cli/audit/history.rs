@@ -1,28 +1,30 @@
 //! `dtgate audit history`: what became of one token, from its creation to its removal.
 
+mod hidden;
 mod line;
 mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
 use serde_json::Value;
 
-use super::opened::Place;
 use super::query::{Form, ended, record};
+use super::source::{AT_ONCE, Asking, Source};
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
 use super::told::{Token, Who, asked};
 use super::{beside, csv, pseudonyms};
 use crate::audit::event;
-use crate::audit::index::{Filter, Index, Pattern};
+use crate::audit::index::{Filter, Pattern};
 use crate::audit::tail::Cells;
 use crate::cli::print_json;
-use crate::value::{Visible, counted};
+use crate::store::{Found as Decided, Key, Lines, Moment};
+use crate::value::Visible;
+use hidden::Hidden;
 use line::Line;
 use scopes::{Found, Tokens, What};
 
@@ -33,7 +35,7 @@ pub(in crate::cli) struct History {
     #[arg(value_name = "TOKEN")]
     token: String,
     #[command(flatten)]
-    place: Place,
+    from: Asking,
     #[command(flatten)]
     span: Span,
     /// Environment
@@ -51,6 +53,9 @@ pub(in crate::cli) struct History {
 
 /// One change, or what was asked.
 struct Step {
+    key: Key,
+    /// Among those of several gates.
+    at: Moment,
     cells: Cells,
     who: Who,
     token: Token,
@@ -72,19 +77,19 @@ enum Happened {
 
 impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let place = self.place.find()?;
-        let index = place.open()?;
-        let Steps { ids, all, .. } = steps(&index, &place.journal, &self.token, &self.environment)?;
+        let source = self.from.find()?.open()?;
+        let Steps { ids, all, .. } = steps(&source, &self.token, &self.environment)?;
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
-        let missing = index.gaps(None, None)?;
+        let missing = source.gaps(None, None)?;
+        let has_gates = source.has_several_gates()?;
         let asked = Filter {
             since: span.0,
             until: span.1,
             environment: self.environment.clone(),
             ..Filter::default()
         };
-        beside::say(&index, &asked)?;
+        beside::say(&source, &asked)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);
         let mut doubtful = BTreeSet::new();
@@ -95,7 +100,7 @@ impl History {
                 continue;
             }
             if step.happened == Happened::Perhaps {
-                doubtful.insert(step.cells.seq);
+                doubtful.insert(step.key.clone());
             }
             if let Some(ended) = seen.found.as_ref().and_then(Found::ends) {
                 doubtful.remove(&ended);
@@ -113,14 +118,22 @@ impl History {
         match self.format {
             Form::Json => {
                 for line in &lines {
-                    print_json(out, &line.to_json())?;
+                    let mut json = line.to_json();
+                    if let (true, Some(members)) = (source.is_store(), json.as_object_mut()) {
+                        members.insert("gate".to_owned(), line.gate().into());
+                    }
+                    print_json(out, &json)?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
             Form::Csv => {
-                csv::line(out, &line::titles())?;
+                let gate = |gate: &str| source.is_store().then(|| Visible(gate).to_string());
+                let with = |name: &str, cells: Vec<String>| {
+                    gate(name).into_iter().chain(cells).collect::<Vec<_>>()
+                };
+                csv::line(out, &with("gate", line::titles()))?;
                 for line in &lines {
-                    csv::line(out, &line.cells())?;
+                    csv::line(out, &with(line.gate(), line.cells()))?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }
@@ -128,9 +141,14 @@ impl History {
         }
         if lines.is_empty() {
             let token = Visible(&self.token);
-            writeln!(out, "No change of {token} is in the journal.")?;
+            let place = if source.is_store() {
+                "store"
+            } else {
+                "journal"
+            };
+            writeln!(out, "No change of {token} is in the {place}.")?;
         } else {
-            table(out, &lines, ids.len() > 1, &shown)?;
+            table(out, &lines, (has_gates, ids.len() > 1), &shown)?;
         }
         hidden.doubtful = doubtful.len();
         hidden.say(out)?;
@@ -148,14 +166,9 @@ struct Steps {
     is_torn: bool,
 }
 
-fn steps(
-    index: &Index,
-    journal: &Path,
-    token: &str,
-    environment: &[Pattern],
-) -> anyhow::Result<Steps> {
+fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Result<Steps> {
     let mut names = BTreeSet::from([token.to_owned()]);
-    let mut seqs = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut ids = BTreeSet::new();
     let mut steps = Vec::new();
     let mut is_torn = false;
@@ -165,21 +178,22 @@ fn steps(
             environment: environment.to_vec(),
             ..Filter::default()
         };
-        let filter = pseudonyms::added(filter, journal)?;
+        let filter = pseudonyms::added(filter, source.keys())?;
         let known = names.len();
-        for decided in index.find(&filter, MOST)?.decisions {
-            if !seqs.insert(decided.seq) {
-                continue;
+        let mut found = source.find(&filter, None, MOST)?.decisions;
+        found.retain(|it| seen.insert(it.key()));
+        for some in found.chunks(AT_ONCE) {
+            for (decided, lines) in some.iter().zip(source.lines(some)?) {
+                let Some(step) = Step::read(decided, &lines) else {
+                    is_torn = true;
+                    continue;
+                };
+                // What was denied gave no name to anything.
+                if step.cells.verdict == "allow" {
+                    ids.extend(step.ids().map(str::to_owned));
+                }
+                steps.push(step);
             }
-            let Some(step) = Step::read(index, &decided)? else {
-                is_torn = true;
-                continue;
-            };
-            // What was denied gave no name to anything.
-            if step.cells.verdict == "allow" {
-                ids.extend(step.ids().map(str::to_owned));
-            }
-            steps.push(step);
         }
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
@@ -187,7 +201,8 @@ fn steps(
             break;
         }
     }
-    steps.sort_by_key(|step| step.cells.seq);
+    // Of one journal, by the numbers: its records have no moments.
+    steps.sort_by(|one, other| (one.at, &one.key).cmp(&(other.at, &other.key)));
     Ok(Steps {
         ids,
         all: steps,
@@ -197,12 +212,11 @@ fn steps(
 
 /// What later records of a token tell of its changes in doubt, by the number of the decision.
 pub(super) fn told_later(
-    index: &Index,
-    journal: &Path,
+    source: &Source,
     token: &str,
 ) -> anyhow::Result<BTreeMap<u64, (event::Found, String)>> {
-    let Steps { all, is_torn, .. } = steps(index, journal, token, &[])?;
-    let gaps = index.gaps(None, None)?;
+    let Steps { all, is_torn, .. } = steps(source, token, &[])?;
+    let gaps = source.gaps(None, None)?;
     // What cannot be read may be a change of this token.
     if gaps.more_missing > 0 || gaps.unread > 0 || is_torn {
         return Ok(BTreeMap::new());
@@ -217,25 +231,23 @@ pub(super) fn told_later(
                 What::NotCarriedOut => event::Found::NotDone,
                 What::Elsewhere { .. } | What::Otherwise => return None,
             };
-            let why = format!("record {} found it so", found.seq);
-            Some((found.since, (what, why)))
+            let why = format!("record {} found it so", found.by.seq);
+            Some((found.since.seq, (what, why)))
         });
     Ok(ended.collect())
 }
 
 impl Step {
-    fn read(index: &Index, decided: &crate::audit::index::Decided) -> anyhow::Result<Option<Self>> {
-        let Some(line) = index.line(decided.seq)? else {
-            return Ok(None);
-        };
-        let Some(cells) = Cells::of(&line) else {
-            return Ok(None);
-        };
-        let outcome = record(index, decided, decided.outcome)?;
-        let settled = record(index, decided, decided.settled)?;
+    fn read(found: &Decided, lines: &Lines) -> Option<Self> {
+        let line = lines.decision.as_ref()?;
+        let cells = Cells::of(line)?;
+        let outcome = record(lines.outcome.as_ref());
+        let settled = record(lines.settled.as_ref());
         let answer = ended(&cells, outcome.as_ref(), settled.as_ref());
-        let record: Value = serde_json::from_slice(&line).unwrap_or_default();
-        Ok(Some(Self {
+        let record: Value = serde_json::from_slice(line).unwrap_or_default();
+        Some(Self {
+            key: found.key(),
+            at: found.at,
             who: Who::of(&record),
             token: Token::of(&record, outcome.as_ref()),
             record,
@@ -243,10 +255,10 @@ impl Step {
             ended: outcome
                 .as_ref()
                 .and_then(|it| it["timestamp"].as_str().map(str::to_owned)),
-            no_op: decided.no_op,
+            no_op: found.decided.no_op,
             cells,
             answer,
-        }))
+        })
     }
 
     /// Masks took away or replaced what stands there.
@@ -367,12 +379,13 @@ impl Step {
 fn table(
     out: &mut impl Write,
     lines: &[Line<'_>],
-    has_ids: bool,
+    (has_gates, has_ids): (bool, bool),
     shown: &Shown,
 ) -> anyhow::Result<()> {
     let mut environments = lines.iter().filter_map(Line::environment);
     let first = environments.next();
     let with = line::With {
+        gates: has_gates,
         ids: has_ids,
         environments: environments.any(|it| Some(it) != first),
     };
@@ -382,34 +395,6 @@ fn table(
     }
     table.show(out, terminal())?;
     Ok(())
-}
-
-/// What is not among the lines, and what is in doubt.
-#[derive(Debug, Default)]
-struct Hidden {
-    denied: usize,
-    unchanging: usize,
-    doubtful: usize,
-}
-
-impl Hidden {
-    fn say(&self, out: &mut impl Write) -> anyhow::Result<()> {
-        if self.doubtful > 0 {
-            let changes = counted(self.doubtful, "change");
-            writeln!(
-                out,
-                "{changes} in doubt: dtgate audit settle looks what became of them."
-            )?;
-        }
-        let denied = (self.denied > 0).then(|| counted(self.denied, "denied request"));
-        let unchanging = (self.unchanging > 0)
-            .then(|| counted(self.unchanging, "request") + " that changed nothing");
-        let hidden: Vec<String> = denied.into_iter().chain(unchanging).collect();
-        if !hidden.is_empty() {
-            writeln!(out, "Not shown: {}. --all shows them.", hidden.join(", "))?;
-        }
-        Ok(())
-    }
 }
 
 /// Whether a record is of the time that is asked for; one that has none is of every time.

@@ -17,7 +17,7 @@ use crate::value::{Visible, plain_words};
 pub(super) struct Journal {
     /// Configuration file of the gate: where its journal is
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Directory of the journal [default: what the configuration says, else journal]
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,

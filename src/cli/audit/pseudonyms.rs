@@ -10,8 +10,11 @@ use crate::audit::index::{Filter, Pattern};
 use crate::audit::pseudonym;
 use crate::value::Network;
 
-/// The filter, with the pseudonyms of what it names.
-pub(super) fn added(mut filter: Filter, journal: &Path) -> anyhow::Result<Filter> {
+/// The filter, with the pseudonyms of what it names, where there are keys.
+pub(super) fn added(mut filter: Filter, keys: Option<&Path>) -> anyhow::Result<Filter> {
+    let Some(journal) = keys else {
+        return Ok(filter);
+    };
     let patterns = [
         &filter.caller,
         &filter.certificate,

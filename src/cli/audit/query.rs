@@ -7,29 +7,29 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::opened::Place;
+use super::source::{AT_ONCE, Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
 use super::told::{self, Token, Who, asked, scopes};
 use super::wanted::Wanted;
 use super::{beside, csv};
-use crate::audit::index::{Decided, Index};
 use crate::audit::tail::Cells;
+use crate::store::{Found, Lines};
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Query {
     #[command(flatten)]
-    place: Place,
+    from: Asking,
     #[command(flatten)]
     which: Wanted,
     /// Show COUNT decisions at most, the newest first
     #[arg(long, value_name = "COUNT", default_value = "100", value_parser = at_least_one)]
     limit: usize,
-    /// Only decisions older than record SEQ: the next page
+    /// Only decisions older than record SEQ: the next page. Of several gates: TIME/GATE/SEQ
     #[arg(long, value_name = "SEQ")]
-    before: Option<u64>,
+    before: Option<Before>,
     #[command(flatten)]
     times: Times,
     /// Form of the output
@@ -50,27 +50,24 @@ pub(super) enum Form {
 impl Query {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
-        let place = self.place.find()?;
-        let mut filter = self.which.filter(&shown, &place.journal)?;
-        filter.before = self.before;
-        let index = place.open()?;
-        beside::say(&index, &filter)?;
-        let page = index.find(&filter, self.limit)?;
+        let there = self.from.find()?;
+        let filter = self.which.filter(&shown, there.keys())?;
+        let source = there.open()?;
+        beside::say(&source, &filter)?;
+        let page = source.find(&filter, self.before.as_ref(), self.limit)?;
         match self.format {
-            Form::Pretty => pretty(out, &index, &page.decisions, &shown)?,
-            Form::Json => {
-                for decided in &page.decisions {
-                    json(out, &index, decided)?;
-                }
-            }
-            Form::Csv => rows(out, &index, &page.decisions)?,
+            Form::Pretty => pretty(out, &source, &page.decisions, &shown)?,
+            Form::Json => each(&source, &page.decisions, |found, lines| {
+                json(out, &source, found, lines)
+            })?,
+            Form::Csv => rows(out, &source, &page.decisions)?,
         }
         if page.more
             && let Some(last) = page.decisions.last()
         {
             let more = format!(
                 "there are older ones: --before {} shows them, --limit more at once",
-                last.seq
+                source.next(last)
             );
             super::opened::note(&more);
         }
@@ -106,27 +103,38 @@ pub(super) fn ended(
 }
 
 /// A record that belongs to a decision.
-pub(super) fn record(
-    index: &Index,
-    decided: &Decided,
-    seq: Option<u64>,
-) -> anyhow::Result<Option<Value>> {
-    let line = index.line_about(decided, seq)?;
-    Ok(line.and_then(|line| serde_json::from_slice(&line).ok()))
+pub(super) fn record(line: Option<&Vec<u8>>) -> Option<Value> {
+    line.and_then(|line| serde_json::from_slice(line).ok())
+}
+
+/// Every decision with its lines, of which some are read at a time.
+fn each(
+    source: &Source,
+    decisions: &[Found],
+    mut see: impl FnMut(&Found, &Lines) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for some in decisions.chunks(AT_ONCE) {
+        for (found, lines) in some.iter().zip(source.lines(some)?) {
+            see(found, &lines)?;
+        }
+    }
+    Ok(())
 }
 
 fn pretty(
     out: &mut impl Write,
-    index: &Index,
-    decisions: &[Decided],
+    source: &Source,
+    decisions: &[Found],
     shown: &Shown,
 ) -> anyhow::Result<()> {
     if decisions.is_empty() {
         writeln!(out, "No decision matches.")?;
         return Ok(());
     }
-    let mut table = Table::new(&[
-        ("WHEN", 10),
+    let has_gates = source.has_several_gates()?;
+    let mut columns = vec![("WHEN", 10)];
+    columns.extend(has_gates.then_some(("GATE", 6)));
+    columns.extend([
         ("#", 4),
         ("VERDICT", 5),
         ("OPERATION", 8),
@@ -136,19 +144,25 @@ fn pretty(
         ("ANSWER", 6),
         ("WHAT", 12),
     ]);
-    for decided in decisions {
-        let line = index.line(decided.seq)?.unwrap_or_default();
-        let Some(cells) = Cells::of(&line) else {
-            continue;
+    let mut table = Table::new(&columns);
+    each(source, decisions, |found, lines| {
+        let line = lines.decision.as_deref().unwrap_or_default();
+        let Some(cells) = Cells::of(line) else {
+            return Ok(());
         };
-        let outcome = record(index, decided, decided.outcome)?;
-        let settled = record(index, decided, decided.settled)?;
+        let outcome = record(lines.outcome.as_ref());
+        let settled = record(lines.settled.as_ref());
         let (answer, style) = ended(&cells, outcome.as_ref(), settled.as_ref());
-        let told: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let told: Value = serde_json::from_slice(line).unwrap_or_default();
         let token = Token::of(&told, outcome.as_ref());
         let who = Who::of(&told).short();
-        table.add(row(cells, shown, &token, who, (answer, style)));
-    }
+        let mut row = row(cells, shown, &token, who, (answer, style));
+        if has_gates {
+            row.insert(1, Visible(&found.gate).to_string().into());
+        }
+        table.add(row);
+        Ok(())
+    })?;
     table.leave_out_same("ENVIRONMENT");
     table.show(out, terminal())?;
     Ok(())
@@ -198,39 +212,44 @@ fn row(
 }
 
 /// The records as they are in the journal.
-fn json(out: &mut impl Write, index: &Index, decided: &Decided) -> anyhow::Result<()> {
-    let Some(line) = index.line(decided.seq)? else {
+fn json(out: &mut impl Write, source: &Source, found: &Found, lines: &Lines) -> anyhow::Result<()> {
+    let Some(line) = &lines.decision else {
         return Ok(());
     };
-    let text = |seq: Option<u64>| {
-        let line = index.line_about(decided, seq)?;
-        let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());
-        anyhow::Ok(line.unwrap_or_else(|| "null".to_owned()))
+    let text = |line: Option<&Vec<u8>>| {
+        let line = line.map(|line| String::from_utf8_lossy(line).into_owned());
+        line.unwrap_or_else(|| "null".to_owned())
     };
-    let (outcome, settled) = (text(decided.outcome)?, text(decided.settled)?);
+    let gate = if source.is_store() {
+        format!("\"gate\":{},", Value::from(&*found.gate))
+    } else {
+        String::new()
+    };
+    let (outcome, settled) = (text(lines.outcome.as_ref()), text(lines.settled.as_ref()));
     let line = format!(
-        "{{\"no_op\":{},\"decision\":{},\"outcome\":{outcome},\"settled\":{settled}}}",
-        decided.no_op,
-        String::from_utf8_lossy(&line)
+        "{{{gate}\"no_op\":{},\"decision\":{},\"outcome\":{outcome},\"settled\":{settled}}}",
+        found.decided.no_op,
+        String::from_utf8_lossy(line)
     );
     writeln!(out, "{}", visible_json(&line))?;
     Ok(())
 }
 
-fn rows(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::Result<()> {
-    let titles = [&TITLES[..], &told::TITLES, &MORE].concat();
+fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::Result<()> {
+    let gate: &[&str] = if source.is_store() { &["gate"] } else { &[] };
+    let titles = [gate, &TITLES[..], &told::TITLES, &MORE].concat();
     csv::line(
         out,
         &titles.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
     )?;
-    for decided in decisions {
-        let line = index.line(decided.seq)?.unwrap_or_default();
-        let Some(cells) = Cells::of(&line) else {
-            continue;
+    each(source, decisions, |found, lines| {
+        let line = lines.decision.as_deref().unwrap_or_default();
+        let Some(cells) = Cells::of(line) else {
+            return Ok(());
         };
-        let told: Value = serde_json::from_slice(&line).unwrap_or_default();
-        let outcome = record(index, decided, decided.outcome)?;
-        let settled = record(index, decided, decided.settled)?;
+        let told: Value = serde_json::from_slice(line).unwrap_or_default();
+        let outcome = record(lines.outcome.as_ref());
+        let settled = record(lines.settled.as_ref());
         let token = Token::of(&told, outcome.as_ref());
         let how = how_ended(&cells, outcome.as_ref(), settled.as_ref());
         let plain = |record: Option<&Value>, name: &str| match record.map(|it| &it[name]) {
@@ -259,16 +278,18 @@ fn rows(out: &mut impl Write, index: &Index, decisions: &[Decided]) -> anyhow::R
             cells.objections.join("; "),
             cells.error,
             told::text(&told, "/bundles/policies/revision"),
-            decided.no_op.to_string(),
+            found.decided.no_op.to_string(),
             how,
             plain(outcome.as_ref(), "status"),
             plain(outcome.as_ref(), "duration_ms"),
             plain(settled.as_ref(), "found"),
         ];
         let who = Who::of(&told).cells();
-        csv::line(out, &[&first[..], &who, &rest].concat())?;
-    }
-    Ok(())
+        let gate = source.is_store().then(|| Visible(&found.gate).to_string());
+        let gate: Vec<String> = gate.into_iter().collect();
+        csv::line(out, &[&gate, &first[..], &who, &rest].concat())?;
+        Ok(())
+    })
 }
 
 /// How an allowed request ended, as `stats --by outcome` counts it.

@@ -19,6 +19,7 @@ use serde_json::json;
 use self::doubt::{Doubt, Looked, doubts as all_doubts};
 use self::lookup::ask;
 use super::opened::{Found, Place, note};
+use super::source::Source;
 use super::table::{Table, terminal};
 use super::times::Times;
 use crate::app;
@@ -76,7 +77,11 @@ impl Settle {
         let place = self.place.find()?;
         let index = place.open()?;
         super::beside::gaps(&index.gaps(None, None)?);
-        let mut doubts = self.wanted(all_doubts(&index, &place.journal)?)?;
+        let source = |index| Source::Journal {
+            index: Box::new(index),
+            journal: place.journal.clone(),
+        };
+        let mut doubts = self.wanted(all_doubts(&source(index))?)?;
         let credential = self.credential()?;
         let config = load(self.place.config.as_ref())?;
         let mut held = None;
@@ -84,7 +89,7 @@ impl Settle {
             // Before anything is asked that could not be written then, and until it is written: a gate, or another one who
             // settles, would find out something else meanwhile.
             held = Some(hold(&place)?);
-            doubts = self.wanted(all_doubts(&place.open()?, &place.journal)?)?;
+            doubts = self.wanted(all_doubts(&source(place.open()?))?)?;
         }
         let looked: Vec<Looked> = match (self.found, &credential) {
             (Some(said), _) => {

@@ -7,13 +7,12 @@ use anstyle::Style;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::opened::Place;
-use super::prove::gone;
+use super::source::{Asking, Source};
 use super::times::{Shown, Times};
-use crate::audit::index::{Filter, Index};
 use crate::audit::proof::Wanted;
 use crate::audit::tail::render;
 use crate::cli::Format;
+use crate::store::Key;
 use crate::value::{Visible, visible_json};
 
 #[derive(Debug, Args)]
@@ -22,7 +21,7 @@ pub(in crate::cli) struct Show {
     #[arg(value_name = "ID")]
     id: Wanted,
     #[command(flatten)]
-    place: Place,
+    from: Asking,
     #[command(flatten)]
     times: Times,
     /// Form of the output
@@ -32,18 +31,15 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let place = self.place.find()?;
-        let index = place.open()?;
-        let Some(seq) = find(&index, &self.id)? else {
-            return Err(gone(&place.journal, &self.id));
-        };
-        let (seq, belonging) = belonging(&index, seq)?;
-        let Some(line) = index.line(seq)? else {
-            return Err(gone(&place.journal, &Wanted::Number(seq)));
+        let source = self.from.find()?.open()?;
+        let key = source.wanted(&self.id)?;
+        let (key, belonging) = belonging(&source, key)?;
+        let Some(line) = source.line(&key)? else {
+            return Err(source.gone(&Wanted::Number(key.seq)));
         };
         let mut lines = vec![line];
         for other in belonging {
-            lines.extend(index.line(other)?);
+            lines.extend(source.line(&other)?);
         }
         if self.format == Format::Json {
             for line in &lines {
@@ -52,6 +48,9 @@ impl Show {
             return Ok(ExitCode::SUCCESS);
         }
         let shown = self.times.shown();
+        if source.has_several_gates()? {
+            writeln!(out, "gate {}", Visible(&key.gate))?;
+        }
         for line in &lines {
             writeln!(out, "{}", render(in_zone(line, &shown)))?;
         }
@@ -60,51 +59,42 @@ impl Show {
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok());
         if let Some(record) = records.next() {
             objections(out, &record)?;
-            silent(out, &index, seq, &record)?;
+            silent(out, &source, &key, &record)?;
             details(out, &record)?;
         }
         for record in records {
             about(out, &record)?;
         }
-        neighbours(out, &index, seq, &shown)?;
+        neighbours(out, &source, &key, &shown)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn find(index: &Index, wanted: &Wanted) -> anyhow::Result<Option<u64>> {
-    let id = match wanted {
-        Wanted::Number(seq) => return Ok(Some(*seq)),
-        Wanted::Decision(id) => id,
-    };
-    let filter = Filter {
-        id: Some(id.clone()),
-        ..Filter::default()
-    };
-    let page = index.find(&filter, 1)?;
-    Ok(page.decisions.first().map(|decided| decided.seq))
-}
-
 /// The decision that a record is about, or the record itself, and the records about it.
-fn belonging(index: &Index, seq: u64) -> anyhow::Result<(u64, Vec<u64>)> {
-    let decided = match index.decision(seq)? {
+fn belonging(source: &Source, key: Key) -> anyhow::Result<(Key, Vec<Key>)> {
+    let found = match source.decision(&key)? {
         None => {
-            let line = index.line(seq)?.unwrap_or_default();
+            let line = source.line(&key)?.unwrap_or_default();
             let record: Value = serde_json::from_slice(&line).unwrap_or_default();
             let of = record.get("decision_seq").and_then(Value::as_u64);
-            of.map(|of| index.decision(of)).transpose()?.flatten()
+            let of = of.map(|seq| Key { seq, ..key.clone() });
+            of.map(|of| source.decision(&of)).transpose()?.flatten()
         }
-        decided => decided,
+        found => found,
     };
-    Ok(match decided {
-        None => (seq, Vec::new()),
-        Some(decided) => {
-            let mut others = Vec::new();
-            for other in [decided.outcome, decided.settled].into_iter().flatten() {
-                if index.line_about(&decided, Some(other))?.is_some() {
-                    others.push(other);
-                }
-            }
-            (decided.seq, others)
+    Ok(match found {
+        None => (key, Vec::new()),
+        Some(found) => {
+            let lines = source.lines(std::slice::from_ref(&found))?;
+            let beside = lines.into_iter().next().unwrap_or_default();
+            let others = [
+                (found.decided.outcome, beside.outcome),
+                (found.decided.settled, beside.settled),
+            ];
+            let others = others.into_iter().filter(|(_, line)| line.is_some());
+            let others = others.filter_map(|(seq, _)| seq);
+            let others = others.map(|seq| found.beside(seq)).collect();
+            (found.key(), others)
         }
     })
 }
@@ -125,7 +115,7 @@ fn objections(out: &mut impl Write, record: &Value) -> anyhow::Result<()> {
 
 /// The policies that judged and had nothing to say. A decision does not name them: the last start or reload before it
 /// does, if it was of the same policies.
-fn silent(out: &mut impl Write, index: &Index, seq: u64, record: &Value) -> anyhow::Result<()> {
+fn silent(out: &mut impl Write, source: &Source, key: &Key, record: &Value) -> anyhow::Result<()> {
     let revision = record.pointer("/bundles/policies/revision");
     let masked = ["erased", "masked"].map(|name| record.get(name).and_then(Value::as_array));
     let mut masked = masked.into_iter().flatten().flatten();
@@ -133,7 +123,7 @@ fn silent(out: &mut impl Write, index: &Index, seq: u64, record: &Value) -> anyh
     if record.get("input").is_none() || revision.is_none() || is_masked {
         return Ok(());
     }
-    let Some(policies) = named(index, seq, revision)? else {
+    let Some(policies) = named(source, key, revision)? else {
         return Ok(());
     };
     let objecting: Vec<&Value> = violations(record)
@@ -153,20 +143,24 @@ fn silent(out: &mut impl Write, index: &Index, seq: u64, record: &Value) -> anyh
 }
 
 /// The names of the policies of this revision, as they were written down when they came into force.
-fn named(index: &Index, seq: u64, revision: Option<&Value>) -> anyhow::Result<Option<Vec<Value>>> {
-    let mut before = seq;
+fn named(
+    source: &Source,
+    key: &Key,
+    revision: Option<&Value>,
+) -> anyhow::Result<Option<Vec<Value>>> {
+    let mut before = key.clone();
     // Between it and the decision may be reloads that were refused, or that came while it was judged.
     for _ in 0..LOOKED_AT {
-        let start = index.last_before("start", before)?;
-        let Some(last) = start.max(index.last_before("reload", before)?) else {
+        let start = source.last_before("start", &before)?;
+        let Some(last) = start.max(source.last_before("reload", &before)?) else {
             break;
         };
-        let line = index.line(last)?.unwrap_or_default();
+        before.seq = last;
+        let line = source.line(&before)?.unwrap_or_default();
         let record: Value = serde_json::from_slice(&line).unwrap_or_default();
         if record.get("to").or_else(|| record.get("revision")) == revision {
             return Ok(record.get("policies").and_then(Value::as_array).cloned());
         }
-        before = last;
     }
     Ok(None)
 }
@@ -283,10 +277,16 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn neighbours(out: &mut impl Write, index: &Index, seq: u64, shown: &Shown) -> anyhow::Result<()> {
-    let (before, after) = index.neighbours(seq)?;
+fn neighbours(
+    out: &mut impl Write,
+    source: &Source,
+    key: &Key,
+    shown: &Shown,
+) -> anyhow::Result<()> {
+    let (before, after) = source.neighbours(key)?;
     for (title, seq) in [("before", before), ("after", after)] {
-        let line = seq.map(|seq| index.line(seq)).transpose()?.flatten();
+        let beside = seq.map(|seq| Key { seq, ..key.clone() });
+        let line = beside.map(|it| source.line(&it)).transpose()?.flatten();
         if let Some(line) = line {
             let dim = Style::new().dimmed();
             let rendered = render(in_zone(&line, shown));

@@ -11,8 +11,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde_json::json;
 
-use super::opened::{Place, note};
+use super::opened::note;
 use super::query::{Form, at_least_one};
+use super::source::Asking;
 use super::table::{Cell, Table, terminal};
 use super::times::Times;
 use super::wanted::Wanted;
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Stats {
     #[arg(long, value_name = "COUNT", default_value = "20", value_parser = at_least_one)]
     limit: usize,
     #[command(flatten)]
-    place: Place,
+    from: Asking,
     #[command(flatten)]
     which: Wanted,
     #[command(flatten)]
@@ -57,15 +58,15 @@ type Counts = (u64, u64);
 impl Stats {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let shown = self.times.shown();
-        let place = self.place.find()?;
-        let filter = self.which.filter(&shown, &place.journal)?;
-        let index = place.open()?;
-        beside::say(&index, &filter)?;
-        let sums = index.sums(&filter, self.by)?;
+        let there = self.from.find()?;
+        let filter = self.which.filter(&shown, there.keys())?;
+        let source = there.open()?;
+        beside::say(&source, &filter)?;
+        let sums = source.sums(&filter, self.by)?;
         let over_time = match self.by {
             By::Verdict => sums.clone(),
             // One decision has several names, and counts once in time.
-            _ => index.sums(&filter, By::Verdict)?,
+            _ => source.sums(&filter, By::Verdict)?,
         };
         let mut names: BTreeMap<&str, Counts> = BTreeMap::new();
         for sum in &sums {

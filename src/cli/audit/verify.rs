@@ -4,23 +4,31 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 
 use super::opened::Journal;
 use super::readable;
+use super::store::{self, StoreArgs};
 use super::trusted::{self, KeyOrFile};
 use crate::audit::chain::NotedHead;
 use crate::audit::checkpoint::note::PublicKey;
+use crate::audit::index::Unnamed;
 use crate::audit::verify::{Late, Recovered, Removal, Report, Trust, read_kept, verify_by};
 use crate::cli::{Format, print_json};
+use crate::store::{Config, Verified};
 use crate::value::{Duration, Visible, counted};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
     place: Journal,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Only the records of this gate
+    #[arg(long, value_name = "NAME", requires = "store")]
+    gate: Option<String>,
     /// The key that signs the journal's checkpoints, as `audit key` printed it, or a file with such keys; may stand several times
     #[arg(long, value_name = "KEY|FILE")]
     key: Vec<KeyOrFile>,
@@ -45,8 +53,7 @@ pub(in crate::cli) struct Verify {
 impl Verify {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let settings = self.place.settings()?;
-        let journal = &settings.directory;
-        readable(journal)?;
+        let store = self.store.config(self.place.config.as_ref())?;
         let interval = self.checkpoint_interval;
         let kept = self
             .checkpoint
@@ -58,12 +65,20 @@ impl Verify {
             kept: kept.transpose()?,
             interval: Some(interval.unwrap_or(settings.checkpoint_interval)),
         };
+        if let Some(store) = store {
+            return self.of_store(&store, &trust, out);
+        }
+        let journal = &settings.directory;
+        readable(journal)?;
         match verify_by(journal, self.expect_head.as_ref(), &trust) {
             Ok(report) => {
                 let ok = report.problems.is_empty();
                 match self.format {
                     Format::Json => print_json(out, &json!({"ok": ok, "report": report}))?,
-                    Format::Pretty => show(&report, &trust.keys, out)?,
+                    Format::Pretty => {
+                        show(&report, &trust.keys, out)?;
+                        show_end(&report, out)?;
+                    }
                 }
                 Ok(ExitCode::from(if ok { 0 } else { 2 }))
             }
@@ -82,6 +97,87 @@ impl Verify {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Of each gate that has records there, and of each that is listed.
+    fn of_store(
+        &self,
+        config: &Config,
+        trust: &Trust,
+        out: &mut impl Write,
+    ) -> anyhow::Result<ExitCode> {
+        let asked = store::open(config)?;
+        let mut gates = asked.recorded()?;
+        gates.extend(asked.gates()?.into_iter().map(|gate| gate.name));
+        gates.sort();
+        gates.dedup();
+        if let Some(gate) = &self.gate {
+            if !gates.contains(gate) {
+                let unnamed = Unnamed::new("gate", gate.clone(), gates);
+                bail!("{}", super::beside::said(&unnamed));
+            }
+            gates = vec![gate.clone()];
+        }
+        if gates.is_empty() {
+            bail!("no gate has sent records to this store");
+        }
+        let is_of_one = self.expect_head.is_some() || self.checkpoint.is_some();
+        if is_of_one && gates.len() > 1 {
+            bail!("--expect-head and --checkpoint are of one gate: name it by --gate");
+        }
+        let mut is_right = true;
+        for gate in gates {
+            let verified = asked.verify(&gate, self.expect_head.as_ref(), trust);
+            let verified = verified.with_context(|| format!("gate {gate}"))?;
+            is_right &= verified.is_right();
+            match self.format {
+                Format::Json => print_json(out, &to_json(&verified))?,
+                Format::Pretty => show_gate(&verified, &trust.keys, out)?,
+            }
+        }
+        Ok(ExitCode::from(if is_right { 0 } else { 2 }))
+    }
+}
+
+fn to_json(verified: &Verified) -> serde_json::Value {
+    let mut json = json!({
+        "gate": verified.gate,
+        "ok": verified.is_right(),
+        "problems": verified.problems,
+    });
+    let chain = match &verified.chain {
+        None => None,
+        Some(Ok(report)) => Some(("report", json!(report))),
+        Some(Err(error)) => Some(("error", json!(error.to_string()))),
+    };
+    if let (Some((name, value)), Some(members)) = (chain, json.as_object_mut()) {
+        members.insert(name.to_owned(), value);
+    }
+    json
+}
+
+fn show_gate(verified: &Verified, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {
+    let gate = Visible(&verified.gate);
+    if verified.problems.is_empty() {
+        writeln!(out, "gate {gate}")?;
+    } else {
+        writeln!(out, "gate {gate}: the store is not as this gate wrote it.")?;
+    }
+    for problem in &verified.problems {
+        writeln!(out, "  {}", Visible(problem))?;
+    }
+    match &verified.chain {
+        None => writeln!(out, "There are no records of it.")?,
+        Some(Ok(report)) => show(report, keys, out)?,
+        Some(Err(error)) => {
+            writeln!(
+                out,
+                "{}\n  {}",
+                error.headline(),
+                Visible(error.to_string())
+            )?;
+        }
+    }
+    writeln!(out)
 }
 
 fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::Result<()> {
@@ -104,8 +200,10 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     for problem in &report.problems {
         writeln!(out, "  {}", Visible(problem))?;
     }
+    if report.segments > 0 {
+        writeln!(out, "  {:<10} {:>7}", "segments", report.segments)?;
+    }
     for (name, value) in [
-        ("segments", report.segments as u64),
         ("records", report.records),
         ("allowed", report.allowed),
         ("denied", report.denied),
@@ -136,7 +234,11 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
         writeln!(out, "  and {} more times", report.more_pruned)?;
     }
     show_checkpoints(report, keys, out)?;
-    writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)?;
+    writeln!(out, "  head       {}:{}", report.head_seq, report.head_hash)
+}
+
+/// What of the end nothing vouches for.
+fn show_end(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
     if !report.has_head_file {
         writeln!(
             out,

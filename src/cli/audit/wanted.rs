@@ -81,7 +81,7 @@ enum NoOp {
 }
 
 impl Wanted {
-    pub(super) fn filter(&self, shown: &Shown, journal: &Path) -> anyhow::Result<Filter> {
+    pub(super) fn filter(&self, shown: &Shown, keys: Option<&Path>) -> anyhow::Result<Filter> {
         let (since, until) = self.span.read(shown)?;
         let (allowed, id) = match &self.decision {
             None => (None, None),
@@ -125,6 +125,6 @@ impl Wanted {
             before: None,
             known_as: HashMap::new(),
         };
-        pseudonyms::added(filter, journal)
+        pseudonyms::added(filter, keys)
     }
 }

@@ -282,7 +282,7 @@ fn an_index_that_names_the_outcome_of_another_is_not_believed() {
     let lines = |index: &Index, seq| {
         let decided = index.decision(seq).unwrap().unwrap();
         [decided.outcome, decided.settled]
-            .map(|other| index.line_about(&decided, other).unwrap().is_some())
+            .map(|other| is_about(&index.line(other.unwrap()).unwrap().unwrap(), decided.seq))
     };
     assert_eq!(lines(&index, 1), [true, true]);
     index

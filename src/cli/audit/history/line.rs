@@ -8,6 +8,8 @@ use super::{Happened, Step};
 use crate::cli::audit::table::Cell;
 use crate::cli::audit::times::Shown;
 use crate::cli::audit::told::{self, scopes as scopes_of};
+use crate::store::Key;
+use crate::value::Visible;
 
 pub(super) enum Line<'a> {
     Step(&'a Step, After),
@@ -17,13 +19,16 @@ pub(super) enum Line<'a> {
 /// The columns that not every table needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct With {
+    pub(super) gates: bool,
     pub(super) ids: bool,
     pub(super) environments: bool,
 }
 
 /// Of the table for people.
 pub(super) fn columns(with: With) -> Vec<(&'static str, usize)> {
-    let mut columns = vec![("WHEN", 10), ("#", 4)];
+    let mut columns = vec![("WHEN", 10)];
+    columns.extend(with.gates.then_some(("GATE", 6)));
+    columns.push(("#", 4));
     if with.environments {
         columns.push(("ENVIRONMENT", 8));
     }
@@ -53,6 +58,13 @@ impl Line<'_> {
         match self {
             Self::Step(step, after) => step_json(step, after),
             Self::Found(found) => found_json(found),
+        }
+    }
+
+    pub(super) fn gate(&self) -> &str {
+        match self {
+            Self::Step(step, _) => &step.key.gate,
+            Self::Found(found) => &found.by.gate,
         }
     }
 
@@ -139,6 +151,9 @@ fn step_row(step: &Step, after: &After, shown: &Shown, with: With) -> Vec<Cell> 
         },
         step.cells.seq.to_string().into(),
     ];
+    if with.gates {
+        row.insert(1, Visible(&step.key.gate).to_string().into());
+    }
     if with.environments {
         row.push(step.cells.environment.clone().into());
     }
@@ -176,6 +191,9 @@ fn found_row(found: &Found, shown: &Shown, with: With) -> Vec<Cell> {
         },
         "".into(),
     ];
+    if with.gates {
+        row.push("".into());
+    }
     if with.environments {
         row.push("".into());
     }
@@ -196,7 +214,7 @@ fn found_row(found: &Found, shown: &Shown, with: With) -> Vec<Cell> {
 }
 
 fn words(found: &Found, from: &str, to: &str) -> String {
-    let Found { seq, since, .. } = found;
+    let (seq, since) = (numbered(&found.by), numbered(&found.since));
     let elsewhere = if found.is_beside_gap {
         "changed elsewhere, or by records that are missing"
     } else {
@@ -222,6 +240,14 @@ fn words(found: &Found, from: &str, to: &str) -> String {
         What::Otherwise => format!(
             "{elsewhere}, between {from} and {to}, whatever became of #{since}: record {seq} found it so"
         ),
+    }
+}
+
+/// A record by its number, and its gate where it has a name.
+fn numbered(key: &Key) -> String {
+    match &*key.gate {
+        "" => key.seq.to_string(),
+        gate => format!("{} of gate {}", key.seq, Visible(gate)),
     }
 }
 
@@ -293,11 +319,11 @@ fn found_json(found: &Found) -> Value {
     let elsewhere = matches!(found.what, What::Elsewhere { .. });
     let (added, removed) = found.scopes_changed();
     json!({
-        "found_by": found.seq,
+        "found_by": found.by.seq,
         "timestamp": found.timestamp,
         "token": found.token,
         "what": words(found, &found.since_timestamp, &found.timestamp),
-        "since": found.since,
+        "since": found.since.seq,
         "since_timestamp": found.since_timestamp,
         "elsewhere": elsewhere || found.what == What::Otherwise,
         "carried_out": match found.what {

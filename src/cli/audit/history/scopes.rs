@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Happened, Step};
 use crate::audit::index::Gaps;
+use crate::store::Key;
 
 /// The scopes of a token after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,11 +22,11 @@ pub(super) enum After {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// The record of the request for which the token was looked up.
-    pub(super) seq: u64,
+    pub(super) by: Key,
     pub(super) timestamp: String,
     pub(super) token: String,
     /// The record by which its scopes were known before, or the one in doubt.
-    pub(super) since: u64,
+    pub(super) since: Key,
     pub(super) since_timestamp: String,
     pub(super) what: What,
     pub(super) scopes: Vec<String>,
@@ -50,9 +51,9 @@ pub(super) enum What {
 
 impl Found {
     /// The decision in doubt of which it tells what became.
-    pub(super) fn ends(&self) -> Option<u64> {
+    pub(super) fn ends(&self) -> Option<Key> {
         let is_end = matches!(self.what, What::CarriedOut | What::NotCarriedOut);
-        is_end.then_some(self.since)
+        is_end.then(|| self.since.clone())
     }
 }
 
@@ -75,7 +76,7 @@ pub(super) struct Tokens {
 struct Token {
     after: After,
     /// The record by which that is known, and its time.
-    since: (u64, String),
+    since: (Key, String),
     /// What it had before the last change, and when that was over.
     before: Option<Vec<String>>,
     changed: Option<Timestamp>,
@@ -106,7 +107,7 @@ impl Tokens {
         let token = self.by_id.entry(id).or_default();
         let mut found = token.look(step);
         if let Some(found) = &mut found {
-            let (since, seq) = (found.since, found.seq);
+            let (since, seq) = (found.since.seq, found.by.seq);
             let mut missing = self.missing.iter();
             found.is_beside_gap = missing.any(|(first, _)| (since..seq).contains(first));
         }
@@ -164,9 +165,9 @@ impl Token {
         };
         let (since, since_timestamp) = self.since.clone();
         self.after = After::Known(scopes.clone());
-        self.since = (step.cells.seq, step.cells.timestamp.clone());
+        self.since = (step.key.clone(), step.cells.timestamp.clone());
         Some(Found {
-            seq: step.cells.seq,
+            by: step.key.clone(),
             timestamp: step.cells.timestamp.clone(),
             token: step.about(),
             since,
@@ -215,7 +216,7 @@ impl Token {
             (Some(after), _) => After::Known(after),
         };
         self.before = before;
-        self.since = (step.cells.seq, step.cells.timestamp.clone());
+        self.since = (step.key.clone(), step.cells.timestamp.clone());
         let ended = step.ended.as_ref().unwrap_or(&step.cells.timestamp);
         self.changed = ended.parse().ok();
     }

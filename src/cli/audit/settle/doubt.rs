@@ -1,7 +1,6 @@
 //! Decisions in doubt, and what is known of each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -10,6 +9,7 @@ use crate::audit::index::{Filter, Index, Pattern, Which};
 use crate::audit::tail::Cells;
 use crate::cli::audit::history::told_later;
 use crate::cli::audit::opened::note;
+use crate::cli::audit::source::Source;
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::redact::Redactor;
 
@@ -67,7 +67,11 @@ impl Looked {
 }
 
 /// Oldest first.
-pub(super) fn doubts(index: &Index, journal: &Path) -> anyhow::Result<Vec<Doubt>> {
+pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
+    // A store is nothing that could be written to.
+    let Source::Journal { index, .. } = source else {
+        return Ok(Vec::new());
+    };
     let filter = Filter {
         outcome: Some(Which::Doubt),
         ..Filter::default()
@@ -92,7 +96,7 @@ pub(super) fn doubts(index: &Index, journal: &Path) -> anyhow::Result<Vec<Doubt>
             None => None,
             Some(id) => {
                 if !told.contains_key(id) {
-                    told.insert(id.to_owned(), told_later(index, journal, id)?);
+                    told.insert(id.to_owned(), told_later(source, id)?);
                 }
                 let told = told.get(id).and_then(|told| told.get(&decided.seq));
                 told.map(|(found, why)| Looked::new(*found, why))

@@ -1,0 +1,69 @@
+//! The gates that meet in the store.
+
+use super::StoreError;
+use super::ask::{Asked, Key, unsigned};
+use super::moment::Moment;
+
+/// A gate, as it said last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    pub name: String,
+    pub version: String,
+    /// Of its policies.
+    pub revision: String,
+    pub listen: String,
+    pub head_seq: u64,
+    pub head_hash: String,
+    /// The last record that is in the store, by its word.
+    pub shipped: u64,
+    pub started: Moment,
+    pub seen: Moment,
+    /// That signs its checkpoints.
+    pub key: String,
+}
+
+impl Asked {
+    /// All of them, in the order of their names.
+    pub fn gates(&self) -> Result<Vec<Gate>, StoreError> {
+        let sql = "SELECT gate, version, revision, listen, head_seq, head_hash, shipped_seq, started, seen, key
+                   FROM dtgate.gate ORDER BY gate COLLATE \"C\"";
+        let rows = self.rows(sql, &[])?;
+        Ok(rows
+            .iter()
+            .map(|row| Gate {
+                name: row.get(0),
+                version: row.get(1),
+                revision: row.get(2),
+                listen: row.get(3),
+                head_seq: unsigned(row.get(4)),
+                head_hash: row.get(5),
+                shipped: unsigned(row.get(6)),
+                started: row.get(7),
+                seen: row.get(8),
+                key: row.get(9),
+            })
+            .collect())
+    }
+
+    /// The gates that have records here, in the order of their names, whether they are listed or not.
+    pub fn recorded(&self) -> Result<Vec<String>, StoreError> {
+        // From each name to the next: there are few gates, and many records.
+        let sql = "WITH RECURSIVE gate(name) AS (
+                     SELECT min(gate) FROM dtgate.record
+                     UNION ALL SELECT (SELECT min(gate) FROM dtgate.record WHERE gate > name) FROM gate WHERE name IS NOT NULL
+                   ) SELECT name FROM gate WHERE name IS NOT NULL ORDER BY name COLLATE \"C\"";
+        let rows = self.rows(sql, &[])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// The first record of a gate that is here.
+    pub fn first(&self, gate: &str) -> Result<Option<Key>, StoreError> {
+        let sql = "SELECT min(seq) FROM dtgate.record WHERE gate = $1";
+        let rows = self.rows(sql, &[&gate])?;
+        let first: Option<i64> = rows.first().and_then(|row| row.get(0));
+        Ok(first.map(|seq| Key {
+            gate: gate.to_owned(),
+            seq: unsigned(seq),
+        }))
+    }
+}

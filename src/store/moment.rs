@@ -1,0 +1,124 @@
+//! Moments as the server keeps them: some of its own are in no calendar (`-infinity`), and stand for records without a time.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+/// Microseconds since 2000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// Of milliseconds since 1970. What is in no year that has four digits is taken for the nearest that is.
+    pub fn of_millis(ms: i64) -> Self {
+        Self((ms.clamp(FIRST, LAST) - OFFSET) * 1000)
+    }
+
+    /// Of a record's time. What the server has no time for is without one.
+    pub(super) fn of(ms: Option<i64>) -> Self {
+        let ms = ms.filter(|ms| *ms >= EARLIEST);
+        Self(ms.map_or(i64::MIN, |ms| (ms - OFFSET) * 1000))
+    }
+
+    /// Year and month, where the table has partitions for months.
+    pub(super) fn month(self) -> Option<(i16, i8)> {
+        let ms = self.0.checked_div(1000)?.checked_add(OFFSET)?;
+        let time = Timestamp::from_millisecond(ms).ok()?;
+        let date = jiff::tz::Offset::UTC.to_datetime(time).date();
+        let has_months = (2000..2100).contains(&date.year());
+        has_months.then(|| (date.year(), date.month()))
+    }
+
+    /// Milliseconds since 1970; `None`: it is no time.
+    pub fn millis(self) -> Option<i64> {
+        let ms = self.0.div_euclid(1000).checked_add(OFFSET)?;
+        (FIRST..=LAST).contains(&ms).then_some(ms)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.checked_add(OFFSET * 1000);
+        match micros.and_then(|it| Timestamp::from_microsecond(it).ok()) {
+            Some(time) if self.millis().is_some() => write!(f, "{time}"),
+            _ => f.write_str(NONE),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text == NONE {
+            return Ok(Self(i64::MIN));
+        }
+        let time: Timestamp = text.parse().map_err(|_invalid| ())?;
+        Ok(Self(time.as_microsecond() - OFFSET * 1000))
+    }
+}
+
+impl<'a> FromSql<'a> for Moment {
+    fn from_sql(_type: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(i64::from_be_bytes(raw.try_into()?)))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMPTZ
+    }
+}
+
+impl ToSql for Moment {
+    fn to_sql(
+        &self,
+        _type: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.extend_from_slice(&self.0.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMPTZ
+    }
+
+    to_sql_checked!();
+}
+
+/// What stands for no time.
+const NONE: &str = "none";
+/// Milliseconds from 1970 to 2000.
+const OFFSET: i64 = 946_684_800_000;
+/// The server's first day, 24 November 4714 BC.
+const EARLIEST: i64 = -210_866_803_200_000;
+/// The years 1 and 9999.
+const FIRST: i64 = -62_135_596_800_000;
+const LAST: i64 = 253_402_300_799_999;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_it_is_shown() {
+        for text in [
+            "2026-11-24T10:20:00.123Z",
+            "1969-12-31T23:59:59.999999Z",
+            "none",
+        ] {
+            assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);
+        }
+        assert_eq!(
+            Moment::of_millis(1_795_512_600_123).to_string(),
+            "2026-11-24T09:30:00.123Z"
+        );
+        assert_eq!(Moment::of_millis(-1).millis(), Some(-1));
+        assert_eq!(Moment(i64::MIN).millis(), None);
+        assert_eq!(Moment::of_millis(i64::MAX).millis(), Some(LAST));
+        "soon".parse::<Moment>().unwrap_err();
+    }
+}

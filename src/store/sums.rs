@@ -1,0 +1,84 @@
+//! How many decisions there were, by what and when.
+
+use std::collections::HashMap;
+
+use super::StoreError;
+use super::ask::{Asked, unsigned};
+use super::moment::Moment;
+use super::query::Question;
+use crate::audit::index::{By, Sum};
+
+impl Asked {
+    /// Counts the decisions that a filter lets through. One that several names stand for counts for each.
+    pub fn sums(&self, question: Question<'_>, by: By) -> Result<Vec<Sum>, StoreError> {
+        let Some(condition) = self.condition(question)? else {
+            return Ok(Vec::new());
+        };
+        let names = names(by);
+        let sql = format!(
+            "SELECT CASE WHEN d.at > '-infinity' THEN date_bin('15 minutes', d.at, 'epoch') ELSE 'epoch' END,
+               {names}, d.verdict = 'deny', count(*)
+             FROM dtgate.record AS d WHERE {} GROUP BY 1, 2, 3",
+            condition.text()
+        );
+        let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
+        for row in self.rows(&sql, &condition.values())? {
+            let from = row.get::<_, Moment>(0).millis().unwrap_or_default();
+            let mut names: Vec<Option<String>> = row.get(1);
+            if names.is_empty() {
+                names.push(None);
+            }
+            let count = unsigned(row.get(3));
+            let is_denied = row.get::<_, Option<bool>>(2) == Some(true);
+            for name in names {
+                let sum = sums.entry((from, name.unwrap_or_default())).or_default();
+                if is_denied {
+                    sum.1 += count;
+                } else {
+                    sum.0 += count;
+                }
+            }
+        }
+        let mut sums: Vec<Sum> = sums
+            .into_iter()
+            .map(|((from, name), (allowed, denied))| Sum {
+                from,
+                name,
+                allowed,
+                denied,
+            })
+            .collect();
+        sums.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
+        Ok(sums)
+    }
+}
+
+/// The names that a decision counts for, as a list.
+fn names(by: By) -> &'static str {
+    match by {
+        By::Verdict => "ARRAY[d.verdict]",
+        By::Policy => "coalesce(d.policy, '{}')",
+        By::Code => "coalesce(d.code, '{}')",
+        // The gate's own credential is nobody's, and stands where nothing better is known.
+        By::Caller => {
+            "ARRAY[coalesce(d.claim[cardinality(d.claim)], (SELECT it FROM unnest(d.certificate) AS it
+              ORDER BY starts_with(it, 'spiffe://') DESC LIMIT 1), d.caller, '')]"
+        }
+        By::Credential => "ARRAY[coalesce(d.caller, '')]",
+        // Issuer and subject, or one of them.
+        By::Subject => "ARRAY[coalesce(d.claim[cardinality(d.claim)], '')]",
+        By::Certificate => {
+            "ARRAY[coalesce((SELECT it FROM unnest(d.certificate) AS it
+              ORDER BY starts_with(it, 'spiffe://') DESC LIMIT 1), '')]"
+        }
+        By::Team => "coalesce(d.team, '{}')",
+        By::Scope => "coalesce(d.scope, '{}')",
+        By::Environment => "ARRAY[coalesce(d.environment, '')]",
+        By::Operation => "ARRAY[coalesce(d.operation, '')]",
+        By::Client => "ARRAY[coalesce(d.client, '')]",
+        By::Outcome => {
+            "ARRAY[CASE WHEN d.verdict = 'deny' THEN 'denied' WHEN d.outcome IN ('answered', 'failed') THEN d.outcome
+              WHEN coalesce(d.found, 'unknown') <> 'unknown' THEN 'settled' ELSE 'in doubt' END]"
+        }
+    }
+}

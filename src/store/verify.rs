@@ -1,0 +1,375 @@
+//! Proof from the store alone: the lines of each gate are a chain, and what stands beside a line is what the line says.
+//! Whoever changes only the columns by which records are found would change answers, and no line.
+//!
+//! Rows are read in order, some at a time: what is held does not grow with the store.
+
+use std::collections::{HashSet, VecDeque};
+
+use tokio_postgres::Row as Kept;
+
+use super::StoreError;
+use super::ask::{Asked, unsigned};
+use super::endings::Endings;
+use super::moment::Moment;
+use super::rows::Row;
+use crate::audit::chain::NotedHead;
+use crate::audit::verify::{Beginning, Elsewhere, Report, Trust, VerifyError};
+use crate::value::counted;
+
+/// What was found of one gate.
+#[derive(Debug)]
+pub struct Verified {
+    pub gate: String,
+    /// What its lines are; `None`: there are none.
+    pub chain: Option<Result<Report, VerifyError>>,
+    /// What else is not as it should be.
+    pub problems: Vec<String>,
+}
+
+impl Verified {
+    /// Nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        let is_whole = |chain: &Result<Report, VerifyError>| {
+            chain
+                .as_ref()
+                .is_ok_and(|report| report.problems.is_empty())
+        };
+        self.problems.is_empty() && self.chain.as_ref().is_none_or(is_whole)
+    }
+}
+
+/// What is wrong, as far as it is listed.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    list: Vec<String>,
+    more: u64,
+}
+
+impl Problems {
+    pub(super) fn add(&mut self, problem: String) {
+        if self.list.len() < LISTED {
+            self.list.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn all(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.list.push(format!("and {} more", self.more));
+        }
+        self.list
+    }
+}
+
+/// The rows of a gate, in the order of their numbers.
+struct Rows<'a> {
+    asked: &'a Asked,
+    gate: &'a str,
+    ahead: VecDeque<Kept>,
+    /// The last that was read.
+    last: (i64, Moment),
+    is_end: bool,
+}
+
+impl Rows<'_> {
+    fn next(&mut self) -> Result<Option<Kept>, StoreError> {
+        // One stays, to be looked at.
+        if self.ahead.len() < 2 && !self.is_end {
+            let (seq, at) = self.last;
+            let rows = self.asked.rows(ROWS, &[&self.gate, &seq, &at, &AT_ONCE])?;
+            self.is_end = rows.is_empty();
+            if let Some(last) = rows.last() {
+                self.last = (last.try_get("seq")?, last.try_get("at")?);
+            }
+            self.ahead.extend(rows);
+        }
+        Ok(self.ahead.pop_front())
+    }
+
+    /// The line behind the last one.
+    fn line_ahead(&self) -> Option<&[u8]> {
+        let next: &str = self.ahead.front()?.try_get("line").ok()?;
+        Some(next.as_bytes())
+    }
+}
+
+impl Asked {
+    /// Verifies what one gate has written.
+    pub fn verify(
+        &self,
+        gate: &str,
+        noted: Option<&NotedHead>,
+        trust: &Trust,
+    ) -> Result<Verified, StoreError> {
+        let mut problems = Problems::default();
+        let mut rows = Rows {
+            asked: self,
+            gate,
+            ahead: VecDeque::new(),
+            last: (i64::MIN, Moment::default()),
+            is_end: false,
+        };
+        let mut chain: Option<Elsewhere<'_>> = None;
+        let mut broken = None;
+        let mut endings = Endings::default();
+        let mut names = Names::default();
+        let name = format!("gate {gate}");
+        while let Some(kept) = rows.next()? {
+            let line: &str = kept.try_get("line")?;
+            let (seq, line) = (unsigned(kept.try_get("seq")?), line.as_bytes());
+            let meant = Row::read(seq, line);
+            if let Some(problem) = compared(&kept, &meant)? {
+                problems.add(problem);
+            }
+            names.see(&meant);
+            if names.is_full() {
+                names.check(self, &mut problems)?;
+            }
+            endings.see(self, gate, &kept, &meant, &mut problems)?;
+            let chain = if let Some(chain) = &mut chain {
+                chain
+            } else {
+                let beginning = Beginning {
+                    name: &name,
+                    first: seq,
+                    line,
+                    removals: &self.removals(gate)?,
+                };
+                match Elsewhere::new(beginning, noted, trust) {
+                    Ok(new) => chain.insert(new),
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
+                    }
+                }
+            };
+            let next = chain.next();
+            if next != seq {
+                problems.add(format!("row {seq} stands where record {next} comes next"));
+            }
+            if let Err(error) = chain.see(line, rows.line_ahead()) {
+                broken = Some(error);
+                break;
+            }
+        }
+        names.check(self, &mut problems)?;
+        let last = chain.as_ref().map_or(0, |chain| chain.next() - 1);
+        let is_whole = broken.is_none();
+        let chain = match broken {
+            Some(error) => Some(Err(error)),
+            None => chain.map(Elsewhere::end),
+        };
+        if is_whole {
+            endings.end(&mut problems);
+            self.compare_head(gate, last, chain.as_ref(), &mut problems)?;
+        }
+        Ok(Verified {
+            gate: gate.to_owned(),
+            chain,
+            problems: problems.all(),
+        })
+    }
+
+    /// The records that say what their gate has deleted of its journal.
+    fn removals(&self, gate: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = 'pruned' ORDER BY at DESC LIMIT $2";
+        let rows = self.rows(sql, &[&gate, &MOST_REMOVALS])?;
+        let lines = rows.iter().map(|row| row.try_get::<_, &str>(0));
+        let lines: Result<Vec<&str>, _> = lines.collect();
+        Ok(lines?
+            .into_iter()
+            .map(|it| it.as_bytes().to_vec())
+            .collect())
+    }
+
+    /// Compares the end with what the gate said of itself.
+    fn compare_head(
+        &self,
+        gate: &str,
+        last: u64,
+        chain: Option<&Result<Report, VerifyError>>,
+        problems: &mut Problems,
+    ) -> Result<(), StoreError> {
+        let gates = self.gates()?;
+        let Some(said) = gates.iter().find(|it| it.name == gate) else {
+            problems.add("it is not among the gates that dtgate audit gates lists".to_owned());
+            return Ok(());
+        };
+        if said.shipped > last {
+            let (shipped, more) = (said.shipped, counted(said.shipped - last, "record"));
+            problems.add(format!(
+                "the store ends with record {last}, and had record {shipped}, says the gate's own row: {more} cut off"
+            ));
+        }
+        if let Some(Ok(report)) = chain
+            && said.head_seq == last
+            && said.head_hash != report.head_hash
+        {
+            let hash = &said.head_hash;
+            problems.add(format!(
+                "record {last} has another hash than the gate's own row says: {hash}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Names that are to be in the list of all names, each of them once.
+#[derive(Default)]
+struct Names {
+    known: HashSet<(&'static str, String)>,
+    new: Vec<(&'static str, String, u64)>,
+}
+
+impl Names {
+    fn see(&mut self, row: &Row<'_>) {
+        for (kind, text) in row.names() {
+            let name = (kind, text.to_owned());
+            if !self.known.contains(&name) {
+                self.new.push((kind, name.1.clone(), unsigned(row.seq)));
+                self.known.insert(name);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.new.len() >= NAMES_AT_ONCE
+    }
+
+    /// Whoever takes a name out of the list hides what has it.
+    fn check(&mut self, asked: &Asked, problems: &mut Problems) -> Result<(), StoreError> {
+        let kinds: Vec<&str> = self.new.iter().map(|(kind, ..)| *kind).collect();
+        let values: Vec<&str> = self
+            .new
+            .iter()
+            .map(|(_, value, _)| value.as_str())
+            .collect();
+        for row in asked.rows(NAMELESS, &[&kinds, &values])? {
+            let at = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or_default();
+            if let Some((kind, value, seq)) = self.new.get(at) {
+                problems.add(format!(
+                    "record {seq} names the {kind} {value}, and the list of names has it not: questions for it find nothing"
+                ));
+            }
+        }
+        self.new.clear();
+        if self.known.len() > KNOWN {
+            self.known.clear();
+        }
+        Ok(())
+    }
+}
+
+/// What stands beside a line and is not what it says.
+fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> {
+    let seq = meant.seq;
+    let hash: Option<&[u8]> = kept.try_get("hash")?;
+    if hash != Some(&meant.hash) {
+        return Ok(Some(format!(
+            "record {seq} was changed: its line has another hash than the one beside it"
+        )));
+    }
+    let mut wrong = Vec::new();
+    let mut is = |column: &'static str, is_right: bool| {
+        if !is_right {
+            wrong.push(column);
+        }
+    };
+    let at: Moment = kept.try_get("at")?;
+    is("at", at == meant.at);
+    let text = |column: &str| kept.try_get::<_, Option<&str>>(column);
+    let number = |column: &str| kept.try_get::<_, Option<i64>>(column);
+    let list = |column: &str| kept.try_get::<_, Option<Vec<Option<String>>>>(column);
+    is("kind", text("kind")? == Some(meant.kind()));
+    is("decision_seq", number("decision_seq")? == meant.about());
+    let decision = meant.decision();
+    let verdict = decision.map(|it| if it.is_allowed { "allow" } else { "deny" });
+    for (column, wanted) in [
+        ("decision_id", decision.and_then(|it| it.id.as_deref())),
+        ("verdict", verdict),
+        ("operation", decision.map(|it| &*it.operation)),
+        (
+            "environment",
+            decision.and_then(|it| it.environment.as_deref()),
+        ),
+        ("caller", decision.and_then(|it| it.caller.as_deref())),
+        ("client", decision.and_then(|it| it.client.as_deref())),
+        ("revision", decision.and_then(|it| it.revision.as_deref())),
+    ] {
+        is(column, text(column)? == wanted);
+    }
+    let no_op: Option<bool> = kept.try_get("no_op")?;
+    is("no_op", no_op == decision.map(|it| it.is_no_op));
+    for (column, wanted) in [
+        ("certificate", decision.map(|it| &it.certificate)),
+        ("claim", decision.map(|it| &it.claim)),
+        ("team", decision.map(|it| &it.team)),
+        ("scope", decision.map(|it| &it.scope)),
+        ("added", decision.map(|it| &it.added)),
+        ("removed", decision.map(|it| &it.removed)),
+        ("policy", decision.map(|it| &it.policy)),
+        ("code", decision.map(|it| &it.code)),
+    ] {
+        is(column, is_same(list(column)?.as_deref(), wanted));
+    }
+    let words = list("words")?;
+    is(
+        "words",
+        are_words(words.as_deref(), decision.map(|it| &it.words)),
+    );
+    if decision.is_none() {
+        is("token", list("token")?.is_none());
+        is("outcome", text("outcome")?.is_none());
+        is("outcome_seq", number("outcome_seq")?.is_none());
+        is("settled_seq", number("settled_seq")?.is_none());
+        is("found", text("found")?.is_none());
+    }
+    Ok((!wrong.is_empty()).then(|| {
+        let wrong = wrong.join(", ");
+        format!(
+            "record {seq} is not what it is found by: its line says something else than its {wrong}"
+        )
+    }))
+}
+
+fn is_same(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {
+    match (kept, wanted) {
+        (None, None) => true,
+        (Some(kept), Some(wanted)) => kept.iter().map(Option::as_ref).eq(wanted.iter().map(Some)),
+        _ => false,
+    }
+}
+
+/// Words are kept in an order of their own.
+fn are_words(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {
+    match (kept, wanted) {
+        (None, None) => true,
+        (Some(kept), Some(wanted)) => {
+            let kept: HashSet<Option<&String>> = kept.iter().map(Option::as_ref).collect();
+            kept == wanted.iter().map(Some).collect()
+        }
+        _ => false,
+    }
+}
+
+/// From one row to the next by the primary key, which all tables of months have.
+const ROWS: &str = "
+SELECT seq, at, kind, hash, line, decision_id, verdict, operation, environment, caller, client, revision, no_op,
+  certificate, claim, team, token, scope, added, removed, policy, code, tsvector_to_array(words) AS words,
+  outcome, outcome_seq, settled_seq, found, decision_seq
+FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) ORDER BY seq, at LIMIT $4";
+
+const NAMELESS: &str = "
+SELECT place FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted(kind, value, place)
+WHERE NOT EXISTS (SELECT FROM dtgate.name WHERE name.kind = wanted.kind AND name.value = wanted.value)";
+
+/// Rows that are read at once.
+const AT_ONCE: i64 = 1000;
+/// Names that are looked for at once, and that are remembered.
+const NAMES_AT_ONCE: usize = 5_000;
+const KNOWN: usize = 200_000;
+/// More than any retention writes.
+const MOST_REMOVALS: i64 = 10_000;
+/// Of problems.
+const LISTED: usize = 1000;

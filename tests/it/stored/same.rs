@@ -1,0 +1,234 @@
+//! Generated journals and questions: the store and the index answer alike.
+
+use std::cell::Cell;
+
+use clap::ValueEnum;
+use dtgate::audit::index::{By, FILE, Filter, Index, Pattern, Which};
+use dtgate::store::{Asked, Question};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Way, journal};
+use crate::postgres::database;
+
+/// What a name may be: all that means something to a server, and what nobody would think of.
+const NAMES: [&str; 9] = [
+    "payments",
+    "pay",
+    "éclair",
+    "it's",
+    "100%",
+    "_x",
+    "back\\slash",
+    "a,\"b\"{c}",
+    "NULL",
+];
+const SCOPES: [&str; 4] = ["metrics.read", "logs.read", "Data\u{0}Export", "{}"];
+
+fn record() -> impl Strategy<Value = Value> {
+    let scopes = || prop::collection::vec(prop::sample::select(&SCOPES[..]), 0..3);
+    let name = || prop::sample::select(&NAMES[..]);
+    let decision = (
+        (0..3_usize, any::<bool>(), 0..3_usize, 0..100_u128),
+        (name(), name(), scopes(), scopes(), scopes()),
+        (name(), 0..5_u8, any::<bool>()),
+    );
+    let decision = decision.prop_map(|((kind, allow, env, id), names, (caller, odd, no_op))| {
+        let (current, requested, asked, added, removed) = names;
+        let operation = ["token.update", "token.create", "token.delete"][kind];
+        let address = ["10.1.2.3", "10.9.1.1", "2001:db8::1"][env];
+        let environment = ["a", "b", ""][env];
+        let mut record = json!({
+            "kind": "decision",
+            "decision_id": uuid::Uuid::from_u128(id << 64 | id).to_string(),
+            "verdict": if allow { "allow" } else { "deny" },
+            "operation": operation,
+            "requested_by": address,
+            "caller": {"id": format!("dt0c01.{caller}"), "teams": [caller, "all"]},
+            "input": {
+                "environment": {"name": environment},
+                "token": {"id": format!("id-{current}"), "current": {"name": current}},
+                "change": {
+                    "name": {"requested": requested},
+                    "scopes": {"requested": asked, "added": added, "removed": removed},
+                },
+            },
+            "result": {"violations": if allow { json!([]) } else { json!([
+                {"policy": "scopes", "code": "forbidden", "message": format!("not {requested}-x")},
+            ]) }},
+            "request": {"path": format!("/api/{current}")},
+        });
+        if no_op {
+            record["input"]["change"]["differs"] = json!([]);
+        }
+        match odd {
+            0 => record["caller"]["jwt"] = json!({"issuer": "https://i", "subject": caller}),
+            1 => {
+                record["caller"]["certificate"] =
+                    json!({"subject": "CN=a", "spiffe_id": format!("spiffe://{caller}"), "fingerprint": "f"});
+            }
+            2 => record["caller"] = json!([1, "x"]),
+            _ => {}
+        }
+        record
+    });
+    prop_oneof![
+        5 => decision,
+        1 => Just(json!({"kind": "stop"})),
+    ]
+}
+
+/// Every allowed decision has an outcome now and then, and is settled now and then.
+fn records() -> impl Strategy<Value = Vec<Value>> {
+    let step = (record(), 0..6_usize, 0..4_usize, any::<bool>());
+    prop::collection::vec(step, 1..25).prop_map(|steps| {
+        let mut records: Vec<Value> = Vec::new();
+        for (record, how, settled, is_slow) in steps {
+            let is_allowed = record["verdict"] == "allow";
+            records.push(record);
+            let of = records.len();
+            if !is_allowed {
+                continue;
+            }
+            if let Some(outcome) = ["answered", "failed", "unknown"].get(how) {
+                let made = if is_slow { json!({"id": "made it"}) } else { Value::Null };
+                records.push(json!({"kind": "outcome", "decision_seq": of, "outcome": outcome, "credential": made}));
+            }
+            if let Some(found) = ["done", "unknown"].get(settled) {
+                records.push(json!({"kind": "settled", "decision_seq": of, "found": found}));
+            }
+        }
+        for (at, record) in records.iter_mut().enumerate() {
+            // Several in a quarter of an hour, and several at once.
+            let minutes = at / 2 * 4;
+            record["timestamp"] = json!(format!("2026-11-24T{:02}:{:02}:00.123Z", minutes / 60, minutes % 60));
+        }
+        records
+    })
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let pattern = |of: &'static [&'static str]| {
+        let one = (prop::sample::select(of), any::<bool>()).prop_map(|(text, exactly)| {
+            if exactly {
+                Pattern::Exactly(text.to_owned())
+            } else {
+                Pattern::Begins(text.chars().take(3).collect())
+            }
+        });
+        prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(one, 1..3)]
+    };
+    let maybe = |of: &'static [&'static str]| prop_oneof![5 => Just(None), 1 => prop::sample::select(of).prop_map(Some)];
+    let texts = (
+        pattern(&NAMES),
+        pattern(&["metrics.read", "logs.read", "{}"]),
+        pattern(&["metrics.read", "{}"]),
+        pattern(&["logs.read"]),
+        pattern(&["a", "b"]),
+        pattern(&["token.update", "token.delete"]),
+        pattern(&["dt0c01.pay", "dt0c01.it's", "dt0c01.é"]),
+        pattern(&["https://i", "it's", "pay"]),
+        pattern(&["CN=a", "spiffe://pay", "f"]),
+    );
+    let others = (
+        maybe(&[
+            "not",
+            "pay",
+            "PAY x",
+            "éclair x",
+            "pay*",
+            "it's",
+            "--",
+            "api 100%",
+            "made",
+        ]),
+        maybe(&["10.1.0.0/16", "10.9.1.1", "2001:db8::/32", "192.168.0.0/24"]),
+        prop::option::of(any::<bool>()),
+        prop::option::of(any::<bool>()),
+        prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
+            Which::Answered, Which::Failed, Which::Unknown, Which::None, Which::Doubt,
+        ]).prop_map(Some)],
+        (
+            pattern(&["scopes"]),
+            pattern(&["forbidden"]),
+            pattern(&["all", "pay"]),
+        ),
+        (
+            prop::option::of(0..20_i64),
+            prop::option::of(0..20_i64),
+            prop::option::of(1..60_u64),
+        ),
+        prop_oneof![6 => Just(None), 1 => (0..100_u128).prop_map(Some)],
+    );
+    (texts, others).prop_map(|(texts, others)| {
+        let (token, scope, added, removed, environment, operation, caller, claim, certificate) =
+            texts;
+        let (text, client, allowed, no_op, outcome, (policy, code, team), times, id) = others;
+        let start = 1_795_478_400_000;
+        let quarter = |at: Option<i64>| at.map(|at| start + at * 450_000);
+        Filter {
+            since: quarter(times.0),
+            until: quarter(times.1),
+            before: times.2,
+            token,
+            scope,
+            added,
+            removed,
+            environment,
+            operation,
+            caller,
+            claim,
+            certificate,
+            policy,
+            code,
+            team,
+            text: text.map(str::to_owned),
+            client: client.map(|it| it.parse().unwrap()).into_iter().collect(),
+            allowed,
+            no_op,
+            outcome,
+            id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
+            ..Filter::default()
+        }
+    })
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_the_store_answers_as_the_index_does() {
+    let database = database();
+    let way = Way::to(&database);
+    let number = Cell::new(0);
+    let config = ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 30,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(records in records(), filters in prop::collection::vec(filter(), 13))| {
+        number.set(number.get() + 1);
+        let gate = format!("gate-{}", number.get());
+        let (directory, hash) = journal(&records);
+        way.ship(&gate, directory.path(), records.len() as u64, &hash);
+        let mut index = Index::open(directory.path(), &directory.path().join(FILE)).unwrap();
+        index.catch_up(|_| true).unwrap();
+        let asked = Asked::open(&way.config).unwrap();
+        for (at, filter) in filters.iter().chain([&Filter::default()]).enumerate() {
+            let question = Question { filter, gate: Some(&gate), before: None };
+            for limit in [3, 1000] {
+                let wanted = index.find(filter, limit).unwrap();
+                let found = asked.find(question, limit).unwrap();
+                let decisions: Vec<_> = found.decisions.iter().map(|it| it.decided.clone()).collect();
+                prop_assert_eq!(decisions, wanted.decisions, "{:?}", filter);
+                prop_assert_eq!(found.more, wanted.more);
+            }
+            let by = By::value_variants()[at % By::value_variants().len()];
+            let mut wanted = index.sums(filter, by).unwrap();
+            for sum in &mut wanted {
+                // No server takes it.
+                sum.name = sum.name.replace('\0', "\u{fffd}");
+            }
+            prop_assert_eq!(asked.sums(question, by).unwrap(), wanted, "{:?} {:?}", by, filter);
+        }
+    });
+}
