@@ -238,7 +238,7 @@ fn needs_postgres_one_answer_has_the_records_of_all_gates_in_the_order_of_time()
     assert!(
         String::from_utf8(unknown.stderr)
             .unwrap()
-            .contains("gate-a, gate c")
+            .contains("b/2026, gate c, gate-a")
     );
 }
 
