@@ -153,6 +153,7 @@ const ROOMS: &[&str] = &[
     "bytecode",
     "interpreter",
     "absent",
+    "twice",
     "refuse",
     "plain",
     "read",
