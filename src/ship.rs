@@ -243,6 +243,7 @@ pub fn start(
             metrics: metrics.clone(),
             saved: Instant::now(),
             cannot_save: false,
+            is_well: false,
         });
     }
     state.tell_shipped();
@@ -291,10 +292,13 @@ impl Shipping {
         self.stop.cancel();
         if let Some(ended) = self.ended {
             // That it is over is said by its being dropped.
-            drop(tokio::time::timeout(within, ended).await);
+            drop(tokio::time::timeout(within.min(LAST), ended).await);
         }
     }
 }
+
+/// How long the end of the gate waits for sinks: what they have not got, they get after the next start.
+const LAST: Duration = Duration::from_secs(5);
 
 /// As many sinks as one has use for.
 const MOST: usize = 32;

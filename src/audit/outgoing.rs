@@ -102,18 +102,32 @@ impl Bookmark {
             return Ok(batch);
         }
         let mut lines = self.lines()?;
-        let (mut bytes, mut before) = (0, self.at.seq);
+        let (mut bytes, mut before, mut odd) = (0, self.at.seq, 0);
         while before < last && batch.records.len() < most.records && bytes < most.bytes {
-            let Some(line) = lines.next()? else {
+            let line = match lines.next() {
+                // What was read until then is sent before.
+                Err(_met_again) if !batch.records.is_empty() => break,
+                line => line?,
+            };
+            let Some(line) = line else {
                 // What is on disk can be read, or is gone.
                 batch.missing += self.missing(before, last + 1);
                 break;
             };
             let seq = Link::read(&line.bytes).ok().and_then(|link| link.seq);
+            // A segment may be gone, and lines be damaged; but no number is further away than that.
+            let furthest = if line.place.offset == 0 {
+                line.place.segment.max(before + 1)
+            } else {
+                before + 1
+            };
+            let can_stand = |seq: &u64| *seq > before && *seq <= last && *seq <= furthest + odd;
             // What has no number, or one that was there already, is no record that could be sent.
-            let Some(seq) = seq.filter(|seq| *seq > before && *seq <= last) else {
+            let Some(seq) = seq.filter(can_stand) else {
+                odd += 1;
                 continue;
             };
+            odd = 0;
             batch.missing += self.missing(before, seq);
             before = seq;
             bytes += line.bytes.len();
@@ -136,6 +150,10 @@ impl Bookmark {
     /// The lines behind the record that the cursor names; all, if the journal is another one.
     fn lines(&mut self) -> io::Result<Behind> {
         if self.at.seq == 0 {
+            // What was deleted before anybody wanted it is nobody's loss.
+            let all = segments(&self.journal)?;
+            let first = all.first().and_then(|path| first_record(path));
+            self.told = self.told.max(first.unwrap_or(1).saturating_sub(1));
             return Ok(Behind::all(&self.journal));
         }
         let place = Place {
@@ -159,7 +177,15 @@ impl Bookmark {
             // It was deleted since.
             Some(line) => {
                 let seq = Link::read(&line.bytes).ok().and_then(|it| it.seq);
-                (seq.is_some_and(|seq| seq > self.at.seq), Some(line))
+                let is_later = match seq {
+                    Some(seq) if seq == self.at.seq + 1 => self.is_next(&line),
+                    seq => seq.is_some_and(|seq| seq > self.at.seq),
+                };
+                // The oldest are deleted first.
+                let all = segments(&self.journal)?;
+                let oldest = all.first().and_then(|path| first_record(path));
+                let is_deleted = oldest.is_none_or(|oldest| oldest > place.segment);
+                (is_later && is_deleted, Some(line))
             }
         };
         if is_it {

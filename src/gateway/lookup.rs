@@ -22,6 +22,7 @@ use super::line::Crowded;
 use super::traced;
 use super::turns::{Turn, Turns};
 use super::upstream::{Question, UpstreamError};
+use crate::dynatrace::change::TokenChange;
 use crate::dynatrace::current::CurrentToken;
 use crate::dynatrace::token::{TokenReference, TokenSecret};
 use crate::guard::Call;
@@ -259,6 +260,7 @@ impl Lookup {
         let failed = |error| {
             Ok(Found {
                 error: Some(error),
+                is_alone: asking.fleet.is_some(),
                 ..Found::default()
             })
         };
@@ -279,6 +281,8 @@ impl Lookup {
             match turns.take(&asking.environment.name, id).await {
                 Ok(turn) => fleet.push(turn),
                 Err(TurnError::Away(_)) if turns.is_optional() => is_alone = true,
+                // A token that has leaked is switched off, whoever else changes it.
+                Err(_no_turn) if only_disables(asking.call) => is_alone = true,
                 Err(error) => return Err(error),
             }
         }
@@ -388,6 +392,15 @@ async fn read(response: Response<Body>) -> Result<CurrentToken, LookupError> {
         }
     })?;
     CurrentToken::parse(&body.to_bytes()).map_err(|error| LookupError::Answer(error.to_string()))
+}
+
+/// Whether a call asks for nothing but that the token be disabled.
+fn only_disables(call: &Call) -> bool {
+    let only = TokenChange {
+        enabled: Some(false),
+        ..TokenChange::default()
+    };
+    *call.change() == only && call.understood().unknown_members.is_empty()
 }
 
 /// Whether both have a public id, and not the same.

@@ -22,6 +22,8 @@ pub(super) struct Keep {
     /// When the cursor was written last, or could not be.
     pub(super) saved: Instant,
     pub(super) cannot_save: bool,
+    /// A record was taken since one was left out.
+    pub(super) is_well: bool,
 }
 
 /// What became of records.
@@ -98,8 +100,24 @@ impl Keep {
         while let Some((part, behind)) = rest.split_at_checked(count.min(rest.len()))
             && let Some(last) = part.last()
         {
-            let refusal = match self.sink.send(part).await {
+            let sending = self.sink.send(part);
+            // One that has failed is not waited for at the end.
+            let sent = if self.state.is_failing(&self.name) {
+                match stop.run_until_cancelled(sending).await {
+                    Some(sent) => sent,
+                    None => return false,
+                }
+            } else {
+                sending.await
+            };
+            let is_refused = matches!(sent, Err(Refusal::Records(_)));
+            let is_left_out = is_refused
+                && part.len() == 1
+                && self.refused == Refused::Skip
+                && (std::mem::take(&mut self.is_well) || self.takes_another(records, last).await);
+            let refusal = match sent {
                 Ok(sent) => {
+                    self.is_well = true;
                     self.bookmark.passed(last);
                     self.sent(sent);
                     None
@@ -109,7 +127,7 @@ impl Keep {
                     count = part.len().div_ceil(2);
                     continue;
                 }
-                Err(Refusal::Records(reason)) if self.refused == Refused::Skip => {
+                Err(Refusal::Records(reason)) if is_left_out => {
                     self.metrics.records_not_shipped(&self.name, 1);
                     tracing::error!(sink = %self.name, record = last.seq, reason, "a record is refused and left out");
                     self.bookmark.passed(last);
@@ -123,6 +141,12 @@ impl Keep {
             };
             if let Some((reason, patience)) = refusal {
                 self.failed(&reason);
+                self.save();
+                if is_refused && self.refused == Refused::Skip {
+                    // Another one may have come, by which the server can be told from the record.
+                    pause = ANOTHER;
+                    return wait(&mut pause, patience, stop).await;
+                }
                 if stop.is_cancelled() || !wait(&mut pause, patience, stop).await {
                     return false;
                 }
@@ -136,6 +160,15 @@ impl Keep {
             }
         }
         true
+    }
+
+    /// Whether the server takes the newest of these records, where it has refused another one. A server that refuses
+    /// everything does so for another reason than what records are.
+    async fn takes_another(&mut self, records: &[Outgoing], refused: &Outgoing) -> bool {
+        match records.last().filter(|newest| newest.seq != refused.seq) {
+            Some(newest) => self.sink.send(std::slice::from_ref(newest)).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Sends what the sink holds, where it is time for that; before the end it is. `false`: it ends before.
@@ -218,5 +251,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const SAVE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Until it is looked for another record than one that is refused.
+const ANOTHER: Duration = Duration::from_secs(5);
 /// However long a server wants to be left alone.
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);

@@ -74,6 +74,13 @@ impl State {
         error
     }
 
+    /// Whether it does not go on.
+    pub(super) fn is_failing(&self, name: &str) -> bool {
+        let mut is_failing = false;
+        self.change(name, |told, _| is_failing = told.error.is_some());
+        is_failing
+    }
+
     /// It does not go on. Whether that is news.
     pub(super) fn failed(&self, name: &str, reason: &str) -> bool {
         let mut is_news = false;

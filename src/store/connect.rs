@@ -63,7 +63,9 @@ impl Connected {
     async fn open_now(config: &Config, purpose: &str) -> Result<Self, StoreError> {
         let mut settings = config.url.settings();
         settings.application_name(format!("dtgate {purpose}"));
-        settings.connect_timeout(config.timeout.as_std());
+        // One that is silent must not take the time of those behind it.
+        let hosts = u32::try_from(settings.get_hosts().len()).unwrap_or(1);
+        settings.connect_timeout(config.timeout.as_std() / (hosts + 1));
         settings.tcp_user_timeout(config.timeout.as_std());
         if let Some(path) = &config.password_file {
             settings.password(password(path)?);
@@ -82,6 +84,22 @@ impl Connected {
         let mut connected = Self { client, work };
         schema::prepare(&mut connected.client).await?;
         Ok(connected)
+    }
+
+    /// Whatever the server's own settings say: what was answered is on its disk, nothing waits without end, and a gate whose
+    /// machine is gone keeps nothing for long.
+    pub(super) async fn steady(&self, within: Duration) -> Result<(), StoreError> {
+        let ms = within.as_millis();
+        let settings = format!(
+            "SET default_transaction_isolation = 'read committed'; SET statement_timeout = {ms}; SET lock_timeout = {ms};
+             SET idle_in_transaction_session_timeout = {};
+             SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+             SET tcp_user_timeout = 20000;
+             SELECT set_config('synchronous_commit', 'on', false)
+               WHERE current_setting('synchronous_commit') = 'off'",
+            ms * 3
+        );
+        Ok(self.client.batch_execute(&settings).await?)
     }
 
     /// Whether the server has ended it, as far as is known.

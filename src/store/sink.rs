@@ -155,17 +155,8 @@ impl Sink {
         }
         let limit = self.config.timeout.as_std();
         let connected = Connected::open(&self.config, &self.gate).await?;
-        let ms = limit.as_millis();
-        let settings = format!(
-            "SET default_transaction_isolation = 'read committed'; SET statement_timeout = {ms};
-             SET idle_in_transaction_session_timeout = {};
-             SELECT set_config('synchronous_commit', 'on', false)
-               WHERE current_setting('synchronous_commit') = 'off'",
-            ms * 3
-        );
         let client = &connected.client;
-        let set = async { Ok(client.batch_execute(&settings).await?) };
-        answered(limit, set).await?;
+        answered(limit, connected.steady(limit)).await?;
         let statements = answered(limit, Statements::prepare(client)).await?;
         Ok(Session {
             connected,

@@ -7,6 +7,7 @@
 //! Gates ask again and again, in one session each, so that whoever waits for one token is in nobody's way. A gate that
 //! had the turn last lets another one that asked meanwhile have it first.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ struct Inner {
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
     trouble: Mutex<Option<Trouble>>,
     ending: TaskTracker,
+    /// When old rows were removed last.
+    cleaned: Mutex<Instant>,
 }
 
 /// A session, with what it asks.
@@ -43,6 +46,8 @@ struct Session {
     connected: Connected,
     take: Statement,
     want: Statement,
+    /// No question has failed. One that has is asked nothing more, but is the one that frees its own turns.
+    is_well: AtomicBool,
     renew: Statement,
     release: Statement,
     forget: Statement,
@@ -112,6 +117,7 @@ impl Turns {
             session: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
             ending: TaskTracker::new(),
+            cleaned: Mutex::new(Instant::now()),
         });
         // So that the first change does not wait for it.
         let first = inner.clone();
@@ -130,7 +136,7 @@ impl Turns {
     pub async fn take(&self, environment: &str, token: &str) -> Result<Turn, TurnError> {
         let of = Of::new(environment, token);
         let (started, most) = (Instant::now(), self.0.config.turn_wait.as_std());
-        let (mut pause, mut is_away) = (FIRST_PAUSE, true);
+        let (mut pause, mut was_taken) = (FIRST_PAUSE, false);
         loop {
             let left = most.saturating_sub(started.elapsed());
             let tried = tokio::time::timeout(left, self.try_take(&of)).await;
@@ -141,17 +147,18 @@ impl Turns {
                 // Of a store that does not answer, or of one that answered before.
                 Err(_elapsed) => break,
             };
-            is_away = patience == AGAIN;
+            was_taken |= patience != AGAIN;
             if started.elapsed() + patience >= most {
                 break;
             }
             tokio::time::sleep(patience).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Err(if is_away {
-            TurnError::Away(most)
-        } else {
+        // Who has said once that another one has it, is believed.
+        Err(if was_taken {
             TurnError::Taken(most)
+        } else {
+            TurnError::Away(most)
         })
     }
 
@@ -209,9 +216,17 @@ impl Turns {
 impl Inner {
     /// The session; another one, where the last has ended. While it cannot be opened, it is not tried by everybody.
     async fn session(self: &Arc<Self>) -> Result<Arc<Session>, StoreError> {
+        // Whoever stops waiting ends nothing: what is opened is there for the next.
+        let inner = self.clone();
+        let opening = self.runtime.spawn(async move { inner.open().await });
+        let opened = opening.await;
+        opened.unwrap_or_else(|panic| Err(StoreError::Other(panic.to_string())))
+    }
+
+    async fn open(&self) -> Result<Arc<Session>, StoreError> {
         let mut kept = self.session.lock().await;
         if let Some(session) = kept.as_ref()
-            && !session.connected.is_closed()
+            && session.is_usable()
         {
             return Ok(session.clone());
         }
@@ -221,17 +236,9 @@ impl Inner {
         {
             return Err(StoreError::Other(trouble.reason));
         }
-        // Nobody who stops waiting ends it.
-        let inner = self.clone();
-        let opening = self.runtime.spawn(async move {
-            let opened = Session::open(&inner.config).await;
-            inner.note(opened.as_ref().err());
-            opened
-        });
-        let opened = opening
-            .await
-            .unwrap_or_else(|panic| Err(StoreError::Other(panic.to_string())))?;
-        let session = Arc::new(opened);
+        let opened = Session::open(&self.config).await;
+        self.note(opened.as_ref().err());
+        let session = Arc::new(opened?);
         *kept = Some(session.clone());
         Ok(session)
     }
@@ -247,12 +254,10 @@ impl Inner {
             Ok(answered) => answered.map_err(StoreError::from),
             Err(_elapsed) => Err(StoreError::Timeout(within)),
         };
-        if let Err(error) = &answered {
+        if let Err(error) = &answered
+            && session.is_well.swap(false, Ordering::Relaxed)
+        {
             self.note(Some(error));
-            let mut kept = self.session.lock().await;
-            if kept.as_ref().is_some_and(|it| Arc::ptr_eq(it, session)) {
-                *kept = None;
-            }
         }
         answered
     }
@@ -283,6 +288,22 @@ impl Inner {
         }
     }
 
+    /// Removes, now and then, what nobody has had for long: whoever asks for tokens that do not exist leaves rows.
+    async fn clean(&self, session: &Arc<Session>) {
+        let is_due = {
+            let mut cleaned = self.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = cleaned.elapsed() >= CLEANED;
+            if is_due {
+                *cleaned = Instant::now();
+            }
+            is_due
+        };
+        if is_due {
+            let removed = session.connected.client.execute(CLEAN, &[]);
+            drop(self.in_time(session, removed).await);
+        }
+    }
+
     /// Frees a turn, in another session where its own has ended. Past `hold` it is free in any case.
     async fn free(self: Arc<Self>, session: Arc<Session>, of: Of, holder: String) {
         let began = Instant::now();
@@ -292,6 +313,7 @@ impl Inner {
             let client = &session.connected.client;
             let freed = client.execute(&session.release, said);
             if self.in_time(&session, freed).await.is_ok() {
+                self.clean(&session).await;
                 return;
             }
         }
@@ -313,8 +335,16 @@ impl Inner {
 
 impl Session {
     async fn open(config: &Config) -> Result<Self, StoreError> {
+        let within = config.timeout.as_std();
         let connected = Connected::open(config, "turns").await?;
+        let opened = tokio::time::timeout(within, Self::prepared(connected, within)).await;
+        opened.unwrap_or(Err(StoreError::Timeout(within)))
+    }
+
+    /// A server that this machine has vanished from must not keep its locks for hours, nor a statement wait without end.
+    async fn prepared(connected: Connected, within: Duration) -> Result<Self, StoreError> {
         let client = &connected.client;
+        connected.steady(within).await?;
         let (take, want) = (client.prepare(TAKE).await?, client.prepare(WANT).await?);
         let renew = client.prepare(RENEW).await?;
         let (release, forget) = (
@@ -325,12 +355,17 @@ impl Session {
         client.execute(CLEAN, &[]).await?;
         Ok(Self {
             connected,
+            is_well: AtomicBool::new(true),
             take,
             want,
             renew,
             release,
             forget,
         })
+    }
+
+    fn is_usable(&self) -> bool {
+        self.is_well.load(Ordering::Relaxed) && !self.connected.is_closed()
     }
 }
 
@@ -411,20 +446,22 @@ WITH released AS (
   UPDATE dtgate.turn SET until = '-infinity'
   WHERE environment = $2 AND token = $3 AND holder = ($4::text)::uuid RETURNING holder
 )
-SELECT pg_advisory_unlock($1)";
+SELECT pg_advisory_unlock($1) FROM released";
 
 const FORGET: &str = "
 UPDATE dtgate.turn SET until = '-infinity'
 WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid";
 
 const CLEAN: &str = "
-DELETE FROM dtgate.turn WHERE since < clock_timestamp() - interval '1 day' AND until < clock_timestamp()";
+DELETE FROM dtgate.turn WHERE since < clock_timestamp() - interval '1 hour' AND until < clock_timestamp()";
 
 /// Between two tries where another gate has it.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Between two tries where the store is away.
 const AGAIN: Duration = Duration::from_millis(250);
+/// Between two removals of old rows.
+const CLEANED: Duration = Duration::from_mins(10);
 /// Between two tries to free one.
 const LATER: Duration = Duration::from_secs(1);
 /// How long a row is trusted without its session. `hold` has room for more.

@@ -119,6 +119,9 @@ impl Asked {
             let line: &str = kept.try_get("line")?;
             let (seq, line) = (unsigned(kept.try_get("seq")?), line.as_bytes());
             let meant = Row::read(seq, line);
+            if kept.try_get::<_, i64>("seq")? < 1 {
+                problems.add("a row has a number that no record has".to_owned());
+            }
             if let Some(problem) = compared(&kept, &meant)? {
                 problems.add(problem);
             }
@@ -154,12 +157,28 @@ impl Asked {
             }
         }
         names.check(self, &mut problems)?;
+        if chain.is_none() && broken.is_none() {
+            let wanted = noted.is_some() || trust.kept.is_some() || !trust.keys.is_empty();
+            if wanted {
+                problems.add("there are no records of it: nothing is proven".to_owned());
+            }
+        }
         let last = chain.as_ref().map_or(0, |chain| chain.next() - 1);
         let is_whole = broken.is_none();
         let chain = match broken {
             Some(error) => Some(Err(error)),
             None => chain.map(Elsewhere::end),
         };
+        // A chain that holds may be that of another gate.
+        if let Some(Ok(report)) = &chain
+            && let Some(key) = &report.checkpoints.key
+            && !trust.keys.is_empty()
+            && key.split('+').next() != Some(gate)
+        {
+            problems.add(format!(
+                "its checkpoints are signed by the key {key}, which is none of this gate"
+            ));
+        }
         if is_whole {
             endings.end(&mut problems);
             self.compare_head(gate, last, chain.as_ref(), &mut problems)?;

@@ -201,7 +201,7 @@ fn a_closed_or_full_output_changes_no_exit_code_to_fine_and_adds_no_noise() {
         } else {
             assert_eq!(ran.status.code(), Some(1), "{command:?}, full");
             assert!(
-                complaint.contains("standard output: No space left"),
+                complaint.contains("standard output: no space is left"),
                 "{complaint}"
             );
             assert_eq!(complaint.lines().count(), 1, "{command:?}: {complaint}");

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, exchange, gate, policies, serving};
+use crate::harness::{GOOD, Gate, TOKEN, eventually, exchange, gate, policies, serving};
 
 /// An address where nobody listens.
 fn nobody() -> std::net::SocketAddr {
@@ -59,7 +59,7 @@ fn why_nothing_is_reached_is_told_once_to_operators_and_not_to_clients() {
     let warned = log.lines().find(|line| line.contains("cannot be reached"));
     let warned = warned.unwrap();
     assert!(
-        warned.contains("WARN") && warned.contains("url=http://127.0.0.1:"),
+        warned.contains("WARN") && warned.contains("\"url\":\"http://127.0.0.1:"),
         "{warned}"
     );
     assert!(warned.contains("connection refused"), "{warned}");
@@ -87,8 +87,15 @@ fn a_token_that_cannot_be_looked_up_is_said_to_be_with_the_reason() {
 /// No TLS where it is expected, and a name that nobody has.
 #[test]
 fn the_reason_names_what_to_look_at() {
-    let plain = Upstream::lenient();
-    let port = plain.address.port();
+    // As servers do that get TLS where they speak plain HTTP.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+            drop(std::io::Write::write_all(&mut stream, answer));
+        }
+    });
     for (url, wanted) in [
         (
             format!("https://127.0.0.1:{port}"),

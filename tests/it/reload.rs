@@ -537,7 +537,7 @@ fn check_says_what_needs_a_restart() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
         text.contains(
-            "a change of listener (but its certificates), admin, journal, log and otlp needs a restart"
+            "a change of listener (but its certificates), admin, journal, ship, store, log and otlp needs a restart"
         ),
         "{text}"
     );
