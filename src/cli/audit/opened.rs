@@ -31,8 +31,13 @@ impl Journal {
 
     /// All that the configuration says of journals, of this one.
     pub(super) fn settings(&self) -> anyhow::Result<audit::Config> {
+        self.settings_of(true)
+    }
+
+    /// The same. `is_read`: there has to be a journal.
+    pub(super) fn settings_of(&self, is_read: bool) -> anyhow::Result<audit::Config> {
         let config = load(self.config.as_ref())?;
-        if self.journal.is_none() {
+        if is_read && self.journal.is_none() {
             place::JOURNAL.expect(&config.journal.directory, Some(&config))?;
         }
         let mut settings = config.journal;
@@ -67,8 +72,13 @@ impl Place {
     /// The command line goes before the configuration. An index of the configuration's belongs to the journal that it
     /// names, and to no other.
     pub(super) fn find(&self) -> anyhow::Result<Found> {
+        self.find_it(true)
+    }
+
+    /// The same. `is_read`: there has to be a journal.
+    pub(super) fn find_it(&self, is_read: bool) -> anyhow::Result<Found> {
         let config = load(self.config.as_ref())?;
-        if self.journal.is_none() {
+        if is_read && self.journal.is_none() {
             place::JOURNAL.expect(&config.journal.directory, Some(&config))?;
         }
         let mut config = config.journal;

@@ -56,9 +56,10 @@ pub(super) enum Before {
 
 impl Asking {
     pub(super) fn find(&self) -> anyhow::Result<There> {
+        let store = self.store.config(self.place.config.as_ref())?;
         Ok(There {
-            journal: self.place.find()?,
-            store: self.store.config(self.place.config.as_ref())?,
+            journal: self.place.find_it(store.is_none())?,
+            store,
             gate: self.gate.clone(),
         })
     }

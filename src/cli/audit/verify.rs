@@ -52,8 +52,8 @@ pub(in crate::cli) struct Verify {
 
 impl Verify {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let settings = self.place.settings()?;
         let store = self.store.config(self.place.config.as_ref())?;
+        let settings = self.place.settings_of(store.is_none())?;
         let interval = self.checkpoint_interval;
         let kept = self
             .checkpoint

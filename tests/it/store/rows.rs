@@ -21,7 +21,10 @@ pub(super) fn outgoing(records: &[Value]) -> Vec<Outgoing> {
         lines.push('\n');
     }
     let lines = lines.replace("NO TEXT", "\\ud800");
-    std::fs::write(directory.path().join("00000000000000000001.jsonl"), lines).unwrap();
+    // A segment is named by the record that it begins with.
+    let first = records.first().and_then(|record| record["seq"].as_u64());
+    let name = format!("{:020}.jsonl", first.unwrap_or(1));
+    std::fs::write(directory.path().join(name), lines).unwrap();
     let mut bookmark = Bookmark::open(directory.path(), "x", 0).unwrap();
     let most = Most {
         records: usize::MAX,
