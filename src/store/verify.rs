@@ -38,6 +38,22 @@ impl Verified {
     }
 }
 
+/// Why a chain proves nothing of this gate, though it holds.
+fn unproven(
+    gate: &str,
+    chain: Option<&Result<Report, VerifyError>>,
+    trust: &Trust,
+) -> Option<String> {
+    let Some(chain) = chain else {
+        return Some("there are no records of it: nothing is proven".to_owned());
+    };
+    // It may be that of another gate.
+    let key = chain.as_ref().ok()?.checkpoints.key.as_ref()?;
+    let is_anothers = !trust.keys.is_empty() && key.split('+').next() != Some(gate);
+    is_anothers
+        .then(|| format!("its checkpoints are signed by the key {key}, which is none of this gate"))
+}
+
 /// What is wrong, as far as it is listed.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
@@ -157,27 +173,15 @@ impl Asked {
             }
         }
         names.check(self, &mut problems)?;
-        if chain.is_none() && broken.is_none() {
-            let wanted = noted.is_some() || trust.kept.is_some() || !trust.keys.is_empty();
-            if wanted {
-                problems.add("there are no records of it: nothing is proven".to_owned());
-            }
-        }
         let last = chain.as_ref().map_or(0, |chain| chain.next() - 1);
         let is_whole = broken.is_none();
         let chain = match broken {
             Some(error) => Some(Err(error)),
             None => chain.map(Elsewhere::end),
         };
-        // A chain that holds may be that of another gate.
-        if let Some(Ok(report)) = &chain
-            && let Some(key) = &report.checkpoints.key
-            && !trust.keys.is_empty()
-            && key.split('+').next() != Some(gate)
-        {
-            problems.add(format!(
-                "its checkpoints are signed by the key {key}, which is none of this gate"
-            ));
+        let is_wanted = noted.is_some() || trust.kept.is_some() || !trust.keys.is_empty();
+        if is_wanted && let Some(problem) = unproven(gate, chain.as_ref(), trust) {
+            problems.add(problem);
         }
         if is_whole {
             endings.end(&mut problems);

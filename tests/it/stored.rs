@@ -66,7 +66,7 @@ impl Way {
             revision: Arc::from("1d2dd3cb06ac8b43".repeat(4)),
             listen: "127.0.0.1:8080".to_owned(),
             head: head.clone(),
-            started: jiff::Timestamp::now(),
+            started: dtgate::app::now(),
             key: format!("{of}+0123abcd+AbCd"),
         };
         let mut sink = Sink::new(&self.config, name, Arc::new(about)).unwrap();
@@ -137,6 +137,7 @@ fn outcome(second: u32, of: u64) -> Value {
 
 #[test]
 #[ignore = "needs PostgreSQL"]
+#[expect(clippy::too_many_lines, reason = "one store, asked in many ways")]
 fn needs_postgres_one_answer_has_the_records_of_all_gates_in_the_order_of_time() {
     let database = database();
     let way = Way::to(&database);

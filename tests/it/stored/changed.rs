@@ -199,6 +199,7 @@ fn needs_postgres_a_store_is_compared_with_a_head_that_was_noted() {
 
 #[test]
 #[ignore = "needs PostgreSQL"]
+#[expect(clippy::too_many_lines, reason = "one store, asked in many ways")]
 fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
     let database = database();
     let way = Way::to(&database);

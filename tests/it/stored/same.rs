@@ -107,6 +107,7 @@ fn records() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each part of a filter")]
 fn filter() -> impl Strategy<Value = Filter> {
     let pattern = |of: &'static [&'static str]| {
         let one = (prop::sample::select(of), any::<bool>()).prop_map(|(text, exactly)| {
