@@ -11,7 +11,7 @@ use crate::store::{Asked, Config, Url};
 /// The options by which a store is found.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct StoreArgs {
-    /// Ask the store, where gates meet: <postgres://user@host/database>, or `config`: the one of [store] in --config
+    /// Ask the store, where gates meet: <postgres://user@host/database>, or `config`: the one that the file of --config names
     #[arg(long, value_name = "URL")]
     store: Option<Named>,
     /// File with the password for the store, one line
