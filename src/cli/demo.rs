@@ -76,19 +76,25 @@ impl Demo {
         let (gate, admin) = (app.address(), app.admin_address());
         let gateway = tokio::spawn(app.run(stop.clone()));
 
-        writeln!(out, "simulator  http://{upstream}")?;
-        writeln!(out, "gate       http://{gate}   (admin http://{admin})")?;
-        writeln!(out, "policies   {}\n", self.policies.display())?;
         let journal = &config.journal.directory;
-        let shown = shutdown.run_until_cancelled(show(out, gate, &simulator, journal));
-        let right = shown.await.unwrap_or(Ok(false))?;
-        if !self.once && !shutdown.is_cancelled() {
-            hints(out, gate, admin, journal)?;
-            shutdown.cancelled().await;
-        }
+        let showing = async {
+            writeln!(out, "simulator  http://{upstream}")?;
+            writeln!(out, "gate       http://{gate}   (admin http://{admin})")?;
+            writeln!(out, "policies   {}\n", self.policies.display())?;
+            let shown = shutdown.run_until_cancelled(show(out, gate, &simulator, journal));
+            let right = shown.await.unwrap_or(Ok(false))?;
+            if !self.once && !shutdown.is_cancelled() {
+                hints(out, gate, admin, journal)?;
+                shutdown.cancelled().await;
+            }
+            anyhow::Ok(right)
+        };
+        let shown = showing.await;
+        // Whatever came of it: while the gate runs, it writes into what is removed at the end.
         stop.cancel();
         gateway.await.context("gate")??;
         simulation.await.context("simulator")??;
+        let right = shown?;
         Ok(if right {
             ExitCode::SUCCESS
         } else {
