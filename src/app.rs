@@ -450,6 +450,8 @@ pub fn descriptors(config: &Config) -> Wanted {
             + u32::try_from(SPARES).unwrap_or(0)
             + 4 * workers
             + OF_A_SINK * u32::try_from(config.ship.names().len()).unwrap_or(0)
+            // As a sink, and for turns.
+            + config.store.as_ref().map_or(0, |_| 2 * OF_A_SINK)
             + FILES,
     }
 }

@@ -61,7 +61,7 @@ use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
 use crate::listener::{Body, Tracker, full};
-use crate::policy::{Decision, POLICY_ERROR};
+use crate::policy::{Decision, POLICY_ERROR, Verdict};
 use crate::store::{TurnError, Turns};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
@@ -372,11 +372,11 @@ impl Gateway {
         let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
         trace.step(Step::Record);
-        let is_ours = match &found {
-            Some(found) => found.is_ours().await,
-            None => true,
-        };
-        if !is_ours {
+        // What is denied changes nothing, whoever has the turn.
+        let is_allowed = judged.decision().verdict == Verdict::Allow;
+        if let Some(found) = found.as_ref().filter(|_| is_allowed)
+            && !found.is_ours().await
+        {
             return Err(Box::pin(self.refuse(&recorder, TurnError::Lost.into())).await);
         }
         let is_alone = found.as_ref().is_some_and(Found::is_alone);

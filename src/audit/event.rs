@@ -103,7 +103,8 @@ pub struct Decision<'a> {
     /// Who judged, when it was not the interpreter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluator: Option<Evaluator>,
-    /// `local` where gates take turns in a common store, and it was away: another gate may have changed the token too.
+    /// `local` where gates take turns in a common store, and this request went on without one: another gate may have changed
+    /// the token too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub turn: Option<&'static str>,
     /// The address of the caller.

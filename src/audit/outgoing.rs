@@ -102,7 +102,9 @@ impl Bookmark {
             return Ok(batch);
         }
         let mut lines = self.lines()?;
-        let (mut bytes, mut before, mut odd) = (0, self.at.seq, 0);
+        let (mut bytes, mut before) = (0, self.at.seq);
+        // The highest number that a line can have where it stands: lines may be damaged, and segments gone.
+        let mut highest = before;
         while before < last && batch.records.len() < most.records && bytes < most.bytes {
             let line = match lines.next() {
                 // What was read until then is sent before.
@@ -115,19 +117,16 @@ impl Bookmark {
                 break;
             };
             let seq = Link::read(&line.bytes).ok().and_then(|link| link.seq);
-            // A segment may be gone, and lines be damaged; but no number is further away than that.
-            let furthest = if line.place.offset == 0 {
-                line.place.segment.max(before + 1)
-            } else {
-                before + 1
-            };
-            let can_stand = |seq: &u64| *seq > before && *seq <= last && *seq <= furthest + odd;
+            if line.place.offset == 0 {
+                highest = highest.max(line.place.segment.saturating_sub(1));
+            }
+            highest += 1;
             // What has no number, or one that was there already, is no record that could be sent.
+            let can_stand = |seq: &u64| (before + 1..=last.min(highest)).contains(seq);
             let Some(seq) = seq.filter(can_stand) else {
-                odd += 1;
                 continue;
             };
-            odd = 0;
+            highest = seq;
             batch.missing += self.missing(before, seq);
             before = seq;
             bytes += line.bytes.len();
@@ -151,10 +150,12 @@ impl Bookmark {
     fn lines(&mut self) -> io::Result<Behind> {
         if self.at.seq == 0 {
             // What was deleted before anybody wanted it is nobody's loss.
-            let all = segments(&self.journal)?;
-            let first = all.first().and_then(|path| first_record(path));
-            self.told = self.told.max(first.unwrap_or(1).saturating_sub(1));
-            return Ok(Behind::all(&self.journal));
+            let oldest = self.oldest()?.unwrap_or(1);
+            self.told = self.told.max(oldest.saturating_sub(1));
+            return Ok(Behind {
+                first: None,
+                lines: Lines::new(&self.journal).over_damage(),
+            });
         }
         let place = Place {
             segment: self.at.segment,
@@ -176,16 +177,9 @@ impl Bookmark {
             }
             // It was deleted since.
             Some(line) => {
-                let seq = Link::read(&line.bytes).ok().and_then(|it| it.seq);
-                let is_later = match seq {
-                    Some(seq) if seq == self.at.seq + 1 => self.is_next(&line),
-                    seq => seq.is_some_and(|seq| seq > self.at.seq),
-                };
                 // The oldest are deleted first.
-                let all = segments(&self.journal)?;
-                let oldest = all.first().and_then(|path| first_record(path));
-                let is_deleted = oldest.is_none_or(|oldest| oldest > place.segment);
-                (is_later && is_deleted, Some(line))
+                let is_deleted = self.oldest()?.is_none_or(|oldest| oldest > place.segment);
+                (is_deleted && self.is_later(&line), Some(line))
             }
         };
         if is_it {
@@ -197,7 +191,13 @@ impl Bookmark {
         );
         (self.at, self.arrived) = (Cursor::default(), Cursor::default());
         self.told = 0;
-        Ok(Behind::all(&self.journal))
+        self.lines()
+    }
+
+    /// The first record that is left of the journal.
+    fn oldest(&self) -> io::Result<Option<u64>> {
+        let all = segments(&self.journal)?;
+        Ok(all.first().and_then(|path| first_record(path)))
     }
 
     fn is_named(&self, line: &Line) -> bool {
@@ -207,6 +207,15 @@ impl Bookmark {
     fn is_next(&self, line: &Line) -> bool {
         Link::read(&line.bytes)
             .is_ok_and(|link| link.seq == Some(self.at.seq + 1) && link.prev == self.at.hash)
+    }
+
+    /// Whether it can stand behind what was deleted with the record that the cursor names.
+    fn is_later(&self, line: &Line) -> bool {
+        let seq = Link::read(&line.bytes).ok().and_then(|link| link.seq);
+        match seq {
+            Some(seq) if seq == self.at.seq + 1 => self.is_next(line),
+            seq => seq.is_some_and(|seq| seq > self.at.seq),
+        }
     }
 
     /// This record was taken, and all before it: they are not read again. That they have arrived is another matter.
@@ -240,13 +249,6 @@ struct Behind {
 }
 
 impl Behind {
-    fn all(journal: &Path) -> Self {
-        Self {
-            first: None,
-            lines: Lines::new(journal).over_damage(),
-        }
-    }
-
     fn next(&mut self) -> io::Result<Option<Line>> {
         match self.first.take() {
             Some(line) => Ok(Some(line)),

@@ -315,7 +315,7 @@ impl Recorder {
                 evaluation_ns: Some(evaluation),
             },
             evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
-            turn: is_alone.then_some("local"),
+            turn: (is_alone && allowed).then_some("local"),
             verdict: verdict(decision.verdict),
             request: event::Request {
                 received_sha256: Some(call.received_sha256()),

@@ -76,9 +76,8 @@ impl State {
 
     /// Whether it does not go on.
     pub(super) fn is_failing(&self, name: &str) -> bool {
-        let mut is_failing = false;
-        self.change(name, |told, _| is_failing = told.error.is_some());
-        is_failing
+        let sinks = self.0.as_ref().map(|shared| shared.sinks());
+        sinks.is_some_and(|sinks| sinks.get(name).is_some_and(|told| told.error.is_some()))
     }
 
     /// It does not go on. Whether that is news.

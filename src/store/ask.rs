@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::moment::Moment;
+use super::schema::{signed, unsigned};
 use super::{Config, Connected, StoreError};
 use crate::audit::index::Decided;
 
@@ -152,14 +153,6 @@ pub(super) fn found(row: &Row) -> Found {
 
 pub(super) fn bytes(line: &str) -> Vec<u8> {
     line.as_bytes().to_vec()
-}
-
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn unsigned(number: i64) -> u64 {
-    number.unsigned_abs()
 }
 
 /// What is asked is all of one moment, nothing is written by it, and no time is lost on compiling questions. What a

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use tokio_postgres::Row as Kept;
 
 use super::StoreError;
-use super::ask::{Asked, signed};
+use super::ask::Asked;
 use super::rows::Row;
+use super::schema::signed;
 use super::verify::Problems;
 use crate::audit::facts::{self, About, Outcome, Settled};
 

@@ -1,8 +1,9 @@
 //! The gates that meet in the store.
 
 use super::StoreError;
-use super::ask::{Asked, Key, unsigned};
+use super::ask::{Asked, Key};
 use super::moment::Moment;
+use super::schema::unsigned;
 
 /// A gate, as it said last.
 #[derive(Clone, Debug, PartialEq, Eq)]

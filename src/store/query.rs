@@ -9,9 +9,10 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::StoreError;
-use super::ask::{Asked, Found, found, signed};
+use super::ask::{Asked, Found, found};
 use super::moment::Moment;
 use super::names::Meant;
+use super::schema::signed;
 use crate::audit::facts::asked;
 use crate::audit::index::{Filter, Which};
 

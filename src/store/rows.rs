@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::moment::Moment;
+use super::schema::signed;
 use crate::audit::facts::{self, About, Decision, Facts};
 use crate::audit::outgoing::Outgoing;
 
@@ -161,10 +162,6 @@ pub(super) fn endings(rows: &[Row<'_>]) -> BTreeMap<i64, Ending> {
         }
     }
     endings
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The kind of what is no record that could be looked for.

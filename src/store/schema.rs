@@ -1,5 +1,6 @@
 //! The tables of the store. Whatever changes here changes [`VERSION`].
 
+use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, IsolationLevel};
 
 use super::StoreError;
@@ -48,6 +49,22 @@ async fn version(client: &Client) -> Result<Option<i32>, StoreError> {
         .query_opt("SELECT version FROM dtgate.version", &[])
         .await?;
     Ok(row.map(|row| row.get(0)))
+}
+
+/// A number as the tables have it.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    number.unsigned_abs()
+}
+
+/// The advisory lock of a name.
+pub(super) fn lock_of(name: &str) -> i64 {
+    let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+    let beginning = hash.first_chunk().copied().unwrap_or_default();
+    i64::from_be_bytes(beginning)
 }
 
 /// Of the tables.

@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 
 use super::StoreError;
 use super::moment::Moment;
+use super::schema::signed;
 
 /// What the others may know of a gate.
 #[derive(Clone, Debug)]
@@ -34,7 +35,6 @@ impl Standing {
         gate: &str,
         shipped: u64,
     ) -> Result<(), StoreError> {
-        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (head, hash) = &self.head;
         let started = Moment::of(Some(self.started.as_millisecond()));
         client

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::StoreError;
-use super::ask::{Asked, unsigned};
+use super::ask::Asked;
 use super::moment::Moment;
 use super::query::Question;
+use super::schema::unsigned;
 use crate::audit::index::{By, Sum};
 
 impl Asked {

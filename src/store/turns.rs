@@ -7,19 +7,18 @@
 //! Gates ask again and again, in one session each, so that whoever waits for one token is in nobody's way. A gate that
 //! had the turn last lets another one that asked meanwhile have it first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod session;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio_postgres::Statement;
-use tokio_postgres::types::ToSql;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{Config, Connected, StoreError, WhenAway};
-use crate::value::Sha256Hex;
+use super::{Config, StoreError, WhenAway};
+use session::{Of, Session};
 
 /// Gives turns. Clones share the session.
 #[derive(Clone, Debug)]
@@ -33,24 +32,13 @@ struct Inner {
     hold: Duration,
     /// On which sessions live and turns end, whoever asked.
     runtime: Handle,
-    session: tokio::sync::Mutex<Option<Arc<Session>>>,
+    session: Mutex<Option<Arc<Session>>>,
+    /// Held while one is opened.
+    opening: tokio::sync::Mutex<()>,
     trouble: Mutex<Option<Trouble>>,
     ending: TaskTracker,
     /// When old rows were removed last.
     cleaned: Mutex<Instant>,
-}
-
-/// A session, with what it asks.
-#[derive(Debug)]
-struct Session {
-    connected: Connected,
-    take: Statement,
-    want: Statement,
-    /// No question has failed. One that has is asked nothing more, but is the one that frees its own turns.
-    is_well: AtomicBool,
-    renew: Statement,
-    release: Statement,
-    forget: Statement,
 }
 
 #[derive(Clone, Debug)]
@@ -71,14 +59,8 @@ struct Held {
     of: Of,
     holder: String,
     taken: Instant,
-}
-
-/// What a turn is of.
-#[derive(Clone, Debug)]
-struct Of {
-    environment: String,
-    token: String,
-    lock: i64,
+    /// The answer said so. Without an answer it may be.
+    is_had: bool,
 }
 
 /// Why there is no turn. The log says what is wrong with the store: that is nothing for clients.
@@ -114,7 +96,8 @@ impl Turns {
             gate: gate.to_owned(),
             hold,
             runtime: Handle::current(),
-            session: tokio::sync::Mutex::default(),
+            session: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
             ending: TaskTracker::new(),
             cleaned: Mutex::new(Instant::now()),
@@ -173,20 +156,19 @@ impl Turns {
             of: of.clone(),
             holder: holder.clone(),
             taken: Instant::now(),
+            is_had: false,
         }));
-        let (client, gate) = (&session.connected.client, &self.0.gate);
-        let (environment, token) = (&of.environment, &of.token);
-        let hold = self.0.hold.as_secs_f64();
-        let said: Said<'_> = &[&of.lock, environment, token, gate, &holder, &hold];
-        let asked = client.query_one(&session.take, said);
-        let answer = self.0.in_time(&session, asked).await?;
-        if answer.get::<_, bool>(0) {
+        let (gate, hold) = (&self.0.gate, self.0.hold);
+        let asked = session.take(of, gate, &holder, hold);
+        if self.0.in_time(&session, asked).await? {
+            if let Some(held) = &mut turn.0 {
+                held.is_had = true;
+            }
             return Ok(Some(turn));
         }
         turn.0 = None;
-        let said: Said<'_> = &[environment, token, gate];
-        let wanted = client.execute(&session.want, said);
-        self.0.in_time(&session, wanted).await?;
+        let told = session.want(of, gate);
+        self.0.in_time(&session, told).await?;
         Ok(None)
     }
 
@@ -216,6 +198,9 @@ impl Turns {
 impl Inner {
     /// The session; another one, where the last has ended. While it cannot be opened, it is not tried by everybody.
     async fn session(self: &Arc<Self>) -> Result<Arc<Session>, StoreError> {
+        if let Some(session) = self.usable() {
+            return Ok(session);
+        }
         // Whoever stops waiting ends nothing: what is opened is there for the next.
         let inner = self.clone();
         let opening = self.runtime.spawn(async move { inner.open().await });
@@ -223,14 +208,16 @@ impl Inner {
         opened.unwrap_or_else(|panic| Err(StoreError::Other(panic.to_string())))
     }
 
+    fn usable(&self) -> Option<Arc<Session>> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.clone().filter(|session| session.is_usable())
+    }
+
     async fn open(&self) -> Result<Arc<Session>, StoreError> {
-        let mut kept = self.session.lock().await;
-        if let Some(session) = kept.as_ref()
-            && session.is_usable()
-        {
-            return Ok(session.clone());
+        let _alone = self.opening.lock().await;
+        if let Some(session) = self.usable() {
+            return Ok(session);
         }
-        *kept = None;
         if let Some(trouble) = self.trouble()
             && trouble.tried.elapsed() < AGAIN
         {
@@ -239,6 +226,7 @@ impl Inner {
         let opened = Session::open(&self.config).await;
         self.note(opened.as_ref().err());
         let session = Arc::new(opened?);
+        let mut kept = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Some(session.clone());
         Ok(session)
     }
@@ -255,7 +243,7 @@ impl Inner {
             Err(_elapsed) => Err(StoreError::Timeout(within)),
         };
         if let Err(error) = &answered
-            && session.is_well.swap(false, Ordering::Relaxed)
+            && session.fails()
         {
             self.note(Some(error));
         }
@@ -288,7 +276,7 @@ impl Inner {
         }
     }
 
-    /// Removes, now and then, what nobody has had for long: whoever asks for tokens that do not exist leaves rows.
+    /// Removes old rows, now and then.
     async fn clean(&self, session: &Arc<Session>) {
         let is_due = {
             let mut cleaned = self.cleaned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -299,73 +287,40 @@ impl Inner {
             is_due
         };
         if is_due {
-            let removed = session.connected.client.execute(CLEAN, &[]);
-            drop(self.in_time(session, removed).await);
+            drop(self.in_time(session, session.clean()).await);
         }
     }
+}
 
-    /// Frees a turn, in another session where its own has ended. Past `hold` it is free in any case.
-    async fn free(self: Arc<Self>, session: Arc<Session>, of: Of, holder: String) {
+impl Held {
+    /// Frees the turn, in another session where its own has ended. Past `hold` it is free in any case.
+    async fn free(self) {
+        let Self {
+            inner,
+            session,
+            of,
+            holder,
+            is_had,
+            ..
+        } = self;
         let began = Instant::now();
-        let (environment, token) = (&of.environment, &of.token);
-        if !session.connected.is_closed() {
-            let said: Said<'_> = &[&of.lock, environment, token, &holder];
-            let client = &session.connected.client;
-            let freed = client.execute(&session.release, said);
-            if self.in_time(&session, freed).await.is_ok() {
-                self.clean(&session).await;
+        if !session.is_closed() {
+            let freed = session.release(&of, &holder, is_had);
+            if inner.in_time(&session, freed).await.is_ok() {
+                inner.clean(&session).await;
                 return;
             }
         }
-        // The lock has ended with its session. One of another session may be somebody else's.
         drop(session);
-        while began.elapsed() < self.hold {
-            if let Ok(session) = self.session().await {
-                let said: Said<'_> = &[environment, token, &holder];
-                let client = &session.connected.client;
-                let freed = client.execute(&session.forget, said);
-                if self.in_time(&session, freed).await.is_ok() {
+        while began.elapsed() < inner.hold {
+            if let Ok(session) = inner.session().await {
+                let freed = session.forget(&of, &holder);
+                if inner.in_time(&session, freed).await.is_ok() {
                     return;
                 }
             }
             tokio::time::sleep(LATER).await;
         }
-    }
-}
-
-impl Session {
-    async fn open(config: &Config) -> Result<Self, StoreError> {
-        let within = config.timeout.as_std();
-        let connected = Connected::open(config, "turns").await?;
-        let opened = tokio::time::timeout(within, Self::prepared(connected, within)).await;
-        opened.unwrap_or(Err(StoreError::Timeout(within)))
-    }
-
-    /// A server that this machine has vanished from must not keep its locks for hours, nor a statement wait without end.
-    async fn prepared(connected: Connected, within: Duration) -> Result<Self, StoreError> {
-        let client = &connected.client;
-        connected.steady(within).await?;
-        let (take, want) = (client.prepare(TAKE).await?, client.prepare(WANT).await?);
-        let renew = client.prepare(RENEW).await?;
-        let (release, forget) = (
-            client.prepare(RELEASE).await?,
-            client.prepare(FORGET).await?,
-        );
-        // What nobody has had for long is not kept.
-        client.execute(CLEAN, &[]).await?;
-        Ok(Self {
-            connected,
-            is_well: AtomicBool::new(true),
-            take,
-            want,
-            renew,
-            release,
-            forget,
-        })
-    }
-
-    fn is_usable(&self) -> bool {
-        self.is_well.load(Ordering::Relaxed) && !self.connected.is_closed()
     }
 }
 
@@ -379,14 +334,9 @@ impl Turn {
         if held.taken.elapsed() < FRESH {
             return true;
         }
-        let (session, seconds) = (&held.session, held.inner.hold.as_secs_f64());
-        let (environment, token) = (&held.of.environment, &held.of.token);
-        let said: Said<'_> = &[environment, token, &held.holder, &seconds];
-        let asked = session.connected.client.execute(&session.renew, said);
-        held.inner
-            .in_time(session, asked)
-            .await
-            .is_ok_and(|rows| rows == 1)
+        let renewed = held.session.renew(&held.of, &held.holder, held.inner.hold);
+        let renewed = held.inner.in_time(&held.session, renewed).await;
+        renewed.unwrap_or(false)
     }
 }
 
@@ -394,66 +344,10 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(held) = self.0.take() {
             let inner = held.inner.clone();
-            let freeing = held.inner.free(held.session, held.of, held.holder);
-            inner.ending.spawn_on(freeing, &inner.runtime);
+            inner.ending.spawn_on(held.free(), &inner.runtime);
         }
     }
 }
-
-impl Of {
-    fn new(environment: &str, token: &str) -> Self {
-        let hash = Sha256Hex::of(format!("{environment}\0{token}").as_bytes());
-        let half = hash.as_str().get(..16).unwrap_or_default();
-        let number = u64::from_str_radix(half, 16).unwrap_or_default();
-        Self {
-            environment: environment.to_owned(),
-            token: token.to_owned(),
-            lock: number.cast_signed(),
-        }
-    }
-}
-
-/// Values of a statement.
-type Said<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// Both, or none.
-const TAKE: &str = "
-WITH locked AS MATERIALIZED (SELECT pg_try_advisory_lock($1) AS got),
-taken AS (
-  INSERT INTO dtgate.turn AS turn (environment, token, gate, holder, since, until)
-  SELECT $2, $3, $4, ($5::text)::uuid, clock_timestamp(), clock_timestamp() + make_interval(secs => $6)
-  FROM locked WHERE got
-  ON CONFLICT (environment, token) DO UPDATE
-  SET gate = excluded.gate, holder = excluded.holder, since = excluded.since, until = excluded.until, wanted_by = NULL
-  WHERE turn.until < clock_timestamp() AND (
-    turn.gate <> excluded.gate OR turn.wanted_by IS NULL OR turn.wanted < clock_timestamp() - interval '500 ms'
-  )
-  RETURNING true AS done
-),
-answer AS MATERIALIZED (SELECT got, EXISTS (SELECT FROM taken) AS is_mine FROM locked)
-SELECT is_mine, CASE WHEN got AND NOT is_mine THEN pg_advisory_unlock($1) END FROM answer";
-
-const WANT: &str = "
-UPDATE dtgate.turn SET wanted_by = $3, wanted = clock_timestamp()
-WHERE environment = $1 AND token = $2 AND gate <> $3 AND until > '-infinity'";
-
-const RENEW: &str = "
-UPDATE dtgate.turn SET until = clock_timestamp() + make_interval(secs => $4)
-WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid AND until > '-infinity'";
-
-const RELEASE: &str = "
-WITH released AS (
-  UPDATE dtgate.turn SET until = '-infinity'
-  WHERE environment = $2 AND token = $3 AND holder = ($4::text)::uuid RETURNING holder
-)
-SELECT pg_advisory_unlock($1) FROM released";
-
-const FORGET: &str = "
-UPDATE dtgate.turn SET until = '-infinity'
-WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid";
-
-const CLEAN: &str = "
-DELETE FROM dtgate.turn WHERE since < clock_timestamp() - interval '1 hour' AND until < clock_timestamp()";
 
 /// Between two tries where another gate has it.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);

@@ -8,10 +8,11 @@ use std::collections::{HashSet, VecDeque};
 use tokio_postgres::Row as Kept;
 
 use super::StoreError;
-use super::ask::{Asked, unsigned};
+use super::ask::Asked;
 use super::endings::Endings;
 use super::moment::Moment;
 use super::rows::Row;
+use super::schema::unsigned;
 use crate::audit::chain::NotedHead;
 use crate::audit::verify::{Beginning, Elsewhere, Report, Trust, VerifyError};
 use crate::value::counted;

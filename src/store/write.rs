@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Statement, Transaction};
 
 use super::StoreError;
 use super::rows::{Ending, Row};
+use super::schema::lock_of;
 
 /// What is asked again and again in one session.
 #[derive(Debug)]
@@ -187,14 +188,6 @@ struct Columns {
     settled_seq: Vec<Option<i64>>,
     found: Vec<Option<String>>,
     made: Vec<Option<String>>,
-}
-
-/// What a gate locks by its name.
-fn lock_of(gate: &str) -> i64 {
-    use sha2::{Digest, Sha256};
-    let hash: [u8; 32] = Sha256::digest(gate.as_bytes()).into();
-    let beginning = hash.first_chunk().copied().unwrap_or_default();
-    i64::from_be_bytes(beginning)
 }
 
 /// The words of a decision, each once: a `tsvector`.

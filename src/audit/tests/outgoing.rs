@@ -96,9 +96,6 @@ async fn a_cursor_that_is_torn_empty_removed_or_of_another_journal_sends_everyth
         let last = verify(&config.directory, None).unwrap().head_seq;
         fs::write(cursor(&config), &good).unwrap();
         let got = takes(&mut at(&config), last, ALL);
-        if last == 7 {
-            continue;
-        }
         assert_eq!(got, numbers(1, last), "{records}");
     }
 }
@@ -166,6 +163,19 @@ async fn what_is_damaged_is_missing_and_told_once() {
     with(&[3]);
     let mut bookmark = at(&config);
     assert_eq!(takes(&mut bookmark, 4, ALL), (vec![1, 2, 4], 1));
+    // A number that jumps is damage, and not the next record.
+    let jumps = content.replacen("{\"seq\":3,", "{\"seq\":6,", 1);
+    assert_ne!(jumps, content);
+    fs::write(&path, jumps).unwrap();
+    fs::remove_file(cursor(&config)).unwrap();
+    assert_eq!(takes(&mut at(&config), 6, ALL), (vec![1, 2, 4, 5, 6], 1));
+    // The first that is left, where those before were deleted.
+    let left = path.with_file_name("00000000000000000003.jsonl");
+    fs::write(&left, format!("broken\n{}\n", lines[3..].join("\n"))).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::remove_file(cursor(&config)).unwrap();
+    assert_eq!(takes(&mut at(&config), 6, ALL), (vec![4, 5, 6], 1));
+    fs::remove_file(&left).unwrap();
     with(&[4]);
     let mut bookmark = at(&config);
     assert_eq!(takes(&mut bookmark, 4, ALL), (vec![1, 2, 3], 1));
