@@ -11,8 +11,6 @@ mod way;
 
 use std::path::{Path, PathBuf};
 
-use http::Uri;
-
 pub use client::{AskError, Client, LONGEST_ANSWER};
 pub use proxy::{Found, Proxy};
 pub use sender::{Sender, To, is_encrypted, is_here, is_private};
@@ -44,48 +42,11 @@ pub enum OutboundError {
     Tls(#[from] rustls::Error),
 }
 
-/// Whether a URL has no port, or one that there is: the parser takes any number.
-pub fn has_possible_port(uri: &Uri) -> bool {
-    let authority = uri.authority().map_or("", |it| it.as_str());
-    // Behind the colons of an address.
-    let host_ends = authority.rfind(']').unwrap_or(0);
-    let after = authority.get(host_ends..).unwrap_or_default();
-    let port = after.rsplit_once(':').map(|(_, port)| port);
-    port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
 impl OutboundError {
     fn of(path: &Path, reason: String) -> Self {
         Self::File {
             path: path.to_owned(),
             reason,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_one_of_those_that_there_are() {
-        for (text, is_possible) in [
-            ("http://a", true),
-            ("http://a:1/b:99999", true),
-            ("https://a:65535", true),
-            ("http://[::1]", true),
-            ("http://a:65536", false),
-            ("http://a:99999999999999999999", false),
-            ("http://a:0", false),
-            ("http://a:", false),
-            ("http://[::1]:65536/a", false),
-        ] {
-            let uri = text.parse::<Uri>();
-            assert_eq!(
-                uri.is_ok_and(|uri| has_possible_port(&uri)),
-                is_possible,
-                "{text}"
-            );
         }
     }
 }

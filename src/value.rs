@@ -8,6 +8,7 @@ mod address;
 mod counted;
 mod network;
 mod relative;
+mod url;
 mod visible;
 mod words;
 
@@ -24,6 +25,7 @@ pub use address::{clients_address, deserialize_listening, listening};
 pub use counted::counted;
 pub use network::{Network, deserialize_believed};
 pub use relative::relative;
+pub use url::{has_possible_port, is_this_machine, plain_url};
 pub use visible::{Visible, VisibleLines, visible_json};
 pub use words::{likeness, plain_words, unread, unwritten};
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::event::{Checkpoint as Event, KeyChange};
 use super::tree::Hash;
+use crate::value::plain_url;
 use note::{Kind, Note, NoteError, PublicKey, SigningKey};
 
 /// What is signed.
@@ -205,22 +206,8 @@ impl TryFrom<String> for Url {
     fn try_from(text: String) -> Result<Self, &'static str> {
         let wanted =
             "write http://host[:port][/path] or https://…, without user, query or fragment";
-        let uri: http::Uri = text.parse().map_err(|_invalid| wanted)?;
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        let has_host = uri.host().is_some_and(|host| !host.is_empty());
-        // Of a port that there is: the parser takes any number.
-        let after_host = uri.authority().map_or("", |it| it.as_str());
-        let after_host = after_host
-            .rsplit_once(']')
-            .map_or(after_host, |(_, after)| after);
-        let port = after_host
-            .rsplit_once(':')
-            .map(|(_, port)| port.parse::<u16>());
-        let is_possible = port.is_none_or(|port| port.is_ok_and(|port| port > 0));
-        let is_plain = !text.contains(['@', '#']) && uri.query().is_none();
-        (is_http && has_host && is_possible && is_plain)
-            .then_some(Self(uri))
-            .ok_or(wanted)
+        let uri = plain_url(&text).filter(|uri| uri.query().is_none());
+        uri.map(Self).ok_or(wanted)
     }
 }
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer};
 use super::algorithm::Algorithm;
 use super::forwarded::{self, names_a_client};
 use crate::guard::is_about_another_request;
-use crate::outbound::{Proxy, has_possible_port};
-use crate::value::Duration;
+use crate::outbound::Proxy;
+use crate::value::{Duration, has_possible_port};
 
 /// Who is calling, besides the token for Dynatrace.
 #[derive(Clone, Debug, Default, PartialEq)]

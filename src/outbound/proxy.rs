@@ -8,8 +8,8 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use serde::Deserialize;
 
-use super::{OutboundError, has_possible_port};
-use crate::value::unread;
+use super::OutboundError;
+use crate::value::{has_possible_port, unread};
 
 /// Through which proxy somebody is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

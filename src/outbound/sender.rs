@@ -1,6 +1,5 @@
 //! Messages to one server, with header fields that are secrets.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 
 use super::{AskError, Client, ClientCertificate, Files, Found, OutboundError, Proxy};
-use crate::value::unread;
+use crate::value::{is_this_machine, unread};
 
 /// How the server is reached.
 #[derive(Clone, Copy, Debug)]
@@ -95,10 +94,7 @@ pub fn is_encrypted(url: &Uri) -> bool {
 
 /// Whether it is on this machine.
 pub fn is_here(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let address = host.parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost")
-        || address.is_ok_and(|it| it.to_canonical().is_loopback())
+    url.host().is_some_and(is_this_machine)
 }
 
 /// Header fields from a file: one a line, `name: value`. Nothing of the file is repeated in an error.

@@ -8,8 +8,8 @@ use http::Uri;
 use serde::Deserialize;
 
 use crate::audit::index::Pattern;
-use crate::outbound::{ClientCertificate, Proxy, To, has_possible_port};
-use crate::value::Duration;
+use crate::outbound::{ClientCertificate, Proxy, To};
+use crate::value::{Duration, plain_url};
 
 /// Where records are sent: by kind, then by a name of the operator's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -243,13 +243,8 @@ impl TryFrom<String> for Url {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let wanted = "write http://host[:port][/path] or https://…, without user, query or fragment; secrets belong in \
                       headers_file";
-        let uri: Uri = text.parse().map_err(|_invalid| wanted)?;
-        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        let has_host = uri.host().is_some_and(|host| !host.is_empty());
-        let is_plain = !text.contains(['@', '#']) && uri.query().is_none();
-        (is_http && has_host && has_possible_port(&uri) && is_plain)
-            .then_some(Self(uri))
-            .ok_or(wanted)
+        let uri = plain_url(&text).filter(|uri| uri.query().is_none());
+        uri.map(Self).ok_or(wanted)
     }
 }
 

@@ -19,8 +19,8 @@ use super::keep::{Refusal, Sent};
 use super::record::Record;
 use super::{Most, Outgoing, Shape, ShipError};
 use crate::audit::index::Pattern;
-use crate::outbound::{Sender, To, has_possible_port, is_private};
-use crate::value::unread;
+use crate::outbound::{Sender, To, is_private};
+use crate::value::{plain_url, unread};
 use hand::Hand;
 use rate::Rate;
 use told::Told;
@@ -205,13 +205,7 @@ fn url(config: &Config) -> Result<Uri, String> {
         };
     };
     let text = secret(path, "url_file")?;
-    let uri = text.parse::<Uri>().ok().filter(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.host().is_some_and(|host| !host.is_empty())
-            && has_possible_port(uri)
-            && !text.contains(['@', '#'])
-    });
-    uri.ok_or_else(|| {
+    plain_url(&text).ok_or_else(|| {
         let path = path.display();
         format!(
             "url_file {path}: it is not a URL: write https://host[:port]/path, and nothing else"

@@ -1,7 +1,6 @@
 //! The section `[store]`.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,7 +8,7 @@ use serde::Deserialize;
 use tokio_postgres::config::{Host, SslMode};
 
 use crate::outbound::ClientCertificate;
-use crate::value::Duration;
+use crate::value::{Duration, is_this_machine};
 
 /// Where the store is, and who the gate is there.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -102,11 +101,7 @@ impl Url {
     pub fn is_here(&self) -> bool {
         self.settings.get_hosts().iter().all(|host| match host {
             Host::Unix(_) => true,
-            Host::Tcp(host) => {
-                let address = host.parse::<IpAddr>();
-                host.eq_ignore_ascii_case("localhost")
-                    || address.is_ok_and(|it| it.to_canonical().is_loopback())
-            }
+            Host::Tcp(host) => is_this_machine(host),
         })
     }
 

@@ -7,8 +7,8 @@ use http::Uri;
 use http::uri::Scheme;
 use serde::{Deserialize, Serialize};
 
-use crate::outbound::{ClientCertificate, Proxy, has_possible_port};
-use crate::value::Duration;
+use crate::outbound::{ClientCertificate, Proxy};
+use crate::value::{Duration, has_possible_port};
 
 /// What the gate shows Dynatrace in the place of callers who have proven who they are.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::{UpstreamError, written};
-use crate::outbound::has_possible_port;
+use crate::value::has_possible_port;
 
 /// The part of an upstream URL that every request shares.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -4,12 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use http::Uri;
-use http::uri::Scheme;
 use serde::Deserialize;
 
 use super::resource::Named;
-use crate::outbound::{self, ClientCertificate, Proxy, has_possible_port};
-use crate::value::Duration;
+use crate::outbound::{self, ClientCertificate, Proxy};
+use crate::value::{Duration, plain_url};
 
 /// Where traces and metrics are sent. Each of them is sent if its table is there.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -176,13 +175,10 @@ impl TryFrom<String> for Endpoint {
         let wanted = "an endpoint is written http://host:port or https://host:port, with the path before /v1/traces and \
              /v1/metrics where there is one, and without user, query or fragment; a port is at most 65535; secrets belong \
              in headers_file";
-        let uri: Uri = text.parse().map_err(|_invalid| wanted)?;
-        let is_http = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
-        let has_host = uri.host().is_some_and(|host| !host.is_empty());
-        let is_plain = !text.contains(['@', '#']) && uri.query().is_none();
+        let uri = plain_url(&text).ok_or(wanted)?;
         let path = uri.path().trim_end_matches('/');
         let is_of_one = SIGNALS.iter().any(|signal| path.ends_with(signal));
-        if is_http && has_host && has_possible_port(&uri) && is_plain && !is_of_one {
+        if uri.query().is_none() && !is_of_one {
             Ok(Self(uri))
         } else {
             Err(wanted)
