@@ -2,6 +2,7 @@
 //! owns the clock and the shutdown.
 
 mod configured;
+mod descriptors;
 mod export;
 mod index;
 mod load;
@@ -14,7 +15,7 @@ mod status;
 mod supervise;
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,13 +25,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::util::MapResponse;
 
-use crate::admin::{self, Admin, Check, Checks};
+use crate::admin::{self, Admin};
 use crate::anchor::Anchor;
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
-use crate::listener::descriptors::{self, Wanted};
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
@@ -42,6 +42,8 @@ use manager::Manager;
 use reload::{InForce, Reloader, State};
 use status::Places;
 
+pub use descriptors::descriptors;
+use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
 pub use load::{catalogue, doubts, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
@@ -149,7 +151,7 @@ impl App {
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
-        let checks = checks(state.clone(), audit.clone(), space.clone());
+        let checks = shown::checks(state.clone(), audit.clone(), space.clone());
         shown::readiness(&metrics, &checks);
         let tls = [listener.tls(), admin_listener.tls()];
         shown::certificates(&metrics, &tls);
@@ -433,81 +435,4 @@ fn open_journal(
     let key = HashKey::new(directory.hash_key()?);
     let (audit, writer) = Audit::open(directory, config, policy.revision(), configured(&key), now)?;
     Ok((audit, writer, key))
-}
-
-/// Who needs how many descriptors.
-pub fn descriptors(config: &Config) -> Wanted {
-    let workers = u32::from(config.listener.workers.get());
-    let environments = config.environments.values();
-    let upstreams = environments.map(|environment| &environment.upstream);
-    let upstream = upstreams
-        .chain(config.environments.is_empty().then_some(&config.upstream))
-        .map(|upstream| u32::try_from(upstream.max_connections.get()).unwrap_or(u32::MAX));
-    Wanted {
-        clients: config.listener.max_connections,
-        upstream: NonZeroU32::new(upstream.fold(0, u32::saturating_add)).unwrap_or(NonZeroU32::MIN),
-        others: OPERATORS
-            + u32::try_from(SPARES).unwrap_or(0)
-            + 4 * workers
-            + OF_A_SINK * u32::try_from(config.ship.names().len()).unwrap_or(0)
-            // As a sink, and for turns.
-            + config.store.as_ref().map_or(0, |_| 2 * OF_A_SINK)
-            + FILES,
-    }
-}
-
-/// The configuration with no more connections than there are descriptors for.
-fn within_descriptors(config: &Config) -> Config {
-    let mut config = config.clone();
-    if let Err(short) = descriptors(&config).of(descriptors::raise()) {
-        tracing::warn!("{short}");
-        config.listener.max_connections = short.clients;
-        let environments = config.environments.len().max(1);
-        let each = usize::try_from(short.upstream.get()).unwrap_or(usize::MAX) / environments;
-        let each = NonZeroUsize::new(each).unwrap_or(NonZeroUsize::MIN);
-        let environments = config.environments.values_mut();
-        let upstreams = environments.map(|environment| &mut environment.upstream);
-        for upstream in upstreams.chain([&mut config.upstream]) {
-            upstream.max_connections = upstream.max_connections.min(each);
-        }
-    }
-    config
-}
-
-/// Connections of operators and their tools.
-const OPERATORS: u32 = 64;
-/// Descriptors that are theirs even when everybody else has used up what there is.
-const SPARES: usize = 8;
-/// The way to it, the journal, and how far it is.
-const OF_A_SINK: u32 = 4;
-/// The journal, the log, policies, listening sockets, and what nobody thought of.
-const FILES: u32 = 64;
-
-/// What has to be well before guarded requests can be answered.
-fn checks(state: Arc<State>, audit: Audit, space: Space) -> Checks {
-    Arc::new(move || {
-        // A gate without policies does not start.
-        let policy = state.policy();
-        let policies = Check {
-            name: "policies",
-            ok: true,
-            detail: format!("{} loaded, {}", policy.names().count(), policy.revision()),
-        };
-        let journal = audit.health();
-        let journal = Check {
-            name: "journal",
-            ok: journal.is_ok(),
-            detail: journal.err().unwrap_or_else(|| {
-                if space.is_low() {
-                    format!(
-                        "writable, but its disk has only {} MiB free: refusals and denials are only counted, and judged reads refused",
-                        space.free() >> 20
-                    )
-                } else {
-                    "writable".to_owned()
-                }
-            }),
-        };
-        vec![policies, journal]
-    })
 }

@@ -1,11 +1,11 @@
-//! What metrics ask for when they are read.
+//! What metrics and probes ask for when they are read.
 
 use std::sync::Arc;
 
 use super::now;
 use super::reload::State;
-use crate::admin::Checks;
-use crate::audit::Audit;
+use crate::admin::{Check, Checks};
+use crate::audit::{Audit, Space};
 use crate::listener::TlsSwap;
 use crate::policy::Trusted;
 use crate::telemetry::{Evaluator, JournalKept, Metrics};
@@ -63,4 +63,33 @@ pub(super) fn judges(metrics: &Metrics, state: &Arc<State>) {
             differs: matches!(trusted, Trusted::Lost { .. }),
         }
     });
+}
+
+/// What has to be well before guarded requests can be answered.
+pub(super) fn checks(state: Arc<State>, audit: Audit, space: Space) -> Checks {
+    Arc::new(move || {
+        // A gate without policies does not start.
+        let policy = state.policy();
+        let policies = Check {
+            name: "policies",
+            ok: true,
+            detail: format!("{} loaded, {}", policy.names().count(), policy.revision()),
+        };
+        let journal = audit.health();
+        let journal = Check {
+            name: "journal",
+            ok: journal.is_ok(),
+            detail: journal.err().unwrap_or_else(|| {
+                if space.is_low() {
+                    format!(
+                        "writable, but its disk has only {} MiB free: refusals and denials are only counted, and judged reads refused",
+                        space.free() >> 20
+                    )
+                } else {
+                    "writable".to_owned()
+                }
+            }),
+        };
+        vec![policies, journal]
+    })
 }

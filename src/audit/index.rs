@@ -5,7 +5,9 @@
 //! anything.
 
 mod damage;
+mod error;
 pub mod facts;
+mod file;
 mod fill;
 mod filter;
 mod gaps;
@@ -20,15 +22,16 @@ mod texts;
 mod unnamed;
 mod words;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
-use thiserror::Error;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::lines::{Lines, Place, Unreadable};
-use super::segment::{as_readable_as, directory_of, identity, options};
+use super::segment::{as_readable_as, options};
 use damage::Damage;
+pub use error::Error;
+pub use file::check;
+use file::{discard, file_of, is_foreign, owned_as};
 use fill::Filler;
 pub use filter::{Filter, Pattern, Which};
 pub use gaps::{Gaps, PrunedBefore};
@@ -49,26 +52,6 @@ pub struct Index {
     file: Option<(u64, u64)>,
     filler: Option<Filler>,
     damage: Damage,
-}
-
-/// Why an index cannot be used. The journal is as it was.
-#[derive(Debug, Error)]
-pub enum Error {
-    #[error("index: {0}{advice}", advice = advice(.0))]
-    Database(rusqlite::Error),
-    #[error("journal: {0}")]
-    Journal(std::io::Error),
-    #[error("index {}: {source}", path.display())]
-    File {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{} is there and is no index of a journal: remove it, or name another file", .0.display())]
-    Foreign(PathBuf),
-    #[error(
-        "record {0} is indexed where the journal has another one: run dtgate audit index --rebuild"
-    )]
-    Stale(u64),
 }
 
 /// What one transaction came to.
@@ -345,90 +328,6 @@ pub fn is_about(line: &[u8], decision: u64) -> bool {
     })
 }
 
-impl Error {
-    /// Nothing can be written to it: by its modes, or because another process holds it and does not let go.
-    pub fn is_read_only(&self) -> bool {
-        match self {
-            Self::Database(error) => matches!(
-                error.sqlite_error_code(),
-                Some(
-                    ErrorCode::ReadOnly
-                        | ErrorCode::CannotOpen
-                        | ErrorCode::PermissionDenied
-                        | ErrorCode::DatabaseBusy
-                        | ErrorCode::DatabaseLocked
-                )
-            ),
-            Self::File { source, .. } => matches!(
-                source.kind(),
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
-            ),
-            Self::Journal(_) | Self::Foreign(_) | Self::Stale(_) => false,
-        }
-    }
-
-    /// It is the index that is wrong, and a new one helps: its pages, or what somebody wrote into its tables.
-    pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Database(error) => is_damage(error),
-            Self::Stale(_) => true,
-            Self::Journal(_) | Self::File { .. } | Self::Foreign(_) => false,
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{
-        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows,
-        SqliteFailure, Utf8Error,
-    };
-    match error {
-        // The words say "SQL logic error" of what is wrong in their tables, and that code has no name.
-        SqliteFailure(failure, _) => matches!(
-            failure.code,
-            ErrorCode::DatabaseCorrupt
-                | ErrorCode::NotADatabase
-                | ErrorCode::ConstraintViolation
-                | ErrorCode::TypeMismatch
-                | ErrorCode::Unknown
-        ),
-        FromSqlConversionFailure(..)
-        | IntegralValueOutOfRange(..)
-        | InvalidColumnType(..)
-        | QueryReturnedNoRows
-        | Utf8Error(..) => true,
-        _ => false,
-    }
-}
-
-fn advice(error: &rusqlite::Error) -> &'static str {
-    if is_damage(error) {
-        ": it is damaged, run dtgate audit index --rebuild"
-    } else {
-        ""
-    }
-}
-
-/// Root may make it, and the gate has to write to it.
-fn owned_as(journal: &Path, made: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let (wanted, found) = (std::fs::metadata(journal)?, made.metadata()?);
-    if wanted.uid() != found.uid() && rustix::process::geteuid().is_root() {
-        std::os::unix::fs::fchown(made, Some(wanted.uid()), Some(wanted.gid()))?;
-    }
-    Ok(())
-}
-
-fn file_of(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().as_ref().map(identity)
-}
-
 /// What every connection has.
 fn set_up(db: &Connection) -> Result<(), Error> {
     db.busy_timeout(std::time::Duration::from_secs(10))?;
@@ -466,57 +365,6 @@ fn empty(db: &mut Connection) -> Result<(), Error> {
     )?;
     emptied.execute_batch(TABLES)?;
     emptied.commit()?;
-    Ok(())
-}
-
-/// Finds what a gate would object to: a file in its place that is none of its own.
-pub fn check(journal: &Path, path: &Path) -> Result<(), Error> {
-    match is_foreign(journal, path) {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Error::Foreign(path.to_owned())),
-        Err(source) => Err(Error::File {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// Whether a file is somebody else's: it is not where indexes are, and does not say that it is one.
-fn is_foreign(journal: &Path, path: &Path) -> std::io::Result<bool> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-        // A link leads to what nobody meant to be written, a pipe is waited for.
-        Ok(found) if !found.is_file() => return Ok(true),
-        Ok(_file) => {}
-    }
-    if path == journal.join(FILE) {
-        return Ok(false);
-    }
-    let mut header = Vec::new();
-    match std::fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        opened => opened?.take(100).read_to_end(&mut header)?,
-    };
-    let says = header.get(68..72).and_then(|it| it.try_into().ok());
-    let is_ours = says.is_some_and(|it| i64::from(u32::from_be_bytes(it)) == APPLICATION);
-    Ok(!header.is_empty() && !is_ours)
-}
-
-/// Removes the file and what belongs to it.
-fn discard(path: &Path) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_owned();
-    for end in ["", "-wal", "-shm"] {
-        let mut name = name.clone();
-        name.push(end);
-        let file = directory_of(path).join(name);
-        match std::fs::remove_file(&file) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::File { path: file, source });
-            }
-            _removed => {}
-        }
-    }
     Ok(())
 }
 

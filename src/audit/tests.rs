@@ -20,6 +20,7 @@ use crate::dynatrace::redact::Redactor;
 use super::event::{Answer, Outcome, Stop};
 use super::verify::{VerifyError, verify};
 use super::*;
+use crate::value::Size;
 use chain::NotedHead;
 
 fn now() -> jiff::Timestamp {

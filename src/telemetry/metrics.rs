@@ -3,12 +3,13 @@
 //! Label values are constants of our own code or names of loaded policies, never text of a client, so the
 //! number of series is bounded by the configuration. Counting is a hash and an atomic addition.
 
+mod asked;
 mod classic;
 mod families;
 mod labels;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -19,6 +20,8 @@ use prometheus_client::registry::Registry;
 
 use super::Limit;
 use crate::dynatrace::redact::Redacted;
+use asked::Sources;
+pub use asked::{Evaluator, JournalKept, Load, SinkLoad};
 use families::Families;
 pub use labels::known_method;
 use labels::{
@@ -44,57 +47,7 @@ pub struct Counted(Gauge);
 struct Inner {
     registry: Registry,
     families: Families,
-    count_connections: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
-    count_journal_free: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
-    ask_index: OnceLock<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
-    ask_evaluator: OnceLock<Box<dyn Fn() -> Evaluator + Send + Sync>>,
-    ask_kept: OnceLock<Box<dyn Fn() -> JournalKept + Send + Sync>>,
-    ask_load: OnceLock<Box<dyn Fn() -> Load + Send + Sync>>,
-    ask_ready: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
-    ask_sinks: OnceLock<Box<dyn Fn() -> Vec<SinkLoad> + Send + Sync>>,
-}
-
-/// What requests hold at a moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    /// Bytes of bodies that are read whole.
-    pub body_bytes: usize,
-    /// Requests that wait for their turn to be judged.
-    pub judge_waiting: usize,
-}
-
-/// What of the journal is there, and whether old segments are kept as they should be.
-#[derive(Clone, Copy, Debug)]
-pub struct JournalKept {
-    pub segments: u64,
-    /// On disk, and as it was written.
-    pub bytes: u64,
-    pub text_bytes: u64,
-    /// When the oldest record was written.
-    pub oldest: Option<jiff::Timestamp>,
-    /// Segments that are to be deleted and may not be yet.
-    pub waiting: u64,
-    /// Segments cannot be compressed, or deleted.
-    pub failing: bool,
-}
-
-/// How far a sink is behind.
-#[derive(Clone, Debug)]
-pub struct SinkLoad {
-    pub sink: String,
-    /// Records that have not arrived.
-    pub behind: u64,
-    /// Since it had everything.
-    pub seconds: i64,
-}
-
-/// Which engine answers for the policies.
-#[derive(Clone, Copy, Debug)]
-pub struct Evaluator {
-    /// The bytecode engine may.
-    pub bytecode: bool,
-    /// It may not any more, because it was seen to decide otherwise than the interpreter.
-    pub differs: bool,
+    sources: Sources,
 }
 
 impl Metrics {
@@ -113,14 +66,7 @@ impl Metrics {
         Self(Arc::new(Inner {
             registry,
             families,
-            count_connections: OnceLock::new(),
-            count_journal_free: OnceLock::new(),
-            ask_index: OnceLock::new(),
-            ask_evaluator: OnceLock::new(),
-            ask_kept: OnceLock::new(),
-            ask_load: OnceLock::new(),
-            ask_ready: OnceLock::new(),
-            ask_sinks: OnceLock::new(),
+            sources: Sources::default(),
         }))
     }
 
@@ -400,11 +346,6 @@ impl Metrics {
         missing.get_or_create(&SinkLabels::of(sink)).inc_by(records);
     }
 
-    /// Where to ask how far sinks are behind when the metrics are read. Only the first counts.
-    pub fn sinks_from(&self, ask: impl Fn() -> Vec<SinkLoad> + Send + Sync + 'static) {
-        self.0.ask_sinks.get_or_init(|| Box::new(ask));
-    }
-
     /// An access token of the gate's own could not be had.
     pub fn access_token_failed(&self) {
         self.0.families.access_token_failures.inc();
@@ -421,93 +362,15 @@ impl Metrics {
         self.0.families.reload_refused.set(0);
     }
 
-    /// Where to ask for the number of open connections when the metrics are read. Only the first counts.
-    pub fn connections_from(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
-        self.0.count_connections.get_or_init(|| Box::new(count));
-    }
-
-    /// Where to ask for the free space of the journal's disk when the metrics are read. Only the first counts.
-    pub fn journal_free_from(&self, bytes: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.0.count_journal_free.get_or_init(|| Box::new(bytes));
-    }
-
-    /// Where to ask how many records are not indexed yet, and how often indexing failed, when the metrics are read. Only
-    /// the first counts.
-    pub fn index_from(&self, ask: impl Fn() -> (u64, u64) + Send + Sync + 'static) {
-        self.0.ask_index.get_or_init(|| Box::new(ask));
-    }
-
-    /// Where to ask what of the journal is there when the metrics are read. Only the first counts.
-    pub fn journal_kept_from(&self, ask: impl Fn() -> JournalKept + Send + Sync + 'static) {
-        self.0.ask_kept.get_or_init(|| Box::new(ask));
-    }
-
     /// How much room of the journal's disk is left to allowed changes.
     pub fn journal_keeps_free(&self, bytes: u64) {
         let gauge = &self.0.families.journal_min_free;
         gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Where to ask whether everything is well when the metrics are read. Only the first counts.
-    pub fn ready_from(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
-        self.0.ask_ready.get_or_init(|| Box::new(ask));
-    }
-
-    /// Where to ask which engine answers when the metrics are read. Only the first counts.
-    pub fn evaluator_from(&self, ask: impl Fn() -> Evaluator + Send + Sync + 'static) {
-        self.0.ask_evaluator.get_or_init(|| Box::new(ask));
-    }
-
-    /// Where to ask what requests hold when the metrics are read. Only the first counts.
-    pub fn load_from(&self, ask: impl Fn() -> Load + Send + Sync + 'static) {
-        self.0.ask_load.get_or_init(|| Box::new(ask));
-    }
-
     /// All metrics as `OpenMetrics` text.
     pub fn encode(&self) -> String {
-        if let Some(count) = self.0.count_connections.get() {
-            self.0
-                .families
-                .connections
-                .set(i64::try_from(count()).unwrap_or(i64::MAX));
-        }
-        if let Some(bytes) = self.0.count_journal_free.get() {
-            let bytes = i64::try_from(bytes()).unwrap_or(i64::MAX);
-            self.0.families.journal_free.set(bytes);
-        }
-        if let Some(ask) = self.0.ask_index.get() {
-            let (behind, failures) = ask();
-            let families = &self.0.families;
-            families
-                .index_behind
-                .set(i64::try_from(behind).unwrap_or(i64::MAX));
-            families
-                .index_failures
-                .set(i64::try_from(failures).unwrap_or(i64::MAX));
-        }
-        if let Some(ask) = self.0.ask_evaluator.get() {
-            let evaluator = ask();
-            let families = &self.0.families;
-            families.bytecode_trusted.set(evaluator.bytecode.into());
-            families.bytecode_differs.set(evaluator.differs.into());
-        }
-        if let Some(ask) = self.0.ask_kept.get() {
-            self.0.families.kept.set(ask());
-        }
-        if let Some(ask) = self.0.ask_load.get() {
-            self.0.families.load.set(ask());
-        }
-        if let Some(ask) = self.0.ask_ready.get() {
-            self.0.families.ready.set(ask().into());
-        }
-        if let Some(ask) = self.0.ask_sinks.get() {
-            for load in ask() {
-                let (families, labels) = (&self.0.families, SinkLabels::of(&load.sink));
-                let behind = i64::try_from(load.behind).unwrap_or(i64::MAX);
-                families.sink_behind.get_or_create(&labels).set(behind);
-                families.sink_lag.get_or_create(&labels).set(load.seconds);
-            }
-        }
+        self.ask();
         let mut text = String::with_capacity(16 << 10);
         text::encode(&mut text, &self.0.registry).expect("a string takes every write");
         text

@@ -200,6 +200,12 @@ fn needs_postgres_a_change_waits_for_its_turn_and_is_told_to_come_again() {
     assert_eq!(b.send("PUT", &token(1), GOOD).status, 204);
     slow.join().unwrap();
     assert_eq!(b.send("PUT", &token(0), GOOD).status, 204);
+    // Every turn that was had is let go, and no lock is left behind.
+    eventually("no lock is left", || {
+        let left = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                    WHERE l.locktype = 'advisory' AND d.datname = current_database()";
+        (database.asked(left).as_deref() == Ok("0")).then_some(())
+    });
     assert_eq!(*watched.overlaps.lock().unwrap(), [""; 0]);
 }
 
