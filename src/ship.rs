@@ -100,16 +100,17 @@ impl Sink {
             Self::Store(store) => {
                 let sent = store.send(records).await;
                 let sent = sent.map(|()| Sent::Arrived(records.len()));
-                sent.map_err(|error| Refusal::Now(error.to_string(), None))
+                sent.map_err(Refusal::from)
             }
             Self::Webhook(webhook) => webhook.send(records).await,
         }
     }
 
     /// Everything has arrived; at the end, no more will.
-    async fn rest(&mut self, is_end: bool) {
-        if let Self::Store(store) = self {
-            store.rest(is_end).await;
+    async fn rest(&mut self, is_end: bool) -> Result<(), Refusal> {
+        match self {
+            Self::Store(store) => Ok(store.rest(is_end).await?),
+            Self::Opa(_) | Self::Otlp(_) | Self::Webhook(_) => Ok(()),
         }
     }
 
@@ -219,7 +220,7 @@ pub fn start(
     }
     let state = State::new(journal.shipped.clone(), now);
     let mut all = Vec::new();
-    for made in made {
+    for mut made in made {
         let from = match made.from {
             From::Beginning => 0,
             From::Now => (journal.on_disk)(),
@@ -230,6 +231,10 @@ pub fn start(
                 source,
             }
         })?;
+        let bookmark = bookmark.under(&journal.origin);
+        if let Sink::Store(store) = &mut made.sink {
+            store.has_arrived(bookmark.seq());
+        }
         state.begins(&made.name, bookmark.seq());
         metrics.will_be_shipped(&made.name);
         tracing::info!(sink = %made.name, behind = bookmark.seq(), "records are sent");
@@ -244,6 +249,7 @@ pub fn start(
             saved: Instant::now(),
             cannot_save: false,
             is_well: false,
+            lost: None,
         });
     }
     state.tell_shipped();
@@ -256,17 +262,7 @@ pub fn start(
     let (done, ended) = oneshot::channel();
     let stopping = stop.clone();
     let work = async move {
-        let mut tasks = JoinSet::new();
-        for keep in all {
-            tasks.spawn(keep.keep(stopping.clone()));
-        }
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                tracing::error!(
-                    "a sink ended by a panic: it gets nothing until dtgate is restarted"
-                );
-            }
-        }
+        keep_all(all, &stopping).await;
         drop(done);
     };
     let thread = std::thread::Builder::new().name("ship".to_owned());
@@ -279,6 +275,22 @@ pub fn start(
         ended: Some(ended),
         state,
     })
+}
+
+/// Until they are told to stop.
+async fn keep_all(all: Vec<Keep>, stop: &CancellationToken) {
+    let mut tasks = JoinSet::new();
+    for keep in all {
+        let (sink, state) = (keep.name.clone(), keep.state.clone());
+        let kept = tokio::spawn(keep.keep(stop.clone()));
+        tasks.spawn(async move {
+            if kept.await.is_err() {
+                tracing::error!(sink, "{PANICKED}");
+                state.failed(&sink, PANICKED);
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
 }
 
 impl Shipping {
@@ -299,6 +311,10 @@ impl Shipping {
 
 /// How long the end of the gate waits for sinks: what they have not got, they get after the next start.
 const LAST: Duration = Duration::from_secs(5);
+
+/// Until then, nothing is deleted that it has not got.
+const PANICKED: &str =
+    "it ended by a fault of the program: it gets nothing until dtgate is restarted";
 
 /// As many sinks as one has use for.
 const MOST: usize = 32;

@@ -59,9 +59,25 @@ pub struct Bookmark {
     /// Everything up to it has arrived.
     arrived: Cursor,
     /// What the file says.
-    written: Option<Cursor>,
+    written: Option<File>,
+    /// By what name records are sent, and the last one that was sent under another.
+    name: String,
+    behind: u64,
     /// Records up to this one that are missing were told.
     told: u64,
+    /// What has arrived once is to be sent again: also what was deleted by now is missed.
+    is_lost: bool,
+}
+
+/// A file that says how far one destination is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct File {
+    #[serde(flatten)]
+    cursor: Cursor,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    behind: u64,
 }
 
 impl Bookmark {
@@ -69,23 +85,51 @@ impl Bookmark {
     /// at once: the next start must not begin later. `name`: letters, digits, dots and hyphens.
     pub fn open(journal: &Path, name: &str, from: u64) -> io::Result<Self> {
         let path = path(journal, name);
-        let (at, is_there) = match read(&path)? {
-            Some(at) => (at, true),
-            None => (Cursor::behind(journal, from)?, false),
+        let written = read(&path)?;
+        let is_there = written.is_some();
+        let file = match written.clone() {
+            Some(file) => file,
+            None => File {
+                cursor: Cursor::behind(journal, from)?,
+                name: String::new(),
+                behind: from,
+            },
         };
         let mut bookmark = Self {
             path,
             journal: journal.to_owned(),
-            written: is_there.then(|| at.clone()),
-            arrived: at.clone(),
-            told: at.seq,
-            at,
+            written,
+            name: file.name,
+            behind: file.behind,
+            arrived: file.cursor.clone(),
+            told: file.cursor.seq,
+            at: file.cursor,
+            is_lost: false,
         };
-        // If it cannot be written now, it is when something has arrived.
-        if !is_there && let Err(error) = bookmark.save() {
-            tracing::warn!(sink = name, %error, "how far it is cannot be written");
+        if !is_there {
+            bookmark.save_early();
         }
         Ok(bookmark)
+    }
+
+    /// Records are sent under this name from now on. Those that were sent under another are not sent again.
+    #[must_use]
+    pub fn under(mut self, name: &str) -> Self {
+        if self.name != name {
+            if !self.name.is_empty() {
+                self.behind = self.arrived.seq;
+            }
+            name.clone_into(&mut self.name);
+            self.save_early();
+        }
+        self
+    }
+
+    /// If it cannot be written now, it is when something has arrived.
+    fn save_early(&mut self) {
+        if let Err(error) = self.save() {
+            tracing::warn!(path = %self.path.display(), %error, "how far it is cannot be written");
+        }
     }
 
     /// The last record that has arrived.
@@ -150,8 +194,10 @@ impl Bookmark {
     fn lines(&mut self) -> io::Result<Behind> {
         if self.at.seq == 0 {
             // What was deleted before anybody wanted it is nobody's loss.
-            let oldest = self.oldest()?.unwrap_or(1);
-            self.told = self.told.max(oldest.saturating_sub(1));
+            if !self.is_lost {
+                let oldest = self.oldest()?.unwrap_or(1);
+                self.told = self.told.max(oldest.saturating_sub(1));
+            }
             return Ok(Behind {
                 first: None,
                 lines: Lines::new(&self.journal).over_damage(),
@@ -190,7 +236,7 @@ impl Bookmark {
             "the journal is not the one that was sent from: all of it is sent"
         );
         (self.at, self.arrived) = (Cursor::default(), Cursor::default());
-        self.told = 0;
+        (self.told, self.behind, self.is_lost) = (0, 0, false);
         self.lines()
     }
 
@@ -228,16 +274,34 @@ impl Bookmark {
         self.arrived = self.at.clone();
     }
 
-    /// Whether more has arrived than the file says.
+    /// Of what has arrived, the other side has lost everything behind record `seq`: what the journal still has of that is
+    /// read again. `false`: nothing of it was sent under this name.
+    pub fn lost(&mut self, seq: u64) -> io::Result<bool> {
+        let seq = seq.max(self.behind);
+        if seq >= self.arrived.seq {
+            return Ok(false);
+        }
+        self.at = Cursor::behind(&self.journal, seq)?;
+        self.arrived = self.at.clone();
+        (self.told, self.is_lost) = (seq, true);
+        Ok(true)
+    }
+
+    /// Whether what has arrived is not what the file says.
     pub fn is_ahead(&self) -> bool {
-        self.written.as_ref() != Some(&self.arrived)
+        let written = self.written.as_ref();
+        written.is_none_or(|file| file.cursor != self.arrived)
     }
 
     /// Writes how far it is.
     pub fn save(&mut self) -> io::Result<()> {
-        let text = serde_json::to_vec(&self.arrived)?;
-        put(&self.path, &text, OWNERS_ALONE)?;
-        self.written = Some(self.arrived.clone());
+        let file = File {
+            cursor: self.arrived.clone(),
+            name: self.name.clone(),
+            behind: self.behind,
+        };
+        put(&self.path, &serde_json::to_vec(&file)?, OWNERS_ALONE)?;
+        self.written = Some(file);
         Ok(())
     }
 }
@@ -298,7 +362,7 @@ impl Cursor {
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<Cursor>> {
+fn read(path: &Path) -> io::Result<Option<File>> {
     let mut text = Vec::new();
     match open_regular(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -306,9 +370,9 @@ fn read(path: &Path) -> io::Result<Option<Cursor>> {
     };
     Ok(Some(serde_json::from_slice(&text).unwrap_or_else(|_no_cursor| {
         tracing::warn!(path = %path.display(), "it does not say how far the journal was sent: all of it is sent");
-        Cursor::default()
+        File::default()
     })))
 }
 
-/// More than a cursor needs.
-const LONGEST: u64 = 1024;
+/// More than such a file needs.
+const LONGEST: u64 = 4096;

@@ -1,5 +1,6 @@
 //! The task of one sink: reads, sends, and remembers how far it is.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Refused, Sink, State};
-use crate::audit::outgoing::{Bookmark, Outgoing};
+use crate::audit::outgoing::{Batch, Bookmark, Outgoing};
+use crate::store::StoreError;
 use crate::telemetry::Metrics;
 
 /// A sink, as long as the gate runs.
@@ -24,6 +26,8 @@ pub(super) struct Keep {
     pub(super) cannot_save: bool,
     /// A record was taken since one was left out.
     pub(super) is_well: bool,
+    /// Of what has arrived, the other side has nothing behind this record any more.
+    pub(super) lost: Option<u64>,
 }
 
 /// What became of records.
@@ -42,6 +46,17 @@ pub(super) enum Refusal {
     Records(String),
     /// For now. How long the server wants to be left alone.
     Now(String, Option<Duration>),
+    /// Of what has arrived, everything behind this record is not there any more.
+    Lost(u64),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Lost(seq) => Self::Lost(seq),
+            error => Self::Now(error.to_string(), None),
+        }
+    }
 }
 
 impl Keep {
@@ -52,7 +67,7 @@ impl Keep {
             let is_last = stop.is_cancelled();
             let looked = self.state.now();
             let last = (self.on_disk)();
-            let batch = match self.bookmark.next(last, self.sink.most()) {
+            let batch = match self.read(last) {
                 Ok(batch) => batch,
                 Err(error) => {
                     self.failed(&format!("the journal cannot be read: {error}"));
@@ -83,7 +98,10 @@ impl Keep {
             }
             if batch.records.is_empty() {
                 let is_delivered = self.deliver_held(is_last, &stop).await;
-                self.sink.rest(is_last).await;
+                if let Err(Refusal::Lost(seq)) = self.sink.rest(is_last).await {
+                    self.lost = Some(seq);
+                    continue;
+                }
                 if !is_delivered || is_last {
                     break;
                 }
@@ -91,6 +109,24 @@ impl Keep {
             }
         }
         self.save();
+    }
+
+    /// What comes next; if the other side has lost what it had, that.
+    fn read(&mut self, last: u64) -> io::Result<Batch> {
+        let sent = self.bookmark.seq();
+        if let Some(seq) = self.lost
+            && self.bookmark.lost(seq)?
+        {
+            let behind = self.bookmark.seq();
+            tracing::warn!(
+                sink = %self.name, behind, sent,
+                "records that were sent are not there any more: they are sent again"
+            );
+            self.state.goes_back(&self.name, behind);
+            self.save();
+        }
+        self.lost = None;
+        self.bookmark.next(last, self.sink.most())
     }
 
     /// Sends records until all have arrived, or are held. `false`: it ends before.
@@ -138,6 +174,10 @@ impl Keep {
                     Some((format!("record {}: {reason}", last.seq), None))
                 }
                 Err(Refusal::Now(reason, patience)) => Some((reason, patience)),
+                Err(Refusal::Lost(seq)) => {
+                    self.lost = Some(seq);
+                    return true;
+                }
             };
             if let Some((reason, patience)) = refusal {
                 self.failed(&reason);
@@ -183,6 +223,10 @@ impl Keep {
                 }
                 Err(Refusal::Now(reason, patience)) => (reason, patience),
                 Err(Refusal::Records(reason)) => (reason, None),
+                Err(Refusal::Lost(seq)) => {
+                    self.lost = Some(seq);
+                    return true;
+                }
             };
             self.failed(&reason);
             if stop.is_cancelled() || !wait(&mut pause, patience, stop).await {

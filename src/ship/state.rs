@@ -102,6 +102,12 @@ impl State {
         });
     }
 
+    /// What has arrived behind this record is lost. Nothing of it may be deleted from now on.
+    pub(super) fn goes_back(&self, name: &str, seq: u64) {
+        self.change(name, |told, _| (told.seq, told.saved) = (seq, seq));
+        self.tell_shipped();
+    }
+
     /// Its file says so.
     pub(super) fn saved(&self, name: &str, seq: u64) {
         self.change(name, |told, _| told.saved = seq);

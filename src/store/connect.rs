@@ -41,6 +41,8 @@ pub enum StoreError {
          name, or the record was changed since. Give this journal a name of its own: stop the gate and run `dtgate audit key --rotate --origin NAME`"
     )]
     Foreign { gate: String, seq: i64 },
+    #[error("it has lost what was sent behind record {0}")]
+    Lost(u64),
     #[error(
         "{0} is there and is no part of dtgate.record: attach it again, or give it another name"
     )]

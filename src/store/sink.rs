@@ -7,9 +7,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::rows::{Row, endings};
+use super::schema::{signed, unsigned};
 use super::standing::About;
 use super::write::Statements;
 use super::{Config, Connected, StoreError, connect, partition};
@@ -24,8 +26,10 @@ pub struct Sink {
     session: Option<Session>,
     /// Records of one transaction: fewer where the server is slow.
     at_once: usize,
-    /// The last record that has arrived. Until one has, nobody knows that the name is this gate's.
-    shipped: Option<u64>,
+    /// The last record that has arrived.
+    arrived: u64,
+    /// Until one has in this run, nobody knows that the name is this gate's.
+    is_known: bool,
     told: Option<Instant>,
     names: Names,
 }
@@ -54,13 +58,20 @@ impl Sink {
             about,
             session: None,
             at_once: MOST.records,
-            shipped: None,
+            arrived: 0,
+            is_known: false,
             told: None,
             names: Names::default(),
         })
     }
 
-    /// Writes records. Those that are there already are left as they are.
+    /// Records up to this one have arrived, as far as this gate knows.
+    pub fn has_arrived(&mut self, seq: u64) {
+        self.arrived = seq;
+    }
+
+    /// Writes records. Those that are there already are left as they are. [`StoreError::Lost`]: those that have arrived
+    /// are not all there any more.
     pub async fn send(&mut self, records: &[Outgoing]) -> Result<(), StoreError> {
         let mut rest = records;
         while let Some((part, behind)) = rest.split_at_checked(self.at_once.min(rest.len()))
@@ -78,7 +89,7 @@ impl Sink {
             if written? == part.len() && has_time {
                 self.at_once = (self.at_once * 2).min(MOST.records);
             }
-            self.shipped = Some(last.seq);
+            (self.arrived, self.is_known) = (last.seq, true);
             rest = behind;
             if self.told.is_none_or(|told| told.elapsed() >= TELL) {
                 self.tell().await?;
@@ -87,15 +98,20 @@ impl Sink {
         Ok(())
     }
 
-    /// There is nothing to send: others want to know that the gate is there.
-    pub async fn rest(&mut self, is_end: bool) {
+    /// There is nothing to send: others want to know that the gate is there. What the store has lost is seen here, too.
+    pub async fn rest(&mut self, is_end: bool) -> Result<(), StoreError> {
         let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL);
-        if self.shipped.is_none() || !(is_due || is_end) {
-            return;
+        if !self.is_known || !(is_due || is_end) {
+            return Ok(());
         }
-        if let Err(error) = self.tell().await {
-            // Records that do not arrive are told by whoever sends them.
-            tracing::debug!(%error, "the store is not told how the gate is");
+        match self.tell().await {
+            Err(error @ StoreError::Lost(_)) => Err(error),
+            Err(error) => {
+                // Records that do not arrive are told by whoever sends them.
+                tracing::debug!(%error, "the store is not told how the gate is");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -138,15 +154,14 @@ impl Sink {
         // Whatever comes of it, it is not tried at every moment.
         self.told = Some(Instant::now());
         let standing = (self.about)();
-        let shipped = self.shipped.unwrap_or_default();
         let session = self.session().await?;
-        let told = standing.tell(&session.connected.client, &self.gate, shipped);
+        let told = standing.tell(&session.connected.client, &self.gate, self.arrived);
         answered(self.config.timeout.as_std(), told).await?;
         self.session = Some(session);
         Ok(())
     }
 
-    /// The session that is open, or a new one.
+    /// The session that is open, or a new one: then the server may be another one than before, or one that was restored.
     async fn session(&mut self) -> Result<Session, StoreError> {
         if let Some(session) = self.session.take()
             && !session.connected.is_closed()
@@ -158,12 +173,26 @@ impl Sink {
         let client = &connected.client;
         answered(limit, connected.steady(limit)).await?;
         let statements = answered(limit, Statements::prepare(client)).await?;
-        Ok(Session {
+        let newest = answered(limit, newest(client, &self.gate, self.arrived)).await?;
+        self.names = Names::default();
+        let session = Session {
             connected,
             statements,
             months: BTreeSet::new(),
-        })
+        };
+        if newest < self.arrived {
+            self.arrived = newest;
+            self.session = Some(session);
+            return Err(StoreError::Lost(newest));
+        }
+        Ok(session)
     }
+}
+
+/// The last record of a gate that is there, up to one of them; 0: none.
+async fn newest(client: &Client, gate: &str, up_to: u64) -> Result<u64, StoreError> {
+    let found = client.query_one(NEWEST, &[&gate, &signed(up_to)]).await?;
+    Ok(found.get::<_, Option<i64>>(0).map_or(0, unsigned))
 }
 
 /// A server that is there answers each question within the limit, or says that it could not; one that is not says
@@ -219,3 +248,5 @@ const STEPS: u32 = 3;
 /// Bytes of names that are remembered, and what one takes besides its text.
 const ROOM: usize = 8 << 20;
 const ENTRY: usize = 64;
+
+const NEWEST: &str = "SELECT max(seq) FROM dtgate.record WHERE gate = $1 AND seq BETWEEN 1 AND $2";

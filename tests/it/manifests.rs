@@ -50,7 +50,7 @@ fn list(value: &Value) -> &Vec<Value> {
 fn assert_accepted(configuration: &str, policies: &Path) {
     let files = tempfile::tempdir().unwrap();
     let place = files.path();
-    for folder in ["tls", "credential", "lookup", "config"] {
+    for folder in ["tls", "credential", "lookup", "store", "config"] {
         std::fs::create_dir(place.join(folder)).unwrap();
     }
     let tls = place.join("tls");
@@ -59,6 +59,8 @@ fn assert_accepted(configuration: &str, policies: &Path) {
         std::fs::rename(tls.join(name), tls.join(as_secret)).unwrap();
     }
     std::fs::copy(tls.join("tls.crt"), place.join("config/upstream-ca.pem")).unwrap();
+    std::fs::copy(tls.join("tls.crt"), place.join("config/store-ca.pem")).unwrap();
+    std::fs::write(place.join("store/password"), "secret\n").unwrap();
     for folder in ["credential", "lookup"] {
         std::fs::write(place.join(folder).join("token"), "dt0c01.PUBLIC.SECRET\n").unwrap();
     }
@@ -79,7 +81,7 @@ fn assert_accepted(configuration: &str, policies: &Path) {
 
 #[test]
 fn the_configurations_of_the_manifests_are_accepted() {
-    for overlay in ["base", "example"] {
+    for overlay in ["base", "example", "fleet"] {
         assert_accepted(
             &text(&format!("kustomize/{overlay}/dtgate.toml")),
             &policies(),
@@ -377,9 +379,21 @@ fn needs_helm_the_chart_and_the_manifests_for_kustomize_are_the_same() {
     let base = kustomize("base");
     assert_eq!(compared(&chart), compared(&base));
     assert_strict(&chart);
-    for folder in ["base", "example", "clients"] {
+    for folder in ["base", "example", "clients", "fleet"] {
         assert_strict(&kustomize(folder));
     }
+    let mut fleet = NEEDED.to_vec();
+    let peers = r#"networkPolicy.store=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"databases"}}}]"#;
+    fleet.extend([
+        "--set",
+        "replicas=2,store.url=postgres://dtgate@postgres.databases.svc/dtgate,store.secretName=dtgate-store",
+        "--set-json",
+        peers,
+    ]);
+    assert_eq!(
+        compared(&helm(&fleet).unwrap()),
+        compared(&kustomize("fleet"))
+    );
     let mut more = NEEDED.to_vec();
     more.extend([
         "--set",
@@ -410,7 +424,13 @@ upstream:
 tls: {secretName: dtgate-tls}
 credential: {secretName: dynatrace-token}
 lookup: {secretName: lookup-token}
+store:
+  url: postgres://dtgate@postgres.databases.svc/dtgate
+  secretName: store-password
+  ca: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
+  turns: local
 keys:
+  store: {timeout: 5s}
   listener: {workers: 2, max_connections: 100}
   journal: {min_free: 1 GiB}
   policies: {time_limit: 5s}
@@ -436,6 +456,8 @@ networkPolicy:
   alsoReach: [10.0.0.0/8]
   collectors: [{podSelector: {}}]
   collectorPorts: [4317, 14318]
+  store: [{ipBlock: {cidr: 10.2.0.0/16}}]
+  storePort: 6432
   extraEgress: [{to: [{podSelector: {}}], ports: [{port: 6831, protocol: UDP}]}]
 probes: {scheme: HTTPS}
 monitoring:
@@ -500,6 +522,8 @@ fn needs_helm_a_gate_with_everything_has_a_configuration_and_policies_that_work(
         "workers = 2",
         "min_free = \"1 GiB\"",
         "ca = \"/etc/dtgate/config/upstream-ca.pem\"",
+        "ca = \"/etc/dtgate/config/store-ca.pem\"",
+        "timeout = \"5s\"",
     ] {
         assert!(configuration.contains(wanted), "{wanted}: {configuration}");
     }
@@ -531,7 +555,9 @@ fn needs_helm_a_network_policy_lets_the_gate_go_where_the_values_say_and_clients
     assert_eq!(gate[1]["to"][1]["ipBlock"]["cidr"], "fd00::/8");
     assert_eq!(ports(&gate[1]), [443, 3128, 9999]);
     assert_eq!(ports(&gate[2]), [4317, 14318]);
-    assert_eq!(ports(&gate[3]), [6831]);
+    assert_eq!(gate[3]["to"][0]["ipBlock"]["cidr"], "10.2.0.0/16");
+    assert_eq!(ports(&gate[3]), [6432]);
+    assert_eq!(ports(&gate[4]), [6831]);
     for namespace in ["payments", "shipping"] {
         let clients = egress("dtgate-only-way-out", json!(namespace));
         assert_eq!(clients[1], gate[0]);

@@ -244,3 +244,34 @@ async fn retention_waits_for_what_is_sent_and_goes_on_behind_it() {
     drop(audit);
     writer.join().await;
 }
+
+#[tokio::test]
+async fn what_the_other_side_has_lost_comes_again_as_far_as_it_was_sent_under_this_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    config.segment_size = Size::from_bytes(700);
+    written(&config, 12).await;
+    let mut bookmark = at(&config).under("a");
+    assert_eq!(takes(&mut bookmark, 10, ALL), numbers(1, 10));
+    for behind in [9, 4, 0] {
+        assert!(bookmark.lost(behind).unwrap());
+        assert!(bookmark.is_ahead());
+        assert_eq!(bookmark.seq(), behind);
+        assert_eq!(takes(&mut bookmark, 10, ALL), numbers(behind + 1, 10));
+    }
+    assert!(!bookmark.lost(10).unwrap() && !bookmark.lost(11).unwrap());
+    // What was deleted in the meantime is missed.
+    let oldest = segments(&config.directory).unwrap().remove(0);
+    let gone = fs::read_to_string(&oldest).unwrap().lines().count() as u64;
+    fs::remove_file(oldest).unwrap();
+    assert!(bookmark.lost(0).unwrap());
+    let (came, missing) = takes(&mut bookmark, 10, ALL);
+    assert_eq!((came, missing), (numbers(gone + 1, 10).0, gone));
+    // Under another name nothing comes again that was sent before, also after a restart.
+    drop(at(&config).under("b"));
+    let mut bookmark = at(&config).under("b");
+    assert!(!bookmark.lost(0).unwrap());
+    assert_eq!(takes(&mut bookmark, 12, ALL), numbers(11, 12));
+    assert!(bookmark.lost(0).unwrap());
+    assert_eq!(takes(&mut bookmark, 12, ALL), numbers(11, 12));
+}

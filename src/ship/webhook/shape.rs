@@ -71,10 +71,11 @@ fn code(text: &str) -> String {
 /// An adaptive card of text runs: what stands in one is never read as Markdown.
 fn teams(hand: &Hand, gate: &str) -> Value {
     let (mut body, more) = fitting(hand, |told| {
-        let mut runs = vec![json!({"type": "TextRun", "text": told.title, "weight": "Bolder"})];
+        let mut runs =
+            vec![json!({"type": "TextRun", "text": literal(&told.title), "weight": "Bolder"})];
         for (name, fact) in &told.facts {
             runs.push(json!({"type": "TextRun", "text": format!("\n{name}: "), "isSubtle": true}));
-            runs.push(json!({"type": "TextRun", "text": fact}));
+            runs.push(json!({"type": "TextRun", "text": literal(fact)}));
         }
         json!({"type": "RichTextBlock", "inlines": runs, "separator": true})
     });
@@ -89,10 +90,15 @@ fn teams(hand: &Hand, gate: &str) -> Value {
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "type": "AdaptiveCard",
             "version": "1.4",
-            "fallbackText": headline(hand),
+            "fallbackText": literal(&headline(hand)),
             "body": body,
         },
     }]})
+}
+
+/// Cards have functions, `{{DATE(…)}}`: no text of a client is one.
+fn literal(text: &str) -> String {
+    text.replace('{', &format!("{{{JOINER}"))
 }
 
 /// Events API v2. The same decision is the same alarm, however often it arrives.

@@ -114,7 +114,7 @@ fn slack_gets_a_block_for_each_and_no_mark_of_a_client() {
 #[test]
 fn teams_gets_a_card_in_which_no_text_is_markdown() {
     let mut record = decision(1, "deny");
-    let hostile = "[click](http://evil) **b** <at>all</at>";
+    let hostile = "[click](http://evil) **b** <at>all</at> {{{DATE(2026-01-01T00:00:00Z)}}}";
     record["input"]["token"]["current"]["name"] = json!(hostile);
     let message = message(&outgoing([record]), Shape::Teams);
     let attachment = &message["attachments"][0];
@@ -132,7 +132,9 @@ fn teams_gets_a_card_in_which_no_text_is_markdown() {
     assert!(body.iter().all(|block| block["type"] == "RichTextBlock"));
     let runs = body[0]["inlines"].as_array().unwrap();
     assert!(runs.iter().all(|run| run["type"] == "TextRun"));
-    assert!(runs.iter().any(|run| run["text"] == hostile));
+    let shown = hostile.replace('{', "{\u{2060}");
+    assert!(runs.iter().any(|run| run["text"] == shown));
+    assert!(!card.to_string().contains("{{"));
     assert_eq!(card["fallbackText"], "dtgate: Denied: token.update in prod");
 }
 

@@ -229,7 +229,7 @@ fn needs_postgres_another_journal_under_the_same_name_is_refused() {
             "{said}"
         );
         // It does not speak in the name of the other gate either.
-        run(other.rest(true));
+        run(other.rest(true)).unwrap();
         assert_eq!(database.sql(rows), before);
     }
     // By another name it is welcome.
@@ -239,7 +239,7 @@ fn needs_postgres_another_journal_under_the_same_name_is_refused() {
     )
     .unwrap();
     assert_eq!(database.count(), 10);
-    run(first.rest(true));
+    run(first.rest(true)).unwrap();
     let gates = "SELECT gate, shipped_seq FROM dtgate.gate ORDER BY gate";
     assert_eq!(database.sql(gates), "gate|5\nother|5");
 }

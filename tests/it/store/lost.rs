@@ -1,0 +1,109 @@
+//! A store that has lost what it had: it was restored, or another server took over, or it is a new one.
+
+use dtgate::audit::lines::Lines;
+
+use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, program};
+use crate::postgres::{Database, database};
+
+use super::{end, holds, start};
+
+/// How many records the journal has.
+fn written(gate: &Gate) -> u64 {
+    let mut lines = Lines::new(&gate.journal());
+    let lines = std::iter::from_fn(|| lines.next_line().unwrap());
+    lines.count() as u64
+}
+
+/// Ends what the gate has open there, as a server does that goes away.
+fn hang_up(database: &Database<'_>) {
+    database.sql(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+           WHERE application_name LIKE 'dtgate gate-%' AND datname = current_database()",
+    );
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_the_store_has_lost_is_sent_again() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let gate = start(tempfile::tempdir().unwrap(), &upstream, &database, "gate-a");
+    // All of it, from the middle on, the last one, and one of a gate that is idle.
+    let losses = [
+        "DROP SCHEMA dtgate CASCADE",
+        "DELETE FROM dtgate.record WHERE seq > 7; DELETE FROM dtgate.name",
+        "DELETE FROM dtgate.record WHERE seq = (SELECT max(seq) FROM dtgate.record)",
+    ];
+    for loss in losses {
+        for _ in 0..5 {
+            assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+        }
+        eventually("all is there", || {
+            (database.count() == written(&gate)).then_some(())
+        });
+        database.sql(loss);
+        hang_up(&database);
+        // Nobody asks the gate for anything.
+        eventually("all is there again", || {
+            let there = database.asked("SELECT count(*) FROM dtgate.record");
+            (there == Ok(written(&gate).to_string())).then_some(())
+        });
+    }
+    let gate = end(gate);
+    holds(&database, "gate-a", &gate.journal());
+    let names = database.sql("SELECT value FROM dtgate.name WHERE kind = 'operation'");
+    assert_eq!(names, "token.update");
+    let told = "records that were sent are not there any more";
+    assert_eq!(
+        gate.log().matches(told).count(),
+        losses.len(),
+        "{}",
+        gate.log()
+    );
+
+    // While the gate was down.
+    database.sql("DELETE FROM dtgate.record WHERE seq > 3");
+    let gate = end(start(gate.crash(), &upstream, &database, "gate-a"));
+    holds(&database, "gate-a", &gate.journal());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_was_sent_under_another_name_is_not_sent_again() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let gate = start(tempfile::tempdir().unwrap(), &upstream, &database, "gate-a");
+    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    let gate = end(gate);
+    let before = written(&gate);
+    let rotated = program()
+        .args([
+            "audit",
+            "key",
+            "--rotate",
+            "--origin",
+            "gate-b",
+            "--journal",
+        ])
+        .arg(gate.journal())
+        .output()
+        .unwrap();
+    assert!(rotated.status.success(), "{rotated:?}");
+    let gate = start(gate.crash(), &upstream, &database, "gate-b");
+    eventually("records arrive", || {
+        (database.count() > before).then_some(())
+    });
+    let first = "SELECT min(seq) FROM dtgate.record WHERE gate = 'gate-b'";
+    let wanted = (before + 1).to_string();
+    assert_eq!(database.sql(first), wanted);
+    // What was sent under this name is.
+    database.sql("DELETE FROM dtgate.record WHERE gate = 'gate-b'");
+    hang_up(&database);
+    eventually("records arrive again", || {
+        (database.asked(first) == Ok(wanted.clone())).then_some(())
+    });
+    let gate = end(gate);
+    let twice = "SELECT count(*) - count(DISTINCT seq), count(*) FROM dtgate.record";
+    let last = written(&gate);
+    assert_eq!(database.sql(twice), format!("0|{last}"));
+}
