@@ -127,6 +127,14 @@ impl Sink {
         }
     }
 
+    /// Whether this record is one of those that the other side gets.
+    fn is_for(&self, record: &Outgoing) -> bool {
+        match self {
+            Self::Opa(_) => opa::is_event(record),
+            Self::Otlp(_) | Self::Store(_) | Self::Webhook(_) => true,
+        }
+    }
+
     /// How much it takes at once.
     fn most(&self) -> Most {
         match self {
@@ -235,7 +243,9 @@ pub fn start(
         if let Sink::Store(store) = &mut made.sink {
             store.has_arrived(bookmark.seq());
         }
-        state.begins(&made.name, bookmark.seq());
+        // People are told late or not at all; the journal is not kept for that.
+        let is_waited_for = !matches!(made.sink, Sink::Webhook(_));
+        state.begins(&made.name, bookmark.seq(), is_waited_for);
         metrics.will_be_shipped(&made.name);
         tracing::info!(sink = %made.name, behind = bookmark.seq(), "records are sent");
         all.push(Keep {
@@ -248,7 +258,7 @@ pub fn start(
             metrics: metrics.clone(),
             saved: Instant::now(),
             cannot_save: false,
-            is_well: false,
+            taken: None,
             lost: None,
         });
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -73,24 +74,45 @@ impl Client {
     /// The answer, whatever its status is, but for a redirect.
     pub async fn send(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         within: Duration,
     ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
+        let answer = async {
+            let (status, headers, body) = self.begun(request).await?;
+            Ok((status, headers, read(body).await?))
+        };
+        tokio::time::timeout(within, answer)
+            .await
+            .unwrap_or(Err(AskError::Timeout(within)))
+    }
+
+    /// What becomes of a message is said by the status alone: a body that is long, slow or cut off is as good as none.
+    pub async fn tell(
+        &self,
+        request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
+        let begun = tokio::time::timeout(within, self.begun(request)).await;
+        let (status, headers, body) = begun.unwrap_or(Err(AskError::Timeout(within)))?;
+        let body = tokio::time::timeout(within.min(FOR_THE_BODY), read(body)).await;
+        Ok((
+            status,
+            headers,
+            body.ok().and_then(Result::ok).unwrap_or_default(),
+        ))
+    }
+
+    /// Sends, and waits for the head of the answer.
+    async fn begun(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, HeaderMap, Incoming), AskError> {
         let headers = request.headers_mut();
         let json = HeaderValue::from_static("application/json");
         headers.entry(ACCEPT).or_insert(json);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let agent = concat!("dtgate/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        tokio::time::timeout(within, self.answer(request))
-            .await
-            .unwrap_or(Err(AskError::Timeout(within)))
-    }
-
-    async fn answer(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
         let answer = self.0.request(request).await;
         let answer = answer.map_err(|error| AskError::Unreachable(causes(&error)))?;
         let status = answer.status();
@@ -98,16 +120,20 @@ impl Client {
             return Err(AskError::Redirect(status));
         }
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                AskError::Long
-            } else {
-                AskError::Unreachable(causes(error.as_ref()))
-            }
-        })?;
-        Ok((status, head.headers, body.to_bytes()))
+        Ok((status, head.headers, body))
     }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, AskError> {
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await;
+    let body = body.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            AskError::Long
+        } else {
+            AskError::Unreachable(causes(error.as_ref()))
+        }
+    })?;
+    Ok(body.to_bytes())
 }
 
 /// An error with what caused it: the library says only "client error (Connect)".
@@ -119,4 +145,6 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The longest answer: a hundred keys with the certificates of each.
 pub const LONGEST_ANSWER: usize = 512 << 10;
+/// Time for a body behind a status that says all there is to say.
+const FOR_THE_BODY: Duration = Duration::from_secs(2);
 const LONGEST_HEAD: usize = 64 << 10;

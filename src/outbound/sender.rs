@@ -59,7 +59,7 @@ impl Sender {
     }
 
     /// Sends once, with the header fields that the file has now: secrets are exchanged while the gate runs. What is
-    /// answered, whatever its status is, but for a redirect.
+    /// answered, whatever its status is, but for a redirect; of a body that cannot be read in time, nothing.
     pub async fn post(
         &mut self,
         url: Uri,
@@ -79,7 +79,7 @@ impl Sender {
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         let more = more.iter().cloned();
         request.headers_mut().extend(more);
-        self.client.send(request, self.timeout).await
+        self.client.tell(request, self.timeout).await
     }
 }
 

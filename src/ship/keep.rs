@@ -24,8 +24,9 @@ pub(super) struct Keep {
     /// When the cursor was written last, or could not be.
     pub(super) saved: Instant,
     pub(super) cannot_save: bool,
-    /// A record was taken since one was left out.
-    pub(super) is_well: bool,
+    /// The last record that the other side has taken and that can be sent again, to tell a server that refuses a record
+    /// from one that refuses everything.
+    pub(super) taken: Option<Outgoing>,
     /// Of what has arrived, the other side has nothing behind this record any more.
     pub(super) lost: Option<u64>,
 }
@@ -150,10 +151,10 @@ impl Keep {
             let is_left_out = is_refused
                 && part.len() == 1
                 && self.refused == Refused::Skip
-                && (std::mem::take(&mut self.is_well) || self.takes_another(records, last).await);
+                && self.takes_another(rest, last).await;
             let refusal = match sent {
                 Ok(sent) => {
-                    self.is_well = true;
+                    self.remember(sent, part);
                     self.bookmark.passed(last);
                     self.sent(sent);
                     None
@@ -202,12 +203,27 @@ impl Keep {
         true
     }
 
-    /// Whether the server takes the newest of these records, where it has refused another one. A server that refuses
-    /// everything does so for another reason than what records are.
+    /// Whether the server takes another record now, one that it has taken before if there is one: it gets that once more.
+    /// A server that refuses everything does so for another reason than what records are.
     async fn takes_another(&mut self, records: &[Outgoing], refused: &Outgoing) -> bool {
-        match records.last().filter(|newest| newest.seq != refused.seq) {
-            Some(newest) => self.sink.send(std::slice::from_ref(newest)).await.is_ok(),
+        let is_another = |it: &&Outgoing| it.seq != refused.seq && self.sink.is_for(it);
+        let another = self.taken.iter().chain(records).find(is_another).cloned();
+        match another {
+            Some(another) => {
+                let sent = self.sink.send(std::slice::from_ref(&another)).await;
+                matches!(sent, Ok(Sent::Arrived(1..)))
+            }
             None => false,
+        }
+    }
+
+    /// Keeps one of the records that were taken, where it may be needed.
+    fn remember(&mut self, sent: Sent, part: &[Outgoing]) {
+        let is_short = |it: &&Outgoing| it.line.len() <= LONGEST_TAKEN;
+        if self.refused == Refused::Skip && matches!(sent, Sent::Arrived(1..)) {
+            let mut newest = part.iter().rev().filter(is_short);
+            let taken = newest.find(|it| self.sink.is_for(it));
+            self.taken = taken.cloned().or(self.taken.take());
         }
     }
 
@@ -297,5 +313,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Until it is looked for another record than one that is refused.
 const ANOTHER: Duration = Duration::from_secs(5);
+/// Bytes of a record that is kept to be sent again.
+const LONGEST_TAKEN: usize = 64 << 10;
 /// However long a server wants to be left alone.
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);

@@ -87,6 +87,11 @@ fn packed(events: &[Event<'_>]) -> std::io::Result<Bytes> {
     Ok(gzip.finish()?.into())
 }
 
+/// Only decisions are events.
+pub(super) fn is_event(record: &Outgoing) -> bool {
+    event(&record.line, "").is_some()
+}
+
 /// The event of a decision; of other records there is none.
 fn event<'a>(line: &'a [u8], gate: &str) -> Option<Event<'a>> {
     let kind: Kind<'_> = serde_json::from_slice(line).ok()?;

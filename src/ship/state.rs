@@ -33,6 +33,9 @@ pub struct Told {
     /// The same, as its file says it: what a restart begins behind.
     #[serde(skip)]
     saved: u64,
+    /// Whether the journal is kept until it has arrived.
+    #[serde(skip)]
+    is_waited_for: bool,
     /// When everything was on disk that has arrived by now.
     #[serde(skip)]
     complete: Option<Timestamp>,
@@ -53,9 +56,10 @@ impl State {
         shared.map_or_else(BTreeMap::new, |shared| shared.sinks().clone())
     }
 
-    pub(super) fn begins(&self, name: &str, seq: u64) {
+    /// `is_waited_for`: whether the journal is kept until it has arrived.
+    pub(super) fn begins(&self, name: &str, seq: u64, is_waited_for: bool) {
         self.change(name, |told, now| {
-            (told.seq, told.saved) = (seq, seq);
+            (told.seq, told.saved, told.is_waited_for) = (seq, seq, is_waited_for);
             told.complete = Some(now);
         });
     }
@@ -119,10 +123,11 @@ impl State {
         let Some(shared) = &self.0 else {
             return;
         };
-        let least = shared.sinks().values().map(|told| told.saved).min();
-        if let Some(least) = least {
-            (shared.shipped)(least);
-        }
+        let sinks = shared.sinks();
+        let waited_for = sinks.values().filter(|told| told.is_waited_for);
+        let least = waited_for.map(|told| told.saved).min();
+        drop(sinks);
+        (shared.shipped)(least.unwrap_or(u64::MAX));
     }
 
     /// How far all of them are behind record `last`.

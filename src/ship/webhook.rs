@@ -120,8 +120,13 @@ impl Webhook {
                         "a webhook refuses what is told of records, and was told their numbers alone"
                     );
                 }
-                told
+                // It is not for the records.
+                told.map_err(|refusal| match refusal {
+                    Refusal::Records(reason) => Refusal::Now(reason, None),
+                    other => other,
+                })
             }
+            Err(Refusal::Records(reason)) => Err(Refusal::Now(reason, None)),
             other => other,
         }
     }
