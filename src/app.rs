@@ -45,7 +45,7 @@ use status::Places;
 pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
-pub use load::{catalogue, doubts, policies, rehearse, teams};
+pub use load::{catalogue, doubts, ended, policies, rehearse, teams};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};

@@ -122,6 +122,14 @@ impl Config {
         }
     }
 
+    /// Whether policies can meet a request to an environment of this name.
+    pub fn has_environment(&self, name: &str) -> bool {
+        match self.environments.is_empty() {
+            true => name == gateway::environment::DEFAULT,
+            false => self.environments.contains_key(name),
+        }
+    }
+
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Io {

@@ -37,7 +37,7 @@ mod twice;
 
 pub use bundle::Bundle;
 pub use decision::{
-    Decision, Effect, Evaluator, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
+    Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
@@ -171,6 +171,16 @@ impl Policy {
     /// What is worth a second look at the policies, and yet is in force.
     pub fn warnings(&self) -> &[Problem] {
         self.engine.warnings()
+    }
+
+    /// Environments that modes and exceptions are about.
+    pub fn environments(&self) -> std::collections::BTreeSet<&str> {
+        self.engine.environments()
+    }
+
+    /// Exceptions that have ended.
+    pub fn ended(&self, now: jiff::Timestamp) -> Vec<Problem> {
+        self.engine.ended(now)
     }
 
     /// A problem with a member of the data, at its key, or at the nearest one around it that is there.

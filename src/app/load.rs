@@ -82,6 +82,14 @@ pub fn teams(policy: &Policy, tokens: Option<&Tokens>) -> anyhow::Result<Teams> 
 /// What the configuration and the data say about callers, and may not be meant.
 pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
     let mut doubts = config.doubts();
+    for name in policy.environments() {
+        if !config.has_environment(name) {
+            let message = format!(
+                "the configuration has no environment {name:?}, which modes or exceptions are about: they apply to nobody there"
+            );
+            doubts.push(policy.problem_in_data(&["modes"], message));
+        }
+    }
     let only_certificates = |team: &&str| {
         teams
             .ways(team)
@@ -99,12 +107,18 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
     doubts
 }
 
+/// Exceptions of the policies that have ended: nothing passes by them any more.
+pub fn ended(policy: &Policy) -> Vec<Problem> {
+    policy.ended(super::now())
+}
+
 /// What is in force and may not be meant, for the log.
 pub(super) fn say_doubts(config: &Config, set: &Set) {
     for doubt in doubts(config, set.policy(), set.teams()) {
         tracing::warn!(at = %doubt.place(), "configuration: {}", doubt.message);
     }
-    for warning in set.policy().warnings() {
+    let policy = set.policy();
+    for warning in policy.warnings().iter().chain(&ended(policy)) {
         tracing::warn!(at = %warning.place(), "policy: {}", warning.message);
     }
 }

@@ -242,6 +242,7 @@ fn members_of_decision(is_masked: bool) -> Value {
         }
     };
     let (text, flag) = (text(), json!({"type": "boolean"}));
+    let exception = ["ticket", "reason", "until"].map(|name| (name, text.clone()));
     let violation = object(
         [
             ("policy", text.clone()),
@@ -251,6 +252,7 @@ fn members_of_decision(is_masked: bool) -> Value {
             ("path?", text.clone()),
             ("code?", text.clone()),
             ("details?", json!({})),
+            ("exception?", object(exception.into_iter())),
         ]
         .into_iter(),
     );

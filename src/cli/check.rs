@@ -108,6 +108,7 @@ impl Check {
             None => Vec::new(),
         };
         doubts.extend(policy.warnings().iter().cloned());
+        doubts.extend(app::ended(&policy));
         let tests = config.reload.require_tests.then(|| {
             let (number, failed) = suite::failures(&config.policies.directory);
             doubts.extend(failed.into_iter().map(refused_by_a_reload));

@@ -19,7 +19,7 @@ use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
 use crate::listener::Peer;
-use crate::policy::{Effect, Explanation, Input, Policy, Verdict};
+use crate::policy::{Exception, Explanation, Input, Policy, Verdict};
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Args)]
@@ -239,15 +239,18 @@ impl Eval {
         let (operation, api) = (Visible(&input.operation), Visible(&input.api));
         writeln!(out, "{word}  {operation} ({api})")?;
         for violation in &decision.violations {
-            let effect = match violation.effect() {
-                Effect::Deny => "denies",
-                Effect::Record => "records",
-                Effect::Warn => "warns",
-            };
+            let does = violation.does();
             let path = Visible(violation.path.as_deref().unwrap_or("-")).to_string();
             let policy = Visible(&violation.policy).to_string();
             let message = Visible(&violation.message);
-            writeln!(out, "  {policy:<18} {effect:<8} {path:<12} {message}")?;
+            let by = violation
+                .exception
+                .as_ref()
+                .map_or_else(String::new, |exception| {
+                    let Exception { ticket, until, .. } = exception;
+                    format!(" (passes until {until} by exception {})", Visible(ticket))
+                });
+            writeln!(out, "  {policy:<18} {does:<8} {path:<12} {message}{by}")?;
         }
         if let Some(remedy) = &decision.remedy {
             writeln!(out, "  {}", Visible(&remedy.text))?;

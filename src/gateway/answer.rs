@@ -134,8 +134,7 @@ pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&Reda
 pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision, redactor: &Redactor) -> bool {
     let mut warnings = decision.with_effect(Effect::Warn);
     for violation in warnings.by_ref().take(MAX_WARNINGS) {
-        let text = format!("{} ({})", violation.message, violation.policy);
-        append_warning(headers, &redactor.text(&text).cut(MAX_WARNING));
+        append_warning(headers, &redactor.text(&violation.told()).cut(MAX_WARNING));
     }
     let left_out = warnings.count();
     if left_out > 0 {

@@ -12,7 +12,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::policy::absent;
-use crate::policy::decision::{Mode, Rule};
+use crate::policy::decision::Rule;
 use crate::policy::interpreter::prepare::{evaluable, evaluated};
 use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
@@ -20,6 +20,7 @@ use crate::policy::problem::{LoadError, Problem, finish};
 use crate::policy::read::compile;
 use crate::policy::refuse::{self, settings, verdicts};
 use crate::policy::rego::program::{Program, Read};
+use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::{File, Tree};
 use crate::policy::source::modes::{self, Enforcement};
 use crate::policy::twice;
@@ -54,6 +55,8 @@ pub struct Bundle {
     pub(super) reads_of: BTreeMap<String, BTreeSet<Read>>,
     /// Whether a token that could not be looked up denies.
     pub(super) lookup_required: bool,
+    /// Where what policies deny passes all the same.
+    pub(super) exceptions: Exceptions,
     /// What is worth a second look, and yet is in force.
     pub(super) warnings: Vec<Problem>,
     /// What may be written down of a decision.
@@ -121,7 +124,7 @@ impl Bundle {
             }
         }
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
-        let mut enforcement = modes::read(tree.data.get("modes"), &names, |path, message| {
+        let mut enforcement = modes::read(&tree.data, &names, |path, message| {
             // A policy that seems not to exist may be in a file that cannot be read.
             if is_whole && are_in_force {
                 problems.push(tree.problem_in_data(path, message));
@@ -132,6 +135,12 @@ impl Bundle {
                 problems.push(tree.problem_in_data(path, message));
             }
         });
+        let told = |path: &[&str], message| {
+            if is_whole && are_in_force {
+                problems.push(tree.problem_in_data(path, message));
+            }
+        };
+        let exceptions = Exceptions::read(&tree.data, &names, told);
         refuse::program(&program, &mut problems);
         if data_is_known {
             settings::refuse(&program, &tree, &mut problems);
@@ -165,6 +174,7 @@ impl Bundle {
             reads,
             reads_of,
             lookup_required,
+            exceptions,
             warnings,
             mask,
             tree,
@@ -193,16 +203,6 @@ fn revision(tree: &Tree) -> String {
         }
     }
     data_encoding::HEXLOWER.encode(&hash.finalize())
-}
-
-/// The mode of a policy that says nothing about it.
-impl Default for Enforcement {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Enforce,
-            until: None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -100,6 +100,18 @@ pub struct Violation {
     /// Whatever else the policy put into the element.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub details: Map<String, Json>,
+    /// By what it passes although it denies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<Exception>,
+}
+
+/// An entry of `data.exceptions`, as far as others have to know it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Exception {
+    pub ticket: String,
+    pub reason: String,
+    /// From then on it lets nothing pass: RFC 3339.
+    pub until: String,
 }
 
 impl Texts for Violation {
@@ -112,6 +124,7 @@ impl Texts for Violation {
             path,
             code,
             details,
+            exception,
         } = self;
         let text = |text: String| redactor.text(&text).to_string();
         Self {
@@ -123,6 +136,11 @@ impl Texts for Violation {
             path: path.map(text),
             code: code.map(text),
             details: (*redactor.members(&details)).clone(),
+            exception: exception.map(|it| Exception {
+                ticket: text(it.ticket),
+                reason: text(it.reason),
+                until: it.until,
+            }),
         }
     }
 }
@@ -138,6 +156,7 @@ impl Violation {
             path: None,
             code: Some(POLICY_ERROR.to_owned()),
             details: Map::from_iter([("failed_rule".to_owned(), rule.name().into())]),
+            exception: None,
         }
     }
 
@@ -152,6 +171,7 @@ impl Violation {
             path: None,
             code: Some("lookup-failed".to_owned()),
             details: Map::new(),
+            exception: None,
         }
     }
 
@@ -197,7 +217,21 @@ impl Violation {
             path,
             code,
             details,
+            exception: None,
         })
+    }
+
+    /// Its message, and whose it is; also by what it passes, if it does so by an exception.
+    pub fn told(&self) -> String {
+        let Self {
+            policy, message, ..
+        } = self;
+        match &self.exception {
+            None => format!("{message} ({policy})"),
+            Some(Exception { ticket, until, .. }) => {
+                format!("{message} ({policy}; passes until {until} by exception {ticket})")
+            }
+        }
     }
 
     /// Why the policy could not be asked; else its message.
@@ -206,8 +240,19 @@ impl Violation {
         self.message.strip_prefix(&prefix).unwrap_or(&self.message)
     }
 
+    /// What it does, in a word.
+    pub fn does(&self) -> &'static str {
+        match self.effect() {
+            Effect::Deny => "denies",
+            Effect::Record => "records",
+            Effect::Warn if self.exception.is_some() => "excepted",
+            Effect::Warn => "warns",
+        }
+    }
+
     pub fn effect(&self) -> Effect {
         match (self.mode, self.rule) {
+            (Mode::Enforce, Rule::Deny) if self.exception.is_some() => Effect::Warn,
             (Mode::Enforce, Rule::Deny) => Effect::Deny,
             (Mode::Enforce | Mode::Warn, Rule::Warn) | (Mode::Warn, Rule::Deny) => Effect::Warn,
             (Mode::DryRun, Rule::Deny | Rule::Warn) => Effect::Record,

@@ -29,6 +29,7 @@ use crate::policy::plain::Origins;
 use crate::policy::problem::Problem;
 use crate::policy::question::array;
 use crate::policy::rego::program::Read;
+use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::Tree;
 use crate::policy::trust::proof::{self, Comparison};
 use crate::policy::trust::share::AnswersFor;
@@ -52,6 +53,7 @@ pub struct Engine {
     reads: BTreeSet<Read>,
     reads_of: BTreeMap<String, BTreeSet<Read>>,
     lookup_required: bool,
+    exceptions: Exceptions,
     warnings: Vec<Problem>,
     mask: Option<Mask>,
     revision: String,
@@ -96,6 +98,7 @@ impl Engine {
             reads,
             reads_of,
             lookup_required,
+            exceptions,
             warnings,
             mask,
             tree,
@@ -116,6 +119,7 @@ impl Engine {
             reads,
             reads_of,
             lookup_required,
+            exceptions,
             warnings,
             mask: mask.map(|mask| mask.within(limit)),
             revision,
@@ -272,6 +276,24 @@ impl Engine {
         inputs.filter_map(whole).collect()
     }
 
+    /// Environments that modes and exceptions are about.
+    pub fn environments(&self) -> BTreeSet<&str> {
+        let modes = self.policies.values();
+        let about = modes.flat_map(|it| it.enforcement.about());
+        let about = about.chain(self.exceptions.about());
+        let names = about.flat_map(|about| &about.environments);
+        names.map(String::as_str).collect()
+    }
+
+    /// Exceptions that have ended.
+    pub fn ended(&self, now: jiff::Timestamp) -> Vec<Problem> {
+        let ended = self.exceptions.ended(now);
+        let told = |(place, message): (String, String)| {
+            self.tree.problem_in_data(&["exceptions", &place], message)
+        };
+        ended.map(told).collect()
+    }
+
     /// What is worth a second look at the policies, and yet is in force.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
@@ -424,7 +446,7 @@ impl Engine {
         let mut answers = answers.into_iter().flatten();
         let mut asked = asked.iter().peekable();
         for (policy, definition) in &self.policies {
-            let mode = definition.enforcement.at(input.time);
+            let mode = definition.enforcement.of(policy, input);
             for &rule in &definition.rules {
                 let path = rule_path(policy, rule);
                 // They are asked in this order.
@@ -447,6 +469,9 @@ impl Engine {
                     }
                 }
             }
+        }
+        for violation in &mut violations {
+            self.exceptions.apply(violation, input);
         }
         violations
     }

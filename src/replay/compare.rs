@@ -302,13 +302,8 @@ fn by_policy(
     let denies = |violation: &Violation| violation.effect() == Effect::Deny;
     let mut found = BTreeMap::new();
     let mut add = |violation: &Violation, said: &str| {
-        let effect = match violation.effect() {
-            Effect::Deny => "denies",
-            Effect::Warn => "warns",
-            Effect::Record => "records",
-        };
-        let mode = violation.mode;
-        let says = format!("{said} {effect} ({mode}): {}", violation.message);
+        let (does, mode) = (violation.does(), violation.mode);
+        let says = format!("{said} {does} ({mode}): {}", violation.message);
         found.entry(violation.policy.clone()).or_insert(says);
     };
     for violation in now.iter().filter(|one| is_new(one)) {

@@ -33,6 +33,7 @@ mod engines;
 mod environments;
 mod errors;
 mod evidence;
+mod exceptions;
 mod failures;
 // Other systems have to be told of further loopback addresses.
 #[cfg(target_os = "linux")]

@@ -284,6 +284,7 @@ pub(super) fn searched(
         let found: Objects<Violation<'_>> = serde_json::from_str(raw).unwrap_or_default();
         for violation in &found.0 {
             text.add(&violation.message.0);
+            text.add(&violation.exception.0.ticket.0);
         }
     }
     text.done()

@@ -196,6 +196,15 @@ pub(super) struct Violation<'a> {
     pub(super) code: Text<'a>,
     #[serde(borrow)]
     pub(super) message: Text<'a>,
+    #[serde(borrow)]
+    pub(super) exception: Members<Exception<'a>>,
+}
+
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Exception<'a> {
+    #[serde(borrow)]
+    pub(super) ticket: Text<'a>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]

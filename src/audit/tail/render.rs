@@ -98,10 +98,14 @@ fn decision(out: &mut String, record: &Value) {
     let violations = list(record, "/result/violations");
     for violation in violations.iter().take(MOST_OBJECTIONS) {
         let (does, style) = effect(violation);
+        let by = match text(violation, "/exception/ticket") {
+            "" => String::new(),
+            ticket => format!(" (passes by exception {ticket})"),
+        };
         below(
             out,
             format_args!(
-                "{style}{} {does}{style:#}: {}",
+                "{style}{} {does}{style:#}: {}{by}",
                 text(violation, "/policy"),
                 text(violation, "/message")
             ),
@@ -158,6 +162,9 @@ fn listed(texts: &[Value], between: &str) -> String {
 
 /// What a violation came to: its policy's mode, or less where the policy itself only warns.
 fn effect(violation: &Value) -> (&'static str, Style) {
+    if violation.get("exception").is_some() {
+        return ("would deny", AnsiColor::Yellow.on_default());
+    }
     match (text(violation, "/mode"), text(violation, "/rule")) {
         ("enforce", "warn") | ("warn", _) => ("warns", AnsiColor::Yellow.on_default()),
         ("enforce", _) => ("denies", AnsiColor::Red.on_default()),

@@ -13,7 +13,7 @@ pub(super) fn objections(
     let mut room = MAX_BYTES;
     let all = decision.with_effect(Effect::Deny);
     let shown = all.take(MAX_VIOLATIONS).map(|violation| {
-        let message = format!("{} ({})", violation.message, violation.policy);
+        let message = violation.told();
         // Without a body all that is asked for is in the path.
         let whole = if has_body { "" } else { "id" };
         let path = violation.path.as_deref().unwrap_or(whole);

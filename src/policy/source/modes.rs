@@ -1,38 +1,49 @@
-//! How much each policy may do, and until when: `data.modes`. Whether a lookup may fail: `data.lookup`.
+//! How much each policy may do, for whom, and until when: `data.modes`. Whether a lookup may fail: `data.lookup`.
 //!
-//! It guarantees that a mode nobody can understand is refused, never taken for a lenient one.
+//! It guarantees that a mode nobody can understand is refused, never taken for a lenient one, and that whoever no entry is
+//! about is enforced.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
+use super::about::{About, teams};
 use crate::policy::decision::Mode;
-use crate::policy::input;
+use crate::policy::input::{self, Input};
+
+/// How one policy is applied: the first entry that is about a request says it. Where none is, it is enforced.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(in crate::policy) struct Enforcement(Vec<Entry>);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::policy) struct Enforcement {
-    pub(in crate::policy) mode: Mode,
-    /// From here on the policy is enforced, whatever the mode was.
-    pub(in crate::policy) until: Option<jiff::Timestamp>,
+struct Entry {
+    mode: Mode,
+    about: About,
 }
 
 impl Enforcement {
-    pub(in crate::policy) fn at(&self, time: jiff::Timestamp) -> Mode {
-        match self.until {
-            Some(until) if time >= until => Mode::Enforce,
-            _ => self.mode,
-        }
+    pub(in crate::policy) fn of(&self, policy: &str, input: &Input) -> Mode {
+        let (time, mut entries) = (input.time, self.0.iter());
+        let found = entries.find(|Entry { about, .. }| {
+            about.has_begun(time) && !about.has_ended(time) && about.is(input, policy)
+        });
+        found.map_or(Mode::Enforce, |entry| entry.mode)
+    }
+
+    /// What its entries are about.
+    pub(in crate::policy) fn about(&self) -> impl Iterator<Item = &About> {
+        self.0.iter().map(|entry| &entry.about)
     }
 }
 
 /// Reads `data.modes`; calls `complain` with the path of what is wrong and why.
 pub(in crate::policy) fn read(
-    modes: Option<&Json>,
+    data: &Map<String, Json>,
     policies: &[&str],
     mut complain: impl FnMut(&[&str], String),
 ) -> BTreeMap<String, Enforcement> {
     let mut read = BTreeMap::new();
-    let modes = match modes {
+    let modes = match data.get("modes") {
         None | Some(Json::Null) => return read,
         Some(Json::Object(modes)) => modes,
         Some(_) => {
@@ -43,6 +54,7 @@ pub(in crate::policy) fn read(
             return read;
         }
     };
+    let teams = teams(data);
     for (policy, setting) in modes {
         if !policies.contains(&policy.as_str()) {
             let guess = input::guess(policy, "", policies);
@@ -50,7 +62,7 @@ pub(in crate::policy) fn read(
             complain(&["modes", policy], message);
             continue;
         }
-        match enforcement(setting) {
+        match enforcement(setting, &teams) {
             Ok(enforcement) => {
                 read.insert(policy.clone(), enforcement);
             }
@@ -94,100 +106,60 @@ pub(in crate::policy) fn lookup_required(
     required
 }
 
-fn enforcement(setting: &Json) -> Result<Enforcement, String> {
+fn enforcement(setting: &Json, teams: &[&str]) -> Result<Enforcement, String> {
+    let one = std::slice::from_ref(setting);
+    let settings = setting.as_array().map_or(one, Vec::as_slice);
+    let entries: Vec<Entry> = settings
+        .iter()
+        .map(|it| entry(it, teams))
+        .collect::<Result<_, _>>()?;
+    if entries.is_empty() {
+        return Err("the list is empty: name a mode, or leave the policy out".to_owned());
+    }
+    let mut before = entries.iter().rev().skip(1);
+    if before.any(|entry| entry.about.is_everything()) {
+        return Err("entries behind one that is about everything are never reached".to_owned());
+    }
+    if says_nothing(&entries) {
+        return Err(
+            "where the last entry is not about a request, the policy is enforced, too: add an entry with the mode that \
+             holds otherwise, such as warn"
+                .to_owned(),
+        );
+    }
+    Ok(Enforcement(entries))
+}
+
+/// Who writes when or for whom a policy is enforced means that it is not, otherwise.
+fn says_nothing(entries: &[Entry]) -> bool {
+    let is_last = |entry: &Entry| entry.mode == Mode::Enforce && !entry.about.is_everything();
+    entries.last().is_some_and(is_last)
+}
+
+fn entry(setting: &Json, teams: &[&str]) -> Result<Entry, String> {
     let mode = |value: &Json| {
         let mode = value.as_str().and_then(Mode::parse);
         mode.ok_or_else(|| format!("a mode is enforce, warn or dry_run, not {value}"))
     };
-    match setting {
-        Json::Object(members) => {
-            let mut found = Enforcement {
-                mode: Mode::Enforce,
-                until: None,
-            };
-            if !members.contains_key("mode") {
-                return Err("the member mode is missing".to_owned());
-            }
-            for (name, value) in members {
-                match name.as_str() {
-                    "mode" => found.mode = mode(value)?,
-                    "until" => found.until = Some(until(value)?),
-                    other => {
-                        return Err(format!("there is no member {other}: only mode and until"));
-                    }
-                }
-            }
-            Ok(found)
+    let Json::Object(members) = setting else {
+        let (mode, about) = (mode(setting)?, About::default());
+        return Ok(Entry { mode, about });
+    };
+    let mut entry = Entry {
+        mode: mode(members.get("mode").ok_or("the member mode is missing")?)?,
+        about: About::default(),
+    };
+    for (name, value) in members.iter().filter(|(name, _)| *name != "mode") {
+        match entry.about.read(name, value) {
+            Some(read) => read?,
+            None => return Err(format!("there is no member {name}: only mode, {MEMBERS}")),
         }
-        other => Ok(Enforcement {
-            mode: mode(other)?,
-            until: None,
-        }),
     }
+    entry.about.check(teams)?;
+    Ok(entry)
 }
 
-/// A date includes its whole day (UTC); a timestamp is exact.
-fn until(value: &Json) -> Result<jiff::Timestamp, String> {
-    let wrong = || {
-        format!(
-            "until is a date such as 2027-01-31 or a timestamp such as 2027-01-31T18:00:00Z, not {value}"
-        )
-    };
-    let text = value.as_str().ok_or_else(wrong)?;
-    if let Ok(timestamp) = text.parse() {
-        return Ok(timestamp);
-    }
-    // A time without a zone would read as a date: whoever wrote it meant more than the day.
-    if text.len() != "2027-01-31".len() {
-        return Err(wrong());
-    }
-    let date: jiff::civil::Date = text.parse().map_err(|_error| wrong())?;
-    let next = date.tomorrow().map_err(|_error| wrong())?;
-    jiff::tz::Offset::UTC
-        .to_timestamp(next.to_datetime(jiff::civil::Time::midnight()))
-        .map_err(|_error| wrong())
-}
+const MEMBERS: &str = "caller, environment, from, percent, team, token and until";
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn at(text: &str) -> jiff::Timestamp {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_date_includes_its_whole_day() {
-        let found = enforcement(&json!({"mode": "warn", "until": "2027-01-31"})).unwrap();
-        assert_eq!(found.at(at("2027-01-31T23:59:59Z")), Mode::Warn);
-        assert_eq!(found.at(at("2027-02-01T00:00:00Z")), Mode::Enforce);
-    }
-
-    #[test]
-    fn a_timestamp_is_exact() {
-        let found =
-            enforcement(&json!({"mode": "dry_run", "until": "2027-01-31T18:00:00+01:00"})).unwrap();
-        assert_eq!(found.at(at("2027-01-31T16:59:59Z")), Mode::DryRun);
-        assert_eq!(found.at(at("2027-01-31T17:00:00Z")), Mode::Enforce);
-    }
-
-    #[test]
-    fn a_mode_that_cannot_be_understood_is_refused() {
-        for wrong in [
-            json!("Warn"),
-            json!("off"),
-            json!(null),
-            json!({}),
-            json!({"until": "2027-01-31"}),
-            json!({"mode": "warn", "till": "2027-01-31"}),
-            json!({"mode": "warn", "until": "31.01.2027"}),
-            json!({"mode": "warn", "until": "2027-01-31T18:00:00"}),
-            json!({"mode": "warn", "until": "2027-02-30"}),
-            json!({"mode": "warn", "until": null}),
-        ] {
-            assert!(enforcement(&wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -226,4 +226,4 @@ fn elsewhere(path: &str, name: &str, members: &Map<String, Json>, steps: usize) 
 const MOST_STEPS: usize = 2;
 
 /// What has a default.
-const OPTIONAL: [&str; 2] = ["lookup", "modes"];
+const OPTIONAL: [&str; 3] = ["exceptions", "lookup", "modes"];

@@ -1,0 +1,202 @@
+//! Whom and what an entry of the data is about, and in which time: modes and exceptions say it in the same words.
+
+use serde_json::{Map, Value as Json};
+use sha2::{Digest, Sha256};
+
+use crate::policy::input::{Input, guess};
+
+/// What is not said is everybody, everywhere, always.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(in crate::policy) struct About {
+    /// Names of environments.
+    pub(in crate::policy) environments: Vec<String>,
+    /// Names of teams.
+    pub(in crate::policy) teams: Vec<String>,
+    /// Public ids of the tokens that callers show.
+    callers: Vec<String>,
+    /// Ids of the tokens that are changed, as they stand in the path.
+    tokens: Vec<String>,
+    /// So many of a hundred callers.
+    percent: Option<u64>,
+    from: Option<jiff::Timestamp>,
+    pub(in crate::policy) until: Option<jiff::Timestamp>,
+}
+
+impl About {
+    /// Reads a member of an entry. `None`: it is none of these.
+    pub(in crate::policy) fn read(
+        &mut self,
+        name: &str,
+        value: &Json,
+    ) -> Option<Result<(), String>> {
+        let place = match name {
+            "caller" => &mut self.callers,
+            "environment" => &mut self.environments,
+            "team" => &mut self.teams,
+            "token" => &mut self.tokens,
+            "from" => return Some(first(value).map(|from| self.from = Some(from))),
+            "until" => return Some(behind(value).map(|until| self.until = Some(until))),
+            "percent" => {
+                let percent = value.as_u64().filter(|percent| *percent <= 100);
+                let wrong = || format!("percent is a whole number from 0 to 100, not {value}");
+                return Some(percent.ok_or_else(wrong).map(|it| self.percent = Some(it)));
+            }
+            _ => return None,
+        };
+        Some(texts(name, value).map(|texts| *place = texts))
+    }
+
+    /// Refuses what contradicts itself, and teams that nobody can belong to.
+    pub(in crate::policy) fn check(&self, teams: &[&str]) -> Result<(), String> {
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && from >= until
+        {
+            return Err("it ends before it begins: from is not before until".to_owned());
+        }
+        let known = |team: &&String| teams.contains(&team.as_str());
+        match self.teams.iter().find(|team| !known(team)) {
+            Some(team) => {
+                let guess = guess(team, "", teams);
+                Err(format!("data.callers has no team {team}{guess}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it is about everything, always.
+    pub(in crate::policy) fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it names a token or who asks.
+    pub(in crate::policy) fn names_somebody(&self) -> bool {
+        !(self.callers.is_empty() && self.teams.is_empty() && self.tokens.is_empty())
+    }
+
+    /// Whether it is about this request, whenever that is. `lot`: what the share of callers is drawn for.
+    pub(in crate::policy) fn is(&self, input: &Input, lot: &str) -> bool {
+        let caller = &input.caller;
+        let token = input.token.as_ref().map(|token| token.id.as_str());
+        let has = |wanted: &[String], value: &str| {
+            wanted.is_empty() || !value.is_empty() && wanted.iter().any(|it| it == value)
+        };
+        has(&self.environments, &input.environment.name)
+            && has(&self.callers, caller.token.id.as_str())
+            && has(&self.tokens, token.unwrap_or_default())
+            && (self.teams.is_empty() || self.teams.iter().any(|team| caller.teams.contains(team)))
+            && self
+                .percent
+                .is_none_or(|percent| drawn(lot, input) < percent)
+    }
+
+    pub(in crate::policy) fn has_begun(&self, time: jiff::Timestamp) -> bool {
+        self.from.is_none_or(|from| time >= from)
+    }
+
+    pub(in crate::policy) fn has_ended(&self, time: jiff::Timestamp) -> bool {
+        self.until.is_some_and(|until| time >= until)
+    }
+}
+
+/// The names of the teams that callers can belong to.
+pub(in crate::policy) fn teams(data: &Map<String, Json>) -> Vec<&str> {
+    let teams = data.get("callers").and_then(Json::as_array);
+    let names = teams.into_iter().flatten();
+    let names = names.filter_map(|team| team.get("name")?.as_str());
+    names.collect()
+}
+
+/// A caller's number from 0 to 99, which stays the same: by the first of what it has proven to be, the token that it
+/// shows, and its address.
+fn drawn(lot: &str, input: &Input) -> u64 {
+    let caller = &input.caller;
+    let (jwt, certificate) = (&caller.jwt, &caller.certificate);
+    let who = [
+        ["jwt", jwt.issuer.as_str(), jwt.subject.as_str()],
+        ["spiffe", "", certificate.spiffe_id.as_str()],
+        [
+            "certificate",
+            certificate.issuer.as_str(),
+            certificate.subject.as_str(),
+        ],
+        ["token", "", caller.token.id.as_str()],
+    ];
+    let who = who.into_iter().find(|[_, _, name]| !name.is_empty());
+    let mut hash = Sha256::new();
+    for part in who
+        .unwrap_or(["address", "", &caller.address])
+        .into_iter()
+        .chain([lot])
+    {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let number = hash.first_chunk().copied().unwrap_or_default();
+    // What is left over of 2^64 makes no difference that anybody could see.
+    u64::from_be_bytes(number) % 100
+}
+
+/// One text, or a list of them.
+fn texts(name: &str, value: &Json) -> Result<Vec<String>, String> {
+    let wrong = || format!("{name} is a text, or a list of texts, not {value}");
+    let text = |value: &Json| {
+        let text = value.as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned).ok_or_else(wrong)
+    };
+    match value {
+        Json::Array(values) if values.is_empty() => Err(format!(
+            "{name} is empty: it would be about nobody; leave it out"
+        )),
+        Json::Array(values) => values.iter().map(text).collect(),
+        value => Ok(vec![text(value)?]),
+    }
+}
+
+/// When a date or a timestamp begins.
+fn first(value: &Json) -> Result<jiff::Timestamp, String> {
+    match read(value).ok_or_else(|| wrong("from", value))? {
+        Moment::Exact(moment) => Ok(moment),
+        Moment::Day(date) => midnight(date).ok_or_else(|| wrong("from", value)),
+    }
+}
+
+/// When it is over: a date includes its whole day (UTC), a timestamp is exact.
+fn behind(value: &Json) -> Result<jiff::Timestamp, String> {
+    match read(value).ok_or_else(|| wrong("until", value))? {
+        Moment::Exact(moment) => Ok(moment),
+        Moment::Day(date) => {
+            let next = date.tomorrow().ok().and_then(midnight);
+            next.ok_or_else(|| wrong("until", value))
+        }
+    }
+}
+
+enum Moment {
+    Day(jiff::civil::Date),
+    Exact(jiff::Timestamp),
+}
+
+fn read(value: &Json) -> Option<Moment> {
+    let text = value.as_str()?;
+    if let Ok(timestamp) = text.parse() {
+        return Some(Moment::Exact(timestamp));
+    }
+    // A time without a zone would read as a date: whoever wrote it meant more than the day.
+    let date = text
+        .parse()
+        .ok()
+        .filter(|_| text.len() == "2027-01-31".len());
+    date.map(Moment::Day)
+}
+
+fn midnight(date: jiff::civil::Date) -> Option<jiff::Timestamp> {
+    let time = date.to_datetime(jiff::civil::Time::midnight());
+    jiff::tz::Offset::UTC.to_timestamp(time).ok()
+}
+
+fn wrong(name: &str, value: &Json) -> String {
+    format!(
+        "{name} is a date such as 2027-01-31 or a timestamp such as 2027-01-31T18:00:00Z, not {value}"
+    )
+}
