@@ -16,12 +16,13 @@ mod place;
 mod replay;
 mod schema;
 mod scopes;
+mod test;
 mod when;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
@@ -33,10 +34,10 @@ use crate::audit::Durability;
 use crate::config::Config;
 use crate::gateway::upstream::Base;
 use crate::listener::{BindError, Files, Tls};
-use crate::policy::{LoadError, suite};
+use crate::policy::LoadError;
 use crate::simulate::{self, Simulator};
 use crate::telemetry::{self, Metrics};
-use crate::value::{VisibleLines, listening, plain_words, visible_json};
+use crate::value::{listening, plain_words, visible_json};
 
 pub use output::{Output, ended_unread};
 
@@ -80,7 +81,7 @@ enum Command {
     /// Run a Dynatrace token API in memory, to try dtgate without Dynatrace
     Simulate(Simulate),
     /// Run the tests of policies, as `opa test`
-    Test(Test),
+    Test(test::Test),
 }
 
 /// The form of what a command prints.
@@ -143,31 +144,6 @@ struct Simulate {
     /// Redirect every request to a login page, as Dynatrace does with misrouted requests
     #[arg(long)]
     redirect_to_login: bool,
-}
-
-#[derive(Debug, Args)]
-struct Test {
-    /// Directories of policies and tests
-    #[arg(value_name = "PATH", default_value = "policies")]
-    paths: Vec<PathBuf>,
-    /// Run only tests whose name (`data.package.test_name`) matches
-    #[arg(long, short, value_name = "REGEX")]
-    run: Option<String>,
-    /// Show every test, not only those that did not pass
-    #[arg(long, short)]
-    verbose: bool,
-    /// Report which lines the tests evaluated, as JSON
-    #[arg(long, short)]
-    coverage: bool,
-    /// Fail when less than this share of lines was evaluated
-    #[arg(long, value_name = "PERCENT")]
-    threshold: Option<f64>,
-    /// Do not fail because of skipped tests (`todo_test_…`)
-    #[arg(long, short = 'z')]
-    exit_zero_on_skipped: bool,
-    /// Form of the output
-    #[arg(long, value_enum, default_value_t = Format::Pretty)]
-    format: Format,
 }
 
 /// Runs the command of the arguments. Errors are for the caller to print.
@@ -293,38 +269,6 @@ impl Simulate {
         let simulator = Simulator::seeded(options, app::now);
         simulate::serve(socket, simulator, shutdown.cancelled_owned()).await?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Test {
-    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let run = self.run.as_deref().map(regex::Regex::new).transpose();
-        let options = suite::Options {
-            run: run.context("--run")?,
-            format: match self.format {
-                Format::Json => suite::Format::Json,
-                Format::Pretty => suite::Format::Pretty,
-            },
-            verbose: self.verbose,
-            coverage: self.coverage,
-            threshold: self.threshold,
-            exit_zero_on_skipped: self.exit_zero_on_skipped,
-        };
-        if self.paths == [PathBuf::from("policies")] {
-            place::TESTED.expect(Path::new("policies"), None)?;
-        }
-        let mut report = Vec::new();
-        let outcome = suite::run(&self.paths, &options, &mut report)?;
-        let report = String::from_utf8_lossy(&report);
-        if self.coverage || self.threshold.is_some() || self.format == Format::Json {
-            write!(out, "{}", visible_json(&report))?;
-        } else {
-            write!(out, "{}", VisibleLines(report))?;
-        }
-        Ok(match outcome {
-            suite::Outcome::Passed => ExitCode::SUCCESS,
-            suite::Outcome::Failed => ExitCode::from(2),
-        })
     }
 }
 

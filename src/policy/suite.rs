@@ -29,6 +29,7 @@ use report::{Failure, Location, SubResult, TestResult};
 use stopped::stopped;
 
 mod coverage;
+mod junit;
 mod listed;
 mod report;
 mod stopped;
@@ -42,6 +43,8 @@ pub(super) const LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Format {
     Json,
+    /// The XML that CI systems show.
+    Junit,
     #[default]
     Pretty,
 }
@@ -58,6 +61,8 @@ pub struct Options {
     /// The percentage of lines that must be covered.
     pub threshold: Option<f64>,
     pub exit_zero_on_skipped: bool,
+    /// No test is a failure.
+    pub fail_on_empty: bool,
 }
 
 /// What the exit code says: 0 for passed, 2 for failed. An [`Error`] is 1.
@@ -93,9 +98,9 @@ pub fn run<P: AsRef<Path>>(
         });
     }
     let skipping_is_fine = options.exit_zero_on_skipped;
-    let passed = results
-        .iter()
-        .all(|result| result.passed() || (skipping_is_fine && result.skip));
+    let is_fine = |result: &TestResult| result.passed() || (skipping_is_fine && result.skip);
+    let is_empty = options.fail_on_empty && results.is_empty();
+    let passed = results.iter().all(is_fine) && !is_empty;
     let outcome = if passed {
         Outcome::Passed
     } else {
@@ -111,10 +116,16 @@ pub fn run<P: AsRef<Path>>(
     } else {
         match options.format {
             Format::Json => report::json(&results, out)?,
+            Format::Junit => junit::write(&results, out)?,
             Format::Pretty => report::pretty(&results, options.verbose, out)?,
         }
     }
     Ok(outcome)
+}
+
+/// Tells whether anything below the paths has changed that tests are made of.
+pub fn fingerprint<P: AsRef<Path>>(paths: &[P]) -> [u8; 32] {
+    Tree::read(paths).fingerprint()
 }
 
 /// How many tests there are, and what keeps them from passing: each that fails, at its place, or why none can be run.

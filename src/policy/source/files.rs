@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::{Map, Value as Json};
+use sha2::{Digest, Sha256};
 
 use super::data;
 use crate::dynatrace::redact::Redactor;
@@ -191,6 +192,22 @@ impl Tree {
             }
             Kind::Disguised(_) | Kind::Other => {}
         }
+    }
+
+    /// SHA-256 over all that was read, tests included, and what could not be.
+    pub(in crate::policy) fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let files = [&self.policies, &self.tests, &self.masks, &self.data_files];
+        for file in files.into_iter().flatten() {
+            for part in [&file.path, &file.text] {
+                hash.update(part.len().to_be_bytes());
+                hash.update(part);
+            }
+        }
+        for problem in &self.unread {
+            hash.update(problem.to_string());
+        }
+        hash.finalize().into()
     }
 
     /// Tokens that stand in the data with their secrets: they are told by their places, not repeated.

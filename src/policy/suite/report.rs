@@ -13,9 +13,9 @@ use super::super::problem::Problem;
 /// The order of the members is that of `opa test --format=json`.
 #[derive(Debug, Serialize)]
 pub(super) struct TestResult {
-    location: Location,
-    package: String,
-    name: String,
+    pub(super) location: Location,
+    pub(super) package: String,
+    pub(super) name: String,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) fail: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,9 +42,9 @@ pub(super) struct Location {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Failure {
-    code: &'static str,
-    message: String,
-    location: Location,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) location: Location,
 }
 
 #[derive(Debug, Serialize)]

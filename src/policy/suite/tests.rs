@@ -570,3 +570,47 @@ fn needs_opa_what_tests_put_in_place_is_what_opa_puts_in_place() {
         assert_eq!(ours.get(&name), theirs.get(&name), "{shape}");
     }
 }
+
+#[test]
+fn junit_has_a_case_for_each_test_and_each_of_its_cases() {
+    let hostile = "package dtgate.b_test\n\ntest_b if {\n\tprint(\"<&\\u0007]]>\")\n\t\"<a> & \\\"b\\\"\" == \"c\"\n}\n";
+    let files = [both()[0], both()[1], ("b_test.rego", hostile)];
+    let options = Options {
+        format: Format::Junit,
+        ..Options::default()
+    };
+    let (outcome, xml) = report(&files, &options);
+    assert_eq!(outcome, Outcome::Failed);
+    let times = Regex::new("time=\"[0-9.]+\"").unwrap();
+    let xml = times.replace_all(&xml, "time=\"…\"");
+    for line in [
+        "<testsuites name=\"dtgate\" tests=\"9\" failures=\"5\" errors=\"1\" skipped=\"1\" time=\"…\">",
+        "  <testsuite name=\"data.dtgate.a_test\" tests=\"8\" failures=\"4\" errors=\"1\" skipped=\"1\" time=\"…\">",
+        "    <testcase name=\"test_ok\" classname=\"data.dtgate.a_test\" file=\"a_test.rego\" line=\"5\" time=\"…\"/>",
+        "name=\"test_cases[one]\" classname=\"data.dtgate.a_test\" file=\"a_test.rego\" line=\"21\" time=\"…\"/>",
+        "name=\"test_cases[two]\" classname=\"data.dtgate.a_test\" file=\"a_test.rego\" line=\"21\" time=\"…\"><failure",
+        "<skipped/></testcase>",
+        "<error type=\"eval_builtin_error\" message=\"a_test.rego:18:",
+        "<failure message=\"b_test.rego:5: not true: &quot;&lt;a&gt; &amp; \\&quot;b\\&quot;&quot; == &quot;c&quot;\"/>",
+        "<system-out>&lt;&amp;\u{fffd}]]&gt;&#10;</system-out>",
+    ] {
+        assert!(xml.contains(line), "{line}\n{xml}");
+    }
+}
+
+#[test]
+fn no_test_is_a_failure_only_for_who_says_so() {
+    let files = [both()[0]];
+    assert_eq!(report(&files, &Options::default()).0, Outcome::Passed);
+    let options = Options {
+        fail_on_empty: true,
+        ..Options::default()
+    };
+    assert_eq!(report(&files, &options).0, Outcome::Failed);
+    assert_eq!(report(&both(), &options).0, Outcome::Failed);
+    let options = Options {
+        run: Some(Regex::new("test_ok").unwrap()),
+        ..options
+    };
+    assert_eq!(report(&both(), &options).0, Outcome::Passed);
+}
