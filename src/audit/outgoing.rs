@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Link;
 use super::lines::{Line, Lines, Place};
-use super::segment::{OWNERS_ALONE, first_record, open_regular, put, segments};
+use super::segment::{OWNERS_ALONE, first_record, last_line, open_regular, put, segments};
 use crate::value::Sha256Hex;
 
 /// How far one destination is.
@@ -106,6 +106,13 @@ impl Bookmark {
             at: file.cursor,
             is_lost: false,
         };
+        // Before anybody counts on what it says: what has arrived may be deleted.
+        if is_there
+            && bookmark.at.seq > 0
+            && let Err(error) = bookmark.lines()
+        {
+            tracing::warn!(sink = name, %error, "the record that arrived last cannot be read");
+        }
         if !is_there {
             bookmark.save_early();
         }
@@ -211,7 +218,7 @@ impl Bookmark {
         let named = lines.next_line()?;
         let (is_it, first) = match named {
             // It names a number, and no record.
-            named if self.at.hash.is_empty() => (true, named),
+            named if self.at.hash.is_empty() => (self.at.seq <= self.newest()?, named),
             // Nothing is deleted of a journal without something being left of it.
             None => (false, None),
             Some(line) if line.place == place && self.is_named(&line) => (true, None),
@@ -246,8 +253,22 @@ impl Bookmark {
         Ok(all.first().and_then(|path| first_record(path)))
     }
 
+    /// The last record that is there, or what is known of it: the name of its segment.
+    fn newest(&self) -> io::Result<u64> {
+        let all = segments(&self.journal)?;
+        let Some(last) = all.last() else { return Ok(0) };
+        let begins = first_record(last).unwrap_or_default();
+        let line = last_line(last).unwrap_or_default();
+        let seq = Link::read(line.trim_ascii_end()).ok().and_then(|it| it.seq);
+        Ok(seq.unwrap_or(begins).max(begins))
+    }
+
+    /// Its number has to be that of the line: a higher one, which somebody wrote there, would leave records out that
+    /// count as sent.
     fn is_named(&self, line: &Line) -> bool {
-        Sha256Hex::of(&line.bytes).as_str() == self.at.hash
+        let seq = Link::read(&line.bytes).ok().and_then(|link| link.seq);
+        seq.is_none_or(|seq| seq == self.at.seq)
+            && Sha256Hex::of(&line.bytes).as_str() == self.at.hash
     }
 
     fn is_next(&self, line: &Line) -> bool {

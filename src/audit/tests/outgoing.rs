@@ -101,6 +101,28 @@ async fn a_cursor_that_is_torn_empty_removed_or_of_another_journal_sends_everyth
 }
 
 #[tokio::test]
+async fn a_cursor_that_somebody_has_set_forward_sends_everything_and_counts_for_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    written(&config, 5).await;
+    let last = verify(&config.directory, None).unwrap().head_seq;
+    assert_eq!(takes(&mut at(&config), 3, ALL), numbers(1, 3));
+    let good: serde_json::Value =
+        serde_json::from_slice(&fs::read(cursor(&config)).unwrap()).unwrap();
+    let hash = good["hash"].as_str().unwrap();
+    for (seq, hash) in [(last - 1, hash), (1000, hash), (1000, "")] {
+        let mut edited = good.clone();
+        edited["seq"] = seq.into();
+        edited["hash"] = hash.into();
+        fs::write(cursor(&config), edited.to_string()).unwrap();
+        let mut bookmark = at(&config);
+        // What is told to have arrived may be deleted.
+        assert_eq!(bookmark.seq(), 0);
+        assert_eq!(takes(&mut bookmark, last, ALL), numbers(1, last));
+    }
+}
+
+#[tokio::test]
 async fn it_goes_on_where_segments_were_compressed_and_deleted_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
