@@ -156,6 +156,9 @@ impl Audit {
         let keys = Keys::read_or_make(directory.path(), config.origin.as_ref())?;
         let directory = Arc::new(directory);
         let (mut journal, found) = Journal::open(directory.clone(), config, now())?;
+        if let Some(pseudonyms) = &pseudonyms {
+            pseudonyms.compare(found.keyed.as_ref());
+        }
         let in_doubt = found.in_doubt.len();
         let mut records = Vec::new();
         records.extend(

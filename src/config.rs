@@ -17,6 +17,7 @@ use thiserror::Error;
 
 pub use restart::NEEDS_A_RESTART;
 
+use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, likeness, unread};
@@ -147,7 +148,8 @@ impl Config {
         });
         let file = Some(place::File::new(path, text));
         let config = read.map(|config| Self { file, ..config })?;
-        if let Some((keys, message)) = config.journal.refusal() {
+        let journal = config.journal.refusal();
+        if let Some((keys, message)) = journal.or_else(|| config.half_hidden()) {
             let problem = config.problem(&[&["journal"], keys].concat(), &message);
             return Err(ConfigError::Parse {
                 path: path.to_owned(),
@@ -159,6 +161,28 @@ impl Config {
         Ok(config)
     }
 }
+
+impl Config {
+    /// A claim that has pseudonyms and names callers: every record tells whose a token was, also those without claims.
+    fn half_hidden(&self) -> Option<(&'static [&'static str], String)> {
+        let fields = &self.journal.pseudonyms.fields;
+        if fields.iter().any(|field| field.name() == SUBJECT) {
+            return None;
+        }
+        let claims = fields.iter().filter_map(Field::claim);
+        let mut claims =
+            claims.flat_map(|claim| self.identity.jwt.iter().map(move |it| (claim, it)));
+        let (claim, (name, _)) = claims.find(|(claim, (_, issuer))| issuer.subject == *claim)?;
+        let message = format!(
+            "identity.jwt.{name} names callers by the claim {claim}, and records that have no claims have it as their subject: \
+             add \"{SUBJECT}\""
+        );
+        Some((&["pseudonyms", "fields"], message))
+    }
+}
+
+/// Whose a JSON Web Token is.
+const SUBJECT: &str = "caller.jwt.subject";
 
 /// What the parser says, without the names of types that nobody but a programmer knows, and with the nearest of the
 /// names that it lists.

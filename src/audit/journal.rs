@@ -16,6 +16,7 @@ use super::checkpoint::key;
 use super::directory::{Directory, at};
 use super::event::{Event, Record, Recovery};
 use super::mark::{self, Mark};
+use super::pseudonym::Said;
 use super::retention;
 use super::segment::{
     Damage, LONGEST_LINE, OpenError, as_readable_as, identity, is_compressed, open_regular,
@@ -87,6 +88,8 @@ pub(super) struct Found {
     pub(super) in_doubt: Vec<String>,
     /// Files that hold what was torn, and that no record names yet.
     pub(super) asides: Vec<Aside>,
+    /// The key of pseudonyms that was used last, where the last segment tells.
+    pub(super) keyed: Option<Said>,
 }
 
 impl Journal {
@@ -133,6 +136,7 @@ impl Journal {
                 let found = Found {
                     in_doubt: end.in_doubt,
                     asides,
+                    keyed: end.keyed,
                 };
                 let segment = if is_closed {
                     began = None;

@@ -5,6 +5,7 @@
 //! a value again ([`names`]). A key is never thrown away: what was written by it would be lost.
 
 mod field;
+mod keys;
 mod places;
 mod words;
 
@@ -20,6 +21,7 @@ use super::key;
 use super::segment::OpenError;
 use crate::dynatrace::token::HashKey;
 pub use field::{Field, FieldError};
+pub use keys::{Differing, Said, differing};
 pub use words::Values;
 
 /// Which values have pseudonyms.
@@ -78,7 +80,24 @@ impl Pseudonyms {
     /// What a record of the start says of them: which fields, and by which key.
     pub fn told(&self) -> Value {
         let fields: Vec<&str> = self.fields.iter().map(Field::name).collect();
-        serde_json::json!({"fields": fields, "key": format!("v{}", self.version)})
+        let fingerprint = keys::fingerprint(&self.key);
+        serde_json::json!({"fields": fields, "key": format!("v{}", self.version), "fingerprint": fingerprint})
+    }
+
+    /// Says where the key is another one than the journal has used: nobody could find by it what was written before.
+    pub(super) fn compare(&self, said: Option<&Said>) {
+        let is_other = |said: &&Said| {
+            let is_same = said.fingerprint.as_deref() == Some(&keys::fingerprint(&self.key));
+            said.version > self.version || said.version == self.version && !is_same
+        };
+        if let Some(said) = said.filter(|it| it.fingerprint.is_some()).filter(is_other) {
+            let key = format!("pseudonym-v{}.key", said.version);
+            tracing::warn!(
+                key,
+                "the key of pseudonyms is missing, or is another one than before: by their values, records from before \
+                 cannot be found; put it back from a copy"
+            );
+        }
     }
 
     fn of(&self, event: &Map<String, Value>) -> Values {

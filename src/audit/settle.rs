@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::chain::{Head, Link, LinkError, check_form, confirms, incomplete, on_disk};
 use super::directory::at;
 use super::mark::Marked;
+use super::pseudonym::Said;
 use super::segment::{
     self, Break, Damage, OpenError, directory_of, first_record, last_line, open_lines,
 };
@@ -85,6 +86,8 @@ pub(super) struct End {
     pub(super) named: Vec<String>,
     /// When its first record was written, by that record.
     pub(super) began: Option<jiff::Timestamp>,
+    /// The key of pseudonyms that it tells of last.
+    pub(super) keyed: Option<Said>,
 }
 
 /// Follows the last segment to its end. `marked`: what the file `head` says.
@@ -96,7 +99,7 @@ pub(super) fn examine(
 ) -> Result<End, Damage> {
     let (mut head, mut good, mut number) = (start, 0, 0);
     let mut doubt = Doubt::default();
-    let mut named = Vec::new();
+    let (mut named, mut keyed) = (Vec::new(), None);
     let (mut rest, mut last) = (content, None);
     compare(path, &head, marked)?;
     let bad = loop {
@@ -113,6 +116,9 @@ pub(super) fn examine(
         };
         compare(path, &head, marked)?;
         doubt.see(&record);
+        if matches!(&*record.kind, "start" | "reload") {
+            keyed = Said::of(line).or(keyed);
+        }
         named.extend(record.set_aside);
         (good, number, last) = (good + line.len() + 1, number + 1, Some(line));
     };
@@ -146,6 +152,7 @@ pub(super) fn examine(
             .split(|byte| *byte == b'\n')
             .next()
             .and_then(written_at),
+        keyed,
     })
 }
 

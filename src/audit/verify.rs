@@ -16,11 +16,13 @@ mod start;
 mod unsigned;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use super::chain::{Head, LinkError, NotedHead, check_form, confirms, incomplete, on_disk};
 use super::mark::{self, Marked};
+use super::pseudonym::Said;
 use super::segment::{Break, Damage, LONGEST_LINE, first_record, open_lines, read_line, segments};
 use super::settle::compare;
 use super::tree::stored;
@@ -78,6 +80,7 @@ fn walk(directory: &Path, noted: Option<&NotedHead>, trust: &Trust) -> Result<Re
         checkpoints: checkpoints.map_err(at_checkpoint(directory, None))?,
         report: Report::default(),
         doubt: Doubt::default(),
+        keys: BTreeMap::new(),
         marked,
         noted,
         noted_found: false,
@@ -102,6 +105,8 @@ struct Walk<'a> {
     checkpoints: Option<Checking>,
     report: Report,
     doubt: Doubt,
+    /// Of pseudonyms: the fingerprint of each version, by the last record that tells it.
+    keys: BTreeMap<u32, String>,
     /// What the file `head` says.
     marked: Option<Marked>,
     noted: Option<&'a NotedHead>,
@@ -165,8 +170,10 @@ impl Walk<'_> {
         line: &[u8],
     ) -> Result<(), VerifyError> {
         compare(path, &self.head, self.marked.as_ref())?;
-        if kind == "pruned" {
-            self.pruned(path, number, line)?;
+        match kind {
+            "pruned" => self.pruned(path, number, line)?,
+            "start" | "reload" => self.keyed(line),
+            _ => {}
         }
         // What is about to be deleted is in the tree already.
         if let Some(checkpoints) = &mut self.checkpoints
@@ -206,6 +213,26 @@ impl Walk<'_> {
             noted.seq + 1 == self.head.next && noted.hash == self.head.hash.as_str()
         });
         Ok(record.kind)
+    }
+
+    /// Looks whether a key of pseudonyms is still the same.
+    fn keyed(&mut self, line: &[u8]) {
+        let Some(said) = Said::of(line) else {
+            return;
+        };
+        let Some(fingerprint) = said.fingerprint else {
+            return;
+        };
+        if self.keys.len() >= LISTED {
+            return;
+        }
+        let before = self.keys.insert(said.version, fingerprint.clone());
+        if before.is_some_and(|before| before != fingerprint)
+            && self.report.other_keys.len() < LISTED
+        {
+            let record = self.head.next - 1;
+            self.report.other_keys.push((record, said.version));
+        }
     }
 
     /// Looks whether the chain is what a record says of what was deleted.

@@ -25,6 +25,7 @@ mod trusted;
 mod verify;
 mod wanted;
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -126,16 +127,33 @@ impl TailArgs {
         }
         let in_journal = || format!("journal {}", journal.display());
         let mut lines = Lines::new(journal).over_damage();
-        let mut kept = std::collections::VecDeque::new();
-        while let Some(line) = lines.next_line().with_context(in_journal)? {
-            kept.push_back(line.bytes);
-            if self.lines.is_some_and(|most| kept.len() > most) {
-                kept.pop_front();
+        match self.lines {
+            None => {
+                while let Some(line) = lines.next_line().with_context(in_journal)? {
+                    self.print(out, &line.bytes)?;
+                }
+                said_unreadable(&mut lines);
             }
-        }
-        said_unreadable(&mut lines);
-        for line in kept {
-            self.print(out, &line)?;
+            Some(most) => {
+                // Their places, and not their texts: a journal may be longer than memory.
+                let mut kept = VecDeque::new();
+                while let Some(line) = lines.next_line().with_context(in_journal)? {
+                    kept.push_back(line.place);
+                    if kept.len() > most {
+                        kept.pop_front();
+                    }
+                }
+                said_unreadable(&mut lines);
+                if let (Some(first), Some(last)) = (kept.front(), kept.back()) {
+                    let mut again = Lines::from(journal, *first).over_damage();
+                    while let Some(line) = again.next_line().with_context(in_journal)? {
+                        if line.place > *last {
+                            break;
+                        }
+                        self.print(out, &line.bytes)?;
+                    }
+                }
+            }
         }
         if !self.follow {
             return Ok(ExitCode::SUCCESS);

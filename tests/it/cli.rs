@@ -82,6 +82,29 @@ fn check_says_what_becomes_of_records() {
     );
 }
 
+/// Records of refusals have no claims, and name the caller by its subject all the same.
+#[test]
+fn a_claim_that_names_callers_has_no_pseudonym_without_their_subject() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dtgate.toml");
+    for (subject, fields, is_refused) in [
+        ("", "caller.jwt.claims.sub", true),
+        ("subject = \"email\"", "caller.jwt.claims.email", true),
+        ("subject = \"email\"", "caller.jwt.claims.sub", false),
+        ("", "caller.jwt.claims.sub\", \"caller.jwt.subject", false),
+    ] {
+        let config = format!(
+            "journal.pseudonyms.fields = [\"{fields}\"]\n[identity.jwt.ci]\nissuer = \"https://ci.example\"\n\
+             audience = \"dtgate\"\njwks_url = \"https://ci.example/keys\"\n{subject}\n"
+        );
+        std::fs::write(&file, config).unwrap();
+        let ran = run(&["check", "--config", text(&file)]);
+        let said = "records that have no claims have it as their subject";
+        assert_eq!(ran.all().contains(said), is_refused, "{fields}: {}", ran.all());
+        assert_eq!(ran.all().contains("dtgate.toml:1:"), is_refused, "{}", ran.all());
+    }
+}
+
 #[test]
 fn the_demo_shows_both_answers_and_exits_0() {
     let ran = run(&["demo", "--once", "--policies", text(&policies())]);

@@ -307,4 +307,27 @@ fn found_again(journal: &Path, id: &str, caller: &str, address: &str) {
         none == 0 && said.contains("no record names the client 127.0.0.2"),
         "{said}"
     );
+    // Without the key nobody finds it, and is told why.
+    let key = journal.join("pseudonym-v1.key");
+    let good = std::fs::read(&key).unwrap();
+    let other: Vec<u8> = good.iter().map(|byte| byte ^ 0x55).collect();
+    for (content, says) in [
+        (None, "the key pseudonym-v1.key is missing"),
+        (Some(other), "the key pseudonym-v1.key is another one"),
+    ] {
+        std::fs::remove_file(&key).unwrap();
+        if let Some(content) = &content {
+            std::fs::write(&key, content).unwrap();
+            let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&key, own).unwrap();
+        }
+        let (none, said) = found(["--client", "127.0.0.1"]);
+        assert!(none == 0 && said.contains(says), "{said}");
+        // Whoever asks by nothing that has one is not bothered.
+        assert_eq!(found(["--decision", "deny"]), (2, String::new()));
+        std::fs::write(&key, &good).unwrap();
+    }
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, own).unwrap();
+    assert_eq!(found(["--client", "127.0.0.1"]), (3, String::new()));
 }

@@ -256,6 +256,10 @@ fn who_does_not_answer_as_dynatrace_does_settles_nothing() {
         (html("302 Found"), "redirect"),
         (html("200 OK"), "no token"),
         (token("dt0c01.OTHER"), "another token"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"scopes\":[]}".to_owned(),
+            "about which token",
+        ),
         ("garbage\r\n\r\n".to_owned(), ""),
     ] {
         let asked: Vec<_> = cases()
@@ -278,6 +282,44 @@ fn who_does_not_answer_as_dynatrace_does_settles_nothing() {
             before,
             "{answer}"
         );
+    }
+}
+
+/// What is under way for a minute may still be carried out: a token as it was says nothing yet.
+#[test]
+fn a_change_that_is_young_is_not_said_to_be_undone() {
+    let (managed, looked_up) = (seeds::MANAGED.id, seeds::LOOKED_UP.id);
+    let now = jiff::Timestamp::now();
+    let ago = |seconds: i64| {
+        let then = jiff::Timestamp::from_millisecond(now.as_millisecond() - seconds * 1000);
+        format!("{:.3}", then.unwrap())
+    };
+    let carried_out = scopes(&[], &["geographicRegions.read"]);
+    let undone = scopes(&["metrics.read"], &["logs.read"]);
+    let asked = [
+        (managed, "token.update", &carried_out, 60, "done"),
+        (looked_up, "token.update", &undone, 60, "unknown"),
+        (looked_up, "token.delete", &json!({}), 60, "unknown"),
+    ];
+    let mut lines = Vec::new();
+    for (number, (id, operation, change, age, _)) in asked.iter().enumerate() {
+        let mut line = doubt(number + 1, operation, id, change);
+        line["timestamp"] = ago(*age).into();
+        lines.push(line);
+    }
+    // One at a time: each is the last change of its token.
+    for (line, (.., wanted)) in lines.into_iter().zip(asked) {
+        let directory = written(&[line]);
+        let simulator = Simulator::start();
+        let secret = seeds::API_TOKENS.secret;
+        let output = settle(directory.path(), simulator.address, secret, &["--apply"]);
+        let found = found(&output);
+        assert_eq!(found[0].0, wanted, "{found:?}");
+        assert_eq!(found[0].1.contains("may still come"), wanted == "unknown");
+        let is_settled = records(&directory.path().join("journal"))
+            .iter()
+            .any(|it| it["kind"] == "settled");
+        assert_eq!(is_settled, wanted == "done", "{found:?}");
     }
 }
 

@@ -109,6 +109,19 @@ impl Pattern {
 }
 
 impl Filter {
+    /// Whether it names values that may have pseudonyms.
+    pub fn asks_by_value(&self) -> bool {
+        let mut patterns = [
+            &self.caller,
+            &self.certificate,
+            &self.claim,
+            &self.token,
+        ]
+        .into_iter()
+        .flatten();
+        patterns.any(|it| matches!(it, Pattern::Exactly(_))) || !self.client.is_empty()
+    }
+
     /// With the pseudonyms of what they name.
     pub fn expanded(&self, patterns: &[Pattern]) -> Vec<Pattern> {
         let known_as = |pattern: &Pattern| self.known_as.get(pattern.text());

@@ -40,7 +40,15 @@ const KNOWN: [(&str, &[&str]); 13] = [
     ),
     ("caller.certificate.serial", &[]),
     ("caller.certificate.dns", &[]),
-    ("caller.certificate.uris", &[]),
+    // The SPIFFE id is one of them.
+    (
+        "caller.certificate.uris",
+        &[
+            "input/caller/certificate/spiffe_id",
+            "caller/certificate/spiffe_id",
+            "callers/*/caller/certificate/spiffe_id",
+        ],
+    ),
     ("caller.certificate.emails", &[]),
     ("caller.certificate.addresses", &[]),
     (
@@ -98,7 +106,12 @@ impl Field {
         &self.name
     }
 
-    /// Its values in a record: texts, and all texts of a list or an object.
+    /// The claim of a JSON Web Token that it is.
+    pub fn claim(&self) -> Option<&str> {
+        self.name.strip_prefix(CLAIMS)
+    }
+
+    /// Its values in a record: texts and numbers, and all those of a list or an object.
     pub(super) fn values(&self, event: &Map<String, Value>, see: &mut dyn FnMut(&str)) {
         for place in &self.places {
             if let Some((first, rest)) = place.split_first()
@@ -132,6 +145,8 @@ fn all(value: &Value, see: &mut dyn FnMut(&str)) {
         Value::String(text) => see(text),
         Value::Array(elements) => elements.iter().for_each(|value| all(value, see)),
         Value::Object(members) => members.values().for_each(|value| all(value, see)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        // A claim may be the number of a person.
+        Value::Number(number) => see(&number.to_string()),
+        Value::Null | Value::Bool(_) => {}
     }
 }

@@ -50,8 +50,22 @@ impl Work<'_> {
                 Value::Array(elements.collect())
             }
             Value::Object(members) => Value::Object(self.members(members)),
+            Value::Number(number) if self.is_in(CLAIMS) => {
+                match self.values.text(&number.to_string()) {
+                    Cow::Borrowed(_) => Value::Number(number),
+                    Cow::Owned(shown) => {
+                        self.found();
+                        Value::String(shown)
+                    }
+                }
+            }
             other => other,
         }
+    }
+
+    fn is_in(&self, place: &[&str]) -> bool {
+        let head = self.path.get(..place.len());
+        head.is_some_and(|head| matches(place, head))
     }
 
     fn members(&mut self, members: Map<String, Value>) -> Map<String, Value> {
@@ -134,10 +148,12 @@ fn matches(pattern: &[&str], path: &[String]) -> bool {
     both.all(|(step, is)| *step == "*" || step == is)
 }
 
+/// The one place where values may be numbers.
+const CLAIMS: &[&str] = &["input", "caller", "jwt", "claims"];
 const OPEN: [&[&str]; 8] = [
     &["input", "unknown_members"],
     &["input", "environment", "data"],
-    &["input", "caller", "jwt", "claims"],
+    CLAIMS,
     &["input", "attributes", "request", "http", "headers"],
     &["input", "parsed_query"],
     &["input", "parsed_body"],

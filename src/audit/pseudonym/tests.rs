@@ -281,16 +281,85 @@ fn what_readers_go_by_has_no_pseudonym() {
 #[test]
 fn a_record_of_the_start_says_which_fields_and_which_key() {
     let (journal, first) = pseudonyms(&["caller.address"]);
+    let told = first.told();
     assert_eq!(
-        first.told(),
-        json!({"fields": ["caller.address"], "key": "v1"})
+        (&told["fields"], &told["key"]),
+        (&json!(["caller.address"]), &json!("v1"))
     );
+    let fingerprint = told["fingerprint"].as_str().unwrap();
+    assert_eq!(fingerprint.len(), 16, "{told}");
     rotate(journal.path()).unwrap();
     let config = Config {
         fields: first.fields,
     };
     let second = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
     assert_eq!(second.told()["key"], "v2");
+    assert_ne!(second.told()["fingerprint"], fingerprint);
+}
+
+#[test]
+fn a_key_that_is_gone_or_replaced_is_told_from_the_one_that_records_name() {
+    let (journal, first) = pseudonyms(&["caller.address"]);
+    let line = |told: Value| json!({"kind": "start", "pseudonyms": told}).to_string();
+    let said = |told: Value| vec![Said::of(line(told).as_bytes()).unwrap()];
+    let differ = |said: &[Said]| {
+        let all = differing(journal.path(), said).unwrap().into_iter();
+        all.map(|it| (it.version, it.is_replaced))
+            .collect::<Vec<_>>()
+    };
+    let here = said(first.told());
+    assert_eq!(differ(&here), []);
+    // Of an early build, and of a key after one that nobody has.
+    let early = said(json!({"fields": [], "key": "v1"}));
+    assert_eq!(differ(&early), []);
+    assert_eq!(differ(&said(json!({"key": "v3"}))), [(2, false), (3, false)]);
+    assert_eq!(Said::of(b"{\"kind\": \"start\"}"), None);
+    let path = journal.path().join("pseudonym-v1.key");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(differ(&here), [(1, false)]);
+    assert_eq!(differ(&early), [(1, false)]);
+    let config = Config {
+        fields: first.fields,
+    };
+    let other = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
+    assert_eq!(differ(&here), [(1, true)]);
+    assert_eq!(differ(&[&here[..], &said(other.told())].concat()), [(1, true)]);
+    assert_eq!(differ(&said(other.told())), []);
+}
+
+#[test]
+fn a_claim_that_is_a_number_has_a_pseudonym_and_other_numbers_stay() {
+    let (journal, pseudonyms) = pseudonyms(&["caller.jwt.claims.employee"]);
+    let event = json!({"input": {"caller": {"jwt": {"claims": {
+        "employee": {"id": 40_117, "ids": [1.5, 40_118], "is": true}, "manager": 40_118, "exp": 1_764_000_000, "id": "40117"}}},
+        "change": {"expiration": {"days": 40_117}}},
+        "result": {"violations": [{"message": "employee 40117 may not, nor 401170"}]}, "seq": 40_117});
+    let name = |value: &str| names(journal.path(), value).unwrap().remove(0);
+    let written = applied(&pseudonyms, &event);
+    let claims = &written["input"]["caller"]["jwt"]["claims"];
+    assert_eq!(
+        claims,
+        &json!({
+            "employee": {"id": name("40117"), "ids": [name("1.5"), name("40118")], "is": true},
+            "manager": name("40118"), "exp": 1_764_000_000, "id": name("40117")})
+    );
+    assert_eq!(written["input"]["change"], event["input"]["change"]);
+    assert_eq!(written["seq"], 40_117);
+    let said = format!("employee {} may not, nor 401170", name("40117"));
+    assert_eq!(written["result"]["violations"][0]["message"], said);
+}
+
+#[test]
+fn a_spiffe_id_is_one_of_the_uris_also_where_these_are_not_listed() {
+    let (_journal, pseudonyms) = pseudonyms(&["caller.certificate.uris"]);
+    let caller = json!({"certificate": {"subject": "CN=x", "spiffe_id": "spiffe://a/b"}});
+    for event in [
+        json!({"kind": "decision", "caller": caller}),
+        json!({"kind": "suppressed", "callers": [{"caller": caller}]}),
+    ] {
+        let written = applied(&pseudonyms, &event).to_string();
+        assert!(!written.contains("spiffe:"), "{written}");
+    }
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 //!
 //! There is no file `head`, and nothing that was set aside, and what a gate deletes of its journal may stay there.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::checkpoints::{Checking, Trust};
@@ -53,6 +54,7 @@ impl<'a> Elsewhere<'a> {
                 checkpoints: checkpoints.map_err(at_checkpoint(&name, None))?,
                 report: Report::default(),
                 doubt: Doubt::default(),
+                keys: BTreeMap::new(),
                 marked: None,
                 noted,
                 noted_found: false,

@@ -42,6 +42,9 @@ pub struct Report {
     /// Further ones, where there are too many to list.
     #[serde(skip_serializing_if = "is_zero")]
     pub more_pruned: u64,
+    /// Records of a start from which on a key of pseudonyms is another one, though its version is the same: its number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_keys: Vec<(u64, u32)>,
     /// Records that could have been changed unseen: no record names their hash, and nobody noted it.
     pub unvouched: Vec<u64>,
     /// Whether the file `head` is there.

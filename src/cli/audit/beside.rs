@@ -4,12 +4,16 @@
 use super::opened::note;
 use super::source::Source;
 use crate::audit::index::{Filter, Gaps, Unnamed};
+use crate::audit::pseudonym::{Differing, Said, differing};
 use crate::value::counted;
 
 /// Says what matters to whoever asked for this.
 pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     source.say_behind()?;
     gaps(&source.gaps(filter.since, filter.until)?);
+    if filter.asks_by_value() {
+        keys(source)?;
+    }
     for unnamed in source.unnamed(filter)? {
         note(&said(&unnamed));
     }
@@ -18,6 +22,41 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     {
         note(&format!(
             "--text does not look at scopes: --scope {text} does"
+        ));
+    }
+    Ok(())
+}
+
+/// Says where values cannot be found by which pseudonyms were made, because the key is not there.
+pub(super) fn keys(source: &Source) -> anyhow::Result<()> {
+    // A store has records of many gates, and no keys.
+    let Source::Journal { index, journal } = source else {
+        return Ok(());
+    };
+    let mut said = Vec::new();
+    for kind in ["start", "reload"] {
+        let mut before = u64::MAX >> 1;
+        for _ in 0..STARTS {
+            let Some(seq) = index.last_before(kind, before)? else {
+                break;
+            };
+            said.extend(index.line(seq)?.and_then(|line| Said::of(&line)));
+            before = seq;
+        }
+    }
+    for Differing {
+        version,
+        is_replaced,
+    } in differing(journal, &said)?
+    {
+        let what = if is_replaced {
+            "is another one than records were written by"
+        } else {
+            "is missing"
+        };
+        note(&format!(
+            "the key pseudonym-v{version}.key {what}: what has a pseudonym by it is not found by its value, and is not in \
+             this answer"
         ));
     }
     Ok(())
@@ -68,3 +107,6 @@ pub(in crate::cli) fn said(unnamed: &Unnamed) -> String {
         (_, more) => format!("{text}; there are: {there} and {more} more"),
     }
 }
+
+/// Records of each kind that are looked at for keys, the newest first.
+const STARTS: usize = 200;

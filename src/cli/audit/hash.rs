@@ -1,6 +1,7 @@
 //! `dtgate audit hash`: by which pseudonyms a value is known in a journal.
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -9,7 +10,9 @@ use serde_json::json;
 
 use super::super::{Format, print_json};
 use super::opened::Journal;
-use super::readable;
+use super::source::Source;
+use super::{beside, readable};
+use crate::audit::index::{self, Index};
 use crate::audit::pseudonym;
 
 #[derive(Debug, Args)]
@@ -44,6 +47,7 @@ impl Hash {
                         journal()
                     );
                 }
+                say_missing(directory)?;
                 names
             }
         };
@@ -76,6 +80,17 @@ impl Hash {
         read.context("standard input")?;
         // Whoever types it ends the line.
         Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+}
+
+/// Says which keys are missing, as far as the index knows of them; it is not made for that.
+fn say_missing(journal: &Path) -> anyhow::Result<()> {
+    match Index::open_to_read(journal, &journal.join(index::FILE)) {
+        Ok(Some(index)) => beside::keys(&Source::Journal {
+            index: Box::new(index),
+            journal: journal.to_owned(),
+        }),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 

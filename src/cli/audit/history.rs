@@ -26,6 +26,7 @@ use crate::store::{Found as Decided, Key, Lines, Moment};
 use crate::value::Visible;
 use hidden::Hidden;
 use line::Line;
+pub(super) use scopes::SETTLES;
 use scopes::{Found, Tokens, What};
 
 #[derive(Debug, Args)]
@@ -90,6 +91,7 @@ impl History {
             ..Filter::default()
         };
         beside::say(&source, &asked)?;
+        beside::keys(&source)?;
         let (mut lines, mut hidden) = (Vec::new(), Hidden::default());
         let mut tokens = Tokens::new(&missing);
         let mut doubtful = BTreeSet::new();

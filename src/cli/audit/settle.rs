@@ -270,7 +270,7 @@ async fn look(
             (Err(why), _) => Looked::new(event::Found::Unknown, &why),
             (Ok(_), Some(why)) => Looked::not(why),
             (Ok(id), None) => match ask(config, environment, id, credential, within).await {
-                Ok(token) => doubt.judged(token.as_ref()),
+                Ok(token) => doubt.judged(token.as_ref(), app::now()),
                 Err(failure) => {
                     let looked = Looked::not(&failure.why);
                     if failure.is_general {

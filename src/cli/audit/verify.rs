@@ -230,6 +230,13 @@ fn show(report: &Report, keys: &[PublicKey], out: &mut impl Write) -> std::io::R
     for removal in &report.pruned {
         writeln!(out, "  {}", Visible(deleted(removal)))?;
     }
+    for (record, version) in &report.other_keys {
+        writeln!(
+            out,
+            "  from record {record} on, the key v{version} of pseudonyms is another one: values from before are found by \
+             the older one only"
+        )?;
+    }
     if report.more_pruned > 0 {
         writeln!(out, "  and {} more times", report.more_pruned)?;
     }

@@ -233,6 +233,6 @@ fn is_same(one: &[String], other: &[String]) -> bool {
 }
 
 /// Seconds after which a request that nobody answered is taken to have had its effect, or none.
-const SETTLES: i64 = 300;
+pub(in crate::cli::audit) const SETTLES: i64 = 300;
 /// Seconds within which requests may have been under way together.
 const AT_ONCE: i64 = 10;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::event;
-use crate::audit::index::{Filter, Index, Pattern, Which};
+use crate::audit::index::{Filter, Index, Pattern, Which, is_about};
 use crate::audit::tail::Cells;
-use crate::cli::audit::history::told_later;
+use crate::cli::audit::history::{SETTLES, told_later};
 use crate::cli::audit::opened::note;
 use crate::cli::audit::source::Source;
 use crate::dynatrace::current::CurrentToken;
@@ -19,6 +20,8 @@ pub(super) struct Doubt {
     pub(super) seq: u64,
     pub(super) cells: Cells,
     record: Value,
+    /// When nothing more was heard of it; `None`: nobody knows.
+    ended: Option<Timestamp>,
     /// The same token was changed again.
     again: bool,
     /// What a later record of the journal tells of it.
@@ -87,6 +90,9 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
             continue;
         };
         let record: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let outcome = decided.outcome.map(|seq| index.line(seq)).transpose()?;
+        let outcome = outcome.flatten().filter(|it| is_about(it, decided.seq));
+        let outcome = outcome.and_then(|line| serde_json::from_slice::<Value>(&line).ok());
         let id = record.pointer("/input/token/id").and_then(Value::as_str);
         let again = match id {
             Some(id) => is_changed_again(index, decided.seq, id)?,
@@ -104,6 +110,7 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
         };
         doubts.push(Doubt {
             seq: decided.seq,
+            ended: written(outcome.as_ref()).or_else(|| written(Some(&record))),
             cells,
             record,
             again,
@@ -130,6 +137,7 @@ fn deleted(index: &Index) -> anyhow::Result<Vec<Doubt>> {
                 seq: 0,
                 cells,
                 record: Value::Null,
+                ended: None,
                 again: false,
                 known: None,
             });
@@ -168,6 +176,11 @@ fn each(index: &Index, kind: &str, mut see: impl FnMut(&Value)) -> anyhow::Resul
         before = seq;
     }
     Ok(())
+}
+
+/// When a record was written, by its own word.
+fn written(record: Option<&Value>) -> Option<Timestamp> {
+    record?.get("timestamp")?.as_str()?.parse().ok()
 }
 
 /// Whether a later decision lets the same token be changed.
@@ -233,8 +246,24 @@ impl Doubt {
         format!("dtgate cannot look up a token without its id: {search}")
     }
 
-    /// What the token, or that there is none, proves.
-    pub(super) fn judged(&self, token: Option<&CurrentToken>) -> Looked {
+    /// What the token, or that there is none, proves. That it is as it was proves nothing as long as the change may still
+    /// come into force.
+    pub(super) fn judged(&self, token: Option<&CurrentToken>, now: Timestamp) -> Looked {
+        let looked = self.seen(token);
+        let age = self.ended.map(|ended| now.as_second() - ended.as_second());
+        let is_early = age.is_some_and(|age| (0..SETTLES).contains(&age));
+        if looked.found == event::Found::NotDone && is_early {
+            let why = format!(
+                "{}, but the change may still come into force: ask again when it is {} minutes old",
+                looked.why,
+                SETTLES / 60
+            );
+            return Looked::not(&why);
+        }
+        looked
+    }
+
+    fn seen(&self, token: Option<&CurrentToken>) -> Looked {
         match (&*self.cells.operation, token) {
             ("token.delete", None) => Looked::new(event::Found::Done, "the token is gone"),
             ("token.delete", Some(_)) => Looked::new(event::Found::NotDone, "the token is there"),

@@ -99,10 +99,11 @@ pub(super) async fn ask(
         Ok(body) => {
             let token = CurrentToken::parse(&body)
                 .map_err(|error| anyhow!("the answer is no token: {error}"))?;
-            if token.id.as_ref().is_some_and(|told| told != id) {
-                return Err(anyhow!("the answer is about another token").into());
+            match &token.id {
+                Some(told) if told == id => Ok(Some(token)),
+                Some(_) => Err(anyhow!("the answer is about another token").into()),
+                None => Err(anyhow!("the answer does not say about which token it is").into()),
             }
-            Ok(Some(token))
         }
         Err(failure) if failure.is_missing => {
             // Whoever knows nothing of tokens says the same: it has to know others.

@@ -1,0 +1,98 @@
+//! Which keys a journal has used, by what its records say, and which of them are not there any more: what was written by
+//! those cannot be found by its values, and whoever asks has to be told.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{name, path};
+use crate::audit::key;
+use crate::audit::segment::OpenError;
+use crate::dynatrace::token::HashKey;
+
+/// What a `start` or `reload` record says of the key that is used from there on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub version: u32,
+    /// Not there in journals of early builds.
+    pub fingerprint: Option<String>,
+}
+
+/// A key that a journal has used, and that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    pub version: u32,
+    /// There is another one in its place.
+    pub is_replaced: bool,
+}
+
+impl Said {
+    /// What the line of a record says; `None`: nothing of pseudonyms.
+    pub fn of(line: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Record {
+            pseudonyms: Keyed,
+        }
+        #[derive(Deserialize)]
+        struct Keyed {
+            key: String,
+            fingerprint: Option<String>,
+        }
+        let Record { pseudonyms } = serde_json::from_slice(line).ok()?;
+        Some(Self {
+            version: pseudonyms.key.strip_prefix('v')?.parse().ok()?,
+            fingerprint: pseudonyms.fingerprint,
+        })
+    }
+}
+
+/// By which a key is known again. Nothing can be found out by it: keys are random. No value of a record has it, because none
+/// begins with a null byte.
+pub(super) fn fingerprint(key: &HashKey) -> String {
+    let name = name(key, 0, "\0the key itself");
+    let digits = name.rsplit(':').next().unwrap_or_default();
+    digits.get(..16).unwrap_or(digits).to_owned()
+}
+
+/// The keys that records tell of and that are not there. Before a key all with a lower number were used.
+pub fn differing(journal: &Path, said: &[Said]) -> Result<Vec<Differing>, OpenError> {
+    let newest = said.iter().map(|said| said.version).max();
+    let older = (1..newest.unwrap_or_default()).take(MOST).map(|version| Said {
+        version,
+        fingerprint: None,
+    });
+    let mut there: BTreeMap<u32, Option<String>> = BTreeMap::new();
+    let mut found: Vec<Differing> = Vec::new();
+    for Said {
+        version,
+        fingerprint: wanted,
+    } in said.iter().cloned().chain(older)
+    {
+        let has = match there.get(&version) {
+            Some(has) => has,
+            None => {
+                let key = key::read(&path(journal, version))?;
+                let has = key.map(|key| fingerprint(&HashKey::new(key)));
+                there.entry(version).or_insert(has)
+            }
+        };
+        let is_right = match (has, wanted) {
+            (None, _) => false,
+            (Some(has), Some(wanted)) => *has == wanted,
+            (Some(_), None) => true,
+        };
+        let differing = Differing {
+            version,
+            is_replaced: has.is_some(),
+        };
+        if !is_right && !found.contains(&differing) {
+            found.push(differing);
+        }
+    }
+    found.sort_by_key(|it| it.version);
+    Ok(found)
+}
+
+/// Keys that are looked for: nobody makes so many.
+const MOST: usize = 1000;
