@@ -19,6 +19,7 @@ mod complaint;
 mod conformance;
 mod decision;
 mod engine;
+mod extent;
 pub mod input;
 mod interpreter;
 mod lexical;

@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::policy::bundle::{Bundle, Definition};
 use crate::policy::bytecode::{Bounds, COMPARED, Silence};
 use crate::policy::decision::{Decision, Mode, Rule, Violation};
+use crate::policy::extent;
 use crate::policy::input::Input;
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::mask::Mask;
@@ -501,7 +502,9 @@ fn read_all(policy: &str, mode: Mode, rule: Rule, elements: &Value) -> Vec<Viola
         .flat_map(|elements| elements.iter());
     elements
         .map(|element| {
-            let json = serde_json::to_value(element).map_err(|error| error.to_string());
+            // It is for a record.
+            let json = extent::recordable(element)
+                .and_then(|()| serde_json::to_value(element).map_err(|error| error.to_string()));
             json.and_then(|json| Violation::read(policy, mode, rule, json))
                 .unwrap_or_else(|message| Violation::failed(policy, rule, &message))
         })

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::complaint::answer;
+use super::extent;
 use super::input::to_rego;
 use super::interpreter::{Interpreter, STEPS, prepare};
 use super::plain::Origins;
@@ -259,6 +260,7 @@ impl Mask {
 fn change(event: &mut Map<String, Json>, elements: &[regorus::Value]) -> Result<(), MaskError> {
     let (mut removed, mut put) = (Vec::new(), Vec::new());
     for element in elements {
+        extent::recordable(element).map_err(|_too_much| LARGE)?;
         let element = serde_json::to_value(element).map_err(|_no_json| NO_ELEMENT)?;
         let element: Element = serde_json::from_value(element).map_err(|_other| NO_ELEMENT)?;
         match element {
@@ -350,6 +352,10 @@ const MASK_IS_NO_SET: MaskError = MaskError::Answer {
 const NO_ELEMENT: MaskError = MaskError::Answer {
     rule: "mask",
     problem: "has an element that is neither a path nor {\"op\": \"remove\" or \"upsert\", \"path\": …, \"value\": …}",
+};
+const LARGE: MaskError = MaskError::Answer {
+    rule: "mask",
+    problem: "has an element that is too large, or nested deeper than 32",
 };
 const NO_VALUE: MaskError = MaskError::Answer {
     rule: "mask",

@@ -159,6 +159,11 @@ fn journal() -> TempDir {
 
 /// A journal of these records, in a directory.
 pub(crate) fn written(records: &[Value]) -> TempDir {
+    written_with(records, &str::to_owned)
+}
+
+/// The same, with something done to each before it gets its place.
+pub(crate) fn written_with(records: &[Value], change: &dyn Fn(&str) -> String) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let journal = directory.path().join("journal");
     std::fs::create_dir(&journal).unwrap();
@@ -166,7 +171,7 @@ pub(crate) fn written(records: &[Value]) -> TempDir {
     std::fs::set_permissions(&journal, own).unwrap();
     let (mut prev, mut lines) = (Sha256Hex::ZERO, String::new());
     for (number, record) in records.iter().enumerate() {
-        let record = record.to_string();
+        let record = change(&record.to_string());
         let line = format!(
             "{{\"seq\":{},\"prev\":\"{}\",\"synced\":{number},{}",
             number + 1,

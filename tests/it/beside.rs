@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::audit::written;
+use crate::audit::{written, written_with};
 use crate::harness::program;
 
 const TOKEN: &str = "dt0c01.ST2EY72KQINMH574WMNVI7YN";
@@ -251,6 +251,55 @@ fn what_of_the_journal_is_not_there_is_told() {
     }
     let by_number = ["8", "#8"].map(|id| audit(directory.path(), &["show", id]).out);
     assert!(by_number[0].contains("10:16:00") && by_number[0] == by_number[1]);
+}
+
+/// The record is a link of the chain, and nobody can read what it says.
+#[test]
+fn decisions_that_cannot_be_shown_are_told() {
+    let mut deep = change(11, &["a"], &["a", "b"]);
+    deep["deep"] = json!("DEEP");
+    let records = [start(&[]), change(10, &["a"], &["a", "b"]), deep];
+    let nested = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let directory = written_with(&records, &|line| line.replace("\"DEEP\"", &nested));
+    let says = "dtgate: 1 decision cannot be shown, because the record is gone or cannot be read: #3. Run dtgate audit \
+                verify\n";
+    for command in [
+        &["query"][..],
+        &["query", "--format", "csv"],
+        &["history", TOKEN],
+        &["settle"],
+    ] {
+        let ran = audit(directory.path(), command);
+        assert!(ran.err.contains(says), "{command:?}: {}", ran.err);
+        assert_eq!(ran.code, Some(0), "{command:?}");
+    }
+    let json = audit(directory.path(), &["query", "--format", "json"]);
+    assert_eq!((json.out.lines().count(), &*json.err), (2, ""));
+    let shown = audit(directory.path(), &["verify"]);
+    assert!(shown.out.contains("The chain holds."), "{}", shown.out);
+}
+
+/// The last records, by their places: the whole journal is not held in memory.
+#[test]
+fn tail_shows_all_records_or_the_last_ones() {
+    let mut records = vec![start(&[])];
+    records.extend((10..20).map(|minute| change(minute, &["a"], &["a"])));
+    let directory = written(&records);
+    cut(&directory, &[4, 8]);
+    let tail = |arguments: &[&str]| {
+        let ran = audit(
+            directory.path(),
+            &[&["tail", "--format", "json"], arguments].concat(),
+        );
+        assert_eq!((ran.code, &*ran.err), (Some(0), ""));
+        ran.out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = tail(&[]);
+    assert_eq!(all.len(), 11);
+    for count in [0, 1, 3, 4, 5, 11, 100] {
+        let from = all.len().saturating_sub(count);
+        assert_eq!(tail(&["--lines", &count.to_string()]), all[from..]);
+    }
 }
 
 #[test]

@@ -100,8 +100,18 @@ fn a_claim_that_names_callers_has_no_pseudonym_without_their_subject() {
         std::fs::write(&file, config).unwrap();
         let ran = run(&["check", "--config", text(&file)]);
         let said = "records that have no claims have it as their subject";
-        assert_eq!(ran.all().contains(said), is_refused, "{fields}: {}", ran.all());
-        assert_eq!(ran.all().contains("dtgate.toml:1:"), is_refused, "{}", ran.all());
+        assert_eq!(
+            ran.all().contains(said),
+            is_refused,
+            "{fields}: {}",
+            ran.all()
+        );
+        assert_eq!(
+            ran.all().contains("dtgate.toml:1:"),
+            is_refused,
+            "{}",
+            ran.all()
+        );
     }
 }
 

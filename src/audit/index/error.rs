@@ -26,13 +26,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Nothing can be written to it: by its modes, or because another process holds it and does not let go.
+    /// Nothing can be written to it: by its modes, for want of room, or because another process holds it and does not let go.
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Database(error) => matches!(
                 error.sqlite_error_code(),
                 Some(
                     ErrorCode::ReadOnly
+                        | ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
                         | ErrorCode::CannotOpen
                         | ErrorCode::PermissionDenied
                         | ErrorCode::DatabaseBusy
@@ -41,7 +43,10 @@ impl Error {
             ),
             Self::File { source, .. } => matches!(
                 source.kind(),
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+                std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::ReadOnlyFilesystem
+                    | std::io::ErrorKind::StorageFull
+                    | std::io::ErrorKind::QuotaExceeded
             ),
             Self::Journal(_) | Self::Foreign(_) | Self::Stale(_) => false,
         }

@@ -111,14 +111,9 @@ impl Pattern {
 impl Filter {
     /// Whether it names values that may have pseudonyms.
     pub fn asks_by_value(&self) -> bool {
-        let mut patterns = [
-            &self.caller,
-            &self.certificate,
-            &self.claim,
-            &self.token,
-        ]
-        .into_iter()
-        .flatten();
+        let mut patterns = [&self.caller, &self.certificate, &self.claim, &self.token]
+            .into_iter()
+            .flatten();
         patterns.any(|it| matches!(it, Pattern::Exactly(_))) || !self.client.is_empty()
     }
 

@@ -58,10 +58,12 @@ pub(super) fn fingerprint(key: &HashKey) -> String {
 /// The keys that records tell of and that are not there. Before a key all with a lower number were used.
 pub fn differing(journal: &Path, said: &[Said]) -> Result<Vec<Differing>, OpenError> {
     let newest = said.iter().map(|said| said.version).max();
-    let older = (1..newest.unwrap_or_default()).take(MOST).map(|version| Said {
-        version,
-        fingerprint: None,
-    });
+    let older = (1..newest.unwrap_or_default())
+        .take(MOST)
+        .map(|version| Said {
+            version,
+            fingerprint: None,
+        });
     let mut there: BTreeMap<u32, Option<String>> = BTreeMap::new();
     let mut found: Vec<Differing> = Vec::new();
     for Said {

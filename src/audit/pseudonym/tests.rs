@@ -312,7 +312,10 @@ fn a_key_that_is_gone_or_replaced_is_told_from_the_one_that_records_name() {
     // Of an early build, and of a key after one that nobody has.
     let early = said(json!({"fields": [], "key": "v1"}));
     assert_eq!(differ(&early), []);
-    assert_eq!(differ(&said(json!({"key": "v3"}))), [(2, false), (3, false)]);
+    assert_eq!(
+        differ(&said(json!({"key": "v3"}))),
+        [(2, false), (3, false)]
+    );
     assert_eq!(Said::of(b"{\"kind\": \"start\"}"), None);
     let path = journal.path().join("pseudonym-v1.key");
     std::fs::remove_file(&path).unwrap();
@@ -323,7 +326,10 @@ fn a_key_that_is_gone_or_replaced_is_told_from_the_one_that_records_name() {
     };
     let other = Pseudonyms::open(journal.path(), &config).unwrap().unwrap();
     assert_eq!(differ(&here), [(1, true)]);
-    assert_eq!(differ(&[&here[..], &said(other.told())].concat()), [(1, true)]);
+    assert_eq!(
+        differ(&[&here[..], &said(other.told())].concat()),
+        [(1, true)]
+    );
     assert_eq!(differ(&said(other.told())), []);
 }
 

@@ -341,3 +341,24 @@ fn a_pipe_in_place_of_a_segment_is_named_and_nobody_waits_for_it() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_key_of_pseudonyms_that_was_replaced_is_told_by_who_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path());
+    let field = pseudonym::Field::try_from("caller.address".to_owned()).unwrap();
+    config.pseudonyms.fields.push(field);
+    written(&config, 2).await;
+    written(&config, 2).await;
+    assert_eq!(verify(&config.directory, None).unwrap().other_keys, []);
+    let starts = verify(&config.directory, None).unwrap().head_seq;
+    fs::remove_file(config.directory.join("pseudonym-v1.key")).unwrap();
+    written(&config, 2).await;
+    let report = verify(&config.directory, None).unwrap();
+    assert_eq!(report.other_keys, [(starts + 1, 1)]);
+    // Another version is another key, and no news.
+    pseudonym::rotate(&config.directory).unwrap();
+    written(&config, 2).await;
+    let report = verify(&config.directory, None).unwrap();
+    assert_eq!(report.other_keys, [(starts + 1, 1)]);
+}

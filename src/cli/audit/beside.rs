@@ -27,6 +27,41 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Decisions that are found, and whose records are gone or cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct NotShown {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl NotShown {
+    pub(super) fn add(&mut self, seq: u64) {
+        self.count += 1;
+        if self.first.len() < SHOWN {
+            self.first.push(format!("#{seq}"));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn say(&self) {
+        if self.is_empty() {
+            return;
+        }
+        let decisions = counted(self.count, "decision");
+        let more = match self.count - self.first.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let which = self.first.join(", ");
+        note(&format!(
+            "{decisions} cannot be shown, because the record is gone or cannot be read: {which}{more}. Run dtgate audit verify"
+        ));
+    }
+}
+
 /// Says where values cannot be found by which pseudonyms were made, because the key is not there.
 pub(super) fn keys(source: &Source) -> anyhow::Result<()> {
     // A store has records of many gates, and no keys.
@@ -108,5 +143,7 @@ pub(in crate::cli) fn said(unnamed: &Unnamed) -> String {
     }
 }
 
+/// Decisions that are named.
+const SHOWN: usize = 8;
 /// Records of each kind that are looked at for keys, the newest first.
 const STARTS: usize = 200;

@@ -12,6 +12,8 @@ use anstyle::Style;
 use clap::Args;
 use serde_json::Value;
 
+use super::beside::NotShown;
+use super::opened::note;
 use super::query::{Form, ended, record};
 use super::source::{AT_ONCE, Asking, Source};
 use super::table::{Table, terminal};
@@ -23,7 +25,7 @@ use crate::audit::index::{Filter, Pattern};
 use crate::audit::tail::Cells;
 use crate::cli::print_json;
 use crate::store::{Found as Decided, Key, Lines, Moment};
-use crate::value::Visible;
+use crate::value::{Visible, counted};
 use hidden::Hidden;
 use line::Line;
 pub(super) use scopes::SETTLES;
@@ -79,7 +81,24 @@ enum Happened {
 impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let source = self.from.find()?.open()?;
-        let Steps { ids, all, .. } = steps(&source, &self.token, &self.environment)?;
+        let Steps {
+            ids,
+            all,
+            not_shown,
+            is_cut,
+        } = steps(&source, &self.token, &self.environment)?;
+        not_shown.say();
+        if is_cut {
+            note(&format!(
+                "there are older ones than the last {MOST} requests, and they are not in this answer: scopes count from there"
+            ));
+        }
+        if ids.len() > MOST_IDS {
+            let known = counted(ids.len(), "id");
+            note(&format!(
+                "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
+            ));
+        }
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
         let missing = source.gaps(None, None)?;
@@ -165,7 +184,9 @@ struct Steps {
     /// The oldest first.
     all: Vec<Step>,
     /// Some that are indexed cannot be read.
-    is_torn: bool,
+    not_shown: NotShown,
+    /// There are older ones.
+    is_cut: bool,
 }
 
 fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Result<Steps> {
@@ -173,7 +194,7 @@ fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Resul
     let mut seen = BTreeSet::new();
     let mut ids = BTreeSet::new();
     let mut steps = Vec::new();
-    let mut is_torn = false;
+    let (mut not_shown, mut is_cut) = (NotShown::default(), false);
     loop {
         let filter = Filter {
             token: names.iter().cloned().map(Pattern::Exactly).collect(),
@@ -182,12 +203,14 @@ fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Resul
         };
         let filter = pseudonyms::added(filter, source.keys())?;
         let known = names.len();
-        let mut found = source.find(&filter, None, MOST)?.decisions;
+        let page = source.find(&filter, None, MOST)?;
+        is_cut |= page.more;
+        let mut found = page.decisions;
         found.retain(|it| seen.insert(it.key()));
         for some in found.chunks(AT_ONCE) {
             for (decided, lines) in some.iter().zip(source.lines(some)?) {
                 let Some(step) = Step::read(decided, &lines) else {
-                    is_torn = true;
+                    not_shown.add(decided.decided.seq);
                     continue;
                 };
                 // What was denied gave no name to anything.
@@ -208,7 +231,8 @@ fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Resul
     Ok(Steps {
         ids,
         all: steps,
-        is_torn,
+        not_shown,
+        is_cut,
     })
 }
 
@@ -217,10 +241,15 @@ pub(super) fn told_later(
     source: &Source,
     token: &str,
 ) -> anyhow::Result<BTreeMap<u64, (event::Found, String)>> {
-    let Steps { all, is_torn, .. } = steps(source, token, &[])?;
+    let Steps {
+        all,
+        not_shown,
+        is_cut,
+        ..
+    } = steps(source, token, &[])?;
     let gaps = source.gaps(None, None)?;
     // What cannot be read may be a change of this token.
-    if gaps.more_missing > 0 || gaps.unread > 0 || is_torn {
+    if gaps.more_missing > 0 || gaps.unread > 0 || !not_shown.is_empty() || is_cut {
         return Ok(BTreeMap::new());
     }
     let mut tokens = Tokens::new(&gaps);

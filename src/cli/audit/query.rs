@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::beside::NotShown;
 use super::source::{AT_ONCE, Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
@@ -107,17 +108,21 @@ pub(super) fn record(line: Option<&Vec<u8>>) -> Option<Value> {
     line.and_then(|line| serde_json::from_slice(line).ok())
 }
 
-/// Every decision with its lines, of which some are read at a time.
+/// Every decision with its lines, of which some are read at a time. `see` says whether it could be shown.
 fn each(
     source: &Source,
     decisions: &[Found],
-    mut see: impl FnMut(&Found, &Lines) -> anyhow::Result<()>,
+    mut see: impl FnMut(&Found, &Lines) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
+    let mut not_shown = NotShown::default();
     for some in decisions.chunks(AT_ONCE) {
         for (found, lines) in some.iter().zip(source.lines(some)?) {
-            see(found, &lines)?;
+            if !see(found, &lines)? {
+                not_shown.add(found.decided.seq);
+            }
         }
     }
+    not_shown.say();
     Ok(())
 }
 
@@ -148,7 +153,7 @@ fn pretty(
     each(source, decisions, |found, lines| {
         let line = lines.decision.as_deref().unwrap_or_default();
         let Some(cells) = Cells::of(line) else {
-            return Ok(());
+            return Ok(false);
         };
         let outcome = record(lines.outcome.as_ref());
         let settled = record(lines.settled.as_ref());
@@ -161,7 +166,7 @@ fn pretty(
             row.insert(1, Visible(&found.gate).to_string().into());
         }
         table.add(row);
-        Ok(())
+        Ok(true)
     })?;
     table.leave_out_same("ENVIRONMENT");
     table.show(out, terminal())?;
@@ -212,9 +217,14 @@ fn row(
 }
 
 /// The records as they are in the journal.
-fn json(out: &mut impl Write, source: &Source, found: &Found, lines: &Lines) -> anyhow::Result<()> {
+fn json(
+    out: &mut impl Write,
+    source: &Source,
+    found: &Found,
+    lines: &Lines,
+) -> anyhow::Result<bool> {
     let Some(line) = &lines.decision else {
-        return Ok(());
+        return Ok(false);
     };
     let text = |line: Option<&Vec<u8>>| {
         let line = line.map(|line| String::from_utf8_lossy(line).into_owned());
@@ -232,7 +242,7 @@ fn json(out: &mut impl Write, source: &Source, found: &Found, lines: &Lines) -> 
         String::from_utf8_lossy(line)
     );
     writeln!(out, "{}", visible_json(&line))?;
-    Ok(())
+    Ok(true)
 }
 
 fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::Result<()> {
@@ -245,7 +255,7 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
     each(source, decisions, |found, lines| {
         let line = lines.decision.as_deref().unwrap_or_default();
         let Some(cells) = Cells::of(line) else {
-            return Ok(());
+            return Ok(false);
         };
         let told: Value = serde_json::from_slice(line).unwrap_or_default();
         let outcome = record(lines.outcome.as_ref());
@@ -288,7 +298,7 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
         let gate = source.is_store().then(|| Visible(&found.gate).to_string());
         let gate: Vec<String> = gate.into_iter().collect();
         csv::line(out, &[&gate, &first[..], &who, &rest].concat())?;
-        Ok(())
+        Ok(true)
     })
 }
 

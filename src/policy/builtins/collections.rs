@@ -14,6 +14,7 @@ use super::numbers::{reckoned, short};
 use super::{Answer, Arguments, DATUM, DOCUMENT, MEMBERS, OBJECT, Own, REPLACED};
 
 pub(super) const OWN: &[Own] = &[
+    Own::new("array.concat", 2, concat),
     Own::new("array.flatten", 1, flatten),
     Own::new("array.slice", 3, slice),
     Own::new("count", 1, count),
@@ -38,6 +39,18 @@ fn count(arguments: Arguments<'_>) -> Answer {
         other => return Err(wrong(0, "one of {array, object, set, string}", other)),
     };
     Ok(Value::from(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
+/// OPA has no bound: doubled a few times, a list would fill all memory.
+fn concat(arguments: Arguments<'_>) -> Answer {
+    let (mut both, more) = (arguments.array(0)?, arguments.array(1)?);
+    if both.len() + more.len() > MOST_MEMBERS {
+        return Err(format!(
+            "the list would have more than {MOST_MEMBERS} members"
+        ));
+    }
+    both.extend(more);
+    Ok(Value::from(both.into_iter().cloned().collect::<Vec<_>>()))
 }
 
 /// The members of the lists that are members, one level deep.
@@ -325,3 +338,6 @@ fn has(all: &Value, some: &Value) -> bool {
         _ => all == some,
     }
 }
+
+/// Of a list that two lists make.
+const MOST_MEMBERS: usize = 1_000_000;

@@ -22,6 +22,7 @@ pub(super) const OWN: &[Own] = &[
     Own::new("urlquery.encode", 1, query_encode),
     Own::new("urlquery.encode_object", 1, query_encode_object),
     Own::new("yaml.is_valid", 1, yaml::is_valid),
+    Own::new("yaml.marshal", 1, yaml::marshal),
     Own::new("yaml.unmarshal", 1, yaml::unmarshal),
 ];
 

@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 
 use super::arguments::{whole, writable};
 use super::{Answer, Arguments, Own};
+use crate::policy::extent;
 
 pub(super) const OWN: &[Own] = &[
     Own::new("json.is_valid", 1, is_valid),
@@ -29,6 +30,7 @@ fn is_valid(arguments: Arguments<'_>) -> Answer {
 /// Go escapes what could end a script in a page.
 fn marshal(arguments: Arguments<'_>) -> Answer {
     let value = arguments.any(0)?;
+    extent::writable(value)?;
     writable(value)?;
     let text = written(value)?;
     let mut escaped = String::with_capacity(text.len());

@@ -9,6 +9,7 @@ use regorus::Value;
 
 use super::arguments::{kind, wrong};
 use super::{Answer, Arguments, Own, WALKED};
+use crate::policy::extent;
 
 pub(super) const OWN: &[Own] = &[
     Own::new("json.filter", 2, filter),
@@ -105,6 +106,7 @@ fn remove(arguments: Arguments<'_>) -> Answer {
 
 /// Each value in a value, itself too, with the path to it; in their order.
 fn walked(arguments: Arguments<'_>) -> Answer {
+    extent::writable(arguments.any(0)?)?;
     let mut found = Vec::new();
     let mut left = vec![(Vec::new(), arguments.any(0)?)];
     while let Some((path, value)) = left.pop() {

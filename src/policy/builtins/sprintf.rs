@@ -13,6 +13,7 @@ use regorus::Value;
 
 use super::arguments::{bounded, is_float, whole, writable};
 use super::{Answer, Arguments, Own};
+use crate::policy::extent;
 
 pub(super) const OWN: &[Own] = &[Own::new("sprintf", 2, sprintf)];
 
@@ -34,6 +35,7 @@ impl Argument {
                 (None, _) => Self::Text(written::text(value)),
             },
             other => {
+                extent::writable(other)?;
                 writable(other)?;
                 Self::Text(written::text(other))
             }

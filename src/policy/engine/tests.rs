@@ -200,6 +200,33 @@ fn an_element_of_the_wrong_kind_denies() {
     }
 }
 
+/// Nobody could read the record again, or write it down.
+#[test]
+fn a_policy_whose_words_are_too_deep_or_too_large_denies() {
+    let said = |levels: usize, member: &str| {
+        let mut rules = format!(
+            "warn contains {{\"message\": \"m\", \"details\": x{levels}}} if {{\n\tx0 := 1\n"
+        );
+        for level in 0..levels {
+            let below = member.replace('x', &format!("x{level}"));
+            rules += &format!("\tx{} := {below}\n", level + 1);
+        }
+        rules += "}";
+        engine_of(&[("deep", &rules)], "{}").decide(&input())
+    };
+    assert_eq!(said(20, "[x]").verdict, Verdict::Allow);
+    for (levels, member, says) in [
+        (100, "[x]", "nested deeper than 32"),
+        (60, "[x, x]", "longer than 4 MiB"),
+    ] {
+        let decision = said(levels, member);
+        let violation = &decision.violations[0];
+        assert_eq!(decision.verdict, Verdict::Deny);
+        assert_eq!(violation.code.as_deref(), Some(POLICY_ERROR));
+        assert!(violation.message.contains(says), "{}", violation.message);
+    }
+}
+
 #[test]
 fn a_policy_that_calls_itself_in_a_circle_denies() {
     let engine = engine_of(

@@ -42,12 +42,17 @@ pub enum Unusable {
     NoText,
     #[error("data.system.log.mask has an upsert of what is no list at /result/violations")]
     NoList,
+    #[error("data.system.log.mask has a path of more than {DEEPEST} steps")]
+    Deep,
 }
 
 impl Pointer {
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
         let path = text.strip_prefix('/').ok_or(Unusable::NoSlash)?;
         let steps: Vec<String> = path.split('/').map(str::to_owned).collect();
+        if steps.len() > DEEPEST {
+            return Err(Unusable::Deep);
+        }
         let is_free = matches!(
             steps
                 .iter()
@@ -269,3 +274,6 @@ pub(super) fn remove(event: &mut Map<String, Json>, place: &[Step]) {
         },
     }
 }
+
+/// Steps of a path: readers of a record stop at 128 levels.
+const DEEPEST: usize = 64;

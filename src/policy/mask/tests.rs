@@ -334,3 +334,29 @@ fn the_evidence_stays_however_its_path_is_written() {
         ]
     );
 }
+
+/// Nobody could read the record again, and it would be missing from every answer.
+#[test]
+fn what_would_make_a_record_too_deep_or_too_large_fails() {
+    let tower = |levels: usize, member: &str| {
+        let mut rules = format!(
+            "mask contains {{\"op\": \"upsert\", \"path\": \"/input/x\", \"value\": x{levels}}} if {{\n\tx0 := 1\n"
+        );
+        for level in 0..levels {
+            let below = member.replace('x', &format!("x{level}"));
+            rules += &format!("\tx{} := {below}\n", level + 1);
+        }
+        rules + "}"
+    };
+    let now = masked(&tower(20, "[x]"), &event());
+    assert!(now["input"]["x"].is_array());
+    for rules in [
+        tower(100, "[x]"),
+        tower(40, "[x, x]"),
+        format!("mask contains {{\"op\": \"upsert\", \"path\": \"/input{}\", \"value\": 1}}", "/a".repeat(100)),
+    ] {
+        let error = apply(&rules, &event()).unwrap_err().to_string();
+        let says = ["too large, or nested deeper", "more than 64 steps"];
+        assert!(says.iter().any(|it| error.contains(it)), "{error}");
+    }
+}

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::audit::event;
 use crate::audit::index::{Filter, Index, Pattern, Which, is_about};
 use crate::audit::tail::Cells;
+use crate::cli::audit::beside::NotShown;
 use crate::cli::audit::history::{SETTLES, told_later};
 use crate::cli::audit::opened::note;
 use crate::cli::audit::source::Source;
@@ -81,12 +82,11 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
     };
     let page = index.find(&filter, MOST)?;
     let mut doubts = deleted(index)?;
-    let mut told = BTreeMap::new();
+    let (mut told, mut not_shown) = (BTreeMap::new(), NotShown::default());
     for decided in page.decisions.iter().rev() {
-        let Some(line) = index.line(decided.seq)? else {
-            continue;
-        };
+        let line = index.line(decided.seq)?.unwrap_or_default();
         let Some(cells) = Cells::of(&line) else {
+            not_shown.add(decided.seq);
             continue;
         };
         let record: Value = serde_json::from_slice(&line).unwrap_or_default();
@@ -117,6 +117,7 @@ pub(super) fn doubts(source: &Source) -> anyhow::Result<Vec<Doubt>> {
             known,
         });
     }
+    not_shown.say();
     if page.more {
         note("there are older ones");
     }

@@ -29,6 +29,14 @@ fn lists_sets_and_objects_are_as_in_opa() {
     assert_said(&[
         (r#"count("a\ud83d\ude00b")"#, "3"),
         ("count(1)", "fails"),
+        ("array.concat([1, 2], [[3]])", "[1,2,[3]]"),
+        ("array.concat([], [])", "[]"),
+        ("array.concat({1}, [])", "fails"),
+        (
+            "count([y | x := numbers.range(1, 100000); a := array.concat(x, x); b := array.concat(a, a); \
+             c := array.concat(b, b); d := array.concat(c, c); y := count(d)])",
+            "fails",
+        ),
         ("count({1, 2})", "2"),
         (r#"object.subset(["a"], [])"#, "true"),
         (r#"object.subset([], ["a"])"#, "false"),

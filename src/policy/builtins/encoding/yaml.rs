@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::policy::builtins::arguments::{from_whole, is_float, whole};
 use crate::policy::builtins::{Answer, Arguments};
+use crate::policy::extent;
 
 pub(super) fn is_valid(arguments: Arguments<'_>) -> Answer {
     let Ok(text) = arguments.text(0) else {
@@ -20,6 +21,14 @@ pub(super) fn is_valid(arguments: Arguments<'_>) -> Answer {
         Ok(read) => is_of_both(&read, text).map(|()| true.into()),
         Err(_fault) => Ok(false.into()),
     }
+}
+
+/// The engine's own, which has no bound.
+pub(super) fn marshal(arguments: Arguments<'_>) -> Answer {
+    let value = arguments.any(0)?;
+    extent::writable(value)?;
+    let text = yaml_serde::to_string(value).map_err(|error| error.to_string())?;
+    Ok(text.into())
 }
 
 pub(super) fn unmarshal(arguments: Arguments<'_>) -> Answer {
