@@ -216,7 +216,28 @@ fn what_of_the_journal_is_not_there_is_told() {
     remove(&directory, 6);
     for command in &every {
         let ran = audit(directory.path(), command);
-        assert_eq!(ran.err, format!("{pruned}{missing}"), "{command:?}");
+        // What the index has found of them, it cannot show.
+        let other = ran.err.replace(pruned, "").replace(missing, "");
+        // The newest first, and the oldest.
+        let which = if command[0] == "query" {
+            "#7, #6"
+        } else {
+            "#6, #7"
+        };
+        let not_shown = format!(
+            "dtgate: 2 decisions cannot be shown, because the record is gone or cannot be read: {which}. Run dtgate audit \
+             verify\n"
+        );
+        let wanted = if command[0] == "stats" {
+            ""
+        } else {
+            &*not_shown
+        };
+        assert_eq!(other, wanted, "{command:?}");
+        assert!(
+            ran.err.contains(pruned) && ran.err.contains(missing),
+            "{command:?}"
+        );
     }
     let earlier = ["query", "--until", "2026-11-24T10:12"];
     assert_eq!(audit(directory.path(), &earlier).err, pruned);
@@ -258,7 +279,12 @@ fn what_of_the_journal_is_not_there_is_told() {
 fn decisions_that_cannot_be_shown_are_told() {
     let mut deep = change(11, &["a"], &["a", "b"]);
     deep["deep"] = json!("DEEP");
-    let records = [start(&[]), change(10, &["a"], &["a", "b"]), deep];
+    let records = [
+        start(&[]),
+        change(10, &["a"], &["a", "b"]),
+        deep,
+        start(&[]),
+    ];
     let nested = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     let directory = written_with(&records, &|line| line.replace("\"DEEP\"", &nested));
     let says = "dtgate: 1 decision cannot be shown, because the record is gone or cannot be read: #3. Run dtgate audit \
@@ -277,6 +303,31 @@ fn decisions_that_cannot_be_shown_are_told() {
     assert_eq!((json.out.lines().count(), &*json.err), (2, ""));
     let shown = audit(directory.path(), &["verify"]);
     assert!(shown.out.contains("The chain holds."), "{}", shown.out);
+}
+
+/// Whoever writes much before it must not hide a word without anybody being told.
+#[test]
+fn texts_that_are_searched_in_part_are_told() {
+    let mut long = change(11, &["a"], &["a", "b"]);
+    long["request"]["path"] = format!("/{}", "x".repeat(5000)).into();
+    long["result"]["violations"] =
+        json!([{"policy": "p", "mode": "warn", "rule": "warn", "message": "hidden"}]);
+    let directory = written(&[start(&[]), change(10, &["a"], &["a", "b"]), long]);
+    let query = |text: &str| {
+        let ran = audit(
+            directory.path(),
+            &["query", "--format", "json", "--text", text],
+        );
+        (ran.out.lines().count(), ran.err)
+    };
+    for (text, found) in [("hidden", 0), ("apiTokens", 1), ("ci", 2)] {
+        let says = "dtgate: of 1 decision with long texts --text looks at the first 4096 bytes only: there may be more\n";
+        assert_eq!(query(text), (found, says.to_owned()), "{text}");
+    }
+    let says = "dtgate: --text holds no word to look for: nothing is found by it\n";
+    for text in ["", " ", "***", "()"] {
+        assert_eq!(query(text), (0, says.to_owned()), "{text}");
+    }
 }
 
 /// The last records, by their places: the whole journal is not held in memory.

@@ -137,7 +137,11 @@ fn decision(row: &Row<'_>) -> Decision {
         removed: list(List::Scopes, scopes.removed),
         policy: texts(policy.iter().map(|(_, text)| text)),
         code: texts(code.iter().map(|(_, text)| text)),
-        words: unique(words::words(&searched).map(cut)),
+        words: unique(
+            words::words(&searched)
+                .filter(|it| *it != words::CUT)
+                .map(cut),
+        ),
     }
 }
 

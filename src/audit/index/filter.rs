@@ -109,6 +109,12 @@ impl Pattern {
 }
 
 impl Filter {
+    /// Whether it looks for a text that has no word: nothing is found by it.
+    pub fn has_no_word(&self) -> bool {
+        let text = self.text.as_deref();
+        text.is_some_and(|text| super::words::terms(text).is_empty())
+    }
+
     /// Whether it names values that may have pseudonyms.
     pub fn asks_by_value(&self) -> bool {
         let mut patterns = [&self.caller, &self.certificate, &self.claim, &self.token]

@@ -7,7 +7,7 @@ use rusqlite::params_from_iter;
 use super::filter::{Filter, Pattern};
 use super::part::texts_of;
 use super::tables::Kind;
-use super::{Error, Index};
+use super::{Error, Index, words};
 
 /// A name that no record has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,13 @@ impl Index {
         }
         self.unnamed_clients(filter, &mut unnamed)?;
         Ok(unnamed)
+    }
+
+    /// How many decisions have longer texts than are searched.
+    pub fn searched_in_part(&self) -> Result<u64, Error> {
+        let sql = "SELECT count(*) FROM words WHERE words MATCH ?";
+        let asked = format!("\"{}\"", words::CUT);
+        Ok(self.db.query_row(sql, [asked], |row| row.get(0))?)
     }
 
     /// Whether some request was about a scope of this name.

@@ -3,11 +3,21 @@
 
 /// The words of one record, each once, in bounded room.
 #[derive(Debug, Default)]
-pub(super) struct Text(String);
+pub(super) struct Text {
+    words: String,
+    is_cut: bool,
+}
+
+/// Stands among the words of a record that has more than are kept. No text of a record has it by chance.
+pub(super) const CUT: &str = "\u{e000}\u{e001}cut";
 
 impl Text {
     pub(super) fn add(&mut self, text: &str) {
-        if text.is_empty() || self.0.len() > LONGEST {
+        if text.is_empty() {
+            return;
+        }
+        self.is_cut |= self.words.len() > LONGEST || text.len() > LONGEST;
+        if self.words.len() > LONGEST {
             return;
         }
         let mut end = text.len().min(LONGEST);
@@ -15,18 +25,22 @@ impl Text {
             end -= 1;
         }
         let text = text.get(..end).unwrap_or_default();
-        if !self.0.is_empty() {
-            self.0.push(' ');
+        if !self.words.is_empty() {
+            self.words.push(' ');
         }
         if text.is_ascii() {
-            self.0.push_str(text);
+            self.words.push_str(text);
         } else {
-            self.0.push_str(&text.to_lowercase());
+            self.words.push_str(&text.to_lowercase());
         }
     }
 
-    pub(super) fn done(self) -> String {
-        self.0
+    pub(super) fn done(mut self) -> String {
+        if self.is_cut {
+            self.words.push(' ');
+            self.words.push_str(CUT);
+        }
+        self.words
     }
 }
 
@@ -63,5 +77,5 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_between).filter(|word| !word.is_empty())
 }
 
-/// Bytes of a record that are searched.
+/// Bytes of a record that are searched, about.
 const LONGEST: usize = 4096;

@@ -17,6 +17,17 @@ pub(super) fn say(source: &Source, filter: &Filter) -> anyhow::Result<()> {
     for unnamed in source.unnamed(filter)? {
         note(&said(&unnamed));
     }
+    if filter.has_no_word() {
+        note("--text holds no word to look for: nothing is found by it");
+    } else if filter.text.is_some() {
+        let long = source.searched_in_part()?;
+        if long > 0 {
+            let decisions = counted(long, "decision");
+            note(&format!(
+                "of {decisions} with long texts --text looks at the first 4096 bytes only: there may be more"
+            ));
+        }
+    }
     if let Some(text) = &filter.text
         && source.is_scope(text)?
     {

@@ -283,6 +283,14 @@ impl Source {
         })
     }
 
+    /// How many decisions have longer texts than are searched, as far as that is known.
+    pub(super) fn searched_in_part(&self) -> anyhow::Result<u64> {
+        Ok(match self {
+            Self::Journal { index, .. } => index.searched_in_part()?,
+            Self::Store { .. } => 0,
+        })
+    }
+
     /// The directory that may hold keys of pseudonyms.
     pub(super) fn keys(&self) -> Option<&Path> {
         match self {

@@ -353,7 +353,10 @@ fn what_would_make_a_record_too_deep_or_too_large_fails() {
     for rules in [
         tower(100, "[x]"),
         tower(40, "[x, x]"),
-        format!("mask contains {{\"op\": \"upsert\", \"path\": \"/input{}\", \"value\": 1}}", "/a".repeat(100)),
+        format!(
+            "mask contains {{\"op\": \"upsert\", \"path\": \"/input{}\", \"value\": 1}}",
+            "/a".repeat(100)
+        ),
     ] {
         let error = apply(&rules, &event()).unwrap_err().to_string();
         let says = ["too large, or nested deeper", "more than 64 steps"];
