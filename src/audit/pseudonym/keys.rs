@@ -2,6 +2,7 @@
 //! those cannot be found by its values, and whoever asks has to be told.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -71,14 +72,11 @@ pub fn differing(journal: &Path, said: &[Said]) -> Result<Vec<Differing>, OpenEr
         fingerprint: wanted,
     } in said.iter().cloned().chain(older)
     {
-        let has = match there.get(&version) {
-            Some(has) => has,
-            None => {
-                let key = key::read(&path(journal, version))?;
-                let has = key.map(|key| fingerprint(&HashKey::new(key)));
-                there.entry(version).or_insert(has)
-            }
-        };
+        if let Entry::Vacant(place) = there.entry(version) {
+            let key = key::read(&path(journal, version))?;
+            place.insert(key.map(|key| fingerprint(&HashKey::new(key))));
+        }
+        let has = there.get(&version).and_then(Option::as_ref);
         let is_right = match (has, wanted) {
             (None, _) => false,
             (Some(has), Some(wanted)) => *has == wanted,

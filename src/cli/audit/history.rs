@@ -81,24 +81,9 @@ enum Happened {
 impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let source = self.from.find()?.open()?;
-        let Steps {
-            ids,
-            all,
-            not_shown,
-            is_cut,
-        } = steps(&source, &self.token, &self.environment)?;
-        not_shown.say();
-        if is_cut {
-            note(&format!(
-                "there are older ones than the last {MOST} requests, and they are not in this answer: scopes count from there"
-            ));
-        }
-        if ids.len() > MOST_IDS {
-            let known = counted(ids.len(), "id");
-            note(&format!(
-                "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
-            ));
-        }
+        let found = steps(&source, &self.token, &self.environment)?;
+        found.say_missing();
+        let Steps { ids, all, .. } = found;
         let shown = self.times.shown();
         let span = self.span.read(&shown)?;
         let missing = source.gaps(None, None)?;
@@ -234,6 +219,24 @@ fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Resul
         not_shown,
         is_cut,
     })
+}
+
+impl Steps {
+    /// Says which requests are not among them.
+    fn say_missing(&self) {
+        self.not_shown.say();
+        if self.is_cut {
+            note(&format!(
+                "there are older ones than the last {MOST} requests, and they are not in this answer: scopes count from there"
+            ));
+        }
+        if self.ids.len() > MOST_IDS {
+            let known = counted(self.ids.len(), "id");
+            note(&format!(
+                "{known} belong to it: by {MOST_IDS} of them requests were looked for that have no name"
+            ));
+        }
+    }
 }
 
 /// What later records of a token tell of its changes in doubt, by the number of the decision.

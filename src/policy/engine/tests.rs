@@ -209,7 +209,7 @@ fn a_policy_whose_words_are_too_deep_or_too_large_denies() {
         );
         for level in 0..levels {
             let below = member.replace('x', &format!("x{level}"));
-            rules += &format!("\tx{} := {below}\n", level + 1);
+            rules = format!("{rules}\tx{} := {below}\n", level + 1);
         }
         rules += "}";
         engine_of(&[("deep", &rules)], "{}").decide(&input())

@@ -344,7 +344,7 @@ fn what_would_make_a_record_too_deep_or_too_large_fails() {
         );
         for level in 0..levels {
             let below = member.replace('x', &format!("x{level}"));
-            rules += &format!("\tx{} := {below}\n", level + 1);
+            rules = format!("{rules}\tx{} := {below}\n", level + 1);
         }
         rules + "}"
     };
