@@ -217,7 +217,7 @@ fn what_of_the_journal_is_not_there_is_told() {
     for command in &every {
         let ran = audit(directory.path(), command);
         // What the index has found of them, it cannot show.
-        let other = ran.err.replace(pruned, "").replace(missing, "");
+        let other = ran.err.replacen(&format!("{pruned}{missing}"), "", 1);
         // The newest first, and the oldest.
         let which = if command[0] == "query" {
             "#7, #6"
@@ -234,10 +234,6 @@ fn what_of_the_journal_is_not_there_is_told() {
             &*not_shown
         };
         assert_eq!(other, wanted, "{command:?}");
-        assert!(
-            ran.err.contains(pruned) && ran.err.contains(missing),
-            "{command:?}"
-        );
     }
     let earlier = ["query", "--until", "2026-11-24T10:12"];
     assert_eq!(audit(directory.path(), &earlier).err, pruned);

@@ -289,7 +289,7 @@ fn who_does_not_answer_as_dynatrace_does_settles_nothing() {
 #[test]
 fn a_change_that_is_young_is_not_said_to_be_undone() {
     let (managed, looked_up) = (seeds::MANAGED.id, seeds::LOOKED_UP.id);
-    let now = jiff::Timestamp::now();
+    let now = dtgate::app::now();
     let ago = |seconds: i64| {
         let then = jiff::Timestamp::from_millisecond(now.as_millisecond() - seconds * 1000);
         format!("{:.3}", then.unwrap())
