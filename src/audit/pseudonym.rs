@@ -94,8 +94,7 @@ impl Pseudonyms {
             let key = format!("pseudonym-v{}.key", said.version);
             tracing::warn!(
                 key,
-                "the key of pseudonyms is missing, or is another one than before: by their values, records from before \
-                 cannot be found; put it back from a copy"
+                "the key of pseudonyms is missing, or another one than before"
             );
         }
     }

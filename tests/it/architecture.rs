@@ -167,6 +167,7 @@ const ROOMS: &[&str] = &[
     "remedy",
     "decision",
     "input",
+    "extent",
 ];
 
 #[test]

@@ -219,10 +219,10 @@ fn what_of_the_journal_is_not_there_is_told() {
         // What the index has found of them, it cannot show.
         let other = ran.err.replacen(&format!("{pruned}{missing}"), "", 1);
         // The newest first, and the oldest.
-        let which = if command[0] == "query" {
-            "#7, #6"
-        } else {
+        let which = if command[0] == "settle" {
             "#6, #7"
+        } else {
+            "#7, #6"
         };
         let not_shown = format!(
             "dtgate: 2 decisions cannot be shown, because the record is gone or cannot be read: {which}. Run dtgate audit \
