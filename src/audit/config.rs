@@ -39,7 +39,7 @@ pub struct Config {
     pub index: Indexing,
     /// Where, if not in the journal's directory.
     pub index_path: Option<PathBuf>,
-    /// Whether records are sent elsewhere: until it is told how far ([`Audit::shipped`]), none is deleted.
+    /// Whether records are sent elsewhere: until it is told how far ([`Audit::shipped`](super::Audit::shipped)), none is deleted.
     #[serde(skip)]
     pub is_shipped: bool,
 }
