@@ -11,6 +11,7 @@ mod endpoints;
 mod eval;
 mod health;
 mod man;
+mod new;
 mod output;
 mod place;
 mod replay;
@@ -68,6 +69,12 @@ enum Command {
     Health(health::Health),
     /// Print the manual page, or write a page a command into a directory
     Man(man::Man),
+    /// Write a policy to begin with, and its test
+    #[command(subcommand)]
+    New(new::New),
+    /// Show the policies that are in a directory
+    #[command(subcommand)]
+    Policies(audit::Policies),
     /// Judge the decisions of a journal again, under other policies: what would be decided otherwise, and about whom
     Replay(replay::Replay),
     /// Print what dtgate writes, as JSON Schema
@@ -157,6 +164,8 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Eval(eval) => eval.run(out),
         Command::Health(health) => health.run(out),
         Command::Man(man) => man.run(out),
+        Command::New(new) => new.run(out),
+        Command::Policies(policies) => policies.run(out),
         Command::Replay(replay) => replay.run(out),
         Command::Schema(command) => command.run(out),
         Command::Scopes(command) => command.run(out),

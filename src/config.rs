@@ -125,9 +125,10 @@ impl Config {
 
     /// Whether policies can meet a request to an environment of this name.
     pub fn has_environment(&self, name: &str) -> bool {
-        match self.environments.is_empty() {
-            true => name == gateway::environment::DEFAULT,
-            false => self.environments.contains_key(name),
+        if self.environments.is_empty() {
+            name == gateway::environment::DEFAULT
+        } else {
+            self.environments.contains_key(name)
         }
     }
 

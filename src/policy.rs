@@ -23,6 +23,7 @@ mod extent;
 pub mod input;
 mod interpreter;
 mod lexical;
+mod listed;
 mod mask;
 mod plain;
 mod problem;
@@ -42,6 +43,7 @@ pub use decision::{
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use input::Input;
+pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
 pub use trust::Trusted;
@@ -172,6 +174,11 @@ impl Policy {
     /// What is worth a second look at the policies, and yet is in force.
     pub fn warnings(&self) -> &[Problem] {
         self.engine.warnings()
+    }
+
+    /// All policies, for people.
+    pub fn listed(&self) -> Vec<Listed> {
+        self.engine.listed()
     }
 
     /// Environments that modes and exceptions are about.

@@ -10,6 +10,7 @@ mod index;
 mod key;
 mod named;
 mod opened;
+mod policies;
 mod prove;
 mod pseudonyms;
 mod query;
@@ -39,6 +40,7 @@ use serde_json::Value;
 
 pub(super) use self::beside::said;
 pub(super) use self::opened::{note, unreadable};
+pub(super) use self::policies::Policies;
 use super::when::zone;
 use super::{Format, output};
 use crate::audit::lines::Lines;

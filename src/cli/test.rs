@@ -13,6 +13,7 @@ use crate::policy::suite;
 use crate::value::{VisibleLines, visible_json};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(super) struct Test {
     /// Directories of policies and tests
     #[arg(value_name = "PATH", default_value = "policies")]

@@ -158,18 +158,15 @@ impl Bundle {
         let evaluated = evaluated(&mut rego, &tree.data);
         let evaluated = evaluated.map_err(|problem| of_one(origins.in_file(problem)))?;
 
-        let policies = found
-            .into_iter()
-            .map(|(name, rules)| {
-                let enforcement = enforcement.remove(&name).unwrap_or_default();
-                (name, Definition { rules, enforcement })
-            })
-            .collect();
+        let policies = found.into_iter().map(|(name, rules)| {
+            let enforcement = enforcement.remove(&name).unwrap_or_default();
+            (name, Definition { rules, enforcement })
+        });
         Ok(Self {
             rego,
             evaluated,
             origins,
-            policies,
+            policies: policies.collect(),
             revision,
             reads,
             reads_of,

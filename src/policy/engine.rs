@@ -277,6 +277,17 @@ impl Engine {
         inputs.filter_map(whole).collect()
     }
 
+    /// What they were made from.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// How each policy is applied, in words.
+    pub(super) fn modes(&self) -> impl Iterator<Item = (&str, String)> {
+        let policies = self.policies.iter();
+        policies.map(|(name, it)| (name.as_str(), it.enforcement.to_string()))
+    }
+
     /// Environments that modes and exceptions are about.
     pub fn environments(&self) -> BTreeSet<&str> {
         let modes = self.policies.values();

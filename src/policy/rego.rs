@@ -1,5 +1,6 @@
 //! Reads Rego: what there is in a program, what its names mean, and where things stand. It refuses nothing.
 
+pub(in crate::policy) mod annotations;
 pub(in crate::policy) mod certain;
 pub(in crate::policy) mod edit;
 pub(in crate::policy) mod names;

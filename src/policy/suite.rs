@@ -50,6 +50,10 @@ pub enum Format {
 }
 
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are flags of the command line"
+)]
 pub struct Options {
     /// Only tests whose full name (`data.dtgate.naming_test.test_x`) matches.
     pub run: Option<Regex>,

@@ -223,7 +223,7 @@ impl Keep {
         if self.refused == Refused::Skip && matches!(sent, Sent::Arrived(1..)) {
             let mut newest = part.iter().rev().filter(is_short);
             let taken = newest.find(|it| self.sink.is_for(it));
-            self.taken = taken.cloned().or(self.taken.take());
+            self.taken = taken.cloned().or_else(|| self.taken.take());
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use regorus::unstable::Module;
 use serde::Deserialize;
 
+use crate::policy::rego::annotations::blocks;
 use crate::policy::rego::program::{self, Definition, Path, Program};
 
 #[derive(Default)]
@@ -88,29 +89,4 @@ impl Accepted {
 fn place(rule: &Definition<'_>) -> (String, usize) {
     let place = program::at(rule.rule.span(), "");
     (place.path, place.line)
-}
-
-/// The annotations of a file, each with the line below it.
-fn blocks(text: &str) -> Vec<(usize, String)> {
-    let mut found: Vec<(usize, String)> = Vec::new();
-    let mut is_open = false;
-    for (number, line) in text.lines().enumerate() {
-        let comment = line.trim_start().strip_prefix('#');
-        match (comment, is_open) {
-            (Some(comment), _) if comment.trim() == "METADATA" => {
-                is_open = true;
-                found.push((number + 2, String::new()));
-            }
-            (Some(comment), true) => {
-                if let Some((below, block)) = found.last_mut() {
-                    *below = number + 2;
-                    // One space belongs to the comment, and further ones to the YAML.
-                    block.push_str(comment.strip_prefix(' ').unwrap_or(comment));
-                    block.push('\n');
-                }
-            }
-            _ => is_open = false,
-        }
-    }
-    found
 }

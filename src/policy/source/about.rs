@@ -1,5 +1,7 @@
 //! Whom and what an entry of the data is about, and in which time: modes and exceptions say it in the same words.
 
+use std::fmt;
+
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
@@ -95,6 +97,25 @@ impl About {
 
     pub(in crate::policy) fn has_ended(&self, time: jiff::Timestamp) -> bool {
         self.until.is_some_and(|until| time >= until)
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            ("environment", &self.environments),
+            ("team", &self.teams),
+            ("caller", &self.callers),
+            ("token", &self.tokens),
+        ];
+        let named = named.into_iter().filter(|(_, texts)| !texts.is_empty());
+        let mut parts: Vec<String> = named
+            .map(|(name, texts)| format!("{name} {}", texts.join(", ")))
+            .collect();
+        parts.extend(self.percent.map(|percent| format!("{percent} %")));
+        parts.extend(self.from.map(|from| format!("from {from}")));
+        parts.extend(self.until.map(|until| format!("until {until}")));
+        out.write_str(&parts.join("; "))
     }
 }
 

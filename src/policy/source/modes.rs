@@ -4,6 +4,7 @@
 //! about is enforced.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
@@ -33,6 +34,22 @@ impl Enforcement {
     /// What its entries are about.
     pub(in crate::policy) fn about(&self) -> impl Iterator<Item = &About> {
         self.0.iter().map(|entry| &entry.about)
+    }
+}
+
+impl fmt::Display for Enforcement {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Mode::Enforce.fmt(out);
+        }
+        for (number, Entry { mode, about }) in self.0.iter().enumerate() {
+            let before = if number == 0 { "" } else { ", then " };
+            write!(out, "{before}{mode}")?;
+            if !about.is_everything() {
+                write!(out, " ({about})")?;
+            }
+        }
+        Ok(())
     }
 }
 

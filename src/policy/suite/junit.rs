@@ -84,9 +84,10 @@ impl Case<'_> {
         if !of.output.is_empty() {
             let _written = write!(inside, "<system-out>{}</system-out>", escaped(&of.output));
         }
-        match inside.is_empty() {
-            true => writeln!(out, "/>"),
-            false => writeln!(out, ">{inside}</testcase>"),
+        if inside.is_empty() {
+            writeln!(out, "/>")
+        } else {
+            writeln!(out, ">{inside}</testcase>")
         }
     }
 

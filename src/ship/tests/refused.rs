@@ -34,9 +34,12 @@ async fn a_server_that_turns_to_refuse_everything_makes_no_record_be_left_out() 
     assert_eq!(missing(&metrics), 0);
     assert_eq!(shipping.state().all()["opa.skips"].seq, 2);
     // It does again, but for one.
-    server.does_now(|got| match got.ids().iter().any(|id| id == "id-5") {
-        true => Does::Answer("400 Bad Request"),
-        false => TAKEN,
+    server.does_now(|got| {
+        if got.ids().iter().any(|id| id == "id-5") {
+            Does::Answer("400 Bad Request")
+        } else {
+            TAKEN
+        }
     });
     until("the others arrive", || server.firsts().len() == 5).await;
     let mut firsts = server.firsts();
@@ -73,9 +76,12 @@ async fn the_status_says_what_becomes_of_records_whatever_comes_behind_it() {
     }
     // Also that it is refused.
     let mut journal = Written::new();
-    let server = Receiver::new(|got| match got.ids().contains(&"id-2".to_owned()) {
-        true => Does::Begin("413 Payload Too Large\r\nContent-Length: 99999999\r\nX-Body: long"),
-        false => TAKEN,
+    let server = Receiver::new(|got| {
+        if got.ids().iter().any(|id| id == "id-2") {
+            Does::Begin("413 Payload Too Large\r\nContent-Length: 99999999\r\nX-Body: long")
+        } else {
+            TAKEN
+        }
     });
     journal.record(3);
     let (shipping, metrics) = journal.start(&skips(server.address));

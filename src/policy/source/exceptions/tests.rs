@@ -17,7 +17,7 @@ fn read(entries: &Json) -> Result<Exceptions, Vec<String>> {
     data["exceptions"] = entries.clone();
     let mut said = Vec::new();
     let read = Exceptions::read(data.as_object().unwrap(), &["p", "q"], |_, why| {
-        said.push(why)
+        said.push(why);
     });
     if said.is_empty() { Ok(read) } else { Err(said) }
 }
@@ -31,7 +31,7 @@ fn violation(policy: &str, mode: Mode, code: Option<&str>) -> Violation {
 }
 
 /// What becomes of a denial by `p`.
-fn applied(exception: Json, change: impl FnOnce(&mut Input)) -> Violation {
+fn applied(exception: &Json, change: impl FnOnce(&mut Input)) -> Violation {
     let mut input = input();
     input.time = "2027-01-15T00:00:00Z".parse().unwrap();
     change(&mut input);
@@ -42,7 +42,7 @@ fn applied(exception: Json, change: impl FnOnce(&mut Input)) -> Violation {
     violation
 }
 
-fn with(members: Json) -> Json {
+fn with(members: &Json) -> Json {
     let mut exception = one();
     for (name, value) in members.as_object().unwrap() {
         exception[name] = value.clone();
@@ -52,7 +52,7 @@ fn with(members: Json) -> Json {
 
 #[test]
 fn what_an_exception_is_for_passes_and_says_so() {
-    let violation = applied(one(), |_| {});
+    let violation = applied(&one(), |_| {});
     assert_eq!(violation.effect(), Effect::Warn);
     assert_eq!(
         violation.told(),
@@ -69,7 +69,7 @@ fn what_an_exception_is_for_passes_and_says_so() {
 
 #[test]
 fn it_is_for_nothing_and_nobody_else() {
-    let passes = |members: Json| applied(with(members), |_| {}).effect() == Effect::Warn;
+    let passes = |members: Json| applied(&with(&members), |_| {}).effect() == Effect::Warn;
     assert!(passes(
         json!({"code": "c", "environment": "prod", "from": "2027-01-15"})
     ));
@@ -84,9 +84,9 @@ fn it_is_for_nothing_and_nobody_else() {
     ] {
         assert!(!passes(other.clone()), "{other}");
     }
-    let without_token = applied(one(), |input| input.token = None);
+    let without_token = applied(&one(), |input| input.token = None);
     assert_eq!(without_token.effect(), Effect::Deny);
-    let in_team = applied(with(json!({"team": "payments"})), |input| {
+    let in_team = applied(&with(&json!({"team": "payments"})), |input| {
         input.caller.teams = vec!["payments".to_owned()];
     });
     assert_eq!(in_team.effect(), Effect::Warn);
@@ -95,7 +95,7 @@ fn it_is_for_nothing_and_nobody_else() {
 #[test]
 fn one_that_has_ended_lets_nothing_pass_and_is_named() {
     let after = |input: &mut Input| input.time = "2027-02-01T00:00:00Z".parse().unwrap();
-    let violation = applied(one(), after);
+    let violation = applied(&one(), after);
     assert_eq!(violation.effect(), Effect::Deny);
     assert_eq!(
         violation.message,
@@ -107,7 +107,7 @@ fn one_that_has_ended_lets_nothing_pass_and_is_named() {
     after(&mut input);
     let both = json!([
         one(),
-        with(json!({"until": "2027-03-01", "ticket": "OPS-8"}))
+        with(&json!({"until": "2027-03-01", "ticket": "OPS-8"}))
     ]);
     let exceptions = read(&both).unwrap();
     exceptions.apply(&mut violation, &input);
@@ -147,30 +147,30 @@ fn an_exception_without_an_end_or_for_everybody_is_refused() {
         (json!([without("policy")]), "it needs policy"),
         (json!([without("reason")]), "it needs reason"),
         (json!([without("ticket")]), "it needs ticket"),
-        (json!([with(json!({"ticket": " "}))]), "it needs ticket"),
+        (json!([with(&json!({"ticket": " "}))]), "it needs ticket"),
         (json!([without("until")]), "it has no end: write until"),
         (json!([without("token")]), "it is for everybody"),
         (
-            json!([with(json!({"policy": "pp"}))]),
+            json!([with(&json!({"policy": "pp"}))]),
             "there is no policy pp",
         ),
         (
-            json!([with(json!({"tokens": TOKEN}))]),
+            json!([with(&json!({"tokens": TOKEN}))]),
             "there is no member tokens",
         ),
         (
-            json!([with(json!({"resaon": "x"}))]),
+            json!([with(&json!({"resaon": "x"}))]),
             "there is no member resaon: did you mean reason?",
         ),
-        (json!([with(json!({"percent": 5}))]), "leave percent out"),
+        (json!([with(&json!({"percent": 5}))]), "leave percent out"),
         (
-            json!([with(json!({"team": "paymants"}))]),
+            json!([with(&json!({"team": "paymants"}))]),
             "data.callers has no team paymants",
         ),
-        (json!([with(json!({"code": 7}))]), "it needs code, a text"),
-        (json!([with(json!({"until": "soon"}))]), "until is a date"),
+        (json!([with(&json!({"code": 7}))]), "it needs code, a text"),
+        (json!([with(&json!({"until": "soon"}))]), "until is a date"),
         (
-            json!([with(json!({"from": "2027-03-01"}))]),
+            json!([with(&json!({"from": "2027-03-01"}))]),
             "ends before it begins",
         ),
     ] {

@@ -4,21 +4,27 @@ use super::*;
 use crate::policy::input::tests::input;
 
 /// The mode of a policy `p` with this setting, for a request at a time, from whom `change` makes it.
-fn mode(setting: Json, time: &str, change: impl FnOnce(&mut Input)) -> Mode {
+fn mode(setting: &Json, time: &str, change: impl FnOnce(&mut Input)) -> Mode {
     let mut input = input();
     input.time = time.parse().unwrap();
     change(&mut input);
-    let found = enforcement(&setting, &["payments", "web"]).unwrap();
+    let found = enforcement(setting, &["payments", "web"]).unwrap();
     found.of("p", &input)
 }
 
 #[test]
 fn a_date_includes_its_whole_day() {
-    let at = |time| mode(json!({"mode": "warn", "until": "2027-01-31"}), time, |_| {});
+    let at = |time| {
+        mode(
+            &json!({"mode": "warn", "until": "2027-01-31"}),
+            time,
+            |_| {},
+        )
+    };
     assert_eq!(at("2027-01-31T23:59:59Z"), Mode::Warn);
     assert_eq!(at("2027-02-01T00:00:00Z"), Mode::Enforce);
     let later = json!([{"mode": "enforce", "from": "2027-02-01"}, "dry_run"]);
-    let at = |time| mode(later.clone(), time, |_| {});
+    let at = |time| mode(&later, time, |_| {});
     assert_eq!(at("2027-01-31T23:59:59Z"), Mode::DryRun);
     assert_eq!(at("2027-02-01T00:00:00Z"), Mode::Enforce);
 }
@@ -26,11 +32,8 @@ fn a_date_includes_its_whole_day() {
 #[test]
 fn a_timestamp_is_exact() {
     let until = json!({"mode": "dry_run", "until": "2027-01-31T18:00:00+01:00"});
-    assert_eq!(
-        mode(until.clone(), "2027-01-31T16:59:59Z", |_| {}),
-        Mode::DryRun
-    );
-    assert_eq!(mode(until, "2027-01-31T17:00:00Z", |_| {}), Mode::Enforce);
+    assert_eq!(mode(&until, "2027-01-31T16:59:59Z", |_| {}), Mode::DryRun);
+    assert_eq!(mode(&until, "2027-01-31T17:00:00Z", |_| {}), Mode::Enforce);
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn the_first_entry_that_is_about_a_request_says_its_mode() {
         {"mode": "warn", "environment": ["prod", "stage"], "until": "2027-01-31"},
     ]);
     let of = |environment: &str, caller: &str, teams: &[&str]| {
-        mode(setting.clone(), "2027-01-01T00:00:00Z", |input| {
+        mode(&setting, "2027-01-01T00:00:00Z", |input| {
             input.environment.name = environment.to_owned();
             input.caller.token.id = serde_json::from_value(json!(caller)).unwrap();
             input.caller.teams = teams.iter().map(ToString::to_string).collect();
@@ -60,7 +63,7 @@ fn a_share_of_callers_is_drawn_once_and_only_grows() {
     let share = |percent: u64| -> Vec<bool> {
         let setting = json!([{"mode": "enforce", "percent": percent}, "warn"]);
         let callers = (0..2000).map(|number| {
-            mode(setting.clone(), "2027-01-01T00:00:00Z", |input| {
+            mode(&setting, "2027-01-01T00:00:00Z", |input| {
                 let id = format!("dt0c01.{number}");
                 input.caller.token.id = serde_json::from_value(json!(id)).unwrap();
             })
@@ -76,7 +79,7 @@ fn a_share_of_callers_is_drawn_once_and_only_grows() {
     // What a caller has proven to be stays, whatever tokens it shows.
     let setting = json!([{"mode": "enforce", "percent": 50}, "warn"]);
     let known = |token: &str| {
-        mode(setting.clone(), "2027-01-01T00:00:00Z", |input| {
+        mode(&setting, "2027-01-01T00:00:00Z", |input| {
             input.caller.token.id = serde_json::from_value(json!(token)).unwrap();
             input.caller.jwt.subject = serde_json::from_value(json!("ci")).unwrap();
         })

@@ -1,0 +1,141 @@
+//! `dtgate policies`: which policies there are, how they are applied, and when each objected last.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::source::{Asking, Source};
+use super::table::{Cell, Table, terminal};
+use super::times::{Shown, Times};
+use crate::app;
+use crate::audit::index::{Filter, Pattern};
+use crate::cli::place::POLICIES;
+use crate::cli::{Format, print_json};
+use crate::config::Config;
+use crate::policy::Listed;
+use crate::value::Visible;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Policies {
+    /// List the policies of a directory: mode, title, tests, and when each objected last
+    List(List),
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    /// Directory of policies
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    policies: PathBuf,
+    /// Say also when each objected last, by the journal or the store
+    #[arg(long)]
+    objections: bool,
+    #[command(flatten)]
+    from: Asking,
+    #[command(flatten)]
+    times: Times,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+/// A policy, and when it objected last, if that was asked.
+struct Row {
+    policy: Listed,
+    objected: Option<String>,
+}
+
+impl Policies {
+    pub(in crate::cli) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let Self::List(list) = self;
+        list.run(out)
+    }
+}
+
+impl List {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        if self.policies == Path::new("policies") {
+            POLICIES.expect(&self.policies, None)?;
+        }
+        let mut config = Config::default();
+        config.policies.directory.clone_from(&self.policies);
+        let policy = app::policies(&config)?;
+        let source = self.objections.then(|| self.from.find()?.open());
+        let source = source.transpose()?;
+        let mut rows = Vec::new();
+        for policy in policy.listed() {
+            let objected = source.as_ref().map(|source| last(source, &policy.name));
+            let objected = objected.transpose()?.flatten();
+            rows.push(Row { policy, objected });
+        }
+        match self.format {
+            Format::Json => {
+                for row in &rows {
+                    print_json(out, &row.json())?;
+                }
+            }
+            Format::Pretty => {
+                self.table(&rows).show(out, terminal())?;
+                writeln!(out, "\nrevision {}", policy.revision())?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn table(&self, rows: &[Row]) -> Table {
+        let shown = self.times.shown();
+        let mut columns = vec![("POLICY", 10), ("MODE", 7), ("TESTS", 5), ("TITLE", 16)];
+        if self.objections {
+            columns.push(("OBJECTED", 10));
+        }
+        let mut table = Table::new(&columns).numbers(&["TESTS"]);
+        for row in rows {
+            table.add(self.cells(row, &shown));
+        }
+        table
+    }
+
+    fn cells(&self, row: &Row, shown: &Shown) -> Vec<Cell> {
+        let Row { policy, objected } = row;
+        let title = policy.title.as_deref().unwrap_or("-");
+        let mut cells: Vec<Cell> = vec![
+            Visible(&policy.name).to_string().into(),
+            Visible(&policy.mode).to_string().into(),
+            policy.tests.to_string().into(),
+            Visible(title).to_string().into(),
+        ];
+        if self.objections {
+            let objected = objected.as_deref().map(|at| shown.of(at));
+            cells.push(objected.unwrap_or_else(|| "never".to_owned()).into());
+        }
+        cells
+    }
+}
+
+impl Row {
+    fn json(&self) -> serde_json::Value {
+        let Self { policy, objected } = self;
+        json!({
+            "policy": policy.name, "mode": policy.mode, "title": policy.title, "file": policy.file,
+            "tests": policy.tests, "objected": objected,
+        })
+    }
+}
+
+/// When a policy objected last, whatever came of it, as the record says it.
+fn last(source: &Source, policy: &str) -> anyhow::Result<Option<String>> {
+    let filter = Filter {
+        policy: vec![Pattern::Exactly(policy.to_owned())],
+        ..Filter::default()
+    };
+    let found = source.find(&filter, None, 1)?.decisions;
+    let lines = source.lines(&found)?.into_iter().next();
+    let Some(line) = lines.and_then(|lines| lines.decision) else {
+        return Ok(None);
+    };
+    let record: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
+    let at = record.get("timestamp").and_then(serde_json::Value::as_str);
+    Ok(at.map(str::to_owned))
+}

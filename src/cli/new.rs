@@ -1,0 +1,138 @@
+//! `dtgate new policy NAME`: a policy that works, and a test that shows it, to be changed into what one wants.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use super::place::POLICIES;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum New {
+    /// Write `NAME.rego` and `NAME_test.rego`
+    Policy(Policy),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Policy {
+    /// Its name, in small letters: `team_tokens`
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Directory of policies
+    #[arg(long, value_name = "DIR", default_value = "policies")]
+    policies: PathBuf,
+}
+
+impl New {
+    pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let Self::Policy(policy) = self;
+        policy.run(out)
+    }
+}
+
+impl Policy {
+    fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let Self { name, policies } = self;
+        refuse(&name)?;
+        if policies == Path::new("policies") {
+            POLICIES.expect(&policies, None)?;
+        }
+        let (rule, test) = (
+            policies.join(format!("{name}.rego")),
+            policies.join(format!("{name}_test.rego")),
+        );
+        // Neither without the other.
+        for path in [&rule, &test] {
+            if path.exists() {
+                bail!("{} is there already: take another name", path.display());
+            }
+        }
+        write(&rule, &RULE.replace("NAME", &name))?;
+        write(&test, &TEST.replace("NAME", &name))?;
+        let folder = policies.display();
+        writeln!(
+            out,
+            "{}\n{}\n\n\
+             It denies tokens whose name begins with \"tmp-\". Change both files into what you want, and look:\n\n\
+             \u{20}   dtgate test --watch {folder}\n\n\
+             It denies at once where it is loaded. To try it first, write into the data:\n\n\
+             \u{20}   modes:\n\u{20}     {name}: dry_run",
+            rule.display(),
+            test.display()
+        )?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn refuse(name: &str) -> anyhow::Result<()> {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if !begins || !name.chars().all(is_word) {
+        bail!(
+            "a policy's name has small letters, digits and underscores, and begins with a letter: team_tokens"
+        );
+    }
+    if name.ends_with("_test") || RESERVED.contains(&name) {
+        bail!("{name} is no name for a policy: take another");
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow::anyhow!("there is no such directory: make it first"),
+            _ => error.into(),
+        })
+        .with_context(|| path.display().to_string())
+}
+
+/// Packages below `dtgate` that are no policies, and words of Rego.
+const RESERVED: [&str; 17] = [
+    "as", "contains", "data", "default", "else", "every", "false", "if", "import", "in", "input",
+    "lib", "not", "null", "package", "some", "true",
+];
+
+const RULE: &str = r#"# METADATA
+# title: Say in a few words what it is about
+# description: |
+#   Say who is refused what, and why.
+package dtgate.NAME
+
+deny contains violation if {
+	name := input.change.name.requested
+	startswith(name, "tmp-")
+	violation := {
+		"code": "NAME",
+		"message": sprintf("the name %q begins with tmp-: give the token a name that says what it is for", [name]),
+		"path": "name",
+	}
+}
+"#;
+
+const TEST: &str = r#"package dtgate.NAME_test
+
+import data.dtgate.NAME
+
+test_another_name_passes if {
+	count(_denied({"change": {"name": {"requested": "payments-prod-ci"}}})) == 0
+}
+
+test_a_request_without_a_name_passes if {
+	count(_denied({"change": {"name": {}}})) == 0
+}
+
+test_the_name_is_denied if {
+	some violation in _denied({"change": {"name": {"requested": "tmp-1"}}})
+	violation.path == "name"
+}
+
+_denied(request) := denied if {
+	denied := NAME.deny with input as request
+}
+"#;
