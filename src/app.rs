@@ -45,7 +45,7 @@ use status::Places;
 pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
-pub use load::{catalogue, doubts, ended, policies, rehearse, teams};
+pub use load::{catalogue, doubts, ended, policies_at, rehearse, sources, teams};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};
@@ -119,6 +119,7 @@ impl App {
             ..config.journal.clone()
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
+        load::remember(config, policy)?;
         let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
         let anchor = anchor.context("journal.checkpoints")?;
         let space = Space::new(&config.journal);
@@ -392,13 +393,33 @@ fn say_what_serves(config: &Config, policy: &Policy) {
         );
     }
     let names: Vec<&str> = policy.names().collect();
+    say_bundles(config, policy);
     tracing::info!(
-        directory = %absolute(&config.policies.directory),
+        directory = config.directory().map(|it| display(absolute(it))),
         count = names.len(),
         names = %names.join(", "),
         revision = policy.revision(),
         "policies"
     );
+}
+
+/// Which bundles are in force.
+fn say_bundles(config: &Config, policy: &Policy) {
+    for release in policy.releases() {
+        tracing::info!(
+            name = %release.name,
+            revision = release.revision.as_ref().map(display),
+            sequence = release.sequence,
+            digest = %release.digest,
+            "bundle of policies"
+        );
+    }
+    if let Some(reason) = &config.policies.allow_rollback {
+        tracing::warn!(
+            %reason,
+            "bundles may be older than those that were in force: take policies.allow_rollback away when it is done"
+        );
+    }
 }
 
 /// Nobody but operators needs it, and nobody may take it from them: few connections, none of them idle for long.

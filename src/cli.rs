@@ -4,6 +4,7 @@
 //! request is denied). Data goes to standard output, logs and errors to standard error.
 
 mod audit;
+mod build;
 mod check;
 mod curl;
 mod demo;
@@ -55,6 +56,8 @@ enum Command {
     /// Look at the journal, or prove that nobody changed it
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Make an OPA bundle of policies, and sign it
+    Build(build::Build),
     /// Load configuration and policies as `serve` does, report what is wrong, and start nothing
     Check(check::Check),
     /// Print what your shell needs to complete commands and flags
@@ -123,6 +126,9 @@ struct Serve {
     /// Directory of policies [default: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// Take bundles of policies that are older than what was in force, for this reason, which is recorded
+    #[arg(long, value_name = "REASON")]
+    allow_rollback: Option<String>,
     /// Directory of the journal [default: journal]
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
@@ -157,6 +163,7 @@ struct Simulate {
 pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Audit(command) => command.run(out),
+        Command::Build(build) => build.run(out),
         Command::Check(check) => check.run(out),
         Command::Completions(completions) => completions.run(out),
         Command::Demo(demo) => block_on(demo.run(out)),
@@ -190,7 +197,12 @@ impl Serve {
         set(&mut config.listener.listen, self.listen);
         set(&mut config.admin.listen, self.admin);
         set(&mut config.listener.workers, self.workers);
+        config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
+        config.policies.allow_rollback = self
+            .allow_rollback
+            .clone()
+            .or(config.policies.allow_rollback);
         set(&mut config.journal.directory, self.journal.clone());
         set(&mut config.journal.durability, self.durability);
         set(&mut config.log.format, self.log);
@@ -229,8 +241,8 @@ impl Serve {
                 let is_unread = error
                     .chain()
                     .any(<dyn std::error::Error + 'static>::is::<LoadError>);
-                let missing = || place::POLICIES.expect(&config.policies.directory, Some(&config));
-                let missing = (is_unread && !is_given).then(missing);
+                let directory = config.directory().filter(|_| is_unread && !is_given);
+                let missing = directory.map(|it| place::POLICIES.expect(it, Some(&config)));
                 missing.and_then(Result::err).unwrap_or(error)
             })?;
             let app = app.reloading(source, hangups);

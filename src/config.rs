@@ -21,7 +21,7 @@ use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, likeness, unread};
-use crate::{admin, audit, gateway, identity, listener, ship, store, telemetry};
+use crate::{admin, audit, bundles, gateway, identity, listener, ship, store, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -61,6 +61,15 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Policies {
     pub directory: PathBuf,
+    /// Whether the command line names the directory.
+    #[serde(skip)]
+    pub directory_is_given: bool,
+    /// OPA bundles, by name: together with the directory they are one set.
+    pub bundles: BTreeMap<bundles::Name, bundles::Config>,
+    /// What is known of bundles across restarts.
+    pub state: PathBuf,
+    /// Why bundles that are older than what was in force are taken.
+    pub allow_rollback: Option<String>,
     /// Past it the request is refused.
     pub time_limit: Duration,
     /// Which of them the bytecode engine may answer for, once it was found equal to the interpreter.
@@ -70,12 +79,19 @@ pub struct Policies {
 impl Default for Policies {
     fn default() -> Self {
         Self {
-            directory: PathBuf::from("policies"),
+            directory: PathBuf::from(DIRECTORY),
+            directory_is_given: false,
+            bundles: BTreeMap::new(),
+            state: PathBuf::from("state"),
+            allow_rollback: None,
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }
     }
 }
+
+/// Where policies are, unless configured.
+const DIRECTORY: &str = "policies";
 
 /// How files are read again while the gate runs. SIGHUP has them read again in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -130,6 +146,31 @@ impl Config {
         } else {
             self.environments.contains_key(name)
         }
+    }
+
+    /// The directory of policies, if it is read: where there are bundles, only one that somebody names.
+    pub fn directory(&self) -> Option<&Path> {
+        let policies = &self.policies;
+        let is_read = policies.bundles.is_empty()
+            || policies.directory_is_given
+            || policies.directory != Path::new(DIRECTORY)
+            || self.has(&["policies", "directory"]);
+        is_read.then_some(&*policies.directory)
+    }
+
+    /// Every file and directory that policies are made of, and the keys that they are checked by.
+    pub fn files_of_policies(&self) -> Vec<&Path> {
+        let bundles = self.policies.bundles.values();
+        let keys = bundles
+            .clone()
+            .filter_map(|bundle| bundle.signature.as_ref());
+        let keys = keys.map(|signer| signer.key_file.as_path());
+        let bundles = bundles.map(bundles::Config::path);
+        self.directory()
+            .into_iter()
+            .chain(bundles)
+            .chain(keys)
+            .collect()
     }
 
     /// Reads a file.

@@ -20,6 +20,7 @@
 //! | [`guard`]     | untrusted bytes in, `Head` and `Call` out: canonical paths, strict JSON         |
 //! | [`identity`]  | who is calling: JSON Web Tokens and their keys, clients behind proxies, teams     |
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
+//! | [`bundles`]   | OPA bundles as they are configured, and which of them were in force last        |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`replay`]    | past decisions again, under other policies                                       |
 //! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
@@ -44,6 +45,7 @@ pub mod admin;
 pub mod anchor;
 pub mod app;
 pub mod audit;
+pub mod bundles;
 pub mod cli;
 pub mod config;
 pub mod dynatrace;

@@ -11,6 +11,8 @@ use std::{
 };
 
 mod absent;
+mod archive;
+pub mod build;
 mod builtins;
 mod bundle;
 mod bytecode;
@@ -37,6 +39,10 @@ pub mod suite;
 mod trust;
 mod twice;
 
+pub use archive::MOST_BYTES;
+pub use archive::algorithm::Algorithm;
+pub use archive::sign::SignedBy;
+pub use archive::signature::Signer;
 pub use bundle::Bundle;
 pub use decision::{
     Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
@@ -46,6 +52,7 @@ pub use input::Input;
 pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
+pub use source::packed::{Packed, Release, Signature, Sources};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
 
@@ -69,6 +76,18 @@ impl Policy {
         Ok(Self {
             engine: Arc::new(Engine::new(Bundle::load(directory)?, limit)),
         })
+    }
+
+    /// Loads those of all sources, as one set.
+    pub fn load_all(sources: &Sources, limit: Duration) -> Result<Self, LoadError> {
+        Ok(Self {
+            engine: Arc::new(Engine::new(Bundle::load_all(sources)?, limit)),
+        })
+    }
+
+    /// The bundles that they came in.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.engine.releases()
     }
 
     /// Asks every policy about the input that stands for the subject. Of a denial that is `worth` it, finds the part

@@ -26,6 +26,7 @@ pub(super) fn configured(
     });
     Configured {
         policies: at_most(set.policy().names(), MOST_POLICIES),
+        bundles: bundles(config, set),
         endpoints,
         issuers: some(issuers),
         client_certificates: client_certificates(config),
@@ -33,6 +34,19 @@ pub(super) fn configured(
         // The journal knows.
         pseudonyms: None,
     }
+}
+
+/// The bundles that the policies came in.
+fn bundles(config: &Config, set: &Set) -> Vec<Value> {
+    let rollback = config.policies.allow_rollback.as_deref();
+    let told = set.policy().releases().map(|release| {
+        let mut told = json!(release);
+        if let (Some(members), Some(reason)) = (told.as_object_mut(), rollback) {
+            members.insert("allow_rollback".to_owned(), reason.into());
+        }
+        told
+    });
+    told.collect()
 }
 
 /// The same, in the log.

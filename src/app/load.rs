@@ -1,13 +1,16 @@
 //! What is read from files and checked before it may judge: at the start, and again whenever it is read again.
 
+use std::path::Path;
+
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
+use crate::bundles::Remembered;
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Policy, Problem};
+use crate::policy::{Packed, Policy, Problem, Signature, Sources};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -25,6 +28,7 @@ pub(super) fn load(
     let mut policy = policies(config)?;
     if let Some((of, set)) = before
         && set.policy().revision() == policy.revision()
+        && set.policy().releases().eq(policy.releases())
         && of.policies == config.policies
     {
         policy = set.policy().clone();
@@ -57,13 +61,63 @@ pub(super) fn load(
 }
 
 /// Loads policies the way `serve` and `check` do.
-pub fn policies(config: &Config) -> anyhow::Result<Policy> {
+fn policies(config: &Config) -> anyhow::Result<Policy> {
     // What is wrong with them says where; nothing has to stand before it.
-    let policies = &config.policies;
-    Ok(Policy::load(
-        &policies.directory,
-        policies.time_limit.into(),
+    Ok(Policy::load_all(
+        &sources(config)?,
+        config.policies.time_limit.into(),
     )?)
+}
+
+/// Loads those of a directory or of a bundle, to look at them.
+pub fn policies_at(path: &Path) -> anyhow::Result<Policy> {
+    let limit = Config::default().policies.time_limit;
+    Ok(Policy::load_all(&Sources::at(path), limit.into())?)
+}
+
+/// Where the policies come from, and what of the bundles must not be older than it is.
+pub fn sources(config: &Config) -> anyhow::Result<Sources> {
+    let policies = &config.policies;
+    let bundles = policies.bundles.iter().map(|(name, bundle)| {
+        let remembered = Remembered::read(&policies.state, name)?;
+        let least = remembered.and_then(|remembered| remembered.sequence);
+        let signer = bundle.signature.clone().map(Box::new);
+        anyhow::Ok(Packed {
+            name: name.to_string(),
+            file: bundle.path().to_owned(),
+            signature: signer.map_or(Signature::None, Signature::By),
+            least: least.filter(|_| policies.allow_rollback.is_none()),
+        })
+    });
+    Ok(Sources {
+        directory: config.directory().map(Path::to_owned),
+        bundles: bundles.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Remembers which bundles are in force: after this, older ones are refused.
+pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    let policies = &config.policies;
+    for release in policy.releases() {
+        let Some((name, _)) = policies
+            .bundles
+            .iter()
+            .find(|(name, _)| name.as_str() == release.name)
+        else {
+            continue;
+        };
+        let now = Remembered {
+            digest: release.digest.clone(),
+            revision: release.revision.clone(),
+            sequence: release.sequence,
+        };
+        let before = Remembered::read(&policies.state, name)?;
+        let is_to_know = before.is_some() || now.sequence.is_some();
+        if is_to_know && before.as_ref() != Some(&now) {
+            now.write(&policies.state, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Who belongs to which team, as `data.callers` has it.

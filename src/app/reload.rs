@@ -71,7 +71,7 @@ impl Source {
         // A change that comes while they are read is seen later.
         let before = read()?;
         let first = Digest::of(&files::of(&before, file.as_deref()));
-        let policies = Digest::of(&[&before.policies.directory]);
+        let policies = Digest::of(&before.files_of_policies());
         let config = read()?;
         let source = Self {
             file,

@@ -222,6 +222,9 @@ pub struct Configured {
     /// The names of the policies: all of them judge whatever policies see.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Value>,
+    /// The bundles that they came in: name, revision, digest, sequence.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<Value>,
     /// Operations that the configuration handles otherwise than the catalogue, and how.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub endpoints: Map<String, Value>,

@@ -70,6 +70,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
     let configured = [
         ("endpoints?", json!({"type": "object"})),
         ("policies?", list(json!({"type": ["string", "object"]}))),
+        ("bundles?", list(json!({"type": "object"}))),
         ("issuers?", list(json!({"type": "object"}))),
         ("client_certificates?", one_of(&["required", "optional"])),
         ("credentials?", list(json!({"type": "object"}))),

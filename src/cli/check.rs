@@ -18,7 +18,7 @@ use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
 use crate::identity::Tokens;
 use crate::listener::descriptors;
-use crate::policy::{Other, Policy, Problem, Trusted, suite};
+use crate::policy::{Other, Policy, Problem, Release, Sources, Trusted, suite};
 use crate::ship;
 use crate::store;
 use crate::telemetry::Metrics;
@@ -65,6 +65,7 @@ struct Checked {
 impl Check {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let mut config = load(self.config.as_ref())?;
+        config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
         let shaky = app::check_listeners(&config)?;
         app::check_otlp(&config)?;
@@ -86,10 +87,16 @@ impl Check {
             .then(|| Environments::new(config.sections(), None, &metrics));
         let environments = environments.transpose()?;
         let policies = &config.policies;
-        if self.policies.is_none() {
-            place::POLICIES.expect(&policies.directory, Some(&config))?;
+        let directory = config.directory().filter(|_| self.policies.is_none());
+        if let Some(directory) = directory {
+            place::POLICIES.expect(directory, Some(&config))?;
         }
-        let policy = match Policy::load(&policies.directory, policies.time_limit.into()) {
+        let sources = match &self.policies {
+            // Also one that is made and not signed yet.
+            Some(path) if self.config.is_none() => Sources::at(path),
+            _ => app::sources(&config)?,
+        };
+        let policy = match Policy::load_all(&sources, policies.time_limit.into()) {
             Ok(policy) => policy,
             Err(error) => return self.refuse_all(out, &error.problems),
         };
@@ -110,7 +117,7 @@ impl Check {
         doubts.extend(policy.warnings().iter().cloned());
         doubts.extend(app::ended(&policy));
         let tests = config.reload.require_tests.then(|| {
-            let (number, failed) = suite::failures(&config.policies.directory);
+            let (number, failed) = suite::failures(&sources);
             doubts.extend(failed.into_iter().map(refused_by_a_reload));
             number
         });
@@ -154,11 +161,13 @@ impl Check {
             tests,
         } = checked;
         let names: Vec<&str> = policy.names().collect();
+        let releases: Vec<&Release> = policy.releases().collect();
         match self.format {
             Format::Json => print_json(
                 out,
                 &json!({
-                    "ok": true, "policies": names, "revision": policy.revision(), "endpoints": changes,
+                    "ok": true, "policies": names, "revision": policy.revision(), "bundles": releases,
+                    "endpoints": changes,
                     "journal": records, "evaluator": trusted, "descriptors": short, "tls": shaky,
                     "tests": tests, "diagnostics": diagnostics(doubts, "warning"),
                 }),
@@ -168,6 +177,9 @@ impl Check {
                 let number = counted(names.len(), "policy");
                 writeln!(out, "{number}: {}", Visible(listed))?;
                 writeln!(out, "revision {}", policy.revision())?;
+                for release in releases {
+                    writeln!(out, "{}", Visible(shown(release)))?;
+                }
                 writeln!(out, "judged by {}", VisibleLines(&trusted))?;
                 let others = trusted.others();
                 let width = others.iter().map(|other| other.policy.len()).max();
@@ -231,6 +243,19 @@ impl Checked {
             warnings => format!("no error, and {} ({tests})", counted(warnings, "warning")),
         }
     }
+}
+
+/// A bundle, as far as it says what it is.
+fn shown(release: &Release) -> String {
+    let said = [
+        release
+            .revision
+            .as_ref()
+            .map(|it| format!("revision {it}, ")),
+        release.sequence.map(|it| format!("sequence {it}, ")),
+    ];
+    let said: String = said.into_iter().flatten().collect();
+    format!("bundle {}: {said}sha256 {}", release.name, release.digest)
 }
 
 /// What is to be said of a test that does not pass: `serve` starts all the same.

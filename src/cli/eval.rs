@@ -86,9 +86,8 @@ impl Eval {
         if self.policies == Path::new("policies") {
             place::POLICIES.expect(&self.policies, None)?;
         }
-        let mut config = Config::default();
-        config.policies.directory.clone_from(&self.policies);
-        let policy = app::policies(&config)?;
+        let config = Config::default();
+        let policy = app::policies_at(&self.policies)?;
         let request = match self.given(address)? {
             Given::Document(input) => {
                 return self.explain(out, &policy, &input, true);

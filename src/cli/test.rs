@@ -15,7 +15,7 @@ use crate::value::{VisibleLines, visible_json};
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(super) struct Test {
-    /// Directories of policies and tests
+    /// Directories of policies and tests, or bundles
     #[arg(value_name = "PATH", default_value = "policies")]
     paths: Vec<PathBuf>,
     /// Run only tests whose name (`data.package.test_name`) matches

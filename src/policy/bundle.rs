@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use regorus::unstable::{Module, Ref};
+use serde_json::Map;
 use sha2::{Digest, Sha256};
 
 use crate::policy::absent;
@@ -23,6 +25,8 @@ use crate::policy::rego::program::{Program, Read};
 use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::{File, Tree};
 use crate::policy::source::modes::{self, Enforcement};
+use crate::policy::source::packed::Sources;
+use crate::policy::source::roots;
 use crate::policy::twice;
 
 /// The rules of one policy, and how it is applied.
@@ -76,15 +80,26 @@ impl fmt::Debug for Bundle {
 impl Bundle {
     /// Reads and checks the policies in a directory.
     pub fn load(directory: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let directory = directory.as_ref();
-        let bundle = Self::of(Tree::read(&[directory]), Settings::InForce)?;
+        Self::load_all(&Sources {
+            directory: Some(directory.as_ref().to_owned()),
+            bundles: Vec::new(),
+        })
+    }
+
+    /// Reads and checks all sources.
+    pub fn load_all(sources: &Sources) -> Result<Self, LoadError> {
+        let bundle = Self::of(Tree::of(sources), Settings::InForce)?;
         if bundle.policies.is_empty() {
-            let message = if directory.is_file() {
+            let files = sources.bundles.iter().map(|bundle| bundle.file.as_path());
+            let first = sources.directory.as_deref().into_iter().chain(files).next();
+            let is_file = sources.directory.as_deref().is_some_and(Path::is_file);
+            let message = if is_file {
                 "it is a file: name the directory that the policies are in"
             } else {
                 "there is no policy here: policies are files that end in .rego"
             };
-            finish(vec![Problem::of_file(directory, &message)])?;
+            let place = first.unwrap_or_else(|| Path::new("policies"));
+            finish(vec![Problem::of_file(place, &message)])?;
         }
         Ok(bundle)
     }
@@ -101,6 +116,7 @@ impl Bundle {
         let revision = revision(&tree);
         let (mut rego, mut broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
         let modules = rego.get_modules().clone();
+        problems.extend(misplaced(&tree, &modules));
         let mut mask = None;
         if Mask::take_files(&mut tree, &modules) {
             (rego, broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
@@ -148,7 +164,8 @@ impl Bundle {
         let reads = program.reads();
         let reads_of = program.reads_of_policies(&names);
         finish(problems)?;
-        let mut warnings = absent::silent(&program, lookup_required);
+        let mut warnings = std::mem::take(&mut tree.warnings);
+        warnings.extend(absent::silent(&program, lookup_required));
         warnings.extend(settings::unread(&program, &tree));
         warnings.extend(twice::told(&program));
         let of_one = |problem| LoadError {
@@ -186,6 +203,17 @@ impl Bundle {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
     }
+}
+
+/// Packages that lie where their source may define nothing. Tests have to lie in the roots, too: OPA takes no other bundle.
+fn misplaced(tree: &Tree, modules: &[Ref<Module>]) -> Vec<Problem> {
+    if tree.parts.is_empty() {
+        return Vec::new();
+    }
+    let tests: Vec<&File> = tree.tests.iter().collect();
+    let (mut tests, _broken) = compile(&tests, &Map::new());
+    let all: Vec<_> = modules.iter().chain(tests.get_modules()).collect();
+    roots::problems(tree, &all)
 }
 
 fn revision(tree: &Tree) -> String {

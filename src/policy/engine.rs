@@ -32,6 +32,7 @@ use crate::policy::question::array;
 use crate::policy::rego::program::Read;
 use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::Tree;
+use crate::policy::source::packed::Release;
 use crate::policy::trust::proof::{self, Comparison};
 use crate::policy::trust::share::AnswersFor;
 use crate::policy::trust::share::{Share, Sources};
@@ -263,6 +264,11 @@ impl Engine {
 
     pub fn revision(&self) -> &str {
         &self.revision
+    }
+
+    /// The bundles that the policies came in.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        self.tree.parts.iter().map(|part| &part.release)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

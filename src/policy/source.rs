@@ -1,7 +1,9 @@
-//! What policies are made of: files, the data beside them, and how each policy is applied.
+//! What policies are made of: files and bundles, the data beside them, and how each policy is applied.
 
 pub(in crate::policy) mod about;
 pub(in crate::policy) mod data;
 pub(in crate::policy) mod exceptions;
 pub(in crate::policy) mod files;
 pub(in crate::policy) mod modes;
+pub(in crate::policy) mod packed;
+pub(in crate::policy) mod roots;

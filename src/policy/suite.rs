@@ -21,6 +21,7 @@ use crate::policy::problem::{self, LoadError, Problem};
 use crate::policy::refuse;
 use crate::policy::rego::program::Program;
 use crate::policy::source::files::{File, Tree};
+use crate::policy::source::packed::Sources;
 use crate::policy::{complaint::answer, read};
 use coverage::Coverage;
 pub(super) use listed::tests;
@@ -93,7 +94,19 @@ pub fn run<P: AsRef<Path>>(
     options: &Options,
     out: &mut dyn Write,
 ) -> Result<Outcome, Error> {
-    let suite = Suite::load(paths)?;
+    report(&Suite::load(Tree::read(paths))?, options, out)
+}
+
+/// Runs every test of these sources and reports to `out`.
+pub fn run_all(
+    sources: &Sources,
+    options: &Options,
+    out: &mut dyn Write,
+) -> Result<Outcome, Error> {
+    report(&Suite::load(Tree::of(sources))?, options, out)
+}
+
+fn report(suite: &Suite, options: &Options, out: &mut dyn Write) -> Result<Outcome, Error> {
     let (results, coverage) = suite.run(options.run.as_ref());
     if let (Some(wanted), true) = (&options.run, results.is_empty()) {
         return Err(Error::NoMatch {
@@ -133,8 +146,8 @@ pub fn fingerprint<P: AsRef<Path>>(paths: &[P]) -> [u8; 32] {
 }
 
 /// How many tests there are, and what keeps them from passing: each that fails, at its place, or why none can be run.
-pub fn failures(directory: &Path) -> (usize, Vec<Problem>) {
-    let suite = match Suite::load(&[directory]) {
+pub fn failures(sources: &Sources) -> (usize, Vec<Problem>) {
+    let suite = match Suite::load(Tree::of(sources)) {
         Ok(suite) => suite,
         Err(error) => return (0, error.problems),
     };
@@ -160,9 +173,9 @@ struct Suite {
 }
 
 impl Suite {
-    fn load<P: AsRef<Path>>(paths: &[P]) -> Result<Self, LoadError> {
+    fn load(tree: Tree) -> Result<Self, LoadError> {
         // What may not judge may not be tested either.
-        let tree = Bundle::of(Tree::read(paths), Settings::Replaced)?.tree;
+        let tree = Bundle::of(tree, Settings::Replaced)?.tree;
         let mut problems = Vec::new();
         let test_files: BTreeSet<String> =
             tree.tests.iter().map(|file| file.path.clone()).collect();

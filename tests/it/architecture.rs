@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "admin",
             "anchor",
             "audit",
+            "bundles",
             "config",
             "dynatrace",
             "gateway",
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("audit", &["dynatrace", "policy", "value"]),
+    ("bundles", &["policy", "value"]),
     (
         "cli",
         &[
@@ -52,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "admin",
             "audit",
+            "bundles",
             "dynatrace",
             "gateway",
             "identity",
@@ -148,6 +151,7 @@ const ROOMS: &[&str] = &[
     "engine",
     "trust",
     "suite",
+    "build",
     "bundle",
     "mask",
     "bytecode",
@@ -158,6 +162,7 @@ const ROOMS: &[&str] = &[
     "plain",
     "read",
     "source",
+    "archive",
     "rego",
     "builtins",
     "lexical",

@@ -18,6 +18,7 @@ mod authority;
 mod beside;
 mod birth;
 mod budgets;
+mod bundles;
 mod bypass;
 mod catalogue;
 mod checkpoints;

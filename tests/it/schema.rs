@@ -219,6 +219,7 @@ fn events() -> Vec<Value> {
     let configured = || Configured {
         endpoints: Map::from_iter([("token.update".to_owned(), member.clone())]),
         policies: vec!["minting".into(), member.clone()],
+        bundles: vec![member.clone()],
         issuers: vec![member.clone()],
         client_certificates: Some("required"),
         credentials: vec![member.clone()],

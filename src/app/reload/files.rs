@@ -7,7 +7,7 @@ use crate::config::Config;
 /// Files, and directories of policies.
 pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path> {
     let mut files: Vec<&Path> = file.into_iter().collect();
-    files.push(&config.policies.directory);
+    files.extend(config.files_of_policies());
     for tls in [&config.listener.tls, &config.admin.tls]
         .into_iter()
         .flatten()

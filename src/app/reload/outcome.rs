@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::state::{InForce, Last, Trigger};
 use super::{Fresh, Reloader};
 use crate::app::prove::prove;
-use crate::app::{configured, load, now};
+use crate::app::{configured, load, now, say_bundles};
 use crate::audit;
 use crate::audit::event::{self, Event, Record};
 use crate::audit::pseudonym::Pseudonyms;
@@ -57,7 +57,6 @@ impl Reloader {
         });
         let record = event.record();
         let limits = (config.limits != running.config.limits).then_some(config.limits);
-        let bytecode = config.policies.bytecode;
         let by = audit::InForce {
             generation: set.generation(),
             revision: set.policy().revision().into(),
@@ -86,10 +85,9 @@ impl Reloader {
             revision = set.policy().revision(),
             "files were read again and are in force"
         );
+        self.remember(&changed);
         say_what_needs_a_restart(&restart);
-        if bytecode != AnswersFor::None && !set.policy().is(running.set.policy()) {
-            prove(set.policy().clone(), bytecode);
-        }
+        self.prove_again(&running);
         self.state.tell(Last {
             at,
             trigger,
@@ -100,6 +98,30 @@ impl Reloader {
             tracing::error!(%error, "the reload is in force and not recorded yet");
             record
         })
+    }
+
+    /// Compares the engines, unless the policies are those that were in force before.
+    fn prove_again(&self, before: &InForce) {
+        let in_force = self.state.in_force.load_full();
+        let (policy, bytecode) = (in_force.set.policy(), in_force.config.policies.bytecode);
+        if bytecode != AnswersFor::None && !policy.is(before.set.policy()) {
+            prove(policy.clone(), bytecode);
+        }
+    }
+
+    /// What of the bundles has to be known after a restart, and what of them is said now.
+    fn remember(&self, changed: &[&'static str]) {
+        let in_force = self.state.in_force.load_full();
+        let policy = in_force.set.policy();
+        if changed.contains(&"policies") {
+            say_bundles(&in_force.config, policy);
+        }
+        if let Err(error) = load::remember(&in_force.config, policy) {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the bundles are in force, and an older one would not be known as such after a restart"
+            );
+        }
     }
 
     /// The files hold what is in force again.

@@ -91,6 +91,7 @@ impl State {
             "policies": {
                 "revision": policy.revision(),
                 "names": names,
+                "bundles": configured.bundles,
                 "judged_by": policy.trusted(),
             },
             "issuers": issuers(in_force.set.tokens()),

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 
 use super::digest::Digest;
+use crate::app::load;
 use crate::config::Config;
 use crate::policy::suite;
 
@@ -29,7 +30,7 @@ impl Tested {
     /// What this configuration puts in force. Whatever has not passed yet has to, where that is wanted: also policies
     /// of which only the tests are others, and those that came when it was not wanted.
     pub(super) fn with(self, config: &Config) -> anyhow::Result<Self> {
-        let files = Digest::of(&[&config.policies.directory]);
+        let files = Digest::of(&config.files_of_policies());
         let has_passed = self.passed && self.files == files;
         if config.reload.require_tests && !has_passed {
             pass_their_tests(config)?;
@@ -44,8 +45,8 @@ impl Tested {
 /// The policies' own tests, those that `dtgate test` runs.
 fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
     let mut report = Vec::new();
-    let directory = &config.policies.directory;
-    let outcome = suite::run(&[directory], &suite::Options::default(), &mut report);
+    let sources = load::sources(config)?;
+    let outcome = suite::run_all(&sources, &suite::Options::default(), &mut report);
     match outcome.context("tests")? {
         suite::Outcome::Passed => Ok(()),
         suite::Outcome::Failed => bail!(

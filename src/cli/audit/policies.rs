@@ -14,7 +14,6 @@ use crate::app;
 use crate::audit::index::{Filter, Pattern};
 use crate::cli::place::POLICIES;
 use crate::cli::{Format, print_json};
-use crate::config::Config;
 use crate::policy::Listed;
 use crate::value::Visible;
 
@@ -26,7 +25,7 @@ pub(in crate::cli) enum Policies {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// Directory of policies
+    /// Directory of policies, or a bundle
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
     /// Say also when each objected last, by the journal or the store
@@ -59,9 +58,7 @@ impl List {
         if self.policies == Path::new("policies") {
             POLICIES.expect(&self.policies, None)?;
         }
-        let mut config = Config::default();
-        config.policies.directory.clone_from(&self.policies);
-        let policy = app::policies(&config)?;
+        let policy = app::policies_at(&self.policies)?;
         let source = self.objections.then(|| self.from.find()?.open());
         let source = source.transpose()?;
         let mut rows = Vec::new();

@@ -1,6 +1,6 @@
 //! JSON, as OPA 1.22 has it (`topdown/encoding.go`, and Go's `json`).
 
-mod reader;
+pub(in crate::policy) mod reader;
 #[cfg(test)]
 mod tests;
 

@@ -1,9 +1,9 @@
 //! JSON web tokens, as OPA 1.22 has them (`topdown/tokens.go`). Refuses to sign: policies have no keys for that.
 
 mod constraints;
-mod keys;
+pub(in crate::policy) mod keys;
 mod pss;
-mod signature;
+pub(in crate::policy) mod signature;
 #[cfg(test)]
 mod tests;
 mod token;

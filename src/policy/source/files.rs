@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::data;
+use super::packed::{Part, Sources, is_bundle};
 use crate::dynatrace::redact::Redactor;
 use crate::policy::problem::Problem;
 use crate::value::unread;
@@ -35,7 +36,7 @@ impl File {
 }
 
 /// What a file is, by the end of its name.
-enum Kind {
+pub(super) enum Kind {
     Data,
     Policy,
     Test,
@@ -45,7 +46,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(name: &str) -> Self {
+    pub(super) fn of(name: &str) -> Self {
         let Some(extension) = Path::new(name).extension().and_then(|it| it.to_str()) else {
             return Self::Other;
         };
@@ -75,32 +76,64 @@ pub(in crate::policy) struct Tree {
     pub(in crate::policy) problems: Vec<Problem>,
     /// Files and directories that could not be read: nobody knows what else would be wrong.
     pub(in crate::policy) unread: Vec<Problem>,
+    /// The bundles among the sources.
+    pub(in crate::policy) parts: Vec<Part>,
+    /// What of the data comes from no bundle.
+    pub(super) own_data: Map<String, Json>,
+    /// What is worth a second look.
+    pub(in crate::policy) warnings: Vec<Problem>,
 }
 
 impl Tree {
-    /// Reads everything below the given directories or files.
+    /// Reads everything below the given directories or files, and bundles, whose signatures nobody asks for here.
     pub(in crate::policy) fn read<P: AsRef<Path>>(roots: &[P]) -> Self {
         let mut tree = Self::default();
         for root in roots {
             let root = root.as_ref();
-            match fs::metadata(root) {
-                Ok(metadata) if metadata.is_dir() => tree.directory(root, &mut Way::default()),
-                Ok(_) => {
-                    let name = root
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned();
-                    tree.file(root, &[], &name);
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    let message = "there is no such directory of policies";
-                    tree.unread.push(Problem::of_file(root, &message));
-                }
-                Err(error) => tree.unread.push(unreadable(root, &error)),
+            if !is_bundle(root) {
+                tree.root(root);
+            }
+        }
+        tree.own_data.clone_from(&tree.data);
+        for root in roots.iter().map(AsRef::as_ref).filter(|it| is_bundle(it)) {
+            for bundle in Sources::at(root).bundles {
+                tree.add_bundle(&bundle);
             }
         }
         tree
+    }
+
+    pub(super) fn read_directory(directory: &Path) -> Self {
+        let mut tree = Self::default();
+        tree.root(directory);
+        tree
+    }
+
+    fn root(&mut self, root: &Path) {
+        match fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => self.directory(root, &mut Way::default()),
+            Ok(_) => {
+                let name = root
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                self.file(root, &[], &name);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let message = "there is no such directory of policies";
+                self.unread.push(Problem::of_file(root, &message));
+            }
+            Err(error) => self.unread.push(unreadable(root, &error)),
+        }
+    }
+
+    /// The bundle that a file is in, by its path.
+    pub(in crate::policy) fn part_of(&self, path: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| {
+            let name = path.strip_prefix(&part.place);
+            name.is_some_and(|name| name.starts_with('/'))
+        })
     }
 
     fn directory(&mut self, directory: &Path, way: &mut Way) {

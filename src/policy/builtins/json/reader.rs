@@ -2,6 +2,7 @@
 //! U+FFFD for half a pair of surrogates.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use regorus::Value;
 
@@ -10,17 +11,57 @@ use crate::policy::builtins::numbers::parsed;
 /// How deep lists and objects may nest.
 const MOST_DEPTH: usize = 128;
 
-/// `None`: it nests too deeply, or has a number that is too large, or too near to zero.
-pub(super) fn read(text: &str) -> Option<Value> {
-    let mut reader = Reader { rest: text };
+/// What is made of JSON.
+pub(in crate::policy) trait Made: Sized {
+    /// `true`, `false`, or nothing for `null`.
+    fn word(word: Option<bool>) -> Self;
+    /// `None`: it is too large, or too near to zero.
+    fn number(text: &str) -> Option<Self>;
+    fn text(text: String) -> Self;
+    fn list(members: Vec<Self>) -> Self;
+    fn object(members: BTreeMap<String, Self>) -> Self;
+}
+
+impl Made for Value {
+    fn word(word: Option<bool>) -> Self {
+        word.map_or(Self::Null, Self::from)
+    }
+
+    fn number(text: &str) -> Option<Self> {
+        parsed(text)
+    }
+
+    fn text(text: String) -> Self {
+        text.into()
+    }
+
+    fn list(members: Vec<Self>) -> Self {
+        members.into()
+    }
+
+    fn object(members: BTreeMap<String, Self>) -> Self {
+        let members = members.into_iter();
+        let members: BTreeMap<Self, Self> =
+            members.map(|(name, value)| (name.into(), value)).collect();
+        members.into()
+    }
+}
+
+/// `None`: it nests too deeply, or has a number that cannot be made.
+pub(in crate::policy) fn read<M: Made>(text: &str) -> Option<M> {
+    let mut reader = Reader {
+        rest: text,
+        made: PhantomData,
+    };
     reader.value(MOST_DEPTH)
 }
 
-struct Reader<'t> {
+struct Reader<'t, M> {
     rest: &'t str,
+    made: PhantomData<M>,
 }
 
-impl Reader<'_> {
+impl<M: Made> Reader<'_, M> {
     fn skip(&mut self, letters: usize) {
         self.rest = self.rest.get(letters..).unwrap_or_default();
     }
@@ -36,21 +77,17 @@ impl Reader<'_> {
         rest.is_some()
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value> {
+    fn value(&mut self, depth: usize) -> Option<M> {
         let inner = depth.checked_sub(1)?;
         self.space();
-        for (word, value) in [
-            ("null", Value::Null),
-            ("true", true.into()),
-            ("false", false.into()),
-        ] {
+        for (word, value) in [("null", None), ("true", Some(true)), ("false", Some(false))] {
             if self.rest.starts_with(word) {
                 self.skip(word.len());
-                return Some(value);
+                return Some(M::word(value));
             }
         }
         if self.rest.starts_with('"') {
-            return Some(self.text()?.into());
+            return Some(M::text(self.text()?));
         }
         if self.takes('[') {
             let mut members = Vec::new();
@@ -58,24 +95,24 @@ impl Reader<'_> {
                 members.push(self.value(inner)?);
                 self.takes(',');
             }
-            return Some(members.into());
+            return Some(M::list(members));
         }
         if self.takes('{') {
             let mut members = BTreeMap::new();
             while !self.takes('}') {
                 self.space();
-                let name = Value::from(self.text()?);
+                let name = self.text()?;
                 self.takes(':');
                 members.insert(name, self.value(inner)?);
                 self.takes(',');
             }
-            return Some(members.into());
+            return Some(M::object(members));
         }
         let end = self
             .rest
             .find(|it: char| !it.is_ascii_alphanumeric() && !"+-.".contains(it));
         let number = self.rest.get(..end.unwrap_or(self.rest.len()))?;
-        let value = parsed(number)?;
+        let value = M::number(number)?;
         self.skip(number.len());
         Some(value)
     }

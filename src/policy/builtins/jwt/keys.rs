@@ -93,6 +93,17 @@ pub(super) fn read(text: &str) -> Result<Vec<Named>, String> {
     Ok(keys?.into_iter().flatten().collect())
 }
 
+/// The key of a PEM text: public, or in a certificate. Also in the form that is for RSA only.
+pub(in crate::policy) fn public_key(text: &str) -> Result<Key, String> {
+    let block = Block::first(text).ok_or("this is no PEM")?;
+    match block.label {
+        "RSA PUBLIC KEY" if block.rest.is_empty() => {
+            Key::bare_rsa(&block.bytes).ok_or_else(|| "this is no key of RSA".to_owned())
+        }
+        _ => block.key(),
+    }
+}
+
 /// A block of PEM.
 struct Block<'t> {
     label: &'t str,

@@ -10,7 +10,7 @@ use super::pss;
 
 /// What the algorithms of tokens hash with.
 #[derive(Clone, Copy)]
-pub(super) enum Hash {
+pub(in crate::policy) enum Hash {
     Sha256,
     Sha384,
     Sha512,
@@ -18,7 +18,7 @@ pub(super) enum Hash {
 
 /// How a token is signed.
 #[derive(Clone, Copy)]
-pub(super) enum Algorithm {
+pub(in crate::policy) enum Algorithm {
     Hmac(Hash),
     Pkcs1(Hash),
     /// With a salt as long as the hash (RFC 7518, section 3.5).
@@ -31,7 +31,7 @@ pub(super) enum Algorithm {
 
 impl Algorithm {
     /// By the name in a token's header.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(in crate::policy) fn named(name: &str) -> Option<Self> {
         let (family, bits) = match name {
             "EdDSA" | "Ed25519" => return Some(Self::EdDsa),
             _ => name.split_at_checked(2)?,
@@ -53,7 +53,7 @@ impl Algorithm {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Curve {
+pub(in crate::policy) enum Curve {
     P256,
     P384,
     P521,
@@ -68,6 +68,14 @@ impl Curve {
             "P-384" => Some(Self::P384),
             "P-521" => Some(Self::P521),
             _ => None,
+        }
+    }
+
+    pub(in crate::policy) fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
         }
     }
 
@@ -107,7 +115,7 @@ impl Curve {
 /// The bytes of a public key of Ed25519 with its algorithm.
 const ED25519: usize = 44;
 
-pub(super) enum Key {
+pub(in crate::policy) enum Key {
     /// A public key with its algorithm (`SubjectPublicKeyInfo`), of 2,048 to 8,192 bits.
     Rsa(Vec<u8>),
     /// The same, or the point.
@@ -120,7 +128,7 @@ pub(super) enum Key {
 
 impl Key {
     /// The public key of a certificate or of a PEM block.
-    pub(super) fn public(encoded: &[u8]) -> Option<Self> {
+    pub(in crate::policy) fn public(encoded: &[u8]) -> Option<Self> {
         if is_rsa(encoded) {
             return Some(Self::Rsa(encoded.to_vec()));
         }
@@ -132,6 +140,11 @@ impl Key {
         };
         let curve = Curve::ALL.into_iter().find(is_on)?;
         Some(Self::Elliptic(curve, encoded.to_vec()))
+    }
+
+    /// Without its algorithm (`RSAPublicKey`).
+    pub(super) fn bare_rsa(encoded: &[u8]) -> Option<Self> {
+        is_key(&signature::RSA_PKCS1_2048_8192_SHA256, encoded).then(|| Self::Rsa(encoded.to_vec()))
     }
 
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
@@ -151,14 +164,19 @@ impl Key {
     }
 
     /// Whether a signature has the only length that a header may announce.
-    pub(super) fn fits(&self, signature: &[u8]) -> bool {
+    pub(in crate::policy) fn fits(&self, signature: &[u8]) -> bool {
         match self {
             Self::Elliptic(curve, _) => signature.len() == 2 * curve.size(),
             _ => true,
         }
     }
 
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signed: &[u8]) -> bool {
+    pub(in crate::policy) fn verifies(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signed: &[u8],
+    ) -> bool {
         let is_signed = |by: &'static dyn VerificationAlgorithm, key: &[u8], signed: &[u8]| {
             UnparsedPublicKey::new(by, key)
                 .verify(message, signed)
@@ -203,7 +221,7 @@ impl Key {
 }
 
 /// In a time that says nothing about where they differ.
-pub(super) fn is_mac(hash: Hash, secret: &[u8], message: &[u8], signed: &[u8]) -> bool {
+pub(in crate::policy) fn is_mac(hash: Hash, secret: &[u8], message: &[u8], signed: &[u8]) -> bool {
     let by = match hash {
         Hash::Sha256 => hmac::HMAC_SHA256,
         Hash::Sha384 => hmac::HMAC_SHA384,

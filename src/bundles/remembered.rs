@@ -1,0 +1,102 @@
+//! What of each bundle was in force last, in a file each, so that it is known after a restart: an older one is refused.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Name;
+use crate::value::{unread, unwritten};
+
+/// What was in force last.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembered {
+    pub digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+}
+
+/// Why nobody knows, or nobody will.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("policies.state: {}: {}", path.display(), unread(error))]
+    Read { path: PathBuf, error: io::Error },
+    #[error(
+        "policies.state: {}: it does not say which bundle was in force: {reason}; if you know that no older one is given, \
+         take the file away", path.display()
+    )]
+    Damaged { path: PathBuf, reason: String },
+    #[error("policies.state: {}: {}", path.display(), unwritten(error))]
+    Write { path: PathBuf, error: io::Error },
+}
+
+impl Remembered {
+    pub fn read(state: &Path, name: &Name) -> Result<Option<Self>, StateError> {
+        let path = path(state, name);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StateError::Read { path, error }),
+        };
+        let read = serde_json::from_str(&text).map_err(|error| StateError::Damaged {
+            path,
+            reason: error.to_string(),
+        });
+        read.map(Some)
+    }
+
+    /// Writes it so that it is whole whenever somebody reads it, and on disk when this comes back.
+    pub fn write(&self, state: &Path, name: &Name) -> Result<(), StateError> {
+        let path = path(state, name);
+        let text = serde_json::json!(self).to_string();
+        replace(&path, format!("{text}\n").as_bytes())
+            .map_err(|error| StateError::Write { path, error })
+    }
+}
+
+/// Puts a file in the place of another, in a directory that is made where there is none.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)?;
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(directory)?.sync_all()
+}
+
+fn path(state: &Path, name: &Name) -> PathBuf {
+    state.join(format!("{name}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_in_force_is_read_back_and_a_damaged_file_is_not_taken_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("a/state");
+        let name = Name::try_from("platform".to_owned()).unwrap();
+        assert_eq!(Remembered::read(&state, &name).unwrap(), None);
+        let remembered = Remembered {
+            digest: "00".to_owned(),
+            revision: None,
+            sequence: Some(7),
+        };
+        remembered.write(&state, &name).unwrap();
+        assert_eq!(Remembered::read(&state, &name).unwrap(), Some(remembered));
+        fs::write(state.join("platform.json"), "{").unwrap();
+        let said = Remembered::read(&state, &name).unwrap_err().to_string();
+        assert!(said.contains("platform.json: it does not say"), "{said}");
+    }
+}

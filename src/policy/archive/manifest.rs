@@ -1,0 +1,194 @@
+//! What a bundle says of itself, in `.manifest`, and which parts of `data` are its own.
+
+use serde_json::{Map, Value as Json};
+
+use super::{Archive, Refusal};
+
+/// Where it stands.
+pub(in crate::policy) const NAME: &str = ".manifest";
+
+/// A part of `data`, as its steps: all of it is the one without any.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::policy) struct Root(Vec<String>);
+
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::policy) struct Manifest {
+    pub(in crate::policy) revision: Option<String>,
+    pub(in crate::policy) roots: Vec<Root>,
+    /// Counts what was released, so that an older bundle is known as one.
+    pub(in crate::policy) sequence: Option<u64>,
+}
+
+impl Default for Manifest {
+    /// What holds for a bundle without a manifest.
+    fn default() -> Self {
+        Self {
+            revision: None,
+            roots: vec![Root(Vec::new())],
+            sequence: None,
+        }
+    }
+}
+
+impl Root {
+    /// As a manifest has it: `a/b`.
+    pub(in crate::policy) fn of(text: &str) -> Self {
+        let text = text.trim_matches('/');
+        let steps = text.split('/').filter(|_| !text.is_empty());
+        Self(steps.map(str::to_owned).collect())
+    }
+
+    /// Whether that lies in it.
+    pub(in crate::policy) fn has<T: AsRef<str>>(&self, path: &[T]) -> bool {
+        self.0.len() <= path.len()
+            && self
+                .0
+                .iter()
+                .zip(path)
+                .all(|(own, other)| own == other.as_ref())
+    }
+
+    /// Whether one of the two lies in the other.
+    pub(in crate::policy) fn overlaps<T: AsRef<str>>(&self, path: &[T]) -> bool {
+        self.0
+            .iter()
+            .zip(path)
+            .all(|(own, other)| own == other.as_ref())
+    }
+
+    pub(in crate::policy) fn steps(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Root {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{:?}", self.0.join("/"))
+    }
+}
+
+impl Manifest {
+    pub(in crate::policy) fn of(archive: &Archive) -> Result<Self, Refusal> {
+        match archive.text(NAME)? {
+            Some(text) => Self::parse(text).map_err(|message| Refusal::of_file(NAME, message)),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Reads it as OPA does, but for what OPA would take for something else than who wrote it.
+    pub(in crate::policy) fn parse(text: &str) -> Result<Self, String> {
+        let members: Map<String, Json> =
+            serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
+        for name in members.keys() {
+            // Go takes names in any case.
+            let meant = KNOWN.iter().find(|known| name.eq_ignore_ascii_case(known));
+            if let Some(meant) = meant.filter(|meant| *meant != name) {
+                return Err(format!("write {meant:?} instead of {name:?}"));
+            }
+        }
+        let member = |name: &str| members.get(name).filter(|value| !value.is_null());
+        if member("wasm")
+            .and_then(Json::as_array)
+            .is_some_and(|it| !it.is_empty())
+        {
+            return Err(WASM.to_owned());
+        }
+        let versions =
+            member("file_rego_versions").map(|it| it.as_object().ok_or("it is no object"));
+        let versions = versions
+            .transpose()
+            .map_err(|error| format!("file_rego_versions: {error}"))?;
+        let of_files = versions.into_iter().flatten().map(|(_, version)| version);
+        for version in member("rego_version").into_iter().chain(of_files) {
+            is_read(version)?;
+        }
+        let revision = match member("revision") {
+            None => None,
+            Some(Json::String(text)) if text.len() > LONGEST_REVISION => {
+                return Err(format!(
+                    "its revision has more than {LONGEST_REVISION} bytes"
+                ));
+            }
+            Some(Json::String(text)) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Some(_) => return Err("its revision is no text".to_owned()),
+        };
+        Ok(Self {
+            revision,
+            roots: roots(member("roots"))?,
+            sequence: sequence(member("metadata"))?,
+        })
+    }
+
+    /// Whether it may define that.
+    pub(in crate::policy) fn permits<T: AsRef<str>>(&self, path: &[T]) -> bool {
+        self.roots.iter().any(|root| root.has(path))
+    }
+
+    pub(in crate::policy) fn roots(&self) -> String {
+        let roots: Vec<String> = self.roots.iter().map(ToString::to_string).collect();
+        roots.join(", ")
+    }
+}
+
+/// Rego as OPA has read it since its version 1.
+fn is_read(version: &Json) -> Result<(), String> {
+    match version.as_u64() {
+        Some(1) => Ok(()),
+        Some(0) => Err(
+            "its policies are written in the Rego of OPA 0 (rego_version 0), which dtgate does not read: rewrite them with \
+             `opa fmt --write --v0-v1`, and build the bundle again"
+                .to_owned(),
+        ),
+        _ => Err(format!("rego_version is 1, not {version}")),
+    }
+}
+
+fn roots(roots: Option<&Json>) -> Result<Vec<Root>, String> {
+    let Some(roots) = roots else {
+        return Ok(Manifest::default().roots);
+    };
+    let list = roots.as_array().ok_or("its roots are no list")?;
+    if list.len() > MOST_ROOTS {
+        return Err(format!("it has more than {MOST_ROOTS} roots"));
+    }
+    let mut found: Vec<Root> = Vec::new();
+    for root in list {
+        let root = Root::of(root.as_str().ok_or("a root in it is no text")?);
+        if let Some(other) = found.iter().find(|other| other.overlaps(root.steps())) {
+            return Err(format!(
+                "its roots {other} and {root} overlap: one lies in the other"
+            ));
+        }
+        found.push(root);
+    }
+    Ok(found)
+}
+
+/// `metadata.dtgate.sequence`.
+fn sequence(metadata: Option<&Json>) -> Result<Option<u64>, String> {
+    let Some(sequence) = metadata.and_then(|it| it.get("dtgate")?.get("sequence")) else {
+        return Ok(None);
+    };
+    let number = sequence.as_u64().filter(|number| *number <= LAST_SEQUENCE);
+    number.map(Some).ok_or_else(|| {
+        format!(
+            "metadata.dtgate.sequence is a whole number from 0 to {LAST_SEQUENCE}, not {sequence}"
+        )
+    })
+}
+
+pub(in crate::policy) const WASM: &str = "it was built for another engine (WebAssembly or plans): build it with \
+    `opa build --target rego`, which is the default";
+
+const KNOWN: [&str; 6] = [
+    "file_rego_versions",
+    "metadata",
+    "rego_version",
+    "revision",
+    "roots",
+    "wasm",
+];
+const LONGEST_REVISION: usize = 256;
+const MOST_ROOTS: usize = 1000;
+/// What every reader of JSON reads alike.
+const LAST_SEQUENCE: u64 = (1 << 53) - 1;

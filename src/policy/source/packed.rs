@@ -1,0 +1,234 @@
+//! Policies and data that come in OPA bundles, and the sources that make one set.
+//!
+//! It guarantees that a bundle is read only after its signature was found right, and that what is not read is said. What
+//! belongs to whom is checked in [`super::roots`].
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Map;
+
+use super::files::{File, Kind, Tree};
+use super::{data, roots};
+use crate::policy::archive::manifest::{self, Manifest};
+use crate::policy::archive::signature::{self, Signer};
+use crate::policy::archive::{Archive, Refusal};
+use crate::policy::problem::Problem;
+
+/// Where policies come from: together they are one set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sources {
+    pub directory: Option<PathBuf>,
+    pub bundles: Vec<Packed>,
+}
+
+/// A bundle in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    pub name: String,
+    pub file: PathBuf,
+    pub signature: Signature,
+    /// What was in force: a bundle that counts less is older.
+    pub least: Option<u64>,
+}
+
+/// How a bundle has to be signed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Signature {
+    By(Box<Signer>),
+    /// Not at all: nobody has a key for it.
+    None,
+    /// Nobody asks, where nothing is put in force.
+    Unchecked,
+}
+
+/// A bundle that was read.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Release {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// SHA-256 of the archive.
+    pub digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+}
+
+/// The same, as a part of a tree.
+pub(in crate::policy) struct Part {
+    pub(in crate::policy) release: Release,
+    /// What stands before the names of its files.
+    pub(in crate::policy) place: String,
+    pub(in crate::policy) manifest: Manifest,
+}
+
+impl Sources {
+    /// One directory, or one bundle, which is looked at only.
+    pub fn at(path: &Path) -> Self {
+        if is_bundle(path) {
+            Self {
+                directory: None,
+                bundles: vec![Packed {
+                    name: path.display().to_string(),
+                    file: path.to_owned(),
+                    signature: Signature::Unchecked,
+                    least: None,
+                }],
+            }
+        } else {
+            Self {
+                directory: Some(path.to_owned()),
+                bundles: Vec::new(),
+            }
+        }
+    }
+}
+
+/// By its name.
+pub(in crate::policy) fn is_bundle(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(".tar.gz")) && !path.is_dir()
+}
+
+impl Tree {
+    /// Reads all sources. The directory has to be one.
+    pub(in crate::policy) fn of(sources: &Sources) -> Self {
+        let mut tree = match &sources.directory {
+            Some(directory) => Self::read_directory(directory),
+            None => Self::default(),
+        };
+        tree.own_data.clone_from(&tree.data);
+        for bundle in &sources.bundles {
+            tree.add_bundle(bundle);
+        }
+        tree
+    }
+
+    pub(super) fn add_bundle(&mut self, bundle: &Packed) {
+        self.add_archive(Archive::open(&bundle.file), bundle);
+    }
+
+    pub(in crate::policy) fn add_archive(
+        &mut self,
+        archive: Result<Archive, Refusal>,
+        bundle: &Packed,
+    ) {
+        let place = bundle.file.display().to_string();
+        let read = archive.and_then(|archive| Ok((permitted(&archive, bundle)?, archive)));
+        let (manifest, archive) = match read {
+            Ok(read) => read,
+            Err(refusal) => return self.unread.push(problem(&place, &refusal)),
+        };
+        let mut own = (Map::new(), Vec::new());
+        for (name, bytes) in archive.files {
+            self.packed_file(&place, name, bytes, &mut own);
+        }
+        let (own_data, own_files) = own;
+        self.problems
+            .extend(roots::outside(&manifest, &own_data, &own_files));
+        self.data_files.extend(own_files);
+        self.parts.push(Part {
+            release: Release {
+                name: bundle.name.clone(),
+                revision: manifest.revision.clone(),
+                digest: archive.digest,
+                sequence: manifest.sequence,
+            },
+            place,
+            manifest,
+        });
+    }
+
+    /// `own`: the data of this bundle alone, and the files that it stands in.
+    fn packed_file(
+        &mut self,
+        place: &str,
+        name: String,
+        bytes: Vec<u8>,
+        own: &mut (Map<String, serde_json::Value>, Vec<File>),
+    ) {
+        let path = format!("{place}/{name}");
+        let base = name.rsplit('/').next().unwrap_or(&name);
+        let is_data = matches!(base, "data.json" | "data.yaml" | "data.yml");
+        let kind = match Kind::of(base) {
+            _ if name == manifest::NAME || name == signature::NAME => return,
+            Kind::Other => return,
+            kind @ (Kind::Data | Kind::Disguised(_)) if !is_data => {
+                if !matches!(kind, Kind::Data) || !name.starts_with('.') {
+                    let message = "this file is not read: of a bundle, OPA and dtgate read *.rego, data.json and data.yaml";
+                    self.warnings.push(Problem::new(&path, 0, 0, message));
+                }
+                return;
+            }
+            kind => kind,
+        };
+        let Ok(text) = String::from_utf8(bytes) else {
+            return self
+                .unread
+                .push(Problem::new(&path, 0, 0, "it is not text in UTF-8"));
+        };
+        let file = File { path, name, text };
+        match kind {
+            Kind::Policy => self.policies.push(file),
+            Kind::Test => self.tests.push(file),
+            Kind::Data | Kind::Disguised(_) | Kind::Other => {
+                let added = data::add(&mut own.0, &own.1, &file);
+                self.problems.extend(added.err());
+                let added = data::add(&mut self.data, &self.data_files, &file);
+                self.problems.extend(added.err());
+                own.1.push(file);
+            }
+        }
+    }
+}
+
+/// What the bundle says of itself, after it was found to be one that may be read.
+fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
+    for name in archive.files.keys() {
+        let base = name.rsplit('/').next().unwrap_or(name);
+        let reason = match base {
+            "patch.json" => DELTA,
+            "policy.wasm" | "plan.json" | "plan.pb" => manifest::WASM,
+            ".manifest.pb" => "dtgate reads manifests that are JSON (.manifest)",
+            _ if base == signature::NAME && name != signature::NAME => MISPLACED,
+            _ if base.ends_with(manifest::NAME) && name != manifest::NAME => MISPLACED,
+            _ => continue,
+        };
+        return Err(Refusal::of_file(name, reason));
+    }
+    match &bundle.signature {
+        Signature::By(signer) => signature::check(archive, Some(signer))?,
+        Signature::None => signature::check(archive, None)?,
+        Signature::Unchecked => {}
+    }
+    let manifest = Manifest::of(archive)?;
+    if let Some(least) = bundle.least
+        && manifest.sequence.is_none_or(|sequence| sequence < least)
+    {
+        let own = manifest.sequence.map_or_else(
+            || "it has no sequence".to_owned(),
+            |sequence| format!("its sequence is {sequence}"),
+        );
+        return Err(Refusal::of_file(
+            manifest::NAME,
+            format!(
+                "{own}, and {least} was in force already: it is older; to go back to it, say why in policies.allow_rollback"
+            ),
+        ));
+    }
+    Ok(manifest)
+}
+
+fn problem(place: &str, refusal: &Refusal) -> Problem {
+    match &refusal.file {
+        Some(file) => Problem::new(&format!("{place}/{file}"), 0, 0, &*refusal.message),
+        None => Problem::new(place, 0, 0, &*refusal.message),
+    }
+}
+
+const DELTA: &str = "it is a delta bundle, which changes what is in force without a signature: give a whole one (a snapshot)";
+const MISPLACED: &str = "it belongs at the root of the bundle";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+use std::collections::BTreeMap;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::policy::archive::write;
+use crate::policy::bundle::Bundle;
+
+mod signed;
+
+const X: (&str, &str) = (
+    "x.rego",
+    "package dtgate.x\n\ndeny contains \"x\" if input.change.name.requested == \"x\"\n",
+);
+const Y: (&str, &str) = (
+    "a/y.rego",
+    "package dtgate.y\n\ndeny contains \"y\" if input.change.name.requested == \"y\"\n",
+);
+
+fn manifest_of(roots: &[&str]) -> (&'static str, String) {
+    (
+        manifest::NAME,
+        serde_json::json!({ "roots": roots }).to_string(),
+    )
+}
+
+fn files(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+    let files = files.iter();
+    files
+        .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
+        .collect()
+}
+
+/// A directory with bundles in it.
+struct Shelf(TempDir);
+
+impl Shelf {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn put(&self, name: &str, of: &[(&str, &str)]) -> Packed {
+        self.put_files(name, &files(of))
+    }
+
+    fn put_files(&self, name: &str, files: &BTreeMap<String, Vec<u8>>) -> Packed {
+        let file = self.0.path().join(format!("{name}.tar.gz"));
+        std::fs::write(&file, write::packed(files).unwrap()).unwrap();
+        Packed {
+            name: name.to_owned(),
+            file,
+            signature: Signature::None,
+            least: None,
+        }
+    }
+
+    fn directory(&self, files: &[(&str, &str)]) -> PathBuf {
+        let directory = self.0.path().join("policies");
+        for (name, text) in files {
+            let path = directory.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        directory
+    }
+
+    fn load(&self, directory: Option<&Path>, bundles: Vec<Packed>) -> Result<Bundle, String> {
+        let sources = Sources {
+            directory: directory.map(Path::to_owned),
+            bundles,
+        };
+        let loaded = Bundle::load_all(&sources);
+        loaded.map_err(|error| {
+            let here = format!("{}/", self.0.path().display());
+            error.to_string().replace(&here, "")
+        })
+    }
+}
+
+#[test]
+fn bundles_and_a_directory_are_one_set_and_a_problem_names_bundle_and_file() {
+    let shelf = Shelf::new();
+    let (manifest, roots) = manifest_of(&["dtgate/x", "guardrails/x"]);
+    let data = ("guardrails/x/data.json", "{\"name\": \"x\"}");
+    let using = (
+        "x.rego",
+        "package dtgate.x\n\ndeny contains \"x\" if input.change.name.requested == data.guardrails.x.name\n",
+    );
+    let one = shelf.put("one", &[(manifest, &roots), using, data]);
+    let (manifest, roots) = manifest_of(&["dtgate/y"]);
+    let two = shelf.put("two", &[(manifest, &roots), Y]);
+    let directory = shelf.directory(&[(
+        "z.rego",
+        "package dtgate.z\n\ndeny contains \"z\" if input.change.name.requested == \"z\"\n",
+    )]);
+    let loaded = shelf
+        .load(Some(&directory), vec![one.clone(), two])
+        .unwrap();
+    assert!(loaded.names().eq(["x", "y", "z"]));
+    let names: Vec<&str> = loaded
+        .tree
+        .parts
+        .iter()
+        .map(|part| &*part.release.name)
+        .collect();
+    assert_eq!(names, ["one", "two"]);
+    // Each of them counts.
+    let fewer = shelf.load(Some(&directory), vec![one.clone()]).unwrap();
+    assert_ne!(loaded.revision(), fewer.revision());
+
+    let broken = shelf.put(
+        "two",
+        &[
+            (manifest, &roots),
+            (
+                "a/y.rego",
+                "package dtgate.y\n\ndeny contains input.nosuch.member if true\n",
+            ),
+        ],
+    );
+    let said = shelf.load(Some(&directory), vec![one, broken]).unwrap_err();
+    assert!(said.starts_with("two.tar.gz/a/y.rego:3:"), "{said}");
+}
+
+#[test]
+fn a_bundle_of_a_directory_has_its_revision() {
+    let shelf = Shelf::new();
+    let directory = shelf.directory(&[X]);
+    let bundle = shelf.put("one", &[X]);
+    let of_directory = Bundle::load(&directory).unwrap();
+    let of_bundle = shelf.load(None, vec![bundle]).unwrap();
+    assert_eq!(of_directory.revision(), of_bundle.revision());
+}
+
+#[test]
+fn what_lies_beyond_the_roots_is_refused_with_its_place() {
+    let shelf = Shelf::new();
+    let (manifest, roots) = manifest_of(&["dtgate/x", "guardrails/x"]);
+    for (more, said) in [
+        (
+            Y,
+            "one.tar.gz/a/y.rego:1:1: package dtgate.y lies beyond the roots of the bundle: \"dtgate/x\", \"guardrails/x\"",
+        ),
+        (
+            ("y_test.rego", "package dtgate.y_test\n\ntest_a if true\n"),
+            "one.tar.gz/y_test.rego:1:1: package dtgate.y_test lies beyond",
+        ),
+        (
+            ("data.json", "{\"guardrails\": {\"x\": {}, \"y\": 1}}"),
+            "one.tar.gz/data.json:1:27: data.guardrails.y lies beyond",
+        ),
+        (("modes/data.yaml", "x: warn\n"), "data.modes lies beyond"),
+        (
+            ("data.json", "{\"guardrails\": 1}"),
+            "data.guardrails lies beyond",
+        ),
+    ] {
+        let bundle = shelf.put("one", &[(manifest, &roots), X, more]);
+        let refused = shelf.load(None, vec![bundle]).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn overlapping_sources_are_refused() {
+    let shelf = Shelf::new();
+    let (manifest, below) = manifest_of(&["dtgate/y"]);
+    let two = shelf.put("two", &[(manifest, &below), Y]);
+    for roots in [vec![""], vec!["dtgate"], vec!["dtgate/x", "dtgate/y/z"]] {
+        let (manifest, text) = manifest_of(&roots);
+        let one = shelf.put("one", &[(manifest, &text), X]);
+        let said = shelf.load(None, vec![one, two.clone()]).unwrap_err();
+        assert!(
+            said.contains("two.tar.gz: its root \"dtgate/y\" overlaps with the root"),
+            "{said}"
+        );
+    }
+    // A bundle that says nothing owns all.
+    let all = shelf.put("all", &[X]);
+    assert!(shelf.load(None, vec![all, two]).is_err());
+    let (manifest, roots) = manifest_of(&["dtgate/x", "guardrails/x"]);
+    let one = shelf.put(
+        "one",
+        &[(manifest, &roots), X, ("guardrails/x/data.json", "{}")],
+    );
+    for (file, said) in [
+        (
+            ("y.rego", "package dtgate.x.more\n\na := 1\n"),
+            "policies/y.rego:1:1: package dtgate.x.more overlaps with the root \"dtgate/x\" of the bundle one",
+        ),
+        (
+            ("data.yaml", "guardrails:\n  x:\n    a: 1\n"),
+            "one.tar.gz: its root \"guardrails/x\" overlaps with the data",
+        ),
+        (("data.yaml", "guardrails: 1\n"), "overlaps with the data"),
+    ] {
+        let shelf_of = Shelf::new();
+        let directory = shelf_of.directory(&[file]);
+        let refused = shelf.load(Some(&directory), vec![one.clone()]).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+    let shelf_of = Shelf::new();
+    let directory = shelf_of.directory(&[
+        ("data.yaml", "guardrails:\n  y:\n    a: 1\n"),
+        ("y.rego", Y.1),
+    ]);
+    shelf.load(Some(&directory), vec![one]).unwrap();
+}
+
+#[test]
+fn what_is_no_snapshot_of_rego_is_refused_with_the_reason() {
+    let shelf = Shelf::new();
+    for (name, text, said) in [
+        ("patch.json", "{}", "it is a delta bundle"),
+        ("policy.wasm", "", "WebAssembly"),
+        ("a/plan.json", "{}", "WebAssembly"),
+        (".manifest.pb", "", "manifests that are JSON"),
+        ("a/.manifest", "{}", "belongs at the root"),
+        ("a/.signatures.json", "{}", "belongs at the root"),
+        (".manifest", "{\"rego_version\": 0}", "rego_version 0"),
+        ("a.REGO", "", ""),
+    ] {
+        let bundle = shelf.put("one", &[X, (name, text)]);
+        match shelf.load(None, vec![bundle]) {
+            Err(refused) => assert!(refused.contains(said) && !said.is_empty(), "{refused}"),
+            Ok(loaded) => {
+                assert!(said.is_empty(), "{name}");
+                let told = &loaded.warnings[0];
+                assert!(told.path.ends_with("one.tar.gz/a.REGO"), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_older_bundle_is_refused() {
+    let shelf = Shelf::new();
+    let sequence = |text: &str| {
+        let manifest = format!("{{\"metadata\": {{\"dtgate\": {{{text}}}}}}}");
+        shelf.put("one", &[(manifest::NAME, &manifest), X])
+    };
+    for (text, said) in [
+        (
+            "\"sequence\": 6",
+            Some("its sequence is 6, and 7 was in force already"),
+        ),
+        ("", Some("it has no sequence, and 7 was")),
+        ("\"sequence\": 7", None),
+        ("\"sequence\": 8", None),
+    ] {
+        let bundle = Packed {
+            least: Some(7),
+            ..sequence(text)
+        };
+        match (shelf.load(None, vec![bundle]), said) {
+            (Ok(_), None) => {}
+            (Err(refused), Some(said)) => assert!(refused.contains(said), "{refused}"),
+            (loaded, _) => panic!("{text}: {loaded:?}"),
+        }
+    }
+}
