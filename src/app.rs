@@ -28,6 +28,7 @@ use tower::util::MapResponse;
 use crate::admin::{self, Admin};
 use crate::anchor::Anchor;
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
+use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
@@ -45,7 +46,7 @@ use status::Places;
 pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
-pub use load::{catalogue, doubts, ended, policies_at, rehearse, sources, teams};
+pub use load::{catalogue, doubts, ended, policies_at, prepare, rehearse, sources, teams};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};
@@ -81,6 +82,8 @@ pub struct App {
     tracker: Tracker,
     exporter: Exporter,
     shipping: Shipping,
+    /// Bundles that servers have.
+    downloads: Arc<Downloads>,
     /// Where several gates take turns.
     fleet: Option<Turns>,
     /// The journal, and where its index is; `None`: none is kept.
@@ -152,7 +155,13 @@ impl App {
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
-        let checks = shown::checks(state.clone(), audit.clone(), space.clone());
+        let downloads = Downloads::new(metrics.clone(), now);
+        let checks = shown::checks(
+            state.clone(),
+            audit.clone(),
+            space.clone(),
+            downloads.clone(),
+        );
         shown::readiness(&metrics, &checks);
         let tls = [listener.tls(), admin_listener.tls()];
         shown::certificates(&metrics, &tls);
@@ -163,6 +172,7 @@ impl App {
             anchored: anchor.state(),
             shipped: shipping.state(),
             fleet: fleet.clone(),
+            downloads: downloads.clone(),
             tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
@@ -188,6 +198,7 @@ impl App {
             tracker,
             exporter,
             shipping,
+            downloads,
             fleet,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
@@ -223,6 +234,7 @@ impl App {
             ledger: self.ledger.clone(),
             metrics: self.metrics.clone(),
             tls: [self.listener.tls(), self.admin_listener.tls()],
+            downloads: self.downloads.clone(),
             manager,
         }
     }
@@ -234,6 +246,8 @@ impl App {
         let manager = Manager::of_this_process();
         self.state.keep_keys();
         let in_force = self.state.in_force.load_full();
+        let policies = &in_force.config.policies;
+        self.downloads.keep(&policies.state, &policies.bundles);
         let bytecode = in_force.config.policies.bytecode;
         if bytecode != AnswersFor::None {
             prove::prove(in_force.set.policy().clone(), bytecode);

@@ -224,6 +224,10 @@ impl Serve {
 
     fn run(self) -> anyhow::Result<ExitCode> {
         let (file, is_given) = (self.config.clone(), self.policies.is_some());
+        let prepared = self.config()?;
+        if !prepared.policies.bundles.is_empty() {
+            block_on(async { Ok(app::prepare(&prepared, true).await?) })?;
+        }
         let (source, config) = app::Source::new(file, move || self.config())?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         // This thread only accepts connections, answers operators and waits for signals: requests are served

@@ -159,17 +159,17 @@ impl Config {
     }
 
     /// Every file and directory that policies are made of, and the keys that they are checked by.
-    pub fn files_of_policies(&self) -> Vec<&Path> {
-        let bundles = self.policies.bundles.values();
-        let keys = bundles
-            .clone()
-            .filter_map(|bundle| bundle.signature.as_ref());
-        let keys = keys.map(|signer| signer.key_file.as_path());
-        let bundles = bundles.map(bundles::Config::path);
-        self.directory()
+    pub fn files_of_policies(&self) -> Vec<PathBuf> {
+        let policies = &self.policies;
+        let signers = policies.bundles.values();
+        let signers = signers.filter_map(|bundle| bundle.signature.as_ref());
+        let bundles = policies.bundles.iter();
+        let bundles = bundles.map(|(name, bundle)| bundle.path(&policies.state, name));
+        let directory = self.directory().map(Path::to_owned);
+        directory
             .into_iter()
             .chain(bundles)
-            .chain(keys)
+            .chain(signers.map(|signer| signer.key_file.clone()))
             .collect()
     }
 

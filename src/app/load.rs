@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use crate::bundles::Remembered;
+use crate::bundles::{self, Remembered};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
@@ -60,6 +60,12 @@ pub(super) fn load(
     })
 }
 
+/// Sees to it that bundles that servers have are there; at a start, those that were in force last.
+pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
+    let policies = &config.policies;
+    bundles::prepare(&policies.state, &policies.bundles, is_start, super::now()).await
+}
+
 /// Loads policies the way `serve` and `check` do.
 fn policies(config: &Config) -> anyhow::Result<Policy> {
     // What is wrong with them says where; nothing has to stand before it.
@@ -82,9 +88,18 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
         let remembered = Remembered::read(&policies.state, name)?;
         let least = remembered.and_then(|remembered| remembered.sequence);
         let signer = bundle.signature.clone().map(Box::new);
+        let file = bundle.path(&policies.state, name);
+        if let Some(remote) = bundle.remote()
+            && !file.exists()
+        {
+            anyhow::bail!(
+                "policies.bundles.{name}: it was not fetched yet from {}: dtgate serve does that when it starts",
+                remote.url
+            );
+        }
         anyhow::Ok(Packed {
             name: name.to_string(),
-            file: bundle.path().to_owned(),
+            file,
             signature: signer.map_or(Signature::None, Signature::By),
             least: least.filter(|_| policies.allow_rollback.is_none()),
         })
@@ -99,7 +114,7 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
 pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     let policies = &config.policies;
     for release in policy.releases() {
-        let Some((name, _)) = policies
+        let Some((name, bundle)) = policies
             .bundles
             .iter()
             .find(|(name, _)| name.as_str() == release.name)
@@ -112,7 +127,10 @@ pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
             sequence: release.sequence,
         };
         let before = Remembered::read(&policies.state, name)?;
-        let is_to_know = before.is_some() || now.sequence.is_some();
+        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
+        // First what the next start takes: it must not be older than what is remembered.
+        bundles::in_force(&policies.state, name, bundle, &release.digest)
+            .with_context(|| format!("policies.state: {}", policies.state.display()))?;
         if is_to_know && before.as_ref() != Some(&now) {
             now.write(&policies.state, name)?;
         }

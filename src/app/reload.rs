@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::manager::Manager;
 use super::{Hangups, load, shown};
 use crate::audit::Audit;
+use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
@@ -51,6 +52,7 @@ pub(super) struct Reloader {
     pub(super) metrics: Metrics,
     /// Certificates of the listeners, for clients and for operators.
     pub(super) tls: [TlsSwap; 2],
+    pub(super) downloads: Arc<Downloads>,
     pub(super) manager: Manager,
 }
 
@@ -113,6 +115,7 @@ impl Reloader {
                 _ => tokio::select! {
                     () = shutdown.cancelled() => return,
                     () = hangups.next() => Trigger::Signal,
+                    () = self.downloads.came() => Trigger::Bundle,
                     _ = looks.tick() => Trigger::Watch,
                 },
             };
@@ -130,7 +133,7 @@ impl Reloader {
                 self.put_back();
             }
             let is_known = seen == loaded || Some(seen) == refused;
-            if is_known && trigger == Trigger::Watch {
+            if is_known && trigger != Trigger::Signal {
                 looks.reset_after(pause(reload.interval.as_std(), began.elapsed()));
                 continue;
             }
@@ -186,7 +189,7 @@ impl Reloader {
         }
         match trigger {
             Trigger::Signal => self.manager.ready(&status),
-            Trigger::Watch => self.manager.status(&status),
+            Trigger::Bundle | Trigger::Watch => self.manager.status(&status),
         }
     }
 
@@ -216,6 +219,7 @@ impl Reloader {
             let running = state.in_force.load_full();
             let mut config = super::within_descriptors(&(source.read)()?);
             let restart = config.keep_what_needs_a_restart(&running.config);
+            tokio::runtime::Handle::current().block_on(load::prepare(&config, false))?;
             super::check_listeners(&config)?;
             let before = Some((&running.config, &*running.set));
             let wanted = load::load(&config, &metrics, before)?;

@@ -6,6 +6,7 @@ use super::now;
 use super::reload::State;
 use crate::admin::{Check, Checks};
 use crate::audit::{Audit, Space};
+use crate::bundles::Downloads;
 use crate::listener::TlsSwap;
 use crate::policy::Trusted;
 use crate::telemetry::{Evaluator, JournalKept, Metrics};
@@ -66,14 +67,22 @@ pub(super) fn judges(metrics: &Metrics, state: &Arc<State>) {
 }
 
 /// What has to be well before guarded requests can be answered.
-pub(super) fn checks(state: Arc<State>, audit: Audit, space: Space) -> Checks {
+pub(super) fn checks(
+    state: Arc<State>,
+    audit: Audit,
+    space: Space,
+    downloads: Arc<Downloads>,
+) -> Checks {
     Arc::new(move || {
         // A gate without policies does not start.
         let policy = state.policy();
+        let stale = downloads.stale();
         let policies = Check {
             name: "policies",
-            ok: true,
-            detail: format!("{} loaded, {}", policy.names().count(), policy.revision()),
+            ok: stale.is_none(),
+            detail: stale.unwrap_or_else(|| {
+                format!("{} loaded, {}", policy.names().count(), policy.revision())
+            }),
         };
         let journal = audit.health();
         let journal = Check {

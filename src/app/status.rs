@@ -10,6 +10,7 @@ use super::reload::State;
 use super::shown::SHOWN_TO;
 use crate::anchor;
 use crate::audit::{Audit, Space};
+use crate::bundles::Downloads;
 use crate::gateway::{Reached, Service};
 use crate::listener::TlsSwap;
 use crate::ship;
@@ -27,6 +28,8 @@ pub(super) struct Places {
     pub(super) shipped: ship::State,
     /// Where several gates take turns.
     pub(super) fleet: Option<Turns>,
+    /// Bundles that servers have.
+    pub(super) downloads: Arc<Downloads>,
     /// Of the listeners for clients, and for operators.
     pub(super) tls: [TlsSwap; 2],
     /// That of any thread: all share what they are limited to.
@@ -40,6 +43,7 @@ impl Places {
         told.insert("environments".to_owned(), self.environments());
         told.insert("journal".to_owned(), self.journal());
         let turns = self.fleet.as_ref().map(Turns::told);
+        told.insert("bundles".to_owned(), json!(self.downloads.told()));
         told.insert("turns".to_owned(), json!(turns));
         told.insert("sinks".to_owned(), json!(self.shipped.all()));
         Value::Object(told)

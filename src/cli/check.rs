@@ -13,6 +13,7 @@ use crate::anchor;
 use crate::app;
 use crate::audit::pseudonym::Field;
 use crate::audit::{Directory, checkpoint, index};
+use crate::bundles;
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
@@ -87,6 +88,10 @@ impl Check {
             .then(|| Environments::new(config.sections(), None, &metrics));
         let environments = environments.transpose()?;
         let policies = &config.policies;
+        for (name, bundle) in &policies.bundles {
+            let checked = bundle.remote().map(bundles::Remote::check).transpose();
+            checked.with_context(|| format!("policies.bundles.{name}"))?;
+        }
         let directory = config.directory().filter(|_| self.policies.is_none());
         if let Some(directory) = directory {
             place::POLICIES.expect(directory, Some(&config))?;

@@ -73,7 +73,7 @@ impl FetchError {
     /// The limit that was reached, if it was one.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self.fault {
-            Fault::Ask(AskError::Long) | Fault::Long | Fault::Many => Some(Limit::JwksAnswer),
+            Fault::Ask(AskError::Long(_)) | Fault::Long | Fault::Many => Some(Limit::JwksAnswer),
             Fault::Ask(AskError::Timeout(_)) => Some(Limit::JwksTimeout),
             Fault::Ask(_)
             | Fault::Description(_)

@@ -18,15 +18,17 @@ use super::{Files, Found, OutboundError, Way};
 
 /// Asks. Clones share the way.
 #[derive(Clone, Debug)]
-pub struct Client(
-    hyper_util::client::legacy::Client<HttpsConnector<Way<HttpConnector>>, Full<Bytes>>,
-);
+pub struct Client {
+    inner: hyper_util::client::legacy::Client<HttpsConnector<Way<HttpConnector>>, Full<Bytes>>,
+    /// The longest answer that it takes.
+    most: usize,
+}
 
 /// Why there is no answer. Who was asked is known to who asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    #[error("the answer has more than {LONGEST_ANSWER} bytes")]
-    Long,
+    #[error("the answer has more than {0} bytes")]
+    Long(usize),
     #[error("the answer is {0}, a redirect, which is not followed: give the URL that it leads to")]
     Redirect(StatusCode),
     #[error("the answer is {0}")]
@@ -56,7 +58,16 @@ impl Client {
             .pool_max_idle_per_host(0)
             .http1_max_buf_size(LONGEST_HEAD)
             .build(connector);
-        Ok(Self(client))
+        Ok(Self {
+            inner: client,
+            most: LONGEST_ANSWER,
+        })
+    }
+
+    /// The same for answers of up to so many bytes.
+    #[must_use]
+    pub fn taking(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Head and body of the answer, which is 200, and JSON unless something else is asked for.
@@ -71,7 +82,7 @@ impl Client {
         }
     }
 
-    /// The answer, whatever its status is, but for a redirect.
+    /// The answer, whatever its status is, but for a redirect. 304 is none: it has no body.
     pub async fn send(
         &self,
         request: Request<Full<Bytes>>,
@@ -79,7 +90,7 @@ impl Client {
     ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
         let answer = async {
             let (status, headers, body) = self.begun(request).await?;
-            Ok((status, headers, read(body).await?))
+            Ok((status, headers, self.read(body).await?))
         };
         tokio::time::timeout(within, answer)
             .await
@@ -94,7 +105,7 @@ impl Client {
     ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
         let begun = tokio::time::timeout(within, self.begun(request)).await;
         let (status, headers, body) = begun.unwrap_or(Err(AskError::Timeout(within)))?;
-        let body = tokio::time::timeout(within.min(FOR_THE_BODY), read(body)).await;
+        let body = tokio::time::timeout(within.min(FOR_THE_BODY), self.read(body)).await;
         Ok((
             status,
             headers,
@@ -113,27 +124,27 @@ impl Client {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let agent = concat!("dtgate/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        let answer = self.0.request(request).await;
+        let answer = self.inner.request(request).await;
         let answer = answer.map_err(|error| AskError::Unreachable(causes(&error)))?;
         let status = answer.status();
-        if status.is_redirection() {
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(AskError::Redirect(status));
         }
         let (head, body) = answer.into_parts();
         Ok((status, head.headers, body))
     }
-}
 
-async fn read(body: Incoming) -> Result<Bytes, AskError> {
-    let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            AskError::Long
-        } else {
-            AskError::Unreachable(causes(error.as_ref()))
-        }
-    })?;
-    Ok(body.to_bytes())
+    async fn read(&self, body: Incoming) -> Result<Bytes, AskError> {
+        let body = Limited::new(body, self.most).collect().await;
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                AskError::Long(self.most)
+            } else {
+                AskError::Unreachable(causes(error.as_ref()))
+            }
+        })?;
+        Ok(body.to_bytes())
+    }
 }
 
 /// An error with what caused it: the library says only "client error (Connect)".

@@ -25,9 +25,9 @@ pub use asked::{Evaluator, JournalKept, Load, SinkLoad};
 use families::Families;
 pub use labels::known_method;
 use labels::{
-    BuildLabels, CertificateLabels, DecisionLabels, DestinationLabels, IssuerLabels,
-    IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
-    ResultLabels, SignalLabels, SinkLabels, ViolationLabels, class,
+    BuildLabels, BundleLabels, BundleResultLabels, CertificateLabels, DecisionLabels,
+    DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels,
+    ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels, ViolationLabels, class,
 };
 
 /// The type of what `Metrics::encode` returns.
@@ -176,6 +176,39 @@ impl Metrics {
         };
         let gauge = self.0.families.jwks_fetched.get_or_create(&labels);
         gauge.set(moment.as_second());
+    }
+
+    /// A bundle will be fetched, and was last fetched then. `bundle` has to be a name of the configuration.
+    pub fn bundle_will_be_fetched(&self, bundle: &str, last: Option<jiff::Timestamp>) {
+        for result in ["failed", "ok"] {
+            let bundle = bundle.to_owned();
+            let labels = BundleResultLabels { bundle, result };
+            drop(self.0.families.bundle_fetches.get_or_create(&labels));
+        }
+        let labels = BundleLabels {
+            bundle: bundle.to_owned(),
+        };
+        let gauge = self.0.families.bundle_fetched.get_or_create(&labels);
+        gauge.set(last.map_or(0, jiff::Timestamp::as_second));
+    }
+
+    /// A bundle was asked for; `when`: its server has answered then.
+    pub fn bundle_fetched(&self, bundle: &str, when: Option<jiff::Timestamp>) {
+        let result = if when.is_some() { "ok" } else { "failed" };
+        let bundle = bundle.to_owned();
+        let labels = BundleResultLabels {
+            bundle: bundle.clone(),
+            result,
+        };
+        self.0.families.bundle_fetches.get_or_create(&labels).inc();
+        if let Some(when) = when {
+            let gauge = self
+                .0
+                .families
+                .bundle_fetched
+                .get_or_create(&BundleLabels { bundle });
+            gauge.set(when.as_second());
+        }
     }
 
     /// What was made of a field in which proxies say for whom they ask.

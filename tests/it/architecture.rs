@@ -27,13 +27,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("audit", &["dynatrace", "policy", "value"]),
-    ("bundles", &["policy", "value"]),
+    ("bundles", &["outbound", "policy", "telemetry", "value"]),
     (
         "cli",
         &[
             "anchor",
             "app",
             "audit",
+            "bundles",
             "config",
             "dynatrace",
             "gateway",

@@ -2,6 +2,7 @@
 
 mod made;
 mod page;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -12,9 +12,9 @@ pub(super) struct Digest([u8; 32]);
 
 impl Digest {
     /// Of files, and of what policies are made of below directories. What cannot be read counts by the reason.
-    pub(super) fn of(paths: &[&Path]) -> Self {
+    pub(super) fn of<P: AsRef<Path>>(paths: &[P]) -> Self {
         let mut sum = Sha256::new();
-        for path in paths {
+        for path in paths.iter().map(AsRef::as_ref) {
             match fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => {
                     directory(path, &mut Vec::new(), &mut 0, &mut sum);

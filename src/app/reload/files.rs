@@ -1,13 +1,12 @@
 //! Which files the gate was made of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 
 /// Files, and directories of policies.
-pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path> {
+pub(super) fn of(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
     let mut files: Vec<&Path> = file.into_iter().collect();
-    files.extend(config.files_of_policies());
     for tls in [&config.listener.tls, &config.admin.tls]
         .into_iter()
         .flatten()
@@ -26,5 +25,6 @@ pub(super) fn of<'a>(config: &'a Config, file: Option<&'a Path>) -> Vec<&'a Path
     }
     files.extend(config.lookup.token_file.as_deref());
     files.extend(config.identity.files());
-    files
+    let files = files.into_iter().map(Path::to_owned);
+    files.chain(config.files_of_policies()).collect()
 }

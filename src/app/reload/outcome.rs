@@ -76,6 +76,7 @@ impl Reloader {
             self.ledger.renew(&limits);
         }
         self.state.keep_keys();
+        self.keep_bundles();
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         tracing::info!(
@@ -107,6 +108,12 @@ impl Reloader {
         if bytecode != AnswersFor::None && !policy.is(before.set.policy()) {
             prove(policy.clone(), bytecode);
         }
+    }
+
+    fn keep_bundles(&self) {
+        let in_force = self.state.in_force.load_full();
+        let policies = &in_force.config.policies;
+        self.downloads.keep(&policies.state, &policies.bundles);
     }
 
     /// What of the bundles has to be known after a restart, and what of them is said now.

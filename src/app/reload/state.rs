@@ -52,6 +52,8 @@ pub(super) struct Last {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Trigger {
+    /// One was fetched.
+    Bundle,
     Signal,
     Watch,
 }
@@ -154,6 +156,7 @@ impl Last {
 impl Trigger {
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Self::Bundle => "bundle",
             Self::Signal => "signal",
             Self::Watch => "watch",
         }

@@ -10,9 +10,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::labels::{
-    CertificateLabels, DecisionId, DecisionLabels, DestinationLabels, IssuerLabels,
-    IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels, ReasonLabels, RequestLabels,
-    ResultLabels, SignalLabels, SinkLabels, ViolationLabels,
+    BundleLabels, BundleResultLabels, CertificateLabels, DecisionId, DecisionLabels,
+    DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels,
+    ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels, ViolationLabels,
 };
 use super::{JournalKept, Load};
 
@@ -34,6 +34,8 @@ pub(super) struct Families {
     pub(super) in_force_since: Gauge,
     pub(super) index_behind: Gauge,
     pub(super) index_failures: Gauge,
+    pub(super) bundle_fetched: Family<BundleLabels, Gauge>,
+    pub(super) bundle_fetches: Family<BundleResultLabels, Counter>,
     pub(super) jwks_fetched: Family<IssuerLabels, Gauge>,
     pub(super) jwks_fetches: Family<IssuerResultLabels, Counter>,
     pub(super) jwt: Family<IssuerResultLabels, Counter>,
@@ -172,6 +174,17 @@ impl Families {
                 to,
                 "index_failures",
                 "Times since the start that the journal could not be indexed, as a gauge",
+            ),
+            bundle_fetched: add_with_unit(
+                to,
+                Unit::Seconds,
+                "bundle_fetched_timestamp",
+                "When the server of a bundle of policies last answered, in seconds since 1970",
+            ),
+            bundle_fetches: add(
+                to,
+                "bundle_fetches",
+                "Times that a bundle of policies was asked for, by bundle and result",
             ),
             jwks_fetched: add_with_unit(
                 to,

@@ -30,6 +30,17 @@ pub(super) struct DestinationLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct BundleLabels {
+    pub(super) bundle: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct BundleResultLabels {
+    pub(super) bundle: String,
+    pub(super) result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct IssuerLabels {
     pub(super) issuer: String,
 }

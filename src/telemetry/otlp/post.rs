@@ -82,7 +82,7 @@ pub(super) fn may_pass(error: &AskError) -> bool {
                 | StatusCode::GATEWAY_TIMEOUT
         ),
         AskError::Timeout(_) | AskError::Unreachable(_) => true,
-        AskError::Long | AskError::Redirect(_) => false,
+        AskError::Long(_) | AskError::Redirect(_) => false,
     }
 }
 

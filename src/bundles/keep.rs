@@ -1,0 +1,312 @@
+//! Fetches bundles again and again, a task each, never on a request's way.
+//!
+//! What was fetched is put where the gate reads it; whether it is in force is not decided here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
+
+use super::config::Remote;
+use super::fetch::{Answer, FetchError, Fetched};
+use super::stored::{Said, Stored};
+use super::{Config, Name};
+use crate::telemetry::Metrics;
+use crate::value::{Sha256Hex, rfc3339_millis, unwritten};
+
+type Bundles = BTreeMap<Name, Config>;
+
+/// The tasks, and what they have to tell.
+pub struct Downloads {
+    told: Mutex<BTreeMap<Name, Told>>,
+    tasks: Mutex<(Option<(PathBuf, Bundles)>, Vec<AbortHandle>)>,
+    /// A bundle came.
+    came: Notify,
+    metrics: Metrics,
+    now: fn() -> Timestamp,
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    url: String,
+    max_age: Option<Duration>,
+    since: Timestamp,
+    last_request: Option<Timestamp>,
+    last_success: Option<Timestamp>,
+    error: Option<String>,
+}
+
+/// Why a bundle that has to be there before the gate reads is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("policies.bundles.{name}: {url}: {reason}")]
+pub struct Missing {
+    name: Name,
+    url: String,
+    reason: String,
+}
+
+/// Sees to it that each bundle is there: what was in force last, or, where none was, what the server has.
+pub async fn prepare(
+    state: &Path,
+    bundles: &Bundles,
+    is_start: bool,
+    now: Timestamp,
+) -> Result<(), Missing> {
+    for (name, config) in bundles {
+        let Some(remote) = config.remote() else {
+            continue;
+        };
+        let missing = |reason: String| Missing {
+            name: name.clone(),
+            url: remote.url.to_string(),
+            reason,
+        };
+        let stored = Stored::new(state, name, config);
+        if is_start {
+            stored
+                .restore()
+                .map_err(|error| missing(unwritten(&error)))?;
+        }
+        if !stored.is_there() {
+            let fetched = remote.fetch(None, None).await;
+            if let Answer::Bundle(fetched) = fetched.map_err(|error| missing(error.to_string()))? {
+                let kept = stored.keep(&fetched.bytes, &said(&fetched, now));
+                kept.map_err(|error| missing(unwritten(&error)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what is in force, for the next start.
+pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> std::io::Result<()> {
+    match config.remote() {
+        Some(_) => Stored::new(state, name, config).is_in_force(digest),
+        None => Ok(()),
+    }
+}
+
+fn said(fetched: &Fetched, now: Timestamp) -> Said {
+    Said {
+        digest: Sha256Hex::of(&fetched.bytes).as_str().to_owned(),
+        etag: fetched.etag.clone(),
+        confirmed: Some(rfc3339_millis(now)),
+    }
+}
+
+impl Downloads {
+    pub fn new(metrics: Metrics, now: fn() -> Timestamp) -> Arc<Self> {
+        Arc::new(Self {
+            told: Mutex::default(),
+            tasks: Mutex::default(),
+            came: Notify::new(),
+            metrics,
+            now,
+        })
+    }
+
+    /// Fetches these, and no others. Has to be called within a tokio runtime.
+    pub fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = (state.to_owned(), bundles.clone());
+        if tasks.0.as_ref() == Some(&wanted) {
+            return;
+        }
+        for task in tasks.1.drain(..) {
+            task.abort();
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+        for (name, config) in bundles {
+            let Some(remote) = config.remote() else {
+                continue;
+            };
+            let stored = Stored::new(state, name, config);
+            let confirmed = stored.said().confirmed;
+            let last_success = confirmed.and_then(|moment| moment.parse().ok());
+            told.insert(
+                name.clone(),
+                Told {
+                    url: remote.url.to_string(),
+                    max_age: remote.max_age.map(|age| age.as_std()),
+                    since: (self.now)(),
+                    last_request: None,
+                    last_success,
+                    error: None,
+                },
+            );
+            self.metrics
+                .bundle_will_be_fetched(name.as_str(), last_success);
+            let (all, name, remote) = (self.clone(), name.clone(), remote.clone());
+            let task = tokio::spawn(async move { all.fetch_on(&name, &remote, &stored).await });
+            tasks.1.push(task.abort_handle());
+        }
+        tasks.0 = Some(wanted);
+    }
+
+    /// Returns when a bundle has come.
+    pub async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    async fn fetch_on(&self, name: &Name, remote: &Remote, stored: &Stored) {
+        let (mut can_wait, mut failures) = (false, 0_u32);
+        loop {
+            let began = Instant::now();
+            let wait = can_wait.then(|| remote.long_poll.as_std());
+            let etag = stored.etag();
+            let answer = remote
+                .fetch(etag.as_deref(), wait.filter(|_| etag.is_some()))
+                .await;
+            let kept = answer
+                .map_err(|error| error.to_string())
+                .and_then(|answer| {
+                    if let Answer::Bundle(fetched) = &answer {
+                        can_wait = fetched.can_wait;
+                    }
+                    self.kept(stored, answer)
+                });
+            failures = if kept.is_ok() {
+                0
+            } else {
+                failures.saturating_add(1)
+            };
+            self.tell(name, kept);
+            let has_waited = can_wait && began.elapsed() >= Duration::from_secs(1);
+            let delay = match failures {
+                0 if has_waited => Duration::ZERO,
+                0 => between(remote.min_delay.as_std(), remote.max_delay.as_std()),
+                _ => after_failures(failures, remote.max_delay.as_std()),
+            };
+            sleep(delay).await;
+        }
+    }
+
+    /// Puts what came where the gate reads it.
+    fn kept(&self, stored: &Stored, answer: Answer) -> Result<(), String> {
+        let now = (self.now)();
+        let kept = match answer {
+            Answer::Unchanged => stored.say(&Said {
+                confirmed: Some(rfc3339_millis(now)),
+                ..stored.said()
+            }),
+            Answer::Bundle(fetched) => {
+                let kept = stored.keep(&fetched.bytes, &said(&fetched, now));
+                if matches!(kept, Ok(true)) {
+                    self.came.notify_one();
+                }
+                kept.map(|_is_other| ())
+            }
+        };
+        kept.map_err(|error| format!("policies.state: {}", unwritten(&error)))
+    }
+
+    fn tell(&self, name: &Name, kept: Result<(), String>) {
+        let now = (self.now)();
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = all.get_mut(name) else {
+            return;
+        };
+        told.last_request = Some(now);
+        self.metrics
+            .bundle_fetched(name.as_str(), kept.is_ok().then_some(now));
+        match kept {
+            Ok(()) => {
+                told.last_success = Some(now);
+                if told.error.take().is_some() {
+                    tracing::info!(%name, url = told.url, "a bundle can be fetched again");
+                }
+            }
+            Err(error) => {
+                if told.error.as_ref() != Some(&error) {
+                    tracing::warn!(
+                        %name, url = told.url, %error,
+                        "a bundle cannot be fetched: what was in force last stays"
+                    );
+                }
+                told.error = Some(error);
+            }
+        }
+    }
+
+    /// What operators are told.
+    pub fn told(&self) -> Vec<Value> {
+        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.iter().map(|(name, told)| {
+            json!({
+                "name": name.as_str(),
+                "url": told.url,
+                "last_request": told.last_request.map(rfc3339_millis),
+                "last_success": told.last_success.map(rfc3339_millis),
+                "error": told.error,
+            })
+        });
+        told.collect()
+    }
+
+    /// The first bundle that is older than it may be without its server's word.
+    pub fn stale(&self) -> Option<String> {
+        let now = (self.now)();
+        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find_map(|(name, told)| {
+            let since = told.last_success.unwrap_or(told.since);
+            let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+            let is_old = told.max_age.is_some_and(|most| age > most);
+            is_old.then(|| {
+                let since = rfc3339_millis(since);
+                format!("bundle {name}: its server has not answered since {since} (max_age)")
+            })
+        })
+    }
+}
+
+impl From<FetchError> for String {
+    fn from(error: FetchError) -> Self {
+        error.to_string()
+    }
+}
+
+/// Twice as long each time, up to the longest; gates that fail together do not come back together.
+fn after_failures(failures: u32, most: Duration) -> Duration {
+    let longest = FIRST_PAUSE
+        .saturating_mul(1 << failures.min(16).saturating_sub(1))
+        .min(most);
+    between(longest / 2, longest)
+}
+
+/// A time that chance finds.
+fn between(least: Duration, most: Duration) -> Duration {
+    let mut bytes = [0; 2];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        return most;
+    }
+    let part = f64::from(u16::from_be_bytes(bytes)) / f64::from(u16::MAX);
+    least + most.saturating_sub(least).mul_f64(part)
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_within_their_bounds() {
+        let most = Duration::from_secs(60);
+        for failures in [1, 2, 5, 40, u32::MAX] {
+            let pause = after_failures(failures, most);
+            assert!(
+                pause <= most && pause >= Duration::from_millis(500),
+                "{pause:?}"
+            );
+        }
+        assert!(after_failures(40, most) >= most / 2);
+        assert_eq!(between(most, most), most);
+    }
+}

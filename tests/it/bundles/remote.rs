@@ -1,0 +1,304 @@
+//! Bundles that a server has: whatever it does, what is enforced is the last good one.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Works, after, in_force, named, status};
+use crate::harness::{Gate, Seen, Upstream, eventually, verify};
+
+/// What a server does.
+#[derive(Clone)]
+enum Shown {
+    /// With its ETag.
+    Bundle(Vec<u8>, &'static str),
+    Raw(Vec<u8>),
+}
+
+struct Server {
+    upstream: Upstream,
+    shown: Arc<Mutex<Shown>>,
+    content_type: Arc<Mutex<&'static str>>,
+}
+
+impl Server {
+    fn new(bundle: Vec<u8>, etag: &'static str) -> Self {
+        let shown = Arc::new(Mutex::new(Shown::Bundle(bundle, etag)));
+        let content_type = Arc::new(Mutex::new("application/gzip"));
+        let (answering, kind) = (shown.clone(), content_type.clone());
+        let upstream = Upstream::answering_all(move |seen: &Seen| {
+            match &*answering.lock().unwrap() {
+                Shown::Raw(bytes) => bytes.clone(),
+                Shown::Bundle(_, etag) if seen.header("if-none-match") == Some(etag) => {
+                    format!("HTTP/1.1 304 Not Modified\r\nETag: {etag}\r\n\r\n").into_bytes()
+                }
+                Shown::Bundle(bytes, etag) => {
+                    let kind = kind.lock().unwrap();
+                    let length = bytes.len();
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nETag: {etag}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+                    );
+                    [head.as_bytes(), bytes].concat()
+                }
+            }
+        });
+        Self {
+            upstream,
+            shown,
+            content_type,
+        }
+    }
+
+    fn show(&self, shown: Shown) {
+        *self.shown.lock().unwrap() = shown;
+    }
+
+    fn configure(&self, works: &Works, more: &str) {
+        let path = |name: &str| works.path(name).display().to_string();
+        let (state, key, token) = (path("state"), path("public.pem"), path("token"));
+        works.write("token", "hunter2\n");
+        let address = self.upstream.address;
+        works.write(
+            "dtgate.toml",
+            &format!(
+                "upstream.url = \"http://127.0.0.1:9\"\nreload.interval = \"1h\"\npolicies.state = \"{state}\"\n\
+                 [policies.bundles.platform]\nurl = \"http://{address}/platform.tar.gz\"\ntoken_file = \"{token}\"\n\
+                 min_delay = \"10ms\"\nmax_delay = \"20ms\"\ntimeout = \"500ms\"\n{more}\
+                 signature = {{ key_file = \"{key}\", algorithm = \"ES256\" }}\n"
+            ),
+        );
+    }
+
+    /// Waits for a request that is like this, after those that there are.
+    fn asked(&self, what: &str, is_it: impl Fn(&Seen) -> bool) {
+        let before = self.upstream.seen().len();
+        eventually(what, || {
+            let seen = self.upstream.seen();
+            seen.iter().skip(before).any(&is_it).then_some(())
+        });
+    }
+}
+
+fn serve(works: &Works, upstream: &Upstream) -> Gate {
+    let directory = tempfile::tempdir().unwrap();
+    let command = works.serving(upstream, &directory);
+    Gate::spawn(directory, command)
+}
+
+fn download(gate: &Gate) -> Value {
+    status(gate)["bundles"][0].clone()
+}
+
+#[test]
+fn a_bundle_is_fetched_asked_for_by_its_etag_and_replaced() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 1), "\"one\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403));
+    let first = status(&gate);
+    assert_eq!(first["policies"]["bundles"][0]["revision"], "a");
+    let asks = |etag: &'static str| move |seen: &Seen| seen.header("if-none-match") == Some(etag);
+    server.asked("the ETag of what is in force is shown", asks("\"one\""));
+    let seen = server.upstream.seen();
+    assert_eq!(seen[0].header("authorization"), Some("Bearer hunter2"));
+    assert_eq!(seen[0].header("if-none-match"), None);
+    assert!(!gate.log().contains("hunter2"));
+
+    server.show(Shown::Bundle(works.bundle("names", "b", 2), "\"two\""));
+    let second = after(&gate, &first);
+    assert_eq!(second["reload"]["last"]["trigger"], "bundle");
+    assert_eq!(second["reload"]["last"]["ok"], true, "{second}");
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (403, 204));
+    server.asked("the next ETag is shown", asks("\"two\""));
+    assert_eq!(download(&gate)["error"], Value::Null);
+    verify(&gate.journal());
+}
+
+#[test]
+fn whatever_a_server_does_the_last_good_bundle_stays_in_force() {
+    let works = Works::new();
+    let good = works.bundle("names", "a", 3);
+    let server = Server::new(good.clone(), "\"good\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let first = status(&gate);
+    let next = works.bundle("names", "b", 4);
+    let head = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\n{more}\r\n").into_bytes();
+    let half = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        1 << 30
+    );
+    for (raw, said) in [
+        (
+            head("503 Down", "Content-Length: 0\r\n"),
+            "the answer is 503",
+        ),
+        (
+            head(
+                "302 Found",
+                "Location: http://elsewhere.example/\r\nContent-Length: 0\r\n",
+            ),
+            "a redirect, which is not followed",
+        ),
+        // Nothing at all.
+        (Vec::new(), "no answer within"),
+        // Ever so slowly: the rest never comes.
+        (half.into_bytes(), "no answer within"),
+        (
+            head("200 OK", "Content-Length: 0\r\n"),
+            "the answer is empty",
+        ),
+    ] {
+        server.show(Shown::Raw(raw));
+        eventually(said, || {
+            let error = download(&gate)["error"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            error.contains(said).then_some(())
+        });
+        assert_eq!(in_force(&status(&gate)), in_force(&first), "{said}");
+        assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403), "{said}");
+    }
+    eventually("the log says so", || {
+        gate.log()
+            .contains("what was in force last stays")
+            .then_some(())
+    });
+
+    // What cannot be in force is refused, and its ETag is never shown: it is asked for again.
+    let mut before = first.clone();
+    for (bundle, said) in [
+        (next[..next.len() / 2].to_vec(), "it is cut"),
+        (
+            works.bundle("names", "b", 2),
+            "its sequence is 2, and 3 was in force already",
+        ),
+        (
+            Works::new().bundle("names", "b", 4),
+            "the signature is wrong",
+        ),
+    ] {
+        server.show(Shown::Bundle(bundle, "\"bad\""));
+        before = after(&gate, &before);
+        let error = before["reload"]["last"]["error"].as_str().unwrap();
+        assert!(error.contains(said), "{said}: {error}");
+        assert_eq!(in_force(&before), in_force(&first), "{said}");
+        assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403), "{said}");
+        server.asked("it is asked for again", |seen| {
+            seen.header("if-none-match").is_none()
+        });
+    }
+    let seen = server.upstream.seen();
+    assert!(
+        seen.iter()
+            .all(|seen| seen.header("if-none-match") != Some("\"bad\""))
+    );
+    // The server has the good one again: nothing is refused any more.
+    server.show(Shown::Bundle(good, "\"good\""));
+    eventually("nothing is refused any more", || {
+        (status(&gate)["reload"]["refused"] == false).then_some(())
+    });
+    server.show(Shown::Bundle(next, "\"next\""));
+    eventually("the next one is in force", || {
+        (named(&gate, "b") == 204).then_some(())
+    });
+}
+
+#[test]
+fn a_start_without_network_takes_what_was_in_force_last_and_says_so() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let first = status(&gate);
+    // The last that came was refused.
+    server.show(Shown::Bundle(
+        Works::new().bundle("names", "b", 4),
+        "\"bad\"",
+    ));
+    after(&gate, &first);
+    drop(gate);
+    server.show(Shown::Raw(
+        b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let gate = serve(&works, &upstream);
+    assert_eq!(in_force(&status(&gate)), in_force(&first));
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403));
+    eventually("the log says so", || {
+        gate.log()
+            .contains("what was in force last stays")
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_first_start_without_its_server_is_refused() {
+    let works = Works::new();
+    let server = Server::new(Vec::new(), "\"none\"");
+    server.configure(&works, "");
+    server.show(Shown::Raw(
+        b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let directory: TempDir = tempfile::tempdir().unwrap();
+    let upstream = Upstream::lenient();
+    let refused = works.serving(&upstream, &directory).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        said.contains("policies.bundles.platform: http://127.0.0.1:"),
+        "{said}"
+    );
+    assert!(said.contains("the answer is 503"), "{said}");
+}
+
+#[test]
+fn a_gate_whose_server_is_silent_for_too_long_is_not_ready() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "max_age = \"2s\"\n");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    assert_eq!(gate.ready().status, 200);
+    server.show(Shown::Raw(
+        b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let said = eventually("it is not ready", || {
+        let ready = gate.ready();
+        (ready.status == 503).then_some(ready.body)
+    });
+    assert!(
+        said.contains("bundle platform: its server has not answered since"),
+        "{said}"
+    );
+    // It judges all the same.
+    assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403));
+    server.show(Shown::Bundle(works.bundle("names", "a", 4), "\"next\""));
+    eventually("it is ready again", || {
+        (gate.ready().status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_server_that_can_wait_is_asked_to() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    *server.content_type.lock().unwrap() = "application/vnd.openpolicyagent.bundles";
+    server.configure(&works, "long_poll = \"7s\"\n");
+    let upstream = Upstream::lenient();
+    let _gate = serve(&works, &upstream);
+    // Its kind is known by what it sent when it was asked by the task for the first time.
+    server.show(Shown::Bundle(works.bundle("names", "a", 4), "\"next\""));
+    server.asked("it is asked to wait", |seen| {
+        seen.header("prefer") == Some("modes=snapshot;wait=7")
+    });
+    assert_eq!(
+        json!(server.upstream.seen()[0].header("prefer")),
+        "modes=snapshot"
+    );
+}
