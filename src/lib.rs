@@ -20,7 +20,7 @@
 //! | [`guard`]     | untrusted bytes in, `Head` and `Call` out: canonical paths, strict JSON         |
 //! | [`identity`]  | who is calling: JSON Web Tokens and their keys, clients behind proxies, teams     |
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
-//! | [`bundles`]   | OPA bundles as they are configured, and which of them were in force last        |
+//! | [`bundles`]   | OPA bundles as they are configured; what fetches them; which were in force last |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
 //! | [`replay`]    | past decisions again, under other policies                                       |
 //! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |

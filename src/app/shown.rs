@@ -76,11 +76,11 @@ pub(super) fn checks(
     Arc::new(move || {
         // A gate without policies does not start.
         let policy = state.policy();
-        let stale = downloads.stale();
+        let unheard = downloads.stale();
         let policies = Check {
             name: "policies",
-            ok: stale.is_none(),
-            detail: stale.unwrap_or_else(|| {
+            ok: unheard.is_none(),
+            detail: unheard.unwrap_or_else(|| {
                 format!("{} loaded, {}", policy.names().count(), policy.revision())
             }),
         };

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::config::Remote;
-use super::fetch::{Answer, FetchError, Fetched};
+use super::fetch::{Answer, Fetched};
 use super::stored::{Said, Stored};
 use super::{Config, Name};
 use crate::telemetry::Metrics;
@@ -25,11 +25,18 @@ type Bundles = BTreeMap<Name, Config>;
 /// The tasks, and what they have to tell.
 pub struct Downloads {
     told: Mutex<BTreeMap<Name, Told>>,
-    tasks: Mutex<(Option<(PathBuf, Bundles)>, Vec<AbortHandle>)>,
+    tasks: Mutex<Tasks>,
     /// A bundle came.
     came: Notify,
     metrics: Metrics,
     now: fn() -> Timestamp,
+}
+
+#[derive(Default)]
+struct Tasks {
+    /// What they fetch, and where they put it.
+    wanted: Option<(PathBuf, Bundles)>,
+    running: Vec<AbortHandle>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,10 +122,10 @@ impl Downloads {
     pub fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = (state.to_owned(), bundles.clone());
-        if tasks.0.as_ref() == Some(&wanted) {
+        if tasks.wanted.as_ref() == Some(&wanted) {
             return;
         }
-        for task in tasks.1.drain(..) {
+        for task in tasks.running.drain(..) {
             task.abort();
         }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +141,7 @@ impl Downloads {
                 name.clone(),
                 Told {
                     url: remote.url.to_string(),
-                    max_age: remote.max_age.map(|age| age.as_std()),
+                    max_age: remote.max_age.map(crate::value::Duration::as_std),
                     since: (self.now)(),
                     last_request: None,
                     last_success,
@@ -145,9 +152,9 @@ impl Downloads {
                 .bundle_will_be_fetched(name.as_str(), last_success);
             let (all, name, remote) = (self.clone(), name.clone(), remote.clone());
             let task = tokio::spawn(async move { all.fetch_on(&name, &remote, &stored).await });
-            tasks.1.push(task.abort_handle());
+            tasks.running.push(task.abort_handle());
         }
-        tasks.0 = Some(wanted);
+        tasks.wanted = Some(wanted);
     }
 
     /// Returns when a bundle has come.
@@ -266,12 +273,6 @@ impl Downloads {
     }
 }
 
-impl From<FetchError> for String {
-    fn from(error: FetchError) -> Self {
-        error.to_string()
-    }
-}
-
 /// Twice as long each time, up to the longest; gates that fail together do not come back together.
 fn after_failures(failures: u32, most: Duration) -> Duration {
     let longest = FIRST_PAUSE
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_stay_within_their_bounds() {
-        let most = Duration::from_secs(60);
+        let most = Duration::from_mins(1);
         for failures in [1, 2, 5, 40, u32::MAX] {
             let pause = after_failures(failures, most);
             assert!(

@@ -59,7 +59,7 @@ impl Stored {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// The ETag of what is in force. That of a bundle that was refused, or is not in force yet, is none.
+    /// The `ETag` of what is in force. That of a bundle that was refused, or is not in force yet, is none.
     pub(super) fn etag(&self) -> Option<String> {
         let said = self.said();
         let in_force = Remembered::read(&self.state, &self.name).ok()??;

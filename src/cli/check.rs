@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Format, load, place, print_json, set};
+use super::demo::Scratch;
+use super::{Format, block_on, load, place, print_json, set};
 use crate::anchor;
 use crate::app;
 use crate::audit::pseudonym::Field;
@@ -68,6 +69,7 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
+        let _fetched = fetched(&mut config)?;
         let shaky = app::check_listeners(&config)?;
         app::check_otlp(&config)?;
         Directory::check(&config.journal.directory).context("journal")?;
@@ -88,10 +90,6 @@ impl Check {
             .then(|| Environments::new(config.sections(), None, &metrics));
         let environments = environments.transpose()?;
         let policies = &config.policies;
-        for (name, bundle) in &policies.bundles {
-            let checked = bundle.remote().map(bundles::Remote::check).transpose();
-            checked.with_context(|| format!("policies.bundles.{name}"))?;
-        }
         let directory = config.directory().filter(|_| self.policies.is_none());
         if let Some(directory) = directory {
             place::POLICIES.expect(directory, Some(&config))?;
@@ -229,6 +227,24 @@ impl Check {
         }
         Ok(ExitCode::from(1))
     }
+}
+
+/// Fetches bundles that no gate has fetched yet, as it would at its first start, and keeps nothing of them.
+fn fetched(config: &mut Config) -> anyhow::Result<Option<Scratch>> {
+    let policies = &config.policies;
+    let mut is_missing = false;
+    for (name, bundle) in &policies.bundles {
+        let checked = bundle.remote().map(bundles::Remote::check).transpose();
+        let is_remote = checked.with_context(|| format!("policies.bundles.{name}"))?;
+        is_missing |= is_remote.is_some() && !bundle.path(&policies.state, name).exists();
+    }
+    if !is_missing {
+        return Ok(None);
+    }
+    let scratch = Scratch::new()?;
+    config.policies.state.clone_from(&scratch.0);
+    block_on(async { Ok(app::prepare(config, false).await?) })?;
+    Ok(Some(scratch))
 }
 
 impl Checked {

@@ -212,11 +212,11 @@ fn hints(
     out.flush()
 }
 
-/// A directory that ends with the demo.
-struct Scratch(PathBuf);
+/// A directory that ends with the demo, or with another command.
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("dtgate-demo-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))

@@ -23,7 +23,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 24] = [
+const CAUSES: [(&str, Cause); 25] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -44,6 +44,10 @@ const CAUSES: [(&str, Cause); 24] = [
     ),
     ("DtgateIssuerKeysFailing", causes::keys_not_fetched),
     ("DtgateIssuerKeysOld", causes::keys_fetched_once),
+    (
+        "DtgateBundleNotFetched",
+        crate::bundles::remote::bundle_not_fetched,
+    ),
     ("DtgateCertificateEndsSoon", || {
         crate::status::certificate_exchanged([30, 10])
     }),

@@ -2,7 +2,7 @@
 
 mod made;
 mod page;
-mod remote;
+pub(crate) mod remote;
 
 use std::collections::BTreeMap;
 use std::io::Read;

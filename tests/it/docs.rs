@@ -169,6 +169,7 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
 /// What a gate shows that has counted one of everything: those with labels are shown once there is something to count.
 pub(crate) fn every_metric() -> String {
     let metrics = Metrics::new("1.2.3");
+    metrics.bundle_will_be_fetched("platform", None);
     metrics.certificate_refused("revocation_list_expired");
     metrics.checkpoint_not_sent("url");
     metrics.certificates_are([("clients", "tls.pem".to_owned(), jiff::Timestamp::UNIX_EPOCH)]);

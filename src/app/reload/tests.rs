@@ -52,6 +52,7 @@ async fn reloads(
         audit: app.audit.clone(),
         ledger: app.ledger.clone(),
         metrics: app.metrics.clone(),
+        downloads: app.downloads.clone(),
         manager: Manager::default(),
         tls: [app.listener.tls(), app.admin_listener.tls()],
     };

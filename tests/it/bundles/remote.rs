@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Works, after, in_force, named, status};
-use crate::harness::{Gate, Seen, Upstream, eventually, verify};
+use crate::alerts::{Scrape, look};
+use crate::harness::{Gate, Seen, Upstream, eventually, gate, program, verify};
 
 /// What a server does.
 #[derive(Clone)]
@@ -238,6 +239,33 @@ fn a_start_without_network_takes_what_was_in_force_last_and_says_so() {
 }
 
 #[test]
+fn a_check_fetches_what_no_gate_has_fetched_yet_and_keeps_nothing() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "");
+    let check = || {
+        let mut check = program();
+        check
+            .args(["check", "--config"])
+            .arg(works.path("dtgate.toml"));
+        check.output().unwrap()
+    };
+    let checked = check();
+    assert!(checked.status.success(), "{checked:?}");
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        said.contains("bundle platform: revision a, sequence 3"),
+        "{said}"
+    );
+    assert!(!works.path("state").exists());
+    server.show(Shown::Raw(
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let said = String::from_utf8(check().stderr).unwrap();
+    assert!(said.contains("the answer is 404"), "{said}");
+}
+
+#[test]
 fn a_first_start_without_its_server_is_refused() {
     let works = Works::new();
     let server = Server::new(Vec::new(), "\"none\"");
@@ -301,4 +329,21 @@ fn a_server_that_can_wait_is_asked_to() {
         json!(server.upstream.seen()[0].header("prefer")),
         "modes=snapshot"
     );
+}
+
+/// Its server answers once, and not again.
+pub(crate) fn bundle_not_fetched() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let before = look(gate(upstream.address).admin);
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 1), "\"one\"");
+    server.configure(&works, "");
+    let gate = serve(&works, &upstream);
+    server.show(Shown::Raw(
+        b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    eventually("it is said", || {
+        download(&gate)["error"].as_str().map(str::to_owned)
+    });
+    [before, look(gate.admin)]
 }
