@@ -12,7 +12,7 @@ use crate::harness::{Gate, Seen, Upstream, eventually, gate, program, verify};
 /// What a server does.
 #[derive(Clone)]
 enum Shown {
-    /// With its ETag.
+    /// With its `ETag`.
     Bundle(Vec<u8>, &'static str),
     Raw(Vec<u8>),
 }
@@ -127,7 +127,6 @@ fn whatever_a_server_does_the_last_good_bundle_stays_in_force() {
     let upstream = Upstream::lenient();
     let gate = serve(&works, &upstream);
     let first = status(&gate);
-    let next = works.bundle("names", "b", 4);
     let head = |status: &str, more: &str| format!("HTTP/1.1 {status}\r\n{more}\r\n").into_bytes();
     let half = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -170,8 +169,18 @@ fn whatever_a_server_does_the_last_good_bundle_stays_in_force() {
             .contains("what was in force last stays")
             .then_some(())
     });
+}
 
-    // What cannot be in force is refused, and its ETag is never shown: it is asked for again.
+#[test]
+fn what_cannot_be_in_force_is_fetched_again_and_its_etag_never_shown() {
+    let works = Works::new();
+    let good = works.bundle("names", "a", 3);
+    let server = Server::new(good.clone(), "\"good\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let first = status(&gate);
+    let next = works.bundle("names", "b", 4);
     let mut before = first.clone();
     for (bundle, said) in [
         (next[..next.len() / 2].to_vec(), "it is cut"),
