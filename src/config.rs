@@ -358,7 +358,7 @@ mod tests {
             (
                 "[environments.prod]\nurl = \"http://a\"\n",
                 "`url`: it belongs in the section [environments.NAME.upstream], or in the section [journal.checkpoints], or in the \
-                 section [ship.opa.NAME], or in the section [ship.otlp.NAME], or in the section [store], or in the section \
+                 section [policies.bundles.NAME], or in the section [ship.opa.NAME], or in the section [ship.otlp.NAME], or in the section [store], or in the section \
                  [upstream].\n",
             ),
             (

@@ -139,7 +139,7 @@ fn what_is_no_archive_or_has_more_behind_it_is_refused() {
     for (bytes, said) in [
         (&b""[..], "it is no bundle"),
         (b"<html>", "it is no bundle"),
-        (&gzip(b"package x"), "cut"),
+        (&gzip(b"package x"), "it is no tar archive"),
     ] {
         let said_of = refused(bytes);
         assert!(said_of.contains(said), "{said_of}");
