@@ -121,8 +121,7 @@ fn a_bundle_is_fetched_asked_for_by_its_etag_and_replaced() {
 #[test]
 fn whatever_a_server_does_the_last_good_bundle_stays_in_force() {
     let works = Works::new();
-    let good = works.bundle("names", "a", 3);
-    let server = Server::new(good.clone(), "\"good\"");
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
     server.configure(&works, "");
     let upstream = Upstream::lenient();
     let gate = serve(&works, &upstream);
