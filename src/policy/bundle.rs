@@ -131,14 +131,7 @@ impl Bundle {
             program = program.without_the_broken();
         }
         let found = verdicts::policies(&program, &mut problems);
-        if let Some(dtgate) = tree.data.get("dtgate") {
-            // Data below a package would hide its rules, or be hidden by them.
-            if dtgate.as_object().is_none_or(|members| !members.is_empty()) {
-                let message =
-                    "data.dtgate is where the policies are: settings belong to data.guardrails";
-                problems.push(tree.problem_in_data(&["dtgate"], message));
-            }
-        }
+        problems.extend(hiding(&tree));
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
         let mut enforcement = modes::read(&tree.data, &names, |path, message| {
             // A policy that seems not to exist may be in a file that cannot be read.
@@ -203,6 +196,14 @@ impl Bundle {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
     }
+}
+
+/// Data below a package, which would hide its rules, or be hidden by them.
+fn hiding(tree: &Tree) -> Option<Problem> {
+    let dtgate = tree.data.get("dtgate")?;
+    let is_empty = dtgate.as_object().is_some_and(Map::is_empty);
+    let message = "data.dtgate is where the policies are: settings belong to data.guardrails";
+    (!is_empty).then(|| tree.problem_in_data(&["dtgate"], message))
 }
 
 /// Packages that lie where their source may define nothing. Tests have to lie in the roots, too: OPA takes no other bundle.
