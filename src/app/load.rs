@@ -101,6 +101,7 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
             name: name.to_string(),
             file,
             signature: signer.map_or(Signature::None, Signature::By),
+            roots: bundle.roots.clone(),
             least: least.filter(|_| policies.allow_rollback.is_none()),
         })
     });

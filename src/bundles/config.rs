@@ -20,6 +20,8 @@ pub struct Name(String);
 #[serde(try_from = "Written")]
 pub struct Config {
     pub source: Source,
+    /// Parts of `data` that it may own, as in a manifest. None: any.
+    pub roots: Option<Vec<String>>,
     /// Who has to have signed it. None: it must not be signed.
     pub signature: Option<Signer>,
 }
@@ -59,6 +61,7 @@ struct Written {
     #[serde(default, deserialize_with = "url")]
     url: Option<Uri>,
     signature: Option<Signer>,
+    roots: Option<Vec<String>>,
     token_file: Option<PathBuf>,
     ca: Option<PathBuf>,
     client_certificate: Option<ClientCertificate>,
@@ -93,7 +96,7 @@ impl TryFrom<Written> for Config {
             written.long_poll.is_some(),
             written.max_age.is_some(),
         ];
-        let signature = written.signature.clone();
+        let (signature, roots) = (written.signature.clone(), written.roots.clone());
         let source = match (&written.file, &written.url) {
             (None, None) => {
                 return Err("where the bundle is has to be said: write file or url".to_owned());
@@ -110,7 +113,11 @@ impl TryFrom<Written> for Config {
             (Some(file), None) => Source::File(file.clone()),
             (None, Some(url)) => Source::Url(Box::new(Remote::of(&written, url)?)),
         };
-        Ok(Self { source, signature })
+        Ok(Self {
+            source,
+            roots,
+            signature,
+        })
     }
 }
 

@@ -161,6 +161,7 @@ fn read_back(bytes: &[u8], name: &Path) -> Result<String, LoadError> {
         name: name.display().to_string(),
         file: name.to_owned(),
         signature: Signature::Unchecked,
+        roots: None,
         least: None,
     };
     tree.add_archive(Archive::read(bytes), &bundle);

@@ -124,6 +124,13 @@ impl Manifest {
         self.roots.iter().any(|root| root.has(path))
     }
 
+    /// The first of its roots that lies in none of these.
+    pub(in crate::policy) fn outside(&self, allowed: &[String]) -> Option<&Root> {
+        let allowed: Vec<Root> = allowed.iter().map(|text| Root::of(text)).collect();
+        let mut roots = self.roots.iter();
+        roots.find(|root| !allowed.iter().any(|one| one.has(root.steps())))
+    }
+
     pub(in crate::policy) fn roots(&self) -> String {
         let roots: Vec<String> = self.roots.iter().map(ToString::to_string).collect();
         roots.join(", ")

@@ -28,6 +28,8 @@ pub struct Packed {
     pub name: String,
     pub file: PathBuf,
     pub signature: Signature,
+    /// What it may own, as a manifest says it. None: any part of `data` that no other source has.
+    pub roots: Option<Vec<String>>,
     /// What was in force: a bundle that counts less is older.
     pub least: Option<u64>,
 }
@@ -73,6 +75,7 @@ impl Sources {
                     name: path.display().to_string(),
                     file: path.to_owned(),
                     signature: Signature::Unchecked,
+                    roots: None,
                     least: None,
                 }],
             }
@@ -203,6 +206,16 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         Signature::Unchecked => {}
     }
     let manifest = Manifest::of(archive)?;
+    if let Some(allowed) = &bundle.roots
+        && let Some(root) = manifest.outside(allowed)
+    {
+        let allowed = allowed.join(", ");
+        let message = format!(
+            "it has the root {root}, and policies.bundles.{}.roots lets it have {allowed}",
+            bundle.name
+        );
+        return Err(Refusal::of_file(manifest::NAME, message));
+    }
     if let Some(least) = bundle.least
         && manifest.sequence.is_none_or(|sequence| sequence < least)
     {

@@ -50,6 +50,7 @@ impl Shelf {
             name: name.to_owned(),
             file,
             signature: Signature::None,
+            roots: None,
             least: None,
         }
     }
@@ -258,4 +259,43 @@ fn an_older_bundle_is_refused() {
             (loaded, _) => panic!("{text}: {loaded:?}"),
         }
     }
+}
+
+#[test]
+fn a_bundle_owns_nothing_that_the_configuration_does_not_let_it_have() {
+    let shelf = Shelf::new();
+    let with = |name: &str, roots: &[&str], allowed: &[&str]| {
+        let (manifest, text) = manifest_of(roots);
+        let bundle = shelf.put(name, &[(manifest, &text), X]);
+        let allowed = allowed.iter().map(ToString::to_string).collect();
+        let roots = Some(allowed);
+        shelf.load(None, vec![Packed { roots, ..bundle }])
+    };
+    for (number, allowed) in [&["dtgate/x"][..], &["modes", "dtgate"], &[""]]
+        .into_iter()
+        .enumerate()
+    {
+        with(&format!("good-{number}"), &["dtgate/x"], allowed).unwrap();
+    }
+    for (number, (roots, allowed)) in [
+        (&["dtgate/x", "modes"][..], &["dtgate/x"][..]),
+        (&["dtgate/x"], &["dtgate/xy"]),
+        (&["dtgate/x"], &["dtgate/x/y"]),
+        (&["dtgate"], &["dtgate/x"]),
+        (&[""], &["dtgate/x", "modes"]),
+        (&["dtgate/x"], &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let said = with(&format!("bad-{number}"), roots, allowed).unwrap_err();
+        assert!(said.contains(".roots lets it have"), "{roots:?}: {said}");
+    }
+    // One without a manifest owns everything.
+    let bundle = shelf.put("whole", &[X]);
+    let roots = Some(vec!["dtgate".to_owned()]);
+    let said = shelf
+        .load(None, vec![Packed { roots, ..bundle }])
+        .unwrap_err();
+    assert!(said.contains("it has the root \"\""), "{said}");
 }
