@@ -70,7 +70,7 @@ async fn run(config: &Config, records: u64) {
     let size = "SELECT sum(pg_total_relation_size(inhrelid))::bigint, sum(pg_relation_size(inhrelid))::bigint
       FROM pg_inherits WHERE inhparent = 'dtgate.record'::regclass";
     let size = connected.client.query_one(size, &[]).await.unwrap();
-    let [all, rows]: [i64; 2] = [size.get(0), size.get(1)];
+    let [all, rows]: [i64; 2] = [size.try_get(0).unwrap(), size.try_get(1).unwrap()];
     println!("records            {records}");
     println!("journal            {} MiB", bytes >> 20);
     println!("sent               {:.0} records/s", records as f64 / took);

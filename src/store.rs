@@ -4,10 +4,13 @@
 //! because records stand in it as they were written.
 
 mod ask;
+mod column;
 mod config;
 mod connect;
 mod endings;
+mod error;
 mod gates;
+mod guard;
 mod moment;
 mod names;
 mod partition;
@@ -19,11 +22,13 @@ mod standing;
 mod sums;
 mod turns;
 mod verify;
+mod watch;
 mod write;
 
 pub use ask::{Asked, Found, Key, Lines};
 pub use config::{Config, Url, WhenAway, Whose};
-pub use connect::{Connected, StoreError, check};
+pub use connect::{Connected, check};
+pub use error::StoreError;
 pub use gates::Gate;
 pub use moment::Moment;
 pub use query::{Cursor, Page, Question};

@@ -166,6 +166,17 @@ impl Default for Filter {
     }
 }
 
+impl Filter {
+    /// A database server writes no lines into this log, and the driver none with what it is asked, unless it is named.
+    fn as_lines(&self) -> EnvFilter {
+        if self.0.contains(DRIVER) {
+            EnvFilter::new(&self.0)
+        } else {
+            EnvFilter::new(format!("{},{DRIVER}=off", self.0))
+        }
+    }
+}
+
 impl FromStr for Filter {
     type Err = FilterError;
 
@@ -207,7 +218,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.filter.0))
+        .with_env_filter(config.filter.as_lines())
         .with_writer(writer)
         // It would print them, and who prints to a closed stderr panics.
         .log_internal_errors(false);
@@ -257,6 +268,9 @@ fn report(panic: &PanicHookInfo<'_>) {
 
 /// How long the end of the program waits for the log.
 const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// Who asks the store.
+const DRIVER: &str = "tokio_postgres";
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 

@@ -209,6 +209,7 @@ impl Walk<'_> {
             _ => {}
         }
         self.doubt.see(&record);
+        self.start.follows(&self.head);
         self.noted_found |= self.noted.is_some_and(|noted| {
             noted.seq + 1 == self.head.next && noted.hash == self.head.hash.as_str()
         });

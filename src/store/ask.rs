@@ -4,6 +4,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::column::column;
 use super::moment::Moment;
 use super::schema::{signed, unsigned};
 use super::{Config, Connected, StoreError};
@@ -61,7 +62,7 @@ impl Asked {
             .build()
             .map_err(|error| StoreError::Other(error.to_string()))?;
         let connected = runtime.block_on(async {
-            let connected = Connected::open(config, "audit").await?;
+            let connected = Connected::open_to_ask(config, "audit").await?;
             connected.client.batch_execute(SESSION).await?;
             Ok::<_, StoreError>(connected)
         })?;
@@ -74,7 +75,8 @@ impl Asked {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let asking = self.connected.client.query(sql, values);
-        Ok(self.runtime.block_on(asking)?)
+        let asked = self.runtime.block_on(asking);
+        asked.map_err(|error| self.connected.explained(error.into()))
     }
 
     /// Something that has no answer.
@@ -87,27 +89,50 @@ impl Asked {
     pub fn line(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2 LIMIT 1";
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq)])?;
-        Ok(rows.first().map(|row| bytes(row.get(0))))
+        let line = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(line.map(bytes))
     }
 
-    /// The lines of several decisions at once, in their order.
-    pub fn lines(&self, found: &[Found]) -> Result<Vec<Lines>, StoreError> {
+    /// Of how many of these decisions, from the first, the lines have room at once. One has.
+    pub fn at_once(&self, found: &[Found]) -> Result<usize, StoreError> {
+        let (mut room, mut count) = (AT_ONCE, 0);
+        for row in self.of_lines("octet_length", found)? {
+            for place in 0..3_usize {
+                let bytes = column::<Option<i32>>(&row, place)?.unwrap_or_default();
+                room -= i64::from(bytes);
+            }
+            if room < 0 {
+                break;
+            }
+            count += 1;
+        }
+        Ok(count.clamp(1, found.len().max(1)))
+    }
+
+    fn of_lines(&self, shown: &str, found: &[Found]) -> Result<Vec<Row>, StoreError> {
         let gates: Vec<&str> = found.iter().map(|it| &*it.gate).collect();
         let number = |of: &dyn Fn(&Decided) -> Option<u64>| -> Vec<Option<i64>> {
             found.iter().map(|it| of(&it.decided).map(signed)).collect()
         };
         let seqs = number(&|it| Some(it.seq));
         let (outcomes, settled) = (number(&|it| it.outcome), number(&|it| it.settled));
-        let rows = self.rows(LINES, &[&gates, &seqs, &outcomes, &settled])?;
-        let line = |row: &Row, at: usize| row.get::<_, Option<&str>>(at).map(bytes);
-        Ok(rows
-            .iter()
-            .map(|row| Lines {
-                decision: line(row, 0),
-                outcome: line(row, 1),
-                settled: line(row, 2),
+        let sql = LINES.replace("SHOWN", shown);
+        self.rows(&sql, &[&gates, &seqs, &outcomes, &settled])
+    }
+
+    /// The lines of several decisions at once, in their order.
+    pub fn lines(&self, found: &[Found]) -> Result<Vec<Lines>, StoreError> {
+        let rows = self.of_lines("", found)?;
+        let line =
+            |row, at: usize| Ok::<_, StoreError>(column::<Option<&str>>(row, at)?.map(bytes));
+        let lines = |row| {
+            Ok(Lines {
+                decision: line(row, 0)?,
+                outcome: line(row, 1)?,
+                settled: line(row, 2)?,
             })
-            .collect())
+        };
+        rows.iter().map(lines).collect()
     }
 
     /// A decision by its number.
@@ -115,7 +140,7 @@ impl Asked {
         let sql = "SELECT gate, seq, at, coalesce(no_op, false), outcome_seq, settled_seq FROM dtgate.record
                    WHERE gate = $1 AND seq = $2 AND kind = 'decision' LIMIT 1";
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq)])?;
-        Ok(rows.first().map(found))
+        rows.first().map(found).transpose()
     }
 
     /// The records before and after one, of the same gate.
@@ -123,8 +148,11 @@ impl Asked {
         let sql = "SELECT (SELECT max(seq) FROM dtgate.record WHERE gate = $1 AND seq < $2),
                           (SELECT min(seq) FROM dtgate.record WHERE gate = $1 AND seq > $2)";
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq)])?;
-        let number = |at| rows.first().and_then(|row| row.get::<_, Option<i64>>(at));
-        Ok((number(0).map(unsigned), number(1).map(unsigned)))
+        let number = |at: usize| {
+            let number = rows.first().map(|row| column::<Option<i64>>(row, at));
+            Ok::<_, StoreError>(number.transpose()?.flatten().map(unsigned))
+        };
+        Ok((number(0)?, number(1)?))
     }
 
     /// The last record of a kind before another, of the same gate.
@@ -132,23 +160,24 @@ impl Asked {
         let sql = "SELECT seq FROM dtgate.record WHERE gate = $1 AND seq < $2 AND kind = $3
                    AND kind NOT IN ('decision', 'outcome') ORDER BY at DESC, seq DESC LIMIT 1";
         let rows = self.rows(sql, &[&key.gate, &signed(key.seq), &kind])?;
-        Ok(rows.first().map(|row| unsigned(row.get(0))))
+        let seq = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(seq.map(unsigned))
     }
 }
 
 /// Of the columns that all questions for decisions ask for.
-pub(super) fn found(row: &Row) -> Found {
-    let number = |at| row.get::<_, Option<i64>>(at).map(unsigned);
-    Found {
-        gate: row.get(0),
-        at: row.get(2),
+pub(super) fn found(row: &Row) -> Result<Found, StoreError> {
+    let number = |at: usize| Ok::<_, StoreError>(column::<Option<i64>>(row, at)?.map(unsigned));
+    Ok(Found {
+        gate: column(row, 0)?,
+        at: column(row, 2)?,
         decided: Decided {
-            seq: unsigned(row.get(1)),
-            no_op: row.get(3),
-            outcome: number(4),
-            settled: number(5),
+            seq: unsigned(column(row, 1)?),
+            no_op: column(row, 3)?,
+            outcome: number(4)?,
+            settled: number(5)?,
         },
-    }
+    })
 }
 
 pub(super) fn bytes(line: &str) -> Vec<u8> {
@@ -160,8 +189,9 @@ pub(super) fn bytes(line: &str) -> Vec<u8> {
 const SESSION: &str = "SET jit = off; SET work_mem = '64MB';
     BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
+/// The lines of the decisions `$1`, `$2` and of the records about them; `SHOWN` of each.
 const LINES: &str = "
-SELECT decision.line, outcome.line, settled.line
+SELECT SHOWN(decision.line), SHOWN(outcome.line), SHOWN(settled.line)
 FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS asked(gate, seq, outcome, settled, place)
 LEFT JOIN LATERAL (
   SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.seq LIMIT 1
@@ -173,3 +203,6 @@ LEFT JOIN LATERAL (
   SELECT line FROM dtgate.record WHERE record.gate = asked.gate AND record.seq = asked.settled LIMIT 1
 ) AS settled ON true
 ORDER BY place";
+
+/// Bytes of lines that are read at once.
+const AT_ONCE: i64 = 32 << 20;

@@ -59,7 +59,8 @@ pub enum WhenAway {
     Refuse,
 }
 
-/// `postgres://user@host[:port]/database`, or several hosts, as libpq reads it; without a password.
+/// `postgres://user@host[:port]/database`, or several hosts, as libpq reads it; without a password. A certificate is
+/// always looked at, so that `sslmode=verify-full` is the same as `require`.
 #[derive(Clone, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Url {
@@ -116,9 +117,19 @@ impl TryFrom<String> for Url {
 
     /// Nothing of the text is repeated: it may hold a password.
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let wanted = "write postgres://user@host[:port]/database; the password belongs in store.password_file";
+        let wanted = "write postgres://user@host[:port]/database; the password belongs in store.password_file, or in --password-file";
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let settings = tokio_postgres::Config::from_str(&text).map_err(|_quotes| wanted)?;
+        let (_, parameters) = text.rsplit_once('?').unwrap_or_default();
+        let names = || parameters.split('&').filter_map(|it| it.split('=').next());
+        if let Some((_, elsewhere)) = ELSEWHERE
+            .iter()
+            .find(|(it, _)| names().any(|name| name == *it))
+        {
+            return Err(elsewhere);
+        }
+        let known = text.replace("sslmode=verify-full", "sslmode=require");
+        let known = known.replace("sslmode=verify-ca", "sslmode=require");
+        let settings = tokio_postgres::Config::from_str(&known).map_err(|_quotes| wanted)?;
         let is_whole = !settings.get_hosts().is_empty() && settings.get_user().is_some();
         if is_url && is_whole && settings.get_password().is_none() {
             Ok(Self { text, settings })
@@ -147,6 +158,30 @@ impl fmt::Debug for Url {
         write!(f, "{self}")
     }
 }
+
+/// What libpq knows and the driver does not, and where it stands here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "sslrootcert",
+        "sslrootcert is not known in the URL: the authorities to trust belong in store.ca, or in --ca",
+    ),
+    (
+        "sslcert",
+        "sslcert is not known in the URL: it belongs in store.client_certificate",
+    ),
+    (
+        "sslkey",
+        "sslkey is not known in the URL: it belongs in store.client_certificate",
+    ),
+    (
+        "passfile",
+        "passfile is not known in the URL: the password belongs in store.password_file, or in --password-file",
+    ),
+    (
+        "application_name",
+        "application_name is not taken from the URL: dtgate names its sessions itself",
+    ),
+];
 
 fn timeout() -> Duration {
     Duration::from_secs(10)

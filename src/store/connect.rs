@@ -1,16 +1,22 @@
 //! A connection to the store.
 
-use std::path::{Path, PathBuf};
+use std::future::poll_fn;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Config, schema};
-use crate::outbound::{Files, OutboundError};
+use super::error::{causes, cut};
+use super::guard::Guard;
+use super::watch::Room;
+use super::{Config, StoreError, schema};
+use crate::outbound::Files;
 use crate::value::unread;
 
 /// A session. It ends when this is dropped.
@@ -19,50 +25,35 @@ pub struct Connected {
     pub client: Client,
     /// Moves its bytes.
     work: JoinHandle<()>,
-}
-
-/// Why the store is not there.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("{}", causes(.0))]
-    Postgres(#[from] tokio_postgres::Error),
-    #[error(transparent)]
-    Outbound(#[from] OutboundError),
-    #[error("password_file {}: {reason}", path.display())]
-    Password { path: PathBuf, reason: String },
-    #[error("no answer within {}", humantime::format_duration(*.0))]
-    Timeout(Duration),
-    #[error(
-        "its tables are of version {found}, and this dtgate wants {wanted}: use the same version of dtgate for all gates"
-    )]
-    Version { found: i32, wanted: i32 },
-    #[error(
-        "it has another record {seq} of gate {gate:?}, and nothing is overwritten: another journal was sent under this \
-         name, or the record was changed since. Give this journal a name of its own: stop the gate and run `dtgate audit key --rotate --origin NAME`"
-    )]
-    Foreign { gate: String, seq: i64 },
-    #[error("it has lost what was sent behind record {0}")]
-    Lost(u64),
-    #[error(
-        "{0} is there and is no part of dtgate.record: attach it again, or give it another name"
-    )]
-    Detached(String),
-    #[error("its encoding is {0}: make the database with ENCODING 'UTF8'")]
-    Encoding(String),
-    #[error("{0}")]
-    Other(String),
+    /// Why that has ended.
+    ended: Arc<OnceLock<String>>,
 }
 
 impl Connected {
-    /// Opens a session for `purpose`, which the server shows to its operators, and makes the tables where there are none.
+    /// Opens a session of a gate for `purpose`, which the server shows to its operators, and makes the tables where there
+    /// are none.
     pub async fn open(config: &Config, purpose: &str) -> Result<Self, StoreError> {
-        let within = config.timeout.as_std();
-        let opening = Self::open_now(config, purpose);
-        let opened = tokio::time::timeout(within, opening).await;
-        opened.unwrap_or(Err(StoreError::Timeout(within)))
+        in_time(config, async {
+            let mut connected = Self::reach(config, purpose, Room::GATE).await?;
+            let prepared = schema::prepare(&mut connected.client).await;
+            prepared.map_err(|error| connected.explained(error))?;
+            Ok(connected)
+        })
+        .await
     }
 
-    async fn open_now(config: &Config, purpose: &str) -> Result<Self, StoreError> {
+    /// Opens a session of somebody who asks, and makes nothing.
+    pub(super) async fn open_to_ask(config: &Config, purpose: &str) -> Result<Self, StoreError> {
+        in_time(config, async {
+            let connected = Self::reach(config, purpose, Room::COMMAND).await?;
+            let checked = schema::check(&connected.client).await;
+            checked.map_err(|error| connected.explained(error))?;
+            Ok(connected)
+        })
+        .await
+    }
+
+    async fn reach(config: &Config, purpose: &str, room: Room) -> Result<Self, StoreError> {
         let mut settings = config.url.settings();
         settings.application_name(format!("dtgate {purpose}"));
         // One that is silent must not take the time of those behind it.
@@ -72,20 +63,54 @@ impl Connected {
         if let Some(path) = &config.password_file {
             settings.password(password(path)?);
         }
-        let (client, connection) = settings.connect(tls(config)?).await?;
+        let is_local = |host: &Host| matches!(host, Host::Unix(_));
+        if settings.get_hosts().iter().any(is_local) {
+            // On this machine, where only its own users are.
+            return Self::over(&settings, NoTls).await;
+        }
+        let mode = settings.get_ssl_mode();
+        if mode != SslMode::Disable {
+            settings.ssl_mode(SslMode::Require);
+            let guard = Guard::encrypted(tls(config)?, room);
+            match Self::over(&settings, guard).await {
+                Err(error) if mode == SslMode::Prefer && has_no_tls(&error) => {}
+                reached => return reached,
+            }
+        }
+        let guard = Guard::plain(&mut settings, room);
+        Self::over(&settings, guard).await
+    }
+
+    async fn over<M>(settings: &tokio_postgres::Config, tls: M) -> Result<Self, StoreError>
+    where
+        M: MakeTlsConnect<Socket>,
+        M::Stream: Send + 'static,
+        M::TlsConnect: Send,
+        <M::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let (client, connection) = settings.connect(tls).await?;
         if let Some(encoding) = connection.parameter("server_encoding")
             && encoding != "UTF8"
         {
-            return Err(StoreError::Encoding(encoding.to_owned()));
+            return Err(StoreError::Encoding(cut(encoding)));
         }
-        let work = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %causes(&error), "a connection to the store ended");
+        let ended = Arc::new(OnceLock::new());
+        let work = tokio::spawn(moved(connection, ended.clone()));
+        Ok(Self {
+            client,
+            work,
+            ended,
+        })
+    }
+
+    /// Why the connection has ended, in place of that it has.
+    pub(super) fn explained(&self, error: StoreError) -> StoreError {
+        match (&error, self.ended.get()) {
+            (StoreError::Postgres(driver), Some(reason)) if driver.is_closed() => {
+                StoreError::Other(reason.clone())
             }
-        });
-        let mut connected = Self { client, work };
-        schema::prepare(&mut connected.client).await?;
-        Ok(connected)
+            _ => error,
+        }
     }
 
     /// Whatever the server's own settings say: what was answered is on its disk, nothing waits without end, and a gate whose
@@ -116,6 +141,42 @@ impl Drop for Connected {
     }
 }
 
+/// Moves the bytes of a session until it ends. What the server says beside its answers is its own business.
+async fn moved<S, T>(mut connection: Connection<S, T>, ended: Arc<OnceLock<String>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) => {
+                tracing::debug!(notice = cut(notice.message()), "the store says");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let reason = causes(&error);
+                tracing::debug!(reason, "a connection to the store ended");
+                drop(ended.set(reason));
+                return;
+            }
+        }
+    }
+}
+
+async fn in_time(
+    config: &Config,
+    opening: impl Future<Output = Result<Connected, StoreError>>,
+) -> Result<Connected, StoreError> {
+    let within = config.timeout.as_std();
+    let opened = tokio::time::timeout(within, opening).await;
+    opened.unwrap_or(Err(StoreError::Timeout(within)))
+}
+
+/// Whether the server has said that it does not encrypt.
+fn has_no_tls(error: &StoreError) -> bool {
+    matches!(error, StoreError::Postgres(error) if causes(error).contains("server does not support TLS"))
+}
+
 /// Finds what would keep a connection from being opened, and needs no server to be seen.
 pub fn check(config: &Config) -> Result<(), StoreError> {
     if let Some(path) = &config.password_file {
@@ -129,34 +190,6 @@ fn tls(config: &Config) -> Result<MakeRustlsConnect, StoreError> {
     let files = Files::read(config.ca.as_deref(), config.client_certificate.as_ref())?;
     let is_encrypted = config.url.settings().get_ssl_mode() != SslMode::Disable;
     Ok(MakeRustlsConnect::new(files.client(is_encrypted)?))
-}
-
-/// The driver says only "db error" of what the server says.
-pub(super) fn causes(error: &tokio_postgres::Error) -> String {
-    if let Some(said) = error.as_db_error() {
-        let code = said.code();
-        let advice = advice(code).map_or(String::new(), |it| format!(": {it}"));
-        return format!("{} ({}){advice}", said.message(), code.code());
-    }
-    let error: &dyn std::error::Error = error;
-    let all = std::iter::successors(Some(error), |error| error.source());
-    let all: Vec<String> = all.map(ToString::to_string).collect();
-    all.join(": ")
-}
-
-/// What an operator can do, where the server's own words do not say it.
-fn advice(code: &SqlState) -> Option<&'static str> {
-    let advice = match *code {
-        SqlState::READ_ONLY_SQL_TRANSACTION => {
-            "this server can only be read (a standby?): name the primary, or all of them and target_session_attrs=read-write"
-        }
-        SqlState::INSUFFICIENT_PRIVILEGE => "docs/store.md has the rights that a gate's role needs",
-        SqlState::UNDEFINED_TABLE => "the tables are not as dtgate made them",
-        // A partition that was dropped since it was looked for is made again by the next attempt.
-        SqlState::CHECK_VIOLATION => "a table of a month is gone",
-        _ => return None,
-    };
-    Some(advice)
 }
 
 fn password(path: &Path) -> Result<String, StoreError> {

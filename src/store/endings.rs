@@ -9,6 +9,7 @@ use tokio_postgres::Row as Kept;
 
 use super::StoreError;
 use super::ask::Asked;
+use super::column::column;
 use super::rows::Row;
 use super::schema::signed;
 use super::verify::Problems;
@@ -62,11 +63,11 @@ impl Endings {
         token: &[String],
         problems: &mut Problems,
     ) -> Result<(), StoreError> {
-        let outcome: Option<String> = kept.try_get("outcome")?;
-        let outcome_seq: Option<i64> = kept.try_get("outcome_seq")?;
-        let found: Option<String> = kept.try_get("found")?;
-        let settled_seq: Option<i64> = kept.try_get("settled_seq")?;
-        let names: Option<Vec<Option<String>>> = kept.try_get("token")?;
+        let outcome: Option<String> = column(kept, "outcome")?;
+        let outcome_seq: Option<i64> = column(kept, "outcome_seq")?;
+        let found: Option<String> = column(kept, "found")?;
+        let settled_seq: Option<i64> = column(kept, "settled_seq")?;
+        let names: Option<Vec<Option<String>>> = column(kept, "token")?;
         let names = names.unwrap_or_default();
         let begins = names.iter().take(token.len()).map(Option::as_ref);
         let made: Vec<String> = names.iter().skip(token.len()).flatten().cloned().collect();
@@ -182,8 +183,8 @@ fn settlement(
 ) -> Result<(), StoreError> {
     let sql = "SELECT settled_seq, found FROM dtgate.record WHERE gate = $1 AND seq = $2 AND kind = 'decision'";
     for row in asked.rows(sql, &[&gate, &signed(settled.of)])? {
-        let by: Option<i64> = row.try_get(0)?;
-        let found: Option<&str> = row.try_get(1)?;
+        let by: Option<i64> = column(&row, 0)?;
+        let found: Option<&str> = column(&row, 1)?;
         let counts = |found: &str| found != "unknown";
         let said = by.zip(found).map(|(by, found)| (counts(found), by));
         if said < Some((counts(&settled.found), seq)) {
@@ -200,7 +201,7 @@ fn settlement(
 fn told_by(asked: &Asked, gate: &str, seq: i64) -> Result<Option<About>, StoreError> {
     let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND seq = $2";
     let rows = asked.rows(sql, &[&gate, &seq])?;
-    let line: Option<&str> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    let line: Option<&str> = rows.first().map(|row| column(row, 0)).transpose()?;
     let facts = line.and_then(|line| facts::of(line.as_bytes()));
     Ok(facts.map(|facts| facts.about))
 }

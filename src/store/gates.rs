@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::ask::{Asked, Key};
+use super::column::column;
 use super::moment::Moment;
 use super::schema::unsigned;
 
@@ -29,21 +30,21 @@ impl Asked {
         let sql = "SELECT gate, version, revision, listen, head_seq, head_hash, shipped_seq, started, seen, key
                    FROM dtgate.gate ORDER BY gate COLLATE \"C\"";
         let rows = self.rows(sql, &[])?;
-        Ok(rows
-            .iter()
-            .map(|row| Gate {
-                name: row.get(0),
-                version: row.get(1),
-                revision: row.get(2),
-                listen: row.get(3),
-                head_seq: unsigned(row.get(4)),
-                head_hash: row.get(5),
-                shipped: unsigned(row.get(6)),
-                started: row.get(7),
-                seen: row.get(8),
-                key: row.get(9),
+        let gate = |row| {
+            Ok(Gate {
+                name: column(row, 0)?,
+                version: column(row, 1)?,
+                revision: column(row, 2)?,
+                listen: column(row, 3)?,
+                head_seq: unsigned(column(row, 4)?),
+                head_hash: column(row, 5)?,
+                shipped: unsigned(column(row, 6)?),
+                started: column(row, 7)?,
+                seen: column(row, 8)?,
+                key: column(row, 9)?,
             })
-            .collect())
+        };
+        rows.iter().map(gate).collect()
     }
 
     /// The gates that have records here, in the order of their names, whether they are listed or not.
@@ -54,15 +55,23 @@ impl Asked {
                      UNION ALL SELECT (SELECT min(gate) FROM dtgate.record WHERE gate > name) FROM gate WHERE name IS NOT NULL
                    ) SELECT name FROM gate WHERE name IS NOT NULL ORDER BY name COLLATE \"C\"";
         let rows = self.rows(sql, &[])?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        rows.iter().map(|row| column(row, 0)).collect()
+    }
+
+    /// The last record of a gate that is here; 0: there is none.
+    pub fn last(&self, gate: &str) -> Result<u64, StoreError> {
+        let sql = "SELECT max(seq) FROM dtgate.record WHERE gate = $1";
+        let rows = self.rows(sql, &[&gate])?;
+        let last: Option<Option<i64>> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(last.flatten().map_or(0, unsigned))
     }
 
     /// The first record of a gate that is here.
     pub fn first(&self, gate: &str) -> Result<Option<Key>, StoreError> {
         let sql = "SELECT min(seq) FROM dtgate.record WHERE gate = $1";
         let rows = self.rows(sql, &[&gate])?;
-        let first: Option<i64> = rows.first().and_then(|row| row.get(0));
-        Ok(first.map(|seq| Key {
+        let first: Option<Option<i64>> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(first.flatten().map(|seq| Key {
             gate: gate.to_owned(),
             seq: unsigned(seq),
         }))

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::StoreError;
 use super::ask::Asked;
+use super::column::column;
 use crate::audit::facts::within;
 use crate::audit::index::{Filter, Pattern, Unnamed};
 use crate::value::Network;
@@ -28,7 +29,8 @@ impl Asked {
         if rows.len() > FEW {
             return Ok(Meant::Many { exactly, begins });
         }
-        Ok(Meant::These(rows.iter().map(|row| row.get(0)).collect()))
+        let names = rows.iter().map(|row| column(row, 0));
+        Ok(Meant::These(names.collect::<Result<_, _>>()?))
     }
 
     /// The addresses that a question means: they are few beside decisions, and each is looked at.
@@ -130,7 +132,7 @@ impl Asked {
     fn names(&self, kind: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT value FROM dtgate.name WHERE kind = $1 LIMIT $2";
         let rows = self.rows(sql, &[&kind, &ALL])?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        rows.iter().map(|row| column(row, 0)).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use tokio_postgres::Client;
 
 use super::StoreError;
+use super::column::column;
 use super::schema::LOCK;
 
 /// Makes the partition of a month where there is none. Several gates may do that at once, and none of them keeps the
@@ -15,17 +16,17 @@ pub(super) async fn ensure(
     let attached = "SELECT to_regclass($1) IS NOT NULL, EXISTS (SELECT FROM pg_inherits
                     WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass('dtgate.record'))";
     let found = client.query_one(attached, &[&name]).await?;
-    if found.get(1) {
+    if column(&found, 1)? {
         return Ok(());
     }
     let transaction = client.transaction().await?;
     let lock = "SELECT pg_advisory_xact_lock($1)";
     transaction.execute(lock, &[&LOCK]).await?;
     let found = transaction.query_one(attached, &[&name]).await?;
-    if found.get(1) {
+    if column(&found, 1)? {
         return Ok(());
     }
-    if found.get(0) {
+    if column(&found, 0)? {
         return Err(StoreError::Detached(name));
     }
     let (next_year, next_month) = if month == 12 {

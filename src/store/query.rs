@@ -89,7 +89,8 @@ impl Asked {
         } else {
             self.rows(&sql, &values)?
         };
-        let mut decisions: Vec<Found> = rows.iter().map(found).collect();
+        let decisions: Result<Vec<Found>, _> = rows.iter().map(found).collect();
+        let mut decisions = decisions?;
         let more = decisions.len() > limit;
         decisions.truncate(limit);
         Ok(Page { decisions, more })
@@ -148,7 +149,7 @@ impl Asked {
         }
         if filter.since.is_some() || filter.until.is_some() {
             // What has no time is of none.
-            condition.say("d.at > '-infinity'");
+            condition.say("d.at > '-infinity' AND d.at < 'infinity'");
         }
         if let Some(before) = filter.before {
             condition.add("d.seq < ?", signed(before));

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, IsolationLevel};
 
 use super::StoreError;
+use super::column::column;
 
 /// Makes the tables where there are none. Several gates may do that at once.
 pub async fn prepare(client: &mut Client) -> Result<(), StoreError> {
@@ -20,8 +21,8 @@ pub async fn prepare(client: &mut Client) -> Result<(), StoreError> {
         .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
         .await?;
     let found = transaction.query_opt(FIND, &[]).await?;
-    let is_there = found.is_some_and(|row| row.get::<_, bool>(0));
-    if !is_there {
+    let is_there = found.map(|row| column(&row, 0)).transpose()?;
+    if is_there != Some(true) {
         transaction.batch_execute(TABLES).await?;
         let insert = "INSERT INTO dtgate.version(one, version) VALUES (true, $1)";
         transaction.execute(insert, &[&VERSION]).await?;
@@ -30,6 +31,15 @@ pub async fn prepare(client: &mut Client) -> Result<(), StoreError> {
     match version(client).await? {
         Some(VERSION) => Ok(()),
         found => Err(wrong(found.unwrap_or_default())),
+    }
+}
+
+/// Whether the tables are there, for somebody who makes none.
+pub(super) async fn check(client: &Client) -> Result<(), StoreError> {
+    match version(client).await? {
+        Some(VERSION) => Ok(()),
+        Some(found) => Err(wrong(found)),
+        None => Err(StoreError::Absent),
     }
 }
 
@@ -42,13 +52,13 @@ fn wrong(found: i32) -> StoreError {
 
 async fn version(client: &Client) -> Result<Option<i32>, StoreError> {
     let found = client.query_one(FIND, &[]).await?;
-    if !found.get::<_, bool>(0) {
+    if !column::<bool>(&found, 0)? {
         return Ok(None);
     }
     let row = client
         .query_opt("SELECT version FROM dtgate.version", &[])
         .await?;
-    Ok(row.map(|row| row.get(0)))
+    row.map(|row| column(&row, 0)).transpose()
 }
 
 /// A number as the tables have it.
@@ -56,8 +66,9 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// What no gate writes, is nothing.
 pub(super) fn unsigned(number: i64) -> u64 {
-    number.unsigned_abs()
+    u64::try_from(number).unwrap_or_default()
 }
 
 /// The advisory lock of a name.

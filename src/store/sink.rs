@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::column::column;
 use super::rows::{Row, endings};
 use super::schema::{signed, unsigned};
 use super::standing::About;
@@ -32,6 +33,8 @@ pub struct Sink {
     is_known: bool,
     told: Option<Instant>,
     names: Names,
+    /// Why records do not arrive: what kind of reason it is, and its words.
+    reason: Option<(String, String)>,
 }
 
 /// An open connection, and what is known through it.
@@ -62,6 +65,7 @@ impl Sink {
             is_known: false,
             told: None,
             names: Names::default(),
+            reason: None,
         })
     }
 
@@ -90,12 +94,26 @@ impl Sink {
                 self.at_once = (self.at_once * 2).min(MOST.records);
             }
             (self.arrived, self.is_known) = (last.seq, true);
+            self.reason = None;
             rest = behind;
             if self.told.is_none_or(|told| told.elapsed() >= TELL) {
                 self.tell().await?;
             }
         }
         Ok(())
+    }
+
+    /// A reason in words. While it is the same, its words are: a server has new ones for it each time.
+    pub fn reason(&mut self, error: &StoreError) -> String {
+        let kind = error.kind();
+        if let Some((before, words)) = &self.reason
+            && *before == kind
+        {
+            return words.clone();
+        }
+        let words = error.to_string();
+        self.reason = Some((kind.into_owned(), words.clone()));
+        words
     }
 
     /// There is nothing to send: others want to know that the gate is there. What the store has lost is seen here, too.
@@ -125,8 +143,23 @@ impl Sink {
                 tokio::task::yield_now().await;
             }
         }
-        let limit = self.config.timeout.as_std();
         let mut session = self.session().await?;
+        match self.write_in(&mut session, &rows).await {
+            Ok(new) => {
+                // Only what went well is used again.
+                self.session = Some(session);
+                Ok(new)
+            }
+            Err(error) => Err(session.connected.explained(error)),
+        }
+    }
+
+    async fn write_in(
+        &mut self,
+        session: &mut Session,
+        rows: &[Row<'_>],
+    ) -> Result<usize, StoreError> {
+        let limit = self.config.timeout.as_std();
         let months: BTreeSet<_> = rows.iter().filter_map(|row| row.at.month()).collect();
         for month in months {
             if !session.months.contains(&month) {
@@ -142,12 +175,8 @@ impl Sink {
             answered(limit, statements.add_names(client, &new)).await?;
             self.names.add(&new);
         }
-        let endings = endings(&rows);
-        let written = statements.write(client, &self.gate, &rows, endings);
-        let new = answered(limit, written).await?;
-        // Only what went well is used again.
-        self.session = Some(session);
-        Ok(new)
+        let written = statements.write(client, &self.gate, rows, endings(rows));
+        answered(limit, written).await
     }
 
     async fn tell(&mut self) -> Result<(), StoreError> {
@@ -171,9 +200,14 @@ impl Sink {
         let limit = self.config.timeout.as_std();
         let connected = Connected::open(&self.config, &self.gate).await?;
         let client = &connected.client;
-        answered(limit, connected.steady(limit)).await?;
-        let statements = answered(limit, Statements::prepare(client)).await?;
-        let newest = answered(limit, newest(client, &self.gate, self.arrived)).await?;
+        let asked = async {
+            answered(limit, connected.steady(limit)).await?;
+            let statements = answered(limit, Statements::prepare(client)).await?;
+            let newest = answered(limit, newest(client, &self.gate, self.arrived)).await?;
+            Ok((statements, newest))
+        };
+        let asked: Result<_, StoreError> = asked.await;
+        let (statements, newest) = asked.map_err(|error| connected.explained(error))?;
         self.names = Names::default();
         let session = Session {
             connected,
@@ -192,7 +226,7 @@ impl Sink {
 /// The last record of a gate that is there, up to one of them; 0: none.
 async fn newest(client: &Client, gate: &str, up_to: u64) -> Result<u64, StoreError> {
     let found = client.query_one(NEWEST, &[&gate, &signed(up_to)]).await?;
-    Ok(found.get::<_, Option<i64>>(0).map_or(0, unsigned))
+    Ok(column::<Option<i64>>(&found, 0)?.map_or(0, unsigned))
 }
 
 /// A server that is there answers each question within the limit, or says that it could not; one that is not says

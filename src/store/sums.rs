@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::StoreError;
 use super::ask::Asked;
+use super::column::column;
 use super::moment::Moment;
 use super::query::Question;
 use super::schema::unsigned;
@@ -24,13 +25,13 @@ impl Asked {
         );
         let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
         for row in self.rows(&sql, &condition.values())? {
-            let from = row.get::<_, Moment>(0).millis().unwrap_or_default();
-            let mut names: Vec<Option<String>> = row.get(1);
+            let from = column::<Moment>(&row, 0)?.millis().unwrap_or_default();
+            let mut names: Vec<Option<String>> = column(&row, 1)?;
             if names.is_empty() {
                 names.push(None);
             }
-            let count = unsigned(row.get(3));
-            let is_denied = row.get::<_, Option<bool>>(2) == Some(true);
+            let count = unsigned(column(&row, 3)?);
+            let is_denied = column::<Option<bool>>(&row, 2)? == Some(true);
             for name in names {
                 let sum = sums.entry((from, name.unwrap_or_default())).or_default();
                 if is_denied {

@@ -20,6 +20,9 @@ use uuid::Uuid;
 use super::{Config, StoreError, WhenAway};
 use session::{Of, Session};
 
+#[cfg(test)]
+mod tests;
+
 /// Gives turns. Clones share the session.
 #[derive(Clone, Debug)]
 pub struct Turns(Arc<Inner>);
@@ -36,15 +39,23 @@ struct Inner {
     /// Held while one is opened.
     opening: tokio::sync::Mutex<()>,
     trouble: Mutex<Option<Trouble>>,
+    /// Held by whoever looks whether the store is there again.
+    looking: tokio::sync::Mutex<()>,
     ending: TaskTracker,
     /// When old rows were removed last.
     cleaned: Mutex<Instant>,
 }
 
+/// No turn was had or refused since.
 #[derive(Clone, Debug)]
 struct Trouble {
     reason: String,
+    kind: String,
+    since: Instant,
+    /// When it was tried last.
     tried: Instant,
+    /// Until another session is opened.
+    pause: Duration,
 }
 
 /// The right to change a token, until it is dropped.
@@ -94,11 +105,12 @@ impl Turns {
         let inner = Arc::new(Inner {
             config: config.clone(),
             gate: gate.to_owned(),
-            hold,
+            hold: hold.min(LONGEST_HOLD),
             runtime: Handle::current(),
             session: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
             ending: TaskTracker::new(),
             cleaned: Mutex::new(Instant::now()),
         });
@@ -118,17 +130,34 @@ impl Turns {
     /// Waits for the turn of a token, as long as the configuration says. Whoever stops waiting leaves nothing behind.
     pub async fn take(&self, environment: &str, token: &str) -> Result<Turn, TurnError> {
         let of = Of::new(environment, token);
+        let Some(away) = self.0.away() else {
+            return self.wait(&of).await;
+        };
+        // One looks whether it is there again. The others do not wait for what they would not get.
+        match self.0.looking.try_lock() {
+            Ok(_alone) => self.wait(&of).await,
+            Err(_another_looks) => Err(TurnError::Away(away)),
+        }
+    }
+
+    async fn wait(&self, of: &Of) -> Result<Turn, TurnError> {
         let (started, most) = (Instant::now(), self.0.config.turn_wait.as_std());
         let (mut pause, mut was_taken) = (FIRST_PAUSE, false);
         loop {
+            let begun = Instant::now();
             let left = most.saturating_sub(started.elapsed());
-            let tried = tokio::time::timeout(left, self.try_take(&of)).await;
+            let tried = tokio::time::timeout(left, self.try_take(of)).await;
             let patience = match tried {
                 Ok(Ok(Some(turn))) => return Ok(turn),
                 Ok(Ok(None)) => pause,
                 Ok(Err(_told)) => AGAIN,
                 // Of a store that does not answer, or of one that answered before.
-                Err(_elapsed) => break,
+                Err(_elapsed) => {
+                    if begun.elapsed() >= most / 2 {
+                        self.0.note(&StoreError::Timeout(most));
+                    }
+                    break;
+                }
             };
             was_taken |= patience != AGAIN;
             if started.elapsed() + patience >= most {
@@ -160,7 +189,10 @@ impl Turns {
         }));
         let (gate, hold) = (&self.0.gate, self.0.hold);
         let asked = session.take(of, gate, &holder, hold);
-        if self.0.in_time(&session, asked).await? {
+        let is_taken = self.0.in_time(&session, asked).await?;
+        // Nobody waits for it too long: what was answered late was not.
+        self.0.answers();
+        if is_taken {
             if let Some(held) = &mut turn.0 {
                 held.is_had = true;
             }
@@ -204,8 +236,11 @@ impl Inner {
         // Whoever stops waiting ends nothing: what is opened is there for the next.
         let inner = self.clone();
         let opening = self.runtime.spawn(async move { inner.open().await });
-        let opened = opening.await;
-        opened.unwrap_or_else(|panic| Err(StoreError::Other(panic.to_string())))
+        opening.await.unwrap_or_else(|_panicked| {
+            let error = StoreError::Other(FAULT.to_owned());
+            self.note(&error);
+            Err(error)
+        })
     }
 
     fn usable(&self) -> Option<Arc<Session>> {
@@ -219,12 +254,13 @@ impl Inner {
             return Ok(session);
         }
         if let Some(trouble) = self.trouble()
-            && trouble.tried.elapsed() < AGAIN
+            && trouble.tried.elapsed() < trouble.pause
         {
             return Err(StoreError::Other(trouble.reason));
         }
-        let opened = Session::open(&self.config).await;
-        self.note(opened.as_ref().err());
+        // Whether it is well, is said by the first question that it answers.
+        let opened = Session::open(&self.config, &self.gate).await;
+        let opened = opened.inspect_err(|error| self.note(error));
         let session = Arc::new(opened?);
         let mut kept = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Some(session.clone());
@@ -239,13 +275,13 @@ impl Inner {
     ) -> Result<T, StoreError> {
         let within = self.config.timeout.as_std();
         let answered = match tokio::time::timeout(within, asked).await {
-            Ok(answered) => answered.map_err(StoreError::from),
+            Ok(answered) => answered.map_err(|error| session.explained(error.into())),
             Err(_elapsed) => Err(StoreError::Timeout(within)),
         };
         if let Err(error) = &answered
             && session.fails()
         {
-            self.note(Some(error));
+            self.note(error);
         }
         answered
     }
@@ -255,25 +291,38 @@ impl Inner {
         trouble.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, error: Option<&StoreError>) {
+    /// How long it is known to be away, if it is so for longer than a change waits. What was seen long ago is not known.
+    fn away(&self) -> Option<Duration> {
+        let trouble = self.trouble()?;
+        let wait = self.config.turn_wait.as_std();
+        let away = trouble.since.elapsed();
+        let is_known = away >= wait && trouble.tried.elapsed() < wait + LONGEST_AGAIN;
+        is_known.then(|| Duration::from_secs(away.as_secs().max(1)))
+    }
+
+    /// Whether a turn can be had was answered, before whoever asked went away.
+    fn answers(&self) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.take().is_some() {
+            tracing::info!("turns of tokens are had from the store again");
+        }
+    }
+
+    fn note(&self, error: &StoreError) {
+        let (reason, kind, now) = (error.to_string(), error.kind(), Instant::now());
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let before = trouble.take();
-        match error {
-            None if before.is_some() => {
-                tracing::info!("turns of tokens are had from the store again");
-            }
-            None => {}
-            Some(error) => {
-                let reason = error.to_string();
-                if before.is_none_or(|before| before.reason != reason) {
-                    tracing::warn!(%error, "turns of tokens cannot be had from the store");
-                }
-                *trouble = Some(Trouble {
-                    reason,
-                    tried: Instant::now(),
-                });
-            }
+        let is_news = before.as_ref().is_none_or(|before| before.kind != kind);
+        if is_news {
+            tracing::warn!(error = %reason, "turns of tokens cannot be had from the store");
         }
+        *trouble = Some(Trouble {
+            reason,
+            kind: kind.into_owned(),
+            since: before.as_ref().map_or(now, |before| before.since),
+            tried: now,
+            pause: before.map_or(AGAIN, |before| (before.pause * 2).min(LONGEST_AGAIN)),
+        });
     }
 
     /// Removes old rows, now and then.
@@ -354,9 +403,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Between two tries where the store is away.
 const AGAIN: Duration = Duration::from_millis(250);
+/// Between two sessions of a store that answers nothing.
+const LONGEST_AGAIN: Duration = Duration::from_secs(2);
 /// Between two removals of old rows.
 const CLEANED: Duration = Duration::from_mins(10);
+/// A row that holds for longer is none of a gate's.
+const LONGEST_HOLD: Duration = Duration::from_hours(23);
 /// Between two tries to free one.
 const LATER: Duration = Duration::from_secs(1);
 /// How long a row is trusted without its session. `hold` has room for more.
 const FRESH: Duration = Duration::from_secs(3);
+/// What a panic is for operators.
+const FAULT: &str = "dtgate has a fault: a connection could not be opened";

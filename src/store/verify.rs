@@ -9,6 +9,7 @@ use tokio_postgres::Row as Kept;
 
 use super::StoreError;
 use super::ask::Asked;
+use super::column::column;
 use super::endings::Endings;
 use super::moment::Moment;
 use super::rows::Row;
@@ -94,10 +95,12 @@ impl Rows<'_> {
         // One stays, to be looked at.
         if self.ahead.len() < 2 && !self.is_end {
             let (seq, at) = self.last;
-            let rows = self.asked.rows(ROWS, &[&self.gate, &seq, &at, &AT_ONCE])?;
+            let rows = self
+                .asked
+                .rows(ROWS, &[&self.gate, &seq, &at, &AT_ONCE, &BYTES])?;
             self.is_end = rows.is_empty();
             if let Some(last) = rows.last() {
-                self.last = (last.try_get("seq")?, last.try_get("at")?);
+                self.last = (column(last, "seq")?, column(last, "at")?);
             }
             self.ahead.extend(rows);
         }
@@ -133,11 +136,12 @@ impl Asked {
         let mut names = Names::default();
         let name = format!("gate {gate}");
         while let Some(kept) = rows.next()? {
-            let line: &str = kept.try_get("line")?;
-            let (seq, line) = (unsigned(kept.try_get("seq")?), line.as_bytes());
+            let line: &str = column(&kept, "line")?;
+            let (seq, line) = (unsigned(column(&kept, "seq")?), line.as_bytes());
             let meant = Row::read(seq, line);
-            if kept.try_get::<_, i64>("seq")? < 1 {
+            if column::<i64>(&kept, "seq")? < 1 {
                 problems.add("a row has a number that no record has".to_owned());
+                continue;
             }
             if let Some(problem) = compared(&kept, &meant)? {
                 problems.add(problem);
@@ -197,9 +201,10 @@ impl Asked {
 
     /// The records that say what their gate has deleted of its journal.
     fn removals(&self, gate: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = 'pruned' ORDER BY at DESC LIMIT $2";
-        let rows = self.rows(sql, &[&gate, &MOST_REMOVALS])?;
-        let lines = rows.iter().map(|row| row.try_get::<_, &str>(0));
+        let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = 'pruned'
+                   AND octet_length(line) <= $3 ORDER BY at DESC LIMIT $2";
+        let rows = self.rows(sql, &[&gate, &MOST_REMOVALS, &MOST_OF_ONE])?;
+        let lines = rows.iter().map(|row| column::<&str>(row, 0));
         let lines: Result<Vec<&str>, _> = lines.collect();
         Ok(lines?
             .into_iter()
@@ -270,7 +275,7 @@ impl Names {
             .map(|(_, value, _)| value.as_str())
             .collect();
         for row in asked.rows(NAMELESS, &[&kinds, &values])? {
-            let at = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or_default();
+            let at = usize::try_from(column::<i64>(&row, 0)? - 1).unwrap_or_default();
             if let Some((kind, value, seq)) = self.new.get(at) {
                 problems.add(format!(
                     "record {seq} names the {kind} {value}, and the list of names has it not: questions for it find nothing"
@@ -288,7 +293,7 @@ impl Names {
 /// What stands beside a line and is not what it says.
 fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> {
     let seq = meant.seq;
-    let hash: Option<&[u8]> = kept.try_get("hash")?;
+    let hash: Option<&[u8]> = column(kept, "hash")?;
     if hash != Some(&meant.hash) {
         return Ok(Some(format!(
             "record {seq} was changed: its line has another hash than the one beside it"
@@ -300,11 +305,11 @@ fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> 
             wrong.push(column);
         }
     };
-    let at: Moment = kept.try_get("at")?;
+    let at: Moment = column(kept, "at")?;
     is("at", at == meant.at);
-    let text = |column: &str| kept.try_get::<_, Option<&str>>(column);
-    let number = |column: &str| kept.try_get::<_, Option<i64>>(column);
-    let list = |column: &str| kept.try_get::<_, Option<Vec<Option<String>>>>(column);
+    let text = |name| column::<Option<&str>>(kept, name);
+    let number = |name| column::<Option<i64>>(kept, name);
+    let list = |name| column::<Option<Vec<Option<String>>>>(kept, name);
     is("kind", text("kind")? == Some(meant.kind()));
     is("decision_seq", number("decision_seq")? == meant.about());
     let decision = meant.decision();
@@ -323,7 +328,7 @@ fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> 
     ] {
         is(column, text(column)? == wanted);
     }
-    let no_op: Option<bool> = kept.try_get("no_op")?;
+    let no_op: Option<bool> = column(kept, "no_op")?;
     is("no_op", no_op == decision.map(|it| it.is_no_op));
     for (column, wanted) in [
         ("certificate", decision.map(|it| &it.certificate)),
@@ -382,18 +387,24 @@ const ROWS: &str = "
 SELECT seq, at, kind, hash, line, decision_id, verdict, operation, environment, caller, client, revision, no_op,
   certificate, claim, team, token, scope, added, removed, policy, code, tsvector_to_array(words) AS words,
   outcome, outcome_seq, settled_seq, found, decision_seq
-FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) ORDER BY seq, at LIMIT $4";
+FROM (
+  SELECT *, sum(octet_length(line)) OVER way AS bytes, row_number() OVER way AS place
+  FROM (SELECT * FROM dtgate.record WHERE gate = $1 AND (seq, at) > ($2, $3) ORDER BY seq, at LIMIT $4) AS page
+  WINDOW way AS (ORDER BY seq, at)
+) AS page WHERE place = 1 OR bytes <= $5 ORDER BY seq, at";
 
 const NAMELESS: &str = "
 SELECT place FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted(kind, value, place)
 WHERE NOT EXISTS (SELECT FROM dtgate.name WHERE name.kind = wanted.kind AND name.value = wanted.value)";
 
-/// Rows that are read at once.
+/// Rows that are read at once, and bytes of their lines.
 const AT_ONCE: i64 = 1000;
+const BYTES: i64 = 32 << 20;
 /// Names that are looked for at once, and that are remembered.
 const NAMES_AT_ONCE: usize = 5_000;
 const KNOWN: usize = 200_000;
 /// More than any retention writes.
 const MOST_REMOVALS: i64 = 10_000;
+const MOST_OF_ONE: i32 = 1 << 20;
 /// Of problems.
 const LISTED: usize = 1000;

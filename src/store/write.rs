@@ -9,6 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement, Transaction};
 
 use super::StoreError;
+use super::column::column;
 use super::rows::{Ending, Row};
 use super::schema::lock_of;
 
@@ -65,9 +66,9 @@ impl Statements {
             .query(&self.there, &[&gate, &first.seq, &last.seq])
             .await?;
         let there: HashMap<i64, Vec<u8>> = there
-            .into_iter()
-            .map(|row| (row.get(0), row.get(1)))
-            .collect();
+            .iter()
+            .map(|row| Ok((column(row, 0)?, column(row, 1)?)))
+            .collect::<Result<_, StoreError>>()?;
         let other = |row: &&Row<'_>| there.get(&row.seq).is_some_and(|hash| *hash != row.hash);
         if let Some(row) = rows.iter().find(other) {
             return Err(StoreError::Foreign {

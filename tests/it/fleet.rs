@@ -259,3 +259,88 @@ fn needs_postgres_changes_are_refused_or_go_on_alone_while_the_store_is_away() {
     let allowed = last(&strict, "allow");
     assert!(allowed.get("turn").is_none(), "{allowed}");
 }
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_store_that_does_not_answer_is_told_until_it_does() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let directory = tempfile::tempdir().unwrap();
+    let more = "turn_wait = \"300ms\"";
+    let gate = start(directory, &upstream, &database, ("slow-a", more));
+    let is_well = || status(&gate)["turns"]["ok"] == true;
+    let change = || gate.send("PUT", &token(0), GOOD).status;
+    eventually("turns are had", || (change() == 204).then_some(()));
+    let cannot = "turns of tokens cannot be had";
+    let again = "turns of tokens are had from the store again";
+    let log = || {
+        (
+            gate.log().matches(cannot).count(),
+            gate.log().matches(again).count(),
+        )
+    };
+    let before = log();
+    // It can be reached, and answers no question: too late, or with an error that is another one each time.
+    for body in [
+        "PERFORM pg_sleep(1); RETURN new;",
+        "RAISE EXCEPTION ''no, at %'', clock_timestamp();",
+    ] {
+        database.sql(&format!(
+            "CREATE OR REPLACE FUNCTION public.hinder() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body} END';
+             CREATE OR REPLACE TRIGGER hinder BEFORE INSERT ON dtgate.turn FOR EACH ROW
+               EXECUTE FUNCTION public.hinder()"
+        ));
+        for _ in 0..3 {
+            assert_eq!(change(), 500);
+            assert!(!is_well());
+        }
+    }
+    let error = status(&gate)["turns"]["error"].clone();
+    assert!(error.as_str().unwrap().contains("(P0001)"), "{error}");
+    let (told, well_again) = log();
+    assert_eq!(well_again, before.1, "{}", gate.log());
+    // Once for each reason, however often it was asked; what was too late may have been ended over there.
+    assert!(
+        (before.0 + 2..=before.0 + 4).contains(&told),
+        "{}",
+        gate.log()
+    );
+    assert!(gate.log().contains("no answer within 300ms"));
+    database.sql("DROP TRIGGER hinder ON dtgate.turn");
+    eventually("turns are had again", || (change() == 204).then_some(()));
+    assert!(is_well());
+    // Tables that are not dtgate's own.
+    database.sql("ALTER TABLE dtgate.version ALTER version TYPE text");
+    database.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'dtgate slow-a turns'");
+    eventually("it is said", || {
+        let said = status(&gate)["turns"]["error"].to_string();
+        (change() == 500 && said.contains("(column version)")).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_row_that_no_gate_can_have_written_keeps_nobody_waiting() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let directory = tempfile::tempdir().unwrap();
+    let more = "turn_wait = \"5s\"";
+    let gate = start(directory, &upstream, &database, ("odd-a", more));
+    let change = || gate.send("PUT", &token(0), GOOD).status;
+    eventually("turns are had", || (change() == 204).then_some(()));
+    for (since, until, wanted) in [
+        ("now()", "'infinity'", 204),
+        ("now()", "now() + interval '3 days'", 204),
+        (
+            "now() + interval '2 hours'",
+            "now() + interval '3 hours'",
+            204,
+        ),
+        ("now()", "now() + interval '1 hour'", 503),
+    ] {
+        database.sql(&format!(
+            "UPDATE dtgate.turn SET gate = 'gone', holder = gen_random_uuid(), since = {since}, until = {until}"
+        ));
+        assert_eq!(change(), wanted, "{since} {until}");
+    }
+}

@@ -2,6 +2,7 @@
 //! anything in it is found.
 
 mod changed;
+mod odd;
 mod same;
 
 use std::path::Path;

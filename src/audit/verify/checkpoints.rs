@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::chain::NotedHead;
 use super::super::checkpoint::note::{Note, PublicKey};
 use super::super::checkpoint::{Checkpoint, handover};
 use super::super::tree::{Compact, Hash, leaf};
@@ -23,6 +24,8 @@ pub struct Trust {
     pub witnesses: Vec<PublicKey>,
     /// A checkpoint that was kept elsewhere.
     pub kept: Option<Note>,
+    /// A head that was noted: what comes before it need not be there.
+    pub begins: Option<NotedHead>,
     /// `journal.checkpoint_interval`, if it is not the default.
     pub interval: Option<Duration>,
 }

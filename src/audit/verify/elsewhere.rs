@@ -43,7 +43,7 @@ impl<'a> Elsewhere<'a> {
     ) -> Result<Self, VerifyError> {
         let Beginning { first, line, .. } = beginning;
         let name = PathBuf::from(beginning.name);
-        let start = Start::elsewhere(&name, first, line);
+        let start = Start::elsewhere(&name, first, line, trust.begins.clone());
         let tree = stored::beginning_by(first.saturating_sub(1), beginning.removals);
         let checkpoints = tree.map(|tree| Checking::new(trust, tree)).transpose();
         let interval = trust.interval.unwrap_or(INTERVAL);

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Removal, VerifyError, unread};
-use crate::audit::chain::{Head, Link};
+use crate::audit::chain::{Head, Link, NotedHead};
 use crate::audit::compress::Unpacked;
 use crate::audit::compress::text_of;
 use crate::audit::segment::{
@@ -29,6 +29,8 @@ pub(super) struct Start {
     said: u64,
     /// What a gate deletes of its journal stays here.
     is_kept: bool,
+    /// A head that vouches for the beginning, where it is in the chain.
+    begins: Option<NotedHead>,
 }
 
 impl Start {
@@ -43,10 +45,29 @@ impl Start {
     }
 
     /// Of records that are kept elsewhere.
-    pub(super) fn elsewhere(name: &Path, first: u64, line: &[u8]) -> Self {
-        Self {
+    pub(super) fn elsewhere(
+        name: &Path,
+        first: u64,
+        line: &[u8],
+        begins: Option<NotedHead>,
+    ) -> Self {
+        let mut start = Self {
             is_kept: true,
+            begins,
             ..Self::before(name, first, line)
+        };
+        let head = start.head();
+        start.follows(&head);
+        start
+    }
+
+    /// The chain has come so far.
+    pub(super) fn follows(&mut self, head: &Head) {
+        let is_it = |it: &NotedHead| {
+            it.seq.checked_add(1) == Some(head.next) && it.hash == head.hash.as_str()
+        };
+        if self.begins.as_ref().is_some_and(is_it) {
+            self.gone = self.gone.max(Some(self.first.saturating_sub(1)));
         }
     }
 

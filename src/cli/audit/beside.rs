@@ -53,6 +53,12 @@ impl NotShown {
         }
     }
 
+    pub(super) fn extend(&mut self, more: Self) {
+        self.count += more.count;
+        let room = SHOWN.saturating_sub(self.first.len());
+        self.first.extend(more.first.into_iter().take(room));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::beside::NotShown;
 use super::opened::note;
-use super::query::{Form, ended, record};
-use super::source::{AT_ONCE, Asking, Source};
+use super::query::{Form, each, ended, record};
+use super::source::{Asking, Source};
 use super::table::{Table, terminal};
 use super::times::{Shown, Span, Times};
 use super::told::{Token, Who, asked};
@@ -192,19 +192,18 @@ fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Resul
         is_cut |= page.more;
         let mut found = page.decisions;
         found.retain(|it| seen.insert(it.key()));
-        for some in found.chunks(AT_ONCE) {
-            for (decided, lines) in some.iter().zip(source.lines(some)?) {
-                let Some(step) = Step::read(decided, &lines) else {
-                    not_shown.add(decided.decided.seq);
-                    continue;
-                };
-                // What was denied gave no name to anything.
-                if step.cells.verdict == "allow" {
-                    ids.extend(step.ids().map(str::to_owned));
-                }
-                steps.push(step);
+        let torn = each(source, &found, |decided, lines| {
+            let Some(step) = Step::read(decided, lines) else {
+                return Ok(false);
+            };
+            // What was denied gave no name to anything.
+            if step.cells.verdict == "allow" {
+                ids.extend(step.ids().map(str::to_owned));
             }
-        }
+            steps.push(step);
+            Ok(true)
+        })?;
+        not_shown.extend(torn);
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
         if names.len() == known {

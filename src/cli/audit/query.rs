@@ -1,14 +1,16 @@
 //! `dtgate audit query`: which decisions.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::beside::NotShown;
-use super::source::{AT_ONCE, Asking, Before, Source};
+use super::source::{Asking, Before, Source};
 use super::table::{Cell, Table, terminal};
 use super::times::{Shown, Times};
 use super::told::{self, Token, Who, asked, scopes};
@@ -60,7 +62,8 @@ impl Query {
             Form::Pretty => pretty(out, &source, &page.decisions, &shown)?,
             Form::Json => each(&source, &page.decisions, |found, lines| {
                 json(out, &source, found, lines)
-            })?,
+            })?
+            .say(),
             Form::Csv => rows(out, &source, &page.decisions)?,
         }
         if page.more
@@ -108,22 +111,25 @@ pub(super) fn record(line: Option<&Vec<u8>>) -> Option<Value> {
     line.and_then(|line| serde_json::from_slice(line).ok())
 }
 
-/// Every decision with its lines, of which some are read at a time. `see` says whether it could be shown.
-fn each(
+/// Every decision with its lines, of which some are read at a time. `see` says whether it could be shown; those that could
+/// not are given back.
+pub(super) fn each(
     source: &Source,
     decisions: &[Found],
     mut see: impl FnMut(&Found, &Lines) -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<NotShown> {
     let mut not_shown = NotShown::default();
-    for some in decisions.chunks(AT_ONCE) {
+    let mut rest = decisions;
+    while !rest.is_empty() {
+        let (some, behind) = rest.split_at(source.at_once(rest)?);
         for (found, lines) in some.iter().zip(source.lines(some)?) {
             if !see(found, &lines)? {
                 not_shown.add(found.decided.seq);
             }
         }
+        rest = behind;
     }
-    not_shown.say();
-    Ok(())
+    Ok(not_shown)
 }
 
 fn pretty(
@@ -167,7 +173,8 @@ fn pretty(
         }
         table.add(row);
         Ok(true)
-    })?;
+    })?
+    .say();
     table.leave_out_same("ENVIRONMENT");
     table.show(out, terminal())?;
     Ok(())
@@ -216,6 +223,18 @@ fn row(
     ]
 }
 
+/// A record as it was written. What is none may stand in a store: it is shown as a text, so that it cannot pass for
+/// another member, or for another line.
+pub(super) fn one_line(line: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(line);
+    let is_line = !text.contains(['\n', '\r']);
+    if is_line && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+        text
+    } else {
+        Cow::Owned(Value::from(&*text).to_string())
+    }
+}
+
 /// The records as they are in the journal.
 fn json(
     out: &mut impl Write,
@@ -226,20 +245,18 @@ fn json(
     let Some(line) = &lines.decision else {
         return Ok(false);
     };
-    let text = |line: Option<&Vec<u8>>| {
-        let line = line.map(|line| String::from_utf8_lossy(line).into_owned());
-        line.unwrap_or_else(|| "null".to_owned())
-    };
+    let (outcome, settled) = (lines.outcome.as_deref(), lines.settled.as_deref());
+    let [outcome, settled] =
+        [outcome, settled].map(|line| line.map_or(Cow::Borrowed("null"), one_line));
     let gate = if source.is_store() {
         format!("\"gate\":{},", Value::from(&*found.gate))
     } else {
         String::new()
     };
-    let (outcome, settled) = (text(lines.outcome.as_ref()), text(lines.settled.as_ref()));
     let line = format!(
         "{{{gate}\"no_op\":{},\"decision\":{},\"outcome\":{outcome},\"settled\":{settled}}}",
         found.decided.no_op,
-        String::from_utf8_lossy(line)
+        one_line(line)
     );
     writeln!(out, "{}", visible_json(&line))?;
     Ok(true)
@@ -299,7 +316,9 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
         let gate: Vec<String> = gate.into_iter().collect();
         csv::line(out, &[&gate, &first[..], &who, &rest].concat())?;
         Ok(true)
-    })
+    })?
+    .say();
+    Ok(())
 }
 
 /// How an allowed request ended, as `stats --by outcome` counts it.

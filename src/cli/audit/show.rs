@@ -7,6 +7,7 @@ use anstyle::Style;
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::query::one_line;
 use super::source::{Asking, Source};
 use super::times::{Shown, Times};
 use crate::audit::proof::Wanted;
@@ -43,7 +44,7 @@ impl Show {
         }
         if self.format == Format::Json {
             for line in &lines {
-                writeln!(out, "{}", visible_json(&String::from_utf8_lossy(line)))?;
+                writeln!(out, "{}", visible_json(&one_line(line)))?;
             }
             return Ok(ExitCode::SUCCESS);
         }

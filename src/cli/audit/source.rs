@@ -141,7 +141,16 @@ impl Source {
         }
     }
 
-    /// The lines of decisions. Of many, hand in some at a time ([`AT_ONCE`]).
+    /// Of how many of these, from the first, the lines are read at once.
+    pub(super) fn at_once(&self, found: &[Found]) -> anyhow::Result<usize> {
+        let some = found.get(..AT_ONCE).unwrap_or(found);
+        Ok(match self {
+            Self::Store { asked, .. } => asked.at_once(some)?,
+            Self::Journal { .. } => some.len(),
+        })
+    }
+
+    /// The lines of decisions. Of many, hand in some at a time ([`Self::at_once`]).
     pub(super) fn lines(&self, found: &[Found]) -> anyhow::Result<Vec<Lines>> {
         let mut all = match self {
             Self::Store { asked, .. } => asked.lines(found)?,
@@ -330,7 +339,9 @@ impl Source {
             .iter()
             .filter(|it| gate.as_ref().is_none_or(|gate| *gate == it.name))
         {
-            let behind = it.head_seq.saturating_sub(it.shipped);
+            // What a gate says of itself is some seconds old, and what it has sent is there.
+            let there = it.shipped.max(asked.last(&it.name)?);
+            let behind = it.head_seq.saturating_sub(there);
             if behind > 0 {
                 let behind = counted(behind, "record");
                 note(&format!(
@@ -383,4 +394,4 @@ impl FromStr for Before {
 }
 
 /// Decisions whose lines are read at once.
-pub(super) const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 500;

@@ -13,7 +13,8 @@ use crate::store::{Asked, Config, Url};
 pub(super) struct StoreArgs {
     /// Ask the store, where gates meet: <postgres://user@host/database>, or `config`: the one that the file of --config names
     #[arg(long, value_name = "URL")]
-    store: Option<Named>,
+    // Read later: what is wrong with it is said without it, because it may hold a password.
+    store: Option<String>,
     /// File with the password for the store, one line
     #[arg(long, value_name = "FILE", requires = "store")]
     password_file: Option<PathBuf>,
@@ -29,13 +30,14 @@ enum Named {
     Url(Box<Url>),
 }
 
-impl std::str::FromStr for Named {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl Named {
+    fn read(text: &str) -> anyhow::Result<Self> {
         match text {
             "config" => Ok(Self::Config),
-            url => url.parse().map(|url| Self::Url(Box::new(url))),
+            url => match url.parse() {
+                Ok(url) => Ok(Self::Url(Box::new(url))),
+                Err(wanted) => Err(anyhow!("--store: {wanted}")),
+            },
         }
     }
 }
@@ -51,8 +53,9 @@ impl StoreArgs {
 
     /// The store that is meant, if one is. The command line goes before the configuration.
     pub(super) fn config(&self, file: Option<&PathBuf>) -> anyhow::Result<Option<Config>> {
+        let named = self.store.as_deref().map(Named::read).transpose()?;
         let configured = load(file)?.store;
-        let mut config = match (&self.store, configured) {
+        let mut config = match (&named, configured) {
             (None, _) => return Ok(None),
             (Some(Named::Config), None) => {
                 return Err(anyhow!(

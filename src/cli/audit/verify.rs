@@ -45,6 +45,9 @@ pub(in crate::cli) struct Verify {
     /// The head that an earlier run printed: fail if it is no longer in the journal
     #[arg(long, value_name = "SEQ:HASH")]
     expect_head: Option<NotedHead>,
+    /// A head that was noted before old months were dropped: what comes before it need not be there any more
+    #[arg(long, value_name = "SEQ:HASH", requires = "gate", conflicts_with_all = ["key", "witness", "checkpoint"])]
+    begin: Option<NotedHead>,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -63,6 +66,7 @@ impl Verify {
             keys: trusted::journals(&self.key).context("--key")?,
             witnesses: trusted::witnesses(&self.witness).context("--witness")?,
             kept: kept.transpose()?,
+            begins: self.begin.clone(),
             interval: Some(interval.unwrap_or(settings.checkpoint_interval)),
         };
         if let Some(store) = store {
@@ -108,6 +112,10 @@ impl Verify {
         let asked = store::open(config)?;
         let mut gates = asked.recorded()?;
         gates.extend(asked.gates()?.into_iter().map(|gate| gate.name));
+        if self.gate.is_none() {
+            // A gate of which nothing is left is there by its key.
+            gates.extend(trust.keys.iter().map(|key| key.name().to_owned()));
+        }
         gates.sort();
         gates.dedup();
         if let Some(gate) = &self.gate {

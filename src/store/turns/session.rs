@@ -40,15 +40,16 @@ impl Of {
 }
 
 impl Session {
-    pub(super) async fn open(config: &Config) -> Result<Self, StoreError> {
+    pub(super) async fn open(config: &Config, gate: &str) -> Result<Self, StoreError> {
         let within = config.timeout.as_std();
-        let connected = Connected::open(config, "turns").await?;
+        let connected = Connected::open(config, &format!("{gate} turns")).await?;
         let opened = tokio::time::timeout(within, Self::prepared(connected, within)).await;
         opened.unwrap_or(Err(StoreError::Timeout(within)))
     }
 
     async fn prepared(connected: Connected, within: Duration) -> Result<Self, StoreError> {
-        connected.steady(within).await?;
+        let steady = connected.steady(within).await;
+        steady.map_err(|error| connected.explained(error))?;
         let client = &connected.client;
         Ok(Self {
             is_well: AtomicBool::new(true),
@@ -67,6 +68,11 @@ impl Session {
 
     pub(super) fn is_closed(&self) -> bool {
         self.connected.is_closed()
+    }
+
+    /// Why the connection has ended, in place of that it has.
+    pub(super) fn explained(&self, error: StoreError) -> StoreError {
+        self.connected.explained(error)
     }
 
     /// A question has failed. Whether that is the first.
@@ -144,7 +150,7 @@ impl Session {
     }
 }
 
-/// Both, or none.
+/// Both, or none. A row that no gate can have written, because it holds for longer than any gate does, holds nothing.
 const TAKE: &str = "
 WITH locked AS MATERIALIZED (SELECT pg_try_advisory_lock($1) AS got),
 taken AS (
@@ -153,7 +159,8 @@ taken AS (
   FROM locked WHERE got
   ON CONFLICT (environment, token) DO UPDATE
   SET gate = excluded.gate, holder = excluded.holder, since = excluded.since, until = excluded.until, wanted_by = NULL
-  WHERE turn.until < clock_timestamp() AND (
+  WHERE (turn.until < clock_timestamp()
+      OR turn.until > clock_timestamp() + interval '1 day' OR turn.since > clock_timestamp() + interval '1 hour') AND (
     turn.gate <> excluded.gate OR turn.wanted_by IS NULL OR turn.wanted < clock_timestamp() - interval '500 ms'
   )
   RETURNING true AS done
@@ -182,4 +189,5 @@ UPDATE dtgate.turn SET until = '-infinity'
 WHERE environment = $1 AND token = $2 AND holder = ($3::text)::uuid";
 
 const CLEAN: &str = "
-DELETE FROM dtgate.turn WHERE since < clock_timestamp() - interval '1 hour' AND until < clock_timestamp()";
+DELETE FROM dtgate.turn WHERE since < clock_timestamp() - interval '1 hour' AND until < clock_timestamp()
+  OR until > clock_timestamp() + interval '1 day'";

@@ -9,7 +9,7 @@ use crate::harness::{GOOD, TOKEN, Upstream, eventually, program};
 use crate::postgres::{Database, PASSWORD, Postgres, database};
 use crate::tls::certified;
 
-fn said(config: &Config) -> String {
+pub(super) fn said(config: &Config) -> String {
     let records = outgoing(&[json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00Z"})]);
     match run(sink(config, "gate").send(&records)) {
         Ok(()) => String::new(),
@@ -143,6 +143,7 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
             "{forbidden}"
         );
     }
+    each_in_its_own_name(&database, &page, &roles[1]);
     granted("dtgate_auditor", &roles[2]);
     let counted = database.asked(&format!(
         "SET ROLE {}; SELECT count(*) FROM dtgate.record",
@@ -152,6 +153,83 @@ fn needs_postgres_a_role_needs_the_rights_that_the_page_names_and_no_more() {
     let refused = said_of(&auditor);
     assert!(refused.contains("permission denied"), "{refused}");
     drop(directory);
+}
+
+/// Where each gate has a role of its name, and the triggers of the page are there.
+fn each_in_its_own_name(database: &Database<'_>, page: &str, rights: &str) {
+    let (_, rest) = page
+        .split_once("```sql\n-- each gate in its own name\n")
+        .unwrap();
+    let (triggers, _) = rest.split_once("```").unwrap();
+    database.sql(triggers);
+    let [ours, others] = ["own", "other"].map(|it| format!("{it}-{}", database.name));
+    for role in [&ours, &others] {
+        database.sql(&format!(
+            "CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD}' IN ROLE {rights}"
+        ));
+        let config = at(database, &database.url_of(role));
+        let records = outgoing(&[
+            json!({"kind": "decision", "timestamp": "2026-11-24T09:30:00Z"}),
+            json!({"kind": "outcome", "timestamp": "2026-11-24T09:30:00Z", "decision_seq": 1, "outcome": "answered"}),
+        ]);
+        let mut own = sink(&config, role);
+        for record in &records {
+            run(own.send(std::slice::from_ref(record))).unwrap();
+        }
+        run(own.rest(true)).unwrap();
+        let foreign = run(sink(&config, "gate").send(&outgoing(&[
+            json!({"seq": 2, "kind": "stop", "timestamp": "2026-11-24T09:30:00Z"}),
+        ])));
+        let said = foreign.unwrap_err().to_string();
+        assert!(
+            said.contains(&format!("role {role} is not gate gate")),
+            "{said}"
+        );
+    }
+    let turn = format!("'prod', 'a', '{others}', gen_random_uuid(), now(), now() - interval '1 s'");
+    database.sql(&format!(
+        "SET ROLE \"{others}\"; INSERT INTO dtgate.turn VALUES ({turn})"
+    ));
+    for (statement, is_allowed) in [
+        (
+            format!("UPDATE dtgate.record SET outcome = 'failed' WHERE gate = '{others}'"),
+            false,
+        ),
+        (
+            format!("UPDATE dtgate.gate SET gate = '{ours}x' WHERE gate = '{others}'"),
+            false,
+        ),
+        (
+            format!("UPDATE dtgate.gate SET seen = now() WHERE gate = '{others}'"),
+            false,
+        ),
+        (
+            format!(
+                "INSERT INTO dtgate.turn VALUES ({})",
+                turn.replace("'a'", "'b'")
+            ),
+            false,
+        ),
+        (
+            "UPDATE dtgate.turn SET until = 'infinity'".to_owned(),
+            false,
+        ),
+        (
+            format!("UPDATE dtgate.turn SET wanted_by = '{ours}', wanted = now()"),
+            true,
+        ),
+        (
+            format!("UPDATE dtgate.turn SET gate = '{ours}', until = now() WHERE until < now()"),
+            true,
+        ),
+    ] {
+        let done = database.asked(&format!("SET ROLE \"{ours}\"; {statement}"));
+        assert_eq!(done.is_ok(), is_allowed, "{statement}: {done:?}");
+    }
+    database.sql(&format!(
+        "DELETE FROM dtgate.record WHERE gate IN ('{ours}', '{others}'); DELETE FROM dtgate.turn;
+         DELETE FROM dtgate.gate WHERE gate IN ('{ours}', '{others}')"
+    ));
 }
 
 #[test]

@@ -277,6 +277,9 @@ fn needs_postgres_months_are_made_by_many_at_once_and_again_when_they_were_dropp
         database.sql("DROP TABLE dtgate.record_2010_01");
         let said = known.send(&records[..1]).await.unwrap_err().to_string();
         assert!(said.contains("a table of a month is gone"), "{said}");
+        // The record that had arrived went with it.
+        let lost = known.send(&records[..1]).await;
+        assert!(matches!(lost, Err(StoreError::Lost(0))), "{lost:?}");
         known.send(&records[..1]).await.unwrap();
     });
     let rows = "SELECT count(*) FROM dtgate.record_2010_01";

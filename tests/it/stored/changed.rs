@@ -287,4 +287,14 @@ fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
     let cut = verify();
     assert_eq!(cut.status.code(), Some(2));
     assert!(told(&cut).contains("was cut off"), "{}", told(&cut));
+    // Whoever removes all of it: the key says that there was such a gate.
+    let (other, hash) = super::journal(&records());
+    way.ship("gate-b", other.path(), 7, &hash);
+    database.sql(
+        "DELETE FROM dtgate.record WHERE gate = 'gate-a'; DELETE FROM dtgate.gate WHERE gate = 'gate-a'",
+    );
+    let gone = way.audit(&["verify", "--key", key]);
+    assert_eq!(gone.status.code(), Some(2));
+    let gate = "gate gate-a: the store is not as this gate wrote it.\n  there are no records of it";
+    assert!(told(&gone).contains(gate), "{}", told(&gone));
 }

@@ -1,0 +1,209 @@
+//! Stores that are none, or hold what no gate has written: answers stay whole, and say so.
+
+use serde_json::Value;
+
+use super::{Way, decision, journal, outcome};
+use crate::harness::program;
+use crate::postgres::database;
+
+/// A store with these decisions of gate `a`; the hash of the last record.
+fn shipped(way: &Way, decisions: u32) -> String {
+    let records: Vec<Value> = (0..decisions)
+        .map(|second| decision(second, "payments", "ci"))
+        .collect();
+    let (directory, hash) = journal(&records);
+    way.ship("a", directory.path(), u64::from(decisions), &hash);
+    hash
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    text.lines().map(read).collect()
+}
+
+fn errors(way: &Way, arguments: &[&str]) -> String {
+    String::from_utf8(way.audit(arguments).stderr).unwrap()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_is_no_record_passes_for_none() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, 4);
+    for (seq, line) in [
+        (
+            1,
+            "{}\n{\"gate\":\"b\",\"decision\":{\"verdict\":\"allow\"}}",
+        ),
+        (2, "{},\"gate\":\"b\""),
+        (3, "no record at all"),
+    ] {
+        database.sql(&format!(
+            "UPDATE dtgate.record SET line = E'{}' WHERE seq = {seq}",
+            line.replace('\n', "\\n")
+        ));
+        let shown = way.said(&["show", &seq.to_string(), "--format", "json"]);
+        assert_eq!(lines(&shown)[0], line, "{shown}");
+        let found = lines(&way.said(&["query", "--format", "json"]));
+        assert_eq!(found.len(), 4);
+        let place = 4 - usize::try_from(seq).unwrap();
+        assert_eq!(found[place]["gate"], "a");
+        assert_eq!(found[place]["decision"], line);
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_pages_go_on_behind_rows_that_are_in_no_calendar() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, 6);
+    database.sql(
+        "UPDATE dtgate.record SET at = 'infinity' WHERE seq IN (1, 2);
+         UPDATE dtgate.record SET at = '200000-01-01' WHERE seq = 3;
+         UPDATE dtgate.record SET at = '-infinity' WHERE seq IN (4, 5)",
+    );
+    let (mut before, mut found) = (None::<String>, Vec::new());
+    for _page in 0..7 {
+        let mut arguments = vec!["query", "--format", "json", "--limit", "1"];
+        if let Some(before) = &before {
+            arguments.extend(["--before", before]);
+        }
+        let output = way.audit(&arguments);
+        assert!(output.status.success(), "{output:?}");
+        for line in lines(&String::from_utf8(output.stdout).unwrap()) {
+            found.push(line["decision"]["seq"].as_u64().unwrap());
+        }
+        let note = String::from_utf8(output.stderr).unwrap();
+        let Some((_, rest)) = note.split_once("--before ") else {
+            break;
+        };
+        before = Some(rest.split_once(" shows them").unwrap().0.to_owned());
+    }
+    assert_eq!(found, [2, 1, 3, 6, 5, 4]);
+    // Of a time, none of them is.
+    let since = way.said(&["query", "--since", "2026-01-01", "--format", "csv"]);
+    assert_eq!(since.lines().count(), 3, "{since}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_large_lines_are_read_some_at_a_time() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, 22);
+    // More than the answer to one question has room for.
+    database.sql("UPDATE dtgate.record SET line = line || repeat(' ', 25000000)");
+    let found = way.said(&["query", "--format", "csv"]);
+    assert_eq!(found.lines().count(), 23);
+    // The first line has another hash than its row: all the others are still compared.
+    let verified = way.audit(&["verify"]);
+    let told = String::from_utf8(verified.stdout).unwrap();
+    assert_eq!(verified.status.code(), Some(2), "{told}");
+    assert!(told.contains("record 1 was changed"), "{told}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_numbers_below_zero_are_nothing() {
+    let database = database();
+    let way = Way::to(&database);
+    shipped(&way, 2);
+    database.sql("UPDATE dtgate.gate SET shipped_seq = -5");
+    let gates = lines(&way.said(&["gates", "--format", "json"]));
+    assert_eq!(gates[0]["shipped_seq"], 0);
+    // What a gate has said of itself is behind what is there: nothing is missing.
+    assert_eq!(errors(&way, &["query"]), "");
+    database.sql("UPDATE dtgate.gate SET head_seq = -9223372036854775808");
+    assert_eq!(errors(&way, &["query"]), "");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_whoever_asks_makes_no_tables() {
+    let database = database();
+    let way = Way::to(&database);
+    for arguments in [
+        &["query"][..],
+        &["gates"],
+        &["verify"],
+        &["stats", "--by", "team"],
+        &["history", "x"],
+        &["show", "1"],
+    ] {
+        let output = way.audit(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("there is no dtgate store here"), "{said}");
+    }
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'dtgate'";
+    assert_eq!(database.sql(schemas), "0");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_what_is_left_begins_at_a_head_that_was_noted() {
+    let database = database();
+    let way = Way::to(&database);
+    let records = [
+        decision(0, "payments", "ci"),
+        outcome(1, 1),
+        decision(2, "payments", "ci"),
+        decision(3, "payments", "ci"),
+        decision(4, "payments", "ci"),
+    ];
+    let (directory, hash) = journal(&records);
+    way.ship("a", directory.path(), 5, &hash);
+    let head = |seq: u32| {
+        database.sql(&format!(
+            "SELECT seq || ':' || encode(hash, 'hex') FROM dtgate.record WHERE seq = {seq}"
+        ))
+    };
+    let [second, third, fourth] = [2, 3, 4].map(head);
+    database.sql("DELETE FROM dtgate.record WHERE seq <= 3");
+    let verify = |begin: &str| {
+        let output = way.audit(&["verify", "--gate", "a", "--begin", begin]);
+        output.status.code()
+    };
+    assert_eq!(way.audit(&["verify"]).status.code(), Some(2));
+    assert_eq!(verify(&third), Some(0));
+    // One that was noted later vouches for what comes before it, too.
+    assert_eq!(verify(&fourth), Some(0));
+    assert_eq!(verify(&second), Some(2));
+    assert_eq!(verify(&format!("3:{}", "0".repeat(64))), Some(2));
+    database.sql("DELETE FROM dtgate.record WHERE seq = 4");
+    assert_eq!(verify(&third), Some(2));
+}
+
+#[test]
+fn a_store_that_is_named_wrongly_is_not_repeated() {
+    for (url, wanted) in [
+        (
+            "postgres://dtgate:geheim@db/dtgate",
+            "the password belongs in",
+        ),
+        (
+            "postgres://dtgate@db/dtgate?password=geheim",
+            "the password belongs in",
+        ),
+        ("geheim", "write postgres://"),
+        ("postgres://dtgate@db/dtgate?sslrootcert=geheim", "store.ca"),
+        (
+            "postgres://dtgate@db/dtgate?sslcert=geheim",
+            "store.client_certificate",
+        ),
+    ] {
+        let output = program()
+            .args(["audit", "query", "--store", url])
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(
+            said.contains("--store: ") && said.contains(wanted),
+            "{said}"
+        );
+        assert!(!said.contains("geheim"), "{said}");
+    }
+}
