@@ -51,11 +51,14 @@ pub enum ShipError {
     Webhook { sink: String, reason: String },
     #[error("at most {MOST} sinks can be sent to")]
     Many,
+    #[error("it is not in the configuration")]
+    Gone,
     #[error("the thread that sends cannot be started: {0}")]
     Thread(#[from] std::io::Error),
 }
 
 /// The journal that is sent, for whoever must not keep it from being closed.
+#[derive(Clone)]
 pub struct Journal {
     pub directory: PathBuf,
     /// By what name its records are known elsewhere.
@@ -98,9 +101,12 @@ impl Sink {
             Self::Opa(opa) => opa.send(records).await.map(Sent::Arrived),
             Self::Otlp(otlp) => otlp.send(records).await.map(Sent::Arrived),
             Self::Store(store) => {
-                let sent = store.send(records).await;
+                let sent = Box::pin(store.send(records)).await;
                 let sent = sent.map(|()| Sent::Arrived(records.len()));
-                sent.map_err(Refusal::from)
+                sent.map_err(|error| match error {
+                    StoreError::Lost(_) => Refusal::from(error),
+                    other => Refusal::Now(store.reason(&other), None),
+                })
             }
             Self::Webhook(webhook) => webhook.send(records).await,
         }
@@ -213,54 +219,27 @@ pub fn start(
     metrics: &Metrics,
     now: fn() -> Timestamp,
 ) -> Result<Shipping, ShipError> {
-    let mut made = sinks(config, &journal.origin, &journal.resource)?;
-    if let Some(Fleet { config, about }) = fleet {
-        let sink = store::Sink::new(config, &journal.origin, about)?;
-        made.push(Made {
-            name: "store".to_owned(),
-            sink: Sink::Store(Box::new(sink)),
-            refused: Refused::Wait,
-            from: From::Beginning,
-        });
-    }
+    let state = State::new(journal.shipped.clone(), now);
+    let making = Making {
+        config: config.clone(),
+        fleet: fleet.map(|fleet| (fleet.config.clone(), fleet.about)),
+        journal: journal.clone(),
+        metrics: metrics.clone(),
+        state: state.clone(),
+    };
+    let made = making.all()?;
     if made.is_empty() {
         return Ok(Shipping::default());
     }
-    let state = State::new(journal.shipped.clone(), now);
     let mut all = Vec::new();
-    for mut made in made {
-        let from = match made.from {
-            From::Beginning => 0,
-            From::Now => (journal.on_disk)(),
-        };
-        let bookmark = Bookmark::open(&journal.directory, &made.name, from).map_err(|source| {
-            ShipError::Cursor {
-                sink: made.name.clone(),
-                source,
-            }
-        })?;
-        let bookmark = bookmark.under(&journal.origin);
-        if let Sink::Store(store) = &mut made.sink {
-            store.has_arrived(bookmark.seq());
-        }
+    for made in made {
         // People are told late or not at all; the journal is not kept for that.
         let is_waited_for = !matches!(made.sink, Sink::Webhook(_));
-        state.begins(&made.name, bookmark.seq(), is_waited_for);
-        metrics.will_be_shipped(&made.name);
-        tracing::info!(sink = %made.name, behind = bookmark.seq(), "records are sent");
-        all.push(Keep {
-            name: made.name,
-            sink: made.sink,
-            refused: made.refused,
-            bookmark,
-            on_disk: journal.on_disk.clone(),
-            state: state.clone(),
-            metrics: metrics.clone(),
-            saved: Instant::now(),
-            cannot_save: false,
-            taken: None,
-            lost: None,
-        });
+        let keep = making.keep(made)?;
+        state.begins(&keep.name, keep.bookmark.seq(), is_waited_for);
+        metrics.will_be_shipped(&keep.name);
+        tracing::info!(sink = %keep.name, behind = keep.bookmark.seq(), "records are sent");
+        all.push(keep);
     }
     state.tell_shipped();
     let (asked, on_disk) = (state.clone(), journal.on_disk.clone());
@@ -272,7 +251,7 @@ pub fn start(
     let (done, ended) = oneshot::channel();
     let stopping = stop.clone();
     let work = async move {
-        keep_all(all, &stopping).await;
+        keep_all(all, making, &stopping).await;
         drop(done);
     };
     let thread = std::thread::Builder::new().name("ship".to_owned());
@@ -287,20 +266,115 @@ pub fn start(
     })
 }
 
+/// By what sinks are made: at the start, and again where one has ended by a fault.
+struct Making {
+    config: Config,
+    fleet: Option<(store::Config, store::About)>,
+    journal: Journal,
+    metrics: Metrics,
+    state: State,
+}
+
+impl Making {
+    fn all(&self) -> Result<Vec<Made>, ShipError> {
+        let journal = &self.journal;
+        let mut made = sinks(&self.config, &journal.origin, &journal.resource)?;
+        if let Some((config, about)) = &self.fleet {
+            let sink = store::Sink::new(config, &journal.origin, about.clone())?;
+            made.push(Made {
+                name: "store".to_owned(),
+                sink: Sink::Store(Box::new(sink)),
+                refused: Refused::Wait,
+                from: From::Beginning,
+            });
+        }
+        Ok(made)
+    }
+
+    /// Behind what its cursor says.
+    fn keep(&self, mut made: Made) -> Result<Keep, ShipError> {
+        let journal = &self.journal;
+        let from = match made.from {
+            From::Beginning => 0,
+            From::Now => (journal.on_disk)(),
+        };
+        let bookmark = Bookmark::open(&journal.directory, &made.name, from);
+        let bookmark = bookmark.map_err(|source| ShipError::Cursor {
+            sink: made.name.clone(),
+            source,
+        })?;
+        let bookmark = bookmark.under(&journal.origin);
+        if let Sink::Store(store) = &mut made.sink {
+            store.has_arrived(bookmark.seq());
+        }
+        Ok(Keep {
+            name: made.name,
+            sink: made.sink,
+            refused: made.refused,
+            bookmark,
+            on_disk: journal.on_disk.clone(),
+            state: self.state.clone(),
+            metrics: self.metrics.clone(),
+            saved: Instant::now(),
+            cannot_save: false,
+            taken: None,
+            lost: None,
+        })
+    }
+
+    /// One sink anew. What it had sent and not noted is sent again.
+    fn again(&self, name: &str) -> Result<Keep, ShipError> {
+        let made = self.all()?.into_iter().find(|made| made.name == name);
+        let keep = self.keep(made.ok_or(ShipError::Gone)?)?;
+        self.state.goes_back(name, keep.bookmark.seq());
+        Ok(keep)
+    }
+}
+
 /// Until they are told to stop.
-async fn keep_all(all: Vec<Keep>, stop: &CancellationToken) {
+async fn keep_all(all: Vec<Keep>, making: Making, stop: &CancellationToken) {
+    let making = Arc::new(making);
     let mut tasks = JoinSet::new();
     for keep in all {
-        let (sink, state) = (keep.name.clone(), keep.state.clone());
-        let kept = tokio::spawn(keep.keep(stop.clone()));
-        tasks.spawn(async move {
-            if kept.await.is_err() {
-                tracing::error!(sink, "{PANICKED}");
-                state.failed(&sink, PANICKED);
-            }
-        });
+        tasks.spawn(keep_on(keep, making.clone(), stop.clone()));
     }
     while tasks.join_next().await.is_some() {}
+}
+
+/// Keeps one sink. One that ended by a fault of the program is begun again, later each time.
+async fn keep_on(keep: Keep, making: Arc<Making>, stop: CancellationToken) {
+    let sink = keep.name.clone();
+    let (mut next, mut pause) = (Ok(keep), FIRST_PAUSE);
+    loop {
+        let begun = Instant::now();
+        let reason = match next {
+            Ok(keep) => match tokio::spawn(keep.keep(stop.clone())).await {
+                Ok(()) => return,
+                Err(_panicked) => PANICKED.to_owned(),
+            },
+            Err(error) => format!("{PANICKED}: {error}"),
+        };
+        making.metrics.shipping_failed(&sink);
+        if making.state.failed(&sink, &reason) {
+            tracing::error!(
+                sink,
+                reason,
+                "a sink ended by a fault of the program, and is begun again"
+            );
+        }
+        if begun.elapsed() >= LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        if stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_none()
+        {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        next = making.again(&sink);
+    }
 }
 
 impl Shipping {
@@ -322,9 +396,12 @@ impl Shipping {
 /// How long the end of the gate waits for sinks: what they have not got, they get after the next start.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Until then, nothing is deleted that it has not got.
-const PANICKED: &str =
-    "it ended by a fault of the program: it gets nothing until dtgate is restarted";
+/// Until it is, nothing is deleted that it has not got.
+const PANICKED: &str = "it ended by a fault of the program, and is begun again";
+
+/// Before it is.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 
 /// As many sinks as one has use for.
 const MOST: usize = 32;

@@ -15,6 +15,7 @@ use super::*;
 use crate::value::Sha256Hex;
 
 mod events;
+mod fault;
 mod refused;
 
 /// A journal as the writer leaves it, without the writer.
