@@ -60,7 +60,7 @@ fn a_server_that_sends_without_end_is_not_read_without_end() {
     let settings: Vec<u8> = (0..1000)
         .flat_map(|number| message(b'S', format!("p{number}\0{}\0", "v".repeat(100)).as_bytes()))
         .collect();
-    let huge = [&b"D\x7f\xff\xff\xf0"[..], &[0; 100_000]].concat();
+    let huge = [&b"D\x7f\xff\xff\xf0"[..], &vec![0; 100_000]].concat();
     for flood in [row, notice, settings, huge] {
         let kind = char::from(flood[0]);
         let refused = said(&server(hello(), flood));
