@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Packed, Policy, Problem, Signature, Sources};
+use crate::policy::{Packed, Policy, Problem, Sources};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -84,25 +84,23 @@ pub fn policies_at(path: &Path) -> anyhow::Result<Policy> {
 /// Where the policies come from, and what of the bundles must not be older than it is.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
+    let is_shared = config.directory().is_some() || policies.bundles.len() > 1;
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
         let remembered = Remembered::read(&policies.state, name)?;
         let least = remembered.and_then(|remembered| remembered.sequence);
-        let signer = bundle.signature.clone().map(Box::new);
         let file = bundle.path(&policies.state, name);
         if let Some(remote) = bundle.remote()
             && !file.exists()
         {
             anyhow::bail!(
                 "policies.bundles.{name}: it was not fetched yet from {}: dtgate serve does that when it starts",
-                remote.url
+                remote.shown()
             );
         }
         anyhow::Ok(Packed {
-            name: name.to_string(),
-            file,
-            signature: signer.map_or(Signature::None, Signature::By),
-            roots: bundle.roots.clone(),
+            is_shared,
             least: least.filter(|_| policies.allow_rollback.is_none()),
+            ..bundle.packed(name, file)
         })
     });
     Ok(Sources {

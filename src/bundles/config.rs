@@ -7,7 +7,7 @@ use http::Uri;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::outbound::{ClientCertificate, Proxy, is_private};
-use crate::policy::Signer;
+use crate::policy::{Packed, Signature, Signer};
 use crate::value::{Duration, plain_url};
 
 /// How the configuration calls a bundle: in the log, in records, in messages, and as the name of a file.
@@ -158,12 +158,36 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// Without its query, which may be a secret.
+    pub fn shown(&self) -> String {
+        let text = self.url.to_string();
+        match text.split_once('?') {
+            Some((before, _)) => format!("{before}?…"),
+            None => text,
+        }
+    }
+}
+
 impl Config {
     /// Where it is on this machine.
     pub fn path(&self, state: &Path, name: &Name) -> PathBuf {
         match &self.source {
             Source::File(path) => path.clone(),
             Source::Url(_) => state.join(format!("{name}.tar.gz")),
+        }
+    }
+
+    /// What is read there.
+    pub fn packed(&self, name: &Name, file: PathBuf) -> Packed {
+        let signer = self.signature.clone().map(Box::new);
+        Packed {
+            name: name.to_string(),
+            file,
+            signature: signer.map_or(Signature::None, Signature::By),
+            roots: self.roots.clone(),
+            is_shared: false,
+            least: None,
         }
     }
 

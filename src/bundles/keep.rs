@@ -71,7 +71,7 @@ pub async fn prepare(
         };
         let missing = |reason: String| Missing {
             name: name.clone(),
-            url: remote.url.to_string(),
+            url: remote.shown(),
             reason,
         };
         let stored = Stored::new(state, name, config);
@@ -80,12 +80,27 @@ pub async fn prepare(
                 .restore()
                 .map_err(|error| missing(unwritten(&error)))?;
         }
-        if !stored.is_there() {
-            let fetched = remote.fetch(None, None).await;
-            if let Answer::Bundle(fetched) = fetched.map_err(|error| missing(error.to_string()))? {
+        // One that was signed by another key, say, is fetched again before the gate gives up on it.
+        if stored.is_good() {
+            continue;
+        }
+        let fetched = remote
+            .fetch(None, None)
+            .await
+            .map_err(|error| error.to_string());
+        let vetted = fetched.and_then(|answer| match answer {
+            Answer::Bundle(fetched) => stored.vet(&fetched.bytes).map(|()| Some(fetched)),
+            Answer::Unchanged => Ok(None),
+        });
+        match vetted {
+            Ok(Some(fetched)) => {
                 let kept = stored.keep(&fetched.bytes, &said(&fetched, now));
                 kept.map_err(|error| missing(unwritten(&error)))?;
             }
+            // What is there is read, and refused with its reason.
+            Ok(None) => {}
+            Err(_reason) if stored.is_there() => {}
+            Err(reason) => return Err(missing(reason)),
         }
     }
     Ok(())
@@ -140,7 +155,7 @@ impl Downloads {
             told.insert(
                 name.clone(),
                 Told {
-                    url: remote.url.to_string(),
+                    url: remote.shown(),
                     max_age: remote.max_age.map(crate::value::Duration::as_std),
                     since: (self.now)(),
                     last_request: None,
@@ -171,14 +186,18 @@ impl Downloads {
             let answer = remote
                 .fetch(etag.as_deref(), wait.filter(|_| etag.is_some()))
                 .await;
-            let kept = answer
-                .map_err(|error| error.to_string())
-                .and_then(|answer| {
+            let kept = match answer {
+                Ok(answer) => {
                     if let Answer::Bundle(fetched) = &answer {
                         can_wait = fetched.can_wait;
                     }
-                    self.kept(stored, answer)
-                });
+                    match vetted(stored, answer).await {
+                        Ok(answer) => self.kept(stored, answer),
+                        Err(reason) => Err(reason),
+                    }
+                }
+                Err(error) => Err(error.to_string()),
+            };
             failures = if kept.is_ok() {
                 0
             } else {
@@ -271,6 +290,18 @@ impl Downloads {
             })
         })
     }
+}
+
+/// The same, if it may be read: that takes its time, and others are served on this thread.
+async fn vetted(stored: &Stored, answer: Answer) -> Result<Answer, String> {
+    let Answer::Bundle(fetched) = answer else {
+        return Ok(answer);
+    };
+    let (stored, bytes) = (stored.clone(), fetched.bytes.clone());
+    let vetted = tokio::task::spawn_blocking(move || stored.vet(&bytes)).await;
+    let refused = vetted.unwrap_or_else(|_fault| Err("it cannot be read".to_owned()));
+    let refused = refused.map_err(|reason| format!("what the server has is refused: {reason}"));
+    refused.map(|()| Answer::Bundle(fetched))
 }
 
 /// Twice as long each time, up to the longest; gates that fail together do not come back together.

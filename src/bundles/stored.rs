@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remembered::replace;
 use super::{Config, Name, Remembered};
+use crate::policy::Packed;
 use crate::value::Sha256Hex;
 
 /// What a server said of what was fetched.
@@ -30,14 +31,18 @@ pub(super) struct Stored {
     name: Name,
     /// What the gate reads.
     current: PathBuf,
+    /// What may stand there.
+    packed: Packed,
 }
 
 impl Stored {
     pub(super) fn new(state: &Path, name: &Name, config: &Config) -> Self {
+        let current = config.path(state, name);
         Self {
             state: state.to_owned(),
             name: name.clone(),
-            current: config.path(state, name),
+            packed: config.packed(name, current.clone()),
+            current,
         }
     }
 
@@ -51,6 +56,16 @@ impl Stored {
 
     pub(super) fn is_there(&self) -> bool {
         self.current.exists()
+    }
+
+    /// Whether what is there may be read.
+    pub(super) fn is_good(&self) -> bool {
+        fs::read(&self.current).is_ok_and(|bytes| self.vet(&bytes).is_ok())
+    }
+
+    /// Refuses what may not be put there: the gate reads only what was signed.
+    pub(super) fn vet(&self, bytes: &[u8]) -> Result<(), String> {
+        self.packed.vet(bytes)
     }
 
     /// What the server said last. What cannot be read was never said.

@@ -32,6 +32,7 @@ const MOST_FILES: usize = 10_000;
 const LONGEST_NAME: usize = 1024;
 /// Directories within directories.
 const DEEPEST: usize = 32;
+const LONGEST_MESSAGE: usize = 1000;
 /// How what is compressed begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Of the archive's blocks.
@@ -58,14 +59,14 @@ impl Refusal {
     pub(in crate::policy) fn new(message: impl Into<String>) -> Self {
         Self {
             file: None,
-            message: message.into(),
+            message: cut(message.into()),
         }
     }
 
     pub(in crate::policy) fn of_file(file: &str, message: impl Into<String>) -> Self {
         Self {
             file: Some(Visible(file).to_string()),
-            message: message.into(),
+            message: cut(message.into()),
         }
     }
 }
@@ -100,8 +101,12 @@ impl Archive {
                 continue;
             }
             let raw = entry.path_bytes();
+            let shown = raw.get(..LONGEST_NAME).unwrap_or(&raw);
             let name = name(&raw).map_err(|reason| {
-                Refusal::of_file(&String::from_utf8_lossy(&raw), format!("its name {reason}"))
+                Refusal::of_file(
+                    &String::from_utf8_lossy(shown),
+                    format!("its name {reason}"),
+                )
             })?;
             if names.len() >= MOST_FILES {
                 let message = format!("it has more than {MOST_FILES} files and directories");
@@ -175,6 +180,15 @@ fn unpacked(packed: &[u8]) -> Result<Vec<u8>, Refusal> {
     } else {
         Err(Refusal::new("something stands behind its end"))
     }
+}
+
+/// Words of whoever made it, as long as somebody reads them.
+fn cut(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push('…');
+    }
+    message
 }
 
 /// `None`: there is more.

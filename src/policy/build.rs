@@ -162,6 +162,7 @@ fn read_back(bytes: &[u8], name: &Path) -> Result<String, LoadError> {
         file: name.to_owned(),
         signature: Signature::Unchecked,
         roots: None,
+        is_shared: false,
         least: None,
     };
     tree.add_archive(Archive::read(bytes), &bundle);

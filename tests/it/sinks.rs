@@ -401,11 +401,14 @@ pub(crate) fn sink_down() -> [Scrape; 2] {
 
 /// A receiver refuses a record for what it is, and it is left out.
 pub(crate) fn record_refused() -> [Scrape; 2] {
-    let refuses = Arc::new(AtomicUsize::new(0));
-    let does = refuses.clone();
-    let collector = Upstream::answering_all(move |_| match does.load(Ordering::Relaxed) {
-        0 => TAKEN.to_vec(),
-        _ => b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    let collector = Upstream::answering_all(|seen| {
+        let kind = b"\"kind\":\"decision\"";
+        let is_decision = seen.body.windows(kind.len()).any(|part| part == kind);
+        if is_decision {
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()
+        } else {
+            TAKEN.to_vec()
+        }
     });
     let upstream = Upstream::lenient();
     let config = otlp(collector.address) + "refused = 'skip'\n";
@@ -415,7 +418,6 @@ pub(crate) fn record_refused() -> [Scrape; 2] {
         (counted(&gate, sent) > 0).then_some(())
     });
     let before = look(gate.admin);
-    refuses.store(1, Ordering::Relaxed);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     let missing = r#"dtgate_sink_missing_records_total{sink="otlp.siem"}"#;
     let after = eventually("it is left out", || {

@@ -19,7 +19,8 @@ pub(super) fn hash(algorithm: &str, name: &str, bytes: &[u8]) -> Result<String, 
     let canonical = match file_name {
         manifest::NAME | "data.json" | "data.yaml" | "data.yml" => {
             let mut canonical = Vec::new();
-            node(bytes)?.write(&mut canonical);
+            let is_yaml = matches!(file_name, "data.yaml" | "data.yml");
+            node(bytes, is_yaml)?.write(&mut canonical);
             canonical
         }
         _ => bytes.to_vec(),
@@ -70,10 +71,18 @@ impl Made for Node {
     }
 }
 
-/// OPA reads JSON in any of these files, and YAML where it is none.
-fn node(bytes: &[u8]) -> Result<Node, String> {
+/// OPA hashes JSON in any of these files as JSON, and what is none as YAML. `is_yaml`: policies are given what it says as
+/// YAML, whatever it is.
+fn node(bytes: &[u8], is_yaml: bool) -> Result<Node, String> {
     let text = std::str::from_utf8(bytes).map_err(|_error| "it is not UTF-8".to_owned())?;
     if serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        let as_json: Option<Json> = serde_json::from_str(text).ok();
+        let as_yaml: Option<Json> = yaml_serde::from_str(text).ok();
+        if is_yaml && as_json != as_yaml {
+            return Err(
+                "it says one thing as JSON, by which it is signed, and another as YAML".to_owned(),
+            );
+        }
         return read(text).ok_or_else(|| "it nests too deeply".to_owned());
     }
     let yaml: Json =
@@ -160,7 +169,7 @@ mod tests {
 
     fn canonical(text: &str) -> String {
         let mut out = Vec::new();
-        node(text.as_bytes()).unwrap().write(&mut out);
+        node(text.as_bytes(), false).unwrap().write(&mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -183,9 +192,25 @@ mod tests {
         ] {
             assert_eq!(canonical(text), wanted, "{text}");
         }
-        assert!(node(b"\xff").is_err());
+        assert!(node(b"\xff", false).is_err());
         let deep = "[".repeat(200) + &"]".repeat(200);
-        assert_eq!(node(deep.as_bytes()), Err("it nests too deeply".to_owned()));
+        assert_eq!(
+            node(deep.as_bytes(), false),
+            Err("it nests too deeply".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_is_signed_as_json_is_not_read_as_something_else() {
+        for (text, is_one) in [
+            (r#"{"a": ["b", 1, 1.5, true, null]}"#, true),
+            ("{\"a\": \"b\u{85}c\"}", false),
+            ("{\"a\": \"b \u{2028}c\"}", false),
+        ] {
+            let read = node(text.as_bytes(), true);
+            assert_eq!(read.is_ok(), is_one, "{text:?}: {read:?}");
+            assert!(node(text.as_bytes(), false).is_ok());
+        }
     }
 
     #[test]

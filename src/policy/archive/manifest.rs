@@ -131,6 +131,12 @@ impl Manifest {
         roots.find(|root| !allowed.iter().any(|one| one.has(root.steps())))
     }
 
+    /// A root of it where all policies are applied, asked and recorded by what stands there.
+    pub(in crate::policy) fn everybodys(&self) -> Option<&Root> {
+        let mut roots = self.roots.iter();
+        roots.find(|root| EVERYBODYS.iter().any(|part| root.overlaps(&[*part])))
+    }
+
     pub(in crate::policy) fn roots(&self) -> String {
         let roots: Vec<String> = self.roots.iter().map(ToString::to_string).collect();
         roots.join(", ")
@@ -173,7 +179,24 @@ fn roots(roots: Option<&Json>) -> Result<Vec<Root>, String> {
 
 /// `metadata.dtgate.sequence`.
 fn sequence(metadata: Option<&Json>) -> Result<Option<u64>, String> {
-    let Some(sequence) = metadata.and_then(|it| it.get("dtgate")?.get("sequence")) else {
+    let of_a_kind = |value: &Json, name: &str| match value {
+        Json::Object(members) => Ok(members.clone()),
+        other => Err(format!("{name} is an object, not {other}")),
+    };
+    let Some(metadata) = metadata else {
+        return Ok(None);
+    };
+    let metadata = of_a_kind(metadata, "metadata")?;
+    let Some(dtgate) = metadata.get("dtgate") else {
+        return Ok(None);
+    };
+    let dtgate = of_a_kind(dtgate, "metadata.dtgate")?;
+    if let Some(other) = dtgate.keys().find(|name| *name != "sequence") {
+        return Err(format!(
+            "metadata.dtgate has no member {other}: only sequence"
+        ));
+    }
+    let Some(sequence) = dtgate.get("sequence") else {
         return Ok(None);
     };
     let number = sequence.as_u64().filter(|number| *number <= LAST_SEQUENCE);
@@ -187,6 +210,7 @@ fn sequence(metadata: Option<&Json>) -> Result<Option<u64>, String> {
 pub(in crate::policy) const WASM: &str = "it was built for another engine (WebAssembly or plans): build it with \
     `opa build --target rego`, which is the default";
 
+const EVERYBODYS: [&str; 5] = ["callers", "exceptions", "lookup", "modes", "system"];
 const KNOWN: [&str; 6] = [
     "file_rego_versions",
     "metadata",

@@ -4,16 +4,23 @@
 //! It guarantees that the files of a verified bundle are those that were signed: none is missing, and none is more.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::algorithm::{Algorithm, Family};
 use super::{Archive, Refusal, canonical};
 use crate::policy::builtins::jwt::keys;
 use crate::policy::builtins::jwt::signature::Key;
 use crate::value::unread;
+
+/// More than a bundle of as many files as may be needs.
+const MOST: usize = 4 << 20;
+/// Of the signature's header, as it is encoded.
+const LONGEST_HEADER: usize = 8 << 10;
 
 /// Where it stands.
 pub(in crate::policy) const NAME: &str = ".signatures.json";
@@ -37,7 +44,7 @@ pub struct Signer {
 /// The file.
 #[derive(Deserialize)]
 struct Signatures {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more")]
     signatures: Vec<String>,
     #[serde(default)]
     plugin: Option<String>,
@@ -49,7 +56,7 @@ struct Header {
     #[serde(default)]
     kid: Option<String>,
     #[serde(default)]
-    crit: Option<serde_json::Value>,
+    crit: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +94,10 @@ pub(in crate::policy) fn check(archive: &Archive, signer: Option<&Signer>) -> Re
 fn verify(archive: &Archive, signer: &Signer) -> Result<(), Refusal> {
     let wrong = |message: String| Refusal::of_file(NAME, message);
     let text = archive.text(NAME)?.unwrap_or_default();
+    // Nothing of it is believed yet: it takes no more memory than it has to.
+    if text.len() > MOST {
+        return Err(wrong(format!("it has more than {} MiB", MOST >> 20)));
+    }
     let listed: Signatures = serde_json::from_str(text)
         .map_err(|error| wrong(format!("it is not what OPA writes: {error}")))?;
     if let Some(plugin) = listed
@@ -98,10 +109,11 @@ fn verify(archive: &Archive, signer: &Signer) -> Result<(), Refusal> {
         )));
     }
     let [token] = &*listed.signatures else {
-        let number = listed.signatures.len();
-        return Err(wrong(format!(
-            "it has {number} signatures: exactly one is expected"
-        )));
+        let number = match listed.signatures.len() {
+            0 => "no signature",
+            _ => "several signatures",
+        };
+        return Err(wrong(format!("it has {number}: exactly one is expected")));
     };
     let payload = payload(token, signer).map_err(wrong)?;
     files(archive, payload.files)
@@ -109,7 +121,7 @@ fn verify(archive: &Archive, signer: &Signer) -> Result<(), Refusal> {
 
 /// What is signed, after the signature was found right.
 fn payload(token: &str, signer: &Signer) -> Result<Payload, String> {
-    let parts: Vec<&str> = token.split('.').collect();
+    let parts: Vec<&str> = token.splitn(4, '.').collect();
     let [header, payload, signature] = *parts else {
         return Err("the signature is no JSON Web Signature in its compact form".to_owned());
     };
@@ -117,6 +129,9 @@ fn payload(token: &str, signer: &Signer) -> Result<Payload, String> {
         let decoded = BASE64URL_NOPAD.decode(part.as_bytes());
         decoded.map_err(|_error| "the signature is not written in base64url".to_owned())
     };
+    if header.len() > LONGEST_HEADER {
+        return Err("the header of the signature is too long".to_owned());
+    }
     let head: Header = serde_json::from_slice(&decoded(header)?)
         .map_err(|error| format!("the header of the signature cannot be read: {error}"))?;
     let algorithm = signer.algorithm;
@@ -161,6 +176,30 @@ fn payload(token: &str, signer: &Signer) -> Result<Payload, String> {
         ));
     }
     Ok(payload)
+}
+
+/// The first two: with more, it does not matter how many there are.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<String>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("a list of signatures")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut few = Vec::new();
+            while few.len() < 2
+                && let Some(one) = list.next_element()?
+            {
+                few.push(one);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(few)
+        }
+    }
+    from.deserialize_seq(Few)
 }
 
 /// Each file is signed, and each that is signed is there.

@@ -30,6 +30,8 @@ pub struct Packed {
     pub signature: Signature,
     /// What it may own, as a manifest says it. None: any part of `data` that no other source has.
     pub roots: Option<Vec<String>>,
+    /// Whether there are other sources beside it.
+    pub is_shared: bool,
     /// What was in force: a bundle that counts less is older.
     pub least: Option<u64>,
 }
@@ -65,6 +67,18 @@ pub(in crate::policy) struct Part {
     pub(in crate::policy) manifest: Manifest,
 }
 
+impl Packed {
+    /// Whether these bytes are a bundle that may be read in its place, as far as that can be said of it alone: it is whole,
+    /// signed as it has to be, and owns no more than it may.
+    pub fn vet(&self, bytes: &[u8]) -> Result<(), String> {
+        let read = Archive::read(bytes).and_then(|archive| permitted(&archive, self));
+        read.map(drop).map_err(|refusal| match refusal.file {
+            Some(file) => format!("{file}: {}", refusal.message),
+            None => refusal.message,
+        })
+    }
+}
+
 impl Sources {
     /// One directory, or one bundle, which is looked at only.
     pub fn at(path: &Path) -> Self {
@@ -76,6 +90,7 @@ impl Sources {
                     file: path.to_owned(),
                     signature: Signature::Unchecked,
                     roots: None,
+                    is_shared: false,
                     least: None,
                 }],
             }
@@ -212,6 +227,17 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         let allowed = allowed.join(", ");
         let message = format!(
             "it has the root {root}, and policies.bundles.{}.roots lets it have {allowed}",
+            bundle.name
+        );
+        return Err(Refusal::of_file(manifest::NAME, message));
+    }
+    if bundle.is_shared
+        && bundle.roots.is_none()
+        && let Some(root) = manifest.everybodys()
+    {
+        let message = format!(
+            "it has the root {root}, which is about the policies of others, too: if it may have it, write it and the others \
+             into policies.bundles.{}.roots",
             bundle.name
         );
         return Err(Refusal::of_file(manifest::NAME, message));

@@ -51,6 +51,7 @@ impl Shelf {
             file,
             signature: Signature::None,
             roots: None,
+            is_shared: false,
             least: None,
         }
     }

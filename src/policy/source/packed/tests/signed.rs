@@ -107,9 +107,9 @@ fn a_signature_is_over_all_files_and_no_others() {
         (
             signature::NAME,
             Some("{\"signatures\": []}"),
-            "it has 0 signatures",
+            "it has no signature",
         ),
-        (signature::NAME, Some(&twice), "it has 2 signatures"),
+        (signature::NAME, Some(&twice), "it has several signatures"),
         (signature::NAME, Some(&plugin), "a plugin \"own\""),
     ] {
         let refused = case.with(name, text).unwrap_err();
@@ -195,6 +195,8 @@ fn bundles_that_opa_made_are_accepted() {
                     name: name.to_owned(),
                     file: made.join(format!("{name}.tar.gz")),
                     signature: Signature::By(Box::new(signer)),
+                    roots: None,
+                    is_shared: false,
                     least: Some(7),
                 }],
             })
