@@ -128,9 +128,9 @@ pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
         let before = Remembered::read(&policies.state, name)?;
         let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
         // First what the next start takes: it must not be older than what is remembered.
-        bundles::in_force(&policies.state, name, bundle, &release.digest)
+        let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
             .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-        if is_to_know && before.as_ref() != Some(&now) {
+        if is_kept && is_to_know && before.as_ref() != Some(&now) {
             now.write(&policies.state, name)?;
         }
     }

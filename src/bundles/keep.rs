@@ -94,7 +94,7 @@ pub async fn prepare(
         });
         match vetted {
             Ok(Some(fetched)) => {
-                let kept = stored.keep(&fetched.bytes, &said(&fetched, now));
+                let kept = stored.keep(&fetched.bytes, &said(&stored, &fetched, now));
                 kept.map_err(|error| missing(unwritten(&error)))?;
             }
             // What is there is read, and refused with its reason.
@@ -106,19 +106,20 @@ pub async fn prepare(
     Ok(())
 }
 
-/// Keeps what is in force, for the next start.
-pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> std::io::Result<()> {
+/// Keeps what is in force, for the next start. `false`: it is not there any more.
+pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> std::io::Result<bool> {
     match config.remote() {
         Some(_) => Stored::new(state, name, config).is_in_force(digest),
-        None => Ok(()),
+        None => Ok(true),
     }
 }
 
-fn said(fetched: &Fetched, now: Timestamp) -> Said {
+fn said(stored: &Stored, fetched: &Fetched, now: Timestamp) -> Said {
     Said {
         digest: Sha256Hex::of(&fetched.bytes).as_str().to_owned(),
         etag: fetched.etag.clone(),
         confirmed: Some(rfc3339_millis(now)),
+        server: stored.server.clone(),
     }
 }
 
@@ -223,7 +224,7 @@ impl Downloads {
                 ..stored.said()
             }),
             Answer::Bundle(fetched) => {
-                let kept = stored.keep(&fetched.bytes, &said(&fetched, now));
+                let kept = stored.keep(&fetched.bytes, &said(stored, &fetched, now));
                 if matches!(kept, Ok(true)) {
                     self.came.notify_one();
                 }

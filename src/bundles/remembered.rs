@@ -67,7 +67,16 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory)?;
     let new = path.with_extension("new");
-    let mut file = fs::File::create(&new)?;
+    // What somebody else left or linked there is not written to.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -95,7 +104,12 @@ mod tests {
         };
         remembered.write(&state, &name).unwrap();
         assert_eq!(Remembered::read(&state, &name).unwrap(), Some(remembered));
-        fs::write(state.join("platform.json"), "{").unwrap();
+        // A link that stands in the way leads nowhere.
+        let other = directory.path().join("other");
+        fs::write(&other, "whole").unwrap();
+        std::os::unix::fs::symlink(&other, state.join("platform.new")).unwrap();
+        replace(&state.join("platform.json"), b"{").unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "whole");
         let said = Remembered::read(&state, &name).unwrap_err().to_string();
         assert!(said.contains("platform.json: it does not say"), "{said}");
     }

@@ -22,6 +22,9 @@ pub(super) struct Said {
     /// When the server last said that this is the bundle.
     #[serde(default)]
     pub(super) confirmed: Option<String>,
+    /// Which server: SHA-256 of its URL, which may have a secret in its query.
+    #[serde(default)]
+    pub(super) server: String,
 }
 
 /// The files of one bundle.
@@ -33,12 +36,18 @@ pub(super) struct Stored {
     current: PathBuf,
     /// What may stand there.
     packed: Packed,
+    /// Who has it, as in [`Said::server`].
+    pub(super) server: String,
 }
 
 impl Stored {
     pub(super) fn new(state: &Path, name: &Name, config: &Config) -> Self {
         let current = config.path(state, name);
+        let url = config.remote().map(|remote| remote.url.to_string());
         Self {
+            server: Sha256Hex::of(url.unwrap_or_default().as_bytes())
+                .as_str()
+                .to_owned(),
             state: state.to_owned(),
             name: name.clone(),
             packed: config.packed(name, current.clone()),
@@ -58,9 +67,10 @@ impl Stored {
         self.current.exists()
     }
 
-    /// Whether what is there may be read.
+    /// Whether what is there may be read, and is of this server.
     pub(super) fn is_good(&self) -> bool {
-        fs::read(&self.current).is_ok_and(|bytes| self.vet(&bytes).is_ok())
+        self.said().server == self.server
+            && fs::read(&self.current).is_ok_and(|bytes| self.vet(&bytes).is_ok())
     }
 
     /// Refuses what may not be put there: the gate reads only what was signed.
@@ -78,7 +88,8 @@ impl Stored {
     pub(super) fn etag(&self) -> Option<String> {
         let said = self.said();
         let in_force = Remembered::read(&self.state, &self.name).ok()??;
-        said.etag.filter(|_| said.digest == in_force.digest)
+        let is_its = said.server == self.server && said.digest == in_force.digest;
+        said.etag.filter(|_| is_its)
     }
 
     /// Keeps what was fetched, and says whether it is another one than before.
@@ -99,16 +110,18 @@ impl Stored {
         )
     }
 
-    /// It is in force: from here on a start takes it, whatever else is fetched and refused.
-    pub(super) fn is_in_force(&self, digest: &str) -> io::Result<()> {
+    /// It is in force: from here on a start takes it, whatever else is fetched and refused. `false`: a newer one came
+    /// meanwhile, which will be in force, or not; a start takes the one before.
+    pub(super) fn is_in_force(&self, digest: &str) -> io::Result<bool> {
         let bytes = fs::read(&self.current)?;
-        // A newer one came meanwhile: it will be in force, or not.
-        if Sha256Hex::of(&bytes).as_str() != digest
-            || fs::read(self.good()).ok().as_ref() == Some(&bytes)
-        {
-            return Ok(());
+        if Sha256Hex::of(&bytes).as_str() != digest {
+            let good = fs::read(self.good()).unwrap_or_default();
+            return Ok(Sha256Hex::of(&good).as_str() == digest);
         }
-        replace(&self.good(), &bytes)
+        if fs::read(self.good()).ok().as_ref() != Some(&bytes) {
+            replace(&self.good(), &bytes)?;
+        }
+        Ok(true)
     }
 
     /// For a start: what was in force last, and nothing that came later.
@@ -120,5 +133,58 @@ impl Stored {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(state: &Path, url: &str) -> Stored {
+        let config: Config = toml::from_str(&format!("url = 'http://127.0.0.1:1/{url}'")).unwrap();
+        let name = Name::try_from("platform".to_owned()).unwrap();
+        Stored::new(state, &name, &config)
+    }
+
+    fn digest(bytes: &[u8]) -> String {
+        Sha256Hex::of(bytes).as_str().to_owned()
+    }
+
+    #[test]
+    fn what_a_start_takes_is_what_was_in_force() {
+        let state = tempfile::tempdir().unwrap();
+        let one = stored(state.path(), "a");
+        let said = Said::default();
+        assert!(one.keep(b"one", &said).unwrap());
+        assert!(one.is_in_force(&digest(b"one")).unwrap());
+        // Another came before it was kept what was in force: that is not there any more.
+        assert!(one.keep(b"three", &said).unwrap());
+        assert!(one.is_in_force(&digest(b"one")).unwrap());
+        assert!(!one.is_in_force(&digest(b"two")).unwrap());
+        one.restore().unwrap();
+        assert_eq!(
+            fs::read(state.path().join("platform.tar.gz")).unwrap(),
+            b"one"
+        );
+    }
+
+    #[test]
+    fn the_etag_of_one_server_is_not_shown_to_another() {
+        let state = tempfile::tempdir().unwrap();
+        let one = stored(state.path(), "a");
+        let said = Said {
+            digest: digest(b"one"),
+            etag: Some("\"1\"".to_owned()),
+            confirmed: None,
+            server: one.server.clone(),
+        };
+        one.keep(b"one", &said).unwrap();
+        let in_force = Remembered {
+            digest: digest(b"one"),
+            ..Remembered::default()
+        };
+        in_force.write(state.path(), &one.name).unwrap();
+        assert_eq!(one.etag().as_deref(), Some("\"1\""));
+        assert_eq!(stored(state.path(), "b").etag(), None);
     }
 }

@@ -215,6 +215,13 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
         };
         return Err(Refusal::of_file(name, reason));
     }
+    // Before anything of it is read: a value of two bytes takes hundreds in memory.
+    let values = archive.files.iter().filter(|(name, _)| is_read_whole(name));
+    let values: usize = values.map(|(_, bytes)| values_in(bytes)).sum();
+    if values > MOST_VALUES {
+        let message = format!("its data has more than {MOST_VALUES} values");
+        return Err(Refusal::new(message));
+    }
     match &bundle.signature {
         Signature::By(signer) => signature::check(archive, Some(signer))?,
         Signature::None => signature::check(archive, None)?,
@@ -259,6 +266,21 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
     Ok(manifest)
 }
 
+/// Whether a file becomes a value.
+fn is_read_whole(name: &str) -> bool {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    matches!(
+        base,
+        manifest::NAME | "data.json" | "data.yaml" | "data.yml"
+    )
+}
+
+/// No fewer values than there can be: each begins behind one of these.
+fn values_in(text: &[u8]) -> usize {
+    let begins = |byte: &&u8| matches!(byte, b'[' | b'{' | b',' | b':' | b'\n' | b'\r');
+    text.iter().filter(begins).count()
+}
+
 fn problem(place: &str, refusal: &Refusal) -> Problem {
     match &refusal.file {
         Some(file) => Problem::new(&format!("{place}/{file}"), 0, 0, &*refusal.message),
@@ -266,6 +288,8 @@ fn problem(place: &str, refusal: &Refusal) -> Problem {
     }
 }
 
+/// Of data and manifest together.
+const MOST_VALUES: usize = 1_000_000;
 const DELTA: &str = "it is a delta bundle, which changes what is in force without a signature: give a whole one (a snapshot)";
 const MISPLACED: &str = "it belongs at the root of the bundle";
 

@@ -300,3 +300,23 @@ fn a_bundle_owns_nothing_that_the_configuration_does_not_let_it_have() {
         .unwrap_err();
     assert!(said.contains("it has the root \"\""), "{said}");
 }
+
+#[test]
+fn data_of_more_values_than_a_gate_has_room_for_is_refused_before_it_is_read() {
+    let shelf = Shelf::new();
+    let many = |number: usize| format!("{{\"x\": [{}[]]}}", "[],".repeat(number));
+    let bundle = shelf.put("few", &[X, ("guardrails/data.json", &many(1000))]);
+    bundle.vet(&std::fs::read(&bundle.file).unwrap()).unwrap();
+    for (name, text) in [
+        ("guardrails/data.json", many(600_000)),
+        ("guardrails/data.yaml", "- 1\n".repeat(1_100_000)),
+        (manifest::NAME, many(600_000)),
+    ] {
+        let bundle = shelf.put("many", &[X, (name, &text)]);
+        let said = bundle.vet(&std::fs::read(&bundle.file).unwrap());
+        assert_eq!(
+            said,
+            Err("its data has more than 1000000 values".to_owned())
+        );
+    }
+}
