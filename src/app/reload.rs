@@ -106,8 +106,7 @@ impl Reloader {
         let mut tested = Tested::new(source.policies);
         let mut unrecorded = None;
         // What has to be tried again, whoever asked for it.
-        let mut again = None;
-        let mut rounds = 0_u32;
+        let (mut again, mut rounds) = (None, 0_u32);
         let mut looks = ticks(self.state.in_force.load().config.reload.interval);
         loop {
             let trigger = match again.take() {
@@ -146,6 +145,11 @@ impl Reloader {
                 continue;
             }
             let seen = self.settled(&source, seen).await;
+            if seen == loaded {
+                // Files were put back while they were looked at: they are in force already.
+                again = Some(trigger);
+                continue;
+            }
             let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
