@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::outbound::{ClientCertificate, Proxy, is_private};
 use crate::policy::{Packed, Signature, Signer};
-use crate::value::{Duration, plain_url};
+use crate::value::{Duration, is_name, plain_url};
 
 /// How the configuration calls a bundle: in the log, in records, in messages, and as the name of a file.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
@@ -210,8 +210,7 @@ impl TryFrom<String> for Name {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        if is_name(&text) {
             Ok(Self(text))
         } else {
             Err(format!(

@@ -14,7 +14,7 @@ use super::algorithm::Algorithm;
 use super::forwarded::{self, names_a_client};
 use crate::guard::is_about_another_request;
 use crate::outbound::Proxy;
-use crate::value::{Duration, has_possible_port};
+use crate::value::{Duration, has_possible_port, is_name};
 
 /// Who is calling, besides the token for Dynatrace.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -233,8 +233,7 @@ impl TryFrom<String> for Name {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        if is_name(&text) {
             Ok(Self(text))
         } else {
             Err(format!(

@@ -15,6 +15,12 @@ pub fn unread(error: &io::Error) -> String {
     }
 }
 
+/// Whether a text can be what the configuration calls something: 1 to 64 letters, digits, hyphens and underscores.
+pub fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// Why a file cannot be written.
 pub fn unwritten(error: &io::Error) -> String {
     match error.kind() {

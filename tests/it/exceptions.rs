@@ -1,6 +1,6 @@
 //! What passes although a policy denies it: the caller is told, and the journal has it, until it ends.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{BAD, Gate, TOKEN, Upstream, copy, eventually, policies, program, verify};
 
@@ -11,13 +11,6 @@ fn exceptions(seconds: i64) -> String {
     format!(
         "exceptions:\n  - {{policy: forbidden_scopes, token: {id}, reason: the old deployment, ticket: OPS-4711, until: \"{until:.0}\"}}\n"
     )
-}
-
-fn decisions(gate: &Gate) -> Vec<Value> {
-    let records = gate.records().into_iter();
-    records
-        .filter(|record| record["kind"] == "decision")
-        .collect()
 }
 
 #[test]
@@ -54,7 +47,7 @@ fn an_exception_lets_pass_what_it_is_for_and_every_use_is_seen_until_it_ends() {
     // It is for this token, and for nothing else.
     let other = "/api/v1/tokens/aaaaaaaa-5790-4e80-afcf-09971954c3ea";
     assert_eq!(gate.send("PUT", other, BAD).status, 403);
-    let all = decisions(&gate);
+    let all = gate.decisions();
     let violation = &all[0]["result"]["violations"][0];
     assert_eq!(
         (&all[0]["verdict"], &violation["mode"]),

@@ -322,6 +322,14 @@ impl Gate {
         records(&self.journal())
     }
 
+    /// Of these, the decisions.
+    pub(crate) fn decisions(&self) -> Vec<Value> {
+        let records = self.records().into_iter();
+        records
+            .filter(|record| record["kind"] == "decision")
+            .collect()
+    }
+
     /// Everything logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()

@@ -28,13 +28,6 @@ fn started(policies: &Path, upstream: &Upstream) -> Gate {
     )
 }
 
-fn decisions(gate: &Gate) -> Vec<Value> {
-    let records = gate.records().into_iter();
-    records
-        .filter(|record| record["kind"] == "decision")
-        .collect()
-}
-
 #[test]
 fn a_mask_applies_to_what_is_allowed_denied_and_refused() {
     let policies = with_mask(
@@ -47,7 +40,7 @@ fn a_mask_applies_to_what_is_allowed_denied_and_refused() {
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     assert_eq!(gate.send("PUT", TOKEN, "{").status, 400);
-    let records = decisions(&gate);
+    let records = gate.decisions();
     assert_eq!(records.len(), 3);
     for record in &records {
         assert_eq!(record["requested_by"], "hidden");
@@ -100,7 +93,7 @@ fn a_mask_that_fails_ends_the_request_and_nothing_of_it_is_written() {
         gate.log().contains("log.rego:").then_some(())
     });
     assert_eq!(upstream.seen().len(), 1, "only the first was forwarded");
-    assert_eq!(decisions(&gate).len(), 1);
+    assert_eq!(gate.decisions().len(), 1);
     for text in [gate.log(), json!(gate.records()).to_string()] {
         assert!(!text.contains("secret-prod"), "{text}");
     }
@@ -138,7 +131,7 @@ fn a_drop_rule_leaves_out_what_was_refused_and_never_what_was_allowed() {
     assert_eq!(gate.send("PUT", TOKEN, body).status, 204);
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     assert_eq!(gate.send("PUT", TOKEN, "{").status, 400);
-    let records = decisions(&gate);
+    let records = gate.decisions();
     assert_eq!(records.len(), 1, "{records:?}");
     assert_eq!(records[0]["verdict"], "allow");
     let metrics = exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
