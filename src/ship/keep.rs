@@ -148,10 +148,12 @@ impl Keep {
                 sending.await
             };
             let is_refused = matches!(sent, Err(Refusal::Records(_)));
-            let is_left_out = is_refused
+            let is_told = is_refused
                 && part.len() == 1
                 && self.refused == Refused::Skip
                 && self.takes_another(rest, last).await;
+            // Refused before and behind one that was taken: the server may have begun to take records in between.
+            let sent = if is_told { self.sink.send(part).await } else { sent };
             let refusal = match sent {
                 Ok(sent) => {
                     self.remember(sent, part);
@@ -164,7 +166,7 @@ impl Keep {
                     count = part.len().div_ceil(2);
                     continue;
                 }
-                Err(Refusal::Records(reason)) if is_left_out => {
+                Err(Refusal::Records(reason)) if is_told => {
                     self.metrics.records_not_shipped(&self.name, 1);
                     tracing::error!(sink = %self.name, record = last.seq, reason, "a record is refused and left out");
                     self.bookmark.passed(last);

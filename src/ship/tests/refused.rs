@@ -54,6 +54,29 @@ async fn a_server_that_turns_to_refuse_everything_makes_no_record_be_left_out() 
 }
 
 #[tokio::test]
+async fn a_server_that_begins_to_take_records_again_misses_none() {
+    let mut journal = Written::new();
+    let server = Receiver::new(|_| TAKEN);
+    let (shipping, metrics) = journal.start(&skips(server.address));
+    pair(&mut journal);
+    until("one arrives", || server.ids().len() == 1).await;
+    // It refuses a record, and is well when it is asked about another one.
+    let refusals = AtomicU64::new(0);
+    server.does_now(move |got| {
+        let is_it = got.ids() == ["id-3"] && refusals.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_it {
+            Does::Answer("400 Bad Request")
+        } else {
+            TAKEN
+        }
+    });
+    pair(&mut journal);
+    until("it arrives", || server.firsts() == ["id-1", "id-3"]).await;
+    assert_eq!(missing(&metrics), 0);
+    shipping.end(WITHIN).await;
+}
+
+#[tokio::test]
 async fn the_status_says_what_becomes_of_records_whatever_comes_behind_it() {
     let strange = [
         // More than anybody reads, less than was promised, and a byte now and then.
