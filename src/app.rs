@@ -1,9 +1,11 @@
 //! The composition root: from a configuration to a running gate. Builds every part once, in order;
 //! owns the clock and the shutdown.
 
+pub mod activation;
 mod configured;
 mod descriptors;
 mod export;
+pub mod generations;
 mod index;
 mod load;
 mod manager;
@@ -13,6 +15,7 @@ mod shown;
 mod signals;
 mod status;
 mod supervise;
+pub mod written;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -123,6 +126,7 @@ impl App {
         };
         let (audit, writer, key) = open_journal(&journal, policy, configured).context("journal")?;
         load::remember(config, policy)?;
+        generations::keep(config, policy);
         let anchor = Anchor::new(&audit, &config.journal.checkpoints, metrics.clone());
         let anchor = anchor.context("journal.checkpoints")?;
         let space = Space::new(&config.journal);

@@ -12,4 +12,4 @@ mod stored;
 pub use config::{Config, Name, Remote, Source};
 pub use fetch::FetchError;
 pub use keep::{Downloads, Missing, in_force, prepare};
-pub use remembered::{Remembered, StateError};
+pub use remembered::{Remembered, StateError, replace};

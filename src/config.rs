@@ -20,7 +20,7 @@ pub use restart::NEEDS_A_RESTART;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
-use crate::value::{Duration, likeness, unread};
+use crate::value::{Duration, Size, likeness, unread};
 use crate::{admin, audit, bundles, gateway, identity, listener, ship, store, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
@@ -70,6 +70,11 @@ pub struct Policies {
     pub state: PathBuf,
     /// Why bundles that are older than what was in force are taken.
     pub allow_rollback: Option<String>,
+    /// How much room the sets of policies may take that were in force, each in a file in the journal's directory.
+    /// The one in force is kept in any case.
+    pub archive_size: Size,
+    /// What policies have to show before they are put in force, besides their own tests.
+    pub activation: Activation,
     /// Past it the request is refused.
     pub time_limit: Duration,
     /// Which of them the bytecode engine may answer for, once it was found equal to the interpreter.
@@ -84,10 +89,26 @@ impl Default for Policies {
             bundles: BTreeMap::new(),
             state: PathBuf::from("state"),
             allow_rollback: None,
+            archive_size: Size::from_mib(1024),
+            activation: Activation::default(),
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }
     }
+}
+
+/// What policies have to show before they are put in force.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Activation {
+    /// Directory with requests that have to be denied (`deny/`) or allowed (`allow/`). None: nobody asks.
+    pub requests: Option<PathBuf>,
+    /// How many of the newest decisions of the journal are judged by them, when they are to replace others.
+    pub replay: usize,
+    /// How many of those that were allowed they may deny.
+    pub new_denials: u64,
+    /// How many of those that were denied they may allow.
+    pub new_allows: u64,
 }
 
 /// Where policies are, unless configured.

@@ -20,8 +20,10 @@ mod complaint;
 #[cfg(test)]
 mod conformance;
 mod decision;
+mod diff;
 mod engine;
 mod extent;
+mod generation;
 pub mod input;
 mod interpreter;
 mod lexical;
@@ -47,7 +49,9 @@ pub use bundle::Bundle;
 pub use decision::{
     Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
 };
+pub use diff::{Diff, Example, Requests};
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
+pub use generation::Generation;
 pub use input::Input;
 pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
@@ -179,6 +183,12 @@ impl Policy {
     /// Whether the two are one: clones of the same.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.engine, &other.engine)
+    }
+
+    /// Everything that they were made from, in one file, from which [`Generation`] and every command that takes
+    /// policies read the same again.
+    pub fn kept(&self) -> std::io::Result<Vec<u8>> {
+        self.engine.tree().kept(self.revision())
     }
 
     /// The digest of everything that can change a decision.

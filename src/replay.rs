@@ -7,6 +7,7 @@
 //! journal, and opens no door: what it decides is told, never acted upon.
 
 mod compare;
+mod newest;
 mod record;
 mod tally;
 mod wanted;
@@ -19,6 +20,7 @@ use std::{io, thread};
 use crate::audit::lines::{Lines, Unreadable};
 use crate::policy::Policy;
 use compare::Candidate;
+pub use newest::newest;
 pub use tally::{Affected, Change, Example, Group, Moment, Report};
 pub use wanted::{Field, Met, Wanted, Where, WhereError};
 

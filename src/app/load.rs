@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
+use super::activation;
 use crate::bundles::{self, Remembered};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
@@ -46,6 +47,14 @@ pub(super) fn load(
     let teams = teams(&policy, Some(&tokens))?;
     config.check_callers(&teams)?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
+    let reading = activation::Reading {
+        catalogue: &catalogue,
+        teams: &teams,
+    };
+    activation::requests(config, &policy, reading)?;
+    if before.is_some_and(|(_, set)| set.policy().revision() != policy.revision()) {
+        activation::replay(config, &policy)?;
+    }
     Ok(Wanted {
         limits: config.limits,
         catalogue,

@@ -58,8 +58,9 @@ impl Remembered {
     }
 }
 
-/// Puts a file in the place of another, in a directory that is made where there is none.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts a file in the place of another, in a directory that is made where there is none. It is on disk, and for nobody
+/// else to read, when this comes back; whoever reads meanwhile gets the one or the other.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

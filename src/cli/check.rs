@@ -12,6 +12,7 @@ use super::demo::Scratch;
 use super::{Format, block_on, load, place, print_json, set};
 use crate::anchor;
 use crate::app;
+use crate::app::activation::{self, Reading};
 use crate::audit::pseudonym::Field;
 use crate::audit::{Directory, checkpoint, index};
 use crate::bundles;
@@ -62,6 +63,8 @@ struct Checked {
     doubts: Vec<Problem>,
     /// How many tests the policies have; `None`: nobody wants them run.
     tests: Option<usize>,
+    /// How many requests are decided as they have to be (`policies.activation.requests`).
+    requests: usize,
 }
 
 impl Check {
@@ -113,6 +116,11 @@ impl Check {
         if let Err(Failures(failures)) = rehearsed {
             return self.refuse(out, &failures, &[]);
         }
+        let reading = Reading {
+            catalogue: &catalogue,
+            teams: &teams,
+        };
+        let requests = activation::requests(&config, &policy, reading)?;
         let mut doubts = match &self.config {
             Some(_) => app::doubts(&config, &policy, &teams),
             None => Vec::new(),
@@ -136,6 +144,7 @@ impl Check {
             shaky,
             doubts,
             tests,
+            requests,
         };
         if self.strict && checked.said().next().is_some() {
             let said: Vec<String> = checked.said().collect();
@@ -162,6 +171,7 @@ impl Check {
             shaky,
             doubts,
             tests,
+            requests,
         } = checked;
         let names: Vec<&str> = policy.names().collect();
         let releases: Vec<&Release> = policy.releases().collect();
@@ -172,7 +182,7 @@ impl Check {
                     "ok": true, "policies": names, "revision": policy.revision(), "bundles": releases,
                     "endpoints": changes,
                     "journal": records, "evaluator": trusted, "descriptors": short, "tls": shaky,
-                    "tests": tests, "diagnostics": diagnostics(doubts, "warning"),
+                    "tests": tests, "requests": requests, "diagnostics": diagnostics(doubts, "warning"),
                 }),
             )?,
             Format::Pretty => {
@@ -259,9 +269,16 @@ impl Checked {
             Some(number) => format!("{} run", counted(number, "test")),
             None => "no test run, as reload.require_tests says".to_owned(),
         };
+        let requests = match self.requests {
+            0 => String::new(),
+            number => format!(", {} decided as wanted", counted(number, "request")),
+        };
         match self.said().count() {
-            0 => format!("all is well ({tests})"),
-            warnings => format!("no error, and {} ({tests})", counted(warnings, "warning")),
+            0 => format!("all is well ({tests}{requests})"),
+            warnings => format!(
+                "no error, and {} ({tests}{requests})",
+                counted(warnings, "warning")
+            ),
         }
     }
 }

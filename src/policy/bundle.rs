@@ -217,7 +217,8 @@ fn misplaced(tree: &Tree, modules: &[Ref<Module>]) -> Vec<Problem> {
     roots::problems(tree, &all)
 }
 
-fn revision(tree: &Tree) -> String {
+/// SHA-256 over the names and contents of everything that can change a decision.
+pub(super) fn revision(tree: &Tree) -> String {
     let mut files: Vec<&File> = tree.policies.iter().chain(&tree.data_files).collect();
     files.sort_by(|one, other| one.name.cmp(&other.name));
     let mut hash = Sha256::new();

@@ -288,6 +288,11 @@ impl Engine {
         &self.tree
     }
 
+    /// The members of the input that policies may read.
+    pub(super) fn all_reads(&self) -> &BTreeSet<Read> {
+        &self.reads
+    }
+
     /// How each policy is applied, in words.
     pub(super) fn modes(&self) -> impl Iterator<Item = (&str, String)> {
         let policies = self.policies.iter();

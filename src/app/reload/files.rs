@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::app::activation;
 use crate::config::Config;
 
 /// Files, and directories of policies.
@@ -24,6 +25,7 @@ pub(super) fn of(config: &Config, file: Option<&Path>) -> Vec<PathBuf> {
     for credential in credentials.chain(&config.credential) {
         files.extend(credential.files().into_iter().map(Path::to_owned));
     }
+    files.extend(activation::files(&config.policies.activation));
     files.extend(config.lookup.token_file.clone());
     files.extend(config.identity.files().map(Path::to_owned));
     files

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::state::{InForce, Last, Trigger};
-use super::{Fresh, Reloader};
+use super::{Fresh, Reloader, off_thread};
 use crate::app::prove::prove;
-use crate::app::{configured, load, now, say_bundles};
+use crate::app::{configured, generations, load, now, say_bundles};
 use crate::audit;
 use crate::audit::event::{self, Event, Record};
 use crate::audit::pseudonym::Pseudonyms;
+use crate::config::Config;
 use crate::gateway::Set;
 use crate::policy::AnswersFor;
 use crate::value::rfc3339_millis;
@@ -36,6 +37,7 @@ impl Reloader {
         changed.extend(renewed);
         changed.sort_unstable();
         changed.dedup();
+        keep_generation(&config, &set).await;
         load::say_doubts(&config, &set);
         let mut configured = configured::configured(&config, &set, &self.state.key, overridden);
         configured.pseudonyms = self.audit.pseudonyms().map(Pseudonyms::told);
@@ -188,6 +190,12 @@ impl Reloader {
         let again = self.audit.record(record.clone()).await;
         again.is_err().then_some(record)
     }
+}
+
+/// Before anything is judged by it.
+async fn keep_generation(config: &Config, set: &Arc<Set>) {
+    let (config, set) = (config.clone(), set.clone());
+    let _kept = off_thread(move || generations::keep(&config, set.policy())).await;
 }
 
 fn say_what_needs_a_restart(keys: &[&str]) {

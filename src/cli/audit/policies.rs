@@ -1,4 +1,8 @@
-//! `dtgate policies`: which policies there are, how they are applied, and when each objected last.
+//! `dtgate policies`: which policies there are, how they are applied, and when each objected last; which were in force,
+//! and how two sets differ.
+
+mod diff;
+mod show;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +25,10 @@ use crate::value::Visible;
 pub(in crate::cli) enum Policies {
     /// List the policies of a directory: mode, title, tests, and when each objected last
     List(List),
+    /// Show policies that were in force, by the revision that records have, or list them
+    Show(show::Show),
+    /// Say how two sets of policies differ, and which requests they decide differently; exit with 2 if they do
+    Diff(diff::Diff),
 }
 
 #[derive(Debug, Args)]
@@ -48,8 +56,11 @@ struct Row {
 
 impl Policies {
     pub(in crate::cli) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let Self::List(list) = self;
-        list.run(out)
+        match self {
+            Self::List(list) => list.run(out),
+            Self::Show(show) => show.run(out),
+            Self::Diff(diff) => diff.run(out),
+        }
     }
 }
 

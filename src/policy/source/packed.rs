@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::files::{File, Kind, Tree};
-use super::{data, roots};
+use super::{data, kept, roots};
 use crate::policy::archive::manifest::{self, Manifest};
 use crate::policy::archive::signature::{self, Signer};
 use crate::policy::archive::{Archive, Refusal};
@@ -47,7 +47,7 @@ pub enum Signature {
 }
 
 /// A bundle that was read.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Release {
     pub name: String,
@@ -133,6 +133,15 @@ impl Tree {
         bundle: &Packed,
     ) {
         let place = bundle.file.display().to_string();
+        let archive = match archive {
+            Ok(set)
+                if bundle.signature == Signature::Unchecked
+                    && set.files.contains_key(kept::NAME) =>
+            {
+                return self.add_kept(&place, set);
+            }
+            archive => archive,
+        };
         let read = archive.and_then(|archive| Ok((permitted(&archive, bundle)?, archive)));
         let (manifest, archive) = match read {
             Ok(read) => read,
@@ -209,6 +218,7 @@ fn permitted(archive: &Archive, bundle: &Packed) -> Result<Manifest, Refusal> {
             "patch.json" => DELTA,
             "policy.wasm" | "plan.json" | "plan.pb" => manifest::WASM,
             ".manifest.pb" => "dtgate reads manifests that are JSON (.manifest)",
+            kept::NAME => SET,
             _ if base == signature::NAME && name != signature::NAME => MISPLACED,
             _ if base.ends_with(manifest::NAME) && name != manifest::NAME => MISPLACED,
             _ => continue,
@@ -291,6 +301,8 @@ fn problem(place: &str, refusal: &Refusal) -> Problem {
 /// Of data and manifest together.
 const MOST_VALUES: usize = 1_000_000;
 const DELTA: &str = "it is a delta bundle, which changes what is in force without a signature: give a whole one (a snapshot)";
+const SET: &str = "it is a set that a gate had in force and kept, which is for looking at it: build a bundle of its files (dtgate \
+                   policies show DIGEST --extract DIR, dtgate build DIR)";
 const MISPLACED: &str = "it belongs at the root of the bundle";
 
 #[cfg(test)]

@@ -1,0 +1,127 @@
+//! Keeps every set of policies that was in force, by its revision, in the journal's directory: whoever reads a record
+//! finds the policies again by which it was decided.
+//!
+//! It is written before the first request is judged by it. That it cannot be written is said, and stops nobody.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+
+use super::now;
+use crate::bundles;
+use crate::config::Config;
+use crate::policy::Policy;
+use crate::value::{Size, absolute};
+
+/// Below the journal's directory.
+const FOLDER: &str = "policies";
+
+/// Where the sets are that were in force while this journal was written.
+pub fn folder(journal: &Path) -> PathBuf {
+    journal.join(FOLDER)
+}
+
+/// Where the set of a revision is.
+pub fn path(journal: &Path, revision: &str) -> PathBuf {
+    folder(journal).join(format!("{revision}{ENDING}"))
+}
+
+/// Behind the revision.
+pub const ENDING: &str = ".tar.gz";
+
+/// Keeps what is in force from here on.
+pub(super) fn keep(config: &Config, policy: &Policy) {
+    let journal = &config.journal.directory;
+    let path = path(journal, policy.revision());
+    let kept = write(&path, policy).and_then(|()| make_room(&path, config.policies.archive_size));
+    if let Err(error) = kept {
+        tracing::error!(
+            path = absolute(&path),
+            error = format!("{error:#}"),
+            "these policies are in force and are not kept: dtgate policies show will not find them"
+        );
+    }
+}
+
+fn write(path: &Path, policy: &Policy) -> anyhow::Result<()> {
+    match File::options().write(true).open(path) {
+        // It is the newest again.
+        Ok(file) => {
+            let seconds = u64::try_from(now().as_second()).unwrap_or(0);
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            file.set_modified(now).context("touch")
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let bytes = policy.kept().context("archive")?;
+            bundles::replace(path, &bytes).context("write")
+        }
+        Err(error) => Err(error).context("open"),
+    }
+}
+
+/// Takes away those that were in force longest ago, until the rest fits.
+fn make_room(in_force: &Path, most: Size) -> anyhow::Result<()> {
+    let folder = in_force.parent().unwrap_or(in_force);
+    let mut kept = list(folder).context("list")?;
+    kept.retain(|(path, ..)| path != in_force);
+    let mut left = most
+        .as_u64()
+        .saturating_sub(fs::metadata(in_force).map_or(0, |found| found.len()));
+    for (path, size, _) in kept {
+        if size <= left {
+            left -= size;
+            continue;
+        }
+        left = 0;
+        fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        tracing::info!(
+            path = absolute(&path),
+            "policies that were in force are not kept any more (policies.archive_size)"
+        );
+    }
+    Ok(())
+}
+
+/// All of them, with their size and when they were put in force last; the newest first.
+pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_one = entry.file_name().to_string_lossy().ends_with(ENDING);
+        let metadata = entry.metadata()?;
+        if is_one && metadata.is_file() {
+            found.push((entry.path(), metadata.len(), metadata.modified()?));
+        }
+    }
+    found.sort_by_key(|(.., modified)| std::cmp::Reverse(*modified));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_make_room_and_the_one_in_force_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |age: u64| {
+            let path = folder.path().join(format!("{age}{ENDING}"));
+            fs::write(&path, [0; 100]).unwrap();
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 - age);
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(modified).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = (1..=5).map(of).collect();
+        let left = || -> Vec<bool> { paths.iter().map(|path| path.exists()).collect() };
+        make_room(&paths[4], Size::from_bytes(500)).unwrap();
+        assert_eq!(left(), [true; 5]);
+        make_room(&paths[4], Size::from_bytes(399)).unwrap();
+        assert_eq!(left(), [true, true, false, false, true]);
+        make_room(&paths[4], Size::from_bytes(1)).unwrap();
+        assert_eq!(left(), [false, false, false, false, true]);
+    }
+}

@@ -1,0 +1,261 @@
+//! `dtgate policies show`: sets of policies that were in force, and what was in them.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::app::{self, generations};
+use crate::cli::audit::table::{Table, terminal};
+use crate::cli::audit::times::Times;
+use crate::cli::place::JOURNAL;
+use crate::cli::{Format, print_json};
+use crate::policy::{Generation, Policy};
+use crate::value::{Visible, VisibleLines, counted, rfc3339_millis, unread, unwritten};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// The revision, as records have it (`policy_revision`), or its first digits; without it, all are listed
+    #[arg(value_name = "DIGEST")]
+    digest: Option<String>,
+    /// Print one file of it
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "digest",
+        conflicts_with = "extract"
+    )]
+    file: Option<String>,
+    /// Write its files into a directory, which is made
+    #[arg(long, value_name = "DIR", requires = "digest")]
+    extract: Option<PathBuf>,
+    #[command(flatten)]
+    from: Kept,
+    #[command(flatten)]
+    times: Times,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+}
+
+/// Where sets are that were in force.
+#[derive(Debug, Args)]
+pub(super) struct Kept {
+    /// Directory of the journal
+    #[arg(long, value_name = "DIR", default_value = "journal")]
+    journal: PathBuf,
+}
+
+impl Kept {
+    /// The file of a revision.
+    pub(super) fn find(&self, digest: &str) -> anyhow::Result<PathBuf> {
+        let shown = Visible(digest);
+        let is_digest = digest
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_digest || digest.len() < SHORTEST {
+            bail!(
+                "{shown} is no revision of policies: write the hexadecimal digits that records have, {SHORTEST} of them or more"
+            );
+        }
+        let all = self.all()?;
+        let mut found = all
+            .iter()
+            .filter(|(path, ..)| revision(path).starts_with(digest));
+        match (found.next(), found.next()) {
+            (Some((path, ..)), None) => Ok(path.clone()),
+            (Some(_), Some(_)) => {
+                bail!("more than one revision begins with {shown}: write more digits of it")
+            }
+            (None, _) => bail!(
+                "no policies with the revision {shown} are kept in {}: dtgate policies show lists those that are",
+                generations::folder(&self.journal).display()
+            ),
+        }
+    }
+
+    fn all(&self) -> anyhow::Result<Vec<(PathBuf, u64, std::time::SystemTime)>> {
+        if self.journal == Path::new("journal") {
+            JOURNAL.expect(&self.journal, None)?;
+        }
+        let folder = generations::folder(&self.journal);
+        match generations::list(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.journal.exists() => {
+                Ok(Vec::new())
+            }
+            found => found.map_err(|error| anyhow!("{}: {}", folder.display(), unread(&error))),
+        }
+    }
+}
+
+/// Digits of a revision, so that nobody means another one.
+const SHORTEST: usize = 6;
+
+/// That a file is named by.
+fn revision(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
+    name.trim_end_matches(generations::ENDING).to_owned()
+}
+
+impl Show {
+    pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let Some(digest) = &self.digest else {
+            return self.list(out);
+        };
+        let path = self.from.find(digest)?;
+        let set = Generation::open(&path)?;
+        if set.revision != revision(&path) {
+            bail!(
+                "{}: it is the set {}: somebody has renamed it",
+                path.display(),
+                set.revision
+            );
+        }
+        if let Some(name) = &self.file {
+            return print(out, &set, name);
+        }
+        if let Some(directory) = &self.extract {
+            let files = extract(&set, directory)?;
+            writeln!(
+                out,
+                "{} written to {}",
+                counted(files, "file"),
+                directory.display()
+            )?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        self.tell(out, &set, &app::policies_at(&path)?)
+    }
+
+    fn list(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+        let shown = self.times.shown();
+        let mut table = Table::new(&[("REVISION", 64), ("IN FORCE SINCE", 14), ("BYTES", 5)])
+            .numbers(&["BYTES"]);
+        let all = self.from.all()?;
+        for (path, size, modified) in &all {
+            let since = Timestamp::try_from(*modified).unwrap_or(Timestamp::UNIX_EPOCH);
+            let since = rfc3339_millis(since);
+            let revision = revision(path);
+            match self.format {
+                Format::Json => print_json(
+                    out,
+                    &json!({"revision": revision, "since": since, "bytes": size, "file": path}),
+                )?,
+                Format::Pretty => {
+                    table.add(vec![
+                        Visible(&revision).to_string().into(),
+                        shown.of(&since).into(),
+                        size.to_string().into(),
+                    ]);
+                }
+            }
+        }
+        if self.format == Format::Pretty {
+            if all.is_empty() {
+                writeln!(out, "no policies are kept there yet")?;
+            } else {
+                table.show(out, terminal())?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell(
+        &self,
+        out: &mut impl Write,
+        set: &Generation,
+        policy: &Policy,
+    ) -> anyhow::Result<ExitCode> {
+        let listed = policy.listed();
+        if self.format == Format::Json {
+            let policies = listed.iter().map(|it| {
+                json!({"policy": it.name, "mode": it.mode, "title": it.title, "tests": it.tests})
+            });
+            let policies: Vec<_> = policies.collect();
+            let files: Vec<_> = set
+                .files
+                .iter()
+                .map(|(name, text)| json!({"name": name, "text": text}))
+                .collect();
+            let told = json!({"revision": set.revision, "bundles": set.bundles, "policies": policies, "files": files});
+            print_json(out, &told)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        writeln!(out, "revision {}", set.revision)?;
+        for bundle in &set.bundles {
+            let revision = bundle.revision.as_deref().unwrap_or("-");
+            writeln!(
+                out,
+                "bundle {}",
+                Visible(format!(
+                    "{}: {revision}, sha256 {}",
+                    bundle.name, bundle.digest
+                ))
+            )?;
+        }
+        writeln!(out)?;
+        let mut table = Table::new(&[("POLICY", 10), ("MODE", 7), ("TITLE", 16)]);
+        for it in &listed {
+            let title = it.title.as_deref().unwrap_or("-");
+            let cells = [&it.name, &it.mode, title].map(|text| Visible(text).to_string().into());
+            table.add(cells.into());
+        }
+        table.show(out, terminal())?;
+        writeln!(out)?;
+        let mut table = Table::new(&[("FILE", 16), ("LINES", 5)]).numbers(&["LINES"]);
+        for (name, text) in &set.files {
+            let lines = text.lines().count().to_string();
+            table.add(vec![Visible(name).to_string().into(), lines.into()]);
+        }
+        table.show(out, terminal())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(out: &mut impl Write, set: &Generation, wanted: &str) -> anyhow::Result<ExitCode> {
+    let mut files = set.files.iter();
+    let named =
+        |name: &str| name == wanted || name.split_once('/').is_some_and(|(_, name)| name == wanted);
+    let Some((_, text)) = files.find(|(name, _)| named(name)) else {
+        bail!("{} is none of its files", Visible(wanted));
+    };
+    if io::stdout().is_terminal() {
+        write!(out, "{}", VisibleLines(text.replace('\t', "    ")))?;
+    } else {
+        write!(out, "{text}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing that is there is written over.
+fn extract(set: &Generation, directory: &Path) -> anyhow::Result<usize> {
+    let failed =
+        |path: &Path, error: &io::Error| anyhow!("{}: {}", path.display(), unwritten(error));
+    if directory.exists() {
+        bail!(
+            "{} is there already: name a directory that is not",
+            directory.display()
+        );
+    }
+    // Where there is one source, its files are the directory that it was.
+    let is_one = set.files.iter().all(|(name, _)| name.starts_with("0000/"));
+    for (name, text) in &set.files {
+        let name = match name.split_once('/') {
+            Some((_, name)) if is_one => name,
+            _ => name,
+        };
+        let path = directory.join(name);
+        let folder = path.parent().context("its directory")?;
+        fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|error| failed(&path, &error))?;
+    }
+    Ok(set.files.len())
+}

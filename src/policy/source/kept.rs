@@ -1,0 +1,93 @@
+//! A whole set of policies in one file: every source, file by file, so that it is read back as the same set, with the
+//! same revision.
+//!
+//! It is an archive as bundles are, with a folder for each source: `0000` is the directory, `0001` the first bundle. The
+//! file `.dtgate-set` says what they are. Nothing of it is checked again when it is read: it is for looking at what was in
+//! force, and is never put in force.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::data;
+use super::files::{File, Kind, Tree};
+use super::packed::Release;
+use crate::policy::archive::{Archive, Refusal, write};
+use crate::policy::problem::Problem;
+
+/// What says that an archive is a set, and of what it was made.
+pub(in crate::policy) const NAME: &str = ".dtgate-set";
+
+/// What the file says.
+#[derive(Deserialize, Serialize)]
+struct Said {
+    revision: String,
+    /// The bundles among the sources.
+    bundles: Vec<Release>,
+}
+
+impl Tree {
+    /// Everything that it was made from, in one file.
+    pub(in crate::policy) fn kept(&self, revision: &str) -> io::Result<Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let said = Said {
+            revision: revision.to_owned(),
+            bundles: self.parts.iter().map(|it| it.release.clone()).collect(),
+        };
+        files.insert(NAME.to_owned(), serde_json::to_vec(&said)?);
+        let texts = [&self.policies, &self.masks, &self.tests, &self.data_files];
+        for file in texts.into_iter().flatten() {
+            let source = self.parts.iter().position(|part| {
+                let below = file.path.strip_prefix(&part.place);
+                below.is_some_and(|below| below.starts_with('/'))
+            });
+            let number = source.map_or(0, |source| source + 1);
+            let name = format!("{number:04}/{}", file.name);
+            files.insert(name, file.text.clone().into_bytes());
+        }
+        write::packed(&files)
+    }
+
+    /// Puts in what another tree was made from. `place` is what stands before the names of files.
+    pub(in crate::policy) fn add_kept(&mut self, place: &str, archive: Archive) {
+        for (entry, bytes) in archive.files {
+            let path = format!("{place}/{entry}");
+            let Some((_source, name)) = entry.split_once('/') else {
+                continue;
+            };
+            let Ok(text) = String::from_utf8(bytes) else {
+                let problem = Problem::new(&path, 0, 0, "it is not text in UTF-8");
+                self.unread.push(problem);
+                continue;
+            };
+            let file = File {
+                name: name.to_owned(),
+                path,
+                text,
+            };
+            match Kind::of(name) {
+                Kind::Policy => self.policies.push(file),
+                Kind::Test => self.tests.push(file),
+                Kind::Data => {
+                    let added = data::add(&mut self.data, &self.data_files, &file);
+                    self.problems.extend(added.err());
+                    self.data_files.push(file);
+                }
+                Kind::Disguised(_) | Kind::Other => {}
+            }
+        }
+    }
+}
+
+impl Archive {
+    /// The revision that a set says it has, and the bundles that it was made of. `None`: the archive is no set.
+    pub(in crate::policy) fn set(&self) -> Result<Option<(String, Vec<Release>)>, Refusal> {
+        let Some(text) = self.text(NAME)? else {
+            return Ok(None);
+        };
+        let said: Said = serde_json::from_str(text)
+            .map_err(|error| Refusal::of_file(NAME, error.to_string()))?;
+        Ok(Some((said.revision, said.bundles)))
+    }
+}
