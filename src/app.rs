@@ -34,7 +34,7 @@ use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
-use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
+use crate::gateway::{self, Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
@@ -144,6 +144,8 @@ impl App {
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
         let fleet = export::fleet(config, &audit);
+        let downloads = Downloads::new(metrics.clone(), now);
+        let asked = downloads.clone();
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -155,11 +157,13 @@ impl App {
             key,
             now,
             tracker.clone(),
-            fleet.clone(),
+            gateway::Outside {
+                fleet: fleet.clone(),
+                stale: Arc::new(move || asked.refuses()),
+            },
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
-        let downloads = Downloads::new(metrics.clone(), now);
         let checks = shown::checks(
             state.clone(),
             audit.clone(),
@@ -251,7 +255,9 @@ impl App {
         self.state.keep_keys();
         let in_force = self.state.in_force.load_full();
         let policies = &in_force.config.policies;
-        self.downloads.keep(&policies.state, &policies.bundles);
+        let is_shared = load::is_shared(&in_force.config);
+        self.downloads
+            .keep(&policies.state, &policies.bundles, is_shared);
         let bytecode = in_force.config.policies.bytecode;
         if bytecode != AnswersFor::None {
             prove::prove(in_force.set.policy().clone(), bytecode);

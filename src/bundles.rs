@@ -9,7 +9,7 @@ mod keep;
 mod remembered;
 mod stored;
 
-pub use config::{Config, Name, Remote, Source};
+pub use config::{Config, Name, Remote, Source, WhenStale};
 pub use fetch::FetchError;
 pub use keep::{Downloads, Missing, in_force, prepare};
-pub use remembered::{Remembered, StateError, replace};
+pub use remembered::{Remembered, StateError, copy_state, replace};

@@ -108,8 +108,15 @@ pub struct Shared {
     /// Runs every detached request, so that a drain waits for it.
     tracker: Tracker,
     traces: Tracer,
+    outside: Outside,
+}
+
+/// What others know that requests are refused for.
+pub struct Outside {
     /// Where several gates take turns.
-    fleet: Option<Turns>,
+    pub fleet: Option<Turns>,
+    /// Why changes are refused because the policies may be out of date. None: they are not.
+    pub stale: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Shared {
@@ -120,7 +127,7 @@ impl Shared {
         key: HashKey,
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
-        fleet: Option<Turns>,
+        outside: Outside,
     ) -> Self {
         let Telemetry {
             metrics,
@@ -138,7 +145,7 @@ impl Shared {
             now,
             tracker,
             traces,
-            fleet,
+            outside,
         }
     }
 }

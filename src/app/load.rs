@@ -72,7 +72,13 @@ pub(super) fn load(
 /// Sees to it that bundles that servers have are there; at a start, those that were in force last.
 pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
     let policies = &config.policies;
-    bundles::prepare(&policies.state, &policies.bundles, is_start, super::now()).await
+    let (is_shared, now) = (is_shared(config), super::now());
+    bundles::prepare(&policies.state, &policies.bundles, is_shared, is_start, now).await
+}
+
+/// Whether no bundle is alone.
+pub(super) fn is_shared(config: &Config) -> bool {
+    config.directory().is_some() || config.policies.bundles.len() > 1
 }
 
 /// Loads policies the way `serve` and `check` do.
@@ -93,7 +99,7 @@ pub fn policies_at(path: &Path) -> anyhow::Result<Policy> {
 /// Where the policies come from, and what of the bundles must not be older than it is.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
-    let is_shared = config.directory().is_some() || policies.bundles.len() > 1;
+    let is_shared = is_shared(config);
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
         let remembered = Remembered::read(&policies.state, name)?;
         let least = remembered.and_then(|remembered| remembered.sequence);

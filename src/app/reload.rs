@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::manager::Manager;
 use super::{Hangups, load, shown};
 use crate::audit::Audit;
-use crate::bundles::Downloads;
+use crate::bundles::{self, Downloads};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
@@ -128,8 +128,11 @@ impl Reloader {
             if trigger == Trigger::Signal {
                 self.manager.reloading();
             }
-            if seen == loaded && refused.take().is_some() {
-                self.put_back();
+            if seen == loaded {
+                refused = None;
+                if self.state.is_refused.load(Relaxed) && !self.downloads.holds_refused() {
+                    self.put_back();
+                }
             }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger != Trigger::Signal {
@@ -150,6 +153,7 @@ impl Reloader {
                 again = Some(trigger);
                 continue;
             }
+            let waiting = self.waiting().await;
             let read = self.read(&source, tested).await;
             if self.look(&source).await != seen {
                 // What was read may be half of one and half of the other.
@@ -174,6 +178,7 @@ impl Reloader {
                     refused = Some(seen);
                     self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
+                    self.put_aside(waiting, &error).await;
                 }
             }
             self.say_how_it_is(trigger, refused.is_some());
@@ -202,6 +207,17 @@ impl Reloader {
         off_thread(move || source.look(&state.in_force.load().config))
             .await
             .unwrap_or_default()
+    }
+
+    /// Bundles that came and are not in force.
+    async fn waiting(&self) -> Vec<(bundles::Name, String)> {
+        let state = self.state.clone();
+        let look = off_thread(move || {
+            let in_force = state.in_force.load_full();
+            let policies = &in_force.config.policies;
+            Downloads::waiting(&policies.state, &policies.bundles)
+        });
+        look.await.unwrap_or_default()
     }
 
     /// Waits until nobody writes the files any more, as far as can be seen.

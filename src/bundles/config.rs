@@ -52,6 +52,19 @@ pub struct Remote {
     pub long_poll: Duration,
     /// How long what is in force may be without the server's word for it. None: for ever.
     pub max_age: Option<Duration>,
+    /// What becomes of changes when it is over.
+    pub when_stale: WhenStale,
+}
+
+/// What becomes of requests that change tokens when nobody has vouched for the policies for too long.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenStale {
+    /// They are judged as ever; the gate is not ready.
+    #[default]
+    Judge,
+    /// They are refused, but for those that only disable a token.
+    Refuse,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +85,7 @@ struct Written {
     max_delay: Option<Duration>,
     long_poll: Option<Duration>,
     max_age: Option<Duration>,
+    when_stale: Option<WhenStale>,
 }
 
 fn url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Uri>, D::Error> {
@@ -95,6 +109,7 @@ impl TryFrom<Written> for Config {
             written.max_delay.is_some(),
             written.long_poll.is_some(),
             written.max_age.is_some(),
+            written.when_stale.is_some(),
         ];
         let (signature, roots) = (written.signature.clone(), written.roots.clone());
         let source = match (&written.file, &written.url) {
@@ -138,7 +153,13 @@ impl Remote {
             max_delay: or(written.max_delay, 120),
             long_poll: or(written.long_poll, 60),
             max_age: written.max_age,
+            when_stale: written.when_stale.unwrap_or_default(),
         };
+        if remote.max_age.is_none() && written.when_stale.is_some() {
+            return Err(
+                "when_stale says what happens after max_age: write max_age, too".to_owned(),
+            );
+        }
         if remote.min_delay > remote.max_delay {
             return Err("min_delay is longer than max_delay".to_owned());
         }
@@ -253,6 +274,10 @@ mod tests {
             (
                 &format!("{url}min_delay = \"1h\"\n"),
                 "longer than max_delay",
+            ),
+            (
+                &format!("{url}when_stale = \"refuse\"\n"),
+                "write max_age, too",
             ),
             (&format!("{url}urll = 1\n"), "unknown field `urll`"),
         ] {

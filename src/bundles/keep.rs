@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use super::config::Remote;
+use super::config::{Remote, WhenStale};
 use super::fetch::{Answer, Fetched};
 use super::stored::{Said, Stored};
 use super::{Config, Name};
@@ -35,7 +35,7 @@ pub struct Downloads {
 #[derive(Default)]
 struct Tasks {
     /// What they fetch, and where they put it.
-    wanted: Option<(PathBuf, Bundles)>,
+    wanted: Option<(PathBuf, Bundles, bool)>,
     running: Vec<AbortHandle>,
 }
 
@@ -47,6 +47,9 @@ struct Told {
     last_request: Option<Timestamp>,
     last_success: Option<Timestamp>,
     error: Option<String>,
+    when_stale: WhenStale,
+    /// The digest of a bundle that came and was refused, and why: it is put aside until something else is in force.
+    refused: Option<(String, String)>,
 }
 
 /// Why a bundle that has to be there before the gate reads is not there.
@@ -62,6 +65,7 @@ pub struct Missing {
 pub async fn prepare(
     state: &Path,
     bundles: &Bundles,
+    is_shared: bool,
     is_start: bool,
     now: Timestamp,
 ) -> Result<(), Missing> {
@@ -74,7 +78,7 @@ pub async fn prepare(
             url: remote.shown(),
             reason,
         };
-        let stored = Stored::new(state, name, config);
+        let stored = Stored::new(state, name, config, is_shared);
         if is_start {
             stored
                 .restore()
@@ -109,7 +113,7 @@ pub async fn prepare(
 /// Keeps what is in force, for the next start. `false`: it is not there any more.
 pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> std::io::Result<bool> {
     match config.remote() {
-        Some(_) => Stored::new(state, name, config).is_in_force(digest),
+        Some(_) => Stored::new(state, name, config, false).is_in_force(digest),
         None => Ok(true),
     }
 }
@@ -134,10 +138,10 @@ impl Downloads {
         })
     }
 
-    /// Fetches these, and no others. Has to be called within a tokio runtime.
-    pub fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles) {
+    /// Fetches these, and no others; `is_shared`: they are not the only source. Has to be called within a tokio runtime.
+    pub fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles, is_shared: bool) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = (state.to_owned(), bundles.clone());
+        let wanted = (state.to_owned(), bundles.clone(), is_shared);
         if tasks.wanted.as_ref() == Some(&wanted) {
             return;
         }
@@ -150,7 +154,7 @@ impl Downloads {
             let Some(remote) = config.remote() else {
                 continue;
             };
-            let stored = Stored::new(state, name, config);
+            let stored = Stored::new(state, name, config, is_shared);
             let confirmed = stored.said().confirmed;
             let last_success = confirmed.and_then(|moment| moment.parse().ok());
             told.insert(
@@ -162,6 +166,8 @@ impl Downloads {
                     last_request: None,
                     last_success,
                     error: None,
+                    when_stale: remote.when_stale,
+                    refused: None,
                 },
             );
             self.metrics
@@ -193,7 +199,10 @@ impl Downloads {
                         can_wait = fetched.can_wait;
                     }
                     match vetted(stored, answer).await {
-                        Ok(answer) => self.kept(stored, answer),
+                        Ok(answer) => match self.refused(name, &answer) {
+                            Some(reason) => Err(reason),
+                            None => self.kept(stored, answer),
+                        },
                         Err(reason) => Err(reason),
                     }
                 }
@@ -213,6 +222,67 @@ impl Downloads {
             };
             sleep(delay).await;
         }
+    }
+
+    /// Why what came is not tried again. An answer that says something else ends it that it was put aside.
+    fn refused(&self, name: &Name, answer: &Answer) -> Option<String> {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.get_mut(name)?;
+        let (digest, reason) = told.refused.as_ref()?;
+        if let Answer::Bundle(fetched) = answer
+            && Sha256Hex::of(&fetched.bytes).as_str() == digest
+        {
+            return Some(format!("what the server has was refused: {reason}"));
+        }
+        told.refused = None;
+        self.came.notify_one();
+        None
+    }
+
+    /// The bundles that came and are not in force, by name and digest.
+    pub fn waiting(state: &Path, bundles: &Bundles) -> Vec<(Name, String)> {
+        let remote = bundles.iter().filter(|(_, it)| it.remote().is_some());
+        let waiting = remote.filter_map(|(name, config)| {
+            let digest = Stored::new(state, name, config, false).waiting()?;
+            Some((name.clone(), digest))
+        });
+        waiting.collect()
+    }
+
+    /// These are refused: what was in force last is read in their place, so that other files can change without them.
+    pub fn put_aside(
+        &self,
+        state: &Path,
+        bundles: &Bundles,
+        waiting: &[(Name, String)],
+        reason: &str,
+    ) {
+        for (name, digest) in waiting {
+            let Some(config) = bundles.get(name) else {
+                continue;
+            };
+            let stored = Stored::new(state, name, config, false);
+            if stored.waiting().as_ref() != Some(digest) {
+                continue;
+            }
+            let restored = stored.restore();
+            let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Ok(()), Some(told)) = (restored, all.get_mut(name)) {
+                told.refused = Some((digest.clone(), reason.to_owned()));
+            }
+        }
+    }
+
+    /// Whether a bundle is put aside.
+    pub fn holds_refused(&self) -> bool {
+        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().any(|told| told.refused.is_some())
+    }
+
+    /// Something else is in force: bundles that were put aside are tried again when they come.
+    pub fn try_again(&self) {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values_mut().for_each(|told| told.refused = None);
     }
 
     /// Puts what came where the gate reads it.
@@ -279,12 +349,21 @@ impl Downloads {
 
     /// The first bundle that is older than it may be without its server's word.
     pub fn stale(&self) -> Option<String> {
+        self.first_stale(|_| true)
+    }
+
+    /// The same, of those for which changes are refused then.
+    pub fn refuses(&self) -> Option<String> {
+        self.first_stale(|when_stale| when_stale == WhenStale::Refuse)
+    }
+
+    fn first_stale(&self, counts: impl Fn(WhenStale) -> bool) -> Option<String> {
         let now = (self.now)();
         let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().find_map(|(name, told)| {
             let since = told.last_success.unwrap_or(told.since);
             let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-            let is_old = told.max_age.is_some_and(|most| age > most);
+            let is_old = told.max_age.is_some_and(|most| age > most) && counts(told.when_stale);
             is_old.then(|| {
                 let since = rfc3339_millis(since);
                 format!("bundle {name}: its server has not answered since {since} (max_age)")

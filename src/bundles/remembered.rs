@@ -84,6 +84,21 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
+/// Copies everything that is known of bundles into another directory.
+pub fn copy_state(from: &Path, to: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
 fn path(state: &Path, name: &Name) -> PathBuf {
     state.join(format!("{name}.json"))
 }

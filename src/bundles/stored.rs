@@ -41,7 +41,8 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    pub(super) fn new(state: &Path, name: &Name, config: &Config) -> Self {
+    /// `is_shared`: there are other sources of policies beside it.
+    pub(super) fn new(state: &Path, name: &Name, config: &Config, is_shared: bool) -> Self {
         let current = config.path(state, name);
         let url = config.remote().map(|remote| remote.url.to_string());
         Self {
@@ -50,7 +51,10 @@ impl Stored {
                 .to_owned(),
             state: state.to_owned(),
             name: name.clone(),
-            packed: config.packed(name, current.clone()),
+            packed: Packed {
+                is_shared,
+                ..config.packed(name, current.clone())
+            },
             current,
         }
     }
@@ -124,6 +128,13 @@ impl Stored {
         Ok(true)
     }
 
+    /// The digest of what is there, if it is not what was in force last.
+    pub(super) fn waiting(&self) -> Option<String> {
+        let current = fs::read(&self.current).ok()?;
+        let is_other = fs::read(self.good()).ok()? != current;
+        is_other.then(|| Sha256Hex::of(&current).as_str().to_owned())
+    }
+
     /// For a start: what was in force last, and nothing that came later.
     pub(super) fn restore(&self) -> io::Result<()> {
         match fs::read(self.good()) {
@@ -143,7 +154,7 @@ mod tests {
     fn stored(state: &Path, url: &str) -> Stored {
         let config: Config = toml::from_str(&format!("url = 'http://127.0.0.1:1/{url}'")).unwrap();
         let name = Name::try_from("platform".to_owned()).unwrap();
-        Stored::new(state, &name, &config)
+        Stored::new(state, &name, &config, false)
     }
 
     fn digest(bytes: &[u8]) -> String {

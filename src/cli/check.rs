@@ -252,7 +252,9 @@ fn fetched(config: &mut Config) -> anyhow::Result<Option<Scratch>> {
         return Ok(None);
     }
     let scratch = Scratch::new()?;
-    config.policies.state.clone_from(&scratch.0);
+    // What is known of the others counts all the same.
+    let state = std::mem::replace(&mut config.policies.state, scratch.0.clone());
+    bundles::copy_state(&state, &scratch.0).context("policies.state")?;
     block_on(async { Ok(app::prepare(config, false).await?) })?;
     Ok(Some(scratch))
 }

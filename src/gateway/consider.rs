@@ -89,7 +89,7 @@ impl Gateway {
             request_id: &recorder.request_id,
             who,
             trace,
-            fleet: self.shared.fleet.as_ref(),
+            fleet: self.shared.outside.fleet.as_ref(),
         };
         let found = self.look_up(asking).await?;
         trace.step(Step::Judge);
@@ -109,6 +109,11 @@ impl Gateway {
             Ok::<_, ReadError>((addressed, input, found, parts))
         };
         let (addressed, input, found, parts) = line.read(who, length, tell).await??;
+        if !input.only_disables()
+            && let Some(reason) = (self.shared.outside.stale)()
+        {
+            return Err(Reason::Stale(reason));
+        }
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {
             judged,

@@ -74,6 +74,9 @@ pub(super) enum Reason {
     },
     #[error(transparent)]
     Shed(#[from] Shed),
+    /// Nobody has vouched for the policies for longer than they may be used.
+    #[error("its policies may be out of date, and changes wait until they are not: {0}")]
+    Stale(String),
     #[error("the catalogue does not know this write, and unknown_writes is \"refuse\"")]
     UnknownWrite,
     /// Allowed; but it would change nothing, and more such requests are not recorded.
@@ -145,9 +148,10 @@ impl Reason {
             | Self::Turn(TurnError::Taken(_))
             | Self::Unrecorded(Counted { wait: None, .. }) => StatusCode::SERVICE_UNAVAILABLE,
             // Not 503: Terraform would try it again for five minutes.
-            Self::Panic | Self::Record(_) | Self::Turn(TurnError::Away(_) | TurnError::Lost) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Panic
+            | Self::Record(_)
+            | Self::Stale(_)
+            | Self::Turn(TurnError::Away(_) | TurnError::Lost) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => match error {
                 UpstreamError::Answer(_)
                 | UpstreamError::Connect(_)
@@ -205,6 +209,7 @@ impl Reason {
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
+            | Self::Stale(_)
             | Self::Throttled { .. }
             | Self::UnknownWrite
             | Self::Unrecorded(_) => None,
@@ -225,6 +230,7 @@ impl Reason {
             | Self::Read(_)
             | Self::Record(_)
             | Self::Route(_)
+            | Self::Stale(_)
             | Self::Throttled { .. }
             | Self::UnknownWrite => "This request was not sent to Dynatrace.",
             Self::Shed(_) | Self::Turn(_) | Self::Unrecorded(_) => {
@@ -362,6 +368,7 @@ impl Rejection {
             | Reason::Read(_)
             | Reason::Record(_)
             | Reason::Route(_)
+            | Reason::Stale(_)
             | Reason::Turn(_)
             | Reason::UnknownWrite
             | Reason::Upstream(_) => {}
@@ -399,6 +406,7 @@ impl Rejection {
             | Reason::Record(_)
             | Reason::Route(_)
             | Reason::Shed(_)
+            | Reason::Stale(_)
             | Reason::Turn(_)
             | Reason::UnknownWrite
             | Reason::Unrecorded(_)

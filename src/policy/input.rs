@@ -324,7 +324,7 @@ impl Input {
 
     /// Whether the request asks for nothing but that the token be disabled: a leaked token must be stopped
     /// even when nobody can say what it is.
-    pub(super) fn only_disables(&self) -> bool {
+    pub fn only_disables(&self) -> bool {
         let change = &self.change;
         change.enabled.requested == Some(false)
             && change.name.requested.is_none()

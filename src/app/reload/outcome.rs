@@ -10,6 +10,7 @@ use crate::app::{configured, generations, load, now, say_bundles};
 use crate::audit;
 use crate::audit::event::{self, Event, Record};
 use crate::audit::pseudonym::Pseudonyms;
+use crate::bundles;
 use crate::config::Config;
 use crate::gateway::Set;
 use crate::policy::AnswersFor;
@@ -115,7 +116,10 @@ impl Reloader {
     fn keep_bundles(&self) {
         let in_force = self.state.in_force.load_full();
         let policies = &in_force.config.policies;
-        self.downloads.keep(&policies.state, &policies.bundles);
+        let is_shared = load::is_shared(&in_force.config);
+        self.downloads
+            .keep(&policies.state, &policies.bundles, is_shared);
+        self.downloads.try_again();
     }
 
     /// What of the bundles has to be known after a restart, and what of them is said now.
@@ -131,6 +135,23 @@ impl Reloader {
                 "the bundles are in force, and an older one would not be known as such after a restart"
             );
         }
+    }
+
+    /// Bundles that came and were refused do not keep other files from being read.
+    pub(super) async fn put_aside(
+        &self,
+        waiting: Vec<(bundles::Name, String)>,
+        error: &anyhow::Error,
+    ) {
+        let reason = format!("{error:#}");
+        let reason = reason.lines().next().unwrap_or_default().to_owned();
+        let (downloads, state) = (self.downloads.clone(), self.state.clone());
+        let aside = off_thread(move || {
+            let in_force = state.in_force.load_full();
+            let policies = &in_force.config.policies;
+            downloads.put_aside(&policies.state, &policies.bundles, &waiting, &reason);
+        });
+        let _done = aside.await;
     }
 
     /// The files hold what is in force again.

@@ -25,6 +25,7 @@ impl Reason {
             Self::Route(RouteError::Ambiguous(_) | RouteError::Unknown { .. }) => "environment",
             Self::Route(RouteError::Host) => "host",
             Self::Shed(shed) => shed.limit.as_str(),
+            Self::Stale(_) => "stale-policies",
             Self::Turn(_) => "turn",
             Self::UnknownWrite => "unknown-write",
             Self::Unrecorded(_) => "read",

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{Works, after, in_force, named, status};
 use crate::alerts::{Scrape, look};
-use crate::harness::{Gate, Seen, Upstream, eventually, gate, program, verify};
+use crate::harness::{Gate, Seen, TOKEN, Upstream, eventually, gate, program, verify};
 
 /// What a server does.
 #[derive(Clone)]
@@ -329,6 +329,126 @@ fn a_gate_whose_server_is_silent_for_too_long_is_not_ready() {
     eventually("it is ready again", || {
         (gate.ready().status == 200).then_some(())
     });
+}
+
+#[test]
+fn a_gate_that_may_not_use_old_policies_refuses_changes_but_those_that_only_disable() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "max_age = \"2s\"\nwhen_stale = \"refuse\"\n");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    assert_eq!(named(&gate, "a"), 204);
+    server.show(Shown::Raw(
+        b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    ));
+    let refused = eventually("changes are refused", || {
+        let answer = gate.send("PUT", TOKEN, r#"{"name": "a"}"#);
+        (answer.status == 500).then_some(answer)
+    });
+    let said = refused.message();
+    assert!(
+        said.contains("its policies may be out of date") && said.contains("bundle platform"),
+        "{said}"
+    );
+    let forwarded = upstream.seen().len();
+    assert_eq!(named(&gate, "a"), 500);
+    assert_eq!(upstream.seen().len(), forwarded);
+    // What leaks has to be stopped, and what is open streams on.
+    assert_eq!(gate.send("PUT", TOKEN, r#"{"revoked": true}"#).status, 204);
+    assert_ne!(gate.send("GET", "/api/v2/metrics", "").status, 500);
+    let last = gate
+        .records()
+        .into_iter()
+        .rfind(|it| it["verdict"] == "deny");
+    let recorded = last.unwrap().to_string();
+    assert!(recorded.contains("may be out of date"), "{recorded}");
+    server.show(Shown::Bundle(works.bundle("names", "a", 4), "\"next\""));
+    eventually("changes are judged again", || {
+        (named(&gate, "a") == 204).then_some(())
+    });
+}
+
+#[test]
+fn a_bundle_that_cannot_be_in_force_keeps_no_other_file_from_being_read() {
+    let works = Works::new();
+    let good = works.bundle("names", "a", 3);
+    let server = Server::new(good.clone(), "\"good\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let broken = works.bundle("names", "\" + \"", 5);
+    for (bundle, said, more) in [
+        (
+            works.bundle("names", "b", 2),
+            "its sequence is 2",
+            "max_age = \"1h\"\n",
+        ),
+        (broken, "names.rego", "max_age = \"2h\"\n"),
+    ] {
+        server.show(Shown::Bundle(bundle, "\"bad\""));
+        refused(&gate, said);
+        eventually("it is put aside", || {
+            let error = download(&gate)["error"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            error
+                .contains("what the server has was refused: ")
+                .then_some(())
+        });
+        assert_eq!(status(&gate)["reload"]["refused"], true);
+        server.configure(&works, more);
+        gate.signal("HUP");
+        eventually("the configuration is in force", || {
+            let last = &status(&gate)["reload"]["last"];
+            (last["ok"] == true && last["trigger"] == "signal").then_some(())
+        });
+        // It is tried once more, and refused.
+        eventually("it is refused again", || {
+            (status(&gate)["reload"]["refused"] == true).then_some(())
+        });
+        assert_eq!((named(&gate, "a"), named(&gate, "b")), (204, 403), "{said}");
+    }
+    server.show(Shown::Bundle(good, "\"good\""));
+    eventually("nothing is refused any more", || {
+        let told = status(&gate);
+        (told["reload"]["refused"] == false && told["bundles"][0]["error"] == Value::Null)
+            .then_some(())
+    });
+    verify(&gate.journal());
+}
+
+#[test]
+fn a_check_with_a_bundle_that_is_missing_knows_what_is_known_of_the_others() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "");
+    drop(serve(&works, &Upstream::lenient()));
+    server.show(Shown::Bundle(works.bundle("names", "a", 2), "\"old\""));
+    let other = Server::new(works.bundle("other", "a", 1), "\"other\"");
+    let key = works.path("public.pem").display().to_string();
+    let more = format!(
+        "signature = {{ key_file = \"{key}\", algorithm = \"ES256\" }}\n[policies.bundles.other]\n\
+         url = \"http://{}/other.tar.gz\"\n",
+        other.upstream.address
+    );
+    server.configure(&works, &more);
+    let mut check = program();
+    check
+        .args(["check", "--config"])
+        .arg(works.path("dtgate.toml"));
+    let checked = check.output().unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        said.contains("bundle platform: revision a, sequence 3"),
+        "{said} {:?}",
+        checked.stderr
+    );
+    assert!(
+        said.contains("bundle other: revision a, sequence 1"),
+        "{said}"
+    );
 }
 
 #[test]
