@@ -14,8 +14,10 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderValue, Request};
 use serde_json::json;
 
+use super::audit::{Asking, note, recorded};
 use super::{Format, curl, place, print_json};
 use crate::app;
+use crate::audit::proof::Wanted;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
 use crate::listener::Peer;
@@ -23,7 +25,7 @@ use crate::policy::{Exception, Explanation, Input, Policy, Verdict};
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("given").required(true).args(["request", "curl"])))]
+#[command(group(ArgGroup::new("given").required(true).args(["request", "curl", "decision"])))]
 pub(super) struct Eval {
     /// The request as HTTP writes it (request line, headers, empty line, body), or an input document (JSON); `-` is
     /// standard input
@@ -32,6 +34,12 @@ pub(super) struct Eval {
     /// The request as a curl line, in quotes
     #[arg(long, value_name = "LINE")]
     curl: Option<String>,
+    /// The request of a decision that was recorded, by its id or the number of its record; policies that were in force
+    /// then judge it, if they are kept and --policies names no others
+    #[arg(long, value_name = "ID")]
+    decision: Option<Wanted>,
+    #[command(flatten)]
+    from: Asking,
     /// Who sends it
     #[arg(long, value_name = "IP", default_value = SOMEBODY)]
     address: String,
@@ -43,9 +51,9 @@ pub(super) struct Eval {
     /// Also say which lines of the policies were evaluated
     #[arg(long)]
     lines: bool,
-    /// Directory of policies
-    #[arg(long, value_name = "DIR", default_value = "policies")]
-    policies: PathBuf,
+    /// Directory of policies [default: policies]
+    #[arg(long, value_name = "DIR")]
+    policies: Option<PathBuf>,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -83,11 +91,11 @@ impl Eval {
         let address: IpAddr = self.address.parse().map_err(|_no_address| {
             anyhow!("--address: this is no IP address: write one such as {SOMEBODY}")
         })?;
-        if self.policies == Path::new("policies") {
-            place::POLICIES.expect(&self.policies, None)?;
+        if let Some(id) = &self.decision {
+            return self.again(out, id);
         }
         let config = Config::default();
-        let policy = app::policies_at(&self.policies)?;
+        let policy = app::policies_at(self.policies()?)?;
         let request = match self.given(address)? {
             Given::Document(input) => {
                 return self.explain(out, &policy, &input, true);
@@ -138,6 +146,45 @@ impl Eval {
         }
     }
 
+    fn policies(&self) -> anyhow::Result<&Path> {
+        match &self.policies {
+            Some(policies) => Ok(policies),
+            None => {
+                let policies = Path::new("policies");
+                place::POLICIES.expect(policies, None)?;
+                Ok(policies)
+            }
+        }
+    }
+
+    /// A decision that was recorded.
+    fn again(&self, out: &mut impl Write, id: &Wanted) -> anyhow::Result<ExitCode> {
+        if self.token.is_some() || self.caller.is_said() {
+            bail!(
+                "--token, --jwt, --certificate and --team are for a request: the record of a decision says who asked"
+            );
+        }
+        let recorded = recorded(&self.from, id)?;
+        let path = match (&self.policies, &recorded.kept) {
+            (None, Some(kept)) => kept,
+            _ => self.policies()?,
+        };
+        let policy = app::policies_at(path)?;
+        if policy.revision() != recorded.revision {
+            note(&format!(
+                "it was decided by other policies, revision {}",
+                Visible(&recorded.revision)
+            ));
+        }
+        if !recorded.masked.is_empty() {
+            note(&format!(
+                "policies saw what the record does not have: {}",
+                Visible(recorded.masked.join(", "))
+            ));
+        }
+        self.explain(out, &policy, &recorded.input, true)
+    }
+
     /// What is to be judged, with who sends it.
     fn given(&self, address: IpAddr) -> anyhow::Result<Given> {
         let mut request = match (&self.curl, &self.request) {
@@ -170,7 +217,7 @@ impl Eval {
                 }
                 app::written::request(&bytes).with_context(|| name)?
             }
-            (None, None) => bail!("give --request FILE or --curl LINE"),
+            (None, None) => bail!("give --request FILE, --curl LINE or --decision ID"),
         };
         let address = SocketAddr::from((address, 0));
         request.extensions_mut().insert(Peer {
@@ -254,11 +301,12 @@ impl Eval {
         if let Some(remedy) = &decision.remedy {
             writeln!(out, "  {}", Visible(&remedy.text))?;
         }
+        let is_unknown = self.decision.is_none();
         let changes = input
             .token
             .as_ref()
             .is_some_and(|token| token.current.is_none());
-        if changes {
+        if changes && is_unknown {
             writeln!(
                 out,
                 "  eval does not look the token up: its present name and scopes are not known here; to try with them, give an \

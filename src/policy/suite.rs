@@ -34,6 +34,7 @@ mod junit;
 mod listed;
 mod report;
 mod stopped;
+mod values;
 
 /// As `opa test`: five seconds a test.
 pub(super) const LIMIT: ExecutionTimerConfig = ExecutionTimerConfig {
@@ -170,6 +171,8 @@ struct Suite {
     tests: Vec<Test>,
     /// Each file as the user wrote it.
     sources: BTreeMap<String, String>,
+    files: Vec<File>,
+    data: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Suite {
@@ -205,6 +208,8 @@ impl Suite {
             origins,
             tests,
             sources,
+            files,
+            data: tree.data,
         })
     }
 
@@ -214,6 +219,7 @@ impl Suite {
         watched.set_execution_timer_config(LIMIT);
         let mut coverage = Coverage::of(watched.get_modules(), &self.sources, &self.origins);
         let modules = watched.get_modules().clone();
+        let mut explained = 0;
         let results = self
             .tests
             .iter()
@@ -227,6 +233,12 @@ impl Suite {
                 let mut result = test.run(&mut rego, &self.origins);
                 if result.fail && result.reason.is_none() && result.sub_results.is_empty() {
                     let place = stopped(&rego, &modules, &self.origins, &test.location);
+                    if let Some(place) = &place
+                        && explained < MOST_EXPLAINED
+                    {
+                        explained += 1;
+                        result.values = values::values(test, place, &self.files, &self.data);
+                    }
                     result.reason = place.map(|place| self.not_true(&place));
                 }
                 coverage.add(&rego, &self.origins);
@@ -298,6 +310,9 @@ impl Test {
         result
     }
 }
+
+/// Tests that fail and are run once more, to say what the parts were of what was not true.
+const MOST_EXPLAINED: usize = 10;
 
 fn ask(rego: &mut regorus::Engine, rule: &str) -> Result<Value, Problem> {
     answer(rule, || rego.eval_rule(rule.to_owned()))

@@ -360,6 +360,36 @@ fn policies_that_were_in_force_are_found_by_the_revision_of_a_record() {
     let same = policies(&journal, &["diff", &old, &old, "--requests", "10"]);
     assert_eq!(same.status.code(), Some(0), "{same:?}");
 
+    // A decision again, by the policies that decided it, and by others.
+    let again = |more: &[&str]| {
+        let seq = decisions[0]["seq"].to_string();
+        let mut command = program();
+        command
+            .args(["eval", "--decision", &seq])
+            .args(more)
+            .arg("--journal")
+            .arg(&journal);
+        command.output().unwrap()
+    };
+    eventually("it is indexed", || {
+        again(&[]).status.success().then_some(())
+    });
+    let then = again(&[]);
+    assert!(
+        printed(&then).starts_with("allow  token.update (v1)\n") && said(&then).is_empty(),
+        "{then:?}"
+    );
+    let now = again(&["--policies", files.path("policies").to_str().unwrap()]);
+    assert_eq!(now.status.code(), Some(2), "{now:?}");
+    assert!(
+        printed(&now).contains("apiTokens.write may not be granted"),
+        "{now:?}"
+    );
+    assert!(
+        said(&now).contains(&format!("it was decided by other policies, revision {old}")),
+        "{now:?}"
+    );
+
     // What somebody has changed, renamed or never kept is told.
     let path = |digest: &str| journal.join("policies").join(format!("{digest}.tar.gz"));
     fs::copy(path(&new), path(&old)).unwrap();

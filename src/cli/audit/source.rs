@@ -16,7 +16,7 @@ use crate::value::{Visible, counted};
 
 /// Which journal, or which store.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Asking {
+pub(in crate::cli) struct Asking {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]

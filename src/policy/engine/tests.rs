@@ -465,10 +465,6 @@ impl Engine {
         self.rules().collect()
     }
 
-    pub(in super::super) fn all_reads(&self) -> &BTreeSet<Read> {
-        &self.reads
-    }
-
     /// Whether requests are not tried in a hurry.
     pub(in super::super) fn is_patient(&self) -> bool {
         self.patient.load(Relaxed) > 0

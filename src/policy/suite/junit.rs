@@ -79,7 +79,13 @@ impl Case<'_> {
         } else if *fails {
             let place = format!("{}:{}: it is not true", of.location.file, line);
             let why = of.reason.as_deref().unwrap_or(&place);
-            let _written = write!(inside, "<failure message=\"{}\"/>", escaped(why));
+            let why = escaped(why);
+            let _written = if of.values.is_empty() {
+                write!(inside, "<failure message=\"{why}\"/>")
+            } else {
+                let values = escaped(&of.values.join("\n"));
+                write!(inside, "<failure message=\"{why}\">{values}</failure>")
+            };
         }
         if !of.output.is_empty() {
             let _written = write!(inside, "<system-out>{}</system-out>", escaped(&of.output));

@@ -23,6 +23,9 @@ pub(super) struct TestResult {
     /// Why it failed. The report of `opa test` has no place for it.
     #[serde(skip)]
     pub(super) reason: Option<String>,
+    /// What the parts were of what was not true.
+    #[serde(skip)]
+    pub(super) values: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) skip: bool,
     #[serde(serialize_with = "nanoseconds")]
@@ -63,6 +66,7 @@ impl TestResult {
             fail: false,
             error: None,
             reason: None,
+            values: Vec::new(),
             skip: false,
             duration: Duration::ZERO,
             output: String::new(),
@@ -110,6 +114,9 @@ impl TestResult {
         writeln!(out)?;
         if let Some(reason) = &self.reason {
             writeln!(out, "  {reason}")?;
+            for value in &self.values {
+                writeln!(out, "    {value}")?;
+            }
         }
         for case in self.sub_results.values() {
             writeln!(

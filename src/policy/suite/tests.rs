@@ -80,6 +80,7 @@ fn the_pretty_report_is_that_of_opa() {
             "a_test.rego:9:
 data.dtgate.a_test.test_fail: FAIL (…)
   a_test.rego:10: not true: count(a.deny) == 0 with input as {{\"unknown_members\": {{\"x\": 1}}}}
+    count(a.deny) is 1
 a_test.rego:13:
 data.dtgate.a_test.test_number: FAIL (…)
   its value is 3, and not true
@@ -174,6 +175,15 @@ is_small(x) if {
             "35: not true: is_small(7)",
             "39: not true: x == 2",
         ],
+        "{text}"
+    );
+    let values: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    assert_eq!(
+        values,
+        ["x is 1", "count(a.deny) is 1", "x is 3", "x is 1"],
         "{text}"
     );
 }
