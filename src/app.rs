@@ -4,6 +4,7 @@
 mod configured;
 mod descriptors;
 mod export;
+mod grants;
 mod index;
 mod load;
 mod manager;
@@ -32,6 +33,7 @@ use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
+use crate::grant::Grants;
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
@@ -86,6 +88,7 @@ pub struct App {
     downloads: Arc<Downloads>,
     /// Where several gates take turns.
     fleet: Option<Turns>,
+    grants: Grants,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
@@ -140,7 +143,8 @@ impl App {
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
         let fleet = export::fleet(config, &audit);
-        let shared = Arc::new(Shared::new(
+        let grants = Grants::new(metrics.clone());
+        let shared = Shared::new(
             audit.clone(),
             ledger.clone(),
             Telemetry {
@@ -152,7 +156,8 @@ impl App {
             now,
             tracker.clone(),
             fleet.clone(),
-        ));
+        );
+        let shared = Arc::new(shared.with_grants(grants.clone()));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
         let downloads = Downloads::new(metrics.clone(), now);
@@ -200,6 +205,7 @@ impl App {
             shipping,
             downloads,
             fleet,
+            grants,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
@@ -286,8 +292,13 @@ impl App {
             self.anchor
                 .keep(audit, now, drained.clone(), closed.clone()),
         );
+        let (origin, journal) = (
+            self.audit.origin().to_owned(),
+            self.audit.directory().to_owned(),
+        );
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
+        let grants = grants::keep(self.grants, self.state, origin, journal);
         let heart = tokio::spawn(self.heart.beat());
         let alive = tell(manager, &self.workers, &in_force, shutdown.clone());
         let served = supervise::serve(
@@ -309,6 +320,7 @@ impl App {
             tracing::error!("the admin listener ended by a panic");
         }
         looks.abort();
+        grants.abort();
         drained.cancel();
         let (writer, shipping, fleet) = (self.writer, self.shipping, self.fleet);
         let drain_timeout = self.drain_timeout.as_std();

@@ -20,6 +20,7 @@ pub mod credential;
 mod cut;
 mod echo;
 pub mod environment;
+mod granted;
 mod headers;
 mod identify;
 mod ledger;
@@ -60,6 +61,7 @@ use crate::audit::event::Record;
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
+use crate::grant::Grants;
 use crate::listener::{Body, Tracker, full};
 use crate::policy::{Decision, POLICY_ERROR, Verdict};
 use crate::store::{TurnError, Turns};
@@ -110,6 +112,8 @@ pub struct Shared {
     traces: Tracer,
     /// Where several gates take turns.
     fleet: Option<Turns>,
+    /// What lets pass once what policies deny.
+    grants: Option<Grants>,
 }
 
 impl Shared {
@@ -139,6 +143,16 @@ impl Shared {
             tracker,
             traces,
             fleet,
+            grants: None,
+        }
+    }
+
+    /// The same, with grants, if the configuration has any.
+    #[must_use]
+    pub fn with_grants(self, grants: Grants) -> Self {
+        Self {
+            grants: Some(grants),
+            ..self
         }
     }
 }
@@ -223,8 +237,13 @@ impl Gateway {
                 .or_else(|| story.decision_id.take());
             let policies = rejection.reason.policies().join(", ");
             story.policies = (!policies.is_empty()).then(|| started.redactor.text(&policies));
-            let mut response =
-                rejection.into_response(&started.id, started.has_body, &started.redactor);
+            let ask = self.how_to_ask(&rejection);
+            let mut response = rejection.into_response(
+                &started.id,
+                started.has_body,
+                ask.as_deref(),
+                &started.redactor,
+            );
             headers::for_client(response.headers_mut(), started.version, &started.id);
             decision_header(response.headers_mut(), story.decision_id.as_ref());
             response
@@ -368,6 +387,7 @@ impl Gateway {
             Ok(considered) => considered,
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
+        let (judged, mut claim) = self.granted(&recorder, judged, &input);
         self.count(&recorder, judged.decision());
         let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
@@ -382,7 +402,14 @@ impl Gateway {
         let is_alone = found.as_ref().is_some_and(Found::is_alone);
         let event = recorder.decision(&judged, &input, is_alone);
         let missing = found.as_ref().is_some_and(Found::is_missing);
+        if let Some(claim) = &mut claim {
+            claim.hand_over();
+        }
         let durable = self.decided(&recorder, judged, event, missing).await;
+        if let Some(claim) = claim {
+            let recorded = durable.as_ref().map(drop);
+            self.settle(&recorder, claim, recorded.map_err(|it| &it.reason));
+        }
         let id = durable.is_ok().then_some(&recorder.decision_id);
         self.shared.metrics.evaluated(evaluation, id);
         let durable = match durable {

@@ -22,6 +22,7 @@ mod conformance;
 mod decision;
 mod engine;
 mod extent;
+mod granted;
 pub mod input;
 mod interpreter;
 mod lexical;
@@ -48,6 +49,7 @@ pub use decision::{
     Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
+pub use granted::Granted;
 pub use input::Input;
 pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
@@ -275,6 +277,12 @@ impl<T> Judged<T> {
 
     pub fn is_allowed(&self) -> bool {
         self.decision.verdict == Verdict::Allow
+    }
+
+    /// The same, which passes by a grant if that covers every objection; else as it was.
+    pub fn pass_by(mut self, grant: Granted) -> Self {
+        self.decision.pass_by(grant);
+        self
     }
 
     /// Ends the proof: from here on the caller vouches for the two belonging together.

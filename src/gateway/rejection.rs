@@ -287,11 +287,12 @@ impl Rejection {
     }
 
     /// The answer in Dynatrace's own form. `request_id` names the request when no decision does; `has_body`: there is
-    /// one that violations can be in.
+    /// one that violations can be in; `ask`: how to ask for a grant.
     pub(super) fn into_response(
         self,
         request_id: &str,
         has_body: bool,
+        ask: Option<&str>,
         redactor: &Redactor,
     ) -> Response<Body> {
         let status = self.status();
@@ -313,7 +314,9 @@ impl Rejection {
             Reason::Record(error) => format!("Refused by dtgate: {}", error.for_client()),
             other => format!("Refused by dtgate: {other}"),
         };
-        let message = redactor.text(&format!("{message} ({named}). {}", self.reason.fate()));
+        let fate = self.reason.fate();
+        let ask = ask.map_or_else(String::new, |ask| format!(" {ask}"));
+        let message = redactor.text(&format!("{message} ({named}). {fate}{ask}"));
         let body = ErrorEnvelope::new(status.as_u16(), message, violations).to_json();
         let mut response = Response::new(full(body));
         *response.status_mut() = status;

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use super::granted::Granted;
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 
 /// The code of a violation that stands for a policy which could not be asked.
@@ -280,6 +281,9 @@ pub struct Decision {
     pub verdict: Verdict,
     /// All of them, not only those that deny; by policy, then rule, path and message.
     pub violations: Vec<Violation>,
+    /// By what it passes although policies deny it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Box<Granted>>,
     /// Of a denial: the part of the request that would pass, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Box<Remedy>>,
@@ -327,6 +331,7 @@ impl Decision {
         Self {
             verdict,
             violations,
+            grant: None,
             remedy: None,
             evaluator: Evaluator::Interpreter,
             revision,
@@ -339,10 +344,34 @@ impl Decision {
         Self {
             verdict: Verdict::Allow,
             violations: Vec::new(),
+            grant: None,
             remedy: None,
             evaluator: Evaluator::Bytecode,
             revision,
             evaluation,
+        }
+    }
+
+    /// What denies and is not covered by a grant: what the policies did not judge never is.
+    pub fn not_covered(&self, grant: &Granted) -> impl Iterator<Item = &Violation> {
+        self.with_effect(Effect::Deny).filter(move |violation| {
+            let has_failed = violation.code.as_deref() == Some(POLICY_ERROR);
+            violation.is_of_lookup() || !grant.is_for(&violation.policy, has_failed)
+        })
+    }
+
+    /// Whether a grant could let it pass.
+    pub fn can_be_granted(&self) -> bool {
+        self.verdict == Verdict::Deny
+            && !self.with_effect(Effect::Deny).any(Violation::is_of_lookup)
+    }
+
+    /// Lets a denial pass that the grant covers in full. The objections stay as they are.
+    pub(super) fn pass_by(&mut self, grant: Granted) {
+        if self.verdict == Verdict::Deny && self.not_covered(&grant).next().is_none() {
+            self.verdict = Verdict::Allow;
+            self.grant = Some(Box::new(grant));
+            self.remedy = None;
         }
     }
 

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "dynatrace",
             "gateway",
+            "grant",
             "identity",
             "listener",
             "policy",
@@ -38,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "dynatrace",
             "gateway",
+            "grant",
             "identity",
             "listener",
             "outbound",
@@ -58,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bundles",
             "dynatrace",
             "gateway",
+            "grant",
             "identity",
             "listener",
             "policy",
@@ -73,6 +76,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "audit",
             "dynatrace",
+            "grant",
             "guard",
             "identity",
             "listener",
@@ -83,6 +87,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "value",
         ],
     ),
+    ("grant", &["audit", "policy", "telemetry", "value"]),
     ("guard", &["dynatrace", "value"]),
     (
         "identity",
@@ -173,6 +178,7 @@ const ROOMS: &[&str] = &[
     "question",
     "remedy",
     "decision",
+    "granted",
     "input",
     "extent",
 ];
