@@ -442,6 +442,56 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_has_to_cover_everything_that_denies() {
+        let denial = |policy: &str| Violation {
+            policy: policy.to_owned(),
+            ..read(Mode::Enforce, Rule::Deny, json!("no")).unwrap()
+        };
+        let failed = |policy: &str| Violation::failed(policy, Rule::Deny, "why");
+        let warning = read(Mode::Warn, Rule::Deny, json!("no")).unwrap();
+        let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        let passes = |violations: &[Violation], policies: &[&str], failed: &[&str]| {
+            let mut decision =
+                Decision::new(violations.to_vec(), String::new(), Duration::default());
+            let before = decision.verdict;
+            decision.pass_by(Granted {
+                id: "id".to_owned(),
+                requested_by: "alice".to_owned(),
+                approved_by: "bob".to_owned(),
+                reason: "why".to_owned(),
+                ticket: "OPS-1".to_owned(),
+                until: "then".to_owned(),
+                policies: names(policies),
+                failed_policies: names(failed),
+            });
+            assert_eq!(decision.violations.len(), violations.len());
+            let is_granted = decision.grant.is_some();
+            assert_eq!(
+                is_granted,
+                decision.verdict == Verdict::Allow && before == Verdict::Deny
+            );
+            is_granted
+        };
+        let both = [denial("naming"), denial("minting")];
+        assert!(passes(&both, &["naming", "minting"], &[]));
+        assert!(!passes(&both, &["naming"], &[]));
+        assert!(!passes(&both, &["naming", "minting_too"], &["minting"]));
+        assert!(passes(
+            &[denial("naming"), warning.clone()],
+            &["naming"],
+            &[]
+        ));
+        assert!(!passes(&[warning], &["naming"], &[]));
+        // A policy that failed is another thing than what it says.
+        assert!(!passes(&[failed("naming")], &["naming"], &[]));
+        assert!(passes(&[failed("naming")], &[], &["naming"]));
+        assert!(!passes(&[denial("naming")], &[], &["naming"]));
+        // What was not judged never passes.
+        let lookup = Violation::not_looked_up("why");
+        assert!(!passes(&[lookup], &[LOOKUP], &[LOOKUP]));
+    }
+
+    #[test]
     fn the_effect_follows_from_mode_and_rule() {
         let effect = |mode, rule| read(mode, rule, json!("no")).unwrap().effect();
         assert_eq!(effect(Mode::Enforce, Rule::Deny), Effect::Deny);
