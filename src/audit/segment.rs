@@ -310,7 +310,8 @@ pub(crate) fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
 
 /// Where a file of a journal is.
 pub(super) fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or_else(|| Path::new("."))
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
 }
 
 /// Device and number, by which a file is known again.

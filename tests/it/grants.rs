@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::alerts::{Scrape, causes::look};
 use crate::asked::said;
 use crate::harness::{
     Answered, BAD, GOOD, Gate, TOKEN, Upstream, copy, eventually, exchange, policies, program,
@@ -120,11 +121,14 @@ impl Desk {
 
     /// Gives the gate a grant, and waits until it has seen it.
     pub(crate) fn give(&self, gate: &Gate, name: &str, text: &str) {
-        let before = usable(gate);
         std::fs::write(self.path("new"), text).unwrap();
         std::fs::rename(self.path("new"), self.grants().join(name)).unwrap();
         eventually("the gate has seen the grant", || {
-            (usable(gate) > before).then_some(())
+            let log = gate.log();
+            let mut lines = log
+                .lines()
+                .filter(|line| line.contains("a grant can be used"));
+            lines.any(|line| line.contains(name)).then_some(())
         });
     }
 
@@ -278,6 +282,19 @@ fn what_is_denied_passes_once_by_a_grant_and_is_denied_again() {
     verify(&gate.journal());
 }
 
+/// What makes the alarm go off.
+pub(crate) fn grant_used() -> [Scrape; 2] {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let before = look(gate.admin);
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
+    desk.give(&gate, "a.grant", &grant);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    [before, look(gate.admin)]
+}
+
 /// What the commands that look at a journal say of the one decision that passed by a grant.
 fn told_of(gate: &Gate, grant: &str, decision: &str) {
     let directory = gate.directory.path();
@@ -345,7 +362,7 @@ fn without_the_section_nobody_is_told_of_grants_and_none_is_good() {
     std::fs::write(desk.config(), format!("[reload]{without}")).unwrap();
     let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
     let denied = gate.send("PUT", TOKEN, BAD);
-    assert!(!denied.message().contains("grant"), "{denied:?}");
+    assert!(!denied.message().contains("grant request"), "{denied:?}");
     // It comes, and goes again, while the gate runs.
     let asked = desk.request(&gate, &["--decision", &id_of(&denied)]);
     assert!(asked.status.success(), "{asked:?}");
@@ -486,14 +503,16 @@ fn a_policy_that_failed_is_overridden_only_by_a_grant_that_says_so() {
     let desk = Desk::new("");
     let folder = desk.path("policies");
     copy(&policies(), &folder);
-    let rule = "package dtgate.broken\n\ndeny contains \"never\" if to_number(input.change.name.requested) == 1\n";
+    let rule = "package dtgate.broken\n\ndeny contains \"never\" if {\n\tinput.change.name.requested == \"payments-prod-boom\"\n\t\
+                to_number(input.change.name.requested) == 1\n}\n";
+    let boom = r#"{"name":"payments-prod-boom","scopes":["metrics.read"]}"#;
     std::fs::write(folder.join("broken.rego"), rule).unwrap();
     let gate = desk.start(
         tempfile::tempdir().unwrap(),
         &upstream,
         &["--policies", folder.to_str().unwrap()],
     );
-    let denied = gate.send("PUT", TOKEN, GOOD);
+    let denied = gate.send("PUT", TOKEN, boom);
     assert_eq!(denied.status, 403);
     assert!(
         denied.message().contains("could not be evaluated"),
@@ -509,10 +528,10 @@ fn a_policy_that_failed_is_overridden_only_by_a_grant_that_says_so() {
     let token = TOKEN.rsplit('/').next().unwrap();
     let plain = desk.granted(&gate, &["--token", token, "--policy", "broken"]);
     desk.give(&gate, "a.grant", &plain);
-    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 403);
+    assert_eq!(gate.send("PUT", TOKEN, boom).status, 403);
     let grant = desk.granted(&gate, &["--decision", &id, "--even-if-unjudged"]);
     desk.give(&gate, "b.grant", &grant);
-    assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+    assert_eq!(gate.send("PUT", TOKEN, boom).status, 204);
     let last = gate.decisions().pop().unwrap();
     assert_eq!(last["grant"]["failed_policies"], json!(["broken"]));
     assert_eq!(last["result"]["violations"][0]["code"], "policy-error");

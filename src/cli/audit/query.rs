@@ -187,6 +187,11 @@ fn row(
     who: String,
     (answer, style): (String, Style),
 ) -> Vec<Cell> {
+    let verdict = if cells.grant.is_empty() {
+        cells.verdict.clone()
+    } else {
+        "granted".to_owned()
+    };
     let (colour, mut what) = if !cells.grant.is_empty() {
         let what = [cells.changes, cells.objections, vec![cells.grant]];
         (AnsiColor::Yellow, what.concat())
@@ -211,7 +216,7 @@ fn row(
         },
         cells.seq.to_string().into(),
         Cell {
-            text: cells.verdict,
+            text: verdict,
             style: colour.on_default(),
         },
         cells.operation.into(),

@@ -264,7 +264,7 @@ fn a_directory_full_of_junk_stops_nobody() {
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     let metrics =
         crate::harness::exchange(gate.admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body;
-    let limit = "dtgate_limits_reached_total{limit=\"grants\"} ";
+    let limit = "dtgate_limit_reached_total{limit=\"grants\"} ";
     let reached = metrics.lines().find_map(|line| line.strip_prefix(limit));
     assert_ne!(reached.unwrap(), "0");
     verify(&gate.journal());
