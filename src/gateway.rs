@@ -63,7 +63,7 @@ use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
 use crate::grant::Grants;
 use crate::listener::{Body, Tracker, full};
-use crate::policy::{Decision, POLICY_ERROR, Verdict};
+use crate::policy::{Decision, POLICY_ERROR};
 use crate::store::{TurnError, Turns};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
@@ -387,14 +387,13 @@ impl Gateway {
             Ok(considered) => considered,
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
-        let (judged, mut claim) = self.granted(&recorder, judged, &input);
+        let (judged, claim) = self.granted(&recorder, judged, &input);
         self.count(&recorder, judged.decision());
         let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
         trace.step(Step::Record);
         // What is denied changes nothing, whoever has the turn.
-        let is_allowed = judged.decision().verdict == Verdict::Allow;
-        if let Some(found) = found.as_ref().filter(|_| is_allowed)
+        if let Some(found) = found.as_ref().filter(|_| judged.is_allowed())
             && !found.is_ours().await
         {
             return Err(Box::pin(self.refuse(&recorder, TurnError::Lost.into())).await);
@@ -402,14 +401,8 @@ impl Gateway {
         let is_alone = found.as_ref().is_some_and(Found::is_alone);
         let event = recorder.decision(&judged, &input, is_alone);
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        if let Some(claim) = &mut claim {
-            claim.hand_over();
-        }
-        let durable = self.decided(&recorder, judged, event, missing).await;
-        if let Some(claim) = claim {
-            let recorded = durable.as_ref().map(drop);
-            self.settle(&recorder, claim, recorded.map_err(|it| &it.reason));
-        }
+        let recording = self.decided_by(claim, &recorder, judged, event, missing);
+        let durable = recording.await;
         let id = durable.is_ok().then_some(&recorder.decision_id);
         self.shared.metrics.evaluated(evaluation, id);
         let durable = match durable {

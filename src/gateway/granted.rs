@@ -9,7 +9,8 @@ use super::Gateway;
 use super::environment::Addressed;
 use super::record::Recorder;
 use super::rejection::{Reason, Rejection};
-use crate::audit::RecordError;
+use crate::audit::event::DecisionRecord;
+use crate::audit::{RecordError, Recorded};
 use crate::grant::{Claim, Facts};
 use crate::policy::{Input, Judged};
 use crate::value::Visible;
@@ -51,27 +52,23 @@ impl Gateway {
         grants.claim(config, &request, reads, covers, (self.shared.now)())
     }
 
-    /// What becomes of a claim, once it is known whether a record with it is on disk.
-    pub(super) fn settle(&self, recorder: &Recorder, claim: Claim, recorded: Result<(), &Reason>) {
-        let id = &recorder.decision_id;
-        let granted = claim.granted();
-        match recorded {
-            Ok(()) => {
-                claim.used(id);
-                tracing::warn!(
-                    decision_id = %id, grant.id = %granted.id, requested_by = %granted.requested_by,
-                    approved_by = %granted.approved_by, ticket = %Visible(&granted.ticket),
-                    operation = recorder.operation(), "a grant was used: policies deny this request, and it passes once"
-                );
-            }
-            Err(Reason::Record(RecordError::Failed(_) | RecordError::Late(_))) => {
-                tracing::error!(
-                    decision_id = %id, grant.id = %granted.id,
-                    "a grant is used up, or not: its record may have been written, and its request was refused"
-                );
-            }
-            Err(_) => claim.give_back(),
-        }
+    /// Records what was decided, by a grant or without one.
+    pub(super) async fn decided_by(
+        &self,
+        claim: Option<Claim>,
+        recorder: &Recorder,
+        judged: Judged<Addressed>,
+        event: DecisionRecord,
+        missing: bool,
+    ) -> Result<Recorded<Addressed>, Rejection> {
+        let Some(mut claim) = claim else {
+            return self.decided(recorder, judged, event, missing).await;
+        };
+        claim.hand_over();
+        let durable = self.decided(recorder, judged, event, missing).await;
+        let reason = durable.as_ref().err().map(|it| &it.reason);
+        settle(recorder, claim, reason);
+        durable
     }
 
     /// How to ask for a grant, where the refused request could have one.
@@ -84,5 +81,28 @@ impl Gateway {
         decision
             .can_be_granted()
             .then(|| config.how_to_ask.about(id))
+    }
+}
+
+/// What becomes of a claim, once it is known whether a record with it is on disk; `reason`: why it is not.
+fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>) {
+    let id = &recorder.decision_id;
+    let granted = claim.granted();
+    match reason {
+        None => {
+            claim.used(id);
+            tracing::warn!(
+                decision_id = %id, grant.id = %granted.id, requested_by = %granted.requested_by,
+                approved_by = %granted.approved_by, ticket = %Visible(&granted.ticket),
+                operation = recorder.operation(), "a grant was used: policies deny this request, and it passes once"
+            );
+        }
+        Some(Reason::Record(RecordError::Failed(_) | RecordError::Late(_))) => {
+            tracing::error!(
+                decision_id = %id, grant.id = %granted.id,
+                "a grant is used up, or not: its record may have been written, and its request was refused"
+            );
+        }
+        Some(_) => claim.give_back(),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::config::Approvers;
 use super::flaw::Flaw;
 use super::text::Grant;
-use crate::audit::checkpoint::note::{Note, NoteError, PublicKey, SigningKey};
+use crate::audit::checkpoint::note::{Note, NoteError, PublicKey, Signature, SigningKey};
 
 /// A text, and who has signed it. Whether the signatures hold is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Signed {
 
     /// The keys that it says it is signed by.
     pub fn signers(&self) -> impl Iterator<Item = &str> {
-        self.note.signatures.iter().map(|one| one.name())
+        self.note.signatures.iter().map(Signature::name)
     }
 
     /// Who has approved it. Every signature that claims to be of an approver has to be.

@@ -213,7 +213,7 @@ impl Grants {
         &self,
         config: &Config,
         request: &Facts,
-        reads: bool,
+        is_read: bool,
         covers: impl Fn(&Granted) -> bool,
         now: Timestamp,
     ) -> Option<Claim> {
@@ -223,7 +223,7 @@ impl Grants {
         }
         let mut fitting = ready.usable.iter().filter(|it| {
             it.grant.is_timely(now).is_ok()
-                && it.grant.is_for(request, reads)
+                && it.grant.is_for(request, is_read)
                 && covers(&it.grant.granted(&it.approved_by))
         });
         let approved = fitting.find(|it| self.takes(it.grant.id))?;

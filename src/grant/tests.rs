@@ -88,7 +88,7 @@ impl Place {
         );
     }
 
-    fn asked(&self) -> Grant {
+    fn asked() -> Grant {
         Grant {
             id: Uuid::now_v7(),
             gate: NAME.to_owned(),
@@ -147,7 +147,7 @@ impl Place {
 #[test]
 fn a_grant_is_read_as_it_was_written_and_no_other_way() {
     let place = Place::new();
-    let signed = place.signed(place.asked());
+    let signed = place.signed(Place::asked());
     let text = signed.to_string();
     assert_eq!(Signed::parse(&text), Ok(signed.clone()));
     assert_eq!(place.stands(&signed).unwrap().approved_by, "bob");
@@ -186,9 +186,8 @@ fn a_grant_is_read_as_it_was_written_and_no_other_way() {
 
 #[test]
 fn what_cannot_be_shown_is_not_signed() {
-    let place = Place::new();
     let with = |change: &dyn Fn(&mut Grant)| {
-        let mut grant = place.asked();
+        let mut grant = Place::asked();
         change(&mut grant);
         grant.check()
     };
@@ -216,7 +215,7 @@ fn what_cannot_be_shown_is_not_signed() {
 fn two_people_have_to_sign_it() {
     let place = Place::new();
     let carol = SigningKey::generate("carol").unwrap();
-    let alone = Signed::new(place.asked(), &place.alice);
+    let alone = Signed::new(Place::asked(), &place.alice);
     let only = Err(Flaw::OnlyRequester("alice".to_owned()));
     assert_eq!(place.stands(&alone), only);
     let mut own = alone.clone();
@@ -244,17 +243,17 @@ fn two_people_have_to_sign_it() {
     strange.approve(&carol).unwrap();
     assert!(matches!(place.stands(&strange), Err(Flaw::Stranger(_))));
     // With a signature that she has taken from elsewhere.
-    let other = place.signed(place.asked()).to_string();
+    let other = place.signed(Place::asked()).to_string();
     let line = other.lines().last().unwrap();
     let taken = Signed::parse(&format!("{alone}{line}\n")).unwrap();
     assert_eq!(place.stands(&taken), Err(Flaw::Forged("bob".to_owned())));
     // Whoever asks has to sign as well, and has to be known.
-    let unsigned = Signed::new(place.asked(), &place.bob);
+    let unsigned = Signed::new(Place::asked(), &place.bob);
     assert_eq!(
         place.stands(&unsigned),
         Err(Flaw::Unsigned("alice".to_owned()))
     );
-    let mut hers = place.asked();
+    let mut hers = Place::asked();
     hers.requested_by = "carol".to_owned();
     let mut hers = Signed::new(hers, &carol);
     hers.approve(&place.bob).unwrap();
@@ -284,17 +283,17 @@ fn renamed(name: &str, bytes: &str) -> SigningKey {
 #[test]
 fn a_grant_is_for_one_gate_and_one_time() {
     let place = Place::new();
-    let mut elsewhere = place.asked();
+    let mut elsewhere = Place::asked();
     elsewhere.gate = "dtgate/there".to_owned();
     let stands = place.stands(&place.signed(elsewhere));
     assert!(matches!(stands, Err(Flaw::OtherGate { .. })));
-    let mut long = place.asked();
+    let mut long = Place::asked();
     long.until = after(4 * 3600 + 1);
     assert!(matches!(
         place.stands(&place.signed(long)),
         Err(Flaw::TooLong(_))
     ));
-    let grant = place.asked();
+    let grant = Place::asked();
     for (at, is_good) in [
         (after(0), true),
         (after(3599), true),
@@ -310,8 +309,7 @@ fn a_grant_is_for_one_gate_and_one_time() {
 /// Every member of a request: another value, and none.
 #[test]
 fn any_difference_is_another_request() {
-    let place = Place::new();
-    let grant = place.asked();
+    let grant = Place::asked();
     assert!(grant.is_for(&facts(), false));
     let pointers = [
         "/operation",
@@ -342,9 +340,8 @@ fn any_difference_is_another_request() {
 
 #[test]
 fn the_next_change_is_one_of_that_token_and_no_read() {
-    let place = Place::new();
     let with = |operation: Option<&str>, caller: Option<&str>| {
-        let mut grant = place.asked();
+        let mut grant = Place::asked();
         grant.allows = Allows::Change(Change {
             environment: "prod".to_owned(),
             token: "dt0c01.T".to_owned(),
@@ -375,7 +372,7 @@ fn the_next_change_is_one_of_that_token_and_no_read() {
 #[test]
 fn a_grant_is_claimed_by_one_and_never_again_once_it_may_be_on_record() {
     let place = Place::new();
-    let signed = place.signed(place.asked());
+    let signed = place.signed(Place::asked());
     let id = signed.grant.id;
     // Copies are the same one.
     for name in ["a.grant", "b.grant", "c.grant"] {
@@ -432,7 +429,7 @@ fn a_grant_is_claimed_by_one_and_never_again_once_it_may_be_on_record() {
 #[test]
 fn a_used_grant_stays_used_whatever_becomes_of_its_file_and_the_clock() {
     let place = Place::new();
-    let signed = place.signed(place.asked());
+    let signed = place.signed(Place::asked());
     place.put("a.grant", &signed.to_string());
     place.look();
     let mut claim = place.claim().unwrap();
@@ -453,7 +450,7 @@ fn a_used_grant_stays_used_whatever_becomes_of_its_file_and_the_clock() {
 #[test]
 fn what_is_taken_away_or_over_grants_nothing() {
     let place = Place::new();
-    let text = place.signed(place.asked()).to_string();
+    let text = place.signed(Place::asked()).to_string();
     place.put("a.grant", &text);
     place.look();
     drop(place.claim().unwrap());
@@ -484,7 +481,7 @@ fn what_is_taken_away_or_over_grants_nothing() {
 fn a_directory_full_of_junk_hides_no_grant_and_holds_nobody_up() {
     let place = Place::new();
     let directory = &place.config.directory;
-    let text = place.signed(place.asked()).to_string();
+    let text = place.signed(Place::asked()).to_string();
     rustix::fs::mknodat(
         rustix::fs::CWD,
         directory.join("1.grant"),
@@ -529,7 +526,7 @@ fn a_directory_full_of_junk_hides_no_grant_and_holds_nobody_up() {
 #[test]
 fn the_journal_says_whose_grant_it_is_and_whether_it_was_used() {
     let place = Place::new();
-    let grant = place.asked();
+    let grant = Place::asked();
     let found = |grant: &Grant| {
         let found = find_uses(&place.journal(), &[grant]).unwrap();
         found.into_iter().next().unwrap()
@@ -573,7 +570,7 @@ fn the_journal_says_whose_grant_it_is_and_whether_it_was_used() {
     text.push_str("{\"seq\":3,\"decision_id\":\"x\",\"grant\":{\"id\":\"");
     std::fs::write(&path, text).unwrap();
     assert_eq!(
-        find_uses(&torn.journal(), &[&torn.asked()]).unwrap(),
+        find_uses(&torn.journal(), &[&Place::asked()]).unwrap(),
         [Ok(())]
     );
 }

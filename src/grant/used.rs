@@ -120,8 +120,9 @@ fn is_of_its_decision(grant: &Grant, line: &[u8]) -> bool {
         return true;
     };
     let record: Value = serde_json::from_slice(line).unwrap_or_default();
-    record["decision_id"] == request.decision.as_str()
-        && record["verdict"] == "deny"
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    text("decision_id") == Some(&*request.decision)
+        && text("verdict") == Some("deny")
         && Facts::of(&record).as_ref() == Ok(&request.facts)
 }
 

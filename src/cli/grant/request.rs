@@ -201,10 +201,10 @@ impl RequestArgs {
         let facts = Facts::of(&record)
             .map_err(|missing| anyhow!("{missing}: name --token and --policy instead"))?;
         let names = |has_failed: bool| {
-            let named = denials
+            let those = denials
                 .iter()
                 .filter(|it| (it.code.as_deref() == Some(POLICY_ERROR)) == has_failed);
-            let mut names: Vec<String> = named.map(|it| it.policy.clone()).collect();
+            let mut names: Vec<String> = those.map(|it| it.policy.clone()).collect();
             names.sort();
             names.dedup();
             names

@@ -16,7 +16,7 @@ fn refused(desk: &Desk, gate: &Gate, name: &str, text: &str, says: &str) {
 }
 
 #[test]
-fn no_forged_grant_lets_anything_pass() {
+fn what_not_two_people_have_signed_is_none() {
     let upstream = Upstream::lenient();
     let desk = Desk::new("");
     let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
@@ -65,6 +65,19 @@ fn no_forged_grant_lets_anything_pass() {
             refused(&desk, &gate, "strange", &strange, "is signed by mallory+");
         }
     }
+    looked(&desk, &gate);
+    assert_eq!(usable(&gate), 0);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn a_grant_that_was_edited_is_none() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let decision = ["--decision", &id_of(&denied)];
     let good = desk.granted(&gate, &decision);
     // Every value of it is another one.
     let values = good.split_once("\n\n").unwrap().0.lines().skip(2);
