@@ -225,7 +225,7 @@ fn two_people_have_to_sign_it() {
     );
     // The same key under another name.
     let secret = place.alice.to_secret_text();
-    let secret = secret.rsplit('+').next().unwrap();
+    let secret = secret.splitn(5, '+').nth(4).unwrap();
     let renamed = renamed("mallory", secret.trim());
     assert_eq!(
         own.approve(&renamed),
