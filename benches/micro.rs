@@ -436,6 +436,7 @@ fn decision(input: &Input) -> DecisionRecord {
         turn: None,
         requested_by: &Redacted::ours("10.1.2.3"),
         verdict: "allow",
+        grant: None,
         operation: Some("token.update"),
         environment: None,
         caller: Some(&event::Caller {
@@ -448,6 +449,7 @@ fn decision(input: &Input) -> DecisionRecord {
             client_id: None,
             method: &Redacted::ours("PUT"),
             path: &Redacted::ours("/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"),
+            query: None,
             received_sha256: Some(&digest),
             forwarded_sha256: Some(&digest),
         },

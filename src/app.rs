@@ -6,6 +6,7 @@ mod configured;
 mod descriptors;
 mod export;
 pub mod generations;
+mod grants;
 mod index;
 mod load;
 mod manager;
@@ -35,6 +36,7 @@ use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::{self, Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
+use crate::grant::Grants;
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
@@ -89,6 +91,7 @@ pub struct App {
     downloads: Arc<Downloads>,
     /// Where several gates take turns.
     fleet: Option<Turns>,
+    grants: Grants,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
@@ -146,6 +149,7 @@ impl App {
         let fleet = export::fleet(config, &audit);
         let downloads = Downloads::new(metrics.clone(), now);
         let asked = downloads.clone();
+        let grants = Grants::new(metrics.clone());
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -160,6 +164,7 @@ impl App {
             gateway::Outside {
                 fleet: fleet.clone(),
                 stale: Arc::new(move || asked.refuses()),
+                grants: grants.clone(),
             },
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
@@ -208,6 +213,7 @@ impl App {
             shipping,
             downloads,
             fleet,
+            grants,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
@@ -296,8 +302,13 @@ impl App {
             self.anchor
                 .keep(audit, now, drained.clone(), closed.clone()),
         );
+        let (origin, journal) = (
+            self.audit.origin().to_owned(),
+            self.audit.directory().to_owned(),
+        );
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
+        let grants = grants::keep(self.grants, self.state, origin, journal);
         let heart = tokio::spawn(self.heart.beat());
         let alive = tell(manager, &self.workers, &in_force, shutdown.clone());
         let served = supervise::serve(
@@ -319,6 +330,7 @@ impl App {
             tracing::error!("the admin listener ended by a panic");
         }
         looks.abort();
+        grants.abort();
         drained.cancel();
         let (writer, shipping, fleet) = (self.writer, self.shipping, self.fleet);
         let drain_timeout = self.drain_timeout.as_std();

@@ -61,6 +61,7 @@ use queue::{Pending, Wanted};
 pub use retention::Retention;
 use segment::LONGEST_RECORD;
 pub use segment::{Break, Damage, OpenError, first_record, segments};
+pub(crate) use segment::{open_regular, put};
 pub use space::Space;
 use tree::{Hash, stored::Hashes};
 use writer::Shared;
@@ -275,6 +276,17 @@ impl Audit {
     /// Gives pseudonyms to what is said of callers elsewhere.
     pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
         self.pseudonyms.as_deref()
+    }
+
+    /// The members of a record as the journal would have them, but for masks.
+    pub fn with_pseudonyms(
+        &self,
+        record: DecisionRecord,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        match &self.pseudonyms {
+            None => record.into_event(),
+            Some(pseudonyms) => pseudonyms.apply(record.into()).into_event(),
+        }
     }
 
     /// What decides now.

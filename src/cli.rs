@@ -10,6 +10,7 @@ mod curl;
 mod demo;
 mod endpoints;
 mod eval;
+mod grant;
 mod health;
 mod man;
 mod new;
@@ -68,6 +69,9 @@ enum Command {
     Endpoints(endpoints::Endpoints),
     /// Judge one request, from a file or as a curl line: show the decision, the violations, and the lines that were evaluated
     Eval(eval::Eval),
+    /// Let one request pass that policies deny: ask for it, approve it, look at it
+    #[command(subcommand)]
+    Grant(grant::Command),
     /// Ask the gate that runs here whether it lives: 0 for yes, 1 for no
     Health(health::Health),
     /// Print the manual page, or write a page a command into a directory
@@ -169,6 +173,7 @@ pub fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => block_on(demo.run(out)),
         Command::Endpoints(endpoints) => endpoints.run(out),
         Command::Eval(eval) => eval.run(out),
+        Command::Grant(command) => command.run(out),
         Command::Health(health) => health.run(out),
         Command::Man(man) => man.run(out),
         Command::New(new) => new.run(out),

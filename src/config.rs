@@ -21,7 +21,7 @@ use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
 use crate::policy::AnswersFor;
 use crate::value::{Duration, Size, likeness, unread};
-use crate::{admin, audit, bundles, gateway, identity, listener, ship, store, telemetry};
+use crate::{admin, audit, bundles, gateway, grant, identity, listener, ship, store, telemetry};
 
 /// Everything that `dtgate serve` can be told. Every key has a default but the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub ship: ship::Config,
     /// Where the gates of a fleet meet.
     pub store: Option<store::Config>,
+    /// Who may let pass once what policies deny; without it nobody may.
+    pub grants: Option<grant::Config>,
     pub limits: gateway::Config,
     pub reload: Reload,
     /// How operations are handled, where the catalogue's own way is not wanted.

@@ -20,6 +20,7 @@ pub mod credential;
 mod cut;
 mod echo;
 pub mod environment;
+mod granted;
 mod headers;
 mod identify;
 mod ledger;
@@ -60,8 +61,9 @@ use crate::audit::event::Record;
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::token::HashKey;
+use crate::grant::Grants;
 use crate::listener::{Body, Tracker, full};
-use crate::policy::{Decision, POLICY_ERROR, Verdict};
+use crate::policy::{Decision, POLICY_ERROR};
 use crate::store::{TurnError, Turns};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
@@ -111,12 +113,14 @@ pub struct Shared {
     outside: Outside,
 }
 
-/// What others know that requests are refused for.
+/// What others know that requests are refused for, or pass by.
 pub struct Outside {
     /// Where several gates take turns.
     pub fleet: Option<Turns>,
     /// Why changes are refused because the policies may be out of date. None: they are not.
     pub stale: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What lets pass once what policies deny.
+    pub grants: Grants,
 }
 
 impl Shared {
@@ -230,8 +234,13 @@ impl Gateway {
                 .or_else(|| story.decision_id.take());
             let policies = rejection.reason.policies().join(", ");
             story.policies = (!policies.is_empty()).then(|| started.redactor.text(&policies));
-            let mut response =
-                rejection.into_response(&started.id, started.has_body, &started.redactor);
+            let ask = self.how_to_ask(&rejection);
+            let mut response = rejection.into_response(
+                &started.id,
+                started.has_body,
+                ask.as_deref(),
+                &started.redactor,
+            );
             headers::for_client(response.headers_mut(), started.version, &started.id);
             decision_header(response.headers_mut(), story.decision_id.as_ref());
             response
@@ -375,13 +384,13 @@ impl Gateway {
             Ok(considered) => considered,
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
+        let (judged, claim) = self.granted(&recorder, judged, &input);
         self.count(&recorder, judged.decision());
         let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
         trace.step(Step::Record);
         // What is denied changes nothing, whoever has the turn.
-        let is_allowed = judged.decision().verdict == Verdict::Allow;
-        if let Some(found) = found.as_ref().filter(|_| is_allowed)
+        if let Some(found) = found.as_ref().filter(|_| judged.is_allowed())
             && !found.is_ours().await
         {
             return Err(Box::pin(self.refuse(&recorder, TurnError::Lost.into())).await);
@@ -389,7 +398,8 @@ impl Gateway {
         let is_alone = found.as_ref().is_some_and(Found::is_alone);
         let event = recorder.decision(&judged, &input, is_alone);
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        let durable = self.decided(&recorder, judged, event, missing).await;
+        let recording = self.decided_by(claim, &recorder, judged, event, missing);
+        let durable = recording.await;
         let id = durable.is_ok().then_some(&recorder.decision_id);
         self.shared.metrics.evaluated(evaluation, id);
         let durable = match durable {

@@ -22,6 +22,7 @@
 //! | [`policy`]    | Rego in, decisions out: bundle, checks, engine, input document, test suite      |
 //! | [`bundles`]   | OPA bundles as they are configured; what fetches them; which were in force last |
 //! | [`audit`]     | events in, evidence out: the journal, its chain, verification                   |
+//! | [`grant`]     | one-time grants: what two people sign so that one denied request passes once      |
 //! | [`replay`]    | past decisions again, under other policies                                       |
 //! | [`anchor`]    | takes the journal's checkpoints elsewhere: a file, a URL, witnesses              |
 //! | [`ship`]      | sends records elsewhere: collectors, OPA decision-log services, webhooks         |
@@ -50,6 +51,7 @@ pub mod cli;
 pub mod config;
 pub mod dynatrace;
 pub mod gateway;
+pub mod grant;
 pub mod guard;
 pub mod identity;
 pub mod listener;

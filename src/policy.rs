@@ -24,6 +24,7 @@ mod diff;
 mod engine;
 mod extent;
 mod generation;
+mod granted;
 pub mod input;
 mod interpreter;
 mod lexical;
@@ -52,6 +53,7 @@ pub use decision::{
 pub use diff::{Diff, Example, Requests};
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
 pub use generation::Generation;
+pub use granted::Granted;
 pub use input::Input;
 pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
@@ -285,6 +287,12 @@ impl<T> Judged<T> {
 
     pub fn is_allowed(&self) -> bool {
         self.decision.verdict == Verdict::Allow
+    }
+
+    /// The same, which passes by a grant if that covers every objection; else as it was.
+    pub fn pass_by(mut self, grant: Granted) -> Self {
+        self.decision.pass_by(grant);
+        self
     }
 
     /// Ends the proof: from here on the caller vouches for the two belonging together.

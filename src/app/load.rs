@@ -66,6 +66,7 @@ pub(super) fn load(
         forwarded: config.identity.forwarded.clone(),
         teams,
         proofs: Proofs::of(&config.identity, config.asks_for_certificates()),
+        grants: config.grants.clone(),
     })
 }
 

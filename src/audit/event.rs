@@ -18,6 +18,7 @@
 //!     client_id: None,
 //!     method: &method,
 //!     path: &path,
+//!     query: None,
 //!     received_sha256: None,
 //!     forwarded_sha256: None,
 //! };
@@ -37,6 +38,7 @@
 //!     client_id: None,
 //!     method: &method,
 //!     path: &path,
+//!     query: None,
 //!     received_sha256: None,
 //!     forwarded_sha256: None,
 //! };
@@ -56,7 +58,7 @@ use texts::shortened;
 
 use crate::dynatrace::redact::Redacted;
 use crate::dynatrace::token::TokenId;
-use crate::policy::{Evaluator, Input, Remedy, Violation};
+use crate::policy::{Evaluator, Granted, Input, Remedy, Violation};
 use crate::value::{Sha256Hex, rfc3339_millis};
 
 /// An event as a JSON object. In the journal its number and the hash of the record before it stand first.
@@ -111,6 +113,9 @@ pub struct Decision<'a> {
     pub requested_by: &'a Redacted,
     /// `allow` or `deny`.
     pub verdict: &'static str,
+    /// By what it passed although policies deny it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<&'a Redacted<Granted>>,
     /// Absent when the request was refused before it was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'static str>,
@@ -168,6 +173,9 @@ pub struct Request<'a> {
     pub client_id: Option<&'a Redacted>,
     pub method: &'a Redacted,
     pub path: &'a Redacted,
+    /// A keyed hash of the query, where it has parameters that are no credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<&'a Redacted>,
     /// SHA-256 of the body as received; null when it was not read to its end.
     pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
@@ -511,7 +519,7 @@ impl DecisionRecord {
 
     /// Its members, for who may change them.
     pub fn into_event(self) -> Map<String, Value> {
-        serde_json::from_slice(&self.0.0).expect("a record is JSON that we have written")
+        self.0.into_event()
     }
 
     /// The record of members that somebody has changed.
@@ -537,6 +545,10 @@ impl Record {
 
     pub fn as_json(&self) -> &[u8] {
         &self.0
+    }
+
+    pub(super) fn into_event(self) -> Map<String, Value> {
+        serde_json::from_slice(&self.0).expect("a record is JSON that we have written")
     }
 
     /// Whether it only tells of a checkpoint: no reason for another.

@@ -273,6 +273,7 @@ fn members_of_decision(is_masked: bool) -> Value {
         maskable("client_id?", "client_id?", text.clone()),
         ("method", text.clone()),
         maskable("path", "path?", text.clone()),
+        ("query?", text.clone()),
         ("received_sha256", hash.clone()),
         ("forwarded_sha256", hash),
     ];
@@ -293,6 +294,7 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("turn?", one_of(&["local"])),
         maskable("requested_by", "requested_by?", text.clone()),
         ("verdict", one_of(&["allow", "deny"])),
+        ("grant?", grant()),
         ("operation?", text.clone()),
         ("environment?", text.clone()),
         maskable("caller?", "caller?", reference("caller")),
@@ -303,6 +305,18 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("pseudonyms?", paths()),
     ];
     record(members)
+}
+
+/// By what a request passed although policies deny it.
+fn grant() -> Value {
+    let texts = ["id", "requested_by", "approved_by", "reason", "ticket"];
+    let texts = texts.map(|name| (name, text()));
+    let others = [
+        ("until", reference("time")),
+        ("policies", list(text())),
+        ("failed_policies?", list(text())),
+    ];
+    object(texts.into_iter().chain(others))
 }
 
 fn caller() -> Value {

@@ -193,7 +193,7 @@ pub(super) fn as_readable_as(directory: &Path) -> io::Result<u32> {
 pub(super) const OWNERS_ALONE: u32 = 0o600;
 
 /// Opens a regular file. Anything else is an error, not a wait.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags(OFlags::NONBLOCK));
     let file = options.open(path)?;
@@ -289,7 +289,7 @@ pub(super) fn flags(flags: OFlags) -> i32 {
 }
 
 /// Makes a file that is there whole or not at all, whenever a crash comes.
-pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
+pub(crate) fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     if let Err(error) = std::fs::remove_file(&unfinished)
@@ -310,7 +310,8 @@ pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
 
 /// Where a file of a journal is.
 pub(super) fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or_else(|| Path::new("."))
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
 }
 
 /// Device and number, by which a file is known again.

@@ -265,6 +265,13 @@ fn show(out: &mut impl Write, report: &Report, took: Duration) -> anyhow::Result
             counted(report.failed, "decision")
         )?;
     }
+    if report.granted > 0 {
+        writeln!(
+            out,
+            "{} had passed by a one-time grant: compared is what the policies said, and they denied",
+            report.granted
+        )?;
+    }
     if report.of_other_policies > 0 {
         writeln!(
             out,

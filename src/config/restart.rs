@@ -57,6 +57,7 @@ impl Config {
             (self.credential != running.credential, "credential"),
             (self.endpoints != running.endpoints, "endpoints"),
             (self.environments != running.environments, "environments"),
+            (self.grants != running.grants, "grants"),
             (self.identity != running.identity, "identity"),
             (self.limits != running.limits, "limits"),
             (self.listener.tls != running.listener.tls, "listener.tls"),

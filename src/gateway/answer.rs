@@ -1,5 +1,6 @@
 //! The upstream's answer on its way to the client, and what the gate says in its headers.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -14,7 +15,7 @@ use crate::audit::event::Answer;
 use crate::dynatrace::birth::Credential;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::listener::{Body, BodyError};
-use crate::policy::{Decision, Effect, Verdict};
+use crate::policy::{Decision, Effect, Granted, Verdict};
 use crate::value::counted;
 
 /// The upstream's answer, which holds the request's slot, and with it a share of the connections to the upstream, to
@@ -128,10 +129,25 @@ pub(super) fn decision_header(headers: &mut HeaderMap, decision_id: Option<&Reda
     }
 }
 
-/// One `Warning: 299` a violation that only warns, as far as clients take them; the last one says how many are left
+/// One `Warning: 299` for a grant, and one a violation that only warns, as far as clients take them; the last one says how many are left
 /// out. Returns whether any are. Header text is ASCII; the rest is in the journal.
 #[must_use]
 pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision, redactor: &Redactor) -> bool {
+    if let Some(grant) = &decision.grant {
+        let denied = decision.with_effect(Effect::Deny);
+        let policies: BTreeSet<&str> = denied.map(|it| &*it.policy).collect();
+        let policies = Vec::from_iter(policies).join(", ");
+        let Granted {
+            id,
+            ticket,
+            approved_by,
+            ..
+        } = &**grant;
+        let text = format!(
+            "passes this once by grant {id} ({ticket}), approved by {approved_by}; denied by {policies}"
+        );
+        append_warning(headers, &redactor.text(&text).cut(MAX_WARNING));
+    }
     let mut warnings = decision.with_effect(Effect::Warn);
     for violation in warnings.by_ref().take(MAX_WARNINGS) {
         append_warning(headers, &redactor.text(&violation.told()).cut(MAX_WARNING));

@@ -57,6 +57,7 @@ pub(super) struct Recorder {
     revision: String,
     payer: Payer,
     redactor: Redactor,
+    key: HashKey,
     trace: Trace,
 }
 
@@ -107,6 +108,7 @@ impl Recording<'_> {
             operation: head.map(|head| head.path().endpoint().operation),
             environment,
             revision: (*revision).to_owned(),
+            key: (*key).clone(),
             trace: started.trace.clone(),
         }
     }
@@ -302,6 +304,8 @@ impl Recorder {
         let violations: Vec<_> = violations.map(|found| self.redactor.all(found)).collect();
         let remedy = decision.remedy.as_deref();
         let remedy = remedy.map(|remedy| self.redactor.all(remedy));
+        let grant = decision.grant.as_deref().map(|it| self.redactor.all(it));
+        let query = self.query(call);
         let evaluation = u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX);
         let event = event::Decision {
             input: Some(input),
@@ -317,7 +321,9 @@ impl Recorder {
             evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
             turn: (is_alone && allowed).then_some("local"),
             verdict: verdict(decision.verdict),
+            grant: grant.as_ref(),
             request: event::Request {
+                query: query.as_ref(),
                 received_sha256: Some(call.received_sha256()),
                 forwarded_sha256: allowed.then(|| call.forwarded_sha256()),
                 ..self.request()
@@ -325,6 +331,16 @@ impl Recorder {
             ..self.refused(input.time)
         };
         event.record()
+    }
+
+    /// A keyed hash of the query, by which a request is known again. It may hold secrets.
+    fn query(&self, call: &Call) -> Option<Redacted> {
+        let parameters = call.head().parameters();
+        if parameters.is_empty() {
+            return None;
+        }
+        let written = serde_json::to_string(parameters).expect("texts can be written");
+        Some(Redacted::from(&self.key.name(&written)))
     }
 
     /// The record of a request that was refused before policies could see it; `revision`: of those in force.
@@ -367,6 +383,7 @@ impl Recorder {
             turn: None,
             requested_by: &self.peer,
             verdict: "deny",
+            grant: None,
             operation: self.operation.map(Operation::as_str),
             environment: self.environment.as_ref().map(|reached| &*reached.name),
             caller: self.caller.known(),
@@ -381,6 +398,7 @@ impl Recorder {
             client_id: self.client_id.as_ref(),
             method: &self.method,
             path: &self.path,
+            query: None,
             received_sha256: None,
             forwarded_sha256: None,
         }

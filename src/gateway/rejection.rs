@@ -293,33 +293,17 @@ impl Rejection {
     }
 
     /// The answer in Dynatrace's own form. `request_id` names the request when no decision does; `has_body`: there is
-    /// one that violations can be in.
+    /// one that violations can be in; `ask`: how to ask for a grant.
     pub(super) fn into_response(
         self,
         request_id: &str,
         has_body: bool,
+        ask: Option<&str>,
         redactor: &Redactor,
     ) -> Response<Body> {
         let status = self.status();
-        let named = match &self.decision_id {
-            Some(decision) => format!("decision {decision}"),
-            None => format!("request {request_id}"),
-        };
         let violations = self.violations(has_body, redactor);
-        let message = match &self.reason {
-            Reason::Denied(decision) | Reason::Missing(decision) => {
-                denied(decision, violations.len(), redactor)
-            }
-            Reason::Throttled { decision, wait } => format!(
-                "{}. Too many requests of this caller were denied; wait {} s before the next one",
-                denied(decision, violations.len(), redactor).trim_end_matches('.'),
-                seconds(*wait)
-            ),
-            Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
-            Reason::Record(error) => format!("Refused by dtgate: {}", error.for_client()),
-            other => format!("Refused by dtgate: {other}"),
-        };
-        let message = redactor.text(&format!("{message} ({named}). {}", self.reason.fate()));
+        let message = self.message(request_id, ask, violations.len(), redactor);
         let body = ErrorEnvelope::new(status.as_u16(), message, violations).to_json();
         let mut response = Response::new(full(body));
         *response.status_mut() = status;
@@ -380,6 +364,36 @@ impl Rejection {
             }
         }
         response
+    }
+
+    /// What a client reads; `shown`: how many violations stand beside it.
+    fn message(
+        &self,
+        request_id: &str,
+        ask: Option<&str>,
+        shown: usize,
+        redactor: &Redactor,
+    ) -> Redacted {
+        let named = match &self.decision_id {
+            Some(decision) => format!("decision {decision}"),
+            None => format!("request {request_id}"),
+        };
+        let message = match &self.reason {
+            Reason::Denied(decision) | Reason::Missing(decision) => {
+                denied(decision, shown, redactor)
+            }
+            Reason::Throttled { decision, wait } => format!(
+                "{}. Too many requests of this caller were denied; wait {} s before the next one",
+                denied(decision, shown, redactor).trim_end_matches('.'),
+                seconds(*wait)
+            ),
+            Reason::Upstream(error) => format!("dtgate could not get an answer: {error}"),
+            Reason::Record(error) => format!("Refused by dtgate: {}", error.for_client()),
+            other => format!("Refused by dtgate: {other}"),
+        };
+        let fate = self.reason.fate();
+        let ask = ask.map_or_else(String::new, |ask| format!(" {ask}"));
+        redactor.text(&format!("{message} ({named}). {fate}{ask}"))
     }
 
     fn violations(&self, has_body: bool, redactor: &Redactor) -> Vec<ConstraintViolation> {

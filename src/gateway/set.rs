@@ -8,6 +8,7 @@ use super::limits::{Admission, Config};
 use super::lookup::Lookup;
 use super::{UnknownWrites, reads_envoy};
 use crate::dynatrace::catalogue::Catalogue;
+use crate::grant;
 use crate::identity::{Proofs, Teams, Tokens, forwarded};
 use crate::policy::Policy;
 use crate::telemetry::Load;
@@ -31,6 +32,8 @@ pub struct Set {
     pub(super) teams: Teams,
     /// What a caller is told who has proven nothing.
     pub(super) proofs: Proofs,
+    /// Whose grants are good.
+    pub(super) grants: Option<Arc<grant::Config>>,
 }
 
 /// What a set is made of.
@@ -47,6 +50,7 @@ pub struct Wanted {
     pub forwarded: forwarded::Config,
     pub teams: Teams,
     pub proofs: Proofs,
+    pub grants: Option<grant::Config>,
 }
 
 impl Wanted {
@@ -70,6 +74,7 @@ impl Set {
             forwarded,
             teams,
             proofs,
+            grants,
         } = wanted;
         let same = before.filter(|before| before.limits == limits);
         Arc::new(Self {
@@ -89,6 +94,7 @@ impl Set {
             forwarded,
             teams,
             proofs,
+            grants: grants.map(Arc::new),
         })
     }
 
@@ -128,6 +134,10 @@ impl Set {
 
     pub fn teams(&self) -> &Teams {
         &self.teams
+    }
+
+    pub fn grants(&self) -> Option<&Arc<grant::Config>> {
+        self.grants.as_ref()
     }
 
     pub fn tokens(&self) -> &Tokens {

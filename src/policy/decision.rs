@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use super::granted::Granted;
 use crate::dynatrace::redact::{Redacted, Redactor, Texts};
 
 /// The code of a violation that stands for a policy which could not be asked.
@@ -280,6 +281,9 @@ pub struct Decision {
     pub verdict: Verdict,
     /// All of them, not only those that deny; by policy, then rule, path and message.
     pub violations: Vec<Violation>,
+    /// By what it passes although policies deny it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Box<Granted>>,
     /// Of a denial: the part of the request that would pass, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Box<Remedy>>,
@@ -327,6 +331,7 @@ impl Decision {
         Self {
             verdict,
             violations,
+            grant: None,
             remedy: None,
             evaluator: Evaluator::Interpreter,
             revision,
@@ -339,10 +344,34 @@ impl Decision {
         Self {
             verdict: Verdict::Allow,
             violations: Vec::new(),
+            grant: None,
             remedy: None,
             evaluator: Evaluator::Bytecode,
             revision,
             evaluation,
+        }
+    }
+
+    /// What denies and is not covered by a grant: what the policies did not judge never is.
+    pub fn not_covered(&self, grant: &Granted) -> impl Iterator<Item = &Violation> {
+        self.with_effect(Effect::Deny).filter(move |violation| {
+            let has_failed = violation.code.as_deref() == Some(POLICY_ERROR);
+            violation.is_of_lookup() || !grant.is_for(&violation.policy, has_failed)
+        })
+    }
+
+    /// Whether a grant could let it pass.
+    pub fn can_be_granted(&self) -> bool {
+        self.verdict == Verdict::Deny
+            && !self.with_effect(Effect::Deny).any(Violation::is_of_lookup)
+    }
+
+    /// Lets a denial pass that the grant covers in full. The objections stay as they are.
+    pub(super) fn pass_by(&mut self, grant: Granted) {
+        if self.verdict == Verdict::Deny && self.not_covered(&grant).next().is_none() {
+            self.verdict = Verdict::Allow;
+            self.grant = Some(Box::new(grant));
+            self.remedy = None;
         }
     }
 
@@ -410,6 +439,56 @@ mod tests {
 
     fn read(mode: Mode, rule: Rule, element: Json) -> Result<Violation, String> {
         Violation::read("naming", mode, rule, element)
+    }
+
+    #[test]
+    fn a_grant_has_to_cover_everything_that_denies() {
+        let denial = |policy: &str| Violation {
+            policy: policy.to_owned(),
+            ..read(Mode::Enforce, Rule::Deny, json!("no")).unwrap()
+        };
+        let failed = |policy: &str| Violation::failed(policy, Rule::Deny, "why");
+        let warning = read(Mode::Warn, Rule::Deny, json!("no")).unwrap();
+        let names = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        let passes = |violations: &[Violation], policies: &[&str], failed: &[&str]| {
+            let mut decision =
+                Decision::new(violations.to_vec(), String::new(), Duration::default());
+            let before = decision.verdict;
+            decision.pass_by(Granted {
+                id: "id".to_owned(),
+                requested_by: "alice".to_owned(),
+                approved_by: "bob".to_owned(),
+                reason: "why".to_owned(),
+                ticket: "OPS-1".to_owned(),
+                until: "then".to_owned(),
+                policies: names(policies),
+                failed_policies: names(failed),
+            });
+            assert_eq!(decision.violations.len(), violations.len());
+            let is_granted = decision.grant.is_some();
+            assert_eq!(
+                is_granted,
+                decision.verdict == Verdict::Allow && before == Verdict::Deny
+            );
+            is_granted
+        };
+        let both = [denial("naming"), denial("minting")];
+        assert!(passes(&both, &["naming", "minting"], &[]));
+        assert!(!passes(&both, &["naming"], &[]));
+        assert!(!passes(&both, &["naming", "minting_too"], &["minting"]));
+        assert!(passes(
+            &[denial("naming"), warning.clone()],
+            &["naming"],
+            &[]
+        ));
+        assert!(!passes(&[warning], &["naming"], &[]));
+        // A policy that failed is another thing than what it says.
+        assert!(!passes(&[failed("naming")], &["naming"], &[]));
+        assert!(passes(&[failed("naming")], &[], &["naming"]));
+        assert!(!passes(&[denial("naming")], &[], &["naming"]));
+        // What was not judged never passes.
+        let lookup = Violation::not_looked_up("why");
+        assert!(!passes(&[lookup], &[LOOKUP], &[LOOKUP]));
     }
 
     #[test]

@@ -108,10 +108,14 @@ impl<'a> Candidate<'a> {
         let is_heard = |violation: &&Violation| !silent.contains_key(violation.policy.as_str());
         let before = record.result.violations.iter().filter(is_heard);
         let before: Vec<&Violation> = before.collect();
-        let was = if silent.is_empty() {
-            verdict
-        } else {
-            verdict_of(&before)
+        let was = match record.grant {
+            _ if !silent.is_empty() => verdict_of(&before),
+            None => verdict,
+            // What a person let pass was denied by the policies.
+            Some(_) => {
+                report.granted += 1;
+                Verdict::Deny
+            }
         };
         let known = record.known();
         if decision.violations.is_empty() && before.is_empty() && was == Verdict::Allow {

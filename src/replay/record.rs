@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::policy::{Input, Verdict, Violation};
@@ -17,6 +18,9 @@ pub(super) struct Record<'a> {
     pub(super) timestamp: Cow<'a, str>,
     #[serde(default)]
     pub(super) verdict: Option<Verdict>,
+    /// It passed by one although the policies denied it.
+    #[serde(default)]
+    pub(super) grant: Option<IgnoredAny>,
     #[serde(borrow, default)]
     pub(super) operation: Cow<'a, str>,
     /// Where policies did not see the request.

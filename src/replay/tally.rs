@@ -25,6 +25,8 @@ pub struct Report {
     pub changed: u64,
     /// Of those that were judged again, how many a policy of the candidate could not judge: that denies.
     pub failed: u64,
+    /// Of those that were judged again, how many had passed by a grant: what counts is that policies denied them.
+    pub granted: u64,
     /// Of those that were judged again, how many were decided by other policies or other data.
     pub of_other_policies: u64,
     /// Lines that are no records.
@@ -222,6 +224,7 @@ impl Report {
         self.new_allows += other.new_allows;
         self.changed += other.changed;
         self.failed += other.failed;
+        self.granted += other.granted;
         self.of_other_policies += other.of_other_policies;
         self.damaged += other.damaged;
         self.met.add(other.met);

@@ -143,6 +143,8 @@ pub enum Shape {
 pub enum Verdict {
     Allow,
     Deny,
+    /// Policies deny it, and a one-time grant has let it pass.
+    Granted,
 }
 
 /// 1 to 600.
@@ -189,6 +191,7 @@ impl Verdict {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Granted => "granted",
         }
     }
 }
@@ -268,7 +271,7 @@ fn timeout() -> Duration {
 }
 
 fn denials() -> Vec<Verdict> {
-    vec![Verdict::Deny]
+    vec![Verdict::Deny, Verdict::Granted]
 }
 
 fn decisions() -> Vec<Pattern> {

@@ -104,7 +104,7 @@ fn log_record(outgoing: &Outgoing) -> LogRecord {
 fn severity(record: &Record) -> (SeverityNumber, &'static str) {
     let is_odd = match record.kind() {
         "recovery" => return (SeverityNumber::Error, "ERROR"),
-        "decision" => record.is_denied(),
+        "decision" => record.is_denied() || record.verdict() == Some("granted"),
         "outcome" => record.text("/outcome") == Some("unknown"),
         "reload" => record.says("/ok") == Some(false),
         "suppressed" => true,
@@ -131,6 +131,7 @@ fn attributes(record: &Record, seq: u64) -> Vec<KeyValue> {
         ("dtgate.decision.id", some("/decision_id")),
         ("dtgate.request.id", some("/request/id")),
         ("dtgate.verdict", some("/verdict")),
+        ("dtgate.grant.id", some("/grant/id")),
         ("dtgate.operation", some("/operation")),
         ("dtgate.environment", record.environment()),
         ("dtgate.caller.id", some("/caller/id")),

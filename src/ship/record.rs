@@ -50,6 +50,12 @@ impl Record {
         self.text("/verdict") == Some("deny")
     }
 
+    /// `allow`, `deny`; and `granted`, where policies deny what a grant has let pass.
+    pub(super) fn verdict(&self) -> Option<&str> {
+        let granted = self.text("/grant/id").map(|_id| "granted");
+        granted.or_else(|| self.text("/verdict"))
+    }
+
     /// The environment by its name, wherever it stands.
     pub(super) fn environment(&self) -> Option<&str> {
         let within = || self.text("/input/environment/name");

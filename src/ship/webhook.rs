@@ -154,7 +154,7 @@ impl Config {
                     !text.is_empty() && is_any(patterns, Some(&text))
                 })
         };
-        let verdict = record.text("/verdict");
+        let verdict = record.verdict();
         let is_verdict = verdict.is_none_or(|it| self.verdict.iter().any(|at| at.as_str() == it));
         is_any(&self.kind, Some(record.kind()))
             && is_verdict

@@ -13,7 +13,7 @@ use super::ask::{Asked, Found, found};
 use super::moment::Moment;
 use super::names::Meant;
 use super::schema::signed;
-use crate::audit::facts::asked;
+use crate::audit::facts::{GRANTED, asked};
 use crate::audit::index::{Filter, Which};
 
 /// What is asked.
@@ -131,6 +131,11 @@ impl Asked {
             }
             condition.has_names = true;
             condition.add("d.words @@ ?::text::tsquery", words_asked(&words));
+        }
+        if filter.granted {
+            condition.has_names = true;
+            let mark = (GRANTED.to_owned(), false);
+            condition.add("d.words @@ ?::text::tsquery", words_asked(&[mark]));
         }
         if !self.names_meant(filter, &mut condition)? {
             return Ok(None);

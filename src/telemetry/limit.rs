@@ -49,6 +49,8 @@ limits! {
     Descriptors = "descriptors",
     /// Addresses that are read of what a proxy says about its client.
     ForwardedHops = "forwarded_hops",
+    /// Files of grants that are looked at.
+    Grants = "grants",
     /// Guarded requests at once.
     GuardedInFlight = "guarded_in_flight",
     /// The same, of one address.

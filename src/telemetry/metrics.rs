@@ -135,6 +135,17 @@ impl Metrics {
         self.0.families.journal_drops_ignored.inc();
     }
 
+    /// A request that policies deny passed by a grant.
+    pub fn grant_used(&self) {
+        self.0.families.grants_used.inc();
+    }
+
+    /// How many grants could be used now.
+    pub fn grants_usable(&self, count: usize) {
+        let gauge = &self.0.families.grants_usable;
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     pub fn looked_up(&self, found: bool, took: Duration) {
         self.0.families.lookup.observe(took.as_secs_f64());
         if !found {

@@ -2,7 +2,7 @@
 //! before and after is what the rules of `deploy/prometheus/alerts.yaml` are asked about: by Prometheus' own `promtool`
 //! where that is there. And dashboard and rules name nothing that a gate does not show.
 
-mod causes;
+pub(crate) mod causes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ pub(crate) type Scrape = BTreeMap<String, f64>;
 /// What makes an alarm go off.
 type Cause = fn() -> [Scrape; 2];
 
-const CAUSES: [(&str, Cause); 25] = [
+const CAUSES: [(&str, Cause); 26] = [
     ("DtgateDown", causes::gate_gone),
     ("DtgateNotReady", causes::disk_full),
     ("DtgateJournalFailing", causes::disk_full),
@@ -33,6 +33,7 @@ const CAUSES: [(&str, Cause); 25] = [
     ("DtgateCheckpointsMissing", causes::no_checkpoints),
     ("DtgateCheckpointsNotSent", causes::checkpoints_not_sent),
     ("DtgatePolicyFailing", causes::policy_failing),
+    ("DtgateGrantUsed", crate::grants::grant_used),
     ("DtgateFault", causes::fault),
     ("DtgateEnginesDiffer", causes::engines_differ),
     ("DtgateReloadRefused", causes::reload_refused),

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "dynatrace",
             "gateway",
+            "grant",
             "identity",
             "listener",
             "policy",
@@ -39,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "dynatrace",
             "gateway",
+            "grant",
             "identity",
             "listener",
             "outbound",
@@ -59,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bundles",
             "dynatrace",
             "gateway",
+            "grant",
             "identity",
             "listener",
             "policy",
@@ -74,6 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "audit",
             "dynatrace",
+            "grant",
             "guard",
             "identity",
             "listener",
@@ -84,6 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "value",
         ],
     ),
+    ("grant", &["audit", "policy", "telemetry", "value"]),
     ("guard", &["dynatrace", "value"]),
     (
         "identity",
@@ -176,6 +181,7 @@ const ROOMS: &[&str] = &[
     "question",
     "remedy",
     "decision",
+    "granted",
     "input",
     "extent",
 ];

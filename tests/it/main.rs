@@ -44,6 +44,7 @@ mod features;
 mod fleet;
 mod floods;
 mod frames;
+mod grants;
 mod harness;
 mod heads;
 mod http2;

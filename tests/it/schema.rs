@@ -174,7 +174,7 @@ fn events() -> Vec<Value> {
     };
     use dtgate::dynatrace::redact::{Redacted, Redactor};
     use dtgate::dynatrace::token::HashKey;
-    use dtgate::policy::{Evaluator, Input, Remedy, Violation};
+    use dtgate::policy::{Evaluator, Granted, Input, Remedy, Violation};
     use dtgate::value::Sha256Hex;
     use serde_json::{Map, json};
 
@@ -215,6 +215,16 @@ fn events() -> Vec<Value> {
         members: vec!["name"],
         text: text(),
     });
+    let grant = Redactor::default().all(&Granted {
+        id: text(),
+        requested_by: text(),
+        approved_by: text(),
+        reason: text(),
+        ticket: text(),
+        until: "2026-11-24T10:00:00.000Z".to_owned(),
+        policies: vec![text()],
+        failed_policies: vec![text()],
+    });
     let member = json!({"a": 1});
     let configured = || Configured {
         endpoints: Map::from_iter([("token.update".to_owned(), member.clone())]),
@@ -247,6 +257,7 @@ fn events() -> Vec<Value> {
             turn: full.then_some("local"),
             requested_by: &word,
             verdict: "deny",
+            grant: full.then_some(&grant),
             operation: full.then_some("token.update"),
             environment: full.then_some("a"),
             caller,
@@ -255,6 +266,7 @@ fn events() -> Vec<Value> {
                 client_id: full.then_some(&word),
                 method: &word,
                 path: &path,
+                query: full.then_some(&word),
                 received_sha256: full.then_some(&hash),
                 forwarded_sha256: None,
             },

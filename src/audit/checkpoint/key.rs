@@ -118,6 +118,20 @@ fn agree(path: &Path, name: &str, origin: Option<&Origin>) -> Result<(), OpenErr
     Err(refused(path, &reason))
 }
 
+/// Makes the key of a person, in a file of its own. One that is there is kept.
+pub fn make_for_person(path: &Path, name: &str) -> Result<SigningKey, OpenError> {
+    if std::fs::symlink_metadata(path).is_ok() {
+        return Err(refused(path, "is there already: name another file"));
+    }
+    make(path, name)
+}
+
+/// The key of a person.
+pub fn of_person(path: &Path) -> Result<SigningKey, OpenError> {
+    let key = read_as(path, "holds no key: `dtgate grant key NAME` makes one")?;
+    key.ok_or_else(|| refused(path, "is not there: `dtgate grant key NAME` makes one"))
+}
+
 fn make(path: &Path, name: &str) -> Result<SigningKey, OpenError> {
     let key = SigningKey::generate(name).map_err(|error| refused(path, &error.to_string()))?;
     put(path, key.to_secret_text().as_bytes(), OWNERS_ALONE).map_err(at(path))?;
@@ -125,6 +139,15 @@ fn make(path: &Path, name: &str) -> Result<SigningKey, OpenError> {
 }
 
 fn read(path: &Path) -> Result<Option<SigningKey>, OpenError> {
+    read_as(
+        path,
+        "holds no key: put the journal's own key back; or remove it, and dtgate makes a new one, which no earlier \
+         checkpoint vouches for",
+    )
+}
+
+/// `otherwise`: what is said where the file has something else.
+fn read_as(path: &Path, otherwise: &str) -> Result<Option<SigningKey>, OpenError> {
     let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => found.map_err(at(path))?,
@@ -139,13 +162,7 @@ fn read(path: &Path) -> Result<Option<SigningKey>, OpenError> {
     let key = read
         .ok()
         .and_then(|_length| SigningKey::from_secret_text(&text).ok());
-    key.map(Some).ok_or_else(|| {
-        refused(
-            path,
-            "holds no key: put the journal's own key back; or remove it, and dtgate makes a new one, which no earlier \
-             checkpoint vouches for",
-        )
-    })
+    key.map(Some).ok_or_else(|| refused(path, otherwise))
 }
 
 fn refused(path: &Path, reason: &str) -> OpenError {

@@ -88,6 +88,25 @@ impl PublicKey {
         short
     }
 
+    /// Whether it is the same key, whatever it is called.
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    /// Whether a signature says that it is of this key.
+    pub fn is_named_by(&self, signature: &Signature) -> bool {
+        signature.name == self.name && signature.hash == self.hash()
+    }
+
+    /// Whether a signature says that it is of this key, under whatever name.
+    pub fn is_renamed_in(&self, signature: &Signature) -> bool {
+        let renamed = Self {
+            name: signature.name.clone(),
+            ..self.clone()
+        };
+        renamed.is_named_by(signature)
+    }
+
     fn is_over(&self, message: &[u8], signature: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&ED25519, &self.key);
         key.verify(message, signature).is_ok()
@@ -95,11 +114,7 @@ impl PublicKey {
 
     /// Whether this key has signed the note; the time of a cosignature, in seconds since 1970, is 0 for a plain one.
     pub fn signed(&self, note: &Note) -> Option<u64> {
-        let hash = self.hash();
-        let ours = note
-            .signatures
-            .iter()
-            .filter(|it| it.name == self.name && it.hash == hash);
+        let ours = note.signatures.iter().filter(|it| self.is_named_by(it));
         ours.take(SIGNATURES).find_map(|signature| match self.kind {
             Kind::Plain => self
                 .is_over(note.text.as_bytes(), &signature.bytes)
@@ -287,6 +302,11 @@ impl fmt::Display for Signature {
 }
 
 impl Signature {
+    /// The name of the key that it says it is of.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The key that it says it is of.
     pub fn key_id(&self) -> String {
         format!("{}+{}", self.name, hex(&self.hash))

@@ -9,6 +9,7 @@ use super::tables::{Kind, List};
 use super::words;
 
 pub use super::texts::within;
+pub use super::words::GRANTED;
 
 /// What is known of one record.
 #[derive(Clone, Debug, PartialEq)]
@@ -289,6 +290,19 @@ pub(super) fn searched(
         for violation in &found.0 {
             text.add(&violation.message.0);
             text.add(&violation.exception.0.ticket.0);
+        }
+    }
+    let grant = &row.grant.0;
+    if !grant.id.0.is_empty() {
+        text.mark(GRANTED);
+        for part in [
+            &grant.id,
+            &grant.ticket,
+            &grant.requested_by,
+            &grant.approved_by,
+            &grant.reason,
+        ] {
+            text.add(&part.0);
         }
     }
     text.done()

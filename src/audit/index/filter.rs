@@ -39,6 +39,8 @@ pub struct Filter {
     pub id: Option<String>,
     pub outcome: Option<Which>,
     pub no_op: Option<bool>,
+    /// Only those that passed by a grant.
+    pub granted: bool,
     pub text: Option<String>,
     /// Only those with a smaller number: the next page.
     pub before: Option<u64>,

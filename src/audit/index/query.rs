@@ -93,6 +93,11 @@ impl Index {
                 None => return Ok(None),
             },
         };
+        let granted = filter.granted.then(|| format!("\"{}\"", words::GRANTED));
+        let asked = [asked, granted]
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| format!("{one} AND {other}"));
         let Some(parts) = self.parts(filter)? else {
             return Ok(None);
         };

@@ -65,6 +65,8 @@ pub(super) struct Row<'a> {
     pub(super) request: Members<Request<'a>>,
     #[serde(borrow)]
     pub(super) error: Text<'a>,
+    #[serde(borrow)]
+    pub(super) grant: Members<Grant<'a>>,
     pub(super) decision_seq: Number,
     #[serde(borrow)]
     pub(super) outcome: Text<'a>,
@@ -198,6 +200,22 @@ pub(super) struct Violation<'a> {
     pub(super) message: Text<'a>,
     #[serde(borrow)]
     pub(super) exception: Members<Exception<'a>>,
+}
+
+/// By what a request passed although policies deny it.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(super) struct Grant<'a> {
+    #[serde(borrow)]
+    pub(super) id: Text<'a>,
+    #[serde(borrow)]
+    pub(super) ticket: Text<'a>,
+    #[serde(borrow)]
+    pub(super) requested_by: Text<'a>,
+    #[serde(borrow)]
+    pub(super) approved_by: Text<'a>,
+    #[serde(borrow)]
+    pub(super) reason: Text<'a>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]

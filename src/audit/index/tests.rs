@@ -77,6 +77,8 @@ fn record() -> impl Strategy<Value = Value> {
             0 => record["input"]["change"]["scopes"]["added"] = json!({"a": 1}),
             1 => record["caller"] = json!([1, "x"]),
             2 => record["requested_by"] = json!(7),
+            3 => record["grant"] = json!({"id": "g", "ticket": "OPS api"}),
+            4 => record["grant"] = json!(["g"]),
             _ => {}
         }
         record
@@ -145,7 +147,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         ),
         prop_oneof![5 => Just(None), 1 => (0..100_u128).prop_map(Some)],
     );
-    (texts, others).prop_map(|(texts, others)| {
+    (texts, others, prop::bool::weighted(0.2)).prop_map(|(texts, others, granted)| {
         let (token, scope, added, removed, environment, operation) = texts;
         let (caller, text, client, allowed, no_op, outcome, policies, times, id) = others;
         let hour = |hour: i64| {
@@ -172,6 +174,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             until: times.1.map(hour),
             before: times.2,
             id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
+            granted,
             ..Filter::default()
         }
     })
@@ -254,7 +257,11 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
     let searched: Vec<String> = names[..4]
         .iter()
         .chain(&violations("message"))
-        .chain(&[text("/request/path")])
+        .chain(&[
+            text("/request/path"),
+            text("/grant/id"),
+            text("/grant/ticket"),
+        ])
         .flat_map(|text| {
             let text = text.to_lowercase();
             let words = text.split(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric());
@@ -294,6 +301,7 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
         && filter.since.is_none_or(|since| ms >= since)
         && filter.until.is_none_or(|until| ms < until)
         && filter.before.is_none_or(|before| seq < before)
+        && (!filter.granted || !text("/grant/id").is_empty())
         && filter.text.as_deref().is_none_or(has_words)
         && filter.outcome.is_none_or(|wanted| match wanted {
             Which::Answered => outcome.as_deref() == Some("answered"),

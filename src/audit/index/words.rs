@@ -11,6 +11,9 @@ pub(super) struct Text {
 /// Stands among the words of a record that has more than are kept. No text of a record has it by chance.
 pub(super) const CUT: &str = "\u{e000}\u{e001}cut";
 
+/// Stands among the words of a decision that passed by a grant.
+pub const GRANTED: &str = "\u{e000}\u{e001}granted";
+
 impl Text {
     pub(super) fn add(&mut self, text: &str) {
         if text.is_empty() {
@@ -33,6 +36,14 @@ impl Text {
         } else {
             self.words.push_str(&text.to_lowercase());
         }
+    }
+
+    /// Adds a mark, which nobody looks for by words of their own.
+    pub(super) fn mark(&mut self, mark: &str) {
+        if !self.words.is_empty() {
+            self.words.push(' ');
+        }
+        self.words.push_str(mark);
     }
 
     pub(super) fn done(mut self) -> String {

@@ -162,7 +162,7 @@ const OPEN: [&[&str]; 8] = [
 ];
 
 /// What chain, verification, joins and readers go by, and what says nothing of a caller.
-const KEPT: [&[&str]; 34] = [
+const KEPT: [&[&str]; 39] = [
     &["kind"],
     &["timestamp"],
     &["decision_id"],
@@ -174,6 +174,10 @@ const KEPT: [&[&str]; 34] = [
     &["verdict"],
     &["operation"],
     &["environment"],
+    &["grant", "id"],
+    &["grant", "policies"],
+    &["grant", "failed_policies"],
+    &["grant", "until"],
     &["first"],
     &["last"],
     &["count"],
@@ -185,6 +189,7 @@ const KEPT: [&[&str]; 34] = [
     &["callers", "*", "caller", "kind"],
     &["request", "id"],
     &["request", "method"],
+    &["request", "query"],
     &["request", "received_sha256"],
     &["request", "forwarded_sha256"],
     &["result", "violations", "*", "policy"],

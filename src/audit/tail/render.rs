@@ -58,6 +58,7 @@ pub fn render(line: impl AsRef<[u8]>) -> String {
 /// The word that says what kind of record it is, and how well it went.
 fn word<'a>(record: &'a Value, kind: &'a str) -> (&'a str, Style) {
     let (word, colour) = match (kind, text(record, "/verdict")) {
+        ("decision", "allow") if is_granted(record) => ("granted", AnsiColor::Yellow),
         ("decision", "allow") => ("allow", AnsiColor::Green),
         ("decision", _) => ("deny", AnsiColor::Red),
         ("reload", _) if record["ok"] != true => (kind, AnsiColor::Red),
@@ -97,7 +98,7 @@ fn decision(out: &mut String, record: &Value) {
     below(out, format_args!("{}", what.join("; ")));
     let violations = list(record, "/result/violations");
     for violation in violations.iter().take(MOST_OBJECTIONS) {
-        let (does, style) = effect(violation);
+        let (does, style) = effect(record, violation);
         let by = match text(violation, "/exception/ticket") {
             "" => String::new(),
             ticket => format!(" (passes by exception {ticket})"),
@@ -110,6 +111,9 @@ fn decision(out: &mut String, record: &Value) {
                 text(violation, "/message")
             ),
         );
+    }
+    if is_granted(record) {
+        below(out, format_args!("{}", by_grant(record)));
     }
     if violations.len() > MOST_OBJECTIONS {
         let left_out = counted(violations.len() - MOST_OBJECTIONS, "more objection");
@@ -160,8 +164,30 @@ fn listed(texts: &[Value], between: &str) -> String {
     }
 }
 
-/// What a violation came to: its policy's mode, or less where the policy itself only warns.
-fn effect(violation: &Value) -> (&'static str, Style) {
+/// Whether it passed by a grant although policies deny it.
+fn is_granted(record: &Value) -> bool {
+    !text(record, "/grant/id").is_empty()
+}
+
+/// By which, and who has asked for it.
+fn by_grant(record: &Value) -> String {
+    let of = |name: &str| text(record, &format!("/grant/{name}")).to_owned();
+    format!(
+        "passes once by grant {} ({}), asked for by {}, approved by {}: {}",
+        of("id"),
+        of("ticket"),
+        of("requested_by"),
+        of("approved_by"),
+        of("reason")
+    )
+}
+
+/// What a violation came to: its policy's mode, or less where the policy itself only warns, or a grant was used.
+fn effect(record: &Value, violation: &Value) -> (&'static str, Style) {
+    let denies = (text(violation, "/mode"), text(violation, "/rule")) == ("enforce", "deny");
+    if denies && is_granted(record) {
+        return ("would deny", AnsiColor::Yellow.on_default());
+    }
     if violation.get("exception").is_some() {
         return ("would deny", AnsiColor::Yellow.on_default());
     }

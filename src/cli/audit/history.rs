@@ -404,6 +404,7 @@ impl Step {
         let short: String = self.revision().chars().take(8).collect();
         let mut parts = vec![short];
         parts.extend(self.cells.objections.iter().cloned());
+        parts.extend((!self.cells.grant.is_empty()).then(|| self.cells.grant.clone()));
         parts.join("; ")
     }
 }

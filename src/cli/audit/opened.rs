@@ -49,10 +49,10 @@ impl Journal {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// Configuration file of the gate: where its journal is, and its index
     #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
+    pub(in crate::cli) config: Option<PathBuf>,
     /// Directory of the journal [default: what the configuration says, else journal]
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,

@@ -187,7 +187,15 @@ fn row(
     who: String,
     (answer, style): (String, Style),
 ) -> Vec<Cell> {
-    let (colour, mut what) = if cells.verdict == "allow" {
+    let verdict = if cells.grant.is_empty() {
+        cells.verdict.clone()
+    } else {
+        "granted".to_owned()
+    };
+    let (colour, mut what) = if !cells.grant.is_empty() {
+        let what = [cells.changes, cells.objections, vec![cells.grant]];
+        (AnsiColor::Yellow, what.concat())
+    } else if cells.verdict == "allow" {
         (AnsiColor::Green, cells.changes)
     } else {
         let mut what = cells.objections;
@@ -208,7 +216,7 @@ fn row(
         },
         cells.seq.to_string().into(),
         Cell {
-            text: cells.verdict,
+            text: verdict,
             style: colour.on_default(),
         },
         cells.operation.into(),
@@ -310,6 +318,7 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
             plain(outcome.as_ref(), "status"),
             plain(outcome.as_ref(), "duration_ms"),
             plain(settled.as_ref(), "found"),
+            cells.grant,
         ];
         let who = Who::of(&told).cells();
         let gate = source.is_store().then(|| Visible(&found.gate).to_string());
@@ -353,7 +362,7 @@ const TITLES: [&str; 9] = [
 ];
 
 /// Behind them.
-const MORE: [&str; 13] = [
+const MORE: [&str; 14] = [
     "path",
     "scopes_requested",
     "scopes_added",
@@ -367,6 +376,7 @@ const MORE: [&str; 13] = [
     "status",
     "duration_ms",
     "settled",
+    "grant",
 ];
 
 const EXAMPLES: &str = "Example: who gave which token the scope logs.read in the last week?

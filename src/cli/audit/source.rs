@@ -18,7 +18,7 @@ use crate::value::{Visible, counted};
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct Asking {
     #[command(flatten)]
-    place: Place,
+    pub(in crate::cli) place: Place,
     #[command(flatten)]
     store: StoreArgs,
     /// Only what this gate recorded
@@ -28,14 +28,14 @@ pub(in crate::cli) struct Asking {
 
 /// Where that is.
 #[derive(Debug)]
-pub(super) struct There {
+pub(in crate::cli) struct There {
     journal: opened::Found,
     store: Option<store::Config>,
     gate: Option<String>,
 }
 
 /// What is asked.
-pub(super) enum Source {
+pub(in crate::cli) enum Source {
     Journal {
         index: Box<Index>,
         journal: PathBuf,
@@ -49,13 +49,13 @@ pub(super) enum Source {
 
 /// Where a page of decisions begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Before {
+pub(in crate::cli) enum Before {
     Number(u64),
     Cursor(Cursor),
 }
 
 impl Asking {
-    pub(super) fn find(&self) -> anyhow::Result<There> {
+    pub(in crate::cli) fn find(&self) -> anyhow::Result<There> {
         let store = self.store.config(self.place.config.as_ref())?;
         Ok(There {
             journal: self.place.find_it(store.is_none())?,
@@ -72,7 +72,7 @@ impl There {
         (self.store.is_none() || journal.is_dir()).then_some(journal)
     }
 
-    pub(super) fn open(&self) -> anyhow::Result<Source> {
+    pub(in crate::cli) fn open(&self) -> anyhow::Result<Source> {
         let Some(config) = &self.store else {
             return Ok(Source::Journal {
                 index: Box::new(self.journal.open()?),
@@ -178,7 +178,7 @@ impl Source {
     }
 
     /// The record that is meant; an error, where there is none.
-    pub(super) fn wanted(&self, wanted: &Wanted) -> anyhow::Result<Key> {
+    pub(in crate::cli) fn wanted(&self, wanted: &Wanted) -> anyhow::Result<Key> {
         let id = match (wanted, self) {
             (
                 Wanted::Number(seq),
@@ -215,7 +215,7 @@ impl Source {
     }
 
     /// Why a record cannot be shown.
-    pub(super) fn gone(&self, wanted: &Wanted) -> anyhow::Error {
+    pub(in crate::cli) fn gone(&self, wanted: &Wanted) -> anyhow::Error {
         match (self, wanted) {
             (Self::Journal { journal, .. }, _) => gone(journal, wanted),
             (Self::Store { .. }, Wanted::Number(number)) => {
@@ -228,7 +228,7 @@ impl Source {
     }
 
     /// A record as it was written.
-    pub(super) fn line(&self, key: &Key) -> anyhow::Result<Option<Vec<u8>>> {
+    pub(in crate::cli) fn line(&self, key: &Key) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(match self {
             Self::Journal { index, .. } => index.line(key.seq)?,
             Self::Store { asked, .. } => asked.line(key)?,
@@ -242,14 +242,17 @@ impl Source {
         })
     }
 
-    pub(super) fn neighbours(&self, key: &Key) -> anyhow::Result<(Option<u64>, Option<u64>)> {
+    pub(in crate::cli) fn neighbours(
+        &self,
+        key: &Key,
+    ) -> anyhow::Result<(Option<u64>, Option<u64>)> {
         Ok(match self {
             Self::Journal { index, .. } => index.neighbours(key.seq)?,
             Self::Store { asked, .. } => asked.neighbours(key)?,
         })
     }
 
-    pub(super) fn last_before(&self, kind: &str, key: &Key) -> anyhow::Result<Option<u64>> {
+    pub(in crate::cli) fn last_before(&self, kind: &str, key: &Key) -> anyhow::Result<Option<u64>> {
         Ok(match self {
             Self::Journal { index, .. } => index.last_before(kind, key.seq)?,
             Self::Store { asked, .. } => asked.last_before(kind, key)?,
@@ -320,6 +323,14 @@ impl Source {
             } => asked.recorded()?.len() > 1,
             _ => false,
         })
+    }
+
+    /// The directory of the journal, where it is one.
+    pub(in crate::cli) fn journal(&self) -> Option<&Path> {
+        match self {
+            Self::Journal { journal, .. } => Some(journal),
+            Self::Store { .. } => None,
+        }
     }
 
     fn gate(&self) -> Option<&str> {

@@ -57,6 +57,9 @@ pub(super) struct Wanted {
     /// How an allowed request ended
     #[arg(long, value_enum)]
     outcome: Option<Which>,
+    /// Only requests that policies deny and a one-time grant has let pass
+    #[arg(long)]
+    granted: bool,
     /// Address of the client, a network (10.1.0.0/16), or the pseudonym of an address
     #[arg(long, value_name = "ADDRESS")]
     client: Vec<Client>,
@@ -121,6 +124,7 @@ impl Wanted {
                 NoOp::Only => Some(true),
                 NoOp::Show => None,
             },
+            granted: self.granted,
             text: wanted.text,
             before: None,
             known_as: HashMap::new(),

@@ -231,21 +231,25 @@ fn a_filter_selects_denials_unless_it_says_otherwise() {
     let recovery = json!({"kind": "recovery", "reason": "torn"});
     let mut warned = decision(5, "allow");
     warned["result"]["violations"] = json!([{"policy": "naming", "mode": "warn", "code": "name"}]);
-    let records = [&allowed, &denied, &start, &recovery, &warned];
+    let mut granted = denied.clone();
+    granted["verdict"] = json!("allow");
+    granted["grant"] = json!({"id": "g", "ticket": "OPS-1"});
+    let records = [&allowed, &denied, &start, &recovery, &warned, &granted];
     for (filter, wanted) in [
-        ("", "01000"),
-        ("verdict = ['allow']", "10001"),
-        ("verdict = ['allow', 'deny']", "11001"),
-        ("kind = ['recovery', 'st*']", "00110"),
-        ("kind = ['*']", "01110"),
-        ("operation = ['token.*']", "01000"),
-        ("operation = ['token.create']", "00000"),
-        ("environment = ['prod', 'dev']", "01000"),
-        ("environment = ['dev']", "00000"),
-        ("policy = ['forbidden_scopes']", "01000"),
-        ("policy = ['*']\nverdict = ['allow', 'deny']", "01001"),
-        ("code = ['forbidden-*']", "01000"),
-        ("code = ['other']", "00000"),
+        ("", "010001"),
+        ("verdict = ['allow']", "100010"),
+        ("verdict = ['allow', 'deny']", "110010"),
+        ("verdict = ['granted']", "000001"),
+        ("kind = ['recovery', 'st*']", "001100"),
+        ("kind = ['*']", "011101"),
+        ("operation = ['token.*']", "010001"),
+        ("operation = ['token.create']", "000000"),
+        ("environment = ['prod', 'dev']", "010001"),
+        ("environment = ['dev']", "000000"),
+        ("policy = ['forbidden_scopes']", "010001"),
+        ("policy = ['*']\nverdict = ['allow', 'deny']", "010010"),
+        ("code = ['forbidden-*']", "010001"),
+        ("code = ['other']", "000000"),
     ] {
         let config = files.config("slack", filter);
         let selected = records.map(|record| {

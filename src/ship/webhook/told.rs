@@ -48,6 +48,7 @@ impl Told {
     pub(super) fn of(seq: u64, record: &Record, line: Option<&[u8]>) -> Self {
         let severity = match record.kind() {
             "recovery" => Severity::Error,
+            "decision" if record.verdict() == Some("granted") => Severity::Warning,
             "decision" if !record.is_denied() => Severity::Info,
             "decision" | "suppressed" => Severity::Warning,
             _ => Severity::Info,
@@ -77,6 +78,7 @@ impl Told {
 fn title(record: &Record) -> String {
     let was_judged = record.text("/error").is_none();
     let word = match (record.is_denied(), was_judged) {
+        (false, _) if record.verdict() == Some("granted") => "Granted",
         (false, _) => "Allowed",
         (true, true) => "Denied",
         (true, false) => "Refused",
@@ -119,6 +121,18 @@ fn of_decision(record: &Record) -> Vec<(&'static str, String)> {
     }
     if let Some(more) = said.len().checked_sub(MOST_SAID).filter(|more| *more > 0) {
         facts.push(("policy", format!("and {more} more")));
+    }
+    if record.verdict() == Some("granted") {
+        let of = |pointer| record.text(pointer).unwrap_or("(not shown)");
+        let granted = format!(
+            "{} ({}), asked for by {}, approved by {}: {}",
+            of("/grant/id"),
+            of("/grant/ticket"),
+            of("/grant/requested_by"),
+            of("/grant/approved_by"),
+            of("/grant/reason")
+        );
+        facts.push(("grant", shown(&granted)));
     }
     if let Some(error) = record.text("/error") {
         facts.push(("why", shown(error)));

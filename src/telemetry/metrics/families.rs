@@ -30,6 +30,8 @@ pub(super) struct Families {
     pub(super) evaluation: HistogramWithExemplars<DecisionId>,
     pub(super) forwarded: Family<ResultLabels, Counter>,
     pub(super) generation: Gauge,
+    pub(super) grants_usable: Gauge,
+    pub(super) grants_used: Counter,
     pub(super) in_flight: Gauge,
     pub(super) in_force_since: Gauge,
     pub(super) index_behind: Gauge,
@@ -153,6 +155,16 @@ impl Families {
                 to,
                 "generation",
                 "Times that files were read again and put in force since the start, as a gauge",
+            ),
+            grants_usable: add(
+                to,
+                "grants_usable",
+                "One-time grants that could be used now",
+            ),
+            grants_used: add(
+                to,
+                "grants_used",
+                "Requests that policies deny and a one-time grant has let pass",
             ),
             in_flight: add(
                 to,

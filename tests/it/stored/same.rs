@@ -68,6 +68,7 @@ fn record() -> impl Strategy<Value = Value> {
                     json!({"subject": "CN=a", "spiffe_id": format!("spiffe://{caller}"), "fingerprint": "f"});
             }
             2 => record["caller"] = json!([1, "x"]),
+            3 => record["grant"] = json!({"id": "g", "ticket": "OPS pay"}),
             _ => {}
         }
         record
@@ -161,7 +162,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         ),
         prop_oneof![6 => Just(None), 1 => (0..100_u128).prop_map(Some)],
     );
-    (texts, others).prop_map(|(texts, others)| {
+    (texts, others, prop::bool::weighted(0.2)).prop_map(|(texts, others, granted)| {
         let (token, scope, added, removed, environment, operation, caller, claim, certificate) =
             texts;
         let (text, client, allowed, no_op, outcome, (policy, code, team), times, id) = others;
@@ -189,6 +190,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             no_op,
             outcome,
             id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
+            granted,
             ..Filter::default()
         }
     })

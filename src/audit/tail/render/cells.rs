@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{changes, clean, effect, list, number, target, text, who};
+use super::{by_grant, changes, clean, effect, is_granted, list, number, target, text, who};
 
 /// What a row of a table says. All of it can be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Cells {
     pub changes: Vec<String>,
     /// Each with what it came to.
     pub objections: Vec<String>,
+    /// By which grant it passed; nothing, where it needed none.
+    pub grant: String,
     pub error: String,
 }
 
@@ -38,7 +40,7 @@ impl Cells {
         let environments = ["/input/environment/name", "/environment"];
         let environment = environments.map(|at| text(&record, at));
         let objections = list(&record, "/result/violations").iter().map(|violation| {
-            let (does, _) = effect(violation);
+            let (does, _) = effect(&record, violation);
             let (policy, message) = (text(violation, "/policy"), text(violation, "/message"));
             format!("{policy} {does}: {message}")
         });
@@ -61,6 +63,11 @@ impl Cells {
             client: text(&record, "/requested_by").to_owned(),
             changes: changes(&record),
             objections: objections.collect(),
+            grant: if is_granted(&record) {
+                by_grant(&record)
+            } else {
+                String::new()
+            },
             error: text(&record, "/error").to_owned(),
         })
     }

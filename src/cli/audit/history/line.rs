@@ -305,6 +305,7 @@ fn step_json(step: &Step, after: &After) -> Value {
         },
         "revision": step.record.pointer("/bundles/policies/revision"),
         "objections": step.cells.objections,
+        "grant": step.record.get("grant"),
         "scopes_after": scopes,
     });
     if let (After::Doubt(done, before), Some(members)) = (after, line.as_object_mut()) {
