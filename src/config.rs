@@ -19,7 +19,7 @@ pub use restart::NEEDS_A_RESTART;
 
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
-use crate::policy::AnswersFor;
+use crate::policy::{AnswersFor, Entrypoint};
 use crate::value::{Duration, likeness, unread};
 use crate::{admin, audit, bundles, gateway, identity, listener, ship, store, telemetry};
 
@@ -70,6 +70,8 @@ pub struct Policies {
     pub state: PathBuf,
     /// Why bundles that are older than what was in force are taken.
     pub allow_rollback: Option<String>,
+    /// Rules that judge besides the policies, as those of OPA's Envoy plugin do: `envoy/authz/allow`.
+    pub entrypoints: Vec<Entrypoint>,
     /// Past it the request is refused.
     pub time_limit: Duration,
     /// Which of them the bytecode engine may answer for, once it was found equal to the interpreter.
@@ -84,6 +86,7 @@ impl Default for Policies {
             bundles: BTreeMap::new(),
             state: PathBuf::from("state"),
             allow_rollback: None,
+            entrypoints: Vec::new(),
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }

@@ -21,6 +21,7 @@ mod complaint;
 mod conformance;
 mod decision;
 mod engine;
+mod entrypoint;
 mod extent;
 pub mod input;
 mod interpreter;
@@ -45,9 +46,11 @@ pub use archive::sign::SignedBy;
 pub use archive::signature::Signer;
 pub use bundle::Bundle;
 pub use decision::{
-    Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
+    Answer, Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict,
+    Violation,
 };
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
+pub use entrypoint::{Entrypoint, NoEntrypoint};
 pub use input::Input;
 pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};

@@ -19,7 +19,7 @@ use crate::app;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
 use crate::listener::Peer;
-use crate::policy::{Exception, Explanation, Input, Policy, Verdict};
+use crate::policy::{Entrypoint, Exception, Explanation, Input, Policy, Verdict};
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Args)]
@@ -46,6 +46,9 @@ pub(super) struct Eval {
     /// Directory of policies
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
+    /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated
+    #[arg(long = "entrypoint", value_name = "PATH")]
+    entrypoints: Vec<Entrypoint>,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -87,7 +90,7 @@ impl Eval {
             place::POLICIES.expect(&self.policies, None)?;
         }
         let config = Config::default();
-        let policy = app::policies_at(&self.policies)?;
+        let policy = app::policies_at(&self.policies, &self.entrypoints)?;
         let request = match self.given(address)? {
             Given::Document(input) => {
                 return self.explain(out, &policy, &input, true);

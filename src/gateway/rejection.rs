@@ -11,6 +11,7 @@ use thiserror::Error;
 
 mod kind;
 mod objections;
+mod written;
 
 use super::environment::RouteError;
 use super::identify::BrokerError;
@@ -127,7 +128,8 @@ impl Reason {
                 StatusCode::UNAUTHORIZED
             }
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Broker(BrokerError::NotYours { .. }) | Self::Denied(_) | Self::UnknownWrite => {
+            Self::Denied(decision) => written::status(decision).unwrap_or(StatusCode::FORBIDDEN),
+            Self::Broker(BrokerError::NotYours { .. }) | Self::UnknownWrite => {
                 StatusCode::FORBIDDEN
             }
             Self::Missing(_) => StatusCode::NOT_FOUND,
@@ -322,6 +324,15 @@ impl Rejection {
             CONTENT_TYPE,
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
+        if let Reason::Denied(decision) = &self.reason
+            && let Some(written) = written::written(decision, redactor)
+        {
+            headers.extend(written.headers);
+            if let Some(body) = written.body {
+                *response.body_mut() = full(body);
+            }
+            return response;
+        }
         match &self.reason {
             Reason::Shed(_)
             | Reason::Turn(TurnError::Taken(_))

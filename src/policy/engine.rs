@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::policy::bundle::{Bundle, Definition};
 use crate::policy::bytecode::{Bounds, COMPARED, Silence};
 use crate::policy::decision::{Decision, Mode, Rule, Violation};
+use crate::policy::entrypoint;
 use crate::policy::extent;
 use crate::policy::input::Input;
 use crate::policy::interpreter::{Interpreter, STEPS};
@@ -227,7 +228,7 @@ impl Engine {
         let started = Instant::now();
         // The document is not made for an engine that will not be asked.
         let share = self.trust.share()?;
-        if !share.others.is_empty() || self.lookup_failed(input) {
+        if !share.others.is_empty() || self.has_entrypoints() || self.lookup_failed(input) {
             return None;
         }
         let less = |left: u32| left.checked_sub(1);
@@ -288,6 +289,17 @@ impl Engine {
         &self.tree
     }
 
+    /// The package that a policy is in: `dtgate.naming`, or that of an entrypoint.
+    pub(super) fn package_of(&self, policy: &str) -> String {
+        let definition = self.policies.get(policy);
+        let rule = definition.and_then(|definition| definition.entrypoint.as_deref());
+        let steps = rule.and_then(|rule| rule.strip_prefix("data.")?.rsplit_once('.'));
+        steps.map_or_else(
+            || format!("dtgate.{policy}"),
+            |(package, _)| package.to_owned(),
+        )
+    }
+
     /// How each policy is applied, in words.
     pub(super) fn modes(&self) -> impl Iterator<Item = (&str, String)> {
         let policies = self.policies.iter();
@@ -342,7 +354,7 @@ impl Engine {
         let document = input.to_rego();
         let all: Vec<String> = self.rules().collect();
         let (asked, is_objected) = self.left_to_ask(&document, &all);
-        if asked.is_empty() && !self.lookup_failed(input) {
+        if asked.is_empty() && !self.has_entrypoints() && !self.lookup_failed(input) {
             return self.quiet(&document, started);
         }
         let idle = self
@@ -366,6 +378,13 @@ impl Engine {
             // The engines differ. It is the interpreter's word that counts, and then about everything.
             violations = ask(&all);
         }
+        violations.extend(self.ask_entrypoints(
+            input,
+            &document,
+            &self.prepared,
+            &mut interpreter,
+            |_| {},
+        ));
         interpreter.forget();
         self.idle
             .lock()
@@ -415,7 +434,7 @@ impl Engine {
         let started = Instant::now();
         let rules: Vec<String> = self.rules().collect();
         let document = input.to_rego();
-        let violations = self.ask(
+        let mut violations = self.ask(
             &rules,
             input,
             &document,
@@ -423,6 +442,13 @@ impl Engine {
             &mut interpreter,
             &mut collect,
         );
+        violations.extend(self.ask_entrypoints(
+            input,
+            &document,
+            &watched,
+            &mut interpreter,
+            &mut collect,
+        ));
         let decision = Decision::new(violations, self.revision.clone(), started.elapsed());
         collect(&mut interpreter);
         let lines = lines
@@ -487,6 +513,46 @@ impl Engine {
                     }
                 }
             }
+        }
+        for violation in &mut violations {
+            self.exceptions.apply(violation, input);
+        }
+        violations
+    }
+}
+
+impl Engine {
+    fn has_entrypoints(&self) -> bool {
+        let mut all = self.policies.values();
+        all.any(|definition| definition.entrypoint.is_some())
+    }
+
+    /// What the entrypoints say, one after the other, to an interpreter that has begun.
+    fn ask_entrypoints(
+        &self,
+        input: &Input,
+        document: &Value,
+        prepared: &regorus::Engine,
+        interpreter: &mut Interpreter,
+        mut broken: impl FnMut(&mut Interpreter),
+    ) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (name, definition) in &self.policies {
+            let Some(rule) = &definition.entrypoint else {
+                continue;
+            };
+            let mode = definition.enforcement.of(name, input);
+            let said = interpreter.value(rule);
+            let objection = said.map_err(|problem| {
+                // What an error leaves behind in an interpreter is anybody's guess.
+                broken(interpreter);
+                *interpreter = Interpreter::clone_of(prepared);
+                interpreter.begin(document, input.now_ns());
+                self.origins.in_file(problem).to_string()
+            });
+            let objection = objection.and_then(|said| entrypoint::objection(name, mode, &said));
+            let failed = |message: String| Some(Violation::failed(name, Rule::Deny, &message));
+            violations.extend(objection.unwrap_or_else(failed));
         }
         for violation in &mut violations {
             self.exceptions.apply(violation, input);

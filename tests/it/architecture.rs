@@ -172,6 +172,7 @@ const ROOMS: &[&str] = &[
     "problem",
     "question",
     "remedy",
+    "entrypoint",
     "decision",
     "input",
     "extent",

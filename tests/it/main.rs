@@ -31,6 +31,7 @@ mod disk;
 mod docs;
 mod drift;
 mod engines;
+mod entrypoints;
 mod environments;
 mod errors;
 mod evidence;
