@@ -223,6 +223,17 @@ impl Policy {
         self.engine.data(member)
     }
 
+    /// The document at this path below `data`, as OPA's data API has it; nothing where it is undefined. It decides
+    /// nothing.
+    pub fn document(
+        &self,
+        path: &[String],
+        input: Option<&serde_json::Value>,
+        now: jiff::Timestamp,
+    ) -> Result<Option<serde_json::Value>, String> {
+        self.engine.document(path, input, now)
+    }
+
     /// The rules about what may be written down of a decision, where there are some.
     pub fn mask(&self) -> Option<&Mask> {
         self.engine.mask()

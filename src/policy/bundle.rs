@@ -70,6 +70,8 @@ pub struct Bundle {
     pub(super) warnings: Vec<Problem>,
     /// What may be written down of a decision.
     pub(super) mask: Option<Mask>,
+    /// The rules that are no functions, by package and name.
+    pub(super) documents: BTreeSet<RegoPath>,
     /// What it was made from.
     pub(super) tree: Tree,
 }
@@ -164,6 +166,7 @@ impl Bundle {
         if data_is_known {
             settings::refuse(&program, &tree, &mut problems);
         }
+        let documents = program.documents();
         let reads = program.reads();
         let reads_of = program.reads_of_policies(&names, &entrypoints);
         finish(problems)?;
@@ -206,6 +209,7 @@ impl Bundle {
             exceptions,
             warnings,
             mask,
+            documents,
             tree,
         })
     }

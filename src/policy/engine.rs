@@ -5,6 +5,8 @@
 //! for as many threads as ask at once; no lock is held while one of them thinks. [`super::trust`] says when the
 //! bytecode engine may answer instead.
 
+mod document;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -30,7 +32,7 @@ use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
 use crate::policy::problem::Problem;
 use crate::policy::question::array;
-use crate::policy::rego::program::Read;
+use crate::policy::rego::program::{Path, Read};
 use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::Tree;
 use crate::policy::source::packed::Release;
@@ -46,6 +48,8 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 const PATIENCE: u32 = 100;
 
 pub struct Engine {
+    /// The rules that are no functions, by package and name.
+    documents: BTreeSet<Path>,
     /// With the values of rules that are the same for every request.
     prepared: regorus::Engine,
     /// The policies as they are, for explanations and for the bytecode.
@@ -93,6 +97,7 @@ impl Engine {
     /// A builtin cannot be interrupted: the limit is seen when it returns.
     pub fn new(bundle: Bundle, limit: Duration) -> Self {
         let Bundle {
+            documents,
             rego: mut written,
             evaluated: mut prepared,
             origins,
@@ -114,6 +119,7 @@ impl Engine {
             rego.set_execution_timer_config(timer);
         }
         Self {
+            documents,
             prepared,
             written,
             origins,

@@ -153,7 +153,11 @@ impl Keep {
                 && self.refused == Refused::Skip
                 && self.takes_another(rest, last).await;
             // Refused before and behind one that was taken: the server may have begun to take records in between.
-            let sent = if is_told { self.sink.send(part).await } else { sent };
+            let sent = if is_told {
+                self.sink.send(part).await
+            } else {
+                sent
+            };
             let refusal = match sent {
                 Ok(sent) => {
                     self.remember(sent, part);

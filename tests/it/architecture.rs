@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "admin",
             "anchor",
+            "ask",
             "audit",
             "bundles",
             "config",
@@ -24,6 +25,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "value",
+        ],
+    ),
+    (
+        "ask",
+        &[
+            "admin",
+            "dynatrace",
+            "gateway",
+            "guard",
+            "identity",
+            "listener",
+            "policy",
+            "telemetry",
         ],
     ),
     ("audit", &["dynatrace", "policy", "value"]),

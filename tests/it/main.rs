@@ -69,6 +69,7 @@ mod plain;
 mod postgres;
 mod promises;
 mod proxy;
+mod questions;
 mod reach;
 mod recipes;
 mod records;

@@ -198,6 +198,13 @@ impl<'a> Program<'a> {
         all.map(|(root, numbers)| (root, self.numbered(numbers).collect()))
     }
 
+    /// The rules that have a value by themselves, by package and first name.
+    pub(in crate::policy) fn documents(&self) -> BTreeSet<Path> {
+        let rules = self.roots();
+        let rules = rules.filter(|(_, all)| all.iter().any(|it| it.arity.is_none()));
+        rules.map(|(root, _)| root.clone()).collect()
+    }
+
     /// Those of one rule.
     pub(in crate::policy) fn root(&self, root: &[String]) -> Vec<&Definition<'a>> {
         let numbers = self.by_root.get(root);
