@@ -203,6 +203,11 @@ impl Shared {
         if api == Api::Discovery {
             return authzen::configuration(&parts).map(|value| (StatusCode::OK, value));
         }
+        // Until it is answered: what waits holds its body.
+        let place = timeout(PATIENCE, self.bodies.clone().acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(Refusal::Busy);
+        };
         let body = self.read(&parts, body).await?;
         let questions = self.questions.clone();
         let turn = timeout(PATIENCE, questions.acquire_owned()).await;
@@ -220,7 +225,7 @@ impl Shared {
         let metrics = self.metrics.clone();
         let thinking = move || {
             // Also where the client has gone: the thread is busy until then.
-            let _turn = turn;
+            let _held = (turn, place);
             match question.api {
                 Api::Data => data::answer(&question),
                 Api::Evaluation => authzen::evaluation(&question),
@@ -242,9 +247,6 @@ impl Shared {
                 "the body must not be compressed (Content-Encoding)".to_owned(),
             ));
         }
-        let Ok(_place) = self.bodies.try_acquire() else {
-            return Err(Refusal::Busy);
-        };
         let most = self.config.max_body.as_usize();
         let reading = Limited::new(body, most).collect();
         match timeout(BODY_TIMEOUT, reading).await {

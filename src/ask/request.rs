@@ -107,13 +107,12 @@ impl Entities<'_> {
                 }
                 ("address", _) => return Err(wrong(name, "IP address")),
                 ("certificate", Value::Object(_)) => who.certificate = Some(value.clone()),
-                ("certificate", _) => return Err(wrong(name, "object")),
                 ("claims", Value::Object(claims)) => {
                     let mut all = who.claims.take().unwrap_or_default();
                     all.extend(claims.clone());
                     who.claims = Some(all);
                 }
-                ("claims", _) => return Err(wrong(name, "object")),
+                ("certificate" | "claims", _) => return Err(wrong(name, "object")),
                 ("teams", Value::Array(teams)) => {
                     for team in teams {
                         let team = team.as_str().ok_or_else(|| wrong(name, "list of texts"))?;
@@ -150,10 +149,9 @@ impl Entities<'_> {
         let (api, method, path) = (said("api")?, said("method")?, said("path")?);
         let row = row(operation, api)?;
         let method = match (method, row.method) {
-            (Some(method), _) => method,
             (None, ANY) => "GET",
             (None, WRITE) => "POST",
-            (None, method) => method,
+            (Some(method), _) | (None, method) => method,
         };
         let method = Method::from_bytes(method.as_bytes());
         let method =
@@ -216,12 +214,11 @@ fn properties<'e>(
 
 fn row(operation: Operation, api: Option<&str>) -> Result<&'static Endpoint, Flaw> {
     let mut rows = ENDPOINTS.iter().filter(|row| row.operation == operation);
-    let found = match api {
-        Some(api) => rows.find(|row| row.api.as_str() == api),
-        None => {
-            let newest = rows.clone().find(|row| row.api == Api::V2);
-            newest.or_else(|| rows.next())
-        }
+    let found = if let Some(api) = api {
+        rows.find(|row| row.api.as_str() == api)
+    } else {
+        let newest = rows.clone().find(|row| row.api == Api::V2);
+        newest.or_else(|| rows.next())
     };
     found.ok_or_else(|| Flaw::new(400, "action.properties.api has no such operation"))
 }

@@ -73,8 +73,7 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
-        let entrypoints = &mut config.policies.entrypoints;
-        entrypoints.extend(self.entrypoints.iter().cloned());
+        (config.policies.entrypoints).extend(self.entrypoints.iter().cloned());
         let _fetched = fetched(&mut config)?;
         let shaky = app::check_listeners(&config)?;
         app::check_otlp(&config)?;

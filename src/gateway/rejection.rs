@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use thiserror::Error;
 
 mod kind;
@@ -333,6 +333,12 @@ impl Rejection {
             }
             return response;
         }
+        self.advise(headers);
+        response
+    }
+
+    /// Says in header fields what to do.
+    fn advise(&self, headers: &mut HeaderMap) {
         match &self.reason {
             Reason::Shed(_)
             | Reason::Turn(TurnError::Taken(_))
@@ -383,7 +389,6 @@ impl Rejection {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds(*wait)));
             }
         }
-        response
     }
 
     fn violations(&self, has_body: bool, redactor: &Redactor) -> Vec<ConstraintViolation> {

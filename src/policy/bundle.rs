@@ -145,7 +145,7 @@ impl Bundle {
         let names: Vec<&str> = names
             .chain(entrypoints.iter().map(Entrypoint::name))
             .collect();
-        let mut enforcement = modes::read(&tree.data, &names, |path, message| {
+        let enforcement = modes::read(&tree.data, &names, |path, message| {
             // A policy that seems not to exist may be in a file that cannot be read.
             if is_whole && are_in_force {
                 problems.push(tree.problem_in_data(path, message));
@@ -166,7 +166,6 @@ impl Bundle {
         if data_is_known {
             settings::refuse(&program, &tree, &mut problems);
         }
-        let documents = program.documents();
         let reads = program.reads();
         let reads_of = program.reads_of_policies(&names, &entrypoints);
         finish(problems)?;
@@ -181,21 +180,7 @@ impl Bundle {
         let evaluated = evaluated(&mut rego, &tree.data);
         let evaluated = evaluated.map_err(|problem| of_one(origins.in_file(problem)))?;
 
-        let policies = found.into_iter().map(|(name, rules)| (name, rules, None));
-        let judging = entrypoints.iter().map(|entrypoint| {
-            let name = entrypoint.name().to_owned();
-            (name, BTreeSet::new(), Some(entrypoint.rule()))
-        });
-        let policies = policies.chain(judging).map(|(name, rules, entrypoint)| {
-            let enforcement = enforcement.remove(&name).unwrap_or_default();
-            let definition = Definition {
-                rules,
-                entrypoint,
-                enforcement,
-            };
-            (name, definition)
-        });
-        let policies = policies.collect();
+        let policies = definitions(found, &entrypoints, enforcement);
         tree.entrypoints = entrypoints;
         Ok(Self {
             rego,
@@ -209,7 +194,7 @@ impl Bundle {
             exceptions,
             warnings,
             mask,
-            documents,
+            documents: program.documents(),
             tree,
         })
     }
@@ -222,6 +207,31 @@ impl Bundle {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.keys().map(String::as_str)
     }
+}
+
+/// The policies and the entrypoints, by name, with how each is applied.
+fn definitions(
+    found: BTreeMap<String, BTreeSet<Rule>>,
+    entrypoints: &[Entrypoint],
+    mut enforcement: BTreeMap<String, Enforcement>,
+) -> BTreeMap<String, Definition> {
+    let policies = found.into_iter().map(|(name, rules)| (name, rules, None));
+    let entrypoints = entrypoints.iter().map(|entrypoint| {
+        let name = entrypoint.name().to_owned();
+        (name, BTreeSet::new(), Some(entrypoint.rule()))
+    });
+    let all = policies
+        .chain(entrypoints)
+        .map(|(name, rules, entrypoint)| {
+            let enforcement = enforcement.remove(&name).unwrap_or_default();
+            let definition = Definition {
+                rules,
+                entrypoint,
+                enforcement,
+            };
+            (name, definition)
+        });
+    all.collect()
 }
 
 /// Data below a package, which would hide its rules, or be hidden by them.

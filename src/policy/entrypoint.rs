@@ -184,8 +184,8 @@ mod tests {
     use super::*;
     use crate::policy::input::to_rego;
 
-    fn said(value: Json) -> Result<Option<Violation>, String> {
-        objection("envoy/authz/allow", Mode::Enforce, &to_rego(&value))
+    fn said(value: &Json) -> Result<Option<Violation>, String> {
+        objection("envoy/authz/allow", Mode::Enforce, &to_rego(value))
     }
 
     #[test]
@@ -208,14 +208,14 @@ mod tests {
     #[test]
     fn nothing_but_true_allows() {
         for allows in [json!(true), json!({"allowed": true, "http_status": "x"})] {
-            assert_eq!(said(allows.clone()), Ok(None), "{allows}");
+            assert_eq!(said(&allows), Ok(None), "{allows}");
         }
         for denies in [
             json!(false),
             json!({"allowed": false}),
             json!({"allowed": false, "allow": true}),
         ] {
-            assert!(matches!(said(denies.clone()), Ok(Some(_))), "{denies}");
+            assert!(matches!(said(&denies), Ok(Some(_))), "{denies}");
         }
         let undefined = objection("a/b", Mode::Warn, &Value::Undefined);
         let undefined = undefined.unwrap().unwrap();
@@ -232,12 +232,12 @@ mod tests {
             json!({"allowed": 1}),
             json!({"allowed": null}),
         ] {
-            assert!(said(fails.clone()).is_err(), "{fails}");
+            assert!(said(&fails).is_err(), "{fails}");
         }
         let set = Value::from(std::collections::BTreeSet::from([Value::from(true)]));
         assert!(objection("a/b", Mode::Enforce, &set).is_err());
         let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
-        assert!(said(json!({"allowed": false, "body": deep})).is_err());
+        assert!(said(&json!({"allowed": false, "body": deep})).is_err());
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
             "allowed": false, "http_status": 401, "body": "Go away", "dynamic_metadata": {"a": 1},
             "headers": [{"x-a": "1"}, {"x-b": ["2", "3"]}],
         });
-        let violation = said(object).unwrap().unwrap();
+        let violation = said(&object).unwrap().unwrap();
         let answer = violation.answer.unwrap();
         assert_eq!(
             (answer.status, answer.body.as_deref()),
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(answer.headers, headers);
         assert_eq!(violation.details["dynamic_metadata"], json!({"a": 1}));
         assert!(violation.message.ends_with("this request: Go away"));
-        assert_eq!(said(json!(false)).unwrap().unwrap().answer, None);
+        assert_eq!(said(&json!(false)).unwrap().unwrap().answer, None);
         // What nobody can send is in the record only.
         for odd in [
             json!({"allowed": false, "http_status": "401"}),
@@ -268,7 +268,7 @@ mod tests {
             json!({"allowed": false, "headers": {"x": 1}}),
             json!({"allowed": false, "headers": ["x"]}),
         ] {
-            assert_eq!(said(odd.clone()).unwrap().unwrap().answer, None, "{odd}");
+            assert_eq!(said(&odd).unwrap().unwrap().answer, None, "{odd}");
         }
     }
 }

@@ -530,11 +530,9 @@ fn needs_opa_docs_examples_of_its_envoy_plugin_run_unchanged() {
         .find(|it| it.contains("status_code"))
         .unwrap();
     // OPA refuses this line, too, where nothing defines the name.
-    let wrapper: String = wrapper
-        .lines()
-        .filter(|line| !line.contains("query_parameters_to_remove"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let lines = wrapper.lines();
+    let lines = lines.filter(|line| !line.contains("query_parameters_to_remove"));
+    let wrapper = lines.collect::<Vec<_>>().join("\n");
     let whole = format!("{with_status}\n{wrapper}");
     let gate = gate(
         &upstream,

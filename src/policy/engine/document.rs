@@ -148,7 +148,7 @@ mod tests {
 
     const RULES: &str = "package dtgate.naming\n\ndefault fine := false\n\nfine if input.operation == \"a\"\n\ndeny contains \"no\" if not fine\n\ndeny contains sprintf(\"%v\", [input.operation]) if input.operation == \"b\"\n\nlist := [1, {\"x\": [true]}]\n\nnone if input.unknown_members.nothing\n\nonly(x) := x\n\nparts.of[name] := 1 if some name in [\"a\", \"b\"]\n\nbad := to_number(input.operation) if input.operation == \"bad\"\n";
 
-    fn ask(path: &[&str], input: Option<Json>) -> Result<Option<Json>, String> {
+    fn ask(path: &[&str], input: Option<&Json>) -> Result<Option<Json>, String> {
         let files = [
             ("naming.rego", RULES),
             (
@@ -159,18 +159,18 @@ mod tests {
         let directory = directory(&files);
         let policy = Policy::load(directory.path(), DEFAULT_LIMIT).unwrap();
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
-        policy.document(&path, input.as_ref(), jiff::Timestamp::UNIX_EPOCH)
+        policy.document(&path, input, jiff::Timestamp::UNIX_EPOCH)
     }
 
     #[test]
     fn rules_and_data_are_documents() {
-        let named = |name: &str| Some(json!({"operation": name}));
+        let (a, b) = (json!({"operation": "a"}), json!({"operation": "b"}));
         let rule = ["dtgate", "naming", "fine"];
-        assert_eq!(ask(&rule, named("a")), Ok(Some(json!(true))));
+        assert_eq!(ask(&rule, Some(&a)), Ok(Some(json!(true))));
         assert_eq!(ask(&rule, None), Ok(Some(json!(false))));
         let deny = ["dtgate", "naming", "deny"];
-        assert_eq!(ask(&deny, named("a")), Ok(Some(json!([]))));
-        assert_eq!(ask(&deny, named("b")), Ok(Some(json!(["b", "no"]))));
+        assert_eq!(ask(&deny, Some(&a)), Ok(Some(json!([]))));
+        assert_eq!(ask(&deny, Some(&b)), Ok(Some(json!(["b", "no"]))));
         assert_eq!(
             ask(&["dtgate", "naming", "deny", "no"], None),
             Ok(Some(json!("no")))
@@ -184,14 +184,14 @@ mod tests {
             "fine": true, "deny": [], "list": [1, {"x": [true]}], "parts": {"of": {"a": 1, "b": 1}},
         });
         assert_eq!(
-            ask(&["dtgate", "naming"], named("a")),
+            ask(&["dtgate", "naming"], Some(&a)),
             Ok(Some(package.clone()))
         );
         assert_eq!(
-            ask(&["dtgate"], named("a")),
+            ask(&["dtgate"], Some(&a)),
             Ok(Some(json!({"naming": package})))
         );
-        let all = ask(&[], named("a")).unwrap().unwrap();
+        let all = ask(&[], Some(&a)).unwrap().unwrap();
         assert_eq!(all["dtgate"]["naming"], package);
         assert_eq!(all["teams"], json!([{"name": "a"}]));
         assert_eq!(all.as_object().unwrap().len(), 4, "{all}");
@@ -214,9 +214,9 @@ mod tests {
         ] {
             assert_eq!(ask(path, None), Ok(None), "{path:?}");
         }
-        let bad = Some(json!({"operation": "bad"}));
+        let bad = json!({"operation": "bad"});
         for path in [&["dtgate", "naming", "bad"][..], &["dtgate", "naming"], &[]] {
-            let error = ask(path, bad.clone()).unwrap_err();
+            let error = ask(path, Some(&bad)).unwrap_err();
             assert!(error.contains("naming.rego:"), "{path:?}: {error}");
         }
     }
