@@ -14,6 +14,7 @@ mod accept;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use tower::Service;
 
 use crate::listener::Tls;
 use crate::telemetry::{self, Metrics};
+use crate::value::Size;
 
 /// Where the operator asks.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -37,6 +39,17 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether documents of policies and data are answered as OPA's data API does (`/v1/data`): whoever reaches this
+    /// listener can read the data then.
+    pub data_api: bool,
+    /// Whether it is answered if a request would pass, as `AuthZEN` asks (`/access/v1/evaluation`).
+    pub authzen: bool,
+    /// The longest body of such a question.
+    pub max_body: Size,
+    /// So many questions are answered at once.
+    pub max_questions: NonZeroU16,
+    /// So many evaluations may be in one question.
+    pub max_evaluations: NonZeroU16,
 }
 
 /// One thing that has to be well before the gate can do its work.
@@ -89,6 +102,11 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             tls: None,
+            data_api: false,
+            authzen: false,
+            max_body: Size::from_kib(256),
+            max_questions: NonZeroU16::MIN.saturating_add(1),
+            max_evaluations: NonZeroU16::MIN.saturating_add(49),
         }
     }
 }

@@ -31,6 +31,7 @@ use tower::util::MapResponse;
 
 use crate::admin::{self, Admin};
 use crate::anchor::Anchor;
+use crate::ask::{self, Ask};
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
@@ -278,6 +279,9 @@ impl App {
             .and_then(|(journal, path)| index::keep(&journal, &path, &self.audit, &self.metrics));
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
+        let state = self.state.clone();
+        let asked: ask::InForce = Arc::new(move || state.in_force.load().set.clone());
+        let asked_metrics = self.metrics.clone();
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
         let operators = self.operators;
         let listen_again = move |listen| {
@@ -292,7 +296,13 @@ impl App {
         let admin = tokio::spawn(supervise::keep_serving(
             self.admin_listener,
             listen_again,
-            MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
+            Ask::new(
+                MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
+                &in_force.config.admin,
+                asked,
+                asked_metrics,
+                now,
+            ),
             stop_admin.clone(),
         ));
         let drained = CancellationToken::new();

@@ -19,7 +19,7 @@ pub use restart::NEEDS_A_RESTART;
 
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
-use crate::policy::AnswersFor;
+use crate::policy::{AnswersFor, Entrypoint};
 use crate::value::{Duration, Size, likeness, unread};
 use crate::{admin, audit, bundles, gateway, grant, identity, listener, ship, store, telemetry};
 
@@ -77,6 +77,8 @@ pub struct Policies {
     pub archive_size: Size,
     /// What policies have to show before they are put in force, besides their own tests.
     pub activation: Activation,
+    /// Rules that judge besides the policies, as those of OPA's Envoy plugin do: `envoy/authz/allow`.
+    pub entrypoints: Vec<Entrypoint>,
     /// Past it the request is refused.
     pub time_limit: Duration,
     /// Which of them the bytecode engine may answer for, once it was found equal to the interpreter.
@@ -93,6 +95,7 @@ impl Default for Policies {
             allow_rollback: None,
             archive_size: Size::from_mib(1024),
             activation: Activation::default(),
+            entrypoints: Vec::new(),
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
         }

@@ -77,7 +77,8 @@ use lookup::Found;
 use permit::Permit;
 use record::{Recorder, Recording};
 pub use rehearsal::{
-    Failures, Reading, Setting, Supposed, reads_envoy, rehearse, rehearse_all, status,
+    Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition,
+    reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};

@@ -18,6 +18,7 @@ mod proofs;
 mod share;
 #[cfg(test)]
 mod signer;
+pub mod supposed;
 mod teams;
 mod tokens;
 

@@ -32,6 +32,7 @@
 //! | [`gateway`]   | the request path, the permit, the upstream, every way to refuse                 |
 //! | [`telemetry`] | logs, and every metric in one list                                              |
 //! | [`admin`]     | health, readiness, metrics for operators                                        |
+//! | [`ask`]       | what would the policies say: OPA's data API and `AuthZEN`, for operators          |
 //! | [`simulate`]  | the Dynatrace token API in memory                                               |
 //! | [`config`]    | the sections of all modules, gathered                                           |
 //! | [`app`]       | the composition root: builds every part once, runs, drains; owns the clock      |
@@ -45,6 +46,7 @@
 pub mod admin;
 pub mod anchor;
 pub mod app;
+pub mod ask;
 pub mod audit;
 pub mod bundles;
 pub mod cli;

@@ -22,6 +22,7 @@ mod conformance;
 mod decision;
 mod diff;
 mod engine;
+mod entrypoint;
 mod extent;
 mod generation;
 mod granted;
@@ -48,10 +49,12 @@ pub use archive::sign::SignedBy;
 pub use archive::signature::Signer;
 pub use bundle::Bundle;
 pub use decision::{
-    Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict, Violation,
+    Answer, Decision, Effect, Evaluator, Exception, Mode, POLICY_ERROR, Remedy, Rule, Verdict,
+    Violation,
 };
 pub use diff::{Diff, Example, Requests};
 pub use engine::{DEFAULT_LIMIT, Engine, Explanation};
+pub use entrypoint::{Entrypoint, NoEntrypoint};
 pub use generation::Generation;
 pub use granted::Granted;
 pub use input::Input;
@@ -230,6 +233,17 @@ impl Policy {
     /// A member of the policies' data: `callers` is `data.callers`.
     pub fn data(&self, member: &str) -> Option<&serde_json::Value> {
         self.engine.data(member)
+    }
+
+    /// The document at this path below `data`, as OPA's data API has it; nothing where it is undefined. It decides
+    /// nothing.
+    pub fn document(
+        &self,
+        path: &[String],
+        input: Option<&serde_json::Value>,
+        now: jiff::Timestamp,
+    ) -> Result<Option<serde_json::Value>, String> {
+        self.engine.document(path, input, now)
     }
 
     /// The rules about what may be written down of a decision, where there are some.

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Packed, Policy, Problem, Sources};
+use crate::policy::{Entrypoint, Packed, Policy, Problem, Sources};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -92,9 +92,10 @@ fn policies(config: &Config) -> anyhow::Result<Policy> {
 }
 
 /// Loads those of a directory or of a bundle, to look at them.
-pub fn policies_at(path: &Path) -> anyhow::Result<Policy> {
+pub fn policies_at(path: &Path, entrypoints: &[Entrypoint]) -> anyhow::Result<Policy> {
     let limit = Config::default().policies.time_limit;
-    Ok(Policy::load_all(&Sources::at(path), limit.into())?)
+    let sources = Sources::at(path).with(entrypoints);
+    Ok(Policy::load_all(&sources, limit.into())?)
 }
 
 /// Where the policies come from, and what of the bundles must not be older than it is.
@@ -122,6 +123,7 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     Ok(Sources {
         directory: config.directory().map(Path::to_owned),
         bundles: bundles.collect::<Result<_, _>>()?,
+        entrypoints: policies.entrypoints.clone(),
     })
 }
 

@@ -21,7 +21,7 @@ use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
 use crate::identity::Tokens;
 use crate::listener::descriptors;
-use crate::policy::{Other, Policy, Problem, Release, Sources, Trusted, suite};
+use crate::policy::{Entrypoint, Other, Policy, Problem, Release, Sources, Trusted, suite};
 use crate::ship;
 use crate::store;
 use crate::telemetry::Metrics;
@@ -35,6 +35,10 @@ pub(super) struct Check {
     /// Directory of policies [default: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated, and comes
+    /// besides those of the configuration
+    #[arg(long = "entrypoint", value_name = "PATH")]
+    entrypoints: Vec<Entrypoint>,
     /// How many made-up requests both engines are compared on, besides those in the policies' tests
     #[arg(long, value_name = "NUMBER", default_value_t = app::COMPARED)]
     compare: usize,
@@ -72,6 +76,7 @@ impl Check {
         let mut config = load(self.config.as_ref())?;
         config.policies.directory_is_given = self.policies.is_some();
         set(&mut config.policies.directory, self.policies.clone());
+        (config.policies.entrypoints).extend(self.entrypoints.iter().cloned());
         let _fetched = fetched(&mut config)?;
         let shaky = app::check_listeners(&config)?;
         app::check_otlp(&config)?;
@@ -99,7 +104,9 @@ impl Check {
         }
         let sources = match &self.policies {
             // Also one that is made and not signed yet.
-            Some(path) if self.config.is_none() => Sources::at(path),
+            Some(path) if self.config.is_none() => {
+                Sources::at(path).with(&config.policies.entrypoints)
+            }
             _ => app::sources(&config)?,
         };
         let policy = match Policy::load_all(&sources, policies.time_limit.into()) {

@@ -21,7 +21,7 @@ use crate::audit::proof::Wanted;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
 use crate::listener::Peer;
-use crate::policy::{Exception, Explanation, Input, Policy, Verdict};
+use crate::policy::{Entrypoint, Exception, Explanation, Input, Policy, Verdict};
 use crate::value::{Visible, unread};
 
 #[derive(Debug, Args)]
@@ -54,6 +54,9 @@ pub(super) struct Eval {
     /// Directory of policies [default: policies]
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated
+    #[arg(long = "entrypoint", value_name = "PATH")]
+    entrypoints: Vec<Entrypoint>,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
@@ -95,7 +98,7 @@ impl Eval {
             return self.again(out, id);
         }
         let config = Config::default();
-        let policy = app::policies_at(self.policies()?)?;
+        let policy = app::policies_at(self.policies()?, &self.entrypoints)?;
         let request = match self.given(address)? {
             Given::Document(input) => {
                 return self.explain(out, &policy, &input, true);
@@ -169,7 +172,7 @@ impl Eval {
             (None, Some(kept)) => kept,
             _ => self.policies()?,
         };
-        let policy = app::policies_at(path)?;
+        let policy = app::policies_at(path, &self.entrypoints)?;
         if policy.revision() != recorded.revision {
             note(&format!(
                 "it was decided by other policies, revision {}",

@@ -17,7 +17,7 @@ use super::{Format, place, print_json};
 use crate::app;
 use crate::audit::index::Unnamed;
 use crate::audit::{OpenError, pseudonym, segments};
-use crate::policy::{AnswersFor, Trusted};
+use crate::policy::{AnswersFor, Entrypoint, Trusted};
 use crate::replay::{Affected, Change, Field, Options, Report, Wanted, Where, replay};
 use crate::value::{Visible, counted, unread};
 
@@ -29,6 +29,9 @@ pub(super) struct Replay {
     /// Directory of the policies to judge by
     #[arg(long, value_name = "DIR")]
     policies: PathBuf,
+    /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated
+    #[arg(long = "entrypoint", value_name = "PATH")]
+    entrypoints: Vec<Entrypoint>,
     /// Only what was decided at this moment or later: 7d (ago), 2026-11-01, 2026-11-01T08:00Z
     #[arg(long, value_name = "WHEN")]
     since: Option<When>,
@@ -93,7 +96,7 @@ impl Replay {
         {
             bail!("{}: there are no segments in it", journal());
         }
-        let policy = app::policies_at(&self.policies)?;
+        let policy = app::policies_at(&self.policies, &self.entrypoints)?;
         // As in `serve`: the interpreter judges until both engines are found equal, and looks at some of what the bytecode
         // lets pass. A short journal is done before that.
         let (proven, bytecode) = (policy.clone(), AnswersFor::All);

@@ -216,6 +216,22 @@ impl Environments {
         entrances.into_values().collect()
     }
 
+    /// By what an environment can be reached; where there is one only, it needs no name.
+    pub(super) fn entrance(&self, name: Option<&str>) -> Result<Entrance, &'static str> {
+        let table = match (&self.0, name) {
+            (Table::One(one), Some(name)) if one.name != name => return Err(NO_ENVIRONMENT),
+            (Table::One(_), _) => return Ok(Entrance::default()),
+            (Table::Several(_), None) => return Err(WHICH),
+            (Table::Several(table), Some(_)) => table,
+        };
+        let named = table.iter().filter(|(_, it)| Some(&*it.name) == name);
+        let entrances = named.map(|((id, host), _)| Entrance {
+            id: id.clone(),
+            host: host.clone(),
+        });
+        entrances.min().ok_or(NO_ENVIRONMENT)
+    }
+
     /// The credentials that the gate has for its callers, by the names of environments.
     pub fn brokered(&self, key: &HashKey) -> Vec<Brokered> {
         let environments: BTreeMap<&str, &Environment> = self.by_name().into_iter().collect();
@@ -353,6 +369,9 @@ impl Environment {
         }
     }
 }
+
+const NO_ENVIRONMENT: &str = "the configuration has no environment of this name";
+const WHICH: &str = "there are several environments: name the one that is meant";
 
 /// The name of the only environment.
 pub const DEFAULT: &str = "default";

@@ -3,6 +3,7 @@
 
 mod kinds;
 mod masks;
+mod supposed;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -35,6 +36,7 @@ use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::telemetry::Trace;
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
+pub use supposed::{Opinion, Supposal, SupposeError, Supposition};
 use trouble::{Failure, Trouble};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use thiserror::Error;
 
 mod kind;
 mod objections;
+mod written;
 
 use super::environment::RouteError;
 use super::identify::BrokerError;
@@ -130,7 +131,8 @@ impl Reason {
                 StatusCode::UNAUTHORIZED
             }
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Broker(BrokerError::NotYours { .. }) | Self::Denied(_) | Self::UnknownWrite => {
+            Self::Denied(decision) => written::status(decision).unwrap_or(StatusCode::FORBIDDEN),
+            Self::Broker(BrokerError::NotYours { .. }) | Self::UnknownWrite => {
                 StatusCode::FORBIDDEN
             }
             Self::Missing(_) => StatusCode::NOT_FOUND,
@@ -312,6 +314,21 @@ impl Rejection {
             CONTENT_TYPE,
             HeaderValue::from_static("application/json; charset=utf-8"),
         );
+        if let Reason::Denied(decision) = &self.reason
+            && let Some(written) = written::written(decision, redactor)
+        {
+            headers.extend(written.headers);
+            if let Some(body) = written.body {
+                *response.body_mut() = full(body);
+            }
+            return response;
+        }
+        self.advise(headers);
+        response
+    }
+
+    /// Says in header fields what to do.
+    fn advise(&self, headers: &mut HeaderMap) {
         match &self.reason {
             Reason::Shed(_)
             | Reason::Turn(TurnError::Taken(_))
@@ -363,7 +380,6 @@ impl Rejection {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds(*wait)));
             }
         }
-        response
     }
 
     /// What a client reads; `shown`: how many violations stand beside it.

@@ -10,18 +10,20 @@ use std::{
 };
 
 use regorus::unstable::{Module, Ref};
-use serde_json::Map;
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use crate::policy::absent;
 use crate::policy::decision::Rule;
+use crate::policy::entrypoint::Entrypoint;
 use crate::policy::interpreter::prepare::{evaluable, evaluated};
 use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
 use crate::policy::problem::{LoadError, Problem, finish};
 use crate::policy::read::compile;
+use crate::policy::refuse::others::{Others, is_ours};
 use crate::policy::refuse::{self, settings, verdicts};
-use crate::policy::rego::program::{Program, Read};
+use crate::policy::rego::program::{Path as RegoPath, Program, Read, package};
 use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::{File, Tree};
 use crate::policy::source::modes::{self, Enforcement};
@@ -32,7 +34,10 @@ use crate::policy::twice;
 /// The rules of one policy, and how it is applied.
 #[derive(Debug)]
 pub(super) struct Definition {
+    /// None where it is an entrypoint.
     pub(super) rules: BTreeSet<Rule>,
+    /// The rule of an entrypoint: `data.envoy.authz.allow`.
+    pub(super) entrypoint: Option<String>,
     pub(super) enforcement: Enforcement,
 }
 
@@ -65,6 +70,8 @@ pub struct Bundle {
     pub(super) warnings: Vec<Problem>,
     /// What may be written down of a decision.
     pub(super) mask: Option<Mask>,
+    /// The rules that are no functions, by package and name.
+    pub(super) documents: BTreeSet<RegoPath>,
     /// What it was made from.
     pub(super) tree: Tree,
 }
@@ -82,7 +89,7 @@ impl Bundle {
     pub fn load(directory: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::load_all(&Sources {
             directory: Some(directory.as_ref().to_owned()),
-            bundles: Vec::new(),
+            ..Sources::default()
         })
     }
 
@@ -130,10 +137,15 @@ impl Bundle {
         if !is_whole {
             program = program.without_the_broken();
         }
-        let found = verdicts::policies(&program, &mut problems);
-        problems.extend(hiding(&tree));
-        let names: Vec<&str> = found.keys().map(String::as_str).collect();
-        let mut enforcement = modes::read(&tree.data, &names, |path, message| {
+        let entrypoints = std::mem::take(&mut tree.entrypoints);
+        let others = Others::of(&program, &entrypoints, are_in_force, &mut problems);
+        let found = verdicts::policies(&program, &others, &mut problems);
+        problems.extend(hiding(&tree, &modules));
+        let names = found.keys().map(String::as_str);
+        let names: Vec<&str> = names
+            .chain(entrypoints.iter().map(Entrypoint::name))
+            .collect();
+        let enforcement = modes::read(&tree.data, &names, |path, message| {
             // A policy that seems not to exist may be in a file that cannot be read.
             if is_whole && are_in_force {
                 problems.push(tree.problem_in_data(path, message));
@@ -155,7 +167,7 @@ impl Bundle {
             settings::refuse(&program, &tree, &mut problems);
         }
         let reads = program.reads();
-        let reads_of = program.reads_of_policies(&names);
+        let reads_of = program.reads_of_policies(&names, &entrypoints);
         finish(problems)?;
         let mut warnings = std::mem::take(&mut tree.warnings);
         warnings.extend(absent::silent(&program, lookup_required));
@@ -168,15 +180,13 @@ impl Bundle {
         let evaluated = evaluated(&mut rego, &tree.data);
         let evaluated = evaluated.map_err(|problem| of_one(origins.in_file(problem)))?;
 
-        let policies = found.into_iter().map(|(name, rules)| {
-            let enforcement = enforcement.remove(&name).unwrap_or_default();
-            (name, Definition { rules, enforcement })
-        });
+        let policies = definitions(found, &entrypoints, enforcement);
+        tree.entrypoints = entrypoints;
         Ok(Self {
             rego,
             evaluated,
             origins,
-            policies: policies.collect(),
+            policies,
             revision,
             reads,
             reads_of,
@@ -184,6 +194,7 @@ impl Bundle {
             exceptions,
             warnings,
             mask,
+            documents: program.documents(),
             tree,
         })
     }
@@ -198,12 +209,60 @@ impl Bundle {
     }
 }
 
+/// The policies and the entrypoints, by name, with how each is applied.
+fn definitions(
+    found: BTreeMap<String, BTreeSet<Rule>>,
+    entrypoints: &[Entrypoint],
+    mut enforcement: BTreeMap<String, Enforcement>,
+) -> BTreeMap<String, Definition> {
+    let policies = found.into_iter().map(|(name, rules)| (name, rules, None));
+    let entrypoints = entrypoints.iter().map(|entrypoint| {
+        let name = entrypoint.name().to_owned();
+        (name, BTreeSet::new(), Some(entrypoint.rule()))
+    });
+    let all = policies
+        .chain(entrypoints)
+        .map(|(name, rules, entrypoint)| {
+            let enforcement = enforcement.remove(&name).unwrap_or_default();
+            let definition = Definition {
+                rules,
+                entrypoint,
+                enforcement,
+            };
+            (name, definition)
+        });
+    all.collect()
+}
+
 /// Data below a package, which would hide its rules, or be hidden by them.
-fn hiding(tree: &Tree) -> Option<Problem> {
-    let dtgate = tree.data.get("dtgate")?;
-    let is_empty = dtgate.as_object().is_some_and(Map::is_empty);
-    let message = "data.dtgate is where the policies are: settings belong to data.guardrails";
-    (!is_empty).then(|| tree.problem_in_data(&["dtgate"], message))
+fn hiding(tree: &Tree, modules: &[Ref<Module>]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let packages: BTreeSet<RegoPath> = modules.iter().map(|module| package(module)).collect();
+    let others = packages.iter().filter(|path| !is_ours(path));
+    let others = others.filter_map(|path| Some((path.get(1..)?, "is a package")));
+    let ours = ["dtgate".to_owned()];
+    let message = "is where the policies are: settings belong to data.guardrails";
+    for (path, message) in others.chain([(&ours[..], message)]) {
+        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+        if is_defined(&tree.data, &steps) {
+            let message = format!("data.{} {message}", steps.join("."));
+            problems.push(tree.problem_in_data(&steps, message));
+        }
+    }
+    problems
+}
+
+/// Whether the data have something there, or something else in the place of what is around it.
+fn is_defined(data: &Map<String, Json>, steps: &[&str]) -> bool {
+    let mut within = data;
+    for step in steps {
+        match within.get(*step) {
+            None => return false,
+            Some(Json::Object(members)) => within = members,
+            Some(_) => return true,
+        }
+    }
+    !within.is_empty()
 }
 
 /// Packages that lie where their source may define nothing. Tests have to lie in the roots, too: OPA takes no other bundle.
@@ -219,6 +278,7 @@ fn misplaced(tree: &Tree, modules: &[Ref<Module>]) -> Vec<Problem> {
 
 /// SHA-256 over the names and contents of everything that can change a decision.
 pub(super) fn revision(tree: &Tree) -> String {
+    let entrypoints = tree.entrypoints.iter().map(Entrypoint::name);
     let mut files: Vec<&File> = tree.policies.iter().chain(&tree.data_files).collect();
     files.sort_by(|one, other| one.name.cmp(&other.name));
     let mut hash = Sha256::new();
@@ -228,6 +288,11 @@ pub(super) fn revision(tree: &Tree) -> String {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
+    }
+    for name in entrypoints {
+        // No file has a name of this length.
+        hash.update(u64::MAX.to_be_bytes());
+        hash.update(name);
     }
     data_encoding::HEXLOWER.encode(&hash.finalize())
 }

@@ -88,7 +88,7 @@ pub enum Effect {
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Violation {
-    /// The package below `dtgate`.
+    /// The package below `dtgate`, or an entrypoint such as `envoy/authz/allow`.
     pub policy: String,
     /// The mode that was applied. A policy that failed is always applied as `enforce`.
     pub mode: Mode,
@@ -104,6 +104,17 @@ pub struct Violation {
     /// By what it passes although it denies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exception: Option<Exception>,
+    /// How an entrypoint wants the caller to be answered. It is in the details, too.
+    #[serde(skip)]
+    pub answer: Option<Box<Answer>>,
+}
+
+/// An answer as an entrypoint wrote it. Whether it may be sent is another question.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<String>,
 }
 
 /// An entry of `data.exceptions`, as far as others have to know it.
@@ -126,6 +137,7 @@ impl Texts for Violation {
             code,
             details,
             exception,
+            answer,
         } = self;
         let text = |text: String| redactor.text(&text).to_string();
         Self {
@@ -142,6 +154,7 @@ impl Texts for Violation {
                 reason: text(it.reason),
                 until: it.until,
             }),
+            answer,
         }
     }
 }
@@ -158,6 +171,7 @@ impl Violation {
             code: Some(POLICY_ERROR.to_owned()),
             details: Map::from_iter([("failed_rule".to_owned(), rule.name().into())]),
             exception: None,
+            answer: None,
         }
     }
 
@@ -173,6 +187,7 @@ impl Violation {
             code: Some("lookup-failed".to_owned()),
             details: Map::new(),
             exception: None,
+            answer: None,
         }
     }
 
@@ -219,6 +234,7 @@ impl Violation {
             code,
             details,
             exception: None,
+            answer: None,
         })
     }
 

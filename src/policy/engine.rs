@@ -5,6 +5,9 @@
 //! for as many threads as ask at once; no lock is held while one of them thinks. [`super::trust`] says when the
 //! bytecode engine may answer instead.
 
+mod document;
+mod entrypoints;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -29,7 +32,7 @@ use crate::policy::mask::Mask;
 use crate::policy::plain::Origins;
 use crate::policy::problem::Problem;
 use crate::policy::question::array;
-use crate::policy::rego::program::Read;
+use crate::policy::rego::program::{Path, Read};
 use crate::policy::source::exceptions::Exceptions;
 use crate::policy::source::files::Tree;
 use crate::policy::source::packed::Release;
@@ -45,6 +48,8 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_millis(100);
 const PATIENCE: u32 = 100;
 
 pub struct Engine {
+    /// The rules that are no functions, by package and name.
+    documents: BTreeSet<Path>,
     /// With the values of rules that are the same for every request.
     prepared: regorus::Engine,
     /// The policies as they are, for explanations and for the bytecode.
@@ -92,6 +97,7 @@ impl Engine {
     /// A builtin cannot be interrupted: the limit is seen when it returns.
     pub fn new(bundle: Bundle, limit: Duration) -> Self {
         let Bundle {
+            documents,
             rego: mut written,
             evaluated: mut prepared,
             origins,
@@ -113,6 +119,7 @@ impl Engine {
             rego.set_execution_timer_config(timer);
         }
         Self {
+            documents,
             prepared,
             written,
             origins,
@@ -227,7 +234,7 @@ impl Engine {
         let started = Instant::now();
         // The document is not made for an engine that will not be asked.
         let share = self.trust.share()?;
-        if !share.others.is_empty() || self.lookup_failed(input) {
+        if !share.others.is_empty() || self.has_entrypoints() || self.lookup_failed(input) {
             return None;
         }
         let less = |left: u32| left.checked_sub(1);
@@ -293,6 +300,17 @@ impl Engine {
         &self.reads
     }
 
+    /// The package that a policy is in: `dtgate.naming`, or that of an entrypoint.
+    pub(super) fn package_of(&self, policy: &str) -> String {
+        let definition = self.policies.get(policy);
+        let rule = definition.and_then(|definition| definition.entrypoint.as_deref());
+        let steps = rule.and_then(|rule| rule.strip_prefix("data.")?.rsplit_once('.'));
+        steps.map_or_else(
+            || format!("dtgate.{policy}"),
+            |(package, _)| package.to_owned(),
+        )
+    }
+
     /// How each policy is applied, in words.
     pub(super) fn modes(&self) -> impl Iterator<Item = (&str, String)> {
         let policies = self.policies.iter();
@@ -347,7 +365,7 @@ impl Engine {
         let document = input.to_rego();
         let all: Vec<String> = self.rules().collect();
         let (asked, is_objected) = self.left_to_ask(&document, &all);
-        if asked.is_empty() && !self.lookup_failed(input) {
+        if asked.is_empty() && !self.has_entrypoints() && !self.lookup_failed(input) {
             return self.quiet(&document, started);
         }
         let idle = self
@@ -371,6 +389,13 @@ impl Engine {
             // The engines differ. It is the interpreter's word that counts, and then about everything.
             violations = ask(&all);
         }
+        violations.extend(self.ask_entrypoints(
+            input,
+            &document,
+            &self.prepared,
+            &mut interpreter,
+            |_| {},
+        ));
         interpreter.forget();
         self.idle
             .lock()
@@ -420,7 +445,7 @@ impl Engine {
         let started = Instant::now();
         let rules: Vec<String> = self.rules().collect();
         let document = input.to_rego();
-        let violations = self.ask(
+        let mut violations = self.ask(
             &rules,
             input,
             &document,
@@ -428,6 +453,13 @@ impl Engine {
             &mut interpreter,
             &mut collect,
         );
+        violations.extend(self.ask_entrypoints(
+            input,
+            &document,
+            &watched,
+            &mut interpreter,
+            &mut collect,
+        ));
         let decision = Decision::new(violations, self.revision.clone(), started.elapsed());
         collect(&mut interpreter);
         let lines = lines

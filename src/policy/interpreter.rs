@@ -59,6 +59,15 @@ impl Interpreter {
         sets.then(|| answers.to_vec())
     }
 
+    /// The value of any reference, undefined where it has none.
+    pub(super) fn value(&mut self, reference: &str) -> Result<Value, Problem> {
+        let rego = &mut self.rego;
+        let results = answer(reference, || rego.eval_query(reference.to_owned(), false))?;
+        let found = results.result.into_iter().next();
+        let found = found.and_then(|result| result.expressions.into_iter().next());
+        Ok(found.map_or(Value::Undefined, |expression| expression.value))
+    }
+
     /// The elements of a partial set, or what went wrong, at its place in what is evaluated.
     pub(super) fn ask(&mut self, rule: &str) -> Result<Value, Problem> {
         let rego = &mut self.rego;

@@ -33,7 +33,7 @@ impl Engine {
     pub fn listed(&self) -> Vec<Listed> {
         let tests = tests(self.tree());
         let listed = self.modes().map(|(name, mode)| {
-            let package = format!("dtgate.{name}");
+            let package = self.package_of(name);
             let mut files = self.tree().policies.iter();
             let of_it = |file: &&File| package_of(&file.text).is_some_and(|(it, _)| it == package);
             let files: Vec<&File> = files.by_ref().filter(of_it).collect();

@@ -8,6 +8,7 @@ mod missing;
 mod names;
 mod nulls;
 mod operators;
+pub(in crate::policy) mod others;
 pub(in crate::policy) mod settings;
 mod steps;
 pub(in crate::policy) mod verdicts;

@@ -47,6 +47,8 @@ limits! {
     Denials = "denials",
     /// Files and sockets of the process.
     Descriptors = "descriptors",
+    /// Evaluations in one question of an operator.
+    Evaluations = "evaluations",
     /// Addresses that are read of what a proxy says about its client.
     ForwardedHops = "forwarded_hops",
     /// Files of grants that are looked at.
@@ -123,6 +125,12 @@ limits! {
     ProxyHeader = "proxy_header",
     /// One that did not arrive in time.
     ProxyTimeout = "proxy_timeout",
+    /// A question of an operator that is too long.
+    QuestionBody = "question_body",
+    /// One that did not arrive in time.
+    QuestionTimeout = "question_timeout",
+    /// Questions of operators at once.
+    Questions = "questions",
     /// Allowed reads of one caller that are recorded.
     Reads = "reads",
     /// Refusals of one caller that are recorded.

@@ -27,7 +27,8 @@ pub use labels::known_method;
 use labels::{
     BuildLabels, BundleLabels, BundleResultLabels, CertificateLabels, DecisionLabels,
     DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels,
-    ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels, ViolationLabels, class,
+    QuestionLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels,
+    ViolationLabels, class,
 };
 
 /// The type of what `Metrics::encode` returns.
@@ -220,6 +221,12 @@ impl Metrics {
                 .get_or_create(&BundleLabels { bundle });
             gauge.set(when.as_second());
         }
+    }
+
+    /// Somebody has asked what the policies say. `api` and `result` are words of ours.
+    pub fn asked(&self, api: &'static str, result: &'static str) {
+        let labels = QuestionLabels { api, result };
+        self.0.families.questions.get_or_create(&labels).inc();
     }
 
     /// What was made of a field in which proxies say for whom they ask.

@@ -16,10 +16,11 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/ask.md",
     "docs/audit.md",
     "docs/configuration.md",
     "docs/coverage.md",
@@ -170,6 +171,7 @@ fn every_limit_has_a_line_in_the_table_and_every_line_a_limit() {
 /// What a gate shows that has counted one of everything: those with labels are shown once there is something to count.
 pub(crate) fn every_metric() -> String {
     let metrics = Metrics::new("1.2.3");
+    metrics.asked("data", "answered");
     metrics.bundle_will_be_fetched("platform", None);
     metrics.certificate_refused("revocation_list_expired");
     metrics.checkpoint_not_sent("url");

@@ -18,7 +18,7 @@ use crate::app;
 use crate::audit::index::{Filter, Pattern};
 use crate::cli::place::POLICIES;
 use crate::cli::{Format, print_json};
-use crate::policy::Listed;
+use crate::policy::{Entrypoint, Listed};
 use crate::value::Visible;
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +36,9 @@ pub(in crate::cli) struct List {
     /// Directory of policies, or a bundle
     #[arg(long, value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
+    /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated
+    #[arg(long = "entrypoint", value_name = "PATH")]
+    entrypoints: Vec<Entrypoint>,
     /// Say also when each objected last, by the journal or the store
     #[arg(long)]
     objections: bool,
@@ -69,7 +72,7 @@ impl List {
         if self.policies == Path::new("policies") {
             POLICIES.expect(&self.policies, None)?;
         }
-        let policy = app::policies_at(&self.policies)?;
+        let policy = app::policies_at(&self.policies, &self.entrypoints)?;
         let source = self.objections.then(|| self.from.find()?.open());
         let source = source.transpose()?;
         let mut rows = Vec::new();

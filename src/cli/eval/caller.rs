@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use http::header::AUTHORIZATION;
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::gateway::Supposed;
+use crate::identity::supposed::{self, Members};
 use crate::identity::{Jwt, Teams};
 use crate::listener::Certificate;
-use crate::value::{Sha256Hex, unread};
+use crate::value::unread;
 
 #[derive(Debug, Args)]
 pub(super) struct Caller {
@@ -26,22 +25,6 @@ pub(super) struct Caller {
     /// A team that it belongs to besides those that `data.callers` says; may be repeated
     #[arg(long, value_name = "NAME")]
     team: Vec<String>,
-}
-
-/// What may be said of a certificate. A name that is misspelt is refused.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Members {
-    subject: String,
-    issuer: String,
-    serial: String,
-    dns: Vec<String>,
-    uris: Vec<String>,
-    emails: Vec<String>,
-    addresses: Vec<String>,
-    spiffe_id: String,
-    fingerprint: String,
-    not_after: Option<String>,
 }
 
 impl Caller {
@@ -71,32 +54,9 @@ impl Caller {
             return Ok(None);
         };
         let (members, text) = json::<Members>("--certificate", given)?;
-        let spiffe_id = Some(members.spiffe_id).filter(|id| !id.is_empty());
-        let uris = match &spiffe_id {
-            Some(id) if members.uris.is_empty() => vec![id.clone()],
-            _ => members.uris,
-        };
-        // Every certificate has one.
-        let fingerprint = match &*members.fingerprint {
-            "" => Sha256Hex::of(text.as_bytes()).as_str().to_owned(),
-            _ => members.fingerprint,
-        };
-        let not_after = match members.not_after {
-            Some(text) => text.parse().context("--certificate: not_after")?,
-            None => now.checked_add(SignedDuration::from_hours(24))?,
-        };
-        Ok(Some(Arc::new(Certificate {
-            subject: members.subject,
-            issuer: members.issuer,
-            serial: members.serial,
-            dns: members.dns,
-            uris,
-            emails: members.emails,
-            addresses: members.addresses,
-            spiffe_id,
-            fingerprint,
-            not_after,
-        })))
+        let certificate = members.certificate(&text, now);
+        let certificate = certificate.context("--certificate: not_after")?;
+        Ok(Some(Arc::new(certificate)))
     }
 }
 
@@ -116,22 +76,5 @@ fn json<T: DeserializeOwned>(option: &str, given: &str) -> anyhow::Result<(T, St
 }
 
 fn jwt(claims: Map<String, Value>) -> anyhow::Result<Jwt> {
-    let text = |name: &str| {
-        let text = claims.get(name).and_then(Value::as_str);
-        text.map(str::to_owned)
-    };
-    let listed = |value: &Value| match value {
-        Value::Array(listed) => listed.clone(),
-        one => vec![one.clone()],
-    };
-    let audiences = claims.get("aud").map(listed).unwrap_or_default();
-    let audiences = audiences.iter().filter_map(Value::as_str);
-    Ok(Jwt {
-        issuer: text("iss").context("--jwt: give \"iss\" too: the issuer of the token")?,
-        subject: text("sub").unwrap_or_default(),
-        audiences: audiences.map(str::to_owned).collect(),
-        id: text("jti"),
-        field: AUTHORIZATION,
-        claims,
-    })
+    supposed::jwt(claims).context("--jwt: give \"iss\" too: the issuer of the token")
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Ref, Rule as RegoRule, RuleHead, Span};
 
+use super::others::Others;
 use crate::policy::decision::Rule;
 use crate::policy::problem::Problem;
 use crate::policy::read;
@@ -18,20 +19,23 @@ use crate::policy::source::files::File;
 /// The policies that a program defines, with the rules of each.
 pub(in crate::policy) fn policies(
     program: &Program<'_>,
+    others: &Others,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, BTreeSet<Rule>> {
     let mut found: BTreeMap<String, BTreeSet<Rule>> = BTreeMap::new();
     let mut first_places = BTreeMap::new();
     let mut mistaken: BTreeMap<String, Vec<(&Span, String, String)>> = BTreeMap::new();
-    let used = used(program);
+    let mut used = used(program);
+    used.extend(others.rules().iter().cloned());
     for module in program.modules {
         let path = program::package(module);
         let package: Vec<&str> = path.iter().map(String::as_str).collect();
         let name = match package.as_slice() {
             ["data", "dtgate", "lib", ..] => continue,
             ["data", "dtgate", name] => (*name).to_owned(),
+            _ if others.may_be(&path) => continue,
             _ => {
-                let message = "the package of a policy must be directly below dtgate, as in dtgate.naming; helpers belong to dtgate.lib";
+                let message = "the package of a policy must be directly below dtgate, as in dtgate.naming; helpers belong to dtgate.lib; of a policy of OPA's Envoy plugin, name the rule in policies.entrypoints";
                 problems.push(at(&module.package.span, message));
                 continue;
             }
@@ -68,6 +72,10 @@ pub(in crate::policy) fn policies(
             rules.insert(judging);
         }
     }
+    found.retain(|name, rules| {
+        let package = ["data", "dtgate", name].map(str::to_owned);
+        !(rules.is_empty() && others.judge_in(&package.to_vec()))
+    });
     for (name, rules) in &found {
         let mut mistaken = mistaken.remove(name).unwrap_or_default();
         mistaken.dedup_by(|one, other| one.1 == other.1);

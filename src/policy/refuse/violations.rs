@@ -4,6 +4,7 @@
 
 use regorus::unstable::{Expr, Query, Ref, Rule, Span};
 
+use super::others::is_ours;
 use crate::policy::problem::Problem;
 use crate::policy::rego::program::{Definition, Program, at, head};
 use crate::policy::rego::rests::{is_of_library, is_verdict};
@@ -15,6 +16,7 @@ pub(in crate::policy) fn refuse(program: &Program<'_>, problems: &mut Vec<Proble
         let is_said = is_verdict(&definition.path)
             && definition.name().len() == 1
             && definition.package().len() > 2
+            && is_ours(definition.package())
             && !is_of_library(definition.package());
         if is_said
             && syntax::is_set(definition.rule)

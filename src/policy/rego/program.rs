@@ -31,6 +31,8 @@ pub(in crate::policy) struct Program<'a> {
     by_root: BTreeMap<Path, Vec<usize>>,
     /// Every package, and every one around it.
     pub(in crate::policy) packages: BTreeSet<Path>,
+    /// Every package.
+    whole_packages: BTreeSet<Path>,
     /// Files of tests. They may use whatever works: a test decides nothing.
     pub(in crate::policy) tests: BTreeSet<String>,
     /// Whether there is no file that could not be read: it may have defined what is missing.
@@ -62,6 +64,7 @@ impl<'a> Program<'a> {
             by_path: BTreeMap::new(),
             by_root: BTreeMap::new(),
             packages: packages(modules),
+            whole_packages: modules.iter().map(|module| package(module)).collect(),
             tests: BTreeSet::new(),
             is_whole: true,
         };
@@ -166,6 +169,19 @@ impl<'a> Program<'a> {
         next.next().is_some_and(|(next, _)| next.starts_with(path))
     }
 
+    /// Whether a path leads into a package.
+    pub(in crate::policy) fn is_within_a_package(&self, path: &[String]) -> bool {
+        let around = (2..path.len()).filter_map(|length| path.get(..length));
+        around
+            .into_iter()
+            .any(|path| self.whole_packages.contains(path))
+    }
+
+    /// Whether a path leads to a package or into one, as that of no member of the data does.
+    pub(in crate::policy) fn is_of_a_package(&self, path: &[String]) -> bool {
+        self.packages.contains(path) || self.is_within_a_package(path)
+    }
+
     /// The names of the functions of a package.
     pub(in crate::policy) fn function_names(&self, package: &[String]) -> Vec<&str> {
         let functions = self.definitions.iter().filter(|it| it.arity.is_some());
@@ -180,6 +196,13 @@ impl<'a> Program<'a> {
     pub(in crate::policy) fn roots(&self) -> impl Iterator<Item = (&Path, Vec<&Definition<'a>>)> {
         let all = self.by_root.iter();
         all.map(|(root, numbers)| (root, self.numbered(numbers).collect()))
+    }
+
+    /// The rules that have a value by themselves, by package and first name.
+    pub(in crate::policy) fn documents(&self) -> BTreeSet<Path> {
+        let rules = self.roots();
+        let rules = rules.filter(|(_, all)| all.iter().any(|it| it.arity.is_none()));
+        rules.map(|(root, _)| root.clone()).collect()
     }
 
     /// Those of one rule.

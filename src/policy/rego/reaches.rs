@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::program::{Path, Program, Read, known};
+use super::program::{Path, Program, Read, known, package};
 use super::walk::{self, Site};
+use crate::policy::entrypoint::Entrypoint;
 
 /// What one package reads, and what it asks.
 #[derive(Default)]
@@ -17,26 +18,36 @@ impl Program<'_> {
     pub(in crate::policy) fn reads_of_policies(
         &self,
         names: &[&str],
+        entrypoints: &[Entrypoint],
     ) -> BTreeMap<String, BTreeSet<Read>> {
         let packages = self.by_package();
         let of_one = |name: &&str| {
-            let own = ["data", "dtgate", name].map(str::to_owned).to_vec();
-            let (mut seen, mut waiting) = (BTreeSet::new(), vec![own]);
-            let mut reads = BTreeSet::new();
-            while let Some(path) = waiting.pop() {
-                if !seen.insert(path.clone()) {
-                    continue;
-                }
-                let Some(package) = packages.get(&path) else {
-                    continue;
-                };
-                reads.extend(package.reads.iter().cloned());
-                let asked = packages.keys().filter(|other| package.asks(other));
-                waiting.extend(asked.cloned());
-            }
-            ((*name).to_owned(), reads)
+            let mut entrypoints = entrypoints.iter();
+            let own = match entrypoints.find(|entrypoint| entrypoint.name() == *name) {
+                Some(entrypoint) => self.package_of(&entrypoint.path()),
+                None => Some(["data", "dtgate", name].map(str::to_owned).to_vec()),
+            };
+            let reached = reached(&packages, own);
+            let reached = reached.iter().filter_map(|path| packages.get(path));
+            let reads = reached.flat_map(|package| package.reads.iter().cloned());
+            ((*name).to_owned(), reads.collect())
         };
         names.iter().map(of_one).collect()
+    }
+
+    /// The packages that these rules are in, and those that they may ask, one after the other.
+    pub(in crate::policy) fn reached_from(&self, entrypoints: &[Entrypoint]) -> BTreeSet<Path> {
+        let packages = self.by_package();
+        let own = entrypoints.iter();
+        let own = own.filter_map(|entrypoint| self.package_of(&entrypoint.path()));
+        reached(&packages, own)
+    }
+
+    /// The package that a rule is in: the innermost around it.
+    pub(in crate::policy) fn package_of(&self, rule: &[String]) -> Option<Path> {
+        let modules = self.modules.iter().map(|module| package(module));
+        let around = modules.filter(|path| rule.len() > path.len() && rule.starts_with(path));
+        around.max_by_key(Vec::len)
     }
 
     fn by_package(&self) -> BTreeMap<Path, Package> {
@@ -64,6 +75,25 @@ impl Program<'_> {
         }
         packages
     }
+}
+
+/// Packages, and those that they may ask, one after the other.
+fn reached(
+    packages: &BTreeMap<Path, Package>,
+    first: impl IntoIterator<Item = Path>,
+) -> BTreeSet<Path> {
+    let mut seen = BTreeSet::new();
+    let mut waiting: Vec<Path> = first.into_iter().collect();
+    while let Some(path) = waiting.pop() {
+        if let Some(package) = packages.get(&path)
+            && !seen.contains(&path)
+        {
+            let asked = packages.keys().filter(|other| package.asks(other));
+            waiting.extend(asked.cloned());
+        }
+        seen.insert(path);
+    }
+    seen
 }
 
 impl Package {

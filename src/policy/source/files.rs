@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::data;
 use super::packed::{Part, Sources, is_bundle};
 use crate::dynatrace::redact::Redactor;
+use crate::policy::entrypoint::Entrypoint;
 use crate::policy::problem::Problem;
 use crate::value::unread;
 
@@ -82,6 +83,8 @@ pub(in crate::policy) struct Tree {
     pub(super) own_data: Map<String, Json>,
     /// What is worth a second look.
     pub(in crate::policy) warnings: Vec<Problem>,
+    /// Rules that judge besides the policies.
+    pub(in crate::policy) entrypoints: Vec<Entrypoint>,
 }
 
 impl Tree {

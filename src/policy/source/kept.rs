@@ -25,6 +25,9 @@ struct Said {
     revision: String,
     /// The bundles among the sources.
     bundles: Vec<Release>,
+    /// Rules that judge besides the policies.
+    #[serde(default)]
+    entrypoints: Vec<String>,
 }
 
 impl Tree {
@@ -34,6 +37,7 @@ impl Tree {
         let said = Said {
             revision: revision.to_owned(),
             bundles: self.parts.iter().map(|it| it.release.clone()).collect(),
+            entrypoints: self.entrypoints.iter().map(ToString::to_string).collect(),
         };
         files.insert(NAME.to_owned(), serde_json::to_vec(&said)?);
         let texts = [&self.policies, &self.masks, &self.tests, &self.data_files];
@@ -51,6 +55,11 @@ impl Tree {
 
     /// Puts in what another tree was made from. `place` is what stands before the names of files.
     pub(in crate::policy) fn add_kept(&mut self, place: &str, archive: Archive) {
+        let said = archive.text(NAME).ok().flatten();
+        let said: Option<Said> = said.and_then(|text| serde_json::from_str(text).ok());
+        let entrypoints = said.into_iter().flat_map(|said| said.entrypoints);
+        self.entrypoints
+            .extend(entrypoints.filter_map(|it| it.parse().ok()));
         for (entry, bytes) in archive.files {
             let path = format!("{place}/{entry}");
             let Some((_source, name)) = entry.split_once('/') else {

@@ -13,6 +13,7 @@ use super::{data, kept, roots};
 use crate::policy::archive::manifest::{self, Manifest};
 use crate::policy::archive::signature::{self, Signer};
 use crate::policy::archive::{Archive, Refusal};
+use crate::policy::entrypoint::Entrypoint;
 use crate::policy::problem::Problem;
 
 /// Where policies come from: together they are one set.
@@ -20,6 +21,8 @@ use crate::policy::problem::Problem;
 pub struct Sources {
     pub directory: Option<PathBuf>,
     pub bundles: Vec<Packed>,
+    /// Rules that judge besides all policies, as those of OPA's Envoy plugin do.
+    pub entrypoints: Vec<Entrypoint>,
 }
 
 /// A bundle in a file.
@@ -93,12 +96,22 @@ impl Sources {
                     is_shared: false,
                     least: None,
                 }],
+                ..Self::default()
             }
         } else {
             Self {
                 directory: Some(path.to_owned()),
-                bundles: Vec::new(),
+                ..Self::default()
             }
+        }
+    }
+
+    /// The same, with these entrypoints.
+    #[must_use]
+    pub fn with(self, entrypoints: &[Entrypoint]) -> Self {
+        Self {
+            entrypoints: entrypoints.to_vec(),
+            ..self
         }
     }
 }
@@ -117,6 +130,7 @@ impl Tree {
             None => Self::default(),
         };
         tree.own_data.clone_from(&tree.data);
+        tree.entrypoints.clone_from(&sources.entrypoints);
         for bundle in &sources.bundles {
             tree.add_bundle(bundle);
         }

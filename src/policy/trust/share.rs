@@ -61,6 +61,9 @@ impl Sources<'_> {
     ///
     /// Says why all are left to the interpreter.
     pub(in crate::policy) fn share(&self, wanted: AnswersFor) -> Result<Share, String> {
+        if self.rules.is_empty() {
+            return Err(ENTRYPOINT.to_owned());
+        }
         match wanted {
             AnswersFor::None => Err("policies.bytecode = \"none\"".to_owned()),
             AnswersFor::All => match self.compiled(self.written.clone(), &self.rules) {
@@ -141,11 +144,17 @@ impl Sources<'_> {
             policy: (*name).to_owned(),
             reason: reason(name).unwrap_or_default(),
         });
+        let entrypoints = self.tree.entrypoints.iter().map(|entrypoint| Other {
+            policy: entrypoint.name().to_owned(),
+            reason: ENTRYPOINT.to_owned(),
+        });
         Share {
             bytecode,
             rules,
-            left: left.collect(),
+            left: left.chain(entrypoints).collect(),
             others,
         }
     }
 }
+
+const ENTRYPOINT: &str = "entrypoints are always the interpreter's";

@@ -12,7 +12,8 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::labels::{
     BundleLabels, BundleResultLabels, CertificateLabels, DecisionId, DecisionLabels,
     DestinationLabels, IssuerLabels, IssuerResultLabels, LimitLabels, OutcomeLabels, PolicyLabels,
-    ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels, ViolationLabels,
+    QuestionLabels, ReasonLabels, RequestLabels, ResultLabels, SignalLabels, SinkLabels,
+    ViolationLabels,
 };
 use super::{JournalKept, Load};
 
@@ -38,6 +39,7 @@ pub(super) struct Families {
     pub(super) index_failures: Gauge,
     pub(super) bundle_fetched: Family<BundleLabels, Gauge>,
     pub(super) bundle_fetches: Family<BundleResultLabels, Counter>,
+    pub(super) questions: Family<QuestionLabels, Counter>,
     pub(super) jwks_fetched: Family<IssuerLabels, Gauge>,
     pub(super) jwks_fetches: Family<IssuerResultLabels, Counter>,
     pub(super) jwt: Family<IssuerResultLabels, Counter>,
@@ -197,6 +199,11 @@ impl Families {
                 to,
                 "bundle_fetches",
                 "Times that a bundle of policies was asked for, by bundle and result",
+            ),
+            questions: add(
+                to,
+                "questions",
+                "Questions of operators about what the policies say, by API and result",
             ),
             jwks_fetched: add_with_unit(
                 to,

@@ -41,6 +41,12 @@ pub(super) struct BundleResultLabels {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(super) struct QuestionLabels {
+    pub(super) api: &'static str,
+    pub(super) result: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(super) struct IssuerLabels {
     pub(super) issuer: String,
 }

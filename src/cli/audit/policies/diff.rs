@@ -12,7 +12,7 @@ use similar::TextDiff;
 use super::show::Kept;
 use crate::app;
 use crate::cli::{Format, print_json};
-use crate::policy::{Decision, Effect, Example, Policy, Requests};
+use crate::policy::{Decision, Effect, Entrypoint, Example, Policy, Requests};
 use crate::value::{Visible, VisibleLines, counted};
 
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub(in crate::cli) struct Diff {
     new: String,
     #[command(flatten)]
     from: Kept,
+    /// A rule that judges besides the policies, as those of OPA's Envoy plugin do: envoy/authz/allow; may be repeated
+    #[arg(long = "entrypoint", value_name = "PATH")]
+    entrypoints: Vec<Entrypoint>,
     /// How many requests are made up to be decided by both, besides those in the policies' tests
     #[arg(long, value_name = "NUMBER", default_value_t = 2000)]
     requests: usize,
@@ -38,8 +41,8 @@ pub(in crate::cli) struct Diff {
 
 impl Diff {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let old = app::policies_at(&self.place(&self.old)?)?;
-        let new = app::policies_at(&self.place(&self.new)?)?;
+        let old = app::policies_at(&self.place(&self.old)?, &self.entrypoints)?;
+        let new = app::policies_at(&self.place(&self.new)?, &self.entrypoints)?;
         let diff = crate::policy::Diff::of(&old, &new, self.requests, self.seed);
         match self.format {
             Format::Json => print_json(out, &told(&old, &new, &diff))?,

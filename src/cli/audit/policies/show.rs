@@ -130,7 +130,7 @@ impl Show {
             )?;
             return Ok(ExitCode::SUCCESS);
         }
-        self.tell(out, &set, &app::policies_at(&path)?)
+        self.tell(out, &set, &app::policies_at(&path, &[])?)
     }
 
     fn list(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {

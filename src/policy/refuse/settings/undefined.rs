@@ -29,6 +29,8 @@ pub(super) fn refuse(program: &Program<'_>, tree: &Tree, problems: &mut Vec<Prob
                 .first()?
                 .as_deref()
                 .is_none_or(|step| step == "dtgate");
+            let known: Vec<String> = way.iter().map_while(Clone::clone).collect();
+            let is_rule = is_rule || program.is_of_a_package(&known);
             if first.as_deref() != Some("data") || is_rule || asked.has_default {
                 return None;
             }

@@ -70,6 +70,7 @@ impl Shelf {
         let sources = Sources {
             directory: directory.map(Path::to_owned),
             bundles,
+            ..Sources::default()
         };
         let loaded = Bundle::load_all(&sources);
         loaded.map_err(|error| {

@@ -199,6 +199,7 @@ fn bundles_that_opa_made_are_accepted() {
                     is_shared: false,
                     least: Some(7),
                 }],
+                ..Sources::default()
             })
         };
         let loaded = load(scope).unwrap();

@@ -1,0 +1,309 @@
+//! `AuthZEN` 1.0: whether a request would pass, and if not, why.
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::uri::Authority;
+use serde_json::{Map, Value, json};
+
+use super::request::Entities;
+use super::{Answer, Question, Refusal};
+use crate::dynatrace::redact::Redactor;
+use crate::gateway::{Opinion, Supposal};
+use crate::guard::json;
+use crate::listener::Peer;
+use crate::policy::Violation;
+use crate::telemetry::{Limit, Metrics};
+
+/// What is wrong with one evaluation: a status as HTTP has them, and why.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    status: u16,
+    message: String,
+}
+
+impl Flaw {
+    pub(super) fn new(status: u16, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let message = Redactor::default().text(&self.message).cut(MOST_TEXT);
+        json!({"decision": false, "context": {"error": {"status": self.status, "message": message}}})
+    }
+}
+
+/// How several evaluations make one.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Semantic {
+    ExecuteAll,
+    DenyOnFirstDeny,
+    PermitOnFirstPermit,
+}
+
+/// Where these questions are answered, as whoever asks reaches the gate.
+pub(super) fn configuration(parts: &Parts) -> Result<Value, Refusal> {
+    let host = parts.headers.get(HOST);
+    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let host = host.or_else(|| parts.uri.authority().cloned());
+    let host = host.filter(|host| !host.as_str().contains('@'));
+    let host = host.ok_or_else(|| Refusal::Invalid("the request names no host".to_owned()))?;
+    let peer = Peer::of(&parts.extensions);
+    let scheme = if peer.is_some_and(|peer| peer.tls) {
+        "https"
+    } else {
+        "http"
+    };
+    let base = format!("{scheme}://{host}");
+    Ok(json!({
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": format!("{base}/access/v1/evaluation"),
+        "access_evaluations_endpoint": format!("{base}/access/v1/evaluations"),
+    }))
+}
+
+/// One evaluation.
+pub(super) fn evaluation(question: &Question) -> Result<Answer, Refusal> {
+    let asked = read(question)?;
+    single(question, &asked)
+}
+
+/// Several, with what they have in common; or one, where there is no list.
+pub(super) fn evaluations(question: &Question, metrics: &Metrics) -> Result<Answer, Refusal> {
+    let asked = read(question)?;
+    let semantic = semantic(&asked)?;
+    let listed = match asked.get("evaluations") {
+        None => return single(question, &asked),
+        Some(Value::Array(listed)) if listed.is_empty() => return single(question, &asked),
+        Some(Value::Array(listed)) => listed,
+        Some(_) => return Err(invalid("evaluations is no list")),
+    };
+    let most = question.most_evaluations;
+    if listed.len() > most {
+        metrics.reached(Limit::Evaluations);
+        return Err(invalid(&format!("there are more than {most} evaluations")));
+    }
+    let began = Instant::now();
+    let mut answers = Vec::new();
+    for one in listed {
+        let answer = match one {
+            Value::Object(_) if began.elapsed() > MOST_TIME => {
+                Flaw::new(503, "the evaluations before this one took too long").to_json()
+            }
+            Value::Object(own) => {
+                let merged = merged(own, &asked);
+                evaluate(question, &merged).unwrap_or_else(|flaw| flaw.to_json())
+            }
+            _ => Flaw::new(400, "the evaluation is no object").to_json(),
+        };
+        let decision = answer.get("decision") == Some(&Value::Bool(true));
+        answers.push(answer);
+        let is_last = match semantic {
+            Semantic::ExecuteAll => false,
+            Semantic::DenyOnFirstDeny => !decision,
+            Semantic::PermitOnFirstPermit => decision,
+        };
+        if is_last {
+            break;
+        }
+    }
+    Ok((StatusCode::OK, json!({"evaluations": answers})))
+}
+
+fn single(question: &Question, asked: &Map<String, Value>) -> Result<Answer, Refusal> {
+    // What is not a question at all is refused; what cannot be judged is not allowed.
+    entities(asked).map_err(|flaw| invalid(&flaw.message))?;
+    let answer = evaluate(question, asked).unwrap_or_else(|flaw| flaw.to_json());
+    Ok((StatusCode::OK, answer))
+}
+
+fn read(question: &Question) -> Result<Map<String, Value>, Refusal> {
+    let kind = question.parts.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(invalid("the Content-Type must be application/json"));
+    }
+    let read = json::parse(&question.body);
+    let read = read.map_err(|error| {
+        invalid(&format!(
+            "the body is not JSON that everybody reads alike: {error}"
+        ))
+    })?;
+    match read {
+        Value::Object(members) => Ok(members),
+        _ => Err(invalid("the body must be a JSON object")),
+    }
+}
+
+fn semantic(asked: &Map<String, Value>) -> Result<Semantic, Refusal> {
+    let options = match asked.get("options") {
+        None | Some(Value::Null) => return Ok(Semantic::ExecuteAll),
+        Some(Value::Object(options)) => options,
+        Some(_) => return Err(invalid("options is no object")),
+    };
+    match options.get("evaluations_semantic").map(Value::as_str) {
+        None | Some(Some("execute_all")) => Ok(Semantic::ExecuteAll),
+        Some(Some("deny_on_first_deny")) => Ok(Semantic::DenyOnFirstDeny),
+        Some(Some("permit_on_first_permit")) => Ok(Semantic::PermitOnFirstPermit),
+        Some(_) => Err(invalid(
+            "options.evaluations_semantic is execute_all, deny_on_first_deny or permit_on_first_permit",
+        )),
+    }
+}
+
+/// An evaluation with what it does not say itself. An entity of its own takes the place of the common one, but for the
+/// members without which it would be none.
+fn merged(own: &Map<String, Value>, common: &Map<String, Value>) -> Map<String, Value> {
+    let mut merged = own.clone();
+    for name in ["subject", "action", "resource", "context"] {
+        let Some(default) = common.get(name) else {
+            continue;
+        };
+        match (merged.get_mut(name), default) {
+            (None, _) => {
+                merged.insert(name.to_owned(), default.clone());
+            }
+            (Some(Value::Object(entity)), Value::Object(default)) if name != "context" => {
+                for needed in ["type", "id", "name"] {
+                    if let (false, Some(value)) = (entity.contains_key(needed), default.get(needed))
+                    {
+                        entity.insert(needed.to_owned(), value.clone());
+                    }
+                }
+            }
+            (Some(_), _) => {}
+        }
+    }
+    merged
+}
+
+fn entities(asked: &Map<String, Value>) -> Result<Entities<'_>, Flaw> {
+    let entity = |name: &'static str, needed: &[&str]| {
+        let missing = || Flaw::new(400, format!("{name} is missing, or no object"));
+        let entity = asked
+            .get(name)
+            .and_then(Value::as_object)
+            .ok_or_else(missing)?;
+        for member in needed {
+            if !entity.get(*member).is_some_and(Value::is_string) {
+                return Err(Flaw::new(
+                    400,
+                    format!("{name}.{member} is missing, or no text"),
+                ));
+            }
+        }
+        Ok(entity)
+    };
+    let context = match asked.get("context") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(context)) => Some(context),
+        Some(_) => return Err(Flaw::new(400, "context is no object")),
+    };
+    Ok(Entities {
+        subject: entity("subject", &["type", "id"])?,
+        action: entity("action", &["name"])?,
+        resource: entity("resource", &["type", "id"])?,
+        context,
+    })
+}
+
+/// A member that is known to be text.
+pub(super) fn text<'a>(entity: &'a Map<String, Value>, member: &str) -> &'a str {
+    entity
+        .get(member)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn evaluate(question: &Question, asked: &Map<String, Value>) -> Result<Value, Flaw> {
+    let wanted = entities(asked)?.wanted(question.now)?;
+    let supposal = question.set.suppose(wanted.supposition);
+    let supposal =
+        supposal.map_err(|error| Flaw::new(error.status().as_u16(), error.to_string()))?;
+    let ignored = wanted.ignored.iter();
+    let ignored: Vec<_> = ignored
+        .map(|name| Redactor::default().text(name).cut(MOST_NAME))
+        .take(MOST_IGNORED)
+        .collect();
+    let (decision, mut context) = match supposal {
+        Supposal::Open => (true, Map::from_iter([("open".to_owned(), true.into())])),
+        Supposal::Judged(opinion) if opinion.operation != wanted.operation => {
+            return Err(Flaw::new(
+                400,
+                format!(
+                    "action.properties is a request for {}, and action.name says otherwise",
+                    opinion.operation
+                ),
+            ));
+        }
+        Supposal::Judged(opinion) => (opinion.allowed, told(&opinion)),
+    };
+    if !ignored.is_empty() {
+        context.insert("ignored".to_owned(), json!(ignored));
+    }
+    Ok(json!({"decision": decision, "context": context}))
+}
+
+/// Why it would pass, or not.
+fn told(opinion: &Opinion) -> Map<String, Value> {
+    let violations = opinion.violations.iter().take(MOST_VIOLATIONS);
+    let violations: Vec<Value> = violations.map(|violation| objection(violation)).collect();
+    let mut told = Map::new();
+    told.insert("operation".to_owned(), json!(opinion.operation));
+    told.insert("api".to_owned(), json!(opinion.api));
+    told.insert("revision".to_owned(), json!(opinion.revision));
+    told.insert("violations".to_owned(), violations.into());
+    let more = opinion.violations.len().saturating_sub(MOST_VIOLATIONS);
+    if more > 0 {
+        told.insert("more_violations".to_owned(), more.into());
+    }
+    if let Some(remedy) = &opinion.remedy {
+        told.insert("remedy".to_owned(), json!(remedy));
+    }
+    if opinion.token_is_unknown {
+        told.insert("unknown".to_owned(), json!([UNKNOWN_TOKEN]));
+    }
+    told
+}
+
+fn objection(violation: &Violation) -> Value {
+    let cut = |text: &str| Redactor::default().text(text).cut(MOST_TEXT);
+    let mut told = Map::from_iter([
+        ("policy".to_owned(), json!(violation.policy)),
+        ("mode".to_owned(), json!(violation.mode)),
+        ("effect".to_owned(), json!(violation.does())),
+        ("message".to_owned(), json!(cut(&violation.message))),
+    ]);
+    for (name, text) in [("code", &violation.code), ("path", &violation.path)] {
+        if let Some(text) = text {
+            told.insert(name.to_owned(), json!(cut(text)));
+        }
+    }
+    if let Some(exception) = &violation.exception {
+        told.insert("exception".to_owned(), json!(cut(&exception.ticket)));
+    }
+    told.into()
+}
+
+fn invalid(message: &str) -> Refusal {
+    Refusal::Invalid(message.to_owned())
+}
+
+const UNKNOWN_TOKEN: &str = "token.current: the token was not looked up, and policies judge by it; give it as \
+                             resource.properties.current";
+
+/// Objections in one answer.
+const MOST_VIOLATIONS: usize = 100;
+/// Bytes of one text in it.
+const MOST_TEXT: usize = 500;
+/// Names of what is not used, and bytes of one.
+const MOST_IGNORED: usize = 20;
+const MOST_NAME: usize = 100;
+/// What all evaluations of a question may take before the next one is begun.
+const MOST_TIME: Duration = Duration::from_secs(5);

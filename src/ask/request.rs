@@ -1,0 +1,288 @@
+//! What of an `AuthZEN` question is which part of a request.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Method;
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+use super::authzen::{Flaw, text};
+use crate::dynatrace::catalogue::{ANY, Api, ENDPOINTS, Endpoint, Operation, REST, WRITE};
+use crate::gateway::Supposition;
+use crate::identity::supposed;
+
+/// A question that can be answered, and what in it is not used.
+pub(super) struct Wanted {
+    pub(super) supposition: Supposition,
+    pub(super) operation: String,
+    pub(super) ignored: Vec<String>,
+}
+
+/// The four entities of a question. All but the last are objects with what they need.
+pub(super) struct Entities<'a> {
+    pub(super) subject: &'a Map<String, Value>,
+    pub(super) action: &'a Map<String, Value>,
+    pub(super) resource: &'a Map<String, Value>,
+    pub(super) context: Option<&'a Map<String, Value>>,
+}
+
+/// Who asks, as far as it is said.
+#[derive(Default)]
+struct Who {
+    token: Option<String>,
+    teams: Vec<String>,
+    claims: Option<Map<String, Value>>,
+    certificate: Option<Value>,
+    address: Option<IpAddr>,
+}
+
+impl Entities<'_> {
+    /// The request that is meant.
+    pub(super) fn wanted(&self, now: Timestamp) -> Result<Wanted, Flaw> {
+        let mut ignored = Vec::new();
+        let who = self.who(&mut ignored)?;
+        let name = text(self.action, "name");
+        let operation: Operation = name
+            .parse()
+            .map_err(|_unknown| Flaw::new(404, format!("action.name is no operation of the catalogue (`dtgate endpoints` lists them): {name}")))?;
+        let (method, target) = self.target(operation, &mut ignored)?;
+        let properties = properties(
+            "resource",
+            self.resource,
+            &["body", "current"],
+            &mut ignored,
+        )?;
+        let body = properties.and_then(|it| it.get("body"));
+        let current = properties.and_then(|it| it.get("current"));
+        let (environment, time) = self.circumstances(now, &mut ignored)?;
+        let certificate = who.certificate.map(|members| certificate(members, now));
+        let claims = who.claims.map(|claims| {
+            let missing = "the claims of subject name no issuer: give \"iss\"";
+            supposed::jwt(claims).ok_or_else(|| Flaw::new(400, missing))
+        });
+        Ok(Wanted {
+            operation: operation.to_string(),
+            supposition: Supposition {
+                method,
+                target,
+                token: who.token,
+                body: body.map(|body| Bytes::from(body.to_string())),
+                address: who.address.unwrap_or(NOBODY),
+                certificate: certificate.transpose()?.map(Arc::new),
+                jwt: claims.transpose()?,
+                teams: who.teams,
+                environment,
+                current: current.map(|current| current.to_string().into_bytes()),
+                time,
+            },
+            ignored,
+        })
+    }
+
+    fn who(&self, ignored: &mut Vec<String>) -> Result<Who, Flaw> {
+        let mut who = Who::default();
+        let id = text(self.subject, "id");
+        match text(self.subject, "type") {
+            "token" => who.token = Some(public_id("subject.id", id)?),
+            "team" => who.teams.push(id.to_owned()),
+            "jwt" => who.claims = Some(Map::from_iter([("sub".to_owned(), id.into())])),
+            "spiffe" => who.certificate = Some(serde_json::json!({"spiffe_id": id})),
+            _ => ignored.push("subject.id".to_owned()),
+        }
+        let known = ["address", "certificate", "claims", "teams", "token"];
+        let Some(properties) = properties("subject", self.subject, &known, ignored)? else {
+            return Ok(who);
+        };
+        let wrong = |name: &str, what: &str| {
+            Flaw::new(400, format!("subject.properties.{name} is no {what}"))
+        };
+        for (name, value) in properties {
+            match (name.as_str(), value) {
+                ("address", Value::String(address)) => {
+                    let address = address.parse();
+                    who.address = Some(address.map_err(|_other| wrong(name, "IP address"))?);
+                }
+                ("address", _) => return Err(wrong(name, "IP address")),
+                ("certificate", Value::Object(_)) => who.certificate = Some(value.clone()),
+                ("claims", Value::Object(claims)) => {
+                    let mut all = who.claims.take().unwrap_or_default();
+                    all.extend(claims.clone());
+                    who.claims = Some(all);
+                }
+                ("certificate" | "claims", _) => return Err(wrong(name, "object")),
+                ("teams", Value::Array(teams)) => {
+                    for team in teams {
+                        let team = team.as_str().ok_or_else(|| wrong(name, "list of texts"))?;
+                        who.teams.push(team.to_owned());
+                    }
+                }
+                ("teams", _) => return Err(wrong(name, "list of texts")),
+                ("token", Value::String(token)) => {
+                    who.token = Some(public_id("subject.properties.token", token)?);
+                }
+                ("token", _) => return Err(wrong(name, "text")),
+                _ => {}
+            }
+        }
+        Ok(who)
+    }
+
+    /// Method and path: those of the operation's row, unless the question gives its own.
+    fn target(
+        &self,
+        operation: Operation,
+        ignored: &mut Vec<String>,
+    ) -> Result<(Method, String), Flaw> {
+        let known = ["api", "method", "path"];
+        let properties = properties("action", self.action, &known, ignored)?;
+        let said = |name: &str| match properties.and_then(|it| it.get(name)) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(Flaw::new(
+                400,
+                format!("action.properties.{name} is no text"),
+            )),
+        };
+        let (api, method, path) = (said("api")?, said("method")?, said("path")?);
+        let row = row(operation, api)?;
+        let method = match (method, row.method) {
+            (None, ANY) => "GET",
+            (None, WRITE) => "POST",
+            (Some(method), _) | (None, method) => method,
+        };
+        let method = Method::from_bytes(method.as_bytes());
+        let method =
+            method.map_err(|_invalid| Flaw::new(400, "action.properties.method is no method"))?;
+        if let Some(path) = path {
+            if !path.starts_with('/') {
+                return Err(Flaw::new(
+                    400,
+                    "action.properties.path begins with no slash",
+                ));
+            }
+            ignored.extend(row.path.contains('{').then(|| "resource.id".to_owned()));
+            return Ok((method, path.to_owned()));
+        }
+        Ok((method, filled(row, text(self.resource, "id"), ignored)?))
+    }
+
+    /// The environment's name, and when it is.
+    fn circumstances(
+        &self,
+        now: Timestamp,
+        ignored: &mut Vec<String>,
+    ) -> Result<(Option<String>, Timestamp), Flaw> {
+        let (mut environment, mut time) = (None, now);
+        for (name, value) in self.context.into_iter().flatten() {
+            match (name.as_str(), value) {
+                ("environment", Value::String(name)) => environment = Some(name.clone()),
+                ("environment", _) => return Err(Flaw::new(400, "context.environment is no text")),
+                ("time", Value::String(text)) => match text.parse() {
+                    Ok(parsed) => time = parsed,
+                    // AuthZEN's own examples have times that RFC 3339 does not know.
+                    Err(_other) => ignored.push("context.time".to_owned()),
+                },
+                _ => ignored.push(format!("context.{name}")),
+            }
+        }
+        Ok((environment, time))
+    }
+}
+
+/// The properties of an entity; those that mean nothing are told.
+fn properties<'e>(
+    name: &str,
+    entity: &'e Map<String, Value>,
+    known: &[&str],
+    ignored: &mut Vec<String>,
+) -> Result<Option<&'e Map<String, Value>>, Flaw> {
+    match entity.get("properties") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(properties)) => {
+            let unknown = properties
+                .keys()
+                .filter(|key| !known.contains(&key.as_str()));
+            ignored.extend(unknown.map(|key| format!("{name}.properties.{key}")));
+            Ok(Some(properties))
+        }
+        Some(_) => Err(Flaw::new(400, format!("{name}.properties is no object"))),
+    }
+}
+
+fn row(operation: Operation, api: Option<&str>) -> Result<&'static Endpoint, Flaw> {
+    let mut rows = ENDPOINTS.iter().filter(|row| row.operation == operation);
+    let found = if let Some(api) = api {
+        rows.find(|row| row.api.as_str() == api)
+    } else {
+        let newest = rows.clone().find(|row| row.api == Api::V2);
+        newest.or_else(|| rows.next())
+    };
+    found.ok_or_else(|| Flaw::new(400, "action.properties.api has no such operation"))
+}
+
+/// The row's path, with the resource in its one open place.
+fn filled(row: &Endpoint, id: &str, ignored: &mut Vec<String>) -> Result<String, Flaw> {
+    let is_open = |segment: &&str| segment.starts_with('{');
+    let mut open = row.path.split('/').filter(is_open);
+    let (first, second) = (open.next(), open.next());
+    match (first, second) {
+        (None, _) => {
+            ignored.push("resource.id".to_owned());
+            Ok(row.path.to_owned())
+        }
+        (Some(segment), None) if segment != REST => {
+            let id = utf8_percent_encode(id, &NOT_PLAIN).to_string();
+            Ok(row.path.replacen(segment, &id, 1))
+        }
+        _ => Err(Flaw::new(
+            400,
+            "the operation has more than one path: give action.properties.path",
+        )),
+    }
+}
+
+/// The public part of a token. The whole of one is not repeated.
+fn public_id(place: &str, id: &str) -> Result<String, Flaw> {
+    let mut parts = id.split('.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(_), Some(_), Some(_)) => Err(Flaw::new(
+            400,
+            format!(
+                "{place} is a whole token, and its secret belongs in no question: write its public id, such as \
+             dt0c01.ST2EY72KQINMH574WMNVI7YN"
+            ),
+        )),
+        (Some(prefix), Some(public), None) if prefix.starts_with("dt0") && !public.is_empty() => {
+            Ok(id.to_owned())
+        }
+        _ => Err(Flaw::new(
+            400,
+            format!("{place} is no public id of a token, such as dt0c01.ST2EY72KQINMH574WMNVI7YN"),
+        )),
+    }
+}
+
+fn certificate(members: Value, now: Timestamp) -> Result<crate::listener::Certificate, Flaw> {
+    let text = members.to_string();
+    let wrong = || {
+        Flaw::new(
+            400,
+            "subject.properties.certificate has a member that input.caller.certificate does not have, or of another kind",
+        )
+    };
+    let members: supposed::Members = serde_json::from_value(members).map_err(|_other| wrong())?;
+    members.certificate(&text, now).map_err(|_no_time| wrong())
+}
+
+/// An address that nobody has.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// What stands in a path only encoded.
+const NOT_PLAIN: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');

@@ -1,0 +1,327 @@
+//! `AuthZEN`: how a question becomes a request, and what is answered in which form.
+
+use serde_json::{Value, json};
+
+use super::{BOTH, ID, evaluate, gate, get, metric, post, update};
+use crate::harness::{BAD, GOOD, TOKEN, Upstream, exchange};
+
+#[test]
+fn an_evaluation_says_what_a_request_would_be_told() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    let passes = evaluate(&gate, &update(GOOD));
+    assert_eq!(passes["decision"], true, "{passes}");
+    assert_eq!(passes["context"]["violations"], json!([]));
+    assert!(
+        passes["context"]["unknown"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("token.current")
+    );
+    let denied = evaluate(&gate, &update(BAD));
+    assert_eq!(denied["decision"], false);
+    let found = &denied["context"]["violations"];
+    // The request itself.
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    let record = gate.decisions().pop().unwrap();
+    let by_policy = |list: &Value| -> Vec<(Value, Value, Value)> {
+        let of = |it: &Value| (it["policy"].clone(), it["path"].clone(), it["code"].clone());
+        let mut all: Vec<_> = list.as_array().unwrap().iter().map(of).collect();
+        all.retain(|(policy, ..)| policy == "forbidden_scopes");
+        all
+    };
+    assert_eq!(by_policy(found), by_policy(&record["result"]["violations"]));
+    assert!(!by_policy(found).is_empty(), "{denied}");
+    assert_eq!(found[0]["effect"], "denies");
+    // With what would pass, and the token as it is.
+    let mut both = update(r#"{"name":"payments-prod-ci","scopes":["metrics.read","WriteConfig"]}"#);
+    both["resource"]["properties"]["current"] =
+        json!({"name": "payments-prod-ci", "scopes": ["metrics.read"]});
+    let both = evaluate(&gate, &both);
+    assert_eq!(
+        both["context"]["remedy"]["scopes"],
+        json!(["WriteConfig"]),
+        "{both}"
+    );
+    assert_eq!(both["context"].get("unknown"), None);
+    // Only the request itself is a decision.
+    assert_eq!(gate.decisions().len(), 1);
+    assert!(upstream.seen().is_empty());
+    assert_eq!(
+        metric(
+            &gate,
+            "dtgate_questions_total{api=\"authzen\",result=\"answered\"} "
+        ),
+        3
+    );
+}
+
+/// About an operation, by somebody of whom little is known.
+fn of(operation: &str, action: &Value, resource: &Value) -> Value {
+    json!({
+        "subject": {"type": "user", "id": "alice", "properties": {"teams": ["payments"], "department": "x"}},
+        "action": {"name": operation, "properties": action},
+        "resource": {"type": "token", "id": ID, "properties": resource},
+        "context": {"time": "2026-01-01T00:00:00Z", "ip": "192.0.2.7"},
+    })
+}
+
+#[test]
+fn a_question_is_mapped_to_the_request_that_is_meant() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    let created = evaluate(
+        &gate,
+        &of(
+            "token.create",
+            &json!({}),
+            &json!({"body": {"name": "payments-prod-ci", "scopes": ["metrics.read"]}}),
+        ),
+    );
+    assert_eq!(
+        (&created["decision"], &created["context"]["api"]),
+        (&json!(true), &json!("v2")),
+        "{created}"
+    );
+    assert_eq!(
+        created["context"]["ignored"],
+        json!([
+            "subject.id",
+            "subject.properties.department",
+            "resource.id",
+            "context.ip"
+        ])
+    );
+    let open = evaluate(&gate, &of("token.list", &json!({}), &json!({})));
+    assert_eq!(
+        (&open["decision"], &open["context"]["open"]),
+        (&json!(true), &json!(true)),
+        "{open}"
+    );
+    let rotation = evaluate(
+        &gate,
+        &of("tenant_token_rotation.start", &json!({}), &json!({})),
+    );
+    assert_eq!(rotation["decision"], false, "{rotation}");
+    let found = &rotation["context"]["violations"][0]["policy"];
+    assert_eq!(found, "minting", "{rotation}");
+    assert!(gate.decisions().is_empty() && upstream.seen().is_empty());
+}
+
+/// What the gate would refuse before any policy, and what is no request at all.
+#[test]
+fn what_no_policy_would_see_is_not_allowed() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    for (operation, properties, resource, status) in [
+        ("token.update", json!({}), json!({}), 400),
+        ("token.update", json!({}), json!({"body": [1]}), 400),
+        (
+            "token.update",
+            json!({}),
+            json!({"body": {"scopes": "x"}}),
+            400,
+        ),
+        (
+            "token.update",
+            json!({}),
+            json!({"body": {"name": "a".repeat(70_000)}}),
+            413,
+        ),
+        ("token.updat", json!({}), json!({}), 404),
+        ("read", json!({}), json!({}), 404),
+        ("token.update", json!({"api": "v9"}), json!({}), 400),
+        (
+            "token.update",
+            json!({"path": "/api/v2/apiTokens", "method": "POST"}),
+            json!({"body": {"name": "payments-prod-ci", "scopes": ["metrics.read"]}}),
+            400,
+        ),
+        ("token.update", json!({"path": "no"}), json!({}), 400),
+        ("token.update", json!({"method": "a b"}), json!({}), 400),
+        ("installer.download", json!({}), json!({}), 400),
+    ] {
+        let question = of(operation, &properties, &resource);
+        let answer = evaluate(&gate, &question);
+        assert_eq!(answer["decision"], false, "{question}: {answer}");
+        let error = &answer["context"]["error"];
+        assert_eq!(error["status"], status, "{operation}: {answer}");
+    }
+    let mut slashes = update(GOOD);
+    slashes["resource"]["id"] = json!("../../v2/apiTokens/x");
+    assert_eq!(evaluate(&gate, &slashes)["decision"], false);
+    let nowhere = json!({"environment": "stage"});
+    let mut question = update(GOOD);
+    question["context"] = nowhere;
+    assert_eq!(
+        evaluate(&gate, &question)["context"]["error"]["status"],
+        400
+    );
+    assert!(gate.decisions().is_empty() && upstream.seen().is_empty());
+}
+
+#[test]
+fn an_environment_is_asked_by_its_name() {
+    let upstream = Upstream::lenient();
+    let url = format!("http://{}", upstream.address);
+    let config = format!(
+        "{BOTH}[environments.prod]\nid = \"abc12345\"\nupstream.url = \"{url}\"\n[environments.stage]\nid = \"def67890\"\nupstream.url = \"{url}\"\n"
+    );
+    let gate = gate(&upstream, &config);
+    let mut question = update(GOOD);
+    let unnamed = evaluate(&gate, &question);
+    assert!(
+        unnamed["context"]["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("several environments"),
+        "{unnamed}"
+    );
+    for (name, decision) in [("prod", true), ("stage", true), ("test", false)] {
+        question["context"] = json!({"environment": name});
+        assert_eq!(evaluate(&gate, &question)["decision"], decision, "{name}");
+    }
+}
+
+/// The shapes that the certification of `AuthZEN` sends, with operations of the catalogue in the place of its own.
+#[test]
+fn authzen_is_spoken_as_it_is_certified() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    let question = update(GOOD);
+    // What is not known is ignored, and every time is taken.
+    let mut more = question.clone();
+    more["futureField"] = json!({"nested": true});
+    more["context"] = json!({"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"});
+    for _ in 0..3 {
+        assert_eq!(evaluate(&gate, &more)["decision"], true);
+    }
+    // What is needed is missing, or of another kind.
+    for (pointer, value) in [
+        ("/subject", None),
+        ("/action", None),
+        ("/resource", None),
+        ("/subject/type", None),
+        ("/subject/id", None),
+        ("/action/name", None),
+        ("/resource/type", None),
+        ("/resource/id", None),
+        ("/subject", Some(json!("alice"))),
+        ("/action/name", Some(json!(123))),
+        ("/resource", Some(json!([]))),
+        ("/context", Some(json!("x"))),
+    ] {
+        let mut wrong = question.clone();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let parent = wrong.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        match value {
+            None => drop(parent.remove(name)),
+            Some(value) => drop(parent.insert(name.to_owned(), value)),
+        }
+        let wrong = wrong.to_string();
+        let answer = post(gate.admin, "/access/v1/evaluation", "", &wrong);
+        assert_eq!(answer.status, 400, "{pointer}");
+    }
+    for body in ["", "{", "[]", "\"x\""] {
+        assert_eq!(
+            post(gate.admin, "/access/v1/evaluation", "", body).status,
+            400,
+            "{body}"
+        );
+    }
+    let plain = exchange(gate.admin, b"POST /access/v1/evaluation HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}");
+    assert_eq!(plain.status, 400);
+    let named = post(
+        gate.admin,
+        "/access/v1/evaluation",
+        "X-Request-ID: bfe9eb29-ab87\r\n",
+        &question.to_string(),
+    );
+    assert_eq!(named.header("x-request-id"), Some("bfe9eb29-ab87"));
+    let told = get(gate.admin, "/.well-known/authzen-configuration").json();
+    assert_eq!(told["policy_decision_point"], "http://gate.example:8081");
+    for (member, path) in [
+        ("access_evaluation_endpoint", "evaluation"),
+        ("access_evaluations_endpoint", "evaluations"),
+    ] {
+        let url = format!("http://gate.example:8081/access/v1/{path}");
+        assert_eq!(told[member], url);
+    }
+}
+
+/// The same of several, with what they have in common.
+#[test]
+fn several_evaluations_are_asked_as_it_is_certified() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    let question = update(GOOD);
+    let (subject, action, resource) = (
+        &question["subject"],
+        &question["action"],
+        &question["resource"],
+    );
+    let ask = |path: &str, body: &Value| post(gate.admin, path, "", &body.to_string());
+    let decisions = |body: &Value| -> Vec<Value> {
+        let answer = ask("/access/v1/evaluations", body);
+        assert_eq!(answer.status, 200, "{body}: {answer:?}");
+        let answer = answer.json();
+        assert_eq!(answer.get("decision"), None);
+        answer["evaluations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["decision"].clone())
+            .collect()
+    };
+    let bad = &update(BAD)["resource"];
+    let list = |evaluations: Value| json!({"subject": subject, "action": action, "evaluations": evaluations});
+    assert_eq!(
+        decisions(&list(json!([{"resource": resource}, {"resource": bad}]))),
+        [true, false]
+    );
+    assert_eq!(
+        decisions(&json!({"evaluations": [question, update(BAD)]})),
+        [true, false]
+    );
+    assert_eq!(
+        decisions(&list(json!([{"resource": resource}, {}, 1]))),
+        [true, false, false]
+    );
+    // The type comes from what they have in common, and nothing else of it does.
+    let mut partial = resource.clone();
+    partial.as_object_mut().unwrap().remove("type");
+    let mut common = list(json!([{"resource": partial}]));
+    common["resource"] =
+        json!({"type": "token", "properties": {"body": {"scopes": ["WriteConfig"]}}});
+    assert_eq!(decisions(&common), [true]);
+    let three = json!([{"resource": bad}, {"resource": resource}, {"resource": bad}]);
+    for (semantic, expected) in [
+        ("execute_all", vec![false, true, false]),
+        ("deny_on_first_deny", vec![false]),
+        ("permit_on_first_permit", vec![false, true]),
+    ] {
+        let mut body = list(three.clone());
+        body["options"] = json!({"evaluations_semantic": semantic, "another_option": "value"});
+        assert_eq!(decisions(&body), expected, "{semantic}");
+    }
+    let mut unknown = list(three);
+    unknown["options"] = json!({"evaluations_semantic": "first"});
+    assert_eq!(ask("/access/v1/evaluations", &unknown).status, 400);
+    // Without a list it is one question.
+    let mut empty = question.clone();
+    for evaluations in [None, Some(json!([]))] {
+        if let Some(evaluations) = evaluations {
+            empty["evaluations"] = evaluations;
+        }
+        assert_eq!(
+            ask("/access/v1/evaluations", &empty).json()["decision"],
+            true
+        );
+    }
+    let many = list(json!(vec![json!({"resource": resource}); 51]));
+    assert_eq!(ask("/access/v1/evaluations", &many).status, 400);
+    assert_eq!(
+        metric(&gate, "dtgate_limit_reached_total{limit=\"evaluations\"} "),
+        1
+    );
+}
