@@ -58,8 +58,11 @@ impl Tree {
         let said = archive.text(NAME).ok().flatten();
         let said: Option<Said> = said.and_then(|text| serde_json::from_str(text).ok());
         let entrypoints = said.into_iter().flat_map(|said| said.entrypoints);
-        self.entrypoints
-            .extend(entrypoints.filter_map(|it| it.parse().ok()));
+        for entrypoint in entrypoints.filter_map(|it| it.parse().ok()) {
+            if !self.entrypoints.contains(&entrypoint) {
+                self.entrypoints.push(entrypoint);
+            }
+        }
         for (entry, bytes) in archive.files {
             let path = format!("{place}/{entry}");
             let Some((_source, name)) = entry.split_once('/') else {
