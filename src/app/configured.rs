@@ -8,6 +8,7 @@ use crate::audit::Configured;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::Set;
+use crate::grant;
 
 /// For a record. `endpoints`: what the configuration changes about them.
 pub(super) fn configured(
@@ -31,9 +32,16 @@ pub(super) fn configured(
         issuers: some(issuers),
         client_certificates: client_certificates(config),
         credentials: some(set.environments().brokered(key).into_iter()),
+        grants: config.grants.as_ref().map(grants),
         // The journal knows.
         pseudonyms: None,
     }
+}
+
+/// Who may sign grants, and for how long they may be good.
+fn grants(config: &grant::Config) -> Value {
+    let approvers = config.approvers.keys().iter().map(ToString::to_string);
+    json!({"approvers": some(approvers), "longest": config.longest.to_string()})
 }
 
 /// The bundles that the policies came in.
@@ -56,6 +64,9 @@ pub(super) fn say(configured: &Configured) {
     }
     if let Some(shown) = configured.client_certificates {
         tracing::info!(shown, "client certificates are believed");
+    }
+    if let Some(grants) = &configured.grants {
+        tracing::info!(%grants, "denied requests can pass once by a grant of two approvers");
     }
     for credential in &configured.credentials {
         tracing::info!(%credential, "callers that prove who they are need no credential for Dynatrace");

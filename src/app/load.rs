@@ -179,6 +179,13 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
             doubts.push(policy.problem_in_data(&["modes"], message));
         }
     }
+    if let Some(grants) = &config.grants
+        && !grants.directory.is_dir()
+    {
+        let shown = grants.directory.display();
+        let message = format!("there is no directory {shown}: no grant is good until there is one");
+        doubts.push(config.problem(&["grants", "directory"], &message));
+    }
     let only_certificates = |team: &&str| {
         teams
             .ways(team)

@@ -245,6 +245,9 @@ pub struct Configured {
     /// The gate's own, for callers who have proven who they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Value>,
+    /// Who may grant what policies deny, and for how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Value>,
     /// Whose values have pseudonyms, and the version of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pseudonyms: Option<Value>,

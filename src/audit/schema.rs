@@ -74,6 +74,7 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("issuers?", list(json!({"type": "object"}))),
         ("client_certificates?", one_of(&["required", "optional"])),
         ("credentials?", list(json!({"type": "object"}))),
+        ("grants?", json!({"type": "object"})),
         ("pseudonyms?", json!({"type": "object"})),
     ];
     let with = |members: Vec<(&'static str, Value)>| object(members.into_iter());

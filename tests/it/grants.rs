@@ -613,5 +613,80 @@ fn a_request_is_the_same_one_also_where_its_record_has_pseudonyms() {
     desk.give(&gate, "a.grant", &grant);
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    let gate = desk.start(gate.crash(), &upstream, &[]);
+    looked(&desk, &gate);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    let (_, shown) = desk.show(&gate, &desk.grants().join("a.grant"));
+    assert!(shown.contains("it was used, by decision "), "{shown}");
     verify(&gate.journal());
+}
+
+#[test]
+fn the_configuration_names_two_people_and_a_directory() {
+    let desk = Desk::new("");
+    let text = std::fs::read_to_string(desk.config()).unwrap();
+    let check = |config: &str| {
+        std::fs::write(desk.path("other.toml"), config).unwrap();
+        let policies = policies();
+        let policies = policies.to_str().unwrap();
+        let output = desk.run(&["check", "--config", "other.toml", "--policies", policies]);
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        (
+            output.status.success(),
+            out + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let upstream = "[upstream]\nurl = \"http://127.0.0.1:9\"\n";
+    let good = format!("{upstream}{text}");
+    let (is_good, said) = check(&good);
+    assert!(is_good && !said.contains("no grant is good"), "{said}");
+    let (before, behind) = good.split_once("approvers = [").unwrap();
+    let (keys, behind) = behind.split_once(']').unwrap();
+    let (alice, bob) = keys.split_once(", ").unwrap();
+    for (keys, says) in [
+        (alice.to_owned(), "a grant needs two people"),
+        (String::new(), "a grant needs two people"),
+        (
+            format!("{alice}, {alice}"),
+            "two approvers are called alice",
+        ),
+        (format!("{alice}, \"bob\""), "\"bob\" is no public key"),
+        (
+            format!("{alice}, {}", bob.replace("bob+", "alice+")),
+            "is no public key",
+        ),
+    ] {
+        let (is_good, said) = check(&format!("{before}approvers = [{keys}]{behind}"));
+        assert!(!is_good && said.contains(says), "{says}: {said}");
+    }
+    for more in [
+        "how_to_ask = \"\"",
+        "how_to_ask = \"a\\nb\"",
+        "longest = \"0s\"",
+        "longer = 1",
+    ] {
+        let (is_good, said) = check(&good.replace("[reload]", &format!("{more}\n[reload]")));
+        assert!(!is_good && said.contains("other.toml:"), "{more}: {said}");
+    }
+    std::fs::remove_dir(desk.grants()).unwrap();
+    let (is_good, said) = check(&good);
+    assert!(
+        is_good && said.contains("no grant is good until there is one"),
+        "{said}"
+    );
+    // It comes later; readers of the journal know who may sign.
+    let upstream = Upstream::lenient();
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let start = gate
+        .records()
+        .into_iter()
+        .find(|it| it["kind"] == "start")
+        .unwrap();
+    assert_eq!(start["grants"]["approvers"].as_array().unwrap().len(), 2);
+    assert_eq!(start["grants"]["longest"], "4h");
+    std::fs::create_dir(desk.grants()).unwrap();
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
+    desk.give(&gate, "a.grant", &grant);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
 }

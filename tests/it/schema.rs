@@ -233,6 +233,7 @@ fn events() -> Vec<Value> {
         issuers: vec![member.clone()],
         client_certificates: Some("required"),
         credentials: vec![member.clone()],
+        grants: Some(member.clone()),
         pseudonyms: Some(member.clone()),
     };
     let decision = |input, caller, remedy, violations, full: bool| {

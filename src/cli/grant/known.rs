@@ -43,8 +43,8 @@ impl Beside {
             bail!("the configuration has no [grants]: its gate takes none");
         }
         let configured = config.journal.origin.as_ref();
-        let name = configured.map(|it| it.as_str().to_owned());
-        let name = name.or_else(|| journal.as_deref().and_then(name_of));
+        let configured = || configured.map(|it| it.as_str().to_owned());
+        let name = journal.as_deref().and_then(name_of).or_else(configured);
         Ok(Known {
             config: config.grants,
             journal,
@@ -55,8 +55,9 @@ impl Beside {
 
 /// The name of a journal, for whoever may read its key.
 pub(super) fn name_of(journal: &Path) -> Option<String> {
+    // Another one that waits is none of a gate's until it starts.
     let (current, next) = key::public(journal).ok()?;
-    Some(next.or(current)?.name().to_owned())
+    Some(current.or(next)?.name().to_owned())
 }
 
 impl Known {

@@ -20,6 +20,7 @@ use crate::audit::proof::Wanted;
 use crate::cli::audit::source::{Asking, Source};
 use crate::cli::load;
 use crate::cli::when::When;
+use crate::dynatrace::catalogue::Operation;
 use crate::gateway::environment::DEFAULT;
 use crate::grant::{self, After, Allows, Change, ENDING, Facts, Grant, Request, Signed};
 use crate::policy::{Effect, POLICY_ERROR, Violation};
@@ -50,7 +51,7 @@ pub(in crate::cli) struct RequestArgs {
     caller: Option<String>,
     /// Only this operation, as `dtgate endpoints` names it
     #[arg(long, value_name = "NAME", requires = "token")]
-    operation: Option<String>,
+    operation: Option<Operation>,
     /// Let it pass also where these policies fail, and nobody knows what they would say
     #[arg(long)]
     even_if_unjudged: bool,
@@ -236,7 +237,7 @@ impl RequestArgs {
         let change = Change {
             environment: self.environment.clone(),
             token: self.token.clone().unwrap_or_default(),
-            operation: self.operation.clone(),
+            operation: self.operation.map(|it| it.as_str().to_owned()),
             caller: self.caller.clone(),
         };
         (Allows::Change(change), policies, failed)
