@@ -5,10 +5,12 @@
 //! gone delays no other. All of them are on one thread of low priority, away from requests. A record arrives at least
 //! once and in order; what has not arrived stays in the journal, whatever its retention says.
 
+mod another;
 mod config;
 mod doubts;
 mod http;
 mod keep;
+mod losses;
 mod opa;
 mod otlp;
 mod record;
@@ -319,6 +321,7 @@ impl Making {
             cannot_save: false,
             taken: None,
             lost: None,
+            losses: losses::Losses::default(),
         })
     }
 
