@@ -1,17 +1,20 @@
 //! Sinks: `cargo bench --bench ship -- RECORDS` sends so many records of a journal to a receiver on loopback, by each kind
-//! of sink that takes all of them; then, while records are written at a steady rate, how far a sink is behind; and what a
-//! sink that is down costs whoever writes.
+//! of sink; then, while records are written at a steady rate, how far a sink is behind; and what a sink that is down costs
+//! whoever writes, and requests through a gate.
 //!
 //! The receiver answers at once and looks at nothing: it is the gate's side that is measured.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     reason = "a bench that cannot begin has to say so, and prints what it measured"
 )]
 
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+mod gate;
+
+use std::io::{BufReader, BufWriter, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,14 +34,14 @@ fn main() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        for kind in ["opa", "otlp"] {
+        for kind in ["opa", "otlp", "webhook"] {
             let journal = Written::new();
             let begun = Instant::now();
             let bytes = journal.write(records);
             let wrote = begun.elapsed();
             let to = receiver();
             let begun = Instant::now();
-            let shipping = journal.start(&target(kind, to));
+            let shipping = journal.start(&target(kind, to, journal.path()));
             journal.on_disk.store(records, Ordering::Relaxed);
             arrived(&shipping, records).await;
             let rate = records as f64 / begun.elapsed().as_secs_f64();
@@ -54,12 +57,13 @@ fn main() {
             println!("otlp     {rate:>6} records/s are written: {behind} behind at most, {lag} ms");
         }
     });
-    for (name, address) in [
+    let beside = [
         ("no sink", None),
         ("a sink that takes", Some(receiver())),
         ("a sink that is down", Some(nowhere())),
         ("a sink that stalls", Some(silent())),
-    ] {
+    ];
+    for (name, address) in beside {
         let mut took: Vec<u64> = (0..5).map(|_| written_beside(address)).collect();
         took.sort_unstable();
         let [least, _, middle, _, most] = took.try_into().unwrap();
@@ -67,7 +71,61 @@ fn main() {
             "{name:<20} 20,000 records written and synced by hundreds in {middle} ms ({least} to {most})"
         );
     }
+    requests_beside(&beside);
 }
+
+/// Changes of tokens through a gate, in turn beside each of the sinks, and how they compare with those beside none.
+fn requests_beside(beside: &[(&str, Option<SocketAddr>)]) {
+    let upstream = gate::upstream();
+    let gates: Vec<gate::Gate> = beside
+        .iter()
+        .map(|(_, to)| {
+            let section = to.map(|to| format!("[ship.otlp.bench]\nurl = 'http://{to}'\n"));
+            gate::Gate::start(upstream, &section.unwrap_or_default())
+        })
+        .collect();
+    let clients = 8;
+    for gate in &gates {
+        gate.serves(clients, WARM);
+    }
+    let mut all = vec![Vec::new(); beside.len()];
+    for round in 0..ROUNDS {
+        for place in 0..gates.len() {
+            // Not always in the same order.
+            let place = (place + round) % gates.len();
+            all[place].push(gates[place].serves(clients, TIME));
+        }
+    }
+    for (place, (name, _)) in beside.iter().enumerate() {
+        let ratios = all[place].iter().zip(&all[0]);
+        let mut ratios: Vec<f64> = ratios
+            .map(|(it, none)| it.requests / none.requests)
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let middle = |of: fn(&gate::Got) -> f64| {
+            let mut numbers: Vec<f64> = all[place].iter().map(of).collect();
+            numbers.sort_by(f64::total_cmp);
+            numbers[ROUNDS / 2]
+        };
+        let sum = |of: fn(&gate::Got) -> f64| all[place].iter().map(of).sum::<f64>();
+        println!(
+            "{name:<20} {:>6.0} changes/s through a gate, {:.2} ms, p99 {:.2} ms, {:.0} µs of processor time each; \
+             × no sink {:.3} (quartiles {:.3} to {:.3})",
+            middle(|it| it.requests),
+            middle(|it| it.median as f64) / 1000.0,
+            middle(|it| it.p99 as f64) / 1000.0,
+            sum(|it| it.used as f64) * 10_000.0 / sum(|it| it.count as f64),
+            ratios[ROUNDS / 2],
+            ratios[ROUNDS / 4],
+            ratios[ROUNDS * 3 / 4],
+        );
+    }
+}
+
+/// Of each gate, after it has served for a while.
+const ROUNDS: usize = 41;
+const TIME: Duration = Duration::from_millis(500);
+const WARM: Duration = Duration::from_secs(3);
 
 /// A journal as the writer leaves it.
 struct Written {
@@ -157,8 +215,16 @@ fn line(seq: u64, prev: &str) -> String {
     .to_string()
 }
 
-fn target(kind: &str, to: SocketAddr) -> String {
-    format!("[{kind}.bench]\nurl = 'http://{to}'\n")
+fn target(kind: &str, to: SocketAddr, files: &Path) -> String {
+    if kind != "webhook" {
+        return format!("[{kind}.bench]\nurl = 'http://{to}'\n");
+    }
+    let url = files.join("url");
+    std::fs::write(&url, format!("http://{to}/hook")).unwrap();
+    let url = url.display();
+    format!(
+        "[webhook.bench]\nshape = 'slack'\nurl_file = '{url}'\nfrom = 'beginning'\nverdict = ['allow']\nper_minute = 600\n"
+    )
 }
 
 async fn arrived(shipping: &Shipping, records: u64) {
@@ -175,7 +241,7 @@ async fn arrived(shipping: &Shipping, records: u64) {
 /// How far a sink is behind at most, in milliseconds and in records, while so many are written a second, for two seconds.
 async fn lag(rate: u64) -> (u128, u64) {
     let journal = Written::new();
-    let shipping = journal.start(&target("otlp", receiver()));
+    let shipping = journal.start(&target("otlp", receiver(), journal.path()));
     let (mut written, mut most, mut longest) = (0, 0, 0);
     let (begun, mut complete) = (Instant::now(), Instant::now());
     while begun.elapsed() < Duration::from_secs(2) {
@@ -201,7 +267,7 @@ async fn lag(rate: u64) -> (u128, u64) {
 /// Milliseconds to write and sync records while a sink is there, or none.
 fn written_beside(to: Option<SocketAddr>) -> u64 {
     let journal = Written::new();
-    let shipping = to.map(|to| journal.start(&target("otlp", to)));
+    let shipping = to.map(|to| journal.start(&target("otlp", to, journal.path())));
     let begun = Instant::now();
     for batch in 1..=200 {
         journal.write(100);
@@ -230,21 +296,7 @@ fn take(stream: TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut writer = stream;
     loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            let line = line.trim_end().to_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(text) = line.strip_prefix("content-length: ") {
-                length = text.parse().ok()?;
-            }
-        }
-        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
+        gate::message(&mut reader)?;
         writer
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .ok()?;

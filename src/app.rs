@@ -250,6 +250,7 @@ impl App {
             metrics: self.metrics.clone(),
             tls: [self.listener.tls(), self.admin_listener.tls()],
             downloads: self.downloads.clone(),
+            fleet: self.fleet.clone(),
             manager,
         }
     }
@@ -345,9 +346,6 @@ impl App {
         let (writer, shipping, fleet) = (self.writer, self.shipping, self.fleet);
         let drain_timeout = self.drain_timeout.as_std();
         let closing = async move {
-            if let Some(fleet) = fleet {
-                fleet.end(drain_timeout).await;
-            }
             // Before the journal closes: what was only counted belongs into it.
             if sums.await.is_err() {
                 tracing::error!("the sums of refused requests ended by a panic");
@@ -370,7 +368,13 @@ impl App {
                 .end(drain_timeout.saturating_sub(began.elapsed()))
                 .await;
         };
-        tokio::join!(closing, self.exporter.end(drain_timeout));
+        // Beside all that: nothing of this gate waits for a store that is away.
+        let turns = async move {
+            if let Some(fleet) = fleet {
+                fleet.end(drain_timeout).await;
+            }
+        };
+        tokio::join!(closing, turns, self.exporter.end(drain_timeout));
         heart.abort();
         alive.abort();
         // Not before: a request that outlived the drain may still record its outcome.

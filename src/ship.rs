@@ -5,10 +5,13 @@
 //! gone delays no other. All of them are on one thread of low priority, away from requests. A record arrives at least
 //! once and in order; what has not arrived stays in the journal, whatever its retention says.
 
+mod another;
 mod config;
 mod doubts;
 mod http;
 mod keep;
+mod losses;
+mod making;
 mod opa;
 mod otlp;
 mod record;
@@ -26,13 +29,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::outgoing::{Bookmark, Most, Outgoing};
+use crate::audit::outgoing::{Most, Outgoing};
 use crate::outbound::OutboundError;
 use crate::store::{self, StoreError};
 use crate::telemetry::Metrics;
 pub use config::{Config, From, Name, PerMinute, Refused, Shape, Target, Url, Verdict, Webhook};
 pub use doubts::doubts;
 use keep::{Keep, Refusal, Sent};
+use making::{MOST, Making, sinks};
 pub use state::{State, Told};
 
 /// Why nothing could ever be sent.
@@ -152,63 +156,9 @@ impl Sink {
     }
 }
 
-/// A sink, and how it is treated.
-struct Made {
-    name: String,
-    sink: Sink,
-    refused: Refused,
-    from: From,
-}
-
 /// Finds what a start would object to.
 pub fn check(config: &Config) -> Result<(), ShipError> {
     sinks(config, "", &Resource::default()).map(drop)
-}
-
-/// All that the configuration names.
-fn sinks(config: &Config, origin: &str, resource: &Resource) -> Result<Vec<Made>, ShipError> {
-    let mut made = Vec::new();
-    for (name, target) in &config.opa {
-        let name = format!("opa.{name}");
-        let sink = opa::Opa::new(target, origin).map_err(of(&name))?;
-        made.push(target.made(name, Sink::Opa(sink.into())));
-    }
-    for (name, target) in &config.otlp {
-        let name = format!("otlp.{name}");
-        let sink = otlp::Otlp::new(target, resource, origin).map_err(of(&name))?;
-        made.push(target.made(name, Sink::Otlp(sink.into())));
-    }
-    for (name, config) in &config.webhook {
-        let name = format!("webhook.{name}");
-        let sink = webhook::Webhook::new(&name, config, origin)?;
-        made.push(Made {
-            sink: Sink::Webhook(sink.into()),
-            refused: Refused::Wait,
-            // Nobody wants old alarms.
-            from: config.from.unwrap_or(From::Now),
-            name,
-        });
-    }
-    if made.len() > MOST {
-        return Err(ShipError::Many);
-    }
-    Ok(made)
-}
-
-impl Target {
-    fn made(&self, name: String, sink: Sink) -> Made {
-        Made {
-            name,
-            sink,
-            refused: self.refused,
-            from: self.from.unwrap_or(From::Beginning),
-        }
-    }
-}
-
-fn of(sink: &str) -> impl FnOnce(OutboundError) -> ShipError {
-    let sink = sink.to_owned();
-    move |source| ShipError::Outbound { sink, source }
 }
 
 /// Starts to send what the configuration says.
@@ -266,71 +216,6 @@ pub fn start(
     })
 }
 
-/// By what sinks are made: at the start, and again where one has ended by a fault.
-struct Making {
-    config: Config,
-    fleet: Option<(store::Config, store::About)>,
-    journal: Journal,
-    metrics: Metrics,
-    state: State,
-}
-
-impl Making {
-    fn all(&self) -> Result<Vec<Made>, ShipError> {
-        let journal = &self.journal;
-        let mut made = sinks(&self.config, &journal.origin, &journal.resource)?;
-        if let Some((config, about)) = &self.fleet {
-            let sink = store::Sink::new(config, &journal.origin, about.clone())?;
-            made.push(Made {
-                name: "store".to_owned(),
-                sink: Sink::Store(Box::new(sink)),
-                refused: Refused::Wait,
-                from: From::Beginning,
-            });
-        }
-        Ok(made)
-    }
-
-    /// Behind what its cursor says.
-    fn keep(&self, mut made: Made) -> Result<Keep, ShipError> {
-        let journal = &self.journal;
-        let from = match made.from {
-            From::Beginning => 0,
-            From::Now => (journal.on_disk)(),
-        };
-        let bookmark = Bookmark::open(&journal.directory, &made.name, from);
-        let bookmark = bookmark.map_err(|source| ShipError::Cursor {
-            sink: made.name.clone(),
-            source,
-        })?;
-        let bookmark = bookmark.under(&journal.origin);
-        if let Sink::Store(store) = &mut made.sink {
-            store.has_arrived(bookmark.seq());
-        }
-        Ok(Keep {
-            name: made.name,
-            sink: made.sink,
-            refused: made.refused,
-            bookmark,
-            on_disk: journal.on_disk.clone(),
-            state: self.state.clone(),
-            metrics: self.metrics.clone(),
-            saved: Instant::now(),
-            cannot_save: false,
-            taken: None,
-            lost: None,
-        })
-    }
-
-    /// One sink anew. What it had sent and not noted is sent again.
-    fn again(&self, name: &str) -> Result<Keep, ShipError> {
-        let made = self.all()?.into_iter().find(|made| made.name == name);
-        let keep = self.keep(made.ok_or(ShipError::Gone)?)?;
-        self.state.goes_back(name, keep.bookmark.seq());
-        Ok(keep)
-    }
-}
-
 /// Until they are told to stop.
 async fn keep_all(all: Vec<Keep>, making: Making, stop: &CancellationToken) {
     let making = Arc::new(making);
@@ -344,15 +229,21 @@ async fn keep_all(all: Vec<Keep>, making: Making, stop: &CancellationToken) {
 /// Keeps one sink. One that ended by a fault of the program is begun again, later each time.
 async fn keep_on(keep: Keep, making: Arc<Making>, stop: CancellationToken) {
     let sink = keep.name.clone();
-    let (mut next, mut pause) = (Ok(keep), FIRST_PAUSE);
+    let (mut first, mut pause) = (Some(keep), FIRST_PAUSE);
     loop {
         let begun = Instant::now();
-        let reason = match next {
-            Ok(keep) => match tokio::spawn(keep.keep(stop.clone())).await {
-                Ok(()) => return,
-                Err(_panicked) => PANICKED.to_owned(),
-            },
-            Err(error) => format!("{PANICKED}: {error}"),
+        let (first, making_it) = (first.take(), making.clone());
+        let (name, stopping) = (sink.clone(), stop.clone());
+        // Whatever a fault is in, making it or keeping it, only this ends by it.
+        let kept = tokio::spawn(async move {
+            let keep = first.map_or_else(|| making_it.again(&name), Ok)?;
+            keep.keep(stopping).await;
+            Ok::<_, ShipError>(())
+        });
+        let reason = match kept.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!("{PANICKED}: {error}"),
+            Err(_panicked) => PANICKED.to_owned(),
         };
         making.metrics.shipping_failed(&sink);
         if making.state.failed(&sink, &reason) {
@@ -373,7 +264,6 @@ async fn keep_on(keep: Keep, making: Arc<Making>, stop: CancellationToken) {
             return;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
-        next = making.again(&sink);
     }
 }
 
@@ -402,9 +292,6 @@ const PANICKED: &str = "it ended by a fault of the program, and is begun again";
 /// Before it is.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_mins(2);
-
-/// As many sinks as one has use for.
-const MOST: usize = 32;
 
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,7 @@ pub(super) fn fleet(config: &Config, audit: &Audit) -> Option<Turns> {
 
 /// How long a request may be under way after its turn was had: the wait until it is judged and recorded, and the longest
 /// way to any upstream and back.
-fn hold(config: &Config) -> Duration {
+pub(super) fn hold(config: &Config) -> Duration {
     let sections = config.sections();
     let several = sections.several.values().map(|it| &it.upstream);
     let upstreams = std::iter::once(sections.upstream).chain(several);

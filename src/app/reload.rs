@@ -27,6 +27,7 @@ use crate::bundles::{self, Downloads};
 use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
+use crate::store::Turns;
 use crate::telemetry::Metrics;
 use digest::Digest;
 use state::Trigger;
@@ -53,6 +54,8 @@ pub(super) struct Reloader {
     /// Certificates of the listeners, for clients and for operators.
     pub(super) tls: [TlsSwap; 2],
     pub(super) downloads: Arc<Downloads>,
+    /// Where several gates take turns.
+    pub(super) fleet: Option<Turns>,
     pub(super) manager: Manager,
 }
 

@@ -3,6 +3,8 @@
 //! A record goes out at least once. The file is written behind what has arrived, so that a kill repeats records and
 //! skips none. It names the last record by its hash: a journal that is another one by now is sent from its beginning.
 
+mod ends;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Link;
 use super::lines::{Line, Lines, Place};
-use super::segment::{OWNERS_ALONE, first_record, last_line, open_regular, put, segments};
+use super::segment::{OWNERS_ALONE, first_record, open_regular, put, segments};
 use crate::value::Sha256Hex;
 
 /// How far one destination is.
@@ -217,8 +219,7 @@ impl Bookmark {
         let mut lines = Lines::from(&self.journal, place).over_damage();
         let named = lines.next_line()?;
         let (is_it, first) = match named {
-            // It names a number, and no record.
-            named if self.at.hash.is_empty() => (self.at.seq <= self.newest()?, named),
+            named if self.at.hash.is_empty() => (self.names_no_record()?, named),
             // Nothing is deleted of a journal without something being left of it.
             None => (false, None),
             Some(line) if line.place == place && self.is_named(&line) => (true, None),
@@ -245,22 +246,6 @@ impl Bookmark {
         (self.at, self.arrived) = (Cursor::default(), Cursor::default());
         (self.told, self.behind, self.is_lost) = (0, 0, false);
         self.lines()
-    }
-
-    /// The first record that is left of the journal.
-    fn oldest(&self) -> io::Result<Option<u64>> {
-        let all = segments(&self.journal)?;
-        Ok(all.first().and_then(|path| first_record(path)))
-    }
-
-    /// The last record that is there, or what is known of it: the name of its segment.
-    fn newest(&self) -> io::Result<u64> {
-        let all = segments(&self.journal)?;
-        let Some(last) = all.last() else { return Ok(0) };
-        let begins = first_record(last).unwrap_or_default();
-        let line = last_line(last).unwrap_or_default();
-        let seq = Link::read(line.trim_ascii_end()).ok().and_then(|it| it.seq);
-        Ok(seq.unwrap_or(begins).max(begins))
     }
 
     /// Its number has to be that of the line: a higher one, which somebody wrote there, would leave records out that

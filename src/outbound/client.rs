@@ -97,20 +97,17 @@ impl Client {
             .unwrap_or(Err(AskError::Timeout(within)))
     }
 
-    /// What becomes of a message is said by the status alone: a body that is long, slow or cut off is as good as none.
+    /// What becomes of a message is said by the status. The body, which may say more, is `None` where it is long, slow or
+    /// cut off.
     pub async fn tell(
         &self,
         request: Request<Full<Bytes>>,
         within: Duration,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
+    ) -> Result<(StatusCode, HeaderMap, Option<Bytes>), AskError> {
         let begun = tokio::time::timeout(within, self.begun(request)).await;
         let (status, headers, body) = begun.unwrap_or(Err(AskError::Timeout(within)))?;
         let body = tokio::time::timeout(within.min(FOR_THE_BODY), self.read(body)).await;
-        Ok((
-            status,
-            headers,
-            body.ok().and_then(Result::ok).unwrap_or_default(),
-        ))
+        Ok((status, headers, body.ok().and_then(Result::ok)))
     }
 
     /// Sends, and waits for the head of the answer.

@@ -59,14 +59,14 @@ impl Sender {
     }
 
     /// Sends once, with the header fields that the file has now: secrets are exchanged while the gate runs. What is
-    /// answered, whatever its status is, but for a redirect; of a body that cannot be read in time, nothing.
+    /// answered, whatever its status is, but for a redirect. `None`: its body cannot be read whole, and in time.
     pub async fn post(
         &mut self,
         url: Uri,
         content_type: &'static str,
         more: &[(HeaderName, HeaderValue)],
         message: Bytes,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), AskError> {
+    ) -> Result<(StatusCode, HeaderMap, Option<Bytes>), AskError> {
         // One that cannot be read is being written.
         if let Some(Ok(headers)) = self.headers_file.as_deref().map(headers) {
             self.headers = headers;

@@ -172,6 +172,12 @@ impl Config {
     }
 }
 
+/// The one that has this name.
+pub(super) fn named<'c, T>(all: &'c BTreeMap<Name, T>, name: &str) -> Option<&'c T> {
+    let mut all = all.iter();
+    all.find(|(it, _)| it.0 == name).map(|(_, one)| one)
+}
+
 impl Target {
     pub(super) fn to(&self) -> To<'_> {
         To {

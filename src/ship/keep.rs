@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::losses::Losses;
 use super::{Refused, Sink, State};
 use crate::audit::outgoing::{Batch, Bookmark, Outgoing};
 use crate::store::StoreError;
@@ -29,6 +30,18 @@ pub(super) struct Keep {
     pub(super) taken: Option<Outgoing>,
     /// Of what has arrived, the other side has nothing behind this record any more.
     pub(super) lost: Option<u64>,
+    pub(super) losses: Losses,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivered {
+    /// All of it was passed.
+    Whole,
+    /// Not all of it, and it goes on: what is left is read again.
+    Part,
+    /// It is to end before.
+    Ended,
 }
 
 /// What became of records.
@@ -68,7 +81,7 @@ impl Keep {
             let is_last = stop.is_cancelled();
             let looked = self.state.now();
             let last = (self.on_disk)();
-            let batch = match self.read(last) {
+            let batch = match self.read(last, &stop).await {
                 Ok(batch) => batch,
                 Err(error) => {
                     self.failed(&format!("the journal cannot be read: {error}"));
@@ -88,8 +101,10 @@ impl Keep {
                 );
             }
             pause = FIRST_PAUSE;
-            if !self.deliver(&batch.records, &stop).await {
-                break;
+            match self.deliver(&batch.records, &stop).await {
+                Delivered::Whole => {}
+                Delivered::Part => continue,
+                Delivered::Ended => break,
             }
             if batch.records.last().is_none_or(|it| it.seq >= last) && !self.sink.holds() {
                 self.state.complete(&self.name, looked);
@@ -113,25 +128,31 @@ impl Keep {
     }
 
     /// What comes next; if the other side has lost what it had, that.
-    fn read(&mut self, last: u64) -> io::Result<Batch> {
+    async fn read(&mut self, last: u64, stop: &CancellationToken) -> io::Result<Batch> {
         let sent = self.bookmark.seq();
         if let Some(seq) = self.lost
             && self.bookmark.lost(seq)?
         {
             let behind = self.bookmark.seq();
-            tracing::warn!(
-                sink = %self.name, behind, sent,
-                "records that were sent are not there any more: they are sent again"
-            );
             self.state.goes_back(&self.name, behind);
             self.save();
+            self.metrics.shipping_failed(&self.name);
+            let pause = self.losses.another();
+            // Once, however often it happens.
+            if pause.is_zero() {
+                tracing::warn!(
+                    sink = %self.name, behind, sent,
+                    "records that were sent are not there any more: they are sent again"
+                );
+            }
+            stop.run_until_cancelled(sleep(pause)).await;
         }
         self.lost = None;
         self.bookmark.next(last, self.sink.most())
     }
 
-    /// Sends records until all have arrived, or are held. `false`: it ends before.
-    async fn deliver(&mut self, records: &[Outgoing], stop: &CancellationToken) -> bool {
+    /// Sends records until all have arrived, or are held.
+    async fn deliver(&mut self, records: &[Outgoing], stop: &CancellationToken) -> Delivered {
         let (mut rest, mut count) = (records, records.len());
         let mut pause = FIRST_PAUSE;
         while let Some((part, behind)) = rest.split_at_checked(count.min(rest.len()))
@@ -142,7 +163,7 @@ impl Keep {
             let sent = if self.state.is_failing(&self.name) {
                 match stop.run_until_cancelled(sending).await {
                     Some(sent) => sent,
-                    None => return false,
+                    None => return Delivered::Ended,
                 }
             } else {
                 sending.await
@@ -151,7 +172,7 @@ impl Keep {
             let is_told = is_refused
                 && part.len() == 1
                 && self.refused == Refused::Skip
-                && self.takes_another(rest, last).await;
+                && self.takes_another(rest, last.seq).await;
             // Refused before and behind one that was taken: the server may have begun to take records in between.
             let sent = if is_told {
                 self.sink.send(part).await
@@ -183,7 +204,7 @@ impl Keep {
                 Err(Refusal::Now(reason, patience)) => Some((reason, patience)),
                 Err(Refusal::Lost(seq)) => {
                     self.lost = Some(seq);
-                    return true;
+                    return Delivered::Part;
                 }
             };
             if let Some((reason, patience)) = refusal {
@@ -192,45 +213,24 @@ impl Keep {
                 if is_refused && self.refused == Refused::Skip {
                     // Another one may have come, by which the server can be told from the record.
                     pause = ANOTHER;
-                    return wait(&mut pause, patience, stop).await;
                 }
                 if stop.is_cancelled() || !wait(&mut pause, patience, stop).await {
-                    return false;
+                    return Delivered::Ended;
+                }
+                if is_refused && self.refused == Refused::Skip {
+                    return Delivered::Part;
                 }
                 continue;
             }
             rest = behind;
-            count = (count * 2).min(records.len());
+            // Where one is left out, the next often is.
+            count = (count * if is_told { 1 } else { 2 }).min(records.len());
             pause = FIRST_PAUSE;
             if self.saved.elapsed() >= SAVE {
                 self.save();
             }
         }
-        true
-    }
-
-    /// Whether the server takes another record now, one that it has taken before if there is one: it gets that once more.
-    /// A server that refuses everything does so for another reason than what records are.
-    async fn takes_another(&mut self, records: &[Outgoing], refused: &Outgoing) -> bool {
-        let is_another = |it: &&Outgoing| it.seq != refused.seq && self.sink.is_for(it);
-        let another = self.taken.iter().chain(records).find(is_another).cloned();
-        match another {
-            Some(another) => {
-                let sent = self.sink.send(std::slice::from_ref(&another)).await;
-                matches!(sent, Ok(Sent::Arrived(1..)))
-            }
-            None => false,
-        }
-    }
-
-    /// Keeps one of the records that were taken, where it may be needed.
-    fn remember(&mut self, sent: Sent, part: &[Outgoing]) {
-        let is_short = |it: &&Outgoing| it.line.len() <= LONGEST_TAKEN;
-        if self.refused == Refused::Skip && matches!(sent, Sent::Arrived(1..)) {
-            let mut newest = part.iter().rev().filter(is_short);
-            let taken = newest.find(|it| self.sink.is_for(it));
-            self.taken = taken.cloned().or_else(|| self.taken.take());
-        }
+        Delivered::Whole
     }
 
     /// Sends what the sink holds, where it is time for that; before the end it is. `false`: it ends before.
@@ -319,7 +319,5 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Until it is looked for another record than one that is refused.
 const ANOTHER: Duration = Duration::from_secs(5);
-/// Bytes of a record that is kept to be sent again.
-const LONGEST_TAKEN: usize = 64 << 10;
 /// However long a server wants to be left alone.
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);

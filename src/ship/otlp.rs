@@ -23,6 +23,8 @@ pub(super) struct Otlp {
     sender: Sender,
     url: Uri,
     resource: Resource,
+    /// Answers since the last one whose body could be read.
+    unread: u32,
 }
 
 impl Otlp {
@@ -38,6 +40,7 @@ impl Otlp {
             sender: Sender::new(&target.to())?,
             url: target.url.of_logs(),
             resource,
+            unread: 0,
         })
     }
 
@@ -46,7 +49,32 @@ impl Otlp {
         let accept = [(ACCEPT, HeaderValue::from_static(PROTOBUF))];
         let url = self.url.clone();
         let sent = self.sender.post(url, PROTOBUF, &accept, message.into());
-        answered(&taken(sent.await)?, records.len())
+        match taken(sent.await)? {
+            Some(answer) => {
+                self.unread = 0;
+                answered(&answer, records.len())
+            }
+            None => self.unanswered(records.len()),
+        }
+    }
+
+    /// It was taken, and the body of the answer, which may say that some records are rejected, cannot be read. The message
+    /// is sent again; a server whose answers are never whole is believed by its status from some time on.
+    fn unanswered(&mut self, records: usize) -> Result<usize, Refusal> {
+        self.unread = self.unread.saturating_add(1);
+        if self.unread < BELIEVED {
+            let reason =
+                "the body of the answer, which says what is rejected, cannot be read".to_owned();
+            return Err(Refusal::Now(reason, None));
+        }
+        // Once, however long it lasts.
+        if self.unread == BELIEVED {
+            tracing::warn!(
+                url = %self.url,
+                "the bodies of answers cannot be read: whether records are rejected is not known, and they count as taken"
+            );
+        }
+        Ok(records)
     }
 }
 
@@ -196,6 +224,8 @@ fn number(name: &str, value: i64) -> KeyValue {
 }
 
 const LONGEST: usize = 1024;
+/// Answers in a row whose bodies cannot be read, after which there is no use in sending a message again.
+const BELIEVED: u32 = 4;
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// Collectors take 20 MiB, Dynatrace 10.

@@ -1,5 +1,7 @@
 //! Questions to the store, of commands: one after the other, and all of one moment.
 
+use std::time::Duration;
+
 use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -16,6 +18,8 @@ pub struct Asked {
     // Ended before the runtime that moves its bytes.
     connected: Connected,
     runtime: Runtime,
+    /// For an answer.
+    patience: Duration,
 }
 
 /// A record, by its gate and number. A journal has one gate, without a name.
@@ -61,12 +65,32 @@ impl Asked {
             .enable_all()
             .build()
             .map_err(|error| StoreError::Other(error.to_string()))?;
-        let connected = runtime.block_on(async {
-            let connected = Connected::open_to_ask(config, "audit").await?;
-            connected.client.batch_execute(SESSION).await?;
-            Ok::<_, StoreError>(connected)
+        let connected = runtime.block_on(Connected::open_to_ask(config, "audit"))?;
+        let asked = Self {
+            connected,
+            runtime,
+            patience: config.timeout.as_std().saturating_mul(PATIENCE),
+        };
+        let ms = asked.patience.as_millis().min(i32::MAX as u128);
+        asked.say(&format!("SET statement_timeout = {ms}; {SESSION}"))?;
+        Ok(asked)
+    }
+
+    /// The answer, or what is wrong. A server that is there ends a question that takes too long by itself.
+    fn answer<T>(
+        &self,
+        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        let within = self.patience.saturating_add(SILENT);
+        let answered = self
+            .runtime
+            .block_on(async { tokio::time::timeout(within, asking).await });
+        let answered = answered.map_err(|_elapsed| {
+            // Nor does anybody wait for its next answer.
+            self.connected.end();
+            StoreError::Timeout(within)
         })?;
-        Ok(Self { connected, runtime })
+        answered.map_err(|error| self.connected.explained(error.into()))
     }
 
     pub(super) fn rows(
@@ -74,15 +98,12 @@ impl Asked {
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let asking = self.connected.client.query(sql, values);
-        let asked = self.runtime.block_on(asking);
-        asked.map_err(|error| self.connected.explained(error.into()))
+        self.answer(self.connected.client.query(sql, values))
     }
 
     /// Something that has no answer.
     pub(super) fn say(&self, sql: &str) -> Result<(), StoreError> {
-        let saying = self.connected.client.batch_execute(sql);
-        Ok(self.runtime.block_on(saying)?)
+        self.answer(self.connected.client.batch_execute(sql))
     }
 
     /// A record as it was written.
@@ -204,5 +225,8 @@ LEFT JOIN LATERAL (
 ) AS settled ON true
 ORDER BY place";
 
+/// How many times `store.timeout` a person waits for one answer, and how much longer where nothing comes at all.
+const PATIENCE: u32 = 30;
+const SILENT: Duration = Duration::from_secs(5);
 /// Bytes of lines that are read at once.
 const AT_ONCE: i64 = 32 << 20;

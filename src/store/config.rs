@@ -130,6 +130,12 @@ impl TryFrom<String> for Url {
         let known = text.replace("sslmode=verify-full", "sslmode=require");
         let known = known.replace("sslmode=verify-ca", "sslmode=require");
         let settings = tokio_postgres::Config::from_str(&known).map_err(|_quotes| wanted)?;
+        let is_socket = |host: &Host| matches!(host, Host::Unix(_));
+        if settings.get_hosts().len() > 1 && settings.get_hosts().iter().any(is_socket) {
+            return Err(
+                "a socket of this machine stands alone: take the other hosts away, or give it a name and a port",
+            );
+        }
         let is_whole = !settings.get_hosts().is_empty() && settings.get_user().is_some();
         if is_url && is_whole && settings.get_password().is_none() {
             Ok(Self { text, settings })
@@ -176,6 +182,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (
         "passfile",
         "passfile is not known in the URL: the password belongs in store.password_file, or in --password-file",
+    ),
+    (
+        "hostaddr",
+        "hostaddr is not known in the URL: the certificate and the way to a server go by one name; write the address as its host",
     ),
     (
         "application_name",

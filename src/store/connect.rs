@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -13,7 +14,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{causes, cut};
-use super::guard::Guard;
+use super::guard::{Guard, Watched};
 use super::watch::Room;
 use super::{Config, StoreError, schema};
 use crate::outbound::Files;
@@ -63,10 +64,18 @@ impl Connected {
         if let Some(path) = &config.password_file {
             settings.password(password(path)?);
         }
-        let is_local = |host: &Host| matches!(host, Host::Unix(_));
-        if settings.get_hosts().iter().any(is_local) {
-            // On this machine, where only its own users are.
-            return Self::over(&settings, NoTls).await;
+        // It stands alone.
+        if let [Host::Unix(directory)] = settings.get_hosts() {
+            let port = settings.get_ports().first().copied().unwrap_or(PORT);
+            let path = directory.join(format!(".s.PGSQL.{port}"));
+            let socket = UnixStream::connect(&path).await;
+            let socket = socket.map_err(|error| {
+                StoreError::Other(format!("{}: {}", path.display(), unread(&error)))
+            })?;
+            let socket = Watched::private(socket, room);
+            settings.ssl_mode(SslMode::Disable);
+            let (client, connection) = settings.connect_raw(socket, NoTls).await?;
+            return Self::opened(client, connection);
         }
         let mode = settings.get_ssl_mode();
         if mode != SslMode::Disable {
@@ -89,6 +98,14 @@ impl Connected {
         <M::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
         let (client, connection) = settings.connect(tls).await?;
+        Self::opened(client, connection)
+    }
+
+    fn opened<S, T>(client: Client, connection: Connection<S, T>) -> Result<Self, StoreError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         if let Some(encoding) = connection.parameter("server_encoding")
             && encoding != "UTF8"
         {
@@ -129,6 +146,11 @@ impl Connected {
         Ok(self.client.batch_execute(&settings).await?)
     }
 
+    /// Ends it at once, whoever still has it.
+    pub(super) fn end(&self) {
+        self.work.abort();
+    }
+
     /// Whether the server has ended it, as far as is known.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
@@ -137,7 +159,7 @@ impl Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.work.abort();
+        self.end();
     }
 }
 
@@ -204,3 +226,6 @@ fn password(path: &Path) -> Result<String, StoreError> {
     }
     Ok(line.to_owned())
 }
+
+/// Where none is given.
+const PORT: u16 = 5432;

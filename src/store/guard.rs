@@ -61,6 +61,14 @@ impl Guard<Plain> {
     }
 }
 
+impl<S> Watched<S> {
+    /// One that nobody else can read.
+    pub(super) fn private(stream: S, room: Room) -> Self {
+        let watch = Watch::new(room, true);
+        Self { stream, watch }
+    }
+}
+
 type Connecting<S, E> = Pin<Box<dyn Future<Output = Result<Watched<S>, E>> + Send>>;
 
 impl<M> MakeTlsConnect<Socket> for Guard<M>

@@ -16,6 +16,7 @@ fn a_url_is_read_as_libpq_reads_it() {
         ),
         ("postgres://u@db/d?sslmode=prefer", SslMode::Prefer),
         ("postgres://u@127.0.0.1/d", SslMode::Disable),
+        ("postgres://u@%2Frun%2Fpostgresql/d", SslMode::Disable),
     ] {
         let read: Url = url.parse().unwrap();
         assert_eq!(read.settings().get_ssl_mode(), mode, "{url}");
@@ -30,6 +31,13 @@ fn a_url_is_read_as_libpq_reads_it() {
         ("postgres://u@db/d?passfile=x", "store.password_file"),
         ("postgres://u@db/d?sslmode=sometimes", "write postgres://"),
         ("postgres://u:p@db/d", "write postgres://"),
+        ("postgres://u@localhost/d?hostaddr=10.1.2.3", "hostaddr"),
+        (
+            "postgres://u@%2Frun%2Fpostgresql,db/d?sslmode=disable",
+            "stands alone",
+        ),
+        ("postgres://u@db,%2Frun%2Fpostgresql/d", "stands alone"),
+        ("postgres://u@db/d?host=/run/postgresql", "stands alone"),
     ] {
         let refused = url.parse::<Url>().unwrap_err();
         assert!(refused.contains(wanted), "{url}: {refused}");

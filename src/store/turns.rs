@@ -7,8 +7,10 @@
 //! Gates ask again and again, in one session each, so that whoever waits for one token is in nobody's way. A gate that
 //! had the turn last lets another one that asked meanwhile have it first.
 
+mod held;
 mod session;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{Config, StoreError, WhenAway};
+use held::Held;
+pub use held::Turn;
 use session::{Of, Session};
 
 #[cfg(test)]
@@ -31,8 +35,8 @@ pub struct Turns(Arc<Inner>);
 struct Inner {
     config: Config,
     gate: String,
-    /// How long a request of a gate that is gone may be under way.
-    hold: Duration,
+    /// How long a request of a gate that is gone may be under way, in milliseconds.
+    hold: AtomicU64,
     /// On which sessions live and turns end, whoever asked.
     runtime: Handle,
     session: Mutex<Option<Arc<Session>>>,
@@ -56,22 +60,6 @@ struct Trouble {
     tried: Instant,
     /// Until another session is opened.
     pause: Duration,
-}
-
-/// The right to change a token, until it is dropped.
-#[derive(Debug)]
-pub struct Turn(Option<Held>);
-
-/// What is in the store for a turn.
-#[derive(Debug)]
-struct Held {
-    inner: Arc<Inner>,
-    session: Arc<Session>,
-    of: Of,
-    holder: String,
-    taken: Instant,
-    /// The answer said so. Without an answer it may be.
-    is_had: bool,
 }
 
 /// Why there is no turn. The log says what is wrong with the store: that is nothing for clients.
@@ -105,7 +93,7 @@ impl Turns {
         let inner = Arc::new(Inner {
             config: config.clone(),
             gate: gate.to_owned(),
-            hold: hold.min(LONGEST_HOLD),
+            hold: AtomicU64::default(),
             runtime: Handle::current(),
             session: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
@@ -119,7 +107,16 @@ impl Turns {
         inner
             .runtime
             .spawn(async move { drop(first.session().await) });
-        Self(inner)
+        let turns = Self(inner);
+        turns.hold_for(hold);
+        turns
+    }
+
+    /// From now on a request may be under way for so long. It is never less than before: some began with the limits that
+    /// were in force then.
+    pub fn hold_for(&self, hold: Duration) {
+        let ms = u64::try_from(hold.min(LONGEST_HOLD).as_millis()).unwrap_or(u64::MAX);
+        self.0.hold.fetch_max(ms, Ordering::Relaxed);
     }
 
     /// Whether changes go on without it while the store is away.
@@ -177,31 +174,17 @@ impl Turns {
     /// The turn; or nothing, where another has it, who is told that somebody waits.
     async fn try_take(&self, of: &Of) -> Result<Option<Turn>, StoreError> {
         let session = self.0.session().await?;
-        let holder = Uuid::now_v7().to_string();
-        // Whatever becomes of the answer, a row that was made is not left behind.
-        let mut turn = Turn(Some(Held {
-            inner: self.0.clone(),
-            session: session.clone(),
-            of: of.clone(),
-            holder: holder.clone(),
-            taken: Instant::now(),
-            is_had: false,
-        }));
-        let (gate, hold) = (&self.0.gate, self.0.hold);
-        let asked = session.take(of, gate, &holder, hold);
-        let is_taken = self.0.in_time(&session, asked).await?;
+        // Whoever stops waiting for the answer does not keep it from being read: a turn that was had is let go.
+        let taking = self.0.clone().ask(session.clone(), of.clone());
+        let taking = self.0.ending.spawn_on(taking, &self.0.runtime);
+        let taken = taking.await.unwrap_or_else(|_panicked| Err(fault()))?;
         // Nobody waits for it too long: what was answered late was not.
         self.0.answers();
-        if is_taken {
-            if let Some(held) = &mut turn.0 {
-                held.is_had = true;
-            }
-            return Ok(Some(turn));
+        if taken.is_none() {
+            let told = session.want(of, &self.0.gate);
+            self.0.in_time(&session, told).await?;
         }
-        turn.0 = None;
-        let told = session.want(of, gate);
-        self.0.in_time(&session, told).await?;
-        Ok(None)
+        Ok(taken)
     }
 
     /// How it goes.
@@ -216,7 +199,7 @@ impl Turns {
     /// Waits until every turn that was dropped is free for others.
     pub async fn end(&self, within: Duration) {
         self.0.ending.close();
-        if tokio::time::timeout(within, self.0.ending.wait())
+        if tokio::time::timeout(within.min(LAST), self.0.ending.wait())
             .await
             .is_err()
         {
@@ -237,10 +220,37 @@ impl Inner {
         let inner = self.clone();
         let opening = self.runtime.spawn(async move { inner.open().await });
         opening.await.unwrap_or_else(|_panicked| {
-            let error = StoreError::Other(FAULT.to_owned());
+            let error = fault();
             self.note(&error);
             Err(error)
         })
+    }
+
+    /// Asks for a turn once. `None`: another has it.
+    async fn ask(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        of: Of,
+    ) -> Result<Option<Turn>, StoreError> {
+        let (holder, hold) = (Uuid::now_v7().to_string(), self.hold());
+        // Whatever becomes of the answer, what was taken is not left behind.
+        let mut turn = Turn::asked(Held {
+            inner: self.clone(),
+            session: session.clone(),
+            of: of.clone(),
+            holder: holder.clone(),
+            taken: Instant::now(),
+            hold,
+            is_had: false,
+        });
+        let asked = session.take(&of, &self.gate, &holder, hold);
+        let is_taken = self.in_time(&session, asked).await?;
+        turn.is_answered(is_taken);
+        Ok(is_taken.then_some(turn))
+    }
+
+    fn hold(&self) -> Duration {
+        Duration::from_millis(self.hold.load(Ordering::Relaxed))
     }
 
     fn usable(&self) -> Option<Arc<Session>> {
@@ -282,8 +292,15 @@ impl Inner {
             && session.fails()
         {
             self.note(error);
+            self.gives_up(session);
         }
         answered
+    }
+
+    /// Asks this session nothing more: it ends with the last turn that was had in it.
+    fn gives_up(&self, session: &Arc<Session>) {
+        let mut kept = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take_if(|kept| Arc::ptr_eq(kept, session));
     }
 
     fn trouble(&self) -> Option<Trouble> {
@@ -341,63 +358,6 @@ impl Inner {
     }
 }
 
-impl Held {
-    /// Frees the turn, in another session where its own has ended. Past `hold` it is free in any case.
-    async fn free(self) {
-        let Self {
-            inner,
-            session,
-            of,
-            holder,
-            is_had,
-            ..
-        } = self;
-        let began = Instant::now();
-        if !session.is_closed() {
-            let freed = session.release(&of, &holder, is_had);
-            if inner.in_time(&session, freed).await.is_ok() {
-                inner.clean(&session).await;
-                return;
-            }
-        }
-        drop(session);
-        while began.elapsed() < inner.hold {
-            if let Ok(session) = inner.session().await {
-                let freed = session.forget(&of, &holder);
-                if inner.in_time(&session, freed).await.is_ok() {
-                    return;
-                }
-            }
-            tokio::time::sleep(LATER).await;
-        }
-    }
-}
-
-impl Turn {
-    /// Whether it can be trusted for as long as a request may take from here on: it was had just now, or its session
-    /// lives, and the lock with it. Then its row is renewed.
-    pub async fn is_good(&self) -> bool {
-        let Some(held) = &self.0 else {
-            return false;
-        };
-        if held.taken.elapsed() < FRESH {
-            return true;
-        }
-        let renewed = held.session.renew(&held.of, &held.holder, held.inner.hold);
-        let renewed = held.inner.in_time(&held.session, renewed).await;
-        renewed.unwrap_or(false)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some(held) = self.0.take() {
-            let inner = held.inner.clone();
-            inner.ending.spawn_on(held.free(), &inner.runtime);
-        }
-    }
-}
-
 /// Between two tries where another gate has it.
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -409,9 +369,10 @@ const LONGEST_AGAIN: Duration = Duration::from_secs(2);
 const CLEANED: Duration = Duration::from_mins(10);
 /// A row that holds for longer is none of a gate's.
 const LONGEST_HOLD: Duration = Duration::from_hours(23);
-/// Between two tries to free one.
-const LATER: Duration = Duration::from_secs(1);
-/// How long a row is trusted without its session. `hold` has room for more.
-const FRESH: Duration = Duration::from_secs(3);
+/// How long the end of the gate waits for those that are not free: they run out by themselves.
+const LAST: Duration = Duration::from_secs(5);
+
 /// What a panic is for operators.
-const FAULT: &str = "dtgate has a fault: a connection could not be opened";
+fn fault() -> StoreError {
+    StoreError::Other("dtgate has a fault: the store could not be asked for a turn".to_owned())
+}

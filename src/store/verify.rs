@@ -3,6 +3,8 @@
 //!
 //! Rows are read in order, some at a time: what is held does not grow with the store.
 
+mod compared;
+
 use std::collections::{HashSet, VecDeque};
 
 use tokio_postgres::Row as Kept;
@@ -13,10 +15,11 @@ use super::column::column;
 use super::endings::Endings;
 use super::moment::Moment;
 use super::rows::Row;
-use super::schema::unsigned;
+use super::schema::{signed, unsigned};
 use crate::audit::chain::NotedHead;
 use crate::audit::verify::{Beginning, Elsewhere, Report, Trust, VerifyError};
 use crate::value::counted;
+use compared::compared;
 
 /// What was found of one gate.
 #[derive(Debug)]
@@ -123,6 +126,7 @@ impl Asked {
         trust: &Trust,
     ) -> Result<Verified, StoreError> {
         let mut problems = Problems::default();
+        let begins = self.begins(gate, trust)?;
         let mut rows = Rows {
             asked: self,
             gate,
@@ -149,6 +153,10 @@ impl Asked {
             names.see(&meant);
             if names.is_full() {
                 names.check(self, &mut problems)?;
+            }
+            // What is left of the records before.
+            if begins.is_some_and(|begins| seq <= begins) {
+                continue;
             }
             endings.see(self, gate, &kept, &meant, &mut problems)?;
             let chain = if let Some(chain) = &mut chain {
@@ -178,7 +186,8 @@ impl Asked {
             }
         }
         names.check(self, &mut problems)?;
-        let last = chain.as_ref().map_or(0, |chain| chain.next() - 1);
+        let last = chain.as_ref().map(|chain| chain.next() - 1);
+        let last = last.or(begins).unwrap_or_default();
         let is_whole = broken.is_none();
         let chain = match broken {
             Some(error) => Some(Err(error)),
@@ -197,6 +206,26 @@ impl Asked {
             chain,
             problems: problems.all(),
         })
+    }
+
+    /// The record behind which this gate is verified, where not all before it are there any more. Months are dropped by
+    /// time, and records follow by number: some of those before it may be left.
+    fn begins(&self, gate: &str, trust: &Trust) -> Result<Option<u64>, StoreError> {
+        let Some(noted) = &trust.begins else {
+            return Ok(None);
+        };
+        let sql =
+            "SELECT min(seq), count(*) FROM dtgate.record WHERE gate = $1 AND seq BETWEEN 1 AND $2";
+        let rows = self.rows(sql, &[&gate, &signed(noted.seq)])?;
+        let first = rows
+            .first()
+            .map(|row| column::<Option<i64>>(row, 0))
+            .transpose()?
+            .flatten();
+        let there = rows.first().map(|row| column::<i64>(row, 1)).transpose()?;
+        let all = first.map(|first| unsigned(signed(noted.seq) - first) + 1);
+        let is_whole = all.is_some() && all == there.map(unsigned);
+        Ok((!is_whole).then_some(noted.seq))
     }
 
     /// The records that say what their gate has deleted of its journal.
@@ -287,98 +316,6 @@ impl Names {
             self.known.clear();
         }
         Ok(())
-    }
-}
-
-/// What stands beside a line and is not what it says.
-fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, StoreError> {
-    let seq = meant.seq;
-    let hash: Option<&[u8]> = column(kept, "hash")?;
-    if hash != Some(&meant.hash) {
-        return Ok(Some(format!(
-            "record {seq} was changed: its line has another hash than the one beside it"
-        )));
-    }
-    let mut wrong = Vec::new();
-    let mut is = |column: &'static str, is_right: bool| {
-        if !is_right {
-            wrong.push(column);
-        }
-    };
-    let at: Moment = column(kept, "at")?;
-    is("at", at == meant.at);
-    let text = |name| column::<Option<&str>>(kept, name);
-    let number = |name| column::<Option<i64>>(kept, name);
-    let list = |name| column::<Option<Vec<Option<String>>>>(kept, name);
-    is("kind", text("kind")? == Some(meant.kind()));
-    is("decision_seq", number("decision_seq")? == meant.about());
-    let decision = meant.decision();
-    let verdict = decision.map(|it| if it.is_allowed { "allow" } else { "deny" });
-    for (column, wanted) in [
-        ("decision_id", decision.and_then(|it| it.id.as_deref())),
-        ("verdict", verdict),
-        ("operation", decision.map(|it| &*it.operation)),
-        (
-            "environment",
-            decision.and_then(|it| it.environment.as_deref()),
-        ),
-        ("caller", decision.and_then(|it| it.caller.as_deref())),
-        ("client", decision.and_then(|it| it.client.as_deref())),
-        ("revision", decision.and_then(|it| it.revision.as_deref())),
-    ] {
-        is(column, text(column)? == wanted);
-    }
-    let no_op: Option<bool> = column(kept, "no_op")?;
-    is("no_op", no_op == decision.map(|it| it.is_no_op));
-    for (column, wanted) in [
-        ("certificate", decision.map(|it| &it.certificate)),
-        ("claim", decision.map(|it| &it.claim)),
-        ("team", decision.map(|it| &it.team)),
-        ("scope", decision.map(|it| &it.scope)),
-        ("added", decision.map(|it| &it.added)),
-        ("removed", decision.map(|it| &it.removed)),
-        ("policy", decision.map(|it| &it.policy)),
-        ("code", decision.map(|it| &it.code)),
-    ] {
-        is(column, is_same(list(column)?.as_deref(), wanted));
-    }
-    let words = list("words")?;
-    is(
-        "words",
-        are_words(words.as_deref(), decision.map(|it| &it.words)),
-    );
-    if decision.is_none() {
-        is("token", list("token")?.is_none());
-        is("outcome", text("outcome")?.is_none());
-        is("outcome_seq", number("outcome_seq")?.is_none());
-        is("settled_seq", number("settled_seq")?.is_none());
-        is("found", text("found")?.is_none());
-    }
-    Ok((!wrong.is_empty()).then(|| {
-        let wrong = wrong.join(", ");
-        format!(
-            "record {seq} is not what it is found by: its line says something else than its {wrong}"
-        )
-    }))
-}
-
-fn is_same(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {
-    match (kept, wanted) {
-        (None, None) => true,
-        (Some(kept), Some(wanted)) => kept.iter().map(Option::as_ref).eq(wanted.iter().map(Some)),
-        _ => false,
-    }
-}
-
-/// Words are kept in an order of their own.
-fn are_words(kept: Option<&[Option<String>]>, wanted: Option<&Vec<String>>) -> bool {
-    match (kept, wanted) {
-        (None, None) => true,
-        (Some(kept), Some(wanted)) => {
-            let kept: HashSet<Option<&String>> = kept.iter().map(Option::as_ref).collect();
-            kept == wanted.iter().map(Some).collect()
-        }
-        _ => false,
     }
 }
 

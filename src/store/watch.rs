@@ -1,5 +1,5 @@
-//! What a server may send. Its bytes are looked at as they come: one that sends without end, or wants the password
-//! readable on the way, is not listened to any longer.
+//! What a server may send. Its bytes are looked at as they come: one that sends without end, or wants the password so
+//! that others could find it, is not listened to any longer.
 
 use std::io;
 
@@ -97,18 +97,21 @@ impl Watch {
     /// Of a message's content.
     fn inside(&mut self, seen: &[u8]) -> io::Result<()> {
         let [kind, ..] = self.head;
-        if kind != AUTHENTICATION || self.asks.len() >= CLEAR.len() {
+        if kind != AUTHENTICATION || self.is_private || self.asks.len() >= CLEAR.len() {
             return Ok(());
         }
         self.asks.extend(seen.iter().take(CLEAR.len()));
         self.asks.truncate(CLEAR.len());
-        if self.asks == CLEAR && !self.is_private {
-            return Err(io::Error::other(
-                "the server wants the password in clear text, and the connection is not encrypted: \
-                 use sslmode=require, or let it ask for scram-sha-256",
-            ));
-        }
-        Ok(())
+        let how = match self.asks.as_slice() {
+            asks if asks == CLEAR => "in clear text",
+            // Whoever reads the answer finds the password by trying, and what the server keeps of it at once.
+            asks if asks == MD5 => "by md5",
+            _ => return Ok(()),
+        };
+        Err(io::Error::other(format!(
+            "the server wants the password {how}, and the connection is not encrypted: \
+             use sslmode=require, or let it ask for scram-sha-256"
+        )))
     }
 }
 
@@ -119,6 +122,7 @@ const PARAMETER: u8 = b'S';
 const COMPLETE: u8 = b'Z';
 /// How it asks for the password in clear text.
 const CLEAR: [u8; 4] = [0, 0, 0, 3];
+const MD5: [u8; 4] = [0, 0, 0, 5];
 /// Bytes of settings that a server may tell in one session.
 const PARAMETERS: usize = 1 << 20;
 
@@ -176,6 +180,10 @@ mod tests {
         let said = refused(false, &clear);
         assert!(said.contains("clear text"), "{said}");
         assert_eq!(refused(true, &clear), "");
+        let md5 = message(b'R', b"\0\0\0\x05salt");
+        let said = refused(false, &md5);
+        assert!(said.contains("by md5"), "{said}");
+        assert_eq!(refused(true, &md5), "");
         let scram = message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0");
         let welcome = message(b'R', &[0, 0, 0, 0]);
         assert_eq!(refused(false, &[scram, welcome].concat()), "");

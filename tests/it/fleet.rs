@@ -1,10 +1,11 @@
 //! Gates that take turns at a token by a common store: no two change one token at once, whatever becomes of them.
 
+mod ends;
 mod page;
+mod together;
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, exchange, policies, put, serving};
+use crate::harness::{
+    Answer, GOOD, Gate, Seen, TOKEN, Upstream, eventually, exchange, is_lookup, policies, put,
+    serving,
+};
 use crate::postgres::{Database, Postgres, database};
 
 /// Requests that take so long that others would come in between.
@@ -26,11 +30,26 @@ struct Watched {
 impl Watched {
     /// Each change takes `time`. It goes on when the gate that sent it is gone, as Dynatrace's work does.
     fn start(time: Duration) -> Self {
+        Self::of(Upstream::forgetting, move |_| {
+            // What is tested is that nobody comes meanwhile.
+            std::thread::sleep(time);
+            b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
+        })
+    }
+
+    /// Watches how changes are answered.
+    fn of(
+        upstream: impl FnOnce(Box<Answer>) -> Upstream,
+        answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         let changes = Arc::new(AtomicUsize::new(0));
         let overlaps = Arc::new(Mutex::new(Vec::new()));
         let under_way: Mutex<HashMap<String, usize>> = Mutex::default();
         let (counted, found) = (changes.clone(), overlaps.clone());
-        let upstream = Upstream::forgetting(move |seen| {
+        let upstream = upstream(Box::new(move |seen: &Seen| {
+            if is_lookup(&seen.line) {
+                return answer(seen);
+            }
             let token = seen.line.split(' ').nth(1).unwrap().to_owned();
             let count = |step: fn(usize) -> usize| {
                 let mut all = under_way.lock().unwrap();
@@ -41,12 +60,11 @@ impl Watched {
             if count(|number| number + 1) > 1 {
                 found.lock().unwrap().push(token.clone());
             }
-            // What is tested is that nobody comes meanwhile.
-            std::thread::sleep(time);
+            let answered = answer(seen);
             count(|number| number - 1);
             counted.fetch_add(1, Ordering::SeqCst);
-            b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()
-        });
+            answered
+        }));
         Self {
             upstream,
             changes,
@@ -62,12 +80,23 @@ fn start(
     database: &Database<'_>,
     (name, more): (&str, &str),
 ) -> Gate {
+    start_within(directory, upstream, database, (name, more), "3s")
+}
+
+/// The same, with this limit for the upstream's answers.
+fn start_within(
+    directory: TempDir,
+    upstream: &Upstream,
+    database: &Database<'_>,
+    (name, more): (&str, &str),
+    response: &str,
+) -> Gate {
     let config = directory.path().join("dtgate.toml");
     let section = database.section(directory.path());
     let text = format!(
         "{section}turns = \"store\"\ntimeout = \"2s\"\n{more}\n[journal]\norigin = \"{name}\"\ntimeout = \"3s\"\n\
          [lookup]\ntimeout = \"3s\"\n[upstream]\nurl = \"http://{}\"\nconnect_timeout = \"500ms\"\n\
-         response_timeout = \"3s\"\n",
+         response_timeout = \"{response}\"\n",
         upstream.address
     );
     std::fs::write(&config, text).unwrap();
@@ -88,82 +117,11 @@ fn status(gate: &Gate) -> Value {
     exchange(gate.admin, b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n").json()
 }
 
-/// Changes tokens in turn, until it was told often enough; `false`: whatever becomes of them.
-fn change(gate: SocketAddr, wanted: usize, sent: &AtomicUsize, has_to_hold: bool) {
-    for _ in 0..wanted {
-        let number = sent.fetch_add(1, Ordering::SeqCst) % 10;
-        let request = put(GOOD).replacen(TOKEN, &token(number), 1);
-        if has_to_hold {
-            let answer = exchange(gate, request.as_bytes());
-            assert_eq!(answer.status, 204, "{answer:?}");
-        } else if let Ok(mut stream) = TcpStream::connect(gate) {
-            let mut answer = Vec::new();
-            let told = stream
-                .write_all(request.as_bytes())
-                .and_then(|()| stream.shutdown(Shutdown::Write))
-                .and_then(|()| stream.read_to_end(&mut answer));
-            drop(told);
-        }
-    }
-}
-
-/// One is killed, then the store is restarted, while all change the same ten tokens.
-#[test]
-#[ignore = "needs PostgreSQL"]
-fn needs_postgres_no_two_gates_change_one_token_at_once() {
-    let watched = Watched::start(Duration::from_millis(30));
-    let mut server = Postgres::start();
-    let name = server.database().name;
-    let names = ["gate-a", "gate-b", "gate-c"];
-    let more = "turn_wait = \"30s\"";
-    let begin = |directory, origin, server: &Postgres| {
-        start(
-            directory,
-            &watched.upstream,
-            &server.named(&name),
-            (origin, more),
-        )
-    };
-    let [a, b, c] = names.map(|origin| begin(tempfile::tempdir().unwrap(), origin, &server));
-    let sent = &AtomicUsize::new(0);
-    let under_way = |more: usize| {
-        let before = watched.changes.load(Ordering::SeqCst);
-        eventually("changes are under way", || {
-            (watched.changes.load(Ordering::SeqCst) >= before + more).then_some(())
-        });
-    };
-    let third = std::thread::scope(|scope| {
-        for gate in [&a, &b, &c] {
-            let (address, has_to_hold) = (gate.address, gate.address != c.address);
-            for _ in 0..4 {
-                scope.spawn(move || change(address, 15, sent, has_to_hold));
-            }
-        }
-        under_way(40);
-        c.crash()
-    });
-    std::thread::scope(|scope| {
-        for gate in [&a, &b] {
-            let address = gate.address;
-            for _ in 0..4 {
-                scope.spawn(move || change(address, 15, sent, true));
-            }
-        }
-        under_way(20);
-        server.stop("immediate");
-        server.start_again();
-    });
-    assert_eq!(*watched.overlaps.lock().unwrap(), [""; 0]);
-    // The third comes back, and all that they have recorded is there, once.
-    let c = begin(third, "gate-c", &server);
-    for (origin, mut gate) in names.iter().zip([a, b, c]) {
-        gate.signal("TERM");
-        assert!(gate.wait().success());
-        crate::store::holds(&server.named(&name), origin, &gate.journal());
-    }
-    // Nobody has to wait for a gate that ended as it should.
-    let left = "SELECT count(*) FROM dtgate.turn WHERE until > '-infinity' AND gate <> 'gate-c'";
-    assert_eq!(server.named(&name).sql(left), "0");
+/// Changes a token, which has to be done.
+fn change(gate: SocketAddr, token: &str) {
+    let request = put(GOOD).replacen(TOKEN, token, 1);
+    let answer = exchange(gate, request.as_bytes());
+    assert_eq!(answer.status, 204, "{answer:?}");
 }
 
 #[test]
@@ -182,7 +140,7 @@ fn needs_postgres_a_change_waits_for_its_turn_and_is_told_to_come_again() {
         let both = [&a, &b].map(|gate| gate.send("PUT", &token(2), GOOD).status);
         (both == [204, 204]).then_some(())
     });
-    let slow = std::thread::spawn(move || change(address, 1, &AtomicUsize::new(0), true));
+    let slow = std::thread::spawn(move || change(address, &token(0)));
     eventually("the turn is taken", || {
         let taken = database.asked("SELECT count(*) FROM dtgate.turn WHERE until > '-infinity'");
         (taken.as_deref() == Ok("1")).then_some(())

@@ -67,6 +67,13 @@ impl Upstream {
         Self::start(answer, true, false)
     }
 
+    /// The same for everything, lookups too.
+    pub(crate) fn forgetting_all(
+        answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(answer, false, false)
+    }
+
     /// Answers everything as a function says, lookups too.
     pub(crate) fn answering_all(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::start(answer, false, true)

@@ -1,6 +1,8 @@
 //! Records on their way elsewhere: from a real gate, whatever becomes of it and of those that get them.
 
-use std::collections::BTreeSet;
+mod kept;
+mod kills;
+
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -242,89 +244,6 @@ fn a_sink_that_is_down_costs_no_request_and_loses_nothing() {
     eventually("all of it arrives", || {
         (events(&das.seen()).len() == 20).then_some(())
     });
-}
-
-/// How often the program is killed.
-const KILLS: usize = 12;
-
-#[test]
-fn a_kill_at_any_step_loses_nothing() {
-    let round = Arc::new(AtomicUsize::new(0));
-    let now = round.clone();
-    let taken = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keep = taken.clone();
-    let (asked, arrivals) = std::sync::mpsc::channel();
-    let asked = std::sync::Mutex::new(asked);
-    // In some rounds it takes them, in others not, in others it takes them and says nothing.
-    let collector = Upstream::answering_all(move |seen| {
-        let round = now.load(Ordering::Relaxed);
-        asked.lock().unwrap().send(round).unwrap_or(());
-        match round % 3 {
-            0 => {
-                keep.lock().unwrap().push(seen.clone());
-                TAKEN.to_vec()
-            }
-            1 => BUSY.to_vec(),
-            _ => {
-                keep.lock().unwrap().push(seen.clone());
-                Vec::new()
-            }
-        }
-    });
-    let upstream = Upstream::lenient();
-    // Many starts, while other tests run.
-    let config = otlp(collector.address) + "[policies]\ntime_limit = '10s'\n";
-    let mut directory = tempfile::tempdir().unwrap();
-    for number in 0..KILLS {
-        round.store(number, Ordering::Relaxed);
-        let gate = shipping(directory, upstream.address, &config);
-        for _ in 0..=number % 4 {
-            assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
-        }
-        // At the first message, or at one of the next, as far as there are so many: a quick gate sends more in one.
-        let mut patience = std::time::Duration::from_mins(1);
-        let mut more = 1 + usize::from(number % 3 == 0) * (number % 4);
-        while more > 0 {
-            match arrivals.recv_timeout(patience) {
-                Ok(of) if of == number => {
-                    more -= 1;
-                    patience = std::time::Duration::from_secs(1);
-                }
-                Ok(_late) => {}
-                Err(silence) => {
-                    assert!(patience.as_secs() == 1, "no message: {silence}");
-                    break;
-                }
-            }
-            if gate.journal().join("shipped.otlp.siem.new").exists() {
-                break;
-            }
-        }
-        directory = gate.crash();
-        let cursor = directory.path().join("journal/shipped.otlp.siem");
-        // What a kill between two steps of writing it would leave.
-        match number {
-            4 => std::fs::write(cursor.with_extension("siem.new"), "{\"se").unwrap(),
-            8 => std::fs::write(&cursor, "").unwrap(),
-            _ => {}
-        }
-    }
-    round.store(0, Ordering::Relaxed);
-    let mut gate = shipping(directory, upstream.address, &config);
-    gate.signal("TERM");
-    assert!(gate.wait().success());
-    let journal = lines(&gate.journal());
-    let logs = logs(&taken.lock().unwrap());
-    let arrived: Vec<_> = logs.iter().map(record).collect();
-    // Each one, as it is in the journal; and none comes first before those before it have come.
-    let all: BTreeSet<_> = arrived.iter().cloned().collect();
-    assert_eq!(all.into_iter().collect::<Vec<_>>(), journal);
-    let mut next = 1;
-    for (seq, _) in &arrived {
-        assert!(*seq <= next, "{seq} comes before {next}");
-        next = next.max(seq + 1);
-    }
-    verify(&gate.journal());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::state::{InForce, Last, Trigger};
 use super::{Fresh, Reloader, off_thread};
 use crate::app::prove::prove;
-use crate::app::{configured, generations, load, now, say_bundles};
+use crate::app::{configured, export, generations, load, now, say_bundles};
 use crate::audit;
 use crate::audit::event::{self, Event, Record};
 use crate::audit::pseudonym::Pseudonyms;
@@ -65,6 +65,8 @@ impl Reloader {
             revision: set.policy().revision().into(),
             mask: set.policy().mask().cloned(),
         };
+        // Before: no request is under way for longer than others wait.
+        self.hold_turns(&config);
         let placed = self.audit.replaced(record.clone(), by, || {
             for service in &self.services {
                 service.swap(set.clone());
@@ -110,6 +112,12 @@ impl Reloader {
         let (policy, bytecode) = (in_force.set.policy(), in_force.config.policies.bytecode);
         if bytecode != AnswersFor::None && !policy.is(before.set.policy()) {
             prove(policy.clone(), bytecode);
+        }
+    }
+
+    fn hold_turns(&self, config: &Config) {
+        if let Some(fleet) = &self.fleet {
+            fleet.hold_for(export::hold(config));
         }
     }
 

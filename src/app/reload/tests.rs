@@ -53,6 +53,7 @@ async fn reloads(
         ledger: app.ledger.clone(),
         metrics: app.metrics.clone(),
         downloads: app.downloads.clone(),
+        fleet: None,
         manager: Manager::default(),
         tls: [app.listener.tls(), app.admin_listener.tls()],
     };

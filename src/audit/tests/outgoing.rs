@@ -110,7 +110,7 @@ async fn a_cursor_that_somebody_has_set_forward_sends_everything_and_counts_for_
     let good: serde_json::Value =
         serde_json::from_slice(&fs::read(cursor(&config)).unwrap()).unwrap();
     let hash = good["hash"].as_str().unwrap();
-    for (seq, hash) in [(last - 1, hash), (1000, hash), (1000, "")] {
+    for (seq, hash) in [(last - 1, hash), (1000, hash), (1000, ""), (last - 1, "")] {
         let mut edited = good.clone();
         edited["seq"] = seq.into();
         edited["hash"] = hash.into();

@@ -75,6 +75,11 @@ impl Session {
         self.connected.explained(error)
     }
 
+    /// Ends it, and all locks with it. Rows of turns hold on.
+    pub(super) fn end(&self) {
+        self.connected.end();
+    }
+
     /// A question has failed. Whether that is the first.
     pub(super) fn fails(&self) -> bool {
         self.is_well.swap(false, Ordering::Relaxed)
@@ -125,7 +130,7 @@ impl Session {
         Ok(rows == 1)
     }
 
-    /// Frees a turn of this session. `is_had`: it certainly had it.
+    /// Frees a turn of this session; 0: there was none. `is_had`: it certainly had it.
     pub(super) async fn release(&self, of: &Of, holder: &str, is_had: bool) -> Result<u64, Error> {
         let client = &self.connected.client;
         client

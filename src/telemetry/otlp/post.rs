@@ -60,7 +60,7 @@ impl Post {
         };
         let accept = (ACCEPT, HeaderValue::from_static(PROTOBUF));
         match self.sender.post(url, PROTOBUF, &[accept], message).await? {
-            (StatusCode::OK, _head, body) => Ok(body),
+            (StatusCode::OK, _head, body) => Ok(body.unwrap_or_default()),
             (status, _, _) => Err(AskError::Status(status)),
         }
     }

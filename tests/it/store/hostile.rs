@@ -1,7 +1,9 @@
 //! Servers and tables that somebody has in his hands: nothing ends by them, and nothing of theirs fills a log or memory.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use dtgate::store::Config;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::refused::said;
 use super::rows::config;
 use super::{end, failures, start};
 use crate::harness::{GOOD, TOKEN, Upstream, eventually, exchange};
-use crate::postgres::{Database, database};
+use crate::postgres::{Database, Postgres, database};
 
 fn message(kind: u8, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len() + 4).unwrap();
@@ -29,7 +31,7 @@ fn hello() -> Vec<u8> {
 }
 
 /// Reads what a client begins with, and says this.
-fn begun(stream: &mut TcpStream, says: &[u8]) {
+fn begun(stream: &mut (impl Read + Write), says: &[u8]) {
     let mut length = [0; 4];
     stream.read_exact(&mut length).unwrap();
     let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
@@ -43,14 +45,30 @@ fn server(first: Vec<u8>, then: Vec<u8>) -> Config {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            begun(&mut stream, &first);
-            if matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
-                while !then.is_empty() && stream.write_all(&then).is_ok() {}
-            }
+            says(&mut stream, &first, &then);
         }
     });
     let url = format!("postgres://dtgate@127.0.0.1:{port}/dtgate");
     Config::at(url.parse().unwrap())
+}
+
+/// The same at a socket of this machine, in a directory.
+fn local(directory: &Path, first: Vec<u8>, then: Vec<u8>) -> Config {
+    let listener = UnixListener::bind(directory.join(".s.PGSQL.5432")).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            says(&mut stream, &first, &then);
+        }
+    });
+    let host = directory.to_str().unwrap().replace('/', "%2F");
+    Config::at(format!("postgres://dtgate@{host}/dtgate").parse().unwrap())
+}
+
+fn says(stream: &mut (impl Read + Write), first: &[u8], then: &[u8]) {
+    begun(stream, first);
+    if matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
+        while !then.is_empty() && stream.write_all(then).is_ok() {}
+    }
 }
 
 #[test]
@@ -63,11 +81,17 @@ fn a_server_that_sends_without_end_is_not_read_without_end() {
     let huge = [&b"D\x7f\xff\xff\xf0"[..], &vec![0; 100_000]].concat();
     for flood in [row, notice, settings, huge] {
         let kind = char::from(flood[0]);
-        let refused = said(&server(hello(), flood));
-        assert!(
-            refused.contains("as one answer") || refused.contains("unexpected message"),
-            "{kind}: {refused}"
-        );
+        let directory = tempfile::tempdir().unwrap();
+        for server in [
+            server(hello(), flood.clone()),
+            local(directory.path(), hello(), flood),
+        ] {
+            let refused = said(&server);
+            assert!(
+                refused.contains("as one answer") || refused.contains("unexpected message"),
+                "{kind}: {refused}"
+            );
+        }
     }
 }
 
@@ -80,16 +104,46 @@ fn what_a_server_says_is_cut() {
 }
 
 #[test]
-fn a_password_is_not_sent_readable() {
+fn a_password_is_not_sent_so_that_others_could_find_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, "secret").unwrap();
-    let config = Config {
-        password_file: Some(file),
-        ..server(message(b'R', &[0, 0, 0, 3]), Vec::new())
+    let with = |config: Config| Config {
+        password_file: Some(file.clone()),
+        ..config
     };
-    let refused = said(&config);
-    assert!(refused.contains("in clear text"), "{refused}");
+    for (asks, wanted) in [
+        (&b"\0\0\0\x03"[..], "in clear text"),
+        (b"\0\0\0\x05salt", "by md5"),
+    ] {
+        let asks = message(b'R', asks);
+        let refused = said(&with(server(asks.clone(), Vec::new())));
+        assert!(refused.contains(wanted), "{refused}");
+        // Where nobody else reads it, it is, and this server says nothing to it.
+        let socket = tempfile::tempdir().unwrap();
+        let refused = said(&with(local(socket.path(), asks, Vec::new())));
+        assert!(refused.contains("closed"), "{refused}");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_socket_of_this_machine_will_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(directory.path(), everybody).unwrap();
+    let path = directory.path().to_str().unwrap();
+    let server = Postgres::with(&format!("unix_socket_directories = '{path}'"));
+    let database = server.database();
+    let by_socket = format!("dtgate@{}:{}", path.replace('/', "%2F"), server.port);
+    let url = database.url();
+    let (_, name) = url.rsplit_once('/').unwrap();
+    let config = Config {
+        url: format!("postgres://{by_socket}/{name}").parse().unwrap(),
+        ..config(&database)
+    };
+    assert_eq!(said(&config), "");
+    assert_eq!(database.count(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use dtgate::audit::lines::Lines;
 use crate::harness::{GOOD, Gate, TOKEN, Upstream, eventually, program};
 use crate::postgres::{Database, database};
 
-use super::{end, holds, start};
+use super::{end, failures, holds, start};
 
 /// How many records the journal has.
 fn written(gate: &Gate) -> u64 {
@@ -28,7 +28,7 @@ fn needs_postgres_what_the_store_has_lost_is_sent_again() {
     let upstream = Upstream::lenient();
     let database = database();
     let gate = start(tempfile::tempdir().unwrap(), &upstream, &database, "gate-a");
-    // All of it, from the middle on, the last one, and one of a gate that is idle.
+    // All of it, from the middle on, and the last one.
     let losses = [
         "DROP SCHEMA dtgate CASCADE",
         "DELETE FROM dtgate.record WHERE seq > 7; DELETE FROM dtgate.name",
@@ -49,17 +49,14 @@ fn needs_postgres_what_the_store_has_lost_is_sent_again() {
             (there == Ok(written(&gate).to_string())).then_some(())
         });
     }
+    assert!(failures(&gate) >= losses.len() as u64);
     let gate = end(gate);
     holds(&database, "gate-a", &gate.journal());
     let names = database.sql("SELECT value FROM dtgate.name WHERE kind = 'operation'");
     assert_eq!(names, "token.update");
+    // Once, however often it happens within some time.
     let told = "records that were sent are not there any more";
-    assert_eq!(
-        gate.log().matches(told).count(),
-        losses.len(),
-        "{}",
-        gate.log()
-    );
+    assert_eq!(gate.log().matches(told).count(), 1, "{}", gate.log());
 
     // While the gate was down.
     database.sql("DELETE FROM dtgate.record WHERE seq > 3");
@@ -106,4 +103,55 @@ fn needs_postgres_what_was_sent_under_another_name_is_not_sent_again() {
     let twice = "SELECT count(*) - count(DISTINCT seq), count(*) FROM dtgate.record";
     let last = written(&gate);
     assert_eq!(database.sql(twice), format!("0|{last}"));
+}
+
+/// A gate that is killed while it sends again what the store has lost: at each step of that.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_a_kill_on_the_way_back_loses_nothing() {
+    let upstream = Upstream::lenient();
+    let database = database();
+    let mut directory = tempfile::tempdir().unwrap();
+    // Noticed, noted, under way, and done in part or whole.
+    for round in 0..8 {
+        let gate = start(directory, &upstream, &database, "gate-a");
+        for _ in 0..10 {
+            assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
+        }
+        eventually("all is there", || {
+            (database.count() == written(&gate)).then_some(())
+        });
+        let last = written(&gate);
+        let left = if round % 2 == 0 { 0 } else { last / 2 };
+        // Each row takes its time, so that there is a middle.
+        database.sql(&format!(
+            "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS
+               'BEGIN PERFORM pg_sleep(0.01); RETURN new; END';
+             CREATE OR REPLACE TRIGGER slow BEFORE INSERT ON dtgate.record FOR EACH ROW EXECUTE FUNCTION public.slow();
+             DELETE FROM dtgate.record WHERE seq > {left}"
+        ));
+        hang_up(&database);
+        let cursor = gate.journal().join("shipped.store");
+        let noted = || {
+            let text = std::fs::read(&cursor).unwrap_or_default();
+            let file: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+            file["seq"].as_u64().is_some_and(|seq| seq <= left)
+        };
+        let copies =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'
+                        AND datname = current_database()";
+        eventually("it is there", || {
+            let is_there = match round / 2 {
+                0 => gate.log().contains("are not there any more"),
+                1 => noted(),
+                2 => database.asked(copies).is_ok_and(|it| it != "0"),
+                _ => database.count() > left,
+            };
+            is_there.then_some(())
+        });
+        directory = gate.crash();
+        database.sql("DROP TRIGGER slow ON dtgate.record");
+    }
+    let gate = end(start(directory, &upstream, &database, "gate-a"));
+    holds(&database, "gate-a", &gate.journal());
 }
