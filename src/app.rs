@@ -1,6 +1,7 @@
 //! The composition root: from a configuration to a running gate. Builds every part once, in order;
 //! owns the clock and the shutdown.
 
+mod challenger;
 mod configured;
 mod descriptors;
 mod export;
@@ -31,6 +32,7 @@ use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
+use crate::gateway::challenger::{Challenger, Desk};
 use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
@@ -39,6 +41,7 @@ use crate::store::Turns;
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{AccessLog, Metrics, Telemetry};
 use crate::value::{Duration, absolute};
+use challenger::{Beside, Keeper};
 use manager::Manager;
 use reload::{InForce, Reloader, State};
 use status::Places;
@@ -46,7 +49,9 @@ use status::Places;
 pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
-pub use load::{catalogue, doubts, ended, policies_at, prepare, rehearse, sources, teams};
+pub use load::{
+    catalogue, challenger, doubts, ended, policies_at, prepare, rehearse, sources, teams,
+};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};
@@ -86,6 +91,7 @@ pub struct App {
     downloads: Arc<Downloads>,
     /// Where several gates take turns.
     fleet: Option<Turns>,
+    challenger: Beside,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
@@ -140,6 +146,21 @@ impl App {
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
         let fleet = export::fleet(config, &audit);
+        let (challenger, judging) = Challenger::new(metrics.clone());
+        let beside = Beside {
+            keeper: Keeper {
+                state: state.clone(),
+                challenger: challenger.clone(),
+                asked: Arc::default(),
+            },
+            judging,
+            desk: Desk {
+                audit: audit.clone(),
+                ledger: ledger.clone(),
+                key: key.clone(),
+                now,
+            },
+        };
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -152,6 +173,7 @@ impl App {
             now,
             tracker.clone(),
             fleet.clone(),
+            challenger.clone(),
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());
@@ -173,6 +195,7 @@ impl App {
             shipped: shipping.state(),
             fleet: fleet.clone(),
             downloads: downloads.clone(),
+            challenger,
             tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
@@ -200,6 +223,7 @@ impl App {
             shipping,
             downloads,
             fleet,
+            challenger: beside,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
@@ -235,6 +259,7 @@ impl App {
             metrics: self.metrics.clone(),
             tls: [self.listener.tls(), self.admin_listener.tls()],
             downloads: self.downloads.clone(),
+            challenger: self.challenger.keeper.asked.clone(),
             manager,
         }
     }
@@ -280,6 +305,7 @@ impl App {
             stop_admin.clone(),
         ));
         let drained = CancellationToken::new();
+        let challenger = self.challenger.start(shutdown.clone(), drained.clone());
         let closed = CancellationToken::new();
         let audit = self.audit.clone();
         let anchor = tokio::spawn(
@@ -319,6 +345,9 @@ impl App {
             // Before the journal closes: what was only counted belongs into it.
             if sums.await.is_err() {
                 tracing::error!("the sums of refused requests ended by a panic");
+            }
+            if challenger.await.is_err() {
+                tracing::error!("what the challenger said ended by a panic");
             }
             writer.join().await;
             // The last checkpoint goes where the others went.

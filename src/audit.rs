@@ -272,6 +272,14 @@ impl Audit {
         placed.await
     }
 
+    /// A record with its pseudonyms, of which only a part is to be written.
+    pub fn with_pseudonyms(&self, record: DecisionRecord) -> DecisionRecord {
+        match &self.pseudonyms {
+            Some(pseudonyms) => record.changed(|record| pseudonyms.apply(record)),
+            None => record,
+        }
+    }
+
     /// Gives pseudonyms to what is said of callers elsewhere.
     pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
         self.pseudonyms.as_deref()

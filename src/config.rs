@@ -66,6 +66,8 @@ pub struct Policies {
     pub directory_is_given: bool,
     /// OPA bundles, by name: together with the directory they are one set.
     pub bundles: BTreeMap<bundles::Name, bundles::Config>,
+    /// Policies that are judged beside them, without effect.
+    pub challenger: Option<bundles::Challenger>,
     /// What is known of bundles across restarts.
     pub state: PathBuf,
     /// Why bundles that are older than what was in force are taken.
@@ -82,10 +84,22 @@ impl Default for Policies {
             directory: PathBuf::from(DIRECTORY),
             directory_is_given: false,
             bundles: BTreeMap::new(),
+            challenger: None,
             state: PathBuf::from("state"),
             allow_rollback: None,
             time_limit: Duration::from_millis(100),
             bytecode: AnswersFor::All,
+        }
+    }
+}
+
+impl Policies {
+    /// The same without what judges nothing.
+    #[must_use]
+    pub fn judging(&self) -> Self {
+        Self {
+            challenger: None,
+            ..self.clone()
         }
     }
 }

@@ -14,6 +14,7 @@ mod answer;
 mod birth;
 mod bodies;
 mod budget;
+pub mod challenger;
 mod client;
 mod consider;
 pub mod credential;
@@ -65,6 +66,7 @@ use crate::policy::{Decision, POLICY_ERROR, Verdict};
 use crate::store::{TurnError, Turns};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
+use challenger::Challenger;
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::Environments;
@@ -110,9 +112,11 @@ pub struct Shared {
     traces: Tracer,
     /// Where several gates take turns.
     fleet: Option<Turns>,
+    challenger: Challenger,
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "each is made by somebody else")]
     pub fn new(
         audit: Audit,
         ledger: Ledger,
@@ -121,6 +125,7 @@ impl Shared {
         now: fn() -> jiff::Timestamp,
         tracker: Tracker,
         fleet: Option<Turns>,
+        challenger: Challenger,
     ) -> Self {
         let Telemetry {
             metrics,
@@ -139,6 +144,7 @@ impl Shared {
             tracker,
             traces,
             fleet,
+            challenger,
         }
     }
 }
@@ -382,7 +388,8 @@ impl Gateway {
         let is_alone = found.as_ref().is_some_and(Found::is_alone);
         let event = recorder.decision(&judged, &input, is_alone);
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        let durable = self.decided(&recorder, judged, event, missing).await;
+        let durable = self.decided_and_challenged(&recorder, judged, event, missing, input);
+        let durable = durable.await;
         let id = durable.is_ok().then_some(&recorder.decision_id);
         self.shared.metrics.evaluated(evaluation, id);
         let durable = match durable {

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use crate::config::Config;
 use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
 use crate::telemetry::Metrics;
-use digest::Digest;
+pub(super) use digest::Digest;
 use state::Trigger;
 pub(super) use state::{InForce, State};
 use tested::Tested;
@@ -54,6 +55,8 @@ pub(super) struct Reloader {
     pub(super) tls: [TlsSwap; 2],
     pub(super) downloads: Arc<Downloads>,
     pub(super) manager: Manager,
+    /// Whoever looks at the challenger's files.
+    pub(super) challenger: Arc<Notify>,
 }
 
 /// What was read, and holds.
@@ -125,9 +128,7 @@ impl Reloader {
             }
             let began = Instant::now();
             let seen = self.look(&source).await;
-            if trigger == Trigger::Signal {
-                self.manager.reloading();
-            }
+            self.say_that_it_reads(trigger);
             if seen == loaded && refused.take().is_some() {
                 self.put_back();
             }
@@ -182,6 +183,14 @@ impl Reloader {
                 looks = ticks(every);
                 looks.reset();
             }
+        }
+    }
+
+    /// Who has asked is told, and all files are looked at.
+    fn say_that_it_reads(&self, trigger: Trigger) {
+        if trigger == Trigger::Signal {
+            self.manager.reloading();
+            self.challenger.notify_one();
         }
     }
 

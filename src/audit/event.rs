@@ -43,6 +43,7 @@
 //! ```
 
 mod caller;
+mod challenger;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use caller::{Caller, CertificateNames, JwtNames};
+pub use challenger::Challenged;
 use texts::shortened;
 
 use crate::dynatrace::redact::Redacted;
@@ -517,6 +519,10 @@ impl DecisionRecord {
     /// The record of members that somebody has changed.
     pub fn of_event(event: &Map<String, Value>) -> Self {
         Self(Record::of(event, DECISION))
+    }
+
+    pub(super) fn changed(self, change: impl FnOnce(Record) -> Record) -> Self {
+        Self(change(self.0))
     }
 
     /// The same with every text that is longer than `longest` bytes made shorter, names of members too.

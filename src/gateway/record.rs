@@ -36,9 +36,9 @@ use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Environment, Envoy, SocketAddress, Target,
 };
-use crate::policy::{Evaluator, Input, Judged, Verdict};
+use crate::policy::{Decision, Evaluator, Input, Judged, Verdict};
 use crate::telemetry::Trace;
-use crate::value::milliseconds;
+use crate::value::{Sha256Hex, milliseconds};
 use change::{change, difference, settings, told};
 
 /// Makes every record of one request, under one decision id.
@@ -58,6 +58,15 @@ pub(super) struct Recorder {
     payer: Payer,
     redactor: Redactor,
     trace: Trace,
+}
+
+/// What of a judged request's record policies have not said.
+struct About<'a> {
+    /// Of the policies.
+    revision: &'a str,
+    turn: Option<&'static str>,
+    received: Option<&'a Sha256Hex>,
+    forwarded: Option<&'a Sha256Hex>,
 }
 
 /// What a recorder is made with, besides the request.
@@ -297,6 +306,28 @@ impl Recorder {
     ) -> DecisionRecord {
         let (decision, call) = (judged.decision(), &judged.subject().call);
         let allowed = decision.verdict == Verdict::Allow;
+        let about = About {
+            revision: &self.revision,
+            turn: (is_alone && allowed).then_some("local"),
+            received: Some(call.received_sha256()),
+            forwarded: allowed.then(|| call.forwarded_sha256()),
+        };
+        self.judged(decision, input, &about)
+    }
+
+    /// The same with what others found about the same input.
+    pub(super) fn challenged(&self, decision: &Decision, input: &Input) -> DecisionRecord {
+        let about = About {
+            revision: &decision.revision,
+            turn: None,
+            received: None,
+            forwarded: None,
+        };
+        self.judged(decision, input, &about)
+    }
+
+    fn judged(&self, decision: &Decision, input: &Input, about: &About<'_>) -> DecisionRecord {
+        let allowed = decision.verdict == Verdict::Allow;
         // A policy writes what it likes.
         let violations = decision.violations.iter();
         let violations: Vec<_> = violations.map(|found| self.redactor.all(found)).collect();
@@ -314,12 +345,17 @@ impl Recorder {
             metrics: Metrics {
                 evaluation_ns: Some(evaluation),
             },
+            bundles: Bundles {
+                policies: Bundle {
+                    revision: about.revision,
+                },
+            },
             evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
-            turn: (is_alone && allowed).then_some("local"),
+            turn: about.turn,
             verdict: verdict(decision.verdict),
             request: event::Request {
-                received_sha256: Some(call.received_sha256()),
-                forwarded_sha256: allowed.then(|| call.forwarded_sha256()),
+                received_sha256: about.received,
+                forwarded_sha256: about.forwarded,
                 ..self.request()
             },
             ..self.refused(input.time)

@@ -39,6 +39,8 @@ limits! {
     BodyTimeout = "body_timeout",
     /// Callers whose budgets are remembered.
     Buckets = "buckets",
+    /// Judged requests that wait for the challenger.
+    Challenger = "challenger",
     /// Connections at once.
     Connections = "connections",
     /// Connections of one address at once.

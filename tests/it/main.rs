@@ -21,6 +21,7 @@ mod budgets;
 mod bundles;
 mod bypass;
 mod catalogue;
+mod challenger;
 mod checkpoints;
 mod cli;
 mod clients;

@@ -54,6 +54,7 @@ async fn reloads(
         metrics: app.metrics.clone(),
         downloads: app.downloads.clone(),
         manager: Manager::default(),
+        challenger: Arc::default(),
         tls: [app.listener.tls(), app.admin_listener.tls()],
     };
     let shutdown = CancellationToken::new();
