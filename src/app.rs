@@ -33,7 +33,7 @@ use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
-use crate::gateway::{Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
+use crate::gateway::{Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT};
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
 use crate::ship::Shipping;
@@ -146,6 +146,10 @@ impl App {
         let (traces, exporter) = export::start(config, &metrics)?;
         let shipping = export::ship(config, &audit, &metrics, listener.local_addr())?;
         let fleet = export::fleet(config, &audit);
+        let recent = Recent::new(metrics.clone());
+        if policy.reads_recent() {
+            recent.restore(audit.directory(), now());
+        }
         let (challenger, judging) = Challenger::new(metrics.clone());
         let beside = Beside {
             keeper: Keeper {
@@ -174,6 +178,7 @@ impl App {
             tracker.clone(),
             fleet.clone(),
             challenger.clone(),
+            recent,
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
         let seats = workers.seats(|| Gateway::new(set.clone(), shared.clone()).into_service());

@@ -33,6 +33,7 @@ mod pace;
 mod permit;
 mod pool;
 mod quota;
+mod recent;
 mod record;
 mod refusal;
 mod rehearsal;
@@ -48,10 +49,10 @@ mod unseen;
 pub mod upstream;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,8 @@ pub use ledger::Ledger;
 pub use limits::Config;
 use lookup::Found;
 use permit::Permit;
+pub use recent::Recent;
+use recent::Spent;
 use record::{Recorder, Recording};
 pub use rehearsal::{
     Failures, Reading, Setting, Supposed, reads_envoy, rehearse, rehearse_all, status,
@@ -86,7 +89,7 @@ pub use set::{Set, Wanted};
 use story::{Started, Story, log};
 pub use unseen::UnknownWrites;
 pub use upstream::Reached;
-use upstream::Upstream;
+use upstream::{Upstream, UpstreamError};
 
 /// Everything the request path needs: one for every thread, and another one after a reload.
 pub struct Gateway {
@@ -113,6 +116,7 @@ pub struct Shared {
     /// Where several gates take turns.
     fleet: Option<Turns>,
     challenger: Challenger,
+    recent: Recent,
 }
 
 impl Shared {
@@ -126,6 +130,7 @@ impl Shared {
         tracker: Tracker,
         fleet: Option<Turns>,
         challenger: Challenger,
+        recent: Recent,
     ) -> Self {
         let Telemetry {
             metrics,
@@ -145,6 +150,7 @@ impl Shared {
             traces,
             fleet,
             challenger,
+            recent,
         }
     }
 }
@@ -366,6 +372,7 @@ impl Gateway {
         let Considered {
             judged,
             input,
+            spent,
             found,
             parts,
             received,
@@ -386,7 +393,7 @@ impl Gateway {
             return Err(Box::pin(self.refuse(&recorder, TurnError::Lost.into())).await);
         }
         let is_alone = found.as_ref().is_some_and(Found::is_alone);
-        let event = recorder.decision(&judged, &input, is_alone);
+        let event = recorder.decision(&judged, &input, is_alone, spent.as_ref());
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let durable = self.decided_and_challenged(&recorder, judged, event, missing, input);
         let durable = durable.await;
@@ -407,19 +414,15 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
+        let counted = spent.map(Spent::sent);
         trace.step(Step::Forward);
         trace.tell_step(|said| traced::sends(said, &parts.method, permit.environment()));
-        let mut headers = recorder.upstream_headers(parts.headers, permit.call());
-        trace.pass_on(&mut headers);
-        let lent = permit.call().head().lent().cloned();
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
-        let sent = Instant::now();
-        let answer = Upstream::forward(permit, headers).await;
-        let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
-        let elapsed = sent.elapsed();
-        let metrics = &self.shared.metrics;
-        metrics.upstream_answered(elapsed, Some(&recorder.decision_id));
+        let (answer, elapsed) = self.send(&recorder, permit, parts.headers).await;
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
+        if let Some(counted) = counted {
+            counted.came_to(&became);
+        }
         if became.is_success() {
             self.shared.ledger.accept(recorder.payer());
         }
@@ -438,6 +441,25 @@ impl Gateway {
             self.shared.metrics.reached(Limit::Warnings);
         }
         Ok(Admitted::Answered(response))
+    }
+
+    /// Sends what may be sent: the answer, and how long it took to begin.
+    async fn send(
+        &self,
+        recorder: &Recorder,
+        permit: Permit,
+        headers: HeaderMap,
+    ) -> (Result<Response<Body>, UpstreamError>, Duration) {
+        let mut headers = recorder.upstream_headers(headers, permit.call());
+        recorder.trace().pass_on(&mut headers);
+        let lent = permit.call().head().lent().cloned();
+        let sent = Instant::now();
+        let answer = Upstream::forward(permit, headers).await;
+        let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
+        let elapsed = sent.elapsed();
+        let metrics = &self.shared.metrics;
+        metrics.upstream_answered(elapsed, Some(&recorder.decision_id));
+        (answer, elapsed)
     }
 
     fn count_record(&self, recorder: &Recorder, waiting: Instant, durable: bool) {

@@ -88,6 +88,7 @@ pub fn challenger(
     let told = [
         (policy.reads_the_token(), in_force.reads_the_token(), TOKEN),
         (policy.reads_envoy(), in_force.reads_envoy(), ENVOY),
+        (policy.reads_recent(), in_force.reads_recent(), RECENT),
     ];
     for (reads, is_there, what) in told {
         if reads && !is_there {
@@ -119,6 +120,7 @@ pub(super) fn pass_their_tests(sources: &Sources) -> anyhow::Result<()> {
 }
 
 const TOKEN: &str = "the token as it is (input.token.current, the difference to it)";
+const RECENT: &str = "what the caller did before (input.caller.recent)";
 const ENVOY: &str = "the request in the shape of OPA-Envoy (input.attributes, input.parsed_body)";
 
 /// Loads those of a directory or of a bundle, to look at them.

@@ -58,6 +58,7 @@ use texts::shortened;
 
 use crate::dynatrace::redact::Redacted;
 use crate::dynatrace::token::TokenId;
+use crate::policy::input::Amounts;
 use crate::policy::{Evaluator, Input, Remedy, Violation};
 use crate::value::{Sha256Hex, rfc3339_millis};
 
@@ -122,6 +123,9 @@ pub struct Decision<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<&'a Caller>,
     pub request: Request<'a>,
+    /// What it counts for in the next hour, where policies read that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted<'a>>,
     /// Why a request was refused that policies did not see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a Redacted>,
@@ -174,6 +178,15 @@ pub struct Request<'a> {
     pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
     pub forwarded_sha256: Option<&'a Sha256Hex>,
+}
+
+/// What an allowed request counts for.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Counted<'a> {
+    /// A keyed hash of who has proven who it is, or else of the token's id.
+    pub caller: &'a TokenId,
+    #[serde(flatten)]
+    pub amounts: Amounts,
 }
 
 /// What became of an allowed request.

@@ -317,6 +317,12 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("received_sha256", hash.clone()),
         ("forwarded_sha256", hash),
     ];
+    let counted = [
+        ("caller", text.clone()),
+        ("created", count()),
+        ("scopes_gained", count()),
+        ("removed", count()),
+    ];
     let input = json!({"type": "object", "required": ["operation", "environment", "caller", "change", "time"]});
     let members = [
         ("decision_id", text.clone()),
@@ -334,6 +340,7 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("environment?", text.clone()),
         maskable("caller?", "caller?", reference("caller")),
         ("request", object(request.into_iter())),
+        ("counted?", object(counted.into_iter())),
         maskable("error?", "error?", text),
         ("erased?", paths()),
         ("masked?", paths()),

@@ -20,16 +20,18 @@ use super::environment::{Addressed, Environment as Reached};
 use super::headers;
 use super::identify::Identity;
 use super::lookup::Found;
+use super::recent::Spent;
 use super::rejection::Reason;
 use super::story::Started;
 use super::sums::Kind;
 use crate::audit::event::{
-    self, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome, Record,
+    self, Bundle, Bundles, Counted, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
+    Record,
 };
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::{Redacted, Redactor};
-use crate::dynatrace::token::HashKey;
+use crate::dynatrace::token::{HashKey, TokenId};
 use crate::guard::{self, Call, Head, ReadError};
 use crate::identity::forwarded::names_a_client;
 use crate::policy::input::{
@@ -67,6 +69,7 @@ struct About<'a> {
     turn: Option<&'static str>,
     received: Option<&'a Sha256Hex>,
     forwarded: Option<&'a Sha256Hex>,
+    counted: Option<Counted<'a>>,
 }
 
 /// What a recorder is made with, besides the request.
@@ -133,6 +136,19 @@ impl Recorder {
         &self.identity
     }
 
+    /// By what its changes are counted: who it has proven to be, or else its token, however that is written.
+    pub(super) fn counted_as(&self, key: &HashKey) -> TokenId {
+        let shown = || self.caller.id.as_ref().map(|id| format!("token {id}"));
+        let proven = self.identity.name().map(|it| it.expose().to_owned());
+        let name = proven.or_else(shown);
+        key.name(&name.unwrap_or_else(|| format!("address {}", self.peer)))
+    }
+
+    /// What it does, if that is known.
+    pub(super) fn known_operation(&self) -> Option<Operation> {
+        self.operation
+    }
+
     /// Makes what the request says writable.
     pub(super) fn redactor(&self) -> &Redactor {
         &self.redactor
@@ -195,6 +211,7 @@ impl Recorder {
                 certificate,
                 jwt,
                 teams: self.identity.teams.clone(),
+                recent: None,
             },
             token: head.path().token().map(|token| Target {
                 id: Redacted::from(token.id()),
@@ -303,6 +320,7 @@ impl Recorder {
         judged: &Judged<Addressed>,
         input: &Input,
         is_alone: bool,
+        spent: Option<&Spent>,
     ) -> DecisionRecord {
         let (decision, call) = (judged.decision(), &judged.subject().call);
         let allowed = decision.verdict == Verdict::Allow;
@@ -311,6 +329,7 @@ impl Recorder {
             turn: (is_alone && allowed).then_some("local"),
             received: Some(call.received_sha256()),
             forwarded: allowed.then(|| call.forwarded_sha256()),
+            counted: spent.map(Spent::counted),
         };
         self.judged(decision, input, &about)
     }
@@ -322,6 +341,7 @@ impl Recorder {
             turn: None,
             received: None,
             forwarded: None,
+            counted: None,
         };
         self.judged(decision, input, &about)
     }
@@ -352,6 +372,7 @@ impl Recorder {
             },
             evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
             turn: about.turn,
+            counted: about.counted,
             verdict: verdict(decision.verdict),
             request: event::Request {
                 received_sha256: about.received,
@@ -407,6 +428,7 @@ impl Recorder {
             environment: self.environment.as_ref().map(|reached| &*reached.name),
             caller: self.caller.known(),
             request: self.request(),
+            counted: None,
             error: None,
         }
     }

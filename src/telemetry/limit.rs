@@ -125,6 +125,8 @@ limits! {
     ProxyTimeout = "proxy_timeout",
     /// Allowed reads of one caller that are recorded.
     Reads = "reads",
+    /// Callers of whom is remembered what they did within the last hour.
+    RecentCallers = "recent_callers",
     /// Refusals of one caller that are recorded.
     Refusals = "refusals",
     /// A denial without a search for the part that would pass.

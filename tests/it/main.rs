@@ -17,6 +17,7 @@ mod audit;
 mod authority;
 mod beside;
 mod birth;
+mod blast_radius;
 mod budgets;
 mod bundles;
 mod bypass;

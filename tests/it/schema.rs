@@ -176,12 +176,13 @@ fn events() -> Vec<Value> {
 
     use dtgate::audit::event::{
         Answer, Bundle, Bundles, Caller, CertificateNames, Challenged, Checkpoint, Configured,
-        Cosigned, Credential, Decision, DecisionRecord, Event, Findings, Found, JwtNames,
+        Cosigned, Counted, Credential, Decision, DecisionRecord, Event, Findings, Found, JwtNames,
         KeyChange, Labels, Metrics, Outcome, Pruned, Recovery, Reload, Request, SetAside, Settled,
         Start, Stop, Suppressed, SuppressedBy, SuppressedKind, Unseen, UnseenRequest,
     };
     use dtgate::dynatrace::redact::{Redacted, Redactor};
     use dtgate::dynatrace::token::HashKey;
+    use dtgate::policy::input::Amounts;
     use dtgate::policy::{Evaluator, Input, Remedy, Violation};
     use dtgate::value::Sha256Hex;
     use serde_json::{Map, json};
@@ -266,6 +267,10 @@ fn events() -> Vec<Value> {
                 received_sha256: full.then_some(&hash),
                 forwarded_sha256: None,
             },
+            counted: full.then(|| Counted {
+                caller: &id,
+                amounts: Amounts::default(),
+            }),
             error: full.then_some(&word),
         })
     };
