@@ -1,9 +1,9 @@
 # METADATA
 # title: Blast radius
 # description: |
-#   What one caller may do within an hour: make so many tokens, give so many scopes, remove so many tokens. A program that
-#   runs wild, or somebody who has its credential, is stopped there. Counted is what this gate has sent to Dynatrace, who
-#   did not refuse it; each request counts before the next one of the same caller is judged.
+#   What one caller may do within an hour: make so many tokens, give so many scopes, remove so many tokens. A program
+#   that runs wild, or somebody who has its credential, is stopped there. Counted is what this gate has sent to
+#   Dynatrace, who did not refuse it; each request counts before the next one of the same caller is judged.
 package dtgate.blast_radius
 
 import data.dtgate.lib
@@ -14,9 +14,10 @@ deny contains violation if {
 	_created + 1 > data.guardrails.blast_radius.created
 	violation := {
 		"code": "blast-radius",
-		"message": sprintf("too many new tokens: you have made %d within the last hour, and %d are allowed; try again later", [
+		"message": sprintf("too many new tokens: you have made %d within the last hour, and %d are allowed; %s", [
 			_created,
 			data.guardrails.blast_radius.created,
+			"try again later",
 		]),
 		"path": "operation",
 	}
@@ -32,11 +33,11 @@ deny contains violation if {
 	_scopes_gained + gained > data.guardrails.blast_radius.scopes_gained
 	violation := {
 		"code": "blast-radius",
-		"message": sprintf("too many scopes: you have given %d within the last hour and ask for %d more, and %d are allowed; %s", [
+		"message": sprintf("too many scopes: you have given %d within the last hour and ask for %d more, and %d are %s", [
 			_scopes_gained,
 			gained,
 			data.guardrails.blast_radius.scopes_gained,
-			"try again later",
+			"allowed; try again later",
 		]),
 		"path": "scopes",
 	}

@@ -125,7 +125,7 @@ impl Families {
             challenger: add(
                 to,
                 "challenger_decisions",
-                "What became of judged requests before the challenger, by result",
+                "Judged requests that were left to the challenger, by what became of them",
             ),
             challenger_refused: add(
                 to,
