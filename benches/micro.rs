@@ -453,6 +453,7 @@ fn decision(input: &Input) -> DecisionRecord {
             received_sha256: Some(&digest),
             forwarded_sha256: Some(&digest),
         },
+        counted: None,
         error: None,
     };
     decision.record()

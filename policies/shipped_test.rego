@@ -3,6 +3,7 @@
 # description: What holds with any settings, and when policies have been removed.
 package dtgate.shipped_test
 
+import data.dtgate.blast_radius
 import data.dtgate.escalation
 import data.dtgate.expiry
 import data.dtgate.forbidden_scopes
@@ -68,6 +69,8 @@ _mode_known(mode) if mode in {"enforce", "warn", "dry_run"}
 _mode_known(mode) if mode.mode in {"enforce", "warn", "dry_run"}
 
 # Only policies that are there: one that was removed, with its files, objects to nothing.
+_denied.blast_radius := blast_radius.deny
+
 _denied.escalation := escalation.deny
 
 _denied.expiry := expiry.deny

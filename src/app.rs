@@ -2,6 +2,7 @@
 //! owns the clock and the shutdown.
 
 pub mod activation;
+mod challenger;
 mod configured;
 mod descriptors;
 mod export;
@@ -36,7 +37,8 @@ use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
-use crate::gateway::{self, Gateway, Ledger, Service, Set, Shared, environment::DEFAULT};
+use crate::gateway::challenger::{Challenger, Desk};
+use crate::gateway::{self, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT};
 use crate::grant::Grants;
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
@@ -45,6 +47,7 @@ use crate::store::Turns;
 use crate::telemetry::otlp::Exporter;
 use crate::telemetry::{AccessLog, Metrics, Telemetry};
 use crate::value::{Duration, absolute};
+use challenger::{Beside, Keeper};
 use manager::Manager;
 use reload::{InForce, Reloader, State};
 use status::Places;
@@ -52,7 +55,9 @@ use status::Places;
 pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
-pub use load::{catalogue, doubts, ended, policies_at, prepare, rehearse, sources, teams};
+pub use load::{
+    catalogue, challenger, doubts, ended, policies_at, prepare, rehearse, sources, teams,
+};
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
 pub use signals::{Hangup, Hangups, signals};
@@ -93,6 +98,7 @@ pub struct App {
     /// Where several gates take turns.
     fleet: Option<Turns>,
     grants: Grants,
+    challenger: Beside,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
     drain_timeout: Duration,
@@ -151,6 +157,25 @@ impl App {
         let downloads = Downloads::new(metrics.clone(), now);
         let asked = downloads.clone();
         let grants = Grants::new(metrics.clone());
+        let recent = Recent::new(metrics.clone());
+        if policy.reads_recent() {
+            recent.restore(audit.directory(), now());
+        }
+        let (challenger, judging) = Challenger::new(metrics.clone());
+        let beside = Beside {
+            keeper: Keeper {
+                state: state.clone(),
+                challenger: challenger.clone(),
+                asked: Arc::default(),
+            },
+            judging,
+            desk: Desk {
+                audit: audit.clone(),
+                ledger: ledger.clone(),
+                key: key.clone(),
+                now,
+            },
+        };
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -166,6 +191,8 @@ impl App {
                 fleet: fleet.clone(),
                 stale: Arc::new(move || asked.refuses()),
                 grants: grants.clone(),
+                challenger: challenger.clone(),
+                recent,
             },
         ));
         let workers = Workers::start(config.listener.workers).context("workers")?;
@@ -187,6 +214,7 @@ impl App {
             shipped: shipping.state(),
             fleet: fleet.clone(),
             downloads: downloads.clone(),
+            challenger,
             tls,
             service: seats.first().map(|seat| seat.service().clone()),
         };
@@ -215,6 +243,7 @@ impl App {
             downloads,
             fleet,
             grants,
+            challenger: beside,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
         })
@@ -251,6 +280,7 @@ impl App {
             tls: [self.listener.tls(), self.admin_listener.tls()],
             downloads: self.downloads.clone(),
             fleet: self.fleet.clone(),
+            challenger: self.challenger.keeper.asked.clone(),
             manager,
         }
     }
@@ -307,6 +337,7 @@ impl App {
             stop_admin.clone(),
         ));
         let drained = CancellationToken::new();
+        let challenger = self.challenger.start(shutdown.clone(), drained.clone());
         let closed = CancellationToken::new();
         let audit = self.audit.clone();
         let anchor = tokio::spawn(
@@ -349,6 +380,9 @@ impl App {
             // Before the journal closes: what was only counted belongs into it.
             if sums.await.is_err() {
                 tracing::error!("the sums of refused requests ended by a panic");
+            }
+            if challenger.await.is_err() {
+                tracing::error!("what the challenger said ended by a panic");
             }
             writer.join().await;
             // The last checkpoint goes where the others went.

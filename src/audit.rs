@@ -273,20 +273,17 @@ impl Audit {
         placed.await
     }
 
+    /// A record with its pseudonyms, of which only a part is to be written, or which is only looked at.
+    pub fn with_pseudonyms(&self, record: DecisionRecord) -> DecisionRecord {
+        match &self.pseudonyms {
+            Some(pseudonyms) => record.changed(|record| pseudonyms.apply(record)),
+            None => record,
+        }
+    }
+
     /// Gives pseudonyms to what is said of callers elsewhere.
     pub fn pseudonyms(&self) -> Option<&Pseudonyms> {
         self.pseudonyms.as_deref()
-    }
-
-    /// The members of a record as the journal would have them, but for masks.
-    pub fn with_pseudonyms(
-        &self,
-        record: DecisionRecord,
-    ) -> serde_json::Map<String, serde_json::Value> {
-        match &self.pseudonyms {
-            None => record.into_event(),
-            Some(pseudonyms) => pseudonyms.apply(record.into()).into_event(),
-        }
     }
 
     /// What decides now.

@@ -3,12 +3,14 @@
 //!
 //! It does not know what is in them; that is the policies' part.
 
+mod challenger;
 mod config;
 mod fetch;
 mod keep;
 mod remembered;
 mod stored;
 
+pub use challenger::Challenger;
 pub use config::{Config, Name, Remote, Source, WhenStale};
 pub use fetch::FetchError;
 pub use keep::{Downloads, Missing, in_force, prepare};

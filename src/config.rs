@@ -68,6 +68,8 @@ pub struct Policies {
     pub directory_is_given: bool,
     /// OPA bundles, by name: together with the directory they are one set.
     pub bundles: BTreeMap<bundles::Name, bundles::Config>,
+    /// Policies that are judged beside them, without effect.
+    pub challenger: Option<bundles::Challenger>,
     /// What is known of bundles across restarts.
     pub state: PathBuf,
     /// Why bundles that are older than what was in force are taken.
@@ -91,6 +93,7 @@ impl Default for Policies {
             directory: PathBuf::from(DIRECTORY),
             directory_is_given: false,
             bundles: BTreeMap::new(),
+            challenger: None,
             state: PathBuf::from("state"),
             allow_rollback: None,
             archive_size: Size::from_mib(1024),
@@ -114,6 +117,17 @@ pub struct Activation {
     pub new_denials: u64,
     /// How many of those that were denied they may allow.
     pub new_allows: u64,
+}
+
+impl Policies {
+    /// The same without what judges nothing.
+    #[must_use]
+    pub fn judging(&self) -> Self {
+        Self {
+            challenger: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// Where policies are, unless configured.

@@ -14,6 +14,7 @@ mod answer;
 mod birth;
 mod bodies;
 mod budget;
+pub mod challenger;
 mod client;
 mod consider;
 pub mod credential;
@@ -33,6 +34,7 @@ mod pace;
 mod permit;
 mod pool;
 mod quota;
+mod recent;
 mod record;
 mod refusal;
 mod rehearsal;
@@ -48,10 +50,10 @@ mod unseen;
 pub mod upstream;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +69,7 @@ use crate::policy::{Decision, POLICY_ERROR};
 use crate::store::{TurnError, Turns};
 use crate::telemetry::{AccessLog, Limit, Metrics, Step, Telemetry, Tracer};
 use answer::{decision_header, decision_of, passed_on, verdict, warn};
+use challenger::Challenger;
 use consider::{Asked, Considered};
 use cut::Cut;
 use environment::Environments;
@@ -75,6 +78,8 @@ pub use ledger::Ledger;
 pub use limits::Config;
 use lookup::Found;
 use permit::Permit;
+pub use recent::Recent;
+use recent::{Counting, Spent};
 use record::{Recorder, Recording};
 pub use rehearsal::{
     Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition,
@@ -87,7 +92,7 @@ pub use set::{Set, Wanted};
 use story::{Started, Story, log};
 pub use unseen::UnknownWrites;
 pub use upstream::Reached;
-use upstream::Upstream;
+use upstream::{Upstream, UpstreamError};
 
 /// Everything the request path needs: one for every thread, and another one after a reload.
 pub struct Gateway {
@@ -122,9 +127,14 @@ pub struct Outside {
     pub stale: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// What lets pass once what policies deny.
     pub grants: Grants,
+    /// Policies that are asked beside those in force.
+    pub challenger: Challenger,
+    /// What callers did within the last hour.
+    pub recent: Recent,
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "each is made by somebody else")]
     pub fn new(
         audit: Audit,
         ledger: Ledger,
@@ -377,6 +387,7 @@ impl Gateway {
         let Considered {
             judged,
             input,
+            counting,
             found,
             parts,
             received,
@@ -386,6 +397,8 @@ impl Gateway {
             Err(reason) => return Err(Box::pin(self.refuse(&recorder, reason)).await),
         };
         let (judged, claim) = self.granted(&recorder, judged, &input);
+        let spent = counting.filter(|_| judged.is_allowed());
+        let spent = spent.map(Counting::spend);
         self.count(&recorder, judged.decision());
         let evaluation = judged.decision().evaluation;
         trace.tell_step(|said| traced::judged(said, judged.decision()));
@@ -397,9 +410,9 @@ impl Gateway {
             return Err(Box::pin(self.refuse(&recorder, TurnError::Lost.into())).await);
         }
         let is_alone = found.as_ref().is_some_and(Found::is_alone);
-        let event = recorder.decision(&judged, &input, is_alone);
+        let event = recorder.decision(&judged, &input, is_alone, spent.as_ref());
         let missing = found.as_ref().is_some_and(Found::is_missing);
-        let recording = self.decided_by(claim, &recorder, judged, event, missing);
+        let recording = self.decided_by(claim, &recorder, judged, event, missing, input);
         let durable = recording.await;
         let id = durable.is_ok().then_some(&recorder.decision_id);
         self.shared.metrics.evaluated(evaluation, id);
@@ -418,19 +431,15 @@ impl Gateway {
             decision_id: Some(recorder.decision_id.clone()),
             counted: false,
         })?;
+        let counted = spent.map(Spent::sent);
         trace.step(Step::Forward);
         trace.tell_step(|said| traced::sends(said, &parts.method, permit.environment()));
-        let mut headers = recorder.upstream_headers(parts.headers, permit.call());
-        trace.pass_on(&mut headers);
-        let lent = permit.call().head().lent().cloned();
         let birth = Birth::of(permit.call().head().path().endpoint().operation);
-        let sent = Instant::now();
-        let answer = Upstream::forward(permit, headers).await;
-        let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
-        let elapsed = sent.elapsed();
-        let metrics = &self.shared.metrics;
-        metrics.upstream_answered(elapsed, Some(&recorder.decision_id));
+        let (answer, elapsed) = self.send(&recorder, permit, parts.headers).await;
         let (answer, became) = self.became(birth, answer, recorder.redactor()).await;
+        if let Some(counted) = counted {
+            counted.came_to(&became);
+        }
         if became.is_success() {
             self.shared.ledger.accept(recorder.payer());
         }
@@ -449,6 +458,25 @@ impl Gateway {
             self.shared.metrics.reached(Limit::Warnings);
         }
         Ok(Admitted::Answered(response))
+    }
+
+    /// Sends what may be sent: the answer, and how long it took to begin.
+    async fn send(
+        &self,
+        recorder: &Recorder,
+        permit: Permit,
+        headers: HeaderMap,
+    ) -> (Result<Response<Body>, UpstreamError>, Duration) {
+        let mut headers = recorder.upstream_headers(headers, permit.call());
+        recorder.trace().pass_on(&mut headers);
+        let lent = permit.call().head().lent().cloned();
+        let sent = Instant::now();
+        let answer = Upstream::forward(permit, headers).await;
+        let answer = answer.and_then(|answer| echo::withhold(answer, lent.as_ref()));
+        let elapsed = sent.elapsed();
+        let metrics = &self.shared.metrics;
+        metrics.upstream_answered(elapsed, Some(&recorder.decision_id));
+        (answer, elapsed)
     }
 
     fn count_record(&self, recorder: &Recorder, waiting: Instant, durable: bool) {

@@ -272,6 +272,11 @@ impl Policy {
         input::LOOKED_UP_FOR.iter().any(|member| self.reads(member))
     }
 
+    /// Whether a policy wants to know what the caller did before.
+    pub fn reads_recent(&self) -> bool {
+        self.reads(input::RECENT)
+    }
+
     /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.
     pub fn reads_envoy(&self) -> bool {
         input::OF_ENVOY.iter().any(|member| self.reads(member))

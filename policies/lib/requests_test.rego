@@ -95,6 +95,9 @@ by_certificate(request, said) := object.union_n([
 	{"caller": {"certificate": said}},
 ])
 
+# The same request of a caller whose changes came to this within the last hour: `created`, `scopes_gained`, `removed`.
+after(request, recent) := object.union(request, {"caller": {"recent": recent}})
+
 codes(violations) := {violation.code | some violation in violations}
 
 paths(violations) := {violation.path | some violation in violations}

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Packed, Policy, Problem, Sources};
+use crate::policy::{Entrypoint, Packed, Policy, Problem, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -30,7 +30,7 @@ pub(super) fn load(
     if let Some((of, set)) = before
         && set.policy().revision() == policy.revision()
         && set.policy().releases().eq(policy.releases())
-        && of.policies == config.policies
+        && of.policies.judging() == config.policies.judging()
     {
         policy = set.policy().clone();
     }
@@ -90,6 +90,54 @@ fn policies(config: &Config) -> anyhow::Result<Policy> {
         config.policies.time_limit.into(),
     )?)
 }
+
+/// Policies that can be asked beside those in force, checked as those are. They are told what those are told: what they
+/// read beyond that they could only judge as absent.
+pub fn challenger(
+    wanted: &bundles::Challenger,
+    config: &Config,
+    in_force: &Policy,
+    environments: Option<&Environments>,
+) -> anyhow::Result<Policy> {
+    let sources = wanted.sources().with(&config.policies.entrypoints);
+    let policy = Policy::load_all(&sources, config.policies.time_limit.into())?;
+    let told = [
+        (policy.reads_the_token(), in_force.reads_the_token(), TOKEN),
+        (policy.reads_envoy(), in_force.reads_envoy(), ENVOY),
+        (policy.reads_recent(), in_force.reads_recent(), RECENT),
+    ];
+    for (reads, is_there, what) in told {
+        if reads && !is_there {
+            anyhow::bail!(
+                "its policies read {what}, which is made only where a policy in force reads it: let one of those read it, \
+                 in mode dry_run if it is not to refuse anybody yet"
+            );
+        }
+    }
+    let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
+    rehearse(config, &policy, &catalogue(config)?, &lookup, environments)?;
+    if config.reload.require_tests {
+        pass_their_tests(&sources)?;
+    }
+    Ok(policy)
+}
+
+/// The policies' own tests, those that `dtgate test` runs.
+pub(super) fn pass_their_tests(sources: &Sources) -> anyhow::Result<()> {
+    let mut report = Vec::new();
+    let outcome = suite::run_all(sources, &suite::Options::default(), &mut report);
+    match outcome.context("tests")? {
+        suite::Outcome::Passed => Ok(()),
+        suite::Outcome::Failed => anyhow::bail!(
+            "the policies do not pass their tests (reload.require_tests):\n{}",
+            String::from_utf8_lossy(&report).trim_end()
+        ),
+    }
+}
+
+const TOKEN: &str = "the token as it is (input.token.current, the difference to it)";
+const RECENT: &str = "what the caller did before (input.caller.recent)";
+const ENVOY: &str = "the request in the shape of OPA-Envoy (input.attributes, input.parsed_body)";
 
 /// Loads those of a directory or of a bundle, to look at them.
 pub fn policies_at(path: &Path, entrypoints: &[Entrypoint]) -> anyhow::Result<Policy> {

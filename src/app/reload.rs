@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +30,7 @@ use crate::gateway::{self, Ledger, Service};
 use crate::listener::{Change, TlsSwap};
 use crate::store::Turns;
 use crate::telemetry::Metrics;
-use digest::Digest;
+pub(super) use digest::Digest;
 use state::Trigger;
 pub(super) use state::{InForce, State};
 use tested::Tested;
@@ -57,6 +58,8 @@ pub(super) struct Reloader {
     /// Where several gates take turns.
     pub(super) fleet: Option<Turns>,
     pub(super) manager: Manager,
+    /// Whoever looks at the challenger's files.
+    pub(super) challenger: Arc<Notify>,
 }
 
 /// What was read, and holds.
@@ -128,9 +131,7 @@ impl Reloader {
             }
             let began = Instant::now();
             let seen = self.look(&source).await;
-            if trigger == Trigger::Signal {
-                self.manager.reloading();
-            }
+            self.say_that_it_reads(trigger);
             if seen == loaded {
                 refused = None;
                 if self.state.is_refused.load(Relaxed) && !self.downloads.holds_refused() {
@@ -190,6 +191,14 @@ impl Reloader {
                 looks = ticks(every);
                 looks.reset();
             }
+        }
+    }
+
+    /// Who has asked is told, and all files are looked at.
+    fn say_that_it_reads(&self, trigger: Trigger) {
+        if trigger == Trigger::Signal {
+            self.manager.reloading();
+            self.challenger.notify_one();
         }
     }
 

@@ -11,6 +11,7 @@ use super::shown::SHOWN_TO;
 use crate::anchor;
 use crate::audit::{Audit, Space};
 use crate::bundles::Downloads;
+use crate::gateway::challenger::Challenger;
 use crate::gateway::{Reached, Service};
 use crate::listener::TlsSwap;
 use crate::ship;
@@ -28,6 +29,7 @@ pub(super) struct Places {
     pub(super) shipped: ship::State,
     /// Where several gates take turns.
     pub(super) fleet: Option<Turns>,
+    pub(super) challenger: Challenger,
     /// Bundles that servers have.
     pub(super) downloads: Arc<Downloads>,
     /// Of the listeners for clients, and for operators.
@@ -44,6 +46,7 @@ impl Places {
         told.insert("journal".to_owned(), self.journal());
         let turns = self.fleet.as_ref().map(Turns::told);
         told.insert("bundles".to_owned(), json!(self.downloads.told()));
+        told.insert("challenger".to_owned(), self.challenger.told());
         told.insert("turns".to_owned(), json!(turns));
         told.insert("sinks".to_owned(), json!(self.shipped.all()));
         Value::Object(told)

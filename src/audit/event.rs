@@ -45,6 +45,7 @@
 //! ```
 
 mod caller;
+mod challenger;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -54,10 +55,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use caller::{Caller, CertificateNames, JwtNames};
+pub use challenger::Challenged;
 use texts::shortened;
 
 use crate::dynatrace::redact::Redacted;
 use crate::dynatrace::token::TokenId;
+use crate::policy::input::Amounts;
 use crate::policy::{Evaluator, Granted, Input, Remedy, Violation};
 use crate::value::{Sha256Hex, rfc3339_millis};
 
@@ -125,6 +128,9 @@ pub struct Decision<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<&'a Caller>,
     pub request: Request<'a>,
+    /// What it counts for in the next hour, where policies read that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted<'a>>,
     /// Why a request was refused that policies did not see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a Redacted>,
@@ -180,6 +186,15 @@ pub struct Request<'a> {
     pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
     pub forwarded_sha256: Option<&'a Sha256Hex>,
+}
+
+/// What an allowed request counts for.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Counted<'a> {
+    /// A keyed hash of who has proven who it is, or else of the token's id.
+    pub caller: &'a TokenId,
+    #[serde(flatten)]
+    pub amounts: Amounts,
 }
 
 /// What became of an allowed request.
@@ -528,6 +543,10 @@ impl DecisionRecord {
     /// The record of members that somebody has changed.
     pub fn of_event(event: &Map<String, Value>) -> Self {
         Self(Record::of(event, DECISION))
+    }
+
+    pub(super) fn changed(self, change: impl FnOnce(Record) -> Record) -> Self {
+        Self(change(self.0))
     }
 
     /// The same with every text that is longer than `longest` bytes made shorter, names of members too.

@@ -33,7 +33,7 @@ pub use error::Error;
 pub use file::check;
 use file::{discard, file_of, is_foreign, owned_as};
 use fill::Filler;
-pub use filter::{Filter, Pattern, Which};
+pub use filter::{Filter, Otherwise, Pattern, Which};
 pub use gaps::{Gaps, PrunedBefore};
 pub use keep::{Keeper, Progress};
 pub use query::{Decided, Page};
@@ -320,11 +320,12 @@ impl Index {
     }
 }
 
-/// Whether a record says something about the decision of this number: an outcome, or what somebody found out. Whatever an
-/// index says.
+/// Whether a record says something about the decision of this number: an outcome, what somebody found out, what a
+/// challenger would have decided. Whatever an index says.
 pub fn is_about(line: &[u8], decision: u64) -> bool {
     row::Row::read(line).is_some_and(|row| {
-        matches!(&*row.kind.0, "outcome" | "settled") && row.decision_seq.0 == Some(decision)
+        matches!(&*row.kind.0, "outcome" | "settled" | "challenger")
+            && row.decision_seq.0 == Some(decision)
     })
 }
 

@@ -8,7 +8,8 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use super::compress;
-use super::segment::{first_record, open_lines, read_line, segments};
+use super::segment::{first_line, first_record, open_lines, read_line, segments};
+use super::settle::written_at;
 
 /// Where a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,6 +190,32 @@ impl Lines {
         }
         Ok(self.ahead.front().cloned())
     }
+}
+
+/// The records from about this time on, and whether that is all of them: where it would be more than `most`, it begins
+/// later.
+pub fn since(directory: &Path, time: jiff::Timestamp, most: u64) -> io::Result<(Lines, bool)> {
+    let found = segments(directory)?.into_iter();
+    let mut all: Vec<(u64, PathBuf)> = found
+        .filter_map(|path| Some((first_record(&path)?, path)))
+        .collect();
+    all.sort_unstable();
+    let last = all.last().map_or(0, |(first, _)| *first);
+    let (mut segment, mut is_all) = (last, true);
+    for (first, path) in all.iter().rev() {
+        if last - first > most {
+            is_all = false;
+            break;
+        }
+        segment = *first;
+        // One that cannot be read says nothing of its time.
+        let begins = first_line(path).ok().and_then(|line| written_at(&line));
+        if begins.is_some_and(|begins| begins <= time) {
+            break;
+        }
+    }
+    let from = Place { segment, offset: 0 };
+    Ok((Lines::from(directory, from), is_all))
 }
 
 /// A segment that is listed and not there, again and again, is no segment that is deleted just now.

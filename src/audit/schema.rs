@@ -104,7 +104,8 @@ fn kinds() -> Vec<(&'static str, Value)> {
         ("error?", text.clone()),
     ];
     vec![
-        ("decision", decision()),
+        ("challenger", masked_or_not(members_of_challenger)),
+        ("decision", masked_or_not(members_of_decision)),
         (
             "outcome",
             record(vec![
@@ -225,24 +226,31 @@ fn kinds() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn decision() -> Value {
+fn masked_or_not(members: impl Fn(bool) -> Value) -> Value {
     let masked = ["erased", "masked"].map(|name| json!({"required": [name]}));
     json!({
         "if": {"anyOf": masked},
-        "then": members_of_decision(true),
-        "else": members_of_decision(false),
+        "then": members(true),
+        "else": members(false),
     })
 }
 
-/// `is_masked`: what masks may change is anything, or nothing.
-fn members_of_decision(is_masked: bool) -> Value {
-    let maskable = |name, masked, schema| {
+/// What masks may change is anything, or nothing.
+fn maskable(
+    is_masked: bool,
+) -> impl Fn(&'static str, &'static str, Value) -> (&'static str, Value) {
+    move |name, masked, schema| {
         if is_masked {
             (masked, json!({}))
         } else {
             (name, schema)
         }
-    };
+    }
+}
+
+/// What policies found.
+fn result(is_masked: bool) -> Value {
+    let maskable = maskable(is_masked);
     let (text, flag) = (text(), json!({"type": "boolean"}));
     let exception = ["ticket", "reason", "until"].map(|name| (name, text.clone()));
     let violation = object(
@@ -268,6 +276,39 @@ fn members_of_decision(is_masked: bool) -> Value {
         maskable("violations", "violations?", list(violation)),
         maskable("remedy?", "remedy?", object(remedy.into_iter())),
     ];
+    object(result.into_iter())
+}
+
+/// By which policies.
+fn bundles() -> Value {
+    let policies = object([("revision", text())].into_iter());
+    object([("policies", policies)].into_iter())
+}
+
+fn metrics() -> Value {
+    json!({"type": "object", "additionalProperties": count()})
+}
+
+fn members_of_challenger(is_masked: bool) -> Value {
+    record([
+        ("decision_id", text()),
+        ("decision_seq", count()),
+        (
+            "differs",
+            one_of(&["would_deny", "would_allow", "violations"]),
+        ),
+        ("verdict", one_of(&["allow", "deny"])),
+        ("result", result(is_masked)),
+        ("bundles", bundles()),
+        ("metrics", metrics()),
+        ("erased?", paths()),
+        ("masked?", paths()),
+        ("pseudonyms?", paths()),
+    ])
+}
+
+fn members_of_decision(is_masked: bool) -> Value {
+    let (maskable, text) = (maskable(is_masked), text());
     let hash = json!({"anyOf": [reference("sha256"), {"type": "null"}]});
     let request = [
         ("id", text.clone()),
@@ -278,19 +319,21 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("received_sha256", hash.clone()),
         ("forwarded_sha256", hash),
     ];
+    let counted = [
+        ("caller", text.clone()),
+        ("created", count()),
+        ("scopes_gained", count()),
+        ("removed", count()),
+    ];
     let input = json!({"type": "object", "required": ["operation", "environment", "caller", "change", "time"]});
-    let policies = object([("revision", text.clone())].into_iter());
     let members = [
         ("decision_id", text.clone()),
         ("labels", object([("version", text.clone())].into_iter())),
         ("path", text.clone()),
         maskable("input?", "input?", input),
-        ("result", object(result.into_iter())),
-        ("bundles", object([("policies", policies)].into_iter())),
-        (
-            "metrics",
-            json!({"type": "object", "additionalProperties": count()}),
-        ),
+        ("result", result(is_masked)),
+        ("bundles", bundles()),
+        ("metrics", metrics()),
         ("evaluator?", text.clone()),
         ("turn?", one_of(&["local"])),
         maskable("requested_by", "requested_by?", text.clone()),
@@ -300,6 +343,7 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("environment?", text.clone()),
         maskable("caller?", "caller?", reference("caller")),
         ("request", object(request.into_iter())),
+        ("counted?", object(counted.into_iter())),
         maskable("error?", "error?", text),
         ("erased?", paths()),
         ("masked?", paths()),

@@ -134,6 +134,7 @@ impl Check {
         };
         doubts.extend(policy.warnings().iter().cloned());
         doubts.extend(app::ended(&policy));
+        doubts.extend(challenger(&config, &policy, environments.as_ref()));
         let tests = config.reload.require_tests.then(|| {
             let (number, failed) = suite::failures(&sources);
             doubts.extend(failed.into_iter().map(refused_by_a_reload));
@@ -290,6 +291,18 @@ impl Checked {
             ),
         }
     }
+}
+
+/// Why a challenger cannot be asked.
+fn challenger(
+    config: &Config,
+    policy: &Policy,
+    environments: Option<&Environments>,
+) -> Option<Problem> {
+    let wanted = config.policies.challenger.as_ref()?;
+    let error = app::challenger(wanted, config, policy, environments).err()?;
+    let message = format!("serve would go on without it: {error:#}");
+    Some(config.problem(&["policies", "challenger"], &message))
 }
 
 /// A bundle, as far as it says what it is.

@@ -21,6 +21,7 @@ use crate::audit::proof::Wanted;
 use crate::config::Config;
 use crate::gateway::{self, reads_envoy};
 use crate::listener::Peer;
+use crate::policy::input::Amounts;
 use crate::policy::{Entrypoint, Exception, Explanation, Input, Policy, Verdict};
 use crate::value::{Visible, unread};
 
@@ -121,7 +122,11 @@ impl Eval {
             with_envoy: envoy,
         };
         match gateway::rehearse(request, reading, &supposed, app::now()) {
-            Ok(Some(input)) => self.explain(out, &policy, &input, has_credential),
+            Ok(Some(mut input)) => {
+                // Nobody has done anything yet.
+                input.caller.recent = policy.reads_recent().then(Amounts::default);
+                self.explain(out, &policy, &input, has_credential)
+            }
             Ok(None) => {
                 match self.format {
                     Format::Json => print_json(out, &json!({"verdict": "allow", "open": true}))?,

@@ -62,7 +62,14 @@ impl Config {
             (self.limits != running.limits, "limits"),
             (self.listener.tls != running.listener.tls, "listener.tls"),
             (self.lookup != running.lookup, "lookup"),
-            (self.policies != running.policies, "policies"),
+            (
+                self.policies.judging() != running.policies.judging(),
+                "policies",
+            ),
+            (
+                self.policies.challenger != running.policies.challenger,
+                "policies.challenger",
+            ),
             (self.reload != running.reload, "reload"),
             (
                 self.unknown_writes != running.unknown_writes,

@@ -13,6 +13,7 @@ use super::client::{Address, Who};
 use super::environment::{Addressed, Environment};
 use super::lookup::{Asking, Found, LookupError};
 use super::quota::Portion;
+use super::recent::Counting;
 use super::record::Recorder;
 use super::rejection::Reason;
 use crate::guard::{self, Head, ReadError};
@@ -37,6 +38,8 @@ pub(super) type Slot = (Portion<Address>, Portion<Who>);
 pub(super) struct Considered {
     pub(super) judged: Judged<Addressed>,
     pub(super) input: Input,
+    /// What it counts for, if it was allowed.
+    pub(super) counting: Option<Counting>,
     /// Holds the token's turn.
     pub(super) found: Option<Found>,
     /// The client's own head and body.
@@ -100,22 +103,24 @@ impl Gateway {
         } else {
             0
         };
-        let (recorder, with_envoy, time) =
+        let (teller, with_envoy, time) =
             (recorder.clone(), self.set.reads_envoy, (self.shared.now)());
         let tell = move || {
-            let told = environment.input(call.head(), recorder.redactor());
-            let input = recorder.input(&call, told, &parts, found.as_ref(), with_envoy, time)?;
+            let told = environment.input(call.head(), teller.redactor());
+            let input = teller.input(&call, told, &parts, found.as_ref(), with_envoy, time)?;
             let addressed = Addressed { call, environment };
             Ok::<_, ReadError>((addressed, input, found, parts))
         };
-        let (addressed, input, found, parts) = line.read(who, length, tell).await??;
+        let (addressed, mut input, found, parts) = line.read(who, length, tell).await??;
         if !input.only_disables()
             && let Some(reason) = (self.shared.outside.stale)()
         {
             return Err(Reason::Stale(reason));
         }
+        let counting = self.recall(recorder, who, &mut input).await?;
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {
+            counting,
             judged,
             input,
             found,

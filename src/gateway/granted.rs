@@ -3,6 +3,8 @@
 //! Only what policies have judged gets here, and what they do not name in a grant stays denied: [`Judged::pass_by`] sees
 //! to that. A grant is claimed before the record is written, and stays so unless it is certain that no record was.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Gateway;
@@ -44,9 +46,9 @@ impl Gateway {
             return None;
         }
         // As the journal has the request that was denied.
-        let record = recorder.decision(judged, input, false);
+        let record = recorder.decision(judged, input, false, None);
         let record = self.shared.audit.with_pseudonyms(record);
-        let request = Facts::of(&Value::Object(record)).ok()?;
+        let request = Facts::of(&Value::Object(record.into_event())).ok()?;
         let covers = |granted: &_| decision.not_covered(granted).next().is_none();
         let reads = judged.subject().call.head().path().endpoint().reads();
         grants.claim(config, &request, reads, covers, (self.shared.now)())
@@ -56,16 +58,19 @@ impl Gateway {
     pub(super) async fn decided_by(
         &self,
         claim: Option<Claim>,
-        recorder: &Recorder,
+        recorder: &Arc<Recorder>,
         judged: Judged<Addressed>,
         event: DecisionRecord,
         missing: bool,
+        input: Input,
     ) -> Result<Recorded<Addressed>, Rejection> {
         let Some(mut claim) = claim else {
-            return self.decided(recorder, judged, event, missing).await;
+            let deciding = self.decided_and_challenged(recorder, judged, event, missing, input);
+            return deciding.await;
         };
         claim.hand_over();
-        let durable = self.decided(recorder, judged, event, missing).await;
+        let deciding = self.decided_and_challenged(recorder, judged, event, missing, input);
+        let durable = deciding.await;
         let reason = durable.as_ref().err().map(|it| &it.reason);
         settle(recorder, claim, reason);
         durable

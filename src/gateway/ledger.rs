@@ -108,6 +108,11 @@ impl Ledger {
         spent.is_ok()
     }
 
+    /// Whether the journal's disk has room for what need not be written.
+    pub(super) fn has_room(&self) -> bool {
+        !self.0.space.is_low()
+    }
+
     /// Dynatrace has accepted the payer's credential: its reads are no longer those of a stranger.
     pub(super) fn accept(&self, payer: &Payer) {
         self.books().reads.accept(payer, Instant::now());

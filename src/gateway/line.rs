@@ -55,6 +55,16 @@ pub(super) enum Crowded {
     Late,
 }
 
+impl Crowded {
+    /// What the client is told.
+    pub(super) fn shed(self) -> Shed {
+        match self {
+            Self::Full => TOO_MANY,
+            Self::Late => TOO_LATE,
+        }
+    }
+}
+
 /// Where a request stands; it leaves when this is dropped.
 struct Place {
     line: Line,
@@ -82,10 +92,7 @@ impl Line {
         who: Who,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Reason> {
-        let turn = self.turn(who).await.map_err(|crowded| match crowded {
-            Crowded::Full => TOO_MANY,
-            Crowded::Late => TOO_LATE,
-        })?;
+        let turn = self.turn(who).await.map_err(Crowded::shed)?;
         let working = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(turn);

@@ -20,25 +20,27 @@ use super::environment::{Addressed, Environment as Reached};
 use super::headers;
 use super::identify::Identity;
 use super::lookup::Found;
+use super::recent::Spent;
 use super::rejection::Reason;
 use super::story::Started;
 use super::sums::Kind;
 use crate::audit::event::{
-    self, Bundle, Bundles, DecisionRecord, Event, Findings, Labels, Metrics, Outcome, Record,
+    self, Bundle, Bundles, Counted, DecisionRecord, Event, Findings, Labels, Metrics, Outcome,
+    Record,
 };
 use crate::dynatrace::birth::Birth;
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::{Redacted, Redactor};
-use crate::dynatrace::token::HashKey;
+use crate::dynatrace::token::{HashKey, TokenId};
 use crate::guard::{self, Call, Head, ReadError};
 use crate::identity::forwarded::names_a_client;
 use crate::policy::input::{
     self, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
     CallerToken, Environment, Envoy, SocketAddress, Target,
 };
-use crate::policy::{Evaluator, Input, Judged, Verdict};
+use crate::policy::{Decision, Evaluator, Input, Judged, Verdict};
 use crate::telemetry::Trace;
-use crate::value::milliseconds;
+use crate::value::{Sha256Hex, milliseconds};
 use change::{change, difference, settings, told};
 
 /// Makes every record of one request, under one decision id.
@@ -59,6 +61,18 @@ pub(super) struct Recorder {
     redactor: Redactor,
     key: HashKey,
     trace: Trace,
+}
+
+/// What of a judged request's record policies have not said.
+struct About<'a> {
+    /// Of the policies.
+    revision: &'a str,
+    turn: Option<&'static str>,
+    /// Keyed hash of the query.
+    query: Option<Redacted>,
+    received: Option<&'a Sha256Hex>,
+    forwarded: Option<&'a Sha256Hex>,
+    counted: Option<Counted<'a>>,
 }
 
 /// What a recorder is made with, besides the request.
@@ -126,6 +140,19 @@ impl Recorder {
         &self.identity
     }
 
+    /// By what its changes are counted: who it has proven to be, or else its token, however that is written.
+    pub(super) fn counted_as(&self, key: &HashKey) -> TokenId {
+        let shown = || self.caller.id.as_ref().map(|id| format!("token {id}"));
+        let proven = self.identity.name().map(|it| it.expose().to_owned());
+        let name = proven.or_else(shown);
+        key.name(&name.unwrap_or_else(|| format!("address {}", self.peer)))
+    }
+
+    /// What it does, if that is known.
+    pub(super) fn known_operation(&self) -> Option<Operation> {
+        self.operation
+    }
+
     /// Makes what the request says writable.
     pub(super) fn redactor(&self) -> &Redactor {
         &self.redactor
@@ -188,6 +215,7 @@ impl Recorder {
                 certificate,
                 jwt,
                 teams: self.identity.teams.clone(),
+                recent: None,
             },
             token: head.path().token().map(|token| Target {
                 id: Redacted::from(token.id()),
@@ -296,8 +324,35 @@ impl Recorder {
         judged: &Judged<Addressed>,
         input: &Input,
         is_alone: bool,
+        spent: Option<&Spent>,
     ) -> DecisionRecord {
         let (decision, call) = (judged.decision(), &judged.subject().call);
+        let allowed = decision.verdict == Verdict::Allow;
+        let about = About {
+            revision: &self.revision,
+            turn: (is_alone && allowed).then_some("local"),
+            query: self.query(call),
+            received: Some(call.received_sha256()),
+            forwarded: allowed.then(|| call.forwarded_sha256()),
+            counted: spent.map(Spent::counted),
+        };
+        self.judged(decision, input, &about)
+    }
+
+    /// The same with what others found about the same input.
+    pub(super) fn challenged(&self, decision: &Decision, input: &Input) -> DecisionRecord {
+        let about = About {
+            revision: &decision.revision,
+            turn: None,
+            query: None,
+            received: None,
+            forwarded: None,
+            counted: None,
+        };
+        self.judged(decision, input, &about)
+    }
+
+    fn judged(&self, decision: &Decision, input: &Input, about: &About<'_>) -> DecisionRecord {
         let allowed = decision.verdict == Verdict::Allow;
         // A policy writes what it likes.
         let violations = decision.violations.iter();
@@ -305,7 +360,6 @@ impl Recorder {
         let remedy = decision.remedy.as_deref();
         let remedy = remedy.map(|remedy| self.redactor.all(remedy));
         let grant = decision.grant.as_deref().map(|it| self.redactor.all(it));
-        let query = self.query(call);
         let evaluation = u64::try_from(decision.evaluation.as_nanos()).unwrap_or(u64::MAX);
         let event = event::Decision {
             input: Some(input),
@@ -318,14 +372,20 @@ impl Recorder {
             metrics: Metrics {
                 evaluation_ns: Some(evaluation),
             },
+            bundles: Bundles {
+                policies: Bundle {
+                    revision: about.revision,
+                },
+            },
             evaluator: Some(decision.evaluator).filter(|who| *who != Evaluator::Interpreter),
-            turn: (is_alone && allowed).then_some("local"),
+            turn: about.turn,
+            counted: about.counted,
             verdict: verdict(decision.verdict),
             grant: grant.as_ref(),
             request: event::Request {
-                query: query.as_ref(),
-                received_sha256: Some(call.received_sha256()),
-                forwarded_sha256: allowed.then(|| call.forwarded_sha256()),
+                query: about.query.as_ref(),
+                received_sha256: about.received,
+                forwarded_sha256: about.forwarded,
                 ..self.request()
             },
             ..self.refused(input.time)
@@ -388,6 +448,7 @@ impl Recorder {
             environment: self.environment.as_ref().map(|reached| &*reached.name),
             caller: self.caller.known(),
             request: self.request(),
+            counted: None,
             error: None,
         }
     }

@@ -26,6 +26,8 @@ pub struct Set {
     pub(super) policy: Policy,
     /// Whether a policy reads the request in the shape of OPA-Envoy.
     pub(super) reads_envoy: bool,
+    /// Whether a policy reads what callers did before.
+    pub(super) reads_recent: bool,
     pub(super) unknown_writes: UnknownWrites,
     pub(super) tokens: Tokens,
     pub(super) forwarded: forwarded::Config,
@@ -88,6 +90,7 @@ impl Set {
             environments,
             lookup: lookup.after(before.map(|before| &before.lookup)),
             reads_envoy: reads_envoy(&policy),
+            reads_recent: policy.reads_recent(),
             policy,
             unknown_writes,
             tokens,

@@ -45,6 +45,9 @@ pub const OF_ENVOY: [&str; 5] = [
     "input.truncated_body",
 ];
 
+/// What the caller did before, which is counted when a policy reads it.
+pub const RECENT: &str = "input.caller.recent";
+
 /// What a request would change, and what is not known, is absent; who asks is always there. Nothing is `null`: in
 /// Rego a member that is absent is undefined, and `not` says that it is not there.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -95,6 +98,20 @@ pub struct Caller {
     /// The names of those that `data.callers` puts the caller into.
     #[serde(default)]
     pub teams: Vec<String>,
+    /// What its forwarded changes came to within the last hour; only counted when a loaded policy reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent: Option<Amounts>,
+}
+
+/// So much was made, given and removed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Amounts {
+    /// Tokens.
+    pub created: u64,
+    pub scopes_gained: u64,
+    /// Tokens.
+    pub removed: u64,
 }
 
 /// What the certificate says that the caller has shown; empty texts and lists when there is none.

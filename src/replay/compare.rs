@@ -19,6 +19,7 @@ pub(super) struct Candidate<'a> {
     all: BTreeSet<&'a str>,
     of_envoy: BTreeSet<&'a str>,
     of_lookup: BTreeSet<&'a str>,
+    of_recent: BTreeSet<&'a str>,
     redactor: Redactor,
 }
 
@@ -36,6 +37,7 @@ impl<'a> Candidate<'a> {
             all: policy.names().collect(),
             of_envoy: readers(&input::OF_ENVOY),
             of_lookup: readers(&input::LOOKED_UP_FOR),
+            of_recent: readers(&[input::RECENT]),
             redactor: Redactor::default(),
         }
     }
@@ -172,6 +174,10 @@ impl<'a> Candidate<'a> {
         };
         if input.envoy.is_none() {
             add(&mut self.of_envoy.iter().copied(), &|| NO_ENVOY.to_owned());
+        }
+        if input.caller.recent.is_none() {
+            let why = || NO_RECENT.to_owned();
+            add(&mut self.of_recent.iter().copied(), &why);
         }
         if input.was_not_looked_up() {
             add(&mut self.of_lookup.iter().copied(), &|| {
@@ -351,6 +357,8 @@ const NO_ENVOY: &str =
     "it reads the request in the shape of OPA-Envoy, which the policies of then did not read";
 const NO_LOOKUP: &str =
     "it reads the token as it is, which was not looked up for the policies of then";
+const NO_RECENT: &str =
+    "it reads what the caller did before, which was not counted for the policies of then";
 const CUT: &str = "a text that it reads was cut, because the record was to be short";
 const MASKED_VIOLATIONS: &str =
     "what its policies said is masked, and not all of them can judge it again";

@@ -1,5 +1,6 @@
 //! Questions to the store, of commands: one after the other, and all of one moment.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -23,7 +24,7 @@ pub struct Asked {
 }
 
 /// A record, by its gate and number. A journal has one gate, without a name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     pub gate: String,
     pub seq: u64,
@@ -57,6 +58,8 @@ pub struct Lines {
     pub decision: Option<Vec<u8>>,
     pub outcome: Option<Vec<u8>>,
     pub settled: Option<Vec<u8>>,
+    /// What a challenger would have decided otherwise.
+    pub challenger: Option<Vec<u8>>,
 }
 
 impl Asked {
@@ -146,14 +149,31 @@ impl Asked {
         let rows = self.of_lines("", found)?;
         let line =
             |row, at: usize| Ok::<_, StoreError>(column::<Option<&str>>(row, at)?.map(bytes));
-        let lines = |row| {
-            Ok(Lines {
+        let mut challenged = self.challenged(found)?;
+        let lines = |(row, found): (_, &Found)| {
+            Ok::<_, StoreError>(Lines {
+                challenger: challenged.remove(&found.key()),
                 decision: line(row, 0)?,
                 outcome: line(row, 1)?,
                 settled: line(row, 2)?,
             })
         };
-        rows.iter().map(lines).collect()
+        rows.iter().zip(found).map(lines).collect()
+    }
+
+    /// What challengers would have decided otherwise, of these decisions.
+    fn challenged(&self, found: &[Found]) -> Result<HashMap<Key, Vec<u8>>, StoreError> {
+        let gates: Vec<&str> = found.iter().map(|it| &*it.gate).collect();
+        let seqs: Vec<i64> = found.iter().map(|it| signed(it.decided.seq)).collect();
+        let rows = self.rows(CHALLENGED, &[&gates, &seqs, &MOST_OF_ONE])?;
+        let lines = rows.iter().map(|row| {
+            let key = Key {
+                gate: column(row, 0)?,
+                seq: unsigned(column(row, 1)?),
+            };
+            Ok((key, bytes(column(row, 2)?)))
+        });
+        lines.collect()
     }
 
     /// A decision by its number.
@@ -197,6 +217,7 @@ pub(super) fn found(row: &Row) -> Result<Found, StoreError> {
             no_op: column(row, 3)?,
             outcome: number(4)?,
             settled: number(5)?,
+            challenger: None,
         },
     })
 }
@@ -228,5 +249,14 @@ ORDER BY place";
 /// How many times `store.timeout` a person waits for one answer, and how much longer where nothing comes at all.
 const PATIENCE: u32 = 30;
 const SILENT: Duration = Duration::from_secs(5);
+/// Of the decisions `$1`, `$2`: the last counts.
+const CHALLENGED: &str = "
+SELECT c.gate, c.decision_seq, c.line FROM dtgate.record AS c
+JOIN (SELECT DISTINCT gate, seq FROM unnest($1::text[], $2::bigint[]) AS of(gate, seq)) AS asked
+  ON c.gate = asked.gate AND c.decision_seq = asked.seq
+WHERE c.kind = 'challenger' AND octet_length(c.line) <= $3 ORDER BY c.seq";
+
+/// Bytes of a challenger's record: its texts are cut when it is written.
+const MOST_OF_ONE: i32 = 1 << 20;
 /// Bytes of lines that are read at once.
 const AT_ONCE: i64 = 32 << 20;

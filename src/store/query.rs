@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::names::Meant;
 use super::schema::signed;
 use crate::audit::facts::{GRANTED, asked};
-use crate::audit::index::{Filter, Which};
+use crate::audit::index::{Filter, Otherwise, Which};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +179,9 @@ impl Asked {
             Some(true) => condition.say("d.no_op"),
             Some(false) => condition.say("NOT d.no_op"),
         }
+        if let Some(otherwise) = filter.challenger {
+            condition.say(&challenged(otherwise));
+        }
         if let Some(which) = filter.outcome {
             condition.say(ended(which));
         }
@@ -260,6 +263,19 @@ fn ended(which: Which) -> &'static str {
              AND coalesce(d.found, 'unknown') = 'unknown'"
         }
     }
+}
+
+/// By what a challenger would have done otherwise, as its own row says it.
+fn challenged(otherwise: Otherwise) -> String {
+    let found = match otherwise {
+        Otherwise::Allow => "c.found = 'would_allow'",
+        Otherwise::Any => "true",
+        Otherwise::Deny => "c.found = 'would_deny'",
+    };
+    format!(
+        "EXISTS (SELECT FROM dtgate.record AS c WHERE c.kind = 'challenger' AND c.gate = d.gate
+         AND c.decision_seq = d.seq AND {found})"
+    )
 }
 
 const COLUMNS: &str = "d.gate, d.seq, d.at, coalesce(d.no_op, false), d.outcome_seq, d.settled_seq";

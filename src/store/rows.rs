@@ -77,6 +77,15 @@ impl<'a> Row<'a> {
         match self.facts.as_ref().map(|facts| &facts.about) {
             Some(About::Outcome(outcome)) => Some(signed(outcome.of)),
             Some(About::Settled(settled)) => Some(signed(settled.of)),
+            Some(About::Challenged(challenged)) => Some(signed(challenged.of)),
+            _ => None,
+        }
+    }
+
+    /// In what a challenger differs from it.
+    pub(super) fn differs(&self) -> Option<&'static str> {
+        match self.facts.as_ref().map(|facts| &facts.about) {
+            Some(About::Challenged(challenged)) => Some(challenged.differs),
             _ => None,
         }
     }
@@ -93,7 +102,7 @@ impl<'a> Row<'a> {
                 settled: Some((self.seq, settled.found.clone())),
                 ..Ending::default()
             },
-            About::Decision(_) | About::Other => return None,
+            About::Challenged(_) | About::Decision(_) | About::Other => return None,
         };
         Some(ending)
     }

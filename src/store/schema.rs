@@ -95,7 +95,8 @@ const FIND: &str =
 /// The month of its own time is a record's partition: the same record is the same row, however often it comes. One
 /// without a time is from `-infinity`. What is no dtgate's record has the kind `unreadable`, and is kept as it is.
 /// `token` has what an outcome made, too. Of several records that settle a decision, one that found something counts
-/// before one that did not (`found` is `unknown`), and then the last.
+/// before one that did not (`found` is `unknown`), and then the last. A challenger's record has in `found` what it would
+/// have done otherwise.
 ///
 /// `name` has every text once, by what it is, for questions of how names begin and of networks. `turn` is unlike the
 /// advisory lock beside it there after a gate was killed or the server restarted.

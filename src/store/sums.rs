@@ -17,10 +17,11 @@ impl Asked {
             return Ok(Vec::new());
         };
         let names = names(by);
+        let beside = if by == By::Challenger { CHALLENGED } else { "" };
         let sql = format!(
             "SELECT CASE WHEN d.at > '-infinity' THEN date_bin('15 minutes', d.at, 'epoch') ELSE 'epoch' END,
                {names}, d.verdict = 'deny', count(*)
-             FROM dtgate.record AS d WHERE {} GROUP BY 1, 2, 3",
+             FROM dtgate.record AS d {beside} WHERE {} GROUP BY 1, 2, 3",
             condition.text()
         );
         let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
@@ -78,9 +79,16 @@ fn names(by: By) -> &'static str {
         By::Environment => "ARRAY[coalesce(d.environment, '')]",
         By::Operation => "ARRAY[coalesce(d.operation, '')]",
         By::Client => "ARRAY[coalesce(d.client, '')]",
+        By::Challenger => "ARRAY[coalesce(c.found, '')]",
         By::Outcome => {
             "ARRAY[CASE WHEN d.verdict = 'deny' THEN 'denied' WHEN d.outcome IN ('answered', 'failed') THEN d.outcome
               WHEN coalesce(d.found, 'unknown') <> 'unknown' THEN 'settled' ELSE 'in doubt' END]"
         }
     }
 }
+
+/// What challengers would have done otherwise, once for each decision: the last says it.
+const CHALLENGED: &str = "LEFT JOIN (
+    SELECT DISTINCT ON (gate, decision_seq) gate, decision_seq, found FROM dtgate.record
+    WHERE kind = 'challenger' AND decision_seq IS NOT NULL ORDER BY gate, decision_seq, seq DESC
+  ) AS c ON c.gate = d.gate AND c.decision_seq = d.seq";

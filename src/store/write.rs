@@ -108,6 +108,7 @@ impl Statements {
                 it.token.iter().chain(made).collect::<Vec<_>>()
             });
             let verdict = decision.map(|it| if it.is_allowed { "allow" } else { "deny" });
+            let found = ending.settled.as_ref().map(|(_, found)| found.as_str());
             let values: [&(dyn ToSql + Sync); 29] = [
                 &gate,
                 &row.seq,
@@ -136,7 +137,7 @@ impl Statements {
                 &ending.outcome.map(|(_, outcome)| outcome),
                 &ending.outcome.map(|(seq, _)| seq),
                 &ending.settled.as_ref().map(|(seq, _)| *seq),
-                &ending.settled.as_ref().map(|(_, found)| found.as_str()),
+                &found.or_else(|| row.differs()),
                 &row.about(),
             ];
             writer.as_mut().write(&values).await?;

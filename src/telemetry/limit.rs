@@ -39,6 +39,8 @@ limits! {
     BodyTimeout = "body_timeout",
     /// Callers whose budgets are remembered.
     Buckets = "buckets",
+    /// Judged requests that wait for the challenger.
+    Challenger = "challenger",
     /// Connections at once.
     Connections = "connections",
     /// Connections of one address at once.
@@ -133,6 +135,8 @@ limits! {
     Questions = "questions",
     /// Allowed reads of one caller that are recorded.
     Reads = "reads",
+    /// Callers of whom is remembered what they did within the last hour.
+    RecentCallers = "recent_callers",
     /// Refusals of one caller that are recorded.
     Refusals = "refusals",
     /// A denial without a search for the part that would pass.

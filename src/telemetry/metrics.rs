@@ -229,6 +229,29 @@ impl Metrics {
         self.0.families.questions.get_or_create(&labels).inc();
     }
 
+    /// What became of a judged request before the challenger.
+    pub fn challenged(&self, result: &'static str) {
+        let labels = ResultLabels { result };
+        self.0.families.challenger.get_or_create(&labels).inc();
+    }
+
+    /// There is a challenger. An alarm on its results needs a 0 from which they rise.
+    pub fn will_be_challenged(&self, results: &[&'static str]) {
+        for result in results {
+            drop(
+                self.0
+                    .families
+                    .challenger
+                    .get_or_create(&ResultLabels { result }),
+            );
+        }
+    }
+
+    /// Whether the files of the challenger were refused.
+    pub fn challenger_is_refused(&self, is_refused: bool) {
+        self.0.families.challenger_refused.set(is_refused.into());
+    }
+
     /// What was made of a field in which proxies say for whom they ask.
     pub fn forwarded(&self, result: &'static str) {
         let labels = ResultLabels { result };

@@ -3,6 +3,7 @@
 # description: What the policies say with the settings of data.yaml. Not shipped: whoever changes a setting need not change a test.
 package dtgate.shipped_settings_test
 
+import data.dtgate.blast_radius
 import data.dtgate.escalation
 import data.dtgate.expiry
 import data.dtgate.forbidden_scopes
@@ -96,6 +97,8 @@ test_a_disabled_token_with_legacy_scopes_can_be_made if {
 test_a_failed_lookup_denies if {
 	data.lookup.required == true
 }
+
+_denied.blast_radius := blast_radius.deny
 
 _denied.escalation := escalation.deny
 

@@ -46,7 +46,7 @@ fn hostile(with: &Value) -> Value {
         "bundles": {"policies": {"revision": ""}}, "metrics": {"timer_rego_query_eval_ns": ""}, "requested_by": "",
         "verdict": "", "operation": "", "environment": "", "caller": {"id": "", "kind": "", "teams": [""],
             "jwt": {"issuer": "", "subject": ""}}, "request": {"id": "", "method": "", "path": ""}, "error": "",
-        "outcome": "", "status": "", "duration_ms": "", "detail": "", "credential": {"id": ""}, "found": "",
+        "outcome": "", "status": "", "duration_ms": "", "detail": "", "credential": {"id": ""}, "found": "", "differs": "",
     });
     all(&mut record, with);
     record
@@ -71,6 +71,7 @@ fn no_record_reaches_a_terminal_as_it_is_or_ends_a_command() {
             "decision",
             "outcome",
             "settled",
+            "challenger",
             "pruned",
             "suppressed",
             "unseen",

@@ -530,6 +530,11 @@ fn a_setting_of_the_wrong_kind_is_named_with_file_line_and_key() {
             "data.guardrails.scope_budget.max must be",
         ),
         (
+            "created: 200",
+            "created: -1",
+            "data.guardrails.blast_radius.created must be",
+        ),
+        (
             "legacy: warn",
             "legacy: warm",
             "data.guardrails.known_scopes.legacy must be",

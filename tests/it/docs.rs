@@ -178,6 +178,7 @@ pub(crate) fn every_metric() -> String {
     metrics.certificates_are([("clients", "tls.pem".to_owned(), jiff::Timestamp::UNIX_EPOCH)]);
     metrics.decision("token.update", "deny");
     metrics.forwarded("believed");
+    metrics.challenged("same");
     metrics.jwt("ci", "good");
     metrics.keys_are_of("ci", jiff::Timestamp::UNIX_EPOCH);
     metrics.keys_will_be_fetched("ci");

@@ -221,6 +221,11 @@ fn the_requests_to_test_with_are_as_the_gate_makes_them() {
     .enumerate()
     {
         let made = made(gate, method, target, body);
+        let recent = made["caller"].get("recent");
+        let helper = recent.map_or_else(
+            || helper.clone(),
+            |recent| format!("requests.after({helper}, {recent})"),
+        );
         write!(
             module,
             "\ntest_{number} if {{\n\tmade := {made}\n\tsaid := object.union({helper}, {{\"api\": made.api, \"caller\": {{\"address\": made.caller.address, \"token\": made.caller.token}}, \"environment\": made.environment, \"time\": made.time}})\n\tprint(said, made)\n\tsaid == made\n}}\n"

@@ -67,6 +67,10 @@ fn masked(lines: &[String]) -> Vec<String> {
             "\"credential\":{\"id\":\"dt0c01.ST2EY72KQINMH574WMNVI7YN\"".to_owned(),
         ),
         (
+            r#""caller":"hmac-sha256:[0-9a-f]{32}""#,
+            format!("\"caller\":\"hmac-sha256:{}\"", "3e1c".repeat(8)),
+        ),
+        (
             r#""revision":"[0-9a-f]{64}""#,
             format!("\"revision\":\"{}\"", "1d2dd3cb06ac8b43".repeat(4)),
         ),

@@ -11,7 +11,7 @@ use crate::docs;
 use crate::harness::program;
 use crate::messages::is_writing;
 
-fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let output = program().args(["schema", "record"]).output().unwrap();
     assert!(output.status.success());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/record.schema.json");
@@ -157,6 +157,14 @@ fn every_record_of_the_documentation_is_as_the_schema_says() {
     }
 }
 
+/// What the writer adds.
+fn with_place(mut record: Value) -> Value {
+    record["seq"] = 1.into();
+    record["prev"] = dtgate::value::Sha256Hex::of(b"").as_str().into();
+    record["synced"] = 0.into();
+    record
+}
+
 /// One record of every kind with every member that it can have, and one with only those that it must have. Whoever adds
 /// a member to an event has to fill it here: the types are not closed.
 #[expect(
@@ -167,13 +175,14 @@ fn events() -> Vec<Value> {
     use std::collections::BTreeMap;
 
     use dtgate::audit::event::{
-        Answer, Bundle, Bundles, Caller, CertificateNames, Checkpoint, Configured, Cosigned,
-        Credential, Decision, Event, Findings, Found, JwtNames, KeyChange, Labels, Metrics,
-        Outcome, Pruned, Recovery, Reload, Request, SetAside, Settled, Start, Stop, Suppressed,
-        SuppressedBy, SuppressedKind, Unseen, UnseenRequest,
+        Answer, Bundle, Bundles, Caller, CertificateNames, Challenged, Checkpoint, Configured,
+        Cosigned, Counted, Credential, Decision, DecisionRecord, Event, Findings, Found, JwtNames,
+        KeyChange, Labels, Metrics, Outcome, Pruned, Recovery, Reload, Request, SetAside, Settled,
+        Start, Stop, Suppressed, SuppressedBy, SuppressedKind, Unseen, UnseenRequest,
     };
     use dtgate::dynatrace::redact::{Redacted, Redactor};
     use dtgate::dynatrace::token::HashKey;
+    use dtgate::policy::input::Amounts;
     use dtgate::policy::{Evaluator, Granted, Input, Remedy, Violation};
     use dtgate::value::Sha256Hex;
     use serde_json::{Map, json};
@@ -271,6 +280,10 @@ fn events() -> Vec<Value> {
                 received_sha256: full.then_some(&hash),
                 forwarded_sha256: None,
             },
+            counted: full.then(|| Counted {
+                caller: &id,
+                amounts: Amounts::default(),
+            }),
             error: full.then_some(&word),
         })
     };
@@ -420,7 +433,7 @@ fn events() -> Vec<Value> {
             timestamp: now.to_string(),
             first: 1,
             last: 2,
-            hash: hex.clone(),
+            hash: hex,
             tree: vec![text()],
             oldest: now.to_string(),
             newest: now.to_string(),
@@ -446,16 +459,27 @@ fn events() -> Vec<Value> {
             | Event::Settled(_)
             | Event::Pruned(_) => {}
         }
-        let mut record: Value = serde_json::from_slice(event.record().as_json()).unwrap();
-        record["seq"] = json!(1);
-        record["prev"] = json!(hex);
-        record["synced"] = json!(0);
-        record
+        let record: Value = serde_json::from_slice(event.record().as_json()).unwrap();
+        with_place(record)
     });
-    records.collect()
+    let mut records: Vec<Value> = records.collect();
+    let mut decision = records[0].clone();
+    for name in ["seq", "prev", "synced", "kind"] {
+        decision.as_object_mut().unwrap().remove(name);
+    }
+    let decision = DecisionRecord::of_event(decision.as_object().unwrap());
+    let challenger = decision.of_challenger(Challenged {
+        timestamp: now,
+        decision_seq: 1,
+        differs: "would_deny",
+    });
+    records.push(with_place(
+        serde_json::from_slice(challenger.as_json()).unwrap(),
+    ));
+    records
 }
 
-fn is_valid(schema: &Value, record: &Value) -> Result<(), Vec<String>> {
+pub(crate) fn is_valid(schema: &Value, record: &Value) -> Result<(), Vec<String>> {
     let mut found = Vec::new();
     wrong(schema, schema, record, "", &mut found);
     if found.is_empty() { Ok(()) } else { Err(found) }

@@ -158,7 +158,8 @@ fn remove(directory: &Path, policy: &str) {
     std::fs::write(file, kept).unwrap();
 }
 
-const POLICIES: [&str; 10] = [
+const POLICIES: [&str; 11] = [
+    "blast_radius",
     "escalation",
     "expiry",
     "forbidden_scopes",
@@ -205,6 +206,7 @@ fn the_tests_hold_whatever_is_set() {
     teams: {payments: {callers: [{team: payments}], scopes: [metrics.ingest], classes: [read]}}
   minting: {callers: {activegate_token.create: ['*']}}
   scope_budget: {max: 20}
+  blast_radius: {created: 0, scopes_gained: 5, removed: 1}
 ";
     for settings in [
         settings.to_owned(),

@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over names and contents.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Digest([u8; 32]);
+pub(in crate::app) struct Digest([u8; 32]);
 
 impl Digest {
     /// Of files, and of what policies are made of below directories. What cannot be read counts by the reason.
-    pub(super) fn of<P: AsRef<Path>>(paths: &[P]) -> Self {
+    pub(in crate::app) fn of<P: AsRef<Path>>(paths: &[P]) -> Self {
         let mut sum = Sha256::new();
         for path in paths.iter().map(AsRef::as_ref) {
             match fs::metadata(path) {

@@ -1,11 +1,8 @@
 //! Whether the policies that are in force have passed their own tests.
 
-use anyhow::{Context, bail};
-
 use super::digest::Digest;
 use crate::app::load;
 use crate::config::Config;
-use crate::policy::suite;
 
 /// The files of policies that are in force, those of their tests among them.
 #[derive(Clone, Copy)]
@@ -33,25 +30,11 @@ impl Tested {
         let files = Digest::of(&config.files_of_policies());
         let has_passed = self.passed && self.files == files;
         if config.reload.require_tests && !has_passed {
-            pass_their_tests(config)?;
+            load::pass_their_tests(&load::sources(config)?)?;
         }
         Ok(Self {
             files,
             passed: has_passed || config.reload.require_tests,
         })
-    }
-}
-
-/// The policies' own tests, those that `dtgate test` runs.
-fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
-    let mut report = Vec::new();
-    let sources = load::sources(config)?;
-    let outcome = suite::run_all(&sources, &suite::Options::default(), &mut report);
-    match outcome.context("tests")? {
-        suite::Outcome::Passed => Ok(()),
-        suite::Outcome::Failed => bail!(
-            "the policies do not pass their tests (reload.require_tests):\n{}",
-            String::from_utf8_lossy(&report).trim_end()
-        ),
     }
 }

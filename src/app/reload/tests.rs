@@ -55,6 +55,7 @@ async fn reloads(
         downloads: app.downloads.clone(),
         fleet: None,
         manager: Manager::default(),
+        challenger: Arc::default(),
         tls: [app.listener.tls(), app.admin_listener.tls()],
     };
     let shutdown = CancellationToken::new();

@@ -27,6 +27,7 @@ pub enum About {
     Decision(Box<Decision>),
     Outcome(Outcome),
     Settled(Settled),
+    Challenged(Challenged),
     /// Anything else, also what is about a decision that did not come before it.
     Other,
 }
@@ -74,6 +75,13 @@ pub struct Settled {
     pub found: String,
 }
 
+/// What a challenger would have done otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Challenged {
+    pub of: u64,
+    pub differs: &'static str,
+}
+
 /// The facts of a line; `None`: it is no record that could be looked for.
 pub fn of(line: &[u8]) -> Option<Facts> {
     let row = Row::read(line)?;
@@ -91,6 +99,12 @@ pub fn of(line: &[u8]) -> Option<Facts> {
             About::Settled(Settled {
                 of,
                 found: text(&row.found.0),
+            })
+        }),
+        "challenger" => about_earlier(&row, seq).map_or(About::Other, |of| {
+            About::Challenged(Challenged {
+                of,
+                differs: differs(&row),
             })
         }),
         _ => About::Other,
@@ -215,6 +229,15 @@ pub(super) fn ended(row: &Row<'_>) -> &'static str {
         "answered" => "answered",
         "failed" => "failed",
         _ => "unknown",
+    }
+}
+
+/// In what a challenger differs from the decision.
+pub(super) fn differs(row: &Row<'_>) -> &'static str {
+    match &*row.differs.0 {
+        "would_deny" => "would_deny",
+        "would_allow" => "would_allow",
+        _ => "violations",
     }
 }
 

@@ -7,7 +7,9 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::facts::{self, names, operation, searched, teams};
 use super::position::{Position, note, position};
 use super::row::Row;
-use super::tables::{ALLOW, ANSWERED, DENY, FAILED, Kind, List, UNKNOWN};
+use super::tables::{
+    ALLOW, ANSWERED, DENY, FAILED, Kind, List, UNKNOWN, VIOLATIONS, WOULD_ALLOW, WOULD_DENY,
+};
 use super::texts::Known;
 use super::{Damage, Error, Filled, empty};
 use crate::audit::lines::{Line, Lines, Place, Unreadable};
@@ -55,6 +57,7 @@ struct Decided {
     revision: Option<i64>,
     ended: Ended,
     settled: Option<i64>,
+    challenger: Option<(i64, i64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,6 +206,7 @@ impl Filler {
             "decision" => decided.push(self.decision(db, seq, ms, row)?),
             "outcome" => self.outcome(db, seq, row, decided)?,
             "settled" => settled(db, seq, row, decided)?,
+            "challenger" => challenged(db, seq, row, decided)?,
             _ => {}
         }
         Ok(())
@@ -253,6 +257,7 @@ impl Filler {
             revision: known.text(db, Kind::Revision, &row.bundles.0.policies.0.revision.0)?,
             ended: Ended::default(),
             settled: None,
+            challenger: None,
         };
         let text = searched(row, &names, &certificate, &claim);
         db.prepare_cached("INSERT INTO words(rowid, text) VALUES (?, ?)")?
@@ -335,8 +340,9 @@ fn insert(db: &Connection, decided: &Decided) -> rusqlite::Result<()> {
     let of = decided;
     db.prepare_cached(
         "INSERT INTO decision(seq, ms, id, verdict, operation, environment, caller, certificate, claim, teams,
-           client, objections, asked, added, removed, noop, revision, outcome, status, micros, outcome_seq, settled)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+           client, objections, asked, added, removed, noop, revision, outcome, status, micros, outcome_seq, settled,
+           challenger, challenger_seq)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         of.seq,
@@ -360,7 +366,9 @@ fn insert(db: &Connection, decided: &Decided) -> rusqlite::Result<()> {
         of.ended.status,
         of.ended.micros,
         of.ended.seq,
-        of.settled
+        of.settled,
+        of.challenger.map(|(differs, _)| differs),
+        of.challenger.map(|(_, seq)| seq)
     ])?;
     Ok(())
 }
@@ -384,6 +392,32 @@ fn settled(db: &Connection, seq: i64, row: &Row<'_>, decided: &mut [Decided]) ->
         "UPDATE decision SET settled = ?1 WHERE seq = ?2 AND (?1 > 0 OR coalesce(settled, 0) <= 0)",
     )?
     .execute(params![settled, of])?;
+    Ok(())
+}
+
+/// A challenger would have decided otherwise: the last that says so counts.
+fn challenged(
+    db: &Connection,
+    seq: i64,
+    row: &Row<'_>,
+    decided: &mut [Decided],
+) -> Result<(), Error> {
+    let Some(of) = facts::about_earlier(row, seq.unsigned_abs()).map(signed) else {
+        return Ok(());
+    };
+    let differs = match facts::differs(row) {
+        "would_deny" => WOULD_DENY,
+        "would_allow" => WOULD_ALLOW,
+        _ => VIOLATIONS,
+    };
+    if let Ok(at) = decided.binary_search_by_key(&of, |decided| decided.seq) {
+        if let Some(decided) = decided.get_mut(at) {
+            decided.challenger = Some((differs, seq));
+        }
+        return Ok(());
+    }
+    db.prepare_cached("UPDATE decision SET challenger = ?, challenger_seq = ? WHERE seq = ?")?
+        .execute(params![differs, seq, of])?;
     Ok(())
 }
 

@@ -41,6 +41,7 @@ pub struct Filter {
     pub no_op: Option<bool>,
     /// Only those that passed by a grant.
     pub granted: bool,
+    pub challenger: Option<Otherwise>,
     pub text: Option<String>,
     /// Only those with a smaller number: the next page.
     pub before: Option<u64>,
@@ -67,6 +68,17 @@ pub enum Which {
     None,
     /// Unknown, or no outcome, and nobody settled it
     Doubt,
+}
+
+/// What a challenger would have done otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Otherwise {
+    /// It would have allowed what was denied
+    Allow,
+    /// Whatever it is, other violations too
+    Any,
+    /// It would have denied what was allowed
+    Deny,
 }
 
 impl std::str::FromStr for Pattern {

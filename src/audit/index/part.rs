@@ -2,8 +2,8 @@
 
 use rusqlite::ToSql;
 
-use super::filter::{Pattern, Which};
-use super::tables::{ANSWERED, FAILED, Kind, UNKNOWN};
+use super::filter::{Otherwise, Pattern, Which};
+use super::tables::{ANSWERED, FAILED, Kind, UNKNOWN, VIOLATIONS, WOULD_ALLOW, WOULD_DENY};
 use super::texts::within;
 
 /// A condition on one column, and the index by which it can lead.
@@ -50,6 +50,7 @@ impl Part {
 pub(super) fn narrow(index: &str) -> Option<&'static str> {
     match index {
         "by_end" => Some("d.outcome > 1"),
+        "by_challenger" => Some("d.challenger IS NOT NULL"),
         "by_denial" => Some("d.verdict = 1"),
         "by_effect" => Some("d.noop = 0"),
         "by_id" => Some("d.id IS NOT NULL"),
@@ -75,6 +76,20 @@ pub(super) fn ended(which: Which) -> Part {
             "outcome IS NULL AND coalesce(settled, 0) <= 0 UNION ALL
              SELECT seq FROM decision WHERE outcome > 1 AND outcome = 3 AND coalesce(settled, 0) <= 0",
         ),
+    }
+}
+
+/// By what a challenger would have done otherwise.
+pub(super) fn challenged(otherwise: Otherwise) -> Part {
+    let one = |differs| Part::literal("challenger", Some("by_challenger"), differs);
+    match otherwise {
+        Otherwise::Allow => one(WOULD_ALLOW),
+        Otherwise::Any => Part {
+            one_of: format!("{WOULD_DENY}, {WOULD_ALLOW}, {VIOLATIONS}"),
+            is_one: false,
+            ..one(VIOLATIONS)
+        },
+        Otherwise::Deny => one(WOULD_DENY),
     }
 }
 

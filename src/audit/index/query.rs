@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, Row as Found, ToSql, params_from_iter};
 
 use super::fill::{signed, uuid_beginning};
 use super::filter::{Filter, Pattern};
-use super::part::{Part, about, ended, narrow, texts_of};
+use super::part::{Part, about, challenged, ended, narrow, texts_of};
 use super::tables::{ALLOW, DENY, Kind};
 use super::{Error, Index, words};
 use crate::value::Network;
@@ -25,6 +25,8 @@ pub struct Decided {
     pub outcome: Option<u64>,
     /// The number of the record that settled it.
     pub settled: Option<u64>,
+    /// The number of the record of a challenger that would have decided otherwise; of the store it is not known.
+    pub challenger: Option<u64>,
 }
 
 /// What was found.
@@ -60,7 +62,7 @@ impl Index {
         };
         let order = chosen.order;
         let sql = format!(
-            "SELECT d.seq, d.noop, d.outcome_seq, d.settled FROM {} ORDER BY {order} DESC LIMIT {}",
+            "SELECT d.seq, d.noop, d.outcome_seq, d.settled, d.challenger_seq FROM {} ORDER BY {order} DESC LIMIT {}",
             chosen.sql,
             limit.saturating_add(1).min(MOST)
         );
@@ -148,7 +150,8 @@ impl Index {
 
     /// A decision by its number.
     pub fn decision(&self, seq: u64) -> Result<Option<Decided>, Error> {
-        let sql = "SELECT seq, noop, outcome_seq, settled FROM decision WHERE seq = ?";
+        let sql =
+            "SELECT seq, noop, outcome_seq, settled, challenger_seq FROM decision WHERE seq = ?";
         let found = self.db.query_row(sql, [signed(seq)], decided);
         Ok(found.optional()?)
     }
@@ -224,6 +227,7 @@ impl Index {
             parts.push(part);
         }
         parts.extend(filter.outcome.map(ended));
+        parts.extend(filter.challenger.map(challenged));
         match filter.allowed {
             None => {}
             Some(true) => parts.push(Part::literal("verdict", None, ALLOW)),
@@ -367,6 +371,7 @@ fn decided(row: &Found<'_>) -> rusqlite::Result<Decided> {
         no_op: row.get(1)?,
         outcome: row.get(2)?,
         settled: row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
+        challenger: row.get(4)?,
     })
 }
 

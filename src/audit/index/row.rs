@@ -76,6 +76,8 @@ pub(super) struct Row<'a> {
     pub(super) credential: Members<Named<'a>>,
     #[serde(borrow)]
     pub(super) found: Text<'a>,
+    #[serde(borrow)]
+    pub(super) differs: Text<'a>,
 }
 
 #[derive(Clone, Debug, Default, serde::Deserialize)]

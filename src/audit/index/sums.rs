@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::filter::Filter;
-use super::tables::{ANSWERED, DENY, FAILED, Kind};
+use super::tables::{ANSWERED, DENY, FAILED, Kind, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
 use super::{Error, Index};
 
@@ -39,6 +39,8 @@ pub enum By {
     Client,
     /// How requests ended
     Outcome,
+    /// What a challenger would have done otherwise
+    Challenger,
 }
 
 /// So many of one kind in a quarter of an hour.
@@ -71,6 +73,7 @@ impl Index {
             By::Operation => "d.operation",
             By::Client => "d.client",
             By::Outcome => ENDED,
+            By::Challenger => "d.challenger",
         };
         let sql = format!(
             "SELECT d.ms / {QUARTER}, {column}, d.verdict, count(*) FROM {} GROUP BY 1, 2, 3",
@@ -128,6 +131,14 @@ impl Index {
                     FAILED => "failed",
                     SETTLED => "settled",
                     _ => "in doubt",
+                };
+                return Ok(vec![name.to_owned()]);
+            }
+            By::Challenger => {
+                let name = match id {
+                    WOULD_DENY => "would_deny",
+                    WOULD_ALLOW => "would_allow",
+                    _ => "violations",
                 };
                 return Ok(vec![name.to_owned()]);
             }

@@ -24,7 +24,7 @@ fn schema(db: &Connection) -> Result<Vec<(String, String, Option<String>)>, Erro
 }
 
 /// Of the tables.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Tells the file from any other of `SQLite`.
 pub(super) const APPLICATION: i64 = 0x6474_6778;
@@ -72,8 +72,14 @@ pub(super) const ANSWERED: i64 = 1;
 pub(super) const FAILED: i64 = 2;
 pub(super) const UNKNOWN: i64 = 3;
 
+/// What a challenger would have done otherwise, as it is kept.
+pub(super) const WOULD_DENY: i64 = 1;
+pub(super) const WOULD_ALLOW: i64 = 2;
+pub(super) const VIOLATIONS: i64 = 3;
+
 /// The tables of an index. `decision.settled` is the number of the record that says what became of it; with a sign
-/// before it: that record says that nobody can tell.
+/// before it: that record says that nobody can tell. `decision.challenger` says what a challenger would have done
+/// otherwise, and `challenger_seq` is the number of the record that says so.
 pub(super) const TABLES: &str = "
 CREATE TABLE position(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -90,7 +96,8 @@ CREATE TABLE decision(
   seq INTEGER PRIMARY KEY, ms INTEGER, id INTEGER, verdict INTEGER NOT NULL,
   operation INTEGER, environment INTEGER, caller INTEGER, certificate INTEGER, claim INTEGER, teams INTEGER,
   client INTEGER, objections INTEGER, asked INTEGER, added INTEGER, removed INTEGER, noop INTEGER NOT NULL,
-  revision INTEGER, outcome INTEGER, status INTEGER, micros INTEGER, outcome_seq INTEGER, settled INTEGER
+  revision INTEGER, outcome INTEGER, status INTEGER, micros INTEGER, outcome_seq INTEGER, settled INTEGER,
+  challenger INTEGER, challenger_seq INTEGER
 );
 CREATE TABLE about(text INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(text, seq)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5(
@@ -110,6 +117,7 @@ CREATE INDEX by_asked ON decision(asked) WHERE asked IS NOT NULL;
 CREATE INDEX by_added ON decision(added) WHERE added IS NOT NULL;
 CREATE INDEX by_removed ON decision(removed) WHERE removed IS NOT NULL;
 CREATE INDEX by_end ON decision(outcome) WHERE outcome > 1;
+CREATE INDEX by_challenger ON decision(challenger) WHERE challenger IS NOT NULL;
 CREATE INDEX by_doubt ON decision(verdict) WHERE verdict = 0 AND outcome IS NULL;
 CREATE INDEX by_effect ON decision(noop) WHERE noop = 0;
 CREATE INDEX by_kind ON record(kind, seq) WHERE kind > 0;

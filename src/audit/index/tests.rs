@@ -98,6 +98,15 @@ fn record() -> impl Strategy<Value = Value> {
     let other = prop_oneof![
         Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
         Just(json!({"kind": 5, "timestamp": []})),
+        (1..40_u64, 0..4_usize).prop_map(|(of, how)| {
+            let differs = [
+                json!("would_deny"),
+                json!("would_allow"),
+                json!("violations"),
+                json!(7),
+            ];
+            json!({"kind": "challenger", "decision_seq": of, "differs": differs[how]})
+        }),
         (1..40_u64, any::<bool>()).prop_map(|(of, is_known)| {
             let found = if is_known { "not_done" } else { "unknown" };
             json!({"kind": "settled", "decision_seq": of, "found": found})
@@ -146,10 +155,14 @@ fn filter() -> impl Strategy<Value = Filter> {
             prop::option::of(1..40_u64),
         ),
         prop_oneof![5 => Just(None), 1 => (0..100_u128).prop_map(Some)],
+        prop_oneof![4 => Just(None), 1 => prop::sample::select(vec![
+            Otherwise::Allow, Otherwise::Any, Otherwise::Deny,
+        ]).prop_map(Some)],
     );
     (texts, others, prop::bool::weighted(0.2)).prop_map(|(texts, others, granted)| {
         let (token, scope, added, removed, environment, operation) = texts;
-        let (caller, text, client, allowed, no_op, outcome, policies, times, id) = others;
+        let (caller, text, client, allowed, no_op, outcome, policies, times, id, challenger) =
+            others;
         let hour = |hour: i64| {
             let time: jiff::Timestamp = format!("2026-11-24T0{hour}:30:00.123Z").parse().unwrap();
             time.as_millisecond()
@@ -167,6 +180,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             allowed,
             no_op,
             outcome,
+            challenger,
             policy: policies.0,
             code: policies.1,
             team: policies.2,
@@ -253,6 +267,13 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
     let is_changing = ["token.update", "settings.write"].contains(&&*text("/operation"));
     let no_op = record.pointer("/input/change/differs") == Some(&json!([])) && is_changing;
     let doubt = allow && outcome.is_none();
+    let otherwise = later("challenger")
+        .last()
+        .map(|it| match it["differs"].as_str() {
+            Some("would_deny") => Otherwise::Deny,
+            Some("would_allow") => Otherwise::Allow,
+            _ => Otherwise::Any,
+        });
     let is_open = later("settled").iter().all(|it| it["found"] == "unknown");
     let searched: Vec<String> = names[..4]
         .iter()
@@ -303,6 +324,10 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
         && filter.before.is_none_or(|before| seq < before)
         && (!filter.granted || !text("/grant/id").is_empty())
         && filter.text.as_deref().is_none_or(has_words)
+        && filter.challenger.is_none_or(|wanted| match wanted {
+            Otherwise::Any => otherwise.is_some(),
+            one => otherwise == Some(one),
+        })
         && filter.outcome.is_none_or(|wanted| match wanted {
             Which::Answered => outcome.as_deref() == Some("answered"),
             Which::Failed => outcome.as_deref() == Some("failed"),

@@ -162,7 +162,8 @@ const OPEN: [&[&str]; 8] = [
 ];
 
 /// What chain, verification, joins and readers go by, and what says nothing of a caller.
-const KEPT: [&[&str]; 39] = [
+const KEPT: [&[&str]; 40] = [
+    &["counted"],
     &["kind"],
     &["timestamp"],
     &["decision_id"],

@@ -16,9 +16,9 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::value::{Visible, counted};
-pub use cells::Cells;
+pub use cells::{Cells, Otherwise};
 use changes::changes;
-use sealed::{checkpoint, cosigned, key_change, settled};
+use sealed::{challenger, checkpoint, cosigned, key_change, settled};
 use sums::{suppressed, unseen};
 pub use who::{caller, name};
 
@@ -37,6 +37,7 @@ pub fn render(line: impl AsRef<[u8]>) -> String {
         number(&record, "/seq"),
     );
     match kind {
+        "challenger" => challenger(&mut out, &record),
         "checkpoint" => checkpoint(&mut out, &record),
         "cosigned" => cosigned(&mut out, &record),
         "decision" => decision(&mut out, &record),
@@ -62,7 +63,7 @@ fn word<'a>(record: &'a Value, kind: &'a str) -> (&'a str, Style) {
         ("decision", "allow") => ("allow", AnsiColor::Green),
         ("decision", _) => ("deny", AnsiColor::Red),
         ("reload", _) if record["ok"] != true => (kind, AnsiColor::Red),
-        ("key" | "pruned" | "recovery" | "reload" | "suppressed" | "unseen", _) => {
+        ("challenger" | "key" | "pruned" | "recovery" | "reload" | "suppressed" | "unseen", _) => {
             (kind, AnsiColor::Yellow)
         }
         _ => return (kind, Style::new()),
@@ -96,7 +97,17 @@ fn decision(out: &mut String, record: &Value) {
         text(record, "/decision_id")
     ));
     below(out, format_args!("{}", what.join("; ")));
-    let violations = list(record, "/result/violations");
+    objections(out, record, list(record, "/result/violations"));
+    if is_granted(record) {
+        below(out, format_args!("{}", by_grant(record)));
+    }
+    if !text(record, "/result/remedy/text").is_empty() {
+        below(out, format_args!("{}", text(record, "/result/remedy/text")));
+    }
+}
+
+/// Each on a line of its own, as far as a screen has room.
+fn objections(out: &mut String, record: &Value, violations: &[Value]) {
     for violation in violations.iter().take(MOST_OBJECTIONS) {
         let (does, style) = effect(record, violation);
         let by = match text(violation, "/exception/ticket") {
@@ -112,15 +123,9 @@ fn decision(out: &mut String, record: &Value) {
             ),
         );
     }
-    if is_granted(record) {
-        below(out, format_args!("{}", by_grant(record)));
-    }
     if violations.len() > MOST_OBJECTIONS {
         let left_out = counted(violations.len() - MOST_OBJECTIONS, "more objection");
         below(out, format_args!("and {left_out}"));
-    }
-    if !text(record, "/result/remedy/text").is_empty() {
-        below(out, format_args!("{}", text(record, "/result/remedy/text")));
     }
 }
 

@@ -22,7 +22,7 @@ use super::told::{Token, Who, asked};
 use super::{beside, csv, pseudonyms};
 use crate::audit::event;
 use crate::audit::index::{Filter, Pattern};
-use crate::audit::tail::Cells;
+use crate::audit::tail::{Cells, Otherwise};
 use crate::cli::print_json;
 use crate::store::{Found as Decided, Key, Lines, Moment};
 use crate::value::{Visible, counted};
@@ -64,6 +64,8 @@ struct Step {
     token: Token,
     record: Value,
     answer: (String, Style),
+    /// What a challenger would have decided otherwise.
+    otherwise: Option<Otherwise>,
     /// It came about, as far as anybody knows.
     happened: Happened,
     no_op: bool,
@@ -277,6 +279,7 @@ impl Step {
         let outcome = record(lines.outcome.as_ref());
         let settled = record(lines.settled.as_ref());
         let answer = ended(&cells, outcome.as_ref(), settled.as_ref());
+        let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it));
         let record: Value = serde_json::from_slice(line).unwrap_or_default();
         Some(Self {
             key: found.key(),
@@ -288,6 +291,7 @@ impl Step {
             ended: outcome
                 .as_ref()
                 .and_then(|it| it["timestamp"].as_str().map(str::to_owned)),
+            otherwise,
             no_op: found.decided.no_op,
             cells,
             answer,
@@ -405,6 +409,7 @@ impl Step {
         let mut parts = vec![short];
         parts.extend(self.cells.objections.iter().cloned());
         parts.extend((!self.cells.grant.is_empty()).then(|| self.cells.grant.clone()));
+        parts.extend(self.otherwise.as_ref().map(Otherwise::short));
         parts.join("; ")
     }
 }

@@ -16,7 +16,7 @@ use super::times::{Shown, Times};
 use super::told::{self, Token, Who, asked, scopes};
 use super::wanted::Wanted;
 use super::{beside, csv};
-use crate::audit::tail::Cells;
+use crate::audit::tail::{Cells, Otherwise};
 use crate::store::{Found, Lines};
 use crate::value::{Visible, visible_json};
 
@@ -167,7 +167,8 @@ fn pretty(
         let told: Value = serde_json::from_slice(line).unwrap_or_default();
         let token = Token::of(&told, outcome.as_ref());
         let who = Who::of(&told).short();
-        let mut row = row(cells, shown, &token, who, (answer, style));
+        let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it).short());
+        let mut row = row(cells, shown, &token, who, (answer, style), otherwise);
         if has_gates {
             row.insert(1, Visible(&found.gate).to_string().into());
         }
@@ -186,6 +187,7 @@ fn row(
     token: &Token,
     who: String,
     (answer, style): (String, Style),
+    otherwise: Option<String>,
 ) -> Vec<Cell> {
     let verdict = if cells.grant.is_empty() {
         cells.verdict.clone()
@@ -208,6 +210,7 @@ fn row(
     if new.is_none() && !token.made.is_empty() {
         what.push(format!("made {}", token.made));
     }
+    what.extend(otherwise);
     what.retain(|part| !part.is_empty());
     vec![
         Cell {
@@ -253,16 +256,15 @@ fn json(
     let Some(line) = &lines.decision else {
         return Ok(false);
     };
-    let (outcome, settled) = (lines.outcome.as_deref(), lines.settled.as_deref());
-    let [outcome, settled] =
-        [outcome, settled].map(|line| line.map_or(Cow::Borrowed("null"), one_line));
+    let [outcome, settled, challenger] = [&lines.outcome, &lines.settled, &lines.challenger]
+        .map(|line| line.as_deref().map_or(Cow::Borrowed("null"), one_line));
     let gate = if source.is_store() {
         format!("\"gate\":{},", Value::from(&*found.gate))
     } else {
         String::new()
     };
     let line = format!(
-        "{{{gate}\"no_op\":{},\"decision\":{},\"outcome\":{outcome},\"settled\":{settled}}}",
+        "{{{gate}\"no_op\":{},\"decision\":{},\"outcome\":{outcome},\"settled\":{settled},\"challenger\":{challenger}}}",
         found.decided.no_op,
         one_line(line)
     );
@@ -285,6 +287,8 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
         let told: Value = serde_json::from_slice(line).unwrap_or_default();
         let outcome = record(lines.outcome.as_ref());
         let settled = record(lines.settled.as_ref());
+        let otherwise = record(lines.challenger.as_ref());
+        let otherwise = otherwise.as_ref().map(Otherwise::of).unwrap_or_default();
         let token = Token::of(&told, outcome.as_ref());
         let how = how_ended(&cells, outcome.as_ref(), settled.as_ref());
         let plain = |record: Option<&Value>, name: &str| match record.map(|it| &it[name]) {
@@ -319,6 +323,8 @@ fn rows(out: &mut impl Write, source: &Source, decisions: &[Found]) -> anyhow::R
             plain(outcome.as_ref(), "duration_ms"),
             plain(settled.as_ref(), "found"),
             cells.grant,
+            otherwise.differs,
+            otherwise.objections.join("; "),
         ];
         let who = Who::of(&told).cells();
         let gate = source.is_store().then(|| Visible(&found.gate).to_string());
@@ -362,7 +368,7 @@ const TITLES: [&str; 9] = [
 ];
 
 /// Behind them.
-const MORE: [&str; 14] = [
+const MORE: [&str; 16] = [
     "path",
     "scopes_requested",
     "scopes_added",
@@ -377,6 +383,8 @@ const MORE: [&str; 14] = [
     "duration_ms",
     "settled",
     "grant",
+    "challenger",
+    "challenger_objections",
 ];
 
 const EXAMPLES: &str = "Example: who gave which token the scope logs.read in the last week?

@@ -94,10 +94,17 @@ fn belonging(source: &Source, key: Key) -> anyhow::Result<(Key, Vec<Key>)> {
             ];
             let others = others.into_iter().filter(|(_, line)| line.is_some());
             let others = others.filter_map(|(seq, _)| seq);
+            let others = others.chain(beside.challenger.as_deref().and_then(number));
             let others = others.map(|seq| found.beside(seq)).collect();
             (found.key(), others)
         }
     })
+}
+
+/// The number of a record.
+fn number(line: &[u8]) -> Option<u64> {
+    let record: Value = serde_json::from_slice(line).ok()?;
+    record.get("seq")?.as_u64()
 }
 
 fn violations(record: &Value) -> impl Iterator<Item = &Value> {

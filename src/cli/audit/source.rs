@@ -163,6 +163,7 @@ impl Source {
                         decision: line(Some(decided.seq))?,
                         outcome: line(decided.outcome)?,
                         settled: line(decided.settled)?,
+                        challenger: line(decided.challenger)?,
                     })
                 });
                 all.collect::<Result<_, _>>()?
@@ -170,7 +171,11 @@ impl Source {
         };
         // What an index says of a decision counts where the records say so.
         for (found, lines) in found.iter().zip(&mut all) {
-            for line in [&mut lines.outcome, &mut lines.settled] {
+            for line in [
+                &mut lines.outcome,
+                &mut lines.settled,
+                &mut lines.challenger,
+            ] {
                 *line = line.take().filter(|line| is_about(line, found.decided.seq));
             }
         }

@@ -147,6 +147,7 @@ impl Stats {
             By::Operation => ("OPERATION", "(not known)"),
             By::Client => ("CLIENT", "(not known)"),
             By::Outcome => ("OUTCOME", "(not known)"),
+            By::Challenger => ("CHALLENGER", "(not otherwise, or not asked)"),
         };
         let table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);
         let mut table = table.numbers(&["ALLOWED", "DENIED"]);

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::named::{Client, Decision, Decisions, Operations};
 use super::pseudonyms;
 use super::times::{Shown, Span};
-use crate::audit::index::{Filter, Pattern, Which};
+use crate::audit::index::{Filter, Otherwise, Pattern, Which};
 
 /// Which decisions are meant.
 #[derive(Clone, Debug, Default, Args)]
@@ -60,6 +60,9 @@ pub(super) struct Wanted {
     /// Only requests that policies deny and a one-time grant has let pass
     #[arg(long)]
     granted: bool,
+    /// What the challenger would have decided otherwise
+    #[arg(long, value_enum)]
+    challenger_differs: Option<Otherwise>,
     /// Address of the client, a network (10.1.0.0/16), or the pseudonym of an address
     #[arg(long, value_name = "ADDRESS")]
     client: Vec<Client>,
@@ -119,6 +122,7 @@ impl Wanted {
             allowed,
             id,
             outcome: self.outcome,
+            challenger: self.challenger_differs,
             no_op: match self.no_op {
                 NoOp::Hide => Some(false),
                 NoOp::Only => Some(true),

@@ -144,7 +144,7 @@ fn records(case: Case) -> [String; 4] {
     let policy = Policy::load(policies.path(), Duration::from_secs(1)).unwrap();
     let judged = policy.judge(Addressed { call, environment }, &input, |_| true);
     let nanoseconds = judged.decision().evaluation.as_nanos().to_string();
-    let decided = written(recorder.decision(&judged, &input, false));
+    let decided = written(recorder.decision(&judged, &input, false, None));
     let reason = Reason::Record(crate::audit::RecordError::Failed(
         "no \"space\" left".to_owned(),
     ));

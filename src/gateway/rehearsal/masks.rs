@@ -98,6 +98,7 @@ fn record(
             received_sha256: Some(&digest),
             forwarded_sha256: result.allow.then_some(&digest),
         },
+        counted: None,
         error,
     };
     event.record()

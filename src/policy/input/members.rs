@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, Caller,
-    CallerCertificate, CallerJwt, CallerToken, Change, Current, Environment, Envoy, Expiration,
-    Input, Requested, Scopes, Settings, SocketAddress, Target, Wish,
+    Amounts, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
+    Caller, CallerCertificate, CallerJwt, CallerToken, Change, Current, Environment, Envoy,
+    Expiration, Input, Requested, Scopes, Settings, SocketAddress, Target, Wish,
 };
 use crate::dynatrace::{
     catalogue::ENDPOINTS,
@@ -170,6 +170,7 @@ pub(in crate::policy) fn presence(steps: &[&str]) -> Option<Presence> {
         (Some(Json::Object(_)), _) => Presence::Always(format!("{path} == {{}}")),
         (Some(Json::Array(_)), _) => Presence::Always(format!("{path} == []")),
         (Some(Json::Bool(_)), _) => Presence::Always(format!("{path} == false")),
+        (Some(Json::Number(_)), _) => Presence::Always(format!("{path} == 0")),
         (Some(_), _) => Presence::Always(format!("{path} == \"\"")),
         (None, Json::Bool(_)) if path != "input.token.known" => Presence::Flag {
             within: within.join("."),
@@ -251,6 +252,7 @@ static SAMPLE: LazyLock<Json> = LazyLock::new(|| {
                 ..CallerJwt::default()
             },
             teams: vec![String::new()],
+            recent: Some(Amounts::default()),
         },
         token: Some(Target {
             id: text(),
@@ -312,7 +314,10 @@ static LEAST: LazyLock<Json> = LazyLock::new(|| {
             id: Redacted::default(),
             data: Map::new(),
         },
-        caller: Caller::default(),
+        caller: Caller {
+            recent: Some(Amounts::default()),
+            ..Caller::default()
+        },
         token: None,
         change: Change::default(),
         settings: None,

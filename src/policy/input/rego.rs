@@ -10,7 +10,8 @@ use regorus::Value;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Caller, CallerCertificate, CallerJwt, CallerToken, Change, Current, Envoy, Input, Target,
+    Amounts, Caller, CallerCertificate, CallerJwt, CallerToken, Change, Current, Envoy, Input,
+    Target,
 };
 use crate::dynatrace::redact::Redacted;
 
@@ -50,9 +51,19 @@ fn caller(caller: &Caller) -> Value {
         Some(text(&caller.address)),
         Some(certificate(&caller.certificate)),
         Some(jwt(&caller.jwt)),
+        caller.recent.map(amounts),
         Some(teams.collect::<Vec<Value>>().into()),
         Some(CALLER_TOKEN.with([id, kind].map(|it| Some(text(it))))),
     ])
+}
+
+fn amounts(amounts: Amounts) -> Value {
+    let Amounts {
+        created,
+        scopes_gained,
+        removed,
+    } = amounts;
+    AMOUNTS.with([created, removed, scopes_gained].map(|number| Some(number.into())))
 }
 
 /// Most callers have none: then it is always the same.
@@ -201,7 +212,8 @@ static DOCUMENT: Shape<9> = Shape::of([
     "token",
     "unknown_members",
 ]);
-static CALLER: Shape<5> = Shape::of(["address", "certificate", "jwt", "teams", "token"]);
+static CALLER: Shape<6> = Shape::of(["address", "certificate", "jwt", "recent", "teams", "token"]);
+static AMOUNTS: Shape<3> = Shape::of(["created", "removed", "scopes_gained"]);
 static CALLER_CERTIFICATE: Shape<10> = Shape::of([
     "addresses",
     "dns",

@@ -10,9 +10,9 @@ use serde_json::{Map, Value as Json, json};
 use crate::dynatrace::catalogue::ENDPOINTS;
 use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::policy::input::{
-    Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource, Caller,
-    CallerCertificate, CallerJwt, CallerToken, Change, Current, Environment, Envoy, Expiration,
-    Input, Requested, Scopes, Settings, SocketAddress, Target, Wish,
+    Amounts, Attributes, AttributesAddress, AttributesHttp, AttributesRequest, AttributesSource,
+    Caller, CallerCertificate, CallerJwt, CallerToken, Change, Current, Environment, Envoy,
+    Expiration, Input, Requested, Scopes, Settings, SocketAddress, Target, Wish,
 };
 use crate::policy::rego::program::Read;
 
@@ -88,6 +88,7 @@ impl<'a> Sampler<'a> {
                 certificate: self.seldom(Self::certificate).unwrap_or_default(),
                 jwt: self.seldom(Self::jwt).unwrap_or_default(),
                 teams: self.seldom(Self::words).unwrap_or_default(),
+                recent: self.maybe(Self::amounts),
             },
             token: self.maybe(target),
             change,
@@ -97,6 +98,16 @@ impl<'a> Sampler<'a> {
             unknown_members: self.members("input.unknown_members"),
             time: self.time(),
             envoy: self.reads_envoy().then(|| self.envoy()),
+        }
+    }
+
+    /// Around what somebody may set for a limit.
+    fn amounts(&mut self) -> Amounts {
+        let mut number = || u64::try_from(self.below(2200)).unwrap_or_default();
+        Amounts {
+            created: number() % 220,
+            scopes_gained: number(),
+            removed: number() % 220,
         }
     }
 

@@ -86,6 +86,7 @@ const LIBRARY: &[&str] = &[
 
 /// Each has its package for itself.
 const POLICIES: &[&str] = &[
+    include_str!("../../../policies/blast_radius.rego"),
     include_str!("../../../policies/escalation.rego"),
     include_str!("../../../policies/expiry.rego"),
     include_str!("../../../policies/forbidden_scopes.rego"),

@@ -71,7 +71,7 @@ pub(super) fn compared(kept: &Kept, meant: &Row<'_>) -> Result<Option<String>, S
         is("outcome", text("outcome")?.is_none());
         is("outcome_seq", number("outcome_seq")?.is_none());
         is("settled_seq", number("settled_seq")?.is_none());
-        is("found", text("found")?.is_none());
+        is("found", text("found")? == meant.differs());
     }
     Ok((!wrong.is_empty()).then(|| {
         let wrong = wrong.join(", ");

@@ -23,6 +23,8 @@ pub(super) struct Families {
     pub(super) bytecode_trusted: Gauge,
     pub(super) certificate_not_after: Family<CertificateLabels, Gauge>,
     pub(super) certificates_refused: Family<ReasonLabels, Counter>,
+    pub(super) challenger: Family<ResultLabels, Counter>,
+    pub(super) challenger_refused: Gauge,
     pub(super) checkpoint_failures: Family<DestinationLabels, Counter>,
     pub(super) checkpoint_made: Gauge,
     pub(super) checkpoints: Counter,
@@ -123,6 +125,16 @@ impl Families {
                 to,
                 "client_certificates_refused",
                 "Clients that were not let in, or not kept, for what their certificate is, by reason",
+            ),
+            challenger: add(
+                to,
+                "challenger_decisions",
+                "Judged requests that were left to the challenger, by what became of them",
+            ),
+            challenger_refused: add(
+                to,
+                "challenger_refused",
+                "1 when the files of the challenger as they are now were refused",
             ),
             checkpoint_failures: add(
                 to,

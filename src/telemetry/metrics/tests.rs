@@ -64,6 +64,8 @@ fn counted() -> Metrics {
         body_bytes: 4096,
         judge_waiting: 3,
     });
+    metrics.challenged("would_deny");
+    metrics.challenger_is_refused(true);
     metrics.log_lines_dropped(3);
     metrics.panicked();
     metrics.policies_loaded("sha256:aa");

@@ -76,6 +76,8 @@ fn story() -> Vec<Outgoing> {
             2 => json!({"kind": "outcome", "timestamp": time, "decision_seq": number - 1, "outcome": "unknown"}),
             3 => json!({"kind": "outcome", "timestamp": time, "decision_seq": number - 2,
                         "outcome": "answered", "credential": {"id": format!("made-{number}")}}),
+            _ if number % 7 == 6 => json!({"kind": "challenger", "timestamp": time, "decision_seq": earlier,
+                                           "differs": "would_deny"}),
             4 => json!({"kind": "settled", "timestamp": time, "decision_seq": earlier, "found": "done"}),
             _ => json!({"kind": "settled", "timestamp": time, "decision_seq": earlier, "found": "unknown"}),
         });

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use clap::ValueEnum;
-use dtgate::audit::index::{By, FILE, Filter, Index, Pattern, Which};
+use dtgate::audit::index::{By, FILE, Filter, Index, Otherwise, Pattern, Which};
 use dtgate::store::{Asked, Question};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -98,6 +98,9 @@ fn records() -> impl Strategy<Value = Vec<Value>> {
             if let Some(found) = ["done", "unknown"].get(settled) {
                 records.push(json!({"kind": "settled", "decision_seq": of, "found": found}));
             }
+            if let Some(differs) = ["would_deny", "would_allow", "violations"].get(settled + usize::from(is_slow)) {
+                records.push(json!({"kind": "challenger", "decision_seq": of, "differs": differs}));
+            }
         }
         for (at, record) in records.iter_mut().enumerate() {
             // Several in a quarter of an hour, and several at once.
@@ -161,11 +164,15 @@ fn filter() -> impl Strategy<Value = Filter> {
             prop::option::of(1..60_u64),
         ),
         prop_oneof![6 => Just(None), 1 => (0..100_u128).prop_map(Some)],
+        prop_oneof![5 => Just(None), 1 => prop::sample::select(vec![
+            Otherwise::Allow, Otherwise::Any, Otherwise::Deny,
+        ]).prop_map(Some)],
     );
     (texts, others, prop::bool::weighted(0.2)).prop_map(|(texts, others, granted)| {
         let (token, scope, added, removed, environment, operation, caller, claim, certificate) =
             texts;
-        let (text, client, allowed, no_op, outcome, (policy, code, team), times, id) = others;
+        let (text, client, allowed, no_op, outcome, (policy, code, team), times, id, challenger) =
+            others;
         let start = 1_795_478_400_000;
         let quarter = |at: Option<i64>| at.map(|at| start + at * 450_000);
         Filter {
@@ -189,6 +196,7 @@ fn filter() -> impl Strategy<Value = Filter> {
             allowed,
             no_op,
             outcome,
+            challenger,
             id: id.map(|id| uuid::Uuid::from_u128(id << 64 | id).to_string()),
             granted,
             ..Filter::default()
@@ -219,7 +227,9 @@ fn needs_postgres_the_store_answers_as_the_index_does() {
         for (at, filter) in filters.iter().chain([&Filter::default()]).enumerate() {
             let question = Question { filter, gate: Some(&gate), before: None };
             for limit in [3, 1000] {
-                let wanted = index.find(filter, limit).unwrap();
+                let mut wanted = index.find(filter, limit).unwrap();
+                // The store looks for it when lines are read.
+                wanted.decisions.iter_mut().for_each(|it| it.challenger = None);
                 let found = asked.find(question, limit).unwrap();
                 let decisions: Vec<_> = found.decisions.iter().map(|it| it.decided.clone()).collect();
                 prop_assert_eq!(decisions, wanted.decisions, "{:?}", filter);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::sealed::otherwise;
 use super::{by_grant, changes, clean, effect, is_granted, list, number, target, text, who};
 
 /// What a row of a table says. All of it can be shown.
@@ -28,6 +29,54 @@ pub struct Cells {
     pub error: String,
 }
 
+/// What a challenger would have decided otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Otherwise {
+    /// `would_deny`, `would_allow` or `violations`.
+    pub differs: String,
+    /// In words.
+    words: &'static str,
+    pub objections: Vec<String>,
+}
+
+impl Otherwise {
+    /// Of its record.
+    pub fn of(record: &Value) -> Self {
+        let mut record = record.clone();
+        clean(&mut record);
+        Self {
+            differs: text(&record, "/differs").to_owned(),
+            words: otherwise(&record),
+            objections: objections(&record),
+        }
+    }
+
+    /// For a cell.
+    pub fn short(&self) -> String {
+        let objections = self.objections.iter().take(SHOWN).cloned();
+        let mut parts: Vec<String> = objections.collect();
+        if let Some(more) = self.objections.len().checked_sub(SHOWN + 1) {
+            parts.push(format!("and {} more", more + 1));
+        }
+        match &*parts {
+            [] => format!("challenger {}", self.words),
+            parts => format!("challenger {}: {}", self.words, parts.join("; ")),
+        }
+    }
+}
+
+fn objections(record: &Value) -> Vec<String> {
+    let objections = list(record, "/result/violations").iter().map(|violation| {
+        let (does, _) = effect(record, violation);
+        let (policy, message) = (text(violation, "/policy"), text(violation, "/message"));
+        format!("{policy} {does}: {message}")
+    });
+    objections.collect()
+}
+
+/// Objections of a challenger in one cell.
+const SHOWN: usize = 3;
+
 impl Cells {
     /// `None`: it is no JSON.
     pub fn of(line: &[u8]) -> Option<Self> {
@@ -39,11 +88,6 @@ impl Cells {
         let shown = text(seen, "/token/id").to_owned();
         let environments = ["/input/environment/name", "/environment"];
         let environment = environments.map(|at| text(&record, at));
-        let objections = list(&record, "/result/violations").iter().map(|violation| {
-            let (does, _) = effect(&record, violation);
-            let (policy, message) = (text(violation, "/policy"), text(violation, "/message"));
-            format!("{policy} {does}: {message}")
-        });
         Some(Self {
             seq: number(&record, "/seq"),
             timestamp: text(&record, "/timestamp").to_owned(),
@@ -62,7 +106,7 @@ impl Cells {
             who: names.into_iter().flatten().next().unwrap_or(shown),
             client: text(&record, "/requested_by").to_owned(),
             changes: changes(&record),
-            objections: objections.collect(),
+            objections: objections(&record),
             grant: if is_granted(&record) {
                 by_grant(&record)
             } else {

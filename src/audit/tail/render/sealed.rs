@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{append, number, text};
+use super::{append, list, number, objections, text};
 use crate::value::counted;
 
 pub(super) fn checkpoint(out: &mut String, record: &Value) {
@@ -11,6 +11,30 @@ pub(super) fn checkpoint(out: &mut String, record: &Value) {
         out,
         format_args!("over {covered}, by {}", name(record, "/key")),
     );
+}
+
+/// What a challenger would have decided about an earlier request.
+pub(super) fn challenger(out: &mut String, record: &Value) {
+    let revision = text(record, "/bundles/policies/revision");
+    append(
+        out,
+        format_args!(
+            "of {:<9}  {} (policies {})",
+            number(record, "/decision_seq"),
+            otherwise(record),
+            revision.get(..12).unwrap_or(revision)
+        ),
+    );
+    objections(out, record, list(record, "/result/violations"));
+}
+
+/// In words.
+pub(super) fn otherwise(record: &Value) -> &'static str {
+    match text(record, "/differs") {
+        "would_deny" => "would deny it",
+        "would_allow" => "would allow it",
+        _ => "has other objections",
+    }
 }
 
 pub(super) fn cosigned(out: &mut String, record: &Value) {

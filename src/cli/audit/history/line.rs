@@ -130,6 +130,12 @@ fn step_cells(step: &Step, after: &After) -> Vec<String> {
             After::Known(scopes) if !scopes.is_empty() => scopes.join(" "),
             other => said(other),
         },
+        step.otherwise
+            .as_ref()
+            .map_or_else(String::new, |it| it.differs.clone()),
+        step.otherwise
+            .as_ref()
+            .map_or_else(String::new, |it| it.objections.join("; ")),
     ];
     [&first[..], &step.who.cells(), &rest].concat()
 }
@@ -307,6 +313,9 @@ fn step_json(step: &Step, after: &After) -> Value {
         "objections": step.cells.objections,
         "grant": step.record.get("grant"),
         "scopes_after": scopes,
+        "challenger": step.otherwise.as_ref().map(|it| {
+            json!({"differs": it.differs, "objections": it.objections})
+        }),
     });
     if let (After::Doubt(done, before), Some(members)) = (after, line.as_object_mut()) {
         members.insert("scopes_if_done".to_owned(), json!(done));
@@ -352,7 +361,7 @@ const TITLES: [&str; 9] = [
 ];
 
 /// Behind them.
-const MORE: [&str; 9] = [
+const MORE: [&str; 11] = [
     "what",
     "scopes_requested",
     "scopes_added",
@@ -362,4 +371,6 @@ const MORE: [&str; 9] = [
     "revision",
     "objections",
     "scopes_after",
+    "challenger",
+    "challenger_objections",
 ];

@@ -104,7 +104,7 @@ fn an_ordinary_update_takes_few_steps_of_the_shipped_policies() {
     assert_eq!(
         share
             .bytecode
-            .objecting(&update.to_rego(), Bounds::steps(360)),
+            .objecting(&update.to_rego(), Bounds::steps(380)),
         Ok(Vec::new())
     );
 }

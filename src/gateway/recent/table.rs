@@ -1,0 +1,108 @@
+//! Counts by caller and minute. Pure: whoever asks brings the time.
+//!
+//! A caller is here while something of it is not older than an hour, or until there are too many others: then its count
+//! begins anew. A count is exact to a minute: never less than an hour, and never more than a minute more.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lru::LruCache;
+
+use super::Entry;
+use crate::policy::input::Amounts;
+
+/// A minute, counted from 1970.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Minute(i64);
+
+pub(super) struct Table {
+    callers: LruCache<Arc<str>, Counts>,
+}
+
+/// By minute, in the order in which they came.
+type Counts = VecDeque<(Minute, Amounts)>;
+
+impl Minute {
+    pub(super) fn of(time: Timestamp) -> Self {
+        Self(time.as_second().div_euclid(60))
+    }
+
+    /// The first that counts now.
+    fn first(self) -> Self {
+        Self(self.0.saturating_sub(60))
+    }
+}
+
+impl Table {
+    pub(super) fn new(most: usize) -> Self {
+        let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            callers: LruCache::new(most),
+        }
+    }
+
+    /// What a caller's changes came to. Minutes that are still to come, because the clock was set back, count too.
+    pub(super) fn sum(&self, caller: &str, now: Minute) -> Amounts {
+        let counts = self.callers.peek(caller).into_iter().flatten();
+        let recent = counts.filter(|(minute, _)| *minute >= now.first());
+        recent.fold(Amounts::default(), |sum, (_, more)| plus(sum, *more))
+    }
+
+    /// Adds to a caller's count. Whether another was forgotten of whom something still counted.
+    pub(super) fn add(&mut self, entry: &Entry) -> bool {
+        let Entry {
+            caller,
+            minute,
+            amounts,
+        } = entry;
+        if let Some(counts) = self.callers.get_mut(caller) {
+            counts.retain(|(at, _)| *at >= minute.first());
+            match counts.iter_mut().find(|(at, _)| at == minute) {
+                Some((_, sum)) => *sum = plus(*sum, *amounts),
+                None => counts.push_back((*minute, *amounts)),
+            }
+            return false;
+        }
+        let counts = Counts::from([(*minute, *amounts)]);
+        let forgotten = self.callers.push(caller.clone(), counts);
+        let still_counts = |counts: Counts| counts.iter().any(|(at, _)| *at >= minute.first());
+        forgotten.is_some_and(|(_, counts)| still_counts(counts))
+    }
+
+    /// The same did not happen.
+    pub(super) fn take_back(&mut self, entry: &Entry) {
+        let Some(counts) = self.callers.peek_mut(&entry.caller) else {
+            return;
+        };
+        for (_, sum) in counts.iter_mut().filter(|(at, _)| *at == entry.minute) {
+            *sum = minus(*sum, entry.amounts);
+        }
+        counts.retain(|(_, sum)| *sum != Amounts::default());
+        if counts.is_empty() {
+            self.callers.pop(&entry.caller);
+        }
+    }
+
+    /// How many callers something is known of.
+    pub(super) fn len(&self) -> usize {
+        self.callers.len()
+    }
+}
+
+fn plus(one: Amounts, other: Amounts) -> Amounts {
+    each(one, other, u64::saturating_add)
+}
+
+fn minus(one: Amounts, other: Amounts) -> Amounts {
+    each(one, other, u64::saturating_sub)
+}
+
+fn each(one: Amounts, other: Amounts, of: fn(u64, u64) -> u64) -> Amounts {
+    Amounts {
+        created: of(one.created, other.created),
+        scopes_gained: of(one.scopes_gained, other.scopes_gained),
+        removed: of(one.removed, other.removed),
+    }
+}
