@@ -413,7 +413,7 @@ impl Gateway {
         let event = recorder.decision(&judged, &input, is_alone, spent.as_ref());
         let missing = found.as_ref().is_some_and(Found::is_missing);
         let recording = self.decided_by(claim, &recorder, judged, event, missing, input);
-        let durable = recording.await;
+        let durable = Box::pin(recording).await;
         let id = durable.is_ok().then_some(&recorder.decision_id);
         self.shared.metrics.evaluated(evaluation, id);
         let durable = match durable {
