@@ -79,6 +79,13 @@ impl Keeper {
                     Ok(()) => (loaded, refused) = (Some(seen), None),
                     Err(error) => {
                         self.refuse(&error);
+                        // Other policies are in force: nobody knows whether it is still told what it reads.
+                        if loaded
+                            .as_ref()
+                            .is_some_and(|it| it.generation != seen.generation)
+                        {
+                            self.challenger.put(None, now());
+                        }
                         refused = Some(seen);
                     }
                 }

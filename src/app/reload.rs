@@ -194,16 +194,17 @@ impl Reloader {
         }
     }
 
-    /// Who has asked is told, and all files are looked at.
+    /// Who has asked is told.
     fn say_that_it_reads(&self, trigger: Trigger) {
         if trigger == Trigger::Signal {
             self.manager.reloading();
-            self.challenger.notify_one();
         }
     }
 
     /// Who has asked waits for that.
     fn say_how_it_is(&self, trigger: Trigger, refused: bool) {
+        // Its files are looked at, too, and whether it is told what it reads.
+        self.challenger.notify_one();
         let mut status = self.state.in_force.load().to_string();
         if refused {
             status.push_str("; new files are refused: /status says why");

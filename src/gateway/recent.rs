@@ -118,10 +118,7 @@ impl Gateway {
         if !self.set.reads_recent {
             return Ok(None);
         }
-        let (recent, name) = (
-            &self.shared.outside.recent,
-            recorder.counted_as(&self.shared.key),
-        );
+        let (recent, name) = (&self.shared.outside.recent, recorder.counted_as());
         let amounts = amounts(recorder.known_operation(), input);
         let mut turn = None;
         if amounts != Amounts::default() {

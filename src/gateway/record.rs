@@ -58,6 +58,8 @@ pub(super) struct Recorder {
     environment: Option<Arc<Reached>>,
     revision: String,
     payer: Payer,
+    /// What it has proven, or its credential: a keyed hash.
+    counted_as: Option<TokenId>,
     redactor: Redactor,
     key: HashKey,
     trace: Trace,
@@ -105,6 +107,7 @@ impl Recording<'_> {
         let payer = identity.counted_as(parts, key);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
         Recorder {
+            counted_as: payer.clone(),
             payer: Payer::new(payer, started.address(), caller.clone()),
             decision_id: Uuid::now_v7().into(),
             request_id: started.id.clone(),
@@ -140,12 +143,11 @@ impl Recorder {
         &self.identity
     }
 
-    /// By what its changes are counted: who it has proven to be, or else its token, however that is written.
-    pub(super) fn counted_as(&self, key: &HashKey) -> TokenId {
-        let shown = || self.caller.id.as_ref().map(|id| format!("token {id}"));
-        let proven = self.identity.name().map(|it| it.expose().to_owned());
-        let name = proven.or_else(shown);
-        key.name(&name.unwrap_or_else(|| format!("address {}", self.peer)))
+    /// By what its changes are counted: who it has proven to be, or else the whole credential, so that nobody spends for
+    /// another of whom only a public id is known.
+    pub(super) fn counted_as(&self) -> TokenId {
+        let shown = self.counted_as.clone();
+        shown.unwrap_or_else(|| self.key.name(&format!("address {}", self.peer)))
     }
 
     /// What it does, if that is known.
