@@ -77,7 +77,7 @@ use lookup::Found;
 use permit::Permit;
 use record::{Recorder, Recording};
 pub use rehearsal::{
-    Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition,
+    Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition, Unknown,
     reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
