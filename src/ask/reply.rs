@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_a_length_however_it_is_written() {
-        let deep = (0..30).fold(json!(vec![1; 100_000]), |inner, _| json!([inner]));
+        let deep = (0..30).fold(json!(vec![1; 150_000]), |inner, _| json!([inner]));
         let short = written(&deep, false).unwrap();
         assert!(short.len() < MOST && short.ends_with(b"]\n"));
         // The same with its indentation.
