@@ -44,6 +44,9 @@ pub struct Config {
     pub data_api: bool,
     /// Whether it is answered if a request would pass, as `AuthZEN` asks (`/access/v1/evaluation`).
     pub authzen: bool,
+    /// By which names it is asked such questions, besides localhost and IP addresses: the domains of `Host`, without a
+    /// port. A page in a browser can reach this listener by any name that its owner lets lead here.
+    pub hosts: Vec<String>,
     /// The longest body of such a question.
     pub max_body: Size,
     /// So many questions are answered at once.
@@ -104,6 +107,7 @@ impl Default for Config {
             tls: None,
             data_api: false,
             authzen: false,
+            hosts: Vec::new(),
             max_body: Size::from_kib(256),
             max_questions: NonZeroU16::MIN.saturating_add(1),
             max_evaluations: NonZeroU16::MIN.saturating_add(49),

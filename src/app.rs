@@ -56,7 +56,8 @@ pub use descriptors::descriptors;
 use descriptors::{OPERATORS, SPARES, within_descriptors};
 pub use export::check_otlp;
 pub use load::{
-    catalogue, challenger, doubts, ended, policies_at, prepare, rehearse, sources, teams,
+    catalogue, challenger, doubts, ended, policies_at, policies_with_those_of, prepare, rehearse,
+    sources, teams,
 };
 pub use prove::{COMPARED, SEED};
 pub use reload::Source;
@@ -311,8 +312,14 @@ impl App {
         // Operators can look on until the last request is done.
         let stop_admin = CancellationToken::new();
         let state = self.state.clone();
-        let asked: ask::InForce = Arc::new(move || state.in_force.load().set.clone());
-        let asked_metrics = self.metrics.clone();
+        let downloads = self.downloads.clone();
+        let gate = ask::Gate {
+            in_force: Arc::new(move || state.in_force.load().set.clone()),
+            stale: Arc::new(move || downloads.refuses()),
+            metrics: self.metrics.clone(),
+            now,
+            step_back: audit::step_back,
+        };
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
         let operators = self.operators;
         let listen_again = move |listen| {
@@ -330,9 +337,7 @@ impl App {
             Ask::new(
                 MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
                 &in_force.config.admin,
-                asked,
-                asked_metrics,
-                now,
+                gate,
             ),
             stop_admin.clone(),
         ));
@@ -518,9 +523,16 @@ pub fn operators(config: &admin::Config) -> listener::Config {
         stall_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(1),
         max_connections: NonZeroU32::new(OPERATORS).unwrap_or(NonZeroU32::MIN),
+        http2: listener::Http2 {
+            max_streams: NonZeroU32::new(STREAMS_OF_OPERATORS).unwrap_or(NonZeroU32::MIN),
+            ..listener::Http2::default()
+        },
         ..listener::Config::default()
     }
 }
+
+/// Requests at once on one connection of HTTP/2.
+const STREAMS_OF_OPERATORS: u32 = 8;
 
 /// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
 pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {

@@ -8,39 +8,58 @@
 //! | `/.well-known/authzen-configuration`  | the same               | where these are                           |
 //!
 //! For operators, and off unless they say otherwise. It guarantees that asking opens no door, writes no record, reads no
-//! more than so many bytes for so long, and keeps no more than so many threads busy; and that what looks like a secret
-//! is in no answer. All other paths are for whoever stands behind it.
+//! more than so many bytes for so long, keeps no more than so many threads busy and no more than so many answers in
+//! memory; that no page in a browser asks by a name of its own; and that what looks like a secret is in no answer. All
+//! other paths are for whoever stands behind it.
 
 mod authzen;
 mod data;
+mod refusal;
+mod reply;
 mod request;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
-};
+use http::header::{CONTENT_ENCODING, HOST};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use serde_json::Value;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tower::Service;
+
+use refusal::Refusal;
 
 use crate::admin::Config;
 use crate::dynatrace::redact::Redactor;
 use crate::gateway::Set;
-use crate::listener::{Body, full};
-use crate::telemetry::{Limit, Metrics};
+use crate::listener::Body;
+use crate::telemetry::Metrics;
 
 /// What judges now.
 pub type InForce = Arc<dyn Fn() -> Arc<Set> + Send + Sync>;
+
+/// Why changes are refused whatever the policies say, if they are.
+pub type Stale = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What questions are answered with.
+#[derive(Clone)]
+pub struct Gate {
+    pub in_force: InForce,
+    pub stale: Stale,
+    pub metrics: Metrics,
+    pub now: fn() -> jiff::Timestamp,
+    /// Lets requests go before the thread that calls it.
+    pub step_back: fn(),
+}
 
 /// Answers questions, and leaves everything else to `rest`.
 #[derive(Clone)]
@@ -51,10 +70,8 @@ pub struct Ask<S> {
 
 struct Shared {
     config: Config,
-    in_force: InForce,
-    metrics: Metrics,
-    now: fn() -> jiff::Timestamp,
-    /// Bodies that are read at once.
+    gate: Gate,
+    /// Bodies that are read, and answers that are sent, at once.
     bodies: Arc<Semaphore>,
     /// Questions that are thought about at once.
     questions: Arc<Semaphore>,
@@ -79,47 +96,21 @@ struct Question {
     parts: Parts,
     body: Bytes,
     set: Arc<Set>,
+    stale: Stale,
     now: jiff::Timestamp,
+    is_pretty: bool,
     most_evaluations: usize,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("{0} is not answered here, only {1}")]
-    Method(Method, &'static str),
-    #[error("the body is longer than {0} bytes")]
-    TooLong(usize),
-    #[error("the body broke off")]
-    Broken,
-    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
-    Late,
-    #[error("as many questions are answered as may be at once: ask again")]
-    Busy,
-    #[error("{0}")]
-    Invalid(String),
-    /// Nothing is wrong with the question.
-    #[error("{0}")]
-    Failed(String),
 }
 
 /// A status, and what is answered.
 type Answer = (StatusCode, Value);
 
 impl<S> Ask<S> {
-    pub fn new(
-        rest: S,
-        config: &Config,
-        in_force: InForce,
-        metrics: Metrics,
-        now: fn() -> jiff::Timestamp,
-    ) -> Self {
+    pub fn new(rest: S, config: &Config, gate: Gate) -> Self {
         let questions = usize::from(config.max_questions.get());
         let shared = Shared {
             config: config.clone(),
-            in_force,
-            metrics,
-            now,
+            gate,
             bodies: Arc::new(Semaphore::new(BODIES_A_QUESTION * questions)),
             questions: Arc::new(Semaphore::new(questions)),
         };
@@ -176,21 +167,22 @@ impl Shared {
     async fn answer(&self, api: Api, request: Request<Body>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let (id, is_pretty) = (request_id(&parts), is_pretty(&parts));
-        let answered = match api.allows(&parts.method) {
+        let allowed = self.is_asked(&parts);
+        let answered = match allowed.and_then(|()| api.allows(&parts.method)) {
             Ok(()) => self.think(api, parts, body).await,
             Err(refusal) => Err(refusal),
         };
         let result = match &answered {
             Ok(_) => "answered",
-            Err(Refusal::Busy | Refusal::Failed(_)) => "failed",
+            Err(Refusal::Busy | Refusal::Failed(_) | Refusal::Long) => "failed",
             Err(_) => "refused",
         };
-        self.metrics.asked(api.name(), result);
+        self.gate.metrics.asked(api.name(), result);
         if let Some(limit) = answered.as_ref().err().and_then(Refusal::limit) {
-            self.metrics.reached(limit);
+            self.gate.metrics.reached(limit);
         }
         let mut response = match answered {
-            Ok((status, value)) => respond(status, &value, is_pretty),
+            Ok((status, text)) => reply::response(status, text),
             Err(refusal) => refusal.respond(api, is_pretty),
         };
         if let Some(id) = id {
@@ -199,11 +191,33 @@ impl Shared {
         response
     }
 
-    async fn think(&self, api: Api, parts: Parts, body: Body) -> Result<Answer, Refusal> {
+    /// Whether it is asked by a name of its own. A page in an operator's browser can ask it by one that its owner lets
+    /// lead here, and read the answer.
+    fn is_asked(&self, parts: &Parts) -> Result<(), Refusal> {
+        let host = host(parts).ok_or(Refusal::Host)?;
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        let is_it = |known: &str| known.eq_ignore_ascii_case(name);
+        let is_named = || {
+            let mut hosts = self.config.hosts.iter();
+            hosts.any(|known| is_it(known) || known.eq_ignore_ascii_case(host.as_str()))
+        };
+        (name.parse::<IpAddr>().is_ok() || is_it("localhost") || is_named())
+            .then_some(())
+            .ok_or(Refusal::Host)
+    }
+
+    async fn think(
+        &self,
+        api: Api,
+        parts: Parts,
+        body: Body,
+    ) -> Result<(StatusCode, Bytes), Refusal> {
+        let is_pretty = is_pretty(&parts);
         if api == Api::Discovery {
-            return authzen::configuration(&parts).map(|value| (StatusCode::OK, value));
+            let value = authzen::configuration(&parts)?;
+            return Ok((StatusCode::OK, reply::written(&value, is_pretty)?.into()));
         }
-        // Until it is answered: what waits holds its body.
+        // Until the last byte of the answer is sent: what waits holds its body, and then its answer.
         let place = timeout(PATIENCE, self.bodies.clone().acquire_owned()).await;
         let Ok(Ok(place)) = place else {
             return Err(Refusal::Busy);
@@ -218,26 +232,31 @@ impl Shared {
             api,
             parts,
             body,
-            set: (self.in_force)(),
-            now: (self.now)(),
+            set: (self.gate.in_force)(),
+            stale: self.gate.stale.clone(),
+            now: (self.gate.now)(),
+            is_pretty,
             most_evaluations: usize::from(self.config.max_evaluations.get()),
         };
-        let metrics = self.metrics.clone();
+        let Gate {
+            metrics, step_back, ..
+        } = self.gate.clone();
+        let (done, thought) = oneshot::channel();
         let thinking = move || {
-            // Also where the client has gone: the thread is busy until then.
-            let _held = (turn, place);
-            match question.api {
-                Api::Data => data::answer(&question),
-                Api::Evaluation => authzen::evaluation(&question),
-                Api::Evaluations | Api::Discovery => authzen::evaluations(&question, &metrics),
-            }
+            step_back();
+            let answered = question.answer(&metrics);
+            // Also where the client has gone: the thread was busy until now.
+            drop(turn);
+            let held = answered.map(|(status, text)| (status, reply::held(text, place)));
+            let _gone = done.send(held);
         };
-        let thought = tokio::task::spawn_blocking(thinking).await;
-        thought.unwrap_or_else(|_panic| {
-            Err(Refusal::Failed(
-                "dtgate has a fault (its log says where)".to_owned(),
-            ))
-        })
+        // One of its own: a thread that has stepped back cannot come forward again.
+        let thread = std::thread::Builder::new().name("question".to_owned());
+        if let Err(error) = thread.spawn(thinking) {
+            return Err(Refusal::Failed(format!("no thread can be had: {error}")));
+        }
+        let fault = |_panic| Refusal::Failed("dtgate has a fault (its log says where)".to_owned());
+        thought.await.map_err(fault)?
     }
 
     /// The whole body, or none of it.
@@ -255,6 +274,18 @@ impl Shared {
             Ok(Err(_broken)) => Err(Refusal::Broken),
             Err(_late) => Err(Refusal::Late),
         }
+    }
+}
+
+impl Question {
+    /// The status, and the text: both are made here, and nothing of it on a thread that moves bytes.
+    fn answer(&self, metrics: &Metrics) -> Result<(StatusCode, Vec<u8>), Refusal> {
+        let (status, value) = match self.api {
+            Api::Data => data::answer(self),
+            Api::Evaluation => authzen::evaluation(self),
+            Api::Evaluations | Api::Discovery => authzen::evaluations(self, metrics),
+        }?;
+        Ok((status, reply::written(&value, self.is_pretty)?))
     }
 }
 
@@ -284,73 +315,12 @@ impl Api {
     }
 }
 
-impl Refusal {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Method(..) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Broken | Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Late => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    fn limit(&self) -> Option<Limit> {
-        match self {
-            Self::TooLong(_) => Some(Limit::QuestionBody),
-            Self::Late => Some(Limit::QuestionTimeout),
-            Self::Busy => Some(Limit::Questions),
-            Self::Method(..) | Self::Broken | Self::Invalid(_) | Self::Failed(_) => None,
-        }
-    }
-
-    /// By OPA's codes.
-    fn code(&self) -> &'static str {
-        match self {
-            Self::Method(..) | Self::TooLong(_) | Self::Broken | Self::Late | Self::Invalid(_) => {
-                "invalid_parameter"
-            }
-            Self::Busy | Self::Failed(_) => "internal_error",
-        }
-    }
-
-    fn respond(&self, api: Api, is_pretty: bool) -> Response<Body> {
-        let message = Redactor::default().text(&self.to_string()).cut(MOST_TEXT);
-        let value = match api {
-            Api::Data => json!({"code": self.code(), "message": message}),
-            _ => json!({"error": {"status": self.status().as_u16(), "message": message}}),
-        };
-        let mut response = respond(self.status(), &value, is_pretty);
-        let headers = response.headers_mut();
-        match self {
-            Self::Method(_, allowed) => {
-                headers.insert(ALLOW, HeaderValue::from_static(allowed));
-            }
-            Self::Busy => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
-        }
-        response
-    }
-}
-
-fn respond(status: StatusCode, value: &Value, is_pretty: bool) -> Response<Body> {
-    let mut text = if is_pretty {
-        format!("{value:#}")
-    } else {
-        value.to_string()
-    };
-    text.push('\n');
-    let length = HeaderValue::from(text.len());
-    let mut response = Response::new(full(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, length);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// By which name it is asked.
+fn host(parts: &Parts) -> Option<Authority> {
+    let host = parts.headers.get(HOST);
+    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let host = host.or_else(|| parts.uri.authority().cloned());
+    host.filter(|host| !host.as_str().contains('@'))
 }
 
 /// The client's name of the request, where it may be repeated: `AuthZEN` wants it back.
@@ -373,11 +343,9 @@ const BELOW_DATA: &str = "/v1/data/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// As long as those that the gate writes down.
 const LONGEST_ID: usize = 128;
-/// Bytes of what an answer says of an error.
-const MOST_TEXT: usize = 500;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a question waits for others.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Bodies that are read, or have been, for each question that is answered.
+/// Bodies that are read, or have been, and answers that are sent, for each question that is answered.
 const BODIES_A_QUESTION: usize = 4;

@@ -82,7 +82,7 @@ pub use recent::Recent;
 use recent::{Counting, Spent};
 use record::{Recorder, Recording};
 pub use rehearsal::{
-    Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition,
+    Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition, Unknown,
     reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};

@@ -141,9 +141,17 @@ const ENVOY: &str = "the request in the shape of OPA-Envoy (input.attributes, in
 
 /// Loads those of a directory or of a bundle, to look at them.
 pub fn policies_at(path: &Path, entrypoints: &[Entrypoint]) -> anyhow::Result<Policy> {
+    load_at(&Sources::at(path).with(entrypoints))
+}
+
+/// The same, with those of these entrypoints that are there.
+pub fn policies_with_those_of(path: &Path, entrypoints: &[Entrypoint]) -> anyhow::Result<Policy> {
+    load_at(&Sources::at(path).with_those_of(entrypoints))
+}
+
+fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
     let limit = Config::default().policies.time_limit;
-    let sources = Sources::at(path).with(entrypoints);
-    Ok(Policy::load_all(&sources, limit.into())?)
+    Ok(Policy::load_all(sources, limit.into())?)
 }
 
 /// Where the policies come from, and what of the bundles must not be older than it is.
@@ -172,6 +180,7 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
         directory: config.directory().map(Path::to_owned),
         bundles: bundles.collect::<Result<_, _>>()?,
         entrypoints: policies.entrypoints.clone(),
+        may_lack: false,
     })
 }
 

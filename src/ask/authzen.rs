@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::uri::Authority;
 use serde_json::{Map, Value, json};
 
 use super::request::Entities;
-use super::{Answer, Question, Refusal};
+use super::{Answer, Question, Refusal, host};
 use crate::dynatrace::redact::Redactor;
-use crate::gateway::{Opinion, Supposal};
+use crate::gateway::{Opinion, Supposal, Unknown};
 use crate::guard::json;
 use crate::listener::Peer;
 use crate::policy::Violation;
@@ -48,11 +47,8 @@ enum Semantic {
 
 /// Where these questions are answered, as whoever asks reaches the gate.
 pub(super) fn configuration(parts: &Parts) -> Result<Value, Refusal> {
-    let host = parts.headers.get(HOST);
-    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let host = host.or_else(|| parts.uri.authority().cloned());
-    let host = host.filter(|host| !host.as_str().contains('@'));
-    let host = host.ok_or_else(|| Refusal::Invalid("the request names no host".to_owned()))?;
+    let host =
+        host(parts).ok_or_else(|| Refusal::Invalid("the request names no host".to_owned()))?;
     let peer = Peer::of(&parts.extensions);
     let scheme = if peer.is_some_and(|peer| peer.tls) {
         "https"
@@ -158,7 +154,7 @@ fn semantic(asked: &Map<String, Value>) -> Result<Semantic, Refusal> {
 }
 
 /// An evaluation with what it does not say itself. An entity of its own takes the place of the common one, but for the
-/// members without which it would be none.
+/// type: whom and what it is about each says itself.
 fn merged(own: &Map<String, Value>, common: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = own.clone();
     for name in ["subject", "action", "resource", "context"] {
@@ -170,11 +166,8 @@ fn merged(own: &Map<String, Value>, common: &Map<String, Value>) -> Map<String, 
                 merged.insert(name.to_owned(), default.clone());
             }
             (Some(Value::Object(entity)), Value::Object(default)) if name != "context" => {
-                for needed in ["type", "id", "name"] {
-                    if let (false, Some(value)) = (entity.contains_key(needed), default.get(needed))
-                    {
-                        entity.insert(needed.to_owned(), value.clone());
-                    }
+                if let (false, Some(kind)) = (entity.contains_key("type"), default.get("type")) {
+                    entity.insert("type".to_owned(), kind.clone());
                 }
             }
             (Some(_), _) => {}
@@ -223,7 +216,11 @@ pub(super) fn text<'a>(entity: &'a Map<String, Value>, member: &str) -> &'a str 
 
 fn evaluate(question: &Question, asked: &Map<String, Value>) -> Result<Value, Flaw> {
     let wanted = entities(asked)?.wanted(question.now)?;
-    let supposal = question.set.suppose(wanted.supposition);
+    let request = json!({
+        "method": shown(wanted.supposition.method.as_str()),
+        "path": shown(&wanted.supposition.target),
+    });
+    let supposal = question.set.suppose(wanted.supposition, &*question.stale);
     let supposal =
         supposal.map_err(|error| Flaw::new(error.status().as_u16(), error.to_string()))?;
     let ignored = wanted.ignored.iter();
@@ -231,23 +228,30 @@ fn evaluate(question: &Question, asked: &Map<String, Value>) -> Result<Value, Fl
         .map(|name| Redactor::default().text(name).cut(MOST_NAME))
         .take(MOST_IGNORED)
         .collect();
+    let operation = match &supposal {
+        Supposal::Open(operation) => operation.as_deref(),
+        Supposal::Judged(opinion) => Some(opinion.operation.as_str()),
+    };
+    if operation != Some(wanted.operation.as_str()) {
+        let operation = operation.unwrap_or("nothing in the catalogue");
+        let message = format!("this is a request for {operation}, and action.name says otherwise");
+        return Err(Flaw::new(400, message));
+    }
     let (decision, mut context) = match supposal {
-        Supposal::Open => (true, Map::from_iter([("open".to_owned(), true.into())])),
-        Supposal::Judged(opinion) if opinion.operation != wanted.operation => {
-            return Err(Flaw::new(
-                400,
-                format!(
-                    "action.properties is a request for {}, and action.name says otherwise",
-                    opinion.operation
-                ),
-            ));
-        }
+        Supposal::Open(_) => (true, Map::from_iter([("open".to_owned(), true.into())])),
         Supposal::Judged(opinion) => (opinion.allowed, told(&opinion)),
     };
+    context.insert("request".to_owned(), request);
     if !ignored.is_empty() {
         context.insert("ignored".to_owned(), json!(ignored));
     }
     Ok(json!({"decision": decision, "context": context}))
+}
+
+/// A text of whoever asks.
+fn shown(text: &str) -> String {
+    let text = Redactor::default().text(text).cut(MOST_TEXT);
+    text.to_string()
 }
 
 /// Why it would pass, or not.
@@ -266,8 +270,9 @@ fn told(opinion: &Opinion) -> Map<String, Value> {
     if let Some(remedy) = &opinion.remedy {
         told.insert("remedy".to_owned(), json!(remedy));
     }
-    if opinion.token_is_unknown {
-        told.insert("unknown".to_owned(), json!([UNKNOWN_TOKEN]));
+    let unknown: Vec<&str> = opinion.unknown.iter().copied().map(unsaid).collect();
+    if !unknown.is_empty() {
+        told.insert("unknown".to_owned(), json!(unknown));
     }
     told
 }
@@ -295,8 +300,25 @@ fn invalid(message: &str) -> Refusal {
     Refusal::Invalid(message.to_owned())
 }
 
-const UNKNOWN_TOKEN: &str = "token.current: the token was not looked up, and policies judge by it; give it as \
-                             resource.properties.current";
+/// What is not known, and how to say it.
+fn unsaid(what: Unknown) -> &'static str {
+    match what {
+        Unknown::Address => {
+            "caller.address: 192.0.2.1 stands for it, and policies judge by it; give it as subject.properties.address"
+        }
+        Unknown::Headers => {
+            "attributes.request.http.headers: there are none but those that every request has, and policies judge by \
+             them; give them as action.properties.headers"
+        }
+        Unknown::Host => {
+            "attributes.request.http.host: abc12345.live.dynatrace.com stands for it, and policies judge by it; give it \
+             as action.properties.host"
+        }
+        Unknown::Token => {
+            "token.current: the token was not looked up, and policies judge by it; give it as resource.properties.current"
+        }
+    }
+}
 
 /// Objections in one answer.
 const MOST_VIOLATIONS: usize = 100;

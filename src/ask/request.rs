@@ -1,10 +1,13 @@
 //! What of an `AuthZEN` question is which part of a request.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
@@ -29,13 +32,21 @@ pub(super) struct Entities<'a> {
     pub(super) context: Option<&'a Map<String, Value>>,
 }
 
+/// What is asked for, as far as it is no body.
+struct Target {
+    method: Method,
+    path: String,
+    host: Option<String>,
+    headers: Option<HeaderMap>,
+}
+
 /// Who asks, as far as it is said.
 #[derive(Default)]
 struct Who {
     token: Option<String>,
     teams: Vec<String>,
     claims: Option<Map<String, Value>>,
-    certificate: Option<Value>,
+    certificate: Option<Map<String, Value>>,
     address: Option<IpAddr>,
 }
 
@@ -48,7 +59,7 @@ impl Entities<'_> {
         let operation: Operation = name
             .parse()
             .map_err(|_unknown| Flaw::new(404, format!("action.name is no operation of the catalogue (`dtgate endpoints` lists them): {name}")))?;
-        let (method, target) = self.target(operation, &mut ignored)?;
+        let target = self.target(operation, &mut ignored)?;
         let properties = properties(
             "resource",
             self.resource,
@@ -58,7 +69,9 @@ impl Entities<'_> {
         let body = properties.and_then(|it| it.get("body"));
         let current = properties.and_then(|it| it.get("current"));
         let (environment, time) = self.circumstances(now, &mut ignored)?;
-        let certificate = who.certificate.map(|members| certificate(members, now));
+        let certificate = who
+            .certificate
+            .map(|members| certificate(members.into(), now));
         let claims = who.claims.map(|claims| {
             let missing = "the claims of subject name no issuer: give \"iss\"";
             supposed::jwt(claims).ok_or_else(|| Flaw::new(400, missing))
@@ -66,11 +79,13 @@ impl Entities<'_> {
         Ok(Wanted {
             operation: operation.to_string(),
             supposition: Supposition {
-                method,
-                target,
+                method: target.method,
+                target: target.path,
+                host: target.host,
+                headers: target.headers,
                 token: who.token,
                 body: body.map(|body| Bytes::from(body.to_string())),
-                address: who.address.unwrap_or(NOBODY),
+                address: who.address,
                 certificate: certificate.transpose()?.map(Arc::new),
                 jwt: claims.transpose()?,
                 teams: who.teams,
@@ -89,7 +104,9 @@ impl Entities<'_> {
             "token" => who.token = Some(public_id("subject.id", id)?),
             "team" => who.teams.push(id.to_owned()),
             "jwt" => who.claims = Some(Map::from_iter([("sub".to_owned(), id.into())])),
-            "spiffe" => who.certificate = Some(serde_json::json!({"spiffe_id": id})),
+            "spiffe" => {
+                who.certificate = Some(Map::from_iter([("spiffe_id".to_owned(), id.into())]));
+            }
             _ => ignored.push("subject.id".to_owned()),
         }
         let known = ["address", "certificate", "claims", "teams", "token"];
@@ -106,11 +123,13 @@ impl Entities<'_> {
                     who.address = Some(address.map_err(|_other| wrong(name, "IP address"))?);
                 }
                 ("address", _) => return Err(wrong(name, "IP address")),
-                ("certificate", Value::Object(_)) => who.certificate = Some(value.clone()),
-                ("claims", Value::Object(claims)) => {
-                    let mut all = who.claims.take().unwrap_or_default();
-                    all.extend(claims.clone());
-                    who.claims = Some(all);
+                ("certificate", Value::Object(members)) => {
+                    let said = who.certificate.take().unwrap_or_default();
+                    who.certificate = Some(joined(said, members, "certificate")?);
+                }
+                ("claims", Value::Object(members)) => {
+                    let said = who.claims.take().unwrap_or_default();
+                    who.claims = Some(joined(said, members, "claims")?);
                 }
                 ("certificate" | "claims", _) => return Err(wrong(name, "object")),
                 ("teams", Value::Array(teams)) => {
@@ -121,6 +140,9 @@ impl Entities<'_> {
                 }
                 ("teams", _) => return Err(wrong(name, "list of texts")),
                 ("token", Value::String(token)) => {
+                    if who.token.as_ref().is_some_and(|said| said != token) {
+                        return Err(said_twice("token"));
+                    }
                     who.token = Some(public_id("subject.properties.token", token)?);
                 }
                 ("token", _) => return Err(wrong(name, "text")),
@@ -131,12 +153,8 @@ impl Entities<'_> {
     }
 
     /// Method and path: those of the operation's row, unless the question gives its own.
-    fn target(
-        &self,
-        operation: Operation,
-        ignored: &mut Vec<String>,
-    ) -> Result<(Method, String), Flaw> {
-        let known = ["api", "method", "path"];
+    fn target(&self, operation: Operation, ignored: &mut Vec<String>) -> Result<Target, Flaw> {
+        let known = ["api", "headers", "host", "method", "path"];
         let properties = properties("action", self.action, &known, ignored)?;
         let said = |name: &str| match properties.and_then(|it| it.get(name)) {
             None => Ok(None),
@@ -156,7 +174,7 @@ impl Entities<'_> {
         let method = Method::from_bytes(method.as_bytes());
         let method =
             method.map_err(|_invalid| Flaw::new(400, "action.properties.method is no method"))?;
-        if let Some(path) = path {
+        let path = if let Some(path) = path {
             if !path.starts_with('/') {
                 return Err(Flaw::new(
                     400,
@@ -164,9 +182,17 @@ impl Entities<'_> {
                 ));
             }
             ignored.extend(row.path.contains('{').then(|| "resource.id".to_owned()));
-            return Ok((method, path.to_owned()));
-        }
-        Ok((method, filled(row, text(self.resource, "id"), ignored)?))
+            path.to_owned()
+        } else {
+            filled(row, text(self.resource, "id"), ignored)?
+        };
+        let headers = properties.and_then(|it| it.get("headers")).map(headers);
+        Ok(Target {
+            method,
+            path,
+            host: said("host")?.map(str::to_owned),
+            headers: headers.transpose()?,
+        })
     }
 
     /// The environment's name, and when it is.
@@ -210,6 +236,55 @@ fn properties<'e>(
         }
         Some(_) => Err(Flaw::new(400, format!("{name}.properties is no object"))),
     }
+}
+
+/// Members that the subject has said, and more of them.
+fn joined(
+    mut said: Map<String, Value>,
+    more: &Map<String, Value>,
+    name: &str,
+) -> Result<Map<String, Value>, Flaw> {
+    for (member, value) in more {
+        if said.get(member).is_some_and(|said| said != value) {
+            return Err(said_twice(name));
+        }
+        said.insert(member.clone(), value.clone());
+    }
+    Ok(said)
+}
+
+fn said_twice(name: &str) -> Flaw {
+    let message = format!(
+        "subject.id says who calls, and subject.properties.{name} says otherwise: say it once"
+    );
+    Flaw::new(400, message)
+}
+
+/// Header fields, each with one text, or with several.
+fn headers(said: &Value) -> Result<HeaderMap, Flaw> {
+    let wrong = || {
+        let message = "action.properties.headers has names of header fields, each with a text or a list of texts";
+        Flaw::new(400, message)
+    };
+    let mut headers = HeaderMap::new();
+    for (name, values) in said.as_object().ok_or_else(wrong)? {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_invalid| wrong())?;
+        if NOT_SAID.contains(&name) {
+            let message = format!(
+                "action.properties.headers: {name} follows from the other members of the question"
+            );
+            return Err(Flaw::new(400, message));
+        }
+        let one = std::slice::from_ref(values);
+        for value in values.as_array().map_or(one, Vec::as_slice) {
+            let value = value.as_str().ok_or_else(wrong)?;
+            let value = HeaderValue::from_str(value).map_err(|_invalid| wrong())?;
+            headers
+                .try_append(name.clone(), value)
+                .map_err(|_too_many| wrong())?;
+        }
+    }
+    Ok(headers)
 }
 
 fn row(operation: Operation, api: Option<&str>) -> Result<&'static Endpoint, Flaw> {
@@ -277,12 +352,20 @@ fn certificate(members: Value, now: Timestamp) -> Result<crate::listener::Certif
     members.certificate(&text, now).map_err(|_no_time| wrong())
 }
 
-/// An address that nobody has.
-const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-
 /// What stands in a path only encoded.
 const NOT_PLAIN: AsciiSet = NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// Header fields that the gate makes up of the rest, or that hold secrets.
+const NOT_SAID: [HeaderName; 7] = [
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    COOKIE,
+    HOST,
+    TRANSFER_ENCODING,
+];

@@ -252,12 +252,20 @@ impl Catalogue {
 
     /// Whether any row is about such a request, however it is handled. The path is as it came, without its query.
     pub fn knows(&self, method: &str, path: &str) -> bool {
+        self.row(method, path).is_some()
+    }
+
+    /// That row.
+    pub fn row(&self, method: &str, path: &str) -> Option<&Row> {
         let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let below = match segments.as_slice() {
             [ENVIRONMENT, _, below @ ..] => below,
             all => all,
         };
-        matches!(self.find(method, &documented(below)), Find::Row(_))
+        match self.find(method, &documented(below)) {
+            Find::Row(row) => Some(row),
+            Find::Method(_) | Find::Unknown => None,
+        }
     }
 }
 

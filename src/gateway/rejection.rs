@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Response, StatusCode};
 use thiserror::Error;
 
 mod kind;
@@ -320,8 +320,24 @@ impl Rejection {
             headers.extend(written.headers);
             if let Some(body) = written.body {
                 *response.body_mut() = full(body);
+                // The usual body says it.
+                let ask = ask.map(|ask| HeaderValue::from_bytes(redactor.text(ask).as_bytes()));
+                if let Some(Ok(ask)) = ask {
+                    response.headers_mut().insert(GRANT, ask);
+                }
             }
             return response;
+        }
+        if let Reason::Denied(decision) = &self.reason
+            && let Some((entrypoint, reason)) = written::unsent(decision)
+        {
+            let decision_id = self.decision_id.as_ref().map_or("", |id| id.as_str());
+            tracing::warn!(
+                entrypoint,
+                reason,
+                decision_id,
+                "the answer that an entrypoint wrote cannot be sent: the usual one is sent"
+            );
         }
         self.advise(headers);
         response
@@ -515,3 +531,6 @@ mod tests {
         }
     }
 }
+
+/// How to ask for a grant, beside a body that an entrypoint wrote.
+const GRANT: HeaderName = HeaderName::from_static("dtgate-grant");

@@ -13,6 +13,7 @@ mod accepted;
 mod around;
 mod followed;
 mod forms;
+mod never;
 mod policies;
 mod seen;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::policy::rego::program::Program;
 use crate::policy::rego::rests::{is_of_library, is_verdict};
 use accepted::Accepted;
 use followed::Followed;
+pub(super) use never::never_there;
 use policies::Policies;
 use told::{Place, Told};
 

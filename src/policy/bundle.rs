@@ -120,9 +120,13 @@ impl Bundle {
         problems.extend(tree.tests.iter().filter_map(verdicts::hidden));
         let are_in_force = settings == Settings::InForce;
         let data_is_known = problems.is_empty() && are_in_force;
-        let revision = revision(&tree);
         let (mut rego, mut broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
         let modules = rego.get_modules().clone();
+        if tree.may_lack && broken.is_empty() {
+            let program = Program::new(&modules);
+            tree.entrypoints.retain(|it| program.has_below(&it.path()));
+        }
+        let revision = revision(&tree);
         problems.extend(misplaced(&tree, &modules));
         let mut mask = None;
         if Mask::take_files(&mut tree, &modules) {
@@ -171,6 +175,7 @@ impl Bundle {
         finish(problems)?;
         let mut warnings = std::mem::take(&mut tree.warnings);
         warnings.extend(absent::silent(&program, lookup_required));
+        warnings.extend(absent::never_there(&program));
         warnings.extend(settings::unread(&program, &tree));
         warnings.extend(twice::told(&program));
         let of_one = |problem| LoadError {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Options;
 use super::record::{self, Read, Record};
@@ -276,13 +276,6 @@ fn is_alike(before: &Violation, now: &Violation, known: Known) -> bool {
     if before == now || known != Known::All && is_same_policy {
         return true;
     }
-    let same = |before: &str, now: &str| {
-        before == now
-            || record::is_cut(before)
-                && before
-                    .rsplit_once("… (")
-                    .is_some_and(|(kept, _)| now.starts_with(kept))
-    };
     let same_or_none = |before: Option<&str>, now: Option<&str>| match (before, now) {
         (Some(before), Some(now)) => same(before, now),
         (None, None) => true,
@@ -293,11 +286,55 @@ fn is_alike(before: &Violation, now: &Violation, known: Known) -> bool {
         .chain(&before.path)
         .chain(&before.code);
     let mut has_cut = has_cut.map(|text| record::is_cut(text));
-    has_cut.any(|is_cut| is_cut)
+    (has_cut.any(|is_cut| is_cut) || before.details.values().any(has_cut_text))
         && is_same_policy
         && same(&before.message, &now.message)
         && same_or_none(before.path.as_deref(), now.path.as_deref())
         && same_or_none(before.code.as_deref(), now.code.as_deref())
+        && same_members(&before.details, &now.details)
+}
+
+/// Whether a text of then, which may have been cut, is the one of now.
+fn same(before: &str, now: &str) -> bool {
+    let begins = |(kept, _): (&str, &str)| now.starts_with(kept);
+    before == now || record::is_cut(before) && before.rsplit_once("… (").is_some_and(begins)
+}
+
+fn same_members(before: &Map<String, Value>, now: &Map<String, Value>) -> bool {
+    let is_there = |(name, one): (&String, &Value)| {
+        let is_it = |(other_name, other): (&String, &Value)| {
+            same(name, other_name) && same_value(one, other)
+        };
+        match now.get(name) {
+            Some(other) => same_value(one, other),
+            None => record::is_cut(name) && now.iter().any(is_it),
+        }
+    };
+    before.len() == now.len() && before.iter().all(is_there)
+}
+
+fn same_value(before: &Value, now: &Value) -> bool {
+    match (before, now) {
+        (Value::String(before), Value::String(now)) => same(before, now),
+        (Value::Array(before), Value::Array(now)) => {
+            let mut pairs = before.iter().zip(now);
+            before.len() == now.len() && pairs.all(|(one, other)| same_value(one, other))
+        }
+        (Value::Object(before), Value::Object(now)) => same_members(before, now),
+        _ => before == now,
+    }
+}
+
+/// Whether a text within it was cut.
+fn has_cut_text(value: &Value) -> bool {
+    match value {
+        Value::String(text) => record::is_cut(text),
+        Value::Array(values) => values.iter().any(has_cut_text),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| record::is_cut(name) || has_cut_text(value)),
+        _ => false,
+    }
 }
 
 /// Per policy that makes the difference, what it says now, or said.

@@ -127,6 +127,8 @@ limits! {
     ProxyHeader = "proxy_header",
     /// One that did not arrive in time.
     ProxyTimeout = "proxy_timeout",
+    /// An answer to a question of an operator that is too long.
+    QuestionAnswer = "question_answer",
     /// A question of an operator that is too long.
     QuestionBody = "question_body",
     /// One that did not arrive in time.

@@ -301,6 +301,9 @@ fn it_judges_beside_all_other_policies() {
     });
     assert_eq!(put(&gate, "", GOOD).status, 401);
     assert_eq!(put(&gate, known, GOOD).status, 204);
+    let decisions = gate.decisions();
+    let engine = decisions.last().unwrap().get("evaluator");
+    assert_eq!(engine, None, "the interpreter asked it");
     assert_eq!(put(&gate, known, BAD).status, 403);
     assert_eq!(upstream.seen().len(), 2);
 }
@@ -349,6 +352,11 @@ fn an_answer_that_could_be_misread_is_not_sent() {
         let answer = put(&gate, "", GOOD);
         assert_eq!(answer.status, sent.unwrap_or(403), "{object}: {answer:?}");
         if sent.is_none() {
+            crate::harness::eventually("the log says why", || {
+                let log = gate.log();
+                log.contains("an entrypoint wrote cannot be sent")
+                    .then_some(())
+            });
             assert!(
                 answer.message().contains("a/b does not allow"),
                 "{object}: {answer:?}"
@@ -457,6 +465,155 @@ fn commands_know_entrypoints() {
     assert!(tested.status.success(), "{tested:?}");
 }
 
+/// Also where it cannot be found beforehand, because one request alone meets it.
+#[test]
+fn an_error_that_one_request_meets_denies_it_in_every_mode() {
+    let upstream = Upstream::lenient();
+    let rego = "package a\n\nb if input.change.name.requested != \"boom\"\n\nb := \"neither\" if input.change.name.requested == \"boom\"\n";
+    let data = ("data.yaml", "modes: {a/b: dry_run}\n");
+    let gate = gate(&upstream, &[("a.rego", rego), data], "a/b", false);
+    assert_eq!(put(&gate, "", GOOD).status, 204);
+    // It is undefined, and so does not allow this one: that is what the mode is for.
+    assert_eq!(put(&gate, "", r#"{"scopes":["metrics.read"]}"#).status, 204);
+    assert_eq!(violations(&gate)[0]["mode"], "dry_run");
+    assert_eq!(put(&gate, "", r#"{"name":"boom"}"#).status, 403);
+    let found = &violations(&gate)[0];
+    assert_eq!(
+        (&found["code"], &found["mode"], &found["policy"]),
+        (&json!("policy-error"), &json!("enforce"), &json!("a/b"))
+    );
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+/// What an object says is compared by what a record has of it, also of a text that was cut.
+#[test]
+fn a_denial_by_an_object_is_replayed_alike() {
+    let upstream = Upstream::lenient();
+    let long = "x".repeat(3000);
+    let rego = |body: &str| {
+        format!(
+            "package a\n\nb := {{\"allowed\": false, \"http_status\": 409, \"headers\": {{\"x-a\": \"b\"}}, \"body\": {body}, \"dynamic_metadata\": {{\"of\": [{body}]}}}} if input.operation\n"
+        )
+    };
+    for (body, other) in [("\"no\"", "\"not\""), (&format!("\"{long}\""), "\"x\"")] {
+        let gate = gate(&upstream, &[("a.rego", &rego(body))], "a/b", false);
+        assert_eq!(put(&gate, "", GOOD).status, 409);
+        let journal = gate.journal();
+        let arguments = [
+            "replay",
+            "--journal",
+            journal.to_str().unwrap(),
+            "--format",
+            "json",
+            "--entrypoint",
+            "a/b",
+        ];
+        let folder = gate.directory.path().join("policies");
+        let said = |same: u64| {
+            let (_, said) = run(&arguments, &folder);
+            let report: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(report["same"], same, "{report}");
+        };
+        said(1);
+        std::fs::write(folder.join("a.rego"), rego(other)).unwrap();
+        said(0);
+    }
+}
+
+/// Who is answered by an entrypoint's body is told beside it how to ask for a grant.
+#[test]
+fn a_written_body_does_not_hide_how_to_ask_for_a_grant() {
+    let upstream = Upstream::lenient();
+    let desk = crate::grants::Desk::new("[policies]\nentrypoints = [\"envoy/authz/result\"]\n");
+    let folder = desk.path("policies");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("envoy.rego"), OBJECT).unwrap();
+    let arguments = ["--policies", folder.to_str().unwrap()];
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &arguments);
+    let denied = put(&gate, "", GOOD);
+    assert_eq!((denied.status, &*denied.body), (401, "Who are you?"));
+    let id = denied.header("dtgate-decision-id").unwrap();
+    let told = denied.header("dtgate-grant").unwrap();
+    assert!(
+        told.ends_with(&format!("dtgate grant request --decision {id}")),
+        "{told}"
+    );
+}
+
+/// What is in no input is undefined, and a negation over it holds: that is told.
+#[test]
+fn a_header_field_that_is_never_there_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    for (field, is_told) in [
+        ("authorization", true),
+        ("cookie", true),
+        ("x-forwarded-for", true),
+        ("forwarded", true),
+        ("x-team", false),
+        ("content-type", false),
+    ] {
+        let rego = format!(
+            "package a\n\nimport input.attributes.request.http\n\ndefault b := false\n\nb if http.headers[\"{field}\"]\n"
+        );
+        std::fs::write(directory.path().join("a.rego"), rego).unwrap();
+        let (code, said) = run(&["check", "--entrypoint", "a/b"], directory.path());
+        assert_eq!(code, 0, "{said}");
+        let told = format!("the header field {field} is in no input");
+        assert_eq!(said.contains(&told), is_told, "{said}");
+        assert!(!is_told || said.contains("a.rego:7:"), "{said}");
+    }
+}
+
+/// Sets are compared where one of them has no such rule yet, or no longer.
+#[test]
+fn policies_are_compared_where_an_entrypoint_comes_or_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| directory.path().join(name));
+    for folder in [&old, &new] {
+        std::fs::create_dir(folder).unwrap();
+        let policy =
+            "package dtgate.a\n\ndeny contains \"no\" if input.operation == \"token.delete\"\n";
+        std::fs::write(folder.join("a.rego"), policy).unwrap();
+    }
+    let rego = "package envoy.authz\n\nallow if input.operation != \"token.create\"\n";
+    std::fs::write(new.join("envoy.rego"), rego).unwrap();
+    let diff = |one: &Path, other: &Path, entrypoint: &str| {
+        let mut command = program();
+        command.args([
+            "policies",
+            "diff",
+            "--requests",
+            "300",
+            "--entrypoint",
+            entrypoint,
+        ]);
+        let output = command.arg(one).arg(other).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let entrypoint = "envoy/authz/allow";
+    let (code, said) = diff(&old, &new, entrypoint);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("old: has no rule envoy/authz/allow"),
+        "{said}"
+    );
+    assert!(said.contains("only the new policies deny"), "{said}");
+    let (code, said) = diff(&new, &old, entrypoint);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("new: has no rule envoy/authz/allow"),
+        "{said}"
+    );
+    assert!(said.contains("only the old policies deny"), "{said}");
+    let (code, said) = diff(&old, &old, entrypoint);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("neither set has a rule envoy/authz/allow"),
+        "{said}"
+    );
+}
+
 /// A new list of entrypoints comes into force by a reload, and one that cannot be does not.
 #[test]
 fn a_reload_takes_other_entrypoints() {
@@ -495,7 +652,7 @@ fn a_reload_takes_other_entrypoints() {
 /// Examples as OPA's documentation has them, unchanged: `OPA_DOCS` is the folder docs/docs/envoy of OPA's repository.
 #[test]
 #[ignore = "needs the documentation of OPA"]
-fn needs_opa_docs_examples_of_its_envoy_plugin_run_unchanged() {
+fn needs_examples_of_opas_envoy_plugin_which_run_unchanged() {
     let folder = std::env::var("OPA_DOCS").expect("OPA_DOCS names a folder");
     let text = std::fs::read_to_string(Path::new(&folder).join("primer.md")).unwrap();
     let blocks: Vec<&str> = text

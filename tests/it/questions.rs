@@ -18,7 +18,9 @@ const BOTH: &str = "[admin]\ndata_api = true\nauthzen = true\n";
 fn gate(upstream: &Upstream, config: &str) -> Gate {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dtgate.toml");
-    std::fs::write(&file, config).unwrap();
+    // Questions give way to all else, and many tests run at once.
+    let patient = format!("policies.time_limit = \"5s\"\n{config}");
+    std::fs::write(&file, patient).unwrap();
     let mut command = serving(&directory);
     command
         .arg("--config")
@@ -33,7 +35,7 @@ fn gate(upstream: &Upstream, config: &str) -> Gate {
 
 fn post(admin: SocketAddr, path: &str, fields: &str, body: &str) -> Answered {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: gate.example:8081\r\nContent-Type: application/json\r\n{fields}"
+        "POST {path} HTTP/1.1\r\nHost: localhost:8081\r\nContent-Type: application/json\r\n{fields}"
     );
     let length = body.len();
     exchange(
@@ -45,7 +47,7 @@ fn post(admin: SocketAddr, path: &str, fields: &str, body: &str) -> Answered {
 fn get(admin: SocketAddr, target: &str) -> Answered {
     exchange(
         admin,
-        format!("GET {target} HTTP/1.1\r\nHost: gate.example:8081\r\n\r\n").as_bytes(),
+        format!("GET {target} HTTP/1.1\r\nHost: localhost:8081\r\n\r\n").as_bytes(),
     )
 }
 
@@ -72,7 +74,7 @@ fn update(body: &str) -> Value {
 fn metric(gate: &Gate, name: &str) -> u64 {
     let all = exchange(
         gate.admin,
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     )
     .body;
     let value = all.lines().find_map(|line| line.strip_prefix(name));
@@ -194,7 +196,7 @@ fn what_is_no_question_is_refused_with_opas_error() {
     for method in ["PUT", "PATCH", "DELETE", "OPTIONS"] {
         let answer = exchange(
             gate.admin,
-            format!("{method} /v1/data/guardrails HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+            format!("{method} /v1/data/guardrails HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").as_bytes(),
         );
         assert_eq!(
             (answer.status, answer.header("allow")),
@@ -202,4 +204,48 @@ fn what_is_no_question_is_refused_with_opas_error() {
             "{method}"
         );
     }
+}
+
+/// A page in an operator's browser can lead a name of its own here, and read what is answered to that.
+#[test]
+fn nobody_is_answered_who_asks_by_another_name() {
+    let upstream = Upstream::lenient();
+    let gate = gate(
+        &upstream,
+        &format!("{BOTH}hosts = [\"gate.internal\", \"other.internal:8081\"]\n"),
+    );
+    let asked = |path: &str, host: &str| {
+        let text = format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        exchange(gate.admin, text.as_bytes())
+    };
+    for (host, status) in [
+        ("Host: localhost\r\n", 200),
+        ("Host: LOCALHOST:8081\r\n", 200),
+        ("Host: 127.0.0.1:8081\r\n", 200),
+        ("Host: [::1]:8081\r\n", 200),
+        ("Host: gate.internal\r\n", 200),
+        ("Host: Gate.Internal:9000\r\n", 200),
+        ("Host: other.internal:8081\r\n", 200),
+        ("Host: other.internal:8082\r\n", 421),
+        ("Host: evil.example\r\n", 421),
+        ("Host: evil.example:8081\r\n", 421),
+        ("Host: localhost.evil.example\r\n", 421),
+        ("Host: a@localhost\r\n", 421),
+        ("Host: 127.0.0.1.evil.example\r\n", 421),
+        ("Host: \r\n", 421),
+    ] {
+        for path in [
+            "/v1/data/guardrails/scope_budget",
+            "/.well-known/authzen-configuration",
+        ] {
+            let answer = asked(path, host);
+            assert_eq!(answer.status, status, "{host}: {answer:?}");
+            assert!(
+                status == 200 || !answer.body.contains("max\""),
+                "{answer:?}"
+            );
+        }
+    }
+    // What was always there has nothing to hide, and probes ask by any name.
+    assert_eq!(asked("/healthz", "Host: evil.example\r\n").status, 200);
 }

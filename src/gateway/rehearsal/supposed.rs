@@ -1,12 +1,12 @@
 //! A request that nobody has made: what the policies that judge now would say to it. Nothing is sent, looked up or
 //! recorded, and the answer opens no door.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use thiserror::Error;
 
 use super::{HOST_OF_ONE, Read, Supposed};
@@ -16,10 +16,11 @@ use crate::gateway::Set;
 use crate::gateway::environment::{Entrance, RouteError};
 use crate::gateway::lookup::Found;
 use crate::gateway::rejection::read_status;
+use crate::gateway::unseen::{self, UnknownWrites};
 use crate::guard::ReadError;
 use crate::identity::Jwt;
 use crate::listener::{Certificate, Peer};
-use crate::policy::{Remedy, Verdict, Violation};
+use crate::policy::{Input, Remedy, Verdict, Violation};
 
 /// The request.
 pub struct Supposition {
@@ -29,7 +30,12 @@ pub struct Supposition {
     /// The public id of the token by which the caller is known.
     pub token: Option<String>,
     pub body: Option<Bytes>,
-    pub address: IpAddr,
+    /// Where an environment is not known by its own. `None`: nobody has said it.
+    pub host: Option<String>,
+    /// Besides those that every request has. `None`: nobody has said them.
+    pub headers: Option<HeaderMap>,
+    /// `None`: nobody has said it.
+    pub address: Option<IpAddr>,
     pub certificate: Option<Arc<Certificate>>,
     pub jwt: Option<Jwt>,
     /// Teams that the caller belongs to, whatever the list says.
@@ -43,8 +49,8 @@ pub struct Supposition {
 
 /// What would become of it.
 pub enum Supposal {
-    /// It is open traffic, which no policy sees.
-    Open,
+    /// It is open traffic, which no policy sees: of this operation, if the catalogue knows it.
+    Open(Option<String>),
     Judged(Box<Opinion>),
 }
 
@@ -56,8 +62,25 @@ pub struct Opinion {
     pub operation: String,
     pub api: String,
     pub revision: String,
-    /// Whether it changes a token that the policies ask about, and nobody has said how that is.
-    pub token_is_unknown: bool,
+    /// What the policies ask about and nobody has said.
+    pub unknown: Vec<Unknown>,
+}
+
+/// What is made up where nobody says it, or was not looked up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unknown {
+    Address,
+    Headers,
+    Host,
+    /// The token as it is, of a request that changes it.
+    Token,
+}
+
+/// What a question says of these.
+struct Said {
+    address: bool,
+    headers: bool,
+    host: bool,
 }
 
 /// Why there is no opinion. It may hold text of whoever asks: what shows it has to take secrets out.
@@ -67,6 +90,8 @@ pub enum SupposeError {
     Current(#[from] CurrentError),
     #[error("{0}")]
     Environment(&'static str),
+    #[error("this environment has a host of its own: leave the host out")]
+    Host,
     #[error("this cannot be a request: {0}")]
     Http(#[from] http::Error),
     /// The gate would refuse it before any policy.
@@ -74,6 +99,10 @@ pub enum SupposeError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error("the policies may be out of date, and changes are refused until they are not: {0}")]
+    Stale(String),
+    #[error("the catalogue does not know this write, and unknown_writes is \"refuse\"")]
+    UnknownWrite,
 }
 
 impl SupposeError {
@@ -82,14 +111,22 @@ impl SupposeError {
         match self {
             Self::Read(error) => read_status(error),
             Self::Route(_) => StatusCode::MISDIRECTED_REQUEST,
-            Self::Current(_) | Self::Environment(_) | Self::Http(_) => StatusCode::BAD_REQUEST,
+            Self::Stale(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnknownWrite => StatusCode::FORBIDDEN,
+            Self::Current(_) | Self::Environment(_) | Self::Host | Self::Http(_) => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 }
 
 impl Set {
-    /// What would become of a request.
-    pub fn suppose(&self, supposition: Supposition) -> Result<Supposal, SupposeError> {
+    /// What would become of a request. `stale`: why changes are refused, whatever the policies say.
+    pub fn suppose(
+        &self,
+        supposition: Supposition,
+        stale: &dyn Fn() -> Option<String>,
+    ) -> Result<Supposal, SupposeError> {
         let entrance = self
             .environments
             .entrance(supposition.environment.as_deref());
@@ -104,15 +141,26 @@ impl Set {
             teams: self.teams.clone(),
             more_teams: supposition.teams.clone(),
         };
+        let said = Said {
+            address: supposition.address.is_some(),
+            headers: supposition.headers.is_some(),
+            host: supposition.host.is_some() || entrance.host.is_some(),
+        };
+        let (method, target) = (supposition.method.clone(), supposition.target.clone());
         let request = request(supposition, &entrance)?;
         let Some(read) = Read::of(request, &self.limits, &self.catalogue, &supposed)? else {
-            return Ok(Supposal::Open);
+            return self.open(&method, &target);
         };
         let head = read.call.head();
         let environment = self.environments.guarded(&read.parts, head)?;
         let redactor = read.recorder.redactor();
         let told = environment.input(head, redactor);
         let input = read.input(told, found.as_ref(), self.reads_envoy, time)?;
+        if !input.only_disables()
+            && let Some(reason) = stale()
+        {
+            return Err(SupposeError::Stale(reason));
+        }
         let decision = self.policy.decide(&input);
         let violations = decision.violations.iter();
         Ok(Supposal::Judged(Box::new(Opinion {
@@ -122,21 +170,59 @@ impl Set {
                 .remedy
                 .as_deref()
                 .map(|remedy| redactor.all(remedy)),
-            token_is_unknown: self.policy.reads_the_token() && input.was_not_looked_up(),
+            unknown: self.unknown(&said, &input),
             operation: input.operation,
             api: input.api,
             revision: decision.revision,
         })))
     }
+
+    /// Open traffic, unless it is a write that the catalogue would have to know.
+    fn open(&self, method: &Method, target: &str) -> Result<Supposal, SupposeError> {
+        let path = target.split('?').next().unwrap_or_default();
+        if self.unknown_writes == UnknownWrites::Refuse
+            && unseen::is_unknown(method, path, &self.catalogue)
+        {
+            return Err(SupposeError::UnknownWrite);
+        }
+        let row = self.catalogue.row(method.as_str(), path);
+        let operation = row.map(|row| row.endpoint.operation.to_string());
+        Ok(Supposal::Open(operation))
+    }
+
+    /// What the policies ask about and nobody has said.
+    fn unknown(&self, said: &Said, input: &Input) -> Vec<Unknown> {
+        let policy = &self.policy;
+        let reads = |members: &[&str]| members.iter().any(|member| policy.reads(member));
+        let all = [
+            (Unknown::Address, !said.address && reads(&OF_ADDRESS)),
+            (Unknown::Headers, !said.headers && reads(&[HEADERS])),
+            (Unknown::Host, !said.host && reads(&[HOST_MEMBER])),
+            (
+                Unknown::Token,
+                policy.reads_the_token() && input.was_not_looked_up(),
+            ),
+        ];
+        let unknown = all.into_iter().filter(|(_, is_unknown)| *is_unknown);
+        unknown.map(|(what, _)| what).collect()
+    }
 }
 
-fn request(supposition: Supposition, entrance: &Entrance) -> Result<Request<Bytes>, http::Error> {
+fn request(supposition: Supposition, entrance: &Entrance) -> Result<Request<Bytes>, SupposeError> {
+    let host = match (&entrance.host, &supposition.host) {
+        (Some(_), Some(_)) => return Err(SupposeError::Host),
+        (Some(host), None) | (None, Some(host)) => host.as_str(),
+        (None, None) => HOST_OF_ONE,
+    };
     let prefix = entrance.id.as_ref().map(|id| format!("/e/{id}"));
     let target = format!("{}{}", prefix.unwrap_or_default(), supposition.target);
     let mut request = Request::builder()
         .method(supposition.method)
         .uri(target)
-        .header(HOST, entrance.host.as_deref().unwrap_or(HOST_OF_ONE));
+        .header(HOST, host);
+    if let Some(headers) = request.headers_mut() {
+        headers.extend(supposition.headers.unwrap_or_default());
+    }
     if let Some(token) = &supposition.token {
         // The gate reads who calls from the credential, so that there has to be one.
         let scheme = if token.starts_with("dt0c") {
@@ -144,22 +230,31 @@ fn request(supposition: Supposition, entrance: &Entrance) -> Result<Request<Byte
         } else {
             "Bearer"
         };
-        let mut credential = HeaderValue::from_str(&format!("{scheme} {token}.{MADE_UP}"))?;
+        let credential = format!("{scheme} {token}.{MADE_UP}");
+        let mut credential = HeaderValue::from_str(&credential).map_err(http::Error::from)?;
         credential.set_sensitive(true);
         request = request.header(AUTHORIZATION, credential);
     }
     if supposition.body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    let address = SocketAddr::from((supposition.address, 0));
+    let address = SocketAddr::from((supposition.address.unwrap_or(NOBODY), 0));
     let request = request.extension(Peer {
         address,
         tls: true,
         certificate: supposition.certificate,
         connection: address,
     });
-    request.body(supposition.body.unwrap_or_default())
+    Ok(request.body(supposition.body.unwrap_or_default())?)
 }
 
 /// What the caller's secret is, where only its public id is known.
 const MADE_UP: &str = "MADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADEUPMADE";
+
+/// An address that nobody has.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Where policies find what is made up.
+const OF_ADDRESS: [&str; 2] = ["input.caller.address", "input.attributes.source"];
+const HEADERS: &str = "input.attributes.request.http.headers";
+const HOST_MEMBER: &str = "input.attributes.request.http.host";

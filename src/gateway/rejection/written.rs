@@ -2,7 +2,7 @@
 //!
 //! It guarantees that nothing of it changes how the answer is framed or read: a status from 400 to 599, header fields that
 //! are about nothing but the answer, no control characters, and not too much of any. Where something of it is not so,
-//! there is none.
+//! there is none, and it says why.
 
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, PROXY_AUTHENTICATE,
@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::dynatrace::redact::Redactor;
-use crate::policy::{Answer, Decision, Effect};
+use crate::policy::{Answer, Decision, Effect, Violation};
 
 /// What is sent in the place of the usual answer.
 pub(super) struct Written {
@@ -22,25 +22,34 @@ pub(super) struct Written {
 
 /// The status that an entrypoint wrote, where its answer is sent.
 pub(super) fn status(decision: &Decision) -> Option<StatusCode> {
-    let answer = only(decision)?;
-    parts(answer, &Redactor::default())?;
+    let answer = only(decision)?.answer.as_deref()?;
+    parts(answer, &Redactor::default()).ok()?;
     status_of(answer)
+}
+
+/// By which entrypoint an answer was written that is not sent, and why.
+pub(super) fn unsent(decision: &Decision) -> Option<(&str, &'static str)> {
+    let denial = only(decision)?;
+    let reason = match denial.answer.as_deref() {
+        Some(answer) => parts(answer, &Redactor::default()).err()?,
+        None if denial.code.as_deref() == Some("not-allowed") && !denial.details.is_empty() => KIND,
+        None => return None,
+    };
+    Some((&denial.policy, reason))
 }
 
 /// The answer that an entrypoint wrote, where nobody else denies.
 pub(super) fn written(decision: &Decision, redactor: &Redactor) -> Option<Written> {
-    let answer = only(decision)?;
-    status_of(answer)?;
+    let answer = only(decision)?.answer.as_deref()?;
     // What would be refused as it was written is not sent without its secrets either: the status says the same.
-    parts(answer, &Redactor::default())?;
-    parts(answer, redactor)
+    parts(answer, &Redactor::default()).ok()?;
+    parts(answer, redactor).ok()
 }
 
-/// That of the one who denies: where several do, the caller has to hear of all.
-fn only(decision: &Decision) -> Option<&Answer> {
+/// The one that denies: where several do, the caller has to hear of all.
+fn only(decision: &Decision) -> Option<&Violation> {
     let mut denials = decision.with_effect(Effect::Deny);
-    let only = denials.next().filter(|_| denials.next().is_none())?;
-    only.answer.as_deref()
+    denials.next().filter(|_| denials.next().is_none())
 }
 
 fn status_of(answer: &Answer) -> Option<StatusCode> {
@@ -49,34 +58,34 @@ fn status_of(answer: &Answer) -> Option<StatusCode> {
     is_refusal.then_some(status)
 }
 
-fn parts(answer: &Answer, redactor: &Redactor) -> Option<Written> {
-    status_of(answer)?;
+fn parts(answer: &Answer, redactor: &Redactor) -> Result<Written, &'static str> {
+    status_of(answer).ok_or(STATUS)?;
     let lengths = answer.headers.iter();
     let length: usize = lengths.map(|(name, value)| name.len() + value.len()).sum();
     if answer.headers.len() > MOST_HEADERS || length > MOST_HEADER_BYTES {
-        return None;
+        return Err(MANY);
     }
     let mut headers = HeaderMap::new();
     for (name, value) in &answer.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_invalid| NAME)?;
         let is_ours = name.as_str().starts_with("dtgate-");
         let text = redactor.text(value);
         let is_shown = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if is_ours || NOT_FOR_THEM.contains(&name) || !is_shown || redactor.hides(name.as_str()) {
-            return None;
+            return Err(NAME);
         }
         // The usual body is what it is.
         if name == CONTENT_TYPE && answer.body.is_none() {
             continue;
         }
-        headers.append(name, HeaderValue::from_str(&text).ok()?);
+        headers.append(name, HeaderValue::from_str(&text).map_err(|_invalid| NAME)?);
     }
     let body = match &answer.body {
         None => None,
         Some(body) => {
             let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
             if body.len() > MOST_BODY || !body.chars().all(is_plain) {
-                return None;
+                return Err(BODY);
             }
             Some(redactor.text(body).to_string())
         }
@@ -84,8 +93,16 @@ fn parts(answer: &Answer, redactor: &Redactor) -> Option<Written> {
     if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
     }
-    Some(Written { headers, body })
+    Ok(Written { headers, body })
 }
+
+/// Why an answer is not sent.
+const BODY: &str = "its body is longer than 64 KiB, or has control characters";
+const KIND: &str =
+    "http_status is no number, headers are no texts by their names, or body is no text";
+const MANY: &str = "it has more than 32 header fields, or more than 8 KiB of them";
+const NAME: &str = "a header field is not for an entrypoint to say, or has what no field may have";
+const STATUS: &str = "http_status is not from 400 to 599";
 
 /// As Envoy answers.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -159,9 +176,9 @@ mod tests {
             parts(&answer(403, &[(name, value)], None), &Redactor::default())
         };
         for name in NOT_FOR_THEM {
-            assert!(header(name.as_str(), "1").is_none(), "{name}");
+            assert!(header(name.as_str(), "1").is_err(), "{name}");
             assert!(
-                header(&name.as_str().to_uppercase(), "1").is_none(),
+                header(&name.as_str().to_uppercase(), "1").is_err(),
                 "{name}"
             );
         }
@@ -176,7 +193,7 @@ mod tests {
             "DTGATE-x",
             "ä",
         ] {
-            assert!(header(name, "1").is_none(), "{name:?}");
+            assert!(header(name, "1").is_err(), "{name:?}");
         }
         for value in [
             "a\r\nSet-Cookie: b",
@@ -188,7 +205,7 @@ mod tests {
             "ä",
             "\u{2028}",
         ] {
-            assert!(header("x-a", value).is_none(), "{value:?}");
+            assert!(header("x-a", value).is_err(), "{value:?}");
         }
         for body in [
             "\0",
@@ -197,12 +214,12 @@ mod tests {
             "\u{85}",
             &"a".repeat(MOST_BODY + 1),
         ] {
-            assert!(parts(&answer(403, &[], Some(body)), &Redactor::default()).is_none());
+            assert!(parts(&answer(403, &[], Some(body)), &Redactor::default()).is_err());
         }
         let many = vec![("x-a", "1"); MOST_HEADERS + 1];
-        assert!(parts(&answer(403, &many, None), &Redactor::default()).is_none());
+        assert!(parts(&answer(403, &many, None), &Redactor::default()).is_err());
         let long = "a".repeat(MOST_HEADER_BYTES);
-        assert!(header("x-a", &long).is_none());
+        assert!(header("x-a", &long).is_err());
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub(in crate::policy) struct Tree {
     pub(in crate::policy) warnings: Vec<Problem>,
     /// Rules that judge besides the policies.
     pub(in crate::policy) entrypoints: Vec<Entrypoint>,
+    /// Whether those without a rule are left out.
+    pub(in crate::policy) may_lack: bool,
 }
 
 impl Tree {

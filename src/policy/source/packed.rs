@@ -23,6 +23,8 @@ pub struct Sources {
     pub bundles: Vec<Packed>,
     /// Rules that judge besides all policies, as those of OPA's Envoy plugin do.
     pub entrypoints: Vec<Entrypoint>,
+    /// Whether an entrypoint without a rule is left out; else nothing is loaded.
+    pub may_lack: bool,
 }
 
 /// A bundle in a file.
@@ -114,6 +116,15 @@ impl Sources {
             ..self
         }
     }
+
+    /// The same, with those of these entrypoints that are there.
+    #[must_use]
+    pub fn with_those_of(self, entrypoints: &[Entrypoint]) -> Self {
+        Self {
+            may_lack: true,
+            ..self.with(entrypoints)
+        }
+    }
 }
 
 /// By its name.
@@ -131,6 +142,7 @@ impl Tree {
         };
         tree.own_data.clone_from(&tree.data);
         tree.entrypoints.clone_from(&sources.entrypoints);
+        tree.may_lack = sources.may_lack;
         for bundle in &sources.bundles {
             tree.add_bundle(bundle);
         }

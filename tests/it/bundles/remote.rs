@@ -63,7 +63,7 @@ impl Server {
         works.write(
             "dtgate.toml",
             &format!(
-                "upstream.url = \"http://127.0.0.1:9\"\nreload.interval = \"1h\"\npolicies.state = \"{state}\"\n\
+                "upstream.url = \"http://127.0.0.1:9\"\nadmin.authzen = true\nreload.interval = \"1h\"\npolicies.state = \"{state}\"\n\
                  [policies.bundles.platform]\nurl = \"http://{address}/platform.tar.gz\"\ntoken_file = \"{token}\"\n\
                  min_delay = \"10ms\"\nmax_delay = \"20ms\"\ntimeout = \"500ms\"\n{more}\
                  signature = {{ key_file = \"{key}\", algorithm = \"ES256\" }}\n"
@@ -354,6 +354,21 @@ fn a_gate_that_may_not_use_old_policies_refuses_changes_but_those_that_only_disa
     let forwarded = upstream.seen().len();
     assert_eq!(named(&gate, "a"), 500);
     assert_eq!(upstream.seen().len(), forwarded);
+    // Who asks beforehand is told the same.
+    let asked = |body: &str| {
+        let question = format!(
+            r#"{{"subject": {{"type": "token", "id": "dt0c01.ST2EY72KQINMH574WMNVI7YN"}}, "action": {{"name": "token.update", "properties": {{"api": "v1"}}}}, "resource": {{"type": "token", "id": "d5836312-5790-4e80-afcf-09971954c3ea", "properties": {{"body": {body}}}}}}}"#
+        );
+        let text = format!(
+            "POST /access/v1/evaluation HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{question}",
+            question.len()
+        );
+        crate::harness::exchange(gate.admin, text.as_bytes()).json()
+    };
+    let told = asked(r#"{"name": "a"}"#);
+    assert_eq!(told["decision"], false, "{told}");
+    assert_eq!(told["context"]["error"]["status"], 500, "{told}");
+    assert_eq!(asked(r#"{"revoked": true}"#)["decision"], true);
     // What leaks has to be stopped, and what is open streams on.
     assert_eq!(gate.send("PUT", TOKEN, r#"{"revoked": true}"#).status, 204);
     assert_ne!(gate.send("GET", "/api/v2/metrics", "").status, 500);

@@ -229,7 +229,7 @@ fn authzen_is_spoken_as_it_is_certified() {
             "{body}"
         );
     }
-    let plain = exchange(gate.admin, b"POST /access/v1/evaluation HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}");
+    let plain = exchange(gate.admin, b"POST /access/v1/evaluation HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}");
     assert_eq!(plain.status, 400);
     let named = post(
         gate.admin,
@@ -239,12 +239,12 @@ fn authzen_is_spoken_as_it_is_certified() {
     );
     assert_eq!(named.header("x-request-id"), Some("bfe9eb29-ab87"));
     let told = get(gate.admin, "/.well-known/authzen-configuration").json();
-    assert_eq!(told["policy_decision_point"], "http://gate.example:8081");
+    assert_eq!(told["policy_decision_point"], "http://localhost:8081");
     for (member, path) in [
         ("access_evaluation_endpoint", "evaluation"),
         ("access_evaluations_endpoint", "evaluations"),
     ] {
-        let url = format!("http://gate.example:8081/access/v1/{path}");
+        let url = format!("http://localhost:8081/access/v1/{path}");
         assert_eq!(told[member], url);
     }
 }
@@ -324,4 +324,171 @@ fn several_evaluations_are_asked_as_it_is_certified() {
         metric(&gate, "dtgate_limit_reached_total{limit=\"evaluations\"} "),
         1
     );
+}
+
+/// What a question says of a request has to be what the request is, also where no policy sees it.
+#[test]
+fn a_request_for_something_else_is_not_allowed() {
+    let upstream = Upstream::lenient();
+    for (config, other) in [("", 400), ("unknown_writes = \"refuse\"\n", 403)] {
+        let gate = gate(&upstream, &format!("{config}{BOTH}"));
+        for (operation, properties, status) in [
+            ("token.update", json!({"method": "GET"}), 400),
+            ("token.update", json!({"path": "/api/v2/metrics"}), 400),
+            (
+                "token.update",
+                json!({"path": "/api/v2/apiTokens", "method": "GET"}),
+                400,
+            ),
+            ("token.delete", json!({"method": "GET"}), 400),
+            ("token.create", json!({"method": "GET"}), 400),
+            ("token.list", json!({"path": "/api/v2/metrics"}), 400),
+            ("token.list", json!({"path": "/"}), 400),
+            (
+                "token.list",
+                json!({"path": "/platform/new/v1/things", "method": "POST"}),
+                other,
+            ),
+        ] {
+            let question = of(operation, &properties, &json!({}));
+            let answer = evaluate(&gate, &question);
+            assert_eq!(answer["decision"], false, "{question}: {answer}");
+            assert_eq!(
+                answer["context"]["error"]["status"], status,
+                "{question}: {answer}"
+            );
+        }
+        for (operation, path) in [
+            ("token.list", "/api/v2/apiTokens?from=now-1d"),
+            ("token.read", &format!("/api/v2/apiTokens/{ID}")),
+        ] {
+            let question = of(operation, &json!({"path": path}), &json!({}));
+            let answer = evaluate(&gate, &question);
+            assert_eq!(answer["decision"], true, "{question}: {answer}");
+            let request = json!({"method": "GET", "path": path});
+            assert_eq!(answer["context"]["request"], request, "{answer}");
+        }
+    }
+}
+
+/// Whom a question is about it says once.
+#[test]
+fn what_is_said_twice_is_no_question() {
+    let upstream = Upstream::lenient();
+    let gate = gate(&upstream, BOTH);
+    let other = "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA";
+    for (kind, id, properties, is_good) in [
+        ("token", super::CALLER, json!({"token": other}), false),
+        (
+            "token",
+            super::CALLER,
+            json!({"token": super::CALLER}),
+            true,
+        ),
+        (
+            "jwt",
+            "ci",
+            json!({"claims": {"iss": "https://a", "sub": "other"}}),
+            false,
+        ),
+        (
+            "jwt",
+            "ci",
+            json!({"claims": {"iss": "https://a", "sub": "ci"}}),
+            true,
+        ),
+        ("jwt", "ci", json!({"claims": {"iss": "https://a"}}), true),
+        (
+            "spiffe",
+            "spiffe://a/b",
+            json!({"certificate": {"spiffe_id": "spiffe://a/c"}}),
+            false,
+        ),
+        (
+            "spiffe",
+            "spiffe://a/b",
+            json!({"certificate": {"subject": "CN=b"}}),
+            true,
+        ),
+        ("user", "a", json!({"token": other}), true),
+    ] {
+        let mut question = update(GOOD);
+        question["subject"] = json!({"type": kind, "id": id, "properties": properties});
+        let answer = evaluate(&gate, &question);
+        let error = &answer["context"]["error"]["message"];
+        let told = error.as_str().is_some_and(|it| it.contains("say it once"));
+        assert_eq!(told, !is_good, "{question}: {answer}");
+        assert_eq!(answer["decision"], is_good, "{question}: {answer}");
+    }
+    // Nor does an evaluation take what it is about from the others.
+    let mut nameless = update(GOOD)["resource"].clone();
+    nameless.as_object_mut().unwrap().remove("id");
+    let mut list = update(GOOD);
+    list["evaluations"] =
+        json!([{"resource": nameless}, {"action": {"properties": {"api": "v1"}}}, {}]);
+    let answer = post(gate.admin, "/access/v1/evaluations", "", &list.to_string()).json();
+    let decisions: Vec<&Value> = answer["evaluations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["decision"])
+        .collect();
+    assert_eq!(decisions, [false, false, true], "{answer}");
+}
+
+/// A policy that asks about what nobody said judges what the gate made up: that is told.
+#[test]
+fn what_is_made_up_is_told() {
+    let upstream = Upstream::lenient();
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let policy = "package dtgate.of_envoy
+
+deny contains \"address\" if input.caller.address != \"10.0.0.1\"
+
+deny contains \"host\" if input.attributes.request.http.host != \"a.example\"
+
+deny contains \"header\" if not input.attributes.request.http.headers[\"x-team\"]
+";
+    std::fs::write(folder.join("of_envoy.rego"), policy).unwrap();
+    let file = directory.path().join("dtgate.toml");
+    std::fs::write(&file, BOTH).unwrap();
+    let mut command = crate::harness::serving(&directory);
+    command
+        .arg("--config")
+        .arg(&file)
+        .arg("--policies")
+        .arg(&folder);
+    command.args(["--upstream", &format!("http://{}", upstream.address)]);
+    let gate = crate::harness::Gate::spawn(directory, command);
+    let mut question = update(GOOD);
+    let answer = evaluate(&gate, &question);
+    assert_eq!(answer["decision"], false, "{answer}");
+    let unknown = answer["context"]["unknown"].to_string();
+    for member in ["caller.address", "http.headers", "http.host"] {
+        assert!(unknown.contains(member), "{member}: {answer}");
+    }
+    question["subject"]["properties"] = json!({"address": "10.0.0.1"});
+    question["action"]["properties"]["host"] = json!("a.example");
+    question["action"]["properties"]["headers"] = json!({"X-Team": ["payments", "b"]});
+    let answer = evaluate(&gate, &question);
+    assert_eq!(answer["decision"], true, "{answer}");
+    assert_eq!(answer["context"].get("unknown"), None, "{answer}");
+    for wrong in [
+        json!({"Authorization": "Api-Token x"}),
+        json!({"Host": "b"}),
+        json!({"content-length": "1"}),
+        json!({"x y": "1"}),
+        json!({"x": 1}),
+        json!({"x": "a\r\nb"}),
+        json!("x"),
+    ] {
+        question["action"]["properties"]["headers"] = wrong;
+        let answer = evaluate(&gate, &question);
+        assert_eq!(
+            answer["context"]["error"]["status"], 400,
+            "{question}: {answer}"
+        );
+    }
 }

@@ -107,7 +107,7 @@ fn long_deep_and_slow_questions_are_refused_and_others_are_not_kept_waiting() {
             assert_eq!(post(gate.admin, path, "", &deep).status, 400, "{path}");
         }
     }
-    let chunked = exchange(gate.admin, &[&b"POST /v1/data HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n"[..], &vec![b' '; 70_000]].concat());
+    let chunked = exchange(gate.admin, &[&b"POST /v1/data HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n"[..], &vec![b' '; 70_000]].concat());
     assert_eq!(chunked.status, 413);
     assert_eq!(
         metric(
@@ -122,7 +122,7 @@ fn long_deep_and_slow_questions_are_refused_and_others_are_not_kept_waiting() {
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
         stream
-            .write_all(b"POST /v1/data HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{")
+            .write_all(b"POST /v1/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
             .unwrap();
         stream
     };

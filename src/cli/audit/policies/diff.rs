@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use similar::TextDiff;
@@ -41,11 +42,12 @@ pub(in crate::cli) struct Diff {
 
 impl Diff {
     pub(super) fn run(&self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let old = app::policies_at(&self.place(&self.old)?, &self.entrypoints)?;
-        let new = app::policies_at(&self.place(&self.new)?, &self.entrypoints)?;
+        let old = app::policies_with_those_of(&self.place(&self.old)?, &self.entrypoints)?;
+        let new = app::policies_with_those_of(&self.place(&self.new)?, &self.entrypoints)?;
+        self.exist(&old, &new)?;
         let diff = crate::policy::Diff::of(&old, &new, self.requests, self.seed);
         match self.format {
-            Format::Json => print_json(out, &told(&old, &new, &diff))?,
+            Format::Json => print_json(out, &self.told(&old, &new, &diff))?,
             Format::Pretty => self.show(out, &old, &new, &diff)?,
         }
         let is_same = diff.is_none() && diff.requests.examples.is_empty();
@@ -54,6 +56,22 @@ impl Diff {
         } else {
             ExitCode::from(2)
         })
+    }
+
+    /// An entrypoint that neither has is misspelt.
+    fn exist(&self, old: &Policy, new: &Policy) -> anyhow::Result<()> {
+        let (lacks, lack) = (self.lacks(old), self.lacks(new));
+        match lacks.iter().find(|name| lack.contains(name)) {
+            Some(name) => bail!("neither set has a rule {name}, which --entrypoint names"),
+            None => Ok(()),
+        }
+    }
+
+    /// The entrypoints for which one of them has no rule.
+    fn lacks(&self, policy: &Policy) -> Vec<&str> {
+        let names = self.entrypoints.iter().map(Entrypoint::name);
+        let lacks = names.filter(|name| policy.names().all(|known| known != *name));
+        lacks.collect()
     }
 
     /// A path that is there, or what was in force.
@@ -65,6 +83,41 @@ impl Diff {
         } else {
             self.from.find(given)
         }
+    }
+
+    fn told(&self, old: &Policy, new: &Policy, diff: &crate::policy::Diff) -> Value {
+        let settings = diff.settings.iter();
+        let settings =
+            settings.map(|(path, old, new)| json!({"path": path, "old": old, "new": new}));
+        let modes = diff.modes.iter();
+        let modes =
+            modes.map(|(policy, old, new)| json!({"policy": policy, "old": old, "new": new}));
+        let files = diff.files.iter();
+        let files = files.map(|(name, old, new)| json!({"name": name, "old": old, "new": new}));
+        let Requests {
+            asked,
+            denied,
+            allowed,
+            examples,
+            ..
+        } = &diff.requests;
+        let examples = examples.iter();
+        let examples = examples.map(
+            |Example {
+                 input, old, new, ..
+             }| json!({"input": input, "old": old, "new": new}),
+        );
+        json!({
+            "old": old.revision(), "new": new.revision(),
+            "lacks": {"old": self.lacks(old), "new": self.lacks(new)},
+            "files": files.collect::<Vec<_>>(),
+            "settings": settings.collect::<Vec<_>>(),
+            "modes": modes.collect::<Vec<_>>(),
+            "requests": {
+                "asked": asked, "new_denials": denied, "new_allows": allowed,
+                "examples": examples.collect::<Vec<_>>(),
+            },
+        })
     }
 
     fn show(
@@ -86,6 +139,11 @@ impl Diff {
             Visible(&self.new),
             new.revision()
         )?;
+        for (which, policy) in [("old", old), ("new", new)] {
+            for name in self.lacks(policy) {
+                writeln!(out, "{which}: has no rule {name}, which is not asked there")?;
+            }
+        }
         if diff.is_none() {
             writeln!(out, "\nrules, settings and modes are the same")?;
         }
@@ -190,36 +248,4 @@ fn denials(decision: &Decision) -> impl Iterator<Item = (&str, &str)> {
     let denials = decision.violations.iter();
     let denials = denials.filter(|it| it.effect() == Effect::Deny);
     denials.map(|it| (&*it.policy, &*it.message))
-}
-
-fn told(old: &Policy, new: &Policy, diff: &crate::policy::Diff) -> Value {
-    let settings = diff.settings.iter();
-    let settings = settings.map(|(path, old, new)| json!({"path": path, "old": old, "new": new}));
-    let modes = diff.modes.iter();
-    let modes = modes.map(|(policy, old, new)| json!({"policy": policy, "old": old, "new": new}));
-    let files = diff.files.iter();
-    let files = files.map(|(name, old, new)| json!({"name": name, "old": old, "new": new}));
-    let Requests {
-        asked,
-        denied,
-        allowed,
-        examples,
-        ..
-    } = &diff.requests;
-    let examples = examples.iter();
-    let examples = examples.map(
-        |Example {
-             input, old, new, ..
-         }| json!({"input": input, "old": old, "new": new}),
-    );
-    json!({
-        "old": old.revision(), "new": new.revision(),
-        "files": files.collect::<Vec<_>>(),
-        "settings": settings.collect::<Vec<_>>(),
-        "modes": modes.collect::<Vec<_>>(),
-        "requests": {
-            "asked": asked, "new_denials": denied, "new_allows": allowed,
-            "examples": examples.collect::<Vec<_>>(),
-        },
-    })
 }
