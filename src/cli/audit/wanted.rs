@@ -116,7 +116,8 @@ impl Wanted {
             code: wanted.code,
             client: networks,
             client_named: addresses,
-            allowed,
+            // What passed by a grant was allowed.
+            allowed: allowed.or(self.granted.then_some(true)),
             id,
             outcome: self.outcome,
             no_op: match self.no_op {
