@@ -162,7 +162,7 @@ const OPEN: [&[&str]; 8] = [
 ];
 
 /// What chain, verification, joins and readers go by, and what says nothing of a caller.
-const KEPT: [&[&str]; 39] = [
+const KEPT: [&[&str]; 42] = [
     &["kind"],
     &["timestamp"],
     &["decision_id"],
@@ -175,6 +175,8 @@ const KEPT: [&[&str]; 39] = [
     &["operation"],
     &["environment"],
     &["grant", "id"],
+    &["grant", "allows"],
+    &["grant", "decision"],
     &["grant", "policies"],
     &["grant", "failed_policies"],
     &["grant", "until"],
@@ -190,6 +192,7 @@ const KEPT: [&[&str]; 39] = [
     &["request", "id"],
     &["request", "method"],
     &["request", "query"],
+    &["request", "caller_hash"],
     &["request", "received_sha256"],
     &["request", "forwarded_sha256"],
     &["result", "violations", "*", "policy"],

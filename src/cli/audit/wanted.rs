@@ -117,7 +117,7 @@ impl Wanted {
             client: networks,
             client_named: addresses,
             // What passed by a grant was allowed.
-            allowed: allowed.or(self.granted.then_some(true)),
+            allowed: allowed.or_else(|| self.granted.then_some(true)),
             id,
             outcome: self.outcome,
             no_op: match self.no_op {
