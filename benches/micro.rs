@@ -449,6 +449,7 @@ fn decision(input: &Input) -> DecisionRecord {
             client_id: None,
             method: &Redacted::ours("PUT"),
             path: &Redacted::ours("/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"),
+            caller_hash: None,
             query: None,
             received_sha256: Some(&digest),
             forwarded_sha256: Some(&digest),

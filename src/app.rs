@@ -353,9 +353,10 @@ impl App {
             self.audit.origin().to_owned(),
             self.audit.directory().to_owned(),
         );
+        let records = self.audit.last();
         let sums = tokio::spawn(self.ledger.keep(self.audit, now, drained.clone()));
         let looks = tokio::spawn(look_at(self.space));
-        let grants = grants::keep(self.grants, self.state, origin, journal);
+        let grants = grants::keep(self.grants, self.state, records, (origin, journal));
         let heart = tokio::spawn(self.heart.beat());
         let alive = tell(manager, &self.workers, &in_force, shutdown.clone());
         let served = supervise::serve(

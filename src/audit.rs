@@ -61,7 +61,7 @@ use queue::{Pending, Wanted};
 pub use retention::Retention;
 use segment::LONGEST_RECORD;
 pub use segment::{Break, Damage, OpenError, first_record, segments};
-pub(crate) use segment::{open_regular, put};
+pub(crate) use segment::{open_regular, put, text_length};
 pub use space::Space;
 use tree::{Hash, stored::Hashes};
 use writer::Shared;
@@ -74,6 +74,12 @@ pub enum RecordError {
     Failed(String),
     #[error("the journal did not answer within {0}")]
     Late(Duration),
+    /// It never came to the journal.
+    #[error("the journal does not answer: it has not for {0}")]
+    Silent(Duration),
+    /// Written, it would be damage to whoever reads it.
+    #[error("a record of {0} bytes is longer than any may be")]
+    Long(usize),
     /// What is said has nothing of the record in it.
     #[error("the record cannot be masked as the policies want it: {0}")]
     Unmasked(String),
@@ -82,15 +88,25 @@ pub enum RecordError {
 }
 
 impl RecordError {
+    /// Whether it is certain that an allowed decision was not written, and will not be.
+    pub fn is_unwritten(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Late(_) => false,
+            Self::Silent(_) | Self::Long(_) | Self::Unmasked(_) | Self::Superseded => true,
+        }
+    }
+
     /// For the client, who has nothing to do with the gate's files: the log has the rest.
     pub fn for_client(&self) -> String {
         match self {
-            Self::Failed(_) => "the journal cannot be written (dtgate's log says why)".to_owned(),
+            Self::Failed(_) | Self::Long(_) => {
+                "the journal cannot be written (dtgate's log says why)".to_owned()
+            }
             Self::Unmasked(_) => {
                 "the record cannot be masked as the policies want it (dtgate's log says why)"
                     .to_owned()
             }
-            Self::Late(_) | Self::Superseded => self.to_string(),
+            Self::Late(_) | Self::Silent(_) | Self::Superseded => self.to_string(),
         }
     }
 }
@@ -327,17 +343,14 @@ impl Audit {
         wanted: Wanted,
         enter: impl FnOnce(mpsc::Permit<'_, Pending>, Pending) -> Result<(), RecordError>,
     ) -> Result<u64, RecordError> {
-        let late = RecordError::Late(self.timeout);
+        let silent = RecordError::Silent(self.timeout);
         let record = match &self.pseudonyms {
             Some(pseudonyms) => pseudonyms.apply(record),
             None => record,
         };
         let length = record.as_json().len();
         if length > LONGEST_RECORD {
-            // Written, it would be damage to whoever reads it.
-            return Err(RecordError::Failed(format!(
-                "a record of {length} bytes is longer than any may be"
-            )));
+            return Err(RecordError::Long(length));
         }
         let (pending, written) = Pending::new(record, wanted);
         if self.is_silent() {
@@ -348,16 +361,22 @@ impl Audit {
                     Err(_full) => tracing::debug!("no place is left for a record"),
                 }
             }
-            return Err(late);
+            return Err(silent);
         }
+        let mut is_queued = false;
         let waiting = async {
             let gone = || RecordError::Failed(writer::ENDED.to_owned());
             let place = self.queue.reserve().await.map_err(|_closed| gone())?;
             enter(place, pending)?;
+            is_queued = true;
             written.await.map_err(|_closed| gone())?.answer()
         };
         let answer = tokio::time::timeout(self.timeout.as_std(), waiting).await;
-        answer.unwrap_or(Err(late))
+        answer.unwrap_or(Err(if is_queued {
+            RecordError::Late(self.timeout)
+        } else {
+            silent
+        }))
     }
 
     /// The newest checkpoint, whenever there is another. Whoever is slow misses the older ones.

@@ -17,9 +17,10 @@ use thiserror::Error;
 
 pub use restart::NEEDS_A_RESTART;
 
+use crate::audit::Durability;
 use crate::audit::pseudonym::Field;
 use crate::dynatrace::catalogue::Overrides;
-use crate::policy::{AnswersFor, Entrypoint};
+use crate::policy::{AnswersFor, Entrypoint, LoadError};
 use crate::value::{Duration, Size, likeness, unread};
 use crate::{admin, audit, bundles, gateway, grant, identity, listener, ship, store, telemetry};
 
@@ -245,6 +246,17 @@ impl Config {
 }
 
 impl Config {
+    /// A grant is good once: that it was used must not be lost with the power.
+    pub fn check_grants(&self) -> Result<(), LoadError> {
+        if self.grants.is_none() || self.journal.durability == Durability::Synced {
+            return Ok(());
+        }
+        let message = "a power failure takes the records of the last second away, and grants that were used would be good \
+                       again: with [grants] it has to be \"synced\"";
+        let problems = vec![self.problem(&["journal", "durability"], message)];
+        Err(LoadError { problems })
+    }
+
     /// A claim that has pseudonyms and names callers: every record tells whose a token was, also those without claims.
     fn half_hidden(&self) -> Option<(&'static [&'static str], String)> {
         let fields = &self.journal.pseudonyms.fields;

@@ -304,6 +304,7 @@ impl Gateway {
             key: &self.shared.key,
             revision,
             started,
+            tells_caller: self.set.grants.is_some(),
         };
         let gateway = self.clone();
         let answered = match routed {

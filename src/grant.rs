@@ -14,6 +14,7 @@ mod spelled;
 mod standing;
 mod table;
 mod text;
+mod told;
 mod used;
 
 pub use config::{Approvers, Config, HowToAsk};

@@ -41,7 +41,8 @@ pub(super) fn configured(
 /// Who may sign grants, and for how long they may be good.
 fn grants(config: &grant::Config) -> Value {
     let approvers = config.approvers.keys().iter().map(ToString::to_string);
-    json!({"approvers": some(approvers), "longest": config.longest.to_string()})
+    let approvers: Vec<String> = approvers.collect();
+    json!({"approvers": approvers, "longest": config.longest.to_string()})
 }
 
 /// The bundles that the policies came in.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -12,17 +13,19 @@ use super::reload::State;
 use crate::grant::Grants;
 
 /// Looks every second. One look at a time: a directory that hangs is asked once, and what was found before is not used
-/// for long.
+/// for long. `records`: how many the journal has; `place`: its name, and where it is.
 pub(super) fn keep(
     grants: Grants,
     state: Arc<State>,
-    origin: String,
-    journal: PathBuf,
+    records: impl Fn() -> u64 + Send + Sync + 'static,
+    place: (String, PathBuf),
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let place = Arc::new((origin, journal));
+        let (origin, journal) = place;
+        let (origin, records) = (Arc::new(origin), Arc::new(records));
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut search: Option<thread::JoinHandle<()>> = None;
         loop {
             looks.tick().await;
             let config = state.in_force.load().set.grants().cloned();
@@ -30,13 +33,28 @@ pub(super) fn keep(
                 grants.clear();
                 continue;
             };
-            let (grants, place) = (grants.clone(), place.clone());
-            let look = move || {
-                let (origin, journal) = &*place;
-                grants.look(&config, origin, journal, now());
-            };
-            if tokio::task::spawn_blocking(look).await.is_err() {
+            let (looking, origin, records) = (grants.clone(), origin.clone(), records.clone());
+            let look = move || looking.look(&config, &origin, records(), now());
+            let Ok(new) = tokio::task::spawn_blocking(look).await else {
                 tracing::error!("the look at grants ended by a panic");
+                continue;
+            };
+            if new.is_empty() || search.as_ref().is_some_and(|it| !it.is_finished()) {
+                continue;
+            }
+            if search.take().is_some_and(|ended| ended.join().is_err()) {
+                tracing::error!("the search for used grants ended by a panic");
+            }
+            // A thread of its own: it may read long, and must not hold up the end of the gate.
+            let (searching, journal) = (grants.clone(), journal.clone());
+            let started = thread::Builder::new()
+                .name("grants".to_owned())
+                .spawn(move || searching.search(&journal, &new));
+            match started {
+                Ok(thread) => search = Some(thread),
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be searched for used grants");
+                }
             }
         }
     })

@@ -46,6 +46,7 @@ pub(super) fn load(
     };
     let teams = teams(&policy, Some(&tokens))?;
     config.check_callers(&teams)?;
+    config.check_grants()?;
     rehearse(config, &policy, &catalogue, &lookup, Some(&environments))?;
     let reading = activation::Reading {
         catalogue: &catalogue,

@@ -19,6 +19,7 @@
 //!     method: &method,
 //!     path: &path,
 //!     query: None,
+//!     caller_hash: None,
 //!     received_sha256: None,
 //!     forwarded_sha256: None,
 //! };
@@ -39,6 +40,7 @@
 //!     method: &method,
 //!     path: &path,
 //!     query: None,
+//!     caller_hash: None,
 //!     received_sha256: None,
 //!     forwarded_sha256: None,
 //! };
@@ -182,6 +184,10 @@ pub struct Request<'a> {
     /// A keyed hash of the query, where it has parameters that are no credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<&'a Redacted>,
+    /// A keyed hash of what the caller has proven, or else of the whole credential that it shows, its secret included;
+    /// where grants are configured, which are for that caller alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller_hash: Option<&'a Redacted>,
     /// SHA-256 of the body as received; null when it was not read to its end.
     pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.

@@ -316,6 +316,7 @@ fn members_of_decision(is_masked: bool) -> Value {
         ("method", text.clone()),
         maskable("path", "path?", text.clone()),
         ("query?", text.clone()),
+        ("caller_hash?", text.clone()),
         ("received_sha256", hash.clone()),
         ("forwarded_sha256", hash),
     ];
@@ -354,12 +355,21 @@ fn members_of_decision(is_masked: bool) -> Value {
 
 /// By what a request passed although policies deny it.
 fn grant() -> Value {
-    let texts = ["id", "requested_by", "approved_by", "reason", "ticket"];
+    let texts = [
+        "id",
+        "requested_by",
+        "approved_by",
+        "reason",
+        "ticket",
+        "note",
+    ];
     let texts = texts.map(|name| (name, text()));
     let others = [
         ("until", reference("time")),
         ("policies", list(text())),
         ("failed_policies?", list(text())),
+        ("allows", one_of(&["request", "change"])),
+        ("decision?", text()),
     ];
     object(texts.into_iter().chain(others))
 }

@@ -194,11 +194,16 @@ pub(super) const OWNERS_ALONE: u32 = 0o600;
 
 /// Opens a regular file. Anything else is an error, not a wait.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let irregular = || io::Error::other("is no regular file");
+    // Opening alone can do something to a device.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(irregular());
+    }
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags(OFlags::NONBLOCK));
     let file = options.open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("is no regular file"));
+        return Err(irregular());
     }
     Ok(file)
 }
@@ -216,7 +221,7 @@ pub(super) fn open_lines(path: &Path, offset: u64) -> io::Result<Box<dyn BufRead
 }
 
 /// Bytes of a segment as it was written.
-pub(super) fn text_length(path: &Path) -> io::Result<u64> {
+pub(crate) fn text_length(path: &Path) -> io::Result<u64> {
     match open_form(path)? {
         (plain, false) => Ok(plain.metadata()?.len()),
         (compressed, true) => Ok(Unpacked::open(compressed, 0)?.length()),

@@ -115,7 +115,8 @@ impl Check {
         };
         // Without a configuration nobody knows the issuers.
         let teams = app::teams(&policy, self.config.as_ref().map(|_| &tokens))?;
-        if let Err(error) = config.check_callers(&teams) {
+        let checked = config.check_callers(&teams);
+        if let Err(error) = checked.and_then(|()| config.check_grants()) {
             return self.refuse_all(out, &error.problems);
         }
         let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;

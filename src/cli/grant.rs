@@ -5,6 +5,7 @@ mod known;
 mod request;
 mod show;
 mod told;
+mod verify;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub(super) enum Command {
     Request(Box<request::RequestArgs>),
     /// Show what a grant lets pass, and how it stands
     Show(show::Show),
+    /// Check by the journal alone that the grant by which a request passed was good
+    Verify(verify::Verify),
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +51,7 @@ impl Command {
             Self::List(list) => list.run(out),
             Self::Request(request) => request.run(out),
             Self::Show(show) => show.run(out),
+            Self::Verify(verify) => verify.run(out),
         }
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn warn(headers: &mut HeaderMap, decision: &Decision, redactor: &Reda
             ..
         } = &**grant;
         let text = format!(
-            "passes this once by grant {id} ({ticket}), approved by {approved_by}; denied by {policies}"
+            "passes this once by grant {id}, approved by {approved_by}; denied by {policies}; ticket {ticket}"
         );
         append_warning(headers, &redactor.text(&text).cut(MAX_WARNING));
     }

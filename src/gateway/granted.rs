@@ -11,8 +11,8 @@ use super::Gateway;
 use super::environment::Addressed;
 use super::record::Recorder;
 use super::rejection::{Reason, Rejection};
+use crate::audit::Recorded;
 use crate::audit::event::DecisionRecord;
-use crate::audit::{RecordError, Recorded};
 use crate::grant::{Claim, Facts};
 use crate::policy::{Input, Judged};
 use crate::value::Visible;
@@ -72,7 +72,8 @@ impl Gateway {
         let deciding = self.decided_and_challenged(recorder, judged, event, missing, input);
         let durable = deciding.await;
         let reason = durable.as_ref().err().map(|it| &it.reason);
-        settle(recorder, claim, reason);
+        let records = self.shared.audit.head().map_or(0, |head| head.seq);
+        settle(recorder, claim, reason, records);
         durable
     }
 
@@ -89,8 +90,9 @@ impl Gateway {
     }
 }
 
-/// What becomes of a claim, once it is known whether a record with it is on disk; `reason`: why it is not.
-fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>) {
+/// What becomes of a claim, once it is known whether a record with it is on disk; `reason`: why it is not; `records`: how
+/// many the journal has.
+fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>, records: u64) {
     let id = &recorder.decision_id;
     let granted = claim.granted();
     match reason {
@@ -102,7 +104,8 @@ fn settle(recorder: &Recorder, claim: Claim, reason: Option<&Reason>) {
                 operation = recorder.operation(), "a grant was used: policies deny this request, and it passes once"
             );
         }
-        Some(Reason::Record(RecordError::Failed(_) | RecordError::Late(_))) => {
+        Some(Reason::Record(error)) if !error.is_unwritten() => {
+            claim.in_doubt(id, records);
             tracing::error!(
                 decision_id = %id, grant.id = %granted.id,
                 "a grant is used up, or not: its record may have been written, and its request was refused"

@@ -60,6 +60,8 @@ pub(super) struct Recorder {
     payer: Payer,
     /// What it has proven, or its credential: a keyed hash.
     counted_as: Option<TokenId>,
+    /// Who asks, by a name that nobody else can take.
+    caller_hash: Option<Redacted>,
     redactor: Redactor,
     key: HashKey,
     trace: Trace,
@@ -83,6 +85,8 @@ pub(super) struct Recording<'a> {
     /// Of the policies.
     pub(super) revision: &'a str,
     pub(super) started: &'a Started,
+    /// Whether records have a hash by which the caller is known again.
+    pub(super) tells_caller: bool,
 }
 
 impl Recording<'_> {
@@ -97,6 +101,7 @@ impl Recording<'_> {
             key,
             revision,
             started,
+            tells_caller,
         } = self;
         let shown = match head {
             Some(head) => head.caller().cloned(),
@@ -105,10 +110,13 @@ impl Recording<'_> {
         let brokered = head.is_some_and(|head| head.lent().is_some());
         let caller = Arc::new(identity.told(shown.as_ref(), brokered));
         let payer = identity.counted_as(parts, key);
+        let caller_hash = payer.as_ref().filter(|_| *tells_caller);
+        let caller_hash = caller_hash.map(Redacted::from);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
         Recorder {
             counted_as: payer.clone(),
             payer: Payer::new(payer, started.address(), caller.clone()),
+            caller_hash,
             decision_id: Uuid::now_v7().into(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
@@ -386,6 +394,7 @@ impl Recorder {
             grant: grant.as_ref(),
             request: event::Request {
                 query: about.query.as_ref(),
+                caller_hash: self.caller_hash.as_ref(),
                 received_sha256: about.received,
                 forwarded_sha256: about.forwarded,
                 ..self.request()
@@ -462,6 +471,7 @@ impl Recorder {
             method: &self.method,
             path: &self.path,
             query: None,
+            caller_hash: None,
             received_sha256: None,
             forwarded_sha256: None,
         }

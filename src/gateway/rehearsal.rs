@@ -112,6 +112,7 @@ impl Read {
             key: &key,
             revision: "",
             started: &started,
+            tells_caller: false,
         };
         let identity = Identity::supposed(&parts, supposed, head.caller());
         let recorder = recording.of(&parts, Some(&head), None, identity);

@@ -198,7 +198,9 @@ impl Reason {
             Self::Read(ReadError::Timeout(_)) => Some(Limit::BodyTimeout),
             Self::Read(ReadError::Path(PathError::Long)) => Some(Limit::Path),
             Self::Read(ReadError::Path(PathError::Work(_))) => Some(Limit::HeadWork),
-            Self::Record(RecordError::Late(_)) => Some(Limit::JournalTimeout),
+            Self::Record(RecordError::Late(_) | RecordError::Silent(_)) => {
+                Some(Limit::JournalTimeout)
+            }
             Self::Shed(shed) => Some(shed.limit),
             Self::Upstream(error) => error.limit(),
             Self::Broker(BrokerError::Access(error)) => error.limit(),

@@ -67,6 +67,12 @@ impl TryFrom<Vec<String>> for Approvers {
             }
             keys.push(key);
         }
+        if keys.len() > MOST_APPROVERS {
+            return Err(format!(
+                "these are {} keys, and records have room for {MOST_APPROVERS}",
+                keys.len()
+            ));
+        }
         if keys.len() < 2 {
             return Err("a grant needs two people: name the keys of two or more".to_owned());
         }
@@ -103,6 +109,9 @@ impl TryFrom<String> for HowToAsk {
 fn longest() -> Duration {
     Duration::from_secs(4 * 60 * 60)
 }
+
+/// As many as the records of starts and reloads tell: whoever checks a grant later has to know all of them.
+pub(crate) const MOST_APPROVERS: usize = 32;
 
 const WANTED: &str = "write it as `dtgate grant key NAME` prints it";
 

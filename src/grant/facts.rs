@@ -31,6 +31,8 @@ pub struct Caller {
     /// The public id of the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Keyed hash of what it has proven, or else of its whole credential: a public id is known to others, too.
+    pub hash: String,
     /// Of the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -46,7 +48,32 @@ pub struct Caller {
 #[error("its record has no {0}")]
 pub struct Missing(pub &'static str);
 
+impl Caller {
+    /// Whether this is its public id, or its hash.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.hash == name || self.id.as_deref() == Some(name)
+    }
+}
+
 impl Facts {
+    /// Whether a mask of this place hides which request it was, or which policies denied it: it is one of those that are
+    /// read, or around one, or in it.
+    pub fn hidden_by(place: &str) -> bool {
+        let is_around = |it: &&str| is_within(it, place) || is_within(place, it);
+        if PLACES.iter().any(is_around) || is_within(VIOLATIONS, place) {
+            return true;
+        }
+        let Some(below) = place.strip_prefix(VIOLATIONS) else {
+            return false;
+        };
+        let mut steps = below.split('/');
+        match (steps.next(), steps.next(), steps.next()) {
+            (Some(""), Some(_number), Some(member)) => !WORDS.contains(&member),
+            (Some(""), _, _) => true,
+            _ => false,
+        }
+    }
+
     /// Of the record of a decision.
     pub fn of(record: &Value) -> Result<Self, Missing> {
         let text = |pointer: &'static str| {
@@ -55,23 +82,62 @@ impl Facts {
         };
         let needed = |pointer: &'static str| text(pointer).ok_or(Missing(pointer));
         let caller = Caller {
-            id: text("/caller/id"),
-            fingerprint: text("/caller/certificate/fingerprint"),
-            issuer: text("/caller/jwt/issuer"),
-            subject: text("/caller/jwt/subject"),
+            id: text(CALLER),
+            hash: needed(CALLER_HASH)?,
+            fingerprint: text(FINGERPRINT),
+            issuer: text(ISSUER),
+            subject: text(SUBJECT),
         };
         if caller.id.is_none() && caller.fingerprint.is_none() && caller.subject.is_none() {
             return Err(Missing("/caller"));
         }
         Ok(Self {
-            operation: needed("/operation")?,
-            environment: needed("/input/environment/name")?,
-            method: needed("/request/method")?,
-            path: needed("/request/path")?,
-            query: text("/request/query"),
-            token: text("/input/token/id"),
-            body_sha256: needed("/request/received_sha256")?,
+            operation: needed(OPERATION)?,
+            environment: needed(ENVIRONMENT)?,
+            method: needed(METHOD)?,
+            path: needed(PATH)?,
+            query: text(QUERY),
+            token: text(TOKEN),
+            body_sha256: needed(BODY)?,
             caller,
         })
     }
 }
+
+fn is_within(place: &str, whole: &str) -> bool {
+    let rest = place.strip_prefix(whole);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+const OPERATION: &str = "/operation";
+const ENVIRONMENT: &str = "/input/environment/name";
+const METHOD: &str = "/request/method";
+const PATH: &str = "/request/path";
+const QUERY: &str = "/request/query";
+const TOKEN: &str = "/input/token/id";
+const BODY: &str = "/request/received_sha256";
+const CALLER: &str = "/caller/id";
+const CALLER_HASH: &str = "/request/caller_hash";
+const FINGERPRINT: &str = "/caller/certificate/fingerprint";
+const ISSUER: &str = "/caller/jwt/issuer";
+const SUBJECT: &str = "/caller/jwt/subject";
+
+/// What is read of a record.
+const PLACES: [&str; 12] = [
+    OPERATION,
+    ENVIRONMENT,
+    METHOD,
+    PATH,
+    QUERY,
+    TOKEN,
+    BODY,
+    CALLER,
+    CALLER_HASH,
+    FINGERPRINT,
+    ISSUER,
+    SUBJECT,
+];
+
+const VIOLATIONS: &str = "/result/violations";
+/// What a violation says besides whose it is.
+const WORDS: [&str; 3] = ["message", "path", "details"];

@@ -42,6 +42,11 @@ pub enum Flaw {
     Ended(Timestamp),
     #[error("it was used, by decision {}", Visible(.0))]
     Used(String),
+    #[error(
+        "decision {} has it, and whether that was recorded is not known yet: the journal has to work again first",
+        Visible(.0)
+    )]
+    InDoubt(String),
     #[error("whether it was used cannot be read in the journal: {0}")]
     Journal(String),
     #[error("it is for another journal: record {0} of this one is not the one that it names")]

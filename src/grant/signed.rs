@@ -70,33 +70,37 @@ impl Signed {
         self.note.signatures.iter().map(Signature::name)
     }
 
-    /// Who has approved it. Every signature that claims to be of an approver has to be.
-    pub(super) fn approver(&self, approvers: &Approvers) -> Result<String, Flaw> {
+    /// The key of whoever has asked for it, and has signed it. Every signature that claims to be of an approver has to be.
+    pub(super) fn asked_by<'a>(&self, approvers: &'a Approvers) -> Result<&'a PublicKey, Flaw> {
         let requester = &self.grant.requested_by;
         let asked = approvers
             .named(requester)
             .ok_or_else(|| Flaw::UnknownRequester(requester.clone()))?;
-        let mut stranger = None;
         for signature in &self.note.signatures {
             let mut keys = approvers.keys().iter();
-            match keys.find(|key| key.is_named_by(signature)) {
-                Some(key) if key.signed(&self.note).is_none() => {
-                    return Err(Flaw::Forged(key.name().to_owned()));
-                }
-                Some(_) => {}
-                None => stranger = Some(signature.key_id()),
+            let named = keys.find(|key| key.is_named_by(signature));
+            if let Some(key) = named.filter(|key| key.signed(&self.note).is_none()) {
+                return Err(Flaw::Forged(key.name().to_owned()));
             }
         }
-        let has_signed = |key: &&PublicKey| key.signed(&self.note).is_some();
-        if !has_signed(&asked) {
+        if asked.signed(&self.note).is_none() {
             return Err(Flaw::Unsigned(requester.clone()));
         }
+        Ok(asked)
+    }
+
+    /// Who else has signed it, and so approves it.
+    pub(super) fn approver(&self, approvers: &Approvers) -> Result<String, Flaw> {
+        let asked = self.asked_by(approvers)?;
         let mut others = approvers.keys().iter();
-        let other = others.find(|key| !key.is_same_key(asked) && has_signed(key));
+        let other = others.find(|key| !key.is_same_key(asked) && key.signed(&self.note).is_some());
+        let is_known =
+            |signature: &&Signature| approvers.keys().iter().any(|it| it.is_named_by(signature));
+        let stranger = self.note.signatures.iter().find(|it| !is_known(it));
         match (other, stranger) {
             (Some(other), _) => Ok(other.name().to_owned()),
-            (None, Some(stranger)) => Err(Flaw::Stranger(stranger)),
-            (None, None) => Err(Flaw::OnlyRequester(requester.clone())),
+            (None, Some(stranger)) => Err(Flaw::Stranger(stranger.key_id())),
+            (None, None) => Err(Flaw::OnlyRequester(asked.name().to_owned())),
         }
     }
 }

@@ -41,7 +41,7 @@ fn denial() -> Value {
     json!({
         "seq": 2, "kind": "decision", "decision_id": DECISION, "verdict": "deny", "operation": "token.update",
         "input": {"environment": {"name": "prod"}, "token": {"id": "dt0c01.T"}},
-        "request": {"method": "PUT", "path": "/api/v2/apiTokens/dt0c01.T", "received_sha256": "aa", "query": "q"},
+        "request": {"method": "PUT", "path": "/api/v2/apiTokens/dt0c01.T", "received_sha256": "aa", "query": "q", "caller_hash": "h"},
         "caller": {"id": "dt0c01.C", "certificate": {"fingerprint": "f"}, "jwt": {"issuer": "i", "subject": "s"}},
     })
 }
@@ -127,7 +127,15 @@ impl Place {
     }
 
     fn look_at(&self, now: Timestamp) {
-        self.grants.look(&self.config, NAME, &self.journal(), now);
+        self.look_with(&self.grants, 2, now);
+    }
+
+    /// As the gate does, with the search between two looks.
+    fn look_with(&self, grants: &Grants, records: u64, now: Timestamp) {
+        let new = grants.look(&self.config, NAME, records, now);
+        grants.search(&self.journal(), &new);
+        let rest = grants.look(&self.config, NAME, records, now);
+        assert!(rest.is_empty(), "it is searched for once");
     }
 
     fn claim(&self) -> Option<Claim> {
@@ -235,6 +243,13 @@ fn two_people_have_to_sign_it() {
         .map(|key| key.public().to_string())
         .to_vec();
     Approvers::try_from(both).unwrap_err();
+    // As many as the record of a start has room for.
+    let many = |count: usize| {
+        let keys = (0..count).map(|number| SigningKey::generate(&format!("k{number}")).unwrap());
+        Approvers::try_from(keys.map(|key| key.public().to_string()).collect::<Vec<_>>())
+    };
+    many(32).unwrap();
+    many(33).unwrap_err();
     let one = vec![place.alice.public().to_string()];
     Approvers::try_from(one.clone()).unwrap_err();
     Approvers::try_from([one.clone(), one].concat()).unwrap_err();
@@ -306,6 +321,51 @@ fn a_grant_is_for_one_gate_and_one_time() {
     }
 }
 
+/// Masks of what is read, of what is around it, and of what has a name that begins alike.
+#[test]
+fn a_mask_hides_a_request_only_where_it_is_read() {
+    for place in [
+        "/caller",
+        "/caller/id",
+        "/caller/id/x",
+        "/caller/jwt",
+        "/request",
+        "/request/caller_hash",
+        "/request/path",
+        "/input",
+        "/input/token",
+        "/input/token/id",
+        "/result",
+        "/result/violations",
+        "/result/violations/0",
+        "/result/violations/0/policy",
+        "/result/violations/12/mode",
+        "/operation",
+        "",
+    ] {
+        assert!(Facts::hidden_by(place), "{place}");
+    }
+    for place in [
+        "/requested_by",
+        "/request/client_id",
+        "/request/id",
+        "/input/token/current",
+        "/input/token/current/owner",
+        "/input/token/identity",
+        "/input/caller/address",
+        "/input/environment/data",
+        "/caller/teams",
+        "/result/violations/0/message",
+        "/result/violations/3/details/name",
+        "/result/violations_of/0",
+        "/result/remedy",
+        "/error",
+        "/operations",
+    ] {
+        assert!(!Facts::hidden_by(place), "{place}");
+    }
+}
+
 /// Every member of a request: another value, and none.
 #[test]
 fn any_difference_is_another_request() {
@@ -320,6 +380,7 @@ fn any_difference_is_another_request() {
         "/request/received_sha256",
         "/request/query",
         "/caller/id",
+        "/request/caller_hash",
         "/caller/certificate/fingerprint",
         "/caller/jwt/issuer",
         "/caller/jwt/subject",
@@ -356,6 +417,8 @@ fn the_next_change_is_one_of_that_token_and_no_read() {
     assert!(with(Some("token.update"), Some("dt0c01.C")).is_for(&facts(), false));
     assert!(!with(Some("token.delete"), None).is_for(&facts(), false));
     assert!(!with(None, Some("dt0c01.D")).is_for(&facts(), false));
+    assert!(with(None, Some("h")).is_for(&facts(), false));
+    assert!(!with(None, Some("g")).is_for(&facts(), false));
     for pointer in ["/input/environment/name", "/input/token/id"] {
         let mut record = denial();
         *record.pointer_mut(pointer).unwrap() = json!("other");
@@ -416,12 +479,12 @@ fn a_grant_is_claimed_by_one_and_never_again_once_it_may_be_on_record() {
     assert!(place.claim().is_none(), "it may be on record");
     // After a restart the journal says whether it is.
     let again = Grants::new(Metrics::new("0"));
-    again.look(&place.config, NAME, &place.journal(), now());
+    place.look_with(&again, 2, now());
     let claim = || again.claim(&place.config, &facts(), false, |_| true, now());
     drop(claim().unwrap());
     let other = Grants::new(Metrics::new("0"));
     place.used(id);
-    other.look(&place.config, NAME, &place.journal(), now());
+    place.look_with(&other, 2, now());
     let claim = other.claim(&place.config, &facts(), false, |_| true, now());
     assert!(claim.is_none(), "it is on record");
 }
@@ -573,4 +636,172 @@ fn the_journal_says_whose_grant_it_is_and_whether_it_was_used() {
         find_uses(&torn.journal(), &[&Place::asked()]).unwrap(),
         [Ok(())]
     );
+}
+
+/// A journal whose segments begin with these records; each has as many as the next one leaves room for.
+fn segmented(place: &Place, firsts: &[u64], last: u64) -> Vec<PathBuf> {
+    let journal = place.journal();
+    std::fs::remove_dir_all(&journal).unwrap();
+    std::fs::create_dir(&journal).unwrap();
+    let ends = firsts.iter().skip(1).copied().chain([last + 1]);
+    let written = firsts.iter().zip(ends).map(|(first, end)| {
+        let path = journal.join(format!("{first:020}.jsonl"));
+        let lines: Vec<String> = (*first..end).map(line).collect();
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path
+    });
+    written.collect()
+}
+
+fn line(seq: u64) -> String {
+    json!({"seq": seq, "kind": "reload"}).to_string()
+}
+
+/// The next change of a token, behind this record.
+fn behind(seq: u64) -> Grant {
+    let mut grant = Place::asked();
+    grant.allows = Allows::Change(Change {
+        environment: "prod".to_owned(),
+        token: "dt0c01.T".to_owned(),
+        operation: None,
+        caller: None,
+    });
+    grant.after = After {
+        seq,
+        sha256: Sha256Hex::of(line(seq).as_bytes()).as_str().to_owned(),
+    };
+    grant
+}
+
+/// Of a grant behind each record, by what is known of it.
+fn stand(place: &Place, last: u64, most: u64) -> Vec<&'static str> {
+    let grants: Vec<Grant> = (1..=last).map(behind).collect();
+    let all: Vec<&Grant> = grants.iter().collect();
+    let found = used::find_within(&place.journal(), &all, most).unwrap();
+    let told = found.iter().map(|found| match found {
+        Ok(()) => "good",
+        Err(Flaw::Journal(_)) => "unread",
+        Err(Flaw::TooFar) => "far",
+        Err(Flaw::Pruned(_)) => "pruned",
+        Err(Flaw::OtherJournal(_)) => "other",
+        Err(_) => "?",
+    });
+    told.collect()
+}
+
+/// What one grant needs and is not there, damaged, or too much, takes none of the others with it.
+#[test]
+fn one_grant_takes_no_other_with_it() {
+    let place = Place::new();
+    let firsts = [1, 4, 6, 9];
+    let fresh = || segmented(&place, &firsts, 10);
+    let all = |from: usize, flaw: &'static str| -> Vec<&'static str> {
+        (1..=10)
+            .map(|seq| if seq < from { flaw } else { "good" })
+            .collect()
+    };
+    fresh();
+    assert_eq!(stand(&place, 10, 1 << 20), all(0, ""));
+    for (at, from) in [(1, 4), (2, 6), (3, 9)] {
+        // Deleted: the first by retention, another by hand.
+        let paths = fresh();
+        std::fs::remove_file(&paths[at - 1]).unwrap();
+        let flaw = if at == 1 { "pruned" } else { "unread" };
+        let mut wanted = all(from, flaw);
+        if at > 1 {
+            // The journal has no such record, or it cannot be said: neither is good.
+            let found = stand(&place, 10, 1 << 20);
+            assert!(
+                found[..from - 1].iter().all(|it| *it != "good"),
+                "{at}: {found:?}"
+            );
+            wanted[..from - 1].copy_from_slice(&found[..from - 1]);
+        }
+        assert_eq!(stand(&place, 10, 1 << 20), wanted, "{at}");
+        // Damaged: it says that it is compressed, and is not.
+        let paths = fresh();
+        let damaged = paths[at - 1].with_extension("jsonl.zst");
+        std::fs::rename(&paths[at - 1], damaged).unwrap();
+        assert_eq!(stand(&place, 10, 1 << 20), all(from, "unread"), "{at}");
+        // Too much: as many segments as are allowed, from the end.
+        let paths = fresh();
+        let rest = paths[at..].iter();
+        let most = rest.map(|path| path.metadata().unwrap().len()).sum();
+        assert_eq!(stand(&place, 10, most), all(from, "far"), "{at}");
+    }
+    fresh();
+    assert_eq!(stand(&place, 10, 0), all(11, "far"));
+}
+
+#[test]
+fn a_grant_used_in_a_later_segment_is_used_and_one_behind_a_gap_is_not_said_to_be_good() {
+    let place = Place::new();
+    let grant = behind(2);
+    let paths = segmented(&place, &[1, 4, 6], 8);
+    let used = json!({"seq": 4, "kind": "decision", "decision_id": "x", "grant": {"id": grant.id.to_string()}});
+    std::fs::write(&paths[1], format!("{used}\n{}\n", line(5))).unwrap();
+    let found = || find_uses(&place.journal(), &[&grant]).unwrap().remove(0);
+    assert_eq!(found(), Err(Flaw::Used("x".to_owned())));
+    // Moved away by hand, that it was used cannot be seen.
+    let away = place.files.path().join("away");
+    std::fs::rename(&paths[1], &away).unwrap();
+    assert!(matches!(found(), Err(Flaw::Journal(_))), "{:?}", found());
+    std::fs::rename(&away, &paths[1]).unwrap();
+    assert_eq!(found(), Err(Flaw::Used("x".to_owned())));
+}
+
+/// While the journal is searched for one grant, the others are as good as they were, and looks go on.
+#[test]
+fn a_search_holds_up_no_look_and_is_made_once() {
+    let place = Place::new();
+    let first = place.signed(Place::asked());
+    place.put("a.grant", &first.to_string());
+    place.look();
+    let other = place.signed(Place::asked()).to_string();
+    place.put("b.grant", &other);
+    let looks = || place.grants.look(&place.config, NAME, 2, now());
+    for _ in 0..3 {
+        assert_eq!(looks().len(), 1, "it is searched for");
+        drop(place.claim().unwrap());
+    }
+    std::fs::remove_file(place.config.directory.join("a.grant")).unwrap();
+    assert_eq!(looks().len(), 1);
+    assert!(
+        place.claim().is_none(),
+        "it was taken away, and the other one is not known"
+    );
+    // Put back, it need not be looked for again.
+    place.put("a.grant", &first.to_string());
+    assert_eq!(looks().len(), 1);
+    drop(place.claim().unwrap());
+    // What cannot be found out is not asked every second.
+    let path = place.journal().join("00000000000000000001.jsonl");
+    std::fs::rename(&path, path.with_extension("jsonl.zst")).unwrap();
+    place.look();
+    assert!(looks().is_empty());
+}
+
+/// The journal did not say whether it has the record: the grant is good again when it is certain that it has not.
+#[test]
+fn a_grant_in_doubt_is_good_again_when_the_journal_has_gone_on_without_it() {
+    for is_recorded in [false, true] {
+        let place = Place::new();
+        let signed = place.signed(Place::asked());
+        place.put("a.grant", &signed.to_string());
+        place.look();
+        let mut claim = place.claim().unwrap();
+        claim.hand_over();
+        claim.in_doubt("d", 2);
+        place.look();
+        assert!(place.claim().is_none(), "the journal has not gone on");
+        if is_recorded {
+            place.used(signed.grant.id);
+        } else {
+            place.record(&json!({"seq": 3, "kind": "recovery"}));
+        }
+        place.look();
+        assert!(place.claim().is_none(), "nobody has said that it has");
+        place.look_with(&place.grants, 3, now());
+        assert_eq!(place.claim().is_some(), !is_recorded);
+    }
 }

@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::facts::Facts;
 use super::flaw::Flaw;
 use super::spelled;
-use crate::policy::Granted;
-use crate::value::{Visible, rfc3339_millis};
+use crate::value::Visible;
 
 /// What is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -64,7 +63,7 @@ pub struct Change {
     pub token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// The public id of the caller's credential.
+    /// The public id of the caller's credential, or the hash of the caller that records have; none: anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
 }
@@ -124,6 +123,39 @@ impl Grant {
         Ok(())
     }
 
+    /// What of a request is another one than it is for, where it names the same path or token.
+    pub(super) fn differs(&self, request: &Facts) -> Option<&'static str> {
+        let (is_near, differences) = match &self.allows {
+            Allows::Request(it) => {
+                let facts = &it.facts;
+                let is_near = facts.path == request.path
+                    && facts.method == request.method
+                    && facts.environment == request.environment;
+                let differences = [
+                    ("the caller", facts.caller != request.caller),
+                    ("the body", facts.body_sha256 != request.body_sha256),
+                    ("the query", facts.query != request.query),
+                    ("the token", facts.token != request.token),
+                    ("the operation", facts.operation != request.operation),
+                ];
+                (is_near, differences.to_vec())
+            }
+            Allows::Change(it) => {
+                let is_near = request.environment == it.environment
+                    && request.token.as_ref() == Some(&it.token);
+                let caller = it.caller.as_ref();
+                let is_caller = caller.is_none_or(|wanted| request.caller.is_called(wanted));
+                let operation = it.operation.as_ref();
+                let is_operation = operation.is_none_or(|wanted| *wanted == request.operation);
+                let differences = [("the caller", !is_caller), ("the operation", !is_operation)];
+                (is_near, differences.to_vec())
+            }
+        };
+        let mut different = differences.into_iter().filter(|(_, is_other)| *is_other);
+        let first = different.next().map(|(what, _)| what);
+        is_near.then_some(first.unwrap_or("the policies that deny it, or what it does"))
+    }
+
     /// Whether it is for a request. `reads`: that changes nothing.
     pub fn is_for(&self, request: &Facts, reads: bool) -> bool {
         match &self.allows {
@@ -133,23 +165,8 @@ impl Grant {
                     && request.environment == it.environment
                     && request.token.as_ref() == Some(&it.token)
                     && (it.operation.as_ref()).is_none_or(|wanted| *wanted == request.operation)
-                    && (it.caller.as_ref())
-                        .is_none_or(|wanted| request.caller.id.as_ref() == Some(wanted))
+                    && (it.caller.as_ref()).is_none_or(|wanted| request.caller.is_called(wanted))
             }
-        }
-    }
-
-    /// As a decision has it.
-    pub fn granted(&self, approved_by: &str) -> Granted {
-        Granted {
-            id: self.id.to_string(),
-            requested_by: self.requested_by.clone(),
-            approved_by: approved_by.to_owned(),
-            reason: self.reason.clone(),
-            ticket: self.ticket.clone(),
-            until: rfc3339_millis(self.until),
-            policies: self.policies.clone(),
-            failed_policies: self.failed_policies.clone(),
         }
     }
 }

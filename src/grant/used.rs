@@ -13,8 +13,8 @@ use super::facts::Facts;
 use super::flaw::Flaw;
 use super::text::{Allows, Grant};
 use crate::audit::lines::{Lines, Place};
-use crate::audit::{first_record, segments};
-use crate::value::Sha256Hex;
+use crate::audit::{first_record, segments, text_length};
+use crate::value::{Sha256Hex, plain_words};
 
 /// What has to be known of a record.
 #[derive(Deserialize)]
@@ -32,31 +32,58 @@ struct Used {
 
 /// Of each grant, why it cannot be used; nothing, where the journal has nothing against it.
 pub fn find(journal: &Path, grants: &[&Grant]) -> io::Result<Vec<Result<(), Flaw>>> {
-    let Some(from) = grants.iter().map(|grant| grant.after.seq).min() else {
-        return Ok(Vec::new());
-    };
-    let mut numbered = Numbered::from(journal, from)?;
+    find_within(journal, grants, MOST_BYTES)
+}
+
+/// The same, in so many bytes of segments at the journal's end. What one grant needs and cannot be read takes no other one
+/// with it: those that need later records alone are looked for behind it.
+pub(super) fn find_within(
+    journal: &Path,
+    grants: &[&Grant],
+    most: u64,
+) -> io::Result<Vec<Result<(), Flaw>>> {
+    let (firsts, reach) = reach(journal, most)?;
+    let oldest = firsts.first().copied();
     let mut search = Search {
-        found: grants
-            .iter()
-            .map(|grant| before(grant, numbered.oldest))
-            .collect(),
+        found: grants.iter().map(|it| before(it, oldest)).collect(),
         places: HashMap::new(),
         grants,
     };
     for (at, grant) in grants.iter().enumerate() {
         search.places.insert(grant.id.to_string(), at);
     }
-    let (mut read, mark) = (0, Finder::new(MARK));
-    while let Some((number, line)) = numbered.next()? {
-        read += line.len() as u64;
-        if read > MOST_BYTES {
-            search.give_up();
+    search.give_up(|seq| reach.is_some_and(|reach| seq < reach));
+    let pruned = oldest.unwrap_or(0);
+    let mut from = search.first_from(pruned.max(reach.unwrap_or(0)));
+    while let Some(seq) = from {
+        let mut numbered = Numbered::from(journal, seq)?;
+        let Err(error) = search.read(&mut numbered, most.saturating_mul(2)) else {
             break;
-        }
-        search.look(number, &line, &mark);
+        };
+        let unread = numbered.next;
+        let behind = firsts.iter().copied().find(|first| *first > unread);
+        search.fail(behind, &plain_words(&error.to_string()));
+        from = behind.and_then(|behind| search.first_from(behind));
     }
     Ok(search.found)
+}
+
+/// The records that segments begin with, and the first of those that are read: where they have more than so many bytes.
+fn reach(journal: &Path, most: u64) -> io::Result<(Vec<u64>, Option<u64>)> {
+    let (mut firsts, mut reach, mut bytes) = (Vec::new(), None, 0_u64);
+    for path in segments(journal)?.iter().rev() {
+        let Some(first) = first_record(path) else {
+            continue;
+        };
+        // What cannot be read is told when it is read.
+        bytes = bytes.saturating_add(text_length(path).unwrap_or(0));
+        if bytes > most && reach.is_none() {
+            reach = Some(firsts.last().copied().unwrap_or(u64::MAX));
+        }
+        firsts.push(first);
+    }
+    firsts.reverse();
+    Ok((firsts, reach))
 }
 
 struct Search<'a> {
@@ -66,6 +93,37 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// The first record from which on any grant has to be looked for, of those from a record on.
+    fn first_from(&self, least: u64) -> Option<u64> {
+        let seqs = self.grants.iter().map(|grant| grant.after.seq);
+        seqs.filter(|seq| *seq >= least).min()
+    }
+
+    fn read(&mut self, numbered: &mut Numbered, most: u64) -> io::Result<()> {
+        let (mut read, mark) = (0, Finder::new(MARK));
+        while let Some((number, line)) = numbered.next()? {
+            read += line.len() as u64;
+            if read > most {
+                // More was written meanwhile than is read.
+                self.give_up(|_seq| true);
+                break;
+            }
+            self.look(number, &line, &mark);
+        }
+        Ok(())
+    }
+
+    /// Nothing is known of those that need records before this one.
+    fn fail(&mut self, behind: Option<u64>, reason: &str) {
+        for (grant, found) in self.grants.iter().zip(&mut self.found) {
+            let needs_it = behind.is_none_or(|behind| grant.after.seq < behind);
+            let is_open = matches!(found, Ok(()) | Err(Flaw::OtherJournal(_)));
+            if needs_it && is_open {
+                *found = Err(Flaw::Journal(reason.to_owned()));
+            }
+        }
+    }
+
     fn look(&mut self, number: u64, line: &[u8], mark: &Finder<'_>) {
         for (grant, found) in self.grants.iter().zip(&mut self.found) {
             let is_it = grant.after.seq == number
@@ -96,9 +154,11 @@ impl Search<'_> {
         ids.find(is_named).cloned()
     }
 
-    fn give_up(&mut self) {
-        for found in &mut self.found {
-            if !matches!(found, Err(Flaw::Used(_))) {
+    /// Leaves out those behind such a record.
+    fn give_up(&mut self, is_too_far: impl Fn(u64) -> bool) {
+        for (grant, found) in self.grants.iter().zip(&mut self.found) {
+            let is_open = !matches!(found, Err(Flaw::Used(_) | Flaw::Pruned(_)));
+            if is_open && is_too_far(grant.after.seq) {
                 *found = Err(Flaw::TooFar);
             }
         }
@@ -139,13 +199,12 @@ pub fn record(journal: &Path, grant: &Grant) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// The lines of a journal with their numbers, from the segment on that has a record.
+/// The lines of a journal with their numbers, from the segment on that has a record. That a segment is missing in between
+/// is an error: what stood in it is not known.
 struct Numbered {
     lines: Lines,
-    /// Of the line that was read last.
-    number: u64,
-    /// The first record that is there; none, where there is no journal.
-    oldest: Option<u64>,
+    /// Of the line that is read next.
+    next: u64,
 }
 
 impl Numbered {
@@ -153,18 +212,12 @@ impl Numbered {
         let segments = segments(journal)?;
         let firsts = segments.iter().filter_map(|path| first_record(path));
         let oldest = firsts.clone().min();
-        let place = Place {
-            segment: firsts
-                .filter(|first| *first <= seq)
-                .max()
-                .or(oldest)
-                .unwrap_or(0),
-            offset: 0,
-        };
+        let segment = firsts.filter(|first| *first <= seq).max().or(oldest);
+        let segment = segment.unwrap_or(0);
+        let place = Place { segment, offset: 0 };
         Ok(Self {
             lines: Lines::from(journal, place),
-            number: 0,
-            oldest,
+            next: segment,
         })
     }
 
@@ -172,16 +225,19 @@ impl Numbered {
         let Some(line) = self.lines.next_line()? else {
             return Ok(None);
         };
-        self.number = if line.place.offset == 0 {
-            line.place.segment
-        } else {
-            self.number + 1
-        };
-        Ok(Some((self.number, line.bytes)))
+        let Place { segment, offset } = line.place;
+        if offset == 0 && segment != self.next {
+            let next = self.next;
+            return Err(io::Error::other(format!(
+                "behind the records before {next} comes record {segment}"
+            )));
+        }
+        self.next += 1;
+        Ok(Some((self.next - 1, line.bytes)))
     }
 }
 
 const MARK: &[u8] = b"\"grant\":{";
 
-/// Of records that are looked through: a few hours of a very busy gate.
+/// Of segments that are looked through, as they were written: a few hours of a very busy gate.
 const MOST_BYTES: u64 = 4 << 30;

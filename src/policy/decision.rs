@@ -508,6 +508,9 @@ mod tests {
                 until: "then".to_owned(),
                 policies: names(policies),
                 failed_policies: names(failed),
+                allows: "change",
+                decision: None,
+                note: String::new(),
             });
             assert_eq!(decision.violations.len(), violations.len());
             let is_granted = decision.grant.is_some();

@@ -11,6 +11,11 @@ use crate::dynatrace::redact::{Redactor, Texts};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Granted {
     pub id: String,
+    /// `request`: exactly one that was denied. `change`: the next one of a token.
+    pub allows: &'static str,
+    /// By which decision that request was denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
     pub requested_by: String,
     pub approved_by: String,
     pub reason: String,
@@ -22,6 +27,8 @@ pub struct Granted {
     /// Those that may also have failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_policies: Vec<String>,
+    /// All of it as it was signed, with its signatures: what proves the rest.
+    pub note: String,
 }
 
 impl Granted {
@@ -47,6 +54,9 @@ impl Texts for Granted {
             until,
             policies,
             failed_policies,
+            allows,
+            decision,
+            note,
         } = self;
         let text = |text: String| redactor.text(&text).to_string();
         Self {
@@ -55,6 +65,9 @@ impl Texts for Granted {
             until,
             policies,
             failed_policies,
+            allows,
+            decision: decision.map(text),
+            note: text(note),
             requested_by: text(requested_by),
             approved_by: text(approved_by),
             reason: text(reason),

@@ -53,6 +53,8 @@ limits! {
     Evaluations = "evaluations",
     /// Addresses that are read of what a proxy says about its client.
     ForwardedHops = "forwarded_hops",
+    /// What of the journal is searched for a grant.
+    GrantJournal = "grant_journal",
     /// Files of grants that are looked at.
     Grants = "grants",
     /// Guarded requests at once.

@@ -1,6 +1,7 @@
 //! One-time grants: what two people have signed passes once, and nothing else does. The journal is the witness.
 
 mod forged;
+mod kept;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -222,7 +223,7 @@ fn what_is_denied_passes_once_by_a_grant_and_is_denied_again() {
         "{warning}"
     );
     assert!(
-        warning.contains("(OPS-4711), approved by bob; denied by forbidden_scopes"),
+        warning.contains(", approved by bob; denied by forbidden_scopes; ticket OPS-4711"),
         "{warning}"
     );
     let again = gate.send("PUT", TOKEN, BAD);
@@ -245,7 +246,32 @@ fn what_is_denied_passes_once_by_a_grant_and_is_denied_again() {
         "{shown}"
     );
     told_of(&gate, &grant, &id_of(&passed));
+    proven(&desk, &gate, &id_of(&denied), &id_of(&passed));
     verify(&gate.journal());
+}
+
+/// The journal alone proves who has granted it; of a denial there is nothing to prove.
+fn proven(desk: &Desk, gate: &Gate, denied: &str, passed: &str) {
+    let journal = gate.journal();
+    let verify = |decision: &str| {
+        let journal = journal.to_str().unwrap();
+        desk.run(&["grant", "verify", decision, "--journal", journal])
+    };
+    let verified = verify(passed);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{verified:?}");
+    let wanted = "signed by alice and approved by bob, by the keys that record 1 has";
+    assert!(said.contains(wanted), "{said}");
+    assert!(!verify(denied).status.success());
+    let records = gate.decisions();
+    let record = records.iter().find(|it| it["decision_id"] == passed);
+    let grant = &record.unwrap()["grant"];
+    let file = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
+    assert_eq!(grant["note"], file);
+    assert_eq!(
+        (&grant["allows"], &grant["decision"]),
+        (&json!("request"), &json!(denied))
+    );
 }
 
 /// The record of a decision has all of its grant; gives its id.
@@ -368,8 +394,14 @@ fn without_the_section_nobody_is_told_of_grants_and_none_is_good() {
     let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
     let denied = gate.send("PUT", TOKEN, BAD);
     assert!(!denied.message().contains("grant request"), "{denied:?}");
-    // It comes, and goes again, while the gate runs.
+    // Nobody can know by its record that it was this caller.
     let asked = desk.request(&gate, &["--decision", &id_of(&denied)]);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.contains("no /request/caller_hash"), "{asked:?}");
+    // It comes, and goes again, while the gate runs.
+    let token = TOKEN.rsplit('/').next().unwrap();
+    let next = ["--token", token, "--policy", "naming", "--any-caller"];
+    let asked = desk.request(&gate, &next);
     assert!(asked.status.success(), "{asked:?}");
     std::fs::write(desk.config(), &text).unwrap();
     assert!(desk.approve(&gate).status.success());
@@ -474,7 +506,12 @@ fn the_next_change_of_a_token_passes_where_only_these_policies_deny_it() {
     let token = TOKEN.rsplit('/').next().unwrap();
     let next = |more: &[&str]| {
         let named = ["--token", token, "--policy", "forbidden_scopes"];
-        desk.granted(&gate, &[&named, more].concat())
+        let anybody: &[&str] = if more.contains(&"--caller") {
+            &[]
+        } else {
+            &["--any-caller"]
+        };
+        desk.granted(&gate, &[&named, anybody, more].concat())
     };
     let grant = next(&["--operation", "token.update"]);
     desk.give(&gate, "a.grant", &grant);
@@ -537,7 +574,10 @@ fn a_policy_that_failed_is_overridden_only_by_a_grant_that_says_so() {
         "{asked:?}"
     );
     let token = TOKEN.rsplit('/').next().unwrap();
-    let plain = desk.granted(&gate, &["--token", token, "--policy", "broken"]);
+    let plain = desk.granted(
+        &gate,
+        &["--token", token, "--policy", "broken", "--any-caller"],
+    );
     desk.give(&gate, "a.grant", &plain);
     assert_eq!(gate.send("PUT", TOKEN, boom).status, 403);
     let grant = desk.granted(&gate, &["--decision", &id, "--even-if-unjudged"]);
@@ -562,6 +602,7 @@ fn what_policies_have_not_judged_can_never_be_granted() {
         &[
             "--token",
             token,
+            "--any-caller",
             "--policy",
             "forbidden_scopes",
             "--policy",

@@ -233,6 +233,9 @@ fn events() -> Vec<Value> {
         until: "2026-11-24T10:00:00.000Z".to_owned(),
         policies: vec![text()],
         failed_policies: vec![text()],
+        allows: "request",
+        decision: Some(text()),
+        note: text(),
     });
     let member = json!({"a": 1});
     let configured = || Configured {
@@ -277,6 +280,7 @@ fn events() -> Vec<Value> {
                 method: &word,
                 path: &path,
                 query: full.then_some(&word),
+                caller_hash: full.then_some(&word),
                 received_sha256: full.then_some(&hash),
                 forwarded_sha256: None,
             },

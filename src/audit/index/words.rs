@@ -8,7 +8,10 @@ pub(super) struct Text {
     is_cut: bool,
 }
 
-/// Stands among the words of a record that has more than are kept. No text of a record has it by chance.
+/// What marks have and no other word.
+const MARKING: [char; 2] = ['\u{e000}', '\u{e001}'];
+
+/// Stands among the words of a record that has more than are kept.
 pub(super) const CUT: &str = "\u{e000}\u{e001}cut";
 
 /// Stands among the words of a decision that passed by a grant.
@@ -34,7 +37,9 @@ impl Text {
         if text.is_ascii() {
             self.words.push_str(text);
         } else {
-            self.words.push_str(&text.to_lowercase());
+            // A mark is ours alone: what clients write has none.
+            let text = text.to_lowercase().replace(MARKING, " ");
+            self.words.push_str(&text);
         }
     }
 
@@ -90,3 +95,29 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// Bytes of a record that are searched, about.
 const LONGEST: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_writes_a_mark() {
+        for mark in [CUT, GRANTED] {
+            for written in [
+                mark.to_owned(),
+                mark.to_uppercase(),
+                format!("a {mark} b"),
+                format!("\u{e000}{mark}"),
+                mark.replace('\u{e001}', "\u{e001}\u{e000}\u{e001}"),
+            ] {
+                let mut text = Text::default();
+                text.add(&written);
+                let words = text.done();
+                assert!(!words.contains(MARKING), "{words}");
+            }
+        }
+        let mut text = Text::default();
+        text.mark(GRANTED);
+        assert_eq!(text.done(), GRANTED);
+    }
+}

@@ -162,7 +162,7 @@ const OPEN: [&[&str]; 8] = [
 ];
 
 /// What chain, verification, joins and readers go by, and what says nothing of a caller.
-const KEPT: [&[&str]; 40] = [
+const KEPT: [&[&str]; 43] = [
     &["counted"],
     &["kind"],
     &["timestamp"],
@@ -176,6 +176,8 @@ const KEPT: [&[&str]; 40] = [
     &["operation"],
     &["environment"],
     &["grant", "id"],
+    &["grant", "allows"],
+    &["grant", "decision"],
     &["grant", "policies"],
     &["grant", "failed_policies"],
     &["grant", "until"],
@@ -191,6 +193,7 @@ const KEPT: [&[&str]; 40] = [
     &["request", "id"],
     &["request", "method"],
     &["request", "query"],
+    &["request", "caller_hash"],
     &["request", "received_sha256"],
     &["request", "forwarded_sha256"],
     &["result", "violations", "*", "policy"],

@@ -119,7 +119,8 @@ impl Wanted {
             code: wanted.code,
             client: networks,
             client_named: addresses,
-            allowed,
+            // What passed by a grant was allowed.
+            allowed: allowed.or_else(|| self.granted.then_some(true)),
             id,
             outcome: self.outcome,
             challenger: self.challenger_differs,

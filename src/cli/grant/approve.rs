@@ -37,7 +37,7 @@ impl Approve {
         let key = key::of_person(&self.key)?;
         let file = self.file.display();
         let standing = known.standing(&signed, app::now())?;
-        // What is missing is what this command adds.
+        // What is missing is what this command adds; all else is looked at as the gate does.
         if let Some(flaw) = standing
             .flaw
             .filter(|flaw| !matches!(flaw, Flaw::OnlyRequester(_)))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::audit::checkpoint::key;
 use crate::cli::load;
-use crate::grant::{self, Approved, Flaw, Gate, Grant, Signed};
+use crate::grant::{self, Flaw, Gate, Grant, Signed};
 use crate::value::plain_words;
 
 #[derive(Clone, Debug, Args)]
@@ -61,19 +61,18 @@ pub(super) fn name_of(journal: &Path) -> Option<String> {
 }
 
 impl Known {
-    /// Whether a grant can be used now, as far as it is known here.
+    /// Whether a grant can be used now, as far as it is known here. That a signature is missing is said only if nothing else
+    /// speaks against it: whoever adds it learns the rest before.
     pub(super) fn standing(&self, signed: &Signed, now: Timestamp) -> anyhow::Result<Standing> {
         let grant = &signed.grant;
         let mut unknown = Vec::new();
         let mut flaw = None;
-        match &self.config {
-            Some(config) => {
-                let gate = Gate {
-                    config,
-                    name: self.name.as_deref(),
-                };
-                flaw = gate.approved(signed.clone()).map(by).err();
-            }
+        let gate = self.config.as_ref().map(|config| Gate {
+            config,
+            name: self.name.as_deref(),
+        });
+        match &gate {
+            Some(gate) => flaw = gate.asked(signed).err(),
             None => unknown.push("whether its signatures hold: give --config FILE"),
         }
         if self.config.is_some() && self.name.is_none() {
@@ -89,6 +88,8 @@ impl Known {
             }
             None => unknown.push("whether it was used: give --journal DIR"),
         }
+        let unapproved = gate.and_then(|gate| gate.approved(signed.clone()).err());
+        let flaw = flaw.or(unapproved);
         Ok(Standing { flaw, unknown })
     }
 
@@ -100,10 +101,6 @@ impl Known {
         let line = grant::record(journal, grant);
         line.map_err(|error| plain_words(&error.to_string()))
     }
-}
-
-fn by(approved: Approved) -> String {
-    approved.approved_by
 }
 
 /// How a grant stands.

@@ -46,9 +46,18 @@ pub(in crate::cli) struct RequestArgs {
     /// Environment of the token
     #[arg(long, value_name = "NAME", default_value = DEFAULT, requires = "token")]
     environment: String,
-    /// Only by the credential with this public id
-    #[arg(long, value_name = "ID", requires = "token")]
+    /// Only by this caller: `request.caller_hash` of a record of its, or the public id of its credential, which others can
+    /// show, too
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "token",
+        required_unless_present_any = ["decision", "any_caller"]
+    )]
     caller: Option<String>,
+    /// By anybody: whoever asks for the change first uses it up
+    #[arg(long, requires = "token", conflicts_with = "caller")]
+    any_caller: bool,
     /// Only this operation, as `dtgate endpoints` names it
     #[arg(long, value_name = "NAME", requires = "token")]
     operation: Option<Operation>,
@@ -170,9 +179,20 @@ impl RequestArgs {
                 Visible(id)
             );
         }
-        let violations = record.pointer("/result/violations").cloned();
-        let violations: Vec<Violation> =
-            serde_json::from_value(violations.unwrap_or_default()).unwrap_or_default();
+        let places = ["erased", "masked"].map(|name| record.get(name).and_then(Value::as_array));
+        let places = places
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(Value::as_str);
+        let mut hidden = places.filter(|place| Facts::hidden_by(place));
+        if let Some(place) = hidden.next() {
+            bail!(
+                "a mask has changed {} of the record: name --token and --policy instead of the decision",
+                Visible(place)
+            );
+        }
+        let violations = violations(&record);
         let denials = violations.iter().filter(|it| it.effect() == Effect::Deny);
         let denials: Vec<&Violation> = denials.collect();
         if denials.is_empty() || !text("error").is_empty() {
@@ -184,19 +204,6 @@ impl RequestArgs {
         if denials.iter().any(|it| it.is_of_lookup()) {
             bail!(
                 "the token could not be looked up, and so the policies could not judge this request: that can never be granted"
-            );
-        }
-        let places = ["erased", "masked"].map(|name| record.get(name).and_then(Value::as_array));
-        let places = places
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(Value::as_str);
-        let mut hidden = places.filter(|place| HIDING.iter().any(|it| place.starts_with(it)));
-        if let Some(place) = hidden.next() {
-            bail!(
-                "a mask has changed {} of the record: name --token and --policy instead of the decision",
-                Visible(place)
             );
         }
         let facts = Facts::of(&record)
@@ -253,6 +260,21 @@ impl RequestArgs {
     }
 }
 
+/// What the policies said, without the words of it: a mask may have taken those away.
+fn violations(record: &Value) -> Vec<Violation> {
+    let all = record.pointer("/result/violations");
+    let all = all.and_then(Value::as_array).into_iter().flatten();
+    let read = all.filter_map(|violation| {
+        let mut members = violation.as_object()?.clone();
+        for name in ["path", "details"] {
+            members.remove(name);
+        }
+        members.insert("message".to_owned(), "".into());
+        serde_json::from_value(Value::Object(members)).ok()
+    });
+    read.collect()
+}
+
 /// What the gate would say about it, now rather than later.
 fn agree(config: &grant::Config, key: &SigningKey, signed: &Signed) -> anyhow::Result<()> {
     if !config.approvers.keys().contains(&key.public()) {
@@ -296,12 +318,3 @@ fn gate(source: &Source, at: &Key) -> anyhow::Result<String> {
 
 /// More than any record has.
 const LAST: u64 = (1 << 60) + 1;
-
-/// Of what says which request it was.
-const HIDING: [&str; 5] = [
-    "/caller",
-    "/request",
-    "/input/token",
-    "/input/environment",
-    "/result",
-];

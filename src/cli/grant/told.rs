@@ -69,8 +69,10 @@ fn caller(grant: &Grant) -> String {
         return String::new();
     };
     let caller = &request.facts.caller;
+    let hash = Some(caller.hash.clone());
     let parts = [
         ("", &caller.id),
+        ("", &hash),
         ("certificate ", &caller.fingerprint),
         ("issuer ", &caller.issuer),
         ("subject ", &caller.subject),
@@ -114,9 +116,14 @@ pub(super) fn to_json(signed: &Signed, standing: &Standing) -> Value {
 pub(super) fn record(known: &Known, grant: &Grant) -> anyhow::Result<Option<Vec<u8>>> {
     let record = known.record(grant).map_err(anyhow::Error::msg)?;
     if record.is_none() && matches!(grant.allows, Allows::Request(_)) {
-        super::super::audit::note(
-            "what the request asks for stands in the journal of its gate: --journal DIR shows it",
-        );
+        super::super::audit::note(match &known.journal {
+            None => {
+                "what the request asks for stands in the journal of its gate: --journal DIR shows it"
+            }
+            Some(_) => {
+                "what the request asks for cannot be shown: this journal does not have its record"
+            }
+        });
     }
     Ok(record)
 }

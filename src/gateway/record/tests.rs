@@ -116,6 +116,7 @@ fn records(case: Case) -> [String; 4] {
         key: &key,
         revision: "revision-1",
         started: &started,
+        tells_caller: false,
     };
     let mut recorder = recording.of(&parts, Some(&head), None, Identity::default());
     recorder.decision_id = Redacted::ours("01a20c52-49be-734b-a743-e694d554b905");

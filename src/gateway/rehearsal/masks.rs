@@ -95,6 +95,7 @@ fn record(
             method: &ours("PUT"),
             path: &ours("/api/v2/apiTokens/dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"),
             query: None,
+            caller_hash: None,
             received_sha256: Some(&digest),
             forwarded_sha256: result.allow.then_some(&digest),
         },

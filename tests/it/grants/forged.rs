@@ -150,9 +150,18 @@ fn a_grant_for_a_request_is_for_no_other() {
     let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
     desk.give(&gate, "a.grant", &grant);
     let plain = crate::harness::put(BAD);
+    let secret = credential_of(&plain);
     let other = "/api/v1/tokens/aaaaaaaa-5790-4e80-afcf-09971954c3ea";
     for (what, changed) in [
         ("another caller", plain.replace("ST2EY72K", "AAAAAAAA")),
+        // Whoever has read the denial knows the public id, and would use the grant up.
+        (
+            "another secret",
+            plain.replace(
+                &secret,
+                &secret.replace(&secret[secret.len() - 8..], "AAAAAAAA"),
+            ),
+        ),
         ("another token", plain.replace(TOKEN, other)),
         (
             "another interface",
@@ -173,7 +182,9 @@ fn a_grant_for_a_request_is_for_no_other() {
     ] {
         assert_ne!(changed, plain, "{what}");
         let answer = gate.raw(&changed);
-        assert!([400, 403].contains(&answer.status), "{what}: {answer:?}");
+        // What no operation takes is refused before any policy.
+        let status = if what == "a query" { 400 } else { 403 };
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
     }
     assert!(upstream.seen().is_empty());
     assert_eq!(usable(&gate), 1);
@@ -216,7 +227,7 @@ fn a_grant_ends() {
     let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
     let denied = gate.send("PUT", TOKEN, BAD);
     let id = id_of(&denied);
-    let grant = desk.granted(&gate, &["--decision", &id, "--for", "4s"]);
+    let grant = desk.granted(&gate, &["--decision", &id, "--for", "10s"]);
     desk.give(&gate, "a.grant", &grant);
     eventually("it ends", || {
         let (_, shown) = desk.show(&gate, &desk.grants().join("a.grant"));
@@ -281,4 +292,92 @@ fn a_directory_full_of_junk_stops_nobody() {
     let reached = metrics.lines().find_map(|line| line.strip_prefix(limit));
     assert_ne!(reached.unwrap(), "0");
     verify(&gate.journal());
+}
+
+/// What a request shows as its credential.
+fn credential_of(request: &str) -> String {
+    let (_, shown) = request.split_once("Authorization: Api-Token ").unwrap();
+    shown.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn the_next_change_can_be_kept_for_whoever_has_the_whole_credential() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    let denial = gate.decisions().pop().unwrap();
+    let hash = denial["request"]["caller_hash"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let token = TOKEN.rsplit('/').next().unwrap();
+    let next = ["--token", token, "--policy", "forbidden_scopes"];
+    // Who may use it up has to be said.
+    let asked = desk.request(&gate, &next);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.contains("--caller"), "{said}");
+    let grant = desk.granted(&gate, &[&next[..], &["--caller", &hash]].concat());
+    desk.give(&gate, "a.grant", &grant);
+    let plain = crate::harness::put(BAD);
+    let secret = credential_of(&plain);
+    let wrong = secret.replace(&secret[secret.len() - 8..], "AAAAAAAA");
+    assert_eq!(gate.raw(&plain.replace(&secret, &wrong)).status, 403);
+    assert!(upstream.seen().is_empty());
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    verify(&gate.journal());
+}
+
+/// One signature is there, and something else is wrong: whoever approves it learns that before signing.
+#[test]
+fn nobody_approves_what_no_gate_would_take() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("longest = \"10m\"");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let id = id_of(&gate.send("PUT", TOKEN, BAD));
+    let decision = ["--decision", &*id];
+    let refuses = |gate: &Gate, says: &str| {
+        let asked = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
+        let approved = desk.approve(gate);
+        let said = String::from_utf8_lossy(&approved.stderr).into_owned();
+        assert!(
+            !approved.status.success() && said.contains(says),
+            "{says}: {approved:?}"
+        );
+        let left = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
+        assert_eq!(asked, left, "{says}");
+    };
+    let asks = |more: &[&str]| {
+        let asked = desk.request(&gate, &[&decision[..], more].concat());
+        assert!(asked.status.success(), "{asked:?}");
+    };
+    asks(&["--for", "11m"]);
+    refuses(&gate, "longer than grants.longest");
+    asks(&["--for", "1s"]);
+    eventually("it has ended", || {
+        let (_, shown) = desk.show(&gate, &desk.path("asked.grant"));
+        shown.contains("it ended at ").then_some(())
+    });
+    refuses(&gate, "it ended at ");
+    // Of another journal.
+    asks(&["--for", "5m"]);
+    let other = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    assert_eq!(other.send("PUT", TOKEN, BAD).status, 403);
+    refuses(&other, "it is for another journal");
+    // The signature of whoever asks is not of this text.
+    let text = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
+    std::fs::write(
+        desk.path("asked.grant"),
+        text.replace("OPS-4711", "OPS-4712"),
+    )
+    .unwrap();
+    refuses(&gate, "it was edited after that");
+    // Used already: the file with one signature is the same grant.
+    std::fs::write(desk.path("asked.grant"), &text).unwrap();
+    assert!(desk.approve(&gate).status.success());
+    let good = std::fs::read_to_string(desk.path("asked.grant")).unwrap();
+    desk.give(&gate, "a.grant", &good);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    std::fs::write(desk.path("asked.grant"), &text).unwrap();
+    refuses(&gate, "it was used, by decision ");
 }

@@ -1,0 +1,121 @@
+//! Grants that are not lost: where the journal fails, where masks take things out of records, where somebody else's words
+//! look like a grant.
+
+use rustix::process::Resource;
+use serde_json::json;
+
+use super::{Desk, id_of};
+use crate::asked::said;
+use crate::harness::{BAD, TOKEN, Upstream, copy, eventually, policies, verify};
+
+#[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "needs Linux, where a running program can be limited"
+)]
+fn a_grant_whose_record_did_not_fit_is_good_again_when_there_is_space() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
+    desk.give(&gate, "a.grant", &grant);
+    gate.limit(Resource::Fsize, Some(0));
+    let refused = gate.send("PUT", TOKEN, BAD);
+    assert_eq!(refused.status, 500, "{refused:?}");
+    assert!(upstream.seen().is_empty());
+    gate.limit(Resource::Fsize, None);
+    eventually("it passes without a restart", || {
+        (gate.send("PUT", TOKEN, BAD).status == 204).then_some(())
+    });
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    assert_eq!(upstream.seen().len(), 1);
+    verify(&gate.journal());
+}
+
+/// Masks of what has a name like that of what is read, and one of what is read.
+#[test]
+fn ordinary_masks_leave_a_request_that_can_be_granted() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let masks = |rules: &str| {
+        let folder = desk.path("policies");
+        drop(std::fs::remove_dir_all(&folder));
+        copy(&policies(), &folder);
+        let rules = format!("package system.log\n\n{rules}\n");
+        std::fs::write(folder.join("log.rego"), rules).unwrap();
+        folder.to_str().unwrap().to_owned()
+    };
+    let folder = masks(
+        "mask contains \"/requested_by\"\n\nmask contains \"/request/client_id\"\n\n\
+         mask contains \"/input/caller/address\"\n\n\
+         mask contains \"/result/violations/0/message\" if input.result.violations[0]",
+    );
+    let gate = desk.start(
+        tempfile::tempdir().unwrap(),
+        &upstream,
+        &["--policies", &folder],
+    );
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let record = gate.decisions().pop().unwrap();
+    assert!(record["erased"].as_array().unwrap().len() > 1, "{record}");
+    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
+    desk.give(&gate, "a.grant", &grant);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
+    assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
+    verify(&gate.journal());
+    let folder = masks("mask contains \"/caller/id\"");
+    let gate = desk.start(
+        tempfile::tempdir().unwrap(),
+        &upstream,
+        &["--policies", &folder],
+    );
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let asked = desk.request(&gate, &["--decision", &id_of(&denied)]);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.contains("a mask has changed /caller/id"), "{said}");
+}
+
+#[test]
+fn nobody_puts_a_request_among_those_that_passed_by_a_grant() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    for mark in ["\u{e000}\u{e001}granted", "x \u{e000}\u{e001}granted y"] {
+        let name = json!({"name": mark, "scopes": ["metrics.read"]}).to_string();
+        assert_eq!(gate.send("PUT", TOKEN, &name).status, 403);
+        let claimed = format!("{TOKEN}{mark}");
+        assert!(gate.send("PUT", &claimed.replace(' ', ""), BAD).status >= 400);
+    }
+    let found = said(gate.directory.path(), &["query", "--granted"]);
+    assert!(found.contains("No decision matches."), "{found}");
+    verify(&gate.journal());
+}
+
+#[test]
+fn with_grants_records_are_on_disk_before_anything_is_sent() {
+    let desk = Desk::new("");
+    let text = std::fs::read_to_string(desk.config()).unwrap();
+    let with = "[upstream]\nurl = \"http://127.0.0.1:9\"\n[journal]\ndurability = \"buffered\"\n";
+    std::fs::write(desk.config(), format!("{with}{text}")).unwrap();
+    let policies = policies();
+    let policies = policies.to_str().unwrap();
+    for command in [
+        vec!["check", "--config", "dtgate.toml"],
+        vec![
+            "serve",
+            "--config",
+            "dtgate.toml",
+            "--listen",
+            "127.0.0.1:0",
+        ],
+    ] {
+        let output = desk.run(&[&command[..], &["--policies", policies]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !output.status.success() && said.contains("grants that were used would be good again"),
+            "{command:?}: {said}"
+        );
+    }
+}
