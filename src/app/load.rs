@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Packed, Policy, Problem, Sources};
+use crate::policy::{Entrypoint, Packed, Policy, Problem, Release, Sources};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -26,7 +26,7 @@ pub(super) fn load(
     let reached_before = before.map(|(_, set)| set.environments());
     let environments = Environments::new(config.sections(), reached_before, metrics)?;
     let catalogue = catalogue(config)?;
-    let mut policy = policies(config)?;
+    let mut policy = policies(config, before.map(|(_, set)| set.policy()))?;
     if let Some((of, set)) = before
         && set.policy().revision() == policy.revision()
         && set.policy().releases().eq(policy.releases())
@@ -82,11 +82,20 @@ pub(super) fn is_shared(config: &Config) -> bool {
     config.directory().is_some() || config.policies.bundles.len() > 1
 }
 
-/// Loads policies the way `serve` and `check` do.
-fn policies(config: &Config) -> anyhow::Result<Policy> {
+/// Loads policies the way `serve` and `check` do. Bundles are no older than those `in_force`, whatever is remembered.
+fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy> {
+    let mut sources = sources(config)?;
+    if config.policies.allow_rollback.is_none() {
+        for release in in_force.into_iter().flat_map(Policy::releases) {
+            let bundle = sources.bundles.iter_mut().find(|it| it.name == release.name);
+            if let Some(bundle) = bundle {
+                bundle.least = bundle.least.max(release.sequence);
+            }
+        }
+    }
     // What is wrong with them says where; nothing has to stand before it.
     Ok(Policy::load_all(
-        &sources(config)?,
+        &sources,
         config.policies.time_limit.into(),
     )?)
 }
@@ -127,30 +136,35 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     })
 }
 
-/// Remembers which bundles are in force: after this, older ones are refused.
+/// Remembers which bundles are in force: after this, older ones are refused. One that cannot be remembered keeps no
+/// other from it; the first of them is told.
 pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    let remembered: Vec<_> = policy
+        .releases()
+        .map(|release| remember_one(config, release))
+        .collect();
+    remembered.into_iter().collect()
+}
+
+fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     let policies = &config.policies;
-    for release in policy.releases() {
-        let Some((name, bundle)) = policies
-            .bundles
-            .iter()
-            .find(|(name, _)| name.as_str() == release.name)
-        else {
-            continue;
-        };
-        let now = Remembered {
-            digest: release.digest.clone(),
-            revision: release.revision.clone(),
-            sequence: release.sequence,
-        };
-        let before = Remembered::read(&policies.state, name)?;
-        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
-        // First what the next start takes: it must not be older than what is remembered.
-        let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
-            .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-        if is_kept && is_to_know && before.as_ref() != Some(&now) {
-            now.write(&policies.state, name)?;
-        }
+    let named = policies.bundles.iter();
+    let mut named = named.filter(|(name, _)| name.as_str() == release.name);
+    let Some((name, bundle)) = named.next() else {
+        return Ok(());
+    };
+    let now = Remembered {
+        digest: release.digest.clone(),
+        revision: release.revision.clone(),
+        sequence: release.sequence,
+    };
+    let before = Remembered::read(&policies.state, name)?;
+    let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
+    // First what the next start takes: it must not be older than what is remembered.
+    let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
+        .with_context(|| format!("policies.state: {}", policies.state.display()))?;
+    if is_kept && is_to_know && before.as_ref() != Some(&now) {
+        now.write(&policies.state, name)?;
     }
     Ok(())
 }

@@ -119,6 +119,7 @@ impl Reloader {
                 },
             };
             unrecorded = self.record_again(unrecorded).await;
+            self.remember_again().await;
             let reload = self.state.in_force.load().config.reload;
             if trigger == Trigger::Watch && !reload.watch {
                 continue;
@@ -127,9 +128,11 @@ impl Reloader {
             let seen = self.look(&source).await;
             if trigger == Trigger::Signal {
                 self.manager.reloading();
+                self.downloads.try_all();
             }
             if seen == loaded {
                 refused = None;
+                self.downloads.try_those_with_others();
                 if self.state.is_refused.load(Relaxed) && !self.downloads.holds_refused() {
                     self.put_back();
                 }
@@ -178,7 +181,12 @@ impl Reloader {
                     refused = Some(seen);
                     self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
-                    self.put_aside(waiting, &error).await;
+                    self.put_aside(&waiting, &error).await;
+                    let is_alone = waiting.len() < 2 && self.look(&source).await == loaded;
+                    if !waiting.is_empty() && !is_alone {
+                        self.downloads.put_aside_with_others(&waiting);
+                        again = Some(Trigger::Bundle);
+                    }
                 }
             }
             self.say_how_it_is(trigger, refused.is_some());
@@ -215,7 +223,7 @@ impl Reloader {
         let look = off_thread(move || {
             let in_force = state.in_force.load_full();
             let policies = &in_force.config.policies;
-            Downloads::waiting(&policies.state, &policies.bundles)
+            Downloads::waiting(&policies.state, &policies.bundles, in_force.set.policy())
         });
         look.await.unwrap_or_default()
     }
