@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::activation;
+use super::reload::pass_their_tests;
+use super::{activation, generations};
 use crate::bundles::{self, Remembered};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
@@ -50,10 +51,17 @@ pub(super) fn load(
     let reading = activation::Reading {
         catalogue: &catalogue,
         teams: &teams,
+        environments: Some(&environments),
     };
     activation::requests(config, &policy, reading)?;
-    if before.is_some_and(|(_, set)| set.policy().revision() != policy.revision()) {
-        activation::replay(config, &policy)?;
+    match before {
+        Some((_, set)) if set.policy().revision() != policy.revision() => {
+            activation::replay(config, &policy)?;
+        }
+        None if generations::are_others(&config.journal.directory, policy.revision()) => {
+            first_time(config, &policy).context(NEVER_IN_FORCE)?;
+        }
+        _ => {}
     }
     Ok(Wanted {
         limits: config.limits,
@@ -69,6 +77,18 @@ pub(super) fn load(
         grants: config.grants.clone(),
     })
 }
+
+/// Policies that a start would put in force for the first time show what a reload asks of them: it may have refused
+/// them.
+fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    if config.reload.require_tests {
+        pass_their_tests(config)?;
+    }
+    activation::replay(config, policy)
+}
+
+const NEVER_IN_FORCE: &str = "these policies were never in force here, and a reload would refuse them: put back those \
+                              that were, or see what is asked of them";
 
 /// Sees to it that bundles that servers have are there; at a start, those that were in force last.
 pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
@@ -87,7 +107,10 @@ fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy
     let mut sources = sources(config)?;
     if config.policies.allow_rollback.is_none() {
         for release in in_force.into_iter().flat_map(Policy::releases) {
-            let bundle = sources.bundles.iter_mut().find(|it| it.name == release.name);
+            let bundle = sources
+                .bundles
+                .iter_mut()
+                .find(|it| it.name == release.name);
             if let Some(bundle) = bundle {
                 bundle.least = bundle.least.max(release.sequence);
             }
@@ -199,6 +222,17 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
         let shown = grants.directory.display();
         let message = format!("there is no directory {shown}: no grant is good until there is one");
         doubts.push(config.problem(&["grants", "directory"], &message));
+    }
+    for (name, bundle) in &config.policies.bundles {
+        if let Some(remote) = bundle.remote()
+            && let Some(max_age) = remote.max_age
+            && max_age.as_std() < remote.longest_silence()
+        {
+            let path = ["policies", "bundles", name.as_str(), "max_age"];
+            let message = "it is shorter than max_delay, long_poll and timeout together: a server that is well can be \
+                           silent for longer";
+            doubts.push(config.problem(&path, message));
+        }
     }
     let only_certificates = |team: &&str| {
         teams

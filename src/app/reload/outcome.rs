@@ -139,7 +139,7 @@ impl Reloader {
     }
 
     /// Until it is known.
-    pub(super) async fn remember_again(&self) {
+    async fn remember_again(&self) {
         if self.state.is_forgotten.load(Relaxed) && self.remembered().await.is_ok() {
             self.state.is_forgotten.store(false, Relaxed);
             tracing::info!("the bundles in force are known after a restart");
@@ -166,7 +166,13 @@ impl Reloader {
             let in_force = state.in_force.load_full();
             let policies = &in_force.config.policies;
             let policy = in_force.set.policy();
-            downloads.put_aside(&policies.state, &policies.bundles, policy, &waiting, &reason);
+            downloads.put_aside(
+                &policies.state,
+                &policies.bundles,
+                policy,
+                &waiting,
+                &reason,
+            );
         });
         let _done = aside.await;
     }
@@ -222,8 +228,9 @@ impl Reloader {
         }
     }
 
-    /// What is in force has to be in the journal, however late.
-    pub(super) async fn record_again(&self, unrecorded: Option<Record>) -> Option<Record> {
+    /// What is in force has to be known after a restart, and in the journal, however late.
+    pub(super) async fn write_again(&self, unrecorded: Option<Record>) -> Option<Record> {
+        self.remember_again().await;
         let record = unrecorded?;
         let again = self.audit.record(record.clone()).await;
         again.is_err().then_some(record)

@@ -11,7 +11,8 @@ use crate::policy::suite;
 #[derive(Clone, Copy)]
 pub(super) struct Tested {
     files: Digest,
-    /// Whether they have passed. What the gate was started with counts as if it had.
+    /// Whether they have passed. What the gate was started with counts as if it had: it was in force here before, or is
+    /// the first.
     passed: bool,
 }
 
@@ -43,7 +44,7 @@ impl Tested {
 }
 
 /// The policies' own tests, those that `dtgate test` runs.
-fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
+pub(in crate::app) fn pass_their_tests(config: &Config) -> anyhow::Result<()> {
     let mut report = Vec::new();
     let sources = load::sources(config)?;
     let outcome = suite::run_all(&sources, &suite::Options::default(), &mut report);
