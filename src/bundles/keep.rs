@@ -357,7 +357,9 @@ impl Downloads {
     ) -> Result<bool, String> {
         let (all, name, stored) = (self.clone(), name.clone(), stored.clone());
         let kept = tokio::task::spawn_blocking(move || all.keep_answer(&name, &stored, answer));
-        let kept = kept.await.unwrap_or_else(|_fault| Err(io::Error::other("a fault")));
+        let kept = kept
+            .await
+            .unwrap_or_else(|_fault| Err(io::Error::other("a fault")));
         kept.map_err(|error| format!("policies.state: {}", unwritten(&error)))
     }
 
@@ -535,7 +537,13 @@ mod tests {
     #[test]
     fn a_moment_that_is_still_to_come_is_no_young_one() {
         let (now, most) = (Timestamp::UNIX_EPOCH, Duration::from_secs(10));
-        for (seconds, is_old) in [(-11, true), (-10, false), (0, false), (59, false), (61, true)] {
+        for (seconds, is_old) in [
+            (-11, true),
+            (-10, false),
+            (0, false),
+            (59, false),
+            (61, true),
+        ] {
             let since = now + jiff::SignedDuration::from_secs(seconds);
             assert_eq!(is_older(since, now, most), is_old, "{seconds}");
         }
