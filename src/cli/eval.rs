@@ -150,14 +150,12 @@ impl Eval {
     }
 
     fn policies(&self) -> anyhow::Result<&Path> {
-        match &self.policies {
-            Some(policies) => Ok(policies),
-            None => {
-                let policies = Path::new("policies");
-                place::POLICIES.expect(policies, None)?;
-                Ok(policies)
-            }
+        if let Some(policies) = &self.policies {
+            return Ok(policies);
         }
+        let policies = Path::new("policies");
+        place::POLICIES.expect(policies, None)?;
+        Ok(policies)
     }
 
     /// A decision that was recorded.
