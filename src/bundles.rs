@@ -3,6 +3,7 @@
 //!
 //! It does not know what is in them; that is the policies' part.
 
+mod aside;
 mod challenger;
 mod config;
 mod fetch;

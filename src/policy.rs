@@ -61,6 +61,7 @@ pub use input::Input;
 pub use listed::Listed;
 pub use mask::{Mask, MaskError, Masked, Unusable, members as members_of_mask};
 pub use problem::{LoadError, Problem};
+pub use source::files::LONGEST_FILE;
 pub use source::packed::{Packed, Release, Signature, Sources};
 pub use trust::Trusted;
 pub use trust::share::{AnswersFor, Other};
@@ -218,6 +219,21 @@ impl Policy {
     /// Environments that modes and exceptions are about.
     pub fn environments(&self) -> std::collections::BTreeSet<&str> {
         self.engine.environments()
+    }
+
+    /// When modes and exceptions begin and end, after this moment.
+    pub fn moments(&self, after: jiff::Timestamp) -> std::collections::BTreeSet<jiff::Timestamp> {
+        self.engine.moments(after)
+    }
+
+    /// The same violations, with the modes and exceptions of another moment.
+    pub fn applied_at(
+        &self,
+        violations: &[Violation],
+        input: &Input,
+        moment: jiff::Timestamp,
+    ) -> Vec<Violation> {
+        self.engine.applied_at(violations, input, moment)
     }
 
     /// Exceptions that have ended.

@@ -1,28 +1,41 @@
 //! What policies have to show before they are put in force, besides their own tests: requests of the operator's that they
 //! have to deny or to allow, and how they would have decided what was decided last.
 
-use std::fs;
+mod files;
+mod replay;
+
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
+use http::header::HOST;
 
 use super::written;
 use crate::config::{Activation, Config};
 use crate::dynatrace::catalogue::Catalogue;
+use crate::gateway::environment::Environments;
 use crate::gateway::{self, Supposed};
 use crate::identity::Teams;
 use crate::listener::Peer;
-use crate::policy::{Decision, Effect, Input, Policy, Verdict};
-use crate::replay::{self, Change, Report};
-use crate::value::{counted, unread};
+use crate::policy::{Effect, Input, Policy, Violation};
+use crate::value::{counted, read_file, unread};
+use files::all;
+pub(super) use replay::replay;
 
 /// A request, and what has to become of it.
 struct Wanted {
     path: PathBuf,
-    verdict: Verdict,
-    /// The policy that has to be among those that deny it.
-    by: Option<String>,
+    become_of_it: Become,
+}
+
+/// What has to become of a request.
+enum Become {
+    /// By this policy among others, or by any.
+    Denied(Option<String>),
+    Allowed,
+    /// No policy is asked.
+    Refused,
 }
 
 /// What requests are read with.
@@ -30,6 +43,8 @@ struct Wanted {
 pub struct Reading<'a> {
     pub catalogue: &'a Catalogue,
     pub teams: &'a Teams,
+    /// `None`: nobody has said where requests go.
+    pub environments: Option<&'a Environments>,
 }
 
 /// The files of the requests: whatever becomes of one is looked at again when it has changed.
@@ -81,62 +96,6 @@ fn wrong(number: usize) -> String {
     }
 }
 
-/// Everything below `deny` and `allow`. A directory below `deny` is called like the policy that has to deny.
-fn all(directory: &Path) -> anyhow::Result<Vec<Wanted>> {
-    let mut found = Vec::new();
-    let (mut deny, mut allow) = (Vec::new(), Vec::new());
-    entries(directory, &mut |path, name, is_directory| match name {
-        "deny" if is_directory => deny.push(path),
-        "allow" if is_directory => allow.push(path),
-        _ => {}
-    })?;
-    let mut add = |path, verdict, by: Option<&str>| {
-        let by = by.map(str::to_owned);
-        found.push(Wanted { path, verdict, by });
-    };
-    for path in allow {
-        entries(&path, &mut |path, _, _| add(path, Verdict::Allow, None))?;
-    }
-    let mut of_policies = Vec::new();
-    for path in deny {
-        entries(&path, &mut |path, name, is_directory| {
-            if is_directory {
-                of_policies.push((path, name.to_owned()));
-            } else {
-                add(path, Verdict::Deny, None);
-            }
-        })?;
-    }
-    for (path, policy) in of_policies {
-        entries(&path, &mut |path, _, _| {
-            add(path, Verdict::Deny, Some(&policy))
-        })?;
-    }
-    if found.len() > MOST_REQUESTS {
-        bail!(
-            "{}: there are more than {MOST_REQUESTS} requests",
-            directory.display()
-        );
-    }
-    found.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(found)
-}
-
-/// Tells of each entry that is not hidden: its path, its name, and whether it is a directory.
-fn entries(directory: &Path, tell: &mut dyn FnMut(PathBuf, &str, bool)) -> anyhow::Result<()> {
-    let failed = |error: &std::io::Error| anyhow!("{}: {}", directory.display(), unread(error));
-    for entry in fs::read_dir(directory).map_err(|error| failed(&error))? {
-        let entry = entry.map_err(|error| failed(&error))?;
-        let (path, name) = (entry.path(), entry.file_name());
-        let name = name.to_string_lossy();
-        if !name.starts_with('.') {
-            let is_directory = path.is_dir();
-            tell(path, &name, is_directory);
-        }
-    }
-    Ok(())
-}
-
 impl Wanted {
     /// Why it is not decided as it has to be. `None`: it is.
     fn fails(
@@ -145,58 +104,95 @@ impl Wanted {
         policy: &Policy,
         reading: Reading<'_>,
     ) -> anyhow::Result<Option<String>> {
-        let decision = match self.judged(config, policy, reading)? {
-            Came::To(decision) => decision,
-            Came::Open if self.verdict == Verdict::Allow => return Ok(None),
-            Came::Open => {
-                return Ok(Some(
-                    "it has to be denied, and no policy is asked: it is open traffic".to_owned(),
-                ));
+        let came = self.read(config, policy, reading)?;
+        let inputs = match (came, &self.become_of_it) {
+            (Came::To(inputs), Become::Refused) => {
+                drop(inputs);
+                let reason =
+                    "it has to be refused before any policy is asked, and policies judge it";
+                return Ok(Some(reason.to_owned()));
             }
-            Came::Refused(_) if self.verdict == Verdict::Deny && self.by.is_none() => {
-                return Ok(None);
+            (Came::To(inputs), _) => inputs,
+            (Came::Open, Become::Allowed) | (Came::Refused(_), Become::Refused) => return Ok(None),
+            (Came::Open, _) => {
+                let reason = "it has to be denied, and no policy is asked: it is open traffic";
+                return Ok(Some(reason.to_owned()));
             }
-            Came::Refused(reason) => {
+            (Came::Refused(reason), _) => {
                 return Ok(Some(format!(
-                    "no policy is asked: it is refused before, because {reason}"
+                    "no policy is asked: it is refused before, because {reason}{REFUSED}"
                 )));
             }
         };
-        let denials = decision.violations.iter();
+        let are_several = inputs.len() > 1;
+        let failed = inputs.iter().find_map(|input| {
+            let reason = self.fails_as(policy, input)?;
+            let name = &input.environment.name;
+            Some(if are_several {
+                format!("{reason} (in environment {name})")
+            } else {
+                reason
+            })
+        });
+        Ok(failed)
+    }
+
+    /// The same of one document. Modes and exceptions count as they are now, and for what has to be denied also as they
+    /// will be.
+    fn fails_as(&self, policy: &Policy, input: &Input) -> Option<String> {
+        let violations = policy.replay(input).violations;
+        let now = super::now();
+        if let Some(reason) = self.fails_by(&violations) {
+            return Some(reason);
+        }
+        let later = match self.become_of_it {
+            Become::Denied(_) => policy.moments(now),
+            Become::Allowed | Become::Refused => BTreeSet::new(),
+        };
+        [now].into_iter().chain(later).find_map(|moment| {
+            let reason = self.fails_by(&policy.applied_at(&violations, input, moment))?;
+            Some(if moment == now {
+                reason
+            } else {
+                format!("{reason} from {moment} on")
+            })
+        })
+    }
+
+    fn fails_by(&self, violations: &[Violation]) -> Option<String> {
+        let denials = violations.iter();
         let mut denials = denials.filter(|it| it.effect() == Effect::Deny);
-        Ok(match (self.verdict, &self.by) {
-            (Verdict::Allow, _) => denials.next().map(|first| {
+        match &self.become_of_it {
+            Become::Allowed => denials.next().map(|first| {
                 format!(
                     "it has to be allowed, and {} denies it: {}",
                     first.policy, first.message
                 )
             }),
-            (Verdict::Deny, None) => denials
+            Become::Denied(None) => denials
                 .next()
                 .is_none()
                 .then(|| "it has to be denied, and no policy denies it".to_owned()),
-            (Verdict::Deny, Some(by)) => (!denials.any(|it| it.policy == *by))
+            Become::Denied(Some(by)) => (!denials.any(|it| it.policy == *by))
                 .then(|| format!("{by} has to deny it, and does not")),
-        })
+            Become::Refused => None,
+        }
     }
 
-    fn judged(
-        &self,
-        config: &Config,
-        policy: &Policy,
-        reading: Reading<'_>,
-    ) -> anyhow::Result<Came> {
+    fn read(&self, config: &Config, policy: &Policy, reading: Reading<'_>) -> anyhow::Result<Came> {
         let longest = config.limits.settings_body.as_usize().max(LONGEST);
-        let size = fs::metadata(&self.path).map_err(|error| anyhow!("{}", unread(&error)))?;
-        if !size.is_file() || usize::try_from(size.len()).is_ok_and(|size| size > longest) {
-            bail!("it is no file, or longer than {longest} bytes");
-        }
-        let bytes = fs::read(&self.path).map_err(|error| anyhow!("{}", unread(&error)))?;
+        let bytes = read_file(&self.path, longest as u64);
+        let bytes = bytes.map_err(|error| anyhow!("{}", unread(&error)))?;
         if bytes.trim_ascii_start().starts_with(b"{") {
             let input: Input = serde_json::from_slice(&bytes).context("input document")?;
-            return Ok(Came::To(policy.replay(&input)));
+            return Ok(Came::To(vec![input]));
         }
         let mut request = written::request(&bytes)?;
+        let host = request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok());
+        let host = host.map(str::to_owned);
         let address = SocketAddr::new(SOMEBODY, 0);
         request.extensions_mut().insert(Peer {
             address,
@@ -208,105 +204,43 @@ impl Wanted {
             teams: reading.teams.clone(),
             ..Supposed::default()
         };
+        let environments = reading.environments;
         let reading = gateway::Reading {
             limits: &config.limits,
             catalogue: reading.catalogue,
             with_envoy: policy.reads_envoy(),
         };
-        Ok(
-            match gateway::rehearse(request, reading, &supposed, super::now()) {
-                Ok(Some(input)) => Came::To(policy.replay(&input)),
-                Ok(None) => Came::Open,
-                Err(error) => Came::Refused(error.to_string()),
-            },
-        )
+        let read = gateway::rehearse(request, reading, &supposed, super::now());
+        let input = match read {
+            Ok(Some(input)) => input,
+            Ok(None) => return Ok(Came::Open),
+            Err(error) => return Ok(Came::Refused(error.to_string())),
+        };
+        let Some(environments) = environments else {
+            return Ok(Came::To(vec![input]));
+        };
+        let id = input.environment.id.clone();
+        let possible = environments.possible(host.as_deref(), id.as_str());
+        let inputs = possible.into_iter().map(|environment| Input {
+            environment: environment.with_id(id.clone()),
+            ..input.clone()
+        });
+        Ok(Came::To(inputs.collect()))
     }
 }
 
 /// What becomes of a request.
 enum Came {
-    To(Decision),
+    /// Policies judge it: in each environment that it can be for.
+    To(Vec<Input>),
     /// It is streamed through.
     Open,
     /// Before any policy.
     Refused(String),
 }
 
-/// Judges the newest decisions of the journal again, and refuses policies that would have decided too many otherwise.
-pub(super) fn replay(config: &Config, policy: &Policy) -> anyhow::Result<()> {
-    let activation = &config.policies.activation;
-    if activation.replay == 0 {
-        return Ok(());
-    }
-    let journal = &config.journal.directory;
-    let report = replay::newest(journal, policy, activation.replay);
-    let report =
-        report.map_err(|error| anyhow!("policies.activation.replay: {}", unread(&error)))?;
-    tracing::info!(
-        decisions = report.decisions,
-        judged = report.replayed,
-        new_denials = report.new_denials,
-        new_allows = report.new_allows,
-        "the newest decisions of the journal were judged by the new policies"
-    );
-    let too_many = [
-        (
-            Change::NewDenial,
-            report.new_denials,
-            activation.new_denials,
-            "new_denials",
-            "deny",
-            "allowed",
-        ),
-        (
-            Change::NewAllow,
-            report.new_allows,
-            activation.new_allows,
-            "new_allows",
-            "allow",
-            "denied",
-        ),
-    ];
-    let refused = too_many
-        .into_iter()
-        .filter(|(_, found, most, ..)| found > most);
-    let refused = refused.map(|(change, found, most, key, does, did)| {
-        format!(
-            "the policies would {does} {found} of the newest {} decisions that were {did}, and \
-             policies.activation.{key} is {most}{}",
-            report.replayed,
-            examples(&report, change)
-        )
-    });
-    let refused: Vec<String> = refused.collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    bail!("{}", refused.join("\n"))
-}
-
-/// By policy, with the first of each.
-fn examples(report: &Report, change: Change) -> String {
-    let groups = report.groups.iter().filter(|group| group.change == change);
-    let groups = groups.map(|group| {
-        let example = group.examples.first().map(|example| {
-            format!(
-                ", first decision {} by {}: {}",
-                example.decision_id, example.by, example.says
-            )
-        });
-        format!(
-            "\n{}: {}{}",
-            group.policy,
-            group.count,
-            example.unwrap_or_default()
-        )
-    });
-    groups.collect()
-}
-
 const KEY: &str = "policies.activation.requests";
-const MOST_REQUESTS: usize = 1000;
+const REFUSED: &str = "; one that has to be belongs into refused/";
 /// Bytes of a request; more if the gate takes more.
 const LONGEST: usize = 1 << 20;
 /// An address that nobody has.

@@ -14,7 +14,7 @@ use super::now;
 use crate::bundles;
 use crate::config::Config;
 use crate::policy::Policy;
-use crate::value::{Size, absolute};
+use crate::value::{Size, absolute, read_file};
 
 /// Below the journal's directory.
 const FOLDER: &str = "policies";
@@ -27,6 +27,12 @@ pub fn folder(journal: &Path) -> PathBuf {
 /// Where the set of a revision is.
 pub fn path(journal: &Path, revision: &str) -> PathBuf {
     folder(journal).join(format!("{revision}{ENDING}"))
+}
+
+/// Whether sets of policies were in force here, and not this one.
+pub(super) fn are_others(journal: &Path, revision: &str) -> bool {
+    let kept = list(&folder(journal)).unwrap_or_default();
+    !kept.is_empty() && !path(journal, revision).exists()
 }
 
 /// Behind the revision.
@@ -47,19 +53,16 @@ pub(super) fn keep(config: &Config, policy: &Policy) {
 }
 
 fn write(path: &Path, policy: &Policy) -> anyhow::Result<()> {
-    match File::options().write(true).open(path) {
-        // It is the newest again.
-        Ok(file) => {
-            let seconds = u64::try_from(now().as_second()).unwrap_or(0);
-            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            file.set_modified(now).context("touch")
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let bytes = policy.kept().context("archive")?;
-            bundles::replace(path, &bytes).context("write")
-        }
-        Err(error) => Err(error).context("open"),
+    let bytes = policy.kept().context("archive")?;
+    let is_whole = read_file(path, bytes.len() as u64).is_ok_and(|kept| kept == bytes);
+    if !is_whole {
+        return bundles::replace(path, &bytes).context("write");
     }
+    // It is the newest again.
+    let seconds = u64::try_from(now().as_second()).unwrap_or(0);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let file = File::options().write(true).open(path).context("open")?;
+    file.set_modified(now).context("touch")
 }
 
 /// Takes away those that were in force longest ago, until the rest fits.
@@ -103,6 +106,33 @@ pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_whose_file_was_emptied_or_changed_is_written_anew() {
+        let (folder, policies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let rego =
+            "package dtgate.a\n\ndeny contains \"no\" if input.change.name.requested == \"a\"\n";
+        fs::write(policies.path().join("a.rego"), rego).unwrap();
+        let policy = crate::app::policies_at(policies.path(), &[]).unwrap();
+        let path = folder.path().join("a.tar.gz");
+        for before in [None, Some(""), Some("changed")] {
+            if let Some(before) = before {
+                fs::write(&path, before).unwrap();
+            }
+            write(&path, &policy).unwrap();
+            assert_eq!(
+                fs::read(&path).unwrap(),
+                policy.kept().unwrap(),
+                "{before:?}"
+            );
+            write(&path, &policy).unwrap();
+        }
+        assert!(!are_others(folder.path(), "a"));
+        fs::create_dir(super::folder(folder.path())).unwrap();
+        assert!(!are_others(folder.path(), "a"));
+        fs::write(super::path(folder.path(), "b"), "").unwrap();
+        assert!(are_others(folder.path(), "a") && !are_others(folder.path(), "b"));
+    }
 
     #[test]
     fn the_oldest_make_room_and_the_one_in_force_stays() {

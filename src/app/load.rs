@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::activation;
+use super::{activation, generations};
 use crate::bundles::{self, Remembered};
 use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Packed, Policy, Problem, Sources, suite};
+use crate::policy::{Entrypoint, Packed, Policy, Problem, Release, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -26,7 +26,7 @@ pub(super) fn load(
     let reached_before = before.map(|(_, set)| set.environments());
     let environments = Environments::new(config.sections(), reached_before, metrics)?;
     let catalogue = catalogue(config)?;
-    let mut policy = policies(config)?;
+    let mut policy = policies(config, before.map(|(_, set)| set.policy()))?;
     if let Some((of, set)) = before
         && set.policy().revision() == policy.revision()
         && set.policy().releases().eq(policy.releases())
@@ -51,10 +51,17 @@ pub(super) fn load(
     let reading = activation::Reading {
         catalogue: &catalogue,
         teams: &teams,
+        environments: Some(&environments),
     };
     activation::requests(config, &policy, reading)?;
-    if before.is_some_and(|(_, set)| set.policy().revision() != policy.revision()) {
-        activation::replay(config, &policy)?;
+    match before {
+        Some((_, set)) if set.policy().revision() != policy.revision() => {
+            activation::replay(config, &policy)?;
+        }
+        None if generations::are_others(&config.journal.directory, policy.revision()) => {
+            first_time(config, &policy).context(NEVER_IN_FORCE)?;
+        }
+        _ => {}
     }
     Ok(Wanted {
         limits: config.limits,
@@ -71,6 +78,18 @@ pub(super) fn load(
     })
 }
 
+/// Policies that a start would put in force for the first time show what a reload asks of them: it may have refused
+/// them.
+fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    if config.reload.require_tests {
+        pass_their_tests(&sources(config)?)?;
+    }
+    activation::replay(config, policy)
+}
+
+const NEVER_IN_FORCE: &str = "these policies were never in force here, and a reload would refuse them: put back those \
+                              that were, or see what is asked of them";
+
 /// Sees to it that bundles that servers have are there; at a start, those that were in force last.
 pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
     let policies = &config.policies;
@@ -83,11 +102,23 @@ pub(super) fn is_shared(config: &Config) -> bool {
     config.directory().is_some() || config.policies.bundles.len() > 1
 }
 
-/// Loads policies the way `serve` and `check` do.
-fn policies(config: &Config) -> anyhow::Result<Policy> {
+/// Loads policies the way `serve` and `check` do. Bundles are no older than those `in_force`, whatever is remembered.
+fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy> {
+    let mut sources = sources(config)?;
+    if config.policies.allow_rollback.is_none() {
+        for release in in_force.into_iter().flat_map(Policy::releases) {
+            let bundle = sources
+                .bundles
+                .iter_mut()
+                .find(|it| it.name == release.name);
+            if let Some(bundle) = bundle {
+                bundle.least = bundle.least.max(release.sequence);
+            }
+        }
+    }
     // What is wrong with them says where; nothing has to stand before it.
     Ok(Policy::load_all(
-        &sources(config)?,
+        &sources,
         config.policies.time_limit.into(),
     )?)
 }
@@ -185,30 +216,35 @@ pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     })
 }
 
-/// Remembers which bundles are in force: after this, older ones are refused.
+/// Remembers which bundles are in force: after this, older ones are refused. One that cannot be remembered keeps no
+/// other from it; the first of them is told.
 pub(super) fn remember(config: &Config, policy: &Policy) -> anyhow::Result<()> {
+    let remembered: Vec<_> = policy
+        .releases()
+        .map(|release| remember_one(config, release))
+        .collect();
+    remembered.into_iter().collect()
+}
+
+fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     let policies = &config.policies;
-    for release in policy.releases() {
-        let Some((name, bundle)) = policies
-            .bundles
-            .iter()
-            .find(|(name, _)| name.as_str() == release.name)
-        else {
-            continue;
-        };
-        let now = Remembered {
-            digest: release.digest.clone(),
-            revision: release.revision.clone(),
-            sequence: release.sequence,
-        };
-        let before = Remembered::read(&policies.state, name)?;
-        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
-        // First what the next start takes: it must not be older than what is remembered.
-        let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
-            .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-        if is_kept && is_to_know && before.as_ref() != Some(&now) {
-            now.write(&policies.state, name)?;
-        }
+    let named = policies.bundles.iter();
+    let mut named = named.filter(|(name, _)| name.as_str() == release.name);
+    let Some((name, bundle)) = named.next() else {
+        return Ok(());
+    };
+    let now = Remembered {
+        digest: release.digest.clone(),
+        revision: release.revision.clone(),
+        sequence: release.sequence,
+    };
+    let before = Remembered::read(&policies.state, name)?;
+    let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
+    // First what the next start takes: it must not be older than what is remembered.
+    let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
+        .with_context(|| format!("policies.state: {}", policies.state.display()))?;
+    if is_kept && is_to_know && before.as_ref() != Some(&now) {
+        now.write(&policies.state, name)?;
     }
     Ok(())
 }
@@ -243,6 +279,17 @@ pub fn doubts(config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
         let shown = grants.directory.display();
         let message = format!("there is no directory {shown}: no grant is good until there is one");
         doubts.push(config.problem(&["grants", "directory"], &message));
+    }
+    for (name, bundle) in &config.policies.bundles {
+        if let Some(remote) = bundle.remote()
+            && let Some(max_age) = remote.max_age
+            && max_age.as_std() < remote.longest_silence()
+        {
+            let path = ["policies", "bundles", name.as_str(), "max_age"];
+            let message = "it is shorter than max_delay, long_poll and timeout together: a server that is well can be \
+                           silent for longer";
+            doubts.push(config.problem(&path, message));
+        }
     }
     let only_certificates = |team: &&str| {
         teams

@@ -124,7 +124,7 @@ impl Reloader {
                     _ = looks.tick() => Trigger::Watch,
                 },
             };
-            unrecorded = self.record_again(unrecorded).await;
+            unrecorded = self.write_again(unrecorded).await;
             let reload = self.state.in_force.load().config.reload;
             if trigger == Trigger::Watch && !reload.watch {
                 continue;
@@ -134,9 +134,7 @@ impl Reloader {
             self.say_that_it_reads(trigger);
             if seen == loaded {
                 refused = None;
-                if self.state.is_refused.load(Relaxed) && !self.downloads.holds_refused() {
-                    self.put_back();
-                }
+                self.are_back();
             }
             let is_known = seen == loaded || Some(seen) == refused;
             if is_known && trigger != Trigger::Signal {
@@ -144,11 +142,7 @@ impl Reloader {
                 continue;
             }
             if seen == loaded {
-                tracing::info!(
-                    signal = "SIGHUP",
-                    "nothing has changed: nothing is read again"
-                );
-                self.say_how_it_is(trigger, false);
+                self.nothing_has_changed(trigger);
                 continue;
             }
             let seen = self.settled(&source, seen).await;
@@ -182,7 +176,8 @@ impl Reloader {
                     refused = Some(seen);
                     self.state.is_refused.store(true, Relaxed);
                     self.refuse(&error, trigger).await;
-                    self.put_aside(waiting, &error).await;
+                    let are_others = self.put_all_aside(&source, &waiting, &error, loaded).await;
+                    again = are_others.then_some(Trigger::Bundle);
                 }
             }
             self.say_how_it_is(trigger, refused.is_some());
@@ -199,6 +194,40 @@ impl Reloader {
         if trigger == Trigger::Signal {
             self.manager.reloading();
         }
+    }
+
+    /// The files are as they are in force.
+    fn are_back(&self) {
+        self.downloads.try_those_with_others();
+        if self.state.is_refused.load(Relaxed) && !self.downloads.holds_refused() {
+            self.put_back();
+        }
+    }
+
+    fn nothing_has_changed(&self, trigger: Trigger) {
+        self.downloads.try_all();
+        tracing::info!(
+            signal = "SIGHUP",
+            "nothing has changed: nothing is read again"
+        );
+        self.say_how_it_is(trigger, false);
+    }
+
+    /// Puts the bundles aside that came and are refused, and says whether something else was new as well.
+    async fn put_all_aside(
+        &self,
+        source: &Arc<Source>,
+        waiting: &[(bundles::Name, String)],
+        error: &anyhow::Error,
+        loaded: Digest,
+    ) -> bool {
+        self.put_aside(waiting, error).await;
+        let is_alone = waiting.len() < 2 && self.look(source).await == loaded;
+        let are_others = !waiting.is_empty() && !is_alone;
+        if are_others {
+            self.downloads.put_aside_with_others(waiting);
+        }
+        are_others
     }
 
     /// Who has asked waits for that.
@@ -228,7 +257,7 @@ impl Reloader {
         let look = off_thread(move || {
             let in_force = state.in_force.load_full();
             let policies = &in_force.config.policies;
-            Downloads::waiting(&policies.state, &policies.bundles)
+            Downloads::waiting(&policies.state, &policies.bundles, in_force.set.policy())
         });
         look.await.unwrap_or_default()
     }

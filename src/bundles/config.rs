@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::outbound::{ClientCertificate, Proxy, is_private};
+use crate::outbound::{ClientCertificate, Proxy, is_encrypted, is_private};
 use crate::policy::{Packed, Signature, Signer};
 use crate::value::{Duration, is_name, plain_url};
 
@@ -169,6 +169,14 @@ impl Remote {
                     .to_owned(),
             );
         }
+        let has_proxy = matches!(remote.proxy, Some(Proxy::Url(_)));
+        if !is_encrypted(url) && has_proxy && remote.token_file.is_some() {
+            return Err(
+                "token_file is a secret, and a proxy reads what goes to http:// through it: use https://, or take proxy \
+                 away"
+                    .to_owned(),
+            );
+        }
         if !is_private(url) && written.signature.is_none() {
             return Err(
                 "anybody on the way could change a bundle that is not signed: use https://, or sign it (signature)"
@@ -180,6 +188,12 @@ impl Remote {
 }
 
 impl Remote {
+    /// How long the server can be well and silent: until it is asked again, and answers.
+    pub fn longest_silence(&self) -> std::time::Duration {
+        let parts = [self.max_delay, self.long_poll, self.timeout];
+        parts.into_iter().map(Duration::as_std).sum()
+    }
+
     /// Without its query, which may be a secret.
     pub fn shown(&self) -> String {
         let text = self.url.to_string();
@@ -278,6 +292,10 @@ mod tests {
             (
                 &format!("{url}when_stale = \"refuse\"\n"),
                 "write max_age, too",
+            ),
+            (
+                "url = \"http://127.0.0.1:1/b\"\ntoken_file = \"t\"\nproxy = \"http://proxy.example:3128\"\n",
+                "a proxy reads what goes to http://",
             ),
             (&format!("{url}urll = 1\n"), "unknown field `urll`"),
         ] {

@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 
 use super::config::Remote;
-use crate::outbound::{AskError, Client, Files, Found, OutboundError, is_encrypted};
+use crate::outbound::{AskError, Client, Files, Found, OutboundError, is_encrypted, is_here};
 use crate::policy::MOST_BYTES;
 use crate::value::unread;
 
@@ -50,6 +50,8 @@ impl Remote {
         let files = Files::read(self.ca.as_deref(), self.client_certificate.as_ref())?;
         let credential = self.proxy_credential_file.as_deref();
         let proxy = Found::on_the_way(&self.url, self.proxy.as_ref(), credential)?;
+        // From there, this machine would be another one, and it would read the token.
+        let proxy = proxy.filter(|_| !is_here(&self.url));
         let client = Client::new(&files, proxy, is_encrypted(&self.url))?;
         Ok(client.taking(MOST_BYTES))
     }

@@ -3,8 +3,9 @@
 //! What was fetched is put where the gate reads it; whether it is in force is not decided here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,10 +14,12 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
+use super::aside::Aside;
 use super::config::{Remote, WhenStale};
 use super::fetch::{Answer, Fetched};
 use super::stored::{Said, Stored};
 use super::{Config, Name};
+use crate::policy::Policy;
 use crate::telemetry::Metrics;
 use crate::value::{Sha256Hex, rfc3339_millis, unwritten};
 
@@ -28,6 +31,10 @@ pub struct Downloads {
     tasks: Mutex<Tasks>,
     /// A bundle came.
     came: Notify,
+    /// Those that were put aside are wanted now.
+    again: Notify,
+    /// One that was put aside is tried, until then at most: no other is, so that each is tried by itself.
+    trying: Mutex<Option<Instant>>,
     metrics: Metrics,
     now: fn() -> Timestamp,
 }
@@ -45,11 +52,13 @@ struct Told {
     max_age: Option<Duration>,
     since: Timestamp,
     last_request: Option<Timestamp>,
+    /// When the server last said that what is in force is what it has.
     last_success: Option<Timestamp>,
+    /// The digest of what came last and is not in force, and when: if it is put in force, the server said so then.
+    came: Option<(String, Timestamp)>,
     error: Option<String>,
     when_stale: WhenStale,
-    /// The digest of a bundle that came and was refused, and why: it is put aside until something else is in force.
-    refused: Option<(String, String)>,
+    aside: Option<Aside>,
 }
 
 /// Why a bundle that has to be there before the gate reads is not there.
@@ -111,7 +120,7 @@ pub async fn prepare(
 }
 
 /// Keeps what is in force, for the next start. `false`: it is not there any more.
-pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> std::io::Result<bool> {
+pub fn in_force(state: &Path, name: &Name, config: &Config, digest: &str) -> io::Result<bool> {
     match config.remote() {
         Some(_) => Stored::new(state, name, config, false).is_in_force(digest),
         None => Ok(true),
@@ -133,6 +142,8 @@ impl Downloads {
             told: Mutex::default(),
             tasks: Mutex::default(),
             came: Notify::new(),
+            again: Notify::new(),
+            trying: Mutex::default(),
             metrics,
             now,
         })
@@ -140,7 +151,7 @@ impl Downloads {
 
     /// Fetches these, and no others; `is_shared`: they are not the only source. Has to be called within a tokio runtime.
     pub fn keep(self: &Arc<Self>, state: &Path, bundles: &Bundles, is_shared: bool) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = lock(&self.tasks);
         let wanted = (state.to_owned(), bundles.clone(), is_shared);
         if tasks.wanted.as_ref() == Some(&wanted) {
             return;
@@ -148,15 +159,14 @@ impl Downloads {
         for task in tasks.running.drain(..) {
             task.abort();
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         told.clear();
         for (name, config) in bundles {
             let Some(remote) = config.remote() else {
                 continue;
             };
             let stored = Stored::new(state, name, config, is_shared);
-            let confirmed = stored.said().confirmed;
-            let last_success = confirmed.and_then(|moment| moment.parse().ok());
+            let last_success = stored.confirmed((self.now)());
             told.insert(
                 name.clone(),
                 Told {
@@ -165,9 +175,10 @@ impl Downloads {
                     since: (self.now)(),
                     last_request: None,
                     last_success,
+                    came: None,
                     error: None,
                     when_stale: remote.when_stale,
-                    refused: None,
+                    aside: None,
                 },
             );
             self.metrics
@@ -184,7 +195,7 @@ impl Downloads {
         self.came.notified().await;
     }
 
-    async fn fetch_on(&self, name: &Name, remote: &Remote, stored: &Stored) {
+    async fn fetch_on(self: &Arc<Self>, name: &Name, remote: &Remote, stored: &Stored) {
         let (mut can_wait, mut failures) = (false, 0_u32);
         loop {
             let began = Instant::now();
@@ -201,7 +212,7 @@ impl Downloads {
                     match vetted(stored, answer).await {
                         Ok(answer) => match self.refused(name, &answer) {
                             Some(reason) => Err(reason),
-                            None => self.kept(stored, answer),
+                            None => self.kept(name, stored, answer).await,
                         },
                         Err(reason) => Err(reason),
                     }
@@ -220,93 +231,165 @@ impl Downloads {
                 0 => between(remote.min_delay.as_std(), remote.max_delay.as_std()),
                 _ => after_failures(failures, remote.max_delay.as_std()),
             };
-            sleep(delay).await;
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = self.again.notified() => {}
+            }
         }
     }
 
-    /// Why what came is not tried again. An answer that says something else ends it that it was put aside.
+    /// Why what came is not tried yet. An answer that says something else ends it that it was put aside.
     fn refused(&self, name: &Name, answer: &Answer) -> Option<String> {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = match answer {
+            Answer::Bundle(fetched) => Some(Sha256Hex::of(&fetched.bytes)),
+            Answer::Unchanged => None,
+        };
+        let mut all = lock(&self.told);
         let told = all.get_mut(name)?;
-        let (digest, reason) = told.refused.as_ref()?;
-        if let Answer::Bundle(fetched) = answer
-            && Sha256Hex::of(&fetched.bytes).as_str() == digest
-        {
-            return Some(format!("what the server has was refused: {reason}"));
+        let aside = told.aside.as_ref()?;
+        if digest.is_none_or(|digest| digest.as_str() != aside.digest) {
+            told.aside = None;
+            self.came.notify_one();
+            return None;
         }
-        told.refused = None;
-        self.came.notify_one();
+        let (mut trying, now) = (lock(&self.trying), Instant::now());
+        if !aside.is_due() || trying.is_some_and(|until| until > now) {
+            return Some(format!("{REFUSED} was refused: {}", aside.reason));
+        }
+        *trying = Some(now + LONGEST_TRY);
         None
     }
 
     /// The bundles that came and are not in force, by name and digest.
-    pub fn waiting(state: &Path, bundles: &Bundles) -> Vec<(Name, String)> {
+    pub fn waiting(state: &Path, bundles: &Bundles, in_force: &Policy) -> Vec<(Name, String)> {
         let remote = bundles.iter().filter(|(_, it)| it.remote().is_some());
         let waiting = remote.filter_map(|(name, config)| {
-            let digest = Stored::new(state, name, config, false).waiting()?;
+            let stored = Stored::new(state, name, config, false);
+            let digest = stored.waiting(digest(in_force, name))?;
             Some((name.clone(), digest))
         });
         waiting.collect()
     }
 
-    /// These are refused: what was in force last is read in their place, so that other files can change without them.
+    /// These are refused: what is in force is read in their place, so that other files can change without them.
     pub fn put_aside(
         &self,
         state: &Path,
         bundles: &Bundles,
+        in_force: &Policy,
         waiting: &[(Name, String)],
         reason: &str,
     ) {
-        for (name, digest) in waiting {
+        *lock(&self.trying) = None;
+        for (name, refused) in waiting {
             let Some(config) = bundles.get(name) else {
                 continue;
             };
             let stored = Stored::new(state, name, config, false);
-            if stored.waiting().as_ref() != Some(digest) {
+            let in_force = digest(in_force, name);
+            if stored.waiting(in_force).as_ref() != Some(refused) {
                 continue;
             }
-            let restored = stored.restore();
-            let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (Ok(()), Some(told)) = (restored, all.get_mut(name)) {
-                told.refused = Some((digest.clone(), reason.to_owned()));
+            let restored = stored.put_back(in_force);
+            if let (Ok(true), Some(told)) = (restored, lock(&self.told).get_mut(name)) {
+                told.aside = Some(Aside::new(told.aside.as_ref(), refused, reason));
+            }
+        }
+    }
+
+    /// These were put aside together, or with other files that are refused: each may be right by itself.
+    pub fn put_aside_with_others(&self, waiting: &[(Name, String)]) {
+        let mut all = lock(&self.told);
+        for (name, refused) in waiting {
+            let told = all.get_mut(name).and_then(|told| told.aside.as_mut());
+            if let Some(aside) = told.filter(|aside| aside.digest == *refused) {
+                aside.with_others = true;
             }
         }
     }
 
     /// Whether a bundle is put aside.
     pub fn holds_refused(&self) -> bool {
-        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values().any(|told| told.refused.is_some())
+        lock(&self.told).values().any(|told| told.aside.is_some())
+    }
+
+    /// Nothing else is refused any more: those that were put aside with others are tried, one after the other.
+    pub fn try_those_with_others(&self) {
+        self.try_those(|aside| aside.with_others);
+    }
+
+    /// Somebody wants them tried.
+    pub fn try_all(&self) {
+        self.try_those(|_| true);
+    }
+
+    fn try_those(&self, wanted: impl Fn(&Aside) -> bool) {
+        let mut all = lock(&self.told);
+        let aside = all.values_mut().filter_map(|told| told.aside.as_mut());
+        let wanted: Vec<&mut Aside> = aside.filter(|aside| wanted(aside)).collect();
+        if !wanted.is_empty() {
+            wanted.into_iter().for_each(Aside::try_now);
+            self.again.notify_waiters();
+        }
     }
 
     /// Something else is in force: bundles that were put aside are tried again when they come.
-    pub fn try_again(&self) {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values_mut().for_each(|told| told.refused = None);
+    pub fn are_in_force(&self, policy: &Policy) {
+        *lock(&self.trying) = None;
+        let mut held = false;
+        for (name, told) in lock(&self.told).iter_mut() {
+            held |= told.aside.take().is_some();
+            let in_force = digest(policy, name);
+            let came = told.came.take_if(|came| Some(&*came.0) == in_force);
+            told.last_success = came.map(|(_, moment)| moment).or(told.last_success);
+        }
+        if held {
+            self.again.notify_waiters();
+        }
     }
 
-    /// Puts what came where the gate reads it.
-    fn kept(&self, stored: &Stored, answer: Answer) -> Result<(), String> {
-        let now = (self.now)();
-        let kept = match answer {
-            Answer::Unchanged => stored.say(&Said {
-                confirmed: Some(rfc3339_millis(now)),
-                ..stored.said()
-            }),
-            Answer::Bundle(fetched) => {
-                let kept = stored.keep(&fetched.bytes, &said(stored, &fetched, now));
-                if matches!(kept, Ok(true)) {
-                    self.came.notify_one();
-                }
-                kept.map(|_is_other| ())
-            }
-        };
+    /// Puts what came where the gate reads it; on another thread, because a disk can be slow.
+    async fn kept(
+        self: &Arc<Self>,
+        name: &Name,
+        stored: &Stored,
+        answer: Answer,
+    ) -> Result<bool, String> {
+        let (all, name, stored) = (self.clone(), name.clone(), stored.clone());
+        let kept = tokio::task::spawn_blocking(move || all.keep_answer(&name, &stored, answer));
+        let kept = kept
+            .await
+            .unwrap_or_else(|_fault| Err(io::Error::other("a fault")));
         kept.map_err(|error| format!("policies.state: {}", unwritten(&error)))
     }
 
-    fn tell(&self, name: &Name, kept: Result<(), String>) {
+    /// Whether the server vouches by it for what is in force.
+    fn keep_answer(&self, name: &Name, stored: &Stored, answer: Answer) -> io::Result<bool> {
         let now = (self.now)();
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetched = match answer {
+            Answer::Unchanged => {
+                let said = Said {
+                    confirmed: Some(rfc3339_millis(now)),
+                    ..stored.said()
+                };
+                return stored.say(&said).map(|()| true);
+            }
+            Answer::Bundle(fetched) => fetched,
+        };
+        let said = said(stored, &fetched, now);
+        let vouches = stored.is_remembered(&said.digest);
+        if !vouches && let Some(told) = lock(&self.told).get_mut(name) {
+            told.came = Some((said.digest.clone(), now));
+        }
+        if stored.keep(&fetched.bytes, &said)? {
+            self.came.notify_one();
+        }
+        Ok(vouches)
+    }
+
+    fn tell(&self, name: &Name, kept: Result<bool, String>) {
+        let now = (self.now)();
+        let mut all = lock(&self.told);
         let Some(told) = all.get_mut(name) else {
             return;
         };
@@ -314,8 +397,10 @@ impl Downloads {
         self.metrics
             .bundle_fetched(name.as_str(), kept.is_ok().then_some(now));
         match kept {
-            Ok(()) => {
-                told.last_success = Some(now);
+            Ok(vouches) => {
+                if vouches {
+                    told.last_success = Some(now);
+                }
                 if told.error.take().is_some() {
                     tracing::info!(%name, url = told.url, "a bundle can be fetched again");
                 }
@@ -334,7 +419,7 @@ impl Downloads {
 
     /// What operators are told.
     pub fn told(&self) -> Vec<Value> {
-        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.told);
         let told = all.iter().map(|(name, told)| {
             json!({
                 "name": name.as_str(),
@@ -359,14 +444,19 @@ impl Downloads {
 
     fn first_stale(&self, counts: impl Fn(WhenStale) -> bool) -> Option<String> {
         let now = (self.now)();
-        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.told);
         all.iter().find_map(|(name, told)| {
             let since = told.last_success.unwrap_or(told.since);
-            let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-            let is_old = told.max_age.is_some_and(|most| age > most) && counts(told.when_stale);
-            is_old.then(|| {
+            let most = told.max_age.filter(|_| counts(told.when_stale))?;
+            is_older(since, now, most).then(|| {
                 let since = rfc3339_millis(since);
-                format!("bundle {name}: its server has not answered since {since} (max_age)")
+                match &told.error {
+                    Some(error) if error.starts_with(REFUSED) => format!(
+                        "bundle {name}: what its server has is refused, and it has not vouched for what is in force since \
+                         {since} (max_age); /status says why"
+                    ),
+                    _ => format!("bundle {name}: its server has not answered since {since} (max_age)"),
+                }
             })
         })
     }
@@ -380,8 +470,25 @@ async fn vetted(stored: &Stored, answer: Answer) -> Result<Answer, String> {
     let (stored, bytes) = (stored.clone(), fetched.bytes.clone());
     let vetted = tokio::task::spawn_blocking(move || stored.vet(&bytes)).await;
     let refused = vetted.unwrap_or_else(|_fault| Err("it cannot be read".to_owned()));
-    let refused = refused.map_err(|reason| format!("what the server has is refused: {reason}"));
+    let refused = refused.map_err(|reason| format!("{REFUSED} is refused: {reason}"));
     refused.map(|()| Answer::Bundle(fetched))
+}
+
+/// The digest of a bundle that is in force.
+fn digest<'a>(in_force: &'a Policy, name: &Name) -> Option<&'a str> {
+    let release = in_force.releases().find(|it| it.name == name.as_str());
+    release.map(|release| release.digest.as_str())
+}
+
+/// A moment that is still to come is not believed: somebody has set the clock.
+fn is_older(since: Timestamp, now: Timestamp, most: Duration) -> bool {
+    let age = Duration::try_from(now.duration_since(since));
+    let ahead = Duration::try_from(since.duration_since(now)).unwrap_or_default();
+    age.is_ok_and(|age| age > most) || ahead > CLOCKS_DIFFER
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Twice as long each time, up to the longest; gates that fail together do not come back together.
@@ -403,6 +510,11 @@ fn between(least: Duration, most: Duration) -> Duration {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How long one that was put aside is tried, before another is.
+const LONGEST_TRY: Duration = Duration::from_mins(1);
+const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
+/// How it begins that what came is refused.
+const REFUSED: &str = "what the server has";
 
 #[cfg(test)]
 mod tests {
@@ -420,5 +532,20 @@ mod tests {
         }
         assert!(after_failures(40, most) >= most / 2);
         assert_eq!(between(most, most), most);
+    }
+
+    #[test]
+    fn a_moment_that_is_still_to_come_is_no_young_one() {
+        let (now, most) = (Timestamp::UNIX_EPOCH, Duration::from_secs(10));
+        for (seconds, is_old) in [
+            (-11, true),
+            (-10, false),
+            (0, false),
+            (59, false),
+            (61, true),
+        ] {
+            let since = now + jiff::SignedDuration::from_secs(seconds);
+            assert_eq!(is_older(since, now, most), is_old, "{seconds}");
+        }
     }
 }

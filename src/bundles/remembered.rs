@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory)?;
+    // One at a time: another that writes the same file would take its new one away.
+    let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let new = path.with_extension("new");
     // What somebody else left or linked there is not written to.
     match fs::remove_file(&new) {
@@ -83,6 +86,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&new, path)?;
     fs::File::open(directory)?.sync_all()
 }
+
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// Copies everything that is known of bundles into another directory.
 pub fn copy_state(from: &Path, to: &Path) -> io::Result<()> {

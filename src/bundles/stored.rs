@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::remembered::replace;
@@ -96,6 +97,20 @@ impl Stored {
         said.etag.filter(|_| is_its)
     }
 
+    /// Whether this is what was in force last, as far as that is known.
+    pub(super) fn is_remembered(&self, digest: &str) -> bool {
+        let last = Remembered::read(&self.state, &self.name);
+        matches!(last, Ok(Some(last)) if last.digest == digest)
+    }
+
+    /// When this server last vouched for what was in force last. A moment that is still to come is none.
+    pub(super) fn confirmed(&self, now: Timestamp) -> Option<Timestamp> {
+        let said = self.said();
+        let is_its = said.server == self.server && self.is_remembered(&said.digest);
+        let confirmed = said.confirmed.filter(|_| is_its)?.parse().ok();
+        confirmed.filter(|confirmed| *confirmed <= now)
+    }
+
     /// Keeps what was fetched, and says whether it is another one than before.
     pub(super) fn keep(&self, bytes: &[u8], said: &Said) -> io::Result<bool> {
         let before = fs::read(&self.current).unwrap_or_default();
@@ -128,11 +143,28 @@ impl Stored {
         Ok(true)
     }
 
-    /// The digest of what is there, if it is not what was in force last.
-    pub(super) fn waiting(&self) -> Option<String> {
+    /// The digest of what is there, if it is not what is in force. `None`: nothing of it is, and what was last counts.
+    pub(super) fn waiting(&self, in_force: Option<&str>) -> Option<String> {
         let current = fs::read(&self.current).ok()?;
-        let is_other = fs::read(self.good()).ok()? != current;
-        is_other.then(|| Sha256Hex::of(&current).as_str().to_owned())
+        let digest = Sha256Hex::of(&current);
+        let is_other = match in_force {
+            Some(in_force) => digest.as_str() != in_force,
+            None => fs::read(self.good()).ok()? != current,
+        };
+        is_other.then(|| digest.as_str().to_owned())
+    }
+
+    /// What is in force is read again, and nothing older. `false`: it is not here any more.
+    pub(super) fn put_back(&self, in_force: Option<&str>) -> io::Result<bool> {
+        let good = match fs::read(self.good()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            good => good?,
+        };
+        if in_force.is_some_and(|digest| Sha256Hex::of(&good).as_str() != digest) {
+            return Ok(false);
+        }
+        replace(&self.current, &good)?;
+        Ok(true)
     }
 
     /// For a start: what was in force last, and nothing that came later.
@@ -177,6 +209,68 @@ mod tests {
             fs::read(state.path().join("platform.tar.gz")).unwrap(),
             b"one"
         );
+    }
+
+    #[test]
+    fn what_is_put_back_is_what_is_in_force_and_nothing_older() {
+        let state = tempfile::tempdir().unwrap();
+        let (one, said) = (stored(state.path(), "a"), Said::default());
+        let current = || fs::read(state.path().join("platform.tar.gz")).unwrap();
+        one.keep(b"one", &said).unwrap();
+        assert!(one.is_in_force(&digest(b"one")).unwrap());
+        // The second is in force, and that could not be kept.
+        one.keep(b"two", &said).unwrap();
+        let two = digest(b"two");
+        assert_eq!(one.waiting(Some(&two)), None);
+        one.keep(b"three", &said).unwrap();
+        assert_eq!(one.waiting(Some(&two)), Some(digest(b"three")));
+        assert!(!one.put_back(Some(&two)).unwrap());
+        assert_eq!(current(), b"three");
+        assert!(one.put_back(Some(&digest(b"one"))).unwrap());
+        assert_eq!(current(), b"one");
+    }
+
+    #[test]
+    fn only_its_own_server_has_vouched_for_a_bundle_and_never_in_the_future() {
+        let state = tempfile::tempdir().unwrap();
+        let one = stored(state.path(), "a");
+        let now: Timestamp = "2026-11-29T10:00:00Z".parse().unwrap();
+        let say = |bytes: &[u8], server: &str, confirmed: &str| {
+            let said = Said {
+                digest: digest(bytes),
+                etag: None,
+                confirmed: Some(confirmed.to_owned()),
+                server: server.to_owned(),
+            };
+            one.say(&said).unwrap();
+            one.confirmed(now)
+        };
+        let in_force = Remembered {
+            digest: digest(b"one"),
+            ..Remembered::default()
+        };
+        in_force.write(state.path(), &one.name).unwrap();
+        let then = "2026-11-29T09:00:00Z";
+        assert_eq!(say(b"one", &one.server, then), then.parse().ok());
+        assert_eq!(say(b"two", &one.server, then), None);
+        assert_eq!(say(b"one", "elsewhere", then), None);
+        assert_eq!(say(b"one", &one.server, "2026-11-29T11:00:00Z"), None);
+    }
+
+    #[test]
+    fn two_that_write_the_same_file_do_not_write_into_each_other() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("a");
+        std::thread::scope(|scope| {
+            for letter in [b'a', b'b'] {
+                let path = &path;
+                scope.spawn(move || {
+                    (0..50).for_each(|_| replace(path, &[letter; 10_000]).unwrap());
+                });
+            }
+        });
+        let read = fs::read(path).unwrap();
+        assert!(read == [b'a'; 10_000] || read == [b'b'; 10_000]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::bundles;
 use crate::config::{Config, NEEDS_A_RESTART};
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{Failures, UnknownWrites, environment::Environments, lookup::Lookup};
-use crate::identity::Tokens;
+use crate::identity::{Teams, Tokens};
 use crate::listener::descriptors;
 use crate::policy::{Entrypoint, Other, Policy, Problem, Release, Sources, Trusted, suite};
 use crate::ship;
@@ -79,15 +79,7 @@ impl Check {
         (config.policies.entrypoints).extend(self.entrypoints.iter().cloned());
         let _fetched = fetched(&mut config)?;
         let shaky = app::check_listeners(&config)?;
-        app::check_otlp(&config)?;
-        Directory::check(&config.journal.directory).context("journal")?;
-        let origin = config.journal.origin.as_ref();
-        checkpoint::key::check(&config.journal.directory, origin).context("journal")?;
-        ship::check(&config.ship).context("ship")?;
-        let store = config.store.as_ref().map(store::check);
-        store.transpose().context("store")?;
-        anchor::check(&config.journal.checkpoints).context("journal.checkpoints")?;
-        index::check(&config.journal.directory, &config.journal.index_path()).context("journal")?;
+        check_records(&config)?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let tokens = Tokens::new(&config.identity, &metrics, app::now)?;
         let catalogue = app::catalogue(&config)?;
@@ -127,14 +119,13 @@ impl Check {
         let reading = Reading {
             catalogue: &catalogue,
             teams: &teams,
+            environments: environments.as_ref(),
         };
-        let requests = activation::requests(&config, &policy, reading)?;
-        let mut doubts = match &self.config {
-            Some(_) => app::doubts(&config, &policy, &teams),
-            None => Vec::new(),
+        let requests = match activation::requests(&config, &policy, reading) {
+            Ok(requests) => requests,
+            Err(error) => return self.refuse(out, &[format!("{error:#}")], &[]),
         };
-        doubts.extend(policy.warnings().iter().cloned());
-        doubts.extend(app::ended(&policy));
+        let mut doubts = self.doubts(&config, &policy, &teams);
         doubts.extend(challenger(&config, &policy, environments.as_ref()));
         let tests = config.reload.require_tests.then(|| {
             let (number, failed) = suite::failures(&sources);
@@ -163,6 +154,17 @@ impl Check {
         let trusted = checked.policy.prove(bytecode, self.compare, self.seed);
         self.tell(out, &checked, &trusted)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the configuration and the policies say, and may not be meant.
+    fn doubts(&self, config: &Config, policy: &Policy, teams: &Teams) -> Vec<Problem> {
+        let mut doubts = match &self.config {
+            Some(_) => app::doubts(config, policy, teams),
+            None => Vec::new(),
+        };
+        doubts.extend(policy.warnings().iter().cloned());
+        doubts.extend(app::ended(policy));
+        doubts
     }
 
     /// Says what was found.
@@ -246,6 +248,20 @@ impl Check {
         }
         Ok(ExitCode::from(1))
     }
+}
+
+/// Whether records can be kept, and sent where they have to go.
+fn check_records(config: &Config) -> anyhow::Result<()> {
+    app::check_otlp(config)?;
+    Directory::check(&config.journal.directory).context("journal")?;
+    let origin = config.journal.origin.as_ref();
+    checkpoint::key::check(&config.journal.directory, origin).context("journal")?;
+    ship::check(&config.ship).context("ship")?;
+    let store = config.store.as_ref().map(store::check);
+    store.transpose().context("store")?;
+    anchor::check(&config.journal.checkpoints).context("journal.checkpoints")?;
+    index::check(&config.journal.directory, &config.journal.index_path()).context("journal")?;
+    Ok(())
 }
 
 /// Fetches bundles that no gate has fetched yet, as it would at its first start, and keeps nothing of them.

@@ -94,6 +94,14 @@ impl Gateway {
             trace,
             fleet: self.shared.outside.fleet.as_ref(),
         };
+        // Nothing is asked of the upstream for what is refused in any case.
+        if let Some(reason) = (self.shared.outside.stale)() {
+            let told = environment.input(call.head(), recorder.redactor());
+            let input = recorder.input(&call, told, &parts, None, false, (self.shared.now)())?;
+            if !input.only_disables() {
+                return Err(Reason::Stale(reason));
+            }
+        }
         let found = self.look_up(asking).await?;
         trace.step(Step::Judge);
         let current = found.as_ref().and_then(|found| found.current.as_ref());

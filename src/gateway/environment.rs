@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::credential::{self, Brokered, Credential, CredentialError};
 use super::upstream::{self, BuildError, Reached, Upstream};
-use crate::dynatrace::redact::Redactor;
+use crate::dynatrace::redact::{Redacted, Redactor};
 use crate::dynatrace::token::HashKey;
 use crate::guard::{Call, Head};
 use crate::policy::input;
@@ -194,6 +194,32 @@ impl Environments {
             }
         }
         Ok(Self(Table::Several(table)))
+    }
+
+    /// The environments that a request can be for, as policies see them, but for the id: those that its host or its id
+    /// names, or else each.
+    pub fn possible(&self, host: Option<&str>, id: &str) -> Vec<input::Environment> {
+        let shown = |environment: &Environment| input::Environment {
+            name: environment.name.clone(),
+            id: Redacted::default(),
+            data: environment.data.clone(),
+        };
+        let table = match &self.0 {
+            Table::One(environment) => return vec![shown(environment)],
+            Table::Several(table) => table,
+        };
+        let is_named = |key: &&(Option<String>, Option<String>)| {
+            key.0.as_deref().is_some_and(|it| it == id)
+                || key.1.is_some() && key.1.as_deref() == host
+        };
+        let is_one_named = table.keys().any(|key| is_named(&key));
+        let possible = table
+            .iter()
+            .filter(|(key, _)| !is_one_named || is_named(key));
+        let possible: BTreeMap<&str, &Arc<Environment>> = possible
+            .map(|(_, environment)| (environment.name.as_str(), environment))
+            .collect();
+        possible.into_values().map(|it| shown(it)).collect()
     }
 
     /// One for each environment, by name.

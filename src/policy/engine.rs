@@ -7,6 +7,7 @@
 
 mod document;
 mod entrypoints;
+mod moments;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -75,6 +75,14 @@ pub struct Input {
     pub envoy: Option<Envoy>,
 }
 
+impl Environment {
+    /// The same, called by this id.
+    #[must_use]
+    pub fn with_id(self, id: Redacted) -> Self {
+        Self { id, ..self }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Environment {
     pub name: String,

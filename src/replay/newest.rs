@@ -12,25 +12,10 @@ use crate::audit::lines::{Lines, Place};
 use crate::audit::{first_record, segments};
 use crate::policy::Policy;
 
-/// Judges the newest decisions of a journal again, so many at most, and no more than fit in 64 MiB. On this thread: it is
-/// for a gate that serves meanwhile.
+/// Judges the newest decisions of a journal again, so many at most: those that a policy has judged before. Decisions
+/// beyond 64 MiB, and what is older than 1 GiB of records, are not looked at. On this thread: it is for a gate that
+/// serves meanwhile.
 pub fn newest(journal: &Path, candidate: &Policy, decisions: usize) -> io::Result<Report> {
-    let mut lines: VecDeque<Vec<u8>> = VecDeque::new();
-    let (mut wanted, mut room) = (decisions, MOST_BYTES);
-    for path in segments(journal)?.iter().rev() {
-        let Some(segment) = first_record(path) else {
-            continue;
-        };
-        let older = decisions_of(journal, segment, wanted, room)?;
-        wanted = wanted.saturating_sub(older.len());
-        room = room.saturating_sub(older.iter().map(Vec::len).sum());
-        for line in older.into_iter().rev() {
-            lines.push_front(line);
-        }
-        if wanted == 0 || room == 0 {
-            break;
-        }
-    }
     let options = Options {
         wanted: Wanted::new(None, None, Vec::new()),
         examples: 1,
@@ -38,18 +23,34 @@ pub fn newest(journal: &Path, candidate: &Policy, decisions: usize) -> io::Resul
     };
     let candidate = Candidate::new(candidate);
     let mut report = Report::new(candidate.policy().revision());
-    for line in lines {
-        candidate.judge(&line, &options, &mut report);
+    let wanted = u64::try_from(decisions).unwrap_or(u64::MAX);
+    let (mut room, mut left) = (MOST_BYTES, MOST_READ);
+    for path in segments(journal)?.iter().rev() {
+        let Some(segment) = first_record(path) else {
+            continue;
+        };
+        let judged = judged_of(journal, segment, room, &mut left)?;
+        for line in judged.into_iter().rev() {
+            room = room.saturating_sub(line.len());
+            candidate.judge(&line, &options, &mut report);
+            if report.replayed >= wanted {
+                return Ok(report);
+            }
+        }
+        if room == 0 || left == 0 {
+            break;
+        }
     }
     Ok(report)
 }
 
-/// The newest of one segment, in their order.
-fn decisions_of(
+/// The newest decisions of policies in one segment, in their order: those that have an input and a verdict. What was
+/// refused before any policy, or is masked as a whole, says nothing about policies.
+fn judged_of(
     journal: &Path,
     segment: u64,
-    wanted: usize,
     room: usize,
+    left: &mut usize,
 ) -> io::Result<VecDeque<Vec<u8>>> {
     let from = Place { segment, offset: 0 };
     let mut lines = Lines::from(journal, from).over_damage();
@@ -57,13 +58,15 @@ fn decisions_of(
     while let Some(line) = lines.next_line()?
         && line.place.segment == segment
     {
+        *left = left.saturating_sub(line.bytes.len());
         // In a text of somebody else, the quotation marks would have backslashes.
-        if memmem::find(&line.bytes, DECISION).is_none() {
+        let has = |member: &[u8]| memmem::find(&line.bytes, member).is_some();
+        if !(has(DECISION) && has(INPUT)) {
             continue;
         }
         bytes += line.bytes.len();
         found.push_back(line.bytes);
-        while found.len() > wanted || bytes > room {
+        while bytes > room {
             bytes -= found.pop_front().map_or(0, |line: Vec<u8>| line.len());
         }
     }
@@ -71,5 +74,8 @@ fn decisions_of(
 }
 
 const DECISION: &[u8] = b"\"kind\":\"decision\"";
+const INPUT: &[u8] = b"\"input\":{";
 /// Of lines that are held at once.
 const MOST_BYTES: usize = 64 << 20;
+/// Of records that are read.
+const MOST_READ: usize = 1 << 30;

@@ -16,7 +16,7 @@ use crate::harness::{Simulator, copy, gate, policies, program};
 use crate::messages::masked;
 use crate::tls::{certified, write};
 
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 23] = [
     "README.md",
     "SECURITY.md",
     "docs/architecture.md",
@@ -27,6 +27,7 @@ const PAGES: [&str; 20] = [
     "docs/deploy/docker.md",
     "docs/deploy/kubernetes.md",
     "docs/deploy/systemd.md",
+    "docs/fleet.md",
     "docs/grants.md",
     "docs/identity.md",
     "docs/input.md",
@@ -35,6 +36,8 @@ const PAGES: [&str; 20] = [
     "docs/performance.md",
     "docs/release.md",
     "docs/replay.md",
+    "docs/rollout.md",
+    "docs/ship.md",
     "docs/store.md",
     "policies/README.md",
 ];
@@ -384,7 +387,8 @@ fn every_command_and_flag_that_is_shown_exists() {
     for name in PAGES {
         for shown in commands(&page(name)) {
             let words: Vec<&str> = shown.split_whitespace().collect();
-            let nested = ["audit", "grant", "scopes"].contains(words.first().unwrap_or(&""));
+            let nested =
+                ["audit", "grant", "policies", "scopes"].contains(words.first().unwrap_or(&""));
             let depth = if nested { 2 } else { 1 };
             let mut arguments = words[..depth.min(words.len())].to_vec();
             if arguments.last().is_some_and(|word| word.starts_with('-')) {

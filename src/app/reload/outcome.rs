@@ -91,7 +91,7 @@ impl Reloader {
             revision = set.policy().revision(),
             "files were read again and are in force"
         );
-        self.remember(&changed);
+        self.remember(&changed).await;
         say_what_needs_a_restart(&restart);
         self.prove_again(&running);
         self.state.tell(Last {
@@ -127,37 +127,60 @@ impl Reloader {
         let is_shared = load::is_shared(&in_force.config);
         self.downloads
             .keep(&policies.state, &policies.bundles, is_shared);
-        self.downloads.try_again();
+        self.downloads.are_in_force(in_force.set.policy());
     }
 
     /// What of the bundles has to be known after a restart, and what of them is said now.
-    fn remember(&self, changed: &[&'static str]) {
+    async fn remember(&self, changed: &[&'static str]) {
         let in_force = self.state.in_force.load_full();
-        let policy = in_force.set.policy();
         if changed.contains(&"policies") {
-            say_bundles(&in_force.config, policy);
+            say_bundles(&in_force.config, in_force.set.policy());
         }
-        if let Err(error) = load::remember(&in_force.config, policy) {
+        self.state.is_forgotten.store(false, Relaxed);
+        if let Err(error) = self.remembered().await {
+            self.state.is_forgotten.store(true, Relaxed);
             tracing::error!(
                 error = format!("{error:#}"),
-                "the bundles are in force, and an older one would not be known as such after a restart"
+                "the bundles are in force, and older ones would not be known as such after a restart: it is tried again"
             );
         }
+    }
+
+    /// Until it is known.
+    async fn remember_again(&self) {
+        if self.state.is_forgotten.load(Relaxed) && self.remembered().await.is_ok() {
+            self.state.is_forgotten.store(false, Relaxed);
+            tracing::info!("the bundles in force are known after a restart");
+        }
+    }
+
+    async fn remembered(&self) -> anyhow::Result<()> {
+        let in_force = self.state.in_force.load_full();
+        let remembering = move || load::remember(&in_force.config, in_force.set.policy());
+        off_thread(remembering).await.unwrap_or(Ok(()))
     }
 
     /// Bundles that came and were refused do not keep other files from being read.
     pub(super) async fn put_aside(
         &self,
-        waiting: Vec<(bundles::Name, String)>,
+        waiting: &[(bundles::Name, String)],
         error: &anyhow::Error,
     ) {
         let reason = format!("{error:#}");
         let reason = reason.lines().next().unwrap_or_default().to_owned();
         let (downloads, state) = (self.downloads.clone(), self.state.clone());
+        let waiting = waiting.to_owned();
         let aside = off_thread(move || {
             let in_force = state.in_force.load_full();
             let policies = &in_force.config.policies;
-            downloads.put_aside(&policies.state, &policies.bundles, &waiting, &reason);
+            let policy = in_force.set.policy();
+            downloads.put_aside(
+                &policies.state,
+                &policies.bundles,
+                policy,
+                &waiting,
+                &reason,
+            );
         });
         let _done = aside.await;
     }
@@ -213,8 +236,9 @@ impl Reloader {
         }
     }
 
-    /// What is in force has to be in the journal, however late.
-    pub(super) async fn record_again(&self, unrecorded: Option<Record>) -> Option<Record> {
+    /// What is in force has to be known after a restart, and in the journal, however late.
+    pub(super) async fn write_again(&self, unrecorded: Option<Record>) -> Option<Record> {
+        self.remember_again().await;
         let record = unrecorded?;
         let again = self.audit.record(record.clone()).await;
         again.is_err().then_some(record)

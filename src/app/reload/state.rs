@@ -25,6 +25,8 @@ pub(in crate::app) struct State {
     last: Mutex<Option<Last>>,
     /// The files hold something that was refused.
     pub(super) is_refused: AtomicBool,
+    /// Which bundles are in force would not be known after a restart.
+    pub(super) is_forgotten: AtomicBool,
     /// Fetches the keys of issuers before they are too old.
     keys: Mutex<Option<AbortHandle>>,
     /// Names credentials that have no public part.
@@ -65,6 +67,7 @@ impl State {
             in_force: ArcSwap::from_pointee(InForce { set, config, since }),
             last: Mutex::default(),
             is_refused: AtomicBool::default(),
+            is_forgotten: AtomicBool::default(),
             keys: Mutex::default(),
             key,
             started: since,

@@ -8,7 +8,8 @@ use crate::config::Config;
 #[derive(Clone, Copy)]
 pub(super) struct Tested {
     files: Digest,
-    /// Whether they have passed. What the gate was started with counts as if it had.
+    /// Whether they have passed. What the gate was started with counts as if it had: it was in force here before, or is
+    /// the first.
     passed: bool,
 }
 

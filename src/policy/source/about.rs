@@ -91,6 +91,11 @@ impl About {
                 .is_none_or(|percent| drawn(lot, input) < percent)
     }
 
+    /// When it begins and ends.
+    pub(in crate::policy) fn moments(&self) -> impl Iterator<Item = jiff::Timestamp> {
+        self.from.into_iter().chain(self.until)
+    }
+
     pub(in crate::policy) fn has_begun(&self, time: jiff::Timestamp) -> bool {
         self.from.is_none_or(|from| time >= from)
     }

@@ -18,7 +18,7 @@ use super::packed::{Part, Sources, is_bundle};
 use crate::dynatrace::redact::Redactor;
 use crate::policy::entrypoint::Entrypoint;
 use crate::policy::problem::Problem;
-use crate::value::unread;
+use crate::value::{read_file, unread};
 
 pub(in crate::policy) struct File {
     /// As the user would write it: the given directory, then the way down.
@@ -206,7 +206,7 @@ impl Tree {
             }
             Kind::Data | Kind::Policy | Kind::Test => {}
         }
-        let text = match fs::read_to_string(path) {
+        let text = match text(path, LONGEST_FILE.min(self.left())) {
             Ok(text) => text,
             Err(error) => return self.unread.push(unreadable(path, &error)),
         };
@@ -230,6 +230,13 @@ impl Tree {
             }
             Kind::Disguised(_) | Kind::Other => {}
         }
+    }
+
+    /// How many bytes may still be read.
+    fn left(&self) -> u64 {
+        let files = [&self.policies, &self.tests, &self.masks, &self.data_files];
+        let read: usize = files.into_iter().flatten().map(|it| it.text.len()).sum();
+        MOST_BYTES.saturating_sub(read as u64)
     }
 
     /// SHA-256 over all that was read, tests included, and what could not be.
@@ -288,6 +295,16 @@ struct Way {
     /// Links to directories that were followed, wherever they stand.
     links: usize,
 }
+
+fn text(path: &Path, most: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_file(path, most)?);
+    text.map_err(|_no_text| ErrorKind::InvalidData.into())
+}
+
+/// Bytes of one file.
+pub const LONGEST_FILE: u64 = 64 << 20;
+/// Bytes of all files of a directory, at least: of links to one file there can be many.
+const MOST_BYTES: u64 = 4 * LONGEST_FILE;
 
 /// So many: a few that lead to one another could be followed without end.
 const MOST_LINKS: usize = 1000;

@@ -30,13 +30,13 @@ pub(super) fn values(
         return Vec::new();
     };
     let parts = parts(statement);
-    let Some(text) = with_prints(statement, &parts) else {
+    let Some(written) = with_prints(statement, &parts) else {
         return Vec::new();
     };
     let changed = File {
         path: place.file.clone(),
         name: place.file.clone(),
-        text,
+        text: written,
     };
     let with_it = |file| if file_is(file, place) { &changed } else { file };
     let all: Vec<&File> = files.iter().map(with_it).collect();

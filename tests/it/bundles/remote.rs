@@ -434,6 +434,104 @@ fn a_bundle_that_cannot_be_in_force_keeps_no_other_file_from_being_read() {
     verify(&gate.journal());
 }
 
+/// Two bundles, of which the second is on a server of its own.
+fn configure_two(works: &Works, [platform, team]: [&Server; 2], more: &str) {
+    let key = works.path("public.pem").display().to_string();
+    let address = team.upstream.address;
+    let second = format!(
+        "signature = {{ key_file = \"{key}\", algorithm = \"ES256\" }}\n[policies.bundles.team]\n\
+         url = \"http://{address}/team.tar.gz\"\nmin_delay = \"10ms\"\nmax_delay = \"20ms\"\n{more}"
+    );
+    platform.configure(works, &second);
+}
+
+#[test]
+fn a_bundle_that_came_with_another_that_is_refused_is_in_force_all_the_same() {
+    let works = Works::new();
+    let platform = Server::new(works.bundle("names", "a", 1), "\"one\"");
+    let quiet = works.bundle("team", "a", 1);
+    let team = Server::new(quiet, "\"one\"");
+    configure_two(&works, [&platform, &team], "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let broken = works.bundle("team", "\" + \"", 2);
+    let revision = |told: &Value, name: &str| {
+        let bundles = told["policies"]["bundles"].as_array().unwrap();
+        let bundle = bundles.iter().find(|it| it["name"] == name).unwrap();
+        bundle["revision"].as_str().unwrap().to_owned()
+    };
+    // Both for the same reading: it takes a while.
+    team.show(Shown::Bundle(broken, "\"two\""));
+    platform.show(Shown::Bundle(works.bundle("names", "b", 2), "\"two\""));
+    let told = eventually("the one that is right is in force", || {
+        let told = status(&gate);
+        (revision(&told, "platform") == "b").then_some(told)
+    });
+    assert_eq!(revision(&told, "team"), "a");
+    eventually("the other one is refused", || {
+        (status(&gate)["reload"]["refused"] == true).then_some(())
+    });
+    assert_eq!(revision(&status(&gate), "platform"), "b");
+    verify(&gate.journal());
+}
+
+#[test]
+fn a_bundle_that_came_while_another_file_was_wrong_is_in_force_when_that_is_put_back() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 1), "\"one\"");
+    server.configure(&works, "");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let right = std::fs::read_to_string(works.path("dtgate.toml")).unwrap();
+    works.write("dtgate.toml", &format!("{right}no_such_key = 1\n"));
+    server.show(Shown::Bundle(works.bundle("names", "b", 2), "\"two\""));
+    refused(&gate, "no_such_key");
+    eventually("it is put aside", || {
+        let error = download(&gate)["error"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        error.contains("was refused: ").then_some(())
+    });
+    assert_eq!(named(&gate, "a"), 204);
+    works.write("dtgate.toml", &right);
+    gate.signal("HUP");
+    eventually("the bundle is in force", || {
+        (named(&gate, "b") == 204).then_some(())
+    });
+    eventually("nothing is refused any more", || {
+        (status(&gate)["reload"]["refused"] == false).then_some(())
+    });
+}
+
+#[test]
+fn a_gate_says_that_what_its_server_has_is_refused_and_for_how_long() {
+    let works = Works::new();
+    let server = Server::new(works.bundle("names", "a", 3), "\"good\"");
+    server.configure(&works, "max_age = \"2s\"\n");
+    let upstream = Upstream::lenient();
+    let gate = serve(&works, &upstream);
+    let checked = program()
+        .args(["check", "--config"])
+        .arg(works.path("dtgate.toml"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        said.contains("shorter than max_delay, long_poll and timeout"),
+        "{said}"
+    );
+    server.show(Shown::Bundle(works.bundle("names", "b", 2), "\"bad\""));
+    let said = eventually("it is not ready", || {
+        let ready = gate.ready();
+        (ready.status == 503).then_some(ready.body)
+    });
+    assert!(
+        said.contains("bundle platform: what its server has is refused"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_check_with_a_bundle_that_is_missing_knows_what_is_known_of_the_others() {
     let works = Works::new();

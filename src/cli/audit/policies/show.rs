@@ -1,6 +1,5 @@
 //! `dtgate policies show`: sets of policies that were in force, and what was in them.
 
-use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -99,7 +98,7 @@ const SHORTEST: usize = 6;
 
 /// That a file is named by.
 fn revision(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.trim_end_matches(generations::ENDING).to_owned()
 }
 
