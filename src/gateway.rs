@@ -134,7 +134,6 @@ pub struct Outside {
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "each is made by somebody else")]
     pub fn new(
         audit: Audit,
         ledger: Ledger,

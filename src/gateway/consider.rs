@@ -120,11 +120,6 @@ impl Gateway {
             Ok::<_, ReadError>((addressed, input, found, parts))
         };
         let (addressed, mut input, found, parts) = line.read(who, length, tell).await??;
-        if !input.only_disables()
-            && let Some(reason) = (self.shared.outside.stale)()
-        {
-            return Err(Reason::Stale(reason));
-        }
         let counting = self.recall(recorder, who, &mut input).await?;
         let (judged, input) = self.judge(who, addressed, input).await?;
         Ok(Considered {

@@ -501,6 +501,9 @@ const BEARER: &str = "Bearer realm=\"dtgate\", error=\"invalid_token\"";
 /// What may come instead of TRACE.
 const METHODS: &str = "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE";
 
+/// How to ask for a grant, beside a body that an entrypoint wrote.
+const GRANT: HeaderName = HeaderName::from_static("dtgate-grant");
+
 #[cfg(test)]
 mod tests {
 
@@ -533,6 +536,3 @@ mod tests {
         }
     }
 }
-
-/// How to ask for a grant, beside a body that an entrypoint wrote.
-const GRANT: HeaderName = HeaderName::from_static("dtgate-grant");

@@ -123,8 +123,7 @@ impl Bundle {
         let (mut rego, mut broken) = compile(&tree.policies.iter().collect::<Vec<_>>(), &tree.data);
         let modules = rego.get_modules().clone();
         if tree.may_lack && broken.is_empty() {
-            let program = Program::new(&modules);
-            tree.entrypoints.retain(|it| program.has_below(&it.path()));
+            tree.forget_what_it_lacks(&modules);
         }
         let revision = revision(&tree);
         problems.extend(misplaced(&tree, &modules));
@@ -173,11 +172,7 @@ impl Bundle {
         let reads = program.reads();
         let reads_of = program.reads_of_policies(&names, &entrypoints);
         finish(problems)?;
-        let mut warnings = std::mem::take(&mut tree.warnings);
-        warnings.extend(absent::silent(&program, lookup_required));
-        warnings.extend(absent::never_there(&program));
-        warnings.extend(settings::unread(&program, &tree));
-        warnings.extend(twice::told(&program));
+        let warnings = warnings(&program, &mut tree, lookup_required);
         let of_one = |problem| LoadError {
             problems: vec![problem],
         };
@@ -237,6 +232,24 @@ fn definitions(
             (name, definition)
         });
     all.collect()
+}
+
+/// What is worth a second look, and yet is in force.
+fn warnings(program: &Program<'_>, tree: &mut Tree, lookup_required: bool) -> Vec<Problem> {
+    let mut warnings = std::mem::take(&mut tree.warnings);
+    warnings.extend(absent::silent(program, lookup_required));
+    warnings.extend(absent::never_there(program));
+    warnings.extend(settings::unread(program, tree));
+    warnings.extend(twice::told(program));
+    warnings
+}
+
+impl Tree {
+    /// Leaves entrypoints away that it has no rule for.
+    fn forget_what_it_lacks(&mut self, modules: &[Ref<Module>]) {
+        let program = Program::new(modules);
+        self.entrypoints.retain(|it| program.has_below(&it.path()));
+    }
 }
 
 /// Data below a package, which would hide its rules, or be hidden by them.

@@ -84,13 +84,7 @@ impl Reloader {
         self.keep_bundles();
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
-        tracing::info!(
-            trigger = trigger.as_str(),
-            generation = set.generation(),
-            changed = %changed.join(", "),
-            revision = set.policy().revision(),
-            "files were read again and are in force"
-        );
+        say_what_is_in_force(trigger, &set, &changed);
         self.remember(&changed).await;
         say_what_needs_a_restart(&restart);
         self.prove_again(&running);
@@ -249,6 +243,16 @@ impl Reloader {
 async fn keep_generation(config: &Config, set: &Arc<Set>) {
     let (config, set) = (config.clone(), set.clone());
     let _kept = off_thread(move || generations::keep(&config, set.policy())).await;
+}
+
+fn say_what_is_in_force(trigger: Trigger, set: &Set, changed: &[&str]) {
+    tracing::info!(
+        trigger = trigger.as_str(),
+        generation = set.generation(),
+        changed = %changed.join(", "),
+        revision = set.policy().revision(),
+        "files were read again and are in force"
+    );
 }
 
 fn say_what_needs_a_restart(keys: &[&str]) {

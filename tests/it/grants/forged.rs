@@ -322,7 +322,7 @@ fn the_next_change_can_be_kept_for_whoever_has_the_whole_credential() {
     let plain = crate::harness::put(BAD);
     let secret = credential_of(&plain);
     let wrong = secret.replace(&secret[secret.len() - 8..], "AAAAAAAA");
-    assert_eq!(gate.raw(&plain.replace(&secret, &wrong)).status, 403);
+    assert_eq!(gate.raw(plain.replace(&secret, &wrong)).status, 403);
     assert!(upstream.seen().is_empty());
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 204);
     verify(&gate.journal());
