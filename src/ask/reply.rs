@@ -92,7 +92,7 @@ mod tests {
         assert!(short.len() < MOST && short.ends_with(b"]\n"));
         // The same with its indentation.
         assert!(matches!(written(&deep, true), Err(Refusal::Long)));
-        let long = json!("\u{1}".repeat(MOST / 6));
+        let long = json!("\u{1}".repeat(MOST / 6 + 1));
         assert!(matches!(written(&long, false), Err(Refusal::Long)));
     }
 

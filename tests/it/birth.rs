@@ -9,7 +9,9 @@ use std::sync::mpsc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Answered, Gate, Seen, eventually, exchange, read_answer, read_message};
+use crate::harness::{
+    Answered, Gate, Seen, eventually, exchange, files, read_answer, read_message,
+};
 
 /// The secret part of the credentials that are made here.
 const MADE: &str = "B3NZQ6VLXOTAJ5CWY7DHUKI2MFE4RGPSB3NZQ6VLXOTAJ5CWY7DHUKI2MFE4RGPS";
@@ -87,8 +89,8 @@ fn outcome(gate: &Gate) -> Value {
 /// Nothing that the gate has written holds the secret that was made.
 fn assert_no_secret(gate: &Gate) {
     let mut written = gate.log();
-    for entry in std::fs::read_dir(gate.journal()).unwrap() {
-        let content = std::fs::read(entry.unwrap().path()).unwrap();
+    for path in files(&gate.journal()) {
+        let content = std::fs::read(path).unwrap();
         written.push_str(&String::from_utf8_lossy(&content));
     }
     let secret = MADE.split_at(16).0;

@@ -8,7 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    GOOD, Gate, TOKEN, Upstream, eventually, gate, policies, program, serving, verify,
+    GOOD, Gate, TOKEN, Upstream, eventually, files, gate, policies, program, serving, verify,
 };
 
 /// A journal that a gate wrote and closed: a start, 45 changes with their outcomes, a stop.
@@ -54,13 +54,10 @@ fn verdict(journal: &Path) -> (Option<i32>, String) {
 
 /// Every file of a journal, with its content.
 fn listing(journal: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files: Vec<_> = std::fs::read_dir(journal)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
-        .collect();
-    files.sort();
+    let files = files(journal).into_iter();
     files
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect()
 }
 
 fn edit(segment: &Path, number: usize, from: &str, to: &str) {
@@ -201,8 +198,7 @@ fn no_file_that_is_removed_admits_a_second_gate() {
     let upstream = Upstream::lenient();
     let gate = gate(upstream.address);
     assert_eq!(gate.send("PUT", TOKEN, GOOD).status, 204);
-    for entry in std::fs::read_dir(gate.journal()).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files(&gate.journal()) {
         if path
             .extension()
             .is_none_or(|extension| extension != "jsonl")

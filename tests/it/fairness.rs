@@ -13,7 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Answered, BAD, GOOD, Gate, SECRET, TOKEN, Upstream, eventually, exchange, read_answer,
+    Answered, BAD, GOOD, Gate, SECRET, TOKEN, Upstream, copy, eventually, exchange, policies,
+    read_answer,
 };
 use crate::wire::{assert_envelope, configured, patient};
 
@@ -134,9 +135,24 @@ fn refusal(gate: &Gate, text: &str) -> Value {
 #[test]
 fn who_asks_for_much_waits_in_his_own_queue() {
     let upstream = Upstream::lenient();
-    let gate = configured(
-        upstream.address,
+    let directory = tempfile::tempdir().unwrap();
+    let (config, place) = (
+        directory.path().join("dtgate.toml"),
+        directory.path().join("policies"),
+    );
+    std::fs::write(
+        &config,
         "[limits]\naddress_share = \"100%\"\njudge_queue = 1000\njudge_timeout = \"5m\"\ndenials = 100000\n",
+    )
+    .unwrap();
+    // Where a policy knows what a caller did before, its changes are judged one after the other.
+    copy(&policies(), &place);
+    std::fs::remove_file(place.join("blast_radius.rego")).unwrap();
+    let [config, place] = [&config, &place].map(|path| path.to_str().unwrap().to_owned());
+    let gate = Gate::start(
+        directory,
+        upstream.address,
+        &["--config", &config, "--policies", &place],
     );
     let scopes: Vec<String> = (0..200).map(|n| format!("unknown.scope.{n}")).collect();
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 
-use crate::harness::{Gate, Upstream, eventually, exchange, program, read_answer, serving};
+use crate::harness::{Gate, Upstream, eventually, exchange, files, program, read_answer, serving};
 use places::PLACES;
 
 /// A policy that repeats all that it can see of a request: denies, but for what is deleted.
@@ -306,8 +306,7 @@ fn check_written(gate: &Gate, forbidden: &Forbidden) {
         log.contains("/the/last/request").then_some(log)
     });
     forbidden.check("the log", log.as_bytes());
-    for entry in std::fs::read_dir(gate.journal()).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files(&gate.journal()) {
         forbidden.check(&path.display().to_string(), &std::fs::read(&path).unwrap());
     }
     let metrics = exchange(
