@@ -69,24 +69,24 @@ _mode_known(mode) if mode in {"enforce", "warn", "dry_run"}
 _mode_known(mode) if mode.mode in {"enforce", "warn", "dry_run"}
 
 # Only policies that are there: one that was removed, with its files, objects to nothing.
-_denied.blast_radius := blast_radius.deny
+_denied["blast_radius"] := blast_radius.deny
 
-_denied.escalation := escalation.deny
+_denied["escalation"] := escalation.deny
 
-_denied.expiry := expiry.deny
+_denied["expiry"] := expiry.deny
 
-_denied.forbidden_scopes := forbidden_scopes.deny
+_denied["forbidden_scopes"] := forbidden_scopes.deny
 
-_denied.known_scopes := known_scopes.deny
+_denied["known_scopes"] := known_scopes.deny
 
-_denied.minting := minting.deny
+_denied["minting"] := minting.deny
 
-_denied.naming := naming.deny
+_denied["naming"] := naming.deny
 
-_denied.no_self_update := no_self_update.deny
+_denied["no_self_update"] := no_self_update.deny
 
-_denied.protected_tokens := protected_tokens.deny
+_denied["protected_tokens"] := protected_tokens.deny
 
-_denied.reactivation := reactivation.deny
+_denied["reactivation"] := reactivation.deny
 
-_denied.scope_budget := scope_budget.deny
+_denied["scope_budget"] := scope_budget.deny
