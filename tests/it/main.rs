@@ -68,6 +68,7 @@ mod memory;
 mod messages;
 mod ordinary;
 mod otlp;
+mod pages;
 mod pipes;
 mod plain;
 mod postgres;

@@ -1,9 +1,7 @@
 //! The commands of docs/fleet.md, as somebody pastes them.
 
-use std::process::Stdio;
-
-use crate::docs::page;
 use crate::harness::policies;
+use crate::pages::{commands, paste, statuses};
 use crate::postgres::{as_nobody, programs};
 
 /// Ports of the page, each of which becomes a free one.
@@ -16,18 +14,8 @@ const END: &str =
 #[test]
 #[ignore = "needs PostgreSQL and HAProxy"]
 fn needs_haproxy_the_page_about_several_gates_does_what_it_says() {
-    let page = page("docs/fleet.md");
-    let (_, part) = page.split_once("## Try it on one machine").unwrap();
-    let (part, _) = part.split_once("\n## ").unwrap();
-    let blocks = part.split("```sh\n").skip(1);
-    let mut script: String = blocks
-        .map(|block| block.split_once("```").unwrap().0)
-        .collect();
-    for port in PORTS {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let free = listener.local_addr().unwrap().port().to_string();
-        script = script.replace(port, &free);
-    }
+    let heading = "## Try it on one machine";
+    let script = commands("docs/fleet.md", heading, "\n## ", &PORTS);
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("here");
     std::fs::create_dir(&place).unwrap();
@@ -36,30 +24,9 @@ fn needs_haproxy_the_page_about_several_gates_does_what_it_says() {
         "--policies policies",
         &format!("--policies {}", policies().display()),
     );
-    // Jobs have numbers, as in a shell of somebody's own. Whatever fails, nothing is left behind.
-    let script = format!("set -em\ntrap '{END}' EXIT\n{script}");
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_dtgate"));
-    let path = std::env::var("PATH").unwrap();
-    let (mine, theirs) = (program.parent().unwrap(), programs());
-    let mut bash = as_nobody("bash", &place);
-    // No pipe: what is left of it would be waited for.
-    let [told, complaints] = ["told", "complaints"].map(|name| folder.path().join(name));
-    let [out, err] = [&told, &complaints].map(|path| std::fs::File::create(path).unwrap());
-    let status = bash
-        .args(["-c", &script])
-        .env(
-            "PATH",
-            format!("{}:{}:{path}", mine.display(), theirs.display()),
-        )
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .status()
-        .unwrap();
-    let [told, complaints] = [told, complaints].map(|path| std::fs::read_to_string(path).unwrap());
-    assert!(status.success(), "{told}\n{complaints}");
-    let answers: Vec<&str> = told.lines().filter(|line| line.len() == 3).collect();
-    assert_eq!(answers, ["204", "204", "403", "204"], "{told}");
+    let bash = as_nobody("bash", &place);
+    let told = paste(bash, &script, END, Some(&programs()));
+    assert_eq!(statuses(&told), ["204", "204", "403", "204"], "{told}");
     for gate in ["gate-a", "gate-b"] {
         assert!(told.contains(gate), "{gate}: {told}");
     }

@@ -1,9 +1,9 @@
 //! The commands of docs/grants.md, as somebody pastes them.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::docs::page;
+use crate::harness::{copy, policies};
+use crate::pages::{JOBS, commands, paste, statuses};
 
 /// Ports of the page, each of which becomes a free one.
 const PORTS: [&str; 3] = ["9100", "8080", "8081"];
@@ -11,44 +11,14 @@ const PORTS: [&str; 3] = ["9100", "8080", "8081"];
 #[test]
 #[ignore = "needs curl"]
 fn needs_curl_the_page_about_grants_does_what_it_says() {
-    let page = page("docs/grants.md");
-    let (_, part) = page.split_once("## From a denial to a grant").unwrap();
-    let (part, _) = part.split_once("\n## ").unwrap();
-    let blocks = part.split("```sh\n").skip(1);
-    let mut script: String = blocks
-        .map(|block| block.split_once("```").unwrap().0)
-        .collect();
-    for port in PORTS {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let free = listener.local_addr().unwrap().port().to_string();
-        script = script.replace(port, &free);
-    }
+    let heading = "## From a denial to a grant";
+    let script = commands("docs/grants.md", heading, "\n## ", &PORTS);
     let folder = tempfile::tempdir().unwrap();
-    crate::harness::copy(&crate::harness::policies(), &folder.path().join("policies"));
-    // Jobs have numbers, as in a shell of somebody's own. Whatever fails, nothing is left behind.
-    let script = format!("set -em\ntrap 'kill $(jobs -p) || true' EXIT\n{script}");
-    let program = Path::new(env!("CARGO_BIN_EXE_dtgate"));
-    let path = std::env::var("PATH").unwrap();
-    // No pipe: what is left of it would be waited for.
-    let outputs = tempfile::tempdir().unwrap();
-    let [told, complaints] = ["told", "complaints"].map(|name| outputs.path().join(name));
-    let [out, err] = [&told, &complaints].map(|path| std::fs::File::create(path).unwrap());
-    let status = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(folder.path())
-        .env(
-            "PATH",
-            format!("{}:{path}", program.parent().unwrap().display()),
-        )
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .status()
-        .unwrap();
-    let [told, complaints] = [told, complaints].map(|path| std::fs::read_to_string(path).unwrap());
-    assert!(status.success(), "{told}\n{complaints}");
-    let answers: Vec<&str> = told.lines().filter(|line| line.len() == 3).collect();
-    assert_eq!(answers, ["403", "204", "403"], "{told}");
+    copy(&policies(), &folder.path().join("policies"));
+    let mut bash = Command::new("bash");
+    bash.current_dir(folder.path());
+    let told = paste(bash, &script, JOBS, None);
+    assert_eq!(statuses(&told), ["403", "204", "403"], "{told}");
     for said in [
         "lets pass    this request once, exactly as it was denied:",
         "it can be used, once",

@@ -1,0 +1,60 @@
+//! Commands of pages, as somebody pastes them.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::docs::page;
+
+/// All commands of a page between two headings. Each of its ports becomes a free one.
+pub(crate) fn commands(name: &str, from: &str, to: &str, ports: &[&str]) -> String {
+    let page = page(name);
+    let (_, part) = page.split_once(from).unwrap();
+    let (part, _) = part.split_once(to).unwrap();
+    let blocks = part.split("```sh\n").skip(1);
+    let mut script: String = blocks
+        .map(|block| block.split_once("```").unwrap().0)
+        .collect();
+    for port in ports {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = listener.local_addr().unwrap().port().to_string();
+        script = script.replace(port, &free);
+    }
+    script
+}
+
+/// Ends what a shell has begun.
+pub(crate) const JOBS: &str = "kill $(jobs -p) || true";
+
+/// Has a shell run a script with dtgate, and `more` programs, within reach; what it prints. `end` is run whatever fails.
+pub(crate) fn paste(mut bash: Command, script: &str, end: &str, more: Option<&Path>) -> String {
+    // Jobs have numbers, as in a shell of somebody's own. Whatever fails, nothing is left behind.
+    let script = format!("set -em\ntrap '{end}' EXIT\n{script}");
+    let program = Path::new(env!("CARGO_BIN_EXE_dtgate"));
+    let mut path = format!("{}:", program.parent().unwrap().display());
+    if let Some(more) = more {
+        path = format!("{path}{}:", more.display());
+    }
+    path.push_str(&std::env::var("PATH").unwrap());
+    // No pipe: what is left of it would be waited for.
+    let outputs = tempfile::tempdir().unwrap();
+    let [told, complaints] = ["told", "complaints"].map(|name| outputs.path().join(name));
+    let [out, err] = [&told, &complaints].map(|path| File::create(path).unwrap());
+    let status = bash
+        .args(["-c", &script])
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .status()
+        .unwrap();
+    let [told, complaints] = [told, complaints].map(|path| std::fs::read_to_string(path).unwrap());
+    assert!(status.success(), "{told}\n{complaints}");
+    told
+}
+
+/// The statuses that curl prints, a line each.
+pub(crate) fn statuses(told: &str) -> Vec<&str> {
+    told.lines().filter(|line| line.len() == 3).collect()
+}
