@@ -125,6 +125,11 @@ impl Admin {
         }
     }
 
+    /// What judges now, and how that came to be, for others who tell it.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
     /// The answer to a method, a path and what is accepted; nothing else of a request matters here.
     pub fn answer(
         &self,
@@ -137,7 +142,7 @@ impl Admin {
             "/metrics" if accept::open_metrics(headers) => Self::open_metrics,
             "/metrics" => Self::metrics,
             "/readyz" => Self::readiness,
-            "/status" => Self::status,
+            "/status" => Self::told,
             _ => {
                 return json(
                     StatusCode::NOT_FOUND,
@@ -203,7 +208,7 @@ impl Admin {
         json(status, &Readiness { ready, checks })
     }
 
-    fn status(&self) -> Response<Full<Bytes>> {
+    fn told(&self) -> Response<Full<Bytes>> {
         json(StatusCode::OK, &(self.status)())
     }
 }

@@ -36,6 +36,7 @@ use crate::ask::{self, Ask};
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
+use crate::console::Console;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
 use crate::gateway::{self, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT};
@@ -320,6 +321,7 @@ impl App {
             now,
             step_back: audit::step_back,
         };
+        let console = shown::console(&in_force.config, self.state.clone(), self.admin.status());
         let (metrics, tls) = (self.metrics, self.admin_listener.tls());
         let operators = self.operators;
         let listen_again = move |listen| {
@@ -334,10 +336,13 @@ impl App {
         let admin = tokio::spawn(supervise::keep_serving(
             self.admin_listener,
             listen_again,
-            Ask::new(
-                MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
-                &in_force.config.admin,
-                gate,
+            Console::new(
+                Ask::new(
+                    MapResponse::new(self.admin, |response: Response<_>| response.map(boxed)),
+                    &in_force.config.admin,
+                    gate,
+                ),
+                console,
             ),
             stop_admin.clone(),
         ));

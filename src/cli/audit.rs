@@ -22,7 +22,6 @@ mod stats;
 mod store;
 mod table;
 mod times;
-mod told;
 mod trusted;
 mod verify;
 mod wanted;

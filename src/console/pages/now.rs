@@ -1,0 +1,10 @@
+//! Now.
+
+use maud::html;
+
+use crate::console::page::Page;
+use crate::console::{Asked, Fault};
+
+pub(in crate::console) fn page(_asked: &Asked<'_>) -> Result<Page, Fault> {
+    Ok(Page::new("Now", "Now", html! { h1 { "Now" } }))
+}
