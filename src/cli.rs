@@ -21,7 +21,6 @@ mod replay;
 mod schema;
 mod scopes;
 mod test;
-mod when;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

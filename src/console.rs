@@ -5,6 +5,7 @@
 //! | `/console`                    | now: what comes in, what is refused, how the gate is                    |
 //! | `/console/decisions`          | decisions, by everything that `dtgate audit query` takes                |
 //! | `/console/decisions/{id}`     | one decision: who, what, the difference, each policy, the outcome       |
+//! | `/console/decisions/{id}/proof` | the evidence for its record, as `dtgate audit prove` writes it       |
 //! | `/console/tokens/{id}`        | a token from its creation to its removal                                |
 //! | `/console/callers`            | who changes most, and who is refused most                               |
 //! | `/console/policies`           | the policies in force, and how often each objected                      |
@@ -23,9 +24,14 @@ mod assets;
 mod config;
 mod desk;
 mod fault;
+mod file;
+mod live;
 mod page;
 mod pages;
 mod params;
+mod plot;
+mod row;
+mod search;
 mod viewer;
 
 use std::convert::Infallible;
@@ -42,6 +48,8 @@ pub use desk::{Gate, Open};
 use crate::listener::Body;
 use desk::Desk;
 use fault::Fault;
+use file::File;
+use live::Live;
 use page::Page;
 use params::Params;
 use viewer::Viewer;
@@ -56,6 +64,7 @@ pub struct Console<S> {
 
 struct Shared {
     desk: Desk,
+    live: Live,
 }
 
 /// What a page is made of.
@@ -72,6 +81,7 @@ enum Route {
     Now,
     Decisions,
     Decision(String),
+    Evidence(String),
     Token(String),
     Callers,
     Policies,
@@ -79,11 +89,18 @@ enum Route {
     Playground,
 }
 
+/// What was made for whoever asked.
+enum Made {
+    Page(Page),
+    File(File),
+}
+
 impl<S> Console<S> {
     /// `shown`: how, and beside which gate; without it there is no console, and all is left to `rest`.
     pub fn new(rest: S, shown: Option<(Config, Gate)>) -> Self {
         let shared = shown.map(|(config, gate)| {
             Arc::new(Shared {
+                live: Live::new(gate.clone()),
                 desk: Desk::new(&config, gate),
             })
         });
@@ -128,7 +145,12 @@ impl Shared {
             return assets::answer(name, &parts.headers);
         }
         let viewer = Viewer::anybody();
-        let page = match (Route::of(path), &parts.method) {
+        if path == LIVE && parts.method == Method::GET {
+            let params = Params::of(parts.uri.query().unwrap_or_default());
+            let live = self.live.answer(&params, viewer.clone());
+            return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
+        }
+        let made = match (Route::of(path), &parts.method) {
             (Some(route), &Method::GET) => {
                 let params = Params::of(parts.uri.query().unwrap_or_default());
                 self.desk.make(route, params, viewer.clone()).await
@@ -136,7 +158,7 @@ impl Shared {
             (Some(_), _) => Err(Fault::Method),
             (None, _) => Err(Fault::NoSuchPage),
         };
-        page::respond(page, &viewer)
+        page::respond(made, &viewer)
     }
 }
 
@@ -144,7 +166,7 @@ impl Route {
     fn of(path: &str) -> Option<Self> {
         let rest = path.strip_prefix(ROOT)?.trim_start_matches('/');
         let mut parts = rest.split('/');
-        let (first, second) = (parts.next()?, parts.next());
+        let (first, second, third) = (parts.next()?, parts.next(), parts.next());
         if parts.next().is_some() {
             return None;
         }
@@ -152,31 +174,34 @@ impl Route {
             let name = percent_encoding::percent_decode_str(name).decode_utf8();
             name.ok().filter(|name| !name.is_empty()).map(String::from)
         };
-        match (first, second) {
-            ("", None) => Some(Self::Now),
-            ("decisions", None) => Some(Self::Decisions),
-            ("decisions", Some(id)) => named(id).map(Self::Decision),
-            ("tokens", Some(id)) => named(id).map(Self::Token),
-            ("callers", None) => Some(Self::Callers),
-            ("policies", None) => Some(Self::Policies),
-            ("policies", Some(name)) => named(name).map(Self::Policy),
-            ("playground", None) => Some(Self::Playground),
+        match (first, second, third) {
+            ("", None, None) => Some(Self::Now),
+            ("decisions", None, None) => Some(Self::Decisions),
+            ("decisions", Some(id), None) => named(id).map(Self::Decision),
+            ("decisions", Some(id), Some("proof")) => named(id).map(Self::Evidence),
+            ("tokens", Some(id), None) => named(id).map(Self::Token),
+            ("callers", None, None) => Some(Self::Callers),
+            ("policies", None, None) => Some(Self::Policies),
+            ("policies", Some(name), None) => named(name).map(Self::Policy),
+            ("playground", None, None) => Some(Self::Playground),
             _ => None,
         }
     }
 
     /// On a thread of its own.
-    fn make(&self, asked: &Asked<'_>) -> Result<Page, Fault> {
-        match self {
+    fn make(&self, asked: &Asked<'_>) -> Result<Made, Fault> {
+        let page = match self {
             Self::Now => pages::now::page(asked),
             Self::Decisions => pages::decisions::page(asked),
             Self::Decision(id) => pages::decision::page(asked, id),
+            Self::Evidence(id) => return pages::decision::evidence(asked, id).map(Made::File),
             Self::Token(id) => pages::token::page(asked, id),
             Self::Callers => pages::callers::page(asked),
             Self::Policies => pages::policies::page(asked),
             Self::Policy(name) => pages::policies::one(asked, name),
             Self::Playground => pages::playground::page(asked),
-        }
+        };
+        page.map(Made::Page)
     }
 }
 
@@ -184,3 +209,4 @@ impl Route {
 pub const ROOT: &str = "/console";
 const BELOW: &str = "/console/";
 const ASSETS: &str = "/console/assets/";
+const LIVE: &str = "/console/live";

@@ -2,12 +2,15 @@
 //!
 //! Commands and the console ask here, so that both say the same.
 
+mod pseudonyms;
 mod source;
 pub mod told;
+pub mod when;
 
 use crate::audit::index;
 use crate::store::StoreError;
 
+pub use pseudonyms::known_as;
 pub use source::{Before, Source};
 
 /// Why a question has no answer.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::page::Page;
-use super::{Asked, Config, Fault, Params, Route, Viewer};
+use super::{Asked, Config, Fault, Made, Params, Route, Viewer};
 use crate::admin::Status;
 use crate::policy::Policy;
 use crate::trail::{self, Source};
@@ -55,7 +54,7 @@ impl Desk {
         route: Route,
         params: Params,
         viewer: Viewer,
-    ) -> Result<Page, Fault> {
+    ) -> Result<Made, Fault> {
         self.think(move |gate| {
             let asked = Asked {
                 gate,

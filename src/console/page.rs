@@ -7,7 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
-use super::{Fault, Viewer, assets};
+use super::{Fault, Made, Viewer, assets};
 use crate::listener::{Body, full};
 use crate::value::Visible;
 
@@ -33,9 +33,10 @@ impl Page {
 }
 
 /// A page, or why there is none.
-pub(super) fn respond(page: Result<Page, Fault>, viewer: &Viewer) -> Response<Body> {
-    let (status, page) = match page {
-        Ok(page) => (StatusCode::OK, page),
+pub(super) fn respond(made: Result<Made, Fault>, viewer: &Viewer) -> Response<Body> {
+    let (status, page) = match made {
+        Ok(Made::File(file)) => return file.respond(),
+        Ok(Made::Page(page)) => (StatusCode::OK, page),
         Err(fault) => {
             let title = fault.status().canonical_reason().unwrap_or("Error");
             let body = html! {

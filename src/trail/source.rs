@@ -43,6 +43,19 @@ impl Source {
         })
     }
 
+    /// The same; of a store, only what this gate recorded.
+    #[must_use]
+    pub fn of_gate_only(self, name: Option<&str>) -> Self {
+        match (self, name) {
+            (Self::Store { asked, keys, .. }, Some(name)) => Self::Store {
+                asked,
+                gate: Some(name.to_owned()),
+                keys,
+            },
+            (source, _) => source,
+        }
+    }
+
     /// The newest decisions that a filter lets through.
     pub fn find(
         &self,
