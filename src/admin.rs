@@ -10,6 +10,7 @@
 //! `GET` and `HEAD` only. Changes nothing and shows no token. Does not know what is checked.
 
 mod accept;
+mod host;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -25,6 +26,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use tower::Service;
+
+pub use host::{asked_host, is_asked_by_name};
 
 use crate::listener::Tls;
 use crate::telemetry::{self, Metrics};

@@ -36,7 +36,7 @@ use crate::ask::{self, Ask};
 use crate::audit::{self, Audit, Configured, Directory, Space, Writer};
 use crate::bundles::Downloads;
 use crate::config::Config;
-use crate::console::Console;
+use crate::console::{Console, Passwords};
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
 use crate::gateway::{self, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT};
@@ -113,6 +113,7 @@ impl App {
     #[expect(clippy::too_many_lines, reason = "every part is built once, in order")]
     pub fn build(config: &Config, metrics: Metrics, access: AccessLog) -> anyhow::Result<Self> {
         let config = &within_descriptors(config);
+        check_console(config)?;
         // Before anybody can connect.
         let wanted = load::load(config, &metrics, None)?;
         let overridden = load::overridden(config, wanted.catalogue());
@@ -543,9 +544,23 @@ const STREAMS_OF_OPERATORS: u32 = 8;
 /// Finds what is wrong with both listeners without binding; gives what is not well, and does not stop them.
 pub fn check_listeners(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut shaky = config.listener.check(now).context("listener")?;
+    check_console(config)?;
     let admin = operators(&config.admin).check(now);
     shaky.extend(admin.context("admin listener")?);
     Ok(shaky)
+}
+
+/// Whether the console may be shown as it is configured.
+fn check_console(config: &Config) -> anyhow::Result<()> {
+    let Some(console) = &config.console else {
+        return Ok(());
+    };
+    let (listen, has_tls) = (config.admin.listen, config.admin.tls.is_some());
+    console.allows(listen, has_tls).context("console")?;
+    if let Some(path) = &console.passwords {
+        Passwords::read(path).context("console.passwords")?;
+    }
+    Ok(())
 }
 
 /// The key first: a journal whose key is refused is not begun.

@@ -10,7 +10,6 @@
 //! | `/console/callers`            | who changes most, and who is refused most                               |
 //! | `/console/policies`           | the policies in force, and how often each objected                      |
 //! | `/console/policies/{name}`    | one policy: its source, its tests, its objections                       |
-//! | `/console/playground`         | a request beside policies in an editor                                  |
 //! | `/console/live`               | decisions as they come, as server-sent events                           |
 //! | `/console/login`, `…/logout`  | who looks on                                                            |
 //! | `/console/assets/…`           | style, scripts                                                          |
@@ -26,30 +25,39 @@ mod desk;
 mod fault;
 mod file;
 mod live;
+mod login;
 mod page;
 mod pages;
 mod params;
+mod password;
 mod plot;
 mod row;
 mod search;
+mod session;
 mod viewer;
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
 use tower::Service;
 
-pub use config::Config;
+pub use config::{Config, ConfigError, Login};
 pub use desk::{Gate, Open};
+pub use password::{Passwords, PasswordsError, line as password_line};
 
+use crate::admin::is_asked_by_name;
 use crate::listener::Body;
 use desk::Desk;
 use fault::Fault;
 use file::File;
 use live::Live;
+use login::{Door, LOGIN, LOGOUT, is_from_here};
 use page::Page;
 use params::Params;
 use viewer::Viewer;
@@ -64,6 +72,8 @@ pub struct Console<S> {
 
 struct Shared {
     desk: Desk,
+    door: Door,
+    hosts: Vec<String>,
     live: Live,
 }
 
@@ -86,7 +96,6 @@ enum Route {
     Callers,
     Policies,
     Policy(String),
-    Playground,
 }
 
 /// What was made for whoever asked.
@@ -101,6 +110,8 @@ impl<S> Console<S> {
         let shared = shown.map(|(config, gate)| {
             Arc::new(Shared {
                 live: Live::new(gate.clone()),
+                door: Door::new(&config),
+                hosts: config.hosts.clone(),
                 desk: Desk::new(&config, gate),
             })
         });
@@ -139,27 +150,59 @@ where
 
 impl Shared {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let path = parts.uri.path();
+        if !is_asked_by_name(&parts, &self.hosts) {
+            return page::respond(Err(Fault::Host), &Viewer::nobody());
+        }
         if let Some(name) = path.strip_prefix(ASSETS) {
             return assets::answer(name, &parts.headers);
         }
-        let viewer = Viewer::anybody();
+        let is_post = parts.method == Method::POST;
+        if is_post && !is_from_here(&parts) {
+            return page::respond(Err(Fault::Elsewhere), &Viewer::nobody());
+        }
+        match path {
+            LOGIN if is_post => {
+                return match read(body).await {
+                    Ok(form) => self.door.enter(&self.desk, &parts, form).await,
+                    Err(fault) => page::respond(Err(fault), &Viewer::nobody()),
+                };
+            }
+            LOGIN => {
+                let params = Params::of(parts.uri.query().unwrap_or_default());
+                let page = Door::page(&params, None);
+                return page::respond(Ok(Made::Page(page)), &Viewer::nobody());
+            }
+            LOGOUT if is_post => return self.door.leave(&parts),
+            _ => {}
+        }
+        let Some(viewer) = self.door.who(&parts) else {
+            return Door::ask(&parts);
+        };
+        let params = Params::of(parts.uri.query().unwrap_or_default());
         if path == LIVE && parts.method == Method::GET {
-            let params = Params::of(parts.uri.query().unwrap_or_default());
             let live = self.live.answer(&params, viewer.clone());
             return live.unwrap_or_else(|fault| page::respond(Err(fault), &viewer));
         }
         let made = match (Route::of(path), &parts.method) {
-            (Some(route), &Method::GET) => {
-                let params = Params::of(parts.uri.query().unwrap_or_default());
-                self.desk.make(route, params, viewer.clone()).await
-            }
+            (Some(route), &Method::GET) => self.desk.make(route, params, viewer.clone()).await,
             (Some(_), _) => Err(Fault::Method),
             (None, _) => Err(Fault::NoSuchPage),
         };
         page::respond(made, &viewer)
     }
+}
+
+/// A form, whole.
+async fn read(body: Body) -> Result<Params, Fault> {
+    let reading = Limited::new(body, LONGEST_FORM).collect();
+    let Ok(Ok(read)) = timeout(BODY_TIMEOUT, reading).await else {
+        return Err(Fault::Invalid(
+            "The form is too long, or it did not come.".to_owned(),
+        ));
+    };
+    Ok(Params::of(&String::from_utf8_lossy(&read.to_bytes())))
 }
 
 impl Route {
@@ -183,7 +226,6 @@ impl Route {
             ("callers", None, None) => Some(Self::Callers),
             ("policies", None, None) => Some(Self::Policies),
             ("policies", Some(name), None) => named(name).map(Self::Policy),
-            ("playground", None, None) => Some(Self::Playground),
             _ => None,
         }
     }
@@ -199,7 +241,6 @@ impl Route {
             Self::Callers => pages::callers::page(asked),
             Self::Policies => pages::policies::page(asked),
             Self::Policy(name) => pages::policies::one(asked, name),
-            Self::Playground => pages::playground::page(asked),
         };
         page.map(Made::Page)
     }
@@ -210,3 +251,7 @@ pub const ROOT: &str = "/console";
 const BELOW: &str = "/console/";
 const ASSETS: &str = "/console/assets/";
 const LIVE: &str = "/console/live";
+/// Bytes of a form.
+const LONGEST_FORM: usize = 8 << 10;
+/// How long a form may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -17,8 +17,8 @@ use super::audit::Asking;
 use super::load;
 use crate::app::{self, Hangup};
 use crate::audit;
-use crate::console::{self, Gate, ROOT};
-use crate::listener::{self, Body, Listener, Seat, Tracker, full};
+use crate::console::{self, Gate, Login, Passwords, ROOT};
+use crate::listener::{self, Body, Files, Listener, Seat, Tls, Tracker, full};
 use crate::telemetry::Metrics;
 use crate::trail;
 use crate::value::listening;
@@ -34,6 +34,15 @@ pub(super) struct Console {
     /// Directory of policies: for the playground, and for the page of policies
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// File of those who may log in by a password [default: what the configuration says]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_login")]
+    users: Option<PathBuf>,
+    /// Certificate of the console (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
     /// Ask nobody to log in. Everybody who reaches the address sees everything, so it has to be one of loopback
     #[arg(long)]
     no_login: bool,
@@ -45,19 +54,32 @@ const EXAMPLES: &str = "Example: look at the journal of a gate that runs here
 
 impl Console {
     pub(super) async fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        if !self.no_login {
-            bail!("give --no-login: how people log in cannot be said here yet");
-        }
-        if !self.listen.ip().is_loopback() {
-            bail!("--no-login is for an address of loopback, such as {HERE}");
-        }
         let there = self.from.find()?;
         // What is wrong shows now, and not on the first page.
         drop(there.open()?);
         let policy = self.policies.as_ref();
         let policy = policy.map(|path| app::policies_at(path, &[])).transpose()?;
         let config = load(self.from.place.config.as_ref())?;
-        let shown = config.console.unwrap_or_default();
+        let mut shown = config.console.unwrap_or_default();
+        if self.no_login {
+            shown.login = Login::None;
+        } else if let Some(path) = self.users {
+            shown.passwords = Some(path);
+        }
+        let tls = match (self.tls_certificate, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls::from(Files { certificate, key })),
+            _ => None,
+        };
+        if shown.login == Login::Password && shown.passwords.is_none() {
+            bail!(
+                "nobody could log in: give --users FILE (dtgate new console-user NAME makes a line of it), or --no-login \
+                 to ask nobody on an address of loopback"
+            );
+        }
+        shown.allows(self.listen, tls.is_some())?;
+        if let (Login::Password, Some(path)) = (shown.login, &shown.passwords) {
+            Passwords::read(path)?;
+        }
         let gate = Gate {
             trail: Arc::new(move || {
                 let opened = there.open();
@@ -70,12 +92,15 @@ impl Console {
         };
         let (shutdown, _hangups) = app::signals(Hangup::Ends)?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let has_tls = tls.is_some();
         let settings = listener::Config {
             listen: self.listen,
+            tls,
             ..listener::Config::default()
         };
         let listener = Listener::bind(&settings, metrics, app::now)?;
-        writeln!(out, "http://{}{ROOT}", listener.local_addr())?;
+        let scheme = if has_tls { "https" } else { "http" };
+        writeln!(out, "{scheme}://{}{ROOT}", listener.local_addr())?;
         out.flush()?;
         let service = console::Console::new(service_fn(elsewhere), Some((shown, gate)));
         let _drained = listener

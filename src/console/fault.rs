@@ -17,6 +17,12 @@ pub(super) enum Fault {
     Invalid(String),
     #[error("This is for people with the role {0}.")]
     NotAllowed(&'static str),
+    #[error(
+        "The console is not called so. Ask it by an IP address or localhost, or name the host in console.hosts."
+    )]
+    Host,
+    #[error("This was sent by a page of another site. Log in here, and do it here.")]
+    Elsewhere,
     #[error("Only GET is answered here.")]
     Method,
     #[error("Other pages are being made. Try again in a moment.")]
@@ -36,7 +42,8 @@ impl Fault {
         match self {
             Self::NoSuchPage | Self::NotThere(_) => StatusCode::NOT_FOUND,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::NotAllowed(_) => StatusCode::FORBIDDEN,
+            Self::NotAllowed(_) | Self::Elsewhere => StatusCode::FORBIDDEN,
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
             Self::Trail(_) | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,

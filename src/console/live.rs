@@ -175,6 +175,6 @@ const WAITING: usize = 8;
 const LOOKED_AT: usize = 50;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a connection shows that it is there.
-const BEAT: Duration = Duration::from_secs(15);
+const BEAT: Duration = Duration::from_secs(5);
 /// How long one is kept: browsers come again by themselves.
 const LONGEST: Duration = Duration::from_secs(3600);

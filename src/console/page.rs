@@ -69,9 +69,9 @@ fn framed(page: &Page, viewer: &Viewer) -> Markup {
                 a.skip href="#main" { "Skip to the content" }
                 header.bar {
                     a.brand href="/console" { "dtgate" }
-                    nav aria-label="Parts of the console" {
-                        @for (part, path) in PARTS {
-                            @if viewer.is_author || *part != "Playground" {
+                    @if *viewer != Viewer::nobody() {
+                        nav aria-label="Parts of the console" {
+                            @for (part, path) in PARTS {
                                 a href=(path) aria-current=[(page.part == *part).then_some("page")] { (part) }
                             }
                         }
@@ -134,5 +134,4 @@ const PARTS: &[(&str, &str)] = &[
     ("Decisions", "/console/decisions"),
     ("Callers", "/console/callers"),
     ("Policies", "/console/policies"),
-    ("Playground", "/console/playground"),
 ];

@@ -4,6 +4,5 @@ pub(super) mod callers;
 pub(super) mod decision;
 pub(super) mod decisions;
 pub(super) mod now;
-pub(super) mod playground;
 pub(super) mod policies;
 pub(super) mod token;

@@ -27,6 +27,12 @@ impl Params {
         self.all(name).next()
     }
 
+    /// The same as it was given: spaces around a password belong to it.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(known, _)| known == name);
+        named.next().map(|(_, value)| &**value)
+    }
+
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = self.0.iter().filter(move |(known, _)| known == name);
         named

@@ -21,6 +21,15 @@ impl Viewer {
         }
     }
 
+    /// Somebody who has not logged in.
+    pub(super) fn nobody() -> Self {
+        Self {
+            name: String::new(),
+            is_auditor: false,
+            is_author: false,
+        }
+    }
+
     /// A name or an id, as this viewer may see it.
     pub(super) fn sees<'a>(&self, name: &'a str) -> &'a str {
         if self.is_auditor || name.is_empty() {

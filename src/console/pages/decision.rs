@@ -33,7 +33,6 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
     let cells = &seen.row.cells;
     let (before, after) = source.neighbours(&seen.found.key())?;
     let silent = silent(&source, &seen)?;
-    let viewer = asked.viewer;
     let body = html! {
         h1 { span class={ "verdict " (class) } { (word) } " " (cells.operation) }
         p.soft {
@@ -51,9 +50,6 @@ pub(in crate::console) fn page(asked: &Asked<'_>, id: &str) -> Result<Page, Faul
         (remedy(asked, &seen.record))
         h2 { "What became of it" }
         (ending(asked, &seen))
-        @if viewer.is_author && viewer.is_auditor && seen.record.get("input").is_some() {
-            p { a.button href={ "/console/playground?decision=" (encoded(id)) } { "Try it with other policies" } }
-        }
         (records(asked, &seen))
         nav.pages aria-label="Neighbours" {
             @if let Some(before) = before { a href=(beside(&seen, before)) rel="prev" { "← before it" } }
