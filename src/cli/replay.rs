@@ -139,7 +139,9 @@ impl Replay {
             }
         }
         if options.wanted.asks_by_value() {
-            report.missing_keys.iter().for_each(missing);
+            for key in &report.missing_keys {
+                missing(key);
+            }
         }
         for damaged in &report.unreadable {
             unreadable(damaged);

@@ -500,18 +500,24 @@ mod tests {
     #[test]
     fn a_transaction_is_full_of_lines_of_bytes_or_of_time() {
         let mut batch = Batch::new();
-        (1..BATCH).for_each(|_| batch.add(100));
+        for _ in 1..BATCH {
+            batch.add(100);
+        }
         assert!(!batch.is_full);
         batch.add(100);
         assert!(batch.is_full);
         let mut batch = Batch::new();
-        (0..3).for_each(|_| batch.add(BATCH_BYTES / 4));
+        for _ in 0..3 {
+            batch.add(BATCH_BYTES / 4);
+        }
         assert!(!batch.is_full);
         batch.add(BATCH_BYTES / 4);
         assert!(batch.is_full);
         let mut batch = Batch::new();
         batch.began = Instant::now().checked_sub(LONGEST).unwrap();
-        (0..LOOKS).for_each(|_| batch.add(100));
+        for _ in 0..LOOKS {
+            batch.add(100);
+        }
         assert!(batch.is_full);
     }
 }

@@ -140,7 +140,9 @@ pub(super) fn keys(source: &Source) -> anyhow::Result<()> {
     if source.is_store() {
         of_gates(&lacking);
     } else {
-        lacking.iter().for_each(|it| missing(&it.key));
+        for it in &lacking {
+            missing(&it.key);
+        }
     }
     Ok(())
 }

@@ -97,8 +97,8 @@ impl Stats {
                     "names": names.collect::<Vec<_>>(),
                     "buckets": buckets.collect::<Vec<_>>(),
                 });
-                if !lacking.is_empty() {
-                    all["missing_keys"] = json!(lacking);
+                if let Some(members) = all.as_object_mut().filter(|_| !lacking.is_empty()) {
+                    members.insert("missing_keys".to_owned(), json!(lacking));
                 }
                 print_json(out, &all)?;
             }
