@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
 use crate::audit::lines::{Lines, Unreadable};
+use crate::audit::pseudonym::{Said, differing};
 use crate::policy::Policy;
 use compare::Candidate;
 pub use newest::newest;
@@ -59,6 +60,8 @@ pub fn replay(journal: &Path, candidate: &Policy, options: &Options) -> io::Resu
             report.add(done, options.examples);
         }
         report.unreadable = read?;
+        let keys: Vec<Said> = report.keys.iter().cloned().collect();
+        report.missing_keys = differing(Some(journal), &keys).map_err(io::Error::other)?;
         Ok(report)
     })
 }

@@ -17,8 +17,8 @@ use super::chain::Link;
 use super::checkpoint::note::{Note, NoteError, PublicKey, Signature};
 use super::checkpoint::{Checkpoint, hash_of};
 use super::segment::{first_record, segments};
-use super::tree::stored::{Hashes, beginning, each_line};
-use super::tree::{self, Hash, Node, inclusion, largest, leaf, root_by_inclusion};
+use super::tree::stored::{Hashes, beginning, beginning_by, each_line};
+use super::tree::{self, Compact, Hash, Node, inclusion, largest, leaf, root_by_inclusion};
 
 /// A record with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,11 @@ pub enum ProveError {
     NotCovered(u64),
     #[error("the checkpoint over {0} records does not hold: run `dtgate audit verify`")]
     Wrong(u64),
+    #[error(
+        "a proof needs all records up to the checkpoint, and record {0} is not there: where the gate has its journal, \
+         `dtgate audit prove --journal DIR` needs the store no more"
+    )]
+    Missing(u64),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -127,6 +132,67 @@ pub fn prove(directory: &Path, wanted: &Wanted) -> Result<Proof, ProveError> {
         Some(path) => Ok(proof(path)),
         None => Err(ProveError::Wrong(size)),
     }
+}
+
+/// A record of a journal that is kept elsewhere, and what is there of it.
+#[derive(Debug)]
+pub struct Elsewhere<'a> {
+    pub number: u64,
+    pub record: String,
+    /// The lines of its newest checkpoints and of what witnesses have confirmed, the newest first.
+    pub checkpoints: &'a [Vec<u8>],
+    /// The first record that is there.
+    pub first: u64,
+    /// The lines that say what the gate has deleted of its journal.
+    pub removals: &'a [Vec<u8>],
+}
+
+/// Proves it as [`prove`] does. `leaves`: number and hash ([`leaf`]) of each record from a number on, in their order.
+pub fn prove_elsewhere<E: From<ProveError>>(
+    of: Elsewhere<'_>,
+    mut leaves: impl FnMut(u64) -> Result<Vec<(u64, Hash)>, E>,
+) -> Result<Proof, E> {
+    let Elsewhere {
+        number,
+        record,
+        checkpoints,
+        first,
+        removals,
+    } = of;
+    let mut covering = Covering::of(number);
+    for line in checkpoints {
+        covering.see_older(line);
+    }
+    let note = covering.best().ok_or(ProveError::NotCovered(number))?;
+    let checkpoint = Checkpoint::parse(&note.text).ok_or(ProveError::NotCovered(number))?;
+    let Checkpoint { size, root, .. } = checkpoint;
+    let (index, tree) = (number - 1, beginning_by(first.saturating_sub(1), removals));
+    let mut climb = Climb::new(index, size, tree.ok_or(ProveError::Missing(1))?);
+    while climb.next() <= size {
+        let next = climb.next();
+        let some = leaves(next)?;
+        for (at, hash) in &some {
+            if climb.next() > size {
+                break;
+            }
+            if *at != climb.next() {
+                return Err(ProveError::Missing(climb.next()).into());
+            }
+            climb.push(*hash);
+        }
+        if some.is_empty() {
+            return Err(ProveError::Missing(next).into());
+        }
+    }
+    let hash = leaf(record.as_bytes());
+    let holds = |path: &Vec<Hash>| root_by_inclusion(hash, index, size, path) == Some(root);
+    let path = climb.path().filter(holds).ok_or(ProveError::Wrong(size))?;
+    Ok(Proof {
+        record,
+        index,
+        path,
+        note,
+    })
 }
 
 /// Number and line of a record.
@@ -210,29 +276,70 @@ fn told(line: &[u8]) -> Option<(bool, Note)> {
 
 /// The best checkpoint that covers a record, with the signatures of all witnesses that have confirmed it.
 fn checkpoint_over(segments: &[PathBuf], record: u64) -> io::Result<Option<Note>> {
-    let (mut newest, mut cosigned) = (None, None::<Note>);
+    let mut newest = None;
     for path in segments.iter().rev() {
-        let mut here = None;
+        let mut here = Covering::of(record);
         each_line(path, |line| {
-            let Some((is_checkpoint, note)) = told(line) else {
-                return true;
-            };
-            if Checkpoint::parse(&note.text).is_none_or(|it| it.size < record) {
-                return true;
-            }
-            if is_checkpoint {
-                here = Some(note);
-            } else {
-                cosigned = Some(merged(cosigned.take(), note));
-            }
+            here.see(line);
             true
         })?;
-        newest = newest.or(here);
-        if cosigned.is_some() || first_record(path).unwrap_or_default() <= record {
-            break;
+        newest = newest.or(here.newest);
+        if here.cosigned.is_some() || first_record(path).unwrap_or_default() <= record {
+            return Ok(here.cosigned.or(newest));
         }
     }
-    Ok(cosigned.or(newest))
+    Ok(newest)
+}
+
+/// The checkpoints that cover a record, as far as they were seen.
+struct Covering {
+    record: u64,
+    newest: Option<Note>,
+    /// With the signatures of all witnesses.
+    cosigned: Option<Note>,
+}
+
+impl Covering {
+    fn of(record: u64) -> Self {
+        Self {
+            record,
+            newest: None,
+            cosigned: None,
+        }
+    }
+
+    fn covers(&self, line: &[u8]) -> Option<(bool, Note)> {
+        let (is_checkpoint, note) = told(line)?;
+        let checkpoint = Checkpoint::parse(&note.text)?;
+        (checkpoint.size >= self.record).then_some((is_checkpoint, note))
+    }
+
+    /// A line that comes after those that were seen.
+    fn see(&mut self, line: &[u8]) {
+        match self.covers(line) {
+            Some((true, note)) => self.newest = Some(note),
+            Some((false, note)) => self.cosigned = Some(merged(self.cosigned.take(), note)),
+            None => {}
+        }
+    }
+
+    /// A line that comes before those that were seen.
+    fn see_older(&mut self, line: &[u8]) {
+        match self.covers(line) {
+            Some((true, note)) => self.newest = self.newest.take().or(Some(note)),
+            Some((false, note)) => {
+                self.cosigned = Some(match self.cosigned.take() {
+                    None => note,
+                    Some(newer) => merged(Some(note), newer),
+                });
+            }
+            None => {}
+        }
+    }
+
+    fn best(self) -> Option<Note> {
+        self.cosigned.or(self.newest)
+    }
 }
 
 /// The newer of two, with all signatures where they are of one text.
@@ -261,45 +368,77 @@ fn by_file(directory: &Path, index: u64, size: u64) -> Option<Vec<Hash>> {
 
 /// Reads the journal up to `size` and holds on to the hashes that are needed.
 fn by_segments(segments: &[PathBuf], index: u64, size: u64) -> io::Result<Option<Vec<Hash>>> {
-    let path = inclusion(index, size);
-    let needed: HashSet<Node> = path.iter().flat_map(tree::nodes).collect();
-    let Some(mut tree) = beginning(segments)? else {
+    let Some(tree) = beginning(segments)? else {
         return Ok(None);
     };
+    let mut climb = Climb::new(index, size, tree);
     let mut number = segments.first().and_then(|path| first_record(path));
-    let before = largest(tree.size()).zip(tree.roots().iter().copied());
-    let mut found: HashMap<Node, Hash> = before.filter(|(node, _)| needed.contains(node)).collect();
     for path in segments {
         each_line(path, |line| {
             // What is about to be deleted is in the tree already.
             let here = number.unwrap_or(1);
             number = Some(here + 1);
-            if here <= tree.size() {
-                return true;
+            if here >= climb.next() {
+                climb.push(leaf(line));
             }
-            let leaf_index = tree.size();
-            let mut level = 0;
-            tree.push(leaf(line), |hash| {
-                let node = Node {
-                    level,
-                    index: leaf_index >> level,
-                };
-                if needed.contains(&node) {
-                    found.insert(node, *hash);
-                }
-                level += 1;
-            });
-            tree.size() < size
+            climb.next() <= size
         })?;
-        if tree.size() >= size {
+        if climb.next() > size {
             break;
         }
     }
-    let mut read = |node| found.get(&node).copied().ok_or(());
-    Ok(path
-        .iter()
-        .map(|range| tree::hash(range, &mut read).ok())
-        .collect())
+    Ok(climb.path())
+}
+
+/// A tree that grows, and the hashes beside the way of one record to its root.
+struct Climb {
+    path: Vec<tree::Range>,
+    tree: Compact,
+    needed: HashSet<Node>,
+    found: HashMap<Node, Hash>,
+}
+
+impl Climb {
+    /// From the tree of the first records on, which may not be there any more.
+    fn new(index: u64, size: u64, tree: Compact) -> Self {
+        let path = inclusion(index, size);
+        let needed: HashSet<Node> = path.iter().flat_map(tree::nodes).collect();
+        let before = largest(tree.size()).zip(tree.roots().iter().copied());
+        let found = before.filter(|(node, _)| needed.contains(node)).collect();
+        Self {
+            path,
+            tree,
+            needed,
+            found,
+        }
+    }
+
+    /// The record that comes next.
+    fn next(&self) -> u64 {
+        self.tree.size() + 1
+    }
+
+    fn push(&mut self, leaf: Hash) {
+        let leaf_index = self.tree.size();
+        let mut level = 0;
+        self.tree.push(leaf, |hash| {
+            let node = Node {
+                level,
+                index: leaf_index >> level,
+            };
+            if self.needed.contains(&node) {
+                self.found.insert(node, *hash);
+            }
+            level += 1;
+        });
+    }
+
+    fn path(&self) -> Option<Vec<Hash>> {
+        let mut read = |node| self.found.get(&node).copied().ok_or(());
+        let path = self.path.iter();
+        path.map(|range| tree::hash(range, &mut read).ok())
+            .collect()
+    }
 }
 
 impl Proof {

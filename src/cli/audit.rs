@@ -38,7 +38,7 @@ use jiff::tz::TimeZone;
 use rustix::event::Timespec;
 use serde_json::Value;
 
-pub(super) use self::beside::said;
+pub(super) use self::beside::{missing, said};
 pub(super) use self::opened::{note, unreadable};
 pub(super) use self::policies::Policies;
 pub(super) use self::recorded::recorded;

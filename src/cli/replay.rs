@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::audit::{note, said, unreadable};
+use super::audit::{missing, note, said, unreadable};
 use super::{Format, place, print_json};
 use crate::app;
 use crate::audit::index::Unnamed;
@@ -136,6 +136,11 @@ impl Replay {
             }
             Format::Pretty => {
                 show(out, &report, took)?;
+            }
+        }
+        if options.wanted.asks_by_value() {
+            for key in &report.missing_keys {
+                missing(key);
             }
         }
         for damaged in &report.unreadable {

@@ -19,6 +19,7 @@ pub(super) mod numbers;
 mod patch;
 mod paths;
 mod patterns;
+mod printed;
 pub(super) mod regex;
 mod sprintf;
 mod template;
@@ -87,7 +88,7 @@ static TIMED: [Timed; 2] = [
 ];
 
 /// All builtins of our own, by family.
-const OWN: [&[Own]; 22] = [
+const OWN: [&[Own]; 23] = [
     CALLS,
     collections::OWN,
     comparison::OWN,
@@ -101,6 +102,7 @@ const OWN: [&[Own]; 22] = [
     numbers::OWN,
     patch::OWN,
     paths::OWN,
+    printed::OWN,
     regex::OWN,
     sprintf::OWN,
     template::OWN,
@@ -163,6 +165,9 @@ pub(super) const MEMBERS: &str = "internal.members";
 
 /// All that `walk` finds, as pairs of paths and values.
 pub(super) const WALKED: &str = "internal.walked";
+
+/// Cuts what is printed: what arguments of `print` are written out as.
+pub(super) const PRINTED: &str = "internal.printed";
 
 /// Looks up what computed steps lead to in data.
 pub(super) const DATUM: &str = "internal.datum";

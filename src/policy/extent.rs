@@ -22,6 +22,66 @@ pub(super) fn recordable(value: &Value) -> Result<(), String> {
         .ok_or_else(|| format!("the value is nested deeper than {DEEPEST}"))
 }
 
+/// How the text of a value begins that would be longer than so many bytes, about; nothing of one that is shorter.
+pub(super) fn beginning(value: &Value, most: usize) -> Option<String> {
+    if fits(value, usize::MAX, &mut most.clone()) {
+        return None;
+    }
+    let mut text = match value {
+        // Nobody prints a text within quotation marks.
+        Value::String(text) => text.get(..text.floor_char_boundary(most))?.to_owned(),
+        other => {
+            let mut text = String::new();
+            write(other, most, &mut text);
+            text
+        }
+    };
+    text.truncate(text.floor_char_boundary(most));
+    text.push_str("… (cut)");
+    Some(text)
+}
+
+/// Writes a value down as the engine prints it, until the text is long enough. One part may be longer.
+fn write(value: &Value, most: usize, text: &mut String) {
+    let (open, close) = match value {
+        Value::Array(_) => ('[', ']'),
+        Value::Set(_) | Value::Object(_) => ('{', '}'),
+        simple => {
+            text.push_str(&simple.to_string());
+            return;
+        }
+    };
+    text.push(open);
+    let mut is_first = true;
+    let mut part = |name: Option<&Value>, value: &Value| {
+        if text.len() >= most {
+            return false;
+        }
+        if !std::mem::take(&mut is_first) {
+            text.push_str(", ");
+        }
+        if let Some(name) = name {
+            write(name, most, text);
+            text.push_str(": ");
+        }
+        write(value, most, text);
+        true
+    };
+    // Whatever order they come in: to sort them all would take longer than there is to say.
+    let _is_whole = match value {
+        Value::Array(members) => members.iter().all(|it| part(None, it)),
+        Value::Set(members) => members.iter().all(|it| part(None, it)),
+        Value::Object(members) => members.iter().all(|(name, it)| part(Some(name), it)),
+        _ => true,
+    };
+    text.push(close);
+}
+
+/// The text of a value for a log or for people, as long as somebody reads it.
+pub(super) fn shown(value: &Value) -> String {
+    beginning(value, SHOWN).unwrap_or_else(|| value.to_string())
+}
+
 /// Whether a value has no more levels, and no more bytes, about.
 fn fits(value: &Value, levels: usize, left: &mut usize) -> bool {
     let below = levels.checked_sub(1);
@@ -47,6 +107,8 @@ fn fits(value: &Value, levels: usize, left: &mut usize) -> bool {
 
 /// As long as the longest text that a builtin makes.
 const MOST_BYTES: usize = 4 << 20;
+/// Bytes of a value in a log.
+const SHOWN: usize = 16 << 10;
 /// As deep as the body of a request may be; a record has a few levels around it, and its readers stop at 128.
 const DEEPEST: usize = 32;
 
@@ -71,6 +133,26 @@ mod tests {
         assert!(error.contains("longer than 4 MiB"), "{error}");
         writable(&Value::from("x".repeat(MOST_BYTES - 3))).unwrap();
         writable(&Value::from("x".repeat(MOST_BYTES - 2))).unwrap_err();
+    }
+
+    #[test]
+    fn the_text_of_a_large_value_is_cut_before_it_is_built() {
+        assert_eq!(beginning(&tower(3, true), 1000), None);
+        let text = beginning(&tower(60, true), 1000).unwrap();
+        assert!(text.starts_with("[[[[["), "{text}");
+        assert!(text.ends_with("… (cut)"), "{text}");
+        assert!(text.len() < 1100, "{}", text.len());
+        let of_names = Value::from(std::collections::BTreeMap::from([(
+            tower(60, true),
+            tower(60, true),
+        )]));
+        assert!(beginning(&of_names, 1000).unwrap().len() < 1100);
+        assert_eq!(
+            beginning(&Value::from("ä".repeat(9)), 5).unwrap(),
+            "ää… (cut)"
+        );
+        assert_eq!(shown(&tower(1, true)), tower(1, true).to_string());
+        assert!(shown(&tower(60, true)).len() < SHOWN + 100);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use regex::Regex;
 use regorus::{Value, utils::limits::ExecutionTimerConfig};
 
 use crate::policy::bundle::{Bundle, Settings};
+use crate::policy::extent;
 use crate::policy::interpreter::prepare;
 use crate::policy::plain::Origins;
 use crate::policy::problem::{self, LoadError, Problem};
@@ -273,7 +274,10 @@ impl Test {
             (Ok(value), Cases::None) => {
                 result.fail = value != Value::Bool(true);
                 if result.fail && value != Value::Undefined {
-                    result.reason = Some(format!("its value is {value}, and not true"));
+                    result.reason = Some(format!(
+                        "its value is {}, and not true",
+                        extent::shown(&value)
+                    ));
                 }
             }
             (Ok(value), Cases::Listed(rule)) => {
@@ -281,20 +285,19 @@ impl Test {
                     Err(problem) => result.error = Some(Failure::new(problem)),
                     Ok(notes) => {
                         let notes = notes.as_set().into_iter().flat_map(|notes| notes.iter());
-                        let cases: BTreeMap<_, _> = notes
-                            .map(|note| {
-                                let name = note
-                                    .as_string()
-                                    .map_or_else(|_error| note.to_string(), ToString::to_string);
-                                (
-                                    name.clone(),
-                                    SubResult {
-                                        name,
-                                        fail: value[note] != Value::Bool(true),
-                                    },
-                                )
-                            })
-                            .collect();
+                        let mut cases: BTreeMap<String, SubResult> = BTreeMap::new();
+                        for note in notes {
+                            let name = note
+                                .as_string()
+                                .map_or_else(|_error| extent::shown(note), ToString::to_string);
+                            let case = SubResult {
+                                name: name.clone(),
+                                fail: false,
+                            };
+                            // Long names that begin alike are one case, which fails with any of them.
+                            cases.entry(name).or_insert(case).fail |=
+                                value[note] != Value::Bool(true);
+                        }
                         // No case at all is a test that proves nothing.
                         result.fail = cases.is_empty() || cases.values().any(|case| case.fail);
                         result.sub_results = cases;

@@ -76,6 +76,7 @@ impl<'a> Candidate<'a> {
                 }
             }
             Read::Damaged => report.damaged += 1,
+            Read::Start => report.key(line),
             Read::Other => {}
         }
     }

@@ -75,6 +75,8 @@ pub(super) struct Caller {
 /// What a line is.
 pub(super) enum Read<'a> {
     Decision(Box<Record<'a>>),
+    /// A record that says by which keys there are pseudonyms from there on.
+    Start,
     /// A record of another kind.
     Other,
     /// A decision that policies saw, whose members are not those that this version knows; why, and the line as JSON.
@@ -86,6 +88,7 @@ pub(super) enum Read<'a> {
 pub(super) fn read(line: &[u8]) -> Read<'_> {
     let error = match serde_json::from_slice::<Record<'_>>(line) {
         Ok(record) if record.kind == DECISION => return Read::Decision(Box::new(record)),
+        Ok(record) if STARTS.contains(&&*record.kind) => return Read::Start,
         Ok(_other) => return Read::Other,
         Err(error) => error,
     };
@@ -94,6 +97,7 @@ pub(super) fn read(line: &[u8]) -> Read<'_> {
     };
     match value.get("kind").and_then(Value::as_str) {
         Some(DECISION) => Read::Unread(in_short(&error), Box::new(value)),
+        Some(kind) if STARTS.contains(&kind) => Read::Start,
         Some(_other) => Read::Other,
         None => Read::Damaged,
     }
@@ -150,6 +154,7 @@ pub(super) fn is_cut(text: &str) -> bool {
 }
 
 const DECISION: &str = "decision";
+const STARTS: [&str; 2] = ["start", "reload"];
 
 const CUT: &str = " bytes, hmac-sha256:";
 

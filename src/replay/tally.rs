@@ -1,11 +1,12 @@
 //! What a replay has found, in numbers and examples. It does not grow with the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::wanted::Met;
 use crate::audit::lines::Unreadable;
+use crate::audit::pseudonym::{Differing, Said};
 
 /// What came of all decisions that were wanted.
 #[derive(Debug, Default, Serialize)]
@@ -50,6 +51,13 @@ pub struct Report {
     pub callers: BTreeMap<String, Affected>,
     /// Changes of callers that there was no room to name.
     pub other_callers: Affected,
+    /// Which keys of pseudonyms records tell of.
+    #[serde(skip)]
+    pub keys: BTreeSet<Said>,
+    /// Those of them that the journal has not, or others in their places: what has a pseudonym by them is not found by its
+    /// value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_keys: Vec<Differing>,
     /// Which conditions held of any decision.
     #[serde(skip)]
     pub met: Met,
@@ -155,6 +163,13 @@ impl Report {
         }
     }
 
+    /// A record that may tell of a key.
+    pub(super) fn key(&mut self, line: &[u8]) {
+        if self.keys.len() < MOST_KEYS {
+            self.keys.extend(Said::of(line));
+        }
+    }
+
     pub(super) fn not_replayed(&mut self, reason: String) {
         add(&mut self.not_replayed, reason, 1);
     }
@@ -228,6 +243,7 @@ impl Report {
         self.of_other_policies += other.of_other_policies;
         self.damaged += other.damaged;
         self.met.add(other.met);
+        self.keys.extend(other.keys);
         self.first = match (self.first.take(), other.first) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -293,5 +309,7 @@ fn add(counts: &mut BTreeMap<String, u64>, reason: String, by: u64) {
 /// Names of callers and reasons that are kept.
 const CALLERS: usize = 1000;
 const REASONS: usize = 100;
+/// Keys that are kept by each that judges: nobody makes so many.
+const MOST_KEYS: usize = 1000;
 
 const OTHERS: &str = "further reasons";

@@ -106,6 +106,32 @@ fn the_same_policies_decide_alike_whichever_engine() {
     }
 }
 
+/// Who asks for a value that has a pseudonym by a key that is not there finds nothing by it.
+#[test]
+fn keys_of_pseudonyms_that_are_missing_are_told() {
+    let policy = of("deny contains \"x\" if input.api == \"v1\"");
+    let start = |kind: &str, key: &str| {
+        let pseudonyms = json!({"fields": ["caller.token.id"], "key": key, "fingerprint": "ab"});
+        json!({"kind": kind, "timestamp": TIME, "pseudonyms": pseudonyms})
+    };
+    let decision = decided(&policy, &input(json!({})));
+    let journal = Journal::of([
+        start("start", "v1"),
+        decision.clone(),
+        start("reload", "v3"),
+    ]);
+    let report = journal.by(&policy, &["caller=dt0c01.AAAA"], 2);
+    let told = json!(report)["missing_keys"].clone();
+    let wanted = [1, 2, 3].map(|version| json!({"version": version, "replaced": false}));
+    assert_eq!(told, json!(wanted));
+    crate::audit::pseudonym::rotate(journal.0.path()).unwrap();
+    let report = journal.by(&policy, &[], 2);
+    let told = json!(report)["missing_keys"].clone();
+    assert_eq!(told[0], json!({"version": 1, "replaced": true}));
+    let without = Journal::of([decision]).by(&policy, &[], 2);
+    assert_eq!(json!(without).get("missing_keys"), None);
+}
+
 #[test]
 fn one_more_rule_flips_exactly_what_it_is_about() {
     let old = of("deny contains \"bad\" if \"bad\" in input.change.scopes.requested");

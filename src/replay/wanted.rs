@@ -154,6 +154,12 @@ impl Wanted {
         }
     }
 
+    /// Whether it names values that may have pseudonyms.
+    pub fn asks_by_value(&self) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.any(|it| matches!(it.field(), Field::Caller | Field::Token))
+    }
+
     /// Conditions that held of no decision of the time, each with values that some had.
     pub fn unmet<'w>(&'w self, met: &'w Met) -> impl Iterator<Item = (&'w Where, Vec<String>)> {
         let none = std::iter::repeat_with(|| None);

@@ -75,6 +75,7 @@ fn names(by: By) -> &'static str {
               ORDER BY starts_with(it, 'spiffe://') DESC LIMIT 1), '')]"
         }
         By::Team => "coalesce(d.team, '{}')",
+        By::Token => "coalesce(d.token, '{}')",
         By::Scope => "coalesce(d.scope, '{}')",
         By::Environment => "ARRAY[coalesce(d.environment, '')]",
         By::Operation => "ARRAY[coalesce(d.operation, '')]",

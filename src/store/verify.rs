@@ -229,7 +229,7 @@ impl Asked {
     }
 
     /// The records that say what their gate has deleted of its journal.
-    fn removals(&self, gate: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub(super) fn removals(&self, gate: &str) -> Result<Vec<Vec<u8>>, StoreError> {
         let sql = "SELECT line FROM dtgate.record WHERE gate = $1 AND kind = 'pruned'
                    AND octet_length(line) <= $3 ORDER BY at DESC LIMIT $2";
         let rows = self.rows(sql, &[&gate, &MOST_REMOVALS, &MOST_OF_ONE])?;

@@ -247,11 +247,49 @@ fn a_key_is_rotated_at_the_next_start() {
     let lines: Vec<&str> = rotated.lines().collect();
     assert_eq!((lines.len(), lines[0]), (3, &*closed.key), "{rotated}");
     let new = lines[2].to_owned();
+    let old = words(&audit(&closed.journal, "prove", &["2"]));
     let directory = run(closed.directory, PLAIN);
     let journal = directory.path().join("journal");
     assert_eq!(words(&audit(&journal, "key", &[])).trim(), new);
     for key in [&closed.key, &new] {
         words(&audit(&journal, "verify", &["--key", key]));
+    }
+    let newer = words(&audit(&journal, "prove", &["2"]));
+    proofs_of_both_keys(directory.path(), [(&closed.key, &old), (&new, &newer)]);
+    // What the refusal says to do.
+    let verified = words(&audit(&journal, "verify", &["--key", &closed.key]));
+    assert!(verified.contains(&format!("signed by {new}")), "{verified}");
+}
+
+/// A proof needs the key of its checkpoint; another one of the same journal is refused, with what to do.
+fn proofs_of_both_keys(directory: &Path, [(old, by_old), (new, by_new)]: [(&str, &str); 2]) {
+    let (file, keys) = (directory.join("proof"), directory.join("keys"));
+    std::fs::write(&keys, format!("{old}\n{new}\n")).unwrap();
+    let both = keys.to_str().unwrap();
+    for (proof, key, says) in [
+        (by_old, old, Ok(old)),
+        (by_new, new, Ok(new)),
+        (by_old, both, Ok(old)),
+        (by_new, both, Ok(new)),
+        (by_old, new, Err(old)),
+        (by_new, old, Err(new)),
+    ] {
+        std::fs::write(&file, proof).unwrap();
+        let mut dtgate = program();
+        dtgate.args(["audit", "check-proof"]).arg(&file);
+        let checked = dtgate.args(["--key", key]).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let (code, wanted) = match says {
+            Ok(key) => (0, format!("signed by {key}")),
+            Err(key) => {
+                let name_and_hash: Vec<&str> = key.splitn(3, '+').take(2).collect();
+                (2, format!("but by {}:", name_and_hash.join("+")))
+            }
+        };
+        assert_eq!(checked.status.code(), Some(code), "{said}");
+        assert!(said.contains(&wanted), "{wanted}: {said}");
+        let what_to_do = "which `dtgate audit verify --key` with an older one prints";
+        assert_eq!(said.contains(what_to_do), code == 2, "{said}");
     }
 }
 

@@ -316,6 +316,35 @@ fn found_again(journal: &Path, id: &str, caller: &str, address: &str) {
         }
         let (none, said) = found(["--client", "127.0.0.1"]);
         assert!(none == 0 && said.contains(says), "{said}");
+        let replay = |condition: &str| {
+            let ran = program()
+                .args([
+                    "replay",
+                    "--format",
+                    "json",
+                    "--where",
+                    condition,
+                    "--journal",
+                ])
+                .arg(journal)
+                .arg("--policies")
+                .arg(policies())
+                .output()
+                .unwrap();
+            let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+            assert_eq!(report["missing_keys"][0]["version"], 1, "{report}");
+            String::from_utf8(ran.stderr).unwrap()
+        };
+        let said = replay(&format!("caller={id}"));
+        assert_eq!(said.matches(says).count(), 1, "{said}");
+        assert!(!replay("verdict=deny").contains(says));
+        let shown = program()
+            .args(["audit", "show", "2", "--journal"])
+            .arg(journal)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(shown.stderr).unwrap();
+        assert!(said.contains(says), "{said}");
         // Whoever asks by nothing that has one is not bothered.
         assert_eq!(found(["--decision", "deny"]), (2, String::new()));
         std::fs::write(&key, &good).unwrap();

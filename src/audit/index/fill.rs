@@ -2,6 +2,8 @@
 //! ends a filler, the next one goes on exactly behind what is there. Several may fill one index at a time: each looks
 //! at the place anew before it writes.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::facts::{self, names, operation, searched, teams};
@@ -119,7 +121,8 @@ impl Filler {
         self.at.seq
     }
 
-    /// One transaction: as many lines as there are, and no more than a few thousand.
+    /// One transaction: as many lines as there are, and no more than a few thousand, a few megabytes and a second:
+    /// others wait for it, and what it changes has to have room.
     pub(super) fn fill(&mut self, db: &mut Connection) -> Result<Filled, Error> {
         let Some(first) = self.lines.next_line().map_err(Error::Journal)? else {
             self.is_damaged = false;
@@ -129,8 +132,9 @@ impl Filler {
         if position(&transaction)? != self.at {
             return Ok(Filled::Elsewhere);
         }
-        let (mut next, mut records) = (Some(first), 0);
-        let mut decided = Vec::with_capacity(BATCH);
+        let mut next = Some(first);
+        let mut batch = Batch::new();
+        let mut decided = Vec::new();
         let mut last: Option<Line> = None;
         while let Some(line) = next.take() {
             let row = Row::read(&line.bytes).filter(|row| can_stand(row.seq.0, line.place));
@@ -146,9 +150,9 @@ impl Filler {
             } else {
                 self.at.unread += 1;
             }
+            batch.add(line.bytes.len());
             last = Some(line);
-            records += 1;
-            if records == BATCH {
+            if batch.is_full {
                 break;
             }
             next = self.lines.next_line().map_err(Error::Journal)?;
@@ -164,8 +168,8 @@ impl Filler {
         }
         note(&transaction, &self.at)?;
         transaction.commit()?;
-        Ok(if records == BATCH {
-            Filled::More(records)
+        Ok(if batch.is_full {
+            Filled::More(batch.records)
         } else {
             self.is_damaged = false;
             Filled::UpToDate
@@ -317,6 +321,35 @@ impl Filler {
     }
 }
 
+/// How much a transaction has.
+#[derive(Debug)]
+struct Batch {
+    records: usize,
+    bytes: usize,
+    began: Instant,
+    /// It ended because there was no more room, and not because there were no more lines.
+    is_full: bool,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self {
+            records: 0,
+            bytes: 0,
+            began: Instant::now(),
+            is_full: false,
+        }
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+        self.is_full = self.records >= BATCH
+            || self.bytes >= BATCH_BYTES
+            || self.records.is_multiple_of(LOOKS) && self.began.elapsed() >= LONGEST;
+    }
+}
+
 impl Span {
     fn add(&mut self, seq: i64, ms: i64) {
         if self.records == 0 {
@@ -447,10 +480,44 @@ fn can_stand(seq: Option<u64>, place: Place) -> bool {
 
 /// Bytes that no record is shorter than: number, hash, kind and time.
 const SHORTEST: u64 = 96;
-/// Lines of a transaction.
+/// Lines of a transaction, and their bytes.
 const BATCH: usize = 8192;
+const BATCH_BYTES: usize = 16 << 20;
+/// How long one may take.
+const LONGEST: Duration = Duration::from_secs(1);
+/// Lines after which the clock is looked at.
+const LOOKS: usize = 16;
 /// Records of a span of time.
 const SPAN: u32 = 1024;
 const OUTCOME: i64 = -1;
 const OTHER: i64 = 0;
 pub(super) const KINDS_FROM: i64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_full_of_lines_of_bytes_or_of_time() {
+        let mut batch = Batch::new();
+        for _ in 1..BATCH {
+            batch.add(100);
+        }
+        assert!(!batch.is_full);
+        batch.add(100);
+        assert!(batch.is_full);
+        let mut batch = Batch::new();
+        for _ in 0..3 {
+            batch.add(BATCH_BYTES / 4);
+        }
+        assert!(!batch.is_full);
+        batch.add(BATCH_BYTES / 4);
+        assert!(batch.is_full);
+        let mut batch = Batch::new();
+        batch.began = Instant::now().checked_sub(LONGEST).unwrap();
+        for _ in 0..LOOKS {
+            batch.add(100);
+        }
+        assert!(batch.is_full);
+    }
+}

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::filter::Filter;
+use super::query::Chosen;
 use super::tables::{ANSWERED, DENY, FAILED, Kind, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
 use super::{Error, Index};
@@ -29,6 +30,8 @@ pub enum By {
     Certificate,
     /// Teams of the caller
     Team,
+    /// Ids and names of the token that a request is about, or that it made: each of them counts
+    Token,
     /// Scopes that were asked for
     Scope,
     /// Environment
@@ -61,6 +64,7 @@ impl Index {
             return Ok(Vec::new());
         };
         let column = match by {
+            By::Token => return self.by_token(&chosen),
             By::Verdict => "d.verdict",
             By::Policy | By::Code => "d.objections",
             By::Caller => PROVEN,
@@ -104,17 +108,51 @@ impl Index {
                 }
             }
         }
-        let mut sums: Vec<Sum> = sums
-            .into_iter()
-            .map(|((quarter, name), (allowed, denied))| Sum {
-                from: quarter.saturating_mul(QUARTER),
-                name,
-                allowed,
-                denied,
-            })
-            .collect();
-        sums.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
-        Ok(sums)
+        Ok(in_order(sums))
+    }
+
+    /// Which tokens a decision is about stands apart from it, by the token: all of a token are looked through once, and
+    /// not those of each decision.
+    fn by_token(&self, chosen: &Chosen) -> Result<Vec<Sum>, Error> {
+        let sql = format!(
+            "SELECT d.seq, d.ms / {QUARTER}, d.verdict FROM {}",
+            chosen.sql
+        );
+        let mut statement = self.db.prepare(&sql)?;
+        let values = chosen.values.iter().map(|value| &**value);
+        let decisions = statement.query_map(params_from_iter(values), |row| {
+            let quarter = row.get::<_, Option<i64>>(1)?.unwrap_or_default();
+            let is_denied = row.get::<_, i64>(2)? == DENY;
+            Ok((row.get::<_, i64>(0)?, quarter, is_denied, false))
+        })?;
+        let mut decisions = decisions.collect::<rusqlite::Result<Vec<_>>>()?;
+        decisions.sort_unstable();
+        let (Some((first, ..)), Some((last, ..))) = (decisions.first(), decisions.last()) else {
+            return Ok(Vec::new());
+        };
+        let (kind, first, last) = (Kind::Token as i64, *first, *last);
+        let mut sums: HashMap<(i64, String), (u64, u64)> = HashMap::new();
+        let mut count = |quarter, name: &str, is_denied| {
+            let (allowed, denied) = sums.entry((quarter, name.to_owned())).or_default();
+            *(if is_denied { denied } else { allowed }) += 1;
+        };
+        let mut statement = self.db.prepare(ABOUT)?;
+        let mut rows = statement.query([kind, first, last])?;
+        while let Some(row) = rows.next()? {
+            let seq: i64 = row.get(1)?;
+            let at = decisions.binary_search_by_key(&seq, |(seq, ..)| *seq);
+            let found = at.ok().and_then(|at| decisions.get_mut(at));
+            if let Some((_, quarter, is_denied, is_named)) = found {
+                *is_named = true;
+                count(*quarter, &row.get::<_, String>(0)?, *is_denied);
+            }
+        }
+        for (_, quarter, is_denied, is_named) in &decisions {
+            if !is_named {
+                count(*quarter, "", *is_denied);
+            }
+        }
+        Ok(in_order(sums))
     }
 
     /// What a number in a column stands for.
@@ -153,6 +191,7 @@ impl Index {
             By::Subject => return self.member(id, Kind::Claim, &[1, 0]),
             By::Certificate => return self.member(id, Kind::Certificate, &[1, 0, 2]),
             By::Policy => Kind::Policy,
+            By::Token => Kind::Token,
             By::Code => Kind::Code,
             By::Team => Kind::Team,
             By::Scope => Kind::Scope,
@@ -197,6 +236,23 @@ impl Index {
     }
 }
 
+fn in_order(sums: HashMap<(i64, String), (u64, u64)>) -> Vec<Sum> {
+    let mut sums: Vec<Sum> = sums
+        .into_iter()
+        .map(|((quarter, name), (allowed, denied))| Sum {
+            from: quarter.saturating_mul(QUARTER),
+            name,
+            allowed,
+            denied,
+        })
+        .collect();
+    sums.sort_by(|one, other| (one.from, &one.name).cmp(&(other.from, &other.name)));
+    sums
+}
+
+/// The decisions of a range that tokens are named in, by the token.
+const ABOUT: &str = "SELECT t.value, a.seq FROM text t CROSS JOIN about a ON a.text = t.id
+    WHERE t.kind = ? AND a.seq BETWEEN ? AND ?";
 /// Who the caller proved to be: numbers of three tables, told apart by their remainder. The gate's own credential is
 /// nobody's, and stands where nothing better is known.
 const PROVEN: &str = "coalesce(d.claim * 3 + 2, d.certificate * 3 + 1, d.caller * 3)";

@@ -388,6 +388,64 @@ fn all(index: &Index) -> Vec<u64> {
 }
 
 #[test]
+fn large_records_come_into_an_index_a_few_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = decisions(0..40);
+    for record in &mut records {
+        record["error"] = json!("x".repeat(1 << 20));
+    }
+    write(directory.path(), &records);
+    let mut index = Index::open(directory.path(), &directory.path().join(FILE)).unwrap();
+    let mut steps = Vec::new();
+    index
+        .catch_up(|seq| {
+            steps.push(seq);
+            true
+        })
+        .unwrap();
+    assert_eq!(steps, [16, 32]);
+    assert_eq!(all(&index).len(), 40);
+}
+
+#[test]
+fn what_is_counted_by_token_counts_for_each_of_its_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut records = decisions(0..4);
+    records[0]["input"]["token"]["current"] = json!({"name": "payments"});
+    records[1]["input"] =
+        json!({"token": {"id": "id-0"}, "change": {"name": {"requested": "id-0"}}});
+    records[1]["verdict"] = json!("deny");
+    records[2]["input"] = json!({});
+    records.push(json!({"kind": "outcome", "decision_seq": 4, "credential": {"id": "made"}}));
+    write(directory.path(), &records);
+    let index = indexed(directory.path());
+    let counted = |filter: &Filter| -> Vec<(String, u64, u64)> {
+        let sums = index.sums(filter, By::Token).unwrap().into_iter();
+        sums.map(|sum| (sum.name, sum.allowed, sum.denied))
+            .collect()
+    };
+    let row = |name: &str, allowed, denied| (name.to_owned(), allowed, denied);
+    let wanted = [
+        row("", 1, 0),
+        row("id-0", 1, 1),
+        row("id-3", 1, 0),
+        row("made", 1, 0),
+        row("payments", 1, 0),
+    ];
+    assert_eq!(counted(&Filter::default()), wanted);
+    let denied = Filter {
+        allowed: Some(false),
+        ..Filter::default()
+    };
+    assert_eq!(counted(&denied), [row("id-0", 0, 1)]);
+    let nobody = Filter {
+        token: vec![Pattern::Exactly("nobody".to_owned())],
+        ..Filter::default()
+    };
+    assert_eq!(counted(&nobody), []);
+}
+
+#[test]
 fn whatever_ends_a_filler_the_next_one_goes_on_behind_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), &decisions(0..5));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{name, path};
 use crate::audit::key;
@@ -13,7 +13,7 @@ use crate::audit::segment::OpenError;
 use crate::dynatrace::token::HashKey;
 
 /// What a `start` or `reload` record says of the key that is used from there on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
     pub version: u32,
     /// Not there in journals of early builds.
@@ -21,10 +21,11 @@ pub struct Said {
 }
 
 /// A key that a journal has used, and that is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Differing {
     pub version: u32,
     /// There is another one in its place.
+    #[serde(rename = "replaced")]
     pub is_replaced: bool,
 }
 
@@ -56,8 +57,9 @@ pub(super) fn fingerprint(key: &HashKey) -> String {
     digits.get(..16).unwrap_or(digits).to_owned()
 }
 
-/// The keys that records tell of and that are not there. Before a key all with a lower number were used.
-pub fn differing(journal: &Path, said: &[Said]) -> Result<Vec<Differing>, OpenError> {
+/// The keys that records tell of and that are not in this directory, where there is one. Before a key all with a lower
+/// number were used.
+pub fn differing(keys: Option<&Path>, said: &[Said]) -> Result<Vec<Differing>, OpenError> {
     let newest = said.iter().map(|said| said.version).max();
     let older = (1..newest.unwrap_or_default())
         .take(MOST)
@@ -73,7 +75,8 @@ pub fn differing(journal: &Path, said: &[Said]) -> Result<Vec<Differing>, OpenEr
     } in said.iter().cloned().chain(older)
     {
         if let Entry::Vacant(place) = there.entry(version) {
-            let key = key::read(&path(journal, version))?;
+            let key = keys.map(|keys| key::read(&path(keys, version)));
+            let key = key.transpose()?.flatten();
             place.insert(key.map(|key| fingerprint(&HashKey::new(key))));
         }
         let has = there.get(&version).and_then(Option::as_ref);

@@ -303,7 +303,7 @@ fn a_key_that_is_gone_or_replaced_is_told_from_the_one_that_records_name() {
     let line = |told: Value| json!({"kind": "start", "pseudonyms": told}).to_string();
     let said = |told: Value| vec![Said::of(line(told).as_bytes()).unwrap()];
     let differ = |said: &[Said]| {
-        let all = differing(journal.path(), said).unwrap().into_iter();
+        let all = differing(Some(journal.path()), said).unwrap().into_iter();
         all.map(|it| (it.version, it.is_replaced))
             .collect::<Vec<_>>()
     };

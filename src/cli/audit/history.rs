@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anstyle::Style;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::beside::NotShown;
 use super::opened::note;
@@ -62,6 +62,7 @@ struct Step {
     cells: Cells,
     who: Who,
     token: Token,
+    /// What else is told of it: a token may have very many, and some are large.
     record: Value,
     answer: (String, Style),
     /// What a challenger would have decided otherwise.
@@ -83,7 +84,7 @@ enum Happened {
 impl History {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let source = self.from.find()?.open()?;
-        let found = steps(&source, &self.token, &self.environment)?;
+        let found = steps(&source, &self.token, &self.environment, MOST)?;
         found.say_missing();
         let Steps { ids, all, .. } = found;
         let shown = self.times.shown();
@@ -176,12 +177,19 @@ struct Steps {
     is_cut: bool,
 }
 
-fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Result<Steps> {
+/// As many as there is room for, the newest before all others.
+fn steps(
+    source: &Source,
+    token: &str,
+    environment: &[Pattern],
+    most: Most,
+) -> anyhow::Result<Steps> {
     let mut names = BTreeSet::from([token.to_owned()]);
     let mut seen = BTreeSet::new();
     let mut ids = BTreeSet::new();
     let mut steps = Vec::new();
     let (mut not_shown, mut is_cut) = (NotShown::default(), false);
+    let mut room = most.bytes;
     loop {
         let filter = Filter {
             token: names.iter().cloned().map(Pattern::Exactly).collect(),
@@ -190,25 +198,32 @@ fn steps(source: &Source, token: &str, environment: &[Pattern]) -> anyhow::Resul
         };
         let filter = pseudonyms::added(filter, source.keys())?;
         let known = names.len();
-        let page = source.find(&filter, None, MOST)?;
+        let page = source.find(&filter, None, most.requests)?;
         is_cut |= page.more;
         let mut found = page.decisions;
         found.retain(|it| seen.insert(it.key()));
-        let torn = each(source, &found, |decided, lines| {
-            let Some(step) = Step::read(decided, lines) else {
-                return Ok(false);
-            };
-            // What was denied gave no name to anything.
-            if step.cells.verdict == "allow" {
-                ids.extend(step.ids().map(str::to_owned));
+        for some in found.chunks(AT_ONCE) {
+            if room == 0 {
+                is_cut = true;
+                break;
             }
-            steps.push(step);
-            Ok(true)
-        })?;
-        not_shown.extend(torn);
+            let torn = each(source, some, |decided, lines| {
+                let Some(step) = Step::read(decided, lines) else {
+                    return Ok(false);
+                };
+                room = room.saturating_sub(bytes(lines));
+                // What was denied gave no name to anything.
+                if step.cells.verdict == "allow" {
+                    ids.extend(step.ids().map(str::to_owned));
+                }
+                steps.push(step);
+                Ok(true)
+            })?;
+            not_shown.extend(torn);
+        }
         // Rotation gives a new id: what has it is the same token.
         names.extend(ids.iter().take(MOST_IDS).cloned());
-        if names.len() == known {
+        if names.len() == known || room == 0 {
             break;
         }
     }
@@ -227,8 +242,9 @@ impl Steps {
     fn say_missing(&self) {
         self.not_shown.say();
         if self.is_cut {
+            let read = counted(self.all.len(), "request");
             note(&format!(
-                "there are older ones than the last {MOST} requests, and they are not in this answer: scopes count from there"
+                "there are more than the {read} of this answer, most of them older: scopes count from there"
             ));
         }
         if self.ids.len() > MOST_IDS {
@@ -250,7 +266,7 @@ pub(super) fn told_later(
         not_shown,
         is_cut,
         ..
-    } = steps(source, token, &[])?;
+    } = steps(source, token, &[], MOST)?;
     let gaps = source.gaps(None, None)?;
     // What cannot be read may be a change of this token.
     if gaps.more_missing > 0 || gaps.unread > 0 || !not_shown.is_empty() || is_cut {
@@ -280,13 +296,13 @@ impl Step {
         let settled = record(lines.settled.as_ref());
         let answer = ended(&cells, outcome.as_ref(), settled.as_ref());
         let otherwise = record(lines.challenger.as_ref()).map(|it| Otherwise::of(&it));
-        let record: Value = serde_json::from_slice(line).unwrap_or_default();
+        let mut record: Value = serde_json::from_slice(line).unwrap_or_default();
         Some(Self {
             key: found.key(),
             at: found.at,
             who: Who::of(&record),
             token: Token::of(&record, outcome.as_ref()),
-            record,
+            record: told_further(&mut record),
             happened: happened(&cells, outcome.as_ref(), settled.as_ref()),
             ended: outcome
                 .as_ref()
@@ -414,6 +430,33 @@ impl Step {
     }
 }
 
+/// What is told of a record besides what its step has.
+fn told_further(record: &mut Value) -> Value {
+    let mut taken = |place| record.pointer_mut(place).map(Value::take);
+    json!({
+        "input": {
+            "token": {"id": taken("/input/token/id"), "current": {"scopes": taken("/input/token/current/scopes")}},
+            "change": {"scopes": taken("/input/change/scopes")},
+        },
+        "bundles": {"policies": {"revision": taken("/bundles/policies/revision")}},
+        "grant": taken("/grant"),
+        "erased": taken("/erased"),
+        "masked": taken("/masked"),
+    })
+}
+
+/// How long they are.
+fn bytes(lines: &Lines) -> usize {
+    let Lines {
+        decision,
+        outcome,
+        settled,
+        challenger,
+    } = lines;
+    let all = [decision, outcome, settled, challenger];
+    all.into_iter().flatten().map(Vec::len).sum()
+}
+
 /// One token can have had several ids, and one name several tokens, in several environments.
 fn table(
     out: &mut impl Write,
@@ -461,9 +504,66 @@ fn happened(cells: &Cells, outcome: Option<&Value>, settled: Option<&Value>) -> 
     }
 }
 
-/// Decisions of one token.
-const MOST: usize = 100_000;
+/// How much is read of one token.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    requests: usize,
+    /// Of their records. Less is kept of each.
+    bytes: usize,
+}
+
+const MOST: Most = Most {
+    requests: 100_000,
+    bytes: 512 << 20,
+};
+/// Requests after which the room is looked at.
+const AT_ONCE: usize = 256;
 /// Ids that one token can have had.
 const MOST_IDS: usize = 64;
 const EXAMPLES: &str = "Example: who gave which scopes to the token payments-cd in November?
   dtgate audit history payments-cd --since 2026-11-01 --until 2026-12-01 --absolute";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::index::{FILE, Index};
+
+    #[test]
+    fn of_very_many_requests_the_newest_are_read() {
+        let journal = tempfile::tempdir().unwrap();
+        let lines = (1..=600).map(|seq| {
+            let record = json!({
+                "seq": seq, "kind": "decision", "timestamp": "2026-11-24T10:00:00.000Z", "verdict": "allow",
+                "decision_id": uuid::Uuid::from_u128(seq << 64).to_string(), "operation": "token.update",
+                "input": {"token": {"id": "ci"}, "change": {"scopes": {"requested": ["logs.read"]}}},
+                "grant": {"id": "g"}, "request": {"path": "/api"},
+            });
+            record.to_string() + "\n"
+        });
+        let text: String = lines.collect();
+        std::fs::write(journal.path().join("00000000000000000001.jsonl"), text).unwrap();
+        let mut index = Index::open(journal.path(), &journal.path().join(FILE)).unwrap();
+        index.catch_up(|_| true).unwrap();
+        let source = Source::Journal {
+            index: Box::new(index),
+            journal: journal.path().to_owned(),
+        };
+        let read = |requests, bytes| {
+            let found = steps(&source, "ci", &[], Most { requests, bytes }).unwrap();
+            let first = found.all.first().map(|step| step.key.seq);
+            (found.all.len(), first, found.is_cut)
+        };
+        assert_eq!(read(1000, MOST.bytes), (600, Some(1), false));
+        assert_eq!(read(10, MOST.bytes), (10, Some(591), true));
+        assert_eq!(read(1000, 1), (AT_ONCE, Some(345), true));
+        let found = steps(&source, "ci", &[], MOST).unwrap();
+        let kept = &found.all[0].record;
+        assert_eq!(kept["input"]["token"]["id"], "ci");
+        assert_eq!(
+            kept["input"]["change"]["scopes"]["requested"][0],
+            "logs.read"
+        );
+        assert_eq!(kept["grant"]["id"], "g");
+        assert_eq!(kept.get("request"), None);
+    }
+}

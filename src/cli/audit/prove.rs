@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 
 use super::expect_journal;
 use super::opened::{Journal, note};
+use super::source::Source;
+use super::store::{self, StoreArgs};
 use super::trusted::{self, KeyOrFile};
 use crate::audit::proof::{self, Checked, Proof, ProveError, Wanted};
 use crate::audit::tail::render;
 use crate::audit::{first_record, segments};
 use crate::cli::{Format, print_json};
+use crate::store::{Config, ProofError};
 use crate::value::{Visible, counted, rfc3339_millis, unread};
 
 #[derive(Debug, Args)]
@@ -24,6 +27,11 @@ pub(in crate::cli) struct Prove {
     id: Wanted,
     #[command(flatten)]
     place: Journal,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// A record of this gate
+    #[arg(long, value_name = "NAME", requires = "store")]
+    gate: Option<String>,
     /// Write the proof into this file [default: to standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -47,11 +55,9 @@ pub(in crate::cli) struct CheckProof {
 
 impl Prove {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-        let journal = &self.place.find()?;
-        expect_journal(journal)?;
-        let proof = match proof::prove(journal, &self.id) {
-            Err(ProveError::Gone) => return Err(gone(journal, &self.id)),
-            found => found.with_context(|| format!("journal {}", journal.display()))?,
+        let proof = match self.store.config(self.place.config.as_ref())? {
+            Some(config) => self.of_store(&config)?,
+            None => self.of_journal()?,
         };
         match &self.output {
             None => write!(out, "{proof}")?,
@@ -63,6 +69,33 @@ impl Prove {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Prove {
+    fn of_journal(&self) -> anyhow::Result<Proof> {
+        let journal = &self.place.find()?;
+        expect_journal(journal)?;
+        match proof::prove(journal, &self.id) {
+            Err(ProveError::Gone) => Err(gone(journal, &self.id)),
+            found => found.with_context(|| format!("journal {}", journal.display())),
+        }
+    }
+
+    fn of_store(&self, config: &Config) -> anyhow::Result<Proof> {
+        let source = Source::Store {
+            asked: Box::new(store::open(config)?),
+            gate: self.gate.clone(),
+            keys: None,
+        };
+        let key = source.wanted(&self.id)?;
+        let Source::Store { asked, .. } = &source else {
+            return Err(source.gone(&self.id));
+        };
+        match asked.prove(&key) {
+            Err(ProofError::Prove(ProveError::Gone)) => Err(source.gone(&self.id)),
+            found => found.with_context(|| format!("store {}", config.url)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use anstyle::Style;
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::beside;
 use super::query::one_line;
 use super::source::{Asking, Source};
 use super::times::{Shown, Times};
@@ -41,6 +42,9 @@ impl Show {
         let mut lines = vec![line];
         for other in belonging {
             lines.extend(source.line(&other)?);
+        }
+        if lines.iter().any(|line| has_pseudonyms(line)) {
+            beside::keys(&source)?;
         }
         if self.format == Format::Json {
             for line in &lines {
@@ -99,6 +103,12 @@ fn belonging(source: &Source, key: Key) -> anyhow::Result<(Key, Vec<Key>)> {
             (found.key(), others)
         }
     })
+}
+
+/// Whether values of a record have some.
+fn has_pseudonyms(line: &[u8]) -> bool {
+    let record: Value = serde_json::from_slice(line).unwrap_or_default();
+    record.get("pseudonyms").is_some_and(Value::is_array)
 }
 
 /// The number of a record.

@@ -86,16 +86,20 @@ impl Stats {
         match self.format {
             Form::Csv => {}
             Form::Json => {
+                let lacking = beside::lacking(&source)?;
                 let names = names.iter().map(|(name, (allowed, denied))| {
                     json!({"name": name, "allowed": allowed, "denied": denied})
                 });
                 let buckets = buckets.iter().map(|(from, (allowed, denied))| {
                     json!({"from": from.timestamp().to_string(), "allowed": allowed, "denied": denied})
                 });
-                let all = json!({
+                let mut all = json!({
                     "names": names.collect::<Vec<_>>(),
                     "buckets": buckets.collect::<Vec<_>>(),
                 });
+                if let Some(members) = all.as_object_mut().filter(|_| !lacking.is_empty()) {
+                    members.insert("missing_keys".to_owned(), json!(lacking));
+                }
                 print_json(out, &all)?;
             }
             Form::Pretty if buckets.is_empty() => writeln!(out, "No decision matches.")?,
@@ -147,6 +151,7 @@ impl Stats {
             By::Operation => ("OPERATION", "(not known)"),
             By::Client => ("CLIENT", "(not known)"),
             By::Outcome => ("OUTCOME", "(not known)"),
+            By::Token => ("TOKEN", "(no token named)"),
             By::Challenger => ("CHALLENGER", "(not otherwise, or not asked)"),
         };
         let table = Table::new(&[(title, 12), ("ALLOWED", 7), ("DENIED", 7)]);

@@ -75,6 +75,9 @@ impl Restored {
 }
 
 /// Counts what was counted within the hour before `now`.
+///
+/// The start has read the last segment before, for the chain. It is not read once for both: nothing may count before the
+/// chain is known to be right, the hour may begin segments earlier, and most gates ask for nothing of it.
 pub(super) fn read(journal: &Path, now: Timestamp, table: &mut Table) -> io::Result<Restored> {
     let hour_ago = now.checked_sub(HOUR).unwrap_or(Timestamp::MIN);
     let (lines, is_all) = since(journal, hour_ago, MOST)?;

@@ -370,6 +370,29 @@ fn an_explanation_names_the_lines_that_were_evaluated() {
     );
 }
 
+/// Sixty lines make a value whose text would have 2^60 members.
+#[test]
+fn what_is_printed_is_cut_before_its_text_is_built() {
+    let mut rules = "deny contains \"x\" if {\n\tx0 := input.operation\n".to_owned();
+    for level in 0..60 {
+        rules = format!(
+            "{rules}\tx{} := {{\"a\": x{level}, \"b\": [x{level}]}}\n",
+            level + 1
+        );
+    }
+    rules += "\tprint(\"it is\", x60, x1, input.unknown_members.nothing, [x60])\n}";
+    let engine = engine_of(&[("large", &rules)], "{}");
+    let explanation = engine.explain(&input());
+    assert_eq!(explanation.decision.violations[0].message, "x");
+    let printed = &explanation.prints[0];
+    let (before, rest) = printed.split_once("… (cut) ").unwrap();
+    assert!(before.contains(r#": it is {"a": {"a": "#), "{before}");
+    let begins = r#"{"a": "token.update", "b": ["token.update"]} <undefined> [{"#;
+    assert!(rest.starts_with(begins), "{rest}");
+    assert!(rest.ends_with("… (cut)"));
+    assert!(printed.len() < 200_000, "{}", printed.len());
+}
+
 #[test]
 fn what_the_policies_read_is_known() {
     let engine = engine_of(

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Bracket, Form, Kind, Module, Place, Query, Rule, Statement, Term};
-use crate::policy::builtins::{BY_NAME, MEMBERS};
+use crate::policy::builtins::{BY_NAME, MEMBERS, PRINTED};
 use crate::policy::problem::Problem;
 use crate::policy::rego::word::follows_a_dot;
 
@@ -271,6 +271,26 @@ impl Printer<'_> {
         }
     }
 
+    /// The engine writes all that it prints down, however long that is.
+    fn bounded(&mut self, terms: &[Term]) {
+        self.put("print(");
+        for (number, term) in terms.iter().enumerate() {
+            if number > 0 {
+                self.put(", ");
+            }
+            self.reach(term.place);
+            if let Form::Text(_) | Form::Constant(_) = term.form {
+                self.term(term);
+            } else {
+                self.put(PRINTED);
+                self.put("(");
+                self.term(term);
+                self.put(")");
+            }
+        }
+        self.put(")");
+    }
+
     fn term(&mut self, term: &Term) {
         self.mark(term.place);
         match &term.form {
@@ -293,6 +313,7 @@ impl Printer<'_> {
                     }
                 }
             }
+            Form::Call(name, terms) if name == &["print"] => self.bounded(terms),
             Form::Call(name, terms) => {
                 self.put(&name.join("."));
                 self.put("(");

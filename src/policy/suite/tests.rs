@@ -70,6 +70,21 @@ fn options(run: &str) -> Options {
 }
 
 #[test]
+fn what_a_test_has_for_a_value_is_cut_before_its_text_is_built() {
+    let mut rules = "package dtgate.a_test\n\ntest_large := x60 if {\n\tx0 := 1\n".to_owned();
+    for level in 0..60 {
+        rules = format!("{rules}\tx{} := [x{level}, x{level}]\n", level + 1);
+    }
+    rules += "\tprint(x60)\n}\n\ntest_part if {\n\tnot test_large[0]\n}\n";
+    let files = [("a.rego", POLICY), ("a_test.rego", &*rules)];
+    let (outcome, text) = report(&files, &Options::default());
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(text.contains("its value is [[[["), "{text}");
+    assert!(text.contains("… (cut), and not true"));
+    assert!(text.len() < 500_000, "{}", text.len());
+}
+
+#[test]
 fn the_pretty_report_is_that_of_opa() {
     let (outcome, text) = report(&both(), &Options::default());
     assert_eq!(outcome, Outcome::Failed);

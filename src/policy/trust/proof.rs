@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json};
 use super::sample::Sampler;
 use crate::policy::bytecode::{Bounds, Bytecode, COMPARED, Silence};
 use crate::policy::complaint::guarded;
+use crate::policy::extent;
 use crate::policy::interpreter::{Interpreter, prepare};
 use crate::policy::question::{array, says_nothing};
 use crate::policy::rego::program::{Program, Read};
@@ -60,11 +61,13 @@ impl Comparison<'_> {
             };
         };
         let differs = |found: &dyn fmt::Display| {
-            let expected = Value::from(expected.clone()).to_string();
+            let expected = extent::shown(&Value::from(expected.clone()));
             Err(difference(&expected, &found.to_string(), input))
         };
         match self.bytecode.ask(input, Bounds::COMPARED) {
-            Ok(found) if objections(flat(&found)) != objections(expected.iter()) => differs(&found),
+            Ok(found) if objections(flat(&found)) != objections(expected.iter()) => {
+                differs(&extent::shown(&found))
+            }
             Ok(_) => self
                 .silent(&expected, input)
                 .or_else(|rule| differs(&format!("that {rule} is silent"))),

@@ -9,6 +9,7 @@ use regorus::Value;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::Trust;
+use crate::policy::extent;
 use crate::policy::interpreter::{Interpreter, STEPS};
 use crate::policy::question::{array, says_nothing};
 
@@ -33,7 +34,7 @@ impl Trust {
         let took = started.elapsed();
         let said = match answers {
             Some(answers) if answers.iter().all(says_nothing) => None,
-            Some(answers) => Some(Value::from(answers).to_string()),
+            Some(answers) => Some(extent::shown(&Value::from(answers))),
             // That it had to wait for the processor is no difference.
             None if took >= UNHURRIED.limit => {
                 tracing::warn!(?took, "a request could not be compared in time");

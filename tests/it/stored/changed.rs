@@ -277,6 +277,27 @@ fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
         counts(&told(&whole)),
         counts(&of_journal(&["verify", "--key", key, "--checkpoint", kept]))
     );
+    proves(&way, &of_journal, key);
+    let change = |seq: u8, from: &str, to: &str| {
+        database.sql(&format!(
+            "UPDATE dtgate.record SET line = replace(line, '{from}', '{to}') WHERE gate = 'gate-a' AND seq = {seq}"
+        ));
+        let output = way.audit(&["prove", "2", "--gate", "gate-a"]);
+        database.sql(&format!(
+            "UPDATE dtgate.record SET line = replace(line, '{to}', '{from}') WHERE gate = 'gate-a' AND seq = {seq}"
+        ));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for seq in [1, 2, 4] {
+        let said = change(seq, "\"seq\"", "\"sEq\"");
+        assert!(said.contains("does not hold"), "{said}");
+    }
+    database.sql("UPDATE dtgate.record SET seq = 1000 WHERE gate = 'gate-a' AND seq = 3");
+    let missing = way.audit(&["prove", "2", "--gate", "gate-a"]);
+    database.sql("UPDATE dtgate.record SET seq = 3 WHERE gate = 'gate-a' AND seq = 1000");
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(said.contains("record 3 is not there"), "{said}");
     // Whoever cuts the end, and says so in the gate's own row.
     database.sql(
         "DELETE FROM dtgate.record WHERE gate = 'gate-a' AND seq > 5;
@@ -297,4 +318,35 @@ fn needs_postgres_checkpoints_are_proven_from_the_store_alone() {
     assert_eq!(gone.status.code(), Some(2));
     let gate = "gate gate-a: the store is not as this gate wrote it.\n  there are no records of it";
     assert!(told(&gone).contains(gate), "{}", told(&gone));
+}
+
+/// Each record is proven from the store as from the journal, and nothing that somebody has changed.
+fn proves(way: &Way, of_journal: &dyn Fn(&[&str]) -> String, key: &str) {
+    let file = way.directory.path().join("proof");
+    let file = file.to_str().unwrap();
+    let check = || {
+        let mut command = program();
+        command.args(["audit", "check-proof", file, "--key", key]);
+        command.output().unwrap()
+    };
+    for seq in ["1", "2", "7"] {
+        let proof = way.said(&["prove", seq, "--gate", "gate-a"]);
+        assert_eq!(proof, of_journal(&["prove", seq]), "{seq}");
+        way.said(&["prove", seq, "--gate", "gate-a", "-o", file]);
+        assert!(check().status.success(), "{:?}", check());
+    }
+    let shown = way.said(&["show", "2", "--gate", "gate-a", "--format", "json"]);
+    let record: Value = serde_json::from_str(shown.lines().next().unwrap()).unwrap();
+    let id = record["decision_id"].as_str().unwrap();
+    assert_eq!(way.said(&["prove", id]), of_journal(&["prove", id]));
+    let refused = |arguments: &[&str]| {
+        let output = way.audit(arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let none = refused(&["prove", "999999", "--gate", "gate-a"]);
+    assert!(
+        none.contains("there is no record 999999 of this gate in the store"),
+        "{none}"
+    );
 }

@@ -282,3 +282,51 @@ fn a_store_that_is_named_wrongly_is_not_repeated() {
         assert!(!said.contains("geheim"), "{said}");
     }
 }
+
+/// Each gate has keys of its own; without them nothing is found by a value, and whoever asks by one is told.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn needs_postgres_keys_of_pseudonyms_that_are_missing_are_told() {
+    let database = database();
+    let way = Way::to(&database);
+    let start = |key: &str| {
+        serde_json::json!({"kind": "start", "timestamp": "2026-11-24T09:00:00.000Z",
+            "pseudonyms": {"fields": ["caller.token.id"], "key": key, "fingerprint": "ab"}})
+    };
+    let mut decided = decision(1, "payments", "ci");
+    decided["pseudonyms"] = serde_json::json!(["/caller/id"]);
+    for (gate, key) in [("a", "v2"), ("b", "v1")] {
+        let (directory, hash) = journal(&[start(key), decided.clone()]);
+        way.ship(gate, directory.path(), 2, &hash);
+    }
+    let told = "keys of pseudonyms are missing (v1 of a; v2 of a; v1 of b), and --journal DIR names where they are";
+    for asked in [
+        ["query", "--caller", "dt0c01.x"],
+        ["stats", "--caller", "dt0c01.x"],
+        ["history", "dt0c01.x", "--all"],
+    ] {
+        let said = errors(&way, &asked);
+        assert_eq!(said.matches(told).count(), 1, "{asked:?}: {said}");
+    }
+    let one = errors(&way, &["show", "2", "--gate", "b"]);
+    assert!(one.contains("(v1 of b)"), "{one}");
+    assert_eq!(errors(&way, &["show", "1", "--gate", "b"]), "");
+    assert!(!errors(&way, &["query", "--decision", "allow"]).contains("pseudonyms"));
+    let stats: Value = serde_json::from_str(&way.said(&["stats", "--format", "json"])).unwrap();
+    assert_eq!(
+        stats["missing_keys"][2],
+        serde_json::json!({"gate": "b", "version": 1, "replaced": false})
+    );
+    // A key that is there is another gate's.
+    let keys = tempfile::tempdir().unwrap();
+    let key: Vec<u8> = (0..32_u8).map(|at| at.wrapping_mul(151) ^ 0x5a).collect();
+    std::fs::write(keys.path().join("pseudonym-v1.key"), key).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(keys.path().join("pseudonym-v1.key"), own).unwrap();
+    let place = keys.path().to_str().unwrap();
+    let said = errors(
+        &way,
+        &["query", "--caller", "x", "--gate", "b", "--journal", place],
+    );
+    assert!(said.contains("(v1 of b, another one)"), "{said}");
+}
