@@ -56,6 +56,8 @@ struct Entry {
     caller: Arc<str>,
     minute: Minute,
     amounts: Amounts,
+    /// It has proven who it is; else it has shown a credential, which may be invented.
+    is_proven: bool,
 }
 
 /// A change that counts. Dropped before it is sent, it counts no more.
@@ -95,6 +97,10 @@ impl Recent {
 
     fn add(&self, entry: &Entry) {
         let forgotten = self.table().add(entry);
+        self.say_forgotten(forgotten);
+    }
+
+    fn say_forgotten(&self, forgotten: bool) {
         if forgotten {
             self.0.metrics.reached(Limit::RecentCallers);
         }
@@ -138,6 +144,7 @@ impl Gateway {
                 caller: name.as_str().into(),
                 minute: Minute::of(input.time),
                 amounts,
+                is_proven: recorder.identity().is_proven(),
             },
             name,
             _turn: turn,
@@ -176,6 +183,10 @@ impl Spent {
     /// What became of it.
     pub(super) fn came_to(mut self, became: &Became) {
         self.is_sent = counts(became.outcome == Answer::Failed, became.status);
+        if became.is_success() {
+            let forgotten = self.recent.table().accept(&self.entry);
+            self.recent.say_forgotten(forgotten);
+        }
     }
 }
 
@@ -210,7 +221,8 @@ fn amounts(operation: Option<Operation>, input: &Input) -> Amounts {
     }
 }
 
-/// Callers of whom something is remembered: the one whose last change is longest ago is forgotten first.
+/// Callers of whom something is remembered, and as many whose credentials nobody has taken yet: of each the one whose last
+/// change is longest ago is forgotten first.
 const MOST_CALLERS: usize = 10_000;
 
 #[cfg(test)]
