@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::filter::Filter;
-use super::tables::{ANSWERED, DENY, FAILED, Kind, WOULD_ALLOW, WOULD_DENY};
+use super::tables::{ANSWERED, COULD_NOT, DENY, FAILED, Kind, TIMED_OUT, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
 use super::{Error, Index};
 
@@ -138,6 +138,8 @@ impl Index {
                 let name = match id {
                     WOULD_DENY => "would_deny",
                     WOULD_ALLOW => "would_allow",
+                    COULD_NOT => "failed",
+                    TIMED_OUT => "timed_out",
                     _ => "violations",
                 };
                 return Ok(vec![name.to_owned()]);
