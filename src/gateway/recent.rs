@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use super::Gateway;
 use super::answer::Became;
 use super::client::Who;
+use super::identify::Identity;
 use super::line::Crowded;
 use super::record::Recorder;
 use super::rejection::Reason;
@@ -25,7 +26,7 @@ use super::turns::{Turn, Turns};
 use crate::audit::event::{Answer, Counted};
 use crate::dynatrace::catalogue::Operation;
 use crate::dynatrace::redact::Redacted;
-use crate::dynatrace::token::TokenId;
+use crate::dynatrace::token::{HashKey, TokenId};
 use crate::policy::Input;
 use crate::policy::input::Amounts;
 use crate::telemetry::{Limit, Metrics};
@@ -109,6 +110,26 @@ impl Recent {
     fn table(&self) -> MutexGuard<'_, Table> {
         // Numbers, each changed at once.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The counts by callers, for whoever asks before a request. It changes none.
+#[derive(Clone)]
+pub struct Counts {
+    recent: Recent,
+    key: HashKey,
+}
+
+impl Counts {
+    pub fn new(recent: Recent, key: HashKey) -> Self {
+        Self { recent, key }
+    }
+
+    /// Of a caller that has proven who it is: of others a whole credential would have to be known.
+    pub(super) fn of(&self, identity: &Identity, now: Timestamp) -> Option<Amounts> {
+        let name = identity.name()?;
+        let name = self.key.name(name.expose());
+        Some(self.recent.of(name.as_str(), now))
     }
 }
 

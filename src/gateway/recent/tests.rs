@@ -91,10 +91,7 @@ fn whoever_invents_credentials_pushes_out_nobody_who_is_known() {
     }
     let now = minute(2);
     let sums = ["taken", "proven", "emptied", "invented 0", "invented 49"];
-    assert_eq!(
-        sums.map(|it| table.sum(it, now).created),
-        [1, 2, 4, 0, 1]
-    );
+    assert_eq!(sums.map(|it| table.sum(it, now).created), [1, 2, 4, 0, 1]);
     assert_eq!(table.len(), 6);
     // Among those who are known, one goes for another, and that is told.
     let last = entry("invented 49", 2, created(1));
@@ -111,7 +108,7 @@ fn a_caller_who_did_nothing_in_the_end_takes_no_room() {
         Counting {
             recent: recent.clone(),
             entry: entry(caller, 7, created(1)),
-            name: crate::dynatrace::token::HashKey::new([1; 32]).name(caller),
+            name: HashKey::new([1; 32]).name(caller),
             _turn: turns.try_take(caller).unwrap(),
         }
     };
@@ -252,7 +249,12 @@ fn who_is_known_is_read_from_a_journal_too() {
     records.extend(caller("certificate", 2, certificate, 503));
     records.extend(caller("stranger", 3, id.clone(), 503));
     for number in 4..MOST_CALLERS + 4 {
-        records.extend(caller(&format!("invented {number}"), number, id.clone(), 503));
+        records.extend(caller(
+            &format!("invented {number}"),
+            number,
+            id.clone(),
+            503,
+        ));
     }
     let directory = journal(&records, 10);
     let recent = Recent::new(Metrics::new("1.2.3"));
