@@ -280,41 +280,7 @@ fn one_that_is_slow_fails_or_is_broken_changes_no_answer() {
     );
     // That of those in force is about those in force.
     assert_eq!(metric(&gate, "policy_errors_total"), "0");
-    // Records and commands have the same words.
-    let schema = schema::schema();
-    let differs: Vec<_> = of_challenger(&gate)
-        .iter()
-        .map(|record| {
-            schema::is_valid(&schema, record).unwrap();
-            record["differs"].clone()
-        })
-        .collect();
-    assert_eq!(differs, ["timed_out", "failed"]);
-    let found = |which: &str| {
-        let query = ["query", "--challenger-differs", which, "--format", "json"];
-        let said = said(gate.directory.path(), &query);
-        let names = said.lines().map(|line| {
-            let line: Value = serde_json::from_str(line).unwrap();
-            let name = &line["decision"]["input"]["change"]["name"]["requested"];
-            name.as_str().unwrap().to_owned()
-        });
-        names.collect::<Vec<String>>()
-    };
-    assert_eq!(found("timed-out"), ["slow-a"]);
-    assert_eq!(found("failed"), ["("]);
-    assert_eq!(found("any"), ["(", "slow-a"]);
-    assert!(found("deny").is_empty());
-    let stats = ["stats", "--by", "challenger"];
-    let stats = said(gate.directory.path(), &stats);
-    assert!(
-        stats.contains("failed") && stats.contains("timed_out"),
-        "{stats}"
-    );
-    let tail = said(gate.directory.path(), &["tail"]);
-    assert!(
-        tail.contains("took too long (policies ") && tail.contains("could not be asked (policies "),
-        "{tail}"
-    );
+    same_words(&gate);
 
     // Broken on disk: what was loaded goes on, and operators are told.
     files.write(
@@ -349,6 +315,44 @@ fn one_that_is_slow_fails_or_is_broken_changes_no_answer() {
     assert_eq!(told["names"], json!(["names"]));
     assert_eq!(metric(&gate, "challenger_refused"), "0");
     verify(&gate.journal());
+}
+
+/// What a challenger could not say has the same words in records and commands as in the metric.
+fn same_words(gate: &Gate) {
+    let schema = schema::schema();
+    let differs: Vec<_> = of_challenger(gate)
+        .iter()
+        .map(|record| {
+            schema::is_valid(&schema, record).unwrap();
+            record["differs"].clone()
+        })
+        .collect();
+    assert_eq!(differs, ["timed_out", "failed"]);
+    let found = |which: &str| {
+        let query = ["query", "--challenger-differs", which, "--format", "json"];
+        let said = said(gate.directory.path(), &query);
+        let names = said.lines().map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let name = &line["decision"]["input"]["change"]["name"]["requested"];
+            name.as_str().unwrap().to_owned()
+        });
+        names.collect::<Vec<String>>()
+    };
+    assert_eq!(found("timed-out"), ["slow-a"]);
+    assert_eq!(found("failed"), ["("]);
+    assert_eq!(found("any"), ["(", "slow-a"]);
+    assert!(found("deny").is_empty());
+    let stats = ["stats", "--by", "challenger"];
+    let stats = said(gate.directory.path(), &stats);
+    assert!(
+        stats.contains("failed") && stats.contains("timed_out"),
+        "{stats}"
+    );
+    let tail = said(gate.directory.path(), &["tail"]);
+    assert!(
+        tail.contains("took too long (policies ") && tail.contains("could not be asked (policies "),
+        "{tail}"
+    );
 }
 
 /// What makes the alarm go off.

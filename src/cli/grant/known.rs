@@ -37,7 +37,7 @@ pub(super) struct Known {
 /// Where the records of the gate are.
 pub(super) enum Records {
     Journal(PathBuf),
-    Store(Stored),
+    Store(Box<Stored>),
 }
 
 impl Beside {
@@ -64,7 +64,7 @@ impl Beside {
     fn records(&self, config: &Config) -> anyhow::Result<Option<Records>> {
         if let Some(store) = self.store.config(self.config.as_ref())? {
             let stored = Stored::open(&store)?;
-            return Ok(Some(Records::Store(stored)));
+            return Ok(Some(Records::Store(Box::new(stored))));
         }
         if let Some(journal) = &self.journal {
             super::super::audit::expect_journal(journal)?;

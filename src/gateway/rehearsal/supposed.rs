@@ -96,7 +96,7 @@ struct Said {
     address: bool,
     headers: bool,
     host: bool,
-    before: bool,
+    before: Before,
 }
 
 /// Why there is no opinion. It may hold text of whoever asks: what shows it has to take secrets out.
@@ -163,7 +163,7 @@ impl Set {
             address: supposition.address.is_some(),
             headers: supposition.headers.is_some(),
             host: supposition.host.is_some() || entrance.host.is_some(),
-            before: before != Before::Unknown,
+            before,
         };
         let (method, target) = (supposition.method.clone(), supposition.target.clone());
         let request = request(supposition, &entrance)?;
@@ -229,7 +229,10 @@ impl Set {
                 Unknown::Token,
                 policy.reads_the_token() && input.was_not_looked_up(),
             ),
-            (Unknown::Recent, !said.before && self.reads_recent),
+            (
+                Unknown::Recent,
+                said.before == Before::Unknown && self.reads_recent,
+            ),
         ];
         let unknown = all.into_iter().filter(|(_, is_unknown)| *is_unknown);
         unknown.map(|(what, _)| what).collect()

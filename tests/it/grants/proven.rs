@@ -14,47 +14,74 @@ fn lines(journal: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn what_was_changed_in_the_journal_afterwards_is_found() {
-    let upstream = Upstream::lenient();
-    let desk = Desk::new("");
-    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
-    let denied = gate.send("PUT", TOKEN, BAD);
-    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
-    desk.give(&gate, "a.grant", &grant);
-    let passed = id_of(&gate.send("PUT", TOKEN, BAD));
-    let lines = eventually("the outcome is recorded", || {
-        let lines = lines(&gate.journal());
-        let ended = lines.iter().any(|it| it.contains("\"kind\":\"outcome\""));
-        ended.then_some(lines)
-    });
-    let at = lines
-        .iter()
-        .position(|line| line.contains("\"grant\":{"))
-        .unwrap();
-    let used: Value = serde_json::from_str(&lines[at]).unwrap();
-    // A journal with these lines, without anything that was made of the other.
-    let verify = |lines: &[String], decision: &str| {
-        let journal = tempfile::tempdir_in(desk.files.path()).unwrap();
+/// What a gate has left behind where a request passed by a grant.
+struct Granted {
+    desk: Desk,
+    lines: Vec<String>,
+    /// The line of the decision, and what it says.
+    at: usize,
+    used: Value,
+    denied: String,
+    passed: String,
+}
+
+impl Granted {
+    fn new() -> Self {
+        let upstream = Upstream::lenient();
+        let desk = Desk::new("");
+        let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+        let denied = id_of(&gate.send("PUT", TOKEN, BAD));
+        let grant = desk.granted(&gate, &["--decision", &denied]);
+        desk.give(&gate, "a.grant", &grant);
+        let passed = id_of(&gate.send("PUT", TOKEN, BAD));
+        let lines = eventually("the outcome is recorded", || {
+            let lines = lines(&gate.journal());
+            let ended = lines.iter().any(|it| it.contains("\"kind\":\"outcome\""));
+            ended.then_some(lines)
+        });
+        let is_it = |line: &String| line.contains("\"grant\":{");
+        let at = lines.iter().position(is_it).unwrap();
+        let used = serde_json::from_str(&lines[at]).unwrap();
+        Self {
+            desk,
+            lines,
+            at,
+            used,
+            denied,
+            passed,
+        }
+    }
+
+    /// What the command says of a journal with these lines, without anything that was made of the other.
+    fn verify(&self, lines: &[String], decision: &str) -> (Option<i32>, String) {
+        let journal = tempfile::tempdir_in(self.desk.files.path()).unwrap();
         let segment = journal.path().join("00000000000000000001.jsonl");
         std::fs::write(segment, lines.join("\n") + "\n").unwrap();
         let journal = journal.path().to_str().unwrap();
-        let output = desk.run(&["grant", "verify", decision, "--journal", journal]);
+        let verify = ["grant", "verify", decision, "--journal", journal];
+        let output = self.desk.run(&verify);
         let said = [output.stdout, output.stderr].concat();
         (
             output.status.code(),
             String::from_utf8_lossy(&said).into_owned(),
         )
-    };
-    let (code, said) = verify(&lines, &passed);
-    assert_eq!(code, Some(0), "{said}");
-    let changed = |pointer: &str, value: Value| {
-        let (mut lines, mut record) = (lines.clone(), used.clone());
+    }
+
+    /// The lines, with something else in the record of the decision.
+    fn changed(&self, pointer: &str, value: Value) -> Vec<String> {
+        let (mut lines, mut record) = (self.lines.clone(), self.used.clone());
         *record.pointer_mut(pointer).unwrap() = value;
-        lines[at] = record.to_string();
+        lines[self.at] = record.to_string();
         lines
-    };
-    let note = used["grant"]["note"].as_str().unwrap();
+    }
+}
+
+#[test]
+fn a_record_that_was_changed_afterwards_is_found() {
+    let granted = Granted::new();
+    let (code, said) = granted.verify(&granted.lines, &granted.passed);
+    assert_eq!(code, Some(0), "{said}");
+    let note = granted.used["grant"]["note"].as_str().unwrap();
     let other = |from: &str, to: &str| json!(note.replace(from, to));
     for (pointer, value, says) in [
         ("/grant/approved_by", json!("mallory"), "something else"),
@@ -107,48 +134,48 @@ fn what_was_changed_in_the_journal_afterwards_is_found() {
             "no objection of naming",
         ),
     ] {
-        let (code, said) = verify(&changed(pointer, value), &passed);
+        let (code, said) = granted.verify(&granted.changed(pointer, value), &granted.passed);
         assert_ne!(code, Some(0), "{pointer}: {said}");
         assert!(said.contains(says), "{pointer}: {said}");
     }
+}
+
+#[test]
+fn other_approvers_another_denial_and_a_second_use_are_found() {
+    let granted = Granted::new();
     // Another approver's key is in force, or none.
-    let start = changed_start(&lines, &desk);
-    let (code, said) = verify(&start, &passed);
+    let start = changed_start(&granted.lines, &granted.desk);
+    let (code, said) = granted.verify(&start, &granted.passed);
     assert!(
         code == Some(2) && said.contains("none of grants.approvers"),
         "{said}"
     );
     // That it was used is taken out: there is no such decision.
-    let mut without = lines.clone();
-    without.remove(at);
-    let (code, said) = verify(&without, &passed);
-    assert!(code == Some(1) && said.contains(&passed), "{said}");
+    let mut without = granted.lines.clone();
+    without.remove(granted.at);
+    let (code, said) = granted.verify(&without, &granted.passed);
+    assert!(code == Some(1) && said.contains(&granted.passed), "{said}");
     // The denial that it names is another one.
-    let mut denial = lines.clone();
-    denial[at - 1] = denial[at - 1]
-        .replace("OPS", "ops")
-        .replace("forbidden_scopes", "naming");
-    let named = lines
-        .iter()
-        .position(|line| line.contains(&id_of(&denied)))
-        .unwrap();
-    denial[named] = lines[named].replace("forbidden_scopes", "naming");
-    let (code, said) = verify(&denial, &passed);
+    let mut denial = granted.lines.clone();
+    let is_it = |line: &String| line.contains(&granted.denied);
+    let named = granted.lines.iter().position(is_it).unwrap();
+    denial[named] = granted.lines[named].replace("forbidden_scopes", "naming");
+    let (code, said) = granted.verify(&denial, &granted.passed);
     assert!(
         code == Some(2) && said.contains("another journal"),
         "{said}"
     );
     // Used twice: the second could not pass by it.
-    let mut twice = lines.clone();
-    let mut again = used.clone();
+    let mut twice = granted.lines.clone();
+    let mut again = granted.used.clone();
     let second = "019ab533-0000-7000-8000-0000000000ff";
     again["decision_id"] = json!(second);
-    again["seq"] = json!(lines.len() + 1);
+    again["seq"] = json!(granted.lines.len() + 1);
     twice.push(again.to_string());
-    let (code, said) = verify(&twice, second);
-    let first = format!("it was used before, by record {}", used["seq"]);
+    let (code, said) = granted.verify(&twice, second);
+    let first = format!("it was used before, by record {}", granted.used["seq"]);
     assert!(code == Some(2) && said.contains(&first), "{said}");
-    assert_eq!(verify(&twice, &passed).0, Some(0));
+    assert_eq!(granted.verify(&twice, &granted.passed).0, Some(0));
 }
 
 /// The journal says that other people could sign.
