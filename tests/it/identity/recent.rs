@@ -73,8 +73,8 @@ fn a_caller_with_a_json_web_token_has_one_budget_whatever_credential_it_shows() 
         // The journal knows it again after a kill.
         let Stand {
             gate,
-            signer,
             authority,
+            signer,
             upstream,
         } = stand;
         let directory = gate.crash();
@@ -88,8 +88,8 @@ fn a_caller_with_a_json_web_token_has_one_budget_whatever_credential_it_shows() 
         let gate = crate::harness::Gate::spawn(directory, command);
         let stand = Stand {
             gate,
-            signer,
             authority,
+            signer,
             upstream,
         };
         assert_eq!(by_jwt(&stand, "repo:a", 3).status, 403);
@@ -132,8 +132,8 @@ fn a_new_key_of_pseudonyms_begins_no_budget_anew() {
     let before = stand.decisions().pop().unwrap();
     let Stand {
         gate,
-        signer,
         authority,
+        signer,
         upstream,
     } = stand;
     let directory = gate.crash();
@@ -153,8 +153,8 @@ fn a_new_key_of_pseudonyms_begins_no_budget_anew() {
     let gate = crate::harness::Gate::spawn(directory, command);
     let stand = Stand {
         gate,
-        signer,
         authority,
+        signer,
         upstream,
     };
     assert_eq!(by_jwt(&stand, "repo:a", 2).status, 403);
