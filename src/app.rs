@@ -38,7 +38,9 @@ use crate::bundles::Downloads;
 use crate::config::Config;
 use crate::dynatrace::token::HashKey;
 use crate::gateway::challenger::{Challenger, Desk};
-use crate::gateway::{self, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT};
+use crate::gateway::{
+    self, Counts, Gateway, Ledger, Recent, Service, Set, Shared, environment::DEFAULT,
+};
 use crate::grant::Grants;
 use crate::listener::{self, BindError, Drained, Heart, Listener, Seat, Tracker, Workers, boxed};
 use crate::policy::{AnswersFor, Policy};
@@ -99,6 +101,8 @@ pub struct App {
     /// Where several gates take turns.
     fleet: Option<Turns>,
     grants: Grants,
+    /// What callers did before, for those who ask.
+    counts: Counts,
     challenger: Beside,
     /// The journal, and where its index is; `None`: none is kept.
     index: Option<(PathBuf, PathBuf)>,
@@ -177,6 +181,7 @@ impl App {
                 now,
             },
         };
+        let counts = Counts::new(recent.clone(), key.clone());
         let shared = Arc::new(Shared::new(
             audit.clone(),
             ledger.clone(),
@@ -244,6 +249,7 @@ impl App {
             downloads,
             fleet,
             grants,
+            counts,
             challenger: beside,
             index: index::wanted(&config.journal),
             drain_timeout: config.listener.drain_timeout,
@@ -316,6 +322,7 @@ impl App {
         let gate = ask::Gate {
             in_force: Arc::new(move || state.in_force.load().set.clone()),
             stale: Arc::new(move || downloads.refuses()),
+            counts: self.counts,
             metrics: self.metrics.clone(),
             now,
             step_back: audit::step_back,

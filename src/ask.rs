@@ -40,7 +40,7 @@ use refusal::Refusal;
 
 use crate::admin::Config;
 use crate::dynatrace::redact::Redactor;
-use crate::gateway::Set;
+use crate::gateway::{Counts, Set};
 use crate::listener::Body;
 use crate::telemetry::Metrics;
 
@@ -55,6 +55,8 @@ pub type Stale = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 pub struct Gate {
     pub in_force: InForce,
     pub stale: Stale,
+    /// What callers did before.
+    pub counts: Counts,
     pub metrics: Metrics,
     pub now: fn() -> jiff::Timestamp,
     /// Lets requests go before the thread that calls it.
@@ -97,6 +99,7 @@ struct Question {
     body: Bytes,
     set: Arc<Set>,
     stale: Stale,
+    counts: Counts,
     now: jiff::Timestamp,
     is_pretty: bool,
     most_evaluations: usize,
@@ -234,6 +237,7 @@ impl Shared {
             body,
             set: (self.gate.in_force)(),
             stale: self.gate.stale.clone(),
+            counts: self.gate.counts.clone(),
             now: (self.gate.now)(),
             is_pretty,
             most_evaluations: usize::from(self.config.max_evaluations.get()),

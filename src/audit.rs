@@ -47,6 +47,8 @@ use chain::NotedHead;
 use checkpoint::key::{Keys, take_over};
 use checkpoint::key_change;
 pub use checkpoint::{Destinations, Origin, Signed};
+#[cfg(test)]
+pub(crate) use compress::pack_for_tests;
 pub use config::{Compression, Config, Durability, Indexing};
 pub use directory::Directory;
 pub use event::Configured;

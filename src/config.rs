@@ -252,7 +252,7 @@ impl Config {
             return Ok(());
         }
         let message = "a power failure takes the records of the last second away, and grants that were used would be good \
-                       again: with [grants] it has to be \"synced\"";
+                       again: with [grants] it has to be \"synced\", from a start on";
         let problems = vec![self.problem(&["journal", "durability"], message)];
         Err(LoadError { problems })
     }

@@ -220,7 +220,8 @@ fn evaluate(question: &Question, asked: &Map<String, Value>) -> Result<Value, Fl
         "method": shown(wanted.supposition.method.as_str()),
         "path": shown(&wanted.supposition.target),
     });
-    let supposal = question.set.suppose(wanted.supposition, &*question.stale);
+    let (stale, counts) = (&*question.stale, &question.counts);
+    let supposal = question.set.suppose(wanted.supposition, stale, counts);
     let supposal =
         supposal.map_err(|error| Flaw::new(error.status().as_u16(), error.to_string()))?;
     let ignored = wanted.ignored.iter();
@@ -313,6 +314,10 @@ fn unsaid(what: Unknown) -> &'static str {
         Unknown::Host => {
             "attributes.request.http.host: abc12345.live.dynatrace.com stands for it, and policies judge by it; give it \
              as action.properties.host"
+        }
+        Unknown::Recent => {
+            "caller.recent: zeros stand for it, and policies judge by it; give it as subject.properties.recent, or who calls \
+             by type jwt, or by the fingerprint of a certificate"
         }
         Unknown::Token => {
             "token.current: the token was not looked up, and policies judge by it; give it as resource.properties.current"

@@ -187,7 +187,7 @@ pub struct Request<'a> {
     /// A keyed hash of what the caller has proven, or else of the whole credential that it shows, its secret included;
     /// where grants are configured, which are for that caller alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub caller_hash: Option<&'a Redacted>,
+    pub caller_hash: Option<&'a TokenId>,
     /// SHA-256 of the body as received; null when it was not read to its end.
     pub received_sha256: Option<&'a Sha256Hex>,
     /// SHA-256 of the body as it goes upstream; null when nothing does.
@@ -197,7 +197,7 @@ pub struct Request<'a> {
 /// What an allowed request counts for.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Counted<'a> {
-    /// A keyed hash of who has proven who it is, or else of the token's id.
+    /// A keyed hash of what the caller has proven, or else of the whole credential that it shows.
     pub caller: &'a TokenId,
     #[serde(flatten)]
     pub amounts: Amounts,

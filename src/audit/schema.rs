@@ -295,7 +295,13 @@ fn members_of_challenger(is_masked: bool) -> Value {
         ("decision_seq", count()),
         (
             "differs",
-            one_of(&["would_deny", "would_allow", "violations"]),
+            one_of(&[
+                "would_deny",
+                "would_allow",
+                "violations",
+                "failed",
+                "timed_out",
+            ]),
         ),
         ("verdict", one_of(&["allow", "deny"])),
         ("result", result(is_masked)),

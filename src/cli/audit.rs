@@ -19,7 +19,7 @@ mod settle;
 mod show;
 pub(super) mod source;
 mod stats;
-mod store;
+pub(super) mod store;
 mod table;
 mod times;
 mod told;

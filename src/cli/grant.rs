@@ -4,6 +4,7 @@ mod approve;
 mod known;
 mod request;
 mod show;
+mod stored;
 mod told;
 mod verify;
 

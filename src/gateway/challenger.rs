@@ -55,6 +55,7 @@ enum Came {
     Dropped,
     Failed,
     Same,
+    TimedOut,
     Violations,
     WouldAllow,
     WouldDeny,
@@ -288,10 +289,11 @@ impl Said {
 
 impl Came {
     /// By their number.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Dropped,
         Self::Failed,
         Self::Same,
+        Self::TimedOut,
         Self::Violations,
         Self::WouldAllow,
         Self::WouldDeny,
@@ -302,6 +304,7 @@ impl Came {
             Self::Dropped => "dropped",
             Self::Failed => "failed",
             Self::Same => "same",
+            Self::TimedOut => "timed_out",
             Self::Violations => "violations",
             Self::WouldAllow => "would_allow",
             Self::WouldDeny => "would_deny",

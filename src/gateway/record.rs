@@ -60,8 +60,8 @@ pub(super) struct Recorder {
     payer: Payer,
     /// What it has proven, or its credential: a keyed hash.
     counted_as: Option<TokenId>,
-    /// Who asks, by a name that nobody else can take.
-    caller_hash: Option<Redacted>,
+    /// Whether records have that.
+    tells_caller: bool,
     redactor: Redactor,
     key: HashKey,
     trace: Trace,
@@ -110,13 +110,11 @@ impl Recording<'_> {
         let brokered = head.is_some_and(|head| head.lent().is_some());
         let caller = Arc::new(identity.told(shown.as_ref(), brokered));
         let payer = identity.counted_as(parts, key);
-        let caller_hash = payer.as_ref().filter(|_| *tells_caller);
-        let caller_hash = caller_hash.map(Redacted::from);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
         Recorder {
             counted_as: payer.clone(),
             payer: Payer::new(payer, started.address(), caller.clone()),
-            caller_hash,
+            tells_caller: *tells_caller,
             decision_id: Uuid::now_v7().into(),
             request_id: started.id.clone(),
             client_id: started.client_id.clone(),
@@ -394,7 +392,7 @@ impl Recorder {
             grant: grant.as_ref(),
             request: event::Request {
                 query: about.query.as_ref(),
-                caller_hash: self.caller_hash.as_ref(),
+                caller_hash: self.counted_as.as_ref().filter(|_| self.tells_caller),
                 received_sha256: about.received,
                 forwarded_sha256: about.forwarded,
                 ..self.request()

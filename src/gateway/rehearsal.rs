@@ -37,7 +37,7 @@ use crate::policy::{Input, POLICY_ERROR, Policy, input};
 use crate::telemetry::Trace;
 use crate::value::Size;
 use kinds::{Kind, LookedUp};
-pub use supposed::{Opinion, Supposal, SupposeError, Supposition, Unknown};
+pub use supposed::{Before, Opinion, Supposal, SupposeError, Supposition, Unknown};
 use trouble::{Failure, Trouble};
 
 /// Whether a policy reads the request in the shape of OPA-Envoy, so that it has to be built.

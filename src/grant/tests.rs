@@ -15,7 +15,7 @@ const NAME: &str = "dtgate/here";
 const DECISION: &str = "019ab533-0000-7000-8000-000000000001";
 
 /// A journal, a directory of grants, and the people who sign them.
-struct Place {
+pub(crate) struct Place {
     files: tempfile::TempDir,
     alice: SigningKey,
     bob: SigningKey,
@@ -51,7 +51,7 @@ fn facts() -> Facts {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         std::fs::create_dir(files.path().join("grants")).unwrap();
         std::fs::create_dir(files.path().join("journal")).unwrap();
@@ -88,7 +88,7 @@ impl Place {
         );
     }
 
-    fn asked() -> Grant {
+    pub(crate) fn asked() -> Grant {
         Grant {
             id: Uuid::now_v7(),
             gate: NAME.to_owned(),
@@ -112,18 +112,23 @@ impl Place {
         }
     }
 
-    fn signed(&self, grant: Grant) -> Signed {
+    pub(crate) fn signed(&self, grant: Grant) -> Signed {
         let mut signed = Signed::new(grant, &self.alice);
         signed.approve(&self.bob).unwrap();
         signed
     }
 
-    fn put(&self, name: &str, text: &str) {
+    pub(crate) fn put(&self, name: &str, text: &str) {
         std::fs::write(self.config.directory.join(name), text).unwrap();
     }
 
-    fn look(&self) {
+    pub(crate) fn look(&self) {
         self.look_at(now());
+    }
+
+    /// When the journal has so many records.
+    pub(crate) fn look_when(&self, records: u64) {
+        self.look_with(&self.grants, records, now());
     }
 
     fn look_at(&self, now: Timestamp) {
@@ -138,7 +143,7 @@ impl Place {
         assert!(rest.is_empty(), "it is searched for once");
     }
 
-    fn claim(&self) -> Option<Claim> {
+    pub(crate) fn claim(&self) -> Option<Claim> {
         self.grants
             .claim(&self.config, &facts(), false, |_| true, now())
     }
@@ -414,10 +419,12 @@ fn the_next_change_is_one_of_that_token_and_no_read() {
     let any = with(None, None);
     assert!(any.is_for(&facts(), false));
     assert!(!any.is_for(&facts(), true));
-    assert!(with(Some("token.update"), Some("dt0c01.C")).is_for(&facts(), false));
+    assert!(with(Some("token.update"), Some("h")).is_for(&facts(), false));
     assert!(!with(Some("token.delete"), None).is_for(&facts(), false));
     assert!(!with(None, Some("dt0c01.D")).is_for(&facts(), false));
     assert!(with(None, Some("h")).is_for(&facts(), false));
+    // Anybody can show a public id.
+    assert!(!with(None, Some("dt0c01.C")).is_for(&facts(), false));
     assert!(!with(None, Some("g")).is_for(&facts(), false));
     for pointer in ["/input/environment/name", "/input/token/id"] {
         let mut record = denial();
@@ -748,6 +755,52 @@ fn a_grant_used_in_a_later_segment_is_used_and_one_behind_a_gap_is_not_said_to_b
     assert!(matches!(found(), Err(Flaw::Journal(_))), "{:?}", found());
     std::fs::rename(&away, &paths[1]).unwrap();
     assert_eq!(found(), Err(Flaw::Used("x".to_owned())));
+}
+
+/// One grant may be there several times, as whoever lists a directory has it.
+#[test]
+fn of_copies_each_was_used() {
+    let place = Place::new();
+    let (grant, other) = (behind(2), behind(4));
+    let paths = segmented(&place, &[1, 4, 6], 8);
+    let used = json!({"seq": 6, "kind": "decision", "decision_id": "x", "grant": {"id": grant.id.to_string()}});
+    std::fs::write(&paths[2], format!("{used}\n{}\n{}\n", line(7), line(8))).unwrap();
+    let found = find_uses(&place.journal(), &[&grant, &other, &grant]).unwrap();
+    let is_used = Err(Flaw::Used("x".to_owned()));
+    assert_eq!(found, [is_used.clone(), Ok(()), is_used]);
+}
+
+/// Segments that are compressed, or deleted by retention, the oldest first: a grant that was used is never good again.
+#[test]
+fn a_used_grant_stays_used_when_segments_are_compressed_and_deleted() {
+    let place = Place::new();
+    let (grant, later) = (behind(2), behind(5));
+    let paths = segmented(&place, &[1, 4, 6], 8);
+    let used = json!({"seq": 4, "kind": "decision", "decision_id": "x", "grant": {"id": grant.id.to_string()}});
+    std::fs::write(&paths[1], format!("{used}\n{}\n", line(5))).unwrap();
+    let found = || find_uses(&place.journal(), &[&grant, &later]).unwrap();
+    let is_used = Err(Flaw::Used("x".to_owned()));
+    for path in &paths[..2] {
+        crate::audit::pack_for_tests(path);
+        assert!(!path.exists());
+        assert_eq!(found(), [is_used.clone(), Ok(())]);
+    }
+    let packed = |path: &PathBuf| path.with_extension("jsonl.zst");
+    // The record behind which it could be used goes first; then that it was used goes with its segment.
+    std::fs::remove_file(packed(&paths[0])).unwrap();
+    assert_eq!(found(), [is_used, Ok(())]);
+    std::fs::remove_file(packed(&paths[1])).unwrap();
+    assert_eq!(found(), [Err(Flaw::Pruned(2)), Err(Flaw::Pruned(5))]);
+    // So does the gate, also one that starts anew.
+    let config = config(&place.config.directory, &[&place.alice, &place.bob]);
+    let signed = place.signed(grant.clone());
+    place.put("a.grant", &signed.to_string());
+    let anew = Grants::new(Metrics::new("0"));
+    place.look_with(&anew, 8, now());
+    assert!(
+        anew.claim(&config, &facts(), false, |_| true, now())
+            .is_none()
+    );
 }
 
 /// While the journal is searched for one grant, the others are as good as they were, and looks go on.

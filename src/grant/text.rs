@@ -63,7 +63,7 @@ pub struct Change {
     pub token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-    /// The public id of the caller's credential, or the hash of the caller that records have; none: anybody.
+    /// The hash of the caller that records have; none: anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
 }

@@ -33,7 +33,7 @@ pub struct Granted {
 
 impl Granted {
     /// Whether it is for what this policy says, or for the policy having failed.
-    pub(super) fn is_for(&self, policy: &str, has_failed: bool) -> bool {
+    pub fn is_for(&self, policy: &str, has_failed: bool) -> bool {
         let named = if has_failed {
             &self.failed_policies
         } else {

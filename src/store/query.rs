@@ -271,6 +271,8 @@ fn challenged(otherwise: Otherwise) -> String {
         Otherwise::Allow => "c.found = 'would_allow'",
         Otherwise::Any => "true",
         Otherwise::Deny => "c.found = 'would_deny'",
+        Otherwise::Failed => "c.found = 'failed'",
+        Otherwise::TimedOut => "c.found = 'timed_out'",
     };
     format!(
         "EXISTS (SELECT FROM dtgate.record AS c WHERE c.kind = 'challenger' AND c.gate = d.gate

@@ -3,6 +3,8 @@
 mod forged;
 mod kept;
 mod page;
+mod proven;
+mod stored;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -535,7 +537,7 @@ fn the_next_change_of_a_token_passes_where_only_these_policies_deny_it() {
     assert_eq!(gate.send("PUT", TOKEN, BAD).status, 403);
     // Of another caller, of another environment, for another operation.
     for (name, more) in [
-        ("b", ["--caller", "dt0c01.AAAAAAAAAAAAAAAAAAAAAAAA"]),
+        ("b", ["--caller", "hmac-sha256:AAAAAAAAAAAAAAAAAAAAAAAA"]),
         ("c", ["--environment", "prod"]),
         ("d", ["--operation", "token.delete"]),
     ] {

@@ -280,7 +280,7 @@ fn events() -> Vec<Value> {
                 method: &word,
                 path: &path,
                 query: full.then_some(&word),
-                caller_hash: full.then_some(&word),
+                caller_hash: full.then_some(&id),
                 received_sha256: full.then_some(&hash),
                 forwarded_sha256: None,
             },

@@ -79,6 +79,10 @@ pub enum Otherwise {
     Any,
     /// It would have denied what was allowed
     Deny,
+    /// One of its policies could not be asked
+    Failed,
+    /// One of its policies took longer than it may
+    TimedOut,
 }
 
 impl std::str::FromStr for Pattern {

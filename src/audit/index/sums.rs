@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::filter::Filter;
 use super::query::Chosen;
-use super::tables::{ANSWERED, DENY, FAILED, Kind, WOULD_ALLOW, WOULD_DENY};
+use super::tables::{ANSWERED, COULD_NOT, DENY, FAILED, Kind, TIMED_OUT, WOULD_ALLOW, WOULD_DENY};
 use super::texts::BETWEEN;
 use super::{Error, Index};
 
@@ -176,6 +176,8 @@ impl Index {
                 let name = match id {
                     WOULD_DENY => "would_deny",
                     WOULD_ALLOW => "would_allow",
+                    COULD_NOT => "failed",
+                    TIMED_OUT => "timed_out",
                     _ => "violations",
                 };
                 return Ok(vec![name.to_owned()]);

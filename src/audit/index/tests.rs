@@ -98,12 +98,14 @@ fn record() -> impl Strategy<Value = Value> {
     let other = prop_oneof![
         Just(json!({"kind": "stop", "timestamp": "2026-11-24T09:30:00.123Z"})),
         Just(json!({"kind": 5, "timestamp": []})),
-        (1..40_u64, 0..4_usize).prop_map(|(of, how)| {
+        (1..40_u64, 0..6_usize).prop_map(|(of, how)| {
             let differs = [
                 json!("would_deny"),
                 json!("would_allow"),
                 json!("violations"),
                 json!(7),
+                json!("failed"),
+                json!("timed_out"),
             ];
             json!({"kind": "challenger", "decision_seq": of, "differs": differs[how]})
         }),
@@ -272,6 +274,8 @@ fn fits(records: &[Value], record: &Value, seq: u64, filter: &Filter) -> bool {
         .map(|it| match it["differs"].as_str() {
             Some("would_deny") => Otherwise::Deny,
             Some("would_allow") => Otherwise::Allow,
+            Some("failed") => Otherwise::Failed,
+            Some("timed_out") => Otherwise::TimedOut,
             _ => Otherwise::Any,
         });
     let is_open = later("settled").iter().all(|it| it["found"] == "unknown");

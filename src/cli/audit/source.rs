@@ -96,7 +96,7 @@ impl There {
 
 impl Source {
     /// The newest decisions that a filter lets through.
-    pub(super) fn find(
+    pub(in crate::cli) fn find(
         &self,
         filter: &Filter,
         before: Option<&Before>,
@@ -370,7 +370,7 @@ impl Source {
     }
 
     /// How a page goes on behind its last decision.
-    pub(super) fn next(&self, last: &Found) -> String {
+    pub(in crate::cli) fn next(&self, last: &Found) -> String {
         match self {
             Self::Journal { .. } | Self::Store { gate: Some(_), .. } => {
                 last.decided.seq.to_string()

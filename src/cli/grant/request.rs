@@ -17,6 +17,7 @@ use crate::app;
 use crate::audit::checkpoint::key;
 use crate::audit::checkpoint::note::{Note, SigningKey};
 use crate::audit::proof::Wanted;
+use crate::cli::audit::note;
 use crate::cli::audit::source::{Asking, Source};
 use crate::cli::load;
 use crate::cli::when::When;
@@ -46,16 +47,16 @@ pub(in crate::cli) struct RequestArgs {
     /// Environment of the token
     #[arg(long, value_name = "NAME", default_value = DEFAULT, requires = "token")]
     environment: String,
-    /// Only by this caller: `request.caller_hash` of a record of its, or the public id of its credential, which others can
-    /// show, too
+    /// Only by this caller: `request.caller_hash` of a record of its
     #[arg(
         long,
-        value_name = "ID",
+        value_name = "HASH",
+        value_parser = caller,
         requires = "token",
         required_unless_present_any = ["decision", "any_caller"]
     )]
     caller: Option<String>,
-    /// By anybody: whoever asks for the change first uses it up
+    /// By anybody: whoever asks for the change first uses it up, also one whose credential Dynatrace refuses
     #[arg(long, requires = "token", conflicts_with = "caller")]
     any_caller: bool,
     /// Only this operation, as `dtgate endpoints` names it
@@ -126,6 +127,12 @@ impl RequestArgs {
             agree(config, &key, &signed)?;
         }
         told::show(out, &signed.grant, Some(&line))?;
+        if self.any_caller {
+            note(
+                "warning: anybody who reaches the gate can use this grant up, also with a credential that Dynatrace refuses; \
+                 --caller HASH keeps it for one",
+            );
+        }
         confirm(out, self.yes)?;
         let path = self.path(signed.grant.id);
         let shown = path.display();
@@ -260,8 +267,18 @@ impl RequestArgs {
     }
 }
 
+/// A public id is no name for it: whoever shows that could use up what is for its holder.
+fn caller(text: &str) -> Result<String, &'static str> {
+    text.starts_with("hmac-sha256:")
+        .then(|| text.to_owned())
+        .ok_or(
+            "write request.caller_hash of a record of that caller, hmac-sha256:…: `dtgate audit query --caller ID --format json` \
+             shows those of a public id, which others can show, too; or --any-caller",
+        )
+}
+
 /// What the policies said, without the words of it: a mask may have taken those away.
-fn violations(record: &Value) -> Vec<Violation> {
+pub(super) fn violations(record: &Value) -> Vec<Violation> {
     let all = record.pointer("/result/violations");
     let all = all.and_then(Value::as_array).into_iter().flatten();
     let read = all.filter_map(|violation| {

@@ -17,7 +17,7 @@ use crate::audit::{Audit, step_back};
 use crate::dynatrace::token::HashKey;
 use crate::gateway::Ledger;
 use crate::gateway::cut::Cut;
-use crate::policy::POLICY_ERROR;
+use crate::policy::{Decision, Violation};
 use crate::telemetry::Limit;
 
 /// What judges, until it is started.
@@ -101,12 +101,7 @@ impl Challenger {
     fn ask(&self, loaded: &Loaded, job: &Job, now: fn() -> Timestamp) -> (Came, Option<Differs>) {
         let decision = loaded.policy.replay(&job.input);
         let came = job.said.differs(&Said::of(&decision));
-        let fails = |code: Option<&str>| code == Some(POLICY_ERROR);
-        let has_failed = decision
-            .violations
-            .iter()
-            .any(|it| fails(it.code.as_deref()));
-        let counted = if has_failed { Came::Failed } else { came };
+        let counted = failure(&decision).unwrap_or(came);
         let Some(decision_seq) = job.sequence.filter(|_| came != Came::Same) else {
             return (counted, None);
         };
@@ -115,7 +110,7 @@ impl Challenger {
         let differs = record.map(|record| Differs {
             record,
             decision_seq,
-            otherwise: came.as_str(),
+            otherwise: counted.as_str(),
         });
         (counted, differs)
     }
@@ -183,6 +178,14 @@ impl Challenger {
             drop(done);
         });
     }
+}
+
+/// What kept a policy from being asked. In force it denies; that says nothing about the request.
+fn failure(decision: &Decision) -> Option<Came> {
+    let any = |is_it: fn(&Violation) -> bool| decision.violations.iter().any(is_it);
+    let failed = any(Violation::is_failure).then_some(Came::Failed);
+    let timed_out = any(Violation::is_timeout).then_some(Came::TimedOut);
+    timed_out.or(failed)
 }
 
 /// Records that are written at once.

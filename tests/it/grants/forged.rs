@@ -317,6 +317,27 @@ fn the_next_change_can_be_kept_for_whoever_has_the_whole_credential() {
     let asked = desk.request(&gate, &next);
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(said.contains("--caller"), "{said}");
+    // A public id is no name: whoever shows it with another secret would use up what is for its holder.
+    let public = denial["caller"]["id"].as_str().unwrap();
+    let asked = desk.request(&gate, &[&next[..], &["--caller", public]].concat());
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        !asked.status.success() && said.contains("request.caller_hash"),
+        "{said}"
+    );
+    // Whoever asks for one that anybody can use up is told so, and so is whoever approves it.
+    let asked = desk.request(&gate, &[&next[..], &["--any-caller"]].concat());
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        asked.status.success() && said.contains("warning: anybody who reaches the gate can use"),
+        "{said}"
+    );
+    let approved = desk.approve(&gate);
+    let said = String::from_utf8_lossy(&approved.stdout).into_owned();
+    assert!(
+        said.contains("anybody: whoever reaches the gate uses it up"),
+        "{said}"
+    );
     let grant = desk.granted(&gate, &[&next[..], &["--caller", &hash]].concat());
     desk.give(&gate, "a.grant", &grant);
     let plain = crate::harness::put(BAD);

@@ -119,3 +119,39 @@ fn with_grants_records_are_on_disk_before_anything_is_sent() {
         );
     }
 }
+
+/// As at a start: what the journal runs with counts, also where the file says otherwise by then.
+#[test]
+fn a_reload_that_adds_grants_is_refused_where_the_journal_is_buffered() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let grants = std::fs::read_to_string(desk.config()).unwrap();
+    let url = format!("[upstream]\nurl = \"http://{}\"\n", upstream.address);
+    let with = |durability: &str, grants: &str| {
+        let text = format!("{url}[journal]\ndurability = \"{durability}\"\n{grants}");
+        std::fs::write(desk.path("new"), text).unwrap();
+        std::fs::rename(desk.path("new"), desk.config()).unwrap();
+    };
+    with("buffered", "[reload]\ninterval = \"1s\"\n");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    for (durability, refusals) in [("buffered", 1), ("synced", 2)] {
+        with(durability, &grants);
+        gate.signal("HUP");
+        eventually("it is refused", || {
+            let records = gate.records();
+            let refused = records
+                .iter()
+                .filter(|it| it["kind"] == "reload" && it["ok"] == false);
+            let refused: Vec<String> = refused.map(ToString::to_string).collect();
+            (refused.len() == refusals
+                && refused
+                    .iter()
+                    .all(|it| it.contains("grants that were used would be good again")))
+            .then_some(())
+        });
+        let denied = gate.send("PUT", TOKEN, BAD);
+        assert_eq!(denied.status, 403);
+        assert!(!denied.body.contains("grant request"), "{denied:?}");
+    }
+    verify(&gate.journal());
+}

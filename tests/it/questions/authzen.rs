@@ -37,6 +37,7 @@ fn an_evaluation_says_what_a_request_would_be_told() {
     let mut both = update(r#"{"name":"payments-prod-ci","scopes":["metrics.read","WriteConfig"]}"#);
     both["resource"]["properties"]["current"] =
         json!({"name": "payments-prod-ci", "scopes": ["metrics.read"]});
+    both["subject"]["properties"]["recent"] = json!({"created": 0});
     let both = evaluate(&gate, &both);
     assert_eq!(
         both["context"]["remedy"]["scopes"],
