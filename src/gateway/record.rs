@@ -113,8 +113,9 @@ impl Recording<'_> {
         let caller_hash = payer.as_ref().filter(|_| *tells_caller);
         let caller_hash = caller_hash.map(Redacted::from);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
+        let is_known = identity.is_proven() || guard::has_token(parts);
         Recorder {
-            counted_as: payer.clone(),
+            counted_as: payer.clone().filter(|_| is_known),
             payer: Payer::new(payer, started.address(), caller.clone()),
             caller_hash,
             decision_id: Uuid::now_v7().into(),
@@ -151,11 +152,13 @@ impl Recorder {
         &self.identity
     }
 
-    /// By what its changes are counted: who it has proven to be, or else the whole credential, so that nobody spends for
-    /// another of whom only a public id is known.
+    /// By what its changes are counted: who it has proven to be, or else the whole token, so that nobody spends for another
+    /// of whom only a public id is known. Whoever shows cookies alone is counted by address: any cookie more would be
+    /// another caller.
     pub(super) fn counted_as(&self) -> TokenId {
         let shown = self.counted_as.clone();
-        shown.unwrap_or_else(|| self.key.name(&format!("address {}", self.peer)))
+        let address = self.payer.address().ip();
+        shown.unwrap_or_else(|| self.key.name(&format!("address {address}")))
     }
 
     /// What it does, if that is known.
