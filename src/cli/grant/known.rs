@@ -79,6 +79,8 @@ impl Known {
             unknown.push("whether it is for this gate: give --journal DIR");
         }
         flaw = flaw.or_else(|| grant.is_timely(now).err());
+        let doubled = || gate.and_then(|gate| gate.not_doubled(grant, now).err());
+        flaw = flaw.or_else(doubled);
         match &self.journal {
             Some(_) if flaw.is_some() => {}
             Some(journal) => {
