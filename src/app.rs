@@ -163,9 +163,8 @@ impl App {
         let asked = downloads.clone();
         let grants = Grants::new(metrics.clone());
         let recent = Recent::new(metrics.clone());
-        if policy.reads_recent() {
-            recent.restore(audit.directory(), now());
-        }
+        // Also where no policy reads it yet: a reload may bring one.
+        recent.restore(audit.directory(), now(), policy.reads_recent());
         let (challenger, judging) = Challenger::new(metrics.clone());
         let beside = Beside {
             keeper: Keeper {

@@ -273,6 +273,11 @@ impl Audit {
         self.of(generation, refusal.into(), Wanted::Always).await
     }
 
+    /// Records what a challenger said of a decision, under the same condition: it was masked as those want it who decided.
+    pub async fn challenged(&self, record: Record, generation: u64) -> Result<u64, RecordError> {
+        self.of(generation, record, Wanted::Always).await
+    }
+
     /// Gives a record its place only while the policies of this generation are in force.
     async fn of(
         &self,

@@ -148,6 +148,7 @@ impl Keeper {
             return Ok(());
         };
         let in_force = self.state.in_force.load_full();
+        let generation = in_force.set.generation();
         let (told, loaded) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("challenger-load".to_owned());
         thread
@@ -162,6 +163,7 @@ impl Keeper {
             bail!("reading it ended by a fault of the program");
         };
         let policy = policy?;
+        self.challenger.checked_beside(generation);
         if before.as_deref() == Some(policy.revision()) && limit_before == Some(seen.limit) {
             self.challenger.put_back();
             return Ok(());

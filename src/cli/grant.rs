@@ -2,6 +2,7 @@
 
 mod approve;
 mod known;
+mod named;
 mod request;
 mod show;
 mod stored;

@@ -15,7 +15,7 @@ use crate::audit::Recorded;
 use crate::audit::event::DecisionRecord;
 use crate::dynatrace::redact::Redacted;
 use crate::grant::{Claim, Facts};
-use crate::policy::{Input, Judged};
+use crate::policy::{Granted, Input, Judged};
 use crate::value::Visible;
 
 impl Gateway {
@@ -50,7 +50,19 @@ impl Gateway {
         let record = recorder.decision(judged, input, false, None);
         let record = self.shared.audit.with_pseudonyms(record);
         let request = Facts::of(&Value::Object(record.into_event())).ok()?;
-        let covers = |granted: &_| decision.not_covered(granted).next().is_none();
+        let is_told = |granted: &Granted| {
+            let is_whole = granted.is_whole(recorder.redactor());
+            if !is_whole {
+                tracing::warn!(
+                    decision_id = %recorder.decision_id, grant.id = %granted.id, ticket = %Visible(&granted.ticket),
+                    "a grant is not used: the request shows a part of it as a secret, or it holds one, and its record could \
+                     not prove it"
+                );
+            }
+            is_whole
+        };
+        let covers =
+            |granted: &Granted| decision.not_covered(granted).next().is_none() && is_told(granted);
         let reads = judged.subject().call.head().path().endpoint().reads();
         grants.claim(config, &request, reads, covers, (self.shared.now)())
     }

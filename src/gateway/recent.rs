@@ -78,13 +78,13 @@ impl Recent {
         }))
     }
 
-    /// Reads what the journal tells of the last hour.
-    pub fn restore(&self, journal: &Path, now: Timestamp) {
+    /// Reads what the journal tells of the last hour. `is_read`: policies ask for it already.
+    pub fn restore(&self, journal: &Path, now: Timestamp, is_read: bool) {
         let mut table = self.table();
         let restored = restored::read(journal, now, &mut table);
         drop(table);
         match restored {
-            Ok(restored) => restored.say(),
+            Ok(restored) => restored.say(is_read),
             Err(error) => tracing::warn!(
                 %error,
                 "what callers did within the last hour cannot be read from the journal: it counts from now on"

@@ -111,8 +111,9 @@ impl Recording<'_> {
         let caller = Arc::new(identity.told(shown.as_ref(), brokered));
         let payer = identity.counted_as(parts, key);
         let redactor = head.map_or(&started.redactor, Head::redactor).clone();
+        let is_known = identity.is_proven() || guard::has_token(parts);
         Recorder {
-            counted_as: payer.clone(),
+            counted_as: payer.clone().filter(|_| is_known),
             payer: Payer::new(payer, started.address(), caller.clone()),
             tells_caller: *tells_caller,
             decision_id: Uuid::now_v7().into(),
@@ -149,11 +150,13 @@ impl Recorder {
         &self.identity
     }
 
-    /// By what its changes are counted: who it has proven to be, or else the whole credential, so that nobody spends for
-    /// another of whom only a public id is known.
+    /// By what its changes are counted: who it has proven to be, or else the whole token, so that nobody spends for another
+    /// of whom only a public id is known. Whoever shows cookies alone is counted by address: any cookie more would be
+    /// another caller.
     pub(super) fn counted_as(&self) -> TokenId {
         let shown = self.counted_as.clone();
-        shown.unwrap_or_else(|| self.key.name(&format!("address {}", self.peer)))
+        let address = self.payer.address().ip();
+        shown.unwrap_or_else(|| self.key.name(&format!("address {address}")))
     }
 
     /// What it does, if that is known.

@@ -858,3 +858,69 @@ fn a_grant_in_doubt_is_good_again_when_the_journal_has_gone_on_without_it() {
         assert_eq!(place.claim().is_some(), !is_recorded);
     }
 }
+
+/// Grants of one id that say different things: the gate knows grants by their ids, and so does the journal.
+#[test]
+fn of_two_grants_with_one_id_none_is_good_and_none_is_used_twice() {
+    let place = Place::new();
+    let first = Place::asked();
+    let mut other = behind(3);
+    other.id = first.id;
+    let texts = [&first, &other].map(|it| place.signed(it.clone()).to_string());
+    let claim = |grants: &Grants| grants.claim(&place.config, &facts(), false, |_| true, now());
+    // Both are there, from the start on: none is used, whatever is restarted.
+    place.put("a.grant", &texts[0]);
+    place.put("b.grant", &texts[1]);
+    let gate = Gate {
+        config: &place.config,
+        name: Some(NAME),
+    };
+    for grant in [&first, &other] {
+        let doubled = gate.not_doubled(grant, now());
+        assert_eq!(doubled, Err(Flaw::Doubled(first.id)));
+    }
+    place.look();
+    assert!(place.claim().is_none());
+    // Alone, one is as good as any.
+    let path = |name| place.config.directory.join(name);
+    std::fs::remove_file(path("b.grant")).unwrap();
+    assert_eq!(gate.not_doubled(&first, now()), Ok(()));
+    place.look();
+    let mut used = place.claim().unwrap();
+    used.hand_over();
+    place.record(
+        &json!({"seq": 3, "kind": "decision", "decision_id": "x", "grant": {"id": first.id.to_string()}}),
+    );
+    used.used("x");
+    // The next one comes, and is behind that use: with the first one and without it, before a restart.
+    place.put("b.grant", &texts[1]);
+    place.look();
+    assert!(place.claim().is_none());
+    std::fs::remove_file(path("a.grant")).unwrap();
+    place.look();
+    assert!(place.claim().is_none());
+    place.put("a.grant", &texts[0]);
+    // A restart: what the first one lets pass stays denied.
+    let anew = Grants::new(Metrics::new("0"));
+    place.look_with(&anew, 3, now());
+    assert!(claim(&anew).is_none());
+    std::fs::remove_file(path("b.grant")).unwrap();
+    place.look_with(&anew, 3, now());
+    assert!(claim(&anew).is_none());
+}
+
+/// One that was looked for says nothing of another one with its id.
+#[test]
+fn a_grant_is_looked_for_again_when_its_text_is_another_one() {
+    let place = Place::new();
+    let first = place.signed(Place::asked());
+    place.put("a.grant", &first.to_string());
+    place.look();
+    drop(place.claim().unwrap());
+    let mut other = behind(9);
+    other.id = first.grant.id;
+    place.put("a.grant", &place.signed(other).to_string());
+    assert_eq!(place.grants.look(&place.config, NAME, 2, now()).len(), 1);
+    place.look();
+    assert!(place.claim().is_none(), "the journal has no such record");
+}

@@ -388,6 +388,31 @@ pub(crate) fn challenger_refused() -> [Scrape; 2] {
     [before, look(gate.admin)]
 }
 
+/// It was checked beside those before, and would differ from others only because they are others.
+#[test]
+fn after_a_reload_it_is_not_asked_before_it_is_checked_again() {
+    let upstream = Upstream::lenient();
+    let files = Files::new(LIVE, Some(LIVE));
+    let gate = files.asking(&upstream);
+    let (mut live, mut dropped) = (["bad-", "good-"], "0".to_owned());
+    // A look at its files takes longer than a request, unless the machine has much to do.
+    for _ in 0..5 {
+        live.reverse();
+        let wanted = if live[0] == "good-" { 403 } else { 204 };
+        files.write("live/names.rego", &LIVE.replace("bad-", live[0]));
+        eventually("others are in force", || {
+            let answer = gate.send("PUT", TOKEN, &body("good-a", "metrics.read"));
+            (answer.status == wanted).then_some(())
+        });
+        dropped = metric(&gate, "challenger_decisions_total{result=\"dropped\"");
+        if dropped != "0" {
+            break;
+        }
+    }
+    assert_ne!(dropped, "0");
+    verify(&gate.journal());
+}
+
 #[test]
 fn a_start_needs_no_challenger() {
     let upstream = Upstream::lenient();

@@ -131,7 +131,8 @@ impl Known {
     fn by_itself(&self, signed: &Signed, now: Timestamp) -> Standing {
         let mut unknown = Vec::new();
         let mut flaw = None;
-        match self.gate() {
+        let gate = self.gate();
+        match &gate {
             Some(gate) => flaw = gate.asked(signed).err(),
             None => unknown.push("whether its signatures hold: give --config FILE"),
         }
@@ -144,7 +145,11 @@ impl Known {
             });
         }
         let flaw = flaw.or_else(|| signed.grant.is_timely(now).err());
-        Standing { flaw, unknown }
+        let doubled = || gate.and_then(|gate| gate.not_doubled(&signed.grant, now).err());
+        Standing {
+            flaw: flaw.or_else(doubled),
+            unknown,
+        }
     }
 
     /// What the records say of each.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::known::name_of;
-use super::{confirm, told};
+use super::{confirm, named, told};
 use crate::app;
 use crate::audit::checkpoint::key;
 use crate::audit::checkpoint::note::{Note, SigningKey};
@@ -93,17 +93,27 @@ pub(in crate::cli) struct RequestArgs {
 impl RequestArgs {
     pub(super) fn run(self, out: &mut impl Write) -> anyhow::Result<ExitCode> {
         let key = key::of_person(&self.key)?;
-        let config = load(self.from.place.config.as_ref())?.grants;
-        if self.from.place.config.is_some() && config.is_none() {
+        let config = load(self.from.place.config.as_ref())?;
+        if self.from.place.config.is_some() && config.grants.is_none() {
             bail!("the configuration has no [grants]: its gate takes none");
         }
+        let change = self.change()?;
+        if self.from.place.config.is_some() && change.is_some() {
+            named::environment(&config, &self.environment)?;
+        }
+        let config = config.grants;
         let source = self.from.find()?.open()?;
         let (at, line) = self.record(&source)?;
+        let behind = Key {
+            seq: at.seq.saturating_add(1),
+            ..at.clone()
+        };
+        named::policies(&source, &behind, &self.policy)?;
         let now = app::now().round(Unit::Second)?;
         let until = self.until(now)?;
-        let (allows, policies, failed_policies) = match &self.decision {
-            Some(id) => self.again(id, &line)?,
-            None => self.any_change(),
+        let (allows, policies, failed_policies) = match (&self.decision, change) {
+            (Some(id), _) => self.again(id, &line)?,
+            (None, change) => self.any_of(change.context("--token, or --decision")?),
         };
         let grant = Grant {
             id: Uuid::now_v7(),
@@ -239,7 +249,22 @@ impl RequestArgs {
         Ok((Allows::Request(Box::new(request)), names(false), failed))
     }
 
-    fn any_change(&self) -> (Allows, Vec<String>, Vec<String>) {
+    /// The next change of a token, where one is named.
+    fn change(&self) -> anyhow::Result<Option<Change>> {
+        let Some(token) = &self.token else {
+            return Ok(None);
+        };
+        let caller = self.caller.as_ref();
+        let caller = caller.map(|caller| named::id("--caller", caller));
+        Ok(Some(Change {
+            environment: self.environment.clone(),
+            token: named::id("--token", token)?,
+            operation: self.operation.map(|it| it.as_str().to_owned()),
+            caller: caller.transpose()?,
+        }))
+    }
+
+    fn any_of(&self, change: Change) -> (Allows, Vec<String>, Vec<String>) {
         let mut policies = self.policy.clone();
         policies.sort();
         policies.dedup();
@@ -247,12 +272,6 @@ impl RequestArgs {
             policies.clone()
         } else {
             Vec::new()
-        };
-        let change = Change {
-            environment: self.environment.clone(),
-            token: self.token.clone().unwrap_or_default(),
-            operation: self.operation.map(|it| it.as_str().to_owned()),
-            caller: self.caller.clone(),
         };
         (Allows::Change(change), policies, failed)
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Came, Challenger, Held, Job, Loaded, Said};
 use crate::audit::event::{Challenged, DecisionRecord};
-use crate::audit::{Audit, step_back};
+use crate::audit::{Audit, RecordError, step_back};
 use crate::dynatrace::token::HashKey;
 use crate::gateway::Ledger;
 use crate::gateway::cut::Cut;
@@ -36,6 +36,8 @@ struct Done {
 struct Differs {
     record: DecisionRecord,
     decision_seq: u64,
+    /// Of the set that has judged: by its rules it was masked.
+    generation: u64,
     otherwise: &'static str,
 }
 
@@ -89,6 +91,13 @@ impl Challenger {
                 _held: job.held,
             };
         };
+        if !self.is_beside(job.generation) {
+            self.count(&loaded, Came::Dropped);
+            return Done {
+                differs: None,
+                _held: job.held,
+            };
+        }
         let asked = catch_unwind(AssertUnwindSafe(|| self.ask(&loaded, &job, now)));
         let (came, differs) = asked.unwrap_or((Came::Failed, None));
         self.count(&loaded, came);
@@ -110,6 +119,7 @@ impl Challenger {
         let differs = record.map(|record| Differs {
             record,
             decision_seq,
+            generation: job.generation,
             otherwise: counted.as_str(),
         });
         (counted, differs)
@@ -170,10 +180,18 @@ impl Challenger {
             differs: differs.otherwise,
         });
         let (audit, metrics) = (desk.audit.clone(), self.0.metrics.clone());
+        let generation = differs.generation;
         writing.spawn(async move {
-            // The journal says why in the log.
-            if audit.record(record).await.is_err() {
-                metrics.record_failed();
+            match audit.challenged(record, generation).await {
+                Ok(_) => {}
+                // Others are in force, which may have other masks: it was masked by the old ones.
+                Err(RecordError::Superseded) => {
+                    tracing::debug!(
+                        "what the challenger said is of policies that are not in force any more"
+                    );
+                }
+                // The journal says why in the log.
+                Err(_) => metrics.record_failed(),
             }
             drop(done);
         });

@@ -62,12 +62,16 @@ struct Shown {
 }
 
 impl Restored {
-    pub(super) fn say(&self) {
+    /// `is_read`: policies ask for it. Where none does, and none did before, there is nothing to say.
+    pub(super) fn say(&self, is_read: bool) {
         let Self {
             changes,
             callers,
             is_part,
         } = self;
+        if !is_read && *changes == 0 {
+            return;
+        }
         tracing::info!(
             changes,
             callers,

@@ -218,7 +218,7 @@ fn a_journal_tells_of_the_last_hour() {
     for cut in [0, 2, records.len()] {
         let directory = journal(&records, cut);
         let recent = Recent::new(Metrics::new("1.2.3"));
-        recent.restore(directory.path(), at(NOW));
+        recent.restore(directory.path(), at(NOW), true);
         let of = |caller: &str, now: &str| {
             let sum = recent.of(caller, at(now));
             [sum.created, sum.scopes_gained, sum.removed]
@@ -228,7 +228,7 @@ fn a_journal_tells_of_the_last_hour() {
         // Of whatever the clock said, nothing counts for longer than an hour from now.
         assert_eq!(of("b", "2026-11-24T11:01:30Z"), [0; 3]);
     }
-    Recent::new(Metrics::new("1.2.3")).restore(Path::new("/nowhere"), at(NOW));
+    Recent::new(Metrics::new("1.2.3")).restore(Path::new("/nowhere"), at(NOW), true);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn who_is_known_is_read_from_a_journal_too() {
     }
     let directory = journal(&records, 10);
     let recent = Recent::new(Metrics::new("1.2.3"));
-    recent.restore(directory.path(), at(NOW));
+    recent.restore(directory.path(), at(NOW), true);
     let of = |name: &str| recent.of(name, at(NOW)).created;
     assert_eq!(
         ["taken", "jwt", "certificate", "stranger"].map(of),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Desk, id_of};
 use crate::asked::said;
-use crate::harness::{BAD, TOKEN, Upstream, copy, eventually, policies, verify};
+use crate::harness::{BAD, TOKEN, Upstream, copy, eventually, policies, put, verify};
 
 #[test]
 #[cfg_attr(
@@ -74,6 +74,39 @@ fn ordinary_masks_leave_a_request_that_can_be_granted() {
     let asked = desk.request(&gate, &["--decision", &id_of(&denied)]);
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(said.contains("a mask has changed /caller/id"), "{said}");
+}
+
+/// A field of a client can be what two people have signed with: the record would have a note that proves nothing.
+#[test]
+fn a_request_that_shows_a_part_of_its_grant_as_a_secret_does_not_use_it() {
+    let upstream = Upstream::lenient();
+    let desk = Desk::new("");
+    let gate = desk.start(tempfile::tempdir().unwrap(), &upstream, &[]);
+    let denied = gate.send("PUT", TOKEN, BAD);
+    let grant = desk.granted(&gate, &["--decision", &id_of(&denied)]);
+    desk.give(&gate, "a.grant", &grant);
+    let signature = grant.lines().last().unwrap().rsplit(' ').next().unwrap();
+    let plain = put(BAD);
+    for field in ["X-Secret: ", "Cookie-Token: ", "X-Api-Key: "] {
+        let shows = format!("Host: gate\r\n{field}{signature}\r\n");
+        let request = plain.replacen("Host: gate\r\n", &shows, 1);
+        assert_ne!(request, plain);
+        let answer = gate.raw(request);
+        assert_eq!(answer.status, 403, "{answer:?}");
+    }
+    assert!(
+        gate.log()
+            .contains("a grant is not used: the request shows a part of it as a secret")
+    );
+    assert!(upstream.seen().is_empty());
+    // It is not used up.
+    let passed = gate.send("PUT", TOKEN, BAD);
+    assert_eq!(passed.status, 204);
+    let journal = gate.journal();
+    let arguments = ["grant", "verify", &id_of(&passed), "--journal"];
+    let verified = desk.run(&[&arguments[..], &[journal.to_str().unwrap()]].concat());
+    assert!(verified.status.success(), "{verified:?}");
+    verify(&gate.journal());
 }
 
 #[test]
