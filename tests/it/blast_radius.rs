@@ -77,13 +77,12 @@ fn a_restart_loses_nothing_when_the_policy_comes_back_by_a_reload() {
     }
     let directory = gate.crash();
     let policy = limits.path().join("blast_radius.rego");
-    let test = limits.path().join("blast_radius_test.rego");
     let (text, data) = (
         std::fs::read(&policy).unwrap(),
         limits.path().join("data.yaml"),
     );
     let settings = std::fs::read(&data).unwrap();
-    std::fs::remove_file(&test).unwrap();
+    std::fs::remove_file(limits.path().join("blast_radius_test.rego")).unwrap();
     std::fs::write(
         &policy,
         "package dtgate.other\n\ndeny contains \"no\" if input.change.name.requested == \"bad\"\n",
@@ -103,15 +102,11 @@ fn a_restart_loses_nothing_when_the_policy_comes_back_by_a_reload() {
     std::fs::write(&data, settings).unwrap();
     std::fs::write(&policy, text).unwrap();
     eventually("the policy is in force", || {
-        let reloads = gate
-            .records()
-            .into_iter()
-            .filter(|it| it["kind"] == "reload");
-        let last = reloads.last()?;
-        last["policies"]
-            .as_array()?
-            .contains(&json!("blast_radius"))
-            .then_some(())
+        let records = gate.records();
+        let mut reloads = records.iter().filter(|it| it["kind"] == "reload");
+        let last = reloads.next_back()?;
+        let names = last["policies"].as_array()?;
+        names.contains(&json!("blast_radius")).then_some(())
     });
     let denied = create(&gate, "d");
     assert_eq!(denied.status, 403, "{denied:?}");
