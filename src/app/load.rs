@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::dynatrace::catalogue::Catalogue;
 use crate::gateway::{self, Set, UnknownWrites, Wanted, environment::Environments, lookup::Lookup};
 use crate::identity::{Proofs, Teams, Tokens};
-use crate::policy::{Entrypoint, Packed, Policy, Problem, Release, Sources, suite};
+use crate::policy::{Entrypoint, Least, Packed, Policy, Problem, Release, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
 
@@ -112,7 +112,7 @@ fn policies(config: &Config, in_force: Option<&Policy>) -> anyhow::Result<Policy
                 .iter_mut()
                 .find(|it| it.name == release.name);
             if let Some(bundle) = bundle {
-                bundle.least = bundle.least.max(release.sequence);
+                bundle.least = Least::of(release.least(), bundle.least.take());
             }
         }
     }
@@ -186,13 +186,28 @@ fn load_at(sources: &Sources) -> anyhow::Result<Policy> {
     Ok(Policy::load_all(sources, limit.into())?)
 }
 
+/// The bundles with a sequence of which nobody knows an earlier one: an older one would have been taken as well.
+pub(super) fn without_memory(config: &Config, policy: &Policy) -> anyhow::Result<Vec<String>> {
+    let known = sources(config)?.bundles.into_iter();
+    let known: Vec<Packed> = known.filter(|it| it.least.is_some()).collect();
+    let is_known = |name: &str| known.iter().any(|it| it.name == name);
+    let counted = policy.releases().filter(|it| it.sequence.is_some());
+    let unknown = counted.filter(|it| !is_known(&it.name));
+    Ok(unknown.map(|it| it.name.clone()).collect())
+}
+
 /// Where the policies come from, and what of the bundles must not be older than it is.
 pub fn sources(config: &Config) -> anyhow::Result<Sources> {
     let policies = &config.policies;
     let is_shared = is_shared(config);
+    let mut kept = None;
     let bundles = policies.bundles.iter().map(|(name, bundle)| {
-        let remembered = Remembered::read(&policies.state, name)?;
-        let least = remembered.and_then(|remembered| remembered.sequence);
+        let least = match Remembered::read(&policies.state, name)? {
+            Some(remembered) => remembered.least(),
+            None => kept
+                .get_or_insert_with(|| generations::newest_releases(&config.journal.directory))
+                .remove(name.as_str()),
+        };
         let file = bundle.path(&policies.state, name);
         if let Some(remote) = bundle.remote()
             && !file.exists()
@@ -237,6 +252,7 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
         digest: release.digest.clone(),
         revision: release.revision.clone(),
         sequence: release.sequence,
+        content: release.content.clone(),
     };
     let before = Remembered::read(&policies.state, name)?;
     let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();

@@ -251,7 +251,7 @@ pub struct Configured {
     /// The names of the policies: all of them judge whatever policies see.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Value>,
-    /// The bundles that they came in: name, revision, digest, sequence.
+    /// The bundles that they came in: name, revision, digest, content, sequence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<Value>,
     /// Operations that the configuration handles otherwise than the catalogue, and how.

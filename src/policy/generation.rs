@@ -1,11 +1,13 @@
 //! A set of policies that was in force, as it was kept: whether it is the one that it says it is, and what is in it.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::policy::archive::Archive;
 use crate::policy::bundle::revision;
 use crate::policy::problem::{LoadError, Problem};
 use crate::policy::source::files::Tree;
+use crate::policy::source::kept;
 use crate::policy::source::packed::Release;
 
 /// One of them. Its files are those by which requests were judged: the revision was computed again.
@@ -19,6 +21,11 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// The bundles that a set was made of, as it says itself: nothing else of it is read. `None`: it is no set.
+    pub fn bundles_of(path: &Path) -> Option<Vec<Release>> {
+        kept::bundles(File::open(path).ok()?)
+    }
+
     /// Reads one, and refuses what is not what it says.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
         let place = path.display().to_string();

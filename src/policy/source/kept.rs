@@ -6,8 +6,9 @@
 //! force, and is never put in force.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 
+use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::data;
@@ -91,6 +92,22 @@ impl Tree {
         }
     }
 }
+
+/// What a set says of the bundles that it was made of: that stands at its beginning, and no more is read.
+pub(in crate::policy) fn bundles(set: impl Read) -> Option<Vec<Release>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(set));
+    let mut first = archive.entries().ok()?.next()?.ok()?;
+    if first.path_bytes() != NAME.as_bytes() {
+        return None;
+    }
+    let mut text = Vec::new();
+    first.by_ref().take(LONGEST).read_to_end(&mut text).ok()?;
+    let said: Said = serde_json::from_slice(&text).ok()?;
+    Some(said.bundles)
+}
+
+/// Of what a set says of itself, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 impl Archive {
     /// The revision that a set says it has, and the bundles that it was made of. `None`: the archive is no set.
