@@ -263,6 +263,12 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
         now.write(&policies.state, name)?;
     }
     Ok(())
+    if !is_kept {
+        tracing::error!(
+            %name,
+            "a bundle is in force, and somebody has put another in its place: a start takes the one before"
+        );
+    }
 }
 
 /// Who belongs to which team, as `data.callers` has it.

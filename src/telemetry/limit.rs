@@ -25,6 +25,8 @@ macro_rules! limits {
 limits! {
     /// An access token that took too long to get.
     AccessToken = "access_token",
+    /// A bundle that came while the gate rested after the last that it has judged.
+    Activations = "activations",
     /// The answer to a creation that is too long to be read for what it made.
     Birth = "birth",
     /// One that did not arrive in time for that.

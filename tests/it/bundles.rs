@@ -131,7 +131,10 @@ fn packed(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-fn changed(bundle: &[u8], change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Vec<u8> {
+pub(crate) fn changed(
+    bundle: &[u8],
+    change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
+) -> Vec<u8> {
     let mut files = unpacked(bundle);
     change(&mut files);
     packed(&files)

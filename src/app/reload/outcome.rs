@@ -81,7 +81,7 @@ impl Reloader {
             self.ledger.renew(&limits);
         }
         self.state.keep_keys();
-        self.keep_bundles();
+        self.keep_bundles().await;
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         say_what_is_in_force(trigger, &set, &changed);
@@ -115,12 +115,13 @@ impl Reloader {
         }
     }
 
-    fn keep_bundles(&self) {
+    async fn keep_bundles(&self) {
         let in_force = self.state.in_force.load_full();
         let policies = &in_force.config.policies;
         let is_shared = load::is_shared(&in_force.config);
         self.downloads
-            .keep(&policies.state, &policies.bundles, is_shared);
+            .keep(&policies.state, &policies.bundles, is_shared)
+            .await;
         self.downloads.are_in_force(in_force.set.policy());
     }
 
@@ -130,9 +131,9 @@ impl Reloader {
         if changed.contains(&"policies") {
             say_bundles(&in_force.config, in_force.set.policy());
         }
-        self.state.is_forgotten.store(false, Relaxed);
+        self.downloads.set_kept(true);
         if let Err(error) = self.remembered().await {
-            self.state.is_forgotten.store(true, Relaxed);
+            self.downloads.set_kept(false);
             tracing::error!(
                 error = format!("{error:#}"),
                 "the bundles are in force, and older ones would not be known as such after a restart: it is tried again"
@@ -142,8 +143,8 @@ impl Reloader {
 
     /// Until it is known.
     async fn remember_again(&self) {
-        if self.state.is_forgotten.load(Relaxed) && self.remembered().await.is_ok() {
-            self.state.is_forgotten.store(false, Relaxed);
+        if !self.downloads.is_kept() && self.remembered().await.is_ok() {
+            self.downloads.set_kept(true);
             tracing::info!("the bundles in force are known after a restart");
         }
     }
