@@ -127,7 +127,8 @@ impl App {
             admin_listener.map_err(|error| named(error, "admin listener", "--admin"))?;
         let admin_listener = admin_listener.with_spares(SPARES);
         let configured = |key: &HashKey| {
-            let configured = configured::configured(config, &set, key, overridden);
+            let mut configured = configured::configured(config, &set, key, overridden);
+            configured.kept = Some(policy.kept_content());
             configured::say(&configured);
             configured
         };

@@ -198,6 +198,11 @@ impl Policy {
         self.engine.tree().kept(self.revision())
     }
 
+    /// SHA-256 of what is in that file: tests and masks, too, of which the revision says nothing.
+    pub fn kept_content(&self) -> String {
+        self.engine.tree().kept_content()
+    }
+
     /// The digest of everything that can change a decision.
     pub fn revision(&self) -> &str {
         self.engine.revision()

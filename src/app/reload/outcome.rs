@@ -38,10 +38,11 @@ impl Reloader {
         changed.extend(renewed);
         changed.sort_unstable();
         changed.dedup();
-        keep_generation(&config, &set).await;
+        let kept = keep_generation(&config, &set).await;
         load::say_doubts(&config, &set);
         let mut configured = configured::configured(&config, &set, &self.state.key, overridden);
         configured.pseudonyms = self.audit.pseudonyms().map(Pseudonyms::told);
+        configured.kept = kept;
         if changed.contains(&"credential") || changed.contains(&"identity") {
             configured::say(&configured);
         }
@@ -243,7 +244,11 @@ impl Reloader {
 /// Before anything is judged by it.
 async fn keep_generation(config: &Config, set: &Arc<Set>) {
     let (config, set) = (config.clone(), set.clone());
-    let _kept = off_thread(move || generations::keep(&config, set.policy())).await;
+    let keeping = move || {
+        generations::keep(&config, set.policy());
+        set.policy().kept_content()
+    };
+    off_thread(keeping).await
 }
 
 fn say_what_is_in_force(trigger: Trigger, set: &Set, changed: &[&str]) {
