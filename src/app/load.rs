@@ -82,7 +82,7 @@ pub(super) fn load(
 /// them.
 fn first_time(config: &Config, policy: &Policy) -> anyhow::Result<()> {
     if config.reload.require_tests {
-        pass_their_tests(&sources(config)?)?;
+        pass_their_tests(&sources(config)?, config)?;
     }
     activation::replay(config, policy)
 }
@@ -149,15 +149,19 @@ pub fn challenger(
     let lookup = Lookup::new(&config.lookup, &policy).context("lookup.token_file")?;
     rehearse(config, &policy, &catalogue(config)?, &lookup, environments)?;
     if config.reload.require_tests {
-        pass_their_tests(&sources)?;
+        pass_their_tests(&sources, config)?;
     }
     Ok(policy)
 }
 
 /// The policies' own tests, those that `dtgate test` runs.
-pub(super) fn pass_their_tests(sources: &Sources) -> anyhow::Result<()> {
+pub(super) fn pass_their_tests(sources: &Sources, config: &Config) -> anyhow::Result<()> {
     let mut report = Vec::new();
-    let outcome = suite::run_all(sources, &suite::Options::default(), &mut report);
+    let options = suite::Options {
+        within: Some(config.reload.test_timeout.as_std()),
+        ..suite::Options::default()
+    };
+    let outcome = suite::run_all(sources, &options, &mut report);
     match outcome.context("tests")? {
         suite::Outcome::Passed => Ok(()),
         suite::Outcome::Failed => anyhow::bail!(

@@ -128,7 +128,7 @@ impl Check {
         let mut doubts = self.doubts(&config, &policy, &teams);
         doubts.extend(challenger(&config, &policy, environments.as_ref()));
         let tests = config.reload.require_tests.then(|| {
-            let (number, failed) = suite::failures(&sources);
+            let (number, failed) = suite::failures(&sources, config.reload.test_timeout.as_std());
             doubts.extend(failed.into_iter().map(refused_by_a_reload));
             number
         });

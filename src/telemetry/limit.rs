@@ -151,6 +151,8 @@ limits! {
     StalledAnswer = "stalled_answer",
     /// A body of which the client sends nothing.
     StalledUpload = "stalled_upload",
+    /// The tests of policies that were read again.
+    Tests = "tests",
     /// A text in a record or in the log.
     Text = "text",
     /// A body or an answer of which too little moves.

@@ -13,7 +13,8 @@ use crate::audit::pseudonym::Pseudonyms;
 use crate::bundles;
 use crate::config::Config;
 use crate::gateway::Set;
-use crate::policy::AnswersFor;
+use crate::policy::{AnswersFor, suite};
+use crate::telemetry::Limit;
 use crate::value::rfc3339_millis;
 
 impl Reloader {
@@ -192,6 +193,9 @@ impl Reloader {
     /// Nothing changes, and everybody is told why.
     pub(super) async fn refuse(&self, error: &anyhow::Error, trigger: Trigger) {
         let running = self.state.in_force.load_full();
+        if let Some(suite::Error::OutOfTime { .. }) = error.downcast_ref() {
+            self.metrics.reached(Limit::Tests);
+        }
         let (at, mut error) = (now(), format!("{error:#}"));
         if error.len() > LONGEST {
             error.truncate(error.floor_char_boundary(LONGEST));
