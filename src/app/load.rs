@@ -263,16 +263,16 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     // First what the next start takes: it must not be older than what is remembered.
     let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
         .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-    if is_kept && is_to_know && before.as_ref() != Some(&now) {
-        now.write(&policies.state, name)?;
-    }
-    Ok(())
     if !is_kept {
         tracing::error!(
             %name,
             "a bundle is in force, and somebody has put another in its place: a start takes the one before"
         );
     }
+    if is_kept && is_to_know && before.as_ref() != Some(&now) {
+        now.write(&policies.state, name)?;
+    }
+    Ok(())
 }
 
 /// Who belongs to which team, as `data.callers` has it.
@@ -350,14 +350,15 @@ pub(super) fn say_doubts(config: &Config, set: &Set) {
     }
 }
 
-/// Has the policies judge one request of every kind, as `serve` and `check` do.
+/// Has the policies judge one request of every kind, as `serve` and `check` do. Which entrypoints have written answers
+/// that cannot be sent.
 pub fn rehearse(
     config: &Config,
     policy: &Policy,
     catalogue: &Catalogue,
     lookup: &Lookup,
     environments: Option<&Environments>,
-) -> Result<(), gateway::Failures> {
+) -> Result<gateway::Unsent, gateway::Failures> {
     gateway::rehearse_all(gateway::Setting {
         policy,
         limits: &config.limits,

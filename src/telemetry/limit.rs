@@ -175,4 +175,6 @@ limits! {
     Violations = "violations",
     /// Warnings that an answer does not show.
     Warnings = "warnings",
+    /// The answer that an entrypoint wrote.
+    WrittenAnswer = "written_answer",
 }

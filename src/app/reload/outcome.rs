@@ -42,8 +42,8 @@ impl Reloader {
         let kept = keep_generation(&config, &set).await;
         load::say_doubts(&config, &set);
         let mut configured = configured::configured(&config, &set, &self.state.key, overridden);
-        configured.pseudonyms = self.audit.pseudonyms().map(Pseudonyms::told);
         configured.kept = kept;
+        configured.pseudonyms = self.audit.pseudonyms().map(Pseudonyms::told);
         if changed.contains(&"credential") || changed.contains(&"identity") {
             configured::say(&configured);
         }
@@ -245,8 +245,8 @@ impl Reloader {
     }
 }
 
-/// Before anything is judged by it.
-async fn keep_generation(config: &Config, set: &Arc<Set>) {
+/// Before anything is judged by it. The digest of its files.
+async fn keep_generation(config: &Config, set: &Arc<Set>) -> Option<String> {
     let (config, set) = (config.clone(), set.clone());
     let keeping = move || {
         generations::keep(&config, set.policy());
