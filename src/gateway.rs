@@ -83,7 +83,7 @@ pub use recent::{Counts, Recent};
 use record::{Recorder, Recording};
 pub use rehearsal::{
     Before, Failures, Opinion, Reading, Setting, Supposal, SupposeError, Supposed, Supposition,
-    Unknown, reads_envoy, rehearse, rehearse_all, status,
+    Unknown, Unsent, reads_envoy, rehearse, rehearse_all, status,
 };
 use rejection::{Reason, Rejection};
 use route::{Routed, Unrouted};
