@@ -1,5 +1,6 @@
 //! What is read from files and checked before it may judge: at the start, and again whenever it is read again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use crate::identity::{Proofs, Teams, Tokens};
 use crate::policy::{Entrypoint, Packed, Policy, Problem, Release, Sources, suite};
 use crate::store::Whose;
 use crate::telemetry::Metrics;
+use crate::value::rfc3339_millis;
 
 /// Reads policies, authorities and tokens, and has one request of every kind judged.
 ///
@@ -94,7 +96,20 @@ const NEVER_IN_FORCE: &str = "these policies were never in force here, and a rel
 pub async fn prepare(config: &Config, is_start: bool) -> Result<(), bundles::Missing> {
     let policies = &config.policies;
     let (is_shared, now) = (is_shared(config), super::now());
-    bundles::prepare(&policies.state, &policies.bundles, is_shared, is_start, now).await
+    let none = BTreeMap::new();
+    let all = &policies.bundles;
+    bundles::prepare(&policies.state, all, is_shared, is_start, &none, now).await
+}
+
+/// The same while a gate runs: it fetches those `running` by itself.
+pub(super) async fn prepare_others(
+    config: &Config,
+    running: &Config,
+) -> Result<(), bundles::Missing> {
+    let policies = &config.policies;
+    let (is_shared, now) = (is_shared(config), super::now());
+    let (all, running) = (&policies.bundles, &running.policies.bundles);
+    bundles::prepare(&policies.state, all, is_shared, false, running, now).await
 }
 
 /// Whether no bundle is alone.
@@ -233,19 +248,24 @@ fn remember_one(config: &Config, release: &Release) -> anyhow::Result<()> {
     let Some((name, bundle)) = named.next() else {
         return Ok(());
     };
-    let now = Remembered {
+    let mut now = Remembered {
         digest: release.digest.clone(),
         revision: release.revision.clone(),
         sequence: release.sequence,
+        ..Remembered::default()
     };
-    let before = Remembered::read(&policies.state, name)?;
-    let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
     // First what the next start takes: it must not be older than what is remembered.
-    let is_kept = bundles::in_force(&policies.state, name, bundle, &release.digest)
+    now.vouched = bundles::in_force(&policies.state, name, bundle, release)
         .with_context(|| format!("policies.state: {}", policies.state.display()))?;
-    if is_kept && is_to_know && before.as_ref() != Some(&now) {
-        now.write(&policies.state, name)?;
-    }
+    Remembered::change(&policies.state, name, |before| {
+        let is_to_know = before.is_some() || now.sequence.is_some() || bundle.remote().is_some();
+        let same = before.filter(|before| before.digest == now.digest);
+        now.since = same.as_ref().and_then(|same| same.since.clone());
+        now.vouched = now.vouched.take().or(same.and_then(|same| same.vouched));
+        now.since
+            .get_or_insert_with(|| rfc3339_millis(super::now()));
+        is_to_know.then_some(now)
+    })?;
     Ok(())
 }
 

@@ -281,7 +281,8 @@ impl Reloader {
             let running = state.in_force.load_full();
             let mut config = super::within_descriptors(&(source.read)()?);
             let restart = config.keep_what_needs_a_restart(&running.config);
-            tokio::runtime::Handle::current().block_on(load::prepare(&config, false))?;
+            tokio::runtime::Handle::current()
+                .block_on(load::prepare_others(&config, &running.config))?;
             super::check_listeners(&config)?;
             let before = Some((&running.config, &*running.set));
             let wanted = load::load(&config, &metrics, before)?;

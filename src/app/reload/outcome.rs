@@ -81,11 +81,12 @@ impl Reloader {
             self.ledger.renew(&limits);
         }
         self.state.keep_keys();
-        self.keep_bundles();
         self.metrics.policies_loaded(set.policy().revision());
         self.metrics.reloaded(set.generation(), at);
         say_what_is_in_force(trigger, &set, &changed);
         self.remember(&changed).await;
+        // Behind it: how old a bundle is stands there.
+        self.keep_bundles();
         say_what_needs_a_restart(&restart);
         self.prove_again(&running);
         self.state.tell(Last {
